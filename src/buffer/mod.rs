@@ -1,0 +1,1 @@
+//! Records waiting for their sink.

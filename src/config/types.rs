@@ -1,0 +1,357 @@
+//! The configuration as the rest of the program uses it: parsed, complete with defaults, and impossible to get wrong.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::secret::Secret;
+
+/// A whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The admin endpoints.
+    pub server: Server,
+    /// Where state is kept.
+    pub state: State,
+    /// Limits of the whole process.
+    pub limits: Limits,
+    /// Sources by name.
+    pub sources: BTreeMap<String, Source>,
+    /// Sinks by name.
+    pub sinks: BTreeMap<String, Sink>,
+    /// Routes in order; none: every source to every sink.
+    pub routes: Vec<Route>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Address of /metrics, /healthz, /readyz and the status page.
+    pub listen: SocketAddr,
+}
+
+/// `[state]`
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Checkpoints and dead letters.
+    pub dir: PathBuf,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most payload bytes in memory.
+    pub memory: u64,
+    /// Longest drain after SIGTERM.
+    pub shutdown: Duration,
+    /// Threads that decode and encode; as many as there are cores by default.
+    pub workers: usize,
+}
+
+/// One `[sources.NAME]`.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Local files.
+    File(FileSource),
+    /// Standard input.
+    Stdin(StdinSource),
+    /// The Firehose HTTP endpoint.
+    FirehoseHttp(HttpSource),
+}
+
+/// `type = "file"`
+#[derive(Clone, Debug)]
+pub struct FileSource {
+    /// Globs of absolute paths, with `**`. Relative ones are made absolute against the working directory.
+    pub include: Vec<String>,
+    /// Globs that are left out; without a slash they match the file's name alone.
+    pub exclude: Vec<String>,
+    /// Where a file never seen before is read from.
+    pub start: Start,
+    /// What the bytes are, and how they are cut into events.
+    pub decoding: Decoding,
+    /// How often the globs are walked again, beside inotify.
+    pub rescan: Duration,
+    /// Most files open at once.
+    pub max_open: usize,
+    /// How long a file that is gone, and read to its end, is kept open for late writers.
+    pub rotate_wait: Duration,
+}
+
+/// Where a file never seen before is read from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Start {
+    /// Its first byte.
+    Beginning,
+    /// Its end at the time it is found.
+    End,
+}
+
+/// `type = "stdin"`
+#[derive(Clone, Debug)]
+pub struct StdinSource {
+    /// What the bytes are, and how they are cut into events.
+    pub decoding: Decoding,
+}
+
+/// How payload bytes become events.
+#[derive(Clone, Debug)]
+pub struct Decoding {
+    /// The format.
+    pub format: Format,
+    /// Joins continued lines; for `lines`, `docker` and `cri`.
+    pub multiline: Option<Multiline>,
+    /// Longest event in bytes.
+    pub max_line: usize,
+    /// What becomes of longer ones.
+    pub too_long: TooLong,
+    /// Most bytes that one compressed payload may inflate to.
+    pub max_inflated: usize,
+}
+
+/// What a payload's bytes are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// One event a line.
+    Lines,
+    /// Docker's json-file lines, partial ones joined.
+    Docker,
+    /// Kubernetes CRI lines, partial ones joined.
+    Cri,
+    /// `CloudWatch` Logs subscription envelopes, gzipped or not, one or many.
+    Envelope,
+    /// `CloudTrail`'s `{"Records":[..]}`, gzipped or not.
+    Cloudtrail,
+}
+
+/// `multiline = { start, timeout }`
+#[derive(Clone, Debug)]
+pub struct Multiline {
+    /// A line that matches begins an event; others continue it.
+    pub start: regex::bytes::Regex,
+    /// How long an event waits for its continuation.
+    pub timeout: Duration,
+}
+
+/// What becomes of an event longer than allowed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TooLong {
+    /// It is shipped in parts, in order.
+    Split,
+    /// It is cut, and a mark says so.
+    Truncate,
+    /// It goes to the dead letters whole.
+    DeadLetter,
+}
+
+/// `type = "firehose_http"`
+#[derive(Clone, Debug)]
+pub struct HttpSource {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Keys, any of which admits a request. None: every request is admitted.
+    pub access_keys: Vec<Secret>,
+    /// Globs of stream ARNs that may send. None: any.
+    pub source_arns: Vec<String>,
+    /// Certificate and key files; none: plain HTTP, for behind a load balancer.
+    pub tls: Option<Tls>,
+    /// What each record's data is: `envelope` (default), `lines` or `cloudtrail`.
+    pub decoding: Decoding,
+    /// How long a request may wait for memory or delivery before it is answered 503. Less than Firehose's own 3 minutes.
+    pub timeout: Duration,
+    /// Most connections at once.
+    pub max_connections: usize,
+}
+
+/// Certificate chain and key, as PEM files.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The chain, leaf first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// One `[sinks.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    /// Where it delivers to.
+    pub kind: SinkKind,
+    /// How events are written.
+    pub encoding: Encoding,
+    /// Constants added to json objects, sorted by name.
+    pub fields: Vec<(String, String)>,
+    /// How events are put into records.
+    pub packing: Packing,
+    /// How records are compressed.
+    pub compression: Compression,
+    /// Longest wait of a record for more events.
+    pub linger: Duration,
+    /// What becomes of an event that is too large for a record.
+    pub too_long: TooLong,
+    /// Most destinations (distinct stream, role and region) open at once.
+    pub max_destinations: usize,
+    /// A destination that had nothing to do for so long is closed.
+    pub idle: Duration,
+}
+
+/// What a sink is.
+#[derive(Clone, Debug)]
+pub enum SinkKind {
+    /// Amazon Data Firehose.
+    Firehose(Box<FirehoseSink>),
+    /// A local folder.
+    Directory(DirectorySink),
+}
+
+/// `type = "firehose"`
+#[derive(Clone, Debug)]
+pub struct FirehoseSink {
+    /// The stream's name; may hold `{owner}` and the like.
+    pub stream: Template,
+    /// The region; none: the environment's or the profile's.
+    pub region: Option<Template>,
+    /// A profile of the shared configuration files.
+    pub profile: Option<String>,
+    /// Roles to assume, in order: each with the credentials of the one before.
+    pub assume_role: Vec<AssumeRole>,
+    /// Another endpoint than the region's.
+    pub endpoint_url: Option<String>,
+    /// A PEM file of authorities to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Use FIPS endpoints.
+    pub use_fips: bool,
+    /// Use dual-stack endpoints.
+    pub use_dual_stack: bool,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for one request's answer.
+    pub request_timeout: Duration,
+    /// Most requests of one destination under way at once.
+    pub max_concurrency: usize,
+}
+
+/// One role to assume.
+#[derive(Clone, Debug)]
+pub struct AssumeRole {
+    /// The role's ARN; may hold `{owner}` and the like.
+    pub arn: Template,
+    /// What the role's trust policy asks for.
+    pub external_id: Option<String>,
+    /// The session's name in the other account's `CloudTrail`; may hold `{host}` and the like.
+    pub session_name: Template,
+    /// STS region; none: the sink's.
+    pub region: Option<String>,
+    /// How long the credentials are to last.
+    pub duration: Duration,
+    /// Another STS endpoint than the region's.
+    pub sts_endpoint_url: Option<String>,
+}
+
+/// `type = "directory"`
+#[derive(Clone, Debug)]
+pub struct DirectorySink {
+    /// The folder.
+    pub path: PathBuf,
+    /// The stream name that objects are named after; may hold `{owner}` and the like.
+    pub stream: Template,
+}
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Encoding {
+    /// The message's bytes alone.
+    Message,
+    /// One JSON object an event.
+    Json,
+    /// Gzipped envelopes as they came, not unpacked.
+    Envelope,
+}
+
+/// How events are put into records.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Packing {
+    /// Many a record, a newline after each.
+    Lines,
+    /// One a record.
+    Event,
+}
+
+/// How records are compressed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// Each record is one gzip member of this level, 1 to 12.
+    Gzip(u8),
+}
+
+/// One `[[routes]]`.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Names of sources; empty: all.
+    pub from: Vec<String>,
+    /// Conditions, all of which must hold.
+    pub when: When,
+    /// What becomes of a match.
+    pub action: Action,
+}
+
+/// What a route does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Gives the event to these sinks.
+    To(Vec<String>),
+    /// Drops it, counted.
+    Drop,
+}
+
+/// A route's conditions; an empty list always holds.
+#[derive(Clone, Debug, Default)]
+pub struct When {
+    /// Account ids or globs.
+    pub owner: Vec<String>,
+    /// Log group names or globs.
+    pub log_group: Vec<String>,
+    /// Log stream names or globs.
+    pub log_stream: Vec<String>,
+    /// File paths or globs.
+    pub file: Vec<String>,
+    /// Common attributes: name, and values or globs.
+    pub attributes: BTreeMap<String, Vec<String>>,
+    /// A pattern that the message must contain a match of.
+    pub message: Option<regex::bytes::Regex>,
+}
+
+/// A name made from an event's metadata, such as `logs-{owner}`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Template {
+    /// The pieces in order.
+    pub pieces: Arc<[Piece]>,
+}
+
+/// A piece of a [`Template`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Piece {
+    /// Itself.
+    Text(String),
+    /// What the metadata says.
+    Field(Field),
+}
+
+/// Metadata that names may be made from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Field {
+    /// `{owner}`
+    Owner,
+    /// `{log_group}`
+    LogGroup,
+    /// `{log_stream}`
+    LogStream,
+    /// `{source}`
+    Source,
+    /// `{host}`
+    Host,
+}

@@ -1,0 +1,163 @@
+//! The memory that payload bytes may take, over all sources and sinks.
+//!
+//! A source asks before it reads and waits while the budget is spent. What decoding then turns out to need is corrected
+//! without waiting ([`Held::resize`]), so no stage after a source can wait for memory, and none can deadlock on it: an
+//! overdraft delays the next admission instead.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+/// A byte budget with first-come, first-served admission.
+#[derive(Debug)]
+pub struct Budget {
+    limit: u64,
+    /// Bytes out at present; may exceed `limit` by what [`Held::resize`] added.
+    used: AtomicU64,
+    /// Held by the one who waits at the head of the queue, so that a large request is not overtaken for ever.
+    turn: tokio::sync::Mutex<()>,
+    freed: Notify,
+    /// The highest `used` so far. The lock covers only the comparison.
+    peak: Mutex<u64>,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    #[must_use]
+    pub fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            used: AtomicU64::new(0),
+            turn: tokio::sync::Mutex::new(()),
+            freed: Notify::new(),
+            peak: Mutex::new(0),
+        })
+    }
+
+    /// The limit, in bytes.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Bytes out at present.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Acquire)
+    }
+
+    /// The most bytes that were ever out.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        *self.peak.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `bytes` fit. More than the whole budget is admitted alone, once everything else is back.
+    pub async fn admit(self: &Arc<Self>, bytes: u64) -> Held {
+        // Held across the wait on purpose: this lock is the queue.
+        let _turn = self.turn.lock().await;
+        loop {
+            let freed = self.freed.notified();
+            if let Some(held) = self.try_admit(bytes) {
+                return held;
+            }
+            freed.await;
+        }
+    }
+
+    /// Admits `bytes` if they fit now.
+    #[must_use]
+    pub fn try_admit(self: &Arc<Self>, bytes: u64) -> Option<Held> {
+        let fits = |used: u64| {
+            let wanted = used.saturating_add(bytes);
+            (used == 0 || wanted <= self.limit).then_some(wanted)
+        };
+        let before = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
+        self.note_peak(before.saturating_add(bytes));
+        Some(Held { budget: Arc::clone(self), bytes })
+    }
+
+    fn note_peak(&self, used: u64) {
+        let mut peak = self.peak.lock().unwrap_or_else(PoisonError::into_inner);
+        *peak = (*peak).max(used);
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+        self.freed.notify_one();
+    }
+}
+
+/// Bytes admitted by a [`Budget`], given back on drop.
+#[derive(Debug)]
+pub struct Held {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Held {
+    /// How many bytes are held.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Corrects the amount to what is really held. Never waits: what goes beyond the limit delays the next admission.
+    pub fn resize(&mut self, bytes: u64) {
+        if bytes > self.bytes {
+            let more = bytes.saturating_sub(self.bytes);
+            let before = self.budget.used.fetch_add(more, Ordering::AcqRel);
+            self.budget.note_peak(before.saturating_add(more));
+        } else {
+            self.budget.give_back(self.bytes.saturating_sub(bytes));
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn admission_waits_until_bytes_come_back() {
+        let budget = Budget::new(100);
+        let first = budget.admit(80).await;
+        let second = budget.admit(40);
+        tokio::pin!(second);
+        let waited = tokio::time::timeout(Duration::from_secs(1), second.as_mut()).await;
+        assert!(waited.is_err(), "40 more do not fit beside 80 of 100");
+        drop(first);
+        assert_eq!(second.await.bytes(), 40);
+    }
+
+    #[tokio::test]
+    async fn more_than_the_whole_budget_is_admitted_alone() {
+        let budget = Budget::new(100);
+        let large = budget.admit(1_000).await;
+        assert!(budget.try_admit(1).is_none());
+        drop(large);
+        assert!(budget.try_admit(1).is_some());
+    }
+
+    #[tokio::test]
+    async fn an_overdraft_delays_the_next_admission_only() {
+        let budget = Budget::new(100);
+        let mut held = budget.admit(60).await;
+        held.resize(150);
+        assert_eq!(budget.used(), 150);
+        assert!(budget.try_admit(1).is_none());
+        held.resize(10);
+        assert!(budget.try_admit(90).is_some());
+        assert_eq!(budget.peak(), 150);
+    }
+}

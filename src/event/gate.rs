@@ -1,0 +1,36 @@
+//! Whether a destination takes more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+/// Shut while a destination holds its share of the memory, so that a dead one cannot take the share of the others.
+#[derive(Debug)]
+pub struct Gate {
+    shut: AtomicBool,
+    /// Told when the gate opens; one for all gates, since a source may wait for any of them.
+    opened: Arc<Notify>,
+}
+
+impl Gate {
+    /// An open gate. `opened` is notified each time it opens again.
+    #[must_use]
+    pub fn new(opened: Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self { shut: AtomicBool::new(false), opened })
+    }
+
+    /// Whether the destination holds its share.
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::Acquire)
+    }
+
+    /// Shuts or opens the gate.
+    pub fn set_shut(&self, shut: bool) {
+        let before = self.shut.swap(shut, Ordering::AcqRel);
+        if before && !shut {
+            self.opened.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What a source sees of everything after it: admission of memory, ordered lanes, and the queue to the workers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+
+use super::{Budget, Chunk, Gate, Held};
+use crate::metrics::SourceMetrics;
+
+/// Where a source may cut what it reads, so that each chunk holds whole events. Pure.
+pub trait Framing: Send + Sync + std::fmt::Debug {
+    /// How many bytes at the front of `bytes` are whole events and may be sent as one chunk; 0 when more must be read first.
+    ///
+    /// With `end` nothing more will come for now (the file is rotated away, the run is `--once`, or the wait for a
+    /// continuation is over): all bytes are to be taken.
+    fn whole(&self, bytes: &[u8], end: bool) -> usize;
+
+    /// How long an incomplete event waits for its continuation before the source asks again with `end`; `None` is for ever.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether the payload is one object that must be read whole, such as a gzipped `CloudTrail` file.
+    fn is_object(&self) -> bool {
+        false
+    }
+}
+
+/// What a worker receives.
+#[derive(Debug)]
+pub struct Job {
+    /// The chunk to decode.
+    pub chunk: Chunk,
+    /// Its place in its lane's order.
+    pub turn: Turn,
+}
+
+/// The pipeline has stopped taking chunks.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the pipeline is stopping")]
+pub struct Closed;
+
+/// A source's way into the pipeline.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    budget: Arc<Budget>,
+    jobs: crossbeam_channel::Sender<Job>,
+    /// One permit a place in `jobs`, so that a task never blocks on the channel.
+    places: Arc<Semaphore>,
+    gate_opened: Arc<Notify>,
+    framing: Arc<dyn Framing>,
+    /// The source's counters.
+    pub metrics: SourceMetrics,
+}
+
+impl Intake {
+    /// Joins the parts; `places` has as many permits as `jobs` has room, given back by the workers.
+    #[must_use]
+    pub fn new(
+        budget: Arc<Budget>,
+        jobs: crossbeam_channel::Sender<Job>,
+        places: Arc<Semaphore>,
+        gate_opened: Arc<Notify>,
+        framing: Arc<dyn Framing>,
+        metrics: SourceMetrics,
+    ) -> Self {
+        Self { budget, jobs, places, gate_opened, framing, metrics }
+    }
+
+    /// How the source's format cuts events.
+    #[must_use]
+    pub fn framing(&self) -> &dyn Framing {
+        self.framing.as_ref()
+    }
+
+    /// Waits until `bytes` of memory are free, and counts the wait as backpressure.
+    pub async fn admit(&self, bytes: usize) -> Held {
+        if let Some(held) = self.budget.try_admit(bytes as u64) {
+            return held;
+        }
+        let since = Instant::now();
+        let held = self.budget.admit(bytes as u64).await;
+        self.metrics.backpressure(since.elapsed());
+        held
+    }
+
+    /// Admits `bytes` only if they are free now.
+    #[must_use]
+    pub fn try_admit(&self, bytes: usize) -> Option<Held> {
+        self.budget.try_admit(bytes as u64)
+    }
+
+    /// Opens an ordered lane: chunks of one lane reach each destination in the order they were submitted.
+    #[must_use]
+    pub fn lane(&self, on_closed_gate: OnClosedGate) -> Arc<Lane> {
+        Arc::new(Lane { on_closed_gate, order: Mutex::new(Order::default()), gates: Mutex::new(Vec::new()) })
+    }
+
+    /// Queues a chunk for the workers, waiting for a place.
+    ///
+    /// # Errors
+    /// When the pipeline has stopped; the chunk is given up.
+    pub async fn submit(&self, lane: &Arc<Lane>, chunk: Chunk) -> Result<(), Closed> {
+        let place = self.places.acquire().await.map_err(|_| Closed)?;
+        place.forget();
+        let turn = lane.next_turn();
+        self.jobs.send(Job { chunk, turn }).map_err(|_| Closed)
+    }
+
+    /// Resolves when some destination's gate has opened since the call.
+    pub async fn gate_opened(&self) {
+        self.gate_opened.notified().await;
+    }
+}
+
+/// What becomes of events for a destination that holds its share of the memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnClosedGate {
+    /// They are kept, and the source asks [`Lane::is_blocked`] before it reads on: for what can wait where it is, such as files.
+    Keep,
+    /// They are given up at once, so that the sender is told to send again: for requests.
+    GiveUp,
+}
+
+/// One ordered stream of chunks: a file, or a request.
+#[derive(Debug)]
+pub struct Lane {
+    on_closed_gate: OnClosedGate,
+    /// Who may commit next. The lock covers the commits themselves, which only append to queues.
+    order: Mutex<Order>,
+    /// The destinations that the lane's events went to. The lock covers a look at a short list.
+    gates: Mutex<Vec<Arc<Gate>>>,
+}
+
+#[derive(Default)]
+struct Order {
+    issued: u64,
+    next: u64,
+    parked: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
+}
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Order")
+            .field("issued", &self.issued)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lane {
+    /// Whether a destination that this lane feeds has no room.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.iter().any(|gate| gate.is_shut())
+    }
+
+    /// Remembers that the lane feeds a destination.
+    pub fn feeds(&self, gate: &Arc<Gate>) {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        if !gates.iter().any(|known| Arc::ptr_eq(known, gate)) {
+            gates.push(Arc::clone(gate));
+        }
+    }
+
+    /// Whether events for this destination are to be given up now.
+    #[must_use]
+    pub fn gives_up(&self, gate: &Gate) -> bool {
+        self.on_closed_gate == OnClosedGate::GiveUp && gate.is_shut()
+    }
+
+    fn next_turn(self: &Arc<Self>) -> Turn {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = order.issued;
+        order.issued = number.saturating_add(1);
+        Turn { lane: Arc::clone(self), number, taken: false }
+    }
+
+    fn commit(&self, number: u64, commit: Box<dyn FnOnce() + Send>) {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        order.parked.insert(number, commit);
+        loop {
+            let next = order.next;
+            let Some(commit) = order.parked.remove(&next) else { return };
+            commit();
+            order.next = next.saturating_add(1);
+        }
+    }
+}
+
+/// A chunk's place in its lane: what is committed through it waits for the chunks before it.
+///
+/// A turn that is dropped commits nothing, and lets the next one go.
+#[derive(Debug)]
+pub struct Turn {
+    lane: Arc<Lane>,
+    number: u64,
+    taken: bool,
+}
+
+impl Turn {
+    /// The lane.
+    #[must_use]
+    pub fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    /// Runs `commit` once everything before it in the lane was committed: here, or in the thread that closes the gap.
+    pub fn commit(mut self, commit: impl FnOnce() + Send + 'static) {
+        self.taken = true;
+        self.lane.commit(self.number, Box::new(commit));
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.lane.commit(self.number, Box::new(|| ()));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What travels between the stages, and nothing else: every stage knows this module, and no stage knows another.
+//!
+//! A source reads a [`Chunk`] (whole events of one [`Origin`], with the [`Receipt`] that says when they are done and the
+//! [`Held`] memory they take) and gives it to its [`Lane`]; workers make [`Block`]s of encoded events from it, a packer makes
+//! [`Record`]s from those, and a sink settles their receipts.
+
+mod budget;
+mod decoded;
+mod gate;
+mod intake;
+mod receipt;
+mod stop;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use budget::{Budget, Held};
+pub use decoded::{Event, Events, Message, Wants};
+pub use gate::Gate;
+pub use intake::{Closed, Framing, Intake, Job, Lane, OnClosedGate, Turn};
+pub use receipt::{Acknowledge, Outcome, Receipt, Ticket};
+pub use stop::{Stop, Stopper};
+
+/// Where events come from: the metadata that routes, names and encodings may use.
+///
+/// One value serves every event of a file, or of an envelope.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Origin {
+    /// The source's name in the configuration.
+    pub source: Arc<str>,
+    /// The name of the host that standpipe runs on.
+    pub host: Arc<str>,
+    /// The file's path, for local files.
+    pub file: Option<Arc<str>>,
+    /// The account that the log data comes from, for subscription payloads.
+    pub owner: Option<Arc<str>>,
+    /// The log group, for subscription payloads.
+    pub log_group: Option<Arc<str>>,
+    /// The log stream, for subscription payloads.
+    pub log_stream: Option<Arc<str>>,
+    /// Firehose's common attributes, in the order they came.
+    pub attributes: Arc<[(Box<str>, Box<str>)]>,
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The wall clock's time.
+    ///
+    /// For sources, once a chunk: the stages after them take time as an argument.
+    #[must_use]
+    #[expect(clippy::disallowed_types, reason = "the one place that reads the wall clock")]
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Raw bytes of one origin, as a source read them: whole events only, as its [`Framing`] cuts them.
+#[derive(Debug)]
+pub struct Chunk {
+    /// What is known of the origin before decoding; an envelope tells the rest.
+    pub origin: Arc<Origin>,
+    /// The bytes.
+    pub payload: Bytes,
+    /// When they were read.
+    pub read_at: Timestamp,
+    /// Settled when every event in the chunk is done.
+    pub receipt: Receipt,
+    /// The memory admitted for the chunk and for what is made of it.
+    pub held: Held,
+}
+
+/// Encoded events for one destination, in order.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// The encoded events, one after the other. With `packing = "lines"` each ends with a newline.
+    pub data: Bytes,
+    /// Where they end.
+    pub borders: Borders,
+}
+
+impl Block {
+    /// How many events the block holds.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        match &self.borders {
+            Borders::Newlines(count) => *count,
+            Borders::Ends(ends) => ends.len() as u64,
+        }
+    }
+}
+
+/// Where the events of a [`Block`] end.
+#[derive(Clone, Debug)]
+pub enum Borders {
+    /// At each newline, and only there; so many of them.
+    Newlines(u64),
+    /// At these offsets from the block's start, ascending; the last is the block's length.
+    Ends(Vec<u32>),
+}
+
+/// What becomes one Firehose record.
+#[derive(Debug)]
+pub struct Record {
+    /// The bytes, in pieces so that what a source read need not be copied.
+    pub parts: Vec<Bytes>,
+    /// Their length together, in bytes.
+    pub len: usize,
+    /// Bytes before compression: what the user sent.
+    pub payload: usize,
+    /// How many events it holds.
+    pub events: u64,
+    /// Settled when the record is done.
+    pub receipts: Vec<Receipt>,
+    /// The origin of its first event, for dead letters.
+    pub origin: Arc<Origin>,
+}

@@ -1,0 +1,27 @@
+//! Standpipe feeds Amazon Data Firehose: it takes log files and `CloudWatch` Logs subscription payloads, and delivers every line
+//! to the right delivery stream in the right account.
+//!
+//! ```text
+//! source ──chunks──▶ decode ──events──▶ route ──▶ batch ──records──▶ buffer ──▶ sink
+//!    ▲                                                                            │
+//!    └─────────────────────────── ack: what is done, in order ◀──────────────────┘
+//! ```
+//!
+//! The modules stand in the order of that flow; `event` holds what travels, and `pipeline` joins the stages.
+
+pub mod event;
+pub mod pipeline;
+
+pub mod source;
+pub mod decode;
+pub mod route;
+pub mod batch;
+pub mod buffer;
+pub mod sink;
+pub mod ack;
+
+pub mod admin;
+pub mod aws;
+pub mod cli;
+pub mod config;
+pub mod metrics;

@@ -1,0 +1,1 @@
+//! Promises, kept by the real binary on real sockets and files.

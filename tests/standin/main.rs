@@ -1,0 +1,3 @@
+//! The Firehose stand-in as a process of its own.
+
+fn main() {}
