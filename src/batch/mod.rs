@@ -1,1 +1,19 @@
-//! Events to records.
+//! Events to records: encoded as the sink wants them, packed to Firehose's limits and billing steps. Pure.
+//!
+//! In:      decoded events, an origin at a time.
+//! Out:     [`Block`](crate::event::Block)s of encoded events, and from those [`Record`](crate::event::Record)s.
+//! Full:    never; memory is admitted before a source reads.
+//! Failure: an event too large for a record is split, cut or handed back as a dead letter.
+//! Stop:    an open record is closed on request.
+
+mod encode;
+mod json;
+mod limits;
+mod packer;
+
+pub use encode::{Encoder, Output, TooLarge};
+pub use limits::{
+    BILLING_STEP, MAX_RECORD_BYTES, MAX_REQUEST_BYTES, MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES,
+    TARGET_REQUEST_BYTES, billed,
+};
+pub use packer::Packer;

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// A byte budget with first-come, first-served admission.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ pub struct Budget {
     limit: u64,
     /// Bytes out at present; may exceed `limit` by what [`Held::resize`] added.
     used: AtomicU64,
-    /// Held by the one who waits at the head of the queue, so that a large request is not overtaken for ever.
-    turn: tokio::sync::Mutex<()>,
+    /// One permit, with the one who waits at the head of the queue, so that a large request is not overtaken for ever.
+    turn: Semaphore,
     freed: Notify,
     /// The highest `used` so far. The lock covers only the comparison.
     peak: Mutex<u64>,
@@ -29,7 +29,7 @@ impl Budget {
         Arc::new(Self {
             limit,
             used: AtomicU64::new(0),
-            turn: tokio::sync::Mutex::new(()),
+            turn: Semaphore::new(1),
             freed: Notify::new(),
             peak: Mutex::new(0),
         })
@@ -55,8 +55,8 @@ impl Budget {
 
     /// Waits until `bytes` fit. More than the whole budget is admitted alone, once everything else is back.
     pub async fn admit(self: &Arc<Self>, bytes: u64) -> Held {
-        // Held across the wait on purpose: this lock is the queue.
-        let _turn = self.turn.lock().await;
+        // A closed semaphore would only mean no queue; it is never closed.
+        let _turn = self.turn.acquire().await.ok();
         loop {
             let freed = self.freed.notified();
             if let Some(held) = self.try_admit(bytes) {

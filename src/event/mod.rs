@@ -8,8 +8,10 @@ mod budget;
 mod decoded;
 mod gate;
 mod intake;
+mod offload;
 mod receipt;
 mod stop;
+mod supply;
 
 use std::sync::Arc;
 
@@ -19,8 +21,10 @@ pub use budget::{Budget, Held};
 pub use decoded::{Event, Events, Message, Wants};
 pub use gate::Gate;
 pub use intake::{Closed, Framing, Intake, Job, Lane, OnClosedGate, Turn};
+pub use offload::{Offload, Task};
 pub use receipt::{Acknowledge, Outcome, Receipt, Ticket};
 pub use stop::{Stop, Stopper};
+pub use supply::Supply;
 
 /// Where events come from: the metadata that routes, names and encodings may use.
 ///

@@ -1,1 +1,319 @@
-//! Which events go where.
+//! Which events go to which sinks. Pure.
+//!
+//! Routes are tried in order. For each sink the first route that matches and names it decides; a route that drops ends the
+//! search. What an origin's metadata decides is decided once an origin, so that only routes with a `message` condition are
+//! looked at again for each event.
+
+use globset::{GlobBuilder, GlobMatcher};
+use regex::bytes::Regex;
+
+use crate::config::{Action, Route, When};
+use crate::event::Origin;
+
+/// A place in the list of sinks, in the order the router was given them.
+pub type SinkIndex = usize;
+
+/// All routes, compiled.
+#[derive(Debug)]
+pub struct Router {
+    routes: Vec<Compiled>,
+}
+
+/// A route whose names were looked up and whose globs were compiled.
+#[derive(Debug)]
+struct Compiled {
+    from: Vec<String>,
+    owner: Globs,
+    log_group: Globs,
+    log_stream: Globs,
+    file: Globs,
+    attributes: Vec<(String, Globs)>,
+    message: Option<Regex>,
+    to: Target,
+}
+
+/// What a matching route does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Target {
+    Sinks(Vec<SinkIndex>),
+    Drop,
+}
+
+/// A glob of the configuration that cannot be compiled, or a sink that it does not have.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// A condition is not a glob.
+    #[error("`routes[{route}]`: `{glob}` is not a glob")]
+    Glob {
+        /// The route's place in the list.
+        route: usize,
+        /// The text at fault.
+        glob: String,
+        /// Why.
+        source: globset::Error,
+    },
+    /// A route names a sink that there is not.
+    #[error("`routes[{route}]`: no sink is named `{sink}`")]
+    Sink {
+        /// The route's place in the list.
+        route: usize,
+        /// The name at fault.
+        sink: String,
+    },
+}
+
+impl Router {
+    /// Compiles `routes` for these sinks; without routes, every source feeds every sink.
+    ///
+    /// # Errors
+    /// When a glob does not compile or a sink is unknown.
+    pub fn new(routes: &[Route], sinks: &[&str]) -> Result<Self, RouteError> {
+        if routes.is_empty() {
+            let all = Compiled::everything((0..sinks.len()).collect());
+            return Ok(Self { routes: vec![all] });
+        }
+        let compile = |(index, route)| Compiled::new(index, route, sinks);
+        let routes = routes.iter().enumerate().map(compile).collect::<Result<_, _>>()?;
+        Ok(Self { routes })
+    }
+
+    /// What holds for every event of `origin`.
+    #[must_use]
+    pub fn plan(&self, origin: &Origin) -> Plan {
+        let mut steps = Vec::new();
+        for (route, compiled) in self.routes.iter().enumerate() {
+            if !compiled.admits(origin) {
+                continue;
+            }
+            let last = compiled.message.is_none() && compiled.to == Target::Drop;
+            steps.push(Step { route, message: compiled.message.clone(), to: compiled.to.clone() });
+            if last {
+                break;
+            }
+        }
+        let fixed = steps.iter().all(|step| step.message.is_none()).then(|| decide(&steps, |_| true));
+        Plan { steps, fixed }
+    }
+}
+
+/// The routes that are left once an origin is known.
+#[derive(Debug)]
+pub struct Plan {
+    steps: Vec<Step>,
+    /// The decision, when no route looks at messages.
+    fixed: Option<Decision>,
+}
+
+#[derive(Debug)]
+struct Step {
+    route: usize,
+    message: Option<Regex>,
+    to: Target,
+}
+
+/// Where an event goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Decision {
+    /// To these sinks, ascending; never empty.
+    Sinks(Vec<SinkIndex>),
+    /// Nowhere: dropped by the route with this number, or matched by none.
+    Filtered(Option<usize>),
+}
+
+impl Plan {
+    /// The decision for every event of the origin, when it does not depend on messages.
+    #[must_use]
+    pub fn fixed(&self) -> Option<&Decision> {
+        self.fixed.as_ref()
+    }
+
+    /// The decision for an event with this message.
+    #[must_use]
+    pub fn decide(&self, message: &[u8]) -> Decision {
+        decide(&self.steps, |pattern| pattern.is_match(message))
+    }
+}
+
+fn decide(steps: &[Step], matches: impl Fn(&Regex) -> bool) -> Decision {
+    let mut chosen: Vec<SinkIndex> = Vec::new();
+    let mut dropped_by = None;
+    for step in steps {
+        if !step.message.as_ref().is_none_or(&matches) {
+            continue;
+        }
+        match &step.to {
+            Target::Sinks(sinks) => chosen.extend_from_slice(sinks),
+            Target::Drop => {
+                dropped_by = Some(step.route);
+                break;
+            }
+        }
+    }
+    if chosen.is_empty() {
+        return Decision::Filtered(dropped_by);
+    }
+    chosen.sort_unstable();
+    chosen.dedup();
+    Decision::Sinks(chosen)
+}
+
+impl Compiled {
+    fn everything(sinks: Vec<SinkIndex>) -> Self {
+        Self {
+            from: Vec::new(),
+            owner: Globs::default(),
+            log_group: Globs::default(),
+            log_stream: Globs::default(),
+            file: Globs::default(),
+            attributes: Vec::new(),
+            message: None,
+            to: Target::Sinks(sinks),
+        }
+    }
+
+    fn new(index: usize, route: &Route, sinks: &[&str]) -> Result<Self, RouteError> {
+        let When { owner, log_group, log_stream, file, attributes, message } = &route.when;
+        let globs = |list: &[String]| Globs::new(index, list);
+        let attributes = attributes.iter().map(|(name, list)| Ok((name.clone(), globs(list)?)));
+        Ok(Self {
+            from: route.from.clone(),
+            owner: globs(owner)?,
+            log_group: globs(log_group)?,
+            log_stream: globs(log_stream)?,
+            file: globs(file)?,
+            attributes: attributes.collect::<Result<_, RouteError>>()?,
+            message: message.clone(),
+            to: Target::new(index, &route.action, sinks)?,
+        })
+    }
+
+    fn admits(&self, origin: &Origin) -> bool {
+        let from = &self.from;
+        (from.is_empty() || from.iter().any(|name| **name == *origin.source))
+            && self.owner.admit(origin.owner.as_deref())
+            && self.log_group.admit(origin.log_group.as_deref())
+            && self.log_stream.admit(origin.log_stream.as_deref())
+            && self.file.admit(origin.file.as_deref())
+            && self.attributes.iter().all(|(name, globs)| globs.admit(attribute(origin, name)))
+    }
+}
+
+impl Target {
+    fn new(route: usize, action: &Action, sinks: &[&str]) -> Result<Self, RouteError> {
+        let names = match action {
+            Action::Drop => return Ok(Self::Drop),
+            Action::To(names) => names,
+        };
+        let index = |name: &String| {
+            let unknown = || RouteError::Sink { route, sink: name.clone() };
+            sinks.iter().position(|sink| sink == name).ok_or_else(unknown)
+        };
+        names.iter().map(index).collect::<Result<_, _>>().map(Self::Sinks)
+    }
+}
+
+fn attribute<'a>(origin: &'a Origin, wanted: &str) -> Option<&'a str> {
+    origin.attributes.iter().find(|(name, _)| **name == *wanted).map(|(_, value)| &**value)
+}
+
+/// Alternatives for one piece of metadata; none: no condition.
+#[derive(Debug, Default)]
+struct Globs(Vec<GlobMatcher>);
+
+impl Globs {
+    fn new(route: usize, list: &[String]) -> Result<Self, RouteError> {
+        let compile = |glob: &String| {
+            let built = GlobBuilder::new(glob).literal_separator(false).build();
+            let wrong = |source| RouteError::Glob { route, glob: glob.clone(), source };
+            built.map(|glob| glob.compile_matcher()).map_err(wrong)
+        };
+        list.iter().map(compile).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn admit(&self, value: Option<&str>) -> bool {
+        self.0.is_empty() || value.is_some_and(|value| self.0.iter().any(|glob| glob.is_match(value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn when(owner: &[&str], group: &[&str], message: Option<&str>) -> When {
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        When {
+            owner: owned(owner),
+            log_group: owned(group),
+            message: message.map(|pattern| Regex::new(pattern).unwrap()),
+            ..When::default()
+        }
+    }
+
+    fn to(from: &[&str], when: When, sinks: &[&str]) -> Route {
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        Route { from: owned(from), when, action: Action::To(owned(sinks)) }
+    }
+
+    fn dropping(when: When) -> Route {
+        Route { from: Vec::new(), when, action: Action::Drop }
+    }
+
+    fn origin() -> Origin {
+        Origin {
+            source: "subs".into(),
+            owner: Some("111111111111".into()),
+            log_group: Some("/aws/lambda/pay/out".into()),
+            ..Origin::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(routes: &[Route], message: &str, expected: Decision) {
+        let plan = Router::new(routes, &["a", "b"]).unwrap().plan(&origin());
+        assert_eq!(plan.decide(message.as_bytes()), expected);
+        if let Some(fixed) = plan.fixed() {
+            assert_eq!(*fixed, expected);
+        }
+    }
+
+    #[test]
+    fn without_routes_every_sink_gets_everything() {
+        check(&[], "x", Decision::Sinks(vec![0, 1]));
+    }
+
+    #[test]
+    fn a_route_takes_what_meets_all_its_conditions() {
+        let both = || to(&[], when(&["1111*"], &["/aws/lambda/*"], None), &["b"]);
+        check(&[both()], "x", Decision::Sinks(vec![1]));
+        check(&[to(&["other"], When::default(), &["a"])], "x", Decision::Filtered(None));
+        check(&[to(&[], when(&["2*"], &[], None), &["a"])], "x", Decision::Filtered(None));
+        check(
+            &[to(&[], When { file: vec!["*".into()], ..When::default() }, &["a"])],
+            "x",
+            Decision::Filtered(None),
+        );
+    }
+
+    #[test]
+    fn a_sink_gets_an_event_once_however_many_routes_name_it() {
+        let route = || to(&[], When::default(), &["a", "b"]);
+        check(&[route(), route()], "x", Decision::Sinks(vec![0, 1]));
+    }
+
+    #[test]
+    fn a_drop_ends_the_search_and_keeps_what_came_before() {
+        let errors = || to(&[], when(&[], &[], Some("ERROR|WARN")), &["a"]);
+        let rest = || to(&[], When::default(), &["b"]);
+        let routes = [errors(), dropping(When::default()), rest()];
+        check(&routes, "an ERROR", Decision::Sinks(vec![0]));
+        check(&routes, "fine", Decision::Filtered(Some(1)));
+        check(&[errors(), rest()], "an ERROR", Decision::Sinks(vec![0, 1]));
+        check(&[errors(), rest()], "fine", Decision::Sinks(vec![1]));
+    }
+
+    #[test]
+    fn an_unknown_sink_is_refused() {
+        let error = Router::new(&[to(&[], When::default(), &["c"])], &["a"]).unwrap_err();
+        assert_eq!(error.to_string(), "`routes[0]`: no sink is named `c`");
+    }
+}

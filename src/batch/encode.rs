@@ -1,0 +1,452 @@
+//! Events as the sink wants them written.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::json;
+use super::limits::MAX_RECORD_BYTES;
+use crate::config::{Encoding, Packing, Sink, TooLong};
+use crate::event::{Block, Borders, Event, Message, Origin, Timestamp};
+
+/// Writes events for one sink.
+#[derive(Debug)]
+pub struct Encoder {
+    encoding: Encoding,
+    packing: Packing,
+    too_long: TooLong,
+    /// `,"name":"value"` for each constant field.
+    constants: Bytes,
+}
+
+/// An event is too large for a record, and the sink wants such events as dead letters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TooLarge;
+
+/// What is written for one destination: blocks in order.
+#[derive(Debug, Default)]
+pub struct Output {
+    blocks: Vec<Block>,
+    data: BytesMut,
+    ends: Vec<u32>,
+    events: u64,
+    /// What follows the message in each JSON object of the present origin.
+    after: BytesMut,
+    /// The unescaped message, where one is needed.
+    scratch: BytesMut,
+}
+
+impl Output {
+    /// Prepares for events of another origin.
+    pub fn origin(&mut self, encoder: &Encoder, origin: &Origin) {
+        self.after.clear();
+        if encoder.encoding == Encoding::Json {
+            encoder.write_after(origin, &mut self.after);
+        }
+    }
+
+    /// Takes the blocks written so far.
+    pub fn take(&mut self, encoder: &Encoder) -> Vec<Block> {
+        self.flush(encoder);
+        std::mem::take(&mut self.blocks)
+    }
+
+    fn flush(&mut self, encoder: &Encoder) {
+        if self.events == 0 {
+            return;
+        }
+        let borders = if encoder.ends_with_newlines_only() {
+            Borders::Newlines(self.events)
+        } else {
+            Borders::Ends(std::mem::take(&mut self.ends))
+        };
+        self.ends.clear();
+        self.events = 0;
+        self.blocks.push(Block { data: self.data.split().freeze(), borders });
+    }
+
+    fn end_event(&mut self, encoder: &Encoder) {
+        if encoder.packing == Packing::Lines && encoder.encoding != Encoding::Envelope {
+            self.data.put_u8(b'\n');
+        }
+        if !encoder.ends_with_newlines_only() {
+            self.ends.push(u32::try_from(self.data.len()).unwrap_or(u32::MAX));
+        }
+        self.events = self.events.saturating_add(1);
+        // Offsets are 32 bits wide; a block is far below that in practice.
+        if self.data.len() > 256 << 20 {
+            self.flush(encoder);
+        }
+    }
+}
+
+impl Encoder {
+    /// The encoder of a sink.
+    #[must_use]
+    pub fn new(sink: &Sink) -> Self {
+        let mut constants = BytesMut::new();
+        for (name, value) in &sink.fields {
+            member(&mut constants, name, value);
+        }
+        Self {
+            encoding: sink.encoding,
+            packing: sink.packing,
+            too_long: sink.too_long,
+            constants: constants.freeze(),
+        }
+    }
+
+    /// Whether whole envelopes are wanted instead of events.
+    #[must_use]
+    pub fn wants_envelopes(&self) -> bool {
+        self.encoding == Encoding::Envelope
+    }
+
+    /// Adds a run of whole lines, without touching them where that can be.
+    ///
+    /// `too_large` receives each line that becomes a dead letter.
+    pub fn lines(
+        &self,
+        lines: &Bytes,
+        read_at: Timestamp,
+        out: &mut Output,
+        too_large: &mut impl FnMut(&[u8]),
+    ) {
+        let untouched = self.encoding == Encoding::Message && self.packing == Packing::Lines;
+        if untouched && lines.len() <= MAX_RECORD_BYTES {
+            out.flush(self);
+            let count = memchr::memchr_iter(b'\n', lines).count() as u64;
+            out.blocks.push(Block { data: lines.clone(), borders: Borders::Newlines(count) });
+            return;
+        }
+        let mut rest: &[u8] = lines;
+        while let Some(at) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at(at);
+            let event = Event { message: Message::Raw(line), timestamp: None, id: None };
+            if self.event(&event, read_at, out) == Err(TooLarge) {
+                too_large(line);
+            }
+            rest = after.get(1..).unwrap_or_default();
+        }
+    }
+
+    /// Adds one event.
+    ///
+    /// # Errors
+    /// When the event is too large for a record and is to be a dead letter.
+    pub fn event(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) -> Result<(), TooLarge> {
+        let start = out.data.len();
+        self.write(event, read_at, None, out);
+        let newline = usize::from(self.packing == Packing::Lines);
+        if out.data.len().saturating_sub(start).saturating_add(newline) <= MAX_RECORD_BYTES {
+            out.end_event(self);
+            return Ok(());
+        }
+        out.data.truncate(start);
+        self.too_large(event, read_at, out)
+    }
+
+    /// Adds an envelope as it is.
+    ///
+    /// # Errors
+    /// When it is too large for a record.
+    pub fn envelope(&self, gzipped: &Bytes, out: &mut Output) -> Result<(), TooLarge> {
+        if gzipped.len() > MAX_RECORD_BYTES {
+            return Err(TooLarge);
+        }
+        out.flush(self);
+        let end = u32::try_from(gzipped.len()).map_err(|_| TooLarge)?;
+        out.blocks.push(Block { data: gzipped.clone(), borders: Borders::Ends(vec![end]) });
+        Ok(())
+    }
+
+    /// JSON has no newline inside, so that its line ends are the events' ends.
+    fn ends_with_newlines_only(&self) -> bool {
+        self.encoding == Encoding::Json && self.packing == Packing::Lines
+    }
+
+    fn write(&self, event: &Event<'_>, read_at: Timestamp, part: Option<(usize, usize)>, out: &mut Output) {
+        if self.encoding != Encoding::Json {
+            write_message(event.message, &mut out.data);
+            return;
+        }
+        let data = &mut out.data;
+        data.put_slice(b"{\"timestamp\":\"");
+        json::timestamp(event.timestamp.unwrap_or(read_at), data);
+        data.put_slice(b"\",\"message\":\"");
+        match event.message {
+            Message::Raw(bytes) => json::escape(bytes, data),
+            Message::Escaped(text) => data.put_slice(text.as_bytes()),
+        }
+        data.put_u8(b'"');
+        if let Some(id) = event.id {
+            data.put_slice(b",\"id\":\"");
+            data.put_slice(id.as_bytes());
+            data.put_u8(b'"');
+        }
+        if let Some((part, parts)) = part {
+            data.put_slice(format!(",\"part\":{part},\"parts\":{parts}").as_bytes());
+        }
+        data.put_slice(&out.after);
+    }
+
+    /// Everything that follows the message and is the same for all events of an origin.
+    fn write_after(&self, origin: &Origin, out: &mut BytesMut) {
+        let optional =
+            [("owner", &origin.owner), ("log_group", &origin.log_group), ("log_stream", &origin.log_stream)];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                member(out, name, value);
+            }
+        }
+        member(out, "source", &origin.source);
+        if origin.owner.is_none() {
+            member(out, "host", &origin.host);
+        }
+        if let Some(file) = &origin.file {
+            member(out, "file", file);
+        }
+        if !origin.attributes.is_empty() {
+            out.put_slice(b",\"attributes\":{");
+            let mut members = BytesMut::new();
+            for (name, value) in &*origin.attributes {
+                member(&mut members, name, value);
+            }
+            out.put_slice(members.get(1..).unwrap_or_default());
+            out.put_u8(b'}');
+        }
+        out.put_slice(&self.constants);
+        out.put_u8(b'}');
+    }
+
+    fn too_large(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) -> Result<(), TooLarge> {
+        let mut message = std::mem::take(&mut out.scratch);
+        message.clear();
+        write_message(event.message, &mut message);
+        let outcome = match self.too_long {
+            TooLong::DeadLetter => Err(TooLarge),
+            TooLong::Split => {
+                self.split(&message, event, read_at, out);
+                Ok(())
+            }
+            TooLong::Truncate => {
+                self.truncate(&message, event, read_at, out);
+                Ok(())
+            }
+        };
+        // An outlier's memory is not kept.
+        drop(message);
+        outcome
+    }
+
+    /// Writes the message in parts that fit, each an event that says which part it is.
+    fn split(&self, message: &[u8], event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
+        let mut cuts = Vec::new();
+        let mut rest = message;
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(self.fitting(rest, event, out));
+            cuts.push(part);
+            rest = after;
+        }
+        for (index, part) in cuts.iter().enumerate() {
+            let event = Event { message: Message::Raw(part), ..*event };
+            self.write(&event, read_at, Some((index.saturating_add(1), cuts.len())), out);
+            out.end_event(self);
+        }
+    }
+
+    /// Writes the front of the message, and how much is missing.
+    fn truncate(&self, message: &[u8], event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
+        let (kept, cut) = message.split_at(self.fitting(message, event, out));
+        let marked = [kept, format!("…[truncated {} bytes]", cut.len()).as_bytes()].concat();
+        let event = Event { message: Message::Raw(&marked), ..*event };
+        self.write(&event, read_at, None, out);
+        out.end_event(self);
+    }
+
+    /// How much of the message's front surely fits into a record, cut between UTF-8 characters.
+    fn fitting(&self, message: &[u8], event: &Event<'_>, out: &Output) -> usize {
+        /// For the time, the keys, the part's number, a mark of truncation, and the newline.
+        const FRAME: usize = 256;
+        let around = out.after.len().saturating_add(event.id.map_or(0, str::len)).saturating_add(FRAME);
+        let room = MAX_RECORD_BYTES.saturating_sub(around).max(1);
+        let mut len = message.len().min(room);
+        if self.encoding == Encoding::Json {
+            let mut escaped = BytesMut::new();
+            loop {
+                escaped.clear();
+                json::escape(message.get(..len).unwrap_or_default(), &mut escaped);
+                if escaped.len() <= room || len == 1 {
+                    break;
+                }
+                len = len.div_ceil(2);
+            }
+        }
+        char_border(message, len)
+    }
+}
+
+/// The last border between characters at or before `len`; `len` itself where the bytes are not UTF-8.
+fn char_border(message: &[u8], len: usize) -> usize {
+    if len >= message.len() {
+        return message.len();
+    }
+    let continues = |at: usize| message.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
+    let border = (len.saturating_sub(3)..=len).rev().find(|at| !continues(*at));
+    border.filter(|at| *at > 0).unwrap_or(len)
+}
+
+fn write_message(message: Message<'_>, out: &mut BytesMut) {
+    match message {
+        Message::Raw(bytes) => out.put_slice(bytes),
+        Message::Escaped(text) => json::unescape(text, out),
+    }
+}
+
+/// Writes `,"name":"value"`.
+fn member(out: &mut BytesMut, name: &str, value: &str) {
+    out.put_slice(b",\"");
+    json::escape(name.as_bytes(), out);
+    out.put_slice(b"\":\"");
+    json::escape(value.as_bytes(), out);
+    out.put_u8(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Compression, DirectorySink, SinkKind, Template};
+
+    fn sink(encoding: Encoding, packing: Packing, too_long: TooLong) -> Sink {
+        Sink {
+            kind: SinkKind::Directory(DirectorySink {
+                path: "out".into(),
+                stream: Template { pieces: [].into() },
+            }),
+            encoding,
+            fields: vec![("env".into(), "prod".into())],
+            packing,
+            compression: Compression::None,
+            linger: Duration::from_secs(1),
+            too_long,
+            max_destinations: 1,
+            idle: Duration::from_secs(1),
+        }
+    }
+
+    fn file() -> Origin {
+        Origin {
+            source: "app".into(),
+            host: "h1".into(),
+            file: Some("/a\"b.log".into()),
+            ..Origin::default()
+        }
+    }
+
+    fn envelope() -> Origin {
+        Origin {
+            source: "subs".into(),
+            host: "h1".into(),
+            owner: Some("111111111111".into()),
+            log_group: Some("/aws/x".into()),
+            log_stream: Some("s".into()),
+            attributes: [("team".into(), "pay".into())].into(),
+            ..Origin::default()
+        }
+    }
+
+    /// Encodes each message as an event of its own and returns what each became.
+    fn events(sink: &Sink, origin: &Origin, messages: &[Message<'_>]) -> Vec<Vec<u8>> {
+        let encoder = Encoder::new(sink);
+        let mut out = Output::default();
+        out.origin(&encoder, origin);
+        for message in messages {
+            let id = origin.owner.is_some().then_some("42");
+            let event = Event { message: *message, timestamp: None, id };
+            encoder.event(&event, Timestamp(0), &mut out).unwrap();
+        }
+        out.take(&encoder).iter().flat_map(pieces).collect()
+    }
+
+    fn pieces(block: &Block) -> Vec<Vec<u8>> {
+        match &block.borders {
+            Borders::Newlines(_) => {
+                block.data.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+            }
+            Borders::Ends(ends) => {
+                let starts = [0].into_iter().chain(ends.iter().copied());
+                starts
+                    .zip(ends)
+                    .map(|(start, end)| block.data[start as usize..*end as usize].to_vec())
+                    .collect()
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check(sink: &Sink, origin: &Origin, message: Message<'_>, expected: &str) {
+        let made = events(sink, origin, &[message]);
+        assert_eq!(made.iter().map(|event| String::from_utf8_lossy(event)).collect::<Vec<_>>(), [expected]);
+    }
+
+    #[test]
+    fn json_says_where_an_event_comes_from() {
+        let sink = sink(Encoding::Json, Packing::Lines, TooLong::Split);
+        check(
+            &sink,
+            &file(),
+            Message::Raw(b"say \"hi\"\xff"),
+            "{\"timestamp\":\"1970-01-01T00:00:00.000Z\",\"message\":\"say \\\"hi\\\"\u{FFFD}\",\
+             \"source\":\"app\",\"host\":\"h1\",\"file\":\"/a\\\"b.log\",\"env\":\"prod\"}\n",
+        );
+        check(
+            &sink,
+            &envelope(),
+            Message::Escaped("tab\\there"),
+            "{\"timestamp\":\"1970-01-01T00:00:00.000Z\",\"message\":\"tab\\there\",\"id\":\"42\",\
+             \"owner\":\"111111111111\",\"log_group\":\"/aws/x\",\"log_stream\":\"s\",\"source\":\"subs\",\
+             \"attributes\":{\"team\":\"pay\"},\"env\":\"prod\"}\n",
+        );
+    }
+
+    #[test]
+    fn message_encoding_keeps_the_bytes() {
+        let lines = sink(Encoding::Message, Packing::Lines, TooLong::Split);
+        check(&lines, &file(), Message::Escaped("a\\tb"), "a\tb\n");
+        let single = sink(Encoding::Message, Packing::Event, TooLong::Split);
+        check(&single, &file(), Message::Raw(b"as it was"), "as it was");
+    }
+
+    #[test]
+    fn whole_lines_are_not_copied() {
+        let encoder = Encoder::new(&sink(Encoding::Message, Packing::Lines, TooLong::Split));
+        let read = Bytes::from_static(b"one\ntwo\n");
+        let mut out = Output::default();
+        encoder.lines(&read, Timestamp(0), &mut out, &mut |_| ());
+        let blocks = out.take(&encoder);
+        assert_eq!(blocks[0].data.as_ptr(), read.as_ptr());
+        assert_eq!(blocks[0].events(), 2);
+    }
+
+    #[test]
+    fn a_message_too_large_for_a_record_is_split_cut_or_refused() {
+        let message = "ä\n".repeat(900_000);
+        let raw = Message::Raw(message.as_bytes());
+        for encoding in [Encoding::Json, Encoding::Message] {
+            let parts = events(&sink(encoding, Packing::Event, TooLong::Split), &file(), &[raw]);
+            assert!(parts.len() > 1 && parts.iter().all(|part| part.len() <= MAX_RECORD_BYTES));
+            let cut = events(&sink(encoding, Packing::Event, TooLong::Truncate), &file(), &[raw]);
+            assert!(cut.len() == 1 && cut[0].len() <= MAX_RECORD_BYTES);
+            assert!(String::from_utf8(cut[0].clone()).unwrap().contains("…[truncated "));
+        }
+        let parts = events(&sink(Encoding::Message, Packing::Event, TooLong::Split), &file(), &[raw]);
+        assert_eq!(parts.concat(), message.as_bytes());
+        let parts = events(&sink(Encoding::Json, Packing::Event, TooLong::Split), &file(), &[raw]);
+        let read = parts.iter().map(|part| serde_json::from_slice::<serde_json::Value>(part).unwrap());
+        let joined: String = read.map(|value| value["message"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(joined, message);
+        let encoder = Encoder::new(&sink(Encoding::Message, Packing::Event, TooLong::DeadLetter));
+        let event = Event { message: raw, timestamp: None, id: None };
+        assert_eq!(encoder.event(&event, Timestamp(0), &mut Output::default()), Err(TooLarge));
+    }
+}

@@ -1,0 +1,26 @@
+//! How a sink gets its records, whatever buffer holds them.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::Record;
+
+/// Records waiting for a sink, in order.
+pub trait Supply: Send + Sync + 'static {
+    /// Waits for records, and takes as many as fit into one request; `None` once the input has ended and nothing is left.
+    ///
+    /// Cancel-safe: nothing is taken before the wait is over.
+    fn take(&self) -> impl Future<Output = Option<Vec<Record>>> + Send;
+
+    /// Takes what is ready now and fits into a request that already holds so many records and bytes.
+    fn top_up(&self, records: usize, bytes: usize) -> Vec<Record>;
+
+    /// Whether the destination works: one that fails may hold less of the memory.
+    fn set_failing(&self, failing: bool);
+
+    /// Records that were taken have ended; so many bytes are no longer held.
+    fn release(&self, bytes: usize);
+
+    /// For how long nothing was waiting or under way.
+    fn idle(&self) -> Duration;
+}
