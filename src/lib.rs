@@ -24,4 +24,7 @@ pub mod admin;
 pub mod aws;
 pub mod cli;
 pub mod config;
+pub mod deadletter;
+pub mod limits;
 pub mod metrics;
+pub mod status;

@@ -2,6 +2,7 @@
 //!
 //! A part of the pipeline is handed its own struct of counters, with its labels looked up once; nothing is looked up per event.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -10,10 +11,30 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+/// Makes counters that belong together move together: shared by those who count, exclusive for a scrape, so that at every
+/// scrape what was read is what was routed, filtered or undecodable, and what was accepted is what was delivered, given to the
+/// dead letters or is in flight.
+#[derive(Clone, Debug, Default)]
+pub struct Settlement(Arc<RwLock<()>>);
+
+impl Settlement {
+    /// Counts without a scrape in between.
+    pub fn together(&self, count: impl FnOnce()) {
+        let _shared = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        count();
+    }
+
+    fn scrape<T>(&self, scrape: impl FnOnce() -> T) -> T {
+        let _alone = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        scrape()
+    }
+}
+
 /// All families; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
+    settlement: Settlement,
     source: SourceFamilies,
     sink: SinkFamilies,
     filtered_events: IntCounterVec,
@@ -80,6 +101,7 @@ impl Metrics {
                 "1 when the newest configuration read is the one that runs.",
             ),
             registry: maker.registry.clone(),
+            settlement: Settlement::default(),
         };
         let build = maker.gauges("build_info", "The running build; always 1.", &["version", "revision"]);
         build
@@ -98,6 +120,7 @@ impl Metrics {
         let f = &self.source;
         SourceMetrics {
             name: source.to_owned(),
+            settlement: self.settlement.clone(),
             events: f.events.with_label_values(&[source]),
             routed: f.routed.with_label_values(&[source]),
             bytes: f.bytes.with_label_values(&[source]),
@@ -116,6 +139,7 @@ impl Metrics {
         let f = &self.sink;
         SinkMetrics {
             name: sink.to_owned(),
+            settlement: self.settlement.clone(),
             accepted: f.accepted.with_label_values(&[sink]),
             delivered: f.delivered.with_label_values(&[sink]),
             in_flight: f.in_flight.with_label_values(&[sink]),
@@ -145,7 +169,8 @@ impl Metrics {
     /// # Errors
     /// When a family cannot be written as text.
     pub fn render(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        let families = self.settlement.scrape(|| self.registry.gather());
+        TextEncoder::new().encode_to_string(&families)
     }
 }
 
@@ -159,10 +184,9 @@ impl Default for Metrics {
 #[derive(Clone, Debug)]
 pub struct SourceMetrics {
     name: String,
-    /// Events decoded.
-    pub events: IntCounter,
-    /// Events that at least one sink accepted.
-    pub routed: IntCounter,
+    settlement: Settlement,
+    events: IntCounter,
+    routed: IntCounter,
     /// Payload bytes read.
     pub bytes: IntCounter,
     /// Bytes in the files that were not read yet.
@@ -187,9 +211,20 @@ impl SourceMetrics {
         self.errors.with_label_values(&[self.name.as_str(), reason]).inc();
     }
 
-    /// Counts a payload that could not be decoded and went to the dead letters.
-    pub fn undecodable(&self, reason: &str) {
-        self.undecodable.with_label_values(&[self.name.as_str(), reason]).inc();
+    /// Counts what became of a chunk's events, all at once.
+    pub fn read(&self, fate: &Fate<'_>) {
+        self.settlement.together(|| {
+            let undecodable: u64 = fate.undecodable.iter().map(|(_, payloads)| payloads).sum();
+            let filtered: u64 = fate.filtered.iter().map(|(_, events)| events).sum();
+            self.events.inc_by(fate.routed.saturating_add(filtered).saturating_add(undecodable));
+            self.routed.inc_by(fate.routed);
+            for (counter, events) in fate.filtered {
+                counter.inc_by(*events);
+            }
+            for (reason, payloads) in fate.undecodable {
+                self.undecodable.with_label_values(&[self.name.as_str(), reason]).inc_by(*payloads);
+            }
+        });
     }
 
     /// Counts bytes of a file that can never be delivered.
@@ -203,16 +238,25 @@ impl SourceMetrics {
     }
 }
 
+/// What became of a chunk's events.
+#[derive(Debug, Default)]
+pub struct Fate<'a> {
+    /// Events that at least one sink took.
+    pub routed: u64,
+    /// Events that a route dropped, or none took, by the route's counter.
+    pub filtered: &'a [(IntCounter, u64)],
+    /// Payloads that could not be decoded, by reason.
+    pub undecodable: &'a [(&'static str, u64)],
+}
+
 /// What a sink counts.
 #[derive(Clone, Debug)]
 pub struct SinkMetrics {
     name: String,
-    /// Events taken from the router.
-    pub accepted: IntCounter,
-    /// Events that the service accepted.
-    pub delivered: IntCounter,
-    /// Events accepted and not yet ended.
-    pub in_flight: IntGauge,
+    settlement: Settlement,
+    accepted: IntCounter,
+    delivered: IntCounter,
+    in_flight: IntGauge,
     /// Payload bytes that the service accepted.
     pub delivered_bytes: IntCounter,
     /// The same as AWS bills them.
@@ -256,9 +300,28 @@ impl SinkMetrics {
         self.held.with_label_values(&[self.name.as_str(), reason]).set(i64::from(held));
     }
 
+    /// Counts events taken from the router.
+    pub fn accept(&self, events: u64) {
+        self.settlement.together(|| {
+            self.accepted.inc_by(events);
+            self.in_flight.add(signed(events));
+        });
+    }
+
+    /// Counts events that the destination accepted.
+    pub fn deliver(&self, events: u64) {
+        self.settlement.together(|| {
+            self.delivered.inc_by(events);
+            self.in_flight.sub(signed(events));
+        });
+    }
+
     /// Counts events that went to the dead letters.
-    pub fn dead_lettered(&self, reason: &str, events: u64) {
-        self.dead_lettered.with_label_values(&[self.name.as_str(), reason]).inc_by(events);
+    pub fn dead_letter(&self, reason: &str, events: u64) {
+        self.settlement.together(|| {
+            self.dead_lettered.with_label_values(&[self.name.as_str(), reason]).inc_by(events);
+            self.in_flight.sub(signed(events));
+        });
     }
 
     /// Notes when the credentials in use expire, in seconds since 1970.
@@ -266,6 +329,10 @@ impl SinkMetrics {
     pub fn credentials_expiry(&self) -> Gauge {
         self.credentials_expiry.with_label_values(&[self.name.as_str()])
     }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 impl SourceFamilies {

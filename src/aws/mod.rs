@@ -1,1 +1,190 @@
-//! The one place that builds an SDK client.
+//! The one place that builds SDK clients: credentials, roles, endpoints, TLS, timeouts.
+//!
+//! The SDK's own retries are off, since a sink has one loop that knows more; its stalled-stream protection is off, since a
+//! request has a deadline.
+
+mod credentials;
+mod fault;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_config::identity::IdentityCache;
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use prometheus::Gauge;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+pub use self::credentials::{Credentials, Role};
+pub use self::fault::CredentialsFault;
+use crate::config::FirehoseSink;
+
+/// What a sink's clients have in common.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    http: SharedHttpClient,
+    settings: FirehoseSink,
+    expiry: Gauge,
+}
+
+/// A client, and who it acts as.
+#[derive(Clone, Debug)]
+pub struct FirehoseClient {
+    /// The client.
+    pub client: aws_sdk_firehose::Client,
+    /// Its credentials.
+    pub credentials: Arc<Credentials>,
+    /// Its region.
+    pub region: String,
+}
+
+/// A client cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum AwsError {
+    /// The authority's certificate cannot be read.
+    #[error("cannot read `ca_file` `{}`", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The authority's certificate cannot be used.
+    #[error("cannot use `ca_file` `{}`: {reason}", path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing says which region.
+    #[error("no region: set `region` of the sink, AWS_REGION, or a region in the profile")]
+    NoRegion,
+}
+
+impl Aws {
+    /// Prepares the clients of a sink; `expiry` is told when its credentials expire.
+    ///
+    /// # Errors
+    /// When the sink's `ca_file` is of no use.
+    pub fn new(settings: FirehoseSink, expiry: Gauge) -> Result<Self, AwsError> {
+        Ok(Self { http: http_client(settings.ca_file.as_ref())?, settings, expiry })
+    }
+
+    /// The sink's settings.
+    #[must_use]
+    pub fn settings(&self) -> &FirehoseSink {
+        &self.settings
+    }
+
+    /// A client for `region`, or the environment's, which acts as the last of `roles`.
+    ///
+    /// # Errors
+    /// When there is no region.
+    pub async fn firehose(&self, region: Option<String>, roles: Vec<Role>) -> Result<FirehoseClient, AwsError> {
+        let base = self.load(region).await;
+        let region = base.region().cloned().ok_or(AwsError::NoRegion)?;
+        let credentials = self.credentials(&base, &region, roles);
+        let shared = SharedCredentialsProvider::new(credentials::Provider(Arc::clone(&credentials)));
+        let config = base.into_builder().credentials_provider(shared).build();
+        let mut builder = aws_sdk_firehose::config::Builder::from(&config);
+        if let Some(url) = &self.settings.endpoint_url {
+            builder = builder.endpoint_url(url);
+        }
+        let client = aws_sdk_firehose::Client::from_conf(builder.build());
+        Ok(FirehoseClient { client, credentials, region: region.to_string() })
+    }
+
+    async fn load(&self, region: Option<String>) -> SdkConfig {
+        let settings = &self.settings;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(settings.connect_timeout)
+            .read_timeout(settings.request_timeout)
+            .operation_timeout(settings.request_timeout)
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(self.http.clone())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .identity_cache(IdentityCache::no_cache());
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region));
+        }
+        if let Some(profile) = &settings.profile {
+            loader = loader.profile_name(profile);
+        }
+        // Only when set: false would override the environment.
+        if settings.use_fips {
+            loader = loader.use_fips(true);
+        }
+        if settings.use_dual_stack {
+            loader = loader.use_dual_stack(true);
+        }
+        loader.load().await
+    }
+
+    /// The chain's provider first, then each role with the credentials of the one before.
+    fn credentials(&self, base: &SdkConfig, region: &Region, roles: Vec<Role>) -> Arc<Credentials> {
+        let identity = self.settings.endpoint_url.is_none().then(|| aws_sdk_sts::Client::new(base));
+        let first = Credentials::base(base.credentials_provider(), identity);
+        let last = roles.into_iter().fold(Arc::new(first), |before, role| {
+            let shared = SharedCredentialsProvider::new(credentials::Provider(Arc::clone(&before)));
+            let role_region = role.region.clone().map_or_else(|| region.clone(), Region::new);
+            let config = base.to_builder().credentials_provider(shared).region(role_region).build();
+            let mut builder = aws_sdk_sts::config::Builder::from(&config);
+            // Only when set: the builder has read AWS_ENDPOINT_URL_STS already.
+            if let Some(url) = &role.sts_endpoint_url {
+                builder = builder.endpoint_url(url);
+            }
+            let client = aws_sdk_sts::Client::from_conf(builder.build());
+            Arc::new(Credentials::role(before, client, role))
+        });
+        last.report_expiry(self.expiry.clone());
+        last
+    }
+}
+
+/// One pool of connections for a sink's clients, which trusts the system's authorities and `ca_file`, and uses the environment's
+/// proxy.
+fn http_client(ca_file: Option<&PathBuf>) -> Result<SharedHttpClient, AwsError> {
+    let mut trust = TrustStore::default();
+    if let Some(path) = ca_file {
+        trust = trust.with_pem_certificate(read_ca(path)?);
+    }
+    let wrong = |reason: String| AwsError::Ca { path: ca_file.cloned().unwrap_or_default(), reason };
+    let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| wrong(error.to_string()))?;
+    Ok(Builder::new().build_with_connector_fn(move |settings, _components| {
+        let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+        if let Some(settings) = settings {
+            connector = connector.connector_settings(settings.clone());
+        }
+        connector
+            .enable_tcp_nodelay(true)
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(context.clone())
+            .build()
+    }))
+}
+
+/// Reads the certificates, and sees that there is one.
+fn read_ca(path: &PathBuf) -> Result<Vec<u8>, AwsError> {
+    let pem = fs::read(path).map_err(|source| AwsError::CaFile { path: path.clone(), source })?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let reason = match certificates {
+        Ok(found) if found.is_empty() => "it holds no PEM certificate".to_owned(),
+        Ok(_) => return Ok(pem),
+        Err(error) => error.to_string(),
+    };
+    Err(AwsError::Ca { path: path.clone(), reason })
+}

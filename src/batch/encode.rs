@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::json;
-use super::limits::MAX_RECORD_BYTES;
+use crate::limits::MAX_RECORD_BYTES;
 use crate::config::{Encoding, Packing, Sink, TooLong};
 use crate::event::{Block, Borders, Event, Message, Origin, Timestamp};
 
@@ -102,10 +102,10 @@ impl Encoder {
 
     /// Adds a run of whole lines, without touching them where that can be.
     ///
-    /// `too_large` receives each line that becomes a dead letter.
+    /// `count` is the number of lines; `too_large` receives each line that becomes a dead letter.
     pub fn lines(
         &self,
-        lines: &Bytes,
+        (lines, count): (&Bytes, u64),
         read_at: Timestamp,
         out: &mut Output,
         too_large: &mut impl FnMut(&[u8]),
@@ -113,7 +113,6 @@ impl Encoder {
         let untouched = self.encoding == Encoding::Message && self.packing == Packing::Lines;
         if untouched && lines.len() <= MAX_RECORD_BYTES {
             out.flush(self);
-            let count = memchr::memchr_iter(b'\n', lines).count() as u64;
             out.blocks.push(Block { data: lines.clone(), borders: Borders::Newlines(count) });
             return;
         }
@@ -170,7 +169,7 @@ impl Encoder {
         }
         let data = &mut out.data;
         data.put_slice(b"{\"timestamp\":\"");
-        json::timestamp(event.timestamp.unwrap_or(read_at), data);
+        event.timestamp.unwrap_or(read_at).write(data);
         data.put_slice(b"\",\"message\":\"");
         match event.message {
             Message::Raw(bytes) => json::escape(bytes, data),
@@ -301,6 +300,14 @@ fn write_message(message: Message<'_>, out: &mut BytesMut) {
     }
 }
 
+/// The message as it was, unescaped.
+#[must_use]
+pub fn message_bytes(message: Message<'_>) -> BytesMut {
+    let mut out = BytesMut::new();
+    write_message(message, &mut out);
+    out
+}
+
 /// Writes `,"name":"value"`.
 fn member(out: &mut BytesMut, name: &str, value: &str) {
     out.put_slice(b",\"");
@@ -422,7 +429,7 @@ mod tests {
         let encoder = Encoder::new(&sink(Encoding::Message, Packing::Lines, TooLong::Split));
         let read = Bytes::from_static(b"one\ntwo\n");
         let mut out = Output::default();
-        encoder.lines(&read, Timestamp(0), &mut out, &mut |_| ());
+        encoder.lines((&read, 2), Timestamp(0), &mut out, &mut |_| ());
         let blocks = out.take(&encoder);
         assert_eq!(blocks[0].data.as_ptr(), read.as_ptr());
         assert_eq!(blocks[0].events(), 2);

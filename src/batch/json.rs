@@ -2,8 +2,6 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::event::Timestamp;
-
 /// Which bytes of a string must be escaped: the control characters, the quote and the backslash.
 const ESCAPED: [bool; 256] = {
     let mut table = [false; 256];
@@ -58,7 +56,7 @@ fn escape_byte(byte: u8, out: &mut BytesMut) {
 }
 
 /// Writes what the inside of a JSON string stands for. Half a surrogate pair becomes U+FFFD.
-pub(super) fn unescape(text: &str, out: &mut BytesMut) {
+pub fn unescape(text: &str, out: &mut impl BufMut) {
     let mut rest = text.as_bytes();
     while let Some(at) = memchr::memchr(b'\\', rest) {
         let (plain, escape) = rest.split_at(at);
@@ -69,22 +67,21 @@ pub(super) fn unescape(text: &str, out: &mut BytesMut) {
 }
 
 /// Writes the escape that `text` begins with, and returns what follows it.
-fn unescape_one<'a>(text: &'a [u8], out: &mut BytesMut) -> &'a [u8] {
-    let plain = |byte: u8, out: &mut BytesMut| out.put_u8(byte);
-    match text.get(1) {
-        Some(b'n') => plain(b'\n', out),
-        Some(b't') => plain(b'\t', out),
-        Some(b'r') => plain(b'\r', out),
-        Some(b'b') => plain(8, out),
-        Some(b'f') => plain(12, out),
+fn unescape_one<'a>(text: &'a [u8], out: &mut impl BufMut) -> &'a [u8] {
+        match text.get(1) {
+        Some(b'n') => out.put_u8(b'\n'),
+        Some(b't') => out.put_u8(b'\t'),
+        Some(b'r') => out.put_u8(b'\r'),
+        Some(b'b') => out.put_u8(8),
+        Some(b'f') => out.put_u8(12),
         Some(b'u') => return unescape_unicode(text, out),
-        Some(byte) => plain(*byte, out),
+        Some(byte) => out.put_u8(*byte),
         None => {}
     }
     text.get(2..).unwrap_or_default()
 }
 
-fn unescape_unicode<'a>(text: &'a [u8], out: &mut BytesMut) -> &'a [u8] {
+fn unescape_unicode<'a>(text: &'a [u8], out: &mut impl BufMut) -> &'a [u8] {
     let unit = |at: usize| -> Option<u32> {
         let (escape, digits) = text.get(at..at.checked_add(6)?)?.split_at_checked(2)?;
         let digits = std::str::from_utf8(digits).ok()?;
@@ -103,42 +100,6 @@ fn unescape_unicode<'a>(text: &'a [u8], out: &mut BytesMut) -> &'a [u8] {
     text.get(len..).unwrap_or_default()
 }
 
-/// Writes a time as RFC 3339 in UTC with milliseconds, such as `2026-11-22T01:02:03.004Z`.
-pub(super) fn timestamp(time: Timestamp, out: &mut BytesMut) {
-    let days = time.0.div_euclid(86_400_000);
-    let ms = time.0.rem_euclid(86_400_000);
-    let (year, month, day) = civil(days);
-    let mut digits = |value: i64, places: u32, after: &[u8]| {
-        for place in (0..places).rev() {
-            let digit = value / 10i64.pow(place) % 10;
-            out.put_u8(b'0'.saturating_add(u8::try_from(digit).unwrap_or(0)));
-        }
-        out.put_slice(after);
-    };
-    digits(year, 4, b"-");
-    digits(month, 2, b"-");
-    digits(day, 2, b"T");
-    digits(ms / 3_600_000, 2, b":");
-    digits(ms / 60_000 % 60, 2, b":");
-    digits(ms / 1000 % 60, 2, b".");
-    digits(ms % 1000, 3, b"Z");
-}
-
-/// The year, month and day of a number of days since 1970-01-01, in the Gregorian calendar; years are kept within 0 to 9999.
-fn civil(days: i64) -> (i64, i64, i64) {
-    // Counted from 0000-03-01, so that a leap day is the last of its year.
-    let days = days.clamp(-719_468, 2_932_896) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -149,20 +110,6 @@ mod tests {
         let mut out = BytesMut::new();
         write(&mut out);
         String::from_utf8(out.to_vec()).unwrap()
-    }
-
-    #[track_caller]
-    fn check_time(ms: i64, expected: &str) {
-        assert_eq!(text(|out| timestamp(Timestamp(ms), out)), expected);
-    }
-
-    #[test]
-    fn times_are_written_as_rfc_3339() {
-        check_time(0, "1970-01-01T00:00:00.000Z");
-        check_time(-1, "1969-12-31T23:59:59.999Z");
-        check_time(951_782_400_000, "2000-02-29T00:00:00.000Z");
-        check_time(1_795_309_323_004, "2026-11-22T01:02:03.004Z");
-        check_time(i64::MAX, "9999-12-31T07:12:55.807Z");
     }
 
     proptest! {

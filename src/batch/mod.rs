@@ -8,12 +8,8 @@
 
 mod encode;
 mod json;
-mod limits;
 mod packer;
 
-pub use encode::{Encoder, Output, TooLarge};
-pub use limits::{
-    BILLING_STEP, MAX_RECORD_BYTES, MAX_REQUEST_BYTES, MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES,
-    TARGET_REQUEST_BYTES, billed,
-};
+pub use encode::{Encoder, Output, TooLarge, message_bytes};
+pub use json::unescape;
 pub use packer::Packer;

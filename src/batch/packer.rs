@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::limits::{MAX_RECORD_BYTES, TARGET_RECORD_BYTES};
 use crate::config::Packing;
 use crate::event::{Block, Borders, Origin, Receipt, Record};
+use crate::limits::{MAX_RECORD_BYTES, TARGET_RECORD_BYTES};
 
 /// Smaller pieces are copied together; larger ones stay where they were read.
 const COPY_BELOW: usize = 4 * 1024;
@@ -135,9 +135,11 @@ impl Open {
             parts: self.parts,
             len: self.len,
             payload: self.len,
+            compressed: false,
             events: self.events,
             receipts: self.receipts,
             origin: self.origin,
+            since: self.since,
         }
     }
 }
@@ -218,7 +220,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::limits::billed;
+    use super::crate::limits::billed;
     use super::*;
     use crate::event::{Acknowledge, Outcome, Ticket};
 

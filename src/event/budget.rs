@@ -53,6 +53,12 @@ impl Budget {
         *self.peak.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether somebody waits for memory.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.turn.available_permits() == 0
+    }
+
     /// Waits until `bytes` fit. More than the whole budget is admitted alone, once everything else is back.
     pub async fn admit(self: &Arc<Self>, bytes: u64) -> Held {
         // A closed semaphore would only mean no queue; it is never closed.

@@ -12,10 +12,12 @@ mod offload;
 mod receipt;
 mod stop;
 mod supply;
+mod time;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 pub use budget::{Budget, Held};
 pub use decoded::{Event, Events, Message, Wants};
@@ -25,6 +27,7 @@ pub use offload::{Offload, Task};
 pub use receipt::{Acknowledge, Outcome, Receipt, Ticket};
 pub use stop::{Stop, Stopper};
 pub use supply::Supply;
+pub use time::Timestamp;
 
 /// Where events come from: the metadata that routes, names and encodings may use.
 ///
@@ -45,22 +48,6 @@ pub struct Origin {
     pub log_stream: Option<Arc<str>>,
     /// Firehose's common attributes, in the order they came.
     pub attributes: Arc<[(Box<str>, Box<str>)]>,
-}
-
-/// Milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Timestamp(pub i64);
-
-impl Timestamp {
-    /// The wall clock's time.
-    ///
-    /// For sources, once a chunk: the stages after them take time as an argument.
-    #[must_use]
-    #[expect(clippy::disallowed_types, reason = "the one place that reads the wall clock")]
-    pub fn now() -> Self {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-    }
 }
 
 /// Raw bytes of one origin, as a source read them: whole events only, as its [`Framing`] cuts them.
@@ -116,10 +103,14 @@ pub struct Record {
     pub len: usize,
     /// Bytes before compression: what the user sent.
     pub payload: usize,
+    /// Whether `parts` are a gzip member already.
+    pub compressed: bool,
     /// How many events it holds.
     pub events: u64,
     /// Settled when the record is done.
     pub receipts: Vec<Receipt>,
     /// The origin of its first event, for dead letters.
     pub origin: Arc<Origin>,
+    /// When its first event came.
+    pub since: Instant,
 }

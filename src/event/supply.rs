@@ -1,7 +1,6 @@
 //! How a sink gets its records, whatever buffer holds them.
 
 use std::future::Future;
-use std::time::Duration;
 
 use super::Record;
 
@@ -20,7 +19,4 @@ pub trait Supply: Send + Sync + 'static {
 
     /// Records that were taken have ended; so many bytes are no longer held.
     fn release(&self, bytes: usize);
-
-    /// For how long nothing was waiting or under way.
-    fn idle(&self) -> Duration;
 }

@@ -10,8 +10,41 @@ use regex::bytes::Regex;
 use crate::config::{Action, Route, When};
 use crate::event::Origin;
 
-/// A place in the list of sinks, in the order the router was given them.
-pub type SinkIndex = usize;
+/// Most sinks of one configuration: a set of them is one machine word.
+pub const MAX_SINKS: usize = 64;
+
+/// A set of sinks, by their places in the list that the router was given.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct SinkSet(u64);
+
+impl SinkSet {
+    /// The set of one sink.
+    #[must_use]
+    pub fn one(index: usize) -> Self {
+        Self(u32::try_from(index).ok().and_then(|index| 1u64.checked_shl(index)).unwrap_or(0))
+    }
+
+    /// The sinks' places, ascending.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        (0..MAX_SINKS).filter(move |index| self.0 & Self::one(*index).0 != 0)
+    }
+
+    /// Whether no sink is in it.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl FromIterator<usize> for SinkSet {
+    fn from_iter<T: IntoIterator<Item = usize>>(indices: T) -> Self {
+        indices.into_iter().fold(Self::default(), |set, index| set.with(Self::one(index)))
+    }
+}
 
 /// All routes, compiled.
 #[derive(Debug)]
@@ -33,9 +66,9 @@ struct Compiled {
 }
 
 /// What a matching route does.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Target {
-    Sinks(Vec<SinkIndex>),
+    Sinks(SinkSet),
     Drop,
 }
 
@@ -51,6 +84,12 @@ pub enum RouteError {
         glob: String,
         /// Why.
         source: globset::Error,
+    },
+    /// More sinks than a set can hold.
+    #[error("{sinks} sinks are configured, at most {MAX_SINKS} can be")]
+    TooManySinks {
+        /// How many there are.
+        sinks: usize,
     },
     /// A route names a sink that there is not.
     #[error("`routes[{route}]`: no sink is named `{sink}`")]
@@ -68,6 +107,9 @@ impl Router {
     /// # Errors
     /// When a glob does not compile or a sink is unknown.
     pub fn new(routes: &[Route], sinks: &[&str]) -> Result<Self, RouteError> {
+        if sinks.len() > MAX_SINKS {
+            return Err(RouteError::TooManySinks { sinks: sinks.len() });
+        }
         if routes.is_empty() {
             let all = Compiled::everything((0..sinks.len()).collect());
             return Ok(Self { routes: vec![all] });
@@ -86,7 +128,7 @@ impl Router {
                 continue;
             }
             let last = compiled.message.is_none() && compiled.to == Target::Drop;
-            steps.push(Step { route, message: compiled.message.clone(), to: compiled.to.clone() });
+            steps.push(Step { route, message: compiled.message.clone(), to: compiled.to });
             if last {
                 break;
             }
@@ -112,10 +154,10 @@ struct Step {
 }
 
 /// Where an event goes.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Decision {
-    /// To these sinks, ascending; never empty.
-    Sinks(Vec<SinkIndex>),
+    /// To these sinks; never none.
+    Sinks(SinkSet),
     /// Nowhere: dropped by the route with this number, or matched by none.
     Filtered(Option<usize>),
 }
@@ -123,8 +165,8 @@ pub enum Decision {
 impl Plan {
     /// The decision for every event of the origin, when it does not depend on messages.
     #[must_use]
-    pub fn fixed(&self) -> Option<&Decision> {
-        self.fixed.as_ref()
+    pub fn fixed(&self) -> Option<Decision> {
+        self.fixed
     }
 
     /// The decision for an event with this message.
@@ -135,14 +177,14 @@ impl Plan {
 }
 
 fn decide(steps: &[Step], matches: impl Fn(&Regex) -> bool) -> Decision {
-    let mut chosen: Vec<SinkIndex> = Vec::new();
+    let mut chosen = SinkSet::default();
     let mut dropped_by = None;
     for step in steps {
         if !step.message.as_ref().is_none_or(&matches) {
             continue;
         }
-        match &step.to {
-            Target::Sinks(sinks) => chosen.extend_from_slice(sinks),
+        match step.to {
+            Target::Sinks(sinks) => chosen = chosen.with(sinks),
             Target::Drop => {
                 dropped_by = Some(step.route);
                 break;
@@ -152,13 +194,11 @@ fn decide(steps: &[Step], matches: impl Fn(&Regex) -> bool) -> Decision {
     if chosen.is_empty() {
         return Decision::Filtered(dropped_by);
     }
-    chosen.sort_unstable();
-    chosen.dedup();
     Decision::Sinks(chosen)
 }
 
 impl Compiled {
-    fn everything(sinks: Vec<SinkIndex>) -> Self {
+    fn everything(sinks: SinkSet) -> Self {
         Self {
             from: Vec::new(),
             owner: Globs::default(),
@@ -272,19 +312,19 @@ mod tests {
         let plan = Router::new(routes, &["a", "b"]).unwrap().plan(&origin());
         assert_eq!(plan.decide(message.as_bytes()), expected);
         if let Some(fixed) = plan.fixed() {
-            assert_eq!(*fixed, expected);
+            assert_eq!(fixed, expected);
         }
     }
 
     #[test]
     fn without_routes_every_sink_gets_everything() {
-        check(&[], "x", Decision::Sinks(vec![0, 1]));
+        check(&[], "x", Decision::Sinks([0, 1].into_iter().collect()));
     }
 
     #[test]
     fn a_route_takes_what_meets_all_its_conditions() {
         let both = || to(&[], when(&["1111*"], &["/aws/lambda/*"], None), &["b"]);
-        check(&[both()], "x", Decision::Sinks(vec![1]));
+        check(&[both()], "x", Decision::Sinks([1].into_iter().collect()));
         check(&[to(&["other"], When::default(), &["a"])], "x", Decision::Filtered(None));
         check(&[to(&[], when(&["2*"], &[], None), &["a"])], "x", Decision::Filtered(None));
         check(
@@ -297,7 +337,7 @@ mod tests {
     #[test]
     fn a_sink_gets_an_event_once_however_many_routes_name_it() {
         let route = || to(&[], When::default(), &["a", "b"]);
-        check(&[route(), route()], "x", Decision::Sinks(vec![0, 1]));
+        check(&[route(), route()], "x", Decision::Sinks([0, 1].into_iter().collect()));
     }
 
     #[test]
@@ -305,10 +345,10 @@ mod tests {
         let errors = || to(&[], when(&[], &[], Some("ERROR|WARN")), &["a"]);
         let rest = || to(&[], When::default(), &["b"]);
         let routes = [errors(), dropping(When::default()), rest()];
-        check(&routes, "an ERROR", Decision::Sinks(vec![0]));
+        check(&routes, "an ERROR", Decision::Sinks([0].into_iter().collect()));
         check(&routes, "fine", Decision::Filtered(Some(1)));
-        check(&[errors(), rest()], "an ERROR", Decision::Sinks(vec![0, 1]));
-        check(&[errors(), rest()], "fine", Decision::Sinks(vec![1]));
+        check(&[errors(), rest()], "an ERROR", Decision::Sinks([0, 1].into_iter().collect()));
+        check(&[errors(), rest()], "fine", Decision::Sinks([1].into_iter().collect()));
     }
 
     #[test]

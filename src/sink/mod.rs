@@ -1,1 +1,83 @@
-//! Records to their destination.
+//! Records to their destination, until each one has ended.
+//!
+//! In:      records from a [`Supply`](crate::event::Supply), as many as fit into one request.
+//! Out:     settled receipts: delivered, or a dead letter on disk.
+//! Full:    takes no more than its window of requests.
+//! Failure: see [`Answer`]; nothing is dropped, only what the service refuses by itself becomes a dead letter.
+//! Stop:    ends when its supply has ended and is empty.
+
+mod deliver;
+mod directory;
+mod firehose;
+mod gzip;
+mod pacing;
+mod parcel;
+
+use std::future::Future;
+
+use bytes::Bytes;
+
+pub use deliver::{Delivery, Shared};
+pub use directory::Directory;
+pub use firehose::Firehose;
+
+/// The bytes of one record, in pieces.
+pub type Parts = Vec<Bytes>;
+
+/// One call to a destination.
+pub trait Service: Send + Sync + 'static {
+    /// Sends records in one request.
+    fn put(&self, records: Vec<Parts>) -> impl Future<Output = Answer> + Send;
+
+    /// Forgets credentials, so that the next call asks for new ones.
+    fn refresh_credentials(&self);
+
+    /// Bytes of memory that a request of so many payload bytes takes while it is under way.
+    fn request_bytes(&self, payload: usize) -> usize;
+
+    /// What a record of so many bytes is billed as.
+    fn billed(&self, record: usize) -> usize;
+}
+
+/// What a destination said to a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// Accepted, but for these records.
+    Accepted(Vec<Rejected>),
+    /// Too much at present, or a fault of the service or the network: send again later.
+    TryLater {
+        /// `throttled` or `failed`, for the metric.
+        outcome: &'static str,
+        /// The service's or the system's words.
+        message: String,
+    },
+    /// Nothing will be accepted until a person mends something, or credentials are renewed.
+    Held(Hold),
+    /// The request itself is not acceptable: some record in it is at fault.
+    Refused {
+        /// The error's code.
+        code: String,
+        /// The service's words.
+        message: String,
+    },
+}
+
+/// One record that was not accepted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rejected {
+    /// Its place in the request.
+    pub index: usize,
+    /// The error's code.
+    pub code: String,
+}
+
+/// Why a destination is held, and what ends it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hold {
+    /// The metric's label, such as `access_denied`.
+    pub reason: &'static str,
+    /// What happened: the AWS action, who asked for it, and the service's words.
+    pub message: String,
+    /// What to do about it.
+    pub mend: String,
+}

@@ -1,4 +1,4 @@
-//! Firehose's limits on what is put, and its unit of billing.
+//! Firehose's limits on what is put, and its unit of billing: constants for every stage that has to keep them.
 //!
 //! Source: <https://docs.aws.amazon.com/firehose/latest/dev/limits.html> and
 //! <https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>.

@@ -1,0 +1,229 @@
+//! Credentials that are renewed well before they expire, one request at a time, and kept while renewal fails.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use aws_credential_types::Credentials as Keys;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use prometheus::Gauge;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::CredentialsFault;
+
+/// Credentials of one principal.
+#[derive(Debug)]
+pub struct Credentials {
+    from: From,
+    /// What is known. The lock covers copies in and out.
+    known: Mutex<Known>,
+    /// One permit: with the one who renews.
+    renewal: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    keys: Option<Fresh>,
+    principal: Option<String>,
+    /// A refusal made it worth asking STS who we are.
+    wants_identity: bool,
+    expiry: Option<Gauge>,
+}
+
+#[derive(Clone, Debug)]
+struct Fresh {
+    keys: Keys,
+    renew_at: Option<Instant>,
+    expires_at: Option<Instant>,
+}
+
+/// Where credentials come from.
+#[derive(Debug)]
+enum From {
+    /// The SDK's chain: environment, profile, web identity, container, instance.
+    Chain { provider: Option<SharedCredentialsProvider>, identity: Option<aws_sdk_sts::Client> },
+    /// A role, assumed with other credentials.
+    Role { before: Arc<Credentials>, client: aws_sdk_sts::Client, role: Box<Role> },
+}
+
+/// A role to assume, with its names made.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Role {
+    /// Its ARN.
+    pub arn: String,
+    /// What its trust policy asks for.
+    pub external_id: Option<String>,
+    /// The session's name.
+    pub session_name: String,
+    /// Region of the STS endpoint; none: the sink's.
+    pub region: Option<String>,
+    /// How long the credentials are to last.
+    pub duration: Duration,
+    /// Another STS endpoint.
+    pub sts_endpoint_url: Option<String>,
+}
+
+/// Credentials are renewed this long before they expire, or at two thirds of their life if that is sooner.
+const EARLY: Duration = Duration::from_secs(5 * 60);
+
+/// When an early renewal fails, the next is tried after this long, with the old credentials meanwhile.
+const RENEW_AGAIN: Duration = Duration::from_secs(10);
+
+impl Credentials {
+    pub(super) fn base(provider: Option<SharedCredentialsProvider>, identity: Option<aws_sdk_sts::Client>) -> Self {
+        Self::new(From::Chain { provider, identity })
+    }
+
+    pub(super) fn role(before: Arc<Self>, client: aws_sdk_sts::Client, role: Role) -> Self {
+        Self::new(From::Role { before, client, role: Box::new(role) })
+    }
+
+    fn new(from: From) -> Self {
+        Self { from, known: Mutex::default(), renewal: Semaphore::new(1) }
+    }
+
+    pub(super) fn report_expiry(&self, gauge: Gauge) {
+        self.with(|known| known.expiry = Some(gauge));
+    }
+
+    /// Who the credentials belong to: an ARN once it is known.
+    #[must_use]
+    pub fn principal(&self) -> String {
+        let named = self.with(|known| known.principal.clone());
+        named.unwrap_or_else(|| match &self.from {
+            From::Chain { .. } => "the host's own credentials".to_owned(),
+            From::Role { role, .. } => format!("role `{}`", role.arn),
+        })
+    }
+
+    /// Asks for new ones at the next use, and for the name of their owner.
+    pub fn forget(&self) {
+        self.with(|known| {
+            known.keys = None;
+            known.wants_identity = true;
+        });
+        if let From::Role { before, .. } = &self.from {
+            before.forget();
+        }
+    }
+
+    /// Credentials that are good for a while.
+    async fn keys(&self) -> Result<Keys, CredentialsFault> {
+        if let Some(keys) = self.fresh() {
+            return Ok(keys);
+        }
+        // Nobody closes the semaphore.
+        let _renewing = self.renewal.acquire().await.ok();
+        if let Some(keys) = self.fresh() {
+            return Ok(keys);
+        }
+        match self.fetch().await {
+            Ok(keys) => Ok(self.keep(keys)),
+            Err(fault) => self.keep_old().ok_or(fault),
+        }
+    }
+
+    async fn fetch(&self) -> Result<Keys, CredentialsFault> {
+        match &self.from {
+            From::Chain { provider, identity } => {
+                let nothing = CredentialsError::not_loaded_no_source;
+                let provider = provider.as_ref().ok_or_else(nothing).map_err(CredentialsFault::from_chain)?;
+                let keys = provider.provide_credentials().await.map_err(CredentialsFault::from_chain)?;
+                self.identify(identity.as_ref()).await;
+                Ok(keys)
+            }
+            From::Role { before, client, role } => self.assume(before, client, role).await,
+        }
+    }
+
+    async fn assume(
+        &self,
+        before: &Self,
+        client: &aws_sdk_sts::Client,
+        role: &Role,
+    ) -> Result<Keys, CredentialsFault> {
+        let seconds = i32::try_from(role.duration.as_secs()).unwrap_or(i32::MAX);
+        let call = client.assume_role().role_arn(&role.arn).role_session_name(&role.session_name);
+        let call = call.set_external_id(role.external_id.clone()).duration_seconds(seconds);
+        let sent = call.send().await;
+        let output = sent.map_err(|error| CredentialsFault::from_sts(error, role, &before.principal()))?;
+        let principal = output.assumed_role_user().map(|user| user.arn().to_owned());
+        self.with(|known| known.principal = principal);
+        let issued = output.credentials();
+        let keys = issued.map(|issued| {
+            let expiry = std::time::SystemTime::try_from(*issued.expiration()).ok();
+            let (id, secret, token) = (issued.access_key_id(), issued.secret_access_key(), issued.session_token());
+            Keys::new(id, secret, Some(token.to_owned()), expiry, "standpipe")
+        });
+        keys.ok_or_else(|| CredentialsFault::from_chain(CredentialsError::not_loaded_no_source()))
+    }
+
+    /// Asks STS for the principal's ARN once a message would need it. Needs no permission; its failure is no matter.
+    async fn identify(&self, identity: Option<&aws_sdk_sts::Client>) {
+        let wanted = self.with(|known| std::mem::take(&mut known.wants_identity));
+        let Some(client) = identity.filter(|_| wanted) else { return };
+        if let Ok(output) = client.get_caller_identity().send().await {
+            self.with(|known| known.principal = output.arn().map(ToOwned::to_owned));
+        }
+    }
+
+    fn fresh(&self) -> Option<Keys> {
+        let now = Instant::now();
+        self.with(|known| {
+            let fresh = known.keys.as_ref()?;
+            fresh.renew_at.is_none_or(|at| now < at).then(|| fresh.keys.clone())
+        })
+    }
+
+    fn keep(&self, keys: Keys) -> Keys {
+        let now = Instant::now();
+        let left = keys.expiry().map(until);
+        let early = |left: Duration| left.saturating_sub(EARLY.min(left / 3));
+        let fresh = Fresh {
+            keys: keys.clone(),
+            renew_at: left.map(|left| now + early(left)),
+            expires_at: left.map(|left| now + left),
+        };
+        self.with(|known| {
+            if let (Some(gauge), Some(expiry)) = (&known.expiry, keys.expiry()) {
+                gauge.set(expiry.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()));
+            }
+            known.keys = Some(fresh);
+        });
+        keys
+    }
+
+    /// The old credentials, while they are still good.
+    fn keep_old(&self) -> Option<Keys> {
+        let now = Instant::now();
+        self.with(|known| {
+            let old = known.keys.as_mut()?;
+            let expires_at = old.expires_at?;
+            old.renew_at = Some((now + RENEW_AGAIN).min(expires_at));
+            (now < expires_at).then(|| old.keys.clone())
+        })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
+        look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[expect(clippy::disallowed_types, reason = "AWS gives expiry as wall-clock time")]
+fn until(expiry: std::time::SystemTime) -> Duration {
+    expiry.duration_since(std::time::SystemTime::now()).unwrap_or_default()
+}
+
+/// Hands [`Credentials`] to an SDK client.
+#[derive(Debug)]
+pub(super) struct Provider(pub(super) Arc<Credentials>);
+
+impl ProvideCredentials for Provider {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async { self.0.keys().await.map_err(CredentialsError::provider_error) })
+    }
+}

@@ -1,0 +1,86 @@
+//! Points in time.
+
+use bytes::{BufMut, BytesMut};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The wall clock's time.
+    ///
+    /// For sources, once a chunk: the stages after them take time as an argument.
+    #[must_use]
+    #[expect(clippy::disallowed_types, reason = "the one place that reads the wall clock")]
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Writes RFC 3339 in UTC with milliseconds, such as `2026-11-22T01:02:03.004Z`.
+    pub fn write(self, out: &mut BytesMut) {
+        write(self, out);
+    }
+
+    /// The same as a string.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        let mut out = BytesMut::with_capacity(24);
+        write(self, &mut out);
+        out.iter().map(|byte| char::from(*byte)).collect()
+    }
+}
+
+fn write(time: Timestamp, out: &mut BytesMut) {
+    let days = time.0.div_euclid(86_400_000);
+    let ms = time.0.rem_euclid(86_400_000);
+    let (year, month, day) = civil(days);
+    let mut digits = |value: i64, places: u32, after: &[u8]| {
+        for place in (0..places).rev() {
+            let digit = value / 10i64.pow(place) % 10;
+            out.put_u8(b'0'.saturating_add(u8::try_from(digit).unwrap_or(0)));
+        }
+        out.put_slice(after);
+    };
+    digits(year, 4, b"-");
+    digits(month, 2, b"-");
+    digits(day, 2, b"T");
+    digits(ms / 3_600_000, 2, b":");
+    digits(ms / 60_000 % 60, 2, b":");
+    digits(ms / 1000 % 60, 2, b".");
+    digits(ms % 1000, 3, b"Z");
+}
+
+/// The year, month and day of a number of days since 1970-01-01, in the Gregorian calendar; years are kept within 0 to 9999.
+fn civil(days: i64) -> (i64, i64, i64) {
+    // Counted from 0000-03-01, so that a leap day is the last of its year.
+    let days = days.clamp(-719_468, 2_932_896) + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_time(ms: i64, expected: &str) {
+        assert_eq!(Timestamp(ms).to_rfc3339(), expected);
+    }
+
+    #[test]
+    fn times_are_written_as_rfc_3339() {
+        check_time(0, "1970-01-01T00:00:00.000Z");
+        check_time(-1, "1969-12-31T23:59:59.999Z");
+        check_time(951_782_400_000, "2000-02-29T00:00:00.000Z");
+        check_time(1_795_309_323_004, "2026-11-22T01:02:03.004Z");
+        check_time(i64::MAX, "9999-12-31T07:12:55.807Z");
+    }
+}

@@ -1,0 +1,252 @@
+//! One chunk on a worker thread: decoded events are routed and written, destination by destination.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::destination::{NoDestination, Outlet};
+use crate::batch::{Output, TooLarge};
+use crate::event::{Block, Event, Events, Message, Origin, Timestamp, Wants};
+use crate::route::{Decision, Plan, Router, SinkSet};
+
+/// What a worker keeps between chunks.
+#[derive(Debug)]
+pub struct Sorter {
+    router: Arc<Router>,
+    outlets: Arc<[Arc<Outlet>]>,
+    outputs: Vec<Output>,
+    wants: Wants,
+    /// The plan of the last origin, which most chunks share.
+    plan: Option<(Arc<Origin>, Plan)>,
+    unescaped: Vec<u8>,
+}
+
+/// What became of a chunk.
+#[derive(Debug, Default)]
+pub struct Sorted {
+    /// Written events, in order.
+    pub segments: Vec<Segment>,
+    /// Events that at least one sink takes.
+    pub routed: u64,
+    /// Events that no sink takes, by the route that dropped them.
+    pub filtered: Vec<(Option<usize>, u64)>,
+    /// What goes to the dead letters.
+    pub unfit: Vec<Unfit>,
+}
+
+/// Written events of one origin for one sink.
+#[derive(Debug)]
+pub struct Segment {
+    /// The sink's place.
+    pub outlet: usize,
+    /// Where the events come from.
+    pub origin: Arc<Origin>,
+    /// The events.
+    pub blocks: Vec<Block>,
+}
+
+/// Bytes for the dead letters.
+#[derive(Debug)]
+pub struct Unfit {
+    /// The sink that cannot take the event; none: the payload cannot be decoded.
+    pub outlet: Option<usize>,
+    /// Why.
+    pub reason: &'static str,
+    /// Where it comes from.
+    pub origin: Arc<Origin>,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Sorter {
+    /// A worker's sorter.
+    #[must_use]
+    pub fn new(router: Arc<Router>, outlets: Arc<[Arc<Outlet>]>) -> Self {
+        let envelopes = outlets.iter().any(|outlet| outlet.encoder.wants_envelopes());
+        let events = outlets.iter().any(|outlet| !outlet.encoder.wants_envelopes());
+        let outputs = outlets.iter().map(|_| Output::default()).collect();
+        let wants = Wants { events, envelopes };
+        Self { router, outlets, outputs, wants, plan: None, unescaped: Vec::new() }
+    }
+
+    /// Begins a chunk that was read at `read_at`.
+    pub fn begin(&mut self, read_at: Timestamp) -> Sorting<'_> {
+        Sorting { sorter: self, read_at, sorted: Sorted::default() }
+    }
+}
+
+/// A chunk being sorted.
+#[derive(Debug)]
+pub struct Sorting<'a> {
+    sorter: &'a mut Sorter,
+    read_at: Timestamp,
+    sorted: Sorted,
+}
+
+impl Sorting<'_> {
+    /// Ends the chunk.
+    #[must_use]
+    pub fn finish(mut self) -> Sorted {
+        self.end_segment();
+        self.sorted
+    }
+
+    fn end_segment(&mut self) {
+        let Some((origin, _)) = &self.sorter.plan else { return };
+        for (index, (outlet, output)) in self.sorter.outlets.iter().zip(&mut self.sorter.outputs).enumerate() {
+            let blocks = output.take(&outlet.encoder);
+            if !blocks.is_empty() {
+                let origin = Arc::clone(origin);
+                self.sorted.segments.push(Segment { outlet: index, origin, blocks });
+            }
+        }
+    }
+
+    fn fixed(&self) -> Option<Decision> {
+        self.sorter.plan.as_ref().and_then(|(_, plan)| plan.fixed())
+    }
+
+    fn decide(&mut self, message: Message<'_>) -> Option<Decision> {
+        let (_, plan) = self.sorter.plan.as_ref()?;
+        Some(match message {
+            Message::Raw(bytes) => plan.decide(bytes),
+            Message::Escaped(text) if !text.contains('\\') => plan.decide(text.as_bytes()),
+            Message::Escaped(text) => {
+                self.sorter.unescaped.clear();
+                crate::batch::unescape(text, &mut self.sorter.unescaped);
+                plan.decide(&self.sorter.unescaped)
+            }
+        })
+    }
+
+    fn filter(&mut self, route: Option<usize>, events: u64) {
+        match self.sorted.filtered.iter_mut().find(|(known, _)| *known == route) {
+            Some((_, count)) => *count = count.saturating_add(events),
+            None => self.sorted.filtered.push((route, events)),
+        }
+    }
+
+    fn unfit(&mut self, outlet: Option<usize>, reason: &'static str, bytes: &[u8]) {
+        let origin = self.sorter.plan.as_ref().map(|(origin, _)| Arc::clone(origin)).unwrap_or_default();
+        self.sorted.unfit.push(Unfit { outlet, reason, origin, bytes: bytes.to_vec() });
+    }
+
+    fn write_lines(&mut self, sinks: SinkSet, lines: &Bytes, count: u64) {
+        for index in sinks.iter() {
+            let Some((outlet, output)) = pair(&self.sorter.outlets, &mut self.sorter.outputs, index) else { continue };
+            let mut too_large = Vec::new();
+            outlet.encoder.lines((lines, count), self.read_at, output, &mut |line| too_large.push(line.to_vec()));
+            for line in too_large {
+                self.unfit(Some(index), TOO_LARGE, &line);
+            }
+        }
+    }
+
+    fn write_event(&mut self, sinks: SinkSet, event: &Event<'_>) {
+        for index in sinks.iter() {
+            let Some((outlet, output)) = pair(&self.sorter.outlets, &mut self.sorter.outputs, index) else { continue };
+            if outlet.encoder.wants_envelopes() {
+                continue;
+            }
+            if outlet.encoder.event(event, self.read_at, output) == Err(TooLarge) {
+                let bytes = crate::batch::message_bytes(event.message);
+                self.unfit(Some(index), TOO_LARGE, &bytes);
+            }
+        }
+    }
+}
+
+const TOO_LARGE: &str = "too_large";
+
+fn pair<'a>(outlets: &'a [Arc<Outlet>], outputs: &'a mut [Output], index: usize) -> Option<(&'a Outlet, &'a mut Output)> {
+    Some((outlets.get(index)?, outputs.get_mut(index)?))
+}
+
+impl Events for Sorting<'_> {
+    fn wants(&self) -> Wants {
+        self.sorter.wants
+    }
+
+    fn origin(&mut self, origin: &Arc<Origin>) {
+        if self.sorter.plan.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, origin)) {
+            return;
+        }
+        self.end_segment();
+        if self.sorter.plan.as_ref().is_none_or(|(known, _)| known != origin) {
+            let plan = self.sorter.router.plan(origin);
+            for (outlet, output) in self.sorter.outlets.iter().zip(&mut self.sorter.outputs) {
+                output.origin(&outlet.encoder, origin);
+            }
+            self.sorter.plan = Some((Arc::clone(origin), plan));
+        } else if let Some((known, _)) = &mut self.sorter.plan {
+            *known = Arc::clone(origin);
+        }
+    }
+
+    fn lines(&mut self, lines: &Bytes) {
+        let count = memchr::memchr_iter(b'\n', lines).count() as u64;
+        match self.fixed() {
+            Some(Decision::Sinks(sinks)) => {
+                self.write_lines(sinks, lines, count);
+                self.sorted.routed = self.sorted.routed.saturating_add(count);
+            }
+            Some(Decision::Filtered(route)) => self.filter(route, count),
+            None => {
+                let mut from = 0;
+                for at in memchr::memchr_iter(b'\n', lines) {
+                    let message = Message::Raw(lines.get(from..at).unwrap_or_default());
+                    self.event(Event { message, timestamp: None, id: None });
+                    from = at.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        match self.fixed().or_else(|| self.decide(event.message)) {
+            Some(Decision::Sinks(sinks)) => {
+                self.write_event(sinks, &event);
+                self.sorted.routed = self.sorted.routed.saturating_add(1);
+            }
+            Some(Decision::Filtered(route)) => self.filter(route, 1),
+            None => self.unfit(None, "no_origin", &crate::batch::message_bytes(event.message)),
+        }
+    }
+
+    fn envelope(&mut self, gzipped: &Bytes) {
+        let Some(Decision::Sinks(sinks)) = self.fixed().or_else(|| self.decide(Message::Raw(b""))) else {
+            // Counted as events where events are wanted too.
+            if !self.sorter.wants.events {
+                self.filter(None, 1);
+            }
+            return;
+        };
+        for index in sinks.iter() {
+            let Some((outlet, output)) = pair(&self.sorter.outlets, &mut self.sorter.outputs, index) else { continue };
+            if outlet.encoder.wants_envelopes() && outlet.encoder.envelope(gzipped, output) == Err(TooLarge) {
+                self.unfit(Some(index), TOO_LARGE, gzipped);
+            }
+        }
+        if !self.sorter.wants.events {
+            self.sorted.routed = self.sorted.routed.saturating_add(1);
+        }
+    }
+
+    fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {
+        self.unfit(None, reason, payload);
+    }
+}
+
+impl Unfit {
+    /// A whole segment whose sink has no place for it.
+    #[must_use]
+    pub fn from_segment(segment: &Segment, why: NoDestination) -> Vec<Self> {
+        let unfit = |block: &Block| Self {
+            outlet: Some(segment.outlet),
+            reason: why.reason(),
+            origin: Arc::clone(&segment.origin),
+            bytes: block.data.to_vec(),
+        };
+        segment.blocks.iter().map(unfit).collect()
+    }
+}

@@ -1,0 +1,193 @@
+//! The worker threads: they decode, route and write chunks, and do the sinks' compressing and hashing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, never, select_biased};
+use tokio::sync::{Semaphore, mpsc};
+use tracing::warn;
+
+use super::destination::Outlet;
+use super::feed::Ended;
+use super::sorting::{Segment, Sorted, Sorter, Unfit};
+use crate::deadletter::{DeadLetters, Letter};
+use crate::decode::{Decoder, Scratch};
+use crate::event::{Chunk, Job, Lane, Receipt, Task, Timestamp, Turn};
+use crate::metrics::{Fate, Metrics, SourceMetrics};
+use crate::route::Router;
+
+/// One source, as the workers see it.
+#[derive(Debug)]
+pub struct Inlet {
+    /// How its payloads are decoded.
+    pub decoder: Decoder,
+    /// What it counts.
+    pub metrics: SourceMetrics,
+}
+
+/// What the workers work with.
+#[derive(Clone, Debug)]
+pub struct Works {
+    /// Sources by name.
+    pub inlets: Arc<BTreeMap<Arc<str>, Inlet>>,
+    /// Sinks, by their place.
+    pub outlets: Arc<[Arc<Outlet>]>,
+    /// The routes.
+    pub router: Arc<Router>,
+    /// For the counters of the routes.
+    pub metrics: Metrics,
+    /// Where what cannot be delivered goes.
+    pub dead_letters: Arc<DeadLetters>,
+}
+
+/// The ends of the queues that workers take from.
+#[derive(Clone, Debug)]
+pub struct Queues {
+    /// Chunks to decode.
+    pub jobs: Receiver<Job>,
+    /// A permit is given back for each job taken.
+    pub places: Arc<Semaphore>,
+    /// The sinks' work.
+    pub tasks: Receiver<Task>,
+    /// Dropped when the jobs have ended; the tasks may go on.
+    pub decoding: mpsc::Sender<()>,
+}
+
+/// Starts `count` workers. They end when both queues have.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub fn spawn(count: usize, works: &Works, queues: &Queues) -> io::Result<()> {
+    for number in 0..count {
+        let (works, queues) = (works.clone(), queues.clone());
+        thread::Builder::new().name(format!("worker-{number}")).spawn(move || run(&works, queues))?;
+    }
+    Ok(())
+}
+
+fn run(works: &Works, queues: Queues) {
+    let Queues { mut jobs, places, mut tasks, decoding } = queues;
+    let mut decoding = Some(decoding);
+    let mut sorter = Sorter::new(Arc::clone(&works.router), Arc::clone(&works.outlets));
+    let mut scratch = Scratch::default();
+    let mut tasks_open = true;
+    while decoding.is_some() || tasks_open {
+        // The sinks' work first: it frees memory.
+        select_biased! {
+            recv(tasks) -> task => match task {
+                Ok(task) => task(),
+                Err(_ended) => (tasks, tasks_open) = (never(), false),
+            },
+            recv(jobs) -> job => match job {
+                Ok(job) => {
+                    places.add_permits(1);
+                    works.work(job, &mut sorter, &mut scratch);
+                }
+                Err(_ended) => (jobs, decoding) = (never(), None),
+            },
+        }
+    }
+}
+
+impl Works {
+    fn work(&self, job: Job, sorter: &mut Sorter, scratch: &mut Scratch) {
+        let Job { chunk, turn } = job;
+        let Chunk { origin, payload, read_at, receipt, mut held } = chunk;
+        let Some(inlet) = self.inlets.get(&origin.source) else {
+            // Every source is in the map; without one the chunk is given up, not lost.
+            return;
+        };
+        let mut sorting = sorter.begin(read_at);
+        inlet.decoder.decode(scratch, &origin, &payload, &mut sorting);
+        let sorted = sorting.finish();
+        drop(payload);
+        let written = sorted.segments.iter().flat_map(|segment| &segment.blocks);
+        held.resize(written.map(|block| block.data.len() as u64).sum());
+        receipt.hold(held);
+        self.commit_in_turn(turn, sorted, receipt, inlet.metrics.clone());
+    }
+
+    fn commit_in_turn(&self, turn: Turn, sorted: Sorted, receipt: Receipt, source: SourceMetrics) {
+        let works = self.clone();
+        let lane = Arc::clone(turn.lane());
+        turn.commit(move || works.commit(&lane, sorted, receipt, &source));
+    }
+
+    /// Gives each segment to its destination. Runs in the lane's order.
+    fn commit(&self, lane: &Lane, mut sorted: Sorted, receipt: Receipt, source: &SourceMetrics) {
+        self.count(&sorted, source);
+        for segment in std::mem::take(&mut sorted.segments) {
+            let Some(outlet) = self.outlets.get(segment.outlet) else { continue };
+            if let Err(unfit) = give(outlet, lane, &segment, &receipt) {
+                sorted.unfit.extend(unfit);
+            }
+        }
+        for unfit in &sorted.unfit {
+            self.bury(unfit, source);
+        }
+        receipt.settle();
+    }
+
+    fn count(&self, sorted: &Sorted, source: &SourceMetrics) {
+        let filtered: Vec<_> = sorted.filtered.iter().map(|(route, events)| (self.route_counter(*route), *events)).collect();
+        let undecodable = sorted.unfit.iter().filter(|unfit| unfit.outlet.is_none());
+        let undecodable: Vec<_> = undecodable.map(|unfit| (unfit.reason, 1)).collect();
+        source.read(&Fate { routed: sorted.routed, filtered: &filtered, undecodable: &undecodable });
+        // Those that are too large for a sink were taken by it, and end there.
+        for unfit in sorted.unfit.iter().filter_map(|unfit| self.outlets.get(unfit.outlet?)) {
+            unfit.metrics.accept(1);
+        }
+    }
+
+    fn route_counter(&self, route: Option<usize>) -> prometheus::IntCounter {
+        self.metrics.filtered(&route.map_or_else(|| "none".to_owned(), |route| route.to_string()))
+    }
+
+    /// Writes a dead letter, for as long as it takes: nothing may be told done before it is on disk.
+    fn bury(&self, unfit: &Unfit, source: &SourceMetrics) {
+        let outlet = unfit.outlet.and_then(|index| self.outlets.get(index));
+        let folder = outlet.map_or_else(|| format!("_{}", source.name()), |outlet| outlet.name.clone());
+        let letter = || Letter::new(unfit.reason, &unfit.origin, &unfit.bytes, Timestamp::now());
+        while let Err(error) = self.dead_letters.write(&folder, &[letter()]) {
+            warn!(folder, %error, "cannot write a dead letter; waiting for room");
+            source.error("dead_letter");
+            wait(Duration::from_secs(1));
+        }
+        warn!(
+            source = source.name(),
+            reason = unfit.reason,
+            bytes = unfit.bytes.len(),
+            "not deliverable; it is in the dead letters"
+        );
+        if let Some(outlet) = outlet {
+            outlet.metrics.dead_letter(unfit.reason, 1);
+        }
+    }
+}
+
+/// Gives a segment to its destination, or says why it cannot be given.
+fn give(outlet: &Outlet, lane: &Lane, segment: &Segment, receipt: &Receipt) -> Result<(), Vec<Unfit>> {
+    loop {
+        let found = outlet.destination(&segment.origin);
+        let feed = found.map_err(|why| Unfit::from_segment(segment, why))?;
+        lane.feeds(feed.gate());
+        if lane.gives_up(feed.gate()) {
+            // Dropped unsettled: the sender is told to send again.
+            drop(receipt.split());
+            return Ok(());
+        }
+        match feed.push(&segment.blocks, &segment.origin, receipt) {
+            Ok(()) => return Ok(()),
+            Err(Ended) => outlet.forget(&feed),
+        }
+    }
+}
+
+/// Waits on a worker thread.
+fn wait(duration: Duration) {
+    // Nothing is ever sent: this is the wait.
+    never::<()>().recv_timeout(duration).ok();
+}

@@ -1,0 +1,358 @@
+//! The loop of one destination: takes records, keeps a window of requests under way, and ends every record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, info, warn};
+
+use super::pacing::Pacing;
+use super::parcel::{Parcel, Waiting};
+use super::{Answer, Hold, Rejected, Service, gzip};
+use crate::config::Compression;
+use crate::deadletter::{DeadLetters, Letter};
+use crate::event::{Offload, Receipt, Record, Supply, Timestamp};
+use crate::metrics::SinkMetrics;
+use crate::status::Status;
+
+/// What all destinations share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The worker threads.
+    pub offload: Offload,
+    /// Memory for requests under way, in KiB.
+    pub request_memory: Arc<Semaphore>,
+    /// All of it, in KiB.
+    pub request_memory_kib: u32,
+    /// Where refused records go.
+    pub dead_letters: Arc<DeadLetters>,
+    /// Where complaints are shown.
+    pub status: Arc<Status>,
+}
+
+/// One destination's loop.
+#[derive(Debug)]
+pub struct Delivery<S, P> {
+    service: Arc<S>,
+    supply: Arc<P>,
+    shared: Shared,
+    metrics: SinkMetrics,
+    compression: Compression,
+    /// The sink's and the destination's name, for people.
+    label: String,
+    pacing: Pacing,
+    waiting: Waiting,
+    flying: JoinSet<Flown>,
+    /// Nothing is sent before this.
+    paused_until: Option<Instant>,
+    held: Option<Held>,
+    last_said: Option<Instant>,
+    /// The supply has ended.
+    ended: bool,
+}
+
+/// The state of a held destination.
+#[derive(Debug)]
+struct Held {
+    reason: &'static str,
+    attempts: u32,
+}
+
+/// A request that has its answer.
+struct Flown {
+    parcel: Parcel,
+    answer: Answer,
+    sent: Instant,
+}
+
+/// The same complaint is said no more often than this.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// So many failed requests in a row are a complaint.
+const COMPLAIN_AFTER: u32 = 3;
+
+impl<S: Service, P: Supply> Delivery<S, P> {
+    /// The loop of the destination that `label` names, with at most `window` requests under way.
+    #[must_use]
+    pub fn new(
+        service: Arc<S>,
+        supply: Arc<P>,
+        shared: Shared,
+        metrics: SinkMetrics,
+        settings: (Compression, usize, String),
+    ) -> Self {
+        let (compression, window, label) = settings;
+        let pacing = Pacing::new(window);
+        metrics.concurrency.add(signed(pacing.window()));
+        Self {
+            service,
+            supply,
+            shared,
+            metrics,
+            compression,
+            label,
+            pacing,
+            waiting: Waiting::default(),
+            flying: JoinSet::new(),
+            paused_until: None,
+            held: None,
+            last_said: None,
+            ended: false,
+        }
+    }
+
+    /// Delivers until the supply has ended and every record has.
+    pub async fn run(mut self) {
+        loop {
+            let now = Instant::now();
+            let window = self.pacing.window();
+            let may_fly = self.flying.len() < window && self.paused_until.is_none_or(|until| until <= now);
+            if may_fly && let Some(parcel) = self.waiting.take_due(now) {
+                self.launch_again(parcel);
+                continue;
+            }
+            if self.ended && self.flying.is_empty() && self.waiting.is_empty() {
+                break;
+            }
+            let may_take = may_fly && !self.ended && self.flying.len().saturating_add(self.waiting.len()) < window;
+            let wake = self.wake(now);
+            tokio::select! {
+                // Answers first: they free memory, and tell how the service is.
+                biased;
+                Some(flown) = self.flying.join_next(), if !self.flying.is_empty() => self.landed(flown).await,
+                () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
+                taken = self.supply.take(), if may_take => match taken {
+                    Some(records) => self.launch(Parcel::new(records)),
+                    None => self.ended = true,
+                },
+            }
+        }
+        self.metrics.concurrency.sub(signed(self.pacing.window()));
+        self.clear_complaint();
+    }
+
+    /// When something that waits may go, if anything does and nothing else would wake the loop.
+    fn wake(&self, now: Instant) -> Option<Instant> {
+        let due = self.waiting.next();
+        let paused = self.paused_until.filter(|until| *until > now);
+        match (due, paused) {
+            (Some(due), Some(paused)) => Some(due.max(paused)),
+            (None, paused) => paused,
+            (due, None) => due.filter(|due| *due > now),
+        }
+    }
+
+    fn launch_again(&mut self, mut parcel: Parcel) {
+        if !parcel.isolated {
+            let more = self.supply.top_up(parcel.records.len(), parcel.bytes());
+            parcel.records.extend(more);
+        }
+        self.launch(parcel);
+    }
+
+    fn launch(&mut self, parcel: Parcel) {
+        let (service, shared, compression) = (Arc::clone(&self.service), self.shared.clone(), self.compression);
+        self.flying.spawn(async move { fly(parcel, &*service, &shared, compression).await });
+    }
+
+    async fn landed(&mut self, flown: Result<Flown, tokio::task::JoinError>) {
+        let Ok(Flown { parcel, answer, sent }) = flown else {
+            // Its receipts were dropped: the source keeps the data. Only a panic or the deadline leads here.
+            error!(destination = self.label, "a request was given up");
+            return;
+        };
+        let now = Instant::now();
+        let before = self.pacing.window();
+        match answer {
+            Answer::Accepted(rejected) => self.accepted(parcel, &rejected, sent, now),
+            Answer::TryLater { outcome, message } => self.try_later(parcel, sent, now, outcome, &message),
+            Answer::Held(hold) => self.hold(parcel, now, &hold),
+            Answer::Refused { code, message } => self.refused(parcel, &code, &message, now).await,
+        }
+        self.metrics.concurrency.add(signed(self.pacing.window()).saturating_sub(signed(before)));
+        self.supply.set_failing(self.pacing.is_failing() || self.held.is_some());
+    }
+
+    fn accepted(&mut self, parcel: Parcel, rejected: &[Rejected], sent: Instant, now: Instant) {
+        self.metrics.duration.observe(now.duration_since(sent).as_secs_f64());
+        self.metrics.request(if rejected.is_empty() { "ok" } else { "partial" });
+        let count = parcel.records.len();
+        if rejected.len() < count {
+            self.pacing.accepted();
+            self.resume();
+        }
+        if !rejected.is_empty() {
+            self.pacing.pushed_back(sent, now);
+        }
+        let attempts = parcel.attempts.saturating_add(1);
+        let mut again = Vec::new();
+        for (index, record) in parcel.records.into_iter().enumerate() {
+            match rejected.iter().find(|rejected| rejected.index == index) {
+                Some(rejected) => {
+                    self.metrics.rejected(&rejected.code, 1);
+                    again.push(record);
+                }
+                None => self.delivered(record),
+            }
+        }
+        if !again.is_empty() {
+            let delay = Pacing::record_delay(attempts, fastrand::f64());
+            if again.len() == count {
+                let pause = self.pacing.failed(sent, now, fastrand::f64());
+                self.pause(now, pause);
+            }
+            self.waiting.push(now + delay, Parcel { records: again, attempts, isolated: parcel.isolated });
+        }
+    }
+
+    fn delivered(&self, record: Record) {
+        self.metrics.deliver(record.events);
+        self.metrics.delivered_bytes.inc_by(record.payload as u64);
+        self.metrics.billed_bytes.inc_by(self.service.billed(record.len) as u64);
+        self.metrics.records.inc();
+        self.supply.release(record.payload);
+        record.receipts.into_iter().for_each(Receipt::settle);
+    }
+
+    fn try_later(&mut self, parcel: Parcel, sent: Instant, now: Instant, outcome: &'static str, message: &str) {
+        self.metrics.request(outcome);
+        let delay = self.pacing.failed(sent, now, fastrand::f64());
+        self.pause(now, delay);
+        if self.pacing.failures() >= COMPLAIN_AFTER {
+            self.shared.status.complain(&self.label, Some(format!("not delivering: {message}")));
+            if self.say_now(now) {
+                warn!(destination = self.label, outcome, message, "not delivering; data is kept and sent again");
+            }
+        }
+        self.waiting.push(now, parcel);
+    }
+
+    fn hold(&mut self, parcel: Parcel, now: Instant, hold: &Hold) {
+        self.metrics.request("held");
+        let attempts = self.held.as_ref().map_or(1, |held| held.attempts.saturating_add(1));
+        if let Some(before) = self.held.take().filter(|before| before.reason != hold.reason) {
+            self.metrics.held(before.reason, false);
+        }
+        self.held = Some(Held { reason: hold.reason, attempts });
+        self.metrics.held(hold.reason, true);
+        self.service.refresh_credentials();
+        self.pause(now, Pacing::hold_delay(attempts, fastrand::f64()));
+        self.shared.status.complain(&self.label, Some(format!("held: {}; {}", hold.message, hold.mend)));
+        // Credentials that expired are renewed at the next try; only what that does not mend is worth a person's time.
+        if (attempts > 1 || hold.reason != "expired_credentials") && self.say_now(now) {
+            error!(
+                destination = self.label,
+                reason = hold.reason,
+                message = hold.message,
+                mend = hold.mend,
+                "held; data is kept, and tried again every 5 to 60 seconds"
+            );
+        }
+        self.waiting.push(now, parcel);
+    }
+
+    /// Halves what was refused; a single record goes to the dead letters.
+    async fn refused(&mut self, parcel: Parcel, code: &str, message: &str, now: Instant) {
+        self.metrics.request("rejected");
+        self.resume();
+        match parcel.halves() {
+            Ok(halves) => halves.into_iter().for_each(|half| self.waiting.push(now, half)),
+            Err(single) => self.bury(single, code, message).await,
+        }
+    }
+
+    async fn bury(&mut self, parcel: Parcel, code: &str, message: &str) {
+        let dead_letters = Arc::clone(&self.shared.dead_letters);
+        let (sink, reason) = (self.metrics.name().to_owned(), code.to_owned());
+        let error_text = message.to_owned();
+        let write = move || {
+            let written = parcel.records.iter().try_for_each(|record| {
+                let bytes = record.parts.concat();
+                let letter = Letter::new(&reason, &record.origin, &bytes, Timestamp::now());
+                dead_letters.write(&sink, &[Letter { error: Some(&error_text), ..letter }])
+            });
+            (parcel, written)
+        };
+        match tokio::task::spawn_blocking(write).await {
+            Ok((parcel, Ok(()))) => self.buried(parcel, code, message),
+            Ok((parcel, Err(failure))) => {
+                warn!(destination = self.label, error = %failure, "cannot write a dead letter; trying again");
+                self.waiting.push(Instant::now() + Duration::from_secs(5), parcel);
+            }
+            Err(_stopped) => error!(destination = self.label, "a dead letter was given up"),
+        }
+    }
+
+    fn buried(&self, parcel: Parcel, code: &str, message: &str) {
+        for record in parcel.records {
+            warn!(destination = self.label, code, message, bytes = record.len, "a record was refused for good; it is in the dead letters");
+            self.metrics.dead_letter(code, record.events);
+            self.supply.release(record.payload);
+            record.receipts.into_iter().for_each(Receipt::settle);
+        }
+    }
+
+    fn pause(&mut self, now: Instant, delay: Duration) {
+        self.paused_until = Some(now + delay);
+    }
+
+    /// The destination answers again.
+    fn resume(&mut self) {
+        self.paused_until = None;
+        if let Some(held) = self.held.take() {
+            self.metrics.held(held.reason, false);
+            info!(destination = self.label, reason = held.reason, "no longer held");
+        }
+        if self.last_said.is_some() || self.pacing.is_failing() {
+            self.clear_complaint();
+        }
+    }
+
+    fn clear_complaint(&mut self) {
+        self.last_said = None;
+        self.shared.status.complain(&self.label, None);
+    }
+
+    fn say_now(&mut self, now: Instant) -> bool {
+        let due = self.last_said.is_none_or(|said| now.duration_since(said) >= SAY_AGAIN);
+        if due {
+            self.last_said = Some(now);
+        }
+        due
+    }
+}
+
+/// Sends one request.
+async fn fly<S: Service>(mut parcel: Parcel, service: &S, shared: &Shared, compression: Compression) -> Flown {
+    let compressed = compress(&mut parcel, shared, compression).await;
+    let kib = u32::try_from(service.request_bytes(parcel.bytes()).div_ceil(1024)).unwrap_or(u32::MAX);
+    // More than all of it would wait for ever; a closed semaphore cannot be: nobody closes it.
+    let memory = shared.request_memory.acquire_many(kib.min(shared.request_memory_kib)).await;
+    let sent = Instant::now();
+    let answer = match compressed {
+        Ok(()) => service.put(parcel.parts()).await,
+        Err(message) => Answer::TryLater { outcome: "failed", message },
+    };
+    drop(memory);
+    Flown { parcel, answer, sent }
+}
+
+/// Makes each record one gzip member, once.
+async fn compress(parcel: &mut Parcel, shared: &Shared, compression: Compression) -> Result<(), String> {
+    let Compression::Gzip(level) = compression else { return Ok(()) };
+    for record in parcel.records.iter_mut().filter(|record| !record.compressed) {
+        let parts = record.parts.clone();
+        let gzipped = shared.offload.run(move || gzip::member(&parts, level)).await;
+        let gzipped = gzipped.map_err(|closed| closed.to_string())?.ok_or("gzip failed")?;
+        record.len = gzipped.len();
+        record.parts = vec![gzipped];
+        record.compressed = true;
+    }
+    Ok(())
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

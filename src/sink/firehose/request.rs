@@ -1,0 +1,174 @@
+//! The body of a `PutRecordBatch` request, made in one pass: one copy from what was read, encoded and hashed while it is hot.
+//!
+//! The SDK would serialise, encode and hash the payload again with slower code. An interceptor gives it this body and its hash
+//! instead; credentials, endpoint, signature and errors stay the SDK's.
+//! Wire format: <https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use aws_runtime::auth::PayloadSigningOverride;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
+use base64_simd::STANDARD;
+use bytes::Bytes;
+
+use crate::sink::Parts;
+
+/// A request body and its SHA-256.
+#[derive(Clone, Debug)]
+pub(super) struct Body {
+    pub(super) bytes: Bytes,
+    /// In lower-case hexadecimal.
+    pub(super) sha256: String,
+}
+
+/// Payload bytes encoded and hashed at a time: fits the cache, and is whole groups of three.
+const STEP: usize = 48 * 1024;
+
+const BEFORE_RECORD: &[u8] = b"{\"Data\":\"";
+const AFTER_RECORD: &[u8] = b"\"}";
+
+/// How long the body is for so many payload bytes in so many records, at the most.
+pub(super) const fn most_bytes(payload: usize, records: usize) -> usize {
+    payload.div_ceil(3).saturating_mul(4).saturating_add(records.saturating_mul(24)).saturating_add(128)
+}
+
+impl Body {
+    /// Encodes records for a stream.
+    pub(super) fn new(stream: &str, records: &[Parts]) -> Self {
+        let payload = records.iter().flatten().map(Bytes::len).sum();
+        let mut writer = Writer::new(most_bytes(payload, records.len()));
+        // Stream names hold no character that JSON would have to escape.
+        writer.put(format!("{{\"DeliveryStreamName\":\"{stream}\",\"Records\":[").as_bytes());
+        for (index, parts) in records.iter().enumerate() {
+            if index > 0 {
+                writer.put(b",");
+            }
+            writer.put(BEFORE_RECORD);
+            writer.base64(parts);
+            writer.put(AFTER_RECORD);
+        }
+        writer.put(b"]}");
+        writer.finish()
+    }
+}
+
+struct Writer {
+    out: Vec<u8>,
+    hash: Context,
+    /// How much of `out` was hashed.
+    hashed: usize,
+}
+
+impl Writer {
+    fn new(capacity: usize) -> Self {
+        Self { out: Vec::with_capacity(capacity), hash: Context::new(&SHA256), hashed: 0 }
+    }
+
+    fn put(&mut self, text: &[u8]) {
+        self.out.extend_from_slice(text);
+    }
+
+    /// The base64 of the pieces as if they were one.
+    fn base64(&mut self, parts: &[Bytes]) {
+        let mut carried = Vec::with_capacity(3);
+        for part in parts {
+            let missing = if carried.is_empty() { 0 } else { 3usize.saturating_sub(carried.len()) };
+            let (head, rest) = part.split_at_checked(missing).unwrap_or((part, &[]));
+            carried.extend_from_slice(head);
+            if carried.len() == 3 {
+                STANDARD.encode_append(&carried, &mut self.out);
+                carried.clear();
+            }
+            let whole = rest.len().saturating_sub(rest.len() % 3);
+            let (groups, tail) = rest.split_at_checked(whole).unwrap_or((rest, &[]));
+            for step in groups.chunks(STEP) {
+                STANDARD.encode_append(step, &mut self.out);
+                self.hash_on();
+            }
+            carried.extend_from_slice(tail);
+        }
+        STANDARD.encode_append(&carried, &mut self.out);
+    }
+
+    fn hash_on(&mut self) {
+        self.hash.update(self.out.get(self.hashed..).unwrap_or_default());
+        self.hashed = self.out.len();
+    }
+
+    fn finish(mut self) -> Body {
+        self.hash_on();
+        let digest = self.hash.finish();
+        let sha256 = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        Body { bytes: self.out.into(), sha256 }
+    }
+}
+
+/// Puts the body into the request in place of the SDK's, before it is signed.
+#[derive(Debug)]
+pub(super) struct ReadyMade(pub(super) Body);
+
+impl Intercept for ReadyMade {
+    fn name(&self) -> &'static str {
+        "ReadyMade"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let Body { bytes, sha256 } = &self.0;
+        let request = context.request_mut();
+        request.headers_mut().insert("content-length", bytes.len().to_string());
+        *request.body_mut() = SdkBody::from(bytes.clone());
+        bag.interceptor_state().store_put(PayloadSigningOverride::Precomputed(sha256.clone()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn the_body_is_what_serde_json_would_write(
+            records in prop::collection::vec(
+                prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..6), 0..5),
+        ) {
+            let parts: Vec<Parts> =
+                records.iter().map(|parts| parts.iter().cloned().map(Bytes::from).collect()).collect();
+            let body = Body::new("logs", &parts);
+            let expected = serde_json::json!({
+                "DeliveryStreamName": "logs",
+                "Records": records
+                    .iter()
+                    .map(|parts| serde_json::json!({ "Data": STANDARD.encode_to_string(parts.concat()) }))
+                    .collect::<Vec<_>>(),
+            });
+            prop_assert_eq!(&serde_json::from_slice::<serde_json::Value>(&body.bytes).unwrap(), &expected);
+            let hash = aws_lc_rs::digest::digest(&SHA256, &body.bytes);
+            let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            prop_assert_eq!(&body.sha256, &hex);
+            let payload = records.iter().flatten().map(Vec::len).sum();
+            prop_assert!(body.bytes.len() <= most_bytes(payload, records.len()));
+        }
+    }
+
+    #[test]
+    fn large_pieces_are_encoded_in_steps() {
+        let parts = vec![Bytes::from(vec![1; 100_001]), Bytes::from(vec![2; 2]), Bytes::from(vec![3; 200_000])];
+        let body = Body::new("s", &[parts.clone()]);
+        let encoded = STANDARD.encode_to_string(parts.concat());
+        let text = String::from_utf8(body.bytes.to_vec()).unwrap();
+        assert_eq!(text, format!("{{\"DeliveryStreamName\":\"s\",\"Records\":[{{\"Data\":\"{encoded}\"}}]}}"));
+    }
+}

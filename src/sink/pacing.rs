@@ -1,0 +1,139 @@
+//! How much a destination is given at once, and how long to wait after a refusal. Pure: time and chance are arguments.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The window of requests under way: grows by one a round trip, halves on a refusal.
+#[derive(Debug)]
+pub(super) struct Pacing {
+    window: f64,
+    most: f64,
+    /// Refusals of whole requests in a row.
+    failures: u32,
+    /// Requests sent before this are of the window that was already cut.
+    cut_at: Option<Instant>,
+}
+
+/// The first delay after a refused request; doubles with each refusal in a row.
+const BASE: Duration = Duration::from_millis(100);
+
+/// The longest delay after refused requests: an outage costs a few requests a minute, and is over soon after its end.
+const CAP: Duration = Duration::from_secs(30);
+
+/// The longest delay before a refused record is sent again.
+const RECORD_CAP: Duration = Duration::from_secs(5);
+
+/// First and longest wait while held for a person to mend something.
+const HOLD: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+
+impl Pacing {
+    /// A window that may grow to `most` requests.
+    pub(super) fn new(most: usize) -> Self {
+        let most = f64::from(u32::try_from(most.max(1)).unwrap_or(u32::MAX));
+        Self { window: most.min(4.0), most, failures: 0, cut_at: None }
+    }
+
+    /// How many requests may be under way.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and the most")]
+    pub(super) fn window(&self) -> usize {
+        self.window as usize
+    }
+
+    /// How many requests in a row failed as a whole.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Whether the last requests failed as a whole.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// A request was accepted, wholly or in part.
+    pub(super) fn accepted(&mut self) {
+        self.failures = 0;
+        self.window = (self.window + 1.0 / self.window).min(self.most);
+    }
+
+    /// Part of a request sent at `sent` was refused: halves the window, once for all requests of one window.
+    pub(super) fn pushed_back(&mut self, sent: Instant, now: Instant) {
+        if self.cut_at.is_none_or(|cut| sent >= cut) {
+            self.window = (self.window / 2.0).max(1.0);
+            self.cut_at = Some(now);
+        }
+    }
+
+    /// A whole request failed: how long to wait before the next. `chance` is between 0 and 1.
+    pub(super) fn failed(&mut self, sent: Instant, now: Instant, chance: f64) -> Duration {
+        self.pushed_back(sent, now);
+        self.failures = self.failures.saturating_add(1);
+        // One lost connection says little; a second failure in a row does.
+        if self.failures > 1 {
+            self.window = 1.0;
+        }
+        full_jitter(BASE, CAP, self.failures, chance)
+    }
+
+    /// How long a record that was refused `attempts` times waits.
+    pub(super) fn record_delay(attempts: u32, chance: f64) -> Duration {
+        full_jitter(BASE, RECORD_CAP, attempts, chance)
+    }
+
+    /// How long a held destination waits before its `attempts`th next try: 5 to 60 seconds, give or take a fifth.
+    pub(super) fn hold_delay(attempts: u32, chance: f64) -> Duration {
+        let (first, longest) = HOLD;
+        let delay = doubled(first, longest, attempts);
+        delay.mul_f64(0.8 + 0.4 * chance.clamp(0.0, 1.0)).min(longest)
+    }
+}
+
+/// A delay between nothing and `base` doubled `attempts - 1` times, but for a floor that keeps a retry from being immediate.
+fn full_jitter(base: Duration, cap: Duration, attempts: u32, chance: f64) -> Duration {
+    let most = doubled(base, cap, attempts);
+    most.mul_f64(0.1 + 0.9 * chance.clamp(0.0, 1.0))
+}
+
+fn doubled(base: Duration, cap: Duration, attempts: u32) -> Duration {
+    let factor = 1u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+    base.saturating_mul(factor).min(cap)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_grows_slowly_and_is_cut_once_a_round() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(1);
+        let mut pacing = Pacing::new(16);
+        (0..200).for_each(|_| pacing.accepted());
+        assert_eq!(pacing.window(), 16);
+        pacing.pushed_back(start, later);
+        pacing.pushed_back(start, later);
+        assert_eq!(pacing.window(), 8);
+        pacing.pushed_back(later, later);
+        assert_eq!(pacing.window(), 4);
+    }
+
+    #[test]
+    fn an_outage_leaves_one_request_at_growing_intervals() {
+        let now = Instant::now();
+        let mut pacing = Pacing::new(16);
+        let delays: Vec<Duration> = (0..12).map(|_| pacing.failed(now, now, 1.0)).collect();
+        assert_eq!(pacing.window(), 1);
+        assert_eq!(delays.first(), Some(&BASE));
+        assert_eq!(delays.last(), Some(&CAP));
+        assert!(delays.is_sorted());
+        pacing.accepted();
+        assert!(!pacing.is_failing());
+        assert!(pacing.failed(now, now, 1.0) <= BASE);
+    }
+
+    #[test]
+    fn a_hold_is_tried_every_5_to_60_seconds() {
+        assert_eq!(Pacing::hold_delay(1, 0.5), Duration::from_secs(5));
+        assert_eq!(Pacing::hold_delay(40, 1.0), Duration::from_secs(60));
+    }
+}

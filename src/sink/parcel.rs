@@ -1,0 +1,72 @@
+//! Records on their way in one request, and those that wait to be sent again.
+
+use tokio::time::Instant;
+
+use super::Parts;
+use crate::event::Record;
+
+/// Records that are sent together.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) records: Vec<Record>,
+    /// How often records of it were refused one by one.
+    pub(super) attempts: u32,
+    /// Not mixed with others: it is a part of a request that was refused, on the way to the record at fault.
+    pub(super) isolated: bool,
+}
+
+impl Parcel {
+    pub(super) fn new(records: Vec<Record>) -> Self {
+        Self { records, attempts: 0, isolated: false }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.records.iter().map(|record| record.len).sum()
+    }
+
+    pub(super) fn parts(&self) -> Vec<Parts> {
+        self.records.iter().map(|record| record.parts.clone()).collect()
+    }
+
+    /// The two halves, to find the record at fault; `None` for a single record.
+    pub(super) fn halves(mut self) -> Result<[Self; 2], Self> {
+        let middle = self.records.len() / 2;
+        if middle == 0 {
+            return Err(self);
+        }
+        let second = self.records.split_off(middle);
+        let half = |records| Self { records, attempts: self.attempts, isolated: true };
+        Ok([half(self.records), half(second)])
+    }
+}
+
+/// Parcels to send again, each not before its time.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    parcels: Vec<(Instant, Parcel)>,
+}
+
+impl Waiting {
+    pub(super) fn push(&mut self, not_before: Instant, parcel: Parcel) {
+        self.parcels.push((not_before, parcel));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.parcels.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.parcels.len()
+    }
+
+    /// When the next one may go.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.parcels.iter().map(|(at, _)| *at).min()
+    }
+
+    /// The first one whose time has come.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Parcel> {
+        let due = self.parcels.iter().position(|(at, _)| *at <= now)?;
+        Some(self.parcels.remove(due).1)
+    }
+}
