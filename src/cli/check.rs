@@ -60,7 +60,7 @@ impl Branch {
         for (index, branch) in self.below.iter().enumerate() {
             let is_last = index + 1 == self.below.len();
             let (fork, stem) = if is_last { ("└── ", "    ") } else { ("├── ", "│   ") };
-            text.push_str(&format!("{margin}{fork}{}\n", branch.line));
+            text.extend([margin, fork, &branch.line, "\n"]);
             branch.show_below(&format!("{margin}{stem}"), text);
         }
     }
@@ -339,7 +339,7 @@ sinks
         let environment =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = run(&[file.clone()], &environment, &mut out, &mut err).unwrap();
+        let code = run(std::slice::from_ref(&file), &environment, &mut out, &mut err).unwrap();
         let err = String::from_utf8(err).unwrap().replace(&file.display().to_string(), "standpipe.toml");
         (code, String::from_utf8(out).unwrap(), err)
     }
@@ -362,7 +362,7 @@ warning: sinks.local: no route leads here; name it in a route's `to`
         assert_eq!((code, out.as_str()), (78, ""));
         let errors = "\
 standpipe.toml: sources.app.include: missing; give it a value such as `[\"/var/log/app/*.log\"]`
-standpipe.toml: sinks: missing; there must be at least one, such as `[sinks.app]`
+standpipe.toml: sinks: missing; there must be at least one, such as `[sinks.archive]`
 ";
         assert_eq!(err, errors);
     }

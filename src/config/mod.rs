@@ -24,7 +24,7 @@ mod warnings;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -91,8 +91,8 @@ fn config(mut root: Section<'_>) -> Option<Config> {
     let server = server(&mut root);
     let state = state(&mut root);
     let limits = limits(&mut root);
-    let sources = named(&mut root, "sources", |_, section| sources::source(section));
-    let sinks = named(&mut root, "sinks", sinks::sink);
+    let sources = named(&mut root, "sources", "[sources.app]", |_, section| sources::source(section));
+    let sinks = named(&mut root, "sinks", "[sinks.archive]", sinks::sink);
     let names = routes::Names { sources: sources.names, sinks: sinks.names };
     relations::check_sources(server.as_ref(), &sources.read, notes);
     let routes = root.tables("routes").and_then(|tables| {
@@ -146,22 +146,23 @@ fn n_cores() -> usize {
 
 /// Named tables: those that were written, and those that could be read.
 struct Named<T> {
-    names: std::collections::BTreeSet<String>,
+    names: BTreeSet<String>,
     read: BTreeMap<String, T>,
 }
 
 fn named<'n, T>(
     root: &mut Section<'n>,
     key: &'static str,
+    example: &str,
     read: impl Fn(&str, Section<'n>) -> Option<T>,
 ) -> Named<T> {
-    let mut all = Named { names: std::collections::BTreeSet::new(), read: BTreeMap::new() };
+    let mut all = Named { names: BTreeSet::new(), read: BTreeMap::new() };
     let missing = !root.has(key);
     let Some(section) = root.table_or_empty(key) else { return all };
     let tables = section.named_tables();
     if tables.is_empty() {
         let lack = if missing { "missing" } else { "empty" };
-        root.problem(key, format!("{lack}; there must be at least one, such as `[{key}.app]`"));
+        root.problem(key, format!("{lack}; there must be at least one, such as `{example}`"));
     }
     let in_files: Vec<String> = tables
         .iter()

@@ -1,7 +1,5 @@
 //! Reads one table key by key, so that every mistake is noted and unknown keys are what is left at the end.
 
-use std::fmt::Write as _;
-
 use super::problem::{Notes, suggestion};
 use super::secret::Secret;
 use super::tree::{Node, Origin, Table, Written};
@@ -121,14 +119,11 @@ impl<'n> Section<'n> {
     pub(super) fn secrets(&mut self, key: &'static str) -> Vec<Secret> {
         let Some(node) = self.take(key) else { return Vec::new() };
         let mut secrets = Vec::new();
-        let items = match items(&node) {
-            Ok(items) => items,
-            Err(_) => {
-                if !matches!(node.value, Written::Broken) {
-                    self.problem(key, "expected a list of strings (what was found is not shown)");
-                }
-                return secrets;
+        let Ok(items) = items(&node) else {
+            if !matches!(node.value, Written::Broken) {
+                self.problem(key, "expected a list of strings (what was found is not shown)");
             }
+            return secrets;
         };
         for (index, item) in items.iter().enumerate() {
             if let Written::Text(text) = &item.value
@@ -265,8 +260,8 @@ pub(super) fn join(path: &str, name: &str) -> String {
     if plain {
         key.push_str(name);
     } else {
-        let quoted = write!(key, "{name:?}");
-        debug_assert!(quoted.is_ok(), "writing to a string succeeds");
+        let quoted = format!("{name:?}");
+        key.push_str(&quoted);
     }
     key
 }

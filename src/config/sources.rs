@@ -108,13 +108,21 @@ fn absolute(pattern: &str) -> String {
     if Path::new(pattern).is_absolute() {
         return pattern.to_owned();
     }
-    let Ok(directory) = std::path::absolute(".") else { return pattern.to_owned() };
-    let directory = globset::escape(&directory.to_string_lossy());
+    let Ok(mut directory) = std::path::absolute("name") else { return pattern.to_owned() };
+    directory.pop();
     let mut relative = pattern;
-    while let Some(rest) = relative.strip_prefix("./") {
-        relative = rest;
+    loop {
+        if let Some(rest) = relative.strip_prefix("./") {
+            relative = rest;
+        } else if let Some(rest) = relative.strip_prefix("../") {
+            relative = rest;
+            directory.pop();
+        } else {
+            break;
+        }
     }
-    format!("{}/{relative}", directory.trim_end_matches(['/', '.']))
+    let directory = globset::escape(&directory.to_string_lossy());
+    format!("{}/{relative}", directory.trim_end_matches('/'))
 }
 
 /// Reads how payload bytes become events.

@@ -66,7 +66,8 @@ pub(crate) fn show_duration(duration: Duration) -> String {
         let count = rest / millis;
         rest %= millis;
         if count > 0 {
-            shown.push_str(&format!("{count}{name}"));
+            shown.push_str(&count.to_string());
+            shown.push_str(name);
         }
     }
     shown

@@ -23,36 +23,44 @@ pub(super) fn lay_over(tree: &mut Node, environment: &BTreeMap<String, String>, 
             continue;
         }
         let leaf = Node::text(Origin::Variable(name.as_str().into()), value.clone());
-        if let Err((key, problem)) = place(tree, String::new(), &segments, leaf) {
+        if let Err((key, problem)) = place(tree, "", &segments, leaf) {
             notes.problem(name, &key, problem);
         }
     }
 }
 
 /// Puts a leaf at a path below a node.
-fn place(node: &mut Node, key: String, path: &[&str], leaf: Node) -> Result<(), (String, String)> {
+fn place(node: &mut Node, key: &str, path: &[&str], leaf: Node) -> Result<(), (String, String)> {
     let Some((segment, rest)) = path.split_first() else {
         *node = leaf;
         return Ok(());
     };
+    let is_number = segment.bytes().all(|b| b.is_ascii_digit());
     if !matches!(node.value, Written::Table(_) | Written::List(_)) {
-        *node = node.inline().unwrap_or_else(|| Node::empty_table(leaf.origin.clone()));
+        let empty = if is_number { Written::List(Vec::new()) } else { Written::Table(Table::new()) };
+        let made = || Node { origin: leaf.origin.clone(), value: empty };
+        *node = node.inline().unwrap_or_else(made);
     }
     match &mut node.value {
         Written::List(items) => {
             let len = items.len();
-            let item = segment.parse::<usize>().ok().and_then(|index| items.get_mut(index));
             let key = format!("{key}[{}]", segment.to_lowercase());
-            let Some(item) = item else {
-                return Err((key, format!("there are {len} items, counted from 0")));
+            let index = segment.parse::<usize>().ok();
+            if index == Some(len) {
+                items.push(Node { origin: leaf.origin.clone(), value: Written::Nothing });
+            }
+            let Some(item) = index.and_then(|index| items.get_mut(index)) else {
+                return Err((key, format!("is no item of {len}, which are counted from 0")));
             };
-            place(item, key, rest, leaf)
+            place(item, &key, rest, leaf)
         }
         Written::Table(table) => {
             let name = name_in(table, segment);
-            let key = join(&key, &name);
-            let below = table.entry(name).or_insert_with(|| Node::empty_table(leaf.origin.clone()));
-            place(below, key, rest, leaf)
+            let key = join(key, &name);
+            let below = table
+                .entry(name)
+                .or_insert_with(|| Node { origin: leaf.origin.clone(), value: Written::Nothing });
+            place(below, &key, rest, leaf)
         }
         Written::Nothing
         | Written::Flag(_)

@@ -161,7 +161,7 @@ impl Found {
     /// Conditions on what a source's events never have.
     fn conditions(&mut self, key: &str, route: &Route, config: &Config) {
         let covered = || config.sources.iter().filter(|(name, _)| route.covers(name));
-        let conditions: [(&str, bool, fn(&Source) -> bool); 5] = [
+        let conditions: [Condition; 5] = [
             ("owner", route.when.owner.is_empty(), Source::has_envelopes),
             ("log_group", route.when.log_group.is_empty(), Source::has_envelopes),
             ("log_stream", route.when.log_stream.is_empty(), Source::has_envelopes),
@@ -202,6 +202,9 @@ impl Found {
         }
     }
 }
+
+/// A condition's key, whether the route is without it, and whether it can hold for events of a source.
+type Condition = (&'static str, bool, fn(&Source) -> bool);
 
 fn what(condition: &str) -> &str {
     match condition {
