@@ -94,9 +94,8 @@ impl<'a> Expansion<'a> {
             None => (inside, None),
         };
         if !is_variable(name) {
-            return Err(format!(
-                "`${{{inside}}}` is neither `${{NAME}}`, `${{NAME:-default}}` nor `${{file:/path}}`; write `$$` for a dollar itself"
-            ));
+            // What stands in the braces is not shown: it may be a part of a secret.
+            return Err(NO_NAME.to_owned());
         }
         self.named.insert(name.to_owned());
         let set = self.environment.get(name);
@@ -118,6 +117,9 @@ impl<'a> Expansion<'a> {
         }
     }
 }
+
+const NO_NAME: &str =
+    "`${..}` holds neither `NAME`, `NAME:-default` nor `file:/path`; write `$$` for a dollar itself";
 
 fn is_variable(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

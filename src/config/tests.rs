@@ -484,7 +484,7 @@ fn what_a_dollar_stands_for_must_be_there() {
         world.errors(),
         [
             "standpipe.toml: sinks.out.idle: `${` has no `}`; write `$$` for a dollar itself",
-            "standpipe.toml: sinks.out.linger: `${A B}` is neither `${NAME}`, `${NAME:-default}` nor `${file:/path}`; write `$$` for a dollar itself",
+            "standpipe.toml: sinks.out.linger: `${..}` holds neither `NAME`, `NAME:-default` nor `file:/path`; write `$$` for a dollar itself",
             "standpipe.toml: sinks.out.path: environment variable `NMAE` is not set; did you mean `NAME`?",
             "standpipe.toml: sinks.out.stream: `/nowhere/x` cannot be read: No such file or directory (os error 2)",
             "standpipe.toml: limits.memory: found what `${NAME}` stands for, expected a size such as `64MiB`, `1000KiB`, `5MB` or a number of bytes",
@@ -499,7 +499,9 @@ fn secrets_are_never_shown() {
             "[sources.app]\ntype = \"firehose_http\"\naccess_keys = {keys}\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n"
         )
     };
-    for keys in ["\"s3cret\"", "{ s3cret = 1 }", "[[\"s3cret\"]]", "[\"\"]", "[\"${S3CRET:-}\"]"] {
+    for keys in
+        ["\"s3cret\"", "{ s3cret = 1 }", "[[\"s3cret\"]]", "[\"\"]", "[\"${S3CRET:-}\"]", "[\"${s3cret!}\"]"]
+    {
         let errors = World::new(&text(keys)).errors();
         assert!(!errors.is_empty(), "{keys} is wrong");
         assert!(!errors.concat().contains("s3cret"), "{errors:?}");
