@@ -1,7 +1,195 @@
 //! Configuration: files and environment in, checked values out.
+//!
+//! Files and overrides make one tree of values, each with where it was written; `${..}` is replaced in it; then it is walked
+//! table by table, and every mistake is noted on the way, so that all of them come at once.
 
+mod expand;
+mod flow;
+mod layers;
+mod problem;
+mod relations;
+mod routes;
 mod secret;
+mod section;
+mod sinks;
+mod sources;
+mod template;
+mod tree;
 mod types;
+mod units;
+mod values;
+mod variables;
+mod warnings;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+pub use problem::{Errors, Problem};
 pub use secret::Secret;
+pub use template::{session_name, stream_name};
 pub use types::*;
+pub use warnings::Warning;
+
+pub(crate) use flow::legs;
+pub(crate) use units::{show_duration, show_size};
+
+use problem::{Notes, nearest};
+use section::Section;
+use values::{address, count, duration, path, size};
+
+/// Reads and checks a configuration: `files` in order, later ones over earlier ones, and the environment over them.
+pub fn load(files: &[PathBuf], environment: &BTreeMap<String, String>) -> Result<Config, Errors> {
+    inspect(files, environment).map(|checked| checked.config)
+}
+
+/// A configuration without errors, and what is to be said about it.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The configuration.
+    pub config: Config,
+    /// What is allowed and yet is probably not meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// Does what [`load`] does, and looks for what is probably not meant.
+pub fn inspect(files: &[PathBuf], environment: &BTreeMap<String, String>) -> Result<Checked, Errors> {
+    let notes = Notes::default();
+    match read(files, environment, &notes) {
+        Some(config) if !notes.has_problems() => {
+            let warnings = warnings::warnings(&config, &notes);
+            Ok(Checked { config, warnings })
+        }
+        _ => Err(notes.into_errors()),
+    }
+}
+
+fn read(files: &[PathBuf], environment: &BTreeMap<String, String>, notes: &Notes) -> Option<Config> {
+    let mut tree = layers::read(files, notes);
+    if notes.has_problems() {
+        // What a file that cannot be read lacks is not to be reported too.
+        return None;
+    }
+    variables::lay_over(&mut tree, environment, notes);
+    let mut expansion = expand::Expansion::new(environment, notes);
+    expansion.expand(&mut tree, "");
+    let named = expansion.into_named();
+    let config = config(Section::root(notes, tree));
+    variables::check_unmatched(environment, &named, notes);
+    if let Some(config) = &config {
+        relations::check_flow(config, notes);
+    }
+    config
+}
+
+fn config(mut root: Section<'_>) -> Option<Config> {
+    let notes = root.notes;
+    let server = server(&mut root);
+    let state = state(&mut root);
+    let limits = limits(&mut root);
+    let sources = named(&mut root, "sources", "[sources.app]", |_, section| sources::source(section));
+    let sinks = named(&mut root, "sinks", "[sinks.archive]", sinks::sink);
+    let names = routes::Names { sources: sources.names, sinks: sinks.names };
+    relations::check_sources(server.as_ref(), &sources.read, notes);
+    let routes = root.tables("routes").and_then(|tables| {
+        let n_routes = tables.len();
+        let routes: Vec<Route> =
+            tables.into_iter().filter_map(|table| routes::route(table, &names)).collect();
+        (routes.len() == n_routes).then_some(routes)
+    });
+    root.finish();
+    let whole = names.sources.len() == sources.read.len() && names.sinks.len() == sinks.read.len();
+    whole.then_some(())?;
+    Some(Config {
+        server: server?,
+        state: state?,
+        limits: limits?,
+        sources: sources.read,
+        sinks: sinks.read,
+        routes: routes?,
+    })
+}
+
+fn server(root: &mut Section<'_>) -> Option<Server> {
+    let mut section = root.table_or_empty("server")?;
+    let listen = section.or("listen", ([127, 0, 0, 1], 9_598).into(), address);
+    section.finish();
+    Some(Server { listen })
+}
+
+fn state(root: &mut Section<'_>) -> Option<State> {
+    let mut section = root.table_or_empty("state")?;
+    let dir = section.or("dir", PathBuf::from("/var/lib/standpipe"), path);
+    section.finish();
+    Some(State { dir })
+}
+
+fn limits(root: &mut Section<'_>) -> Option<Limits> {
+    let mut section = root.table_or_empty("limits")?;
+    let second = Duration::from_secs(1);
+    let limits = Limits {
+        memory: section.or("memory", 64 << 20, size(8 << 20..=1 << 40)),
+        shutdown: section.or("shutdown", 30 * second, duration(second..=3_600 * second)),
+        workers: section.optional("workers", count(1..=256)).unwrap_or_else(n_cores),
+    };
+    section.finish();
+    Some(limits)
+}
+
+fn n_cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Named tables: those that were written, and those that could be read.
+struct Named<T> {
+    names: BTreeSet<String>,
+    read: BTreeMap<String, T>,
+}
+
+fn named<'n, T>(
+    root: &mut Section<'n>,
+    key: &'static str,
+    example: &str,
+    read: impl Fn(&str, Section<'n>) -> Option<T>,
+) -> Named<T> {
+    let mut all = Named { names: BTreeSet::new(), read: BTreeMap::new() };
+    let missing = !root.has(key);
+    let Some(section) = root.table_or_empty(key) else { return all };
+    let tables = section.named_tables();
+    if tables.is_empty() {
+        let lack = if missing { "missing" } else { "empty" };
+        root.problem(key, format!("{lack}; there must be at least one, such as `{example}`"));
+    }
+    let in_files: Vec<String> = tables
+        .iter()
+        .filter(|(_, section)| section.as_ref().is_some_and(|section| !section.is_from_environment()))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for (name, section) in tables {
+        all.names.insert(name.clone());
+        let Some(section) = section else { continue };
+        if !sources::is_name(&name) {
+            section.problem_here("is no name; use 1 to 64 letters, digits, `_` and `-`");
+        }
+        if section.is_from_environment() && !section.has("type") {
+            section.problem_here(unknown_override(&name, &in_files));
+            continue;
+        }
+        if let Some(value) = read(&name, section) {
+            all.read.insert(name, value);
+        }
+    }
+    all
+}
+
+/// A variable that sets a key of a table that is in no file, and is not made whole by other variables.
+fn unknown_override(name: &str, in_files: &[String]) -> String {
+    match nearest(name, in_files.iter().map(String::as_str)) {
+        Some(near) => format!("is in no file; did you mean `{near}`?"),
+        None => "is in no file, and has no `type`".to_owned(),
+    }
+}

@@ -1,0 +1,369 @@
+//! `standpipe check`: reads the configuration, and shows what will run as a tree. No network.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::config::{
+    Action, AssumeRole, Compression, Config, Decoding, Encoding, FileSource, FirehoseSink, Format,
+    HttpSource, Packing, Route, Sink, SinkKind, Source, Start, TooLong, When, inspect, legs, show_duration,
+    show_size,
+};
+
+/// Exit code for a configuration without errors.
+const GOOD: u8 = 0;
+/// Exit code for a bad configuration.
+const BAD: u8 = 78;
+
+/// Writes the pipeline to `out` and warnings to `err`, or all errors to `err`; returns the exit code.
+pub fn run(
+    files: &[PathBuf],
+    environment: &BTreeMap<String, String>,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<u8> {
+    let checked = match inspect(files, environment) {
+        Ok(checked) => checked,
+        Err(errors) => {
+            writeln!(err, "{errors}")?;
+            return Ok(BAD);
+        }
+    };
+    for branch in pipeline(&checked.config) {
+        write!(out, "{}", branch.shown())?;
+    }
+    out.flush()?;
+    for warning in &checked.warnings {
+        writeln!(err, "warning: {warning}")?;
+    }
+    Ok(GOOD)
+}
+
+/// A line of the tree, and the lines below it.
+struct Branch {
+    line: String,
+    below: Vec<Self>,
+}
+
+impl Branch {
+    fn leaf(line: impl Into<String>) -> Self {
+        Self { line: line.into(), below: Vec::new() }
+    }
+
+    fn shown(&self) -> String {
+        let mut text = format!("{}\n", self.line);
+        self.show_below("", &mut text);
+        text
+    }
+
+    fn show_below(&self, margin: &str, text: &mut String) {
+        for (index, branch) in self.below.iter().enumerate() {
+            let is_last = index + 1 == self.below.len();
+            let (fork, stem) = if is_last { ("└── ", "    ") } else { ("├── ", "│   ") };
+            text.extend([margin, fork, &branch.line, "\n"]);
+            branch.show_below(&format!("{margin}{stem}"), text);
+        }
+    }
+}
+
+fn pipeline(config: &Config) -> [Branch; 3] {
+    let limits = &config.limits;
+    let process = vec![
+        Branch::leaf(format!("metrics and health on {}", config.server.listen)),
+        Branch::leaf(format!("state in {}", config.state.dir.display())),
+        Branch::leaf(format!(
+            "{} of memory, {} to drain, {} workers",
+            show_size(limits.memory),
+            show_duration(limits.shutdown),
+            limits.workers
+        )),
+    ];
+    let sources = config.sources.iter().map(|(name, source)| of_source(name, source, config)).collect();
+    let sinks = config.sinks.iter().map(|(name, sink)| of_sink(name, sink)).collect();
+    [
+        Branch { line: "process".to_owned(), below: process },
+        Branch { line: "sources".to_owned(), below: sources },
+        Branch { line: "sinks".to_owned(), below: sinks },
+    ]
+}
+
+fn of_source(name: &str, source: &Source, config: &Config) -> Branch {
+    let (kind, mut below) = match source {
+        Source::File(file) => ("file", of_files(file)),
+        Source::Stdin(_) => ("stdin", Vec::new()),
+        Source::FirehoseHttp(http) => ("firehose_http", of_endpoint(http)),
+    };
+    below.push(Branch::leaf(of_decoding(source.decoding())));
+    for leg in legs(config, name) {
+        let to = leg.sinks.iter().copied().collect::<Vec<_>>().join(", ");
+        below.push(Branch::leaf(match leg.route {
+            None => format!("→ {to}"),
+            Some((index, route)) => of_route(index, route, &to),
+        }));
+    }
+    Branch { line: format!("{name} ({kind})"), below }
+}
+
+fn of_files(file: &FileSource) -> Vec<Branch> {
+    let start = match file.start {
+        Start::Beginning => "beginning",
+        Start::End => "end",
+    };
+    let mut below: Vec<Branch> =
+        file.include.iter().map(|glob| Branch::leaf(format!("include {glob}"))).collect();
+    below.extend(file.exclude.iter().map(|glob| Branch::leaf(format!("exclude {glob}"))));
+    below.push(Branch::leaf(format!(
+        "new files from the {start}, rescan every {}, at most {} open",
+        show_duration(file.rescan),
+        file.max_open
+    )));
+    below
+}
+
+fn of_endpoint(http: &HttpSource) -> Vec<Branch> {
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    let keys = match http.access_keys.len() {
+        0 => "no access key".to_owned(),
+        1 => "1 access key".to_owned(),
+        n_keys => format!("{n_keys} access keys"),
+    };
+    let mut below = vec![
+        Branch::leaf(format!("listens on {scheme}://{}, {keys}", http.listen)),
+        Branch::leaf(format!(
+            "at most {} connections, a request waits up to {}",
+            http.max_connections,
+            show_duration(http.timeout)
+        )),
+    ];
+    below.extend(http.source_arns.iter().map(|arn| Branch::leaf(format!("only from {arn}"))));
+    below
+}
+
+fn of_decoding(decoding: &Decoding) -> String {
+    let format = match decoding.format {
+        Format::Lines => "lines",
+        Format::Docker => "docker",
+        Format::Cri => "cri",
+        Format::Envelope => "envelope",
+        Format::Cloudtrail => "cloudtrail",
+    };
+    let joined = decoding.multiline.as_ref().map_or_else(String::new, |multiline| {
+        format!(", joined from `{}` within {}", multiline.start, show_duration(multiline.timeout))
+    });
+    let max_line = show_size(decoding.max_line as u64);
+    format!("format {format}{joined}, events over {max_line} are {}", of_too_long(decoding.too_long))
+}
+
+const fn of_too_long(too_long: TooLong) -> &'static str {
+    match too_long {
+        TooLong::Split => "split",
+        TooLong::Truncate => "truncated",
+        TooLong::DeadLetter => "dead letters",
+    }
+}
+
+fn of_route(index: usize, route: &Route, to: &str) -> String {
+    let when = of_when(&route.when);
+    let action = match &route.action {
+        Action::Drop => "dropped".to_owned(),
+        Action::To(_) if to.is_empty() => "nowhere (settled by routes before)".to_owned(),
+        Action::To(_) => to.to_owned(),
+    };
+    format!("routes[{index}]{when} → {action}")
+}
+
+fn of_when(when: &When) -> String {
+    let lists = [
+        ("owner", &when.owner),
+        ("log_group", &when.log_group),
+        ("log_stream", &when.log_stream),
+        ("file", &when.file),
+    ];
+    let mut conditions: Vec<String> = lists
+        .into_iter()
+        .filter(|(_, values)| !values.is_empty())
+        .map(|(name, values)| format!("{name} is {}", values.join(" or ")))
+        .collect();
+    let attributes = when.attributes.iter();
+    conditions
+        .extend(attributes.map(|(name, values)| format!("attribute {name} is {}", values.join(" or "))));
+    conditions.extend(when.message.as_ref().map(|pattern| format!("message matches `{pattern}`")));
+    if conditions.is_empty() { String::new() } else { format!(" when {}", conditions.join(" and ")) }
+}
+
+fn of_sink(name: &str, sink: &Sink) -> Branch {
+    let (kind, mut below) = match &sink.kind {
+        SinkKind::Firehose(firehose) => ("firehose", of_firehose(firehose)),
+        SinkKind::Directory(directory) => {
+            let line = format!("in {} as {}", directory.path.display(), directory.stream);
+            ("directory", vec![Branch::leaf(line)])
+        }
+    };
+    below.push(Branch::leaf(of_packing(sink)));
+    if !sink.fields.is_empty() {
+        let fields: Vec<String> =
+            sink.fields.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        below.push(Branch::leaf(format!("adds {}", fields.join(", "))));
+    }
+    below.push(Branch::leaf(format!(
+        "buffer in memory, at most {} destinations, idle ones close after {}",
+        sink.max_destinations,
+        show_duration(sink.idle)
+    )));
+    Branch { line: format!("{name} ({kind})"), below }
+}
+
+fn of_packing(sink: &Sink) -> String {
+    let encoding = match sink.encoding {
+        Encoding::Message => "message",
+        Encoding::Json => "json",
+        Encoding::Envelope => "envelope",
+    };
+    let packing = match sink.packing {
+        Packing::Lines => "many lines a record",
+        Packing::Event => "one event a record",
+    };
+    let compression = match sink.compression {
+        Compression::None => "not compressed".to_owned(),
+        Compression::Gzip(level) => format!("gzip level {level}"),
+    };
+    let linger = show_duration(sink.linger);
+    let too_long = of_too_long(sink.too_long);
+    format!("{encoding}, {packing}, {compression}, linger {linger}, events over a record are {too_long}")
+}
+
+fn of_firehose(firehose: &FirehoseSink) -> Vec<Branch> {
+    let region = match &firehose.region {
+        Some(region) => region.to_string(),
+        None => "the environment's region".to_owned(),
+    };
+    let mut below = vec![Branch::leaf(format!("stream {} in {region}", firehose.stream))];
+    below.extend(firehose.profile.as_ref().map(|profile| Branch::leaf(format!("profile {profile}"))));
+    below.extend(firehose.assume_role.iter().map(|role| Branch::leaf(of_role(role))));
+    below.extend(firehose.endpoint_url.as_ref().map(|url| Branch::leaf(format!("endpoint {url}"))));
+    below.extend(firehose.ca_file.as_ref().map(|file| Branch::leaf(format!("trusts {}", file.display()))));
+    for (used, what) in [(firehose.use_fips, "FIPS"), (firehose.use_dual_stack, "dual-stack")] {
+        if used {
+            below.push(Branch::leaf(format!("{what} endpoints")));
+        }
+    }
+    below.push(Branch::leaf(format!(
+        "at most {} requests at once, {} to connect, {} for an answer",
+        firehose.max_concurrency,
+        show_duration(firehose.connect_timeout),
+        show_duration(firehose.request_timeout)
+    )));
+    below
+}
+
+fn of_role(role: &AssumeRole) -> String {
+    let external_id = if role.external_id.is_some() { ", external id" } else { "" };
+    let sts = role.sts_endpoint_url.as_ref().map_or_else(String::new, |url| format!(", STS at {url}"));
+    let region = role.region.as_ref().map_or_else(String::new, |region| format!(", STS in {region}"));
+    let duration = show_duration(role.duration);
+    format!("as {}, session {}, for {duration}{external_id}{region}{sts}", role.arn, role.session_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:9598"
+[limits]
+workers = 2
+shutdown = "5m"
+[sources.app]
+type = "file"
+include = ["/var/log/app/*.log"]
+exclude = ["*.tmp"]
+multiline = { start = '^\d', timeout = "500ms" }
+[sources.subs]
+type = "firehose_http"
+access_keys = ["${KEY}"]
+[sinks.archive]
+type = "firehose"
+region = "us-east-1"
+stream = "logs-{source}"
+assume_role = { arn = "arn:aws:iam::222222222222:role/w", external_id = "example" }
+compression = { type = "gzip", level = 9 }
+fields = { env = "prod" }
+[sinks.local]
+type = "directory"
+path = "./out"
+[[routes]]
+from = ["subs"]
+when = { owner = ["111122223333"], message = 'DEBUG' }
+drop = true
+[[routes]]
+to = ["archive"]
+"#;
+
+    const TREE: &str = "\
+process
+├── metrics and health on 127.0.0.1:9598
+├── state in /var/lib/standpipe
+└── 64MiB of memory, 5m to drain, 2 workers
+sources
+├── app (file)
+│   ├── include /var/log/app/*.log
+│   ├── exclude *.tmp
+│   ├── new files from the beginning, rescan every 10s, at most 1024 open
+│   ├── format lines, joined from `^\\d` within 500ms, events over 1000KiB are split
+│   └── routes[1] → archive
+└── subs (firehose_http)
+    ├── listens on http://127.0.0.1:8443, 1 access key
+    ├── at most 256 connections, a request waits up to 2m30s
+    ├── format envelope, events over 1000KiB are split
+    ├── routes[0] when owner is 111122223333 and message matches `DEBUG` → dropped
+    └── routes[1] → archive
+sinks
+├── archive (firehose)
+│   ├── stream logs-{source} in us-east-1
+│   ├── as arn:aws:iam::222222222222:role/w, session standpipe-{host}, for 1h, external id
+│   ├── at most 16 requests at once, 3s to connect, 30s for an answer
+│   ├── json, many lines a record, gzip level 9, linger 1s, events over a record are split
+│   ├── adds env=\"prod\"
+│   └── buffer in memory, at most 100 destinations, idle ones close after 5m
+└── local (directory)
+    ├── in ./out as local
+    ├── json, many lines a record, not compressed, linger 1s, events over a record are split
+    └── buffer in memory, at most 100 destinations, idle ones close after 5m
+";
+
+    fn checked(text: &str, environment: &[(&str, &str)]) -> (u8, String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("standpipe.toml");
+        std::fs::write(&file, text).unwrap();
+        let environment =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = run(std::slice::from_ref(&file), &environment, &mut out, &mut err).unwrap();
+        let err = String::from_utf8(err).unwrap().replace(&file.display().to_string(), "standpipe.toml");
+        (code, String::from_utf8(out).unwrap(), err)
+    }
+
+    #[test]
+    fn a_good_configuration_is_shown_as_a_tree_with_warnings_after_it() {
+        let (code, out, err) = checked(CONFIG, &[("KEY", "s3cret")]);
+        assert_eq!(code, 0, "{err}");
+        assert_eq!(out, TREE);
+        let warnings = "\
+warning: limits.shutdown: 5m is too near to or beyond systemd's 90s, after which it kills: raise `TimeoutStopSec=` too
+warning: sinks.local: no route leads here; name it in a route's `to`
+";
+        assert_eq!(err, warnings);
+    }
+
+    #[test]
+    fn a_bad_configuration_exits_78_and_shows_nothing_but_its_errors() {
+        let (code, out, err) = checked("[sources.app]\ntype = \"file\"\n", &[]);
+        assert_eq!((code, out.as_str()), (78, ""));
+        let errors = "\
+standpipe.toml: sources.app.include: missing; give it a value such as `[\"/var/log/app/*.log\"]`
+standpipe.toml: sinks: missing; there must be at least one, such as `[sinks.archive]`
+";
+        assert_eq!(err, errors);
+    }
+}

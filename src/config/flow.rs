@@ -1,0 +1,83 @@
+//! Which source reaches which sink by which route.
+
+use std::collections::BTreeSet;
+
+use super::types::{Action, Config, Decoding, Format, Route, Source, When};
+
+/// A route as one source's events meet it.
+#[derive(Debug)]
+pub(crate) struct Leg<'c> {
+    /// The route's place in the configuration; none: there are no routes, and everything goes everywhere.
+    pub(crate) route: Option<(usize, &'c Route)>,
+    /// The sinks that it gives something to, or that it keeps something from: those no earlier route has settled.
+    pub(crate) sinks: BTreeSet<&'c str>,
+}
+
+impl Leg<'_> {
+    /// Whether the leg gives events to sinks.
+    pub(crate) fn delivers(&self) -> bool {
+        let drops = self.route.is_some_and(|(_, route)| route.action == Action::Drop);
+        !drops && !self.sinks.is_empty()
+    }
+}
+
+/// The routes that a source's events meet, in order.
+///
+/// For each sink the first match decides, so a route without conditions settles its sinks, and a drop all of them.
+pub(crate) fn legs<'c>(config: &'c Config, source: &str) -> Vec<Leg<'c>> {
+    let all: BTreeSet<&str> = config.sinks.keys().map(String::as_str).collect();
+    if config.routes.is_empty() {
+        return vec![Leg { route: None, sinks: all }];
+    }
+    let mut settled: Vec<(String, BTreeSet<&str>)> = Vec::new();
+    let mut legs = Vec::new();
+    for (index, route) in config.routes.iter().enumerate() {
+        if !route.covers(source) {
+            continue;
+        }
+        let mut sinks: BTreeSet<&str> = match &route.action {
+            Action::To(names) => names.iter().map(String::as_str).collect(),
+            Action::Drop => all.clone(),
+        };
+        let condition = format!("{:?}", route.when);
+        let always = format!("{:?}", When::default());
+        for (earlier, done) in &settled {
+            if *earlier == always || *earlier == condition {
+                sinks.retain(|sink| !done.contains(sink));
+            }
+        }
+        settled.push((condition, sinks.clone()));
+        legs.push(Leg { route: Some((index, route)), sinks });
+    }
+    legs
+}
+
+/// The sinks that a source's events may reach.
+pub(crate) fn reached<'c>(config: &'c Config, source: &str) -> BTreeSet<&'c str> {
+    legs(config, source).into_iter().filter(Leg::delivers).flat_map(|leg| leg.sinks).collect()
+}
+
+impl Route {
+    /// Whether events of a source meet this route.
+    #[must_use]
+    pub fn covers(&self, source: &str) -> bool {
+        self.from.is_empty() || self.from.iter().any(|name| name == source)
+    }
+}
+
+impl Source {
+    /// How the source's payload becomes events.
+    #[must_use]
+    pub const fn decoding(&self) -> &Decoding {
+        match self {
+            Self::File(file) => &file.decoding,
+            Self::Stdin(stdin) => &stdin.decoding,
+            Self::FirehoseHttp(http) => &http.decoding,
+        }
+    }
+
+    /// Whether its events carry an owner, a log group and a log stream.
+    pub(crate) fn has_envelopes(&self) -> bool {
+        self.decoding().format == Format::Envelope
+    }
+}

@@ -1,0 +1,67 @@
+//! Mistakes that show only when parts of a configuration are seen together.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::flow::reached;
+use super::problem::{Notes, quoted};
+use super::types::{Config, Encoding, Server, Source};
+
+/// Notes addresses that two want to listen on, and a second standard input.
+pub(super) fn check_sources(server: Option<&Server>, sources: &BTreeMap<String, Source>, notes: &Notes) {
+    let mut taken: Vec<(String, SocketAddr)> = Vec::new();
+    if let Some(server) = server {
+        taken.push(("server.listen".to_owned(), server.listen));
+    }
+    let mut stdin: Option<&str> = None;
+    for (name, source) in sources {
+        match source {
+            Source::FirehoseHttp(http) => {
+                let key = format!("sources.{name}.listen");
+                if let Some((other, _)) = taken.iter().find(|(_, address)| collide(*address, http.listen)) {
+                    notes.problem_at(
+                        &key,
+                        format!("`{}` is taken by `{other}`; choose another port", http.listen),
+                    );
+                }
+                taken.push((key, http.listen));
+            }
+            Source::Stdin(_) => {
+                if let Some(first) = stdin.replace(name) {
+                    notes.problem_at(
+                        &format!("sources.{name}.type"),
+                        format!("standard input is read by source `{first}` already"),
+                    );
+                }
+            }
+            Source::File(_) => {}
+        }
+    }
+}
+
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_host = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && same_host
+}
+
+/// Notes sinks that re-emit envelopes, and sources that reach them and have none.
+pub(super) fn check_flow(config: &Config, notes: &Notes) {
+    let wants_envelopes =
+        |sink: &str| config.sinks.get(sink).is_some_and(|sink| sink.encoding == Encoding::Envelope);
+    let mut wrong: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, source) in &config.sources {
+        if source.has_envelopes() {
+            continue;
+        }
+        for sink in reached(config, name).into_iter().filter(|sink| wants_envelopes(sink)) {
+            wrong.entry(sink).or_default().push(name);
+        }
+    }
+    for (sink, sources) in wrong {
+        let sources = quoted(sources);
+        notes.problem_at(
+            &format!("sinks.{sink}.encoding"),
+            format!("found `envelope`, but {sources} leads here and has a `format` other than `envelope`"),
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! Reads `[[routes]]`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::problem::suggestion;
+use super::section::{Section, expected};
+use super::sources::account;
+use super::tree::Node;
+use super::types::{Action, Route, When};
+use super::values::{Parsed, flag, glob, pattern, some, string};
+
+/// The names that a route may use: those that were written, so that a broken source is not unknown as well.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) sources: BTreeSet<String>,
+    pub(super) sinks: BTreeSet<String>,
+}
+
+/// Reads one route.
+pub(super) fn route(mut section: Section<'_>, names: &Names) -> Option<Route> {
+    let has_from = section.has("from");
+    let from = section.optional("from", some(|node| known(node, "source", &names.sources)));
+    let has_when = section.has("when");
+    let when = match section.table("when") {
+        Some(table) => when(table),
+        None => (!has_when).then(When::default),
+    };
+    let has_to = section.has("to");
+    let to = section.optional("to", some(|node| known(node, "sink", &names.sinks)));
+    let drop = section.or("drop", false, flag);
+    match (drop, has_to) {
+        (true, true) => section.problem("drop", "found `true` beside `to`, expected one of them"),
+        (false, false) => {
+            section.problem_here("leads nowhere; give it a `to` such as `[\"archive\"]`, or `drop = true`");
+        }
+        (true, false) | (false, true) => {}
+    }
+    for (key, list) in [("from", &from), ("to", &to)] {
+        if let Some(twice) = list.as_ref().and_then(|names| repeated(names)) {
+            section.problem(key, format!("`{twice}` is there twice; name it once"));
+        }
+    }
+    section.finish();
+    let from = if has_from { from? } else { Vec::new() };
+    let action = if drop { Action::Drop } else { Action::To(to?) };
+    Some(Route { from, when: when?, action })
+}
+
+fn when(mut section: Section<'_>) -> Option<When> {
+    let lists = [
+        section.list_of("owner", account),
+        section.list_of("log_group", glob),
+        section.list_of("log_stream", glob),
+        section.list_of("file", glob),
+    ];
+    let has_attributes = section.has("attributes");
+    let attributes = match section.table("attributes") {
+        Some(table) => table.entries(some(glob)).into_iter().collect(),
+        None => BTreeMap::new(),
+    };
+    let broken_attributes = has_attributes && attributes.is_empty();
+    let has_message = section.has("message");
+    let message = section.optional("message", pattern);
+    section.finish();
+    let [owner, log_group, log_stream, file] = lists;
+    let when = When {
+        owner: owner?,
+        log_group: log_group?,
+        log_stream: log_stream?,
+        file: file?,
+        attributes,
+        message,
+    };
+    (when.message.is_some() == has_message && !broken_attributes).then_some(when)
+}
+
+impl Section<'_> {
+    /// A list that may be left out, but not be broken: a route must not lose a condition.
+    fn list_of(&mut self, key: &'static str, parse: fn(&Node) -> Parsed<String>) -> Option<Vec<String>> {
+        if self.has(key) {
+            self.optional(key, some(parse))
+        } else {
+            self.or(key, Some(Vec::new()), |_| Ok(None))
+        }
+    }
+}
+
+fn known(node: &Node, what: &str, names: &BTreeSet<String>) -> Parsed<String> {
+    let name = string(node)?;
+    if names.contains(&name) {
+        return Ok(name);
+    }
+    let suggestion = suggestion(&name, names.iter().map(String::as_str));
+    Err(format!("{}; {suggestion}", expected(node, &format!("the name of a {what}"))))
+}
+
+fn repeated(names: &[String]) -> Option<&str> {
+    let mut seen = BTreeSet::new();
+    names.iter().map(String::as_str).find(|name| !seen.insert(*name))
+}

@@ -1,0 +1,267 @@
+//! Reads one table key by key, so that every mistake is noted and unknown keys are what is left at the end.
+
+use super::problem::{Notes, suggestion};
+use super::secret::Secret;
+use super::tree::{Node, Origin, Table, Written};
+
+/// A table that is being read.
+#[derive(Debug)]
+pub(super) struct Section<'n> {
+    pub(super) notes: &'n Notes,
+    path: String,
+    origin: Origin,
+    table: Table,
+    asked: Vec<&'static str>,
+}
+
+impl<'n> Section<'n> {
+    /// The whole tree.
+    pub(super) fn root(notes: &'n Notes, tree: Node) -> Self {
+        Self::new(notes, String::new(), tree).unwrap_or_else(|origin| Self {
+            notes,
+            path: String::new(),
+            origin,
+            table: Table::new(),
+            asked: Vec::new(),
+        })
+    }
+
+    fn new(notes: &'n Notes, path: String, node: Node) -> Result<Self, Origin> {
+        let node = node.inline().unwrap_or(node);
+        let Node { origin, value } = node;
+        let table = match value {
+            Written::Table(table) => table,
+            Written::Nothing => Table::new(),
+            value @ (Written::Flag(_)
+            | Written::Integer(_)
+            | Written::Float(_)
+            | Written::Text(_)
+            | Written::List(_)) => {
+                let found = Node { origin: origin.clone(), value };
+                notes.problem(&origin, &path, expected(&found, "a table"));
+                return Err(origin);
+            }
+            Written::Broken => return Err(origin),
+        };
+        notes.written(path.clone(), origin.clone());
+        Ok(Self { notes, path, origin, table, asked: Vec::new() })
+    }
+
+    /// Whether the table stands in no file, but was begun by an environment variable.
+    pub(super) fn is_from_environment(&self) -> bool {
+        matches!(self.origin, Origin::Variable(_))
+    }
+
+    /// Notes a problem of one of this table's keys.
+    pub(super) fn problem(&self, key: &str, text: impl Into<String>) {
+        self.notes.problem_at(&join(&self.path, key), text);
+    }
+
+    /// Notes a problem of the table itself.
+    pub(super) fn problem_here(&self, text: impl Into<String>) {
+        self.notes.problem_at(&self.path, text);
+    }
+
+    /// Whether a key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Whether a key holds a table, or what the environment gave for one.
+    pub(super) fn has_table(&self, key: &str) -> bool {
+        let is_table = |node: &Node| matches!(node.value, Written::Table(_)) || node.inline().is_some();
+        self.table.get(key).is_some_and(is_table)
+    }
+
+    /// A key that may be left out.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&Node) -> Result<T, String>,
+    ) -> Option<T> {
+        let node = self.take(key)?;
+        match parse(&node) {
+            Ok(value) => Some(value),
+            Err(_) if matches!(node.value, Written::Broken) => None,
+            Err(text) => {
+                self.problem(key, text);
+                None
+            }
+        }
+    }
+
+    /// A key with a default.
+    pub(super) fn or<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        parse: impl FnOnce(&Node) -> Result<T, String>,
+    ) -> T {
+        self.optional(key, parse).unwrap_or(default)
+    }
+
+    /// A key that must be there.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        parse: impl FnOnce(&Node) -> Result<T, String>,
+    ) -> Option<T> {
+        if !self.has(key) {
+            self.asked(key);
+            self.problem(key, format!("missing; give it a value such as `{example}`"));
+            return None;
+        }
+        self.optional(key, parse)
+    }
+
+    /// A list of secrets: neither shown nor lost sight of.
+    pub(super) fn secrets(&mut self, key: &'static str) -> Vec<Secret> {
+        let Some(node) = self.take(key) else { return Vec::new() };
+        let mut secrets = Vec::new();
+        let Ok(items) = items(&node) else {
+            if !matches!(node.value, Written::Broken) {
+                self.problem(key, "expected a list of strings (what was found is not shown)");
+            }
+            return secrets;
+        };
+        for (index, item) in items.iter().enumerate() {
+            if let Written::Text(text) = &item.value
+                && (1..=LONGEST_SECRET).contains(&text.value.len())
+            {
+                self.note_holders(key, item);
+                secrets.push(Secret::new(text.value.clone()));
+            } else {
+                let text =
+                    format!("item {index} is not a string of 1 to {LONGEST_SECRET} bytes (it is not shown)");
+                self.problem(key, text);
+            }
+        }
+        secrets
+    }
+
+    /// A table in this one.
+    pub(super) fn table(&mut self, key: &'static str) -> Option<Self> {
+        let node = self.take(key)?;
+        Self::new(self.notes, join(&self.path, key), node).ok()
+    }
+
+    /// A table in this one that may be left out, in which case all its keys are.
+    pub(super) fn table_or_empty(&mut self, key: &'static str) -> Option<Self> {
+        if self.has(key) {
+            return self.table(key);
+        }
+        self.asked(key);
+        let path = join(&self.path, key);
+        let origin = self.origin.clone();
+        Some(Self { notes: self.notes, path, origin, table: Table::new(), asked: Vec::new() })
+    }
+
+    /// A list of tables in this one; one table alone is a list of one.
+    pub(super) fn tables(&mut self, key: &'static str) -> Option<Vec<Self>> {
+        let Some(node) = self.take(key) else { return Some(Vec::new()) };
+        let path = join(&self.path, key);
+        let node = node.inline().unwrap_or(node);
+        let Written::List(items) = node.value else {
+            return Self::new(self.notes, path, node).ok().map(|section| vec![section]);
+        };
+        let n_items = items.len();
+        let item = |(index, node)| Self::new(self.notes, format!("{path}[{index}]"), node).ok();
+        let sections: Vec<Self> = items.into_iter().enumerate().filter_map(item).collect();
+        (sections.len() == n_items).then_some(sections)
+    }
+
+    /// The named tables in this one.
+    pub(super) fn named_tables(self) -> Vec<(String, Option<Self>)> {
+        let Self { notes, path, table, .. } = self;
+        let child = |(name, node): (String, Node)| {
+            let section = Self::new(notes, join(&path, &name), node).ok();
+            (name, section)
+        };
+        table.into_iter().map(child).collect()
+    }
+
+    /// Whatever keys the table has, each read by `parse`.
+    pub(super) fn entries<T>(self, parse: impl Fn(&Node) -> Result<T, String>) -> Vec<(String, T)> {
+        let mut entries = Vec::new();
+        for (key, node) in self.table {
+            match parse(&node) {
+                Ok(value) => entries.push((key, value)),
+                Err(_) if matches!(node.value, Written::Broken) => {}
+                Err(text) => self.notes.problem(&node.origin, &join(&self.path, &key), text),
+            }
+        }
+        entries
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(super) fn finish(self) {
+        for (key, node) in &self.table {
+            let text = format!("unknown key; {}", suggestion(key, self.asked.iter().copied()));
+            self.notes.problem(&node.origin, &join(&self.path, key), text);
+        }
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Node> {
+        self.asked(key);
+        let node = self.table.remove(key)?;
+        self.notes.written(join(&self.path, key), node.origin.clone());
+        Some(node)
+    }
+
+    fn asked(&mut self, key: &'static str) {
+        self.asked.push(key);
+        self.notes.asked(join(&self.path, key));
+    }
+
+    /// Notes the files that hold a secret, so that their permissions can be looked at.
+    fn note_holders(&self, key: &str, item: &Node) {
+        let key = join(&self.path, key);
+        let Written::Text(text) = &item.value else { return };
+        match (&text.expanded, &item.origin) {
+            (Some(expanded), _) => {
+                for file in &expanded.files {
+                    self.notes.secret_file(file.clone(), &key);
+                }
+            }
+            (None, Origin::File(file)) => self.notes.secret_file(file.to_path_buf(), &key),
+            (None, Origin::Variable(_)) => {}
+        }
+    }
+}
+
+/// What Firehose sends at most.
+const LONGEST_SECRET: usize = 4_096;
+
+/// The items of a list, also of one that the environment gave as a string.
+pub(super) fn items(node: &Node) -> Result<Vec<Node>, String> {
+    if let Written::List(items) = &node.value {
+        return Ok(items.clone());
+    }
+    if let Some(Node { value: Written::List(items), .. }) = node.inline() {
+        return Ok(items);
+    }
+    node.comma_separated().ok_or_else(|| expected(node, "a list"))
+}
+
+/// The sentence for a value that is not what it should be.
+pub(super) fn expected(node: &Node, what: &str) -> String {
+    format!("found {}, expected {what}", node.describe())
+}
+
+/// Appends a name to a dotted key.
+pub(super) fn join(path: &str, name: &str) -> String {
+    let mut key = String::with_capacity(path.len() + name.len() + 1);
+    key.push_str(path);
+    if !path.is_empty() {
+        key.push('.');
+    }
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if plain {
+        key.push_str(name);
+    } else {
+        let quoted = format!("{name:?}");
+        key.push_str(&quoted);
+    }
+    key
+}

@@ -1,0 +1,212 @@
+//! Reads `[sources.NAME]`.
+
+use std::path::{MAIN_SEPARATOR, Path};
+use std::time::Duration;
+
+use super::problem::alternatives;
+use super::section::{Section, expected};
+use super::tree::Node;
+use super::types::{
+    Decoding, FileSource, Format, HttpSource, Multiline, Source, Start, StdinSource, Tls, TooLong,
+};
+use super::values::{
+    Parsed, address, choice, count, duration, glob, length, list, path, pattern, some, string, string_that,
+};
+
+/// Most bytes in one Firehose record, and so in one event:
+/// <https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html>.
+pub(super) const MAX_RECORD: u64 = 1_000 * 1_024;
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Reads one source.
+pub(super) fn source(mut section: Section<'_>) -> Option<Source> {
+    let kind = section.required("type", "file", kind)?;
+    let source = match kind {
+        Kind::File => file(&mut section).map(Source::File),
+        Kind::Stdin => {
+            Some(Source::Stdin(StdinSource { decoding: decoding(&mut section, Format::Lines, &FORMATS)? }))
+        }
+        Kind::FirehoseHttp => firehose_http(&mut section).map(Source::FirehoseHttp),
+    };
+    section.finish();
+    source
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    File,
+    Stdin,
+    FirehoseHttp,
+}
+
+fn kind(node: &Node) -> Parsed<Kind> {
+    const KINDS: [(&str, Kind); 3] =
+        [("file", Kind::File), ("stdin", Kind::Stdin), ("firehose_http", Kind::FirehoseHttp)];
+    later(node, &["kinesis", "s3", "cloudwatch_logs"], &KINDS.map(|(name, _)| name))?;
+    choice(&KINDS)(node)
+}
+
+/// Says plainly when a word belongs to what this version does not have.
+pub(super) fn later(node: &Node, words: &[&str], present: &[&str]) -> Parsed<()> {
+    let word = string(node).unwrap_or_default();
+    if !words.contains(&word.as_str()) {
+        return Ok(());
+    }
+    let present = alternatives(present.iter().copied());
+    Err(format!("found `{word}`, which this version of standpipe does not have; expected {present}"))
+}
+
+const FORMATS: [(&str, Format); 5] = [
+    ("lines", Format::Lines),
+    ("docker", Format::Docker),
+    ("cri", Format::Cri),
+    ("envelope", Format::Envelope),
+    ("cloudtrail", Format::Cloudtrail),
+];
+
+const HTTP_FORMATS: [(&str, Format); 3] =
+    [("envelope", Format::Envelope), ("lines", Format::Lines), ("cloudtrail", Format::Cloudtrail)];
+
+const TOO_LONG: [(&str, TooLong); 3] =
+    [("split", TooLong::Split), ("truncate", TooLong::Truncate), ("dead_letter", TooLong::DeadLetter)];
+
+/// Reads `too_long`, of sources and sinks.
+pub(super) fn too_long(section: &mut Section<'_>) -> TooLong {
+    section.or("too_long", TooLong::Split, choice(&TOO_LONG))
+}
+
+fn file(section: &mut Section<'_>) -> Option<FileSource> {
+    let include = section.required("include", r#"["/var/log/app/*.log"]"#, some(include));
+    let exclude = section.or("exclude", Vec::new(), list(exclude));
+    let start = section.or(
+        "start",
+        Start::Beginning,
+        choice(&[("beginning", Start::Beginning), ("end", Start::End)]),
+    );
+    let decoding = decoding(section, Format::Lines, &FORMATS);
+    let milli = Duration::from_millis(10);
+    let rescan = section.or("rescan", Duration::from_secs(10), duration(milli..=HOUR));
+    let max_open = section.or("max_open", 1_024, count(1..=1_000_000));
+    let rotate_wait = section.or("rotate_wait", Duration::from_secs(5), duration(Duration::ZERO..=HOUR));
+    Some(FileSource { include: include?, exclude, start, decoding: decoding?, rescan, max_open, rotate_wait })
+}
+
+fn include(node: &Node) -> Parsed<String> {
+    glob(node).map(|pattern| absolute(&pattern))
+}
+
+/// A pattern without a slash is for names, and one that begins with `**` is for any folder: both stay as they are.
+fn exclude(node: &Node) -> Parsed<String> {
+    let pattern = glob(node)?;
+    let as_is = !pattern.contains(MAIN_SEPARATOR) || pattern.starts_with("**");
+    Ok(if as_is { pattern } else { absolute(&pattern) })
+}
+
+/// A relative glob under the working directory, whose own name is taken literally.
+fn absolute(pattern: &str) -> String {
+    if Path::new(pattern).is_absolute() {
+        return pattern.to_owned();
+    }
+    let Ok(mut directory) = std::path::absolute("name") else { return pattern.to_owned() };
+    directory.pop();
+    let mut relative = pattern;
+    loop {
+        if let Some(rest) = relative.strip_prefix("./") {
+            relative = rest;
+        } else if let Some(rest) = relative.strip_prefix("../") {
+            relative = rest;
+            directory.pop();
+        } else {
+            break;
+        }
+    }
+    let directory = globset::escape(&directory.to_string_lossy());
+    format!("{}/{relative}", directory.trim_end_matches('/'))
+}
+
+/// Reads how payload bytes become events.
+fn decoding(
+    section: &mut Section<'_>,
+    default: Format,
+    formats: &'static [(&'static str, Format)],
+) -> Option<Decoding> {
+    let format = section.or("format", default, choice(formats));
+    let has_multiline = section.has("multiline");
+    let multiline = section.table("multiline").and_then(multiline);
+    if has_multiline && !matches!(format, Format::Lines | Format::Docker | Format::Cri) {
+        section.problem("multiline", "goes with `format` `lines`, `docker` or `cri` only; leave it out");
+    }
+    let decoding = sized(section, format, multiline);
+    (decoding.multiline.is_some() == has_multiline).then_some(decoding)
+}
+
+fn sized(section: &mut Section<'_>, format: Format, multiline: Option<Multiline>) -> Decoding {
+    const MAX_INFLATED: usize = 64 << 20;
+    let max_line = usize::try_from(MAX_RECORD).unwrap_or(usize::MAX);
+    Decoding {
+        format,
+        multiline,
+        max_line: section.or("max_line", max_line, length(1_024..=MAX_RECORD)),
+        too_long: too_long(section),
+        max_inflated: section.or("max_inflated", MAX_INFLATED, length(1_024..=4 << 30)),
+    }
+}
+
+fn multiline(mut section: Section<'_>) -> Option<Multiline> {
+    let start = section.required("start", r"^\d{4}-\d{2}-\d{2}", pattern);
+    let least = Duration::from_millis(10);
+    let timeout = section.or("timeout", Duration::from_secs(1), duration(least..=HOUR));
+    section.finish();
+    Some(Multiline { start: start?, timeout })
+}
+
+/// Firehose gives up on a request after 3 minutes, so that an answer must come before:
+/// <https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html>.
+const LONGEST_REQUEST: Duration = Duration::from_secs(179);
+
+fn firehose_http(section: &mut Section<'_>) -> Option<HttpSource> {
+    let listen = section.or("listen", ([127, 0, 0, 1], 8_443).into(), address);
+    let access_keys = section.secrets("access_keys");
+    let source_arns = section.or("source_arns", Vec::new(), list(source_arn));
+    let has_tls = section.has("tls");
+    let tls = section.table("tls").and_then(tls);
+    let format = section.or("format", Format::Envelope, choice(&HTTP_FORMATS));
+    let decoding = sized(section, format, None);
+    let least = Duration::from_millis(100);
+    let timeout = section.or("timeout", Duration::from_secs(150), duration(least..=LONGEST_REQUEST));
+    let max_connections = section.or("max_connections", 256, count(1..=65_536));
+    let source = HttpSource { listen, access_keys, source_arns, tls, decoding, timeout, max_connections };
+    (source.tls.is_some() == has_tls).then_some(source)
+}
+
+fn source_arn(node: &Node) -> Parsed<String> {
+    let is_arn = |text: &str| text.starts_with("arn:") || text.starts_with('*');
+    let example = "an ARN or glob such as `arn:aws:firehose:*:111122223333:deliverystream/*`";
+    let text = string_that(is_arn, example)(node)?;
+    glob(node).map(|_| text)
+}
+
+fn tls(mut section: Section<'_>) -> Option<Tls> {
+    let cert = section.required("cert", "/etc/standpipe/tls.crt", path);
+    let key = section.required("key", "/etc/standpipe/tls.key", path);
+    section.finish();
+    Some(Tls { cert: cert?, key: key? })
+}
+
+/// Whether a word is a name of a source or a sink.
+pub(super) fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+/// An account id, or a glob for several.
+pub(super) fn account(node: &Node) -> Parsed<String> {
+    let text = glob(node)?;
+    let is_glob = text.contains(['*', '?', '[', '{']);
+    let is_account = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    if is_glob || is_account {
+        Ok(text)
+    } else {
+        Err(expected(node, "an account id of 12 digits, or a glob"))
+    }
+}

@@ -1,0 +1,229 @@
+//! Names made from an event's metadata: `logs-{owner}`.
+
+use std::fmt;
+
+use super::problem::{alternatives, nearest};
+use super::types::{Field, Piece, Template};
+use crate::event::Origin;
+
+const FIELDS: [(&str, Field); 5] = [
+    ("owner", Field::Owner),
+    ("log_group", Field::LogGroup),
+    ("log_stream", Field::LogStream),
+    ("source", Field::Source),
+    ("host", Field::Host),
+];
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// Says which field is unknown, and which are known.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, from_brace) = rest.split_at_checked(at).unwrap_or((rest, ""));
+            let inside = from_brace.strip_prefix('{').ok_or("has a `}` without a `{`")?;
+            let (name, after) = inside.split_once('}').ok_or("has a `{` without a `}`")?;
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before.to_owned()));
+            }
+            pieces.push(Piece::Field(field(name)?));
+            rest = after;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Self { pieces: pieces.into() })
+    }
+
+    /// Whether it is the same for every event.
+    #[must_use]
+    pub fn is_constant(&self) -> bool {
+        self.fields().next().is_none()
+    }
+
+    /// The fields it is made from, in order.
+    pub fn fields(&self) -> impl Iterator<Item = Field> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Field(field) => Some(*field),
+        })
+    }
+
+    /// The constant pieces, in order.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(text) => Some(text.as_str()),
+            Piece::Field(_) => None,
+        })
+    }
+
+    /// The name for events of this origin; `None` when the origin lacks a field.
+    #[must_use]
+    pub fn render(&self, origin: &Origin) -> Option<String> {
+        let mut name = String::new();
+        for piece in self.pieces.iter() {
+            match piece {
+                Piece::Text(text) => name.push_str(text),
+                Piece::Field(field) => name.push_str(field.of(origin)?),
+            }
+        }
+        Some(name)
+    }
+}
+
+/// The template as it was written.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in self.pieces.iter() {
+            match piece {
+                Piece::Text(text) => f.write_str(text)?,
+                Piece::Field(field) => write!(f, "{{{field}}}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Field {
+    /// What an origin says of the field.
+    #[must_use]
+    pub fn of(self, origin: &Origin) -> Option<&str> {
+        match self {
+            Self::Owner => origin.owner.as_deref(),
+            Self::LogGroup => origin.log_group.as_deref(),
+            Self::LogStream => origin.log_stream.as_deref(),
+            Self::Source => Some(&origin.source),
+            Self::Host => Some(&origin.host),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        FIELDS.iter().find(|(_, field)| *field == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A delivery stream's name from metadata: characters that Firehose does not allow become `-`, and 64 are kept.
+#[must_use]
+pub fn stream_name(rendered: &str) -> String {
+    fitted(rendered, is_stream_char)
+}
+
+/// A role session's name from metadata: characters that STS does not allow become `-`, and 64 are kept.
+#[must_use]
+pub fn session_name(rendered: &str) -> String {
+    fitted(rendered, is_session_char)
+}
+
+/// `[a-zA-Z0-9_.-]`, of which Firehose makes stream names.
+pub(super) const fn is_stream_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
+}
+
+/// `[\w+=,.@-]`, of which STS makes session names.
+pub(super) const fn is_session_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '=' | ',' | '.' | '@' | '-')
+}
+
+/// Most characters in the name of a stream or a session.
+pub(super) const LONGEST_NAME: usize = 64;
+
+fn fitted(rendered: &str, allowed: impl Fn(char) -> bool) -> String {
+    rendered.chars().take(LONGEST_NAME).map(|c| if allowed(c) { c } else { '-' }).collect()
+}
+
+fn field(name: &str) -> Result<Field, String> {
+    if let Some((_, field)) = FIELDS.iter().find(|(known, _)| *known == name) {
+        return Ok(*field);
+    }
+    let names = || FIELDS.iter().map(|(name, _)| *name);
+    Err(match nearest(name, names()) {
+        Some(near) => format!("has no field `{{{name}}}` to take; did you mean `{{{near}}}`?"),
+        None => format!("has no field `{{{name}}}` to take; fields are {}", alternatives(names())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn origin() -> Origin {
+        Origin {
+            source: "app".into(),
+            host: "web-1".into(),
+            owner: Some("111122223333".into()),
+            log_group: Some("/aws/lambda/f".into()),
+            ..Origin::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(template: &str, rendered: Result<Option<&str>, &str>) {
+        let result = Template::parse(template).map(|template| template.render(&origin()));
+        assert_eq!(result, rendered.map(|name| name.map(str::to_owned)).map_err(str::to_owned), "{template}");
+    }
+
+    #[test]
+    fn fields_are_replaced_by_what_the_origin_says() {
+        check("logs", Ok(Some("logs")));
+        check("logs-{owner}", Ok(Some("logs-111122223333")));
+        check("{source}.{host}{log_group}", Ok(Some("app.web-1/aws/lambda/f")));
+    }
+
+    #[test]
+    fn a_missing_field_makes_no_name() {
+        check("logs-{log_stream}", Ok(None));
+    }
+
+    #[test]
+    fn a_wrong_template_names_the_field_and_the_nearest() {
+        check("logs-{ownr}", Err("has no field `{ownr}` to take; did you mean `{owner}`?"));
+        check(
+            "{xyz}",
+            Err(
+                "has no field `{xyz}` to take; fields are `owner`, `log_group`, `log_stream`, `source` or `host`",
+            ),
+        );
+        check("logs-{owner", Err("has a `{` without a `}`"));
+        check("logs-owner}", Err("has a `}` without a `{`"));
+    }
+
+    #[test]
+    fn only_a_template_without_fields_is_constant() {
+        for (text, constant) in [("logs", true), ("logs-{host}", false)] {
+            assert_eq!(Template::parse(text).map(|template| template.is_constant()), Ok(constant));
+        }
+    }
+
+    #[test]
+    fn a_stream_name_holds_what_firehose_allows() {
+        assert_eq!(stream_name("logs-/aws/lambda/ä b"), "logs--aws-lambda---b");
+        assert_eq!(stream_name(&"x".repeat(100)).len(), 64);
+        assert_eq!(session_name("standpipe@web 1"), "standpipe@web-1");
+    }
+
+    proptest! {
+        #[test]
+        fn a_template_is_shown_as_it_was_written(text in "[a-z{}]{0,12}") {
+            if let Ok(template) = Template::parse(&text) {
+                prop_assert_eq!(template.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _template = Template::parse(&text);
+            prop_assert!(stream_name(&text).chars().all(is_stream_char));
+        }
+    }
+}

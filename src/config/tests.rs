@@ -1,0 +1,744 @@
+//! What users write, and what becomes of it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A source and a sink, so that a case need only show what it is about.
+const BASE: &str = r#"
+[sources.app]
+type = "stdin"
+[sinks.out]
+type = "directory"
+path = "out"
+"#;
+
+struct World {
+    folder: TempDir,
+    files: Vec<PathBuf>,
+    environment: BTreeMap<String, String>,
+}
+
+impl World {
+    fn new(text: &str) -> Self {
+        let world =
+            Self { folder: tempfile::tempdir().unwrap(), files: Vec::new(), environment: BTreeMap::new() };
+        world.file("standpipe.toml", text)
+    }
+
+    fn file(mut self, name: &str, text: &str) -> Self {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        self.files.push(path);
+        self
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    #[track_caller]
+    fn config(&self) -> Config {
+        load(&self.files, &self.environment).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    /// The error lines, with the folder's name left out.
+    fn errors(&self) -> Vec<String> {
+        match load(&self.files, &self.environment) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.to_string().lines().map(|line| self.plain(line)).collect(),
+        }
+    }
+
+    #[track_caller]
+    fn warnings(&self) -> Vec<String> {
+        let checked = inspect(&self.files, &self.environment).unwrap_or_else(|errors| panic!("{errors}"));
+        checked.warnings.iter().map(|warning| self.plain(&warning.to_string())).collect()
+    }
+
+    fn plain(&self, line: &str) -> String {
+        line.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+#[track_caller]
+fn check(text: &str, expected: &[&str]) {
+    assert_eq!(World::new(text).errors(), expected, "{text}");
+}
+
+/// Checks the errors of keys added to a good configuration.
+#[track_caller]
+fn check_with_base(text: &str, expected: &[&str]) {
+    check(&format!("{BASE}{text}"), expected);
+}
+
+#[track_caller]
+fn check_variable(name: &str, value: &str, expected: &[&str]) {
+    let world = World::new(BASE).variable(name, value);
+    assert_eq!(world.errors(), expected, "{name}={value}");
+}
+
+#[track_caller]
+fn check_warnings(text: &str, expected: &[&str]) {
+    assert_eq!(World::new(text).warnings(), expected, "{text}");
+}
+
+#[test]
+fn all_mistakes_come_at_once_in_the_order_of_the_keys() {
+    check(
+        r#"
+[limits]
+memory = "1MiB"
+memry = 1
+[sources.app]
+type = "file"
+include = "x"
+rescan = 10
+[sources."b d"]
+type = "fil"
+[sinks.archive]
+type = "firehose"
+lingr = "1s"
+max_concurrency = 0
+"#,
+        &[
+            "standpipe.toml: limits.memory: found `1MiB`, expected `8MiB` to `1TiB`",
+            "standpipe.toml: limits.memry: unknown key; did you mean `memory`?",
+            "standpipe.toml: sources.app.include: found `x`, expected a list",
+            "standpipe.toml: sources.app.rescan: found `10`, expected a duration with its unit, such as `500ms`, `1s`, `5m` or `1h30m`",
+            "standpipe.toml: sources.\"b d\": is no name; use 1 to 64 letters, digits, `_` and `-`",
+            "standpipe.toml: sources.\"b d\".type: found `fil`, expected `file`, `stdin` or `firehose_http`",
+            "standpipe.toml: sinks.archive.stream: missing; give it a value such as `logs-{owner}`",
+            "standpipe.toml: sinks.archive.max_concurrency: found `0`, expected a whole number from 1 to 1024",
+            "standpipe.toml: sinks.archive.lingr: unknown key; did you mean `linger`?",
+        ],
+    );
+}
+
+#[test]
+fn an_unknown_key_far_from_all_others_names_them() {
+    check_with_base("[state]\nqqq = 1\n", &["standpipe.toml: state.qqq: unknown key; known are `dir`"]);
+}
+
+#[test]
+fn what_a_later_version_will_have_is_said_plainly() {
+    check(
+        "[sources.a]\ntype = \"kinesis\"\nx = 1\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\nbuffer = { type = \"disk\", max = 1 }\n",
+        &[
+            "standpipe.toml: sources.a.type: found `kinesis`, which this version of standpipe does not have; expected `file`, `stdin` or `firehose_http`",
+            "standpipe.toml: sinks.b.buffer.type: found `disk`, which this version of standpipe does not have; expected `memory`",
+        ],
+    );
+}
+
+#[test]
+fn sources_are_held_to_what_they_can_do() {
+    let sink = "[sinks.out]\ntype = \"directory\"\npath = \"out\"\n";
+    let cases = [
+        (
+            "[sources.a]\ntype = \"file\"\ninclude = [\"/a[\"]\n",
+            "sources.a.include: found `/a[`, which is not a glob: unclosed character class; missing ']' (item 0)",
+        ),
+        (
+            "[sources.a]\ntype = \"stdin\"\nmax_line = \"1MiB\"\n",
+            "sources.a.max_line: found `1MiB`, expected `1KiB` to `1000KiB`",
+        ),
+        (
+            "[sources.a]\ntype = \"stdin\"\nformat = \"envelope\"\nmultiline = { start = \"x\" }\n",
+            "sources.a.multiline: goes with `format` `lines`, `docker` or `cri` only; leave it out",
+        ),
+        (
+            "[sources.a]\ntype = \"stdin\"\nmultiline = { start = \"(\" }\n",
+            "sources.a.multiline.start: found `(`, which is not a regular expression: unclosed group",
+        ),
+        (
+            "[sources.a]\ntype = \"stdin\"\n[sources.b]\ntype = \"stdin\"\n",
+            "sources.b.type: standard input is read by source `a` already",
+        ),
+        (
+            "[sources.a]\ntype = \"firehose_http\"\ntimeout = \"180s\"\n",
+            "sources.a.timeout: found `180s`, expected `100ms` to `2m59s`",
+        ),
+        (
+            "[sources.a]\ntype = \"firehose_http\"\nlisten = \"localhost:1\"\n",
+            "sources.a.listen: found `localhost:1`, expected an address and port such as `127.0.0.1:8443` or `[::]:8443`",
+        ),
+        (
+            "[sources.a]\ntype = \"firehose_http\"\nlisten = \"0.0.0.0:9598\"\n",
+            "sources.a.listen: `0.0.0.0:9598` is taken by `server.listen`; choose another port",
+        ),
+        (
+            "[sources.a]\ntype = \"firehose_http\"\ntls = { cert = \"x\" }\n",
+            "sources.a.tls.key: missing; give it a value such as `/etc/standpipe/tls.key`",
+        ),
+        (
+            "[sources.a]\ntype = \"firehose_http\"\nformat = \"cri\"\n",
+            "sources.a.format: found `cri`, expected `envelope`, `lines` or `cloudtrail`",
+        ),
+    ];
+    for (text, expected) in cases {
+        check(&format!("{text}{sink}"), &[&format!("standpipe.toml: {expected}")]);
+    }
+}
+
+/// Checks the one error of a Firehose sink with these keys.
+#[track_caller]
+fn check_firehose(keys: &str, expected: &str) {
+    let text = format!("[sources.app]\ntype = \"stdin\"\n[sinks.out]\ntype = \"firehose\"\n{keys}\n");
+    check(&text, &[&format!("standpipe.toml: sinks.out.{expected}")]);
+}
+
+#[test]
+fn sinks_are_held_to_the_limits_of_the_service() {
+    let role = "arn:aws:iam::222222222222:role/w";
+    let cases = [
+        (
+            "stream = \"a b\"",
+            "stream: found `a b`, expected a stream name of at most 64 letters, digits and `_.-`, or fields such as `{owner}`",
+        ),
+        (
+            "stream = \"logs-{ownr}\"",
+            "stream: `logs-{ownr}` has no field `{ownr}` to take; did you mean `{owner}`?",
+        ),
+        (
+            "stream = \"s\"\nregion = \"us_east_1\"",
+            "region: found `us_east_1`, expected a region such as `us-east-1`",
+        ),
+        (
+            "stream = \"s\"\nassume_role = { arn = \"arn:aws:iam::2:role/w\" }",
+            "assume_role.arn: found `arn:aws:iam::2:role/w`, expected a role's ARN such as `arn:aws:iam::222222222222:role/standpipe-writer`",
+        ),
+        (
+            &format!("stream = \"s\"\nassume_role = {{ arn = \"{role}\", external_id = \"x\" }}"),
+            "assume_role.external_id: found `x`, expected 2 to 1224 characters of letters, digits and `_+=,.@:/-`",
+        ),
+        (
+            &format!(
+                "stream = \"s\"\nassume_role = [{{ arn = \"{role}\", duration = \"12h\" }}, {{ arn = \"{role}\", duration = \"2h\" }}]"
+            ),
+            "assume_role[1].duration: found `2h`, expected `15m` to `1h`",
+        ),
+        (
+            &format!("stream = \"s\"\nassume_role = {{ arn = \"{role}\", session_name = \"a b\" }}"),
+            "assume_role.session_name: found `a b`, expected a session name of 2 to 64 letters, digits and `_+=,.@-`, or fields such as `{host}`",
+        ),
+        (
+            "stream = \"s\"\nendpoint_url = \"https://me:pw@x\"",
+            "endpoint_url: found a URL with a user or password, expected one without",
+        ),
+        (
+            "stream = \"s\"\nendpoint_url = \"https://x\"\nuse_fips = true",
+            "use_fips: does not go with `endpoint_url`; leave one of them out",
+        ),
+    ];
+    for (text, expected) in cases {
+        check_firehose(text, expected);
+    }
+}
+
+#[test]
+fn sinks_write_what_can_be_read_again() {
+    let cases = [
+        ("stream = \"s\"\ncompression = \"zstd\"", "compression: found `zstd`, expected `none` or `gzip`"),
+        (
+            "stream = \"s\"\ncompression = { type = \"gzip\", level = 13 }",
+            "compression.level: found `13`, expected a whole number from 1 to 12",
+        ),
+        (
+            "stream = \"s\"\ncompression = { type = \"none\", level = 3 }",
+            "compression.level: unknown key; known are `type`",
+        ),
+        (
+            "stream = \"s\"\nencoding = \"message\"\nfields = { a = \"b\" }",
+            "fields: goes with `encoding` `json` only; leave it out",
+        ),
+        (
+            "stream = \"s\"\nfields = { message = \"b\" }",
+            "fields: `message` is written by standpipe itself; use another name",
+        ),
+        ("stream = \"s\"\nfields = { a = 7 }", "fields.a: found `7`, expected a string; put it in quotes"),
+        (
+            "stream = \"s\"\nencoding = \"envelope\"",
+            "encoding: found `envelope`, but `app` leads here and has a `format` other than `envelope`",
+        ),
+    ];
+    for (text, expected) in cases {
+        check_firehose(text, expected);
+    }
+}
+
+#[test]
+fn envelopes_are_neither_lines_nor_compressed_again() {
+    check(
+        "[sources.app]\ntype = \"stdin\"\nformat = \"envelope\"\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\nencoding = \"envelope\"\npacking = \"lines\"\ncompression = \"gzip\"\n",
+        &[
+            "standpipe.toml: sinks.out.packing: found `lines`, expected `event`: gzipped envelopes are not lines",
+            "standpipe.toml: sinks.out.compression: envelopes are gzipped already; leave it at `none`",
+        ],
+    );
+}
+
+#[test]
+fn routes_name_what_is_there_and_lead_somewhere() {
+    check_with_base(
+        "[[routes]]\nfrom = [\"ap\"]\nto = [\"archive\"]\n[[routes]]\nto = [\"out\"]\ndrop = true\n[[routes]]\nwhen = { owner = [\"1\"], mesage = \"x\" }\n[[routes]]\nfrom = []\nto = [\"out\", \"out\"]\n",
+        &[
+            "standpipe.toml: routes[0].from: found `ap`, expected the name of a source; did you mean `app`? (item 0)",
+            "standpipe.toml: routes[0].to: found `archive`, expected the name of a sink; known are `out` (item 0)",
+            "standpipe.toml: routes[1].drop: found `true` beside `to`, expected one of them",
+            "standpipe.toml: routes[2].when.owner: found `1`, expected an account id of 12 digits, or a glob (item 0)",
+            "standpipe.toml: routes[2].when.mesage: unknown key; did you mean `message`?",
+            "standpipe.toml: routes[2]: leads nowhere; give it a `to` such as `[\"archive\"]`, or `drop = true`",
+            "standpipe.toml: routes[3].from: found an empty list, expected at least one item",
+            "standpipe.toml: routes[3].to: `out` is there twice; name it once",
+        ],
+    );
+}
+
+#[test]
+fn a_broken_source_is_not_unknown_to_routes_as_well() {
+    check(
+        "[sources.app]\ntype = \"fil\"\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nfrom = [\"app\"]\nto = [\"out\"]\n",
+        &["standpipe.toml: sources.app.type: found `fil`, expected `file`, `stdin` or `firehose_http`"],
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named_without_their_text() {
+    let world = World::new("access_keys = [\"s3cret\n").file("b.ini", "").file("c.json", "{");
+    let errors = world.errors();
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    assert!(
+        errors[0].starts_with("standpipe.toml: cannot be parsed: TOML parse error at line 1"),
+        "{errors:?}"
+    );
+    assert!(!errors[0].contains("s3cret"), "{errors:?}");
+    assert_eq!(
+        errors[1],
+        "b.ini: is of no known format; its name must end in `.toml`, `.yaml`, `.yml` or `.json`"
+    );
+    assert!(errors[2].starts_with("c.json: cannot be parsed: EOF"), "{errors:?}");
+    let missing = load(&[PathBuf::from("/nowhere.toml")], &BTreeMap::new()).unwrap_err();
+    assert!(missing.to_string().starts_with("/nowhere.toml: cannot be read: No such file"), "{missing}");
+}
+
+#[test]
+fn later_files_override_earlier_ones_in_any_format() {
+    let config = World::new(BASE)
+        .file("b.yaml", "limits:\n  memory: 10MiB\nsinks:\n  out:\n    linger: 5s\n")
+        .file(
+            "c.json",
+            r#"{"limits": {"memory": 16777216}, "sinks": {"two": {"type": "directory", "path": "p"}}}"#,
+        )
+        .config();
+    assert_eq!(config.limits.memory, 16 << 20);
+    assert_eq!(config.sinks["out"].linger, Duration::from_secs(5));
+    assert_eq!(config.sinks.len(), 2);
+}
+
+#[test]
+fn a_mistake_names_the_file_it_stands_in() {
+    let world = World::new(BASE).file("b.yaml", "sinks:\n  out:\n    linger: 1\n    packng: x\nserver:\n");
+    assert_eq!(
+        world.errors(),
+        [
+            "b.yaml: sinks.out.linger: found `1`, expected a duration with its unit, such as `500ms`, `1s`, `5m` or `1h30m`",
+            "b.yaml: sinks.out.packng: unknown key; did you mean `packing`?",
+        ]
+    );
+}
+
+#[test]
+fn variables_set_values_of_every_type() {
+    let text = "[sources.My-App]\ntype = \"firehose_http\"\n[sources.files]\ntype = \"file\"\ninclude = [\"/a\"]\n[sinks.out]\ntype = \"firehose\"\nstream = \"s\"\n[[routes]]\nto = [\"out\"]\n";
+    let config = World::new(text)
+        .variable("STANDPIPE__SOURCES__MY_APP__ACCESS_KEYS", "one, two")
+        .variable("STANDPIPE__SOURCES__MY_APP__TLS", r#"{ cert = "c", key = "k" }"#)
+        .variable("STANDPIPE__SOURCES__MY_APP__MAX_CONNECTIONS", "7")
+        .variable("STANDPIPE__SOURCES__FILES__INCLUDE", r#"["/a,b", "/c"]"#)
+        .variable("STANDPIPE__SOURCES__FILES__EXCLUDE", "")
+        .variable("STANDPIPE__SINKS__OUT__USE_FIPS", "true")
+        .variable("STANDPIPE__SINKS__OUT__LINGER", "2s")
+        .variable("STANDPIPE__SINKS__OUT__FIELDS", r#"{"env": "prod"}"#)
+        .variable("STANDPIPE__SINKS__OUT__COMPRESSION__TYPE", "gzip")
+        .variable("STANDPIPE__SINKS__OUT__COMPRESSION__LEVEL", "9")
+        .variable("STANDPIPE__SINKS__OUT__ASSUME_ROLE__ARN", "arn:aws:iam::222222222222:role/${ROLE}")
+        .variable("STANDPIPE__ROUTES__0__FROM", "files")
+        .variable("STANDPIPE__LIMITS__MEMORY", "8388608")
+        .variable("ROLE", "writer")
+        .config();
+    let Source::FirehoseHttp(http) = &config.sources["My-App"] else { panic!("{config:?}") };
+    let keys: Vec<&str> = http.access_keys.iter().map(Secret::expose).collect();
+    assert_eq!(keys, ["one", "two"]);
+    assert!(http.tls.is_some());
+    assert_eq!(http.max_connections, 7);
+    let Source::File(files) = &config.sources["files"] else { panic!("{config:?}") };
+    assert_eq!(files.include, ["/a,b", "/c"]);
+    assert_eq!(files.exclude, [""; 0]);
+    let sink = &config.sinks["out"];
+    let SinkKind::Firehose(firehose) = &sink.kind else { panic!("{config:?}") };
+    assert!(firehose.use_fips);
+    assert_eq!(firehose.assume_role[0].arn.to_string(), "arn:aws:iam::222222222222:role/writer");
+    assert_eq!(sink.compression, Compression::Gzip(9));
+    assert_eq!(sink.fields, [("env".to_owned(), "prod".to_owned())]);
+    assert_eq!(config.routes[0].from, ["files"]);
+    assert_eq!(config.limits.memory, 8 << 20);
+}
+
+#[test]
+fn a_whole_configuration_may_come_from_variables() {
+    let environment = [
+        ("STANDPIPE__SOURCES__IN__TYPE", "stdin"),
+        ("STANDPIPE__SINKS__OUT__TYPE", "directory"),
+        ("STANDPIPE__SINKS__OUT__PATH", "out"),
+        ("STANDPIPE__ROUTES", r#"[{ to = ["out"] }]"#),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let config = load(&[], &environment).unwrap();
+    assert_eq!(config.routes.len(), 1);
+}
+
+#[test]
+fn variables_that_match_nothing_are_mistakes() {
+    check_variable(
+        "STANDPIPE__SINKS__OUT__LINGR",
+        "1s",
+        &["STANDPIPE__SINKS__OUT__LINGR: sinks.out.lingr: unknown key; did you mean `linger`?"],
+    );
+    check_variable(
+        "STANDPIPE__SINKS__OUTT__LINGER",
+        "1s",
+        &["STANDPIPE__SINKS__OUTT__LINGER: sinks.outt: is in no file; did you mean `out`?"],
+    );
+    check_variable(
+        "STANDPIPE__LIMITS__WORKERS",
+        "many",
+        &["STANDPIPE__LIMITS__WORKERS: limits.workers: found `many`, expected a whole number from 1 to 256"],
+    );
+    check_variable(
+        "STANDPIPE_LIMITS__MEMORY",
+        "8MiB",
+        &[
+            "STANDPIPE_LIMITS__MEMORY: matches nothing; levels are parted by two underscores: `STANDPIPE__LIMITS__MEMORY`",
+        ],
+    );
+    check_variable(
+        "STANDPIPE_SINKS_OUT_MAX_DESTINATIONS",
+        "1",
+        &[
+            "STANDPIPE_SINKS_OUT_MAX_DESTINATIONS: matches nothing; levels are parted by two underscores: `STANDPIPE__SINKS__OUT__MAX_DESTINATIONS`",
+        ],
+    );
+    check_variable(
+        "STANDPIPE_LOGS",
+        "debug",
+        &["STANDPIPE_LOGS: matches nothing; did you mean `STANDPIPE_LOG`?"],
+    );
+    check_variable("STANDPIPE__ROUTES__0__TO", "out", &[]);
+    check_variable(
+        "STANDPIPE__ROUTES__1__TO",
+        "out",
+        &["STANDPIPE__ROUTES__1__TO: routes[1]: is no item of 0, which are counted from 0"],
+    );
+    check_variable(
+        "STANDPIPE__",
+        "",
+        &["STANDPIPE__: is no key; an override is written like `STANDPIPE__LIMITS__MEMORY`"],
+    );
+}
+
+#[test]
+fn variables_of_the_surroundings_are_none_of_ours() {
+    check_variable("STANDPIPE_LOG", "debug", &[]);
+    check_variable("STANDPIPES", "1", &[]);
+    check_variable("STANDPIPE_SERVICE_HOST", "10.0.0.1", &[]);
+    check_variable("STANDPIPE_PORT", "tcp://10.0.0.1:9598", &[]);
+    check_variable("STANDPIPE_PORT_9598_TCP_ADDR", "10.0.0.1", &[]);
+}
+
+#[test]
+fn a_dollar_stands_for_variables_and_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "from-file\n").unwrap();
+    let text = format!(
+        "[sources.app]\ntype = \"stdin\"\n[sinks.out]\ntype = \"directory\"\npath = \"a$$b$c${{NAME}}-${{NONE:-d}}-${{EMPTY:-e}}-${{file:{}}}\"\n",
+        secret.display()
+    );
+    let config = World::new(&text).variable("NAME", "n$$").variable("EMPTY", "").config();
+    let SinkKind::Directory(directory) = &config.sinks["out"].kind else { panic!("{config:?}") };
+    assert_eq!(directory.path, Path::new("a$b$cn$$-d-e-from-file"));
+}
+
+#[test]
+fn what_a_dollar_stands_for_must_be_there() {
+    let text = "[sources.app]\ntype = \"stdin\"\n[sinks.out]\ntype = \"directory\"\npath = \"${NMAE}\"\nlinger = \"${A B}\"\nidle = \"${IDLE\"\nstream = \"${file:/nowhere/x}\"\n[limits]\nmemory = \"${NAME}\"\n";
+    let world = World::new(text).variable("NAME", "secretive");
+    assert_eq!(
+        world.errors(),
+        [
+            "standpipe.toml: sinks.out.idle: `${` has no `}`; write `$$` for a dollar itself",
+            "standpipe.toml: sinks.out.linger: `${..}` holds neither `NAME`, `NAME:-default` nor `file:/path`; write `$$` for a dollar itself",
+            "standpipe.toml: sinks.out.path: environment variable `NMAE` is not set; did you mean `NAME`?",
+            "standpipe.toml: sinks.out.stream: `/nowhere/x` cannot be read: No such file or directory (os error 2)",
+            "standpipe.toml: limits.memory: found what `${NAME}` stands for, expected a size such as `64MiB`, `1000KiB`, `5MB` or a number of bytes",
+        ]
+    );
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let text = |keys: &str| {
+        format!(
+            "[sources.app]\ntype = \"firehose_http\"\naccess_keys = {keys}\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n"
+        )
+    };
+    for keys in
+        ["\"s3cret\"", "{ s3cret = 1 }", "[[\"s3cret\"]]", "[\"\"]", "[\"${S3CRET:-}\"]", "[\"${s3cret!}\"]"]
+    {
+        let errors = World::new(&text(keys)).errors();
+        assert!(!errors.is_empty(), "{keys} is wrong");
+        assert!(!errors.concat().contains("s3cret"), "{errors:?}");
+    }
+    let good = World::new(&text("[\"s3cret\"]"));
+    assert!(!format!("{:?} {:?}", good.config(), good.warnings()).contains("s3cret"));
+}
+
+#[test]
+fn relative_globs_are_made_absolute() {
+    let text = "[sources.app]\ntype = \"file\"\ninclude = [\"./logs/*.log\", \"../x.log\", \"/var/**\"]\nexclude = [\"*.tmp\", \"old/*\", \"**/x/*\"]\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n";
+    let config = World::new(text).config();
+    let Source::File(file) = &config.sources["app"] else { panic!("{config:?}") };
+    let here = std::env::current_dir().unwrap();
+    let escaped = |path: &Path| globset::escape(path.to_str().unwrap());
+    let (here, above) = (escaped(&here), escaped(here.parent().unwrap()));
+    let expected = [format!("{here}/logs/*.log"), format!("{above}/x.log"), "/var/**".to_owned()];
+    assert_eq!(file.include, expected);
+    assert_eq!(file.exclude, ["*.tmp".to_owned(), format!("{here}/old/*"), "**/x/*".to_owned()]);
+}
+
+#[test]
+fn what_is_probably_not_meant_is_warned_of() {
+    check_warnings(BASE, &[]);
+    check_warnings(
+        "[limits]\nshutdown = \"90s\"\n[sources.a]\ntype = \"firehose_http\"\nlisten = \"0.0.0.0:1\"\n[sources.b]\ntype = \"stdin\"\n[sinks.out]\ntype = \"firehose\"\nstream = \"{owner}\"\nca_file = \"/nowhere\"\npacking = \"event\"\ncompression = \"gzip\"\n[sinks.two]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nfrom = [\"a\"]\nto = [\"out\"]\n",
+        &[
+            "limits.shutdown: 1m30s is too near to or beyond systemd's 90s, after which it kills: raise `TimeoutStopSec=` too",
+            "sources.a.access_keys: is empty and `0.0.0.0:1` is not loopback: whoever reaches it may send",
+            "sources.a.tls: is missing and `0.0.0.0:1` is not loopback: keys and logs arrive in plain HTTP",
+            "sources.b: reaches no sink, so that nothing it reads is delivered; add a route",
+            "sinks.out.compression: compresses each event alone, which seldom makes it smaller; `packing = \"lines\"` packs many",
+            "sinks.out.ca_file: `/nowhere` cannot be read here: No such file or directory (os error 2)",
+            "sinks.two: no route leads here; name it in a route's `to`",
+        ],
+    );
+    check_warnings(
+        &BASE.replace("path = \"out\"", "path = \"out\"\nstream = \"{owner}\""),
+        &[
+            "sinks.out.stream: is made from `{owner}`, which events of `app` do not have: they have no destination here",
+        ],
+    );
+}
+
+#[test]
+fn routes_that_can_never_match_are_warned_of() {
+    let check = |routes: &str, expected: &[&str]| check_warnings(&format!("{BASE}{routes}"), expected);
+    let settled = |index| {
+        format!("routes[{index}]: can never match: routes before it settle all that it is for; move it up")
+    };
+    check(
+        "[[routes]]\nto = [\"out\"]\n[[routes]]\nto = [\"out\"]\nwhen = { message = \"x\" }\n",
+        &[&settled(1)],
+    );
+    check("[[routes]]\nto = [\"out\"]\n[[routes]]\ndrop = true\n", &[&settled(1)]);
+    check(
+        "[[routes]]\ndrop = true\nwhen = { message = \"x\" }\n[[routes]]\ndrop = true\nwhen = { message = \"x\" }\n[[routes]]\nto = [\"out\"]\n",
+        &[&settled(1)],
+    );
+    check(
+        "[[routes]]\nfrom = [\"app\"]\ndrop = true\n[[routes]]\nto = [\"out\"]\n",
+        &[
+            "sources.app: reaches no sink, so that nothing it reads is delivered; add a route",
+            "sinks.out: no route leads here; name it in a route's `to`",
+            &settled(1),
+        ],
+    );
+    check(
+        "[[routes]]\nto = [\"out\"]\nwhen = { owner = [\"111122223333\"], file = [\"/x\"], attributes = { a = [\"b\"] } }\n",
+        &[
+            "routes[0].when.owner: can never hold for events of `app`, which have no owner (their `format` is not `envelope`)",
+            "routes[0].when.file: can never hold for events of `app`, which have no file",
+            "routes[0].when.attributes: can never hold for events of `app`, which have no common attributes (they do not come from Firehose)",
+        ],
+    );
+}
+
+#[test]
+fn secrets_that_every_user_may_read_are_warned_of() {
+    let text = "[sources.app]\ntype = \"firehose_http\"\naccess_keys = [\"s3cret\"]\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n";
+    let world = World::new(text);
+    let allow = |mode| fs::set_permissions(&world.files[0], fs::Permissions::from_mode(mode)).unwrap();
+    allow(0o644);
+    assert_eq!(
+        world.warnings(),
+        [
+            "sources.app.access_keys: is in `standpipe.toml`, which every user may read; `chmod o-r standpipe.toml`"
+        ]
+    );
+    allow(0o640);
+    assert_eq!(world.warnings(), [""; 0]);
+}
+
+/// The folder of the configuration files that are shipped.
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
+}
+
+#[test]
+fn every_shipped_file_loads() {
+    let names = [
+        "standpipe.toml",
+        "quickstart.toml",
+        "examples/agent.toml",
+        "examples/subscriptions.toml",
+        "examples/sidecar.toml",
+        "examples/cloudtrail.toml",
+    ];
+    let environment = BTreeMap::from([("STANDPIPE_ACCESS_KEYS".to_owned(), "one,two".to_owned())]);
+    for name in names {
+        let needs_key = name.ends_with("subscriptions.toml");
+        let environment = if needs_key { environment.clone() } else { BTreeMap::new() };
+        let checked = inspect(&[shipped(name)], &environment).unwrap_or_else(|errors| panic!("{errors}"));
+        let meant = |warning: &Warning| warning.key.ends_with("tls.cert") || warning.key.ends_with("tls.key");
+        let warnings: Vec<String> =
+            checked.warnings.iter().filter(|warning| !meant(warning)).map(ToString::to_string).collect();
+        assert_eq!(warnings, [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn the_documented_settings_are_the_defaults() {
+    let required = r#"
+[sources.app]
+type = "file"
+include = ["/var/log/app/*.log"]
+[sources.subscriptions]
+type = "firehose_http"
+[sources.input]
+type = "stdin"
+[sinks.archive]
+type = "firehose"
+stream = "logs"
+[sinks.local]
+type = "directory"
+path = "./out"
+"#;
+    let documented = load(&[shipped("standpipe.toml")], &BTreeMap::new()).unwrap();
+    assert_eq!(format!("{documented:#?}"), format!("{:#?}", World::new(required).config()));
+}
+
+#[test]
+fn every_key_that_is_read_is_documented_and_every_example_is_good() {
+    let text = fs::read_to_string(shipped("standpipe.toml")).unwrap();
+    let is_setting = |line: &str| line.starts_with(|c: char| c.is_ascii_lowercase() || c == '[');
+    let lines: Vec<&str> = text
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| is_setting(rest)).unwrap_or(line))
+        .collect();
+    let world = World::new(&lines.join("\n"));
+    world.config();
+
+    let notes = Notes::default();
+    let tree = layers::read(&world.files, &notes);
+    let mut documented = BTreeSet::new();
+    keys(&tree, "", &mut documented);
+    assert!(config(Section::root(&notes, tree)).is_some());
+    let read: BTreeSet<String> = notes.known_keys().iter().map(|key| general(key)).collect();
+    let missing: Vec<&String> = read.difference(&documented).collect();
+    assert!(missing.is_empty(), "config/standpipe.toml lacks {missing:?}");
+}
+
+/// Collects the dotted keys of a tree, with `*` for the names of sources and sinks.
+fn keys(node: &tree::Node, key: &str, all: &mut BTreeSet<String>) {
+    match &node.value {
+        tree::Written::Table(table) => {
+            for (name, below) in table {
+                keys(below, &section::join(key, name), all);
+            }
+        }
+        tree::Written::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                keys(item, &format!("{key}[{index}]"), all);
+            }
+        }
+        tree::Written::Nothing
+        | tree::Written::Flag(_)
+        | tree::Written::Integer(_)
+        | tree::Written::Float(_)
+        | tree::Written::Text(_)
+        | tree::Written::Broken => {}
+    }
+    all.insert(general(key));
+}
+
+fn general(key: &str) -> String {
+    let parts: Vec<&str> = key
+        .split('.')
+        .enumerate()
+        .map(|(index, part)| {
+            let is_name = index == 1 && (key.starts_with("sources.") || key.starts_with("sinks."));
+            if is_name { "*" } else { part.split('[').next().unwrap() }
+        })
+        .collect();
+    parts.join(".")
+}
+
+/// Texts that look like configuration, so that the reading gets deeper than the parser.
+fn almost_toml() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        Just("[sources.a]".to_owned()),
+        Just("[sinks.b]".to_owned()),
+        Just("[limits]".to_owned()),
+        Just("[[routes]]".to_owned()),
+        Just("type = \"file\"".to_owned()),
+        Just("type = \"firehose\"".to_owned()),
+        ("[a-z_.\\[\\]0-9\"]{1,12}", "[0-9a-z\"'\\[\\]{}=$:, *(-]{0,16}")
+            .prop_map(|(key, value)| format!("{key} = {value}")),
+        (
+            prop::sample::select(vec!["include", "memory", "linger", "stream", "when", "to", "assume_role"]),
+            ".{0,16}"
+        )
+            .prop_map(|(key, value)| format!("{key} = {value:?}")),
+    ];
+    prop::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in prop_oneof![".*", almost_toml()], format in 0_usize..3) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(["c.toml", "c.yaml", "c.json"][format]);
+        fs::write(&file, &text).unwrap();
+        match load(&[file], &BTreeMap::new()) {
+            Ok(_) => {}
+            Err(errors) => prop_assert!(!errors.problems().is_empty(), "an error without a line"),
+        }
+    }
+
+    #[test]
+    fn no_variable_panics(path in "[A-Z_0-9]{0,20}", value in ".{0,20}") {
+        let environment = BTreeMap::from([(format!("STANDPIPE_{path}"), value)]);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        fs::write(&file, BASE).unwrap();
+        if let Err(errors) = load(&[file], &environment) {
+            prop_assert!(!errors.problems().is_empty(), "an error without a line");
+        }
+    }
+}

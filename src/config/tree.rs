@@ -1,0 +1,181 @@
+//! The configuration as it was written: a tree of values, each with where it stands.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use config::{FileFormat, Format, Value, ValueKind};
+
+/// Where a value was written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Origin {
+    File(Arc<Path>),
+    Variable(Arc<str>),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) origin: Origin,
+    pub(super) value: Written,
+}
+
+/// What was written.
+#[derive(Clone, Debug)]
+pub(super) enum Written {
+    Nothing,
+    Flag(bool),
+    Integer(i128),
+    Float(f64),
+    Text(Text),
+    List(Vec<Node>),
+    Table(Table),
+    /// Something that was already reported, and is not to be reported again.
+    Broken,
+}
+
+pub(super) type Table = BTreeMap<String, Node>;
+
+/// A string, with what it was made from.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub(super) value: String,
+    pub(super) expanded: Option<Expanded>,
+}
+
+/// What a string was before `${..}` was replaced in it.
+#[derive(Clone, Debug)]
+pub(super) struct Expanded {
+    pub(super) as_written: String,
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Node {
+    pub(super) fn empty_table(origin: Origin) -> Self {
+        Self { origin, value: Written::Table(Table::new()) }
+    }
+
+    pub(super) fn text(origin: Origin, value: String) -> Self {
+        Self { origin, value: Written::Text(Text { value, expanded: None }) }
+    }
+
+    /// A parsed file's table.
+    pub(super) fn from_table(origin: &Origin, table: config::Map<String, Value>) -> Self {
+        Maker { origin, expanded: None }.node(ValueKind::Table(table))
+    }
+
+    /// Lays another tree over this one: tables are merged, anything else is replaced.
+    pub(super) fn overlay(&mut self, over: Self) {
+        match (&mut self.value, over) {
+            (Written::Table(below), Self { value: Written::Table(above), .. }) => {
+                for (key, node) in above {
+                    match below.get_mut(&key) {
+                        Some(known) => known.overlay(node),
+                        None => drop(below.insert(key, node)),
+                    }
+                }
+            }
+            (_, over) => *self = over,
+        }
+    }
+
+    /// A string from the environment stands for any type: this is what it says as a list or a table, in TOML or JSON.
+    ///
+    /// `None` for a string that was written as such in a file, or that is neither.
+    pub(super) fn inline(&self) -> Option<Self> {
+        let text = self.loose_text()?.value.trim();
+        if !text.starts_with(['[', '{']) {
+            return None;
+        }
+        let toml = FileFormat::Toml.parse(None, &format!("value = {text}"));
+        let mut table = match toml {
+            Ok(table) => table,
+            Err(_) => FileFormat::Json.parse(None, &format!("{{\"value\": {text}}}")).ok()?,
+        };
+        let expanded = self.loose_text().and_then(|text| text.expanded.as_ref());
+        let value = table.remove("value")?;
+        Some(Maker { origin: &self.origin, expanded }.node(value.kind))
+    }
+
+    /// The parts of a comma-separated string from the environment.
+    pub(super) fn comma_separated(&self) -> Option<Vec<Self>> {
+        let text = self.loose_text()?;
+        let parts = text.value.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let node = |part: &str| {
+            let value = Text { value: part.to_owned(), expanded: text.expanded.clone() };
+            Self { origin: self.origin.clone(), value: Written::Text(value) }
+        };
+        Some(parts.map(node).collect())
+    }
+
+    /// A string that came from the environment or from a file named in `${file:..}`.
+    pub(super) fn loose_text(&self) -> Option<&Text> {
+        let Written::Text(text) = &self.value else { return None };
+        let loose = text.expanded.is_some() || matches!(self.origin, Origin::Variable(_));
+        loose.then_some(text)
+    }
+
+    /// The value as an error shows it. What `${..}` stands for may be a secret, and is shown as written.
+    pub(super) fn describe(&self) -> String {
+        const LONGEST: usize = 60;
+        match &self.value {
+            Written::Nothing | Written::Broken => "nothing".to_owned(),
+            Written::Flag(flag) => format!("`{flag}`"),
+            Written::Integer(number) => format!("`{number}`"),
+            Written::Float(number) => format!("`{number}`"),
+            Written::List(_) => "a list".to_owned(),
+            Written::Table(_) => "a table".to_owned(),
+            Written::Text(Text { expanded: Some(expanded), .. }) => {
+                format!("what `{}` stands for", shortened(&expanded.as_written, LONGEST))
+            }
+            Written::Text(text) if text.value.is_empty() => "an empty string".to_owned(),
+            Written::Text(text) => format!("`{}`", shortened(&text.value, LONGEST)),
+        }
+    }
+}
+
+/// Makes nodes from values as the `config` crate parses them.
+struct Maker<'a> {
+    origin: &'a Origin,
+    expanded: Option<&'a Expanded>,
+}
+
+impl Maker<'_> {
+    fn node(&self, kind: ValueKind) -> Node {
+        let value = match kind {
+            ValueKind::Nil => Written::Nothing,
+            ValueKind::Boolean(flag) => Written::Flag(flag),
+            ValueKind::I64(number) => Written::Integer(number.into()),
+            ValueKind::I128(number) => Written::Integer(number),
+            ValueKind::U64(number) => Written::Integer(number.into()),
+            ValueKind::U128(number) => Written::Integer(number.try_into().unwrap_or(i128::MAX)),
+            ValueKind::Float(number) => Written::Float(number),
+            ValueKind::String(value) => Written::Text(Text { value, expanded: self.expanded.cloned() }),
+            ValueKind::Array(items) => {
+                Written::List(items.into_iter().map(|item| self.node(item.kind)).collect())
+            }
+            ValueKind::Table(table) => {
+                Written::Table(table.into_iter().map(|(key, value)| (key, self.node(value.kind))).collect())
+            }
+        };
+        Node { origin: self.origin.clone(), value }
+    }
+}
+
+fn shortened(text: &str, longest: usize) -> String {
+    let mut shown: String = text.chars().take(longest).flat_map(char::escape_debug).collect();
+    if text.chars().nth(longest).is_some() {
+        shown.push_str("..");
+    }
+    shown
+}

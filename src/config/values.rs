@@ -1,0 +1,215 @@
+//! What a single value may be: each function takes what was written and gives what it means, or the sentence that says why not.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::problem::alternatives;
+use super::section::{expected, items};
+use super::tree::{Node, Written};
+use super::units::{parse_duration, parse_size, show_duration, show_size};
+
+/// A value, or what is wrong with it.
+pub(super) type Parsed<T> = Result<T, String>;
+
+/// A string that is not empty.
+pub(super) fn string(node: &Node) -> Parsed<String> {
+    match &node.value {
+        Written::Text(text) if !text.value.is_empty() => Ok(text.value.clone()),
+        Written::Integer(_) | Written::Float(_) | Written::Flag(_) => {
+            Err(expected(node, "a string; put it in quotes"))
+        }
+        Written::Text(_) | Written::Nothing | Written::List(_) | Written::Table(_) | Written::Broken => {
+            Err(expected(node, "a string"))
+        }
+    }
+}
+
+/// A string that may be empty.
+pub(super) fn any_string(node: &Node) -> Parsed<String> {
+    match &node.value {
+        Written::Text(text) => Ok(text.value.clone()),
+        Written::Integer(_)
+        | Written::Float(_)
+        | Written::Flag(_)
+        | Written::Nothing
+        | Written::List(_)
+        | Written::Table(_)
+        | Written::Broken => string(node),
+    }
+}
+
+/// A string that `fits`; otherwise the sentence ends with `what`.
+pub(super) fn string_that(fits: impl Fn(&str) -> bool, what: &str) -> impl Fn(&Node) -> Parsed<String> {
+    move |node| {
+        let value = string(node)?;
+        if fits(&value) { Ok(value) } else { Err(expected(node, what)) }
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn flag(node: &Node) -> Parsed<bool> {
+    const WHAT: &str = "`true` or `false`";
+    if let Written::Flag(flag) = node.value {
+        return Ok(flag);
+    }
+    let text = node.loose_text().ok_or_else(|| expected(node, WHAT))?;
+    text.value.trim().parse().map_err(|_| expected(node, WHAT))
+}
+
+/// A whole number in a range.
+pub(super) fn count(range: RangeInclusive<usize>) -> impl Fn(&Node) -> Parsed<usize> {
+    move |node| {
+        let number: Option<usize> = match &node.value {
+            Written::Integer(number) => usize::try_from(*number).ok(),
+            Written::Text(_) => node.loose_text().and_then(|text| text.value.trim().parse().ok()),
+            Written::Nothing
+            | Written::Flag(_)
+            | Written::Float(_)
+            | Written::List(_)
+            | Written::Table(_)
+            | Written::Broken => None,
+        };
+        let what = || format!("a whole number from {} to {}", range.start(), range.end());
+        number.filter(|number| range.contains(number)).ok_or_else(|| expected(node, &what()))
+    }
+}
+
+/// A size in a range.
+pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<u64> {
+    move |node| {
+        let bytes = match &node.value {
+            Written::Integer(number) => u64::try_from(*number).ok(),
+            Written::Text(text) => parse_size(&text.value),
+            Written::Nothing
+            | Written::Flag(_)
+            | Written::Float(_)
+            | Written::List(_)
+            | Written::Table(_)
+            | Written::Broken => None,
+        };
+        let bytes = bytes
+            .ok_or_else(|| expected(node, "a size such as `64MiB`, `1000KiB`, `5MB` or a number of bytes"))?;
+        within(bytes, &range, node, |bytes| show_size(*bytes))
+    }
+}
+
+/// A size in a range, as a number of bytes in memory.
+pub(super) fn length(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<usize> {
+    let size = size(range);
+    move |node| size(node).map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+/// A duration in a range.
+pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Node) -> Parsed<Duration> {
+    move |node| {
+        let duration = match &node.value {
+            Written::Text(text) => parse_duration(&text.value),
+            Written::Nothing
+            | Written::Flag(_)
+            | Written::Integer(_)
+            | Written::Float(_)
+            | Written::List(_)
+            | Written::Table(_)
+            | Written::Broken => None,
+        };
+        let duration = duration.ok_or_else(|| {
+            expected(node, "a duration with its unit, such as `500ms`, `1s`, `5m` or `1h30m`")
+        })?;
+        within(duration, &range, node, |duration| show_duration(*duration))
+    }
+}
+
+fn within<T: PartialOrd>(
+    value: T,
+    range: &RangeInclusive<T>,
+    node: &Node,
+    show: impl Fn(&T) -> String,
+) -> Parsed<T> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let (least, most) = (show(range.start()), show(range.end()));
+    Err(expected(node, &format!("`{least}` to `{most}`")))
+}
+
+/// One of several words.
+pub(super) fn choice<T: Copy>(choices: &[(&str, T)]) -> impl Fn(&Node) -> Parsed<T> {
+    move |node| {
+        let word = string(node).ok();
+        let chosen = choices.iter().find(|(name, _)| Some(*name) == word.as_deref());
+        let what = || alternatives(choices.iter().map(|(name, _)| *name));
+        chosen.map(|(_, value)| *value).ok_or_else(|| expected(node, &what()))
+    }
+}
+
+/// A list, each item read by `parse`.
+pub(super) fn list<T>(parse: impl Fn(&Node) -> Parsed<T>) -> impl Fn(&Node) -> Parsed<Vec<T>> {
+    move |node| {
+        let items = items(node)?;
+        let item = |(index, item): (usize, &Node)| {
+            parse(item).map_err(|problem| format!("{problem} (item {index})"))
+        };
+        items.iter().enumerate().map(item).collect()
+    }
+}
+
+/// A list of at least one item.
+pub(super) fn some<T>(parse: impl Fn(&Node) -> Parsed<T>) -> impl Fn(&Node) -> Parsed<Vec<T>> {
+    let list = list(parse);
+    move |node| {
+        let items = list(node)?;
+        if items.is_empty() {
+            Err("found an empty list, expected at least one item".to_owned())
+        } else {
+            Ok(items)
+        }
+    }
+}
+
+/// Address and port.
+pub(super) fn address(node: &Node) -> Parsed<SocketAddr> {
+    let what = "an address and port such as `127.0.0.1:8443` or `[::]:8443`";
+    string(node)?.parse().map_err(|_| expected(node, what))
+}
+
+/// A path.
+pub(super) fn path(node: &Node) -> Parsed<PathBuf> {
+    string(node).map(PathBuf::from)
+}
+
+/// A regular expression over bytes.
+pub(super) fn pattern(node: &Node) -> Parsed<regex::bytes::Regex> {
+    regex::bytes::Regex::new(&string(node)?).map_err(|error| not_a(node, "regular expression", &error))
+}
+
+/// A glob over names, checked and given back as text.
+pub(super) fn glob(node: &Node) -> Parsed<String> {
+    let text = string(node)?;
+    match globset::Glob::new(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(not_a(node, "glob", error.kind())),
+    }
+}
+
+fn not_a(node: &Node, what: &str, error: &impl Display) -> String {
+    let message = error.to_string();
+    let last = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    format!("found {}, which is not a {what}: {last}", node.describe())
+}
+
+/// The URL of an endpoint. What stands before an `@` may be a password, and is not shown.
+pub(super) fn endpoint(node: &Node) -> Parsed<String> {
+    let text = string(node)?;
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    if text.contains('@') {
+        return Err("found a URL with a user or password, expected one without".to_owned());
+    }
+    if host.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(expected(node, "a URL such as `https://127.0.0.1:4566`"));
+    }
+    Ok(text)
+}

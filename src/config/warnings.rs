@@ -1,0 +1,236 @@
+//! What is allowed and yet is probably not meant.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::flow::{legs, reached};
+use super::problem::{Notes, quoted};
+use super::types::{Compression, Config, Field, HttpSource, Packing, Route, SinkKind, Source, Template};
+use super::units::show_duration;
+
+/// Something to look at: the dotted key it concerns, and a sentence.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Warning {
+    /// The dotted key.
+    pub key: String,
+    /// What it is, and what may be done.
+    pub text: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.text)
+    }
+}
+
+/// All warnings about a configuration without errors.
+pub(super) fn warnings(config: &Config, notes: &Notes) -> Vec<Warning> {
+    let mut found = Found(Vec::new());
+    found.limits(config);
+    found.sources(config);
+    found.sinks(config);
+    found.routes(config);
+    for (file, key) in notes.secret_files() {
+        found.readable_secret(key, &file);
+    }
+    found.0
+}
+
+struct Found(Vec<Warning>);
+
+impl Found {
+    fn add(&mut self, key: impl Into<String>, text: impl Into<String>) {
+        self.0.push(Warning { key: key.into(), text: text.into() });
+    }
+
+    fn limits(&mut self, config: &Config) {
+        /// `DefaultTimeoutStopSec` of systemd is 90 s; what comes after the drain takes a moment as well.
+        const LONGEST: Duration = Duration::from_secs(80);
+        let shutdown = config.limits.shutdown;
+        if shutdown > LONGEST {
+            let shutdown = show_duration(shutdown);
+            self.add(
+                "limits.shutdown",
+                format!("{shutdown} is too near to or beyond systemd's 90s, after which it kills: raise `TimeoutStopSec=` too"),
+            );
+        }
+    }
+
+    fn sources(&mut self, config: &Config) {
+        for (name, source) in &config.sources {
+            if reached(config, name).is_empty() {
+                self.add(
+                    format!("sources.{name}"),
+                    "reaches no sink, so that nothing it reads is delivered; add a route",
+                );
+            }
+            if let Source::FirehoseHttp(http) = source {
+                self.endpoint(name, http);
+            }
+        }
+    }
+
+    fn endpoint(&mut self, name: &str, http: &HttpSource) {
+        let public = !http.listen.ip().is_loopback();
+        if public && http.access_keys.is_empty() {
+            self.add(
+                format!("sources.{name}.access_keys"),
+                format!("is empty and `{}` is not loopback: whoever reaches it may send", http.listen),
+            );
+        }
+        match &http.tls {
+            Some(tls) => {
+                self.present(format!("sources.{name}.tls.cert"), &tls.cert);
+                self.present(format!("sources.{name}.tls.key"), &tls.key);
+                self.readable_secret(format!("sources.{name}.tls.key"), &tls.key);
+            }
+            None if public => self.add(
+                format!("sources.{name}.tls"),
+                format!(
+                    "is missing and `{}` is not loopback: keys and logs arrive in plain HTTP",
+                    http.listen
+                ),
+            ),
+            None => {}
+        }
+    }
+
+    fn sinks(&mut self, config: &Config) {
+        for (name, sink) in &config.sinks {
+            let sources: Vec<&str> = config
+                .sources
+                .keys()
+                .map(String::as_str)
+                .filter(|source| reached(config, source).contains(name.as_str()))
+                .collect();
+            if sources.is_empty() {
+                self.add(format!("sinks.{name}"), "no route leads here; name it in a route's `to`");
+            }
+            if sink.packing == Packing::Event && sink.compression != Compression::None {
+                self.add(
+                    format!("sinks.{name}.compression"),
+                    "compresses each event alone, which seldom makes it smaller; `packing = \"lines\"` packs many",
+                );
+            }
+            let (templates, files) = names_of(&sink.kind);
+            for (key, template) in templates {
+                self.template(&format!("sinks.{name}.{key}"), template, config, &sources);
+            }
+            for (key, file) in files {
+                self.present(format!("sinks.{name}.{key}"), file);
+            }
+        }
+    }
+
+    fn template(&mut self, key: &str, template: &Template, config: &Config, sources: &[&str]) {
+        let from_envelope = |field: &Field| match field {
+            Field::Owner | Field::LogGroup | Field::LogStream => true,
+            Field::Source | Field::Host => false,
+        };
+        let Some(field) = template.fields().find(from_envelope) else { return };
+        let lacks = |name: &&str| config.sources.get(*name).is_some_and(|source| !source.has_envelopes());
+        let without: Vec<&str> = sources.iter().copied().filter(lacks).collect();
+        if !without.is_empty() {
+            let without = quoted(without);
+            self.add(
+                key,
+                format!("is made from `{{{field}}}`, which events of {without} do not have: they have no destination here"),
+            );
+        }
+    }
+
+    fn routes(&mut self, config: &Config) {
+        for (index, route) in config.routes.iter().enumerate() {
+            let key = format!("routes[{index}]");
+            let met = |source: &&String| route.covers(source);
+            let is_open = |source: &String| {
+                let same = |leg: &super::flow::Leg<'_>| leg.route.is_some_and(|(place, _)| place == index);
+                legs(config, source).iter().any(|leg| same(leg) && !leg.sinks.is_empty())
+            };
+            if !config.sources.keys().filter(met).any(is_open) {
+                self.add(key, "can never match: routes before it settle all that it is for; move it up");
+                continue;
+            }
+            self.conditions(&key, route, config);
+        }
+    }
+
+    /// Conditions on what a source's events never have.
+    fn conditions(&mut self, key: &str, route: &Route, config: &Config) {
+        let covered = || config.sources.iter().filter(|(name, _)| route.covers(name));
+        let conditions: [Condition; 5] = [
+            ("owner", route.when.owner.is_empty(), Source::has_envelopes),
+            ("log_group", route.when.log_group.is_empty(), Source::has_envelopes),
+            ("log_stream", route.when.log_stream.is_empty(), Source::has_envelopes),
+            ("file", route.when.file.is_empty(), |source| matches!(source, Source::File(_))),
+            ("attributes", route.when.attributes.is_empty(), |source| {
+                matches!(source, Source::FirehoseHttp(_))
+            }),
+        ];
+        for (condition, absent, can_hold) in conditions {
+            if absent {
+                continue;
+            }
+            let never: Vec<&str> =
+                covered().filter(|(_, source)| !can_hold(source)).map(|(name, _)| name.as_str()).collect();
+            let all = never.len() == covered().count();
+            if all || (!route.from.is_empty() && !never.is_empty()) {
+                let never = quoted(never);
+                self.add(
+                    format!("{key}.when.{condition}"),
+                    format!("can never hold for events of {never}, which have no {}", what(condition)),
+                );
+            }
+        }
+    }
+
+    fn present(&mut self, key: String, file: &Path) {
+        if let Err(error) = fs::File::open(file) {
+            self.add(key, format!("`{}` cannot be read here: {error}", file.display()));
+        }
+    }
+
+    fn readable_secret(&mut self, key: String, file: &Path) {
+        const BY_OTHERS: u32 = 0o004;
+        let Ok(metadata) = fs::metadata(file) else { return };
+        if metadata.permissions().mode() & BY_OTHERS != 0 {
+            let file = file.display();
+            self.add(key, format!("is in `{file}`, which every user may read; `chmod o-r {file}`"));
+        }
+    }
+}
+
+/// A condition's key, whether the route is without it, and whether it can hold for events of a source.
+type Condition = (&'static str, bool, fn(&Source) -> bool);
+
+fn what(condition: &str) -> &str {
+    match condition {
+        "owner" => "owner (their `format` is not `envelope`)",
+        "log_group" => "log group (their `format` is not `envelope`)",
+        "log_stream" => "log stream (their `format` is not `envelope`)",
+        "file" => "file",
+        _ => "common attributes (they do not come from Firehose)",
+    }
+}
+
+type Named<T> = Vec<(String, T)>;
+
+/// What a sink names by templates, and the files it reads.
+fn names_of(kind: &SinkKind) -> (Named<&Template>, Named<&PathBuf>) {
+    match kind {
+        SinkKind::Directory(directory) => (vec![("stream".to_owned(), &directory.stream)], Vec::new()),
+        SinkKind::Firehose(firehose) => {
+            let mut templates = vec![("stream".to_owned(), &firehose.stream)];
+            templates.extend(firehose.region.as_ref().map(|region| ("region".to_owned(), region)));
+            for role in &firehose.assume_role {
+                templates.push(("assume_role.arn".to_owned(), &role.arn));
+                templates.push(("assume_role.session_name".to_owned(), &role.session_name));
+            }
+            let files = firehose.ca_file.iter().map(|file| ("ca_file".to_owned(), file)).collect();
+            (templates, files)
+        }
+    }
+}
