@@ -22,9 +22,11 @@ pub mod ack;
 
 pub mod admin;
 pub mod aws;
+pub mod causes;
 pub mod cli;
 pub mod config;
 pub mod deadletter;
 pub mod limits;
 pub mod metrics;
+pub mod state;
 pub mod status;

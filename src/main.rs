@@ -1,3 +1,27 @@
 //! Arguments to command.
 
-fn main() {}
+use std::collections::BTreeMap;
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use standpipe::cli::arguments::{Arguments, Command};
+use standpipe::cli::{check, decode, exit, health, run};
+
+fn main() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr());
+    let done = match command {
+        Command::Run { files, once } => run::run(&files.config, &environment(), once, &mut err),
+        Command::Check { files } => check::run(&files.config, &environment(), &mut out, &mut err),
+        Command::Decode { files } => Ok(decode::run(&files, &mut io::stdin().lock(), &mut out, &mut err)),
+        Command::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),
+    };
+    // Nobody is left to tell when the terminal or the pipe is gone.
+    ExitCode::from(done.unwrap_or(exit::FAILED))
+}
+
+/// The environment; what is not UTF-8 cannot be meant for us.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}

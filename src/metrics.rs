@@ -300,6 +300,12 @@ impl SinkMetrics {
         self.held.with_label_values(&[self.name.as_str(), reason]).set(i64::from(held));
     }
 
+    /// Events accepted and not yet ended.
+    #[must_use]
+    pub fn in_flight(&self) -> i64 {
+        self.in_flight.get()
+    }
+
     /// Counts events taken from the router.
     pub fn accept(&self, events: u64) {
         self.settlement.together(|| {

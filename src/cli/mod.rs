@@ -1,3 +1,21 @@
 //! One file a command.
 
+pub mod arguments;
 pub mod check;
+pub mod decode;
+pub mod health;
+pub mod run;
+
+/// Exit codes, the same for every command.
+pub mod exit {
+    /// Done, and everything read was delivered.
+    pub const DONE: u8 = 0;
+    /// Failed.
+    pub const FAILED: u8 = 1;
+    /// Wrong usage.
+    pub const USAGE: u8 = 2;
+    /// Stopped at the deadline with data still undelivered: it is read or sent again.
+    pub const UNDELIVERED: u8 = 75;
+    /// Bad configuration.
+    pub const CONFIG: u8 = 78;
+}

@@ -12,7 +12,7 @@ use tracing::{error, info};
 use super::feed::{Feed, Shares};
 use crate::aws::{Aws, AwsError, FirehoseClient, Role};
 use crate::batch::Encoder;
-use crate::config::{AssumeRole, Compression, DirectorySink, Sink, SinkKind, Template, stream_name};
+use crate::config::{AssumeRole, Compression, DirectorySink, Sink, SinkKind, Template, session_name, stream_name};
 use crate::event::{Gate, Origin};
 use crate::metrics::SinkMetrics;
 use crate::sink::{Delivery, Directory, Firehose, Service, Shared};
@@ -258,16 +258,4 @@ fn named(role: &AssumeRole, origin: &Origin) -> Option<Role> {
         duration: role.duration,
         sts_endpoint_url: role.sts_endpoint_url.clone(),
     })
-}
-
-/// What STS takes as a session name: 2 to 64 characters of `[\w+=,.@-]`.
-///
-/// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>.
-fn session_name(name: &str) -> String {
-    let fit = |c: char| if c.is_ascii_alphanumeric() || "_+=,.@-".contains(c) { c } else { '-' };
-    let mut fitting: String = name.chars().map(fit).take(64).collect();
-    while fitting.len() < 2 {
-        fitting.push('-');
-    }
-    fitting
 }

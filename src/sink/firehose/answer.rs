@@ -9,7 +9,8 @@ use std::error::Error;
 use aws_sdk_firehose::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_firehose::operation::put_record_batch::{PutRecordBatchError, PutRecordBatchOutput};
 
-use crate::aws::{CredentialsFault, Credentials};
+use crate::aws::{Credentials, CredentialsFault};
+use crate::causes::with_causes;
 use crate::sink::{Answer, Hold, Rejected};
 
 /// The stream that a request went to.
@@ -49,7 +50,7 @@ pub(super) fn failed(
         return from_credentials(fault);
     }
     let Some(service) = error.as_service_error() else {
-        return Answer::TryLater { outcome: "failed", message: chain(error) };
+        return Answer::TryLater { outcome: "failed", message: with_causes(error) };
     };
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let code = service.code().unwrap_or("unknown");
@@ -171,26 +172,11 @@ fn credentials_fault<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
 }
 
 fn from_credentials(fault: &CredentialsFault) -> Answer {
-    let message = chain(fault);
+    let message = with_causes(fault);
     match &fault.mend {
         Some((reason, mend)) => Answer::Held(Hold { reason, message, mend: mend.clone() }),
         None => Answer::TryLater { outcome: "failed", message },
     }
-}
-
-/// An error and its causes on one line, each said once.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

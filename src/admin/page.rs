@@ -1,0 +1,70 @@
+//! The status page: what a person wants to see first, without scripts.
+
+use super::Admin;
+
+/// What is configured, by name.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The sources.
+    pub sources: Vec<String>,
+    /// The sinks.
+    pub sinks: Vec<String>,
+}
+
+/// The columns of the tables: heading, metric, and whether it is in bytes.
+const SOURCE_COLUMNS: [(&str, &str); 4] = [
+    ("events read", "standpipe_source_events_total"),
+    ("bytes read", "standpipe_source_bytes_total"),
+    ("bytes behind", "standpipe_file_behind_bytes"),
+    ("lag, seconds", "standpipe_source_lag_seconds"),
+];
+const SINK_COLUMNS: [(&str, &str); 5] = [
+    ("accepted", "standpipe_sink_accepted_events_total"),
+    ("delivered", "standpipe_sink_delivered_events_total"),
+    ("in flight", "standpipe_sink_in_flight_events"),
+    ("payload bytes", "standpipe_sink_delivered_bytes_total"),
+    ("billed bytes", "standpipe_sink_billed_bytes_total"),
+];
+
+pub(super) fn html(admin: &Admin) -> String {
+    let metrics = admin.metrics.render().unwrap_or_default();
+    let complaints = admin.status.complaints();
+    let state = if complaints.is_empty() {
+        "<p class=ok>All well.</p>".to_owned()
+    } else {
+        let items: String = complaints.iter().map(|complaint| format!("<li>{}", escape(complaint))).collect();
+        format!("<p class=bad>Needs attention:</p><ul>{items}</ul>")
+    };
+    let sources = table("Source", "source", &admin.summary.sources, &SOURCE_COLUMNS, &metrics);
+    let sinks = table("Sink", "sink", &admin.summary.sinks, &SINK_COLUMNS, &metrics);
+    format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5><title>standpipe</title>\
+         <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}\
+         table{{border-collapse:collapse;margin:1rem 0}}td,th{{padding:.2rem .8rem;text-align:right;\
+         border-bottom:1px solid #ccc}}td:first-child,th:first-child{{text-align:left}}.ok{{color:#276a2b}}\
+         .bad{{color:#a3261b}}</style><h1>standpipe {}</h1>{state}{sources}{sinks}\
+         <p><a href=/metrics>metrics</a> · <a href=/readyz>readiness</a></html>\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn table(heading: &str, label: &str, names: &[String], columns: &[(&str, &str)], metrics: &str) -> String {
+    let heads: String = columns.iter().map(|(name, _)| format!("<th>{name}")).collect();
+    let cell = |name: &String, metric: &str| format!("<td>{}", value(metrics, metric, label, name));
+    let row = |name: &String| {
+        let cells: String = columns.iter().map(|(_, metric)| cell(name, metric)).collect();
+        format!("<tr><td>{}{cells}", escape(name))
+    };
+    let rows: String = names.iter().map(row).collect();
+    format!("<table><tr><th>{heading}{heads}{rows}</table>")
+}
+
+/// The value of one series in the text format.
+fn value<'a>(metrics: &'a str, metric: &str, label: &str, name: &str) -> &'a str {
+    let series = format!("{metric}{{{label}=\"{name}\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or("0")
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

@@ -1,0 +1,100 @@
+//! `standpipe run`: the daemon.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::exit;
+use crate::causes::with_causes;
+use crate::config::{Checked, inspect};
+use crate::pipeline::{self, End, Run};
+
+/// Runs until a signal, or until there is nothing more to read; returns the exit code.
+///
+/// # Errors
+/// When `err` cannot be written.
+pub fn run(
+    files: &[PathBuf],
+    environment: &BTreeMap<String, String>,
+    once: bool,
+    err: &mut impl Write,
+) -> io::Result<u8> {
+    let checked = match inspect(files, environment) {
+        Ok(checked) => checked,
+        Err(errors) => {
+            writeln!(err, "{errors}")?;
+            return Ok(exit::CONFIG);
+        }
+    };
+    start_logging(environment.get("STANDPIPE_LOG").map(String::as_str));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(checked.config.limits.workers.clamp(1, 8))
+        .thread_name("async")
+        .enable_all()
+        .build()?;
+    let code = runtime.block_on(serve(checked, once));
+    // What still blocks, such as a read of a terminal, must not keep the process.
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+async fn serve(checked: Checked, once: bool) -> u8 {
+    let Checked { config, warnings } = checked;
+    for warning in warnings {
+        warn!(warning = %warning, "configuration");
+    }
+    let stop = match signals() {
+        Ok(stop) => stop,
+        Err(error) => {
+            error!(%error, "cannot listen for signals");
+            return exit::FAILED;
+        }
+    };
+    let host = Arc::from(gethostname::gethostname().to_string_lossy());
+    match pipeline::run(Run { config, once, host, stop }).await {
+        Ok(End::Drained) => exit::DONE,
+        Ok(End::Deadline) => exit::UNDELIVERED,
+        Err(error) => {
+            error!(error = with_causes(&error), "failed");
+            exit::FAILED
+        }
+    }
+}
+
+/// SIGTERM and SIGINT, each as a message.
+fn signals() -> io::Result<mpsc::Receiver<()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (sender, receiver) = mpsc::channel(2);
+    // Ends with the runtime.
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if sender.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// Text on a terminal, JSON otherwise; `STANDPIPE_LOG` sets the level, such as `debug` or `standpipe::sink=trace`.
+fn start_logging(filter: Option<&str>) {
+    let filter = EnvFilter::builder().parse_lossy(filter.unwrap_or("info,aws_config=warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    // A second start in one process keeps the first one's.
+    if io::stderr().is_terminal() {
+        builder.try_init().ok();
+    } else {
+        builder.json().flatten_event(true).try_init().ok();
+    }
+}

@@ -1,0 +1,121 @@
+//! The configured sources, running.
+
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tracing::info;
+
+use super::{Plant, RunError};
+use crate::ack::Checkpoints;
+use crate::causes::with_causes;
+use crate::config::{Config, Decoding, Source};
+use crate::event::{Intake, Stop};
+use crate::metrics::Metrics;
+use crate::source::file::FileSource;
+use crate::source::{firehose_http, stdin};
+
+/// What every source is given.
+#[derive(Debug)]
+pub struct Context {
+    /// The name of the host.
+    pub host: Arc<str>,
+    /// Read what is there, and end.
+    pub once: bool,
+    /// Where files were read to.
+    pub checkpoints: Arc<Checkpoints>,
+    /// The wish to stop.
+    pub stop: Stop,
+}
+
+/// Sources by name, each with how it ended.
+pub type Running = JoinSet<(String, Result<(), String>)>;
+
+/// Starts every source.
+pub fn spawn(config: &Config, plant: &Plant, metrics: &Metrics, context: &Context) -> Running {
+    let mut running = Running::new();
+    for (name, source) in &config.sources {
+        // The entrance is open until the sources have ended.
+        let Some(intake) = plant.intake(decoding(source), metrics.source(name)) else { continue };
+        start(&mut running, name, source.clone(), intake, context);
+    }
+    running
+}
+
+/// How a source's payloads become events.
+pub fn decoding(source: &Source) -> &Decoding {
+    match source {
+        Source::File(file) => &file.decoding,
+        Source::Stdin(stdin) => &stdin.decoding,
+        Source::FirehoseHttp(http) => &http.decoding,
+    }
+}
+
+/// Waits until every source has ended by itself, or one has failed.
+pub async fn ended(running: &mut Running) -> Option<RunError> {
+    while let Some(ended) = running.join_next().await {
+        let failure = match ended {
+            Ok((_, Ok(()))) => continue,
+            Ok((source_name, Err(message))) => RunError::Source { source_name, message },
+            Err(error) => RunError::Source { source_name: "unknown".to_owned(), message: error.to_string() },
+        };
+        return Some(failure);
+    }
+    None
+}
+
+/// Waits until every source has ended, however.
+pub async fn all_ended(mut running: Running) {
+    while running.join_next().await.is_some() {}
+}
+
+fn start(running: &mut Running, name: &str, source: Source, intake: Intake, context: &Context) {
+    let (named, host, stop) = (Arc::<str>::from(name), Arc::clone(&context.host), context.stop.clone());
+    let name = name.to_owned();
+    match source {
+        Source::File(file) => {
+            let positions = context.checkpoints.positions(&name);
+            let source = FileSource::new(named, host, file, intake, positions, context.once);
+            on_thread(running, name, async move { source.run(stop).await });
+        }
+        Source::Stdin(stdin) => {
+            on_thread(running, name, async move { stdin::run(named, host, stdin, intake, stop).await });
+        }
+        Source::FirehoseHttp(_) if context.once => {
+            info!(source = name, "not started: a run with --once reads what is there, and requests are not");
+        }
+        Source::FirehoseHttp(http) => {
+            let told = name.clone();
+            let bound = move |address: std::net::SocketAddr| info!(source = told, %address, "firehose endpoint listening");
+            running.spawn(async move {
+                let served = firehose_http::serve(named, host, http, intake, stop, bound).await;
+                (name, served.map_err(|error| with_causes(&error)))
+            });
+        }
+    }
+}
+
+/// Runs a source that blocks on reads on a thread of its own.
+fn on_thread<E: std::error::Error + Send + 'static>(
+    running: &mut Running,
+    name: String,
+    source: impl Future<Output = Result<(), E>> + Send + 'static,
+) {
+    let (done, result) = oneshot::channel();
+    let runtime = Handle::current();
+    let body = move || {
+        let ended = runtime.block_on(source).map_err(|error| with_causes(&error));
+        // Nobody listens any more when the process is past its deadline.
+        done.send(ended).ok();
+    };
+    let started = thread::Builder::new().name(format!("source-{name}")).spawn(body);
+    running.spawn(async move {
+        let ended = match started {
+            Ok(_detached) => result.await.unwrap_or_else(|_| Err("its thread ended unexpectedly".to_owned())),
+            Err(error) => Err(format!("cannot start a thread: {error}")),
+        };
+        (name, ended)
+    });
+}
