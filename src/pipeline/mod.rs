@@ -100,6 +100,9 @@ const JOBS: usize = 64;
 /// Pieces of the sinks' work waiting for a worker, at the most.
 const TASKS: usize = 64;
 
+/// Sources that have not ended by then are waited for with nothing lingering.
+const FLUSH_AFTER: Duration = Duration::from_millis(100);
+
 /// Of eight parts of the memory, so many are for requests under way; the rest is for what waits.
 const REQUEST_EIGHTHS: u64 = 3;
 
@@ -266,8 +269,6 @@ impl Plant {
         budget: Duration,
         stop: &mut mpsc::Receiver<()>,
     ) -> End {
-        self.shares.flush();
-        self.outlets.iter().for_each(|outlet| outlet.wake());
         let undelivered = self.in_flight();
         let drained = self.end_stages(sources);
         tokio::pin!(drained);
@@ -293,7 +294,14 @@ impl Plant {
     }
 
     async fn end_stages(&self, sources: sources::Running) {
-        sources::all_ended(sources).await;
+        let ended = sources::all_ended(sources);
+        tokio::pin!(ended);
+        // A source that answers requests ends once they are delivered, which is not to wait for fuller records.
+        if tokio::time::timeout(FLUSH_AFTER, ended.as_mut()).await.is_err() {
+            self.shares.flush();
+            self.outlets.iter().for_each(|outlet| outlet.wake());
+            ended.await;
+        }
         let entrance = self.entrance.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Entrance { jobs, mut decoded, .. }) = entrance {
             drop(jobs);
