@@ -314,6 +314,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         self.paused_until = None;
         if let Some(held) = self.held.take() {
             self.metrics.held(held.reason, false);
+            self.last_said = None;
             info!(destination = self.label, reason = held.reason, "no longer held");
         }
         self.clear_complaint();
