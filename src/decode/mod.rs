@@ -135,6 +135,15 @@ impl Decoder {
     }
 }
 
+/// Takes gzip and base64 off a payload, whichever there are.
+///
+/// # Errors
+/// The reason as a metric's label, as in [`Events::undecodable`].
+pub fn unpack(payload: &Bytes, max_inflated: usize) -> Result<String, &'static str> {
+    let bare = payload::armoured(payload)?;
+    payload::open(&bare, max_inflated, &mut payload::Buffers::default()).map(|opened| opened.text.to_owned())
+}
+
 /// How a source cuts what it reads in the configured format.
 #[must_use]
 pub fn framing(config: &Decoding) -> Arc<dyn Framing> {
