@@ -109,7 +109,10 @@ mod tests {
     fn a_put_is_read_in_any_member_order() {
         let expected = Some(("s", ["YQ==", ""].as_slice()));
         check(r#"{"DeliveryStreamName":"s","Records":[{"Data":"YQ=="},{"Data":""}]}"#, expected);
-        check(r#" { "Records" : [ {"Data":"YQ=="} , {"Data":""} ] , "DeliveryStreamName" : "s" } "#, expected);
+        check(
+            r#" { "Records" : [ {"Data":"YQ=="} , {"Data":""} ] , "DeliveryStreamName" : "s" } "#,
+            expected,
+        );
         check(r#"{"DeliveryStreamName":"s","Records":[]}"#, Some(("s", &[])));
     }
 

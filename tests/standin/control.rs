@@ -33,9 +33,8 @@ pub(crate) fn answer(state: &State, path: &str, body: &[u8]) -> Response<Bytes> 
     let done = match path.strip_prefix(PREFIX).unwrap_or_default() {
         "report" => return reply(StatusCode::OK, serde_json::to_vec(&state.oracle().report()).unwrap()),
         "ca" => return reply(StatusCode::OK, state.ca.clone().into_bytes()),
-        "faults" => {
-            read(body).map(|set: SetFaults| state.change_faults(set.stream.as_deref(), |faults| *faults = set.faults))
-        }
+        "faults" => read(body)
+            .map(|set: SetFaults| state.change_faults(set.stream.as_deref(), |faults| *faults = set.faults)),
         "role" => read(body).map(|role: Role| state.set_role(role)),
         "key" => read(body).map(|key: Key| state.add_key(&key)),
         "stream" => read(body).map(|stream: Stream| state.add_stream(&stream)),
@@ -57,5 +56,9 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
 }
 
 fn reply(status: StatusCode, body: Vec<u8>) -> Response<Bytes> {
-    Response::builder().status(status).header("content-type", "application/json").body(Bytes::from(body)).unwrap()
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .body(Bytes::from(body))
+        .unwrap()
 }

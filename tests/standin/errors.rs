@@ -49,7 +49,11 @@ impl AwsError {
              <Message>{}</Message></Error><RequestId>00000000-0000-4000-8000-000000000000</RequestId></ErrorResponse>",
             escape(&self.message)
         );
-        Response::builder().status(self.status()).header("content-type", "text/xml").body(Bytes::from(body)).unwrap()
+        Response::builder()
+            .status(self.status())
+            .header("content-type", "text/xml")
+            .body(Bytes::from(body))
+            .unwrap()
     }
 
     fn status(&self) -> StatusCode {

@@ -32,7 +32,9 @@ pub(crate) async fn answer(state: &State, parts: &Parts, body: Bytes) -> Answer 
     let done = match fate {
         Fate::CutBefore => None,
         Fate::Throttled => Some(Err(AwsError::slow_down())),
-        Fate::Internal => Some(Err(AwsError::new(500, "InternalFailure", "The request processing has failed."))),
+        Fate::Internal => {
+            Some(Err(AwsError::new(500, "InternalFailure", "The request processing has failed.")))
+        }
         Fate::Served | Fate::CutAfter => Some(serve(state, parts, &body, put.as_ref(), &faults)),
     };
     match done {
@@ -77,7 +79,9 @@ fn serve(
         return Err(AwsError::new(404, "UnknownOperationException", format!("unknown target {target:?}")));
     }
     let json = parts.headers.get("content-type").is_some_and(|is| is == "application/x-amz-json-1.1");
-    let put = put.filter(|_| json).ok_or_else(|| AwsError::new(400, "SerializationException", "not a PutRecordBatch"))?;
+    let put = put
+        .filter(|_| json)
+        .ok_or_else(|| AwsError::new(400, "SerializationException", "not a PutRecordBatch"))?;
     let records = decode(put)?;
     check_limits(put, &records).inspect_err(|error| {
         state.oracle().violation(format!("{}: {}", error.code, error.message));
@@ -106,7 +110,8 @@ impl Records {
 
 fn decode(put: &Put<'_>) -> Result<Records, AwsError> {
     let size = put.records.iter().map(|data| data.len() / 4 * 3).sum();
-    let mut records = Records { bytes: Vec::with_capacity(size), ends: Vec::with_capacity(put.records.len()) };
+    let mut records =
+        Records { bytes: Vec::with_capacity(size), ends: Vec::with_capacity(put.records.len()) };
     for data in &put.records {
         base64_simd::STANDARD
             .decode_append(data, &mut records.bytes)
@@ -125,8 +130,9 @@ const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 
 fn check_limits(put: &Put<'_>, records: &Records) -> Result<(), AwsError> {
     let constraint = |what: &str, rule: &str| {
-        let message =
-            format!("1 validation error detected: Value at '{what}' failed to satisfy constraint: Member must {rule}");
+        let message = format!(
+            "1 validation error detected: Value at '{what}' failed to satisfy constraint: Member must {rule}"
+        );
         Err(AwsError::new(400, "ValidationException", message))
     };
     let named = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
@@ -138,7 +144,10 @@ fn check_limits(put: &Put<'_>, records: &Records) -> Result<(), AwsError> {
         return constraint("records", "have length greater than or equal to 1");
     }
     if count > MAX_RECORDS {
-        return constraint("records", &format!("have length less than or equal to {MAX_RECORDS}, not {count}"));
+        return constraint(
+            "records",
+            &format!("have length less than or equal to {MAX_RECORDS}, not {count}"),
+        );
     }
     if let Some(large) = records.iter().find(|record| record.len() > MAX_RECORD_BYTES) {
         let rule = format!("have length less than or equal to {MAX_RECORD_BYTES}, not {}", large.len());
@@ -171,11 +180,12 @@ fn refuse(faults: &Faults, caller: &Caller, put: &Put<'_>) -> Result<(), AwsErro
             AwsError::new(400, "InvalidKMSResourceException", message)
         }
         Refusal::InvalidSource => {
-            let message =
-                "Only requests from CloudWatch Logs are supported when CloudWatch Logs decompression is enabled.";
+            let message = "Only requests from CloudWatch Logs are supported when CloudWatch Logs decompression is enabled.";
             AwsError::new(400, "InvalidSourceException", message)
         }
-        Refusal::TooLarge => AwsError::new(413, "RequestEntityTooLargeException", "The request is too large."),
+        Refusal::TooLarge => {
+            AwsError::new(413, "RequestEntityTooLargeException", "The request is too large.")
+        }
     })
 }
 
@@ -206,7 +216,9 @@ fn choose(state: &State, faults: &Faults, quota: &mut Quota, records: &Records) 
     let mut rng = lock(&state.rng);
     records
         .iter()
-        .map(|record| !(faults.record_failures > 0.0 && rng.f64() < faults.record_failures) && quota.take(record.len()))
+        .map(|record| {
+            !(faults.record_failures > 0.0 && rng.f64() < faults.record_failures) && quota.take(record.len())
+        })
         .collect()
 }
 

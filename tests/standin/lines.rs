@@ -75,7 +75,11 @@ pub(crate) fn find(record: &[u8], mut tell: impl FnMut(Found)) {
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
         let line = &rest[..end];
-        if line.first() == Some(&b'{') { messages(line, &mut tell) } else { tell(judge(line)) }
+        if line.first() == Some(&b'{') {
+            messages(line, &mut tell)
+        } else {
+            tell(judge(line))
+        }
         rest = rest.get(end + 1..).unwrap_or_default();
     }
 }
@@ -94,7 +98,10 @@ fn messages(json: &[u8], tell: &mut impl FnMut(Found)) {
             tell(judge(inside));
         } else {
             let quoted = [b"\"", inside, b"\""].concat();
-            tell(serde_json::from_slice::<String>(&quoted).map_or(Found::Damaged, |text| judge(text.as_bytes())));
+            tell(
+                serde_json::from_slice::<String>(&quoted)
+                    .map_or(Found::Damaged, |text| judge(text.as_bytes())),
+            );
         }
         rest = &value[end..];
     }
@@ -168,8 +175,18 @@ fn text() -> &'static [u8] {
     static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
     TEXT.get_or_init(|| {
         const WORDS: [&str; 12] = [
-            "GET", "/api/v1/orders", "200", "connection", "accepted", "user=4711", "took_ms=12", "retry",
-            "INFO", "10.0.3.17", "cache", "miss",
+            "GET",
+            "/api/v1/orders",
+            "200",
+            "connection",
+            "accepted",
+            "user=4711",
+            "took_ms=12",
+            "retry",
+            "INFO",
+            "10.0.3.17",
+            "cache",
+            "miss",
         ];
         let mut rng = fastrand::Rng::with_seed(7);
         let mut out = Vec::new();

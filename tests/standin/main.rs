@@ -1,6 +1,10 @@
 //! The Firehose stand-in as a process of its own.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for tests: it may stop at once, and it prints")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a tool for tests: it may stop at once, and it prints"
+)]
 
 #[path = "mod.rs"]
 mod standin;

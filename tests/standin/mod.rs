@@ -3,7 +3,10 @@
 //!
 //! In a test it runs beside the test, in threads of its own; `main.rs` makes a process of it.
 
-#![expect(clippy::allow_attributes, reason = "which parts are used differs between the targets that share this tree")]
+#![expect(
+    clippy::allow_attributes,
+    reason = "which parts are used differs between the targets that share this tree"
+)]
 #![allow(dead_code, unused_imports, reason = "shared by tests, benches and a process of its own")]
 
 mod body;
@@ -21,7 +24,7 @@ mod state;
 mod sts;
 mod tls;
 
-pub(crate) use faults::Faults;
+pub(crate) use faults::{Faults, Refusal};
 pub(crate) use lines::{Found, Lines, find};
 pub(crate) use oracle::{Kept, Report, StreamReport};
 pub(crate) use server::Standin;

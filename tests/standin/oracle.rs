@@ -201,11 +201,11 @@ impl Oracle {
         }
     }
 
-    /// Numbers of the run that are missing, the first few of them: for a failed test's message.
-    pub(crate) fn gaps(&self, run: u32) -> Vec<u64> {
+    /// Numbers of the run that are missing, at most so many of them.
+    pub(crate) fn gaps(&self, run: u32, most: usize) -> Vec<u64> {
         let lines = self.expected.get(&run).copied().unwrap_or(0);
         let seen = self.total.runs.get(&run);
-        (0..lines).filter(|number| !seen.is_some_and(|seen| seen.has(*number))).take(10).collect()
+        (0..lines).filter(|number| !seen.is_some_and(|seen| seen.has(*number))).take(most).collect()
     }
 }
 

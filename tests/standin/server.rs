@@ -95,9 +95,9 @@ impl Standin {
         self.state.oracle().report()
     }
 
-    /// The first missing numbers of a run, for a failed test's message.
-    pub(crate) fn gaps(&self, run: u32) -> Vec<u64> {
-        self.state.oracle().gaps(run)
+    /// The missing numbers of a run, at most so many of them.
+    pub(crate) fn gaps(&self, run: u32, most: usize) -> Vec<u64> {
+        self.state.oracle().gaps(run, most)
     }
 
     /// Every record accepted so far, if they are kept.
@@ -134,7 +134,8 @@ async fn accept(state: Arc<State>, listener: TcpListener, acceptor: Option<TlsAc
 
 async fn serve(state: Arc<State>, socket: impl AsyncRead + AsyncWrite + Unpin) {
     let service = service_fn(move |request| answer(Arc::clone(&state), request));
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
     // An error is a client that went away, or a cut asked for.
     connection.await.ok();
 }
@@ -165,7 +166,10 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
 }
 
 fn is_form(parts: &Parts) -> bool {
-    parts.headers.get("content-type").is_some_and(|is| is.as_bytes().starts_with(b"application/x-www-form-urlencoded"))
+    parts
+        .headers
+        .get("content-type")
+        .is_some_and(|is| is.as_bytes().starts_with(b"application/x-www-form-urlencoded"))
 }
 
 async fn read(body: Incoming) -> Option<Bytes> {

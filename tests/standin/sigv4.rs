@@ -11,7 +11,12 @@ use super::errors::AwsError;
 use super::state::{Caller, State};
 
 /// Finds out who signed the request.
-pub(crate) fn verify(state: &State, parts: &Parts, body: &[u8], service: &str) -> Result<Arc<Caller>, AwsError> {
+pub(crate) fn verify(
+    state: &State,
+    parts: &Parts,
+    body: &[u8],
+    service: &str,
+) -> Result<Arc<Caller>, AwsError> {
     let header = text(&parts.headers, "authorization").ok_or_else(missing)?;
     let claim = Claim::parse(header).ok_or_else(incomplete)?;
     let date = text(&parts.headers, "x-amz-date").ok_or_else(incomplete)?;
@@ -74,7 +79,9 @@ fn canonical(parts: &Parts, claim: &Claim<'_>, payload: &str) -> Option<String> 
             .headers
             .get_all(name)
             .iter()
-            .filter_map(|value| Some(value.to_str().ok()?.split_ascii_whitespace().collect::<Vec<_>>().join(" ")))
+            .filter_map(|value| {
+                Some(value.to_str().ok()?.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+            })
             .collect();
         if values.is_empty() {
             return None;
@@ -150,7 +157,11 @@ fn missing() -> AwsError {
 }
 
 fn incomplete() -> AwsError {
-    AwsError::new(403, "IncompleteSignatureException", "Authorization header requires existence of its parameters.")
+    AwsError::new(
+        403,
+        "IncompleteSignatureException",
+        "Authorization header requires existence of its parameters.",
+    )
 }
 
 fn unknown() -> AwsError {

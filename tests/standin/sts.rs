@@ -40,8 +40,10 @@ fn assume_role(state: &State, caller: &Caller, form: &Form) -> Result<String, Aw
     check_request(caller, session_name, seconds)?;
     // The same text for a missing role, a missing right and an external id that differs: so does the service.
     let role = state.role(arn).filter(|role| trusts(role, caller, form)).ok_or_else(|| {
-        let message =
-            format!("User: {} is not authorized to perform: sts:AssumeRole on resource: {arn}", caller.principal);
+        let message = format!(
+            "User: {} is not authorized to perform: sts:AssumeRole on resource: {arn}",
+            caller.principal
+        );
         AwsError::new(403, "AccessDenied", message)
     })?;
     let made = issue(state, &role, session_name);
@@ -72,9 +74,11 @@ fn check_request(caller: &Caller, session_name: &str, seconds: &str) -> Result<(
         return Err(AwsError::new(400, "ValidationError", message));
     }
     let longest = if caller.session.is_some() { 3_600 } else { 43_200 };
-    let fits = seconds.is_empty() || seconds.parse().is_ok_and(|seconds: u32| (900..=longest).contains(&seconds));
+    let fits =
+        seconds.is_empty() || seconds.parse().is_ok_and(|seconds: u32| (900..=longest).contains(&seconds));
     if !fits {
-        let message = format!("The requested DurationSeconds {seconds} is not in 900..={longest} for this role.");
+        let message =
+            format!("The requested DurationSeconds {seconds} is not in 900..={longest} for this role.");
         return Err(AwsError::new(400, "ValidationError", message));
     }
     Ok(())
