@@ -20,7 +20,7 @@ fn every_line_arrives_once_and_is_billed_fairly() {
     assert!(report.total.bill() <= 1.02, "billed by payload: {:.4}", report.total.bill());
 
     let scrape = daemon.conserved();
-    let counted = |name: &str| scrape.sum(name, &["sink=\"archive\""]) as u64;
+    let counted = |name: &str| scrape.count(name, &["sink=\"archive\""]);
     assert_eq!(counted("sink_delivered_events_total"), lines);
     assert_eq!(counted("sink_delivered_bytes_total"), report.total.payload_bytes);
     assert_eq!(counted("sink_billed_bytes_total"), report.total.billed_bytes);

@@ -4,8 +4,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test may stop at once; the allowances for tests do not reach the harness"
 )]

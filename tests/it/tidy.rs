@@ -51,8 +51,9 @@ fn every_file_opens_with_what_it_is() {
 
 #[test]
 fn no_file_is_long() {
-    check("at most 400 lines before the tests", |path, text| {
-        !path.ends_with("tests.rs") && production(text).lines().count() > 400
+    check("at most 400 lines before the tests, blank ones not counted", |path, text| {
+        let lines = production(text).lines().filter(|line| !line.trim().is_empty());
+        !path.ends_with("tests.rs") && lines.count() > 400
     });
 }
 

@@ -1,4 +1,4 @@
-//! Takes a PutRecordBatch body apart without a copy: a JSON library would spend more time here than the rest of the stand-in.
+//! Takes the body of a put apart without a copy: a JSON library would spend more time here than the rest of the stand-in.
 
 /// A request, borrowed from its body.
 #[derive(Debug, Default, PartialEq)]

@@ -1,4 +1,4 @@
-//! PutRecordBatch: limits, refusals, partial failures.
+//! `PutRecordBatch`: limits, refusals, partial failures.
 
 use bytes::Bytes;
 use http::Response;

@@ -76,9 +76,9 @@ pub(crate) fn find(record: &[u8], mut tell: impl FnMut(Found)) {
         let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
         let line = &rest[..end];
         if line.first() == Some(&b'{') {
-            messages(line, &mut tell)
+            messages(line, &mut tell);
         } else {
-            tell(judge(line))
+            tell(judge(line));
         }
         rest = rest.get(end + 1..).unwrap_or_default();
     }

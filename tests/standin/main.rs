@@ -31,10 +31,10 @@ struct Arguments {
     /// A stream, as NAME or ACCOUNT/NAME; may be repeated. None: any name is taken.
     #[arg(long)]
     stream: Vec<String>,
-    /// A role as JSON: {"arn":"..","principals":["111111111111"],"external_id":"..","lifetime_seconds":20}
+    /// A role as JSON, with `arn`, `principals` (who may assume it), `external_id` and `lifetime_seconds`.
     #[arg(long, value_parser = json::<Role>)]
     role: Vec<Role>,
-    /// Faults as JSON: {"record_failures":0.2,"throttles":0.1}
+    /// Faults as JSON, such as `{"record_failures":0.2,"throttles":0.1}`.
     #[arg(long, value_parser = json::<Faults>)]
     faults: Option<Faults>,
     /// How many lines of run 1 are expected.

@@ -3,10 +3,7 @@
 //!
 //! In a test it runs beside the test, in threads of its own; `main.rs` makes a process of it.
 
-#![expect(
-    clippy::allow_attributes,
-    reason = "which parts are used differs between the targets that share this tree"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a tool for tests may stop at once")]
 #![allow(dead_code, unused_imports, reason = "shared by tests, benches and a process of its own")]
 
 mod body;

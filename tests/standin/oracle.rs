@@ -17,7 +17,7 @@ pub(crate) struct Report {
     pub(crate) streams: BTreeMap<String, StreamReport>,
     /// Lines expected and not accepted yet.
     pub(crate) missing: u64,
-    /// Calls for PutRecordBatch, however they ended.
+    /// Calls for `PutRecordBatch`, however they ended.
     pub(crate) calls: u64,
     /// Records refused one by one.
     pub(crate) refused_records: u64,

@@ -86,7 +86,7 @@ fn canonical(parts: &Parts, claim: &Claim<'_>, payload: &str) -> Option<String> 
         if values.is_empty() {
             return None;
         }
-        headers.push_str(&format!("{name}:{}\n", values.join(",")));
+        headers.extend([name, ":", &values.join(","), "\n"]);
     }
     let mut query: Vec<&str> = parts.uri.query().unwrap_or_default().split('&').collect();
     query.sort_unstable();

@@ -31,12 +31,16 @@ pub(crate) struct Session {
     pub(crate) expires: i64,
 }
 
+/// A stream's quota, for the calls that share it.
+pub(crate) type SharedQuota = Arc<Mutex<Quota>>;
+
 /// See the module. Each lock covers a look-up or an exchange, and the oracle's a run over the lines of one call.
 #[derive(Debug)]
 pub(crate) struct State {
     callers: Mutex<HashMap<String, Arc<Caller>>>,
     roles: Mutex<HashMap<String, Role>>,
-    streams: Mutex<HashMap<(String, String), Arc<Mutex<Quota>>>>,
+    /// By account and name.
+    streams: Mutex<HashMap<(String, String), SharedQuota>>,
     any_stream: bool,
     faults: Mutex<(Faults, HashMap<String, Faults>)>,
     pub(crate) faults_changed: Notify,
@@ -100,7 +104,7 @@ impl State {
     }
 
     /// The stream's quota, if there is such a stream.
-    pub(crate) fn stream(&self, account: &str, name: &str) -> Option<Arc<Mutex<Quota>>> {
+    pub(crate) fn stream(&self, account: &str, name: &str) -> Option<SharedQuota> {
         if self.any_stream {
             self.add_stream(&Stream::new(account, name));
         }

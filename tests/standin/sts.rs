@@ -1,4 +1,4 @@
-//! AssumeRole and GetCallerIdentity, in the query protocol.
+//! `AssumeRole` and `GetCallerIdentity`, in the query protocol.
 
 use std::collections::HashMap;
 

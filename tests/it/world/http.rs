@@ -75,7 +75,7 @@ impl Connection {
 fn open(address: &str) -> io::Result<BufReader<TcpStream>> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(240)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(4)))?;
     Ok(BufReader::new(stream))
 }
 

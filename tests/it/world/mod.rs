@@ -8,10 +8,6 @@
 //! daemon.stop().drained();
 //! ```
 
-#![expect(
-    clippy::allow_attributes,
-    reason = "which parts are used differs between the targets that share this tree"
-)]
 #![allow(dead_code, reason = "shared by tests and benches")]
 
 mod daemon;
@@ -94,7 +90,7 @@ impl World {
             ("[limits]", "memory = \"32MiB\""),
         ] {
             if !text.contains(table) {
-                whole.push_str(&format!("{table}\n{default}\n\n"));
+                whole.extend([table, "\n", default, "\n\n"]);
             }
         }
         whole.push_str(text);

@@ -29,6 +29,16 @@ impl Scrape {
         self.series.iter().filter(|(series, _)| matches(series)).map(|(_, value)| value).sum()
     }
 
+    /// The same as a count.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts are whole and not negative"
+    )]
+    pub(crate) fn count(&self, name: &str, labels: &[&str]) -> u64 {
+        self.sum(name, labels).round() as u64
+    }
+
     /// Whether there is a series of the name.
     pub(crate) fn has(&self, name: &str) -> bool {
         let whole = format!("standpipe_{name}");

@@ -1,4 +1,4 @@
-//! Amazon Data Firehose's side of the HTTP endpoint protocol, as CloudWatch Logs feeds it.
+//! Amazon Data Firehose's side of the HTTP endpoint protocol, as `CloudWatch` Logs feeds it.
 
 use std::io::Write;
 use std::ops::Range;
@@ -40,7 +40,7 @@ impl Envelope {
         self
     }
 
-    /// The payload as CloudWatch Logs sends it: gzipped JSON.
+    /// The payload as `CloudWatch` Logs sends it: gzipped JSON.
     pub(crate) fn gzipped(&self) -> Vec<u8> {
         let event = |(index, message): (usize, &String)| json!({ "id": format!("{index:056}"), "timestamp": 1_795_311_516_505_u64, "message": message });
         gzip(&json!({
@@ -53,7 +53,7 @@ impl Envelope {
         }))
     }
 
-    /// What CloudWatch Logs sends to see whether the destination is there.
+    /// What `CloudWatch` Logs sends to see whether the destination is there.
     pub(crate) fn control_message() -> Vec<u8> {
         gzip(&json!({
             "messageType": "CONTROL_MESSAGE",

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long nothing may happen before a test fails.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Waits until the condition gives a value.
 #[track_caller]
@@ -24,7 +24,7 @@ pub(crate) fn progress<T>(what: &str, mut condition: impl FnMut() -> Result<T, (
                 since = Instant::now();
             }
             Err((_, evidence)) => {
-                assert!(since.elapsed() < PATIENCE, "waited in vain until {what}\n{evidence}")
+                assert!(since.elapsed() < PATIENCE, "waited in vain until {what}\n{evidence}");
             }
         }
         pause();
