@@ -78,9 +78,7 @@ fn a_poisonous_record_alone_goes_to_the_dead_letters() {
     let report = world.delivered(&daemon);
     exactly_once(&report, 1_500);
     one_dead_letter(&daemon);
-    let letters = world.run(&["state", "list", "-c", world.config_path().to_str().unwrap()], b"");
-    let kept = world.state_holds(b"POISON") || world.state_holds(&base64_of(b"this line is POISON"));
-    assert!(kept, "its bytes are kept: {letters:?}");
+    assert!(world.state_holds(b"this line is POISON to the service"), "its bytes are kept");
     daemon.stop().drained();
 }
 
@@ -89,10 +87,6 @@ fn append(world: &World, name: &str, bytes: &[u8]) {
     let mut text = fs::read(&path).unwrap();
     text.extend_from_slice(bytes);
     fs::write(path, text).unwrap();
-}
-
-fn base64_of(bytes: &[u8]) -> Vec<u8> {
-    base64_simd::STANDARD.encode_to_string(&bytes[..bytes.len() / 3 * 3]).into_bytes()
 }
 
 fn one_dead_letter(daemon: &Daemon) {

@@ -1,5 +1,6 @@
 //! What no lint knows: files open with what they are, stay small, and stages do not know each other.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -88,15 +89,16 @@ fn every_example_configuration_loads() {
     let home = tempfile::tempdir().unwrap();
     for path in files("config", "toml") {
         let arguments = ["check", "-c", path.to_str().unwrap()];
-        let output = crate::world::run_to_end(&arguments, b"", home.path(), &example_env());
+        let output = crate::world::run_to_end(&arguments, b"", home.path(), &variables(&path));
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(0), "{}: {words}", path.display());
     }
 }
 
-/// What the examples take from the environment.
-fn example_env() -> std::collections::BTreeMap<String, String> {
-    [("STANDPIPE_ACCESS_KEY", "an-example-key")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
+/// A value for each `${NAME}` that the file takes from the environment.
+fn variables(path: &Path) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(path).unwrap();
+    let names = text.split("${").skip(1).filter_map(|rest| rest.split('}').next());
+    let plain = names.filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
+    plain.map(|name| (name.to_owned(), "an-example".to_owned())).collect()
 }
