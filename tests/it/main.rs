@@ -21,6 +21,6 @@ mod metrics;
 mod roles;
 mod rotation;
 mod stalled;
-mod stand;
+mod stand_in;
 mod subscriptions;
 mod tidy;

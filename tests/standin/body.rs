@@ -116,6 +116,14 @@ mod tests {
         check(r#"{"DeliveryStreamName":"s","Records":[]}"#, Some(("s", &[])));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(tail: Vec<u8>) {
+            parse(&tail);
+            parse(&[br#"{"DeliveryStreamName":"s","Records":[{"Data":"#.as_slice(), &tail].concat());
+        }
+    }
+
     #[test]
     fn anything_else_is_refused() {
         check("", None);

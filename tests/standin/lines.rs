@@ -140,7 +140,11 @@ fn header(line: &[u8]) -> Option<(u32, u64, u32, &[u8])> {
     Some((hex(run)?, number, hex(sum)?, body))
 }
 
+/// As they were written: in lower case.
 fn hex(digits: &[u8]) -> Option<u32> {
+    if digits.iter().any(u8::is_ascii_uppercase) {
+        return None;
+    }
     digits.iter().try_fold(0_u32, |so_far, digit| Some(so_far << 4 | char::from(*digit).to_digit(16)?))
 }
 
@@ -197,4 +201,44 @@ fn text() -> &'static [u8] {
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found(record: &[u8]) -> Vec<Found> {
+        let mut all = Vec::new();
+        find(record, |found| all.push(found));
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_found_whole_however_it_is_wrapped(run: u32, number in 0_u64..1 << 40) {
+            let line = Lines::of_run(run).line(number);
+            let expected = [Found::Whole { run, number }];
+            prop_assert_eq!(found(&line), expected);
+            let text = String::from_utf8(line).unwrap();
+            let json = serde_json::json!({ "id": "1", "message": text, "source": "\"message\\" }).to_string();
+            prop_assert_eq!(found(json.as_bytes()), expected);
+        }
+
+        #[test]
+        fn a_line_that_changed_is_not_taken_for_whole(number in 0_u64..1_000_000, at: prop::sample::Index, bit in 0..8) {
+            let whole = Lines::of_run(1).line(number);
+            let mut line = whole.clone();
+            line[at.index(whole.len())] ^= 1_u8 << bit;
+            let is_whole = found(&line).iter().any(|found| matches!(found, Found::Whole { .. }));
+            prop_assert!(!is_whole);
+        }
+
+        #[test]
+        fn any_bytes_can_be_looked_at(record: Vec<u8>) {
+            found(&record);
+            found(&[b"{\"message\":\"", record.as_slice()].concat());
+        }
+    }
 }
