@@ -71,7 +71,7 @@ fn ten_kills_on_the_way_lose_nothing() {
         let before = world.standin.report().total.seen;
         world.write("app.log", round * share..(round + 1) * share);
         world.seen(&daemon, before + 1);
-        daemon.balanced();
+        daemon.scrape();
         daemon.kill();
     }
     let daemon = world.start();

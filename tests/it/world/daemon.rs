@@ -128,36 +128,21 @@ impl Daemon {
         get(&self.admin, path).ok()
     }
 
+    /// Scrapes /metrics. Every scrape balances, whatever is in flight.
     pub(crate) fn scrape(&self) -> Scrape {
-        until("/metrics answers", || {
+        let scrape = until("/metrics answers", || {
             self.must_run();
             self.get("/metrics").filter(|reply| reply.status == 200).map(|reply| Scrape::parse(reply.text()))
-        })
+        });
+        assert_eq!(scrape.leak(), None, "{}", scrape.text);
+        scrape
     }
 
-    /// Waits until the metrics balance with nothing in flight, and returns them.
+    /// Waits until nothing is in flight, and returns what the metrics say then.
     pub(crate) fn conserved(&self) -> Scrape {
-        let mut last = String::new();
-        super::progress("the metrics balance and nothing is in flight", || {
+        until("nothing is in flight", || {
             let scrape = self.scrape();
-            let in_flight = scrape.sum("sink_in_flight_events", &[]);
-            last = scrape.leak().unwrap_or_default();
-            if last.is_empty() && in_flight < 0.5 {
-                Ok(scrape)
-            } else {
-                Err((0, format!("{last} ({in_flight} in flight)")))
-            }
-        })
-    }
-
-    /// Waits until the metrics balance, whatever is in flight: a scrape is not atomic, so one of many must.
-    pub(crate) fn balanced(&self) -> Scrape {
-        super::progress("the metrics balance", || {
-            let scrape = self.scrape();
-            match scrape.leak() {
-                None => Ok(scrape),
-                Some(leak) => Err((0, leak)),
-            }
+            (scrape.count("sink_in_flight_events", &[]) == 0).then_some(scrape)
         })
     }
 
