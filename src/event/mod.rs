@@ -8,6 +8,7 @@ mod budget;
 mod decoded;
 mod gate;
 mod intake;
+mod position;
 mod receipt;
 mod stop;
 
@@ -19,6 +20,7 @@ pub use budget::{Budget, Held};
 pub use decoded::{Event, Events, Message, Wants};
 pub use gate::Gate;
 pub use intake::{Closed, Framing, Intake, Job, Lane, OnClosedGate, Turn};
+pub use position::{FileAccount, FilePosition, FilePositions, Fingerprint, Mark, Place};
 pub use receipt::{Acknowledge, Outcome, Receipt, Ticket};
 pub use stop::{Stop, Stopper};
 
