@@ -220,7 +220,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::crate::limits::billed;
+    use crate::limits::billed;
     use super::*;
     use crate::event::{Acknowledge, Outcome, Ticket};
 

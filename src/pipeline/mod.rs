@@ -187,7 +187,7 @@ impl Plant {
         let budget = Budget::new(config.limits.memory.saturating_sub(requests));
         metrics.memory_limit_bytes.set(i64::try_from(config.limits.memory).unwrap_or(i64::MAX));
         let (offload, tasks) = Offload::new(TASKS);
-        let shared = Shared {
+        let for_sinks = Shared {
             offload,
             request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
             request_memory_kib,
@@ -198,7 +198,7 @@ impl Plant {
         let deliveries = Arc::new(Mutex::new(JoinSet::new()));
         let gate_opened = Arc::new(Notify::new());
         let common = Common {
-            shared: shared.clone(),
+            shared: for_sinks.clone(),
             shares: Arc::clone(&shares),
             gate_opened: Arc::clone(&gate_opened),
             runtime: Handle::current(),
@@ -216,11 +216,11 @@ impl Plant {
             outlets: Arc::clone(&outlets),
             router,
             metrics: metrics.clone(),
-            dead_letters: Arc::clone(&shared.dead_letters),
+            dead_letters: Arc::clone(&for_sinks.dead_letters),
         };
         let entrance = open_entrance(config.limits.workers, &works, tasks).map_err(RunError::Thread)?;
         let entrance = Arc::new(Mutex::new(Some(entrance)));
-        Ok(Self { budget, shared, shares, gate_opened, outlets, deliveries, entrance })
+        Ok(Self { budget, shared: for_sinks, shares, gate_opened, outlets, deliveries, entrance })
     }
 
     /// A source's way in; `None` once the entrance is closed.
