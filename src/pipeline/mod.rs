@@ -119,7 +119,9 @@ pub async fn run(run: Run) -> Result<End, RunError> {
     let plant = Plant::build(&config, &metrics, &status)?;
     let (stopper, stop_sources) = Stopper::new();
 
-    let admin = admin::serve(config.server.listen, metrics.clone(), Arc::clone(&status), plant.summary(&config)).await?;
+    let admin =
+        admin::serve(config.server.listen, metrics.clone(), Arc::clone(&status), plant.summary(&config))
+            .await?;
     let mut helpers = JoinSet::new();
     helpers.spawn(admin);
     helpers.spawn(save_often(Arc::clone(&checkpoints), Arc::clone(&status)));
@@ -224,7 +226,11 @@ impl Plant {
     }
 
     /// A source's way in; `None` once the entrance is closed.
-    fn intake(&self, decoding: &crate::config::Decoding, metrics: crate::metrics::SourceMetrics) -> Option<Intake> {
+    fn intake(
+        &self,
+        decoding: &crate::config::Decoding,
+        metrics: crate::metrics::SourceMetrics,
+    ) -> Option<Intake> {
         let entrance = self.entrance.lock().unwrap_or_else(PoisonError::into_inner);
         let Entrance { jobs, places, .. } = entrance.as_ref()?;
         let framing = crate::decode::framing(decoding);
@@ -309,7 +315,8 @@ impl Plant {
             decoded.recv().await;
         }
         self.outlets.iter().for_each(|outlet| outlet.end());
-        let mut deliveries = std::mem::take(&mut *self.deliveries.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut deliveries =
+            std::mem::take(&mut *self.deliveries.lock().unwrap_or_else(PoisonError::into_inner));
         while deliveries.join_next().await.is_some() {}
     }
 

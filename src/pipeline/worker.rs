@@ -132,7 +132,8 @@ impl Works {
     }
 
     fn count(&self, sorted: &Sorted, source: &SourceMetrics) {
-        let filtered: Vec<_> = sorted.filtered.iter().map(|(route, events)| (self.route_counter(*route), *events)).collect();
+        let filtered: Vec<_> =
+            sorted.filtered.iter().map(|(route, events)| (self.route_counter(*route), *events)).collect();
         let undecodable = sorted.unfit.iter().filter(|unfit| unfit.outlet.is_none());
         let undecodable: Vec<_> = undecodable.map(|unfit| (unfit.reason, 1)).collect();
         source.read(&Fate { routed: sorted.routed, filtered: &filtered, undecodable: &undecodable });

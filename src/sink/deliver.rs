@@ -69,7 +69,7 @@ struct Flown {
 }
 
 /// The same complaint is said no more often than this.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
+const SAY_AGAIN: Duration = Duration::from_mins(1);
 
 /// So many failed requests in a row are a complaint.
 const COMPLAIN_AFTER: u32 = 3;
@@ -118,7 +118,8 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             if self.ended && self.flying.is_empty() && self.waiting.is_empty() {
                 break;
             }
-            let may_take = may_fly && !self.ended && self.flying.len().saturating_add(self.waiting.len()) < window;
+            let may_take =
+                may_fly && !self.ended && self.flying.len().saturating_add(self.waiting.len()) < window;
             let wake = self.wake(now);
             tokio::select! {
                 // Answers first: they free memory, and tell how the service is.
@@ -155,7 +156,8 @@ impl<S: Service, P: Supply> Delivery<S, P> {
     }
 
     fn launch(&mut self, parcel: Parcel) {
-        let (service, shared, compression) = (Arc::clone(&self.service), self.shared.clone(), self.compression);
+        let (service, shared, compression) =
+            (Arc::clone(&self.service), self.shared.clone(), self.compression);
         self.flying.spawn(async move { fly(parcel, &*service, &shared, compression).await });
     }
 
@@ -217,13 +219,23 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         record.receipts.into_iter().for_each(Receipt::settle);
     }
 
-    fn try_later(&mut self, parcel: Parcel, sent: Instant, now: Instant, outcome: &'static str, message: &str) {
+    fn try_later(
+        &mut self,
+        parcel: Parcel,
+        sent: Instant,
+        now: Instant,
+        outcome: &'static str,
+        message: &str,
+    ) {
         self.metrics.request(outcome);
         self.pause_after_failure(sent, now);
         if self.pacing.failures() >= COMPLAIN_AFTER {
             self.complain(format!("not delivering: {message}"));
             if self.say_now(now) {
-                warn!(destination = self.label, outcome, message, "not delivering; data is kept and sent again");
+                warn!(
+                    destination = self.label,
+                    outcome, message, "not delivering; data is kept and sent again"
+                );
             }
         }
         self.waiting.push(now, parcel);
@@ -298,7 +310,13 @@ impl<S: Service, P: Supply> Delivery<S, P> {
 
     fn buried(&self, parcel: Parcel, code: &str, message: &str) {
         for record in parcel.records {
-            warn!(destination = self.label, code, message, bytes = record.len, "a record was refused for good; it is in the dead letters");
+            warn!(
+                destination = self.label,
+                code,
+                message,
+                bytes = record.len,
+                "a record was refused for good; it is in the dead letters"
+            );
             self.metrics.dead_letter(code, record.events);
             self.supply.release(record.payload);
             record.receipts.into_iter().for_each(Receipt::settle);
@@ -341,7 +359,12 @@ impl<S: Service, P: Supply> Delivery<S, P> {
 }
 
 /// Sends one request.
-async fn fly<S: Service>(mut parcel: Parcel, service: &S, shared: &Shared, compression: Compression) -> Flown {
+async fn fly<S: Service>(
+    mut parcel: Parcel,
+    service: &S,
+    shared: &Shared,
+    compression: Compression,
+) -> Flown {
     let compressed = compress(&mut parcel, shared, compression).await;
     let kib = u32::try_from(service.request_bytes(parcel.bytes()).div_ceil(1024)).unwrap_or(u32::MAX);
     // More than all of it would wait for ever; a closed semaphore cannot be: nobody closes it.

@@ -27,7 +27,7 @@ const CAP: Duration = Duration::from_secs(30);
 const RECORD_CAP: Duration = Duration::from_secs(5);
 
 /// First and longest wait while held for a person to mend something.
-const HOLD: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+const HOLD: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 
 impl Pacing {
     /// A window that may grow to `most` requests.
@@ -143,6 +143,6 @@ mod tests {
     #[test]
     fn a_hold_is_tried_every_5_to_60_seconds() {
         assert_eq!(Pacing::hold_delay(1, 0.5), Duration::from_secs(5));
-        assert_eq!(Pacing::hold_delay(40, 1.0), Duration::from_secs(60));
+        assert_eq!(Pacing::hold_delay(40, 1.0), Duration::from_mins(1));
     }
 }
