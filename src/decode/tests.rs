@@ -432,10 +432,10 @@ proptest! {
         let seen = decode_with(&config(Format::Envelope), &damaged);
         let refused = seen.told().iter().filter(|told| told.starts_with("undecodable")).count();
         prop_assert!(refused <= 2);
-        if serde_json::from_slice::<Value>(&damaged).is_ok() {
-            prop_assert!(!seen.told().iter().any(|told| told.starts_with("undecodable json")));
-        } else {
-            prop_assert!(refused >= 1);
+        match serde_json::from_slice::<Value>(&damaged) {
+            Ok(_) => prop_assert!(!seen.told().iter().any(|told| told.starts_with("undecodable json"))),
+            // serde refuses numbers that no float can hold; as text they are JSON.
+            Err(error) => prop_assert!(refused >= 1 || error.to_string().contains("out of range")),
         }
     }
 
