@@ -23,6 +23,14 @@ fn check(config: &Decoding, payload: impl AsRef<[u8]>, expected: &[&str]) {
 }
 
 #[test]
+fn a_decoder_is_shared_and_scratch_moves_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    fn moved<T: Send>() {}
+    shared::<super::Decoder>();
+    moved::<super::Scratch>();
+}
+
+#[test]
 fn a_line_is_an_event_whatever_ends_it() {
     let lines = config(Format::Lines);
     check(&lines, "a\nb\n", &["a", "b"]);
