@@ -1,8 +1,7 @@
 //! One after another: what a destination's requests do in order although they are under way side by side.
 //!
-//! They take memory in order, so that none waits for memory that a later one holds. And they leave in order: one has been
-//! written to its connection before the next begins to be. Answers are awaited side by side, so latency costs no throughput,
-//! while records arrive in the order they were packed.
+//! They take memory in order, so that none waits for memory that a later one holds. And they leave in order, one after
+//! another, so that records arrive in the order they were packed.
 
 use tokio::sync::oneshot;
 

@@ -3,15 +3,19 @@
 mod answer;
 mod request;
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_firehose::Client;
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::Record;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use self::answer::Target;
 use self::request::{Body, ReadyMade};
-use super::{Answer, Parts, Place, Service};
+use super::{Answer, Front, Parts, Place, Service};
 use crate::aws::Credentials;
 use crate::event::Offload;
 
@@ -52,7 +56,9 @@ impl Service for Firehose {
         let call = self.client.put_record_batch().delivery_stream_name(&self.target.stream);
         let call = call.set_records(placeholder.ok().map(|record| vec![record]));
         let front = place.turn().await;
-        match call.customize().interceptor(ReadyMade::new(body, front)).send().await {
+        let (ready_made, written) = ReadyMade::new(body);
+        let answer = call.customize().interceptor(ready_made).send();
+        match leave(answer, written, front).await {
             Ok(output) => answer::accepted(&output, sent),
             Err(error) => answer::failed(&error, &self.target, &self.credentials),
         }
@@ -70,4 +76,23 @@ impl Service for Firehose {
     fn billed(&self, record: usize) -> usize {
         crate::limits::billed(record)
     }
+}
+
+/// A request leaves when the one before was answered, or was written so long ago: quick answers keep records in order, slow ones
+/// do not keep the next request.
+const HEAD_START: Duration = Duration::from_millis(100);
+
+/// Waits for the answer, and lets the next request go by then or before.
+async fn leave<T>(answer: impl Future<Output = T>, written: oneshot::Receiver<()>, front: Front) -> T {
+    let mut answer = pin!(answer);
+    let had_its_start = async {
+        // The body is dropped once it is written: the end of the channel is the message.
+        written.await.ok();
+        sleep(HEAD_START).await;
+    };
+    tokio::select! {
+        answered = answer.as_mut() => return answered,
+        () = had_its_start => drop(front),
+    }
+    answer.await
 }

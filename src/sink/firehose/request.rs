@@ -20,8 +20,9 @@ use aws_smithy_types::config_bag::ConfigBag;
 use base64_simd::STANDARD;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use tokio::sync::oneshot;
 
-use crate::sink::{Front, Parts};
+use crate::sink::Parts;
 
 /// A request body and its SHA-256.
 #[derive(Clone, Debug)]
@@ -122,12 +123,14 @@ fn hex(bytes: &[u8]) -> String {
 pub(super) struct ReadyMade {
     body: Body,
     /// Goes with the body. The lock covers the handing over.
-    front: Mutex<Option<Front>>,
+    written: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 impl ReadyMade {
-    pub(super) fn new(body: Body, front: Front) -> Self {
-        Self { body, front: Mutex::new(Some(front)) }
+    /// The interceptor, and a channel that ends when the body was written to the connection.
+    pub(super) fn new(body: Body) -> (Self, oneshot::Receiver<()>) {
+        let (sender, written) = oneshot::channel();
+        (Self { body, written: Mutex::new(Some(sender)) }, written)
     }
 }
 
@@ -143,10 +146,10 @@ impl Intercept for ReadyMade {
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let Body { bytes, sha256 } = &self.body;
-        let front = self.front.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner).take();
         let request = context.request_mut();
         request.headers_mut().insert("content-length", bytes.len().to_string());
-        *request.body_mut() = SdkBody::from_body_1_x(Leaving { rest: bytes.clone(), _front: front });
+        *request.body_mut() = SdkBody::from_body_1_x(Leaving { rest: bytes.clone(), _written: written });
         bag.interceptor_state().store_put(PayloadSigningOverride::Precomputed(sha256.clone()));
         Ok(())
     }
@@ -156,7 +159,7 @@ impl Intercept for ReadyMade {
 #[derive(Debug)]
 struct Leaving {
     rest: Bytes,
-    _front: Option<Front>,
+    _written: Option<oneshot::Sender<()>>,
 }
 
 /// How much is handed to the connection at a time.

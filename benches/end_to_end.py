@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Runs the real binary against the stand-in, each in a process of its own, over TLS, and prints what it cost.
+
+    cargo build --release --bin standpipe && cargo build --release --example standin
+    benches/end_to_end.py [SCENARIO]... [--lines N] [--runs N]
+
+CPU is user + system of the standpipe process from wait4(2); RSS is its peak. The run is `--once`: it ends when all is delivered.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RELEASE = ROOT / "target" / "release"
+
+SINK = """
+[sinks.archive]
+type = "firehose"
+region = "us-east-1"
+stream = "logs"
+endpoint_url = "{url}"
+ca_file = "{dir}/ca.pem"
+"""
+
+FILE = """
+[sources.app]
+type = "file"
+include = ["{dir}/app.log"]
+"""
+
+SCENARIOS = {
+    "plain": FILE + SINK + 'encoding = "message"\n',
+    "json": FILE + SINK + 'encoding = "json"\n',
+    "gzip-1": FILE + SINK + 'encoding = "message"\ncompression = { type = "gzip", level = 1 }\n',
+    "gzip-6": FILE + SINK + 'encoding = "message"\ncompression = "gzip"\n',
+}
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("scenario", nargs="*", default=["plain"])
+    arguments.add_argument("--lines", type=int, default=2_000_000)
+    arguments.add_argument("--runs", type=int, default=3)
+    arguments.add_argument("--faults", help="faults of the stand-in as JSON")
+    arguments.add_argument("--memory", default="64MiB")
+    options = arguments.parse_args()
+    for scenario in options.scenario:
+        for _ in range(options.runs):
+            print(run(scenario, options), flush=True)
+
+
+def run(scenario, options):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="standpipe-bench-"))
+    command = [RELEASE / "examples" / "standin", "--tls", "--ca-out", folder / "ca.pem"]
+    command += ["--lines", str(options.lines), "--write-lines", folder / "app.log"]
+    if options.faults:
+        command += ["--faults", options.faults]
+    standin = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        url = standin.stdout.readline().strip()
+        keys = dict(pair.split("=", 1) for pair in standin.stdout.readline().split())
+        text = SCENARIOS[scenario].format(url=url, dir=folder)
+        config = f'[server]\nlisten = "127.0.0.1:0"\n[state]\ndir = "{folder}/state"\n'
+        config += f'[limits]\nmemory = "{options.memory}"\n' + text
+        (folder / "bench.toml").write_text(config)
+        size = (folder / "app.log").stat().st_size
+        environment = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(folder), "STANDPIPE_LOG": "warn", **keys}
+        before = time.monotonic()
+        daemon = subprocess.Popen(
+            [RELEASE / "standpipe", "run", "-c", folder / "bench.toml", "--once"], env=environment
+        )
+        _, status, usage = os.wait4(daemon.pid, 0)
+        wall = time.monotonic() - before
+        report = ask(url, folder / "ca.pem", "/_standin/report")
+        return line(scenario, size, wall, usage, status, report)
+    finally:
+        standin.stdin.close()
+        standin.wait()
+        shutil.rmtree(folder)
+
+
+def ask(url, ca, path):
+    context = ssl.create_default_context(cafile=ca)
+    with urllib.request.urlopen(url + path, context=context) as answer:
+        return json.load(answer)
+
+
+def line(scenario, size, wall, usage, status, report):
+    total = report["total"]
+    cpu = usage.ru_utime + usage.ru_stime
+    gigabytes = size / 1e9
+    return (
+        f"{scenario:8} exit {os.waitstatus_to_exitcode(status)} wall {wall:6.2f} s  {size / 1e6 / wall:6.1f} MB/s  "
+        f"CPU {cpu:6.2f} s ({usage.ru_utime:.2f} user)  {cpu / gigabytes:5.2f} s/GB  RSS {usage.ru_maxrss / 1024:5.1f} MiB  "
+        f"calls {report['calls']} records {total['records']}  billed/payload {total['billed_bytes'] / max(1, total['payload_bytes']):.4f}  "
+        f"seen {total['seen']} missing {report['missing']} doubled {total['duplicates']} out of order {total['out_of_order']} "
+        f"violations {len(report['violations'])}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
