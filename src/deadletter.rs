@@ -124,8 +124,8 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let store = DeadLetters::new(state.path());
         let origin = Origin { source: "app".into(), file: Some("/a.log".into()), ..Origin::default() };
-        let letters =
-            [b"text".as_slice(), b"\xff\x00"].map(|bytes| Letter::new("too_large", &origin, bytes, Timestamp(7)));
+        let letters = [b"text".as_slice(), b"\xff\x00"]
+            .map(|bytes| Letter::new("too_large", &origin, bytes, Timestamp(7)));
         store.write("archive", &letters).unwrap();
         let text = fs::read_to_string(state.path().join("dead-letters/archive/dead-letters.ndjson")).unwrap();
         assert_eq!(

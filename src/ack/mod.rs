@@ -1,1 +1,16 @@
-//! What is done, in order.
+//! What is done, in order: acknowledgements move positions, and positions are kept on disk.
+//!
+//! In:      [`Outcome`](crate::event::Outcome)s of chunks, in any order, from any thread.
+//! Out:     `checkpoints.json` in the state directory.
+//! Full:    never; an account holds one mark for each chunk under way, and chunks are bounded by the memory budget.
+//! Failure: a failed save keeps everything to be saved again; a torn file is cut back to its whole entries.
+//! Stop:    the pipeline saves once more when everything has drained.
+
+mod account;
+mod checkpoints;
+mod entry;
+mod watermark;
+
+pub use checkpoints::{CheckpointError, Checkpoints, Listing};
+pub use entry::Entry;
+pub use watermark::Watermark;

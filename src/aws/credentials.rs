@@ -65,13 +65,16 @@ pub struct Role {
 }
 
 /// Credentials are renewed this long before they expire, or at two thirds of their life if that is sooner.
-const EARLY: Duration = Duration::from_secs(5 * 60);
+const EARLY: Duration = Duration::from_mins(5);
 
 /// When an early renewal fails, the next is tried after this long, with the old credentials meanwhile.
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
 
 impl Credentials {
-    pub(super) fn base(provider: Option<SharedCredentialsProvider>, identity: Option<aws_sdk_sts::Client>) -> Self {
+    pub(super) fn base(
+        provider: Option<SharedCredentialsProvider>,
+        identity: Option<aws_sdk_sts::Client>,
+    ) -> Self {
         Self::new(From::Chain { provider, identity })
     }
 
@@ -153,7 +156,8 @@ impl Credentials {
         let issued = output.credentials();
         let keys = issued.map(|issued| {
             let expiry = std::time::SystemTime::try_from(*issued.expiration()).ok();
-            let (id, secret, token) = (issued.access_key_id(), issued.secret_access_key(), issued.session_token());
+            let (id, secret, token) =
+                (issued.access_key_id(), issued.secret_access_key(), issued.session_token());
             Keys::new(id, secret, Some(token.to_owned()), expiry, "standpipe")
         });
         keys.ok_or_else(|| CredentialsFault::from_chain(CredentialsError::not_loaded_no_source()))
@@ -224,6 +228,8 @@ impl ProvideCredentials for Provider {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(async { self.0.keys().await.map_err(CredentialsError::provider_error) })
+        future::ProvideCredentials::new(async {
+            self.0.keys().await.map_err(CredentialsError::provider_error)
+        })
     }
 }

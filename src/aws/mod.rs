@@ -91,7 +91,11 @@ impl Aws {
     ///
     /// # Errors
     /// When there is no region.
-    pub async fn firehose(&self, region: Option<String>, roles: Vec<Role>) -> Result<FirehoseClient, AwsError> {
+    pub async fn firehose(
+        &self,
+        region: Option<String>,
+        roles: Vec<Role>,
+    ) -> Result<FirehoseClient, AwsError> {
         let base = self.load(region).await;
         let region = base.region().cloned().ok_or(AwsError::NoRegion)?;
         let credentials = self.credentials(&base, &region, roles);
@@ -163,7 +167,8 @@ fn http_client(ca_file: Option<&PathBuf>) -> Result<SharedHttpClient, AwsError> 
         trust = trust.with_pem_certificate(read_ca(path)?);
     }
     let wrong = |reason: String| AwsError::Ca { path: ca_file.cloned().unwrap_or_default(), reason };
-    let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| wrong(error.to_string()))?;
+    let context =
+        TlsContext::builder().with_trust_store(trust).build().map_err(|error| wrong(error.to_string()))?;
     Ok(Builder::new().build_with_connector_fn(move |settings, _components| {
         let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
         if let Some(settings) = settings {

@@ -3,9 +3,9 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::json;
-use crate::limits::MAX_RECORD_BYTES;
 use crate::config::{Encoding, Packing, Sink, TooLong};
 use crate::event::{Block, Borders, Event, Message, Origin, Timestamp};
+use crate::limits::MAX_RECORD_BYTES;
 
 /// Writes events for one sink.
 #[derive(Debug)]

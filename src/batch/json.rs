@@ -68,7 +68,7 @@ pub fn unescape(text: &str, out: &mut impl BufMut) {
 
 /// Writes the escape that `text` begins with, and returns what follows it.
 fn unescape_one<'a>(text: &'a [u8], out: &mut impl BufMut) -> &'a [u8] {
-        match text.get(1) {
+    match text.get(1) {
         Some(b'n') => out.put_u8(b'\n'),
         Some(b't') => out.put_u8(b'\t'),
         Some(b'r') => out.put_u8(b'\r'),

@@ -220,9 +220,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::crate::limits::billed;
     use super::*;
     use crate::event::{Acknowledge, Outcome, Ticket};
+    use crate::limits::billed;
 
     struct Nobody;
 

@@ -24,7 +24,9 @@ impl MemoryBuffer {
     pub fn take(&mut self, mut records: usize, mut bytes: usize) -> Vec<Record> {
         let mut taken = Vec::new();
         while let Some(record) = self.records.front() {
-            let (Some(fewer), Some(rest)) = (records.checked_sub(1), bytes.checked_sub(record.len)) else { break };
+            let (Some(fewer), Some(rest)) = (records.checked_sub(1), bytes.checked_sub(record.len)) else {
+                break;
+            };
             (records, bytes) = (fewer, rest);
             self.bytes = self.bytes.saturating_sub(record.len);
             taken.extend(self.records.pop_front());

@@ -17,8 +17,10 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon
-    #[command(after_help = "Examples:\n  standpipe run\n  standpipe run -c agent.toml -c local.toml\n  standpipe run -c config/quickstart.toml --once\n\n\
-                            Exit codes: 0 drained, 1 failed, 75 stopped with data undelivered (it is read or sent again), 78 bad configuration")]
+    #[command(
+        after_help = "Examples:\n  standpipe run\n  standpipe run -c agent.toml -c local.toml\n  standpipe run -c config/quickstart.toml --once\n\n\
+                            Exit codes: 0 drained, 1 failed, 75 stopped with data undelivered (it is read or sent again), 78 bad configuration"
+    )]
     Run {
         /// The configuration files.
         #[command(flatten)]
@@ -28,22 +30,28 @@ pub enum Command {
         once: bool,
     },
     /// Check a configuration and show what it makes, without a network
-    #[command(after_help = "Example:\n  standpipe check -c agent.toml\n\nExit codes: 0 good, 78 bad configuration")]
+    #[command(
+        after_help = "Example:\n  standpipe check -c agent.toml\n\nExit codes: 0 good, 78 bad configuration"
+    )]
     Check {
         /// The configuration files.
         #[command(flatten)]
         files: Files,
     },
     /// Decode payloads of any kind to one JSON object a line
-    #[command(after_help = "Examples:\n  standpipe decode object.json.gz\n  aws kinesis get-records ... --query 'Records[0].Data' --output text | standpipe decode -\n\n\
-                            Reads CloudWatch Logs envelopes, CloudTrail files, Firehose request bodies and backup objects,\ngzipped, in base64, or both. Exit codes: 0 all decoded, 1 not all")]
+    #[command(
+        after_help = "Examples:\n  standpipe decode object.json.gz\n  aws kinesis get-records ... --query 'Records[0].Data' --output text | standpipe decode -\n\n\
+                            Reads CloudWatch Logs envelopes, CloudTrail files, Firehose request bodies and backup objects,\ngzipped, in base64, or both. Exit codes: 0 all decoded, 1 not all"
+    )]
     Decode {
         /// Files to decode; `-` or none is standard input
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
     /// Ask the running daemon whether it is healthy
-    #[command(after_help = "Example, as a container's health check:\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 not, or no answer")]
+    #[command(
+        after_help = "Example, as a container's health check:\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 not, or no answer"
+    )]
     Health {
         /// The daemon's admin endpoint
         #[arg(long, default_value = "http://127.0.0.1:9598")]
@@ -58,6 +66,11 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Files {
     /// Configuration file; may be repeated: later ones override
-    #[arg(short = 'c', long = "config", value_name = "FILE", default_value = "/etc/standpipe/standpipe.toml")]
+    #[arg(
+        short = 'c',
+        long = "config",
+        value_name = "FILE",
+        default_value = "/etc/standpipe/standpipe.toml"
+    )]
     pub config: Vec<PathBuf>,
 }

@@ -90,7 +90,8 @@ fn signals() -> io::Result<mpsc::Receiver<()>> {
 /// Text on a terminal, JSON otherwise; `STANDPIPE_LOG` sets the level, such as `debug` or `standpipe::sink=trace`.
 fn start_logging(filter: Option<&str>) {
     let filter = EnvFilter::builder().parse_lossy(filter.unwrap_or("info,aws_config=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
     // A second start in one process keeps the first one's.
     if io::stderr().is_terminal() {
         builder.try_init().ok();

@@ -12,7 +12,7 @@ use tracing::{error, info};
 use super::feed::{Feed, Shares};
 use crate::aws::{Aws, AwsError, FirehoseClient, Role};
 use crate::batch::Encoder;
-use crate::config::{AssumeRole, Compression, DirectorySink, Sink, SinkKind, Template, session_name, stream_name};
+use crate::config::{AssumeRole, Compression, DirectorySink, Sink, SinkKind, session_name, stream_name};
 use crate::event::{Gate, Origin};
 use crate::metrics::SinkMetrics;
 use crate::sink::{Delivery, Directory, Firehose, Service, Shared};
@@ -161,8 +161,16 @@ impl Outlet {
             }
             Kind::Firehose(aws) => Some(Key {
                 stream: stream_name(&aws.settings().stream.render(origin)?),
-                region: optional(aws.settings().region.as_ref(), origin)?,
-                roles: aws.settings().assume_role.iter().map(|role| named(role, origin)).collect::<Option<_>>()?,
+                region: match &aws.settings().region {
+                    Some(region) => Some(region.render(origin)?),
+                    None => None,
+                },
+                roles: aws
+                    .settings()
+                    .assume_role
+                    .iter()
+                    .map(|role| named(role, origin))
+                    .collect::<Option<_>>()?,
             }),
         }
     }
@@ -242,11 +250,6 @@ const CONNECT_AGAIN: Duration = Duration::from_secs(30);
 
 fn close_idle(open: &mut BTreeMap<Key, Arc<Feed>>, idle: Duration) {
     open.retain(|_, feed| !feed.end_if_idle(idle));
-}
-
-/// A name that may be left out; `None` when it is wanted and cannot be made.
-fn optional(template: Option<&Template>, origin: &Origin) -> Option<Option<String>> {
-    template.map_or(Some(None), |template| template.render(origin).map(Some))
 }
 
 fn named(role: &AssumeRole, origin: &Origin) -> Option<Role> {

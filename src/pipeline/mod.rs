@@ -100,6 +100,9 @@ const JOBS: usize = 64;
 /// Pieces of the sinks' work waiting for a worker, at the most.
 const TASKS: usize = 64;
 
+/// Sources that have not ended by then are waited for with nothing lingering.
+const FLUSH_AFTER: Duration = Duration::from_millis(100);
+
 /// Of eight parts of the memory, so many are for requests under way; the rest is for what waits.
 const REQUEST_EIGHTHS: u64 = 3;
 
@@ -116,7 +119,9 @@ pub async fn run(run: Run) -> Result<End, RunError> {
     let plant = Plant::build(&config, &metrics, &status)?;
     let (stopper, stop_sources) = Stopper::new();
 
-    let admin = admin::serve(config.server.listen, metrics.clone(), Arc::clone(&status), plant.summary(&config)).await?;
+    let admin =
+        admin::serve(config.server.listen, metrics.clone(), Arc::clone(&status), plant.summary(&config))
+            .await?;
     let mut helpers = JoinSet::new();
     helpers.spawn(admin);
     helpers.spawn(save_often(Arc::clone(&checkpoints), Arc::clone(&status)));
@@ -184,7 +189,7 @@ impl Plant {
         let budget = Budget::new(config.limits.memory.saturating_sub(requests));
         metrics.memory_limit_bytes.set(i64::try_from(config.limits.memory).unwrap_or(i64::MAX));
         let (offload, tasks) = Offload::new(TASKS);
-        let shared = Shared {
+        let for_sinks = Shared {
             offload,
             request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
             request_memory_kib,
@@ -195,7 +200,7 @@ impl Plant {
         let deliveries = Arc::new(Mutex::new(JoinSet::new()));
         let gate_opened = Arc::new(Notify::new());
         let common = Common {
-            shared: shared.clone(),
+            shared: for_sinks.clone(),
             shares: Arc::clone(&shares),
             gate_opened: Arc::clone(&gate_opened),
             runtime: Handle::current(),
@@ -213,15 +218,19 @@ impl Plant {
             outlets: Arc::clone(&outlets),
             router,
             metrics: metrics.clone(),
-            dead_letters: Arc::clone(&shared.dead_letters),
+            dead_letters: Arc::clone(&for_sinks.dead_letters),
         };
         let entrance = open_entrance(config.limits.workers, &works, tasks).map_err(RunError::Thread)?;
         let entrance = Arc::new(Mutex::new(Some(entrance)));
-        Ok(Self { budget, shared, shares, gate_opened, outlets, deliveries, entrance })
+        Ok(Self { budget, shared: for_sinks, shares, gate_opened, outlets, deliveries, entrance })
     }
 
     /// A source's way in; `None` once the entrance is closed.
-    fn intake(&self, decoding: &crate::config::Decoding, metrics: crate::metrics::SourceMetrics) -> Option<Intake> {
+    fn intake(
+        &self,
+        decoding: &crate::config::Decoding,
+        metrics: crate::metrics::SourceMetrics,
+    ) -> Option<Intake> {
         let entrance = self.entrance.lock().unwrap_or_else(PoisonError::into_inner);
         let Entrance { jobs, places, .. } = entrance.as_ref()?;
         let framing = crate::decode::framing(decoding);
@@ -266,8 +275,6 @@ impl Plant {
         budget: Duration,
         stop: &mut mpsc::Receiver<()>,
     ) -> End {
-        self.shares.flush();
-        self.outlets.iter().for_each(|outlet| outlet.wake());
         let undelivered = self.in_flight();
         let drained = self.end_stages(sources);
         tokio::pin!(drained);
@@ -293,7 +300,14 @@ impl Plant {
     }
 
     async fn end_stages(&self, sources: sources::Running) {
-        sources::all_ended(sources).await;
+        let ended = sources::all_ended(sources);
+        tokio::pin!(ended);
+        // A source that answers requests ends once they are delivered, which is not to wait for fuller records.
+        if tokio::time::timeout(FLUSH_AFTER, ended.as_mut()).await.is_err() {
+            self.shares.flush();
+            self.outlets.iter().for_each(|outlet| outlet.wake());
+            ended.await;
+        }
         let entrance = self.entrance.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Entrance { jobs, mut decoded, .. }) = entrance {
             drop(jobs);
@@ -301,7 +315,8 @@ impl Plant {
             decoded.recv().await;
         }
         self.outlets.iter().for_each(|outlet| outlet.end());
-        let mut deliveries = std::mem::take(&mut *self.deliveries.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut deliveries =
+            std::mem::take(&mut *self.deliveries.lock().unwrap_or_else(PoisonError::into_inner));
         while deliveries.join_next().await.is_some() {}
     }
 

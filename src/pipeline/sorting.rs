@@ -93,7 +93,8 @@ impl Sorting<'_> {
 
     fn end_segment(&mut self) {
         let Some((origin, _)) = &self.sorter.plan else { return };
-        for (index, (outlet, output)) in self.sorter.outlets.iter().zip(&mut self.sorter.outputs).enumerate() {
+        for (index, (outlet, output)) in self.sorter.outlets.iter().zip(&mut self.sorter.outputs).enumerate()
+        {
             let blocks = output.take(&outlet.encoder);
             if !blocks.is_empty() {
                 let origin = Arc::clone(origin);
@@ -133,9 +134,13 @@ impl Sorting<'_> {
 
     fn write_lines(&mut self, sinks: SinkSet, lines: &Bytes, count: u64) {
         for index in sinks.iter() {
-            let Some((outlet, output)) = pair(&self.sorter.outlets, &mut self.sorter.outputs, index) else { continue };
+            let Some((outlet, output)) = pair(&self.sorter.outlets, &mut self.sorter.outputs, index) else {
+                continue;
+            };
             let mut too_large = Vec::new();
-            outlet.encoder.lines((lines, count), self.read_at, output, &mut |line| too_large.push(line.to_vec()));
+            outlet
+                .encoder
+                .lines((lines, count), self.read_at, output, &mut |line| too_large.push(line.to_vec()));
             for line in too_large {
                 self.unfit(Some(index), TOO_LARGE, &line);
             }
@@ -144,7 +149,9 @@ impl Sorting<'_> {
 
     fn write_event(&mut self, sinks: SinkSet, event: &Event<'_>) {
         for index in sinks.iter() {
-            let Some((outlet, output)) = pair(&self.sorter.outlets, &mut self.sorter.outputs, index) else { continue };
+            let Some((outlet, output)) = pair(&self.sorter.outlets, &mut self.sorter.outputs, index) else {
+                continue;
+            };
             if outlet.encoder.wants_envelopes() {
                 continue;
             }
@@ -158,7 +165,11 @@ impl Sorting<'_> {
 
 const TOO_LARGE: &str = "too_large";
 
-fn pair<'a>(outlets: &'a [Arc<Outlet>], outputs: &'a mut [Output], index: usize) -> Option<(&'a Outlet, &'a mut Output)> {
+fn pair<'a>(
+    outlets: &'a [Arc<Outlet>],
+    outputs: &'a mut [Output],
+    index: usize,
+) -> Option<(&'a Outlet, &'a mut Output)> {
     Some((outlets.get(index)?, outputs.get_mut(index)?))
 }
 
@@ -222,7 +233,9 @@ impl Events for Sorting<'_> {
             return;
         };
         for index in sinks.iter() {
-            let Some((outlet, output)) = pair(&self.sorter.outlets, &mut self.sorter.outputs, index) else { continue };
+            let Some((outlet, output)) = pair(&self.sorter.outlets, &mut self.sorter.outputs, index) else {
+                continue;
+            };
             if outlet.encoder.wants_envelopes() && outlet.encoder.envelope(gzipped, output) == Err(TooLarge) {
                 self.unfit(Some(index), TOO_LARGE, gzipped);
             }

@@ -102,12 +102,12 @@ impl Works {
         };
         let mut sorting = sorter.begin(read_at);
         inlet.decoder.decode(scratch, &origin, &payload, &mut sorting);
-        let sorted = sorting.finish();
+        let fate = sorting.finish();
         drop(payload);
-        let written = sorted.segments.iter().flat_map(|segment| &segment.blocks);
+        let written = fate.segments.iter().flat_map(|segment| &segment.blocks);
         held.resize(written.map(|block| block.data.len() as u64).sum());
         receipt.hold(held);
-        self.commit_in_turn(turn, sorted, receipt, inlet.metrics.clone());
+        self.commit_in_turn(turn, fate, receipt, inlet.metrics.clone());
     }
 
     fn commit_in_turn(&self, turn: Turn, sorted: Sorted, receipt: Receipt, source: SourceMetrics) {
@@ -132,7 +132,8 @@ impl Works {
     }
 
     fn count(&self, sorted: &Sorted, source: &SourceMetrics) {
-        let filtered: Vec<_> = sorted.filtered.iter().map(|(route, events)| (self.route_counter(*route), *events)).collect();
+        let filtered: Vec<_> =
+            sorted.filtered.iter().map(|(route, events)| (self.route_counter(*route), *events)).collect();
         let undecodable = sorted.unfit.iter().filter(|unfit| unfit.outlet.is_none());
         let undecodable: Vec<_> = undecodable.map(|unfit| (unfit.reason, 1)).collect();
         source.read(&Fate { routed: sorted.routed, filtered: &filtered, undecodable: &undecodable });

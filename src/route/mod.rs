@@ -280,18 +280,18 @@ mod tests {
     use super::*;
 
     fn when(owner: &[&str], group: &[&str], message: Option<&str>) -> When {
-        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect();
         When {
-            owner: owned(owner),
-            log_group: owned(group),
+            owner: strings(owner),
+            log_group: strings(group),
             message: message.map(|pattern| Regex::new(pattern).unwrap()),
             ..When::default()
         }
     }
 
     fn to(from: &[&str], when: When, sinks: &[&str]) -> Route {
-        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        Route { from: owned(from), when, action: Action::To(owned(sinks)) }
+        let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        Route { from: strings(from), when, action: Action::To(strings(sinks)) }
     }
 
     fn dropping(when: When) -> Route {

@@ -49,6 +49,7 @@ pub struct Delivery<S, P> {
     paused_until: Option<Instant>,
     held: Option<Held>,
     last_said: Option<Instant>,
+    complained: bool,
     /// The supply has ended.
     ended: bool,
 }
@@ -68,7 +69,7 @@ struct Flown {
 }
 
 /// The same complaint is said no more often than this.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
+const SAY_AGAIN: Duration = Duration::from_mins(1);
 
 /// So many failed requests in a row are a complaint.
 const COMPLAIN_AFTER: u32 = 3;
@@ -99,6 +100,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             paused_until: None,
             held: None,
             last_said: None,
+            complained: false,
             ended: false,
         }
     }
@@ -116,7 +118,8 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             if self.ended && self.flying.is_empty() && self.waiting.is_empty() {
                 break;
             }
-            let may_take = may_fly && !self.ended && self.flying.len().saturating_add(self.waiting.len()) < window;
+            let may_take =
+                may_fly && !self.ended && self.flying.len().saturating_add(self.waiting.len()) < window;
             let wake = self.wake(now);
             tokio::select! {
                 // Answers first: they free memory, and tell how the service is.
@@ -153,7 +156,8 @@ impl<S: Service, P: Supply> Delivery<S, P> {
     }
 
     fn launch(&mut self, parcel: Parcel) {
-        let (service, shared, compression) = (Arc::clone(&self.service), self.shared.clone(), self.compression);
+        let (service, shared, compression) =
+            (Arc::clone(&self.service), self.shared.clone(), self.compression);
         self.flying.spawn(async move { fly(parcel, &*service, &shared, compression).await });
     }
 
@@ -200,8 +204,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         if !again.is_empty() {
             let delay = Pacing::record_delay(attempts, fastrand::f64());
             if again.len() == count {
-                let pause = self.pacing.failed(sent, now, fastrand::f64());
-                self.pause(now, pause);
+                self.pause_after_failure(sent, now);
             }
             self.waiting.push(now + delay, Parcel { records: again, attempts, isolated: parcel.isolated });
         }
@@ -216,21 +219,42 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         record.receipts.into_iter().for_each(Receipt::settle);
     }
 
-    fn try_later(&mut self, parcel: Parcel, sent: Instant, now: Instant, outcome: &'static str, message: &str) {
+    fn try_later(
+        &mut self,
+        parcel: Parcel,
+        sent: Instant,
+        now: Instant,
+        outcome: &'static str,
+        message: &str,
+    ) {
         self.metrics.request(outcome);
-        let delay = self.pacing.failed(sent, now, fastrand::f64());
-        self.pause(now, delay);
+        self.pause_after_failure(sent, now);
         if self.pacing.failures() >= COMPLAIN_AFTER {
-            self.shared.status.complain(&self.label, Some(format!("not delivering: {message}")));
+            self.complain(format!("not delivering: {message}"));
             if self.say_now(now) {
-                warn!(destination = self.label, outcome, message, "not delivering; data is kept and sent again");
+                warn!(
+                    destination = self.label,
+                    outcome, message, "not delivering; data is kept and sent again"
+                );
             }
         }
         self.waiting.push(now, parcel);
     }
 
+    fn pause_after_failure(&mut self, sent: Instant, now: Instant) {
+        if let Some(delay) = self.pacing.failed(sent, now, fastrand::f64()) {
+            self.pause(now, delay);
+        }
+    }
+
     fn hold(&mut self, parcel: Parcel, now: Instant, hold: &Hold) {
         self.metrics.request("held");
+        self.waiting.push(now, parcel);
+        // Others that were under way at the same time say the same.
+        let known = self.held.as_ref().is_some_and(|held| held.reason == hold.reason);
+        if known && self.paused_until.is_some_and(|until| until > now) {
+            return;
+        }
         let attempts = self.held.as_ref().map_or(1, |held| held.attempts.saturating_add(1));
         if let Some(before) = self.held.take().filter(|before| before.reason != hold.reason) {
             self.metrics.held(before.reason, false);
@@ -239,7 +263,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         self.metrics.held(hold.reason, true);
         self.service.refresh_credentials();
         self.pause(now, Pacing::hold_delay(attempts, fastrand::f64()));
-        self.shared.status.complain(&self.label, Some(format!("held: {}; {}", hold.message, hold.mend)));
+        self.complain(format!("held: {}; {}", hold.message, hold.mend));
         // Credentials that expired are renewed at the next try; only what that does not mend is worth a person's time.
         if (attempts > 1 || hold.reason != "expired_credentials") && self.say_now(now) {
             error!(
@@ -250,7 +274,6 @@ impl<S: Service, P: Supply> Delivery<S, P> {
                 "held; data is kept, and tried again every 5 to 60 seconds"
             );
         }
-        self.waiting.push(now, parcel);
     }
 
     /// Halves what was refused; a single record goes to the dead letters.
@@ -287,7 +310,13 @@ impl<S: Service, P: Supply> Delivery<S, P> {
 
     fn buried(&self, parcel: Parcel, code: &str, message: &str) {
         for record in parcel.records {
-            warn!(destination = self.label, code, message, bytes = record.len, "a record was refused for good; it is in the dead letters");
+            warn!(
+                destination = self.label,
+                code,
+                message,
+                bytes = record.len,
+                "a record was refused for good; it is in the dead letters"
+            );
             self.metrics.dead_letter(code, record.events);
             self.supply.release(record.payload);
             record.receipts.into_iter().for_each(Receipt::settle);
@@ -303,16 +332,21 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         self.paused_until = None;
         if let Some(held) = self.held.take() {
             self.metrics.held(held.reason, false);
+            self.last_said = None;
             info!(destination = self.label, reason = held.reason, "no longer held");
         }
-        if self.last_said.is_some() || self.pacing.is_failing() {
-            self.clear_complaint();
-        }
+        self.clear_complaint();
+    }
+
+    fn complain(&mut self, complaint: String) {
+        self.complained = true;
+        self.shared.status.complain(&self.label, Some(complaint));
     }
 
     fn clear_complaint(&mut self) {
-        self.last_said = None;
-        self.shared.status.complain(&self.label, None);
+        if std::mem::take(&mut self.complained) {
+            self.shared.status.complain(&self.label, None);
+        }
     }
 
     fn say_now(&mut self, now: Instant) -> bool {
@@ -325,7 +359,12 @@ impl<S: Service, P: Supply> Delivery<S, P> {
 }
 
 /// Sends one request.
-async fn fly<S: Service>(mut parcel: Parcel, service: &S, shared: &Shared, compression: Compression) -> Flown {
+async fn fly<S: Service>(
+    mut parcel: Parcel,
+    service: &S,
+    shared: &Shared,
+    compression: Compression,
+) -> Flown {
     let compressed = compress(&mut parcel, shared, compression).await;
     let kib = u32::try_from(service.request_bytes(parcel.bytes()).div_ceil(1024)).unwrap_or(u32::MAX);
     // More than all of it would wait for ever; a closed semaphore cannot be: nobody closes it.

@@ -13,6 +13,8 @@ pub(super) struct Pacing {
     failures: u32,
     /// Requests sent before this are of the window that was already cut.
     cut_at: Option<Instant>,
+    /// Requests sent before this failed of the cause that was already counted.
+    failed_at: Option<Instant>,
 }
 
 /// The first delay after a refused request; doubles with each refusal in a row.
@@ -25,13 +27,13 @@ const CAP: Duration = Duration::from_secs(30);
 const RECORD_CAP: Duration = Duration::from_secs(5);
 
 /// First and longest wait while held for a person to mend something.
-const HOLD: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+const HOLD: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 
 impl Pacing {
     /// A window that may grow to `most` requests.
     pub(super) fn new(most: usize) -> Self {
         let most = f64::from(u32::try_from(most.max(1)).unwrap_or(u32::MAX));
-        Self { window: most.min(4.0), most, failures: 0, cut_at: None }
+        Self { window: most.min(4.0), most, failures: 0, cut_at: None, failed_at: None }
     }
 
     /// How many requests may be under way.
@@ -64,15 +66,20 @@ impl Pacing {
         }
     }
 
-    /// A whole request failed: how long to wait before the next. `chance` is between 0 and 1.
-    pub(super) fn failed(&mut self, sent: Instant, now: Instant, chance: f64) -> Duration {
+    /// A whole request failed: how long to wait before the next, or `None` when others that were under way at the same time
+    /// have said so already. `chance` is between 0 and 1.
+    pub(super) fn failed(&mut self, sent: Instant, now: Instant, chance: f64) -> Option<Duration> {
         self.pushed_back(sent, now);
+        if self.failed_at.is_some_and(|failed| sent < failed) {
+            return None;
+        }
+        self.failed_at = Some(now);
         self.failures = self.failures.saturating_add(1);
         // One lost connection says little; a second failure in a row does.
         if self.failures > 1 {
             self.window = 1.0;
         }
-        full_jitter(BASE, CAP, self.failures, chance)
+        Some(full_jitter(BASE, CAP, self.failures, chance))
     }
 
     /// How long a record that was refused `attempts` times waits.
@@ -121,19 +128,21 @@ mod tests {
     fn an_outage_leaves_one_request_at_growing_intervals() {
         let now = Instant::now();
         let mut pacing = Pacing::new(16);
-        let delays: Vec<Duration> = (0..12).map(|_| pacing.failed(now, now, 1.0)).collect();
+        let delays: Vec<Duration> = (0..12).filter_map(|_| pacing.failed(now, now, 1.0)).collect();
         assert_eq!(pacing.window(), 1);
         assert_eq!(delays.first(), Some(&BASE));
         assert_eq!(delays.last(), Some(&CAP));
         assert!(delays.is_sorted());
         pacing.accepted();
         assert!(!pacing.is_failing());
-        assert!(pacing.failed(now, now, 1.0) <= BASE);
+        assert_eq!(pacing.failed(now, now, 1.0), Some(BASE));
+        let before = now.checked_sub(Duration::from_secs(1)).unwrap();
+        assert_eq!(pacing.failed(before, now, 1.0), None);
     }
 
     #[test]
     fn a_hold_is_tried_every_5_to_60_seconds() {
         assert_eq!(Pacing::hold_delay(1, 0.5), Duration::from_secs(5));
-        assert_eq!(Pacing::hold_delay(40, 1.0), Duration::from_secs(60));
+        assert_eq!(Pacing::hold_delay(40, 1.0), Duration::from_mins(1));
     }
 }

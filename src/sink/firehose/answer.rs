@@ -71,11 +71,18 @@ fn judge(said: &Said<'_>, target: &Target, principal: &str) -> Answer {
     // A code may come with a namespace before it and an address behind it.
     let bare = code.rsplit('#').next().unwrap_or(code);
     match bare.split(':').next().unwrap_or(bare) {
-        "ServiceUnavailableException" | "ServiceUnavailable" | "ThrottlingException" | "Throttling"
-        | "LimitExceededException" | "SlowDown" | "TooManyRequestsException" | "RequestLimitExceeded" => {
-            Answer::TryLater { outcome: "throttled", message: text() }
-        }
-        "InvalidArgumentException" | "ValidationException" | "ValidationError" | "SerializationException"
+        "ServiceUnavailableException"
+        | "ServiceUnavailable"
+        | "ThrottlingException"
+        | "Throttling"
+        | "LimitExceededException"
+        | "SlowDown"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded" => Answer::TryLater { outcome: "throttled", message: text() },
+        "InvalidArgumentException"
+        | "ValidationException"
+        | "ValidationError"
+        | "SerializationException"
         | "RequestEntityTooLargeException" => {
             Answer::Refused { code: bare.to_owned(), message: message.to_owned() }
         }
@@ -140,10 +147,14 @@ fn hold(code: &str, message: &str, target: &Target, principal: &str) -> Option<H
             "credentials have expired",
             "new ones are asked for; if that does not help, see that whoever issues them does".to_owned(),
         ),
-        "InvalidSignatureException" | "SignatureDoesNotMatch" | "IncompleteSignature" | "RequestTimeTooSkewed" => (
+        "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "RequestTimeTooSkewed" => (
             "signature",
             "the signature is refused",
-            "set this host's clock right (more than 5 minutes off is too much), and check the secret key".to_owned(),
+            "set this host's clock right (more than 5 minutes off is too much), and check the secret key"
+                .to_owned(),
         ),
         "UnrecognizedClientException" | "InvalidClientTokenId" | "MissingAuthenticationToken" => (
             "unrecognized_credentials",
@@ -237,7 +248,9 @@ mod tests {
         let target = Target { stream: "logs".into(), region: "us-east-1".into() };
         let hold = hold("AccessDeniedException", "no", &target, PRINCIPAL).unwrap();
         let text = format!("{}; {}", hold.message, hold.mend);
-        for part in [ACTION, PRINCIPAL, "222222222222", "arn:aws:firehose:us-east-1:222222222222:deliverystream/logs"] {
+        for part in
+            [ACTION, PRINCIPAL, "222222222222", "arn:aws:firehose:us-east-1:222222222222:deliverystream/logs"]
+        {
             assert!(text.contains(part), "{part} is not in: {text}");
         }
     }

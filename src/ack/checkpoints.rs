@@ -1,0 +1,245 @@
+//! The checkpoint file: one JSON document, written whole and put in place by a rename.
+//!
+//! A plain file was chosen over an embedded store because the whole state is small and is only ever read at start: about
+//! 330 bytes a file, so 10,000 files are 3.3 MB. Lines that did not change are not written anew but copied from memory, so a
+//! save is one write and one fsync; at one save a second that is less than an embedded store's log and compaction would
+//! cost, it cannot be torn by a kill, it can be read with `jq`, and it needs no repair tool. A test holds the figure.
+//!
+//! ```text
+//! {"version":1,"files":[
+//! {"sum":"0b2c..","file":{"source":"app","path":"/var/log/app.log",..}},
+//! {"sum":"77aa..","file":{..}}
+//! ]}
+//! ```
+//!
+//! The document is JSON as a whole, and each line can be checked alone: what a bad disk leaves is kept, line by line.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Deserialize;
+use tracing::warn;
+
+use super::account::Ledger;
+use super::entry::Entry;
+use crate::event::{FileAccount, FilePosition, FilePositions};
+
+/// The positions of all files of all sources, and the file they are kept in.
+#[derive(Debug)]
+pub struct Checkpoints {
+    dir: PathBuf,
+    ledger: Arc<Ledger>,
+    /// Whether entries were lost when the file was read.
+    damaged: usize,
+    /// Held through a save, so that two never write the same temporary file.
+    saving: Mutex<()>,
+    /// Whether the last save failed, so that it is said once and not every second.
+    failing: AtomicBool,
+}
+
+/// Why the checkpoints cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The directory or the file cannot be used.
+    #[error("cannot {action} `{}`: check that it belongs to standpipe's user", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The file was written by a later version.
+    #[error("`{}` has version {version}, this standpipe reads version {VERSION}: use the newer one, or move the file away to begin anew", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        version: u64,
+    },
+}
+
+/// What a checkpoint file holds.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Its whole entries.
+    pub entries: Vec<Entry>,
+    /// How many lines were torn or changed, or are missing at the end.
+    pub damaged: usize,
+}
+
+impl Checkpoints {
+    /// Reads the checkpoints in a state directory, which is made if it is missing.
+    ///
+    /// A torn or corrupt file is kept aside as `checkpoints.json.corrupt`; its whole entries are used.
+    pub fn open(dir: &Path) -> Result<Arc<Self>, CheckpointError> {
+        fs::create_dir_all(dir).map_err(|source| io_error("make", dir, source))?;
+        let listing = Self::list(dir)?;
+        let ledger = Arc::new(Ledger::default());
+        for entry in listing.entries {
+            ledger.add(entry);
+        }
+        if listing.damaged > 0 {
+            keep_aside(dir);
+            ledger.dirty.store(true, Ordering::Release);
+        }
+        Ok(Arc::new(Self {
+            dir: dir.to_owned(),
+            ledger,
+            damaged: listing.damaged,
+            saving: Mutex::new(()),
+            failing: AtomicBool::new(false),
+        }))
+    }
+
+    /// Reads the checkpoints in a state directory and changes nothing, also while a daemon runs.
+    pub fn list(dir: &Path) -> Result<Listing, CheckpointError> {
+        let path = dir.join(NAME);
+        match fs::read(&path) {
+            Ok(bytes) => parse(&bytes).map_err(|version| CheckpointError::Version { path, version }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Listing::default()),
+            Err(error) => Err(io_error("read", &path, error)),
+        }
+    }
+
+    /// The entries as they stand in memory.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        self.ledger.all().iter().map(|account| account.entry()).collect()
+    }
+
+    /// How many entries could not be read at start.
+    #[must_use]
+    pub const fn damaged(&self) -> usize {
+        self.damaged
+    }
+
+    /// Writes the checkpoints if anything changed since the last save. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses; everything is still to be saved then.
+    pub fn save(&self) -> io::Result<()> {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.ledger.dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let saved = self.text().and_then(|text| replace(&self.dir, &text));
+        self.report(&saved);
+        saved
+    }
+
+    fn report(&self, saved: &io::Result<()>) {
+        let failed_before = self.failing.swap(saved.is_err(), Ordering::AcqRel);
+        if let Err(error) = saved {
+            self.ledger.dirty.store(true, Ordering::Release);
+            if !failed_before {
+                warn!(dir = %self.dir.display(), %error, "cannot save checkpoints; they are kept and saved later");
+            }
+        }
+    }
+
+    fn text(&self) -> io::Result<Vec<u8>> {
+        let accounts = self.ledger.all();
+        let mut text = Vec::with_capacity(accounts.len().saturating_mul(384).saturating_add(64));
+        text.extend_from_slice(HEADER.as_bytes());
+        for (index, account) in accounts.iter().enumerate() {
+            text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
+            text.extend_from_slice(account.line()?.as_bytes());
+        }
+        text.extend_from_slice(FOOTER.as_bytes());
+        Ok(text)
+    }
+}
+
+impl FilePositions for Checkpoints {
+    fn stored(&self, source: &str) -> Vec<Arc<dyn FileAccount>> {
+        let of_source = self.ledger.all().into_iter().filter(|account| &*account.entry().source == source);
+        of_source.map(|account| account as Arc<dyn FileAccount>).collect()
+    }
+
+    fn open(&self, source: &str, position: FilePosition) -> Arc<dyn FileAccount> {
+        let account = self.ledger.add(Entry { source: source.into(), position });
+        self.ledger.dirty.store(true, Ordering::Release);
+        account
+    }
+}
+
+/// Puts a new file in the old one's place, durably: either is whole after a crash.
+fn replace(dir: &Path, text: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(TEMPORARY);
+    let mut file = File::create(&temporary)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&temporary, dir.join(NAME))?;
+    File::open(dir)?.sync_all()
+}
+
+/// A copy is kept, so that the whole entries stay in place if standpipe ends before its first save. That the copy cannot be
+/// made is no reason not to start.
+fn keep_aside(dir: &Path) {
+    let (path, aside) = (dir.join(NAME), dir.join(CORRUPT));
+    match fs::copy(&path, &aside) {
+        Ok(_) => {
+            warn!(path = %path.display(), kept = %aside.display(), "checkpoints are damaged; their whole entries are used")
+        }
+        Err(error) => {
+            warn!(path = %path.display(), %error, "checkpoints are damaged, and cannot be kept aside; their whole entries are used")
+        }
+    }
+}
+
+/// The whole entries of a file, or the version that cannot be read.
+fn parse(bytes: &[u8]) -> Result<Listing, u64> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines();
+    let mut listing = Listing::default();
+    match lines.next().and_then(version) {
+        Some(VERSION) => {}
+        Some(other) if other > VERSION => return Err(other),
+        _ => listing.damaged = 1,
+    }
+    let mut closed = false;
+    for line in lines {
+        closed = line == "]}";
+        if closed || line.is_empty() {
+            continue;
+        }
+        match Entry::from_line(line.strip_suffix(',').unwrap_or(line)) {
+            Some(entry) => listing.entries.push(entry),
+            None => listing.damaged = listing.damaged.saturating_add(1),
+        }
+    }
+    if !closed {
+        listing.damaged = listing.damaged.max(1);
+    }
+    Ok(listing)
+}
+
+fn version(line: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Header {
+        version: u64,
+    }
+    let header: Header = serde_json::from_str(&format!("{line}]}}")).ok()?;
+    Some(header.version)
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> CheckpointError {
+    CheckpointError::Io { action, path: path.to_owned(), source }
+}
+
+const VERSION: u64 = 1;
+const HEADER: &str = r#"{"version":1,"files":["#;
+const FOOTER: &str = "\n]}\n";
+const NAME: &str = "checkpoints.json";
+const TEMPORARY: &str = "checkpoints.json.new";
+const CORRUPT: &str = "checkpoints.json.corrupt";
+
+#[cfg(test)]
+#[path = "checkpoints_tests.rs"]
+mod tests;

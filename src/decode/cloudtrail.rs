@@ -1,0 +1,186 @@
+//! `CloudTrail` log files: each record is told as the JSON text it is.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::json::{self, Malformed, Scanned, Scanner};
+use super::{Scratch, payload, time};
+use crate::event::{Event, Events, Message, Origin, Timestamp};
+
+/// Where a record's parts stand in the text.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    text: Range<usize>,
+    id: Range<usize>,
+    timestamp: Option<Timestamp>,
+}
+
+/// Decodes a payload of any number of `{"Records":[..]}`. One that is no log file, such as a digest, is undecodable.
+pub(crate) fn decode<E: Events>(
+    max: usize,
+    scratch: &mut Scratch,
+    origin: &Arc<Origin>,
+    payload: &Bytes,
+    events: &mut E,
+) {
+    events.origin(origin);
+    let bare = match payload::armoured(payload) {
+        Ok(bare) => bare,
+        Err(reason) => return events.undecodable(reason, payload),
+    };
+    let Scratch { buffers, records, joined, .. } = scratch;
+    let text = match payload::open(&bare, max, buffers) {
+        Ok(opened) => opened.text,
+        Err(reason) => return events.undecodable(reason, payload),
+    };
+    records.clear();
+    if let Err(reason) = scan(text, records) {
+        return events.undecodable(reason, payload);
+    }
+    for record in records.iter() {
+        let raw = text.get(record.text.clone()).unwrap_or_default();
+        let id = text.get(record.id.clone()).filter(|id| !id.is_empty());
+        let message = one_line(raw, joined);
+        events.event(Event { message: Message::Raw(message), timestamp: record.timestamp, id });
+    }
+}
+
+/// Finds every record, or says why the payload is none of `CloudTrail`'s.
+fn scan(text: &str, records: &mut Vec<Record>) -> Result<(), &'static str> {
+    let mut scanner = Scanner::new(text);
+    while scanner.peek().is_some() {
+        match log_file(&mut scanner, records) {
+            Ok(true) => {}
+            Ok(false) => return Err("not_cloudtrail"),
+            Err(Malformed) => return Err("json"),
+        }
+    }
+    Ok(())
+}
+
+fn log_file(scanner: &mut Scanner<'_>, records: &mut Vec<Record>) -> Scanned<bool> {
+    if scanner.peek() != Some(b'{') {
+        return scanner.value().map(|_| false);
+    }
+    let mut found = false;
+    scanner.object(|scanner, name| {
+        if json::unescape(name) != "Records" || scanner.peek() != Some(b'[') {
+            return scanner.value().map(drop);
+        }
+        found = true;
+        scanner.array(|scanner| {
+            records.push(record(scanner)?);
+            Ok(())
+        })
+    })?;
+    Ok(found)
+}
+
+fn record(scanner: &mut Scanner<'_>) -> Scanned<Record> {
+    scanner.peek();
+    let start = scanner.at();
+    let (mut id, mut timestamp) = (0..0, None);
+    if scanner.peek() != Some(b'{') {
+        let text = scanner.value()?;
+        return Ok(Record { text: scanner.range(text), id, timestamp });
+    }
+    scanner.object(|scanner, name| {
+        let wanted = matches!(name, "eventID" | "eventTime") && scanner.peek() == Some(b'"');
+        if !wanted {
+            return scanner.value().map(drop);
+        }
+        let inside = scanner.string()?;
+        if name == "eventID" {
+            id = scanner.range(inside);
+        } else {
+            timestamp = time::rfc3339(inside);
+        }
+        Ok(())
+    })?;
+    Ok(Record { text: start..scanner.at(), id, timestamp })
+}
+
+/// A record on one line: pretty-printed ones lose the white space between their values.
+fn one_line<'a>(raw: &'a str, compact: &'a mut Vec<u8>) -> &'a [u8] {
+    let bytes = raw.as_bytes();
+    // Inside strings there are no raw line ends, so any that is found stands between values.
+    if memchr::memchr2(b'\n', b'\r', bytes).is_none() {
+        return bytes;
+    }
+    compact.clear();
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in bytes {
+        if in_string || !byte.is_ascii_whitespace() {
+            compact.push(*byte);
+        }
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ => {}
+        }
+    }
+    compact
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use crate::config::Format;
+    use crate::decode::gzip;
+    use crate::decode::testing::{config, decode_with};
+
+    #[track_caller]
+    fn check(payload: &[u8], expected: &[&str]) {
+        let seen = decode_with(&config(Format::Cloudtrail), payload);
+        assert_eq!(seen.told(), expected);
+    }
+
+    #[test]
+    fn each_record_is_told_as_it_is() {
+        let two = br#"{"Records":[{"eventTime":"2023-07-10T11:42:36Z","eventID":"a-b","x":{"Records":[1]}},{"y":2}]}"#;
+        let records = [
+            r#"1688989356000 a-b {"eventTime":"2023-07-10T11:42:36Z","eventID":"a-b","x":{"Records":[1]}}"#,
+            r#"{"y":2}"#,
+        ];
+        check(two, &records);
+        check(&gzip::deflate(two), &records);
+        check(br#"{"Records":[]}"#, &[]);
+        check(br#"{"Records":[{"a":1}]}{"Records":[{"a":2}]}"#, &[r#"{"a":1}"#, r#"{"a":2}"#]);
+    }
+
+    #[test]
+    fn a_pretty_printed_record_becomes_one_line() {
+        check(
+            b"{\n \"Records\": [\n  {\n   \"a b\": \"c \\\" d\",\n \"e\" : [ 1, 2 ]\r\n  }\n ]\n}\n",
+            &[r#"{"a b":"c \" d","e":[1,2]}"#],
+        );
+    }
+
+    #[test]
+    fn what_is_no_log_file_is_undecodable() {
+        check(br#"{"logFiles":[]}"#, &[r#"undecodable not_cloudtrail {"logFiles":[]}"#]);
+        check(br#"{"Records":{}}"#, &[r#"undecodable not_cloudtrail {"Records":{}}"#]);
+        check(br#"{"Records":[{"a":1}"#, &[r#"undecodable json {"Records":[{"a":1}"#]);
+        check(b"plain words", &["undecodable format plain words"]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_survives_compaction(text: String, pretty: bool) {
+            let record = json!({"eventName": text, "n": [1, {"deep": text}]});
+            let file = json!({"Records": [record]});
+            let payload = if pretty { serde_json::to_vec_pretty(&file) } else { serde_json::to_vec(&file) }.unwrap();
+            let seen = decode_with(&config(Format::Cloudtrail), &payload);
+            let told = seen.told();
+            prop_assert_eq!(told.len(), 1);
+            prop_assert!(!told[0].contains('\n'));
+            let back: Value = serde_json::from_str(&told[0]).unwrap();
+            prop_assert_eq!(back, record);
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Container runtimes' lines: Docker's json-file and Kubernetes' CRI. Partial ones are joined, stream by stream.
+//!
+//! With multiline, a line that matches begins an event and ends the open ones of every stream; others continue the event of
+//! their own stream. So a chunk may be cut before any such line, and events do not depend on where chunks are cut.
+
+use std::time::Duration;
+
+use memchr::memrchr;
+use regex::bytes::Regex;
+
+use super::Scratch;
+use super::json::{self, Scanner};
+use super::lines::{self, Lines};
+use super::long::Limit;
+use super::time;
+use crate::config;
+use crate::event::{Event, Events, Framing, Message, Timestamp};
+
+/// Which runtime wrote the lines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Runtime {
+    Docker,
+    Cri,
+}
+
+/// How container lines become events.
+#[derive(Clone, Debug)]
+pub(crate) struct Container {
+    pub(crate) runtime: Runtime,
+    pub(crate) limit: Limit,
+    pub(crate) multiline: Option<config::Multiline>,
+}
+
+/// One line of the runtime's.
+#[derive(Clone, Copy)]
+struct Piece<'a> {
+    stream: usize,
+    timestamp: Option<Timestamp>,
+    text: Message<'a>,
+    /// Whether the next line of the stream goes on with the same message.
+    partial: bool,
+}
+
+/// Standard output, standard error, and anything else.
+const STREAMS: usize = 3;
+
+/// What is gathered of one stream's event.
+#[derive(Debug, Default)]
+struct Open {
+    text: Vec<u8>,
+    timestamp: Option<Timestamp>,
+    /// Which event was begun first; none: nothing is open.
+    begun: Option<u64>,
+    /// Whether the last piece was partial.
+    mid: bool,
+}
+
+/// The open events of all streams.
+#[derive(Debug, Default)]
+pub(crate) struct Joiner {
+    streams: [Open; STREAMS],
+    begun: u64,
+}
+
+impl Container {
+    pub(crate) fn decode<E: Events>(&self, scratch: &mut Scratch, payload: &[u8], events: &mut E) {
+        for line in lines::each(payload) {
+            match self.piece(line) {
+                Some(piece) => self.take(piece, scratch, events),
+                None => events.undecodable(self.label(), line),
+            }
+        }
+        self.flush(scratch, true, events);
+        scratch.joiner.shrink();
+    }
+
+    const fn label(&self) -> &'static str {
+        match self.runtime {
+            Runtime::Docker => "docker",
+            Runtime::Cri => "cri",
+        }
+    }
+
+    fn piece<'a>(&self, line: &'a [u8]) -> Option<Piece<'a>> {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        match self.runtime {
+            Runtime::Docker => docker(line),
+            Runtime::Cri => cri(line),
+        }
+    }
+
+    fn start(&self) -> Option<&Regex> {
+        self.multiline.as_ref().map(|multiline| &multiline.start)
+    }
+
+    fn take<E: Events>(&self, piece: Piece<'_>, scratch: &mut Scratch, events: &mut E) {
+        let Some(open) = scratch.joiner.streams.get(piece.stream) else { return };
+        if self.multiline.is_none() && !open.mid && !piece.partial {
+            let event = Event { message: piece.text, timestamp: piece.timestamp, id: None };
+            return self.limit.apply(event, &mut scratch.long, events);
+        }
+        let begins = !open.mid && self.start().is_some_and(|start| matches(start, piece.text));
+        if begins {
+            self.flush(scratch, false, events);
+        }
+        scratch.joiner.add(piece, self.runtime);
+        if self.multiline.is_none() && !piece.partial {
+            self.tell(piece.stream, scratch, events);
+        }
+    }
+
+    /// Tells the open events in the order in which they were begun; those in the middle of a message only with `all`.
+    fn flush<E: Events>(&self, scratch: &mut Scratch, all: bool, events: &mut E) {
+        while let Some(stream) = scratch.joiner.oldest(all) {
+            self.tell(stream, scratch, events);
+        }
+    }
+
+    fn tell<E: Events>(&self, stream: usize, scratch: &mut Scratch, events: &mut E) {
+        let Some(open) = scratch.joiner.streams.get_mut(stream) else { return };
+        let message = match (self.runtime, str::from_utf8(&open.text)) {
+            (Runtime::Docker, Ok(inside)) => Message::Escaped(inside),
+            (Runtime::Docker, Err(_)) | (Runtime::Cri, _) => Message::Raw(&open.text),
+        };
+        let event = Event { message, timestamp: open.timestamp, id: None };
+        self.limit.apply(event, &mut scratch.long, events);
+        open.text.clear();
+        open.begun = None;
+        open.mid = false;
+    }
+}
+
+impl Joiner {
+    fn add(&mut self, piece: Piece<'_>, runtime: Runtime) {
+        let Some(open) = self.streams.get_mut(piece.stream) else { return };
+        if open.begun.is_none() {
+            open.begun = Some(self.begun);
+            open.timestamp = piece.timestamp;
+            self.begun = self.begun.wrapping_add(1);
+        } else if !open.mid {
+            open.text.extend_from_slice(match runtime {
+                Runtime::Docker => b"\\n",
+                Runtime::Cri => b"\n",
+            });
+        }
+        open.text.extend_from_slice(match piece.text {
+            Message::Raw(text) => text,
+            Message::Escaped(inside) => inside.as_bytes(),
+        });
+        open.mid = piece.partial;
+    }
+
+    fn oldest(&self, all: bool) -> Option<usize> {
+        let open = self.streams.iter().enumerate().filter(|(_, open)| all || !open.mid);
+        let begun = open.filter_map(|(stream, open)| Some((open.begun?, stream)));
+        begun.min().map(|(_, stream)| stream)
+    }
+
+    fn shrink(&mut self) {
+        for open in &mut self.streams {
+            open.text.shrink_to(1 << 20);
+        }
+    }
+}
+
+/// `{"log":"text\n","stream":"stdout","time":"2026-11-22T01:02:03.004Z"}`
+fn docker(line: &[u8]) -> Option<Piece<'_>> {
+    let mut scanner = Scanner::new(str::from_utf8(line).ok()?);
+    let (mut log, mut stream, mut timestamp) = (None, "", None);
+    scanner
+        .object(|scanner, name| {
+            match (name, scanner.peek()) {
+                ("log", Some(b'"')) => log = Some(scanner.string()?),
+                ("stream", Some(b'"')) => stream = scanner.string()?,
+                ("time", Some(b'"')) => timestamp = time::rfc3339(scanner.string()?),
+                _ => drop(scanner.value()?),
+            }
+            Ok(())
+        })
+        .ok()?;
+    if scanner.peek().is_some() {
+        return None;
+    }
+    let log = log?;
+    let whole = json::strip_escaped_newline(log);
+    let text = Message::Escaped(whole.unwrap_or(log));
+    Some(Piece { stream: stream_number(stream), timestamp, text, partial: whole.is_none() })
+}
+
+/// `2026-11-22T01:02:03.004Z stdout F text`
+fn cri(line: &[u8]) -> Option<Piece<'_>> {
+    let mut fields = line.splitn(4, |byte| *byte == b' ');
+    let mut word = || fields.next().and_then(|field| str::from_utf8(field).ok());
+    let timestamp = time::rfc3339(word()?)?;
+    let stream = word()?;
+    let tags = word()?;
+    let partial = match tags.split_once(':').map_or(tags, |(first, _)| first) {
+        "P" => true,
+        "F" => false,
+        _ => return None,
+    };
+    let text = fields.next().unwrap_or_default();
+    let text = if partial { text } else { text.strip_suffix(b"\r").unwrap_or(text) };
+    Some(Piece {
+        stream: stream_number(stream),
+        timestamp: Some(timestamp),
+        text: Message::Raw(text),
+        partial,
+    })
+}
+
+fn stream_number(name: &str) -> usize {
+    match name {
+        "stdout" => 0,
+        "stderr" => 1,
+        _ => 2,
+    }
+}
+
+fn matches(start: &Regex, text: Message<'_>) -> bool {
+    match text {
+        Message::Raw(text) => start.is_match(text),
+        Message::Escaped(inside) => start.is_match(json::unescape(inside).as_bytes()),
+    }
+}
+
+impl Framing for Container {
+    fn whole(&self, bytes: &[u8], end: bool) -> usize {
+        if end {
+            return bytes.len();
+        }
+        let lines_end = memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+        let mut mid = [false; STREAMS];
+        let (mut at, mut whole) = (0, 0);
+        for line in lines::each(bytes.get(..lines_end).unwrap_or_default()) {
+            let piece = self.piece(line);
+            let between = mid == [false; STREAMS];
+            let begins = |start| piece.is_some_and(|piece| matches(start, piece.text));
+            if between && self.start().is_some_and(begins) {
+                whole = at;
+            }
+            at += line.len();
+            if let Some(piece) = piece
+                && let Some(mid) = mid.get_mut(piece.stream)
+            {
+                *mid = piece.partial;
+            }
+            if self.multiline.is_none() && mid == [false; STREAMS] {
+                whole = at;
+            }
+        }
+        // The runtime's own words around each line count too: twice as much is surely enough.
+        let bound = Limit { max: self.limit.max.saturating_mul(2), ..self.limit };
+        if whole == 0 && bytes.len() > bound.max { Lines(bound).whole(bytes, false) } else { whole }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        self.multiline.as_ref().map(|multiline| multiline.timeout)
+    }
+}

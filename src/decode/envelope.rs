@@ -1,0 +1,320 @@
+//! `CloudWatch` Logs subscription envelopes: one pass, any field order, no event copied or unescaped.
+//!
+//! An envelope is scanned to its end before the first of its events is told, so that none is both told and undecodable.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Scratch;
+use super::json::{self, Malformed, Scanned, Scanner};
+use super::{gzip, payload};
+use crate::event::{Event, Events, Message, Origin, Timestamp};
+
+/// So much of an envelope is inflated to find its head.
+const HEAD: usize = 4 << 10;
+
+/// Where an event's parts stand in the text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Span {
+    id: Range<usize>,
+    timestamp: Option<Timestamp>,
+    message: Range<usize>,
+    /// Whether the message is a string; anything else is passed on as the JSON text it is.
+    is_string: bool,
+}
+
+/// An envelope's fields beside its events, still escaped.
+#[derive(Clone, Copy, Default)]
+struct Head<'a> {
+    message_type: Option<&'a str>,
+    owner: Option<&'a str>,
+    log_group: Option<&'a str>,
+    log_stream: Option<&'a str>,
+    has_events: bool,
+}
+
+/// What one JSON value turned out to be.
+enum Found<'a> {
+    Data(Head<'a>),
+    /// A test of the way by `CloudWatch` Logs: nothing to ship.
+    Control,
+    Other,
+}
+
+/// Decodes a payload of any number of envelopes.
+pub(crate) fn decode<E: Events>(
+    max: usize,
+    scratch: &mut Scratch,
+    origin: &Arc<Origin>,
+    payload: &Bytes,
+    events: &mut E,
+) {
+    let wants = events.wants();
+    let refuse = |events: &mut E, reason| {
+        events.origin(origin);
+        events.undecodable(reason, payload);
+    };
+    let bare = match payload::armoured(payload) {
+        Ok(bare) => bare,
+        Err(reason) => return refuse(events, reason),
+    };
+    if !wants.events && wants.envelopes && pass_through(scratch, origin, &bare, events) {
+        return;
+    }
+    let Scratch { buffers, spans, last_origin, .. } = scratch;
+    match payload::open(&bare, max, buffers) {
+        Ok(opened) => {
+            let mut walk = Walk { opened, payload, origin, spans, last_origin, events };
+            walk.all();
+        }
+        Err(reason) => refuse(events, reason),
+    }
+}
+
+/// Tells a gzipped envelope by its head alone. False: the head does not hold enough.
+fn pass_through<E: Events>(scratch: &mut Scratch, origin: &Arc<Origin>, gz: &Bytes, events: &mut E) -> bool {
+    if !gzip::is_gzip(gz) {
+        return false;
+    }
+    let mut space = [0; HEAD];
+    let Some(inflated) = scratch.buffers.inflater.head(gz, &mut space) else { return false };
+    // A character may be cut at the end.
+    let text = match str::from_utf8(inflated) {
+        Ok(text) => text,
+        Err(error) => {
+            inflated.get(..error.valid_up_to()).and_then(|valid| str::from_utf8(valid).ok()).unwrap_or("")
+        }
+    };
+    let mut head = Head::default();
+    // An error is where the head ends; what was found until then counts.
+    let mut scanner = Scanner::new(text);
+    scanner.object(|scanner, name| head.field(scanner, name, |_| Err(Malformed))).ok();
+    if scanner.at() >= text.len() {
+        // The last value may be a number that was cut.
+        return false;
+    }
+    let Some(kind) = head.message_type else { return false };
+    if kind != "DATA_MESSAGE" {
+        // A control message says so in its head; anything else is looked at whole.
+        return kind == "CONTROL_MESSAGE";
+    }
+    if head.owner.is_none() || head.log_group.is_none() || head.log_stream.is_none() {
+        return false;
+    }
+    let origin = head.origin(origin, &mut scratch.last_origin);
+    events.origin(&origin);
+    events.envelope(gz);
+    true
+}
+
+/// One payload, envelope by envelope.
+struct Walk<'a, E> {
+    opened: payload::Opened<'a>,
+    payload: &'a Bytes,
+    origin: &'a Arc<Origin>,
+    spans: &'a mut Vec<Span>,
+    last_origin: &'a mut Option<LastOrigin>,
+    events: &'a mut E,
+}
+
+impl<E: Events> Walk<'_, E> {
+    fn all(&mut self) {
+        let mut scanner = Scanner::new(self.opened.text);
+        while scanner.peek().is_some() {
+            let start = scanner.at();
+            match scan(&mut scanner, self.spans) {
+                Ok(found) => self.tell(&found, start..scanner.at()),
+                Err(Malformed) => return self.refuse("json", start..self.opened.text.len()),
+            }
+        }
+    }
+
+    fn tell(&mut self, found: &Found<'_>, range: Range<usize>) {
+        match found {
+            Found::Data(head) if !self.spans.is_empty() => {
+                let origin = head.origin(self.origin, self.last_origin);
+                self.events.origin(&origin);
+                let wants = self.events.wants();
+                if wants.events {
+                    self.tell_events();
+                }
+                if wants.envelopes {
+                    let envelope = self.gzipped(range);
+                    self.events.envelope(&envelope);
+                }
+            }
+            Found::Data(_) | Found::Control => {}
+            Found::Other => self.refuse("not_envelope", range),
+        }
+    }
+
+    fn tell_events(&mut self) {
+        let text = self.opened.text;
+        for span in self.spans.iter() {
+            let message = text.get(span.message.clone()).unwrap_or_default();
+            let message =
+                if span.is_string { Message::Escaped(message) } else { Message::Raw(message.as_bytes()) };
+            let id = text.get(span.id.clone()).filter(|id| !id.is_empty());
+            self.events.event(Event { message, timestamp: span.timestamp, id });
+        }
+    }
+
+    /// The envelope at `range` as it came, where it came gzipped and alone.
+    fn gzipped(&self, range: Range<usize>) -> Bytes {
+        let text = self.opened.text;
+        let alone = self.is_all(&range);
+        match &self.opened.gz {
+            Some(gz) if alone => gz.clone(),
+            _ => gzip::deflate(text.get(range).unwrap_or_default().as_bytes()),
+        }
+    }
+
+    /// Whether nothing but white space is beside `range`.
+    fn is_all(&self, range: &Range<usize>) -> bool {
+        let blank = |text: Option<&str>| text.is_some_and(|text| text.trim_ascii().is_empty());
+        blank(self.opened.text.get(..range.start)) && blank(self.opened.text.get(range.end..))
+    }
+
+    /// The payload as it came where none of it was told, else the part of its text.
+    fn refuse(&mut self, reason: &'static str, range: Range<usize>) {
+        self.events.origin(self.origin);
+        if self.is_all(&range) {
+            self.events.undecodable(reason, self.payload);
+        } else {
+            let part = self.opened.text.get(range).unwrap_or_default();
+            self.events.undecodable(reason, part.as_bytes());
+        }
+    }
+}
+
+/// Reads one JSON value; its events' spans are left in `spans`.
+fn scan<'a>(scanner: &mut Scanner<'a>, spans: &mut Vec<Span>) -> Scanned<Found<'a>> {
+    spans.clear();
+    if scanner.peek() != Some(b'{') {
+        return scanner.value().map(|_| Found::Other);
+    }
+    let mut head = Head::default();
+    let mut shaped = true;
+    scanner.object(|scanner, name| {
+        head.field(scanner, name, |scanner| {
+            // Given twice, the last one counts.
+            spans.clear();
+            shaped = log_events(scanner, spans)?;
+            Ok(())
+        })
+    })?;
+    Ok(match head.message_type {
+        _ if !head.has_events || !shaped => Found::Other,
+        Some("CONTROL_MESSAGE") => Found::Control,
+        _ => Found::Data(head),
+    })
+}
+
+impl<'a> Head<'a> {
+    /// Reads one field's value; `log_events` that of `logEvents`.
+    fn field(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        name: &str,
+        mut log_events: impl FnMut(&mut Scanner<'a>) -> Scanned,
+    ) -> Scanned {
+        match json::unescape(name).as_ref() {
+            "messageType" => self.message_type = Some(scalar(scanner)?),
+            "owner" => self.owner = Some(scalar(scanner)?),
+            "logGroup" => self.log_group = Some(scalar(scanner)?),
+            "logStream" => self.log_stream = Some(scalar(scanner)?),
+            "logEvents" => {
+                self.has_events = true;
+                log_events(scanner)?;
+            }
+            _ => drop(scanner.value()?),
+        }
+        Ok(())
+    }
+
+    /// The origin of the envelope's events; the last one again where nothing differs.
+    fn origin(&self, base: &Arc<Origin>, last: &mut Option<LastOrigin>) -> Arc<Origin> {
+        let [owner, group, stream] = [self.owner, self.log_group, self.log_stream]
+            .map(|field| json::unescape(field.unwrap_or_default()));
+        if let Some(last) = last {
+            let is = |known: &Option<Arc<str>>, field: &str| known.as_deref().unwrap_or_default() == field;
+            let origin = &last.origin;
+            let same =
+                is(&origin.owner, &owner) && is(&origin.log_group, &group) && is(&origin.log_stream, &stream);
+            if same && (Arc::ptr_eq(&last.base, base) || last.base == *base) {
+                return Arc::clone(&last.origin);
+            }
+        }
+        let field = |field: &str| (!field.is_empty()).then(|| Arc::from(field));
+        let origin = Arc::new(Origin {
+            owner: field(&owner),
+            log_group: field(&group),
+            log_stream: field(&stream),
+            ..Origin::clone(base)
+        });
+        *last = Some(LastOrigin { base: Arc::clone(base), origin: Arc::clone(&origin) });
+        origin
+    }
+}
+
+/// The origin last made, and what it was made from.
+#[derive(Debug)]
+pub(crate) struct LastOrigin {
+    base: Arc<Origin>,
+    origin: Arc<Origin>,
+}
+
+/// A string's inside, or a number's digits; nothing for anything else.
+fn scalar<'a>(scanner: &mut Scanner<'a>) -> Scanned<&'a str> {
+    match scanner.peek() {
+        Some(b'"') => scanner.string(),
+        Some(b'-' | b'0'..=b'9') => scanner.value(),
+        _ => scanner.value().map(|_| ""),
+    }
+}
+
+/// Reads the events. False: it is JSON, but not a list of events that each have a message.
+fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> Scanned<bool> {
+    if scanner.peek() != Some(b'[') {
+        scanner.value()?;
+        return Ok(false);
+    }
+    let mut shaped = true;
+    scanner.array(|scanner| {
+        if scanner.peek() != Some(b'{') {
+            shaped = false;
+            return scanner.value().map(drop);
+        }
+        let span = log_event(scanner)?;
+        shaped &= span.is_string || !span.message.is_empty();
+        spans.push(span);
+        Ok(())
+    })?;
+    Ok(shaped)
+}
+
+fn log_event(scanner: &mut Scanner<'_>) -> Scanned<Span> {
+    let mut span = Span::default();
+    scanner.object(|scanner, name| {
+        match json::unescape(name).as_ref() {
+            "id" => span.id = scalar(scanner).map(|id| scanner.range(id))?,
+            "timestamp" => span.timestamp = milliseconds(scalar(scanner)?),
+            "message" => {
+                span.is_string = scanner.peek() == Some(b'"');
+                let text = if span.is_string { scanner.string()? } else { scanner.value()? };
+                span.message = scanner.range(text);
+            }
+            _ => drop(scanner.value()?),
+        }
+        Ok(())
+    })?;
+    Ok(span)
+}
+
+/// A whole number of milliseconds, also where it is written as a string or with a fraction.
+fn milliseconds(number: &str) -> Option<Timestamp> {
+    let whole = number.split_once('.').map_or(number, |(whole, _)| whole);
+    whole.parse().ok().map(Timestamp)
+}

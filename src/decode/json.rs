@@ -1,0 +1,392 @@
+//! Reads JSON in place: borrowed spans, no tree, strict about the grammar so that a span may be copied into other JSON.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memchr2;
+
+/// The text is not JSON, or ends too early.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Malformed;
+
+pub(crate) type Scanned<T = ()> = Result<T, Malformed>;
+
+/// A position in JSON text.
+#[derive(Clone, Debug)]
+pub(crate) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+/// As deep as values may be nested.
+const MAX_DEPTH: u8 = 128;
+
+/// Strings are mostly short; so many bytes are looked at one by one before SIMD pays.
+const SHORT: usize = 16;
+
+impl<'a> Scanner<'a> {
+    pub(crate) const fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    pub(crate) const fn at(&self) -> usize {
+        self.at
+    }
+
+    /// What is left.
+    pub(crate) fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Where a part of the text stands in it.
+    pub(crate) fn range(&self, part: &str) -> Range<usize> {
+        if part.is_empty() {
+            return 0..0;
+        }
+        let start = part.as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
+        start..start.saturating_add(part.len())
+    }
+
+    fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes()
+    }
+
+    /// The next byte that is not white space.
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.bytes().get(self.at)?;
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Goes past `byte` if it is next.
+    fn takes(&mut self, byte: u8) -> bool {
+        let next = self.peek() == Some(byte);
+        self.at += usize::from(next);
+        next
+    }
+
+    fn expect(&mut self, byte: u8) -> Scanned {
+        if self.takes(byte) { Ok(()) } else { Err(Malformed) }
+    }
+
+    /// Reads an object; `field` is given each name, still escaped, and must read the value.
+    pub(crate) fn object(&mut self, mut field: impl FnMut(&mut Self, &'a str) -> Scanned) -> Scanned {
+        self.expect(b'{')?;
+        if self.takes(b'}') {
+            return Ok(());
+        }
+        loop {
+            let name = self.string()?;
+            self.expect(b':')?;
+            field(self, name)?;
+            if !self.takes(b',') {
+                return self.expect(b'}');
+            }
+        }
+    }
+
+    /// Reads an array; `element` must read one value.
+    pub(crate) fn array(&mut self, mut element: impl FnMut(&mut Self) -> Scanned) -> Scanned {
+        self.expect(b'[')?;
+        if self.takes(b']') {
+            return Ok(());
+        }
+        loop {
+            element(self)?;
+            if !self.takes(b',') {
+                return self.expect(b']');
+            }
+        }
+    }
+
+    /// Reads a string and returns its inside, still escaped, with every escape checked.
+    pub(crate) fn string(&mut self) -> Scanned<&'a str> {
+        self.expect(b'"')?;
+        let start = self.at;
+        loop {
+            let rest = self.bytes().get(self.at..).ok_or(Malformed)?;
+            self.at += find_special(rest).ok_or(Malformed)?;
+            if self.bytes().get(self.at) == Some(&b'"') {
+                break;
+            }
+            self.at += escape(self.bytes().get(self.at..).unwrap_or_default()).ok_or(Malformed)?.1;
+        }
+        let inside = self.text.get(start..self.at).ok_or(Malformed)?;
+        self.at += 1;
+        // The least byte, not `any`: without an early way out it is compiled to SIMD.
+        let least = inside.bytes().min().unwrap_or(u8::MAX);
+        if least < 0x20 { Err(Malformed) } else { Ok(inside) }
+    }
+
+    /// Reads any value and returns its text.
+    pub(crate) fn value(&mut self) -> Scanned<&'a str> {
+        self.peek();
+        let start = self.at;
+        self.skip(MAX_DEPTH)?;
+        self.text.get(start..self.at).ok_or(Malformed)
+    }
+
+    fn skip(&mut self, depth: u8) -> Scanned {
+        let deeper = depth.checked_sub(1).ok_or(Malformed)?;
+        match self.peek().ok_or(Malformed)? {
+            b'"' => self.string().map(drop),
+            b'{' => self.object(|scanner, _| scanner.skip(deeper)),
+            b'[' => self.array(|scanner| scanner.skip(deeper)),
+            b't' => self.word("true"),
+            b'f' => self.word("false"),
+            b'n' => self.word("null"),
+            _ => self.number(),
+        }
+    }
+
+    fn word(&mut self, word: &str) -> Scanned {
+        if !self.rest().starts_with(word) {
+            return Err(Malformed);
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn number(&mut self) -> Scanned {
+        self.at += usize::from(self.here() == Some(b'-'));
+        match self.here() {
+            Some(b'0') => self.at += 1,
+            _ => self.digits()?,
+        }
+        if self.here() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.here(), Some(b'e' | b'E')) {
+            self.at += 1;
+            self.at += usize::from(matches!(self.here(), Some(b'+' | b'-')));
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn here(&self) -> Option<u8> {
+        self.bytes().get(self.at).copied()
+    }
+
+    fn digits(&mut self) -> Scanned {
+        let start = self.at;
+        while self.here().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        if self.at == start { Err(Malformed) } else { Ok(()) }
+    }
+}
+
+/// Where the next quote or backslash is.
+fn find_special(bytes: &[u8]) -> Option<usize> {
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let (near, far) = bytes.split_at_checked(SHORT).unwrap_or((bytes, &[]));
+    if let Some(at) = near.iter().position(special) {
+        return Some(at);
+    }
+    memchr2(b'"', b'\\', far).map(|at| near.len().saturating_add(at))
+}
+
+/// What the escape at the front of `bytes` stands for, and its length.
+pub(crate) fn escape(bytes: &[u8]) -> Option<(char, usize)> {
+    let plain = |c: char| Some((c, 2));
+    match bytes.get(1)? {
+        b'"' => plain('"'),
+        b'\\' => plain('\\'),
+        b'/' => plain('/'),
+        b'b' => plain('\u{8}'),
+        b'f' => plain('\u{c}'),
+        b'n' => plain('\n'),
+        b'r' => plain('\r'),
+        b't' => plain('\t'),
+        b'u' => unicode(bytes),
+        _ => None,
+    }
+}
+
+/// A `\uXXXX`, or two of them that make a surrogate pair. A lone surrogate is refused, as most readers would.
+fn unicode(bytes: &[u8]) -> Option<(char, usize)> {
+    let first = hex4(bytes.get(2..6)?)?;
+    if let Some(c) = char::from_u32(first) {
+        return Some((c, 6));
+    }
+    if bytes.get(6..8)? != b"\\u" {
+        return None;
+    }
+    let second = hex4(bytes.get(8..12)?)?;
+    let pair = [u16::try_from(first).ok()?, u16::try_from(second).ok()?];
+    let c = char::decode_utf16(pair).next()?.ok()?;
+    Some((c, 12))
+}
+
+fn hex4(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |sum, digit| Some(sum << 4 | char::from(*digit).to_digit(16)?))
+}
+
+/// What the inside of a JSON string stands for.
+pub(crate) fn unescape(inside: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
+        return Cow::Borrowed(inside);
+    }
+    let mut plain = String::with_capacity(inside.len());
+    let mut rest = inside;
+    while let Some((before, _)) = rest.split_once('\\') {
+        plain.push_str(before);
+        rest = rest.get(before.len()..).unwrap_or_default();
+        let Some((c, len)) = escape(rest.as_bytes()) else { break };
+        plain.push(c);
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    plain.push_str(rest);
+    Cow::Owned(plain)
+}
+
+/// The inside of a JSON string without its closing `\n`, and its `\r` if there is one; none: it does not end so.
+pub(crate) fn strip_escaped_newline(inside: &str) -> Option<&str> {
+    let line = strip_escape(inside, 'n')?;
+    Some(strip_escape(line, 'r').unwrap_or(line))
+}
+
+fn strip_escape(inside: &str, letter: char) -> Option<&str> {
+    let escaped = inside.strip_suffix(letter)?;
+    let backslashes = escaped.bytes().rev().take_while(|byte| *byte == b'\\').count();
+    // An even number of them is escaped backslashes before a plain letter.
+    (backslashes % 2 == 1).then(|| escaped.strip_suffix('\\')).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The scanner and serde must agree on whether `text` is one JSON value.
+    #[track_caller]
+    fn check(text: &str) {
+        let mut scanner = Scanner::new(text);
+        let ours = scanner.value().is_ok() && scanner.peek().is_none();
+        let theirs = serde_json::from_str::<Value>(text).is_ok();
+        assert_eq!(ours, theirs, "{text:?}");
+    }
+
+    #[test]
+    fn the_grammar_is_json() {
+        for text in [
+            "{}",
+            "[]",
+            "[1,2]",
+            "[1 2]",
+            "[1,]",
+            "{,}",
+            r#"{"a":1,}"#,
+            r#"{"a" 1}"#,
+            r#"{"a":}"#,
+            "",
+            " ",
+            "{",
+            "-",
+            "-0",
+            "01",
+            "1.",
+            "1.5",
+            ".5",
+            "1e",
+            "1e+5",
+            "1E-0",
+            "+1",
+            "tru",
+            "true",
+            "truefalse",
+            "nul",
+            r#""a"#,
+            r#""\x""#,
+            r#""\u12""#,
+            r#""\u00e9""#,
+            r#""\ud83d\ude00""#,
+            r#""\ud83d""#,
+            r#""\ude00""#,
+            r#""\ud83d\u0041""#,
+            r#""\ud83dxxxxxx""#,
+            "\"\u{1}\"",
+            "\"tab\there\"",
+            r#""\\""#,
+            r#""\""#,
+            "{1:2}",
+            r#" { "a" : [ null , { } ] } "#,
+            "[[[[]]]]",
+            "]",
+            "}",
+            r#""é中😀""#,
+        ] {
+            check(text);
+        }
+        check(&"[".repeat(500));
+    }
+
+    #[test]
+    fn an_escaped_newline_is_told_from_an_escaped_backslash() {
+        for (inside, line) in [
+            (r"a\n", Some("a")),
+            (r"a\r\n", Some("a")),
+            (r"a\\n", None),
+            (r"a\\\n", Some(r"a\\")),
+            (r"\n", Some("")),
+            ("n", None),
+            ("", None),
+        ] {
+            assert_eq!(strip_escaped_newline(inside), line, "{inside}");
+        }
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 64, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..8)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_is_read_whole(value in values(), pretty: bool) {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+            let mut scanner = Scanner::new(&text);
+            prop_assert_eq!(scanner.value().unwrap(), text.as_str());
+            prop_assert_eq!(scanner.peek(), None);
+        }
+
+        #[test]
+        fn damaged_text_is_judged_as_serde_does(value in values(), at: prop::sample::Index, to: char) {
+            let text = serde_json::to_string(&value).unwrap();
+            let mut chars: Vec<char> = text.chars().collect();
+            *at.get_mut(&mut chars) = to;
+            let damaged: String = chars.into_iter().collect();
+            // serde refuses numbers that no float can hold; as text they are JSON.
+            let too_large = matches!(serde_json::from_str::<Value>(&damaged), Err(error) if error.to_string().contains("out of range"));
+            prop_assume!(!too_large);
+            check(&damaged);
+        }
+
+        #[test]
+        fn unescaping_gives_what_serde_reads(message: String) {
+            let quoted = serde_json::to_string(&message).unwrap();
+            let mut scanner = Scanner::new(&quoted);
+            prop_assert_eq!(unescape(scanner.string().unwrap()).into_owned(), message);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Lines, and lines joined by a start pattern.
+//!
+//! An empty line is an event like any other, so that every byte read is accounted for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use memchr::{memchr, memrchr};
+use regex::bytes::Regex;
+
+use super::Scratch;
+use super::long::{self, Limit};
+use crate::config::{self, TooLong};
+use crate::event::{Event, Events, Framing, Message};
+
+/// Decodes whole lines. A last one without its newline is an event too.
+pub(crate) fn decode<E: Events>(limit: Limit, scratch: &mut Scratch, payload: &Bytes, events: &mut E) {
+    if has_crlf(payload) || has_long_line(payload, limit.max) {
+        for line in each(payload) {
+            limit.apply(raw(strip(line)), &mut scratch.long, events);
+        }
+        return;
+    }
+    let whole = memrchr(b'\n', payload).map_or(0, |at| at + 1);
+    if whole > 0 {
+        events.lines(&payload.slice(..whole));
+    }
+    if whole < payload.len() {
+        events.event(raw(payload.get(whole..).unwrap_or_default()));
+    }
+}
+
+/// Decodes lines of which one that matches `start` begins an event and others continue it.
+pub(crate) fn decode_joined<E: Events>(
+    limit: Limit,
+    start: &Regex,
+    scratch: &mut Scratch,
+    payload: &Bytes,
+    events: &mut E,
+) {
+    let Scratch { joined, long, .. } = scratch;
+    let mut tell = |event: &[u8]| {
+        if !event.is_empty() {
+            limit.apply(raw(without_crlf(strip(event), joined)), long, events);
+        }
+    };
+    let (mut begin, mut at) = (0, 0);
+    for line in each(payload) {
+        if start.is_match(strip(line)) {
+            tell(payload.get(begin..at).unwrap_or_default());
+            begin = at;
+        }
+        at += line.len();
+    }
+    tell(payload.get(begin..).unwrap_or_default());
+}
+
+const fn raw(line: &[u8]) -> Event<'_> {
+    Event { message: Message::Raw(line), timestamp: None, id: None }
+}
+
+/// The lines of `bytes`, each with its newline.
+pub(crate) fn each(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let end = memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+        let (line, after) = rest.split_at_checked(end)?;
+        rest = after;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
+/// A line without its `\n` or `\r\n`.
+fn strip(line: &[u8]) -> &[u8] {
+    match line.strip_suffix(b"\n") {
+        Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
+        None => line,
+    }
+}
+
+fn has_crlf(bytes: &[u8]) -> bool {
+    // A lone `\r` is rare enough, and one byte is found sooner than two.
+    memchr(b'\r', bytes).is_some() && memchr::memmem::find(bytes, b"\r\n").is_some()
+}
+
+/// Looks at one newline in each `max` bytes, not at each line.
+fn has_long_line(bytes: &[u8], max: usize) -> bool {
+    let mut rest = bytes;
+    while let Some((window, _)) = rest.split_at_checked(max.saturating_add(1)) {
+        let Some(newline) = memrchr(b'\n', window) else { return true };
+        rest = rest.get(newline + 1..).unwrap_or_default();
+    }
+    rest.len() > max
+}
+
+fn without_crlf<'a>(event: &'a [u8], joined: &'a mut Vec<u8>) -> &'a [u8] {
+    if !has_crlf(event) {
+        return event;
+    }
+    joined.clear();
+    for line in each(event) {
+        joined.extend_from_slice(strip(line));
+        if line.ends_with(b"\n") {
+            joined.push(b'\n');
+        }
+    }
+    joined
+}
+
+/// Cuts after the last newline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lines(pub(crate) Limit);
+
+/// Where an over-long line may not be split, so many times the longest line are waited for before it is cut after all.
+const HELD_BACK: usize = 4;
+
+impl Framing for Lines {
+    fn whole(&self, bytes: &[u8], end: bool) -> usize {
+        if end {
+            return bytes.len();
+        }
+        if let Some(newline) = memrchr(b'\n', bytes) {
+            return newline + 1;
+        }
+        let max = self.0.max;
+        match self.0.too_long {
+            // One more may be the `\r` of a `\r\n`.
+            TooLong::Split if bytes.len() > max.saturating_add(1) => long::border(bytes, max),
+            TooLong::Truncate | TooLong::DeadLetter if bytes.len() > max.saturating_mul(HELD_BACK) => {
+                bytes.len()
+            }
+            TooLong::Split | TooLong::Truncate | TooLong::DeadLetter => 0,
+        }
+    }
+}
+
+/// Cuts before the last line that begins an event.
+#[derive(Clone, Debug)]
+pub(crate) struct JoinedLines {
+    limit: Limit,
+    start: Regex,
+    patience: Duration,
+}
+
+impl JoinedLines {
+    pub(crate) fn new(limit: Limit, multiline: &config::Multiline) -> Self {
+        Self { limit, start: multiline.start.clone(), patience: multiline.timeout }
+    }
+}
+
+impl Framing for JoinedLines {
+    fn whole(&self, bytes: &[u8], end: bool) -> usize {
+        if end {
+            return bytes.len();
+        }
+        // A line without its newline may still grow into a match, or out of one.
+        let mut line_end = memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+        while let Some(before) = line_end.checked_sub(1) {
+            let lines = bytes.get(..before).unwrap_or_default();
+            let begin = memrchr(b'\n', lines).map_or(0, |at| at + 1);
+            let line = bytes.get(begin..line_end).unwrap_or_default();
+            if begin > 0 && self.start.is_match(strip(line)) {
+                return begin;
+            }
+            line_end = begin;
+        }
+        if bytes.len() > self.limit.max { Lines(self.limit).whole(bytes, false) } else { 0 }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(self.patience)
+    }
+}

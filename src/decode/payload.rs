@@ -1,0 +1,108 @@
+//! What stands around a payload's JSON: gzip once or twice, base64. Told by the bytes themselves, never by a name.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::gzip::{self, Inflater};
+
+/// Buffers that payloads are inflated into.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    pub(crate) inflater: Inflater,
+    first: Vec<u8>,
+    second: Vec<u8>,
+}
+
+/// A buffer above this is given back after the payload that needed it.
+const KEEP: usize = 8 << 20;
+
+impl Buffers {
+    pub(crate) fn shrink(&mut self) {
+        for buffer in [&mut self.first, &mut self.second] {
+            if buffer.capacity() > KEEP {
+                *buffer = Vec::new();
+            }
+        }
+    }
+}
+
+/// A payload with its layers taken off.
+pub(crate) struct Opened<'a> {
+    pub(crate) text: &'a str,
+    /// The innermost gzip bytes, if there were any.
+    pub(crate) gz: Option<Bytes>,
+}
+
+/// Takes off base64: the bytes themselves where they are not in base64. An error is the metric's label.
+pub(crate) fn armoured(payload: &Bytes) -> Result<Bytes, &'static str> {
+    let bytes = payload.trim_ascii();
+    if bytes.is_empty() || gzip::is_gzip(bytes) || matches!(bytes.first(), Some(b'{' | b'[')) {
+        return Ok(payload.slice_ref(payload.trim_ascii_start()));
+    }
+    match base64(bytes) {
+        // Words may be valid base64 by chance; what they hold is not.
+        Some(bare) if gzip::is_gzip(&bare) || bare.trim_ascii_start().starts_with(b"{") => {
+            Ok(Bytes::from(bare))
+        }
+        Some(_) | None => Err("format"),
+    }
+}
+
+/// Decodes base64, wrapped or as one payload a line.
+pub(crate) fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len() / 4 * 3);
+    let lines = || text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let decode = |out: &mut Vec<u8>, line| base64_simd::STANDARD.decode_append(line, out);
+    if lines().try_for_each(|line| decode(&mut decoded, line)).is_ok() {
+        return Some(decoded);
+    }
+    base64_simd::forgiving_decode_to_vec(text).ok()
+}
+
+/// Takes off gzip, once or twice. An error is the metric's label.
+pub(crate) fn open<'a>(
+    bare: &'a Bytes,
+    max: usize,
+    buffers: &'a mut Buffers,
+) -> Result<Opened<'a>, &'static str> {
+    if !gzip::is_gzip(bare) {
+        return Ok(Opened { text: text(bare)?, gz: None });
+    }
+    let Buffers { inflater, first, second } = buffers;
+    let len = inflater.inflate(bare, max, first).map_err(gzip::Failed::reason)?;
+    let inner = first.get(..len).unwrap_or_default();
+    if !gzip::is_gzip(inner) {
+        return Ok(Opened { text: text(inner)?, gz: Some(bare.clone()) });
+    }
+    let len = inflater.inflate(inner, max, second).map_err(gzip::Failed::reason)?;
+    let innermost = second.get(..len).unwrap_or_default();
+    if gzip::is_gzip(innermost) {
+        return Err("gzip");
+    }
+    Ok(Opened { text: text(innermost)?, gz: Some(Bytes::copy_from_slice(inner)) })
+}
+
+fn text(bytes: &[u8]) -> Result<&str, &'static str> {
+    str::from_utf8(bytes).map_err(|_| "utf8")
+}
+
+/// Inflates lines, where they are gzipped: text does not begin as gzip does, and what cannot be inflated is taken as text.
+pub(crate) fn lines<'a>(
+    payload: &'a Bytes,
+    max: usize,
+    buffers: &mut Buffers,
+) -> Result<Cow<'a, Bytes>, &'static str> {
+    if !gzip::is_gzip(payload) {
+        return Ok(Cow::Borrowed(payload));
+    }
+    let mut inflated = Vec::new();
+    match buffers.inflater.inflate(payload, max, &mut inflated) {
+        Ok(len) => {
+            inflated.truncate(len);
+            Ok(Cow::Owned(Bytes::from(inflated)))
+        }
+        Err(gzip::Failed::TooLarge) => Err(gzip::Failed::TooLarge.reason()),
+        Err(gzip::Failed::Corrupt) => Ok(Cow::Borrowed(payload)),
+    }
+}

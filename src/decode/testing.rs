@@ -1,0 +1,84 @@
+//! A receiver of decoded events that writes down what it is told.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Decoder, Scratch};
+use crate::config::{Decoding, Format, TooLong};
+use crate::event::{Event, Events, Message, Origin, Wants};
+
+pub(crate) fn config(format: Format) -> Decoding {
+    Decoding { format, multiline: None, max_line: 1_000, too_long: TooLong::Split, max_inflated: 1 << 20 }
+}
+
+pub(crate) fn decode_with(config: &Decoding, payload: &[u8]) -> Seen {
+    let mut seen = Seen::default();
+    decode_into(config, payload, &mut seen);
+    seen
+}
+
+pub(crate) fn decode_into(config: &Decoding, payload: &[u8], seen: &mut Seen) {
+    let origin = Arc::new(Origin { source: Arc::from("test"), ..Origin::default() });
+    let payload = Bytes::copy_from_slice(payload);
+    Decoder::new(config).decode(&mut Scratch::default(), &origin, &payload, seen);
+}
+
+/// Everything told, one text each: `timestamp id message`, `lines ..`, `envelope ..`, `undecodable reason ..`.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    told: Vec<String>,
+    pub(crate) wants: Wants,
+    pub(crate) origins: Vec<Arc<Origin>>,
+    pub(crate) envelopes: Vec<Bytes>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        let wants = Wants { events: true, envelopes: false };
+        Self { told: Vec::new(), wants, origins: Vec::new(), envelopes: Vec::new() }
+    }
+}
+
+impl Seen {
+    pub(crate) fn told(&self) -> &[String] {
+        &self.told
+    }
+}
+
+impl Events for Seen {
+    fn wants(&self) -> Wants {
+        self.wants
+    }
+
+    fn origin(&mut self, origin: &Arc<Origin>) {
+        self.origins.push(Arc::clone(origin));
+    }
+
+    fn lines(&mut self, lines: &Bytes) {
+        assert!(lines.ends_with(b"\n") && !lines.windows(2).any(|pair| pair == b"\r\n"));
+        self.told.extend(
+            lines[..lines.len() - 1]
+                .split(|byte| *byte == b'\n')
+                .map(|line| String::from_utf8_lossy(line).into_owned()),
+        );
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        let message = match event.message {
+            Message::Raw(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Message::Escaped(inside) => inside.to_owned(),
+        };
+        let timestamp = event.timestamp.map(|timestamp| format!("{} ", timestamp.0)).unwrap_or_default();
+        let id = event.id.map(|id| format!("{id} ")).unwrap_or_default();
+        self.told.push(format!("{timestamp}{id}{message}"));
+    }
+
+    fn envelope(&mut self, gzipped: &Bytes) {
+        self.envelopes.push(gzipped.clone());
+    }
+
+    fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {
+        self.told.push(format!("undecodable {reason} {}", String::from_utf8_lossy(payload)));
+    }
+}

@@ -1,0 +1,227 @@
+//! The protocol's headers: who sends, whether it may, and what it says of itself.
+
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{Digest, SHA256, digest};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use serde::Deserialize;
+
+use crate::config::{HttpSource, Secret};
+
+/// Who may send.
+#[derive(Debug)]
+pub(super) struct Admission {
+    /// Digests of the keys, so that comparing tells nothing of their lengths either. None: any request is admitted.
+    keys: Vec<Digest>,
+    /// None: any stream may send.
+    source_arns: Option<GlobSet>,
+}
+
+/// What the headers of an admitted request say.
+#[derive(Debug, Default)]
+pub(super) struct Sender {
+    pub(super) request_id: Option<String>,
+    pub(super) source_arn: String,
+    pub(super) is_gzip: bool,
+}
+
+/// Why a request is not read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Refusal {
+    Unauthorized,
+    Forbidden,
+    Encoding,
+}
+
+/// Common attributes in the order in which they came.
+pub(super) type Attributes = Arc<[(Box<str>, Box<str>)]>;
+
+/// The longest request id that is remembered; Firehose's have 36 characters.
+const MAX_ID: usize = 256;
+
+impl Admission {
+    pub(super) fn new(config: &HttpSource) -> Result<Self, globset::Error> {
+        let keys = config
+            .access_keys
+            .iter()
+            .map(Secret::expose)
+            .map(|key| digest(&SHA256, key.as_bytes()))
+            .collect();
+        if config.source_arns.is_empty() {
+            return Ok(Self { keys, source_arns: None });
+        }
+        let mut globs = GlobSetBuilder::new();
+        for arn in &config.source_arns {
+            globs.add(GlobBuilder::new(arn).literal_separator(false).backslash_escape(false).build()?);
+        }
+        Ok(Self { keys, source_arns: Some(globs.build()?) })
+    }
+
+    /// Checks the headers in the order in which a sender would mend them.
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<Sender, Refusal> {
+        let key = headers.get("x-amz-firehose-access-key").map_or(&[][..], |key| key.as_bytes());
+        if !self.knows(key) {
+            return Err(Refusal::Unauthorized);
+        }
+        let source_arn = text(headers, "x-amz-firehose-source-arn").unwrap_or_default().to_owned();
+        if self.source_arns.as_ref().is_some_and(|allowed| !allowed.is_match(&source_arn)) {
+            return Err(Refusal::Forbidden);
+        }
+        let is_gzip =
+            match headers.get(CONTENT_ENCODING).map(|encoding| encoding.as_bytes().to_ascii_lowercase()) {
+                None => false,
+                Some(encoding) if encoding.is_empty() || encoding == b"identity" => false,
+                Some(encoding) if encoding == b"gzip" => true,
+                Some(_) => return Err(Refusal::Encoding),
+            };
+        Ok(Sender { request_id: request_id(headers), source_arn, is_gzip })
+    }
+
+    /// Whether the key is one of ours. Every key is compared, so that time does not tell which one matched.
+    fn knows(&self, key: &[u8]) -> bool {
+        let key = digest(&SHA256, key);
+        let matches = |known: &Digest| verify_slices_are_equal(known.as_ref(), key.as_ref()).is_ok();
+        let admitting = self.keys.iter().filter(|known| matches(known)).count();
+        self.keys.is_empty() || admitting > 0
+    }
+}
+
+/// The request's id, which an answer must repeat.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+    text(headers, "x-amz-firehose-request-id")
+        .filter(|id| !id.is_empty() && id.len() <= MAX_ID)
+        .map(str::to_owned)
+}
+
+/// The common attributes; an error when the header is not what Firehose writes.
+pub(super) fn attributes(headers: &HeaderMap) -> Result<Attributes, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Header {
+        #[serde(rename = "commonAttributes", default)]
+        common: Pairs,
+    }
+    let Some(header) = headers.get("x-amz-firehose-common-attributes") else {
+        return Ok(Attributes::default());
+    };
+    let header: Header = serde_json::from_slice(header.as_bytes())?;
+    Ok(header.common.0.into())
+}
+
+/// A JSON object of strings, in its own order.
+#[derive(Default)]
+struct Pairs(Vec<(Box<str>, Box<str>)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object of strings")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Decoding, Format, TooLong};
+
+    fn admission(keys: &[&str], arns: &[&str]) -> Admission {
+        let decoding = Decoding {
+            format: Format::Envelope,
+            multiline: None,
+            max_line: 1,
+            too_long: TooLong::Split,
+            max_inflated: 1,
+        };
+        let config = HttpSource {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            access_keys: keys.iter().map(|key| Secret::new((*key).to_owned())).collect(),
+            source_arns: arns.iter().map(|arn| (*arn).to_owned()).collect(),
+            tls: None,
+            decoding,
+            timeout: Duration::from_secs(1),
+            max_connections: 1,
+        };
+        Admission::new(&config).unwrap()
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[track_caller]
+    fn check(admission: &Admission, pairs: &[(&'static str, &str)], refusal: Option<Refusal>) {
+        assert_eq!(admission.check(&headers(pairs)).err(), refusal, "{pairs:?}");
+    }
+
+    const KEY: &str = "x-amz-firehose-access-key";
+    const ARN: &str = "x-amz-firehose-source-arn";
+
+    #[test]
+    fn any_of_the_keys_admits() {
+        let admission = admission(&["old", "new"], &[]);
+        check(&admission, &[(KEY, "old")], None);
+        check(&admission, &[(KEY, "new")], None);
+        check(&admission, &[(KEY, "newer")], Some(Refusal::Unauthorized));
+        check(&admission, &[(KEY, "")], Some(Refusal::Unauthorized));
+        check(&admission, &[], Some(Refusal::Unauthorized));
+    }
+
+    #[test]
+    fn without_keys_any_request_is_admitted() {
+        check(&admission(&[], &[]), &[], None);
+        check(&admission(&[], &[]), &[(KEY, "x")], None);
+    }
+
+    #[test]
+    fn only_listed_streams_may_send() {
+        let admission = admission(&[], &["arn:aws:firehose:*:111122223333:deliverystream/*"]);
+        check(&admission, &[(ARN, "arn:aws:firehose:eu-west-1:111122223333:deliverystream/a")], None);
+        check(
+            &admission,
+            &[(ARN, "arn:aws:firehose:eu-west-1:999922223333:deliverystream/a")],
+            Some(Refusal::Forbidden),
+        );
+        check(&admission, &[], Some(Refusal::Forbidden));
+    }
+
+    #[test]
+    fn a_body_is_plain_or_gzipped() {
+        let admission = admission(&[], &[]);
+        check(&admission, &[("content-encoding", "GZIP")], None);
+        check(&admission, &[("content-encoding", "identity")], None);
+        check(&admission, &[("content-encoding", "br")], Some(Refusal::Encoding));
+    }
+
+    #[test]
+    fn attributes_keep_their_order() {
+        let name = "x-amz-firehose-common-attributes";
+        let parsed = attributes(&headers(&[(name, r#"{"commonAttributes":{"z":"1","a":"2"}}"#)])).unwrap();
+        let pairs: Vec<(&str, &str)> = parsed.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(pairs, [("z", "1"), ("a", "2")]);
+        assert!(attributes(&headers(&[])).unwrap().is_empty());
+        assert!(attributes(&headers(&[(name, "{")])).is_err());
+    }
+}

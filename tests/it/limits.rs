@@ -1,0 +1,115 @@
+//! Firehose's limits hold whatever comes in.
+
+use std::fs;
+
+use crate::standin::{Report, Settings};
+use crate::world::{Daemon, World, exactly_once, progress, until};
+
+fn keeping() -> World {
+    World::with(&Settings { keep_records: true, ..Settings::default() })
+}
+
+/// The bytes of all records, in the order they were accepted.
+fn shipped(world: &World) -> Vec<u8> {
+    world.standin.records().iter().flat_map(|kept| kept.data.to_vec()).collect()
+}
+
+#[test]
+fn a_line_too_long_for_a_record_is_split_and_keeps_its_bytes() {
+    let world = keeping();
+    let long: Vec<u8> = (0..3_000_000_u32).map(|at| b'a' + u8::try_from(at % 23).unwrap()).collect();
+    let text = [b"before\n", long.as_slice(), b"\nafter\n"].concat();
+    fs::write(world.log("app.log"), &text).unwrap();
+    let daemon = world.file_to_firehose("").start();
+    let without_newlines =
+        |bytes: &[u8]| -> Vec<u8> { bytes.iter().copied().filter(|byte| *byte != b'\n').collect() };
+    let wanted = without_newlines(&text);
+    let got = progress("every byte arrived", || {
+        daemon.must_run();
+        let got = without_newlines(&shipped(&world));
+        if got.len() >= wanted.len() { Ok(got) } else { Err((got.len() as u64, daemon.log_text())) }
+    });
+    assert!(got == wanted, "the parts together are the line");
+    assert_eq!(world.standin.report().violations, Vec::<String>::new());
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
+fn events_alone_in_their_records_go_five_hundred_to_a_request() {
+    let world = keeping();
+    world.write("app.log", 0..2_000);
+    let daemon = world.file_to_firehose("packing = \"event\"\n").start();
+    let report = world.delivered(&daemon);
+    exactly_once(&report, 2_000);
+    assert_eq!(report.total.records, 2_000);
+    assert!(report.calls >= 4, "at most 500 a call: {report:#?}");
+    for kept in world.standin.records() {
+        let data = kept.data.trim_ascii_end();
+        assert!(data.starts_with(b"r00000001 ") && !data.contains(&b'\n'), "one line a record");
+    }
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
+fn empty_lines_and_bytes_that_are_not_text_arrive_as_they_are() {
+    let world = keeping();
+    let text = b"first\n\n\xff\xfe not utf-8 \x00 nul\nlast\n";
+    fs::write(world.log("app.log"), text).unwrap();
+    let daemon = world.file_to_firehose("").start();
+    until("every byte arrived", || {
+        daemon.must_run();
+        (shipped(&world).len() >= text.len()).then_some(())
+    });
+    assert_eq!(shipped(&world).escape_ascii().to_string(), text.escape_ascii().to_string());
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
+fn a_poisonous_record_alone_goes_to_the_dead_letters() {
+    let world = World::new();
+    world.standin.faults(|faults| faults.poison = Some("POISON".into()));
+    world.write("app.log", 0..700);
+    append(&world, "app.log", b"this line is POISON to the service\n");
+    world.write("app.log", 700..1_500);
+    let daemon = world.file_to_firehose("packing = \"event\"\n").start();
+    let report = world.delivered(&daemon);
+    exactly_once(&report, 1_500);
+    one_dead_letter(&daemon);
+    assert!(world.state_holds(b"this line is POISON to the service"), "its bytes are kept");
+    daemon.stop().drained();
+}
+
+fn append(world: &World, name: &str, bytes: &[u8]) {
+    let path = world.log(name);
+    let mut text = fs::read(&path).unwrap();
+    text.extend_from_slice(bytes);
+    fs::write(path, text).unwrap();
+}
+
+fn one_dead_letter(daemon: &Daemon) {
+    let scrape = daemon.conserved();
+    assert_eq!(scrape.count("dead_letter_events_total", &["sink=\"archive\""]), 1);
+}
+
+#[test]
+fn a_request_that_is_too_large_for_the_service_is_halved() {
+    let world = World::new();
+    world.standin.faults(|faults| faults.refusal = Some(crate::standin::Refusal::TooLarge));
+    world.write("app.log", 0..20_000);
+    let daemon = world.file_to_firehose("").start();
+    let refused = |report: &Report| report.errors.get("RequestEntityTooLargeException").copied().unwrap_or(0);
+    until("a request was refused", || (refused(&world.standin.report()) > 0).then_some(()));
+    world.standin.faults(|faults| faults.refusal = None);
+    // What was refused even as a single record is a dead letter: delivered or kept, nothing is lost.
+    progress("every line ended", || {
+        let scrape = daemon.scrape();
+        let ended =
+            scrape.count("sink_delivered_events_total", &[]) + scrape.count("dead_letter_events_total", &[]);
+        if ended == 20_000 { Ok(()) } else { Err((ended, daemon.log_text())) }
+    });
+    daemon.conserved();
+    daemon.stop().drained();
+}

@@ -1,0 +1,134 @@
+//! Roles in other accounts: assumed, renewed, and explained when they cannot be.
+
+use crate::standin::{Role, Settings, Stream};
+use crate::world::{Daemon, FILE_SOURCE, World, at_least_once, exactly_once, is_full, progress, until};
+
+const HOME: &str = "111111111111";
+const AWAY: &str = "222222222222";
+const WRITER: &str = "arn:aws:iam::222222222222:role/standpipe-writer";
+const SESSION: &str = "arn:aws:sts::222222222222:assumed-role/standpipe-writer/standpipe-test";
+
+fn writer() -> Role {
+    Role { external_id: Some("example".into()), ..Role::new(WRITER, &[HOME]) }
+}
+
+/// A stand-in whose only stream is in the other account.
+fn world(roles: Vec<Role>) -> World {
+    World::with(&Settings { roles, streams: vec![Stream::new(AWAY, "logs")], ..Settings::default() })
+}
+
+/// Lines of files, put with these roles.
+fn config(world: &World, roles: &str) {
+    world.config(&format!(
+        "{FILE_SOURCE}\n[sinks.archive]\n@FIREHOSE\nstream = \"logs\"\nencoding = \"message\"\nlinger = \"100ms\"\n\
+         assume_role = {roles}\n"
+    ));
+}
+
+const ASSUME_WRITER: &str = "{ arn = \"arn:aws:iam::222222222222:role/standpipe-writer\", external_id = \"example\", \
+                             session_name = \"standpipe-test\", sts_endpoint_url = \"@URL\" }";
+
+#[test]
+fn calls_are_signed_with_the_assumed_role() {
+    let world = world(vec![writer()]);
+    config(&world, ASSUME_WRITER);
+    world.write("app.log", 0..20_000);
+    let daemon = world.start();
+    let report = world.delivered(&daemon);
+    exactly_once(&report, 20_000);
+    let signers: Vec<_> =
+        report.principals.iter().map(|(arn, by)| (arn.as_str(), by.account.as_str())).collect();
+    assert_eq!(signers, [(SESSION, AWAY)]);
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
+fn a_chain_of_roles_is_walked_in_order() {
+    const HUB: &str = "arn:aws:iam::333333333333:role/hub";
+    let world = world(vec![Role::new(HUB, &[HOME]), Role::new(WRITER, &[HUB])]);
+    let chain = format!(
+        "[{{ arn = \"{HUB}\", session_name = \"standpipe-test\", sts_endpoint_url = \"@URL\" }},\n\
+         {{ arn = \"{WRITER}\", session_name = \"standpipe-test\", sts_endpoint_url = \"@URL\" }}]"
+    );
+    config(&world, &chain);
+    world.write("app.log", 0..1_000);
+    let daemon = world.start();
+    let report = world.delivered(&daemon);
+    exactly_once(&report, 1_000);
+    assert!(report.principals.contains_key(SESSION), "{report:#?}");
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
+fn short_lived_credentials_are_renewed_without_a_complaint() {
+    // Each key lives for 20 seconds: three of them are most of a minute, seven are two minutes.
+    let renewals = if is_full() { 7 } else { 3 };
+    let world = world(vec![Role { lifetime_seconds: 20, ..writer() }]);
+    config(&world, ASSUME_WRITER);
+    let daemon = world.start();
+    let mut written = 0;
+    progress("the credentials were renewed", || {
+        daemon.must_run();
+        world.write("app.log", written..written + 10);
+        written += 10;
+        let report = world.standin.report();
+        let keys = report.principals.get(SESSION).map_or(0, |by| by.keys);
+        if keys >= renewals { Ok(()) } else { Err((written, format!("{report:#?}\n{}", daemon.log_text()))) }
+    });
+    let report = world.delivered(&daemon);
+    exactly_once(&report, written);
+    assert!(report.errors.is_empty(), "no call was refused: {:?}", report.errors);
+    assert_eq!(daemon.complaints(), Vec::<String>::new());
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
+fn a_wrong_external_id_holds_the_sink_and_is_explained() {
+    let world = world(vec![Role { external_id: Some("another".into()), ..writer() }]);
+    config(&world, ASSUME_WRITER);
+    world.write("app.log", 0..1_000);
+    let daemon = world.spawn();
+    let complaint = until("the log explains the refusal", || {
+        daemon.must_run();
+        daemon.complaints().into_iter().find(|line| line.contains("sts:AssumeRole"))
+    });
+    for part in [WRITER, AWAY, "external"] {
+        assert!(complaint.contains(part), "it names `{part}`: {complaint}");
+    }
+    held(&daemon);
+    assert_eq!(world.standin.report().total.seen, 0);
+
+    world.standin.role(writer());
+    let report = world.delivered(&daemon);
+    exactly_once(&report, 1_000);
+    let scrape = daemon.conserved();
+    assert!(scrape.sum("sink_held", &["sink=\"archive\""]) < 0.5, "it is held no more");
+    daemon.stop().drained();
+}
+
+fn held(daemon: &Daemon) {
+    until("the metric says that the sink is held", || {
+        (daemon.scrape().sum("sink_held", &["sink=\"archive\""]) > 0.5).then_some(())
+    });
+}
+
+#[test]
+fn a_role_without_the_right_to_put_holds_the_sink_until_it_is_granted() {
+    let world = world(vec![Role { may_put: false, ..writer() }]);
+    config(&world, ASSUME_WRITER);
+    world.write("app.log", 0..1_000);
+    let daemon = world.spawn();
+    let complaint = until("the log explains the refusal", || {
+        daemon.must_run();
+        daemon.complaints().into_iter().find(|line| line.contains("firehose:PutRecordBatch"))
+    });
+    assert!(complaint.contains(SESSION), "it names the principal: {complaint}");
+    held(&daemon);
+    world.standin.role(writer());
+    at_least_once(&world.delivered(&daemon), 1_000);
+    daemon.conserved();
+    daemon.stop().drained();
+}

@@ -1,0 +1,159 @@
+//! Subscription payloads posted by Firehose: each acknowledged event is delivered once.
+
+use std::thread;
+
+use crate::standin::{Faults, Report};
+use crate::world::{Daemon, Envelope, RUN, Sender, World, exactly_once, scale};
+
+const CONFIG: &str = "
+[sources.subscriptions]
+type = \"firehose_http\"
+listen = \"127.0.0.1:0\"
+access_keys = [\"another-key\", \"an-access-key-for-tests\"]
+source_arns = [\"arn:aws:firehose:*:111122223333:deliverystream/*\"]
+
+[sinks.archive]
+@FIREHOSE
+stream = \"logs\"
+encoding = \"ENCODING\"
+linger = \"200ms\"
+";
+
+fn start(world: &World, encoding: &str) -> Daemon {
+    world.config(&CONFIG.replace("ENCODING", encoding)).start()
+}
+
+const CONNECTIONS: u64 = 8;
+const EVENTS: u64 = 500;
+const ENVELOPES: u64 = 4;
+
+/// Posts lines in envelopes by eight connections until each is acknowledged; returns how many lines there were.
+fn post_all(world: &World, daemon: &Daemon, lines: u64) -> u64 {
+    let request = EVENTS * ENVELOPES;
+    let requests = lines / request / CONNECTIONS;
+    let all = requests * request * CONNECTIONS;
+    world.standin.expect(RUN, all);
+    let address = daemon.endpoint();
+    thread::scope(|scope| {
+        for connection in 0..CONNECTIONS {
+            let address = &address;
+            scope.spawn(move || {
+                let mut sender = Sender::to(address);
+                for number in 0..requests {
+                    let first = (connection * requests + number) * request;
+                    let envelope = |index| {
+                        let start = first + index * EVENTS;
+                        Envelope::of_lines(RUN, start..start + EVENTS).gzipped()
+                    };
+                    let payloads: Vec<_> = (0..ENVELOPES).map(envelope).collect();
+                    sender.deliver(&format!("request-{connection}-{number}"), &payloads);
+                }
+            });
+        }
+    });
+    all
+}
+
+fn check(encoding: &str, faults: impl FnOnce(&mut Faults)) -> Report {
+    let world = World::new();
+    world.standin.faults(faults);
+    let daemon = start(&world, encoding);
+    let lines = post_all(&world, &daemon, scale(96_000));
+    let report = world.standin.report();
+    exactly_once(&report, lines);
+    let scrape = daemon.conserved();
+    assert_eq!(scrape.count("source_events_total", &[]), lines);
+    daemon.stop().drained();
+    report
+}
+
+#[test]
+fn every_acknowledged_event_is_delivered_once() {
+    check("message", |_| ());
+    check("json", |_| ());
+}
+
+#[test]
+fn every_acknowledged_event_is_delivered_once_while_records_fail() {
+    let report = check("message", |faults| {
+        faults.record_failures = 0.2;
+        faults.throttles = 0.1;
+    });
+    assert!(report.refused_records > 0, "some records were refused: {report:#?}");
+}
+
+#[test]
+fn envelopes_pass_through_whole() {
+    check("envelope", |_| ());
+}
+
+#[test]
+fn a_wrong_key_or_sender_is_turned_away() {
+    let world = World::new();
+    let daemon = start(&world, "message");
+    let payloads = [Envelope::of_lines(RUN, 0..10).gzipped()];
+    let mut sender = Sender::to(&daemon.endpoint());
+    for key in [Some("wrong".to_owned()), Some(String::new()), None] {
+        sender.access_key = key;
+        let status = sender.post("refused", &payloads).unwrap().status;
+        assert!(status == 401 || status == 403, "{status}");
+    }
+    let mut sender = Sender::to(&daemon.endpoint());
+    sender.source_arn = "arn:aws:firehose:us-east-1:999999999999:deliverystream/subscriptions".into();
+    let status = sender.post("refused", &payloads).unwrap().status;
+    assert!(status == 401 || status == 403, "{status}");
+
+    sender = Sender::to(&daemon.endpoint());
+    sender.access_key = Some("another-key".into());
+    world.standin.expect(RUN, 10);
+    sender.deliver("admitted", &payloads);
+    exactly_once(&world.delivered(&daemon), 10);
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
+fn a_control_message_is_acknowledged_and_not_shipped() {
+    let world = World::new();
+    let daemon = start(&world, "message");
+    let mut sender = Sender::to(&daemon.endpoint());
+    sender.deliver("control", &[Envelope::control_message()]);
+    world.standin.expect(RUN, 10);
+    sender.deliver("data", &[Envelope::control_message(), Envelope::of_lines(RUN, 0..10).gzipped()]);
+    exactly_once(&world.delivered(&daemon), 10);
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
+fn a_request_that_comes_again_is_shipped_once() {
+    let world = World::new();
+    let daemon = start(&world, "message");
+    world.standin.expect(RUN, 100);
+    world.standin.faults(|faults| faults.hang = true);
+    let payloads = [Envelope::of_lines(RUN, 0..100).gzipped()];
+    let address = daemon.endpoint();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| Sender::to(&address).deliver("the-same", &payloads));
+        }
+        world.standin.faults(|faults| faults.hang = false);
+    });
+    Sender::to(&address).deliver("the-same", &payloads);
+    exactly_once(&world.delivered(&daemon), 100);
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
+fn what_cannot_be_decoded_is_kept_and_acknowledged() {
+    let world = World::new();
+    let daemon = start(&world, "message");
+    world.standin.expect(RUN, 10);
+    let garbage = b"\x1f\x8b this is no gzip".to_vec();
+    Sender::to(&daemon.endpoint()).deliver("mixed", &[garbage, Envelope::of_lines(RUN, 0..10).gzipped()]);
+    exactly_once(&world.delivered(&daemon), 10);
+    let scrape = daemon.scrape();
+    assert_eq!(scrape.count("undecodable_total", &["source=\"subscriptions\""]), 1);
+    daemon.stop().drained();
+}

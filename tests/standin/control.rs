@@ -1,0 +1,64 @@
+//! The control endpoint, for when the stand-in is a process of its own.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::faults::Faults;
+use super::oracle::Oracle;
+use super::settings::{Key, Role, Stream};
+use super::state::State;
+
+/// Where the control endpoint begins.
+pub(crate) const PREFIX: &str = "/_standin/";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetFaults {
+    #[serde(default)]
+    stream: Option<String>,
+    faults: Faults,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expect {
+    run: u32,
+    lines: u64,
+}
+
+/// Answers a request below [`PREFIX`].
+pub(crate) fn answer(state: &State, path: &str, body: &[u8]) -> Response<Bytes> {
+    let done = match path.strip_prefix(PREFIX).unwrap_or_default() {
+        "report" => return reply(StatusCode::OK, serde_json::to_vec(&state.oracle().report()).unwrap()),
+        "ca" => return reply(StatusCode::OK, state.ca.clone().into_bytes()),
+        "faults" => read(body)
+            .map(|set: SetFaults| state.change_faults(set.stream.as_deref(), |faults| *faults = set.faults)),
+        "role" => read(body).map(|role: Role| state.set_role(role)),
+        "key" => read(body).map(|key: Key| state.add_key(&key)),
+        "stream" => read(body).map(|stream: Stream| state.add_stream(&stream)),
+        "expect" => read(body).map(|expect: Expect| state.oracle().expect(expect.run, expect.lines)),
+        "reset" => {
+            *state.oracle() = Oracle::default();
+            Ok(())
+        }
+        _ => return reply(StatusCode::NOT_FOUND, b"report ca faults role key stream expect reset".to_vec()),
+    };
+    match done {
+        Ok(()) => reply(StatusCode::OK, b"{}".to_vec()),
+        Err(error) => reply(StatusCode::BAD_REQUEST, error.to_string().into_bytes()),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(body)
+}
+
+fn reply(status: StatusCode, body: Vec<u8>) -> Response<Bytes> {
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .body(Bytes::from(body))
+        .unwrap()
+}

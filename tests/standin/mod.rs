@@ -1,0 +1,28 @@
+//! A stand-in for Amazon Data Firehose and STS: real HTTP and TLS, real signatures, the service's limits and errors, faults on
+//! demand, and an oracle that knows every line that was accepted.
+//!
+//! In a test it runs beside the test, in threads of its own; `main.rs` makes a process of it.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a tool for tests may stop at once")]
+#![allow(dead_code, unused_imports, reason = "shared by tests, benches and a process of its own")]
+
+mod body;
+mod control;
+mod errors;
+mod faults;
+mod firehose;
+mod lines;
+mod oracle;
+mod quota;
+mod server;
+mod settings;
+mod sigv4;
+mod state;
+mod sts;
+mod tls;
+
+pub(crate) use faults::{Faults, Refusal};
+pub(crate) use lines::{Found, Lines, find};
+pub(crate) use oracle::{Kept, Report, StreamReport};
+pub(crate) use server::Standin;
+pub(crate) use settings::{Key, Role, Settings, Stream};

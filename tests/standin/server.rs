@@ -1,0 +1,186 @@
+//! Connections: plain or TLS, HTTP/1.1 with keep-alive, and the handle that a test holds.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+
+use super::errors::AwsError;
+use super::faults::Faults;
+use super::firehose::{self, Answer};
+use super::oracle::{Kept, Report};
+use super::settings::{Key, Role, Settings, Stream};
+use super::state::State;
+use super::tls::Identity;
+use super::{control, sts};
+
+/// A running stand-in; it stops when it is dropped.
+pub(crate) struct Standin {
+    state: Arc<State>,
+    address: SocketAddr,
+    tls: bool,
+    /// Dropped without waiting for its tasks.
+    runtime: Option<Runtime>,
+}
+
+impl Standin {
+    /// Starts on threads of its own.
+    pub(crate) fn start(settings: &Settings) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("standin")
+            .enable_all()
+            .build()
+            .unwrap();
+        let identity = settings.tls.then(Identity::make);
+        let ca = identity.as_ref().map(|identity| identity.ca.clone()).unwrap_or_default();
+        let state = Arc::new(State::new(settings, ca));
+        let listener = runtime.block_on(TcpListener::bind(settings.listen)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = identity.map(|identity| TlsAcceptor::from(identity.server));
+        runtime.spawn(accept(Arc::clone(&state), listener, acceptor));
+        Self { state, address, tls: settings.tls, runtime: Some(runtime) }
+    }
+
+    /// Where it listens, as a client's endpoint.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The authority to trust, as PEM; empty without TLS.
+    pub(crate) fn ca(&self) -> &str {
+        &self.state.ca
+    }
+
+    /// Changes the faults of every stream that has none of its own.
+    pub(crate) fn faults(&self, change: impl FnOnce(&mut Faults)) {
+        self.state.change_faults(None, change);
+    }
+
+    /// Changes one stream's faults.
+    pub(crate) fn stream_faults(&self, stream: &str, change: impl FnOnce(&mut Faults)) {
+        self.state.change_faults(Some(stream), change);
+    }
+
+    /// Adds a role, or replaces the one of the same ARN.
+    pub(crate) fn role(&self, role: Role) {
+        self.state.set_role(role);
+    }
+
+    pub(crate) fn key(&self, key: &Key) {
+        self.state.add_key(key);
+    }
+
+    pub(crate) fn stream(&self, stream: &Stream) {
+        self.state.add_stream(stream);
+    }
+
+    /// The run is to hold so many lines, from 0 on.
+    pub(crate) fn expect(&self, run: u32, lines: u64) {
+        self.state.oracle().expect(run, lines);
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        self.state.oracle().report()
+    }
+
+    /// The missing numbers of a run, at most so many of them.
+    pub(crate) fn gaps(&self, run: u32, most: usize) -> Vec<u64> {
+        self.state.oracle().gaps(run, most)
+    }
+
+    /// Every record accepted so far, if they are kept.
+    pub(crate) fn records(&self) -> Vec<Kept> {
+        self.state.oracle().kept()
+    }
+}
+
+impl Drop for Standin {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn accept(state: Arc<State>, listener: TcpListener, acceptor: Option<TlsAcceptor>) {
+    while let Ok((socket, _)) = listener.accept().await {
+        socket.set_nodelay(true).ok();
+        state.oracle().plain.connections += 1;
+        let (state, acceptor) = (Arc::clone(&state), acceptor.clone());
+        tokio::spawn(async move {
+            match acceptor {
+                Some(acceptor) => {
+                    if let Ok(socket) = acceptor.accept(socket).await {
+                        serve(state, socket).await;
+                    }
+                }
+                None => serve(state, socket).await,
+            }
+        });
+    }
+}
+
+async fn serve(state: Arc<State>, socket: impl AsyncRead + AsyncWrite + Unpin) {
+    let service = service_fn(move |request| answer(Arc::clone(&state), request));
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+    // An error is a client that went away, or a cut asked for.
+    connection.await.ok();
+}
+
+/// Ends the connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is cut on purpose")]
+struct Cut;
+
+async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
+    let (parts, body) = request.into_parts();
+    let Some(body) = read(body).await else {
+        let error = AwsError::new(413, "RequestEntityTooLargeException", "The request is too large.");
+        state.oracle().violation("a body of more than 16 MiB".to_owned());
+        return Ok(error.json().map(Full::new));
+    };
+    let reply = if parts.uri.path().starts_with(control::PREFIX) {
+        control::answer(&state, parts.uri.path(), &body)
+    } else if is_form(&parts) {
+        sts::answer(&state, &parts, &body)
+    } else {
+        match firehose::answer(&state, &parts, body).await {
+            Answer::Reply(reply) => reply,
+            Answer::Cut => return Err(Cut),
+        }
+    };
+    Ok(reply.map(Full::new))
+}
+
+fn is_form(parts: &Parts) -> bool {
+    parts
+        .headers
+        .get("content-type")
+        .is_some_and(|is| is.as_bytes().starts_with(b"application/x-www-form-urlencoded"))
+}
+
+async fn read(body: Incoming) -> Option<Bytes> {
+    const MAX_BODY: usize = 16 * 1024 * 1024;
+    let size = usize::try_from(body.size_hint().lower()).unwrap_or(0).min(MAX_BODY);
+    let mut body = Limited::new(body, MAX_BODY);
+    let mut bytes = Vec::with_capacity(size);
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.ok()?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Some(Bytes::from(bytes))
+}
