@@ -120,6 +120,14 @@ impl Held {
         }
         self.bytes = bytes;
     }
+
+    /// Takes part of what is held, at most all of it, to be given back by itself.
+    #[must_use]
+    pub fn split(&mut self, bytes: u64) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        Self { budget: Arc::clone(&self.budget), bytes }
+    }
 }
 
 impl Drop for Held {
@@ -153,6 +161,19 @@ mod tests {
         assert!(budget.try_admit(1).is_none());
         drop(large);
         assert!(budget.try_admit(1).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_part_of_what_is_held_is_given_back_by_itself() {
+        let budget = Budget::new(100);
+        let mut held = budget.admit(60).await;
+        let part = held.split(20);
+        assert_eq!((held.bytes(), part.bytes(), budget.used()), (40, 20, 60));
+        drop(part);
+        assert_eq!(budget.used(), 40);
+        assert_eq!(held.split(1_000).bytes(), 40);
+        drop(held);
+        assert_eq!(budget.used(), 0);
     }
 
     #[tokio::test]

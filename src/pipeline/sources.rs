@@ -76,7 +76,7 @@ fn start(running: &mut Running, name: &str, source: Source, intake: Intake, cont
     let name = name.to_owned();
     match source {
         Source::File(file) => {
-            let positions = context.checkpoints.positions(&name);
+            let positions = Arc::<Checkpoints>::clone(&context.checkpoints);
             let source = FileSource::new(named, host, file, intake, positions, context.once);
             on_thread(running, name, async move { source.run(stop).await });
         }

@@ -1,0 +1,216 @@
+//! A file's bytes at any offset; the plain text of gzipped ones.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+
+use flate2::read::MultiGzDecoder;
+
+use crate::event::Fingerprint;
+
+/// An open file.
+pub(super) enum Content {
+    Plain(File),
+    Gzip(Box<Gzip>),
+}
+
+/// A gzipped file, decompressed from front to back.
+pub(super) struct Gzip {
+    file: File,
+    text: MultiGzDecoder<File>,
+    /// The text at hand.
+    window: Vec<u8>,
+    /// Where it begins in the whole text.
+    start: u64,
+    ended: bool,
+    /// The file is torn or corrupt: what could be decompressed is all there is, for now.
+    broken: bool,
+}
+
+impl Content {
+    /// Takes an open file; it is read as gzip where that is asked for and its first bytes say so.
+    pub(super) fn new(file: File, may_be_gzip: bool) -> io::Result<Self> {
+        if may_be_gzip && read_at(&file, 0, MAGIC.len())? == MAGIC {
+            let (file, text) = Gzip::rewound(file)?;
+            return Ok(Self::Gzip(Box::new(Gzip { file, text, window: Vec::new(), start: 0, ended: false, broken: false })));
+        }
+        Ok(Self::Plain(file))
+    }
+
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+        match self {
+            Self::Plain(file) => file.metadata(),
+            Self::Gzip(gzip) => gzip.file.metadata(),
+        }
+    }
+
+    pub(super) const fn is_gzip(&self) -> bool {
+        matches!(self, Self::Gzip(_))
+    }
+
+    /// Whether decompression came upon something that is not gzip, or upon a sudden end.
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self, Self::Gzip(gzip) if gzip.broken)
+    }
+
+    /// Reads up to `len` bytes from `offset`; fewer only at the end.
+    pub(super) fn read_at(&mut self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Plain(file) => read_at(file, offset, len),
+            Self::Gzip(gzip) => gzip.read_at(offset, len),
+        }
+    }
+
+    /// Decompresses towards `offset`, a bounded amount. Whether it, or the end, was reached.
+    pub(super) fn approach(&mut self, offset: u64) -> io::Result<bool> {
+        match self {
+            Self::Plain(_) => Ok(true),
+            Self::Gzip(gzip) => gzip.approach(offset),
+        }
+    }
+}
+
+impl Content {
+    /// Where the bytes end.
+    pub(super) fn end(&mut self) -> io::Result<u64> {
+        match self {
+            Self::Plain(file) => Ok(file.metadata()?.len()),
+            Self::Gzip(gzip) => {
+                while !gzip.approach(u64::MAX)? {}
+                Ok(gzip.start.saturating_add(gzip.window.len() as u64))
+            }
+        }
+    }
+}
+
+impl Gzip {
+    fn rewound(file: File) -> io::Result<(File, MultiGzDecoder<File>)> {
+        let mut source = file.try_clone()?;
+        source.seek(SeekFrom::Start(0))?;
+        Ok((file, MultiGzDecoder::new(source)))
+    }
+
+    fn read_at(&mut self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        if offset < self.start {
+            let mut source = self.file.try_clone()?;
+            source.seek(SeekFrom::Start(0))?;
+            self.text = MultiGzDecoder::new(source);
+            (self.start, self.ended, self.broken) = (0, false, false);
+            self.window.clear();
+        }
+        while !self.approach(offset)? {}
+        let skipped = usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        self.window.drain(..skipped.min(self.window.len()));
+        self.start = self.start.saturating_add(skipped as u64);
+        self.fill(len)?;
+        Ok(self.window.get(..len).unwrap_or(&self.window).to_vec())
+    }
+
+    fn approach(&mut self, offset: u64) -> io::Result<bool> {
+        for _ in 0..STEPS {
+            let end = self.start.saturating_add(self.window.len() as u64);
+            if offset <= end || self.ended {
+                return Ok(true);
+            }
+            self.start = end;
+            self.window.clear();
+            let step = usize::try_from(offset.saturating_sub(end)).unwrap_or(STEP).min(STEP);
+            self.fill(step)?;
+        }
+        Ok(false)
+    }
+
+    /// Decompresses until `len` bytes are at hand.
+    fn fill(&mut self, len: usize) -> io::Result<()> {
+        let missing = len.saturating_sub(self.window.len());
+        if missing == 0 || self.ended {
+            return Ok(());
+        }
+        match (&mut self.text).take(missing as u64).read_to_end(&mut self.window) {
+            Ok(read) => self.ended = read < missing,
+            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+                (self.ended, self.broken) = (true, true);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Reads into exactly as much memory as is asked for, or holds.
+fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let mut filled = 0_usize;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset.saturating_add(filled as u64)) {
+            Ok(0) => break,
+            Ok(read) => filled = filled.saturating_add(read),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// The first bytes, as far as a fingerprint goes.
+pub(super) fn first_bytes(content: &mut Content) -> io::Result<Vec<u8>> {
+    content.read_at(0, Fingerprint::MOST)
+}
+
+const MAGIC: [u8; 2] = [0x1F, 0x8B];
+
+/// Decompressed at once while looking for an offset.
+const STEP: usize = 256 * 1024;
+
+/// Steps in one turn, so that other files get theirs.
+const STEPS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn open(bytes: &[u8]) -> Content {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Content::new(file, true).unwrap()
+    }
+
+    #[test]
+    fn text_is_read_at_any_offset_whether_gzipped_or_not() {
+        let text: Vec<u8> = (0..2_000_000_u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
+        let (front, back) = text.split_at(3_000_000);
+        for bytes in [text.clone(), gzip(&text), [gzip(front), gzip(back)].concat()] {
+            let mut content = open(&bytes);
+            for (offset, len) in [(0, 10), (5, 100_000), (7_999_990, 100), (1, 3), (2_999_000, 2_000), (8_000_000, 5), (9_000_000, 5)] {
+                let from = offset.min(text.len());
+                let expected = &text[from..text.len().min(from + len)];
+                assert_eq!(content.read_at(offset as u64, len).unwrap(), expected, "{len} at {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_torn_gzip_file_gives_what_is_whole_and_says_that_it_is_torn() {
+        let text = [7; 100_000];
+        let whole = gzip(&text);
+        let mut content = open(&whole[..whole.len() / 2]);
+        let read = content.read_at(0, 200_000).unwrap();
+        assert!(text.starts_with(&read));
+        assert!(content.is_broken());
+        let mut content = open(&whole);
+        assert_eq!(content.read_at(0, 200_000).unwrap(), text);
+        assert!(!content.is_broken());
+    }
+}

@@ -1,0 +1,266 @@
+//! The loop over all files of a source.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::FileSource;
+use super::globs::Patterns;
+use super::table::{Departed, FileNo, Table};
+use super::tail::{Owner, Patience, Progress, Stage, Tail};
+use super::watch::Watch;
+use crate::config::Start;
+use crate::event::{
+    Closed, FileAccount, Fingerprint, Intake, Mark, OnClosedGate, Origin, Stop, Timestamp,
+};
+use crate::source::SourceError;
+use crate::source::cut::Cutter;
+
+/// Everything that following files takes.
+pub(super) struct Follower {
+    pub(super) source: FileSource,
+    pub(super) stop: Stop,
+    pub(super) patterns: Patterns,
+    pub(super) watch: Watch,
+    pub(super) table: Table,
+    pub(super) cutter: Cutter,
+    pub(super) patience: Patience,
+    /// Where symbolic links lead to, and the links.
+    pub(super) links: HashMap<PathBuf, PathBuf>,
+    /// Files that lost their name and may have another.
+    pub(super) nameless: Vec<FileNo>,
+    /// Files that wait for a destination.
+    blocked: Vec<FileNo>,
+    /// Whether the first walk is over.
+    pub(super) started: bool,
+    /// Directories that could not be read, as was said.
+    pub(super) refused: HashSet<PathBuf>,
+    pub(super) next_walk: Instant,
+    /// The next walk may not be before, however much happens.
+    pub(super) soonest_walk: Instant,
+    next_report: Instant,
+}
+
+/// What a look at one file led to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum After {
+    /// There is more to do at once.
+    More,
+    /// Nothing, until it changes or its time comes.
+    Idle,
+    /// Its destination takes nothing.
+    Blocked,
+}
+
+impl Follower {
+    pub(super) fn new(source: FileSource, watch: Watch, stop: Stop) -> Result<Self, SourceError> {
+        let now = Instant::now();
+        let config = &source.config;
+        let patience = Patience {
+            rotated: if source.once { Duration::ZERO } else { config.rotate_wait },
+            event: source.intake.framing().patience(),
+            once: source.once,
+        };
+        Ok(Self {
+            stop,
+            patterns: Patterns::new(&config.include, &config.exclude)?,
+            watch,
+            table: Table::default(),
+            cutter: Cutter::new(&config.decoding),
+            patience,
+            links: HashMap::new(),
+            nameless: Vec::new(),
+            blocked: Vec::new(),
+            started: false,
+            refused: HashSet::new(),
+            next_walk: now,
+            soonest_walk: now,
+            next_report: now,
+            source,
+        })
+    }
+
+    pub(super) const fn intake(&self) -> &Intake {
+        &self.source.intake
+    }
+
+    /// Reads until a stop, or with `once` until nothing is left.
+    pub(super) async fn run(&mut self) -> Result<(), Closed> {
+        self.start();
+        while !self.stop.is_requested() {
+            self.look_around();
+            self.round().await?;
+            self.report();
+            if self.table.ready() > 0 {
+                continue;
+            }
+            if self.source.once && self.blocked.is_empty() {
+                self.give_up_departed(Instant::now());
+                self.source.intake.metrics.behind_bytes.set(self.behind());
+                break;
+            }
+            self.rest().await;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) {
+        let now = Instant::now();
+        let stored = self.source.positions.stored(&self.source.name);
+        self.table.departed = stored.into_iter().map(|account| Departed::stored(account, now)).collect();
+        self.walk(now);
+        self.place_stored();
+        self.started = true;
+    }
+
+    /// Takes in what changed since the last round.
+    fn look_around(&mut self) {
+        let now = Instant::now();
+        let changes = self.watch.take();
+        let walk_due = now >= self.next_walk || changes.overflow;
+        self.look_at(changes);
+        if walk_due && !self.source.once {
+            self.walk(now);
+            self.forget_departed(now);
+        }
+        self.find_nameless();
+        self.table.queue_due(now);
+        self.give_up_departed(now);
+    }
+
+    /// One turn for each file that stands in the queue now.
+    async fn round(&mut self) -> Result<(), Closed> {
+        for _ in 0..self.table.ready() {
+            let Some(no) = self.table.next_ready() else { break };
+            if self.stop.is_requested() {
+                break;
+            }
+            match self.turn(no).await? {
+                After::More => self.table.queue(no),
+                After::Idle => {}
+                After::Blocked => self.blocked.push(no),
+            }
+        }
+        self.unblock();
+        Ok(())
+    }
+
+    /// Puts back what no longer waits for a destination.
+    fn unblock(&mut self) {
+        for no in std::mem::take(&mut self.blocked) {
+            let progress = self.table.get(no).and_then(Tail::progress);
+            if progress.is_some_and(|progress| progress.lane.is_blocked()) {
+                self.blocked.push(no);
+            } else {
+                self.table.queue(no);
+            }
+        }
+    }
+
+    /// Waits for anything to do.
+    async fn rest(&mut self) {
+        let mut until = self.next_walk;
+        if let Some(wake) = self.table.next_wake() {
+            until = until.min(wake);
+        }
+        let now = Instant::now();
+        if self.is_reporting() {
+            until = until.min(self.next_report);
+        }
+        if !self.blocked.is_empty() {
+            until = until.min(now.checked_add(LOOK_AT_GATES).unwrap_or(now));
+        }
+        let is_changed = tokio::select! {
+            () = self.stop.requested() => return,
+            () = self.source.intake.gate_opened() => false,
+            () = tokio::time::sleep_until(until) => false,
+            () = self.watch.changed() => true,
+        };
+        if is_changed {
+            // Writers write line by line: a short wait makes one block of many.
+            tokio::select! {
+                () = self.stop.requested() => {}
+                () = tokio::time::sleep(GATHER) => {}
+            }
+        }
+    }
+
+    /// Whether the gauges change by themselves.
+    fn is_reporting(&self) -> bool {
+        let metrics = &self.source.intake.metrics;
+        metrics.behind_bytes.get() != 0 || metrics.lag_seconds.get() > 0.0 || !self.blocked.is_empty()
+    }
+
+    fn report(&mut self) {
+        let now = Instant::now();
+        if now < self.next_report {
+            return;
+        }
+        self.next_report = now.checked_add(REPORT).unwrap_or(now);
+        let departed = self.table.departed.iter().map(|departed| &departed.account);
+        let followed = self.table.iter().filter_map(|(_, tail)| Some(&tail.progress()?.owner.account));
+        let oldest = departed.chain(followed).filter_map(|account| account.oldest_unacknowledged()).min();
+        let age = oldest.map_or(0, |oldest| Timestamp::now().0.saturating_sub(oldest.0).max(1));
+        let metrics = &self.source.intake.metrics;
+        metrics.lag_seconds.set(Duration::from_millis(u64::try_from(age).unwrap_or(0)).as_secs_f64());
+        metrics.behind_bytes.set(self.behind());
+    }
+
+    fn behind(&self) -> i64 {
+        let behind = self.table.iter().map(|(_, tail)| tail.unread()).fold(0, u64::saturating_add);
+        i64::try_from(behind).unwrap_or(i64::MAX)
+    }
+
+    /// Follows a file of which nothing is known, from `start`.
+    pub(super) fn begin(&mut self, no: FileNo, first: &[u8], start: Mark) {
+        let Some(tail) = self.table.get(no) else { return };
+        let origin: Arc<str> = tail.path.to_string_lossy().into();
+        let head = Fingerprint::of_start(first);
+        let position = super::tail::position_of(tail, Arc::clone(&origin), head, start);
+        let account = self.source.positions.open(&self.source.name, position);
+        self.follow(no, account, origin, head, start);
+    }
+
+    /// Follows a file from where an account stands.
+    pub(super) fn follow(
+        &mut self,
+        no: FileNo,
+        account: Arc<dyn FileAccount>,
+        origin: Arc<str>,
+        head: Fingerprint,
+        mark: Mark,
+    ) {
+        let owner = Arc::new(Owner { account, metrics: self.intake().metrics.clone() });
+        let origin = Arc::new(Origin {
+            source: Arc::clone(&self.source.name),
+            host: Arc::clone(&self.source.host),
+            file: Some(origin),
+            ..Origin::default()
+        });
+        let lane = self.intake().lane(OnClosedGate::Keep);
+        let Some(tail) = self.table.get_mut(no) else { return };
+        (tail.vain, tail.reach) = (None, 0);
+        tail.stage = Stage::Followed(Progress { owner, origin, lane, head, mark });
+    }
+
+    /// Where a file is read from that was never seen before.
+    pub(super) fn start_of_new(&self, size: u64, was_known: bool) -> u64 {
+        match self.source.config.start {
+            // A file that comes into being while it is watched for, or takes another's place, is new from its first byte.
+            Start::End if !self.started && !was_known => size,
+            Start::End | Start::Beginning => 0,
+        }
+    }
+}
+
+/// How long to gather changes after the first one.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// How often gauges are set.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// How often blocked files are looked at, should the sign that a gate has opened be missed.
+const LOOK_AT_GATES: Duration = Duration::from_millis(200);

@@ -1,0 +1,210 @@
+//! Which file a file is: whether one that was not seen before is a copy of one that was. Pure.
+//!
+//! A rename keeps device and inode. `copytruncate` and `gzip` do not: they leave a new inode with the old content. Such a
+//! file is read on from where the old one was read to, if its content agrees there as well as at its beginning. Two files
+//! that only begin alike, such as with the same banner, are both read: a line twice is better than a line never.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Device and inode.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct FileKey {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+}
+
+impl FileKey {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// What became of a file that was read before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fate {
+    /// It is still there.
+    Alive,
+    /// Its inode was emptied or holds something else.
+    Rewritten,
+    /// It was not there when standpipe started.
+    Missing,
+    /// It went away while standpipe ran.
+    Gone,
+}
+
+/// Whether the new file holds, at the place the old one was read to, what the old one held there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Agreement {
+    Agrees,
+    Differs,
+    /// It does not reach that place.
+    Shorter,
+}
+
+/// What a new file and a known one have in common, beside how they begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Likeness {
+    pub(super) fate: Fate,
+    pub(super) agreement: Agreement,
+    /// The new one's name is what a rotation makes of the old one's.
+    pub(super) related: bool,
+    /// Same path, other device: the file system was mounted anew.
+    pub(super) remounted: bool,
+    /// So much agrees that names do not matter.
+    pub(super) strong: bool,
+    /// The new one is gzipped, so that nobody writes lines to it.
+    pub(super) gzipped: bool,
+    /// The new one was there while the old one was, and is held back since.
+    pub(super) held: bool,
+    /// The new one has not grown for a while.
+    pub(super) settled: bool,
+}
+
+/// What to do with the new file, as far as one known file goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    /// It is the old one: read on.
+    Continues,
+    /// It is a shorter copy of what was read already.
+    Covered,
+    /// It may be a copy that the old one is about to be emptied for: wait.
+    Unclear,
+    /// It has nothing to do with the old one.
+    Unrelated,
+}
+
+impl Likeness {
+    pub(super) fn verdict(self) -> Verdict {
+        let likely = self.related || self.strong;
+        match (self.fate, self.agreement) {
+            (_, Agreement::Differs) => Verdict::Unrelated,
+            (Fate::Alive, Agreement::Agrees | Agreement::Shorter) if !self.settled => Verdict::Unclear,
+            (Fate::Alive, Agreement::Agrees) if self.gzipped && likely => Verdict::Covered,
+            (Fate::Alive, _) => Verdict::Unrelated,
+            (Fate::Missing, Agreement::Agrees) if self.remounted => Verdict::Continues,
+            (Fate::Rewritten | Fate::Missing, Agreement::Agrees) if likely => Verdict::Continues,
+            (Fate::Gone, Agreement::Agrees) if likely && (self.gzipped || self.held) => Verdict::Continues,
+            (Fate::Rewritten, Agreement::Shorter) if self.related && !self.settled => Verdict::Unclear,
+            (Fate::Rewritten, Agreement::Shorter) if self.related => Verdict::Covered,
+            (Fate::Rewritten | Fate::Missing | Fate::Gone, _) => Verdict::Unrelated,
+        }
+    }
+}
+
+/// Whether a rotation may have made `new` of a file that was first called `origin` and last `last`.
+pub(super) fn is_rotated_name(new: &Path, origin: &Path, last: &Path) -> bool {
+    let Some(new) = name(new) else { return false };
+    let plain = new.strip_suffix(".gz").unwrap_or(new);
+    let is_of = |old: &Path| {
+        name(old).is_some_and(|old| plain != old && is_made_of(plain, old) || plain == old && plain != new)
+    };
+    let numbered = |old: &Path| name(old).is_some_and(|old| without_stamp(plain) == without_stamp(old));
+    is_of(origin) || is_of(last) || (name(last) != Some(new) && numbered(last))
+}
+
+fn name(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
+}
+
+/// `a.log` makes `a.log.1`, `a.log-20260101`, `a.1.log` and `a-20260101.log`.
+fn is_made_of(new: &str, old: &str) -> bool {
+    if new.strip_prefix(old).is_some_and(is_stamp) {
+        return true;
+    }
+    let Some((stem, extension)) = old.rsplit_once('.') else { return false };
+    let middle = new.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension)?.strip_suffix('.'));
+    middle.is_some_and(is_stamp)
+}
+
+/// A separator and then digits, with what dates are written with.
+fn is_stamp(text: &str) -> bool {
+    text.starts_with(['.', '-', '_'])
+        && text.contains(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '_' | ':' | 'T' | 'Z' | '+'))
+        || matches!(text, ".old" | ".bak" | ".prev")
+}
+
+/// The name before a number or date at its end.
+fn without_stamp(name: &str) -> &str {
+    let trimmed = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_' | ':' | 'T' | 'Z' | '+'));
+    trimmed.strip_suffix('.').unwrap_or(trimmed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotated_name_is_known_as_one() {
+        #[track_caller]
+        fn check(new: &str, old: &str, expected: bool) {
+            let (new, old) = (Path::new(new), Path::new(old));
+            assert_eq!(is_rotated_name(new, old, old), expected);
+        }
+        for new in ["a.log.1", "a.log-20260101", "a.log.2026-01-01T00:00:00Z", "a.1.log", "a-20260101.log", "a.log.1.gz", "a.log.gz", "a.log.old"] {
+            check(new, "a.log", true);
+        }
+        for new in ["a.log", "b.log", "a.log.tmp", "aa.log", "a.log1x", "a.txt", "a.log.1.bz2"] {
+            check(new, "a.log", false);
+        }
+        check("a.log.2.gz", "a.log.1", true);
+        check("a.log.2", "a.log.1", true);
+        check("job-2.log", "job-1.log", false);
+    }
+
+    const SAME: Likeness = Likeness {
+        fate: Fate::Rewritten,
+        agreement: Agreement::Agrees,
+        related: true,
+        remounted: false,
+        strong: false,
+        gzipped: false,
+        held: false,
+        settled: true,
+    };
+
+    #[track_caller]
+    fn check(likeness: Likeness, expected: Verdict) {
+        assert_eq!(likeness.verdict(), expected, "{likeness:?}");
+    }
+
+    #[test]
+    fn a_copy_of_an_emptied_file_is_read_on() {
+        check(SAME, Verdict::Continues);
+        check(Likeness { related: false, ..SAME }, Verdict::Unrelated);
+        check(Likeness { related: false, strong: true, ..SAME }, Verdict::Continues);
+        check(Likeness { agreement: Agreement::Differs, strong: true, ..SAME }, Verdict::Unrelated);
+        check(Likeness { agreement: Agreement::Shorter, settled: false, ..SAME }, Verdict::Unclear);
+        check(Likeness { agreement: Agreement::Shorter, ..SAME }, Verdict::Covered);
+        check(Likeness { agreement: Agreement::Shorter, related: false, strong: true, ..SAME }, Verdict::Unrelated);
+    }
+
+    #[test]
+    fn a_file_that_is_still_there_is_waited_for_and_then_both_are_read() {
+        let alive = Likeness { fate: Fate::Alive, ..SAME };
+        check(Likeness { settled: false, ..alive }, Verdict::Unclear);
+        check(alive, Verdict::Unrelated);
+        check(Likeness { gzipped: true, ..alive }, Verdict::Covered);
+        check(Likeness { gzipped: true, related: false, ..alive }, Verdict::Unrelated);
+        check(Likeness { agreement: Agreement::Differs, settled: false, ..alive }, Verdict::Unrelated);
+    }
+
+    #[test]
+    fn two_files_of_the_same_content_one_after_the_other_are_both_read() {
+        let gone = Likeness { fate: Fate::Gone, ..SAME };
+        check(gone, Verdict::Unrelated);
+        check(Likeness { gzipped: true, ..gone }, Verdict::Continues);
+        check(Likeness { held: true, ..gone }, Verdict::Continues);
+    }
+
+    #[test]
+    fn what_changed_while_standpipe_was_down_is_found() {
+        let missing = Likeness { fate: Fate::Missing, ..SAME };
+        check(missing, Verdict::Continues);
+        check(Likeness { related: false, ..missing }, Verdict::Unrelated);
+        check(Likeness { related: false, remounted: true, ..missing }, Verdict::Continues);
+        check(Likeness { agreement: Agreement::Shorter, ..missing }, Verdict::Unrelated);
+    }
+}

@@ -1,0 +1,184 @@
+//! From names to files: what is new, what was renamed, what is gone.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::follow::Follower;
+use super::identity::FileKey;
+use super::table::FileNo;
+use super::tail::{Name, Tail};
+use super::watch::Changes;
+
+impl Follower {
+    /// Looks at everything that inotify named.
+    pub(super) fn look_at(&mut self, changes: Changes) {
+        let now = Instant::now();
+        for path in &changes.names {
+            let is_dir = self.watch.remove(path) || path.is_dir();
+            if is_dir {
+                // Files may be in it already.
+                self.next_walk = self.next_walk.min(self.soonest_walk);
+            }
+            self.look_through_links(path, now);
+        }
+        for path in changes.written.difference(&changes.names) {
+            if self.table.by_path(path).is_some() || self.patterns.matches(path) || self.links.contains_key(path) {
+                self.look_through_links(path, now);
+            }
+        }
+    }
+
+    fn look_through_links(&mut self, path: &Path, now: Instant) {
+        self.look(path, now);
+        if let Some(link) = self.links.get(path).cloned() {
+            self.look(&link, now);
+        }
+    }
+
+    /// Walks the patterns, and looks at every file that is there, and at every one that was.
+    pub(super) fn walk(&mut self, now: Instant) {
+        let walk = self.patterns.walk();
+        for (dir, error) in &walk.failed {
+            self.intake().metrics.error("walk");
+            if self.refused.insert(dir.clone()) {
+                warn!(dir = %dir.display(), %error, "cannot read directory; it is tried again");
+            }
+        }
+        for dir in &walk.dirs {
+            self.watch.add(dir);
+            self.refused.remove(dir);
+        }
+        self.links.clear();
+        for link in &walk.links {
+            self.learn_link(link);
+        }
+        for path in &walk.files {
+            self.look(path, now);
+        }
+        let known = self.table.paths().filter(|path| !walk.files.contains(*path)).cloned();
+        for path in known.collect::<Vec<_>>() {
+            self.look(&path, now);
+        }
+        let done = Instant::now();
+        let took = done.duration_since(now);
+        self.soonest_walk = done.checked_add(took.saturating_mul(10)).unwrap_or(done);
+        let pause = self.source.config.rescan;
+        let pause = if self.watch.works() { pause } else { pause.min(WITHOUT_INOTIFY.max(took.saturating_mul(50))) };
+        self.next_walk = done.checked_add(pause).unwrap_or(done);
+    }
+
+    fn learn_link(&mut self, link: &Path) {
+        let Ok(real) = fs::canonicalize(link) else { return };
+        if let Some(dir) = real.parent() {
+            self.watch.add(dir);
+        }
+        self.links.insert(real, link.to_owned());
+    }
+
+    /// Finds out what a path leads to now.
+    pub(super) fn look(&mut self, path: &Path, now: Instant) {
+        let before = self.table.by_path(path);
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() => self.look_at_file(path, &metadata, before, now),
+            Ok(_) => self.lose_name(path, before),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.lose_name(path, before),
+            // Not to be seen is not gone.
+            Err(_) => self.intake().metrics.error("look"),
+        }
+    }
+
+    fn look_at_file(&mut self, path: &Path, metadata: &Metadata, before: Option<FileNo>, now: Instant) {
+        let key = FileKey::of(metadata);
+        let known = self.table.by_key(key);
+        if before.is_some() && before != known {
+            self.lose_name(path, before);
+        }
+        match known {
+            Some(no) => {
+                self.find_again(no, path, now);
+                self.note_size(no, metadata.len(), now);
+            }
+            None if self.patterns.matches(path) => self.find_new(path, key, metadata.len(), now),
+            None => {}
+        }
+    }
+
+    fn note_size(&mut self, no: FileNo, size: u64, now: Instant) {
+        let Some(tail) = self.table.get_mut(no) else { return };
+        // A smaller one is for the next turn to see, beside what was not read.
+        if size > tail.size {
+            tail.seen(size, now);
+        }
+        let offset = tail.progress().map_or(0, |progress| progress.mark.offset);
+        let is_gzip = !tail.is_plain() || tail.is_named_gzip();
+        if tail.progress().is_none() || size != offset || is_gzip && size != tail.size {
+            self.table.queue(no);
+        }
+    }
+
+    fn find_new(&mut self, path: &Path, key: FileKey, size: u64, now: Instant) {
+        let was_known = self.table.departed.iter().any(|departed| departed.key == key || departed.path == path);
+        let mut tail = Tail::new(path.to_owned(), key, size, now);
+        tail.start = self.start_of_new(size, was_known);
+        tail.is_late = self.started;
+        let no = self.table.insert(tail);
+        if self.started && path.is_symlink() {
+            self.learn_link(path);
+        }
+        self.table.queue(no);
+    }
+
+    /// A known file was found under a path, maybe another than before.
+    fn find_again(&mut self, no: FileNo, path: &Path, now: Instant) {
+        self.table.name(path, no);
+        let Some(tail) = self.table.get(no) else { return };
+        if tail.path == path && tail.name != Name::Gone {
+            return;
+        }
+        // A second link to it, or its real path beside a symbolic link.
+        let is_other_name = tail.name != Name::Gone && leads_to(&tail.path, tail.key);
+        if !is_other_name {
+            self.rename(no, path.to_owned(), now);
+        }
+    }
+
+    pub(super) fn rename(&mut self, no: FileNo, path: PathBuf, now: Instant) {
+        let wanted = self.patterns.matches(&path);
+        let Some(tail) = self.table.get_mut(no) else { return };
+        let old = std::mem::replace(&mut tail.path, path.clone());
+        tail.renamed(Name::Rotated, now);
+        tail.wanted |= wanted;
+        if let Some(progress) = tail.progress() {
+            progress.owner.account.moved(tail.place());
+        }
+        if self.table.by_path(&old) == Some(no) {
+            self.table.unname(&old);
+        }
+        self.table.name(&path, no);
+        self.table.queue(no);
+    }
+
+    /// A path does not lead to the file that it led to.
+    fn lose_name(&mut self, path: &Path, before: Option<FileNo>) {
+        self.table.unname(path);
+        let Some(no) = before else { return };
+        let Some(tail) = self.table.get(no) else { return };
+        let is_named = tail.path != path && leads_to(&tail.path, tail.key);
+        if !is_named && tail.name != Name::Gone {
+            self.nameless.push(no);
+        }
+    }
+}
+
+/// Whether a path leads to this inode.
+pub(super) fn leads_to(path: &Path, key: FileKey) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| FileKey::of(&metadata) == key)
+}
+
+/// How often files are looked at where nobody tells of changes.
+const WITHOUT_INOTIFY: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 1000 });

@@ -1,0 +1,196 @@
+//! Files that are written to and left where they are.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::world::World;
+use super::{Indented, Object};
+use crate::config::{Start, TooLong};
+use crate::event::Gate;
+
+#[test]
+fn a_file_is_read_as_it_grows() {
+    for mut world in [World::new(), World::new().without_inotify()] {
+        world.write("a.log", 10).start().all_arrived();
+        world.write("a.log", 10).all_arrived().write("b.log", 1_000).all_arrived();
+        world.exactly_once();
+    }
+}
+
+#[test]
+fn a_large_file_is_read_in_blocks_of_whole_lines() {
+    let mut world = World::new();
+    world.write("a.log", 200_000).once();
+    assert!(world.with(|arrived| arrived.chunks.iter().all(|(_, bytes)| bytes.ends_with(b"\n"))));
+    assert!(world.with(|arrived| arrived.chunks.len()) < 10);
+    world.exactly_once();
+}
+
+#[test]
+fn bytes_pass_through_as_they_are() {
+    let mut world = World::new();
+    for line in [b"crlf\r\n".as_slice(), b"nul \0 nul\n", b"\n", b"\xff\xfe latin \xe9\n", "gr\u{fc}n\n".as_bytes()] {
+        world.append("a.log", line).expect(line);
+    }
+    world.append("empty.log", b"").start().all_arrived().exactly_once();
+}
+
+#[test]
+fn a_partial_line_is_held_until_its_newline_comes() {
+    let mut world = World::new();
+    world.write("a.log", 1).append("a.log", b"half").start().all_arrived();
+    world.write("b.log", 1).all_arrived();
+    world.append("a.log", b" and half\n").expect(b"half and half\n").all_arrived().exactly_once();
+}
+
+#[test]
+fn once_ships_the_partial_line_at_the_end() {
+    let mut world = World::new();
+    world.write("a.log", 1).append("a.log", b"no newline").expect(b"no newline").once().exactly_once();
+}
+
+#[test]
+fn an_event_of_several_lines_is_whole_when_its_continuation_does_not_come() {
+    let mut world = World::new();
+    world.framing = Arc::new(Indented);
+    world.append("a.log", b"first\n more\nsecond\n").start();
+    world.until("the second event", |arrived| arrived.chunks.len() == 2);
+    assert_eq!(world.with(|arrived| arrived.chunks[0].1.clone()), b"first\n more\n");
+    assert_eq!(world.with(|arrived| arrived.chunks[1].1.clone()), b"second\n");
+    world.stop();
+}
+
+#[test]
+fn a_line_that_grows_too_long_is_cut_as_configured() {
+    #[track_caller]
+    fn check(too_long: TooLong, expected: &[usize], truncated: u64) {
+        let mut world = World::new();
+        world.config.decoding.max_line = 3_000_000;
+        world.config.decoding.too_long = too_long;
+        world.start();
+        for _ in 0..70 {
+            world.append("a.log", &[b'x'; 100_000]);
+        }
+        world.append("a.log", b"\n").write("a.log", 1);
+        world.until("the line after", |arrived| arrived.lines().last().is_some_and(|line| line.starts_with(b"line")));
+        let lengths = world.with(|arrived| arrived.lines().iter().map(Vec::len).collect::<Vec<_>>());
+        assert_eq!(lengths[..lengths.len() - 1], *expected);
+        world.stop();
+        let lost = world.metric("standpipe_file_lost_bytes_total{reason=\"truncated\",source=\"test\"}");
+        assert_eq!(lost, truncated);
+    }
+    check(TooLong::Split, &[3_000_000, 3_000_000, 1_000_001], 0);
+    check(TooLong::Truncate, &[3_000_001], 3_999_999);
+    check(TooLong::DeadLetter, &[3_000_001, 3_000_001, 999_999], 0);
+}
+
+#[test]
+fn a_cut_line_stays_cut_over_a_restart() {
+    let mut world = World::new();
+    world.config.decoding.max_line = 10;
+    world.config.decoding.too_long = TooLong::Truncate;
+    world.append("a.log", b"0123456789abcdef").expect(b"0123456789a").start().all_arrived().stop();
+    world.append("a.log", b"ghijkl\n").append("a.log", b"next\n").expect(b"next\n");
+    world.start().all_arrived().exactly_once();
+}
+
+#[test]
+fn reading_begins_at_the_end_where_that_is_asked_for() {
+    let mut world = World::new();
+    world.config.start = Start::End;
+    world.append("old.log", b"not wanted\n").start();
+    // What comes into being later is new from its first line.
+    world.eventually("the first look", |world| world.positions.all().len() == 1);
+    world.write("old.log", 3).write("new.log", 3).all_arrived().stop();
+    world.write("old.log", 3).start().all_arrived().exactly_once();
+}
+
+#[test]
+fn excluded_files_are_left_alone() {
+    let mut world = World::new().including("*");
+    world.config.exclude = vec!["*.tmp".to_owned(), format!("{}/skip*", world.path("").display())];
+    world.append("a.tmp", b"no\n").append("skip.log", b"no\n").write("a.log", 1).start().all_arrived();
+    world.append("b.tmp", b"no\n").write("b.log", 1).all_arrived().exactly_once();
+}
+
+#[test]
+fn a_file_reached_by_several_paths_is_read_once() {
+    let mut world = World::new();
+    fs::create_dir(world.path("real")).unwrap();
+    world.write("real/x", 5);
+    symlink(world.path("real/x"), world.path("a.log")).unwrap();
+    symlink(world.path("real/x"), world.path("b.log")).unwrap();
+    fs::hard_link(world.path("real/x"), world.path("c.log")).unwrap();
+    world.start().all_arrived().write("real/x", 5).all_arrived().exactly_once();
+}
+
+#[test]
+fn a_link_is_followed_to_the_file_that_takes_the_old_ones_place() {
+    let mut world = World::new();
+    fs::create_dir(world.path("real")).unwrap();
+    world.write("real/0", 5);
+    symlink(world.path("real/0"), world.path("a.log")).unwrap();
+    world.start().all_arrived();
+    world.write("real/0", 5).rename("real/0", "real/0.20260101").write("real/0", 5).all_arrived().exactly_once();
+}
+
+#[test]
+fn new_directories_are_watched() {
+    let mut world = World::new().including("**/*.log");
+    world.write("a.log", 1).start().all_arrived();
+    fs::create_dir_all(world.path("x/y")).unwrap();
+    world.write("x/y/b.log", 1).all_arrived();
+    fs::remove_dir_all(world.path("x")).unwrap();
+    fs::create_dir_all(world.path("x/y")).unwrap();
+    world.write("x/y/b.log", 2).all_arrived().exactly_once();
+}
+
+#[test]
+fn a_file_whose_destination_takes_nothing_waits_and_holds_up_no_other() {
+    let mut world = World::new();
+    let gate = Gate::new(Arc::new(Notify::new()));
+    world.with(|arrived| arrived.gate = Some(("a.log".to_owned(), Arc::clone(&gate))));
+    world.write("a.log", 1).start().all_arrived();
+    gate.set_shut(true);
+    world.append("a.log", b"later\n").write("b.log", 10).all_arrived();
+    assert!(world.with(|arrived| arrived.lines().iter().all(|line| line != b"later\n")));
+    gate.set_shut(false);
+    world.expect(b"later\n").all_arrived().exactly_once();
+}
+
+#[test]
+fn an_object_is_read_whole_and_never_twice() {
+    let mut world = World::new().including("*");
+    world.framing = Arc::new(Object);
+    world.append(".new", b"{\"Records\":[]}").start();
+    world.config.exclude = vec![".new".to_owned()];
+    world.until("the object", |arrived| arrived.chunks.len() == 1);
+    world.rename(".new", "a.json").append("b.json", b"other");
+    world.until("the other object", |arrived| arrived.chunks.len() == 2);
+    fs::copy(world.path("b.json"), world.path("c.json")).unwrap();
+    world.stop().once().once();
+    let chunks = world.with(|arrived| arrived.chunks.iter().map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>());
+    assert_eq!(chunks, [b"{\"Records\":[]}".to_vec(), b"other".to_vec()]);
+}
+
+#[test]
+fn an_object_that_is_too_large_is_counted_as_lost() {
+    let mut world = World::new();
+    world.framing = Arc::new(Object);
+    world.config.decoding.max_inflated = 10;
+    world.append("a.log", b"much too large").append("b.log", b"small").once();
+    assert_eq!(world.with(|arrived| arrived.chunks.len()), 1);
+    assert_eq!(world.metric("standpipe_file_lost_bytes_total{reason=\"too_large\",source=\"test\"}"), 14);
+}
+
+#[test]
+fn little_memory_slows_down_and_loses_nothing() {
+    let mut world = World::new();
+    world.memory = 10_000;
+    world.config.rescan = Duration::from_millis(100);
+    world.write("a.log", 20_000).write("b.log", 20_000).start().all_arrived().exactly_once();
+}

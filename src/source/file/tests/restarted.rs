@@ -1,0 +1,102 @@
+//! What happens while standpipe is down.
+
+use std::fs;
+
+use super::world::World;
+
+/// Reads a file, stops, does something, starts again.
+#[track_caller]
+fn check(happens: impl Fn(&mut World)) {
+    for include in ["*.log", "a.log*"] {
+        for live in [true, false] {
+            let mut world = World::new().including(include);
+            world.write("a.log", 100).start().all_arrived().stop();
+            happens(&mut world);
+            if live {
+                world.start().all_arrived();
+            }
+            world.exactly_once();
+        }
+    }
+}
+
+#[test]
+fn reading_goes_on_where_it_was() {
+    check(|_| {});
+    check(|world| drop(world.write("a.log", 10)));
+    check(|world| drop(world.write("a.log", 10).write("a.log", 1)));
+}
+
+#[test]
+fn rotations_in_between_are_seen() {
+    check(|world| drop(world.write("a.log", 10).rename("a.log", "a.log.1")));
+    check(|world| drop(world.write("a.log", 10).rename("a.log", "a.log.1").write("a.log", 10)));
+    check(|world| drop(world.write("a.log", 10).rename("a.log", "a.log.1").gzip("a.log.1").write("a.log", 10)));
+    check(|world| drop(world.rename("a.log", "a.log.1").gzip("a.log.1")));
+    check(|world| drop(world.write("a.log", 10).copytruncate("a.log", "a.log.1").write("a.log", 10)));
+    check(|world| drop(world.write("a.log", 10).copytruncate("a.log", "a.log.1").write("a.log", 500)));
+    check(|world| drop(world.write("a.log", 10).copytruncate("a.log", "a.log.1").gzip("a.log.1").write("a.log", 9)));
+    check(|world| drop(world.truncate("a.log").write("a.log", 500)));
+    check(|world| drop(world.remove("a.log").write("a.log", 200)));
+    check(|world| drop(world.write("a.log", 5).rename("a.log", "a.log-20260101").write("a.log", 5)));
+}
+
+#[test]
+fn two_rotations_in_between_are_seen_where_both_files_match() {
+    let mut world = World::new().including("a.log*");
+    world.write("a.log", 100).start().all_arrived().stop();
+    world.write("a.log", 10).rename("a.log", "a.log.1").write("a.log", 10);
+    world.rename("a.log.1", "a.log.2").rename("a.log", "a.log.1").write("a.log", 10).gzip("a.log.2");
+    world.start().all_arrived().exactly_once();
+}
+
+#[test]
+fn what_was_not_acknowledged_is_read_again() {
+    let mut world = World::new();
+    world.write("a.log", 100).start().all_arrived();
+    world.with(|arrived| arrived.keep = true);
+    world.write("a.log", 10).all_arrived().kill();
+    world.with(|arrived| {
+        arrived.keep = false;
+        let last = arrived.chunks.pop().unwrap();
+        assert_eq!(last.1.split_inclusive(|byte| *byte == b'\n').count(), 10);
+    });
+    world.start().all_arrived().exactly_once();
+}
+
+#[test]
+fn nothing_after_a_chunk_that_was_given_up_is_remembered() {
+    let mut world = World::new();
+    world.with(|arrived| arrived.keep = true);
+    world.write("a.log", 5).start().all_arrived().write("a.log", 5).all_arrived().write("a.log", 5).all_arrived();
+    world.with(|arrived| {
+        for (index, receipt) in arrived.kept.drain(..).enumerate() {
+            if index == 1 { drop(receipt) } else { receipt.settle() }
+        }
+    });
+    world.stop();
+    let first = world.with(|arrived| arrived.chunks[0].1.len());
+    assert_eq!(world.positions.all()[0].mark.offset, first as u64);
+    assert_eq!(world.metric("standpipe_source_errors_total{reason=\"abandoned\",source=\"test\"}"), 1);
+    world.with(|arrived| {
+        arrived.keep = false;
+        arrived.chunks.truncate(1);
+    });
+    world.exactly_once();
+}
+
+#[test]
+fn a_file_system_mounted_anew_is_the_same() {
+    let mut world = World::new();
+    world.write("a.log", 100).start().all_arrived().stop();
+    let copy = fs::read(world.path("a.log")).unwrap();
+    // Another inode, and another device as far as the positions say.
+    fs::write(world.path("new"), copy).unwrap();
+    world.rename("new", "a.log");
+    for account in crate::event::FilePositions::stored(&*world.positions, "test") {
+        let mut place = account.position().place;
+        place.device += 1;
+        account.moved(place);
+    }
+    world.write("a.log", 10).start().all_arrived().exactly_once();
+}

@@ -1,0 +1,183 @@
+//! Files that are renamed, copied, emptied, compressed and deleted while they are read.
+
+use std::fs::{self, OpenOptions};
+use std::sync::Arc;
+
+use super::world::World;
+
+/// With what a rotated file is called included or not, and with inotify or not.
+fn worlds() -> [World; 4] {
+    [
+        World::new(),
+        World::new().including("a.log*"),
+        World::new().without_inotify(),
+        World::new().including("a.log*").without_inotify(),
+    ]
+}
+
+#[test]
+fn a_renamed_file_is_read_to_its_end_and_its_successor_from_its_beginning() {
+    for mut world in worlds() {
+        world.write("a.log", 100).start().all_arrived();
+        let mut old = OpenOptions::new().append(true).open(world.path("a.log")).unwrap();
+        world.write_to(&mut old, 10).rename("a.log", "a.log.1").write_to(&mut old, 10);
+        world.write("a.log", 10).write_to(&mut old, 10).all_arrived();
+        world.rename("a.log.1", "a.log.2").rename("a.log", "a.log.1").write("a.log", 10).all_arrived();
+        world.exactly_once();
+    }
+}
+
+#[test]
+fn a_late_writer_to_a_renamed_file_is_heard() {
+    let mut world = World::new();
+    world.write("a.log", 100).start().all_arrived();
+    let mut old = OpenOptions::new().append(true).open(world.path("a.log")).unwrap();
+    world.rename("a.log", "a.log.1").write("a.log", 1).all_arrived();
+    for _ in 0..5 {
+        world.write_to(&mut old, 1).write("a.log", 1).all_arrived();
+    }
+    world.exactly_once();
+}
+
+#[test]
+fn copytruncate_ships_neither_copy_twice() {
+    for mut world in worlds() {
+        world.write("a.log", 100).start().all_arrived();
+        world.copytruncate("a.log", "a.log.1").write("a.log", 10).all_arrived();
+        world.rename("a.log.1", "a.log.2").copytruncate("a.log", "a.log.1").write("a.log", 10).all_arrived();
+        world.exactly_once();
+    }
+}
+
+#[test]
+fn lines_written_just_before_a_copytruncate_are_read_from_the_copy() {
+    for mut world in worlds() {
+        world.write("a.log", 100).start().all_arrived();
+        for _ in 0..5 {
+            world.write("a.log", 50).copytruncate("a.log", "a.log.1").write("a.log", 200).all_arrived();
+            world.remove("a.log.1");
+        }
+        world.exactly_once();
+    }
+}
+
+#[test]
+fn a_file_emptied_and_refilled_beyond_where_it_was_read_to_is_noticed() {
+    for mut world in worlds() {
+        world.write("a.log", 10).start().all_arrived();
+        world.truncate("a.log").write("a.log", 500).all_arrived().exactly_once();
+    }
+}
+
+#[test]
+fn a_truncated_file_whose_bytes_were_not_read_is_counted() {
+    let mut world = World::new();
+    world.write("a.log", 1).start().all_arrived();
+    let gate = crate::event::Gate::new(Arc::new(tokio::sync::Notify::new()));
+    world.with(|arrived| arrived.gate = Some(("a.log".to_owned(), Arc::clone(&gate))));
+    world.write("a.log", 1).all_arrived();
+    gate.set_shut(true);
+    let lost = b"never to be read\n";
+    world.append("a.log", lost);
+    let behind = "standpipe_file_behind_bytes{source=\"test\"}";
+    world.eventually("the bytes are seen", |world| world.metric(behind) == lost.len() as u64);
+    world.truncate("a.log");
+    gate.set_shut(false);
+    let counter = "standpipe_file_lost_bytes_total{reason=\"truncated_unread\",source=\"test\"}";
+    world.eventually("the loss is counted", |world| world.metric(counter) == lost.len() as u64);
+    world.write("a.log", 3).all_arrived().exactly_once();
+}
+
+#[test]
+fn a_deleted_file_is_read_to_its_end_and_its_partial_line_shipped() {
+    for mut world in worlds() {
+        world.write("a.log", 10).start().all_arrived();
+        let mut old = OpenOptions::new().append(true).open(world.path("a.log")).unwrap();
+        world.write_to(&mut old, 10).remove("a.log").write_to(&mut old, 10);
+        std::io::Write::write_all(&mut old, b"no newline").unwrap();
+        world.expect(b"no newline").all_arrived();
+        world.write("a.log", 10).all_arrived().exactly_once();
+    }
+}
+
+#[test]
+fn a_file_made_anew_under_the_same_name_is_another_file() {
+    for mut world in worlds() {
+        world.start();
+        // An inode is often used again at once; the content may even be the same.
+        for _ in 0..10 {
+            world.append("a.log", b"the same line\n").expect(b"the same line\n").all_arrived();
+            world.eventually("all is read", |world| world.metric("standpipe_file_behind_bytes{source=\"test\"}") == 0);
+            world.remove("a.log");
+            world.write("b.log", 1).write("a.log.other", 0);
+            world.eventually("the file is gone", |world| world.path("a.log").metadata().is_err());
+            world.append("a.log", b"a longer line than before\n").expect(b"a longer line than before\n").all_arrived();
+            world.remove("a.log");
+        }
+        drop(world.stop());
+    }
+}
+
+#[test]
+fn a_compressed_file_goes_on_where_the_plain_one_was_read_to() {
+    for include in ["*.log", "a.log*"] {
+        let mut world = World::new().including(include);
+        world.write("a.log", 500).start().all_arrived();
+        world.write("a.log", 5).rename("a.log", "a.log.1").write("a.log", 5).all_arrived();
+        world.gzip("a.log.1").write("a.log", 5).all_arrived();
+        world.rename("a.log.1.gz", "a.log.2.gz").rename("a.log", "a.log.1").write("a.log", 5).all_arrived();
+        world.gzip("a.log.1").write("a.log", 1).all_arrived().exactly_once();
+    }
+}
+
+#[test]
+fn a_compressed_file_of_which_nothing_is_known_is_read() {
+    let mut world = World::new().including("*.gz");
+    world.write("a.log", 5_000).gzip("a.log").start().all_arrived();
+    world.write("b.log", 5_000).gzip("b.log").all_arrived().exactly_once();
+}
+
+#[test]
+fn files_that_only_begin_alike_are_all_read() {
+    let banner = vec![b'#'; 3_000];
+    let mut world = World::new().including("*");
+    let mut file = |name: &str| {
+        world.append(name, &banner).append(name, b"\n").expect(&[banner.clone(), b"\n".to_vec()].concat());
+        world.write(name, 3);
+    };
+    file("a.log");
+    file("a.log.1");
+    file("b.log");
+    world.start().all_arrived();
+    world.append("c.log", b"starting\n").expect(b"starting\n").all_arrived();
+    world.append("d.log", b"starting\n").expect(b"starting\n").all_arrived();
+    world.remove("c.log").append("c.log.1", b"starting\n").expect(b"starting\n").all_arrived();
+    fs::copy(world.path("a.log"), world.path("copy-that-lives.log")).unwrap();
+    world.append("copy-that-lives.log", b"alone\n").expect(b"alone\n");
+    for line in fs::read(world.path("a.log")).unwrap().split_inclusive(|byte| *byte == b'\n') {
+        world.expect(line);
+    }
+    world.all_arrived().exactly_once();
+}
+
+#[test]
+fn a_storm_of_rotations_under_writing_load_loses_nothing() {
+    for include in ["*.log", "*.log*"] {
+        let mut world = World::new().including(include);
+        world.config.max_open = 4;
+        world.start();
+        for round in 0..30 {
+            for name in ["a.log", "b.log", "c.log", "d.log", "e.log", "f.log"] {
+                world.write(name, 40);
+            }
+            world.rename("a.log", "a.log.1").write("a.log", 5);
+            world.copytruncate("b.log", "b.log.1");
+            world.rename("c.log", "c.log.1").gzip("c.log.1");
+            if round % 3 == 0 {
+                // A deleted file can be read on only when it is open: it has been read.
+                world.all_arrived().remove("d.log");
+            }
+        }
+        world.all_arrived().exactly_once();
+    }
+}

@@ -1,0 +1,346 @@
+//! One file's turn: one block read, cut, and handed over.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::content::Content;
+use super::follow::{After, Follower};
+use super::identity::FileKey;
+use super::place::SETTLED;
+use super::table::FileNo;
+use super::tail::Name;
+use crate::event::{Acknowledge, Chunk, Closed, Fingerprint, Held, Mark, Ticket, Timestamp};
+use crate::source::cut::{Cut, End};
+
+/// What was read in one turn.
+struct Block {
+    /// Some bytes that were read before, and the new ones.
+    bytes: Vec<u8>,
+    /// How many were read before.
+    back: usize,
+    /// What is to come after them.
+    end: End,
+    /// Whether these are all there are now.
+    is_all: bool,
+    held: Held,
+}
+
+/// How much to read.
+struct Plan {
+    mark: Mark,
+    len: usize,
+    unread: u64,
+    end: End,
+    /// Bytes that were seen and not read, should the file turn out to have been emptied.
+    at_risk: u64,
+}
+
+impl Block {
+    fn new_bytes(&self) -> &[u8] {
+        self.bytes.get(self.back..).unwrap_or_default()
+    }
+}
+
+impl Follower {
+    /// Does what is next for a file.
+    pub(super) async fn turn(&mut self, no: FileNo) -> Result<After, Closed> {
+        let now = Instant::now();
+        let Some(tail) = self.table.get(no) else { return Ok(After::Idle) };
+        let is_placed = tail.progress().is_some();
+        if tail.progress().is_some_and(|progress| progress.lane.is_blocked()) {
+            return Ok(After::Blocked);
+        }
+        if (!is_placed && tail.size == 0) || !self.open(no, now) {
+            return Ok(After::Idle);
+        }
+        let done = match self.refresh(no, now) {
+            Ok(Some(_)) if !is_placed => self.place(no, now),
+            Ok(Some(at_risk)) => match self.plan(no, now, at_risk) {
+                Ok(plan) => return self.carry_out(no, now, plan).await,
+                Err(after) => Ok(after),
+            },
+            Ok(None) => Ok(After::Idle),
+            Err(error) => Err(error),
+        };
+        Ok(done.unwrap_or_else(|error| self.fail(no, "read", &error)))
+    }
+
+    /// Opens a file unless it is open. Whether it is open now.
+    pub(super) fn open(&mut self, no: FileNo, now: Instant) -> bool {
+        let Some(tail) = self.table.get(no) else { return false };
+        if tail.content.is_none() {
+            if tail.name == Name::Gone {
+                let unread = tail.unread();
+                self.depart(no, super::identity::Fate::Gone, unread);
+                return false;
+            }
+            if self.table.open() >= self.source.config.max_open && !self.table.close_one() {
+                self.table.wake_at(no, now.checked_add(WITHOUT_DESCRIPTOR));
+                return false;
+            }
+            if !self.open_path(no, now) {
+                return false;
+            }
+        }
+        self.table.used(no);
+        true
+    }
+
+    fn open_path(&mut self, no: FileNo, now: Instant) -> bool {
+        let is_object = self.is_object();
+        let Some(tail) = self.table.get_mut(no) else { return false };
+        let path = tail.path.clone();
+        let opened = File::open(&path).and_then(|file| Ok((FileKey::of(&file.metadata()?), file)));
+        match opened {
+            Ok((key, file)) if key == tail.key => match Content::new(file, !is_object && tail.is_named_gzip()) {
+                Ok(content) => {
+                    (tail.content, tail.failures) = (Some(content), 0);
+                    return true;
+                }
+                Err(error) => drop(self.fail(no, "open", &error)),
+            },
+            // Something else has its name now.
+            Ok(_) => self.look(&path, now),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.look(&path, now),
+            Err(error) => drop(self.fail(no, "open", &error)),
+        }
+        false
+    }
+
+    /// Counts and says that a file cannot be used, and tries again later.
+    fn fail(&mut self, no: FileNo, what: &'static str, error: &io::Error) -> After {
+        self.intake().metrics.error(what);
+        self.table.close(no);
+        let Some(tail) = self.table.get_mut(no) else { return After::Idle };
+        if tail.failures == 0 {
+            warn!(path = %tail.path.display(), %error, "cannot {what} file; it is tried again. standpipe's user needs read permission");
+        }
+        tail.failures = tail.failures.saturating_add(1);
+        let wait = RETRY.saturating_mul(1 << tail.failures.min(6));
+        if !self.source.once {
+            self.table.wake_at(no, Instant::now().checked_add(wait));
+        }
+        After::Idle
+    }
+
+    /// Looks at an open file's size. Returns how many bytes it was known to hold unread; none when it must not be read yet.
+    fn refresh(&mut self, no: FileNo, now: Instant) -> io::Result<Option<u64>> {
+        let Some(tail) = self.table.get_mut(no) else { return Ok(None) };
+        let Some(content) = &tail.content else { return Ok(None) };
+        let size = content.metadata()?.len();
+        let at_risk = tail.unread();
+        let is_changed_gzip = content.is_gzip() && size != tail.size;
+        tail.seen(size, now);
+        let at = tail.changed.checked_add(SETTLED);
+        if is_changed_gzip {
+            self.table.close(no);
+        }
+        let is_read = self.table.get(no).is_some_and(|tail| tail.is_plain() && tail.progress().is_some() && tail.unread() == 0);
+        if !is_read && self.table.get(no).is_some_and(|tail| self.is_incomplete(tail, now)) {
+            self.table.wake_at(no, at);
+            return Ok(None);
+        }
+        Ok(Some(at_risk))
+    }
+
+    /// How much to read of a file that is followed; or that nothing is to be read.
+    fn plan(&mut self, no: FileNo, now: Instant, at_risk: u64) -> Result<Plan, After> {
+        let is_object = self.is_object();
+        let most = self.source.config.decoding.max_inflated as u64;
+        let tail = self.table.get(no).ok_or(After::Idle)?;
+        let mark = tail.progress().ok_or(After::Idle)?.mark;
+        let end = tail.end(now, &self.patience);
+        if !tail.is_plain() {
+            return Ok(Plan { mark, len: BLOCK.max(tail.reach), unread: u64::MAX, end, at_risk });
+        }
+        if tail.size < mark.offset {
+            self.empty(no, at_risk);
+            return Err(After::More);
+        }
+        let unread = tail.unread();
+        if unread == 0 || tail.vain == Some((tail.size, end)) {
+            return Err(self.idle(no, now, end));
+        }
+        if is_object && unread > most {
+            self.pass_over(no, unread);
+            return Err(After::Idle);
+        }
+        let usual = if is_object { usize::MAX } else { BLOCK.max(tail.reach) };
+        let len = usize::try_from(unread).unwrap_or(usize::MAX).min(usual);
+        Ok(Plan { mark, len, unread, end, at_risk })
+    }
+
+    async fn carry_out(&mut self, no: FileNo, now: Instant, plan: Plan) -> Result<After, Closed> {
+        let back = usize::from(plan.mark.tail.len);
+        let held = tokio::select! {
+            biased;
+            held = self.source.intake.admit(back.saturating_add(plan.len)) => held,
+            () = self.stop.requested() => return Ok(After::Idle),
+        };
+        match self.read(no, &plan, held) {
+            Ok(Some(block)) => self.hand_over(no, now, block).await,
+            Ok(None) => Ok(After::More),
+            Err(error) => Ok(self.fail(no, "read", &error)),
+        }
+    }
+
+    /// Reads what was planned, and checks that it follows on what was read before.
+    fn read(&mut self, no: FileNo, plan: &Plan, held: Held) -> io::Result<Option<Block>> {
+        let back = usize::from(plan.mark.tail.len);
+        let from = plan.mark.offset.saturating_sub(back as u64);
+        let Some(content) = self.table.get_mut(no).and_then(|tail| tail.content.as_mut()) else { return Ok(None) };
+        if !content.approach(from)? {
+            return Ok(None);
+        }
+        let wanted = back.saturating_add(plan.len);
+        let bytes = content.read_at(from, wanted)?;
+        let (is_gzip, is_broken) = (content.is_gzip(), content.is_broken());
+        let is_short = bytes.len() < back;
+        let before = bytes.get(..back).unwrap_or_default();
+        if !(is_short && is_gzip) && Fingerprint::of_end(before) != plan.mark.tail {
+            self.empty(no, plan.at_risk);
+            return Ok(None);
+        }
+        let new = bytes.len().saturating_sub(back);
+        let is_all = if is_gzip { bytes.len() < wanted } else { new as u64 == plan.unread };
+        let end = if is_all && !is_broken { plan.end } else { End::Open };
+        Ok(Some(Block { bytes, back, end, is_all, held }))
+    }
+
+    async fn hand_over(&mut self, no: FileNo, now: Instant, block: Block) -> Result<After, Closed> {
+        let Some(tail) = self.table.get_mut(no) else { return Ok(After::Idle) };
+        let size = tail.size;
+        if block.new_bytes().is_empty() {
+            let end = if tail.is_plain() { End::Open } else { End::Last };
+            return Ok(self.idle(no, now, end));
+        }
+        if tail.progress().is_some_and(|progress| progress.mark.skipping) {
+            return Ok(self.skip(no, &block));
+        }
+        let (end, is_all, len) = (block.end, block.is_all, block.new_bytes().len());
+        let cut = if self.is_object() {
+            Cut::Whole(len)
+        } else {
+            self.cutter.cut(self.intake().framing(), block.new_bytes(), end)
+        };
+        let taken = match cut {
+            Cut::Whole(taken) | Cut::Piece(taken) => self.send(no, block, taken, false).await.map(|()| taken)?,
+            Cut::Head(taken) => self.send(no, block, taken, true).await.map(|()| taken)?,
+            Cut::Wait => 0,
+        };
+        let enough = self.cutter.enough();
+        let Some(tail) = self.table.get_mut(no) else { return Ok(After::Idle) };
+        tail.reach = if taken > 0 || is_all { 0 } else { tail.reach.max(BLOCK).saturating_mul(2).min(enough.max(BLOCK)) };
+        if !is_all || matches!(cut, Cut::Piece(_) | Cut::Head(_)) {
+            return Ok(After::More);
+        }
+        if taken < len {
+            tail.vain = Some((size, end));
+        }
+        Ok(self.idle(no, now, end))
+    }
+
+    /// Leaves out the rest of a line that was cut.
+    fn skip(&mut self, no: FileNo, block: &Block) -> After {
+        let new = block.new_bytes();
+        let line = memchr::memchr(b'\n', new);
+        let taken = line.map_or(new.len(), |at| at.saturating_add(1));
+        let until = block.back.saturating_add(taken);
+        let metrics = self.intake().metrics.clone();
+        let Some(tail) = self.table.get_mut(no) else { return After::Idle };
+        let size = tail.size;
+        if let Some(progress) = tail.progress_mut() {
+            let offset = progress.mark.offset.saturating_add(taken as u64);
+            let before = block.bytes.get(..until).unwrap_or_default();
+            progress.pass(Mark { offset, tail: Fingerprint::of_end(before), skipping: line.is_none(), size });
+        }
+        metrics.lost("truncated", line.unwrap_or(taken) as u64);
+        After::More
+    }
+
+    async fn send(&mut self, no: FileNo, block: Block, taken: usize, skipping: bool) -> Result<(), Closed> {
+        let Block { bytes, back, mut held, .. } = block;
+        let Some(tail) = self.table.get_mut(no) else { return Ok(()) };
+        let size = tail.size;
+        let Some(progress) = tail.progress_mut() else { return Ok(()) };
+        if progress.mark.offset <= back as u64 {
+            progress.learn_head(&bytes);
+        }
+        let until = back.saturating_add(taken);
+        let offset = progress.mark.offset.saturating_add(taken as u64);
+        let tail = Fingerprint::of_end(bytes.get(..until).unwrap_or(&bytes));
+        progress.mark = Mark { offset, tail, skipping, size };
+        let read_at = Timestamp::now();
+        let number = progress.owner.account.begin(progress.mark, read_at);
+        let receipt = Ticket::open(Arc::clone(&progress.owner) as Arc<dyn Acknowledge>, number);
+        let (origin, lane) = (Arc::clone(&progress.origin), Arc::clone(&progress.lane));
+        let payload = exactly(bytes, back, until, &mut held);
+        let intake = &self.source.intake;
+        intake.metrics.bytes.inc_by(taken as u64);
+        let chunk = Chunk { origin, payload, read_at, receipt, held };
+        tokio::select! {
+            biased;
+            taken = intake.submit(&lane, chunk) => taken,
+            // The chunk is given up with its receipt: it is read again at the next start.
+            () = self.stop.requested() => Ok(()),
+        }
+    }
+
+    /// Nothing is to be read of a file now: sees to when it is looked at again, or ends it.
+    fn idle(&mut self, no: FileNo, now: Instant, end: End) -> After {
+        let Some(tail) = self.table.get_mut(no) else { return After::Idle };
+        if tail.content.as_ref().is_some_and(Content::is_broken) && !tail.reported {
+            tail.reported = true;
+            warn!(path = %tail.path.display(), "gzipped file is torn or corrupt; what could be decompressed of it was read");
+            self.source.intake.metrics.error("gzip");
+        }
+        let is_read = tail.unread() == 0;
+        let next = tail.next_look(now, &self.patience);
+        if end == End::Last && is_read && tail.name != Name::Present {
+            self.finish(no);
+        } else {
+            self.table.wake_at(no, next);
+        }
+        After::Idle
+    }
+
+    /// Gives up an object that is larger than any may be.
+    fn pass_over(&mut self, no: FileNo, unread: u64) {
+        let metrics = self.intake().metrics.clone();
+        let Some(tail) = self.table.get_mut(no) else { return };
+        let size = tail.size;
+        warn!(path = %tail.path.display(), bytes = unread, "object is larger than `max_inflated` allows and is left out; raise it and give the object a new name");
+        let before = tail.content.as_mut().and_then(|content| content.read_at(size.saturating_sub(Fingerprint::MOST as u64), Fingerprint::MOST).ok());
+        if let Some(progress) = tail.progress_mut() {
+            progress.pass(super::rotate::mark_at(size, size, &before.unwrap_or_default()));
+        }
+        metrics.error("too_large");
+        metrics.lost("too_large", unread);
+    }
+}
+
+/// The new bytes, without keeping much more memory alive than they take.
+fn exactly(bytes: Vec<u8>, from: usize, until: usize, held: &mut Held) -> Bytes {
+    let wanted = bytes.get(from..until).unwrap_or_default();
+    if wanted.len() < bytes.capacity() / 2 {
+        held.resize(wanted.len() as u64);
+        return Bytes::copy_from_slice(wanted);
+    }
+    held.resize(bytes.capacity() as u64);
+    Bytes::from(bytes).slice(from..until)
+}
+
+/// Most bytes read at once, where an event is not longer.
+const BLOCK: usize = 1024 * 1024;
+
+/// How long to wait when all descriptors are taken by files that must stay open.
+const WITHOUT_DESCRIPTOR: Duration = Duration::from_millis(200);
+
+/// The first wait before a file is tried again; doubled each time, to a minute.
+const RETRY: Duration = Duration::from_secs(1);

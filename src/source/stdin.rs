@@ -1,0 +1,250 @@
+//! Standard input, read a block at a time.
+//!
+//! A read of standard input cannot be called off, so it stands on a thread of its own, which is asked for one block at a
+//! time and left behind at a stop.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+
+use super::SourceError;
+use super::cut::{Cut, Cutter, End};
+use crate::config::StdinSource;
+use crate::event::{
+    Acknowledge, Chunk, Closed, Held, Intake, Lane, OnClosedGate, Origin, Outcome, Stop, Ticket, Timestamp,
+};
+use crate::metrics::SourceMetrics;
+
+/// Reads standard input to its end, or until a stop is asked for.
+pub async fn run(
+    name: Arc<str>,
+    host: Arc<str>,
+    config: StdinSource,
+    intake: Intake,
+    stop: Stop,
+) -> Result<(), SourceError> {
+    run_from(io::stdin(), Origin { source: name, host, ..Origin::default() }, &config, intake, stop).await
+}
+
+async fn run_from(
+    input: impl Read + Send + 'static,
+    origin: Origin,
+    config: &StdinSource,
+    intake: Intake,
+    stop: Stop,
+) -> Result<(), SourceError> {
+    let (ask, asked) = mpsc::channel(1);
+    let (give, given) = mpsc::channel(1);
+    let reading = std::thread::Builder::new().name("stdin".to_owned());
+    reading.spawn(move || read_when_asked(input, asked, &give)).map_err(SourceError::Stdin)?;
+    let pump = Pump {
+        ask,
+        given,
+        lane: intake.lane(OnClosedGate::Keep),
+        owner: Arc::new(Owner(intake.metrics.clone())),
+        origin: Arc::new(origin),
+        cutter: Cutter::new(&config.decoding),
+        most: config.decoding.max_inflated,
+        carry: BytesMut::new(),
+        held: None,
+        skipping: false,
+        intake,
+        stop,
+    };
+    pump.run().await
+}
+
+/// The thread's part: one block, or the end, for each question.
+fn read_when_asked(
+    mut input: impl Read,
+    mut asked: mpsc::Receiver<()>,
+    give: &mpsc::Sender<io::Result<Vec<u8>>>,
+) {
+    while asked.blocking_recv().is_some() {
+        let block = read_block(&mut input);
+        let is_end = !block.as_ref().is_ok_and(|bytes| !bytes.is_empty());
+        if give.blocking_send(block).is_err() || is_end {
+            return;
+        }
+    }
+}
+
+fn read_block(input: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; BLOCK];
+    loop {
+        match input.read(&mut bytes) {
+            Ok(read) => {
+                bytes.truncate(read);
+                return Ok(bytes);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Carries blocks to the pipeline.
+struct Pump {
+    ask: mpsc::Sender<()>,
+    given: mpsc::Receiver<io::Result<Vec<u8>>>,
+    intake: Intake,
+    lane: Arc<Lane>,
+    owner: Arc<Owner>,
+    origin: Arc<Origin>,
+    cutter: Cutter,
+    /// Most bytes of an object.
+    most: usize,
+    /// What was read and is not a whole event yet.
+    carry: BytesMut,
+    /// The memory that `carry` takes.
+    held: Option<Held>,
+    stop: Stop,
+    /// Whether the rest of a line is left out.
+    skipping: bool,
+}
+
+impl Pump {
+    /// What was read before a stop is handed over: it cannot be read again.
+    async fn run(mut self) -> Result<(), SourceError> {
+        while let Some(room) = self.room().await {
+            let Some(block) = self.next_block().await? else { break };
+            self.take(&block, room);
+            if self.hand_over(End::Open).await.is_err() {
+                return Ok(());
+            }
+        }
+        // A closed pipeline is a stop.
+        self.hand_over(End::Last).await.ok();
+        Ok(())
+    }
+
+    /// Memory for one block; none at a stop.
+    async fn room(&mut self) -> Option<Held> {
+        while self.lane.is_blocked() {
+            tokio::select! {
+                () = self.stop.requested() => return None,
+                () = self.intake.gate_opened() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+        tokio::select! {
+            () = self.stop.requested() => None,
+            room = self.intake.admit(BLOCK) => Some(room),
+        }
+    }
+
+    fn take(&mut self, block: &[u8], room: Held) {
+        self.carry.extend_from_slice(block);
+        self.held.get_or_insert(room).resize(self.carry.capacity() as u64);
+    }
+
+    /// The next block; none at the end. While it does not come, incomplete events become whole by waiting.
+    async fn next_block(&mut self) -> Result<Option<Vec<u8>>, SourceError> {
+        if self.ask.send(()).await.is_err() {
+            return Ok(None);
+        }
+        let patience = self.intake.framing().patience().filter(|_| !self.carry.is_empty());
+        if let Some(patience) = patience
+            && !self.came_within(patience).await
+        {
+            // A closed pipeline is noticed when the next block is handed over.
+            self.hand_over(End::Quiet).await.ok();
+        }
+        let block = tokio::select! {
+            block = self.given.recv() => block,
+            () = self.stop.requested() => None,
+        };
+        match block {
+            Some(Ok(bytes)) => Ok(Some(bytes).filter(|bytes| !bytes.is_empty())),
+            Some(Err(error)) => Err(SourceError::Stdin(error)),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a block is there before the time is over.
+    async fn came_within(&mut self, patience: Duration) -> bool {
+        let deadline = tokio::time::sleep(patience);
+        tokio::pin!(deadline);
+        let mut look = tokio::time::interval(patience.min(LOOK));
+        loop {
+            tokio::select! {
+                () = &mut deadline => return !self.given.is_empty(),
+                () = self.stop.requested() => return true,
+                _ = look.tick() => if !self.given.is_empty() { return true },
+            }
+        }
+    }
+
+    /// Hands over all that is whole.
+    async fn hand_over(&mut self, end: End) -> Result<(), Closed> {
+        while !self.carry.is_empty() {
+            if self.skipping {
+                self.skip();
+                continue;
+            }
+            match self.cut(end) {
+                Cut::Whole(taken) | Cut::Piece(taken) => self.send(taken).await?,
+                Cut::Head(taken) => {
+                    self.skipping = true;
+                    self.send(taken).await?;
+                }
+                Cut::Wait => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn cut(&self, end: End) -> Cut {
+        if !self.intake.framing().is_object() {
+            return self.cutter.cut(self.intake.framing(), &self.carry, end);
+        }
+        let is_whole = end == End::Last || self.carry.len() > self.most;
+        if is_whole { Cut::Whole(self.carry.len()) } else { Cut::Wait }
+    }
+
+    fn skip(&mut self) {
+        let line = memchr::memchr(b'\n', &self.carry);
+        let taken = line.map_or(self.carry.len(), |at| at.saturating_add(1));
+        drop(self.carry.split_to(taken));
+        self.skipping = line.is_none();
+        self.intake.metrics.lost("truncated", line.unwrap_or(taken) as u64);
+    }
+
+    async fn send(&mut self, taken: usize) -> Result<(), Closed> {
+        // Copied to its size, so that the chunk does not keep the whole buffer alive.
+        let payload = Bytes::copy_from_slice(&self.carry.split_to(taken));
+        let Some(all) = &mut self.held else { return Ok(()) };
+        let held = all.split(taken as u64);
+        if self.carry.is_empty() {
+            self.carry = BytesMut::new();
+            self.held = None;
+        } else {
+            all.resize(self.carry.capacity() as u64);
+        }
+        self.intake.metrics.bytes.inc_by(taken as u64);
+        let owner = Arc::clone(&self.owner) as Arc<dyn Acknowledge>;
+        let receipt = Ticket::open(owner, 0);
+        let chunk = Chunk { origin: Arc::clone(&self.origin), payload, read_at: Timestamp::now(), receipt, held };
+        self.intake.submit(&self.lane, chunk).await
+    }
+}
+
+/// Standard input has no position to move; what is given up is counted, since it cannot be read again.
+struct Owner(SourceMetrics);
+
+impl Acknowledge for Owner {
+    fn acknowledge(&self, _: u64, outcome: Outcome) {
+        if outcome == Outcome::Abandoned {
+            self.0.error("abandoned");
+        }
+    }
+}
+
+/// Most bytes read at once; a pipe holds no more.
+const BLOCK: usize = 64 * 1024;
+
+/// How often to look whether something has come.
+const LOOK: Duration = Duration::from_millis(100);
