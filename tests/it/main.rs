@@ -18,6 +18,7 @@ mod destinations;
 mod drain;
 mod limits;
 mod metrics;
+mod moto;
 mod roles;
 mod rotation;
 mod stalled;
