@@ -32,8 +32,10 @@ pub(super) fn html(admin: &Admin) -> String {
     let state = if complaints.is_empty() {
         "<p class=ok>All well.</p>".to_owned()
     } else {
-        let items: String = complaints.iter().map(|complaint| format!("<li>{}", escape(complaint))).collect();
-        format!("<p class=bad>Needs attention:</p><ul>{items}</ul>")
+        format!(
+            "<p class=bad>Needs attention:</p><ul><li>{}</ul>",
+            escape(&complaints.join("\n")).replace('\n', "<li>")
+        )
     };
     let sources = table("Source", "source", &admin.summary.sources, &SOURCE_COLUMNS, &metrics);
     let sinks = table("Sink", "sink", &admin.summary.sinks, &SINK_COLUMNS, &metrics);
@@ -49,14 +51,14 @@ pub(super) fn html(admin: &Admin) -> String {
 }
 
 fn table(heading: &str, label: &str, names: &[String], columns: &[(&str, &str)], metrics: &str) -> String {
-    let heads: String = columns.iter().map(|(name, _)| format!("<th>{name}")).collect();
-    let cell = |name: &String, metric: &str| format!("<td>{}", value(metrics, metric, label, name));
+    let heads: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
     let row = |name: &String| {
-        let cells: String = columns.iter().map(|(_, metric)| cell(name, metric)).collect();
-        format!("<tr><td>{}{cells}", escape(name))
+        let cells: Vec<&str> =
+            columns.iter().map(|(_, metric)| value(metrics, metric, label, name)).collect();
+        format!("<tr><td>{}<td>{}", escape(name), cells.join("<td>"))
     };
-    let rows: String = names.iter().map(row).collect();
-    format!("<table><tr><th>{heading}{heads}{rows}</table>")
+    let rows: Vec<String> = names.iter().map(row).collect();
+    format!("<table><tr><th>{heading}<th>{}{}</table>", heads.join("<th>"), rows.concat())
 }
 
 /// The value of one series in the text format.

@@ -155,7 +155,7 @@ impl Credentials {
         self.with(|known| known.principal = principal);
         let issued = output.credentials();
         let keys = issued.map(|issued| {
-            let expiry = std::time::SystemTime::try_from(*issued.expiration()).ok();
+            let expiry = (*issued.expiration()).try_into().ok();
             let (id, secret, token) =
                 (issued.access_key_id(), issued.secret_access_key(), issued.session_token());
             Keys::new(id, secret, Some(token.to_owned()), expiry, "standpipe")

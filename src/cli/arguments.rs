@@ -4,9 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Ships log files and CloudWatch Logs subscription payloads to Amazon Data Firehose, across accounts.
+/// The command line of `standpipe`.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    about = "Ships log files and CloudWatch Logs subscription payloads to Amazon Data Firehose, across accounts",
+    long_about = None
+)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]

@@ -112,7 +112,9 @@ fn value_to<W: Write>(printer: &mut Printer<W>, value: &str, inside: bool) {
     } else if let Some(data) = shape.raw_data {
         record_to(printer, &data);
     } else if let Some(records) = shape.records {
-        records.iter().for_each(|record| record_to(printer, &record.data));
+        for record in &records {
+            record_to(printer, &record.data);
+        }
     } else if let Some(Data { data }) = shape.awslogs {
         record_to(printer, &data);
     } else {

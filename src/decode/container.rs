@@ -31,6 +31,9 @@ pub(crate) struct Container {
     pub(crate) multiline: Option<config::Multiline>,
 }
 
+/// How long a partial line waits for the rest. Runtimes write it at once, unless the container was killed between.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// One line of the runtime's.
 #[derive(Clone, Copy)]
 struct Piece<'a> {
@@ -255,6 +258,6 @@ impl Framing for Container {
     }
 
     fn patience(&self) -> Option<Duration> {
-        self.multiline.as_ref().map(|multiline| multiline.timeout)
+        Some(self.multiline.as_ref().map_or(PATIENCE, |multiline| multiline.timeout))
     }
 }

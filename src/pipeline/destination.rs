@@ -19,13 +19,13 @@ use crate::sink::{Delivery, Directory, Firehose, Service, Shared};
 
 /// One configured sink, running.
 #[derive(Debug)]
-pub struct Outlet {
+pub(super) struct Outlet {
     /// The sink's name.
-    pub name: String,
+    pub(super) name: String,
     /// How it writes events.
-    pub encoder: Encoder,
+    pub(super) encoder: Encoder,
     /// What it counts.
-    pub metrics: SinkMetrics,
+    pub(super) metrics: SinkMetrics,
     config: Sink,
     kind: Kind,
     common: Common,
@@ -42,17 +42,17 @@ enum Kind {
 
 /// What all outlets share.
 #[derive(Clone, Debug)]
-pub struct Common {
+pub(super) struct Common {
     /// For the sinks.
-    pub shared: Shared,
+    pub(super) shared: Shared,
     /// How memory is shared.
-    pub shares: Arc<Shares>,
+    pub(super) shares: Arc<Shares>,
     /// Told when a gate opens.
-    pub gate_opened: Arc<Notify>,
+    pub(super) gate_opened: Arc<Notify>,
     /// Where delivery runs.
-    pub runtime: Handle,
+    pub(super) runtime: Handle,
     /// The running deliveries. The lock covers a spawn.
-    pub deliveries: Arc<Mutex<JoinSet<()>>>,
+    pub(super) deliveries: Arc<Mutex<JoinSet<()>>>,
 }
 
 /// What tells destinations apart.
@@ -65,7 +65,7 @@ struct Key {
 
 /// Why an event has no destination; the label of its dead letter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum NoDestination {
+pub(super) enum NoDestination {
     /// A name is made from metadata that the event does not have.
     MissingField,
     /// As many as allowed are open, and none is idle.
@@ -75,7 +75,7 @@ pub enum NoDestination {
 impl NoDestination {
     /// The reason as a metric's label.
     #[must_use]
-    pub fn reason(self) -> &'static str {
+    pub(super) fn reason(self) -> &'static str {
         match self {
             Self::MissingField => "missing_field",
             Self::TooMany => "too_many_destinations",
@@ -88,7 +88,12 @@ impl Outlet {
     ///
     /// # Errors
     /// When its TLS settings are of no use.
-    pub fn new(name: &str, config: &Sink, metrics: SinkMetrics, common: Common) -> Result<Self, AwsError> {
+    pub(super) fn new(
+        name: &str,
+        config: &Sink,
+        metrics: SinkMetrics,
+        common: Common,
+    ) -> Result<Self, AwsError> {
         let kind = match &config.kind {
             SinkKind::Firehose(firehose) => {
                 Kind::Firehose(Aws::new((**firehose).clone(), metrics.credentials_expiry())?)
@@ -110,7 +115,7 @@ impl Outlet {
     ///
     /// # Errors
     /// When there is no such place, and none can be made.
-    pub fn destination(&self, origin: &Origin) -> Result<Arc<Feed>, NoDestination> {
+    pub(super) fn destination(&self, origin: &Origin) -> Result<Arc<Feed>, NoDestination> {
         let key = self.key(origin).ok_or(NoDestination::MissingField)?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(feed) = open.get(&key) {
@@ -128,13 +133,13 @@ impl Outlet {
     }
 
     /// Forgets a feed that has ended, so that the next event opens another.
-    pub fn forget(&self, ended: &Arc<Feed>) {
+    pub(super) fn forget(&self, ended: &Arc<Feed>) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, feed| !Arc::ptr_eq(feed, ended));
     }
 
     /// Closes destinations that had nothing to do for long, and reports on the others.
-    pub fn tick(&self) {
+    pub(super) fn tick(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         close_idle(&mut open, self.config.idle);
         let oldest = open.values().filter_map(|feed| feed.oldest()).max();
@@ -142,13 +147,13 @@ impl Outlet {
     }
 
     /// Ends every destination's input.
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values().for_each(|feed| feed.end());
     }
 
     /// Makes every destination look again.
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values().for_each(|feed| feed.wake());
     }

@@ -16,7 +16,7 @@ use crate::metrics::SinkMetrics;
 
 /// One destination's input.
 #[derive(Debug)]
-pub struct Feed {
+pub(super) struct Feed {
     /// The lock covers appends and takes, which move pieces without copying large ones.
     inner: Mutex<Inner>,
     changed: Notify,
@@ -39,7 +39,7 @@ struct Inner {
 
 /// How the memory is shared among destinations.
 #[derive(Debug)]
-pub struct Shares {
+pub(super) struct Shares {
     total: usize,
     destinations: AtomicUsize,
     /// Drain: nothing lingers any more.
@@ -51,17 +51,17 @@ const LEAST_SHARE: usize = 1024 * 1024;
 
 /// The feed has ended; another one is to be made.
 #[derive(Debug)]
-pub struct Ended;
+pub(super) struct Ended;
 
 impl Shares {
     /// Shares of `total` bytes.
     #[must_use]
-    pub fn new(total: usize) -> Arc<Self> {
+    pub(super) fn new(total: usize) -> Arc<Self> {
         Arc::new(Self { total, destinations: AtomicUsize::new(0), flushing: AtomicBool::new(false) })
     }
 
     /// Sends what there is from now on, without waiting for more.
-    pub fn flush(&self) {
+    pub(super) fn flush(&self) {
         self.flushing.store(true, Ordering::Release);
     }
 
@@ -79,7 +79,7 @@ impl Shares {
 impl Feed {
     /// A feed with nothing in it.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         packing: Packing,
         linger: Duration,
         gate: Arc<Gate>,
@@ -100,7 +100,7 @@ impl Feed {
 
     /// The destination's gate.
     #[must_use]
-    pub fn gate(&self) -> &Arc<Gate> {
+    pub(super) fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
 
@@ -108,7 +108,12 @@ impl Feed {
     ///
     /// # Errors
     /// When the feed has ended; nothing was added.
-    pub fn push(&self, blocks: &[Block], origin: &Arc<Origin>, receipt: &Receipt) -> Result<(), Ended> {
+    pub(super) fn push(
+        &self,
+        blocks: &[Block],
+        origin: &Arc<Origin>,
+        receipt: &Receipt,
+    ) -> Result<(), Ended> {
         let now = Instant::now();
         let bytes: usize = blocks.iter().map(|block| block.data.len()).sum();
         self.with(|inner| {
@@ -131,13 +136,13 @@ impl Feed {
     }
 
     /// Ends the input: the sink takes what is left, and then ends.
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         self.with(|inner| inner.ended = true);
         self.changed.notify_one();
     }
 
     /// Ends the input if nothing was there for `idle`; whether it did.
-    pub fn end_if_idle(&self, idle: Duration) -> bool {
+    pub(super) fn end_if_idle(&self, idle: Duration) -> bool {
         let ended = self.with(|inner| {
             inner.ended |= inner.held == 0 && inner.active.elapsed() >= idle;
             inner.ended
@@ -149,13 +154,13 @@ impl Feed {
     }
 
     /// Makes the sink look again, after [`Shares::flush`].
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.changed.notify_one();
     }
 
     /// The age of the oldest record that waits.
     #[must_use]
-    pub fn oldest(&self) -> Option<Duration> {
+    pub(super) fn oldest(&self) -> Option<Duration> {
         self.with(|inner| inner.oldest().map(|since| since.elapsed()))
     }
 

@@ -11,7 +11,7 @@ use crate::route::{Decision, Plan, Router, SinkSet};
 
 /// What a worker keeps between chunks.
 #[derive(Debug)]
-pub struct Sorter {
+pub(super) struct Sorter {
     router: Arc<Router>,
     outlets: Arc<[Arc<Outlet>]>,
     outputs: Vec<Output>,
@@ -23,45 +23,45 @@ pub struct Sorter {
 
 /// What became of a chunk.
 #[derive(Debug, Default)]
-pub struct Sorted {
+pub(super) struct Sorted {
     /// Written events, in order.
-    pub segments: Vec<Segment>,
+    pub(super) segments: Vec<Segment>,
     /// Events that at least one sink takes.
-    pub routed: u64,
+    pub(super) routed: u64,
     /// Events that no sink takes, by the route that dropped them.
-    pub filtered: Vec<(Option<usize>, u64)>,
+    pub(super) filtered: Vec<(Option<usize>, u64)>,
     /// What goes to the dead letters.
-    pub unfit: Vec<Unfit>,
+    pub(super) unfit: Vec<Unfit>,
 }
 
 /// Written events of one origin for one sink.
 #[derive(Debug)]
-pub struct Segment {
+pub(super) struct Segment {
     /// The sink's place.
-    pub outlet: usize,
+    pub(super) outlet: usize,
     /// Where the events come from.
-    pub origin: Arc<Origin>,
+    pub(super) origin: Arc<Origin>,
     /// The events.
-    pub blocks: Vec<Block>,
+    pub(super) blocks: Vec<Block>,
 }
 
 /// Bytes for the dead letters.
 #[derive(Debug)]
-pub struct Unfit {
+pub(super) struct Unfit {
     /// The sink that cannot take the event; none: the payload cannot be decoded.
-    pub outlet: Option<usize>,
+    pub(super) outlet: Option<usize>,
     /// Why.
-    pub reason: &'static str,
+    pub(super) reason: &'static str,
     /// Where it comes from.
-    pub origin: Arc<Origin>,
+    pub(super) origin: Arc<Origin>,
     /// The bytes.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Sorter {
     /// A worker's sorter.
     #[must_use]
-    pub fn new(router: Arc<Router>, outlets: Arc<[Arc<Outlet>]>) -> Self {
+    pub(super) fn new(router: Arc<Router>, outlets: Arc<[Arc<Outlet>]>) -> Self {
         let envelopes = outlets.iter().any(|outlet| outlet.encoder.wants_envelopes());
         let events = outlets.iter().any(|outlet| !outlet.encoder.wants_envelopes());
         let outputs = outlets.iter().map(|_| Output::default()).collect();
@@ -70,14 +70,14 @@ impl Sorter {
     }
 
     /// Begins a chunk that was read at `read_at`.
-    pub fn begin(&mut self, read_at: Timestamp) -> Sorting<'_> {
+    pub(super) fn begin(&mut self, read_at: Timestamp) -> Sorting<'_> {
         Sorting { sorter: self, read_at, sorted: Sorted::default() }
     }
 }
 
 /// A chunk being sorted.
 #[derive(Debug)]
-pub struct Sorting<'a> {
+pub(super) struct Sorting<'a> {
     sorter: &'a mut Sorter,
     read_at: Timestamp,
     sorted: Sorted,
@@ -86,7 +86,7 @@ pub struct Sorting<'a> {
 impl Sorting<'_> {
     /// Ends the chunk.
     #[must_use]
-    pub fn finish(mut self) -> Sorted {
+    pub(super) fn finish(mut self) -> Sorted {
         self.end_segment();
         self.sorted
     }
@@ -253,7 +253,7 @@ impl Events for Sorting<'_> {
 impl Unfit {
     /// A whole segment whose sink has no place for it.
     #[must_use]
-    pub fn from_segment(segment: &Segment, why: NoDestination) -> Vec<Self> {
+    pub(super) fn from_segment(segment: &Segment, why: NoDestination) -> Vec<Self> {
         let unfit = |block: &Block| Self {
             outlet: Some(segment.outlet),
             reason: why.reason(),

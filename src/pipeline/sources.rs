@@ -19,22 +19,22 @@ use crate::source::{firehose_http, stdin};
 
 /// What every source is given.
 #[derive(Debug)]
-pub struct Context {
+pub(super) struct Context {
     /// The name of the host.
-    pub host: Arc<str>,
+    pub(super) host: Arc<str>,
     /// Read what is there, and end.
-    pub once: bool,
+    pub(super) once: bool,
     /// Where files were read to.
-    pub checkpoints: Arc<Checkpoints>,
+    pub(super) checkpoints: Arc<Checkpoints>,
     /// The wish to stop.
-    pub stop: Stop,
+    pub(super) stop: Stop,
 }
 
 /// Sources by name, each with how it ended.
-pub type Running = JoinSet<(String, Result<(), String>)>;
+pub(super) type Running = JoinSet<(String, Result<(), String>)>;
 
 /// Starts every source.
-pub fn spawn(config: &Config, plant: &Plant, metrics: &Metrics, context: &Context) -> Running {
+pub(super) fn spawn(config: &Config, plant: &Plant, metrics: &Metrics, context: &Context) -> Running {
     let mut running = Running::new();
     for (name, source) in &config.sources {
         // The entrance is open until the sources have ended.
@@ -45,7 +45,7 @@ pub fn spawn(config: &Config, plant: &Plant, metrics: &Metrics, context: &Contex
 }
 
 /// How a source's payloads become events.
-pub fn decoding(source: &Source) -> &Decoding {
+pub(super) fn decoding(source: &Source) -> &Decoding {
     match source {
         Source::File(file) => &file.decoding,
         Source::Stdin(stdin) => &stdin.decoding,
@@ -54,7 +54,7 @@ pub fn decoding(source: &Source) -> &Decoding {
 }
 
 /// Waits until every source has ended by itself, or one has failed.
-pub async fn ended(running: &mut Running) -> Option<RunError> {
+pub(super) async fn ended(running: &mut Running) -> Option<RunError> {
     while let Some(ended) = running.join_next().await {
         let failure = match ended {
             Ok((_, Ok(()))) => continue,
@@ -67,7 +67,7 @@ pub async fn ended(running: &mut Running) -> Option<RunError> {
 }
 
 /// Waits until every source has ended, however.
-pub async fn all_ended(mut running: Running) {
+pub(super) async fn all_ended(mut running: Running) {
     while running.join_next().await.is_some() {}
 }
 

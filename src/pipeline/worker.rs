@@ -21,46 +21,46 @@ use crate::route::Router;
 
 /// One source, as the workers see it.
 #[derive(Debug)]
-pub struct Inlet {
+pub(super) struct Inlet {
     /// How its payloads are decoded.
-    pub decoder: Decoder,
+    pub(super) decoder: Decoder,
     /// What it counts.
-    pub metrics: SourceMetrics,
+    pub(super) metrics: SourceMetrics,
 }
 
 /// What the workers work with.
 #[derive(Clone, Debug)]
-pub struct Works {
+pub(super) struct Works {
     /// Sources by name.
-    pub inlets: Arc<BTreeMap<Arc<str>, Inlet>>,
+    pub(super) inlets: Arc<BTreeMap<Arc<str>, Inlet>>,
     /// Sinks, by their place.
-    pub outlets: Arc<[Arc<Outlet>]>,
+    pub(super) outlets: Arc<[Arc<Outlet>]>,
     /// The routes.
-    pub router: Arc<Router>,
+    pub(super) router: Arc<Router>,
     /// For the counters of the routes.
-    pub metrics: Metrics,
+    pub(super) metrics: Metrics,
     /// Where what cannot be delivered goes.
-    pub dead_letters: Arc<DeadLetters>,
+    pub(super) dead_letters: Arc<DeadLetters>,
 }
 
 /// The ends of the queues that workers take from.
 #[derive(Clone, Debug)]
-pub struct Queues {
+pub(super) struct Queues {
     /// Chunks to decode.
-    pub jobs: Receiver<Job>,
+    pub(super) jobs: Receiver<Job>,
     /// A permit is given back for each job taken.
-    pub places: Arc<Semaphore>,
+    pub(super) places: Arc<Semaphore>,
     /// The sinks' work.
-    pub tasks: Receiver<Task>,
+    pub(super) tasks: Receiver<Task>,
     /// Dropped when the jobs have ended; the tasks may go on.
-    pub decoding: mpsc::Sender<()>,
+    pub(super) decoding: mpsc::Sender<()>,
 }
 
 /// Starts `count` workers. They end when both queues have.
 ///
 /// # Errors
 /// When a thread cannot be started.
-pub fn spawn(count: usize, works: &Works, queues: &Queues) -> io::Result<()> {
+pub(super) fn spawn(count: usize, works: &Works, queues: &Queues) -> io::Result<()> {
     for number in 0..count {
         let (works, queues) = (works.clone(), queues.clone());
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || run(&works, queues))?;

@@ -227,7 +227,8 @@ impl Pump {
         self.intake.metrics.bytes.inc_by(taken as u64);
         let owner = Arc::clone(&self.owner) as Arc<dyn Acknowledge>;
         let receipt = Ticket::open(owner, 0);
-        let chunk = Chunk { origin: Arc::clone(&self.origin), payload, read_at: Timestamp::now(), receipt, held };
+        let chunk =
+            Chunk { origin: Arc::clone(&self.origin), payload, read_at: Timestamp::now(), receipt, held };
         self.intake.submit(&self.lane, chunk).await
     }
 }

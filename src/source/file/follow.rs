@@ -13,9 +13,7 @@ use super::table::{Departed, FileNo, Table};
 use super::tail::{Owner, Patience, Progress, Stage, Tail};
 use super::watch::Watch;
 use crate::config::Start;
-use crate::event::{
-    Closed, FileAccount, Fingerprint, Intake, Mark, OnClosedGate, Origin, Stop, Timestamp,
-};
+use crate::event::{Closed, FileAccount, Fingerprint, Intake, Mark, OnClosedGate, Origin, Stop, Timestamp};
 use crate::source::SourceError;
 use crate::source::cut::Cutter;
 

@@ -128,7 +128,8 @@ fn is_stamp(text: &str) -> bool {
 
 /// The name before a number or date at its end.
 fn without_stamp(name: &str) -> &str {
-    let trimmed = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_' | ':' | 'T' | 'Z' | '+'));
+    let trimmed =
+        name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_' | ':' | 'T' | 'Z' | '+'));
     trimmed.strip_suffix('.').unwrap_or(trimmed)
 }
 
@@ -143,7 +144,16 @@ mod tests {
             let (new, old) = (Path::new(new), Path::new(old));
             assert_eq!(is_rotated_name(new, old, old), expected);
         }
-        for new in ["a.log.1", "a.log-20260101", "a.log.2026-01-01T00:00:00Z", "a.1.log", "a-20260101.log", "a.log.1.gz", "a.log.gz", "a.log.old"] {
+        for new in [
+            "a.log.1",
+            "a.log-20260101",
+            "a.log.2026-01-01T00:00:00Z",
+            "a.1.log",
+            "a-20260101.log",
+            "a.log.1.gz",
+            "a.log.gz",
+            "a.log.old",
+        ] {
             check(new, "a.log", true);
         }
         for new in ["a.log", "b.log", "a.log.tmp", "aa.log", "a.log1x", "a.txt", "a.log.1.bz2"] {
@@ -178,7 +188,10 @@ mod tests {
         check(Likeness { agreement: Agreement::Differs, strong: true, ..SAME }, Verdict::Unrelated);
         check(Likeness { agreement: Agreement::Shorter, settled: false, ..SAME }, Verdict::Unclear);
         check(Likeness { agreement: Agreement::Shorter, ..SAME }, Verdict::Covered);
-        check(Likeness { agreement: Agreement::Shorter, related: false, strong: true, ..SAME }, Verdict::Unrelated);
+        check(
+            Likeness { agreement: Agreement::Shorter, related: false, strong: true, ..SAME },
+            Verdict::Unrelated,
+        );
     }
 
     #[test]

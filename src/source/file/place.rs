@@ -93,7 +93,13 @@ impl Follower {
         self.table.get_mut(no)?.content.as_mut()
     }
 
-    fn compare_departed(&mut self, no: FileNo, first: &[u8], index: usize, now: Instant) -> io::Result<Verdict> {
+    fn compare_departed(
+        &mut self,
+        no: FileNo,
+        first: &[u8],
+        index: usize,
+        now: Instant,
+    ) -> io::Result<Verdict> {
         let Some(departed) = self.table.departed.get(index) else { return Ok(Verdict::Unrelated) };
         let Departed { head, mark, fate, .. } = *departed;
         let (origin, path) = (departed.origin.clone(), departed.path.clone());
@@ -111,7 +117,8 @@ impl Follower {
         let alike = others.filter_map(|(_, tail)| {
             let progress = tail.progress()?;
             let origin = progress.origin.file.clone().unwrap_or_default();
-            let may_be = progress.head.begins(first) || is_rotated_name(&new.path, Path::new(&*origin), &tail.path);
+            let may_be =
+                progress.head.begins(first) || is_rotated_name(&new.path, Path::new(&*origin), &tail.path);
             (may_be && !progress.head.is_empty())
                 .then(|| (progress.head, progress.mark, origin, tail.path.clone(), tail.key.device))
         });

@@ -106,7 +106,8 @@ impl Follower {
             }
             let Ok(metadata) = fs::metadata(path) else { continue };
             if metadata.is_file() && self.table.by_key(FileKey::of(&metadata)).is_none() {
-                let mut tail = Tail::new(path.clone(), FileKey::of(&metadata), metadata.len(), Instant::now());
+                let mut tail =
+                    Tail::new(path.clone(), FileKey::of(&metadata), metadata.len(), Instant::now());
                 tail.wanted = self.patterns.matches(path);
                 let no = self.table.insert(tail);
                 self.table.queue(no);

@@ -196,7 +196,11 @@ impl Tail {
             Name::Present => event,
             Name::Rotated => [event, rotated].into_iter().flatten().filter(|at| *at > now).min(),
             // Nobody tells of writes to a file without a name.
-            Name::Gone => [rotated, now.checked_add(LOOK_AT_NAMELESS)].into_iter().flatten().filter(|at| *at > now).min(),
+            Name::Gone => [rotated, now.checked_add(LOOK_AT_NAMELESS)]
+                .into_iter()
+                .flatten()
+                .filter(|at| *at > now)
+                .min(),
         }
     }
 }

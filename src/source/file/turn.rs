@@ -98,13 +98,15 @@ impl Follower {
         let path = tail.path.clone();
         let opened = File::open(&path).and_then(|file| Ok((FileKey::of(&file.metadata()?), file)));
         match opened {
-            Ok((key, file)) if key == tail.key => match Content::new(file, !is_object && tail.is_named_gzip()) {
-                Ok(content) => {
-                    (tail.content, tail.failures) = (Some(content), 0);
-                    return true;
+            Ok((key, file)) if key == tail.key => {
+                match Content::new(file, !is_object && tail.is_named_gzip()) {
+                    Ok(content) => {
+                        (tail.content, tail.failures) = (Some(content), 0);
+                        return true;
+                    }
+                    Err(error) => drop(self.fail(no, "open", &error)),
                 }
-                Err(error) => drop(self.fail(no, "open", &error)),
-            },
+            }
             // Something else has its name now.
             Ok(_) => self.look(&path, now),
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.look(&path, now),
@@ -141,7 +143,10 @@ impl Follower {
         if is_changed_gzip {
             self.table.close(no);
         }
-        let is_read = self.table.get(no).is_some_and(|tail| tail.is_plain() && tail.progress().is_some() && tail.unread() == 0);
+        let is_read = self
+            .table
+            .get(no)
+            .is_some_and(|tail| tail.is_plain() && tail.progress().is_some() && tail.unread() == 0);
         if !is_read && self.table.get(no).is_some_and(|tail| self.is_incomplete(tail, now)) {
             self.table.wake_at(no, at);
             return Ok(None);
@@ -194,7 +199,9 @@ impl Follower {
     fn read(&mut self, no: FileNo, plan: &Plan, held: Held) -> io::Result<Option<Block>> {
         let back = usize::from(plan.mark.tail.len);
         let from = plan.mark.offset.saturating_sub(back as u64);
-        let Some(content) = self.table.get_mut(no).and_then(|tail| tail.content.as_mut()) else { return Ok(None) };
+        let Some(content) = self.table.get_mut(no).and_then(|tail| tail.content.as_mut()) else {
+            return Ok(None);
+        };
         if !content.approach(from)? {
             return Ok(None);
         }
@@ -230,13 +237,19 @@ impl Follower {
             self.cutter.cut(self.intake().framing(), block.new_bytes(), end)
         };
         let taken = match cut {
-            Cut::Whole(taken) | Cut::Piece(taken) => self.send(no, block, taken, false).await.map(|()| taken)?,
+            Cut::Whole(taken) | Cut::Piece(taken) => {
+                self.send(no, block, taken, false).await.map(|()| taken)?
+            }
             Cut::Head(taken) => self.send(no, block, taken, true).await.map(|()| taken)?,
             Cut::Wait => 0,
         };
         let enough = self.cutter.enough();
         let Some(tail) = self.table.get_mut(no) else { return Ok(After::Idle) };
-        tail.reach = if taken > 0 || is_all { 0 } else { tail.reach.max(BLOCK).saturating_mul(2).min(enough.max(BLOCK)) };
+        tail.reach = if taken > 0 || is_all {
+            0
+        } else {
+            tail.reach.max(BLOCK).saturating_mul(2).min(enough.max(BLOCK))
+        };
         if !is_all || matches!(cut, Cut::Piece(_) | Cut::Head(_)) {
             return Ok(After::More);
         }
@@ -316,7 +329,9 @@ impl Follower {
         let Some(tail) = self.table.get_mut(no) else { return };
         let size = tail.size;
         warn!(path = %tail.path.display(), bytes = unread, "object is larger than `max_inflated` allows and is left out; raise it and give the object a new name");
-        let before = tail.content.as_mut().and_then(|content| content.read_at(size.saturating_sub(Fingerprint::MOST as u64), Fingerprint::MOST).ok());
+        let before = tail.content.as_mut().and_then(|content| {
+            content.read_at(size.saturating_sub(Fingerprint::MOST as u64), Fingerprint::MOST).ok()
+        });
         if let Some(progress) = tail.progress_mut() {
             progress.pass(super::rotate::mark_at(size, size, &before.unwrap_or_default()));
         }

@@ -118,7 +118,9 @@ impl Changes {
     fn add(&mut self, event: notify::Event) {
         match event.kind {
             EventKind::Modify(ModifyKind::Data(_)) => self.written.extend(event.paths),
-            EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(_) => self.names.extend(event.paths),
+            EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(_) => {
+                self.names.extend(event.paths)
+            }
             // Opening and closing, which reading does as well.
             EventKind::Access(_) | EventKind::Any | EventKind::Other => {}
         }

@@ -155,7 +155,7 @@ impl BodyScanner {
             Kind::Data => run.len(),
             Kind::Key | Kind::RequestId => MAX_WORD.saturating_sub(self.text.len()),
         };
-        self.text.extend(run.iter().take(most));
+        self.text.extend_from_slice(run.get(..most).unwrap_or(run));
         Ok(())
     }
 

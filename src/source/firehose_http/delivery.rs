@@ -184,7 +184,7 @@ async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Broken> {
     }
 }
 
-/// Reads a body for nothing, so that the sender gets to read the answer.
+/// Reads a body for nothing.
 pub(super) async fn discard(body: &mut Incoming) {
     let mut left = MAX_BODY;
     while let Ok(Some(piece)) = next_piece(body).await {

@@ -1,10 +1,11 @@
 //! One request and its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Shared;
 use super::answer::{Answer, answer, plain};
@@ -32,8 +33,7 @@ async fn post(shared: &Shared, request: Request<Incoming>) -> Answer {
     let sender = match shared.admission.check(&head.headers) {
         Ok(sender) => sender,
         Err(refusal) => {
-            let read = discard(&mut body);
-            timeout_at(deadline, read).await.ok();
+            read_past(&mut body).await;
             return refuse(shared, &head.headers, refusal);
         }
     };
@@ -53,10 +53,20 @@ async fn post(shared: &Shared, request: Request<Incoming>) -> Answer {
         Ok(Err(broken)) => End::Broken(broken),
         Err(_) => End::Full,
     };
+    if !matches!(end, End::Delivered) {
+        read_past(&mut body).await;
+    }
     if let (End::Broken(Broken::Mismatch), Some(key)) = (&end, &key) {
         shared.ledger.forget(key);
     }
     end.answer(shared, &id.unwrap_or_default())
+}
+
+/// For so long the rest of a body that is not wanted is read: a sender that is still sending would not read the answer.
+const COURTESY: Duration = Duration::from_secs(5);
+
+async fn read_past(body: &mut Incoming) {
+    timeout(COURTESY, discard(body)).await.ok();
 }
 
 /// Reads the delivery, or past it where another delivery of the same request is being read.
@@ -114,7 +124,7 @@ enum End {
     GivenUp,
     /// Delivery takes longer than the sender waits.
     Late,
-    /// There was no memory for all of it in time.
+    /// It was not read to its end in time, mostly for want of memory.
     Full,
     Broken(Broken),
 }
@@ -137,7 +147,9 @@ impl End {
                 (again, "given_up", "a destination has no room; send the request again".to_owned())
             }
             Self::Late => (again, "timeout", "not delivered yet; send the request again".to_owned()),
-            Self::Full => (again, "full", "no memory to take the request in time; send it again".to_owned()),
+            Self::Full => {
+                (again, "full", "no room to take the whole request in time; send it again".to_owned())
+            }
             Self::Broken(broken) => {
                 let (status, reason) = match broken {
                     Broken::Mismatch => (again, "mismatch"),

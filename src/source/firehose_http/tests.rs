@@ -352,6 +352,16 @@ async fn what_may_not_be_taken_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_refusal_can_be_read_by_a_sender_that_is_still_sending() {
+    let endpoint = start(HttpSource { access_keys: vec![Secret::new("key".to_owned())], ..config() }).await;
+    let mut post = records(&[]).id("r");
+    post.body = vec![b'x'; 8 << 20];
+    assert_eq!(endpoint.send(&post).await.status, 401);
+    assert_eq!(endpoint.send(&post.header("X-Amz-Firehose-Access-Key", "key")).await.status, 400);
+    endpoint.stopped().await;
+}
+
+#[tokio::test]
 async fn load_balancers_are_answered_without_headers() {
     let endpoint = start(config()).await;
     for (line, status) in [("GET /healthz", 200), ("GET /", 200), ("GET /x", 404), ("PUT /", 405)] {

@@ -107,11 +107,16 @@ fn a_file_made_anew_under_the_same_name_is_another_file() {
         // An inode is often used again at once; the content may even be the same.
         for _ in 0..10 {
             world.append("a.log", b"the same line\n").expect(b"the same line\n").all_arrived();
-            world.eventually("all is read", |world| world.metric("standpipe_file_behind_bytes{source=\"test\"}") == 0);
+            world.eventually("all is read", |world| {
+                world.metric("standpipe_file_behind_bytes{source=\"test\"}") == 0
+            });
             world.remove("a.log");
             world.write("b.log", 1).write("a.log.other", 0);
             world.eventually("the file is gone", |world| world.path("a.log").metadata().is_err());
-            world.append("a.log", b"a longer line than before\n").expect(b"a longer line than before\n").all_arrived();
+            world
+                .append("a.log", b"a longer line than before\n")
+                .expect(b"a longer line than before\n")
+                .all_arrived();
             world.remove("a.log");
         }
         drop(world.stop());

@@ -207,7 +207,8 @@ impl World {
             self.metrics.source("test"),
         );
         let positions = Arc::clone(&self.positions);
-        let source = FileSource::new("test".into(), "host".into(), self.config.clone(), intake, positions, once);
+        let source =
+            FileSource::new("test".into(), "host".into(), self.config.clone(), intake, positions, once);
         let (stopper, stop) = Stopper::new();
         let watches = self.inotify && !once;
         let source = std::thread::spawn(move || run(source, watches, stop));
@@ -297,7 +298,9 @@ impl Arrived {
     /// Every line that came, each chunk cut by itself.
     pub(super) fn lines(&self) -> Vec<Vec<u8>> {
         let chunks = self.chunks.iter();
-        chunks.flat_map(|(_, bytes)| bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec)).collect()
+        chunks
+            .flat_map(|(_, bytes)| bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec))
+            .collect()
     }
 }
 
