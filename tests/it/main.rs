@@ -15,6 +15,7 @@ mod world;
 mod cli;
 mod delivery;
 mod destinations;
+mod docs;
 mod drain;
 mod limits;
 mod metrics;

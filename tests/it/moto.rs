@@ -50,7 +50,8 @@ impl Moto {
     fn start() -> Option<Self> {
         let mut command = Command::new(installed("moto_server")?);
         command.args(["-H", "127.0.0.1", "-p", "0"]).env_clear().env("PYTHONUNBUFFERED", "1");
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (say, said) = mpsc::sync_channel(1);
         // Reads on to the end, or moto would wait for room to say more.
@@ -89,7 +90,13 @@ fn json(bytes: &[u8]) -> Value {
 
 /// Messages of every kind that JSON has to escape, or may.
 fn messages() -> Vec<String> {
-    let odd = ["quote \" backslash \\ slash / tab \t", "{\"json\":[1,\"two\"]}", "é ü 日本語 🚒", "\u{7f} \u{2028}", " spaces "];
+    let odd = [
+        "quote \" backslash \\ slash / tab \t",
+        "{\"json\":[1,\"two\"]}",
+        "é ü 日本語 🚒",
+        "\u{7f} \u{2028}",
+        " spaces ",
+    ];
     let plain = (0..245).map(|number| format!("line {number}"));
     odd.into_iter().map(str::to_owned).chain(plain).collect()
 }
@@ -157,8 +164,7 @@ fn envelopes(folder: &Path) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_subscription_of_motos_reaches_the_other_accounts_bucket_over_http() {
-    let source =
-        "[sources.subscriptions]\ntype = \"firehose_http\"\nlisten = \"127.0.0.1:0\"\naccess_keys = [\"an-access-key-for-tests\"]\n";
+    let source = "[sources.subscriptions]\ntype = \"firehose_http\"\nlisten = \"127.0.0.1:0\"\naccess_keys = [\"an-access-key-for-tests\"]\n";
     check(source, |world, envelopes| {
         let daemon = world.start();
         Sender::to(&daemon.endpoint()).deliver("moto", envelopes);
