@@ -41,6 +41,7 @@ impl CredentialsFault {
         };
         let code = service.code().unwrap_or("unknown").to_owned();
         let said = service.message().unwrap_or("no message");
+        let caller = principal_in(said).unwrap_or(caller);
         let message = format!("sts:AssumeRole on `{arn}` as {caller}: {code}: {said}");
         Self { mend: mend(&code, role, caller), message, source: None }
     }
@@ -49,15 +50,19 @@ impl CredentialsFault {
 fn mend(code: &str, role: &Role, caller: &str) -> Option<(&'static str, String)> {
     let Role { arn, external_id, .. } = role;
     let sent = match external_id {
-        Some(id) => format!("must ask for no other `sts:ExternalId` than the one sent, `{id}`"),
-        None => "must not ask for an `sts:ExternalId`, since `external_id` is not set".to_owned(),
+        Some(id) => {
+            format!("if it asks for an external id (`sts:ExternalId`), that must be the one sent, `{id}`")
+        }
+        None => {
+            "it must not ask for an external id (`sts:ExternalId`), since `external_id` is not set".to_owned()
+        }
     };
     match code {
         "AccessDenied" | "AccessDeniedException" => Some((
             "assume_role_denied",
             format!(
-                "see that the role exists; its trust policy must allow `sts:AssumeRole` to {caller}, and {sent}; and {caller} \
-                 must itself be allowed `sts:AssumeRole` on `{arn}`"
+                "see that the role exists; its trust policy must allow `sts:AssumeRole` to {caller}; {sent}; and {caller} must \
+                 itself be allowed `sts:AssumeRole` on `{arn}`"
             ),
         )),
         "ExpiredToken" | "ExpiredTokenException" => {
@@ -76,6 +81,13 @@ fn mend(code: &str, role: &Role, caller: &str) -> Option<(&'static str, String)>
         )),
         _ => None,
     }
+}
+
+/// The principal that a denial names, such as `User: arn:aws:iam::111111111111:user/u is not authorized to perform: ..`.
+#[must_use]
+pub fn principal_in(message: &str) -> Option<&str> {
+    let (_, after) = message.split_once("User: ")?;
+    after.split_whitespace().next().filter(|arn| arn.starts_with("arn:"))
 }
 
 /// The explanation that an earlier role's fault brought, somewhere among the causes.

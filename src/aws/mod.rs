@@ -26,7 +26,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 pub use self::credentials::{Credentials, Role};
-pub use self::fault::CredentialsFault;
+pub use self::fault::{CredentialsFault, principal_in};
 use crate::config::FirehoseSink;
 
 /// What a sink's clients have in common.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{Budget, Chunk, Gate, Held};
 use crate::metrics::SourceMetrics;
@@ -42,6 +42,9 @@ pub struct Job {
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the pipeline is stopping")]
 pub struct Closed;
+
+/// Backpressure is counted while it lasts, not only when it is over.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 /// A source's way into the pipeline.
 #[derive(Clone, Debug)]
@@ -81,10 +84,16 @@ impl Intake {
         if let Some(held) = self.budget.try_admit(bytes as u64) {
             return held;
         }
-        let since = Instant::now();
-        let held = self.budget.admit(bytes as u64).await;
-        self.metrics.backpressure(since.elapsed());
-        held
+        let admitted = self.budget.admit(bytes as u64);
+        tokio::pin!(admitted);
+        loop {
+            let since = Instant::now();
+            let waited = timeout(COUNT_EVERY, admitted.as_mut()).await;
+            self.metrics.backpressure(since.elapsed());
+            if let Ok(held) = waited {
+                return held;
+            }
+        }
     }
 
     /// Admits `bytes` only if they are free now.

@@ -234,7 +234,9 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             if self.say_now(now) {
                 warn!(
                     destination = self.label,
-                    outcome, message, "not delivering; data is kept and sent again"
+                    outcome,
+                    error = message,
+                    "not delivering; data is kept and sent again"
                 );
             }
         }
@@ -269,7 +271,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             error!(
                 destination = self.label,
                 reason = hold.reason,
-                message = hold.message,
+                error = hold.message,
                 mend = hold.mend,
                 "held; data is kept, and tried again every 5 to 60 seconds"
             );
@@ -313,7 +315,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             warn!(
                 destination = self.label,
                 code,
-                message,
+                error = message,
                 bytes = record.len,
                 "a record was refused for good; it is in the dead letters"
             );

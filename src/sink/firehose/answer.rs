@@ -9,7 +9,7 @@ use std::error::Error;
 use aws_sdk_firehose::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_firehose::operation::put_record_batch::{PutRecordBatchError, PutRecordBatchOutput};
 
-use crate::aws::{Credentials, CredentialsFault};
+use crate::aws::{Credentials, CredentialsFault, principal_in};
 use crate::causes::with_causes;
 use crate::sink::{Answer, Hold, Rejected};
 
@@ -112,6 +112,7 @@ fn by_status(status: u16, code: &str, text: String) -> Answer {
 
 fn hold(code: &str, message: &str, target: &Target, principal: &str) -> Option<Hold> {
     let Target { stream, region } = target;
+    let principal = principal_in(message).unwrap_or(principal);
     let said = |what: &str| format!("{ACTION} on `{stream}` in {region} as {principal}: {what}: {message}");
     let (reason, what, mend) = match code {
         "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "OptInRequired" => (

@@ -13,7 +13,9 @@ use super::table::{Departed, FileNo, Table};
 use super::tail::{Owner, Patience, Progress, Stage, Tail};
 use super::watch::Watch;
 use crate::config::Start;
-use crate::event::{Closed, FileAccount, Fingerprint, Intake, Mark, OnClosedGate, Origin, Stop, Timestamp};
+use crate::event::{
+    Closed, FileAccount, Fingerprint, Held, Intake, Mark, OnClosedGate, Origin, Stop, Timestamp,
+};
 use crate::source::SourceError;
 use crate::source::cut::Cutter;
 
@@ -39,6 +41,7 @@ pub(super) struct Follower {
     pub(super) next_walk: Instant,
     /// The next walk may not be before, however much happens.
     pub(super) soonest_walk: Instant,
+    last_look: Instant,
     next_report: Instant,
 }
 
@@ -76,6 +79,7 @@ impl Follower {
             refused: HashSet::new(),
             next_walk: now,
             soonest_walk: now,
+            last_look: now,
             next_report: now,
             source,
         })
@@ -114,9 +118,10 @@ impl Follower {
         self.started = true;
     }
 
-    /// Takes in what changed since the last round.
+    /// Takes in what changed since the last time.
     fn look_around(&mut self) {
         let now = Instant::now();
+        self.last_look = now;
         let changes = self.watch.take();
         let walk_due = now >= self.next_walk || changes.overflow;
         self.look_at(changes);
@@ -136,6 +141,10 @@ impl Follower {
             if self.stop.is_requested() {
                 break;
             }
+            // A round over many files takes long, and files are renamed meanwhile.
+            if self.last_look.elapsed() >= GATHER && self.watch.has_changed() {
+                self.look_around();
+            }
             match self.turn(no).await? {
                 After::More => self.table.queue(no),
                 After::Idle => {}
@@ -144,6 +153,25 @@ impl Follower {
         }
         self.unblock();
         Ok(())
+    }
+
+    /// Waits for memory; files that come, are renamed or go meanwhile are noticed. None at a stop.
+    pub(super) async fn admit(&mut self, bytes: usize) -> Option<Held> {
+        let intake = self.source.intake.clone();
+        let admitted = intake.admit(bytes);
+        tokio::pin!(admitted);
+        loop {
+            tokio::select! {
+                biased;
+                held = &mut admitted => return Some(held),
+                () = self.stop.requested() => return None,
+                () = tokio::time::sleep(GATHER) => {}
+            }
+            if self.watch.has_changed() || Instant::now() >= self.next_walk {
+                self.look_around();
+            }
+            self.report();
+        }
     }
 
     /// Puts back what no longer waits for a destination.
@@ -215,7 +243,7 @@ impl Follower {
     /// Follows a file of which nothing is known, from `start`.
     pub(super) fn begin(&mut self, no: FileNo, first: &[u8], start: Mark) {
         let Some(tail) = self.table.get(no) else { return };
-        let origin: Arc<str> = tail.path.to_string_lossy().into();
+        let origin: Arc<str> = tail.origin.as_ref().unwrap_or(&tail.path).to_string_lossy().into();
         let head = Fingerprint::of_start(first);
         let position = super::tail::position_of(tail, Arc::clone(&origin), head, start);
         let account = self.source.positions.open(&self.source.name, position);

@@ -92,13 +92,13 @@ impl Patterns {
             let Ok(kind) = entry.file_type() else { continue };
             let (is_match, below) = advance(states, Path::new(&name), kind.is_symlink());
             let path = dir.join(&name);
-            if is_match && !kind.is_dir() && self.matches(&path) {
+            let is_dir = kind.is_dir() || (kind.is_symlink() && path.is_dir());
+            if is_match && !is_dir && self.matches(&path) {
                 if kind.is_symlink() {
                     walk.links.push(path.clone());
                 }
                 walk.files.insert(path.clone());
             }
-            let is_dir = kind.is_dir() || (kind.is_symlink() && !below.is_empty() && path.is_dir());
             if is_dir && !below.is_empty() && levels > 0 {
                 self.descend(&path, &below, levels.saturating_sub(1), walk);
             }

@@ -1,5 +1,6 @@
 //! From names to files: what is new, what was renamed, what is gone.
 
+use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::follow::Follower;
+use super::globs::Walk;
 use super::identity::FileKey;
 use super::table::FileNo;
 use super::tail::{Name, Tail};
@@ -26,12 +28,33 @@ impl Follower {
             }
             self.look_through_links(path, now);
         }
+        self.look_at_renamed(&changes.renames, now);
         for path in changes.written.difference(&changes.names) {
             if self.table.by_path(path).is_some()
                 || self.patterns.matches(path)
                 || self.links.contains_key(path)
             {
                 self.look_through_links(path, now);
+            }
+        }
+    }
+
+    /// A file may have been made, written and renamed so fast that it was never seen under the name that matches.
+    fn look_at_renamed(&mut self, renames: &[(PathBuf, PathBuf)], now: Instant) {
+        let mut origins: HashMap<&Path, &Path> = HashMap::new();
+        for (from, to) in renames {
+            let origin = origins.remove(from.as_path()).unwrap_or(from);
+            origins.insert(to, origin);
+        }
+        for (path, origin) in origins {
+            let Ok(metadata) = fs::metadata(path) else { continue };
+            let is_known = self.table.by_key(FileKey::of(&metadata)).is_some();
+            if is_known || !metadata.is_file() || !self.patterns.matches(origin) {
+                continue;
+            }
+            self.find_new(path, FileKey::of(&metadata), metadata.len(), now);
+            if let Some(tail) = self.table.by_path(path).and_then(|no| self.table.get_mut(no)) {
+                (tail.name, tail.origin) = (Name::Rotated, Some(origin.to_owned()));
             }
         }
     }
@@ -45,7 +68,7 @@ impl Follower {
 
     /// Walks the patterns, and looks at every file that is there, and at every one that was.
     pub(super) fn walk(&mut self, now: Instant) {
-        let walk = self.patterns.walk();
+        let walk = self.walk_watched();
         for (dir, error) in &walk.failed {
             self.intake().metrics.error("walk");
             if self.refused.insert(dir.clone()) {
@@ -53,7 +76,6 @@ impl Follower {
             }
         }
         for dir in &walk.dirs {
-            self.watch.add(dir);
             self.refused.remove(dir);
         }
         self.links.clear();
@@ -74,6 +96,19 @@ impl Follower {
         let pause =
             if self.watch.works() { pause } else { pause.min(WITHOUT_INOTIFY.max(took.saturating_mul(50))) };
         self.next_walk = done.checked_add(pause).unwrap_or(done);
+    }
+
+    /// Walks until every directory that was walked had been watched before: what appears later is told.
+    fn walk_watched(&mut self) -> Walk {
+        let mut walk = self.patterns.walk();
+        for _ in 0..MOST_WALKS {
+            let added = walk.dirs.iter().filter(|dir| self.watch.add(dir)).count();
+            if added == 0 {
+                break;
+            }
+            walk = self.patterns.walk();
+        }
+        walk
     }
 
     fn learn_link(&mut self, link: &Path) {
@@ -105,22 +140,25 @@ impl Follower {
         match known {
             Some(no) => {
                 self.find_again(no, path, now);
-                self.note_size(no, metadata.len(), now);
+                self.note(no, metadata, now);
             }
             None if self.patterns.matches(path) => self.find_new(path, key, metadata.len(), now),
             None => {}
         }
     }
 
-    fn note_size(&mut self, no: FileNo, size: u64, now: Instant) {
+    fn note(&mut self, no: FileNo, metadata: &Metadata, now: Instant) {
         let Some(tail) = self.table.get_mut(no) else { return };
-        // A smaller one is for the next turn to see, beside what was not read.
-        if size > tail.size {
-            tail.seen(size, now);
+        // A smaller size is for the next turn to see, beside what was not read.
+        if metadata.len() > tail.size {
+            tail.seen(metadata.len(), now);
         }
-        let offset = tail.progress().map_or(0, |progress| progress.mark.offset);
-        let is_gzip = !tail.is_plain() || tail.is_named_gzip();
-        if tail.progress().is_none() || size != offset || is_gzip && size != tail.size {
+        // It may have been emptied and refilled to the size it had.
+        if tail.progress().is_none()
+            || metadata.len() != tail.size
+            || tail.unread() > 0
+            || tail.is_modified(metadata)
+        {
             self.table.queue(no);
         }
     }
@@ -184,6 +222,9 @@ impl Follower {
 pub(super) fn leads_to(path: &Path, key: FileKey) -> bool {
     fs::metadata(path).is_ok_and(|metadata| FileKey::of(&metadata) == key)
 }
+
+/// Where directories come faster than they can be walked, the events of those above them tell.
+const MOST_WALKS: usize = 8;
 
 /// How often files are looked at where nobody tells of changes.
 const WITHOUT_INOTIFY: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 1000 });

@@ -167,7 +167,7 @@ impl Follower {
     }
 
     /// Whether a file holds the bytes that a mark stands behind.
-    fn agreement(&mut self, no: FileNo, mark: Mark) -> io::Result<Agreement> {
+    pub(super) fn agreement(&mut self, no: FileNo, mark: Mark) -> io::Result<Agreement> {
         let Some(content) = self.content(no) else { return Ok(Agreement::Differs) };
         if content.is_gzip() {
             // The first block that is read tells; until then it would have to be decompressed twice.

@@ -83,16 +83,18 @@ impl Follower {
         }
     }
 
-    /// The file's inode holds other bytes than were read from it: it begins anew, and what was read is remembered.
+    /// The file's inode holds other bytes than were read from it: it is a new file, and what was read is remembered.
     pub(super) fn empty(&mut self, no: FileNo, unread: u64) {
         let Some(tail) = self.table.get_mut(no) else { return };
         let Stage::Followed(progress) = std::mem::replace(&mut tail.stage, Stage::Unplaced) else { return };
         let departed = Departed::of(tail, &progress, Fate::Rewritten, unread, Instant::now());
-        tail.start = 0;
+        (tail.start, tail.is_late, tail.vain, tail.reach) = (0, true, None, 0);
+        if tail.wanted && tail.name == Name::Rotated {
+            tail.name = Name::Present;
+        }
         let dir = self.real_dir(&departed.path);
         self.seek(&departed, &read_dir(&dir));
         self.table.departed.push(departed);
-        self.begin(no, &[], Mark::default());
         self.table.queue_held();
         self.table.queue(no);
     }

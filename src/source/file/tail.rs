@@ -1,5 +1,7 @@
 //! The state of one file.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,8 @@ pub(super) struct Tail {
     /// The path it is opened by.
     pub(super) path: PathBuf,
     pub(super) name: Name,
+    /// The path that its events carry, where that is not the one it was found at.
+    pub(super) origin: Option<PathBuf>,
     pub(super) stage: Stage,
     /// Whether its name matches the source's patterns; otherwise it is read only if it continues a file that did.
     pub(super) wanted: bool,
@@ -29,6 +33,10 @@ pub(super) struct Tail {
     pub(super) start: u64,
     /// Its size when it was last looked at.
     pub(super) size: u64,
+    /// When it was last written to, by its own account, as far as that was looked into.
+    modified: (i64, i64),
+    /// Whether it was written to since its last bytes were compared.
+    pub(super) is_doubtful: bool,
     /// When it last grew, or lost its name.
     pub(super) changed: Instant,
     /// The size at which no event was whole; it would be vain to look again for the same end.
@@ -98,11 +106,14 @@ impl Tail {
             key,
             path,
             name: Name::Present,
+            origin: None,
             stage: Stage::Unplaced,
             wanted: true,
             is_late: true,
             start: 0,
             size,
+            modified: (0, 0),
+            is_doubtful: false,
             changed: now,
             vain: None,
             reach: 0,
@@ -125,6 +136,17 @@ impl Tail {
             self.size = size;
             self.changed = now;
         }
+    }
+
+    /// Whether the file was written to since it was last looked into.
+    pub(super) fn is_modified(&self, metadata: &Metadata) -> bool {
+        self.modified != (metadata.mtime(), metadata.mtime_nsec())
+    }
+
+    /// Notes when the file was written to.
+    pub(super) fn learn_modified(&mut self, metadata: &Metadata) {
+        self.is_doubtful |= self.is_modified(metadata);
+        self.modified = (metadata.mtime(), metadata.mtime_nsec());
     }
 
     /// Notes that the file's name is another, or none.

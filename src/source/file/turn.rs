@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::content::Content;
 use super::follow::{After, Follower};
-use super::identity::FileKey;
+use super::identity::{Agreement, Fate, FileKey};
 use super::place::SETTLED;
 use super::table::FileNo;
 use super::tail::Name;
@@ -61,6 +61,10 @@ impl Follower {
         }
         let done = match self.refresh(no, now) {
             Ok(Some(_)) if !is_placed => self.place(no, now),
+            Ok(Some(at_risk)) if self.is_refilled(no) => {
+                self.empty(no, at_risk);
+                Ok(After::More)
+            }
             Ok(Some(at_risk)) => match self.plan(no, now, at_risk) {
                 Ok(plan) => return self.carry_out(no, now, plan).await,
                 Err(after) => Ok(after),
@@ -77,7 +81,7 @@ impl Follower {
         if tail.content.is_none() {
             if tail.name == Name::Gone {
                 let unread = tail.unread();
-                self.depart(no, super::identity::Fate::Gone, unread);
+                self.depart(no, Fate::Gone, unread);
                 return false;
             }
             if self.table.open() >= self.source.config.max_open && !self.table.close_one() {
@@ -135,10 +139,11 @@ impl Follower {
     fn refresh(&mut self, no: FileNo, now: Instant) -> io::Result<Option<u64>> {
         let Some(tail) = self.table.get_mut(no) else { return Ok(None) };
         let Some(content) = &tail.content else { return Ok(None) };
-        let size = content.metadata()?.len();
+        let metadata = content.metadata()?;
         let at_risk = tail.unread();
-        let is_changed_gzip = content.is_gzip() && size != tail.size;
-        tail.seen(size, now);
+        let is_changed_gzip = content.is_gzip() && metadata.len() != tail.size;
+        tail.seen(metadata.len(), now);
+        tail.learn_modified(&metadata);
         let at = tail.changed.checked_add(SETTLED);
         if is_changed_gzip {
             self.table.close(no);
@@ -152,6 +157,17 @@ impl Follower {
             return Ok(None);
         }
         Ok(Some(at_risk))
+    }
+
+    /// Whether a file that has nothing to read was written to all the same, and does not hold what was read of it.
+    fn is_refilled(&mut self, no: FileNo) -> bool {
+        let Some(tail) = self.table.get_mut(no) else { return false };
+        if !std::mem::take(&mut tail.is_doubtful) || tail.unread() > 0 {
+            return false;
+        }
+        let Some(mark) = tail.progress().map(|progress| progress.mark) else { return false };
+        // An error comes back with the next read.
+        tail.is_plain() && self.agreement(no, mark).is_ok_and(|agreement| agreement == Agreement::Differs)
     }
 
     /// How much to read of a file that is followed; or that nothing is to be read.
@@ -183,11 +199,7 @@ impl Follower {
 
     async fn carry_out(&mut self, no: FileNo, now: Instant, plan: Plan) -> Result<After, Closed> {
         let back = usize::from(plan.mark.tail.len);
-        let held = tokio::select! {
-            biased;
-            held = self.source.intake.admit(back.saturating_add(plan.len)) => held,
-            () = self.stop.requested() => return Ok(After::Idle),
-        };
+        let Some(held) = self.admit(back.saturating_add(plan.len)).await else { return Ok(After::Idle) };
         match self.read(no, &plan, held) {
             Ok(Some(block)) => self.hand_over(no, now, block).await,
             Ok(None) => Ok(After::More),
@@ -199,9 +211,11 @@ impl Follower {
     fn read(&mut self, no: FileNo, plan: &Plan, held: Held) -> io::Result<Option<Block>> {
         let back = usize::from(plan.mark.tail.len);
         let from = plan.mark.offset.saturating_sub(back as u64);
-        let Some(content) = self.table.get_mut(no).and_then(|tail| tail.content.as_mut()) else {
+        let Some(tail) = self.table.get_mut(no) else { return Ok(None) };
+        if tail.progress().is_none_or(|progress| progress.mark != plan.mark) {
             return Ok(None);
-        };
+        }
+        let Some(content) = &mut tail.content else { return Ok(None) };
         if !content.approach(from)? {
             return Ok(None);
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use notify::event::{EventKind, ModifyKind};
+use notify::event::{EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tracing::warn;
@@ -32,6 +32,8 @@ struct Shared {
 pub(super) struct Changes {
     /// Names that came, went or changed their permissions.
     pub(super) names: HashSet<PathBuf>,
+    /// Renames, in order: the old name, and the new one.
+    pub(super) renames: Vec<(PathBuf, PathBuf)>,
     /// Files that were written to.
     pub(super) written: HashSet<PathBuf>,
     /// Whether some changes were not told, so that everything has to be looked at.
@@ -58,16 +60,19 @@ impl Watch {
         self.watcher.is_some()
     }
 
-    /// Watches a directory, unless it is watched already.
-    pub(super) fn add(&mut self, dir: &Path) {
-        let Some(watcher) = &mut self.watcher else { return };
-        let Ok(metadata) = fs::metadata(dir) else { return };
+    /// Watches a directory, unless it is watched already. Whether it was not.
+    pub(super) fn add(&mut self, dir: &Path) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
+        let Ok(metadata) = fs::metadata(dir) else { return false };
         let key = FileKey::of(&metadata);
         if self.dirs.get(dir) == Some(&key) {
-            return;
+            return false;
         }
         match watcher.watch(dir, RecursiveMode::NonRecursive) {
-            Ok(()) => drop(self.dirs.insert(dir.to_owned(), key)),
+            Ok(()) => {
+                self.dirs.insert(dir.to_owned(), key);
+                return true;
+            }
             // It may have gone since; the next walk sees.
             Err(_) if !dir.is_dir() => {}
             Err(error) => {
@@ -75,6 +80,7 @@ impl Watch {
                 self.watcher = None;
             }
         }
+        false
     }
 
     /// Forgets a directory that is gone or was renamed. Whether it was one.
@@ -85,6 +91,11 @@ impl Watch {
             watcher.unwatch(dir).ok();
         }
         was_watched
+    }
+
+    /// Whether there is something to take.
+    pub(super) fn has_changed(&self) -> bool {
+        !self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Takes what has changed since the last call.
@@ -118,13 +129,20 @@ impl Changes {
     fn add(&mut self, event: notify::Event) {
         match event.kind {
             EventKind::Modify(ModifyKind::Data(_)) => self.written.extend(event.paths),
+            EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {
+                // Both names were told alone before.
+                if let Ok([from, to]) = <[PathBuf; 2]>::try_from(event.paths) {
+                    self.renames.push((from, to));
+                }
+            }
             EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(_) => {
                 self.names.extend(event.paths)
             }
             // Opening and closing, which reading does as well.
             EventKind::Access(_) | EventKind::Any | EventKind::Other => {}
         }
-        if self.names.len().saturating_add(self.written.len()) > MOST_PATHS {
+        let paths = self.names.len().saturating_add(self.written.len()).saturating_add(self.renames.len());
+        if paths > MOST_PATHS {
             *self = Self { overflow: true, ..Self::default() };
         }
     }

@@ -1,0 +1,210 @@
+//! What sinks count.
+
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+};
+
+use super::Settlement;
+use super::register::Maker;
+
+/// What a sink counts.
+#[derive(Clone, Debug)]
+pub struct SinkMetrics {
+    name: String,
+    settlement: Settlement,
+    accepted: IntCounter,
+    delivered: IntCounter,
+    in_flight: IntGauge,
+    /// Payload bytes that the service accepted.
+    pub delivered_bytes: IntCounter,
+    /// The same as AWS bills them.
+    pub billed_bytes: IntCounter,
+    /// Records that the service accepted.
+    pub records: IntCounter,
+    /// Time of one request.
+    pub duration: Histogram,
+    /// Requests that may be under way at once, over all destinations of the sink.
+    pub concurrency: IntGauge,
+    /// Bytes waiting in the buffer.
+    pub buffer_bytes: IntGauge,
+    /// Age of the oldest record in the buffer.
+    pub buffer_oldest_seconds: Gauge,
+    credentials_expiry: GaugeVec,
+    requests: IntCounterVec,
+    rejected: IntCounterVec,
+    held: IntGaugeVec,
+    dead_lettered: IntCounterVec,
+}
+
+impl SinkMetrics {
+    /// The sink's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Counts a request: `ok`, `partial`, `throttled`, `failed`, `held` or `rejected`.
+    pub fn request(&self, outcome: &str) {
+        self.requests.with_label_values(&[self.name.as_str(), outcome]).inc();
+    }
+
+    /// Counts records that the service refused one by one.
+    pub fn rejected(&self, code: &str, records: u64) {
+        self.rejected.with_label_values(&[self.name.as_str(), code]).inc_by(records);
+    }
+
+    /// Sets or clears the sign that the sink is held.
+    pub fn held(&self, reason: &str, held: bool) {
+        self.held.with_label_values(&[self.name.as_str(), reason]).set(i64::from(held));
+    }
+
+    /// Events accepted and not yet ended.
+    #[must_use]
+    pub fn in_flight(&self) -> i64 {
+        self.in_flight.get()
+    }
+
+    /// Counts events taken from the router.
+    pub fn accept(&self, events: u64) {
+        self.settlement.together(|| {
+            self.accepted.inc_by(events);
+            self.in_flight.add(signed(events));
+        });
+    }
+
+    /// Counts events that the destination accepted.
+    pub fn deliver(&self, events: u64) {
+        self.settlement.together(|| {
+            self.delivered.inc_by(events);
+            self.in_flight.sub(signed(events));
+        });
+    }
+
+    /// Counts events that went to the dead letters.
+    pub fn dead_letter(&self, reason: &str, events: u64) {
+        self.settlement.together(|| {
+            self.dead_lettered.with_label_values(&[self.name.as_str(), reason]).inc_by(events);
+            self.in_flight.sub(signed(events));
+        });
+    }
+
+    /// Notes when the credentials in use expire, in seconds since 1970.
+    #[must_use]
+    pub fn credentials_expiry(&self) -> Gauge {
+        self.credentials_expiry.with_label_values(&[self.name.as_str()])
+    }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The families of all sinks.
+#[derive(Clone, Debug)]
+pub(super) struct SinkFamilies {
+    accepted: IntCounterVec,
+    delivered: IntCounterVec,
+    dead_lettered: IntCounterVec,
+    in_flight: IntGaugeVec,
+    delivered_bytes: IntCounterVec,
+    billed_bytes: IntCounterVec,
+    records: IntCounterVec,
+    requests: IntCounterVec,
+    rejected: IntCounterVec,
+    duration: HistogramVec,
+    concurrency: IntGaugeVec,
+    held: IntGaugeVec,
+    buffer_bytes: IntGaugeVec,
+    buffer_oldest: GaugeVec,
+    credentials_expiry: GaugeVec,
+}
+
+impl SinkFamilies {
+    #[expect(clippy::too_many_lines, reason = "a flat table")]
+    pub(super) fn register(maker: &Maker) -> Self {
+        let sink = &["sink"];
+        Self {
+            accepted: maker.counters(
+                "sink_accepted_events_total",
+                "Events a sink took from the router.",
+                sink,
+            ),
+            delivered: maker.counters(
+                "sink_delivered_events_total",
+                "Events that the destination accepted.",
+                sink,
+            ),
+            dead_lettered: maker.counters(
+                "dead_letter_events_total",
+                "Events written to the dead letters.",
+                &["sink", "reason"],
+            ),
+            in_flight: maker.gauges("sink_in_flight_events", "Events accepted and not yet delivered.", sink),
+            delivered_bytes: maker.counters(
+                "sink_delivered_bytes_total",
+                "Payload bytes that the destination accepted, before compression.",
+                sink,
+            ),
+            billed_bytes: maker.counters(
+                "sink_billed_bytes_total",
+                "Bytes as AWS bills them: each record rounded up to 5 KiB.",
+                sink,
+            ),
+            records: maker.counters("sink_records_total", "Records that the destination accepted.", sink),
+            requests: maker.counters("sink_requests_total", "Requests by outcome.", &["sink", "outcome"]),
+            rejected: maker.counters(
+                "sink_rejected_records_total",
+                "Records refused one by one, by error code; they are sent again.",
+                &["sink", "code"],
+            ),
+            duration: maker.histograms(
+                "sink_request_duration_seconds",
+                "Time from sending a request to its answer.",
+                sink,
+            ),
+            concurrency: maker.gauges(
+                "sink_concurrency",
+                "Requests that may be under way at once, over the sink's destinations.",
+                sink,
+            ),
+            held: maker.gauges(
+                "sink_held",
+                "1 while a destination of the sink is held for this reason.",
+                &["sink", "reason"],
+            ),
+            buffer_bytes: maker.gauges("buffer_bytes", "Bytes waiting in the sink's buffer.", sink),
+            buffer_oldest: maker.float_gauges(
+                "buffer_oldest_seconds",
+                "Age of the oldest record in the sink's buffer.",
+                sink,
+            ),
+            credentials_expiry: maker.float_gauges(
+                "credentials_expiry_timestamp_seconds",
+                "When the credentials in use expire, in seconds since 1970.",
+                sink,
+            ),
+        }
+    }
+
+    pub(super) fn of(&self, sink: &str, settlement: &Settlement) -> SinkMetrics {
+        SinkMetrics {
+            name: sink.to_owned(),
+            settlement: settlement.clone(),
+            accepted: self.accepted.with_label_values(&[sink]),
+            delivered: self.delivered.with_label_values(&[sink]),
+            in_flight: self.in_flight.with_label_values(&[sink]),
+            delivered_bytes: self.delivered_bytes.with_label_values(&[sink]),
+            billed_bytes: self.billed_bytes.with_label_values(&[sink]),
+            records: self.records.with_label_values(&[sink]),
+            duration: self.duration.with_label_values(&[sink]),
+            concurrency: self.concurrency.with_label_values(&[sink]),
+            buffer_bytes: self.buffer_bytes.with_label_values(&[sink]),
+            buffer_oldest_seconds: self.buffer_oldest.with_label_values(&[sink]),
+            credentials_expiry: self.credentials_expiry.clone(),
+            requests: self.requests.clone(),
+            rejected: self.rejected.clone(),
+            held: self.held.clone(),
+            dead_lettered: self.dead_lettered.clone(),
+        }
+    }
+}
