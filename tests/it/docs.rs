@@ -29,9 +29,10 @@ fn found(pattern: &str, text: &str) -> BTreeSet<String> {
     Regex::new(pattern).unwrap().captures_iter(text).map(|found| found[1].to_owned()).collect()
 }
 
-/// The names in `src/metrics.rs`, without `standpipe_`.
+/// The names in the code, without `standpipe_`.
 fn metrics() -> BTreeSet<String> {
-    let text = fs::read_to_string(root().join("src/metrics.rs")).unwrap();
+    let files = fs::read_dir(root().join("src/metrics")).unwrap().map(|entry| entry.unwrap().path());
+    let text: String = files.map(|path| fs::read_to_string(path).unwrap()).collect();
     found(r#"maker\s*\.\s*\w+\(\s*"(\w+)""#, &text)
 }
 
@@ -86,8 +87,9 @@ fn no_page_shows_a_setting_that_there_is_not() {
     for (path, text) in pages() {
         for block in found(r"(?s)```toml\n(.*?)```", &text) {
             fs::write(world.config_path(), &block).unwrap();
-            let arguments = ["check", "-c", world.config_path().to_str().unwrap()];
-            let words = String::from_utf8(world.run(&arguments, b"").stderr).unwrap();
+            let config = world.config_path();
+            let output = world.run(&["check", "-c", config.to_str().unwrap()], b"");
+            let words = String::from_utf8(output.stderr).unwrap();
             // A page shows parts: what is missing from them stands elsewhere, on the page or on the machine.
             let wrong: Vec<_> = words
                 .lines()
