@@ -95,7 +95,7 @@ fn a_wrong_external_id_holds_the_sink_and_is_explained() {
         daemon.must_run();
         daemon.complaints().into_iter().find(|line| line.contains("sts:AssumeRole"))
     });
-    for part in [WRITER, AWAY, "external"] {
+    for part in [WRITER, AWAY, "ExternalId"] {
         assert!(complaint.contains(part), "it names `{part}`: {complaint}");
     }
     held(&daemon);

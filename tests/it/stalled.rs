@@ -1,6 +1,6 @@
 //! A sink that hangs: memory stays within its budget, sources wait, and it all flows again afterwards.
 
-use crate::world::{FILE_SOURCE, MESSAGE_SINK, World, exactly_once, scale, until};
+use crate::world::{FILE_SOURCE, MESSAGE_SINK, World, exactly_once, progress, scale};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -16,12 +16,13 @@ fn a_stalled_sink_stops_the_sources_and_not_the_process() {
 
     let reason = daemon.until_readyz(503).text();
     assert!(!reason.trim().is_empty(), "/readyz says why");
-    until("the source waits", || {
+    progress("the source waits", || {
         let scrape = daemon.scrape();
-        let (used, limit) = (scrape.sum("memory_bytes", &[]), scrape.sum("memory_limit_bytes", &[]));
+        let (used, limit) = (scrape.count("memory_bytes", &[]), scrape.count("memory_limit_bytes", &[]));
         assert!(used <= limit, "{used} bytes of payload in memory, and {limit} allowed");
-        (scrape.sum("backpressure_seconds_total", &[]) > 0.0 && scrape.sum("file_behind_bytes", &[]) > 0.0)
-            .then_some(())
+        let waits = scrape.sum("backpressure_seconds_total", &[]) > 0.0;
+        let behind = scrape.count("file_behind_bytes", &[]) > 0;
+        if waits && behind { Ok(()) } else { Err((0, format!("{}\n{}", scrape.text, daemon.log_text()))) }
     });
     let peak = daemon.memory("VmHWM");
     assert!(peak <= idle + (16 + 32) * MIB, "{} MiB resident, {} when idle", peak / MIB, idle / MIB);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -140,17 +140,21 @@ async fn serve(state: Arc<State>, socket: impl AsyncRead + AsyncWrite + Unpin) {
     connection.await.ok();
 }
 
-/// Ends the connection without an answer.
+/// Ends the connection without an answer: on purpose, or since the client went away.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection is cut on purpose")]
+#[error("the connection is cut")]
 struct Cut;
 
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
     let (parts, body) = request.into_parts();
-    let Some(body) = read(body).await else {
-        let error = AwsError::new(413, "RequestEntityTooLargeException", "The request is too large.");
-        state.oracle().violation("a body of more than 16 MiB".to_owned());
-        return Ok(error.json().map(Full::new));
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(Unread::Gone) => return Err(Cut),
+        Err(Unread::TooLarge) => {
+            let error = AwsError::new(413, "RequestEntityTooLargeException", "The request is too large.");
+            state.oracle().violation("a body of more than 16 MiB".to_owned());
+            return Ok(error.json().map(Full::new));
+        }
     };
     let reply = if parts.uri.path().starts_with(control::PREFIX) {
         control::answer(&state, parts.uri.path(), &body)
@@ -172,15 +176,24 @@ fn is_form(parts: &Parts) -> bool {
         .is_some_and(|is| is.as_bytes().starts_with(b"application/x-www-form-urlencoded"))
 }
 
-async fn read(body: Incoming) -> Option<Bytes> {
+/// Why a body could not be read.
+enum Unread {
+    TooLarge,
+    /// The client went away in the middle.
+    Gone,
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Unread> {
     const MAX_BODY: usize = 16 * 1024 * 1024;
     let size = usize::try_from(body.size_hint().lower()).unwrap_or(0).min(MAX_BODY);
     let mut body = Limited::new(body, MAX_BODY);
     let mut bytes = Vec::with_capacity(size);
     while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.ok()?.into_data() {
+        let frame = frame
+            .map_err(|error| if error.is::<LengthLimitError>() { Unread::TooLarge } else { Unread::Gone })?;
+        if let Ok(data) = frame.into_data() {
             bytes.extend_from_slice(&data);
         }
     }
-    Some(Bytes::from(bytes))
+    Ok(Bytes::from(bytes))
 }
