@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use super::pacing::Pacing;
 use super::parcel::{Parcel, Waiting};
+use super::succession::{Place, Succession};
 use super::{Answer, Hold, Rejected, Service, gzip};
 use crate::config::Compression;
 use crate::deadletter::{DeadLetters, Letter};
@@ -44,6 +45,9 @@ pub struct Delivery<S, P> {
     label: String,
     pacing: Pacing,
     waiting: Waiting,
+    /// The order in which requests take memory, and in which they leave.
+    memory_order: Succession,
+    departures: Succession,
     flying: JoinSet<Flown>,
     /// Nothing is sent before this.
     paused_until: Option<Instant>,
@@ -59,6 +63,12 @@ pub struct Delivery<S, P> {
 struct Held {
     reason: &'static str,
     attempts: u32,
+}
+
+/// A request's places in its destination's orders.
+struct Places {
+    memory: Place,
+    departure: Place,
 }
 
 /// A request that has its answer.
@@ -96,6 +106,8 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             label,
             pacing,
             waiting: Waiting::default(),
+            memory_order: Succession::default(),
+            departures: Succession::default(),
             flying: JoinSet::new(),
             paused_until: None,
             held: None,
@@ -158,7 +170,8 @@ impl<S: Service, P: Supply> Delivery<S, P> {
     fn launch(&mut self, parcel: Parcel) {
         let (service, shared, compression) =
             (Arc::clone(&self.service), self.shared.clone(), self.compression);
-        self.flying.spawn(async move { fly(parcel, &*service, &shared, compression).await });
+        let places = Places { memory: self.memory_order.next(), departure: self.departures.next() };
+        self.flying.spawn(async move { fly(parcel, places, (&*service, compression), &shared).await });
     }
 
     async fn landed(&mut self, flown: Result<Flown, tokio::task::JoinError>) {
@@ -363,17 +376,19 @@ impl<S: Service, P: Supply> Delivery<S, P> {
 /// Sends one request.
 async fn fly<S: Service>(
     mut parcel: Parcel,
-    service: &S,
+    places: Places,
+    (service, compression): (&S, Compression),
     shared: &Shared,
-    compression: Compression,
 ) -> Flown {
     let compressed = compress(&mut parcel, shared, compression).await;
     let kib = u32::try_from(service.request_bytes(parcel.bytes()).div_ceil(1024)).unwrap_or(u32::MAX);
+    let first = places.memory.turn().await;
     // More than all of it would wait for ever; a closed semaphore cannot be: nobody closes it.
     let memory = shared.request_memory.acquire_many(kib.min(shared.request_memory_kib)).await;
+    drop(first);
     let sent = Instant::now();
     let answer = match compressed {
-        Ok(()) => service.put(parcel.parts()).await,
+        Ok(()) => service.put(parcel.parts(), places.departure).await,
         Err(message) => Answer::TryLater { outcome: "failed", message },
     };
     drop(memory);

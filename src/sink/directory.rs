@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Answer, Parts, Service};
+use super::{Answer, Parts, Place, Service};
 use crate::event::Timestamp;
 
 /// A folder that objects are written to.
@@ -34,7 +34,8 @@ impl Directory {
 }
 
 impl Service for Directory {
-    async fn put(&self, records: Vec<Parts>) -> Answer {
+    async fn put(&self, records: Vec<Parts>, place: Place) -> Answer {
+        let _written = place.turn().await;
         let target = Arc::clone(&self.target);
         let write = move || target.write(&records, Timestamp::now());
         match tokio::task::spawn_blocking(write).await {

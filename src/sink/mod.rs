@@ -7,6 +7,7 @@
 //! Stop:    ends when its supply has ended and is empty.
 
 mod deliver;
+mod succession;
 mod directory;
 mod firehose;
 mod gzip;
@@ -20,14 +21,15 @@ use bytes::Bytes;
 pub use deliver::{Delivery, Shared};
 pub use directory::Directory;
 pub use firehose::Firehose;
+pub use succession::{Front, Place};
 
 /// The bytes of one record, in pieces.
 pub type Parts = Vec<Bytes>;
 
 /// One call to a destination.
 pub trait Service: Send + Sync + 'static {
-    /// Sends records in one request.
-    fn put(&self, records: Vec<Parts>) -> impl Future<Output = Answer> + Send;
+    /// Sends records in one request, which leaves in its turn.
+    fn put(&self, records: Vec<Parts>, place: Place) -> impl Future<Output = Answer> + Send;
 
     /// Forgets credentials, so that the next call asks for new ones.
     fn refresh_credentials(&self);

@@ -81,6 +81,19 @@ fn ten_kills_on_the_way_lose_nothing() {
 }
 
 #[test]
+fn the_lines_of_a_file_arrive_in_order() {
+    let lines = scale(200_000);
+    let world = World::new();
+    world.standin.faults(|faults| faults.delay_ms = 50);
+    world.write("app.log", 0..lines);
+    let daemon = world.file_to_firehose("").start();
+    let report = world.delivered(&daemon);
+    exactly_once(&report, lines);
+    assert_eq!(report.total.out_of_order, 0, "requests leave one after another: {report:#?}");
+    daemon.stop().drained();
+}
+
+#[test]
 fn json_lines_carry_the_messages_whole() {
     let lines = scale(50_000);
     let world = World::new();

@@ -20,8 +20,7 @@ fn a_line_too_long_for_a_record_is_split_and_keeps_its_bytes() {
     let long: Vec<u8> = (0..3_000_000_u32).map(|at| b'a' + u8::try_from(at % 23).unwrap()).collect();
     let text = [b"before\n", long.as_slice(), b"\nafter\n"].concat();
     fs::write(world.log("app.log"), &text).unwrap();
-    // One request at a time arrives in order; several are only sent in order.
-    let daemon = world.file_to_firehose("max_concurrency = 1\n").start();
+    let daemon = world.file_to_firehose("").start();
     let without_newlines =
         |bytes: &[u8]| -> Vec<u8> { bytes.iter().copied().filter(|byte| *byte != b'\n').collect() };
     let wanted = without_newlines(&text);

@@ -11,7 +11,7 @@ use aws_sdk_firehose::types::Record;
 
 use self::answer::Target;
 use self::request::{Body, ReadyMade};
-use super::{Answer, Parts, Service};
+use super::{Answer, Parts, Place, Service};
 use crate::aws::Credentials;
 use crate::event::Offload;
 
@@ -39,7 +39,7 @@ impl Firehose {
 }
 
 impl Service for Firehose {
-    async fn put(&self, records: Vec<Parts>) -> Answer {
+    async fn put(&self, records: Vec<Parts>, place: Place) -> Answer {
         let sent = records.len();
         let stream = self.target.stream.clone();
         let made = self.offload.run(move || Body::new(&stream, &records)).await;
@@ -51,7 +51,8 @@ impl Service for Firehose {
         let placeholder = Record::builder().data(Blob::new(Vec::new())).build();
         let call = self.client.put_record_batch().delivery_stream_name(&self.target.stream);
         let call = call.set_records(placeholder.ok().map(|record| vec![record]));
-        match call.customize().interceptor(ReadyMade(body)).send().await {
+        let front = place.turn().await;
+        match call.customize().interceptor(ReadyMade::new(body, front)).send().await {
             Ok(output) => answer::accepted(&output, sent),
             Err(error) => answer::failed(&error, &self.target, &self.credentials),
         }

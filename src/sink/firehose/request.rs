@@ -4,7 +4,12 @@
 //! instead; credentials, endpoint, signature and errors stay the SDK's.
 //! Wire format: <https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>.
 
-use aws_lc_rs::digest::{Context, SHA256};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use aws_lc_rs::digest::{Context as Hash, SHA256};
 use aws_runtime::auth::PayloadSigningOverride;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -14,8 +19,9 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use base64_simd::STANDARD;
 use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
 
-use crate::sink::Parts;
+use crate::sink::{Front, Parts};
 
 /// A request body and its SHA-256.
 #[derive(Clone, Debug)]
@@ -58,14 +64,14 @@ impl Body {
 
 struct Writer {
     out: Vec<u8>,
-    hash: Context,
+    hash: Hash,
     /// How much of `out` was hashed.
     hashed: usize,
 }
 
 impl Writer {
     fn new(capacity: usize) -> Self {
-        Self { out: Vec::with_capacity(capacity), hash: Context::new(&SHA256), hashed: 0 }
+        Self { out: Vec::with_capacity(capacity), hash: Hash::new(&SHA256), hashed: 0 }
     }
 
     fn put(&mut self, text: &[u8]) {
@@ -113,7 +119,17 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Puts the body into the request in place of the SDK's, before it is signed.
 #[derive(Debug)]
-pub(super) struct ReadyMade(pub(super) Body);
+pub(super) struct ReadyMade {
+    body: Body,
+    /// Goes with the body. The lock covers the handing over.
+    front: Mutex<Option<Front>>,
+}
+
+impl ReadyMade {
+    pub(super) fn new(body: Body, front: Front) -> Self {
+        Self { body, front: Mutex::new(Some(gone)) }
+    }
+}
 
 impl Intercept for ReadyMade {
     fn name(&self) -> &'static str {
@@ -126,12 +142,45 @@ impl Intercept for ReadyMade {
         _components: &RuntimeComponents,
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let Body { bytes, sha256 } = &self.0;
+        let Body { bytes, sha256 } = &self.body;
+        let front = self.front.lock().unwrap_or_else(PoisonError::into_inner).take();
         let request = context.request_mut();
         request.headers_mut().insert("content-length", bytes.len().to_string());
-        *request.body_mut() = SdkBody::from(bytes.clone());
+        *request.body_mut() = SdkBody::from_body_1_x(Leaving { rest: bytes.clone(), _front: front });
         bag.interceptor_state().store_put(PayloadSigningOverride::Precomputed(sha256.clone()));
         Ok(())
+    }
+}
+
+/// The body on its way out, a frame at a time; dropped by the connection when all of it was written.
+#[derive(Debug)]
+struct Leaving {
+    rest: Bytes,
+    _front: Option<Front>,
+}
+
+/// How much is handed to the connection at a time.
+const FRAME: usize = 256 * 1024;
+
+impl hyper::body::Body for Leaving {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let len = self.rest.len().min(FRAME);
+        let frame = self.rest.split_to(len);
+        Poll::Ready((len > 0).then(|| Ok(Frame::data(frame))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
     }
 }
 
