@@ -127,7 +127,7 @@ pub(super) struct ReadyMade {
 
 impl ReadyMade {
     pub(super) fn new(body: Body, front: Front) -> Self {
-        Self { body, front: Mutex::new(Some(gone)) }
+        Self { body, front: Mutex::new(Some(front)) }
     }
 }
 
