@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Looks at the shell and Python scripts.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+shell=(.ci/run .ci/scripts.sh systemd/verify.sh tests/tools.sh)
+python=(.ci/dependencies.py config/sample/make.py tests/moto/flow.py)
+
+for script in "${shell[@]}"; do
+    bash -n "$script"
+done
+python3 - "${python[@]}" <<'EOF'
+import ast, sys
+for path in sys.argv[1:]:
+    ast.parse(open(path, encoding="utf-8").read(), path)
+EOF
+if command -v shellcheck >/dev/null; then
+    shellcheck "${shell[@]}"
+else
+    echo "scripts: shellcheck is not installed: only the syntax was looked at" >&2
+fi

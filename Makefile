@@ -1,0 +1,23 @@
+# The commands of a developer; .ci/run uses the same.
+
+SHELL := /bin/bash
+CARGO := cargo
+
+.PHONY: test check bench
+
+# What the tests need beside Rust, and the tests.
+test:
+	tests/tools.sh
+	PATH="$(CURDIR)/.tools/bin:$$PATH" $(CARGO) test --locked --no-fail-fast
+
+# Everything that is wrong without running it.
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	.ci/dependencies.py
+	.ci/scripts.sh
+	systemd/verify.sh
+
+bench:
+	$(CARGO) bench --locked

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Rust, into this folder: moto in .venv, promtool in .tools.
+# Without either, the tests that need it are left out, and it is said here; in CI (CI=true) that is a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=0
+
+lacks() {
+    echo "tools: $1" >&2
+    missing=1
+}
+
+# Runs a command as root, where that can be had without asking.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+# apt-get with fresh lists at the second try.
+apt_get() {
+    apt-get "$@" >&2 || { as_root apt-get update >&2 && apt-get "$@" >&2; }
+}
+
+install_moto() {
+    local wanted
+    wanted=$(sha256sum tests/requirements.txt)
+    if [ "$(cat .venv/installed 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c '' 2>/dev/null; then
+        return
+    fi
+    rm -rf .venv
+    if ! python3 -m venv .venv >&2; then
+        # Debian keeps it in a package of its own.
+        as_root apt-get update >&2 && as_root apt-get install -y --no-install-recommends python3-venv >&2 || return 1
+        rm -rf .venv
+        python3 -m venv .venv >&2 || return 1
+    fi
+    .venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements.txt >&2 || return 1
+    echo "$wanted" >.venv/installed
+}
+
+# promtool alone: the package would start a daemon.
+install_promtool() {
+    if command -v promtool >/dev/null || [ -x .tools/bin/promtool ]; then
+        return
+    fi
+    command -v dpkg-deb >/dev/null || return 1
+    local tools=$PWD/.tools
+    mkdir -p "$tools/bin" "$tools/download"
+    (cd "$tools/download" && apt_get -q download prometheus) || return 1
+    dpkg-deb --fsys-tarfile "$tools"/download/prometheus_*.deb | tar -x -C "$tools/download" ./usr/bin/promtool || return 1
+    mv "$tools/download/usr/bin/promtool" "$tools/bin/promtool"
+    rm -rf "$tools/download"
+}
+
+install_moto || lacks "moto could not be installed into .venv: it needs python3 with venv, and PyPI"
+install_promtool || lacks "promtool could not be had: install Debian's prometheus package, or put promtool on the PATH"
+
+if [ "$missing" = 1 ] && [ "${CI:-}" = true ]; then
+    exit 1
+fi
