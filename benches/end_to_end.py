@@ -74,7 +74,7 @@ def run(scenario, options):
         config += f'[limits]\nmemory = "{options.memory}"\n' + text
         (folder / "bench.toml").write_text(config)
         size = (folder / "app.log").stat().st_size
-        environment = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(folder), "STANDPIPE_LOG": "warn", **keys}
+        environment = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(folder), **{k: v for k, v in os.environ.items() if k.startswith(("MALLOC", "GLIBC"))}, "STANDPIPE_LOG": "warn", **keys}
         before = time.monotonic()
         daemon = subprocess.Popen(
             [RELEASE / "standpipe", "run", "-c", folder / "bench.toml", "--once"], env=environment

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 
 /// A byte budget with first-come, first-served admission.
@@ -18,6 +19,8 @@ pub struct Budget {
     /// One permit, with the one who waits at the head of the queue, so that a large request is not overtaken for ever.
     turn: Semaphore,
     freed: Notify,
+    /// Told when somebody begins to wait.
+    spent: Notify,
     /// The highest `used` so far. The lock covers only the comparison.
     peak: Mutex<u64>,
 }
@@ -31,6 +34,7 @@ impl Budget {
             used: AtomicU64::new(0),
             turn: Semaphore::new(1),
             freed: Notify::new(),
+            spent: Notify::new(),
             peak: Mutex::new(0),
         })
     }
@@ -59,6 +63,11 @@ impl Budget {
         self.turn.available_permits() == 0
     }
 
+    /// Resolves when somebody begins to wait for memory after the call.
+    pub fn spent(&self) -> Notified<'_> {
+        self.spent.notified()
+    }
+
     /// Waits until `bytes` fit. More than the whole budget is admitted alone, once everything else is back.
     pub async fn admit(self: &Arc<Self>, bytes: u64) -> Held {
         // A closed semaphore would only mean no queue; it is never closed.
@@ -68,6 +77,7 @@ impl Budget {
             if let Some(held) = self.try_admit(bytes) {
                 return held;
             }
+            self.spent.notify_waiters();
             freed.await;
         }
     }

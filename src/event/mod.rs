@@ -5,6 +5,7 @@
 //! [`Record`]s from those, and a sink settles their receipts.
 
 mod budget;
+mod buffers;
 mod decoded;
 mod gate;
 mod intake;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use budget::{Budget, Held};
+pub use buffers::Buffers;
 pub use decoded::{Event, Events, Message, Wants};
 pub use gate::Gate;
 pub use intake::{Closed, Framing, Intake, Job, Lane, OnClosedGate, Turn};

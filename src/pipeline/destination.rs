@@ -236,8 +236,8 @@ impl Parts {
         loop {
             match aws.firehose(key.region.clone(), key.roles.clone()).await {
                 Ok(FirehoseClient { client, credentials, region }) => {
-                    let offload = self.shared.offload.clone();
-                    let service = Firehose::new(client, credentials, offload, key.stream, region);
+                    let shared = self.shared.clone();
+                    let service = Firehose::new(client, credentials, shared, key.stream, region);
                     return self.deliver(service, window).await;
                 }
                 Err(fault) => {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::batch::Packer;
 use crate::buffer::MemoryBuffer;
 use crate::config::Packing;
-use crate::event::{Block, Gate, Origin, Receipt, Record, Supply};
+use crate::event::{Block, Budget, Gate, Origin, Receipt, Record, Supply};
 use crate::limits::{MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 use crate::metrics::SinkMetrics;
 
@@ -32,6 +32,8 @@ struct Inner {
     buffer: MemoryBuffer,
     /// Bytes accepted and not ended: in the open record, the buffer, and requests.
     held: usize,
+    /// Of these, bytes not taken by the sink yet.
+    waiting: usize,
     failing: bool,
     ended: bool,
     active: Instant,
@@ -40,7 +42,7 @@ struct Inner {
 /// How the memory is shared among destinations.
 #[derive(Debug)]
 pub(super) struct Shares {
-    total: usize,
+    budget: Arc<Budget>,
     destinations: AtomicUsize,
     /// Drain: nothing lingers any more.
     flushing: AtomicBool,
@@ -54,10 +56,10 @@ const LEAST_SHARE: usize = 1024 * 1024;
 pub(super) struct Ended;
 
 impl Shares {
-    /// Shares of `total` bytes.
+    /// Shares of a budget.
     #[must_use]
-    pub(super) fn new(total: usize) -> Arc<Self> {
-        Arc::new(Self { total, destinations: AtomicUsize::new(0), flushing: AtomicBool::new(false) })
+    pub(super) fn new(budget: Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self { budget, destinations: AtomicUsize::new(0), flushing: AtomicBool::new(false) })
     }
 
     /// Sends what there is from now on, without waiting for more.
@@ -68,11 +70,12 @@ impl Shares {
     /// A single destination may hold everything; several leave room for one more, and failing ones for twice as many.
     fn share(&self, failing: bool) -> usize {
         let destinations = self.destinations.load(Ordering::Acquire);
+        let total = usize::try_from(self.budget.limit()).unwrap_or(usize::MAX);
         if destinations <= 1 {
-            return self.total;
+            return total;
         }
         let parts = destinations.saturating_add(1).saturating_mul(if failing { 2 } else { 1 });
-        (self.total / parts).max(LEAST_SHARE)
+        (total / parts).max(LEAST_SHARE)
     }
 }
 
@@ -91,6 +94,7 @@ impl Feed {
             packer: Packer::new(packing),
             buffer: MemoryBuffer::default(),
             held: 0,
+            waiting: 0,
             failing: false,
             ended: false,
             active: Instant::now(),
@@ -123,6 +127,7 @@ impl Feed {
             self.metrics.accept(blocks.iter().map(Block::events).sum());
             self.metrics.buffer_bytes.add(signed(bytes));
             inner.held = inner.held.saturating_add(bytes);
+            inner.waiting = inner.waiting.saturating_add(bytes);
             inner.active = now;
             for block in blocks {
                 let buffer = &mut inner.buffer;
@@ -180,9 +185,9 @@ impl Feed {
 
     /// What is to be sent now, or when to look again.
     fn next(&self) -> Next {
-        let linger = if self.shares.flushing.load(Ordering::Acquire) { Duration::ZERO } else { self.linger };
         let now = Instant::now();
         self.with(|inner| {
+            let linger = if self.hurries(inner) { Duration::ZERO } else { self.linger };
             inner.close_aged(now, if inner.ended { Duration::ZERO } else { linger });
             if inner.has_request(now, linger) {
                 let taken = inner.buffer.take(MAX_REQUEST_RECORDS, TARGET_REQUEST_BYTES);
@@ -196,8 +201,15 @@ impl Feed {
         })
     }
 
+    /// Whether to wait for fuller records is of no use: in a drain, or when sources wait for memory that only this can free.
+    fn hurries(&self, inner: &Inner) -> bool {
+        let nothing_under_way = inner.held <= inner.waiting;
+        self.shares.flushing.load(Ordering::Acquire) || (nothing_under_way && self.shares.budget.is_spent())
+    }
+
     fn taken(&self, inner: &mut Inner, records: Vec<Record>) -> Vec<Record> {
         let bytes: usize = records.iter().map(|record| record.len).sum();
+        inner.waiting = inner.waiting.saturating_sub(bytes);
         inner.active = Instant::now();
         self.metrics.buffer_bytes.sub(signed(bytes));
         records
@@ -237,12 +249,14 @@ impl Supply for Feed {
         loop {
             // A permit that `notify_one` left behind is found here, so no change is missed.
             let changed = self.changed.notified();
+            let spent = self.shares.budget.spent();
             match self.next() {
                 Next::Take(records) => return Some(records),
                 Next::Ended => return None,
                 Next::Wait => changed.await,
                 Next::At(when) => tokio::select! {
                     () = changed => {}
+                    () = spent => {}
                     () = sleep_until(when) => {}
                 },
             }

@@ -29,7 +29,7 @@ use crate::aws::AwsError;
 use crate::config::Config;
 use crate::deadletter::DeadLetters;
 use crate::decode::Decoder;
-use crate::event::{Budget, Intake, Job, Offload, Stopper};
+use crate::event::{Budget, Buffers, Intake, Job, Offload, Stopper};
 use crate::metrics::Metrics;
 use crate::route::{RouteError, Router};
 use crate::sink::Shared;
@@ -99,6 +99,9 @@ const JOBS: usize = 64;
 
 /// Pieces of the sinks' work waiting for a worker, at the most.
 const TASKS: usize = 64;
+
+/// Buffers for request bodies that are kept at rest.
+const BODIES: usize = 4;
 
 /// Sources that have not ended by then are waited for with nothing lingering.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
@@ -193,10 +196,11 @@ impl Plant {
             offload,
             request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
             request_memory_kib,
+            bodies: Buffers::new(BODIES),
             dead_letters: Arc::new(DeadLetters::new(&config.state.dir)),
             status: Arc::clone(status),
         };
-        let shares = Shares::new(usize::try_from(budget.limit()).unwrap_or(usize::MAX));
+        let shares = Shares::new(Arc::clone(&budget));
         let deliveries = Arc::new(Mutex::new(JoinSet::new()));
         let gate_opened = Arc::new(Notify::new());
         let common = Common {

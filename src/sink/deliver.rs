@@ -14,7 +14,7 @@ use super::succession::{Place, Succession};
 use super::{Answer, Hold, Rejected, Service, gzip};
 use crate::config::Compression;
 use crate::deadletter::{DeadLetters, Letter};
-use crate::event::{Offload, Receipt, Record, Supply, Timestamp};
+use crate::event::{Buffers, Offload, Receipt, Record, Supply, Timestamp};
 use crate::metrics::SinkMetrics;
 use crate::status::Status;
 
@@ -27,6 +27,8 @@ pub struct Shared {
     pub request_memory: Arc<Semaphore>,
     /// All of it, in KiB.
     pub request_memory_kib: u32,
+    /// Buffers for the bodies of requests.
+    pub bodies: Arc<Buffers>,
     /// Where refused records go.
     pub dead_letters: Arc<DeadLetters>,
     /// Where complaints are shown.

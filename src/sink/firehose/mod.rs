@@ -15,16 +15,15 @@ use tokio::time::sleep;
 
 use self::answer::Target;
 use self::request::{Body, ReadyMade};
-use super::{Answer, Front, Parts, Place, Service};
+use super::{Answer, Front, Parts, Place, Service, Shared};
 use crate::aws::Credentials;
-use crate::event::Offload;
 
 /// One delivery stream, as one principal.
 #[derive(Debug)]
 pub struct Firehose {
     client: Client,
     credentials: Arc<Credentials>,
-    offload: Offload,
+    shared: Shared,
     target: Target,
 }
 
@@ -34,11 +33,11 @@ impl Firehose {
     pub fn new(
         client: Client,
         credentials: Arc<Credentials>,
-        offload: Offload,
+        shared: Shared,
         stream: String,
         region: String,
     ) -> Self {
-        Self { client, credentials, offload, target: Target { stream, region } }
+        Self { client, credentials, shared, target: Target { stream, region } }
     }
 }
 
@@ -46,7 +45,8 @@ impl Service for Firehose {
     async fn put(&self, records: Vec<Parts>, place: Place) -> Answer {
         let sent = records.len();
         let stream = self.target.stream.clone();
-        let made = self.offload.run(move || Body::new(&stream, &records)).await;
+        let buffers = Arc::clone(&self.shared.bodies);
+        let made = self.shared.offload.run(move || Body::new(&stream, &records, &buffers)).await;
         let body = match made {
             Ok(body) => body,
             Err(closed) => return Answer::TryLater { outcome: "failed", message: closed.to_string() },

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use aws_lc_rs::digest::{Context as Hash, SHA256};
@@ -22,6 +22,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
+use crate::event::Buffers;
 use crate::sink::Parts;
 
 /// A request body and its SHA-256.
@@ -44,10 +45,10 @@ pub(super) const fn most_bytes(payload: usize, records: usize) -> usize {
 }
 
 impl Body {
-    /// Encodes records for a stream.
-    pub(super) fn new(stream: &str, records: &[Parts]) -> Self {
+    /// Encodes records for a stream, into one of `buffers`.
+    pub(super) fn new(stream: &str, records: &[Parts], buffers: &Arc<Buffers>) -> Self {
         let payload = records.iter().flatten().map(Bytes::len).sum();
-        let mut writer = Writer::new(most_bytes(payload, records.len()));
+        let mut writer = Writer::new(buffers.take(most_bytes(payload, records.len())));
         // Stream names hold no character that JSON would have to escape.
         writer.put(format!("{{\"DeliveryStreamName\":\"{stream}\",\"Records\":[").as_bytes());
         for (index, parts) in records.iter().enumerate() {
@@ -59,7 +60,7 @@ impl Body {
             writer.put(AFTER_RECORD);
         }
         writer.put(b"]}");
-        writer.finish()
+        writer.finish(buffers)
     }
 }
 
@@ -71,8 +72,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(capacity: usize) -> Self {
-        Self { out: Vec::with_capacity(capacity), hash: Hash::new(&SHA256), hashed: 0 }
+    fn new(out: Vec<u8>) -> Self {
+        Self { out, hash: Hash::new(&SHA256), hashed: 0 }
     }
 
     fn put(&mut self, text: &[u8]) {
@@ -106,10 +107,10 @@ impl Writer {
         self.hashed = self.out.len();
     }
 
-    fn finish(mut self) -> Body {
+    fn finish(mut self, buffers: &Arc<Buffers>) -> Body {
         self.hash_on();
         let digest = self.hash.finish();
-        Body { bytes: self.out.into(), sha256: hex(digest.as_ref()) }
+        Body { bytes: buffers.share(self.out), sha256: hex(digest.as_ref()) }
     }
 }
 
@@ -202,7 +203,7 @@ mod tests {
         ) {
             let parts: Vec<Parts> =
                 records.iter().map(|parts| parts.iter().cloned().map(Bytes::from).collect()).collect();
-            let body = Body::new("logs", &parts);
+            let body = Body::new("logs", &parts, &Buffers::new(1));
             let expected = serde_json::json!({
                 "DeliveryStreamName": "logs",
                 "Records": records
@@ -226,7 +227,7 @@ mod tests {
     fn large_pieces_are_encoded_in_steps() {
         let parts =
             vec![Bytes::from(vec![1; 100_001]), Bytes::from(vec![2; 2]), Bytes::from(vec![3; 200_000])];
-        let body = Body::new("s", &[parts.clone()]);
+        let body = Body::new("s", &[parts.clone()], &Buffers::new(1));
         let encoded = STANDARD.encode_to_string(parts.concat());
         let text = String::from_utf8(body.bytes.to_vec()).unwrap();
         assert_eq!(
