@@ -111,7 +111,7 @@ impl Encoder {
         too_large: &mut impl FnMut(&[u8]),
     ) {
         let untouched = self.encoding == Encoding::Message && self.packing == Packing::Lines;
-        if untouched && lines.len() <= MAX_RECORD_BYTES {
+        if untouched && all_fit(lines) {
             out.flush(self);
             out.blocks.push(Block { data: lines.clone(), borders: Borders::Newlines(count) });
             return;
@@ -283,6 +283,16 @@ impl Encoder {
     }
 }
 
+/// Whether each line, with its newline, fits into a record. Looks at a newline every record's length, not at all of them.
+fn all_fit(lines: &[u8]) -> bool {
+    let mut rest = lines;
+    while let Some(window) = rest.get(..MAX_RECORD_BYTES) {
+        let Some(at) = memchr::memrchr(b'\n', window) else { return false };
+        rest = rest.get(at.saturating_add(1)..).unwrap_or_default();
+    }
+    true
+}
+
 /// The last border between characters at or before `len`; `len` itself where the bytes are not UTF-8.
 fn char_border(message: &[u8], len: usize) -> usize {
     if len >= message.len() {
@@ -433,6 +443,16 @@ mod tests {
         let blocks = out.take(&encoder);
         assert_eq!(blocks[0].data.as_ptr(), read.as_ptr());
         assert_eq!(blocks[0].events(), 2);
+    }
+
+    #[test]
+    fn only_a_line_longer_than_a_record_is_touched() {
+        let line = |len: usize| [vec![b'x'; len - 1], vec![b'\n']].concat();
+        assert!(all_fit(b""));
+        assert!(all_fit(&line(MAX_RECORD_BYTES)));
+        assert!(all_fit(&[line(10), line(MAX_RECORD_BYTES), line(10), line(MAX_RECORD_BYTES)].concat()));
+        assert!(!all_fit(&[line(10), line(MAX_RECORD_BYTES + 1), line(10)].concat()));
+        assert!(!all_fit(&[line(10), line(MAX_RECORD_BYTES + 1)].concat()));
     }
 
     #[test]
