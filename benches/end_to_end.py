@@ -41,7 +41,7 @@ include = ["{dir}/app.log"]
 SCENARIOS = {
     "plain": FILE + SINK + 'encoding = "message"\n',
     "json": FILE + SINK + 'encoding = "json"\n',
-    "gzip-1": FILE + SINK + 'encoding = "message"\ncompression = { type = "gzip", level = 1 }\n',
+    "gzip-1": FILE + SINK + 'encoding = "message"\ncompression = {{ type = "gzip", level = 1 }}\n',
     "gzip-6": FILE + SINK + 'encoding = "message"\ncompression = "gzip"\n',
 }
 

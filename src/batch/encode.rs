@@ -1,10 +1,12 @@
 //! Events as the sink wants them written.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes};
 
 use super::json;
 use crate::config::{Encoding, Packing, Sink, TooLong};
-use crate::event::{Block, Borders, Event, Message, Origin, Timestamp};
+use crate::event::{Block, Borders, Buffers, Event, Message, Origin, Timestamp};
 use crate::limits::MAX_RECORD_BYTES;
 
 /// Writes events for one sink.
@@ -22,19 +24,31 @@ pub struct Encoder {
 pub struct TooLarge;
 
 /// What is written for one destination: blocks in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Output {
     blocks: Vec<Block>,
-    data: BytesMut,
+    /// What the next block is written into; from `buffers` once something is.
+    data: Vec<u8>,
+    buffers: Arc<Buffers>,
     ends: Vec<u32>,
     events: u64,
     /// What follows the message in each JSON object of the present origin.
-    after: BytesMut,
-    /// The unescaped message, where one is needed.
-    scratch: BytesMut,
+    after: Vec<u8>,
 }
 
+/// A block is closed at this size, so that buffers of one size serve.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Room behind it for the event that fills it.
+const BUFFER_BYTES: usize = BLOCK_BYTES + 64 * 1024;
+
 impl Output {
+    /// An output that takes its memory from `buffers`.
+    #[must_use]
+    pub fn new(buffers: Arc<Buffers>) -> Self {
+        Self { blocks: Vec::new(), data: Vec::new(), buffers, ends: Vec::new(), events: 0, after: Vec::new() }
+    }
+
     /// Prepares for events of another origin.
     pub fn origin(&mut self, encoder: &Encoder, origin: &Origin) {
         self.after.clear();
@@ -60,7 +74,18 @@ impl Output {
         };
         self.ends.clear();
         self.events = 0;
-        self.blocks.push(Block { data: self.data.split().freeze(), borders });
+        let data = self.close();
+        self.blocks.push(Block { data, borders });
+    }
+
+    /// What was written, as its own memory: a full buffer as it is, a few bytes as a copy.
+    fn close(&mut self) -> Bytes {
+        if self.data.len() < self.data.capacity() / 2 {
+            let copy = Bytes::copy_from_slice(&self.data);
+            self.data.clear();
+            return copy;
+        }
+        self.buffers.share(std::mem::take(&mut self.data))
     }
 
     fn end_event(&mut self, encoder: &Encoder) {
@@ -71,8 +96,7 @@ impl Output {
             self.ends.push(u32::try_from(self.data.len()).unwrap_or(u32::MAX));
         }
         self.events = self.events.saturating_add(1);
-        // Offsets are 32 bits wide; a block is far below that in practice.
-        if self.data.len() > 256 << 20 {
+        if self.data.len() >= BLOCK_BYTES {
             self.flush(encoder);
         }
     }
@@ -82,7 +106,7 @@ impl Encoder {
     /// The encoder of a sink.
     #[must_use]
     pub fn new(sink: &Sink) -> Self {
-        let mut constants = BytesMut::new();
+        let mut constants = Vec::new();
         for (name, value) in &sink.fields {
             member(&mut constants, name, value);
         }
@@ -90,7 +114,7 @@ impl Encoder {
             encoding: sink.encoding,
             packing: sink.packing,
             too_long: sink.too_long,
-            constants: constants.freeze(),
+            constants: constants.into(),
         }
     }
 
@@ -132,6 +156,9 @@ impl Encoder {
     /// # Errors
     /// When the event is too large for a record and is to be a dead letter.
     pub fn event(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) -> Result<(), TooLarge> {
+        if out.data.capacity() == 0 {
+            out.data = out.buffers.take(BUFFER_BYTES);
+        }
         let start = out.data.len();
         self.write(event, read_at, None, out);
         let newline = usize::from(self.packing == Packing::Lines);
@@ -188,7 +215,7 @@ impl Encoder {
     }
 
     /// Everything that follows the message and is the same for all events of an origin.
-    fn write_after(&self, origin: &Origin, out: &mut BytesMut) {
+    fn write_after(&self, origin: &Origin, out: &mut Vec<u8>) {
         let optional =
             [("owner", &origin.owner), ("log_group", &origin.log_group), ("log_stream", &origin.log_stream)];
         for (name, value) in optional {
@@ -205,7 +232,7 @@ impl Encoder {
         }
         if !origin.attributes.is_empty() {
             out.put_slice(b",\"attributes\":{");
-            let mut members = BytesMut::new();
+            let mut members = Vec::new();
             for (name, value) in &*origin.attributes {
                 member(&mut members, name, value);
             }
@@ -217,23 +244,14 @@ impl Encoder {
     }
 
     fn too_large(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) -> Result<(), TooLarge> {
-        let mut message = std::mem::take(&mut out.scratch);
-        message.clear();
+        let mut message = Vec::new();
         write_message(event.message, &mut message);
-        let outcome = match self.too_long {
-            TooLong::DeadLetter => Err(TooLarge),
-            TooLong::Split => {
-                self.split(&message, event, read_at, out);
-                Ok(())
-            }
-            TooLong::Truncate => {
-                self.truncate(&message, event, read_at, out);
-                Ok(())
-            }
-        };
-        // An outlier's memory is not kept.
-        drop(message);
-        outcome
+        match self.too_long {
+            TooLong::DeadLetter => return Err(TooLarge),
+            TooLong::Split => self.split(&message, event, read_at, out),
+            TooLong::Truncate => self.truncate(&message, event, read_at, out),
+        }
+        Ok(())
     }
 
     /// Writes the message in parts that fit, each an event that says which part it is.
@@ -269,7 +287,7 @@ impl Encoder {
         let room = MAX_RECORD_BYTES.saturating_sub(around).max(1);
         let mut len = message.len().min(room);
         if self.encoding == Encoding::Json {
-            let mut escaped = BytesMut::new();
+            let mut escaped = Vec::new();
             loop {
                 escaped.clear();
                 json::escape(message.get(..len).unwrap_or_default(), &mut escaped);
@@ -303,7 +321,7 @@ fn char_border(message: &[u8], len: usize) -> usize {
     border.filter(|at| *at > 0).unwrap_or(len)
 }
 
-fn write_message(message: Message<'_>, out: &mut BytesMut) {
+fn write_message(message: Message<'_>, out: &mut Vec<u8>) {
     match message {
         Message::Raw(bytes) => out.put_slice(bytes),
         Message::Escaped(text) => json::unescape(text, out),
@@ -312,14 +330,14 @@ fn write_message(message: Message<'_>, out: &mut BytesMut) {
 
 /// The message as it was, unescaped.
 #[must_use]
-pub fn message_bytes(message: Message<'_>) -> BytesMut {
-    let mut out = BytesMut::new();
+pub fn message_bytes(message: Message<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
     write_message(message, &mut out);
     out
 }
 
 /// Writes `,"name":"value"`.
-fn member(out: &mut BytesMut, name: &str, value: &str) {
+fn member(out: &mut Vec<u8>, name: &str, value: &str) {
     out.put_slice(b",\"");
     json::escape(name.as_bytes(), out);
     out.put_slice(b"\":\"");
@@ -375,7 +393,7 @@ mod tests {
     /// Encodes each message as an event of its own and returns what each became.
     fn events(sink: &Sink, origin: &Origin, messages: &[Message<'_>]) -> Vec<Vec<u8>> {
         let encoder = Encoder::new(sink);
-        let mut out = Output::default();
+        let mut out = Output::new(Buffers::new(1));
         out.origin(&encoder, origin);
         for message in messages {
             let id = origin.owner.is_some().then_some("42");
@@ -438,7 +456,7 @@ mod tests {
     fn whole_lines_are_not_copied() {
         let encoder = Encoder::new(&sink(Encoding::Message, Packing::Lines, TooLong::Split));
         let read = Bytes::from_static(b"one\ntwo\n");
-        let mut out = Output::default();
+        let mut out = Output::new(Buffers::new(1));
         encoder.lines((&read, 2), Timestamp(0), &mut out, &mut |_| ());
         let blocks = out.take(&encoder);
         assert_eq!(blocks[0].data.as_ptr(), read.as_ptr());
@@ -474,6 +492,6 @@ mod tests {
         assert_eq!(joined, message);
         let encoder = Encoder::new(&sink(Encoding::Message, Packing::Event, TooLong::DeadLetter));
         let event = Event { message: raw, timestamp: None, id: None };
-        assert_eq!(encoder.event(&event, Timestamp(0), &mut Output::default()), Err(TooLarge));
+        assert_eq!(encoder.event(&event, Timestamp(0), &mut Output::new(Buffers::new(1))), Err(TooLarge));
     }
 }

@@ -1,6 +1,6 @@
 //! Writing JSON text into a buffer, without a tree.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 /// Which bytes of a string must be escaped: the control characters, the quote and the backslash.
 const ESCAPED: [bool; 256] = {
@@ -17,7 +17,7 @@ const ESCAPED: [bool; 256] = {
 };
 
 /// Writes the inside of a JSON string. What is not UTF-8 is replaced by U+FFFD.
-pub(super) fn escape(bytes: &[u8], out: &mut BytesMut) {
+pub(super) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     for chunk in bytes.utf8_chunks() {
         escape_text(chunk.valid().as_bytes(), out);
         if !chunk.invalid().is_empty() {
@@ -26,7 +26,7 @@ pub(super) fn escape(bytes: &[u8], out: &mut BytesMut) {
     }
 }
 
-fn escape_text(mut text: &[u8], out: &mut BytesMut) {
+fn escape_text(mut text: &[u8], out: &mut Vec<u8>) {
     let is_escaped = |byte: &u8| ESCAPED.get(usize::from(*byte)).copied().unwrap_or(true);
     while let Some(at) = text.iter().position(is_escaped) {
         let (plain, rest) = text.split_at(at);
@@ -38,7 +38,7 @@ fn escape_text(mut text: &[u8], out: &mut BytesMut) {
     out.put_slice(text);
 }
 
-fn escape_byte(byte: u8, out: &mut BytesMut) {
+fn escape_byte(byte: u8, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| HEX.get(usize::from(value & 15)).copied().unwrap_or(b'0');
     match byte {
@@ -106,10 +106,10 @@ mod tests {
 
     use super::*;
 
-    fn text(write: impl FnOnce(&mut BytesMut)) -> String {
-        let mut out = BytesMut::new();
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
         write(&mut out);
-        String::from_utf8(out.to_vec()).unwrap()
+        String::from_utf8(out).unwrap()
     }
 
     proptest! {
@@ -123,10 +123,8 @@ mod tests {
 
         #[test]
         fn unescaping_agrees_with_serde_json(original in any::<String>()) {
-            let json: String = original
-                .encode_utf16()
-                .map(|unit| format!("\\u{unit:04x}"))
-                .collect();
+            let units = original.encode_utf16();
+            let json = units.fold(String::new(), |json, unit| json + &format!("\\u{unit:04x}"));
             prop_assert_eq!(text(|out| unescape(&json, out)), original);
         }
     }

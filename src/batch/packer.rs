@@ -276,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn records_are_filled_and_cut_at_line_borders() {
-        let block = lines(&[249; 20_000]);
+        let block = lines(&vec![249; 20_000]);
         let records = check(Packing::Lines, &[block.clone(), block]);
         assert!(records.iter().all(|record| record.parts.last().unwrap().ends_with(b"\n")));
         let billed_bytes: usize = records.iter().map(|record| billed(record.len)).sum();
@@ -311,7 +311,7 @@ mod tests {
         let mut records = Vec::new();
         let chunk = Ticket::open(Arc::clone(&seen) as Arc<dyn Acknowledge>, 9);
         packer.push(&lines(&[600_000; 2]), &Arc::default(), chunk, Instant::now(), &mut |record| {
-            records.push(record)
+            records.push(record);
         });
         packer.close(&mut |record| records.push(record));
         assert_eq!(records.len(), 2);

@@ -1,6 +1,6 @@
 //! Points in time.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -18,20 +18,20 @@ impl Timestamp {
     }
 
     /// Writes RFC 3339 in UTC with milliseconds, such as `2026-11-22T01:02:03.004Z`.
-    pub fn write(self, out: &mut BytesMut) {
+    pub fn write(self, out: &mut impl BufMut) {
         write(self, out);
     }
 
     /// The same as a string.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
-        let mut out = BytesMut::with_capacity(24);
+        let mut out = Vec::with_capacity(24);
         write(self, &mut out);
-        out.iter().map(|byte| char::from(*byte)).collect()
+        out.into_iter().map(char::from).collect()
     }
 }
 
-fn write(time: Timestamp, out: &mut BytesMut) {
+fn write(time: Timestamp, out: &mut impl BufMut) {
     let days = time.0.div_euclid(86_400_000);
     let ms = time.0.rem_euclid(86_400_000);
     let (year, month, day) = civil(days);

@@ -100,6 +100,9 @@ const JOBS: usize = 64;
 /// Pieces of the sinks' work waiting for a worker, at the most.
 const TASKS: usize = 64;
 
+/// Buffers for written events that are kept at rest.
+const BLOCKS: usize = 64;
+
 /// Buffers for request bodies that are kept at rest.
 const BODIES: usize = 4;
 
@@ -222,6 +225,7 @@ impl Plant {
             outlets: Arc::clone(&outlets),
             router,
             metrics: metrics.clone(),
+            blocks: Buffers::new(BLOCKS),
             dead_letters: Arc::clone(&for_sinks.dead_letters),
         };
         let entrance = open_entrance(config.limits.workers, &works, tasks).map_err(RunError::Thread)?;

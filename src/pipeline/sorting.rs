@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::destination::{NoDestination, Outlet};
 use crate::batch::{Output, TooLarge};
-use crate::event::{Block, Event, Events, Message, Origin, Timestamp, Wants};
+use crate::event::{Block, Buffers, Event, Events, Message, Origin, Timestamp, Wants};
 use crate::route::{Decision, Plan, Router, SinkSet};
 
 /// What a worker keeps between chunks.
@@ -61,10 +61,10 @@ pub(super) struct Unfit {
 impl Sorter {
     /// A worker's sorter.
     #[must_use]
-    pub(super) fn new(router: Arc<Router>, outlets: Arc<[Arc<Outlet>]>) -> Self {
+    pub(super) fn new(router: Arc<Router>, outlets: Arc<[Arc<Outlet>]>, buffers: &Arc<Buffers>) -> Self {
         let envelopes = outlets.iter().any(|outlet| outlet.encoder.wants_envelopes());
         let events = outlets.iter().any(|outlet| !outlet.encoder.wants_envelopes());
-        let outputs = outlets.iter().map(|_| Output::default()).collect();
+        let outputs = outlets.iter().map(|_| Output::new(Arc::clone(buffers))).collect();
         let wants = Wants { events, envelopes };
         Self { router, outlets, outputs, wants, plan: None, unescaped: Vec::new() }
     }

@@ -15,7 +15,7 @@ use super::feed::Ended;
 use super::sorting::{Segment, Sorted, Sorter, Unfit};
 use crate::deadletter::{DeadLetters, Letter};
 use crate::decode::{Decoder, Scratch};
-use crate::event::{Chunk, Job, Lane, Receipt, Task, Timestamp, Turn};
+use crate::event::{Buffers, Chunk, Job, Lane, Receipt, Task, Timestamp, Turn};
 use crate::metrics::{Fate, Metrics, SourceMetrics};
 use crate::route::Router;
 
@@ -39,6 +39,8 @@ pub(super) struct Works {
     pub(super) router: Arc<Router>,
     /// For the counters of the routes.
     pub(super) metrics: Metrics,
+    /// Buffers for written events.
+    pub(super) blocks: Arc<Buffers>,
     /// Where what cannot be delivered goes.
     pub(super) dead_letters: Arc<DeadLetters>,
 }
@@ -71,7 +73,7 @@ pub(super) fn spawn(count: usize, works: &Works, queues: &Queues) -> io::Result<
 fn run(works: &Works, queues: Queues) {
     let Queues { mut jobs, places, mut tasks, decoding } = queues;
     let mut decoding = Some(decoding);
-    let mut sorter = Sorter::new(Arc::clone(&works.router), Arc::clone(&works.outlets));
+    let mut sorter = Sorter::new(Arc::clone(&works.router), Arc::clone(&works.outlets), &works.blocks);
     let mut scratch = Scratch::default();
     let mut tasks_open = true;
     while decoding.is_some() || tasks_open {
