@@ -184,8 +184,12 @@ fn replace(dir: &Path, text: &[u8]) -> io::Result<()> {
 fn keep_aside(dir: &Path) {
     let (path, aside) = (dir.join(NAME), dir.join(CORRUPT));
     match fs::copy(&path, &aside) {
-        Ok(_) => warn!(path = %path.display(), kept = %aside.display(), "checkpoints are damaged; their whole entries are used"),
-        Err(error) => warn!(path = %path.display(), %error, "checkpoints are damaged, and cannot be kept aside; their whole entries are used"),
+        Ok(_) => {
+            warn!(path = %path.display(), kept = %aside.display(), "checkpoints are damaged; their whole entries are used")
+        }
+        Err(error) => {
+            warn!(path = %path.display(), %error, "checkpoints are damaged, and cannot be kept aside; their whole entries are used")
+        }
     }
 }
 

@@ -109,7 +109,10 @@ fn damage_costs_the_damaged_entries_only() {
         fs::write(&path, &bytes).unwrap();
         let again = Checkpoints::open(dir.path()).unwrap();
         assert!(again.damaged() > 0);
-        assert_eq!(again.entries().iter().map(|entry| entry.position.mark.offset).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            again.entries().iter().map(|entry| entry.position.mark.offset).collect::<Vec<_>>(),
+            expected
+        );
         assert_eq!(fs::read(dir.path().join(CORRUPT)).unwrap(), bytes);
         again.save().unwrap();
         assert_eq!(offsets(dir.path()), expected, "the file is whole again");
@@ -146,7 +149,8 @@ fn the_file_is_json_as_a_whole() {
         let checkpoints = filled(dir.path(), files);
         checkpoints.ledger.dirty.store(true, Ordering::Release);
         checkpoints.save().unwrap();
-        let value: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join(NAME)).unwrap()).unwrap();
+        let value: serde_json::Value =
+            serde_json::from_slice(&fs::read(dir.path().join(NAME)).unwrap()).unwrap();
         assert_eq!(value["version"], VERSION);
     }
 }

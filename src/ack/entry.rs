@@ -117,8 +117,10 @@ impl TryFrom<Written> for Entry {
 
 impl From<&Path> for WrittenPath {
     fn from(path: &Path) -> Self {
-        path.to_str()
-            .map_or_else(|| Self::Bytes(path.as_os_str().as_bytes().to_vec()), |text| Self::Text(text.to_owned()))
+        path.to_str().map_or_else(
+            || Self::Bytes(path.as_os_str().as_bytes().to_vec()),
+            |text| Self::Text(text.to_owned()),
+        )
     }
 }
 

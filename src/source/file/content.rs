@@ -32,7 +32,14 @@ impl Content {
     pub(super) fn new(file: File, may_be_gzip: bool) -> io::Result<Self> {
         if may_be_gzip && read_at(&file, 0, MAGIC.len())? == MAGIC {
             let (file, text) = Gzip::rewound(file)?;
-            return Ok(Self::Gzip(Box::new(Gzip { file, text, window: Vec::new(), start: 0, ended: false, broken: false })));
+            return Ok(Self::Gzip(Box::new(Gzip {
+                file,
+                text,
+                window: Vec::new(),
+                start: 0,
+                ended: false,
+                broken: false,
+            })));
         }
         Ok(Self::Plain(file))
     }
@@ -128,7 +135,12 @@ impl Gzip {
         }
         match (&mut self.text).take(missing as u64).read_to_end(&mut self.window) {
             Ok(read) => self.ended = read < missing,
-            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+                ) =>
+            {
                 (self.ended, self.broken) = (true, true);
             }
             Err(error) => return Err(error),
@@ -193,7 +205,15 @@ mod tests {
         let (front, back) = text.split_at(3_000_000);
         for bytes in [text.clone(), gzip(&text), [gzip(front), gzip(back)].concat()] {
             let mut content = open(&bytes);
-            for (offset, len) in [(0, 10), (5, 100_000), (7_999_990, 100), (1, 3), (2_999_000, 2_000), (8_000_000, 5), (9_000_000, 5)] {
+            for (offset, len) in [
+                (0, 10),
+                (5, 100_000),
+                (7_999_990, 100),
+                (1, 3),
+                (2_999_000, 2_000),
+                (8_000_000, 5),
+                (9_000_000, 5),
+            ] {
                 let from = offset.min(text.len());
                 let expected = &text[from..text.len().min(from + len)];
                 assert_eq!(content.read_at(offset as u64, len).unwrap(), expected, "{len} at {offset}");
@@ -203,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_torn_gzip_file_gives_what_is_whole_and_says_that_it_is_torn() {
-        let text = [7; 100_000];
+        let text = vec![7; 100_000];
         let whole = gzip(&text);
         let mut content = open(&whole[..whole.len() / 2]);
         let read = content.read_at(0, 200_000).unwrap();

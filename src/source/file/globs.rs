@@ -49,7 +49,8 @@ pub(super) struct Walk {
 
 impl Patterns {
     pub(super) fn new(include: &[String], exclude: &[String]) -> Result<Self, SourceError> {
-        let (paths, names): (Vec<&String>, Vec<&String>) = exclude.iter().partition(|glob| glob.contains('/'));
+        let (paths, names): (Vec<&String>, Vec<&String>) =
+            exclude.iter().partition(|glob| glob.contains('/'));
         Ok(Self {
             include: set(include)?,
             exclude_paths: set(paths)?,
@@ -193,7 +194,8 @@ mod tests {
     fn check(include: &[&str], exclude: &[&str], expected: &[&str]) {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        for path in ["a.log", "b.log", "b.txt", "x/a.log", "x/y/a.log", "x/y/z/c.log", "w/y/a.log", ".h.log"] {
+        for path in ["a.log", "b.log", "b.txt", "x/a.log", "x/y/a.log", "x/y/z/c.log", "w/y/a.log", ".h.log"]
+        {
             fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
             fs::write(root.join(path), "").unwrap();
         }

@@ -45,6 +45,7 @@ pub(super) enum Agreement {
 
 /// What a new file and a known one have in common, beside how they begin.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a row of a table of facts")]
 pub(super) struct Likeness {
     pub(super) fate: Fate,
     pub(super) agreement: Agreement,
@@ -63,32 +64,30 @@ pub(super) struct Likeness {
 }
 
 /// What to do with the new file, as far as one known file goes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Verdict {
-    /// It is the old one: read on.
-    Continues,
-    /// It is a shorter copy of what was read already.
-    Covered,
-    /// It may be a copy that the old one is about to be emptied for: wait.
-    Unclear,
     /// It has nothing to do with the old one.
     Unrelated,
+    /// It may be a copy that the old one is about to be emptied for: wait.
+    Unclear,
+    /// It is a copy of what is, or was, read through the old one.
+    Covered,
+    /// It is the old one: read on.
+    Continues,
 }
 
 impl Likeness {
     pub(super) fn verdict(self) -> Verdict {
         let likely = self.related || self.strong;
         match (self.fate, self.agreement) {
-            (_, Agreement::Differs) => Verdict::Unrelated,
             (Fate::Alive, Agreement::Agrees | Agreement::Shorter) if !self.settled => Verdict::Unclear,
             (Fate::Alive, Agreement::Agrees) if self.gzipped && likely => Verdict::Covered,
-            (Fate::Alive, _) => Verdict::Unrelated,
-            (Fate::Missing, Agreement::Agrees) if self.remounted => Verdict::Continues,
-            (Fate::Rewritten | Fate::Missing, Agreement::Agrees) if likely => Verdict::Continues,
-            (Fate::Gone, Agreement::Agrees) if likely && (self.gzipped || self.held) => Verdict::Continues,
+            (Fate::Missing, Agreement::Agrees) if likely || self.remounted => Verdict::Continues,
+            (Fate::Rewritten, Agreement::Agrees) if likely => Verdict::Continues,
             (Fate::Rewritten, Agreement::Shorter) if self.related && !self.settled => Verdict::Unclear,
             (Fate::Rewritten, Agreement::Shorter) if self.related => Verdict::Covered,
-            (Fate::Rewritten | Fate::Missing | Fate::Gone, _) => Verdict::Unrelated,
+            (Fate::Gone, Agreement::Agrees) if likely && (self.gzipped || self.held) => Verdict::Continues,
+            (Fate::Alive | Fate::Missing | Fate::Rewritten | Fate::Gone, _) => Verdict::Unrelated,
         }
     }
 }
@@ -128,7 +127,8 @@ fn is_stamp(text: &str) -> bool {
 
 /// The name before a number or date at its end.
 fn without_stamp(name: &str) -> &str {
-    let trimmed = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_' | ':' | 'T' | 'Z' | '+'));
+    let trimmed =
+        name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_' | ':' | 'T' | 'Z' | '+'));
     trimmed.strip_suffix('.').unwrap_or(trimmed)
 }
 
@@ -143,7 +143,16 @@ mod tests {
             let (new, old) = (Path::new(new), Path::new(old));
             assert_eq!(is_rotated_name(new, old, old), expected);
         }
-        for new in ["a.log.1", "a.log-20260101", "a.log.2026-01-01T00:00:00Z", "a.1.log", "a-20260101.log", "a.log.1.gz", "a.log.gz", "a.log.old"] {
+        for new in [
+            "a.log.1",
+            "a.log-20260101",
+            "a.log.2026-01-01T00:00:00Z",
+            "a.1.log",
+            "a-20260101.log",
+            "a.log.1.gz",
+            "a.log.gz",
+            "a.log.old",
+        ] {
             check(new, "a.log", true);
         }
         for new in ["a.log", "b.log", "a.log.tmp", "aa.log", "a.log1x", "a.txt", "a.log.1.bz2"] {
@@ -178,7 +187,10 @@ mod tests {
         check(Likeness { agreement: Agreement::Differs, strong: true, ..SAME }, Verdict::Unrelated);
         check(Likeness { agreement: Agreement::Shorter, settled: false, ..SAME }, Verdict::Unclear);
         check(Likeness { agreement: Agreement::Shorter, ..SAME }, Verdict::Covered);
-        check(Likeness { agreement: Agreement::Shorter, related: false, strong: true, ..SAME }, Verdict::Unrelated);
+        check(
+            Likeness { agreement: Agreement::Shorter, related: false, strong: true, ..SAME },
+            Verdict::Unrelated,
+        );
     }
 
     #[test]

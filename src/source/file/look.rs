@@ -18,7 +18,7 @@ use super::watch::Changes;
 
 impl Follower {
     /// Looks at everything that inotify named.
-    pub(super) fn look_at(&mut self, changes: Changes) {
+    pub(super) fn look_at(&mut self, changes: &Changes) {
         let now = Instant::now();
         for path in &changes.names {
             let is_dir = self.watch.remove(path) || path.is_dir();
@@ -30,7 +30,10 @@ impl Follower {
         }
         self.look_at_renamed(&changes.renames, now);
         for path in changes.written.difference(&changes.names) {
-            if self.table.by_path(path).is_some() || self.patterns.matches(path) || self.links.contains_key(path) {
+            if self.table.by_path(path).is_some()
+                || self.patterns.matches(path)
+                || self.links.contains_key(path)
+            {
                 self.look_through_links(path, now);
             }
         }
@@ -90,7 +93,8 @@ impl Follower {
         let took = done.duration_since(now);
         self.soonest_walk = done.checked_add(took.saturating_mul(10)).unwrap_or(done);
         let pause = self.source.config.rescan;
-        let pause = if self.watch.works() { pause } else { pause.min(WITHOUT_INOTIFY.max(took.saturating_mul(50))) };
+        let pause =
+            if self.watch.works() { pause } else { pause.min(WITHOUT_INOTIFY.max(took.saturating_mul(50))) };
         self.next_walk = done.checked_add(pause).unwrap_or(done);
     }
 
@@ -150,13 +154,18 @@ impl Follower {
             tail.seen(metadata.len(), now);
         }
         // It may have been emptied and refilled to the size it had.
-        if tail.progress().is_none() || metadata.len() != tail.size || tail.unread() > 0 || tail.is_modified(metadata) {
+        if tail.progress().is_none()
+            || metadata.len() != tail.size
+            || tail.unread() > 0
+            || tail.is_modified(metadata)
+        {
             self.table.queue(no);
         }
     }
 
     fn find_new(&mut self, path: &Path, key: FileKey, size: u64, now: Instant) {
-        let was_known = self.table.departed.iter().any(|departed| departed.key == key || departed.path == path);
+        let was_known =
+            self.table.departed.iter().any(|departed| departed.key == key || departed.path == path);
         let mut tail = Tail::new(path.to_owned(), key, size, now);
         tail.start = self.start_of_new(size, was_known);
         tail.is_late = self.started;

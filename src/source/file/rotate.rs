@@ -108,7 +108,8 @@ impl Follower {
             }
             let Ok(metadata) = fs::metadata(path) else { continue };
             if metadata.is_file() && self.table.by_key(FileKey::of(&metadata)).is_none() {
-                let mut tail = Tail::new(path.clone(), FileKey::of(&metadata), metadata.len(), Instant::now());
+                let mut tail =
+                    Tail::new(path.clone(), FileKey::of(&metadata), metadata.len(), Instant::now());
                 tail.wanted = self.patterns.matches(path);
                 let no = self.table.insert(tail);
                 self.table.queue(no);
@@ -212,7 +213,7 @@ fn find_inode(listing: &Listing, key: FileKey) -> Option<PathBuf> {
 const COPY_WAIT: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 10_000 });
 
 /// How long a file that is gone is remembered, for a compressed copy of it.
-const KEEP: Duration = Duration::from_secs(3600);
+const KEEP: Duration = Duration::from_hours(1);
 
 /// Most files that are remembered though they are gone.
 const MOST_DEPARTED: usize = 20_000;

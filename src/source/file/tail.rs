@@ -17,6 +17,7 @@ use crate::metrics::SourceMetrics;
 use crate::source::cut::End;
 
 /// A file that is known by its inode.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Tail {
     pub(super) key: FileKey,
     /// The path it is opened by.
@@ -83,7 +84,12 @@ pub(super) struct Progress {
     pub(super) lane: Arc<Lane>,
     pub(super) head: Fingerprint,
     pub(super) mark: Mark,
+    /// Some marks before it, for copies that were made while it was read.
+    pub(super) recent: Recent,
 }
+
+/// The latest few marks.
+pub(super) type Recent = [Option<Mark>; 4];
 
 /// Passes acknowledgements on to the file's account, and counts those that were none.
 pub(super) struct Owner {
@@ -171,14 +177,13 @@ impl Tail {
 
     /// Whether the file's size counts plain bytes, as its mark does.
     pub(super) fn is_plain(&self) -> bool {
-        self.content.as_ref().is_none_or(|content| !content.is_gzip())
+        self.content.as_ref().map_or_else(|| !self.is_named_gzip(), |content| !content.is_gzip())
     }
 
     /// Bytes that are there and were not read.
     pub(super) fn unread(&self) -> u64 {
-        let looks_gzipped = !self.is_plain() || (self.content.is_none() && self.is_named_gzip());
         match self.progress() {
-            Some(_) if looks_gzipped => 0,
+            Some(_) if !self.is_plain() => 0,
             Some(progress) => self.size.saturating_sub(progress.mark.offset),
             None => self.size,
         }
@@ -218,7 +223,11 @@ impl Tail {
             Name::Present => event,
             Name::Rotated => [event, rotated].into_iter().flatten().filter(|at| *at > now).min(),
             // Nobody tells of writes to a file without a name.
-            Name::Gone => [rotated, now.checked_add(LOOK_AT_NAMELESS)].into_iter().flatten().filter(|at| *at > now).min(),
+            Name::Gone => [rotated, now.checked_add(LOOK_AT_NAMELESS)]
+                .into_iter()
+                .flatten()
+                .filter(|at| *at > now)
+                .min(),
         }
     }
 }
@@ -244,11 +253,18 @@ impl Progress {
         }
     }
 
+    /// Notes how far the file is read now.
+    pub(super) const fn advance(&mut self, mark: Mark) {
+        let [newest, newer, older, _] = self.recent;
+        self.recent = [Some(self.mark), newest, newer, older];
+        self.mark = mark;
+    }
+
     /// Moves over bytes that nobody has to acknowledge.
     pub(super) fn pass(&mut self, mark: Mark) {
         let number = self.owner.account.begin(mark, Timestamp::now());
         self.owner.account.acknowledge(number, Outcome::Done);
-        self.mark = mark;
+        self.advance(mark);
     }
 }
 

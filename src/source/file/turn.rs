@@ -9,12 +9,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::content::Content;
+use super::content::{Content, first_bytes};
 use super::follow::{After, Follower};
 use super::identity::{Agreement, Fate, FileKey};
 use super::place::SETTLED;
 use super::table::FileNo;
-use super::tail::Name;
+use super::tail::{Name, Stage};
 use crate::event::{Acknowledge, Chunk, Closed, Fingerprint, Held, Mark, Ticket, Timestamp};
 use crate::source::cut::{Cut, End};
 
@@ -102,13 +102,15 @@ impl Follower {
         let path = tail.path.clone();
         let opened = File::open(&path).and_then(|file| Ok((FileKey::of(&file.metadata()?), file)));
         match opened {
-            Ok((key, file)) if key == tail.key => match Content::new(file, !is_object && tail.is_named_gzip()) {
-                Ok(content) => {
-                    (tail.content, tail.failures) = (Some(content), 0);
-                    return true;
+            Ok((key, file)) if key == tail.key => {
+                match Content::new(file, !is_object && tail.is_named_gzip()) {
+                    Ok(content) => {
+                        (tail.content, tail.failures) = (Some(content), 0);
+                        return true;
+                    }
+                    Err(error) => drop(self.fail(no, "open", &error)),
                 }
-                Err(error) => drop(self.fail(no, "open", &error)),
-            },
+            }
             // Something else has its name now.
             Ok(_) => self.look(&path, now),
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.look(&path, now),
@@ -144,9 +146,15 @@ impl Follower {
         tail.learn_modified(&metadata);
         let at = tail.changed.checked_add(SETTLED);
         if is_changed_gzip {
+            // It is decompressed from the front again when it is complete.
             self.table.close(no);
+            self.table.wake_at(no, at);
+            return Ok(None);
         }
-        let is_read = self.table.get(no).is_some_and(|tail| tail.is_plain() && tail.progress().is_some() && tail.unread() == 0);
+        let is_read = self
+            .table
+            .get(no)
+            .is_some_and(|tail| tail.is_plain() && tail.progress().is_some() && tail.unread() == 0);
         if !is_read && self.table.get(no).is_some_and(|tail| self.is_incomplete(tail, now)) {
             self.table.wake_at(no, at);
             return Ok(None);
@@ -173,6 +181,9 @@ impl Follower {
         let mark = tail.progress().ok_or(After::Idle)?.mark;
         let end = tail.end(now, &self.patience);
         if !tail.is_plain() {
+            if mark.size == tail.size {
+                return Err(self.idle(no, now, end));
+            }
             return Ok(Plan { mark, len: BLOCK.max(tail.reach), unread: u64::MAX, end, at_risk });
         }
         if tail.size < mark.offset {
@@ -207,19 +218,24 @@ impl Follower {
         let back = usize::from(plan.mark.tail.len);
         let from = plan.mark.offset.saturating_sub(back as u64);
         let Some(tail) = self.table.get_mut(no) else { return Ok(None) };
-        if tail.progress().is_none_or(|progress| progress.mark != plan.mark) {
+        let (Some(content), Stage::Followed(progress)) = (&mut tail.content, &tail.stage) else {
+            return Ok(None);
+        };
+        if progress.mark != plan.mark {
             return Ok(None);
         }
-        let Some(content) = &mut tail.content else { return Ok(None) };
         if !content.approach(from)? {
             return Ok(None);
         }
         let wanted = back.saturating_add(plan.len);
         let bytes = content.read_at(from, wanted)?;
         let (is_gzip, is_broken) = (content.is_gzip(), content.is_broken());
-        let is_short = bytes.len() < back;
-        let before = bytes.get(..back).unwrap_or_default();
-        if !(is_short && is_gzip) && Fingerprint::of_end(before) != plan.mark.tail {
+        let follows = match bytes.get(..back) {
+            Some(before) => Fingerprint::of_end(before) == plan.mark.tail,
+            // A compressed copy may lack what was read of the plain file last.
+            None => is_gzip && progress.head.begins(&first_bytes(content)?),
+        };
+        if !follows {
             self.empty(no, plan.at_risk);
             return Ok(None);
         }
@@ -246,13 +262,19 @@ impl Follower {
             self.cutter.cut(self.intake().framing(), block.new_bytes(), end)
         };
         let taken = match cut {
-            Cut::Whole(taken) | Cut::Piece(taken) => self.send(no, block, taken, false).await.map(|()| taken)?,
+            Cut::Whole(taken) | Cut::Piece(taken) => {
+                self.send(no, block, taken, false).await.map(|()| taken)?
+            }
             Cut::Head(taken) => self.send(no, block, taken, true).await.map(|()| taken)?,
             Cut::Wait => 0,
         };
         let enough = self.cutter.enough();
         let Some(tail) = self.table.get_mut(no) else { return Ok(After::Idle) };
-        tail.reach = if taken > 0 || is_all { 0 } else { tail.reach.max(BLOCK).saturating_mul(2).min(enough.max(BLOCK)) };
+        tail.reach = if taken > 0 || is_all {
+            0
+        } else {
+            tail.reach.max(BLOCK).saturating_mul(2).min(enough.max(BLOCK))
+        };
         if !is_all || matches!(cut, Cut::Piece(_) | Cut::Head(_)) {
             return Ok(After::More);
         }
@@ -283,7 +305,8 @@ impl Follower {
     async fn send(&mut self, no: FileNo, block: Block, taken: usize, skipping: bool) -> Result<(), Closed> {
         let Block { bytes, back, mut held, .. } = block;
         let Some(tail) = self.table.get_mut(no) else { return Ok(()) };
-        let size = tail.size;
+        // How large a compressed file is when it was read to its end is noted then.
+        let size = if tail.is_plain() { tail.size } else { 0 };
         let Some(progress) = tail.progress_mut() else { return Ok(()) };
         if progress.mark.offset <= back as u64 {
             progress.learn_head(&bytes);
@@ -291,7 +314,7 @@ impl Follower {
         let until = back.saturating_add(taken);
         let offset = progress.mark.offset.saturating_add(taken as u64);
         let tail = Fingerprint::of_end(bytes.get(..until).unwrap_or(&bytes));
-        progress.mark = Mark { offset, tail, skipping, size };
+        progress.advance(Mark { offset, tail, skipping, size });
         let read_at = Timestamp::now();
         let number = progress.owner.account.begin(progress.mark, read_at);
         let receipt = Ticket::open(Arc::clone(&progress.owner) as Arc<dyn Acknowledge>, number);
@@ -316,7 +339,16 @@ impl Follower {
             warn!(path = %tail.path.display(), "gzipped file is torn or corrupt; what could be decompressed of it was read");
             self.source.intake.metrics.error("gzip");
         }
-        let is_read = tail.unread() == 0;
+        let (is_read, size) = (tail.unread() == 0, tail.size);
+        let is_gzip_read =
+            tail.content.as_ref().is_some_and(|content| content.is_gzip() && !content.is_broken());
+        if let Some(progress) = tail.progress_mut()
+            && is_gzip_read
+            && end == End::Last
+            && progress.mark.size != size
+        {
+            progress.pass(Mark { size, ..progress.mark });
+        }
         let next = tail.next_look(now, &self.patience);
         if end == End::Last && is_read && tail.name != Name::Present {
             self.finish(no);
@@ -332,7 +364,9 @@ impl Follower {
         let Some(tail) = self.table.get_mut(no) else { return };
         let size = tail.size;
         warn!(path = %tail.path.display(), bytes = unread, "object is larger than `max_inflated` allows and is left out; raise it and give the object a new name");
-        let before = tail.content.as_mut().and_then(|content| content.read_at(size.saturating_sub(Fingerprint::MOST as u64), Fingerprint::MOST).ok());
+        let before = tail.content.as_mut().and_then(|content| {
+            content.read_at(size.saturating_sub(Fingerprint::MOST as u64), Fingerprint::MOST).ok()
+        });
         if let Some(progress) = tail.progress_mut() {
             progress.pass(super::rotate::mark_at(size, size, &before.unwrap_or_default()));
         }

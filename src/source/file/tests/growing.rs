@@ -33,7 +33,9 @@ fn a_large_file_is_read_in_blocks_of_whole_lines() {
 #[test]
 fn bytes_pass_through_as_they_are() {
     let mut world = World::new();
-    for line in [b"crlf\r\n".as_slice(), b"nul \0 nul\n", b"\n", b"\xff\xfe latin \xe9\n", "gr\u{fc}n\n".as_bytes()] {
+    for line in
+        [b"crlf\r\n".as_slice(), b"nul \0 nul\n", b"\n", b"\xff\xfe latin \xe9\n", "gr\u{fc}n\n".as_bytes()]
+    {
         world.append("a.log", line).expect(line);
     }
     world.append("empty.log", b"").start().all_arrived().exactly_once();
@@ -73,10 +75,12 @@ fn a_line_that_grows_too_long_is_cut_as_configured() {
         world.config.decoding.too_long = too_long;
         world.start();
         for _ in 0..70 {
-            world.append("a.log", &[b'x'; 100_000]);
+            world.append("a.log", &vec![b'x'; 100_000]);
         }
         world.append("a.log", b"\n").write("a.log", 1);
-        world.until("the line after", |arrived| arrived.lines().last().is_some_and(|line| line.starts_with(b"line")));
+        world.until("the line after", |arrived| {
+            arrived.lines().last().is_some_and(|line| line.starts_with(b"line"))
+        });
         let lengths = world.with(|arrived| arrived.lines().iter().map(Vec::len).collect::<Vec<_>>());
         assert_eq!(lengths[..lengths.len() - 1], *expected);
         world.stop();
@@ -135,7 +139,12 @@ fn a_link_is_followed_to_the_file_that_takes_the_old_ones_place() {
     world.write("real/0", 5);
     symlink(world.path("real/0"), world.path("a.log")).unwrap();
     world.start().all_arrived();
-    world.write("real/0", 5).rename("real/0", "real/0.20260101").write("real/0", 5).all_arrived().exactly_once();
+    world
+        .write("real/0", 5)
+        .rename("real/0", "real/0.20260101")
+        .write("real/0", 5)
+        .all_arrived()
+        .exactly_once();
 }
 
 #[test]
@@ -173,7 +182,8 @@ fn an_object_is_read_whole_and_never_twice() {
     world.until("the other object", |arrived| arrived.chunks.len() == 2);
     fs::copy(world.path("b.json"), world.path("c.json")).unwrap();
     world.stop().once().once();
-    let chunks = world.with(|arrived| arrived.chunks.iter().map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>());
+    let chunks =
+        world.with(|arrived| arrived.chunks.iter().map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>());
     assert_eq!(chunks, [b"{\"Records\":[]}".to_vec(), b"other".to_vec()]);
 }
 

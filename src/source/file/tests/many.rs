@@ -26,8 +26,10 @@ fn thousands_of_files_are_read_with_few_descriptors() {
 }
 
 fn open_files(world: &World) -> usize {
-    let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-    open.filter(|path| path.starts_with(world.path("")) && path.extension().is_some_and(|end| end == "log")).count()
+    let open =
+        fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    open.filter(|path| path.starts_with(world.path("")) && path.extension().is_some_and(|end| end == "log"))
+        .count()
 }
 
 #[test]
@@ -38,7 +40,9 @@ fn a_busy_file_does_not_starve_the_rest() {
         world.write(&format!("{number}.log"), 1);
     }
     world.once();
-    let order = world.with(|arrived| arrived.chunks.iter().map(|(file, _)| file.ends_with("busy.log")).collect::<Vec<_>>());
+    let order = world.with(|arrived| {
+        arrived.chunks.iter().map(|(file, _)| file.ends_with("busy.log")).collect::<Vec<_>>()
+    });
     let last_small = order.iter().rposition(|busy| !busy).unwrap();
     let busy_before = order[..last_small].iter().filter(|busy| **busy).count();
     assert_eq!(order.iter().filter(|busy| !**busy).count(), 20);

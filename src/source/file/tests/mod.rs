@@ -31,7 +31,7 @@ impl Framing for Indented {
             return bytes.len();
         }
         let starts = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1);
-        starts.filter(|start| bytes.get(*start).is_some_and(|byte| *byte != b' ')).last().unwrap_or(0)
+        starts.filter(|start| bytes.get(*start).is_some_and(|byte| *byte != b' ')).next_back().unwrap_or(0)
     }
 
     fn patience(&self) -> Option<Duration> {

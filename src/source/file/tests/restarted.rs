@@ -35,7 +35,9 @@ fn rotations_in_between_are_seen() {
     check(|world| world.rename("a.log", "a.log.1").gzip("a.log.1"));
     check(|world| world.write("a.log", 10).copytruncate("a.log", "a.log.1").write("a.log", 10));
     check(|world| world.write("a.log", 10).copytruncate("a.log", "a.log.1").write("a.log", 500));
-    check(|world| world.write("a.log", 10).copytruncate("a.log", "a.log.1").gzip("a.log.1").write("a.log", 9));
+    check(|world| {
+        world.write("a.log", 10).copytruncate("a.log", "a.log.1").gzip("a.log.1").write("a.log", 9)
+    });
     check(|world| world.truncate("a.log").write("a.log", 500));
     check(|world| world.remove("a.log").write("a.log", 200));
     check(|world| world.write("a.log", 5).rename("a.log", "a.log-20260101").write("a.log", 5));
@@ -68,7 +70,14 @@ fn what_was_not_acknowledged_is_read_again() {
 fn nothing_after_a_chunk_that_was_given_up_is_remembered() {
     let mut world = World::new();
     world.with(|arrived| arrived.keep = true);
-    world.write("a.log", 5).start().all_arrived().write("a.log", 5).all_arrived().write("a.log", 5).all_arrived();
+    world
+        .write("a.log", 5)
+        .start()
+        .all_arrived()
+        .write("a.log", 5)
+        .all_arrived()
+        .write("a.log", 5)
+        .all_arrived();
     world.with(|arrived| {
         for (index, receipt) in arrived.kept.drain(..).enumerate() {
             if index == 1 { drop(receipt) } else { receipt.settle() }

@@ -68,7 +68,7 @@ impl World {
                 too_long: TooLong::Split,
                 max_inflated: 10_000_000,
             },
-            rescan: Duration::from_secs(60),
+            rescan: Duration::from_mins(1),
             max_open: 64,
             rotate_wait: Duration::from_millis(100),
         };
@@ -207,7 +207,8 @@ impl World {
             self.metrics.source("test"),
         );
         let positions = Arc::clone(&self.positions);
-        let source = FileSource::new("test".into(), "host".into(), self.config.clone(), intake, positions, once);
+        let source =
+            FileSource::new("test".into(), "host".into(), self.config.clone(), intake, positions, once);
         let (stopper, stop) = Stopper::new();
         let watches = self.inotify && !once;
         let source = std::thread::spawn(move || run(source, watches, stop));
@@ -241,8 +242,14 @@ impl World {
     /// Waits until as many lines have arrived as were written.
     #[track_caller]
     pub(super) fn all_arrived(&mut self) -> &mut Self {
-        let expected = self.expected.len();
-        self.until("the last line", |arrived| arrived.lines().len() >= expected);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.with(|arrived| arrived.lines().len()) < self.expected.len() {
+            if Instant::now() >= deadline {
+                self.check_lines();
+            }
+            let arrived = self.arrived.0.lock().unwrap();
+            drop(self.arrived.1.wait_timeout(arrived, Duration::from_millis(20)).unwrap());
+        }
         self
     }
 
@@ -253,6 +260,11 @@ impl World {
             self.stop();
         }
         self.once();
+        self.check_lines();
+    }
+
+    #[track_caller]
+    fn check_lines(&self) {
         let mut missing: BTreeMap<&[u8], i64> = BTreeMap::new();
         for line in &self.expected {
             *missing.entry(line).or_default() += 1;
@@ -297,7 +309,9 @@ impl Arrived {
     /// Every line that came, each chunk cut by itself.
     pub(super) fn lines(&self) -> Vec<Vec<u8>> {
         let chunks = self.chunks.iter();
-        chunks.flat_map(|(_, bytes)| bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec)).collect()
+        chunks
+            .flat_map(|(_, bytes)| bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec))
+            .collect()
     }
 }
 
