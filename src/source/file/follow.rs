@@ -269,7 +269,8 @@ impl Follower {
         let lane = self.intake().lane(OnClosedGate::Keep);
         let Some(tail) = self.table.get_mut(no) else { return };
         (tail.vain, tail.reach) = (None, 0);
-        tail.stage = Stage::Followed(Progress { owner, origin, lane, head, mark, recent: Recent::default() });
+        let progress = Progress { owner, origin, lane, head, mark, recent: Recent::default() };
+        tail.stage = Stage::Followed(Box::new(progress));
     }
 
     /// Where a file is read from that was never seen before.

@@ -99,8 +99,10 @@ pub(super) fn is_rotated_name(new: &Path, origin: &Path, last: &Path) -> bool {
     let is_of = |old: &Path| {
         name(old).is_some_and(|old| plain != old && is_made_of(plain, old) || plain == old && plain != new)
     };
-    let numbered = |old: &Path| name(old).is_some_and(|old| without_stamp(plain) == without_stamp(old));
-    is_of(origin) || is_of(last) || (name(last) != Some(new) && numbered(last))
+    // `a.log.1` makes `a.log.2`, but nothing makes `a.log`.
+    let base = without_stamp(plain);
+    let is_next = |old: &str| old != new && base != plain && without_stamp(old) == base;
+    is_of(origin) || is_of(last) || name(last).is_some_and(is_next)
 }
 
 fn name(path: &Path) -> Option<&str> {
@@ -160,6 +162,7 @@ mod tests {
         }
         check("a.log.2.gz", "a.log.1", true);
         check("a.log.2", "a.log.1", true);
+        check("a.log", "a.log.1", false);
         check("job-2.log", "job-1.log", false);
     }
 

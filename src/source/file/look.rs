@@ -186,14 +186,14 @@ impl Follower {
         // A second link to it, or its real path beside a symbolic link.
         let is_other_name = tail.name != Name::Gone && leads_to(&tail.path, tail.key);
         if !is_other_name {
-            self.rename(no, path.to_owned(), now);
+            self.rename(no, path, now);
         }
     }
 
-    pub(super) fn rename(&mut self, no: FileNo, path: PathBuf, now: Instant) {
-        let wanted = self.patterns.matches(&path);
+    pub(super) fn rename(&mut self, no: FileNo, path: &Path, now: Instant) {
+        let wanted = self.patterns.matches(path);
         let Some(tail) = self.table.get_mut(no) else { return };
-        let old = std::mem::replace(&mut tail.path, path.clone());
+        let old = std::mem::replace(&mut tail.path, path.to_owned());
         tail.renamed(Name::Rotated, now);
         tail.wanted |= wanted;
         if let Some(progress) = tail.progress() {
@@ -202,7 +202,7 @@ impl Follower {
         if self.table.by_path(&old) == Some(no) {
             self.table.unname(&old);
         }
-        self.table.name(&path, no);
+        self.table.name(path, no);
         self.table.queue(no);
     }
 

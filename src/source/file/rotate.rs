@@ -33,7 +33,7 @@ impl Follower {
             let dir = self.real_dir(&tail.path);
             let found = find_inode(listing(&mut listings, &dir), key);
             match found {
-                Some(path) => self.rename(no, path, now),
+                Some(path) => self.rename(no, &path, now),
                 None => self.lose(no, now, listing(&mut listings, &dir)),
             }
         }

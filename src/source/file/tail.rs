@@ -35,7 +35,7 @@ pub(super) struct Tail {
     /// Its size when it was last looked at.
     pub(super) size: u64,
     /// When it was last written to, by its own account, as far as that was looked into.
-    modified: (i64, i64),
+    modified: Option<(i64, i64)>,
     /// Whether it was written to since its last bytes were compared.
     pub(super) is_doubtful: bool,
     /// When it last grew, or lost its name.
@@ -74,7 +74,7 @@ pub(super) enum Stage {
     /// It may be a copy of a file that is still there.
     Held,
     /// It is read.
-    Followed(Progress),
+    Followed(Box<Progress>),
 }
 
 /// How far a file was read.
@@ -118,7 +118,7 @@ impl Tail {
             is_late: true,
             start: 0,
             size,
-            modified: (0, 0),
+            modified: None,
             is_doubtful: false,
             changed: now,
             vain: None,
@@ -146,13 +146,15 @@ impl Tail {
 
     /// Whether the file was written to since it was last looked into.
     pub(super) fn is_modified(&self, metadata: &Metadata) -> bool {
-        self.modified != (metadata.mtime(), metadata.mtime_nsec())
+        self.modified.is_none_or(|modified| modified != (metadata.mtime(), metadata.mtime_nsec()))
     }
 
-    /// Notes when the file was written to.
-    pub(super) fn learn_modified(&mut self, metadata: &Metadata) {
-        self.is_doubtful |= self.is_modified(metadata);
-        self.modified = (metadata.mtime(), metadata.mtime_nsec());
+    /// Notes when the file was written to. Whether that was since the last time.
+    pub(super) fn learn_modified(&mut self, metadata: &Metadata) -> bool {
+        let is_news = self.modified.is_some() && self.is_modified(metadata);
+        self.is_doubtful |= is_news;
+        self.modified = Some((metadata.mtime(), metadata.mtime_nsec()));
+        is_news
     }
 
     /// Notes that the file's name is another, or none.

@@ -141,11 +141,14 @@ impl Follower {
         let Some(content) = &tail.content else { return Ok(None) };
         let metadata = content.metadata()?;
         let at_risk = tail.unread();
-        let is_changed_gzip = content.is_gzip() && metadata.len() != tail.size;
+        let is_changed_gzip = content.is_gzip() && tail.learn_modified(&metadata);
         tail.seen(metadata.len(), now);
         tail.learn_modified(&metadata);
-        let at = tail.changed.checked_add(SETTLED);
         if is_changed_gzip {
+            tail.changed = now;
+        }
+        let at = tail.changed.checked_add(SETTLED);
+        if is_changed_gzip && !self.source.once {
             // It is decompressed from the front again when it is complete.
             self.table.close(no);
             self.table.wake_at(no, at);
@@ -170,7 +173,7 @@ impl Follower {
         }
         let Some(mark) = tail.progress().map(|progress| progress.mark) else { return false };
         // An error comes back with the next read.
-        tail.is_plain() && self.agreement(no, mark).is_ok_and(|agreement| agreement == Agreement::Differs)
+        self.agreement(no, mark).is_ok_and(|agreement| agreement == Agreement::Differs)
     }
 
     /// How much to read of a file that is followed; or that nothing is to be read.

@@ -136,7 +136,7 @@ impl Changes {
                 }
             }
             EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(_) => {
-                self.names.extend(event.paths)
+                self.names.extend(event.paths);
             }
             // Opening and closing, which reading does as well.
             EventKind::Access(_) | EventKind::Any | EventKind::Other => {}
