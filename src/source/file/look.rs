@@ -160,6 +160,17 @@ impl Follower {
             || tail.is_modified(metadata)
         {
             self.table.queue(no);
+            self.pin(no, now);
+        }
+    }
+
+    /// Opens a file that has something to read while there is room, so that it can be read even if it is deleted before
+    /// its turn.
+    fn pin(&mut self, no: FileNo, now: Instant) {
+        let Some(tail) = self.table.get(no) else { return };
+        let is_at_risk = tail.unread() > 0 && tail.content.is_none() && tail.failures == 0;
+        if is_at_risk && !tail.is_named_gzip() && self.table.open() < self.source.config.max_open {
+            self.open(no, now);
         }
     }
 
@@ -174,6 +185,7 @@ impl Follower {
             self.learn_link(path);
         }
         self.table.queue(no);
+        self.pin(no, now);
     }
 
     /// A known file was found under a path, maybe another than before.

@@ -48,7 +48,7 @@ impl Follower {
     fn lose(&mut self, no: FileNo, now: Instant, listing: &Listing) {
         let Some(tail) = self.table.get_mut(no) else { return };
         tail.renamed(Name::Gone, now);
-        if tail.content.is_some() && tail.progress().is_some() {
+        if tail.content.is_some() {
             // It is read to its end through its descriptor.
             self.table.queue(no);
             return;

@@ -1,9 +1,7 @@
 //! One file's turn: one block read, cut, and handed over.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -11,7 +9,7 @@ use tracing::warn;
 
 use super::content::{Content, first_bytes};
 use super::follow::{After, Follower};
-use super::identity::{Agreement, Fate, FileKey};
+use super::identity::{Agreement, Fate};
 use super::place::SETTLED;
 use super::table::FileNo;
 use super::tail::{Name, Stage};
@@ -56,7 +54,19 @@ impl Follower {
         if tail.progress().is_some_and(|progress| progress.lane.is_blocked()) {
             return Ok(After::Blocked);
         }
-        if (!is_placed && tail.size == 0) || !self.open(no, now) {
+        if !is_placed && tail.size == 0 {
+            if tail.name == Name::Gone {
+                self.depart(no, Fate::Gone, 0);
+            }
+            return Ok(After::Idle);
+        }
+        if tail.content.is_none() && self.is_incomplete(tail, now) {
+            // Whether it is compressed shows when something is in it.
+            let at = tail.changed.checked_add(SETTLED);
+            self.table.wake_at(no, at);
+            return Ok(After::Idle);
+        }
+        if !self.open(no, now) {
             return Ok(After::Idle);
         }
         let done = match self.refresh(no, now) {
@@ -73,66 +83,6 @@ impl Follower {
             Err(error) => Err(error),
         };
         Ok(done.unwrap_or_else(|error| self.fail(no, "read", &error)))
-    }
-
-    /// Opens a file unless it is open. Whether it is open now.
-    pub(super) fn open(&mut self, no: FileNo, now: Instant) -> bool {
-        let Some(tail) = self.table.get(no) else { return false };
-        if tail.content.is_none() {
-            if tail.name == Name::Gone {
-                let unread = tail.unread();
-                self.depart(no, Fate::Gone, unread);
-                return false;
-            }
-            if self.table.open() >= self.source.config.max_open && !self.table.close_one() {
-                self.table.wake_at(no, now.checked_add(WITHOUT_DESCRIPTOR));
-                return false;
-            }
-            if !self.open_path(no, now) {
-                return false;
-            }
-        }
-        self.table.used(no);
-        true
-    }
-
-    fn open_path(&mut self, no: FileNo, now: Instant) -> bool {
-        let is_object = self.is_object();
-        let Some(tail) = self.table.get_mut(no) else { return false };
-        let path = tail.path.clone();
-        let opened = File::open(&path).and_then(|file| Ok((FileKey::of(&file.metadata()?), file)));
-        match opened {
-            Ok((key, file)) if key == tail.key => {
-                match Content::new(file, !is_object && tail.is_named_gzip()) {
-                    Ok(content) => {
-                        (tail.content, tail.failures) = (Some(content), 0);
-                        return true;
-                    }
-                    Err(error) => drop(self.fail(no, "open", &error)),
-                }
-            }
-            // Something else has its name now.
-            Ok(_) => self.look(&path, now),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.look(&path, now),
-            Err(error) => drop(self.fail(no, "open", &error)),
-        }
-        false
-    }
-
-    /// Counts and says that a file cannot be used, and tries again later.
-    fn fail(&mut self, no: FileNo, what: &'static str, error: &io::Error) -> After {
-        self.intake().metrics.error(what);
-        self.table.close(no);
-        let Some(tail) = self.table.get_mut(no) else { return After::Idle };
-        if tail.failures == 0 {
-            warn!(path = %tail.path.display(), %error, "cannot {what} file; it is tried again. standpipe's user needs read permission");
-        }
-        tail.failures = tail.failures.saturating_add(1);
-        let wait = RETRY.saturating_mul(1 << tail.failures.min(6));
-        if !self.source.once {
-            self.table.wake_at(no, Instant::now().checked_add(wait));
-        }
-        After::Idle
     }
 
     /// Looks at an open file's size. Returns how many bytes it was known to hold unread; none when it must not be read yet.
@@ -391,9 +341,3 @@ fn exactly(bytes: Vec<u8>, from: usize, until: usize, held: &mut Held) -> Bytes 
 
 /// Most bytes read at once, where an event is not longer.
 const BLOCK: usize = 1024 * 1024;
-
-/// How long to wait when all descriptors are taken by files that must stay open.
-const WITHOUT_DESCRIPTOR: Duration = Duration::from_millis(200);
-
-/// The first wait before a file is tried again; doubled each time, to a minute.
-const RETRY: Duration = Duration::from_secs(1);

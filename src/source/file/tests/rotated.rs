@@ -214,7 +214,7 @@ fn a_file_renamed_before_it_was_ever_seen_is_read() {
 }
 
 #[test]
-fn rotations_while_memory_is_spent_are_noticed() {
+fn what_is_rotated_or_deleted_while_memory_is_spent_is_read() {
     let mut world = World::new();
     world.memory = 4_000;
     world.write("a.log", 10).start().all_arrived();
@@ -227,6 +227,10 @@ fn rotations_while_memory_is_spent_are_noticed() {
         world.eventually("the file is seen", |world| world.metric(BEHIND) > before);
         world.rename("a.log", &format!("a.log.{number}"));
     }
+    let before = world.metric(BEHIND);
+    world.write("c.log", 200);
+    world.eventually("the file is seen", |world| world.metric(BEHIND) > before);
+    world.remove("c.log");
     world.with(|arrived| {
         arrived.keep = false;
         arrived.kept.drain(..).for_each(crate::event::Receipt::settle);
