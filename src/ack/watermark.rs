@@ -130,7 +130,7 @@ mod tests {
             let mut position = 0;
             for (begin, pick, kind) in steps {
                 if begin {
-                    let number = watermark.begin(mark(model.len() as u64 + 1), Timestamp(model.len() as i64));
+                    let number = watermark.begin(mark(model.len() as u64 + 1), Timestamp(i64::try_from(model.len()).unwrap()));
                     prop_assert_eq!(number, model.len() as u64);
                     model.push(None);
                 } else if let Some(state) = model.get_mut(pick) {
@@ -146,7 +146,7 @@ mod tests {
                 let oldest = watermark.oldest().map(|time| time.0);
                 let given_up = model.iter().position(|state| *state == Some(Outcome::Abandoned));
                 let end = given_up.unwrap_or(model.len());
-                prop_assert_eq!(oldest, (prefix < end).then_some(prefix as i64));
+                prop_assert_eq!(oldest, (prefix < end).then_some(i64::try_from(prefix).unwrap()));
             }
         }
     }

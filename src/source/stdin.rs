@@ -249,3 +249,128 @@ const BLOCK: usize = 64 * 1024;
 
 /// How often to look whether something has come.
 const LOOK: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as pipe;
+
+    use tokio::sync::{Notify, Semaphore};
+
+    use super::*;
+    use crate::config::{Decoding, Format, TooLong};
+    use crate::event::{Budget, Framing, Job, Stopper};
+    use crate::metrics::Metrics;
+    use crate::source::file::tests::{Indented, Lines, Object};
+
+    /// Input that comes in the pieces it is given in.
+    struct Pieces(pipe::Receiver<Vec<u8>>);
+
+    impl Read for Pieces {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Ok(piece) = self.0.recv() else { return Ok(0) };
+            buffer[..piece.len()].copy_from_slice(&piece);
+            Ok(piece.len())
+        }
+    }
+
+    struct Running {
+        jobs: crossbeam_channel::Receiver<Job>,
+        budget: Arc<Budget>,
+        ended: tokio::task::JoinHandle<Result<(), SourceError>>,
+        stopper: Stopper,
+        _runtime: tokio::runtime::Runtime,
+    }
+
+    fn start(input: impl Read + Send + 'static, framing: impl Framing + 'static, memory: u64) -> Running {
+        let (sender, jobs) = crossbeam_channel::bounded(1_000);
+        let budget = Budget::new(memory);
+        let intake = Intake::new(
+            Arc::clone(&budget),
+            sender,
+            Arc::new(Semaphore::new(1_000)),
+            Arc::new(Notify::new()),
+            Arc::new(framing),
+            Metrics::new().source("stdin"),
+        );
+        let decoding = Decoding {
+            format: Format::Lines,
+            multiline: None,
+            max_line: 20,
+            too_long: TooLong::Split,
+            max_inflated: 1_000,
+        };
+        let (stopper, stop) = Stopper::new();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let ended = runtime.spawn(async move {
+            run_from(input, Origin::default(), &StdinSource { decoding }, intake, stop).await
+        });
+        Running { jobs, budget, ended, stopper, _runtime: runtime }
+    }
+
+    impl Running {
+        fn next(&self) -> String {
+            let job = self.jobs.recv_timeout(Duration::from_secs(30)).unwrap();
+            job.chunk.receipt.settle();
+            String::from_utf8(job.chunk.payload.to_vec()).unwrap()
+        }
+
+        fn rest(&self) -> Vec<String> {
+            let rest = self.jobs.iter().map(|job| String::from_utf8(job.chunk.payload.to_vec()).unwrap());
+            rest.collect()
+        }
+    }
+
+    #[track_caller]
+    fn check(framing: impl Framing + 'static, pieces: &[&str], expected: &[&str]) {
+        let (give, input) = pipe::channel();
+        let running = start(Pieces(input), framing, 1 << 20);
+        for piece in pieces {
+            give.send(piece.as_bytes().to_vec()).unwrap();
+        }
+        drop(give);
+        assert_eq!(running.rest(), expected);
+        assert_eq!(running.budget.used(), 0);
+    }
+
+    #[test]
+    fn lines_come_whole_however_they_were_written() {
+        check(Lines, &["a\nb", "c\n", "d"], &["a\n", "bc\n", "d"]);
+        check(Lines, &[], &[]);
+        check(Lines, &["0123456789", "0123456789", "0", "123\n"], &["01234567890123456789", "0123\n"]);
+        check(Object, &["{\"a\":", "1}"], &["{\"a\":1}"]);
+    }
+
+    #[test]
+    fn an_event_that_is_not_continued_is_whole_after_a_while() {
+        let (give, input) = pipe::channel();
+        let running = start(Pieces(input), Indented, 1 << 20);
+        give.send(b"a\n b\n".to_vec()).unwrap();
+        assert_eq!(running.next(), "a\n b\n");
+        give.send(b"c\n".to_vec()).unwrap();
+        assert_eq!(running.next(), "c\n");
+    }
+
+    #[test]
+    fn a_stop_is_heeded_while_nothing_comes_and_ships_what_was_read() {
+        let (give, input) = pipe::channel();
+        let running = start(Pieces(input), Lines, 1 << 20);
+        give.send(b"a\nhalf".to_vec()).unwrap();
+        assert_eq!(running.next(), "a\n");
+        running.stopper.stop();
+        assert_eq!(running.rest(), ["half"]);
+    }
+
+    #[test]
+    fn memory_smaller_than_a_block_is_enough() {
+        let (give, input) = pipe::channel();
+        let running = start(Pieces(input), Lines, 10);
+        for _ in 0..100 {
+            give.send(b"a line of text\n".to_vec()).unwrap();
+            assert_eq!(running.next(), "a line of text\n");
+        }
+        drop(give);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(running.ended).unwrap().unwrap();
+    }
+}

@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_torn_gzip_file_gives_what_is_whole_and_says_that_it_is_torn() {
-        let text = [7; 100_000];
+        let text = vec![7; 100_000];
         let whole = gzip(&text);
         let mut content = open(&whole[..whole.len() / 2]);
         let read = content.read_at(0, 200_000).unwrap();

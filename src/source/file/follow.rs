@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::FileSource;
 use super::globs::Patterns;
 use super::table::{Departed, FileNo, Table};
-use super::tail::{Owner, Patience, Progress, Stage, Tail};
+use super::tail::{Owner, Patience, Progress, Recent, Stage, Tail};
 use super::watch::Watch;
 use crate::config::Start;
 use crate::event::{
@@ -124,7 +124,7 @@ impl Follower {
         self.last_look = now;
         let changes = self.watch.take();
         let walk_due = now >= self.next_walk || changes.overflow;
-        self.look_at(changes);
+        self.look_at(&changes);
         if walk_due && !self.source.once {
             self.walk(now);
             self.forget_departed(now);
@@ -269,7 +269,8 @@ impl Follower {
         let lane = self.intake().lane(OnClosedGate::Keep);
         let Some(tail) = self.table.get_mut(no) else { return };
         (tail.vain, tail.reach) = (None, 0);
-        tail.stage = Stage::Followed(Progress { owner, origin, lane, head, mark });
+        let progress = Progress { owner, origin, lane, head, mark, recent: Recent::default() };
+        tail.stage = Stage::Followed(Box::new(progress));
     }
 
     /// Where a file is read from that was never seen before.

@@ -45,6 +45,7 @@ pub(super) enum Agreement {
 
 /// What a new file and a known one have in common, beside how they begin.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a row of a table of facts")]
 pub(super) struct Likeness {
     pub(super) fate: Fate,
     pub(super) agreement: Agreement,
@@ -63,32 +64,30 @@ pub(super) struct Likeness {
 }
 
 /// What to do with the new file, as far as one known file goes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Verdict {
-    /// It is the old one: read on.
-    Continues,
-    /// It is a shorter copy of what was read already.
-    Covered,
-    /// It may be a copy that the old one is about to be emptied for: wait.
-    Unclear,
     /// It has nothing to do with the old one.
     Unrelated,
+    /// It may be a copy that the old one is about to be emptied for: wait.
+    Unclear,
+    /// It is a copy of what is, or was, read through the old one.
+    Covered,
+    /// It is the old one: read on.
+    Continues,
 }
 
 impl Likeness {
     pub(super) fn verdict(self) -> Verdict {
         let likely = self.related || self.strong;
         match (self.fate, self.agreement) {
-            (_, Agreement::Differs) => Verdict::Unrelated,
             (Fate::Alive, Agreement::Agrees | Agreement::Shorter) if !self.settled => Verdict::Unclear,
             (Fate::Alive, Agreement::Agrees) if self.gzipped && likely => Verdict::Covered,
-            (Fate::Alive, _) => Verdict::Unrelated,
-            (Fate::Missing, Agreement::Agrees) if self.remounted => Verdict::Continues,
-            (Fate::Rewritten | Fate::Missing, Agreement::Agrees) if likely => Verdict::Continues,
-            (Fate::Gone, Agreement::Agrees) if likely && (self.gzipped || self.held) => Verdict::Continues,
+            (Fate::Missing, Agreement::Agrees) if likely || self.remounted => Verdict::Continues,
+            (Fate::Rewritten, Agreement::Agrees) if likely => Verdict::Continues,
             (Fate::Rewritten, Agreement::Shorter) if self.related && !self.settled => Verdict::Unclear,
             (Fate::Rewritten, Agreement::Shorter) if self.related => Verdict::Covered,
-            (Fate::Rewritten | Fate::Missing | Fate::Gone, _) => Verdict::Unrelated,
+            (Fate::Gone, Agreement::Agrees) if likely && (self.gzipped || self.held) => Verdict::Continues,
+            (Fate::Alive | Fate::Missing | Fate::Rewritten | Fate::Gone, _) => Verdict::Unrelated,
         }
     }
 }
@@ -100,8 +99,10 @@ pub(super) fn is_rotated_name(new: &Path, origin: &Path, last: &Path) -> bool {
     let is_of = |old: &Path| {
         name(old).is_some_and(|old| plain != old && is_made_of(plain, old) || plain == old && plain != new)
     };
-    let numbered = |old: &Path| name(old).is_some_and(|old| without_stamp(plain) == without_stamp(old));
-    is_of(origin) || is_of(last) || (name(last) != Some(new) && numbered(last))
+    // `a.log.1` makes `a.log.2`, but nothing makes `a.log`.
+    let base = without_stamp(plain);
+    let is_next = |old: &str| old != new && base != plain && without_stamp(old) == base;
+    is_of(origin) || is_of(last) || name(last).is_some_and(is_next)
 }
 
 fn name(path: &Path) -> Option<&str> {
@@ -161,6 +162,7 @@ mod tests {
         }
         check("a.log.2.gz", "a.log.1", true);
         check("a.log.2", "a.log.1", true);
+        check("a.log", "a.log.1", false);
         check("job-2.log", "job-1.log", false);
     }
 

@@ -18,7 +18,7 @@ use super::watch::Changes;
 
 impl Follower {
     /// Looks at everything that inotify named.
-    pub(super) fn look_at(&mut self, changes: Changes) {
+    pub(super) fn look_at(&mut self, changes: &Changes) {
         let now = Instant::now();
         for path in &changes.names {
             let is_dir = self.watch.remove(path) || path.is_dir();
@@ -160,6 +160,17 @@ impl Follower {
             || tail.is_modified(metadata)
         {
             self.table.queue(no);
+            self.pin(no, now);
+        }
+    }
+
+    /// Opens a file that has something to read while there is room, so that it can be read even if it is deleted before
+    /// its turn.
+    fn pin(&mut self, no: FileNo, now: Instant) {
+        let Some(tail) = self.table.get(no) else { return };
+        let is_at_risk = tail.unread() > 0 && tail.content.is_none() && tail.failures == 0;
+        if is_at_risk && !tail.is_named_gzip() && self.table.open() < self.source.config.max_open {
+            self.open(no, now);
         }
     }
 
@@ -174,6 +185,7 @@ impl Follower {
             self.learn_link(path);
         }
         self.table.queue(no);
+        self.pin(no, now);
     }
 
     /// A known file was found under a path, maybe another than before.
@@ -186,14 +198,14 @@ impl Follower {
         // A second link to it, or its real path beside a symbolic link.
         let is_other_name = tail.name != Name::Gone && leads_to(&tail.path, tail.key);
         if !is_other_name {
-            self.rename(no, path.to_owned(), now);
+            self.rename(no, path, now);
         }
     }
 
-    pub(super) fn rename(&mut self, no: FileNo, path: PathBuf, now: Instant) {
-        let wanted = self.patterns.matches(&path);
+    pub(super) fn rename(&mut self, no: FileNo, path: &Path, now: Instant) {
+        let wanted = self.patterns.matches(path);
         let Some(tail) = self.table.get_mut(no) else { return };
-        let old = std::mem::replace(&mut tail.path, path.clone());
+        let old = std::mem::replace(&mut tail.path, path.to_owned());
         tail.renamed(Name::Rotated, now);
         tail.wanted |= wanted;
         if let Some(progress) = tail.progress() {
@@ -202,7 +214,7 @@ impl Follower {
         if self.table.by_path(&old) == Some(no) {
             self.table.unname(&old);
         }
-        self.table.name(&path, no);
+        self.table.name(path, no);
         self.table.queue(no);
     }
 

@@ -18,6 +18,7 @@ mod follow;
 mod globs;
 mod identity;
 mod look;
+mod open;
 mod place;
 mod rotate;
 mod table;

@@ -1,7 +1,9 @@
 //! From where a file is read that was just found.
 
+use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,47 +13,87 @@ use super::follow::{After, Follower};
 use super::identity::{Agreement, Fate, Likeness, Verdict, is_rotated_name};
 use super::rotate::mark_at;
 use super::table::{Departed, FileNo};
-use super::tail::{Name, Stage, Tail};
+use super::tail::{Name, Progress, Recent, Stage, Tail};
 use crate::event::{Fingerprint, Mark};
 
 /// A file that is read, or was, as a new one is compared with it.
-struct Known<'a> {
+struct Known {
     head: Fingerprint,
     mark: Mark,
+    recent: Recent,
     fate: Fate,
-    origin: &'a str,
-    path: &'a Path,
+    origin: Arc<str>,
+    path: PathBuf,
     device: u64,
+}
+
+/// A new file's first bytes, hashed once for each length that is asked for.
+struct First {
+    bytes: Vec<u8>,
+    hashed: HashMap<u16, Fingerprint>,
+}
+
+impl First {
+    fn begins_with(&mut self, head: Fingerprint) -> bool {
+        let Some(start) = self.bytes.get(..usize::from(head.len)) else { return false };
+        *self.hashed.entry(head.len).or_insert_with(|| Fingerprint::of_start(start)) == head
+    }
+
+    fn is_shorter_than(&self, head: Fingerprint) -> bool {
+        self.bytes.len() < usize::from(head.len)
+    }
 }
 
 impl Follower {
     /// Decides from where to read a file whose content was not looked at yet.
     pub(super) fn place(&mut self, no: FileNo, now: Instant) -> io::Result<After> {
-        let Some(first) = self.first_bytes(no)? else { return Ok(After::Idle) };
-        if first.is_empty() {
+        let Some(mut first) = self.first_bytes(no)? else { return Ok(After::Idle) };
+        if first.bytes.is_empty() {
             return Ok(After::Idle);
         }
-        if self.resume(no, &first)? {
+        if self.resume(no, &mut first)? {
             return Ok(After::More);
         }
-        let mut unclear = false;
-        for index in 0..self.table.departed.len() {
-            match self.compare_departed(no, &first, index, now)? {
-                Verdict::Continues => return Ok(self.adopt(no, index)),
-                Verdict::Covered => return self.cover(no, &first),
-                Verdict::Unclear => unclear = true,
-                Verdict::Unrelated => {}
+        let mut best = Verdict::Unrelated;
+        for (index, known) in self.alike(no, &mut first, now) {
+            let verdict = self.compare(no, &mut first, &known, now)?;
+            if let (Verdict::Continues, Some(index)) = (verdict, index) {
+                return Ok(self.adopt(no, index));
+            }
+            best = best.max(verdict);
+        }
+        match best {
+            Verdict::Continues | Verdict::Covered => self.cover(no, &first.bytes),
+            Verdict::Unclear => Ok(self.hold(no)),
+            Verdict::Unrelated => self.place_new(no, &first.bytes),
+        }
+    }
+
+    /// The files that a new one may be a copy of; those that are gone with their index among the departed.
+    fn alike(&self, no: FileNo, first: &mut First, now: Instant) -> Vec<(Option<usize>, Known)> {
+        let Some(new) = self.table.get(no) else { return Vec::new() };
+        let is_early = |head, origin: &str, path: &Path, first: &First| {
+            first.is_shorter_than(head) && is_rotated_name(&new.path, Path::new(origin), path)
+        };
+        let mut alike = Vec::new();
+        for (index, departed) in self.table.departed.iter().enumerate() {
+            let is_recent = departed.fate == Fate::Rewritten && now.duration_since(departed.since) < HOLD;
+            if first.begins_with(departed.head)
+                || is_recent && is_early(departed.head, &departed.origin, &departed.path, first)
+            {
+                alike.push((Some(index), Known::departed(departed)));
             }
         }
-        match self.compare_alive(no, &first, now)? {
-            Verdict::Continues | Verdict::Covered => return self.cover(no, &first),
-            Verdict::Unclear => unclear = true,
-            Verdict::Unrelated => {}
+        // What was there before standpipe started is no copy that is being made, unless it is compressed.
+        let may_copy = new.is_late || !new.is_plain() || self.is_object();
+        for (_, tail) in self.table.iter().filter(|(other, _)| may_copy && *other != no) {
+            let Some(progress) = tail.progress() else { continue };
+            let origin = progress.origin.file.as_deref().unwrap_or_default();
+            if first.begins_with(progress.head) || is_early(progress.head, origin, &tail.path, first) {
+                alike.push((None, Known::alive(tail, progress)));
+            }
         }
-        if unclear {
-            return Ok(self.hold(no));
-        }
-        self.place_new(no, &first)
+        alike
     }
 
     /// Goes on with a file that the last run knew by this inode, if it still holds what it held.
@@ -61,20 +103,25 @@ impl Follower {
         }
         // An error here comes back when the file's turn comes.
         let first = self.first_bytes(no).ok().flatten();
-        if let Some(first) = first {
-            self.resume(no, &first).ok();
+        if let Some(mut first) = first {
+            self.resume(no, &mut first).ok();
         }
     }
 
-    fn resume(&mut self, no: FileNo, first: &[u8]) -> io::Result<bool> {
-        let Some(key) = self.table.get(no).map(|tail| tail.key) else { return Ok(false) };
+    fn resume(&mut self, no: FileNo, first: &mut First) -> io::Result<bool> {
+        let Some((key, is_plain)) = self.table.get(no).map(|tail| (tail.key, tail.is_plain())) else {
+            return Ok(false);
+        };
         for index in 0..self.table.departed.len() {
             let Some(departed) = self.table.departed.get(index) else { break };
             if departed.key != key || departed.fate != Fate::Missing {
                 continue;
             }
             let (head, mark) = (departed.head, departed.mark);
-            if head.begins(first) && self.agreement(no, mark)? == Agreement::Agrees {
+            // Of a compressed file the next block tells: it is not to be decompressed at every start.
+            let agrees =
+                first.begins_with(head) && (!is_plain || self.agreement(no, mark)? == Agreement::Agrees);
+            if agrees {
                 self.adopt(no, index);
                 return Ok(true);
             }
@@ -85,99 +132,66 @@ impl Follower {
         Ok(false)
     }
 
-    fn first_bytes(&mut self, no: FileNo) -> io::Result<Option<Vec<u8>>> {
-        self.content(no).map(first_bytes).transpose()
+    fn first_bytes(&mut self, no: FileNo) -> io::Result<Option<First>> {
+        let Some(content) = self.content(no) else { return Ok(None) };
+        Ok(Some(First { bytes: first_bytes(content)?, hashed: HashMap::new() }))
     }
 
     fn content(&mut self, no: FileNo) -> Option<&mut Content> {
         self.table.get_mut(no)?.content.as_mut()
     }
 
-    fn compare_departed(
-        &mut self,
-        no: FileNo,
-        first: &[u8],
-        index: usize,
-        now: Instant,
-    ) -> io::Result<Verdict> {
-        let Some(departed) = self.table.departed.get(index) else { return Ok(Verdict::Unrelated) };
-        let Departed { head, mark, fate, .. } = *departed;
-        let (origin, path) = (departed.origin.clone(), departed.path.clone());
-        let known = Known { head, mark, fate, origin: &origin, path: &path, device: departed.key.device };
-        self.compare(no, first, &known, now)
-    }
-
-    fn compare_alive(&mut self, no: FileNo, first: &[u8], now: Instant) -> io::Result<Verdict> {
-        let Some(new) = self.table.get(no) else { return Ok(Verdict::Unrelated) };
-        let is_told_apart = !new.is_late && new.is_plain() && !self.is_object();
-        if is_told_apart {
-            return Ok(Verdict::Unrelated);
-        }
-        let others = self.table.iter().filter(|(other, _)| *other != no);
-        let alike = others.filter_map(|(_, tail)| {
-            let progress = tail.progress()?;
-            let origin = progress.origin.file.clone().unwrap_or_default();
-            let may_be =
-                progress.head.begins(first) || is_rotated_name(&new.path, Path::new(&*origin), &tail.path);
-            (may_be && !progress.head.is_empty())
-                .then(|| (progress.head, progress.mark, origin, tail.path.clone(), tail.key.device))
-        });
-        let mut verdict = Verdict::Unrelated;
-        for (head, mark, origin, path, device) in alike.collect::<Vec<_>>() {
-            let known = Known { head, mark, fate: Fate::Alive, origin: &origin, path: &path, device };
-            match self.compare(no, first, &known, now)? {
-                Verdict::Unrelated => {}
-                Verdict::Unclear => verdict = Verdict::Unclear,
-                found @ (Verdict::Continues | Verdict::Covered) => return Ok(found),
-            }
-        }
-        Ok(verdict)
-    }
-
-    fn compare(&mut self, no: FileNo, first: &[u8], known: &Known<'_>, now: Instant) -> io::Result<Verdict> {
+    fn compare(&mut self, no: FileNo, first: &mut First, known: &Known, now: Instant) -> io::Result<Verdict> {
         let Some(tail) = self.table.get(no) else { return Ok(Verdict::Unrelated) };
         let settled = self.source.once || tail.quiet(now) >= HOLD;
-        let related = is_rotated_name(&tail.path, Path::new(known.origin), known.path);
         if known.head.is_empty() || known.mark.offset == 0 {
             return Ok(Verdict::Unrelated);
         }
-        if !known.head.begins(first) {
+        if !first.begins_with(known.head) {
             // Too short to tell; a copy grows beyond that in no time.
-            let is_short = first.len() < usize::from(known.head.len);
-            let is_early = is_short && related && !settled && known.fate != Fate::Gone;
-            return Ok(if is_early { Verdict::Unclear } else { Verdict::Unrelated });
+            return Ok(if settled { Verdict::Unrelated } else { Verdict::Unclear });
         }
-        let is_whole = self.is_object() && known.mark.offset == tail.size;
         let likeness = Likeness {
             fate: known.fate,
             agreement: Agreement::Agrees,
-            related,
+            related: is_rotated_name(&tail.path, Path::new(&*known.origin), &known.path),
             remounted: tail.path == known.path && tail.key.device != known.device,
             strong: known.mark.offset >= STRONG,
             gzipped: !tail.is_plain(),
             held: matches!(tail.stage, Stage::Held),
             settled,
         };
-        let agreement = self.agreement(no, known.mark)?;
+        let size = tail.size;
+        let mut agreement = self.agreement(no, known.mark)?;
         if self.is_object() {
-            let is_same = is_whole && agreement == Agreement::Agrees;
+            let is_same = known.mark.offset == size && agreement == Agreement::Agrees;
             return Ok(if is_same { Verdict::Covered } else { Verdict::Unrelated });
         }
+        if agreement == Agreement::Shorter && settled {
+            agreement = self.agreement_before(no, known, size)?;
+        }
         Ok(Likeness { agreement, ..likeness }.verdict())
+    }
+
+    /// Whether a copy that ends before the known file's mark agrees with it at an earlier one.
+    fn agreement_before(&mut self, no: FileNo, known: &Known, size: u64) -> io::Result<Agreement> {
+        let earlier =
+            known.recent.iter().flatten().filter(|mark| mark.offset <= size).max_by_key(|mark| mark.offset);
+        let Some(mark) = earlier else { return Ok(Agreement::Differs) };
+        Ok(match self.agreement(no, *mark)? {
+            Agreement::Agrees => Agreement::Shorter,
+            Agreement::Differs | Agreement::Shorter => Agreement::Differs,
+        })
     }
 
     /// Whether a file holds the bytes that a mark stands behind.
     pub(super) fn agreement(&mut self, no: FileNo, mark: Mark) -> io::Result<Agreement> {
         let Some(content) = self.content(no) else { return Ok(Agreement::Differs) };
-        if content.is_gzip() {
-            // The first block that is read tells; until then it would have to be decompressed twice.
-            return Ok(Agreement::Agrees);
-        }
-        if content.metadata()?.len() < mark.offset {
-            return Ok(Agreement::Shorter);
-        }
         let len = usize::from(mark.tail.len);
         let before = content.read_at(mark.offset.saturating_sub(len as u64), len)?;
+        if before.len() < len {
+            return Ok(Agreement::Shorter);
+        }
         let agrees = Fingerprint::of_end(&before) == mark.tail;
         Ok(if agrees { Agreement::Agrees } else { Agreement::Differs })
     }
@@ -237,7 +251,8 @@ impl Follower {
         let len = usize::try_from(offset.saturating_sub(from)).unwrap_or(Fingerprint::MOST);
         let before = self.content(no).map_or(Ok(Vec::new()), |content| content.read_at(from, len))?;
         let reached = from.saturating_add(before.len() as u64);
-        Ok(mark_at(reached, reached, &before))
+        let size = self.table.get(no).map_or(reached, |tail| tail.size);
+        Ok(mark_at(reached, size, &before))
     }
 
     pub(super) fn is_object(&self) -> bool {
@@ -248,6 +263,32 @@ impl Follower {
     pub(super) fn is_incomplete(&self, tail: &Tail, now: Instant) -> bool {
         let has_to_be_complete = self.is_object() || (tail.is_named_gzip() && !tail.is_plain());
         has_to_be_complete && !self.source.once && tail.quiet(now) < SETTLED
+    }
+}
+
+impl Known {
+    fn departed(departed: &Departed) -> Self {
+        Self {
+            head: departed.head,
+            mark: departed.mark,
+            recent: departed.recent,
+            fate: departed.fate,
+            origin: Arc::clone(&departed.origin),
+            path: departed.path.clone(),
+            device: departed.key.device,
+        }
+    }
+
+    fn alive(tail: &Tail, progress: &Progress) -> Self {
+        Self {
+            head: progress.head,
+            mark: progress.mark,
+            recent: progress.recent,
+            fate: Fate::Alive,
+            origin: progress.origin.file.clone().unwrap_or_default(),
+            path: tail.path.clone(),
+            device: tail.key.device,
+        }
     }
 }
 

@@ -33,7 +33,7 @@ impl Follower {
             let dir = self.real_dir(&tail.path);
             let found = find_inode(listing(&mut listings, &dir), key);
             match found {
-                Some(path) => self.rename(no, path, now),
+                Some(path) => self.rename(no, &path, now),
                 None => self.lose(no, now, listing(&mut listings, &dir)),
             }
         }
@@ -48,7 +48,7 @@ impl Follower {
     fn lose(&mut self, no: FileNo, now: Instant, listing: &Listing) {
         let Some(tail) = self.table.get_mut(no) else { return };
         tail.renamed(Name::Gone, now);
-        if tail.content.is_some() && tail.progress().is_some() {
+        if tail.content.is_some() {
             // It is read to its end through its descriptor.
             self.table.queue(no);
             return;
@@ -213,7 +213,7 @@ fn find_inode(listing: &Listing, key: FileKey) -> Option<PathBuf> {
 const COPY_WAIT: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 10_000 });
 
 /// How long a file that is gone is remembered, for a compressed copy of it.
-const KEEP: Duration = Duration::from_secs(3600);
+const KEEP: Duration = Duration::from_hours(1);
 
 /// Most files that are remembered though they are gone.
 const MOST_DEPARTED: usize = 20_000;

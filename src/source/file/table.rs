@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::identity::{Fate, FileKey};
-use super::tail::{Progress, Tail};
+use super::tail::{Progress, Recent, Tail};
 use crate::event::{FileAccount, Fingerprint, Mark};
 
 /// A file's number in the table.
@@ -43,6 +43,7 @@ pub(super) struct Departed {
     pub(super) origin: Arc<str>,
     pub(super) head: Fingerprint,
     pub(super) mark: Mark,
+    pub(super) recent: Recent,
     pub(super) fate: Fate,
     pub(super) since: Instant,
     /// Bytes that were seen but not read; reported as lost unless a copy turns up.
@@ -54,6 +55,7 @@ impl Departed {
     pub(super) fn stored(account: Arc<dyn FileAccount>, now: Instant) -> Self {
         let position = account.position();
         let place = position.place;
+        let is_gzip = place.path.extension().is_some_and(|extension| extension == "gz");
         Self {
             account,
             key: FileKey { device: place.device, inode: place.inode },
@@ -61,9 +63,10 @@ impl Departed {
             origin: position.origin,
             head: position.head,
             mark: position.mark,
+            recent: Recent::default(),
             fate: Fate::Missing,
             since: now,
-            unread: position.mark.size.saturating_sub(position.mark.offset),
+            unread: if is_gzip { 0 } else { position.mark.size.saturating_sub(position.mark.offset) },
         }
     }
 
@@ -76,6 +79,7 @@ impl Departed {
             origin: progress.origin.file.clone().unwrap_or_default(),
             head: progress.head,
             mark: progress.mark,
+            recent: progress.recent,
             fate,
             since: now,
             unread,

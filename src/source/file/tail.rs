@@ -17,6 +17,7 @@ use crate::metrics::SourceMetrics;
 use crate::source::cut::End;
 
 /// A file that is known by its inode.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Tail {
     pub(super) key: FileKey,
     /// The path it is opened by.
@@ -34,7 +35,7 @@ pub(super) struct Tail {
     /// Its size when it was last looked at.
     pub(super) size: u64,
     /// When it was last written to, by its own account, as far as that was looked into.
-    modified: (i64, i64),
+    modified: Option<(i64, i64)>,
     /// Whether it was written to since its last bytes were compared.
     pub(super) is_doubtful: bool,
     /// When it last grew, or lost its name.
@@ -73,7 +74,7 @@ pub(super) enum Stage {
     /// It may be a copy of a file that is still there.
     Held,
     /// It is read.
-    Followed(Progress),
+    Followed(Box<Progress>),
 }
 
 /// How far a file was read.
@@ -83,7 +84,12 @@ pub(super) struct Progress {
     pub(super) lane: Arc<Lane>,
     pub(super) head: Fingerprint,
     pub(super) mark: Mark,
+    /// Some marks before it, for copies that were made while it was read.
+    pub(super) recent: Recent,
 }
+
+/// The latest few marks.
+pub(super) type Recent = [Option<Mark>; 4];
 
 /// Passes acknowledgements on to the file's account, and counts those that were none.
 pub(super) struct Owner {
@@ -112,7 +118,7 @@ impl Tail {
             is_late: true,
             start: 0,
             size,
-            modified: (0, 0),
+            modified: None,
             is_doubtful: false,
             changed: now,
             vain: None,
@@ -140,13 +146,15 @@ impl Tail {
 
     /// Whether the file was written to since it was last looked into.
     pub(super) fn is_modified(&self, metadata: &Metadata) -> bool {
-        self.modified != (metadata.mtime(), metadata.mtime_nsec())
+        self.modified.is_none_or(|modified| modified != (metadata.mtime(), metadata.mtime_nsec()))
     }
 
-    /// Notes when the file was written to.
-    pub(super) fn learn_modified(&mut self, metadata: &Metadata) {
-        self.is_doubtful |= self.is_modified(metadata);
-        self.modified = (metadata.mtime(), metadata.mtime_nsec());
+    /// Notes when the file was written to. Whether that was since the last time.
+    pub(super) fn learn_modified(&mut self, metadata: &Metadata) -> bool {
+        let is_news = self.modified.is_some() && self.is_modified(metadata);
+        self.is_doubtful |= is_news;
+        self.modified = Some((metadata.mtime(), metadata.mtime_nsec()));
+        is_news
     }
 
     /// Notes that the file's name is another, or none.
@@ -171,14 +179,13 @@ impl Tail {
 
     /// Whether the file's size counts plain bytes, as its mark does.
     pub(super) fn is_plain(&self) -> bool {
-        self.content.as_ref().is_none_or(|content| !content.is_gzip())
+        self.content.as_ref().map_or_else(|| !self.is_named_gzip(), |content| !content.is_gzip())
     }
 
     /// Bytes that are there and were not read.
     pub(super) fn unread(&self) -> u64 {
-        let looks_gzipped = !self.is_plain() || (self.content.is_none() && self.is_named_gzip());
         match self.progress() {
-            Some(_) if looks_gzipped => 0,
+            Some(_) if !self.is_plain() => 0,
             Some(progress) => self.size.saturating_sub(progress.mark.offset),
             None => self.size,
         }
@@ -248,11 +255,18 @@ impl Progress {
         }
     }
 
+    /// Notes how far the file is read now.
+    pub(super) const fn advance(&mut self, mark: Mark) {
+        let [newest, newer, older, _] = self.recent;
+        self.recent = [Some(self.mark), newest, newer, older];
+        self.mark = mark;
+    }
+
     /// Moves over bytes that nobody has to acknowledge.
     pub(super) fn pass(&mut self, mark: Mark) {
         let number = self.owner.account.begin(mark, Timestamp::now());
         self.owner.account.acknowledge(number, Outcome::Done);
-        self.mark = mark;
+        self.advance(mark);
     }
 }
 

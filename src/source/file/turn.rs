@@ -1,20 +1,18 @@
 //! One file's turn: one block read, cut, and handed over.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::content::Content;
+use super::content::{Content, first_bytes};
 use super::follow::{After, Follower};
-use super::identity::{Agreement, Fate, FileKey};
+use super::identity::{Agreement, Fate};
 use super::place::SETTLED;
 use super::table::FileNo;
-use super::tail::Name;
+use super::tail::{Name, Stage};
 use crate::event::{Acknowledge, Chunk, Closed, Fingerprint, Held, Mark, Ticket, Timestamp};
 use crate::source::cut::{Cut, End};
 
@@ -56,7 +54,19 @@ impl Follower {
         if tail.progress().is_some_and(|progress| progress.lane.is_blocked()) {
             return Ok(After::Blocked);
         }
-        if (!is_placed && tail.size == 0) || !self.open(no, now) {
+        if !is_placed && tail.size == 0 {
+            if tail.name == Name::Gone {
+                self.depart(no, Fate::Gone, 0);
+            }
+            return Ok(After::Idle);
+        }
+        if tail.content.is_none() && self.is_incomplete(tail, now) {
+            // Whether it is compressed shows when something is in it.
+            let at = tail.changed.checked_add(SETTLED);
+            self.table.wake_at(no, at);
+            return Ok(After::Idle);
+        }
+        if !self.open(no, now) {
             return Ok(After::Idle);
         }
         let done = match self.refresh(no, now) {
@@ -75,78 +85,24 @@ impl Follower {
         Ok(done.unwrap_or_else(|error| self.fail(no, "read", &error)))
     }
 
-    /// Opens a file unless it is open. Whether it is open now.
-    pub(super) fn open(&mut self, no: FileNo, now: Instant) -> bool {
-        let Some(tail) = self.table.get(no) else { return false };
-        if tail.content.is_none() {
-            if tail.name == Name::Gone {
-                let unread = tail.unread();
-                self.depart(no, Fate::Gone, unread);
-                return false;
-            }
-            if self.table.open() >= self.source.config.max_open && !self.table.close_one() {
-                self.table.wake_at(no, now.checked_add(WITHOUT_DESCRIPTOR));
-                return false;
-            }
-            if !self.open_path(no, now) {
-                return false;
-            }
-        }
-        self.table.used(no);
-        true
-    }
-
-    fn open_path(&mut self, no: FileNo, now: Instant) -> bool {
-        let is_object = self.is_object();
-        let Some(tail) = self.table.get_mut(no) else { return false };
-        let path = tail.path.clone();
-        let opened = File::open(&path).and_then(|file| Ok((FileKey::of(&file.metadata()?), file)));
-        match opened {
-            Ok((key, file)) if key == tail.key => {
-                match Content::new(file, !is_object && tail.is_named_gzip()) {
-                    Ok(content) => {
-                        (tail.content, tail.failures) = (Some(content), 0);
-                        return true;
-                    }
-                    Err(error) => drop(self.fail(no, "open", &error)),
-                }
-            }
-            // Something else has its name now.
-            Ok(_) => self.look(&path, now),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.look(&path, now),
-            Err(error) => drop(self.fail(no, "open", &error)),
-        }
-        false
-    }
-
-    /// Counts and says that a file cannot be used, and tries again later.
-    fn fail(&mut self, no: FileNo, what: &'static str, error: &io::Error) -> After {
-        self.intake().metrics.error(what);
-        self.table.close(no);
-        let Some(tail) = self.table.get_mut(no) else { return After::Idle };
-        if tail.failures == 0 {
-            warn!(path = %tail.path.display(), %error, "cannot {what} file; it is tried again. standpipe's user needs read permission");
-        }
-        tail.failures = tail.failures.saturating_add(1);
-        let wait = RETRY.saturating_mul(1 << tail.failures.min(6));
-        if !self.source.once {
-            self.table.wake_at(no, Instant::now().checked_add(wait));
-        }
-        After::Idle
-    }
-
     /// Looks at an open file's size. Returns how many bytes it was known to hold unread; none when it must not be read yet.
     fn refresh(&mut self, no: FileNo, now: Instant) -> io::Result<Option<u64>> {
         let Some(tail) = self.table.get_mut(no) else { return Ok(None) };
         let Some(content) = &tail.content else { return Ok(None) };
         let metadata = content.metadata()?;
         let at_risk = tail.unread();
-        let is_changed_gzip = content.is_gzip() && metadata.len() != tail.size;
+        let is_changed_gzip = content.is_gzip() && tail.learn_modified(&metadata);
         tail.seen(metadata.len(), now);
         tail.learn_modified(&metadata);
-        let at = tail.changed.checked_add(SETTLED);
         if is_changed_gzip {
+            tail.changed = now;
+        }
+        let at = tail.changed.checked_add(SETTLED);
+        if is_changed_gzip && !self.source.once {
+            // It is decompressed from the front again when it is complete.
             self.table.close(no);
+            self.table.wake_at(no, at);
+            return Ok(None);
         }
         let is_read = self
             .table
@@ -167,7 +123,7 @@ impl Follower {
         }
         let Some(mark) = tail.progress().map(|progress| progress.mark) else { return false };
         // An error comes back with the next read.
-        tail.is_plain() && self.agreement(no, mark).is_ok_and(|agreement| agreement == Agreement::Differs)
+        self.agreement(no, mark).is_ok_and(|agreement| agreement == Agreement::Differs)
     }
 
     /// How much to read of a file that is followed; or that nothing is to be read.
@@ -178,6 +134,9 @@ impl Follower {
         let mark = tail.progress().ok_or(After::Idle)?.mark;
         let end = tail.end(now, &self.patience);
         if !tail.is_plain() {
+            if mark.size == tail.size {
+                return Err(self.idle(no, now, end));
+            }
             return Ok(Plan { mark, len: BLOCK.max(tail.reach), unread: u64::MAX, end, at_risk });
         }
         if tail.size < mark.offset {
@@ -212,19 +171,24 @@ impl Follower {
         let back = usize::from(plan.mark.tail.len);
         let from = plan.mark.offset.saturating_sub(back as u64);
         let Some(tail) = self.table.get_mut(no) else { return Ok(None) };
-        if tail.progress().is_none_or(|progress| progress.mark != plan.mark) {
+        let (Some(content), Stage::Followed(progress)) = (&mut tail.content, &tail.stage) else {
+            return Ok(None);
+        };
+        if progress.mark != plan.mark {
             return Ok(None);
         }
-        let Some(content) = &mut tail.content else { return Ok(None) };
         if !content.approach(from)? {
             return Ok(None);
         }
         let wanted = back.saturating_add(plan.len);
         let bytes = content.read_at(from, wanted)?;
         let (is_gzip, is_broken) = (content.is_gzip(), content.is_broken());
-        let is_short = bytes.len() < back;
-        let before = bytes.get(..back).unwrap_or_default();
-        if !(is_short && is_gzip) && Fingerprint::of_end(before) != plan.mark.tail {
+        let follows = match bytes.get(..back) {
+            Some(before) => Fingerprint::of_end(before) == plan.mark.tail,
+            // A compressed copy may lack what was read of the plain file last.
+            None => is_gzip && progress.head.begins(&first_bytes(content)?),
+        };
+        if !follows {
             self.empty(no, plan.at_risk);
             return Ok(None);
         }
@@ -294,7 +258,8 @@ impl Follower {
     async fn send(&mut self, no: FileNo, block: Block, taken: usize, skipping: bool) -> Result<(), Closed> {
         let Block { bytes, back, mut held, .. } = block;
         let Some(tail) = self.table.get_mut(no) else { return Ok(()) };
-        let size = tail.size;
+        // How large a compressed file is when it was read to its end is noted then.
+        let size = if tail.is_plain() { tail.size } else { 0 };
         let Some(progress) = tail.progress_mut() else { return Ok(()) };
         if progress.mark.offset <= back as u64 {
             progress.learn_head(&bytes);
@@ -302,7 +267,7 @@ impl Follower {
         let until = back.saturating_add(taken);
         let offset = progress.mark.offset.saturating_add(taken as u64);
         let tail = Fingerprint::of_end(bytes.get(..until).unwrap_or(&bytes));
-        progress.mark = Mark { offset, tail, skipping, size };
+        progress.advance(Mark { offset, tail, skipping, size });
         let read_at = Timestamp::now();
         let number = progress.owner.account.begin(progress.mark, read_at);
         let receipt = Ticket::open(Arc::clone(&progress.owner) as Arc<dyn Acknowledge>, number);
@@ -327,7 +292,16 @@ impl Follower {
             warn!(path = %tail.path.display(), "gzipped file is torn or corrupt; what could be decompressed of it was read");
             self.source.intake.metrics.error("gzip");
         }
-        let is_read = tail.unread() == 0;
+        let (is_read, size) = (tail.unread() == 0, tail.size);
+        let is_gzip_read =
+            tail.content.as_ref().is_some_and(|content| content.is_gzip() && !content.is_broken());
+        if let Some(progress) = tail.progress_mut()
+            && is_gzip_read
+            && end == End::Last
+            && progress.mark.size != size
+        {
+            progress.pass(Mark { size, ..progress.mark });
+        }
         let next = tail.next_look(now, &self.patience);
         if end == End::Last && is_read && tail.name != Name::Present {
             self.finish(no);
@@ -367,9 +341,3 @@ fn exactly(bytes: Vec<u8>, from: usize, until: usize, held: &mut Held) -> Bytes 
 
 /// Most bytes read at once, where an event is not longer.
 const BLOCK: usize = 1024 * 1024;
-
-/// How long to wait when all descriptors are taken by files that must stay open.
-const WITHOUT_DESCRIPTOR: Duration = Duration::from_millis(200);
-
-/// The first wait before a file is tried again; doubled each time, to a minute.
-const RETRY: Duration = Duration::from_secs(1);

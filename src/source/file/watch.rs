@@ -46,7 +46,7 @@ impl Watch {
         let shared = Arc::new(Shared::default());
         let teller = Arc::clone(&shared);
         let watcher = notify::recommended_watcher(move |event| teller.tell(event));
-        let watcher = watcher.inspect_err(|error| say_unavailable(error)).ok();
+        let watcher = watcher.inspect_err(say_unavailable).ok();
         Self { watcher, shared, dirs: HashMap::new() }
     }
 
@@ -136,7 +136,7 @@ impl Changes {
                 }
             }
             EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(_) => {
-                self.names.extend(event.paths)
+                self.names.extend(event.paths);
             }
             // Opening and closing, which reading does as well.
             EventKind::Access(_) | EventKind::Any | EventKind::Other => {}

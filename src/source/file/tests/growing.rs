@@ -75,7 +75,7 @@ fn a_line_that_grows_too_long_is_cut_as_configured() {
         world.config.decoding.too_long = too_long;
         world.start();
         for _ in 0..70 {
-            world.append("a.log", &[b'x'; 100_000]);
+            world.append("a.log", &vec![b'x'; 100_000]);
         }
         world.append("a.log", b"\n").write("a.log", 1);
         world.until("the line after", |arrived| {

@@ -30,8 +30,8 @@ impl Framing for Indented {
         if end {
             return bytes.len();
         }
-        let starts = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1);
-        starts.filter(|start| bytes.get(*start).is_some_and(|byte| *byte != b' ')).last().unwrap_or(0)
+        let mut starts = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1);
+        starts.rfind(|start| bytes.get(*start).is_some_and(|byte| *byte != b' ')).unwrap_or(0)
     }
 
     fn patience(&self) -> Option<Duration> {

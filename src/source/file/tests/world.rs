@@ -68,7 +68,7 @@ impl World {
                 too_long: TooLong::Split,
                 max_inflated: 10_000_000,
             },
-            rescan: Duration::from_secs(60),
+            rescan: Duration::from_mins(1),
             max_open: 64,
             rotate_wait: Duration::from_millis(100),
         };
@@ -242,8 +242,14 @@ impl World {
     /// Waits until as many lines have arrived as were written.
     #[track_caller]
     pub(super) fn all_arrived(&mut self) -> &mut Self {
-        let expected = self.expected.len();
-        self.until("the last line", |arrived| arrived.lines().len() >= expected);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.with(|arrived| arrived.lines().len()) < self.expected.len() {
+            if Instant::now() >= deadline {
+                self.check_lines();
+            }
+            let arrived = self.arrived.0.lock().unwrap();
+            drop(self.arrived.1.wait_timeout(arrived, Duration::from_millis(20)).unwrap());
+        }
         self
     }
 
@@ -254,6 +260,11 @@ impl World {
             self.stop();
         }
         self.once();
+        self.check_lines();
+    }
+
+    #[track_caller]
+    fn check_lines(&self) {
         let mut missing: BTreeMap<&[u8], i64> = BTreeMap::new();
         for line in &self.expected {
             *missing.entry(line).or_default() += 1;
