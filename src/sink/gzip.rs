@@ -31,8 +31,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(parts: &[&'static [u8]]) {
-        let parts: Vec<Bytes> = parts.iter().map(|part| Bytes::from_static(part)).collect();
+    fn check(parts: &[&[u8]]) {
+        let parts: Vec<Bytes> = parts.iter().map(|part| Bytes::copy_from_slice(part)).collect();
         for level in [1, 6, 12] {
             let mut read = Vec::new();
             flate2::read::GzDecoder::new(&*member(&parts, level).unwrap()).read_to_end(&mut read).unwrap();
@@ -44,6 +44,6 @@ mod tests {
     fn a_record_reads_back_as_it_was() {
         check(&[b""]);
         check(&[b"one\n"]);
-        check(&[b"one\n", b"two\n", &[7; 100_000]]);
+        check(&[b"one\n", b"two\n", &vec![7; 100_000]]);
     }
 }

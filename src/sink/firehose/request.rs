@@ -227,7 +227,7 @@ mod tests {
     fn large_pieces_are_encoded_in_steps() {
         let parts =
             vec![Bytes::from(vec![1; 100_001]), Bytes::from(vec![2; 2]), Bytes::from(vec![3; 200_000])];
-        let body = Body::new("s", &[parts.clone()], &Buffers::new(1));
+        let body = Body::new("s", std::slice::from_ref(&parts), &Buffers::new(1));
         let encoded = STANDARD.encode_to_string(parts.concat());
         let text = String::from_utf8(body.bytes.to_vec()).unwrap();
         assert_eq!(

@@ -30,7 +30,7 @@ pub(super) struct Gzip {
 impl Content {
     /// Takes an open file; it is read as gzip where that is asked for and its first bytes say so.
     pub(super) fn new(file: File, may_be_gzip: bool) -> io::Result<Self> {
-        if may_be_gzip && read_at(&file, 0, MAGIC.len())? == MAGIC {
+        if may_be_gzip && read_at(&file, Vec::new(), 0, MAGIC.len())? == MAGIC {
             let (file, text) = Gzip::rewound(file)?;
             return Ok(Self::Gzip(Box::new(Gzip {
                 file,
@@ -62,8 +62,13 @@ impl Content {
 
     /// Reads up to `len` bytes from `offset`; fewer only at the end.
     pub(super) fn read_at(&mut self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.read_into(Vec::new(), offset, len)
+    }
+
+    /// The same into the memory of `buffer`, as far as that goes.
+    pub(super) fn read_into(&mut self, buffer: Vec<u8>, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         match self {
-            Self::Plain(file) => read_at(file, offset, len),
+            Self::Plain(file) => read_at(file, buffer, offset, len),
             Self::Gzip(gzip) => gzip.read_at(offset, len),
         }
     }
@@ -149,9 +154,10 @@ impl Gzip {
     }
 }
 
-/// Reads into exactly as much memory as is asked for, or holds.
-fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; len];
+fn read_at(file: &File, mut bytes: Vec<u8>, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    bytes.clear();
+    bytes.reserve_exact(len);
+    bytes.resize(len, 0);
     let mut filled = 0_usize;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset.saturating_add(filled as u64)) {

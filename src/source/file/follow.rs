@@ -14,7 +14,7 @@ use super::tail::{Owner, Patience, Progress, Recent, Stage, Tail};
 use super::watch::Watch;
 use crate::config::Start;
 use crate::event::{
-    Closed, FileAccount, Fingerprint, Held, Intake, Mark, OnClosedGate, Origin, Stop, Timestamp,
+    Buffers, Closed, FileAccount, Fingerprint, Held, Intake, Mark, OnClosedGate, Origin, Stop, Timestamp,
 };
 use crate::source::SourceError;
 use crate::source::cut::Cutter;
@@ -27,6 +27,8 @@ pub(super) struct Follower {
     pub(super) watch: Watch,
     pub(super) table: Table,
     pub(super) cutter: Cutter,
+    /// What full blocks are read into.
+    pub(super) buffers: Arc<Buffers>,
     pub(super) patience: Patience,
     /// Where symbolic links lead to, and the links.
     pub(super) links: HashMap<PathBuf, PathBuf>,
@@ -71,6 +73,7 @@ impl Follower {
             watch,
             table: Table::default(),
             cutter: Cutter::new(&config.decoding),
+            buffers: Buffers::new(super::turn::BUFFERS),
             patience,
             links: HashMap::new(),
             nameless: Vec::new(),

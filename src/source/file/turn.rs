@@ -13,7 +13,7 @@ use super::identity::{Agreement, Fate};
 use super::place::SETTLED;
 use super::table::FileNo;
 use super::tail::{Name, Stage};
-use crate::event::{Acknowledge, Chunk, Closed, Fingerprint, Held, Mark, Ticket, Timestamp};
+use crate::event::{Acknowledge, Buffers, Chunk, Closed, Fingerprint, Held, Mark, Ticket, Timestamp};
 use crate::source::cut::{Cut, End};
 
 /// What was read in one turn.
@@ -181,7 +181,7 @@ impl Follower {
             return Ok(None);
         }
         let wanted = back.saturating_add(plan.len);
-        let bytes = content.read_at(from, wanted)?;
+        let bytes = content.read_into(memory(&self.buffers, wanted), from, wanted)?;
         let (is_gzip, is_broken) = (content.is_gzip(), content.is_broken());
         let follows = match bytes.get(..back) {
             Some(before) => Fingerprint::of_end(before) == plan.mark.tail,
@@ -272,7 +272,7 @@ impl Follower {
         let number = progress.owner.account.begin(progress.mark, read_at);
         let receipt = Ticket::open(Arc::clone(&progress.owner) as Arc<dyn Acknowledge>, number);
         let (origin, lane) = (Arc::clone(&progress.origin), Arc::clone(&progress.lane));
-        let payload = exactly(bytes, back, until, &mut held);
+        let payload = exactly(bytes, back, until, &mut held, &self.buffers);
         let intake = &self.source.intake;
         intake.metrics.bytes.inc_by(taken as u64);
         let chunk = Chunk { origin, payload, read_at, receipt, held };
@@ -328,16 +328,28 @@ impl Follower {
     }
 }
 
+/// Memory for a block: one that is used again for a full block, exactly enough for less.
+fn memory(buffers: &Buffers, wanted: usize) -> Vec<u8> {
+    if wanted > FULL / 2 && wanted <= FULL { buffers.take(FULL) } else { Vec::with_capacity(wanted) }
+}
+
 /// The new bytes, without keeping much more memory alive than they take.
-fn exactly(bytes: Vec<u8>, from: usize, until: usize, held: &mut Held) -> Bytes {
+fn exactly(bytes: Vec<u8>, from: usize, until: usize, held: &mut Held, buffers: &Arc<Buffers>) -> Bytes {
     let wanted = bytes.get(from..until).unwrap_or_default();
     if wanted.len() < bytes.capacity() / 2 {
         held.resize(wanted.len() as u64);
         return Bytes::copy_from_slice(wanted);
     }
     held.resize(bytes.capacity() as u64);
-    Bytes::from(bytes).slice(from..until)
+    let whole = if bytes.capacity() >= FULL { buffers.share(bytes) } else { Bytes::from(bytes) };
+    whole.slice(from..until)
 }
 
 /// Most bytes read at once, where an event is not longer.
 const BLOCK: usize = 1024 * 1024;
+
+/// A block, and what is read again before it.
+const FULL: usize = BLOCK + Fingerprint::MOST;
+
+/// Buffers for full blocks that are kept at rest.
+pub(super) const BUFFERS: usize = 64;
