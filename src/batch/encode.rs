@@ -39,8 +39,8 @@ pub struct Output {
 /// A block is closed at this size, so that buffers of one size serve.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// Room behind it for the event that fills it.
-const BUFFER_BYTES: usize = BLOCK_BYTES + 64 * 1024;
+/// A block, and room behind it for the event that fills it: what [`Output::new`]'s buffers are to hold.
+pub const BUFFER_BYTES: usize = BLOCK_BYTES + 64 * 1024;
 
 impl Output {
     /// An output that takes its memory from `buffers`.
@@ -393,7 +393,7 @@ mod tests {
     /// Encodes each message as an event of its own and returns what each became.
     fn events(sink: &Sink, origin: &Origin, messages: &[Message<'_>]) -> Vec<Vec<u8>> {
         let encoder = Encoder::new(sink);
-        let mut out = Output::new(Buffers::new(1));
+        let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
         out.origin(&encoder, origin);
         for message in messages {
             let id = origin.owner.is_some().then_some("42");
@@ -456,7 +456,7 @@ mod tests {
     fn whole_lines_are_not_copied() {
         let encoder = Encoder::new(&sink(Encoding::Message, Packing::Lines, TooLong::Split));
         let read = Bytes::from_static(b"one\ntwo\n");
-        let mut out = Output::new(Buffers::new(1));
+        let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
         encoder.lines((&read, 2), Timestamp(0), &mut out, &mut |_| ());
         let blocks = out.take(&encoder);
         assert_eq!(blocks[0].data.as_ptr(), read.as_ptr());
@@ -492,6 +492,9 @@ mod tests {
         assert_eq!(joined, message);
         let encoder = Encoder::new(&sink(Encoding::Message, Packing::Event, TooLong::DeadLetter));
         let event = Event { message: raw, timestamp: None, id: None };
-        assert_eq!(encoder.event(&event, Timestamp(0), &mut Output::new(Buffers::new(1))), Err(TooLarge));
+        assert_eq!(
+            encoder.event(&event, Timestamp(0), &mut Output::new(Buffers::new(BUFFER_BYTES, 1))),
+            Err(TooLarge)
+        );
     }
 }

@@ -10,6 +10,6 @@ mod encode;
 mod json;
 mod packer;
 
-pub use encode::{Encoder, Output, TooLarge, message_bytes};
+pub use encode::{BUFFER_BYTES, Encoder, Output, TooLarge, message_bytes};
 pub use json::unescape;
 pub use packer::Packer;

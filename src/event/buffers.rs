@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Buffers of one purpose, all about the same size.
+/// Buffers of one purpose, all of one size.
 #[derive(Debug)]
 pub struct Buffers {
+    /// How many bytes each has room for.
+    size: usize,
     /// Those at rest. The lock covers a push or a pop.
     free: Mutex<Vec<Vec<u8>>>,
     /// Most that are kept at rest.
@@ -15,25 +17,29 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Keeps up to `keep` buffers at rest.
+    /// Buffers of `size` bytes, up to `keep` of which are kept at rest.
     #[must_use]
-    pub fn new(keep: usize) -> Arc<Self> {
-        Arc::new(Self { free: Mutex::new(Vec::new()), keep })
+    pub fn new(size: usize, keep: usize) -> Arc<Self> {
+        Arc::new(Self { size, free: Mutex::new(Vec::new()), keep })
     }
 
-    /// A buffer with nothing in it, and room for `capacity` bytes.
+    /// Empty memory with room for `wanted` bytes: a buffer of the one size, or exactly as much as is wanted where that is
+    /// less than half of it, or more.
     #[must_use]
-    pub fn take(&self, capacity: usize) -> Vec<u8> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let fitting = free.iter().position(|buffer| buffer.capacity() >= capacity);
-        let found = fitting.map(|at| free.swap_remove(at));
-        drop(free);
-        found.unwrap_or_else(|| Vec::with_capacity(capacity))
+    pub fn take(&self, wanted: usize) -> Vec<u8> {
+        if wanted < self.size / 2 || wanted > self.size {
+            return Vec::with_capacity(wanted);
+        }
+        let at_rest = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        at_rest.unwrap_or_else(|| Vec::with_capacity(self.size))
     }
 
-    /// Makes the bytes readable by many; the buffer comes back when the last of them is gone.
+    /// Makes the bytes readable by many; a buffer comes back when the last of them is gone.
     #[must_use]
     pub fn share(self: &Arc<Self>, buffer: Vec<u8>) -> Bytes {
+        if buffer.capacity() != self.size {
+            return buffer.into();
+        }
         Bytes::from_owner(Shared { buffer, home: Arc::clone(self) })
     }
 
@@ -69,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_used_again_once_its_last_reader_is_gone() {
-        let buffers = Buffers::new(1);
+        let buffers = Buffers::new(1000, 1);
         let mut buffer = buffers.take(1000);
         buffer.extend_from_slice(b"some bytes");
         let place = buffer.as_ptr();
@@ -81,13 +87,24 @@ mod tests {
         assert_eq!(part, "bytes");
         drop(part);
         let again = buffers.take(500);
-        assert_eq!((again.as_ptr(), again.len()), (place, 0));
+        assert_eq!((again.as_ptr(), again.len(), again.capacity()), (place, 0, 1000));
+    }
+
+    #[test]
+    fn what_is_of_another_size_takes_what_it_needs_and_is_not_kept() {
+        let buffers = Buffers::new(1000, 1);
+        for wanted in [0, 10, 499, 1001, 5000] {
+            let memory = buffers.take(wanted);
+            assert_eq!(memory.capacity(), wanted);
+            drop(buffers.share(memory));
+        }
+        assert!(buffers.free.lock().unwrap().is_empty());
     }
 
     #[test]
     fn no_more_are_kept_than_wanted() {
-        let buffers = Buffers::new(1);
-        let shared: Vec<Bytes> = (0..3).map(|_| buffers.share(Vec::with_capacity(10))).collect();
+        let buffers = Buffers::new(1000, 1);
+        let shared: Vec<Bytes> = (0..3).map(|_| buffers.share(buffers.take(1000))).collect();
         drop(shared);
         assert_eq!(buffers.free.lock().unwrap().len(), 1);
     }

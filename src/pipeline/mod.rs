@@ -26,13 +26,14 @@ use self::worker::{Inlet, Queues, Works};
 use crate::ack::{CheckpointError, Checkpoints};
 use crate::admin::{self, AdminError};
 use crate::aws::AwsError;
+use crate::batch;
 use crate::config::Config;
 use crate::deadletter::DeadLetters;
 use crate::decode::Decoder;
 use crate::event::{Budget, Buffers, Intake, Job, Offload, Stopper};
 use crate::metrics::Metrics;
 use crate::route::{RouteError, Router};
-use crate::sink::Shared;
+use crate::sink::{self, Shared};
 use crate::state::{StateDir, StateError};
 use crate::status::Status;
 
@@ -199,7 +200,7 @@ impl Plant {
             offload,
             request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
             request_memory_kib,
-            bodies: Buffers::new(BODIES),
+            bodies: Buffers::new(sink::BODY_BYTES, BODIES),
             dead_letters: Arc::new(DeadLetters::new(&config.state.dir)),
             status: Arc::clone(status),
         };
@@ -225,7 +226,7 @@ impl Plant {
             outlets: Arc::clone(&outlets),
             router,
             metrics: metrics.clone(),
-            blocks: Buffers::new(BLOCKS),
+            blocks: Buffers::new(batch::BUFFER_BYTES, BLOCKS),
             dead_letters: Arc::clone(&for_sinks.dead_letters),
         };
         let entrance = open_entrance(config.limits.workers, &works, tasks).map_err(RunError::Thread)?;

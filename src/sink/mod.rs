@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 pub use deliver::{Delivery, Shared};
 pub use directory::Directory;
-pub use firehose::Firehose;
+pub use firehose::{BODY_BYTES, Firehose};
 pub use succession::{Front, Place};
 
 /// The bytes of one record, in pieces.

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use self::answer::Target;
+pub use self::request::BODY_BYTES;
 use self::request::{Body, ReadyMade};
 use super::{Answer, Front, Parts, Place, Service, Shared};
 use crate::aws::Credentials;

@@ -23,6 +23,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
 use crate::event::Buffers;
+use crate::limits::{MAX_REQUEST_RECORDS, TARGET_REQUEST_BYTES};
 use crate::sink::Parts;
 
 /// A request body and its SHA-256.
@@ -38,6 +39,9 @@ const STEP: usize = 48 * 1024;
 
 const BEFORE_RECORD: &[u8] = b"{\"Data\":\"";
 const AFTER_RECORD: &[u8] = b"\"}";
+
+/// Room for the body of any request that is filled to its target.
+pub const BODY_BYTES: usize = most_bytes(TARGET_REQUEST_BYTES, MAX_REQUEST_RECORDS);
 
 /// How long the body is for so many payload bytes in so many records, at the most.
 pub(super) const fn most_bytes(payload: usize, records: usize) -> usize {
@@ -203,7 +207,7 @@ mod tests {
         ) {
             let parts: Vec<Parts> =
                 records.iter().map(|parts| parts.iter().cloned().map(Bytes::from).collect()).collect();
-            let body = Body::new("logs", &parts, &Buffers::new(1));
+            let body = Body::new("logs", &parts, &Buffers::new(BODY_BYTES, 1));
             let expected = serde_json::json!({
                 "DeliveryStreamName": "logs",
                 "Records": records
@@ -227,7 +231,7 @@ mod tests {
     fn large_pieces_are_encoded_in_steps() {
         let parts =
             vec![Bytes::from(vec![1; 100_001]), Bytes::from(vec![2; 2]), Bytes::from(vec![3; 200_000])];
-        let body = Body::new("s", std::slice::from_ref(&parts), &Buffers::new(1));
+        let body = Body::new("s", std::slice::from_ref(&parts), &Buffers::new(BODY_BYTES, 1));
         let encoded = STANDARD.encode_to_string(parts.concat());
         let text = String::from_utf8(body.bytes.to_vec()).unwrap();
         assert_eq!(

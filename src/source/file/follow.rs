@@ -73,7 +73,7 @@ impl Follower {
             watch,
             table: Table::default(),
             cutter: Cutter::new(&config.decoding),
-            buffers: Buffers::new(super::turn::BUFFERS),
+            buffers: Buffers::new(super::turn::FULL, super::turn::BUFFERS),
             patience,
             links: HashMap::new(),
             nameless: Vec::new(),

@@ -181,7 +181,7 @@ impl Follower {
             return Ok(None);
         }
         let wanted = back.saturating_add(plan.len);
-        let bytes = content.read_into(memory(&self.buffers, wanted), from, wanted)?;
+        let bytes = content.read_into(self.buffers.take(wanted), from, wanted)?;
         let (is_gzip, is_broken) = (content.is_gzip(), content.is_broken());
         let follows = match bytes.get(..back) {
             Some(before) => Fingerprint::of_end(before) == plan.mark.tail,
@@ -328,11 +328,6 @@ impl Follower {
     }
 }
 
-/// Memory for a block: one that is used again for a full block, exactly enough for less.
-fn memory(buffers: &Buffers, wanted: usize) -> Vec<u8> {
-    if wanted > FULL / 2 && wanted <= FULL { buffers.take(FULL) } else { Vec::with_capacity(wanted) }
-}
-
 /// The new bytes, without keeping much more memory alive than they take.
 fn exactly(bytes: Vec<u8>, from: usize, until: usize, held: &mut Held, buffers: &Arc<Buffers>) -> Bytes {
     let wanted = bytes.get(from..until).unwrap_or_default();
@@ -341,15 +336,14 @@ fn exactly(bytes: Vec<u8>, from: usize, until: usize, held: &mut Held, buffers: 
         return Bytes::copy_from_slice(wanted);
     }
     held.resize(bytes.capacity() as u64);
-    let whole = if bytes.capacity() >= FULL { buffers.share(bytes) } else { Bytes::from(bytes) };
-    whole.slice(from..until)
+    buffers.share(bytes).slice(from..until)
 }
 
 /// Most bytes read at once, where an event is not longer.
 const BLOCK: usize = 1024 * 1024;
 
 /// A block, and what is read again before it.
-const FULL: usize = BLOCK + Fingerprint::MOST;
+pub(super) const FULL: usize = BLOCK + Fingerprint::MOST;
 
 /// Buffers for full blocks that are kept at rest.
 pub(super) const BUFFERS: usize = 64;
