@@ -1,6 +1,7 @@
 //! What a source sees of everything after it: admission of memory, ordered lanes, and the queue to the workers.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,33 @@ pub struct Job {
     pub chunk: Chunk,
     /// Its place in its lane's order.
     pub turn: Turn,
+    /// The memory that its source admitted for it, in bytes.
+    pub admitted: u64,
+}
+
+/// How much more memory a source's written events take than was admitted for them, as learned from the last chunk: charged when
+/// a chunk is queued, so that those that wait are not an overdraft to come.
+#[derive(Debug)]
+struct Expansion {
+    /// In hundredths; never below 100.
+    percent: AtomicU64,
+}
+
+impl Default for Expansion {
+    fn default() -> Self {
+        Self { percent: AtomicU64::new(100) }
+    }
+}
+
+impl Expansion {
+    fn of(&self, bytes: u64) -> u64 {
+        bytes.saturating_mul(self.percent.load(Ordering::Relaxed)) / 100
+    }
+
+    fn learn(&self, admitted: u64, written: u64) {
+        let percent = written.saturating_mul(100) / admitted.max(1);
+        self.percent.store(percent.clamp(100, 1000), Ordering::Relaxed);
+    }
 }
 
 /// The pipeline has stopped taking chunks.
@@ -55,6 +83,7 @@ pub struct Intake {
     places: Arc<Semaphore>,
     gate_opened: Arc<Notify>,
     framing: Arc<dyn Framing>,
+    expansion: Arc<Expansion>,
     /// The source's counters.
     pub metrics: SourceMetrics,
 }
@@ -70,7 +99,7 @@ impl Intake {
         framing: Arc<dyn Framing>,
         metrics: SourceMetrics,
     ) -> Self {
-        Self { budget, jobs, places, gate_opened, framing, metrics }
+        Self { budget, jobs, places, gate_opened, framing, expansion: Arc::default(), metrics }
     }
 
     /// How the source's format cuts events.
@@ -105,18 +134,25 @@ impl Intake {
     /// Opens an ordered lane: chunks of one lane reach each destination in the order they were submitted.
     #[must_use]
     pub fn lane(&self, on_closed_gate: OnClosedGate) -> Arc<Lane> {
-        Arc::new(Lane { on_closed_gate, order: Mutex::new(Order::default()), gates: Mutex::new(Vec::new()) })
+        Arc::new(Lane {
+            on_closed_gate,
+            expansion: Arc::clone(&self.expansion),
+            order: Mutex::new(Order::default()),
+            gates: Mutex::new(Vec::new()),
+        })
     }
 
     /// Queues a chunk for the workers, waiting for a place.
     ///
     /// # Errors
     /// When the pipeline has stopped; the chunk is given up.
-    pub async fn submit(&self, lane: &Arc<Lane>, chunk: Chunk) -> Result<(), Closed> {
+    pub async fn submit(&self, lane: &Arc<Lane>, mut chunk: Chunk) -> Result<(), Closed> {
         let place = self.places.acquire().await.map_err(|_| Closed)?;
         place.forget();
         let turn = lane.next_turn();
-        self.jobs.send(Job { chunk, turn }).map_err(|_| Closed)
+        let admitted = chunk.held.bytes();
+        chunk.held.resize(self.expansion.of(admitted));
+        self.jobs.send(Job { chunk, turn, admitted }).map_err(|_| Closed)
     }
 
     /// Resolves when some destination's gate has opened since the call.
@@ -138,6 +174,7 @@ pub enum OnClosedGate {
 #[derive(Debug)]
 pub struct Lane {
     on_closed_gate: OnClosedGate,
+    expansion: Arc<Expansion>,
     /// Who may commit next. The lock covers the commits themselves, which only append to queues.
     order: Mutex<Order>,
     /// The destinations that the lane's events went to. The lock covers a look at a short list.
@@ -166,6 +203,11 @@ impl Lane {
     pub fn is_blocked(&self) -> bool {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         gates.iter().any(|gate| gate.is_shut())
+    }
+
+    /// Learns how much memory the events of a chunk take, once they are written.
+    pub fn learn(&self, admitted: u64, written: u64) {
+        self.expansion.learn(admitted, written);
     }
 
     /// Remembers that the lane feeds a destination.

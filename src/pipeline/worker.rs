@@ -96,7 +96,7 @@ fn run(works: &Works, queues: Queues) {
 
 impl Works {
     fn work(&self, job: Job, sorter: &mut Sorter, scratch: &mut Scratch) {
-        let Job { chunk, turn } = job;
+        let Job { chunk, turn, admitted } = job;
         let Chunk { origin, payload, read_at, receipt, mut held } = chunk;
         let Some(inlet) = self.inlets.get(&origin.source) else {
             // Every source is in the map; without one the chunk is given up, not lost.
@@ -107,7 +107,9 @@ impl Works {
         let fate = sorting.finish();
         drop(payload);
         let written = fate.segments.iter().flat_map(|segment| &segment.blocks);
-        held.resize(written.map(|block| block.data.len() as u64).sum());
+        let written = written.map(|block| block.data.len() as u64).sum();
+        turn.lane().learn(admitted, written);
+        held.resize(written);
         receipt.hold(held);
         self.commit_in_turn(turn, fate, receipt, inlet.metrics.clone());
     }

@@ -71,7 +71,7 @@ impl Worker {
     }
 
     fn take(&self, job: Job) {
-        let Job { chunk, turn } = job;
+        let Job { chunk, turn, .. } = job;
         chunk.receipt.hold(chunk.held);
         // Nobody sees one half of this without the other.
         let mut seen = self.seen.lock().unwrap();

@@ -322,7 +322,7 @@ fn run(source: FileSource, watches: bool, stop: Stop) {
 }
 
 fn work(jobs: &crossbeam_channel::Receiver<Job>, places: &Semaphore, arrived: &(Mutex<Arrived>, Condvar)) {
-    for Job { chunk, turn } in jobs {
+    for Job { chunk, turn, .. } in jobs {
         places.add_permits(1);
         let mut state = arrived.0.lock().unwrap();
         let file = chunk.origin.file.as_deref().unwrap_or_default().to_owned();
