@@ -19,5 +19,9 @@ check:
 	.ci/scripts.sh
 	systemd/verify.sh
 
+# The floor of this machine, then the real binary against the stand-in; see benches/README.md.
 bench:
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench floor
+	$(CARGO) build --locked --release --bin standpipe
+	$(CARGO) build --locked --release --example standin
+	benches/end_to_end.py plain json gzip-1 gzip-6

@@ -25,6 +25,7 @@ pub(super) struct Ledger {
 #[derive(Debug)]
 struct Entry {
     progress: Arc<Progress>,
+    begun: Instant,
     seen: Instant,
 }
 
@@ -50,9 +51,16 @@ impl Ledger {
         let progress = Arc::new(Progress::default());
         // When every known request is in flight, a new one is not remembered: a retry of it is then a request of its own.
         if entries.len() < MOST {
-            entries.insert(key.clone(), Entry { progress: Arc::clone(&progress), seen: now });
+            entries.insert(key.clone(), Entry { progress: Arc::clone(&progress), begun: now, seen: now });
         }
         progress
+    }
+
+    /// The age of the oldest request in flight.
+    pub(super) fn lag(&self, now: Instant) -> Duration {
+        let entries = self.entries();
+        let begun = entries.values().filter(|entry| !entry.is_idle()).map(|entry| entry.begun).min();
+        begun.map(|begun| now.saturating_duration_since(begun)).unwrap_or_default()
     }
 
     /// Forgets a request, so that its next delivery is taken as new.

@@ -33,7 +33,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use self::ledger::Ledger;
@@ -96,6 +96,9 @@ const IDLE: Duration = Duration::from_mins(1);
 /// What is left of a connection once its last request was answered: time to write the answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How often the lag is reported.
+const REPORT: Duration = Duration::from_secs(1);
+
 /// After a failed accept, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -128,8 +131,13 @@ pub async fn serve(
     bound(listener.local_addr().map_err(failed)?);
     let mut connections = JoinSet::new();
     let most = config.max_connections.max(1);
+    let mut clock = interval(REPORT);
     loop {
         let stream = tokio::select! {
+            now = clock.tick() => {
+                shared.intake.metrics.lag_seconds.set(shared.ledger.lag(now).as_secs_f64());
+                continue;
+            }
             () = stop.requested() => break,
             Some(_) = connections.join_next() => continue,
             stream = accept(&listener, &shared), if connections.len() < most => stream,
