@@ -53,9 +53,9 @@ SCENARIOS = {
     "json": FILE + SINK + 'encoding = "json"\n',
     "gzip-1": FILE + SINK + 'encoding = "message"\ncompression = {{ type = "gzip", level = 1 }}\n',
     "gzip-6": FILE + SINK + 'encoding = "message"\ncompression = "gzip"\n',
-    "subscriptions-json": HTTP + SINK + 'encoding = "json"\n',
-    "subscriptions-message": HTTP + SINK + 'encoding = "message"\n',
-    "subscriptions-envelope": HTTP + SINK + 'encoding = "envelope"\n',
+    "subscriptions-json": HTTP + SINK + 'linger = "100ms"\nencoding = "json"\n',
+    "subscriptions-message": HTTP + SINK + 'linger = "100ms"\nencoding = "message"\n',
+    "subscriptions-envelope": HTTP + SINK + 'linger = "100ms"\nencoding = "envelope"\n',
 }
 
 # Of the subscriptions: events an envelope, envelopes a request, connections.
@@ -91,9 +91,9 @@ def run(scenario, options):
         (folder / "bench.toml").write_text(config)
         size = (folder / "app.log").stat().st_size
         environment = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(folder), **{k: v for k, v in os.environ.items() if k.startswith(("MALLOC", "GLIBC"))}, "STANDPIPE_LOG": "warn", **keys}
-        wall, status, usage = (post if "subscriptions" in scenario else once)(folder, environment)
+        wall, usage, peak, status = (post if "subscriptions" in scenario else once)(folder, environment)
         report = ask(url, folder / "ca.pem", "/_standin/report")
-        return line(scenario, size, wall, usage, status, report)
+        return line(scenario, size, (wall, usage, peak, status), report)
     finally:
         standin.stdin.close()
         standin.wait()
@@ -105,7 +105,7 @@ def once(folder, environment):
     before = time.monotonic()
     daemon = subprocess.Popen([RELEASE / "standpipe", "run", "-c", folder / "bench.toml", "--once"], env=environment)
     _, status, usage = os.wait4(daemon.pid, 0)
-    return time.monotonic() - before, status, usage
+    return time.monotonic() - before, usage, usage.ru_maxrss / 1024, status
 
 
 def post(folder, environment):
@@ -127,9 +127,12 @@ def post(folder, environment):
     for thread in threads:
         thread.join()
     wall = time.monotonic() - before
+    # A child's ru_maxrss begins at its parent's size, which is large by now.
+    memory = pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
+    peak = int(memory.split("VmHWM:")[1].split()[0]) / 1024
     daemon.terminate()
     _, status, usage = os.wait4(daemon.pid, 0)
-    return wall, status, usage
+    return wall, usage, peak, status
 
 
 def bodies(path):
@@ -176,13 +179,14 @@ def ask(url, ca, path):
         return json.load(answer)
 
 
-def line(scenario, size, wall, usage, status, report):
+def line(scenario, size, cost, report):
+    wall, usage, peak, status = cost
     total = report["total"]
     cpu = usage.ru_utime + usage.ru_stime
     gigabytes = size / 1e9
     return (
         f"{scenario:22} exit {os.waitstatus_to_exitcode(status)} wall {wall:6.2f} s  {size / 1e6 / wall:6.1f} MB/s  "
-        f"CPU {cpu:6.2f} s ({usage.ru_utime:.2f} user)  {cpu / gigabytes:5.2f} s/GB  RSS {usage.ru_maxrss / 1024:5.1f} MiB  "
+        f"CPU {cpu:6.2f} s ({usage.ru_utime:.2f} user)  {cpu / gigabytes:5.2f} s/GB  RSS {peak:5.1f} MiB  "
         f"calls {report['calls']} records {total['records']}  billed/payload {total['billed_bytes'] / max(1, total['payload_bytes']):.4f}  "
         f"seen {total['seen']} missing {report['missing']} doubled {total['duplicates']} out of order {total['out_of_order']} "
         f"violations {len(report['violations'])}"
