@@ -53,9 +53,9 @@ impl SinkMetrics {
         self.rejected.with_label_values(&[self.name.as_str(), code]).inc_by(records);
     }
 
-    /// Sets or clears the sign that the sink is held.
-    pub fn held(&self, reason: &str, held: bool) {
-        self.held.with_label_values(&[self.name.as_str(), reason]).set(i64::from(held));
+    /// Changes how many of the sink's destinations are held for this reason.
+    pub fn held(&self, reason: &str, change: i64) {
+        self.held.with_label_values(&[self.name.as_str(), reason]).add(change);
     }
 
     /// Events accepted and not yet ended.
@@ -169,7 +169,7 @@ impl SinkFamilies {
             ),
             held: maker.gauges(
                 "sink_held",
-                "1 while a destination of the sink is held for this reason.",
+                "Destinations of the sink that are held for this reason.",
                 &["sink", "reason"],
             ),
             buffer_bytes: maker.gauges("buffer_bytes", "Bytes waiting in the sink's buffer.", sink),

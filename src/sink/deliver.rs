@@ -10,8 +10,8 @@ use tracing::{error, info, warn};
 
 use super::pacing::Pacing;
 use super::parcel::{Parcel, Waiting};
-use super::succession::{Place, Succession};
-use super::{Answer, Hold, Rejected, Service, gzip};
+use super::succession::{Passage, Place, Succession};
+use super::{Answer, EXPIRED_CREDENTIALS, Hold, Rejected, Reply, Service, gzip};
 use crate::config::Compression;
 use crate::deadletter::{DeadLetters, Letter};
 use crate::event::{Buffers, Offload, Receipt, Record, Supply, Timestamp};
@@ -147,6 +147,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             }
         }
         self.metrics.concurrency.sub(signed(self.pacing.window()));
+        self.set_held(None);
         self.clear_complaint();
     }
 
@@ -169,7 +170,13 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         self.launch(parcel);
     }
 
-    fn launch(&mut self, parcel: Parcel) {
+    fn launch(&mut self, mut parcel: Parcel) {
+        if (self.pacing.failures() > 1 || self.held.is_some())
+            && let Some(rest) = parcel.all_but_first()
+        {
+            // One record shows as well as many whether the destination works again, and takes less memory from the others.
+            self.waiting.push(Instant::now(), rest);
+        }
         let (service, shared, compression) =
             (Arc::clone(&self.service), self.shared.clone(), self.compression);
         let places = Places { memory: self.memory_order.next(), departure: self.departures.next() };
@@ -273,16 +280,15 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             return;
         }
         let attempts = self.held.as_ref().map_or(1, |held| held.attempts.saturating_add(1));
-        if let Some(before) = self.held.take().filter(|before| before.reason != hold.reason) {
-            self.metrics.held(before.reason, false);
-        }
-        self.held = Some(Held { reason: hold.reason, attempts });
-        self.metrics.held(hold.reason, true);
+        self.set_held(Some(Held { reason: hold.reason, attempts }));
         self.service.refresh_credentials();
+        // Credentials that expired are renewed at the next try; only what that does not mend is worth a wait, and a person's time.
+        if attempts == 1 && hold.reason == EXPIRED_CREDENTIALS {
+            return;
+        }
         self.pause(now, Pacing::hold_delay(attempts, fastrand::f64()));
         self.complain(format!("held: {}; {}", hold.message, hold.mend));
-        // Credentials that expired are renewed at the next try; only what that does not mend is worth a person's time.
-        if (attempts > 1 || hold.reason != "expired_credentials") && self.say_now(now) {
+        if self.say_now(now) {
             error!(
                 destination = self.label,
                 reason = hold.reason,
@@ -347,12 +353,22 @@ impl<S: Service, P: Supply> Delivery<S, P> {
     /// The destination answers again.
     fn resume(&mut self) {
         self.paused_until = None;
-        if let Some(held) = self.held.take() {
-            self.metrics.held(held.reason, false);
+        if let Some(held) = self.set_held(None) {
             self.last_said = None;
             info!(destination = self.label, reason = held.reason, "no longer held");
         }
         self.clear_complaint();
+    }
+
+    /// Changes why the destination is held, and returns why it was. The metric counts a sink's held destinations.
+    fn set_held(&mut self, held: Option<Held>) -> Option<Held> {
+        let before = std::mem::replace(&mut self.held, held);
+        for (held, change) in [(&before, -1), (&self.held, 1)] {
+            if let Some(held) = held {
+                self.metrics.held(held.reason, change);
+            }
+        }
+        before
     }
 
     fn complain(&mut self, complaint: String) {
@@ -387,11 +403,9 @@ async fn fly<S: Service>(
     let first = places.memory.turn().await;
     // More than all of it would wait for ever; a closed semaphore cannot be: nobody closes it.
     let memory = shared.request_memory.acquire_many(kib.min(shared.request_memory_kib)).await;
-    drop(first);
-    let sent = Instant::now();
-    let answer = match compressed {
-        Ok(()) => service.put(parcel.parts(), places.departure).await,
-        Err(message) => Answer::TryLater { outcome: "failed", message },
+    let Reply { answer, sent } = match compressed {
+        Ok(()) => service.put(parcel.parts(), Passage::new(first, places.departure)).await,
+        Err(message) => Reply::unsent(message),
     };
     drop(memory);
     Flown { parcel, answer, sent }

@@ -8,7 +8,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Answer, Parts, Place, Service};
+use tokio::time::Instant;
+
+use super::{Answer, Parts, Passage, Reply, Service};
 use crate::event::Timestamp;
 
 /// A folder that objects are written to.
@@ -34,18 +36,20 @@ impl Directory {
 }
 
 impl Service for Directory {
-    async fn put(&self, records: Vec<Parts>, place: Place) -> Answer {
-        let _written = place.turn().await;
+    async fn put(&self, records: Vec<Parts>, passage: Passage) -> Reply {
+        let _written = passage.turn().await;
+        let sent = Instant::now();
         let target = Arc::clone(&self.target);
         let write = move || target.write(&records, Timestamp::now());
-        match tokio::task::spawn_blocking(write).await {
+        let answer = match tokio::task::spawn_blocking(write).await {
             Ok(Ok(())) => Answer::Accepted(Vec::new()),
             Ok(Err(error)) => {
                 let message = format!("cannot write to `{}`: {error}", self.target.path.display());
                 Answer::TryLater { outcome: "failed", message }
             }
             Err(error) => Answer::TryLater { outcome: "failed", message: error.to_string() },
-        }
+        };
+        Reply { answer, sent }
     }
 
     fn refresh_credentials(&self) {}

@@ -17,11 +17,12 @@ mod parcel;
 use std::future::Future;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 pub use deliver::{Delivery, Shared};
 pub use directory::Directory;
 pub use firehose::{BODY_BYTES, Firehose};
-pub use succession::{Front, Place};
+pub use succession::{Front, Passage};
 
 /// The bytes of one record, in pieces.
 pub type Parts = Vec<Bytes>;
@@ -29,7 +30,7 @@ pub type Parts = Vec<Bytes>;
 /// One call to a destination.
 pub trait Service: Send + Sync + 'static {
     /// Sends records in one request, which leaves in its turn.
-    fn put(&self, records: Vec<Parts>, place: Place) -> impl Future<Output = Answer> + Send;
+    fn put(&self, records: Vec<Parts>, passage: Passage) -> impl Future<Output = Reply> + Send;
 
     /// Forgets credentials, so that the next call asks for new ones.
     fn refresh_credentials(&self);
@@ -40,6 +41,26 @@ pub trait Service: Send + Sync + 'static {
     /// What a record of so many bytes is billed as.
     fn billed(&self, record: usize) -> usize;
 }
+
+/// An answer, and when its request was sent.
+#[derive(Debug)]
+pub struct Reply {
+    /// The answer.
+    pub answer: Answer,
+    /// When the request left, after it was made and had waited for its turn.
+    pub sent: Instant,
+}
+
+impl Reply {
+    /// For a request that could not be made.
+    #[must_use]
+    pub fn unsent(message: String) -> Self {
+        Self { answer: Answer::TryLater { outcome: "failed", message }, sent: Instant::now() }
+    }
+}
+
+/// The reason of a hold that new credentials may end by themselves.
+pub const EXPIRED_CREDENTIALS: &str = "expired_credentials";
 
 /// What a destination said to a request.
 #[derive(Clone, Debug, Eq, PartialEq)]

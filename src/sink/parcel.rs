@@ -28,6 +28,13 @@ impl Parcel {
         self.records.iter().map(|record| record.parts.clone()).collect()
     }
 
+    /// Takes out all records but the first; `None` when there are no others.
+    pub(super) fn all_but_first(&mut self) -> Option<Self> {
+        let others = self.records.split_off(1.min(self.records.len()));
+        let rest = |records| Self { records, attempts: self.attempts, isolated: self.isolated };
+        (!others.is_empty()).then(|| rest(others))
+    }
+
     /// The two halves, to find the record at fault; `None` for a single record.
     pub(super) fn halves(mut self) -> Result<[Self; 2], Self> {
         let middle = self.records.len() / 2;

@@ -1,7 +1,7 @@
 //! One after another: what a destination's requests do in order although they are under way side by side.
 //!
-//! They take memory in order, so that none waits for memory that a later one holds. And they leave in order, one after
-//! another, so that records arrive in the order they were packed.
+//! They take memory in order, each when the one before begins to leave, so that a destination holds little more than what is on
+//! its way, and none waits for memory that a later one holds. And they leave in order, so that records arrive as they were packed.
 
 use tokio::sync::oneshot;
 
@@ -21,7 +21,7 @@ impl Succession {
 
 /// A request's place. One that is dropped lets the next one go.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     before: Option<oneshot::Receiver<()>>,
     front: Front,
 }
@@ -32,12 +32,32 @@ pub struct Front(#[expect(dead_code, reason = "its drop is the message")] onesho
 
 impl Place {
     /// Waits until the one before is through, or gone.
-    pub async fn turn(self) -> Front {
+    pub(super) async fn turn(self) -> Front {
         if let Some(before) = self.before {
             // Nothing is ever sent: the end of the channel is the message.
             before.await.ok();
         }
         self.front
+    }
+}
+
+/// A request that has its memory, and its place among those that leave.
+#[derive(Debug)]
+pub struct Passage {
+    memory: Front,
+    departure: Place,
+}
+
+impl Passage {
+    pub(super) fn new(memory: Front, departure: Place) -> Self {
+        Self { memory, departure }
+    }
+
+    /// Waits for the turn to leave, and lets the next one take its memory.
+    pub async fn turn(self) -> Front {
+        let front = self.departure.turn().await;
+        drop(self.memory);
+        front
     }
 }
 

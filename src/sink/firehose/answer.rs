@@ -11,7 +11,7 @@ use aws_sdk_firehose::operation::put_record_batch::{PutRecordBatchError, PutReco
 
 use crate::aws::{Credentials, CredentialsFault, principal_in};
 use crate::causes::with_causes;
-use crate::sink::{Answer, Hold, Rejected};
+use crate::sink::{Answer, EXPIRED_CREDENTIALS, Hold, Rejected};
 
 /// The stream that a request went to.
 #[derive(Debug)]
@@ -144,7 +144,7 @@ fn hold(code: &str, message: &str, target: &Target, principal: &str) -> Option<H
             "turn off CloudWatch Logs decompression on the stream, or use another stream".to_owned(),
         ),
         "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" => (
-            "expired_credentials",
+            EXPIRED_CREDENTIALS,
             "credentials have expired",
             "new ones are asked for; if that does not help, see that whoever issues them does".to_owned(),
         ),

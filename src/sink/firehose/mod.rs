@@ -11,12 +11,12 @@ use aws_sdk_firehose::Client;
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::Record;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use self::answer::Target;
 pub use self::request::BODY_BYTES;
 use self::request::{Body, ReadyMade};
-use super::{Answer, Front, Parts, Place, Service, Shared};
+use super::{Front, Parts, Passage, Reply, Service, Shared};
 use crate::aws::Credentials;
 
 /// One delivery stream, as one principal.
@@ -43,26 +43,28 @@ impl Firehose {
 }
 
 impl Service for Firehose {
-    async fn put(&self, records: Vec<Parts>, place: Place) -> Answer {
-        let sent = records.len();
+    async fn put(&self, records: Vec<Parts>, passage: Passage) -> Reply {
+        let count = records.len();
         let stream = self.target.stream.clone();
         let buffers = Arc::clone(&self.shared.bodies);
         let made = self.shared.offload.run(move || Body::new(&stream, &records, &buffers)).await;
         let body = match made {
             Ok(body) => body,
-            Err(closed) => return Answer::TryLater { outcome: "failed", message: closed.to_string() },
+            Err(closed) => return Reply::unsent(closed.to_string()),
         };
         // The SDK checks that there is a record; the body is replaced before it is signed.
         let placeholder = Record::builder().data(Blob::new(Vec::new())).build();
         let call = self.client.put_record_batch().delivery_stream_name(&self.target.stream);
         let call = call.set_records(placeholder.ok().map(|record| vec![record]));
-        let front = place.turn().await;
+        let front = passage.turn().await;
         let (ready_made, written) = ReadyMade::new(body);
         let answer = call.customize().interceptor(ready_made).send();
-        match leave(answer, written, front).await {
-            Ok(output) => answer::accepted(&output, sent),
+        let sent = Instant::now();
+        let answer = match leave(answer, written, front).await {
+            Ok(output) => answer::accepted(&output, count),
             Err(error) => answer::failed(&error, &self.target, &self.credentials),
-        }
+        };
+        Reply { answer, sent }
     }
 
     fn refresh_credentials(&self) {

@@ -8,8 +8,6 @@
 //! daemon.stop().drained();
 //! ```
 
-#![allow(dead_code, reason = "shared by tests and benches")]
-
 mod daemon;
 mod http;
 mod scrape;
