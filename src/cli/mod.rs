@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod check;
 pub mod decode;
 pub mod health;
+pub mod logging;
 pub mod run;
 
 /// Exit codes, the same for every command.

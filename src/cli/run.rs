@@ -1,16 +1,15 @@
 //! `standpipe run`: the daemon.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
-use tracing_subscriber::EnvFilter;
 
-use super::exit;
+use super::{exit, logging};
 use crate::causes::with_causes;
 use crate::config::{Checked, inspect};
 use crate::pipeline::{self, End, Run};
@@ -32,12 +31,13 @@ pub fn run(
             return Ok(exit::CONFIG);
         }
     };
-    start_logging(environment.get("STANDPIPE_LOG").map(String::as_str));
+    let limit = logging::start(environment.get("STANDPIPE_LOG").map(String::as_str));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(checked.config.limits.workers.clamp(1, 8))
         .thread_name("async")
         .enable_all()
         .build()?;
+    runtime.spawn(limit.report());
     let code = runtime.block_on(serve(checked, once));
     // What still blocks, such as a read of a terminal, must not keep the process.
     runtime.shutdown_background();
@@ -85,17 +85,4 @@ fn signals() -> io::Result<mpsc::Receiver<()>> {
         }
     });
     Ok(receiver)
-}
-
-/// Text on a terminal, JSON otherwise; `STANDPIPE_LOG` sets the level, such as `debug` or `standpipe::sink=trace`.
-fn start_logging(filter: Option<&str>) {
-    let filter = EnvFilter::builder().parse_lossy(filter.unwrap_or("info,aws_config=warn"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
-    // A second start in one process keeps the first one's.
-    if io::stderr().is_terminal() {
-        builder.try_init().ok();
-    } else {
-        builder.json().flatten_event(true).try_init().ok();
-    }
 }
