@@ -74,7 +74,7 @@ impl Budget {
         let _turn = self.turn.acquire().await.ok();
         loop {
             let freed = self.freed.notified();
-            if let Some(held) = self.try_admit(bytes) {
+            if let Some(held) = self.take(bytes) {
                 return held;
             }
             self.spent.notify_waiters();
@@ -82,9 +82,13 @@ impl Budget {
         }
     }
 
-    /// Admits `bytes` if they fit now.
+    /// Admits `bytes` if they fit now and nobody waits: what comes later does not overtake.
     #[must_use]
     pub fn try_admit(self: &Arc<Self>, bytes: u64) -> Option<Held> {
+        if self.is_spent() { None } else { self.take(bytes) }
+    }
+
+    fn take(self: &Arc<Self>, bytes: u64) -> Option<Held> {
         let fits = |used: u64| {
             let wanted = used.saturating_add(bytes);
             (used == 0 || wanted <= self.limit).then_some(wanted)
@@ -184,6 +188,20 @@ mod tests {
         assert_eq!(held.split(1_000).bytes(), 40);
         drop(held);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_later_does_not_overtake_who_waits() {
+        let budget = Budget::new(100);
+        let first = budget.admit(50).await;
+        let large = budget.admit(90);
+        tokio::pin!(large);
+        assert!(tokio::time::timeout(Duration::from_secs(1), large.as_mut()).await.is_err());
+        assert!(budget.try_admit(10).is_none(), "10 would fit, but 90 wait");
+        drop(first);
+        let large = large.await;
+        assert!(budget.try_admit(10).is_some());
+        drop(large);
     }
 
     #[tokio::test]
