@@ -4,16 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use super::{configuration, exit};
 use crate::config::{
     Action, AssumeRole, Compression, Config, Decoding, Encoding, FileSource, FirehoseSink, Format,
-    HttpSource, Packing, Route, Sink, SinkKind, Source, Start, TooLong, When, inspect, legs, show_duration,
-    show_size,
+    HttpSource, Packing, Route, Sink, SinkKind, Source, Start, TooLong, When, legs, show_duration, show_size,
 };
-
-/// Exit code for a configuration without errors.
-const GOOD: u8 = 0;
-/// Exit code for a bad configuration.
-const BAD: u8 = 78;
 
 /// Writes the pipeline to `out` and warnings to `err`, or all errors to `err`; returns the exit code.
 pub fn run(
@@ -22,13 +17,7 @@ pub fn run(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
-    let checked = match inspect(files, environment) {
-        Ok(checked) => checked,
-        Err(errors) => {
-            writeln!(err, "{errors}")?;
-            return Ok(BAD);
-        }
-    };
+    let Some(checked) = configuration(files, environment, err)? else { return Ok(exit::CONFIG) };
     for branch in pipeline(&checked.config) {
         write!(out, "{}", branch.shown())?;
     }
@@ -36,7 +25,7 @@ pub fn run(
     for warning in &checked.warnings {
         writeln!(err, "warning: {warning}")?;
     }
-    Ok(GOOD)
+    Ok(exit::DONE)
 }
 
 /// A line of the tree, and the lines below it.

@@ -1,5 +1,11 @@
 //! One file a command.
 
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::config::{Checked, inspect};
+
 pub mod arguments;
 pub mod check;
 pub mod decode;
@@ -19,4 +25,16 @@ pub mod exit {
     pub const UNDELIVERED: u8 = 75;
     /// Bad configuration.
     pub const CONFIG: u8 = 78;
+}
+
+/// The configuration; none when it has errors, all of which were written to `err`.
+fn configuration(
+    files: &[PathBuf],
+    environment: &BTreeMap<String, String>,
+    err: &mut impl Write,
+) -> io::Result<Option<Checked>> {
+    match inspect(files, environment) {
+        Ok(checked) => Ok(Some(checked)),
+        Err(errors) => writeln!(err, "{errors}").map(|()| None),
+    }
 }

@@ -9,9 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
-use super::{exit, logging};
+use super::{configuration, exit, logging};
 use crate::causes::with_causes;
-use crate::config::{Checked, inspect};
+use crate::config::Checked;
 use crate::pipeline::{self, End, Run};
 
 /// Runs until a signal, or until there is nothing more to read; returns the exit code.
@@ -24,13 +24,7 @@ pub fn run(
     once: bool,
     err: &mut impl Write,
 ) -> io::Result<u8> {
-    let checked = match inspect(files, environment) {
-        Ok(checked) => checked,
-        Err(errors) => {
-            writeln!(err, "{errors}")?;
-            return Ok(exit::CONFIG);
-        }
-    };
+    let Some(checked) = configuration(files, environment, err)? else { return Ok(exit::CONFIG) };
     let limit = logging::start(environment.get("STANDPIPE_LOG").map(String::as_str));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(checked.config.limits.workers.clamp(1, 8))

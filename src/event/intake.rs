@@ -125,12 +125,6 @@ impl Intake {
         }
     }
 
-    /// Admits `bytes` only if they are free now.
-    #[must_use]
-    pub fn try_admit(&self, bytes: usize) -> Option<Held> {
-        self.budget.try_admit(bytes as u64)
-    }
-
     /// Opens an ordered lane: chunks of one lane reach each destination in the order they were submitted.
     #[must_use]
     pub fn lane(&self, on_closed_gate: OnClosedGate) -> Arc<Lane> {

@@ -96,6 +96,11 @@ impl Metrics {
     }
 }
 
+/// A count as the value of a gauge.
+pub(crate) fn gauge(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()

@@ -4,8 +4,8 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 };
 
-use super::Settlement;
 use super::register::Maker;
+use super::{Settlement, gauge};
 
 /// What a sink counts.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl SinkMetrics {
     pub fn accept(&self, events: u64) {
         self.settlement.together(|| {
             self.accepted.inc_by(events);
-            self.in_flight.add(signed(events));
+            self.in_flight.add(gauge(events));
         });
     }
 
@@ -76,7 +76,7 @@ impl SinkMetrics {
     pub fn deliver(&self, events: u64) {
         self.settlement.together(|| {
             self.delivered.inc_by(events);
-            self.in_flight.sub(signed(events));
+            self.in_flight.sub(gauge(events));
         });
     }
 
@@ -84,7 +84,7 @@ impl SinkMetrics {
     pub fn dead_letter(&self, reason: &str, events: u64) {
         self.settlement.together(|| {
             self.dead_lettered.with_label_values(&[self.name.as_str(), reason]).inc_by(events);
-            self.in_flight.sub(signed(events));
+            self.in_flight.sub(gauge(events));
         });
     }
 
@@ -93,10 +93,6 @@ impl SinkMetrics {
     pub fn credentials_expiry(&self) -> Gauge {
         self.credentials_expiry.with_label_values(&[self.name.as_str()])
     }
-}
-
-fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The families of all sinks.

@@ -12,7 +12,7 @@ use crate::buffer::MemoryBuffer;
 use crate::config::Packing;
 use crate::event::{Block, Budget, Gate, Origin, Receipt, Record, Supply};
 use crate::limits::{MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
-use crate::metrics::SinkMetrics;
+use crate::metrics::{SinkMetrics, gauge};
 
 /// One destination's input.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Feed {
                 return Err(Ended);
             }
             self.metrics.accept(blocks.iter().map(Block::events).sum());
-            self.metrics.buffer_bytes.add(signed(bytes));
+            self.metrics.buffer_bytes.add(gauge(bytes));
             inner.held = inner.held.saturating_add(bytes);
             inner.waiting = inner.waiting.saturating_add(bytes);
             inner.active = now;
@@ -211,7 +211,7 @@ impl Feed {
         let bytes: usize = records.iter().map(|record| record.len).sum();
         inner.waiting = inner.waiting.saturating_sub(bytes);
         inner.active = Instant::now();
-        self.metrics.buffer_bytes.sub(signed(bytes));
+        self.metrics.buffer_bytes.sub(gauge(bytes));
         records
     }
 }
@@ -293,8 +293,4 @@ impl Drop for Feed {
         self.shares.destinations.fetch_sub(1, Ordering::AcqRel);
         self.gate.set_shut(false);
     }
-}
-
-fn signed(bytes: usize) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

@@ -31,7 +31,7 @@ use crate::config::Config;
 use crate::deadletter::DeadLetters;
 use crate::decode::Decoder;
 use crate::event::{Budget, Buffers, Intake, Job, Offload, Stopper};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, gauge};
 use crate::route::{RouteError, Router};
 use crate::sink::{self, Shared};
 use crate::state::{StateDir, StateError};
@@ -194,7 +194,7 @@ impl Plant {
         let requests = config.limits.memory / 8 * REQUEST_EIGHTHS;
         let request_memory_kib = u32::try_from(requests / 1024).unwrap_or(u32::MAX);
         let budget = Budget::new(config.limits.memory.saturating_sub(requests));
-        metrics.memory_limit_bytes.set(i64::try_from(config.limits.memory).unwrap_or(i64::MAX));
+        metrics.memory_limit_bytes.set(gauge(config.limits.memory));
         let (offload, tasks) = Offload::new(TASKS);
         let for_sinks = Shared {
             offload,
@@ -262,7 +262,7 @@ impl Plant {
         loop {
             clock.tick().await;
             self.outlets.iter().for_each(|outlet| outlet.tick());
-            metrics.memory_bytes.set(i64::try_from(self.memory()).unwrap_or(i64::MAX));
+            metrics.memory_bytes.set(gauge(self.memory()));
             spent_for = if self.budget.is_spent() { spent_for.saturating_add(1) } else { 0 };
             let complaint = || "spent: sources wait until sinks deliver".to_owned();
             status.complain("memory", (spent_for >= 3).then(complaint));

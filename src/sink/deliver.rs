@@ -15,7 +15,7 @@ use super::{Answer, EXPIRED_CREDENTIALS, Hold, Rejected, Reply, Service, gzip};
 use crate::config::Compression;
 use crate::deadletter::{DeadLetters, Letter};
 use crate::event::{Buffers, Offload, Receipt, Record, Supply, Timestamp};
-use crate::metrics::SinkMetrics;
+use crate::metrics::{SinkMetrics, gauge};
 use crate::status::Status;
 
 /// What all destinations share.
@@ -98,7 +98,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
     ) -> Self {
         let (compression, window, label) = settings;
         let pacing = Pacing::new(window);
-        metrics.concurrency.add(signed(pacing.window()));
+        metrics.concurrency.add(gauge(pacing.window()));
         Self {
             service,
             supply,
@@ -146,7 +146,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
                 },
             }
         }
-        self.metrics.concurrency.sub(signed(self.pacing.window()));
+        self.metrics.concurrency.sub(gauge(self.pacing.window()));
         self.set_held(None);
         self.clear_complaint();
     }
@@ -197,7 +197,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             Answer::Held(hold) => self.hold(parcel, now, &hold),
             Answer::Refused { code, message } => self.refused(parcel, &code, &message, now).await,
         }
-        self.metrics.concurrency.add(signed(self.pacing.window()).saturating_sub(signed(before)));
+        self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(before)));
         self.supply.set_failing(self.pacing.is_failing() || self.held.is_some());
     }
 
@@ -423,8 +423,4 @@ async fn compress(parcel: &mut Parcel, shared: &Shared, compression: Compression
         record.compressed = true;
     }
     Ok(())
-}
-
-fn signed(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
