@@ -206,7 +206,7 @@ impl<W: Write> Events for Printer<W> {
         self.origin = Arc::clone(origin);
     }
 
-    fn lines(&mut self, _: &Bytes) {}
+    fn lines(&mut self, _: &Bytes, _: u64) {}
 
     fn event(&mut self, event: Event<'_>) {
         let origin = Arc::clone(&self.origin);

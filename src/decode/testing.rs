@@ -55,7 +55,8 @@ impl Events for Seen {
         self.origins.push(Arc::clone(origin));
     }
 
-    fn lines(&mut self, lines: &Bytes) {
+    fn lines(&mut self, lines: &Bytes, count: u64) {
+        assert_eq!(memchr::memchr_iter(b'\n', lines).count() as u64, count);
         assert!(lines.ends_with(b"\n") && !lines.windows(2).any(|pair| pair == b"\r\n"));
         self.told.extend(
             lines[..lines.len() - 1]

@@ -43,8 +43,8 @@ pub trait Events {
     /// What follows comes from this origin. Said at least once before anything else, and again for each envelope.
     fn origin(&mut self, origin: &Arc<Origin>);
 
-    /// A run of whole lines of the chunk's payload, each one event and each with its `\n`; never a `\r\n`.
-    fn lines(&mut self, lines: &Bytes);
+    /// A run of `count` whole lines of the chunk's payload, each one event and each with its `\n`; never a `\r\n`.
+    fn lines(&mut self, lines: &Bytes, count: u64);
 
     /// One event.
     fn event(&mut self, event: Event<'_>);

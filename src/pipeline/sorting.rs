@@ -194,8 +194,7 @@ impl Events for Sorting<'_> {
         }
     }
 
-    fn lines(&mut self, lines: &Bytes) {
-        let count = memchr::memchr_iter(b'\n', lines).count() as u64;
+    fn lines(&mut self, lines: &Bytes, count: u64) {
         match self.fixed() {
             Some(Decision::Sinks(sinks)) => {
                 self.write_lines(sinks, lines, count);

@@ -2,7 +2,6 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
 
 use flate2::read::MultiGzDecoder;
 
@@ -157,17 +156,16 @@ impl Gzip {
 fn read_at(file: &File, mut bytes: Vec<u8>, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     bytes.clear();
     bytes.reserve_exact(len);
-    bytes.resize(len, 0);
-    let mut filled = 0_usize;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset.saturating_add(filled as u64)) {
+    while bytes.len() < len {
+        let at = offset.saturating_add(bytes.len() as u64);
+        // Into memory that nobody wrote to before: zeroing it first would cost as much as finding the newlines.
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), at) {
             Ok(0) => break,
-            Ok(read) => filled = filled.saturating_add(read),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    bytes.truncate(filled);
+    bytes.truncate(len);
     Ok(bytes)
 }
 
