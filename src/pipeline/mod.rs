@@ -33,7 +33,7 @@ use crate::decode::Decoder;
 use crate::event::{Budget, Buffers, Intake, Job, Offload, Stopper};
 use crate::metrics::{Metrics, gauge};
 use crate::route::{RouteError, Router};
-use crate::sink::{self, Shared};
+use crate::sink::{self, Digester, Shared};
 use crate::state::{StateDir, StateError};
 use crate::status::Status;
 
@@ -201,6 +201,7 @@ impl Plant {
             request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
             request_memory_kib,
             bodies: Buffers::new(sink::BODY_BYTES, BODIES),
+            digester: Arc::new(Digester::new(usize::try_from(requests).unwrap_or(0) / sink::BODY_BYTES)),
             dead_letters: Arc::new(DeadLetters::new(&config.state.dir)),
             status: Arc::clone(status),
         };

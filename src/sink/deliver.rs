@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use super::pacing::Pacing;
 use super::parcel::{Parcel, Waiting};
 use super::succession::{Passage, Place, Succession};
-use super::{Answer, EXPIRED_CREDENTIALS, Hold, Rejected, Reply, Service, gzip};
+use super::{Answer, Digester, EXPIRED_CREDENTIALS, Hold, Rejected, Reply, Service, gzip};
 use crate::config::Compression;
 use crate::deadletter::{DeadLetters, Letter};
 use crate::event::{Buffers, Offload, Receipt, Record, Supply, Timestamp};
@@ -29,6 +29,8 @@ pub struct Shared {
     pub request_memory_kib: u32,
     /// Buffers for the bodies of requests.
     pub bodies: Arc<Buffers>,
+    /// Hashes the bodies of requests.
+    pub digester: Arc<Digester>,
     /// Where refused records go.
     pub dead_letters: Arc<DeadLetters>,
     /// Where complaints are shown.
