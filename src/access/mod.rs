@@ -1,0 +1,3 @@
+//! Access between accounts: who may do what, and which policy says so.
+
+pub mod policy;
