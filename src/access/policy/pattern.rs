@@ -6,9 +6,9 @@
 use super::context::{Context, Lookup};
 use super::document::Version;
 
-/// A text with wildcards, its variables replaced.
+/// A text with wildcards, its variables replaced; the second is another way to read it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Pattern(Vec<Token>);
+pub(super) struct Pattern(Vec<Token>, Option<Vec<Token>>);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Token {
@@ -54,7 +54,7 @@ const ARN_COLONS: usize = 5;
 impl Pattern {
     /// `*` and `?` without colons to heed and without variables, in any case: for actions.
     pub(super) fn action(text: &str) -> Self {
-        Self(text.to_ascii_lowercase().chars().map(|c| wild(c, true, true)).collect())
+        Self(text.to_ascii_lowercase().chars().map(|c| wild(c, true, true)).collect(), None)
     }
 
     /// The same, for texts in lower case.
@@ -66,44 +66,48 @@ impl Pattern {
                 other @ (Token::One { .. } | Token::Many { .. }) => tokens.push(*other),
             }
         }
-        Self(tokens)
+        Self(tokens, None)
     }
 
     /// Whether all of `text` is covered.
     pub(super) fn covers(&self, text: &str) -> bool {
-        // In each place: whether the tokens before it cover what was read so far.
-        let mut places = Vec::with_capacity(self.0.len().saturating_add(1));
-        let mut here = true;
-        for token in &self.0 {
-            places.push(here);
-            here = here && matches!(token, Token::Many { .. });
-        }
-        places.push(here);
-        for c in text.chars() {
-            places = self.read(&places, c);
-            if !places.contains(&true) {
-                return false;
-            }
-        }
-        places.last().copied().unwrap_or(false)
+        covers(&self.0, text) || self.1.as_ref().is_some_and(|tokens| covers(tokens, text))
     }
+}
 
-    fn read(&self, places: &[bool], c: char) -> Vec<bool> {
-        let mut next = Vec::with_capacity(places.len());
-        let mut moved = false;
-        for (place, token) in places.iter().zip(&self.0) {
-            let takes = *place && token.takes(c);
-            if matches!(token, Token::Many { .. }) {
-                moved = moved || takes;
-                next.push(moved);
-            } else {
-                next.push(moved);
-                moved = takes;
-            }
-        }
-        next.push(moved);
-        next
+fn covers(tokens: &[Token], text: &str) -> bool {
+    // In each place: whether the tokens before it cover what was read so far.
+    let mut places = Vec::with_capacity(tokens.len().saturating_add(1));
+    let mut here = true;
+    for token in tokens {
+        places.push(here);
+        here = here && matches!(token, Token::Many { .. });
     }
+    places.push(here);
+    for c in text.chars() {
+        places = read(tokens, &places, c);
+        if !places.contains(&true) {
+            return false;
+        }
+    }
+    places.last().copied().unwrap_or(false)
+}
+
+fn read(tokens: &[Token], places: &[bool], c: char) -> Vec<bool> {
+    let mut next = Vec::with_capacity(places.len());
+    let mut moved = false;
+    for (place, token) in places.iter().zip(tokens) {
+        let takes = *place && token.takes(c);
+        if matches!(token, Token::Many { .. }) {
+            moved = moved || takes;
+            next.push(moved);
+        } else {
+            next.push(moved);
+            moved = takes;
+        }
+    }
+    next.push(moved);
+    next
 }
 
 impl Token {
@@ -136,13 +140,24 @@ impl Language<'_> {
         self.expand(&text, move |c| part(c, &mut colons, false))
     }
 
-    /// The ARN of a resource: in its first five parts a `*` at the end of a part runs on over colons, another does not.
+    /// The ARN of a resource: in its first five parts a `*` at the end of a part runs on over colons, another does not. An ARN of
+    /// fewer parts is read as it stands, and as if `*` stood in the missing ones: AWS says both.
     pub(super) fn resource(self, text: &str) -> Expanded {
-        let text = complete(text);
+        let complete = complete(text);
+        match (self.whole_resource(text), self.whole_resource(&complete)) {
+            (Expanded::Pattern(Pattern(one, _)), Expanded::Pattern(Pattern(other, _))) if one != other => {
+                Expanded::Pattern(Pattern(one, Some(other)))
+            }
+            (expanded, _) => expanded,
+        }
+    }
+
+    fn whole_resource(self, text: &str) -> Expanded {
         let head = text.match_indices(':').nth(ARN_COLONS - 1).map_or(0, |(at, _)| at.saturating_add(1));
+        let head = if head == 0 && text.starts_with("arn:") { text.len() } else { head };
         // Variables are for what follows the fifth colon.
-        let (fixed, rest) = text.split_at_checked(head).unwrap_or(("", &text));
-        if text.starts_with("arn:") && fixed.contains("${") {
+        let (fixed, rest) = text.split_at_checked(head).unwrap_or(("", text));
+        if fixed.contains("${") {
             return Expanded::NoValue;
         }
         let mut colons = 0;
@@ -153,9 +168,9 @@ impl Language<'_> {
             tokens.push(part(c, &mut colons, run_on));
         }
         match self.like(rest) {
-            Expanded::Pattern(Pattern(rest)) => {
+            Expanded::Pattern(Pattern(rest, _)) => {
                 tokens.extend(rest);
-                Expanded::Pattern(Pattern(tokens))
+                Expanded::Pattern(Pattern(tokens, None))
             }
             other @ (Expanded::NoValue | Expanded::Unknown(_)) => other,
         }
@@ -173,7 +188,7 @@ impl Language<'_> {
                 },
             }
         }
-        Expanded::Pattern(Pattern(tokens))
+        Expanded::Pattern(Pattern(tokens, None))
     }
 
     /// The value of a variable: none when it has none, an error with its key when that is not known.
