@@ -1,3 +1,4 @@
-//! Access between accounts: who may do what, and which policy says so.
+//! Access between accounts: who may do what, which policy says so, and which hop is broken.
 
+pub mod doctor;
 pub mod policy;

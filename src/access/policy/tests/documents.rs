@@ -22,6 +22,10 @@ fn what_is_wrong_is_said_with_its_path() {
         "the policy: `Version` is there twice: make one of them",
     );
     check_error(r#"{"Statement": "x"}"#, "`Statement`: expected a statement, found `x`");
+}
+
+#[test]
+fn what_is_wrong_with_a_statement_is_said_with_its_path() {
     let statement = |rest: &str| {
         format!(r#"{{"Statement": [{{"Effect": "Allow", "Action": "*", "Resource": "*"}}, {{{rest}}}]}}"#)
     };

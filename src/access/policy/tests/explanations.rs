@@ -148,7 +148,7 @@ fn a_trust_policy_is_explained() {
     };
     let before = "not allowed: the resource's policy: nearest is statement 1 `Standpipe` of the bucket's policy, which ";
     let check = |principal: &str, rest: &str, expected: &str| {
-        assert_eq!(trust(principal, rest), format!("{before}{expected}"))
+        assert_eq!(trust(principal, rest), format!("{before}{expected}"));
     };
     let role = r#""arn:aws:iam::111111111111:role/app""#;
     check(

@@ -28,6 +28,7 @@ fn ask(context: Context, identity: Option<Vec<Attached>>, resource: Resource) ->
     evaluate(&request, &policies)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands for policies that were seen")]
 fn seen(statements: &str) -> Option<Vec<Attached>> {
     Some(attached("p", statements))
 }
