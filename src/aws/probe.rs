@@ -20,6 +20,7 @@ use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::date_time::Format;
+use percent_encoding::percent_decode_str;
 
 use super::{Aws, AwsError, CredentialsFault, FirehoseClient, Role, credentials};
 use crate::causes::with_causes;
@@ -130,6 +131,38 @@ impl Aws {
     }
 }
 
+impl Aws {
+    /// The trust policy of `role`, read by the last of `before`. Needs `iam:GetRole`, and to be of the role's account.
+    ///
+    /// Where the role has an STS endpoint of its own, IAM is asked there; where Firehose alone has one, it is not asked.
+    pub async fn trust_policy(
+        &self,
+        region: Option<String>,
+        before: Vec<Role>,
+        role: &Role,
+    ) -> Result<String, Refused> {
+        let base = self.load(region).await;
+        let region = base.region().cloned().ok_or(AwsError::NoRegion)?;
+        let shared =
+            SharedCredentialsProvider::new(credentials::Provider(self.credentials(&base, &region, before)));
+        let mut builder =
+            aws_sdk_iam::config::Builder::from(&base.into_builder().credentials_provider(shared).build());
+        match (&role.sts_endpoint_url, &self.settings().endpoint_url) {
+            (Some(url), _) => builder = builder.endpoint_url(url),
+            (None, Some(_)) => return Err(Refused::Unusable("no endpoint of IAM is known".to_owned())),
+            (None, None) => {}
+        }
+        let name = role.arn.rsplit('/').next().unwrap_or_default();
+        let sent = aws_sdk_iam::Client::from_conf(builder.build()).get_role().role_name(name).send().await;
+        let output = sent.map_err(|error| refused(&error))?;
+        let found = output.role().filter(|found| found.arn() == role.arn);
+        let policy = found.and_then(|found| found.assume_role_policy_document());
+        let policy =
+            policy.ok_or_else(|| Refused::Unusable("the caller's account has no such role".to_owned()))?;
+        Ok(percent_decode_str(policy).decode_utf8_lossy().into_owned())
+    }
+}
+
 impl FirehoseClient {
     /// Gets credentials, and says whose they are.
     pub async fn prove(&self) -> Result<String, Refused> {
@@ -230,11 +263,12 @@ fn kind(cause: &(dyn Error + 'static)) -> Option<Unanswered> {
         return Some(Unanswered::Certificate);
     }
     let error: &io::Error = cause.downcast_ref()?;
-    let inside = error.get_ref().and_then(|inside| inside.downcast_ref());
-    if inside.is_some_and(is_certificate) {
-        return Some(Unanswered::Certificate);
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return Some(Unanswered::Refused);
     }
-    (error.kind() == io::ErrorKind::ConnectionRefused).then_some(Unanswered::Refused)
+    // What an I/O error wraps is not among its causes, and may be another one.
+    let inside: &(dyn Error + 'static) = error.get_ref()?;
+    kind(inside)
 }
 
 fn facts(described: &DeliveryStreamDescription) -> StreamFacts {

@@ -166,6 +166,33 @@ fn a_role_that_cannot_be_assumed_is_named_with_both_policies() {
 }
 
 #[test]
+fn a_trust_policy_that_can_be_read_is_explained() {
+    // A role of the caller's own account: its user may read the trust policy.
+    let own = WRITER.replace(AWAY, HOME);
+    let check = |role: Role, part: &str| {
+        let world = world(|settings| settings.roles = vec![role]);
+        let config = std::fs::read_to_string(world.config_path()).unwrap();
+        std::fs::write(world.config_path(), config.replace(AWAY, HOME)).unwrap();
+        let (_, report) = examine(&world, &[]);
+        let found = findings(&report, "trust_policy")[0];
+        assert_eq!(found["level"], "failure", "{report:#}");
+        assert!(found["seen"].as_str().unwrap().contains(part), "it says `{part}`: {found:#}");
+    };
+    let role = |external_id: &str, principal: &str| Role {
+        external_id: Some(external_id.into()),
+        ..Role::new(&own, &[principal])
+    };
+    check(
+        role("another", HOME),
+        "asks for `sts:ExternalId` by `StringEquals` `another`, and the request has `example`",
+    );
+    check(
+        role("example", "333333333333"),
+        "names the principal `333333333333`, not `arn:aws:iam::111111111111:user/standpipe`",
+    );
+}
+
+#[test]
 fn a_stream_that_is_missing_or_takes_no_puts_is_named() {
     let sink = "sinks.archive";
     let arn = "arn:aws:firehose:us-east-1:222222222222:deliverystream/logs";

@@ -10,6 +10,7 @@ mod role;
 mod stream;
 mod target;
 mod tree;
+mod trust;
 
 use std::sync::Arc;
 
@@ -114,7 +115,11 @@ async fn of_target(aws: &Aws, target: &Target, look: &Look, findings: &mut Vec<F
                 principal = session;
             }
             Err(refused) => {
-                return findings.extend([role::denied(role, &principal, &refused), skipped("what follows")]);
+                let before = roles.iter().take(index).cloned().collect();
+                let policy = aws.trust_policy(region.clone(), before, role).await;
+                let denied = role::denied(role, &principal, &refused);
+                let trust = trust::check(role, &principal, policy);
+                return findings.extend([denied, trust, skipped("what follows")]);
             }
         }
     }
