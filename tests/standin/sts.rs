@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::errors::AwsError;
 use super::settings::Role;
@@ -136,7 +137,7 @@ fn get_role(state: &State, caller: &Caller, name: &str) -> Result<String, AwsErr
         "Sid": "Trust", "Effect": "Allow", "Principal": { "AWS": role.principals }, "Action": "sts:AssumeRole",
         "Condition": condition,
     }] });
-    let trust: String = trust.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let trust = utf8_percent_encode(&trust.to_string(), NON_ALPHANUMERIC).to_string();
     Ok(format!(
         "<GetRoleResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><GetRoleResult><Role><Path>/</Path>\
          <RoleName>{name}</RoleName><RoleId>AROASTANDINEXAMPLE00</RoleId><Arn>{arn}</Arn>\

@@ -1,6 +1,6 @@
 //! IAM policies: documents and ARNs as they are written, and what they allow.
 //!
-//! [`evaluate`] answers whether a caller may do something to a resource, and which statement says so. When none does, it names
+//! [`evaluate()`] answers whether a caller may do something to a resource, and which statement says so. When none does, it names
 //! the statement that comes nearest and the element at fault. What it cannot know, it says.
 //!
 //! Pure: no file, no network, no clock. Sources, all below <https://docs.aws.amazon.com/IAM/latest/UserGuide/>:
