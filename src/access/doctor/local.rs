@@ -9,7 +9,7 @@ use rustix::fs::{Access, access, statvfs};
 
 use super::finding::Finding;
 use crate::causes::with_causes;
-use crate::config::{FileSource, HttpSource, show_size};
+use crate::config::{FileSource, HttpSource};
 use crate::source::file;
 
 /// Below this much room, a warning: dead letters and a disk buffer need some.
@@ -52,7 +52,7 @@ fn room(dir: &Path) -> Finding {
             return Finding::warning(CHECK, format!("cannot tell for `{shown}`: {}", io::Error::from(error)));
         }
     };
-    let seen = format!("{} free where `{shown}` is", show_size(free));
+    let seen = format!("{} free where `{shown}` is", about(free));
     let why = "without room neither checkpoints nor dead letters can be written, and sources wait";
     match free {
         _ if free < NO_ROOM => {
@@ -63,6 +63,12 @@ fn room(dir: &Path) -> Finding {
         }
         _ => Finding::ok(CHECK, seen),
     }
+}
+
+/// A size to the whole unit below.
+fn about(bytes: u64) -> String {
+    const MIB: u64 = 1024 * 1024;
+    if bytes < LITTLE_ROOM { format!("{} MiB", bytes / MIB) } else { format!("{} GiB", bytes / LITTLE_ROOM) }
 }
 
 /// Whether the patterns of a source find files, and these can be read.
@@ -188,6 +194,13 @@ mod tests {
         fs::write(home.path().join("file"), "").unwrap();
         let findings = state(&home.path().join("file/state"));
         assert_eq!(findings.first().map(|finding| finding.level), Some(Level::Failure));
+    }
+
+    #[test]
+    fn a_room_is_told_in_whole_units() {
+        assert_eq!(about(LITTLE_ROOM - 1), "1023 MiB");
+        assert_eq!(about(44_297_850_880), "41 GiB");
+        assert_eq!(about(0), "0 MiB");
     }
 
     #[test]
