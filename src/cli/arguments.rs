@@ -43,6 +43,22 @@ pub enum Command {
         #[command(flatten)]
         files: Files,
     },
+    /// Walk every hop live, and say which is broken and how to mend it
+    #[command(
+        after_help = "Examples:\n  standpipe doctor -c agent.toml\n  standpipe doctor -c agent.toml --json | jq .first_failure\n\n\
+                            Changes nothing. Run it as the user that standpipe runs as.\nExit codes: 0 no failure, 1 something fails, 78 bad configuration"
+    )]
+    Doctor {
+        /// The configuration files.
+        #[command(flatten)]
+        files: Files,
+        /// Print JSON for machines
+        #[arg(long)]
+        json: bool,
+        /// Put one line to each stream, to be sure that it may be put to
+        #[arg(long)]
+        write_probe: bool,
+    },
     /// Decode payloads of any kind to one JSON object a line
     #[command(
         after_help = "Examples:\n  standpipe decode object.json.gz\n  aws kinesis get-records ... --query 'Records[0].Data' --output text | standpipe decode -\n\n\

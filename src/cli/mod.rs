@@ -9,6 +9,7 @@ use crate::config::{Checked, inspect};
 pub mod arguments;
 pub mod check;
 pub mod decode;
+pub mod doctor;
 pub mod health;
 pub mod logging;
 pub mod run;

@@ -12,7 +12,7 @@ use tracing::{error, info};
 use super::feed::{Feed, Shares};
 use crate::aws::{Aws, AwsError, FirehoseClient, Role};
 use crate::batch::Encoder;
-use crate::config::{AssumeRole, Compression, DirectorySink, Sink, SinkKind, session_name, stream_name};
+use crate::config::{Compression, DirectorySink, Sink, SinkKind, stream_name};
 use crate::event::{Gate, Origin};
 use crate::metrics::SinkMetrics;
 use crate::sink::{Delivery, Directory, Firehose, Service, Shared};
@@ -174,7 +174,7 @@ impl Outlet {
                     .settings()
                     .assume_role
                     .iter()
-                    .map(|role| named(role, origin))
+                    .map(|role| Role::of(role, origin))
                     .collect::<Option<_>>()?,
             }),
         }
@@ -255,15 +255,4 @@ const CONNECT_AGAIN: Duration = Duration::from_secs(30);
 
 fn close_idle(open: &mut BTreeMap<Key, Arc<Feed>>, idle: Duration) {
     open.retain(|_, feed| !feed.end_if_idle(idle));
-}
-
-fn named(role: &AssumeRole, origin: &Origin) -> Option<Role> {
-    Some(Role {
-        arn: role.arn.render(origin)?,
-        external_id: role.external_id.clone(),
-        session_name: session_name(&role.session_name.render(origin)?),
-        region: role.region.clone(),
-        duration: role.duration,
-        sts_endpoint_url: role.sts_endpoint_url.clone(),
-    })
 }

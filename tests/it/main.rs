@@ -16,6 +16,7 @@ mod cli;
 mod delivery;
 mod destinations;
 mod docs;
+mod doctor;
 mod drain;
 mod limits;
 mod metrics;

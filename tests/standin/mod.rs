@@ -8,6 +8,7 @@
 
 mod body;
 mod control;
+mod describe;
 mod errors;
 mod faults;
 mod firehose;

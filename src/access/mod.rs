@@ -1,0 +1,4 @@
+//! Access between accounts: who may do what, which policy says so, and which hop is broken.
+
+pub mod doctor;
+pub mod policy;
