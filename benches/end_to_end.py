@@ -37,14 +37,16 @@ class Scenario:
     lines: float = 1.0
     # More for the stand-in's `write`.
     writing: dict = field(default_factory=dict)
+    # Where envelopes are posted, how many they come from.
+    log_streams: int = 1
     # A kind of run in `measure`.
     run: str = "once"
     # The stand-in counts bytes and checks nothing, so that the cores are standpipe's.
     light: bool = False
 
 
-def posted(sink):
-    return Scenario(sink, HTTP, linger="100ms", lines=0.5, run="post")
+def posted(sink, **more):
+    return Scenario(sink, HTTP, linger="100ms", lines=0.5, run="post", **more)
 
 
 def files(count, group=10, **more):
@@ -61,6 +63,8 @@ SCENARIOS = {
     "subscriptions-envelope": posted(ENVELOPE),
     "files-1000": Scenario(writing=files(1000)),
     "files-1000-live": Scenario(writing=files(1000, per_second=200_000), run="follow"),
+    "subscriptions-100": posted(MESSAGE, stream="logs-{log_stream}", log_streams=100),
+    "sources-100": Scenario(sources=HUNDRED, writing=files(100)),
     "destinations-100": Scenario(sources=HUNDRED, stream="logs-{source}", writing=files(100)),
     "lines-50": Scenario(lines=5.0, writing={"line_bytes": 50}),
     "lines-50-json": Scenario(JSON, lines=2.0, writing={"line_bytes": 50}),

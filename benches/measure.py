@@ -105,7 +105,7 @@ class Run:
     def post(self):
         """The lines are posted in envelopes; each request is answered when it is delivered."""
         self.write()
-        bodies, *self.posted = subscriptions.requests(self.folder / "app.log")
+        bodies, *self.posted = subscriptions.requests(self.folder / "app.log", self.scenario.log_streams)
         daemon = self.start()
         address = self.said("firehose endpoint listening")["address"]
         before = time.monotonic()

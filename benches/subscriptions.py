@@ -11,10 +11,10 @@ import threading
 EVENTS, ENVELOPES, CONNECTIONS = 1000, 4, 8
 
 
-def requests(path):
-    """The bodies, with the bytes of their gzip and of their JSON."""
+def requests(path, streams):
+    """The bodies, from so many log streams in turn, with the bytes of their gzip and of their JSON."""
     lines = path.read_text().splitlines()
-    plain = [envelope(lines[at : at + EVENTS], at) for at in range(0, len(lines), EVENTS)]
+    plain = [envelope(lines[at : at + EVENTS], at, at // EVENTS % streams) for at in range(0, len(lines), EVENTS)]
     gzipped = [gzip.compress(one, 6) for one in plain]
     bodies = [body(gzipped[at : at + ENVELOPES], at) for at in range(0, len(gzipped), ENVELOPES)]
     return bodies, sum(map(len, gzipped)), sum(map(len, plain))
@@ -25,13 +25,13 @@ def body(envelopes, first):
     return json.dumps({"requestId": f"bench-{first}", "timestamp": 1, "records": records}).encode()
 
 
-def envelope(lines, first):
+def envelope(lines, first, stream):
     events = [{"id": f"{first + at:056}", "timestamp": 1763773200000 + at, "message": line} for at, line in enumerate(lines)]
     payload = {
         "messageType": "DATA_MESSAGE",
         "owner": "111111111111",
         "logGroup": "/aws/bench",
-        "logStream": "stream",
+        "logStream": f"stream-{stream}",
         "subscriptionFilters": ["all"],
         "logEvents": events,
     }
