@@ -62,7 +62,9 @@ fn main() {
         let text: Vec<String> = parts.iter().map(|(name, cost)| format!("\"{name}\": {cost:.4}")).collect();
         println!("{{{}}}", text.join(", "));
     } else {
-        parts.iter().for_each(|(name, cost)| println!("{name:44} {cost:6.3} s/GB"));
+        for (name, cost) in parts {
+            println!("{name:44} {cost:6.3} s/GB");
+        }
     }
 }
 
@@ -117,10 +119,10 @@ fn envelopes(lines: &[u8]) -> Vec<Part> {
     let plain: Vec<Vec<u8>> = lines.chunks(1000).map(envelope).collect();
     let size = plain.iter().map(Vec::len).sum();
     let gzipped: Vec<Vec<u8>> = plain.iter().map(|plain| gzip(plain)).collect();
-    let mut inflated = vec![0; plain.iter().map(Vec::len).max().unwrap()];
-    let mut inflater = Decompressor::new();
+    let mut room = vec![0; plain.iter().map(Vec::len).max().unwrap()];
+    let mut decompressor = Decompressor::new();
     let inflate = measure_each(&gzipped, size, |one| {
-        inflater.gzip_decompress(one, &mut inflated).unwrap();
+        decompressor.gzip_decompress(one, &mut room).unwrap();
     });
     let small = gzipped.concat();
     let encoded = STANDARD.encode_to_string(&small);

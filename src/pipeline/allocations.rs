@@ -53,9 +53,9 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
     let mut work = || {
         let mut sorting = sorter.begin(Timestamp(0));
         decoder.decode(&mut scratch, &origin, payload, &mut sorting);
-        let sorted = sorting.finish();
-        assert!(sorted.unfit.is_empty(), "{:?}", sorted.unfit);
-        for block in sorted.segments.iter().flat_map(|segment| &segment.blocks) {
+        let fate = sorting.finish();
+        assert!(fate.unfit.is_empty(), "{:?}", fate.unfit);
+        for block in fate.segments.iter().flat_map(|segment| &segment.blocks) {
             let receipt = Ticket::open(Arc::new(Nobody), 0);
             packer.push(block, &origin, receipt, Instant::now(), &mut drop);
         }
