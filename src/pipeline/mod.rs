@@ -10,6 +10,9 @@ mod sorting;
 mod sources;
 mod worker;
 
+#[cfg(test)]
+mod allocations;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

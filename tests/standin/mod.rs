@@ -21,6 +21,7 @@ mod sigv4;
 mod state;
 mod sts;
 mod tls;
+mod writer;
 
 pub(crate) use faults::{Faults, Refusal};
 pub(crate) use lines::{Found, Lines, find};

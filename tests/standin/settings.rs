@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Whether accepted records are kept whole, for small tests.
     pub(crate) keep_records: bool,
+    /// Whether what comes is counted only, for benches of the sender alone.
+    pub(crate) light: bool,
 }
 
 impl Default for Settings {
@@ -35,6 +37,7 @@ impl Default for Settings {
             faults: Faults::default(),
             seed: 1,
             keep_records: false,
+            light: false,
         }
     }
 }

@@ -49,6 +49,7 @@ pub(crate) struct State {
     pub(crate) rng: Mutex<fastrand::Rng>,
     pub(crate) oracle: Mutex<Oracle>,
     pub(crate) keep_records: bool,
+    pub(crate) light: bool,
     /// The authority's certificate, when TLS is served.
     pub(crate) ca: String,
 }
@@ -66,6 +67,7 @@ impl State {
             rng: Mutex::new(fastrand::Rng::with_seed(settings.seed)),
             oracle: Mutex::default(),
             keep_records: settings.keep_records,
+            light: settings.light,
             ca,
         };
         settings.keys.iter().for_each(|key| state.add_key(key));

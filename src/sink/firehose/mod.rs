@@ -4,11 +4,16 @@ mod answer;
 mod digest;
 mod request;
 
+#[cfg(test)]
+mod same_request;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_firehose::Client;
+use aws_sdk_firehose::error::SdkError;
+use aws_sdk_firehose::operation::put_record_batch::{PutRecordBatchError, PutRecordBatchOutput};
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::Record;
 use tokio::sync::oneshot;
@@ -88,12 +93,8 @@ impl Service for Firehose {
             Ok(made) => made,
             Err(closed) => return Reply::unsent(closed.to_string()),
         };
-        // The SDK checks that there is a record; the body is replaced before it is signed.
-        let placeholder = Record::builder().data(Blob::new(Vec::new())).build();
-        let call = self.client.put_record_batch().delivery_stream_name(&self.target.stream);
-        let call = call.set_records(placeholder.ok().map(|record| vec![record]));
         let (ready_made, written) = ReadyMade::new(body);
-        let answer = call.customize().interceptor(ready_made).send();
+        let answer = call(&self.client, &self.target.stream, ready_made);
         let sent = Instant::now();
         let answer = match leave(answer, written, front).await {
             Ok(output) => answer::accepted(&output, count),
@@ -114,6 +115,19 @@ impl Service for Firehose {
     fn billed(&self, record: usize) -> usize {
         crate::limits::billed(record)
     }
+}
+
+/// The SDK's call, with the body that is ready.
+fn call(
+    client: &Client,
+    stream: &str,
+    ready_made: ReadyMade,
+) -> impl Future<Output = Result<PutRecordBatchOutput, SdkError<PutRecordBatchError>>> + use<> {
+    // The SDK checks that there is a record; the body is replaced before it is signed.
+    let placeholder = Record::builder().data(Blob::new(Vec::new())).build();
+    let call = client.put_record_batch().delivery_stream_name(stream);
+    let call = call.set_records(placeholder.ok().map(|record| vec![record]));
+    call.customize().interceptor(ready_made).send()
 }
 
 /// A request leaves when the one before was answered, or was written so long ago: quick answers keep records in order, slow ones
