@@ -13,6 +13,7 @@ mod standin;
 mod world;
 
 mod cli;
+mod corpus;
 mod delivery;
 mod destinations;
 mod docs;
