@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use standpipe::ack::Listing;
 use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
 use standpipe::config::{
-    self, Compression, Decoding, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template, TooLong,
+    self, Compression, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template, TooLong,
 };
 use standpipe::decode::framing;
 use standpipe::event::{Buffers, Event, Events, Origin, Timestamp, Wants};
@@ -232,7 +232,7 @@ impl Events for Written {
     }
 
     fn lines(&mut self, lines: &Bytes) {
-        let count = lines.iter().filter(|byte| **byte == b'\n').count();
+        let count = lines.split_inclusive(|byte| *byte == b'\n').count();
         self.encoder.lines((lines, count as u64), Timestamp(0), &mut self.output, &mut |_| ());
     }
 

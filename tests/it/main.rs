@@ -18,6 +18,7 @@ mod delivery;
 mod destinations;
 mod docs;
 mod drain;
+mod encodings;
 mod limits;
 mod metrics;
 mod moto;
