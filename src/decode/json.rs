@@ -124,16 +124,17 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Reads a whole number of at most 18 digits without a sign; a number that goes on behind them is left to the caller.
+    /// Reads a whole number without a sign, of so few digits that it surely fits. One that goes on otherwise is left to the caller.
     pub(crate) fn short_number(&mut self) -> Scanned<i64> {
+        const MOST_DIGITS: usize = 18;
         let start = self.at;
         let mut number = 0;
         while let Some(byte) = self.here().filter(u8::is_ascii_digit) {
-            number = number * 10 + i64::from(byte - b'0');
-            self.at += 1;
-            if self.at - start > 18 {
+            if self.at - start == MOST_DIGITS {
                 return Err(Malformed);
             }
+            number = number * 10 + i64::from(byte - b'0');
+            self.at += 1;
         }
         let zeros = self.at > start + 1 && self.bytes().get(start) == Some(&b'0');
         if self.at == start || zeros { Err(Malformed) } else { Ok(number) }

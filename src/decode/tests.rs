@@ -248,6 +248,15 @@ fn fields_come_in_any_order_type_and_number() {
         r#"{"logEvents":[{"message":"a"},{"message":"b","timestamp":1.5e0,"id":null}]}"#,
         &["a", "1 b"],
     );
+    // In the usual shape but for a number: too long for it, not one, or one with a fraction.
+    let usual =
+        |timestamp| format!(r#"{{"logEvents":[{{"id":"1","timestamp":{timestamp},"message":"a"}}]}}"#);
+    check(&envelope, usual("999999999999999999"), &["999999999999999999 1 a"]);
+    check(&envelope, usual("9223372036854775807"), &["9223372036854775807 1 a"]);
+    check(&envelope, usual("9999999999999999999"), &["1 a"]);
+    check(&envelope, usual("-7"), &["-7 1 a"]);
+    check(&envelope, usual("7.9"), &["7 1 a"]);
+    check(&envelope, usual("07"), &[&format!("undecodable json {}", usual("07"))]);
     check(&envelope, r#"{"log\u0045vents":[{"m\u0065ssage":"a"}]}"#, &["a"]);
     check(&envelope, r#"{"logEvents":[{"message":{"k":1}},{"message":""}]}"#, &[r#"{"k":1}"#, ""]);
 }
