@@ -43,38 +43,38 @@ fn inflate(bencher: Bencher<'_, '_>, kind: &str) {
 #[divan::bench(args = KINDS)]
 fn envelope_scan(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Envelope, envelope(&messages).into(), Counter::default());
+    decode(bencher, &messages, Format::Envelope, &envelope(&messages).into(), Counter::default());
 }
 
 #[divan::bench(args = KINDS)]
 fn envelope_to_json(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Envelope, envelope(&messages).into(), Writer::new(Encoding::Json));
+    decode(bencher, &messages, Format::Envelope, &envelope(&messages).into(), Writer::new(Encoding::Json));
 }
 
 #[divan::bench(args = KINDS)]
 fn envelope_to_message(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Envelope, envelope(&messages).into(), Writer::new(Encoding::Message));
+    decode(bencher, &messages, Format::Envelope, &envelope(&messages).into(), Writer::new(Encoding::Message));
 }
 
 #[divan::bench(args = KINDS)]
 fn lines_to_json(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Lines, lines(&messages).into(), Writer::new(Encoding::Json));
+    decode(bencher, &messages, Format::Lines, &lines(&messages).into(), Writer::new(Encoding::Json));
 }
 
 #[divan::bench(args = KINDS)]
 fn lines_to_message(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Lines, lines(&messages).into(), Writer::new(Encoding::Message));
+    decode(bencher, &messages, Format::Lines, &lines(&messages).into(), Writer::new(Encoding::Message));
 }
 
 #[divan::bench]
 fn cloudtrail_to_json(bencher: Bencher<'_, '_>) {
     let records: Vec<String> = (0..EVENTS).map(cloudtrail).collect();
     let file = format!("{{\"Records\":[{}]}}", records.join(","));
-    decode(bencher, &records, Format::Cloudtrail, file.into(), Writer::new(Encoding::Json));
+    decode(bencher, &records, Format::Cloudtrail, &file.into(), Writer::new(Encoding::Json));
 }
 
 /// Decodes `payload` again and again, telling `events`.
@@ -82,7 +82,7 @@ fn decode<E: Events + Finish>(
     bencher: Bencher<'_, '_>,
     messages: &[String],
     format: Format,
-    payload: Bytes,
+    payload: &Bytes,
     mut events: E,
 ) {
     let decoder = Decoder::new(&Decoding {
@@ -100,7 +100,7 @@ fn decode<E: Events + Finish>(
         ..Origin::default()
     });
     bencher.counter(size(messages)).bench_local(|| {
-        decoder.decode(&mut scratch, &origin, &payload, &mut events);
+        decoder.decode(&mut scratch, &origin, payload, &mut events);
         events.finish()
     });
 }

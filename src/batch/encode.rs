@@ -528,6 +528,52 @@ mod tests {
         assert_eq!(blocks[0].events(), 2);
     }
 
+    /// Lines written together, and those that are too large.
+    fn together(encoder: &Encoder, lines: &Bytes, origin: &Origin) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
+        out.origin(encoder, origin);
+        let mut unfit = Vec::new();
+        let count = memchr::memchr_iter(b'\n', lines).count() as u64;
+        encoder.lines((lines, count), Timestamp(7), &mut out, &mut |line| unfit.push(line.to_vec()));
+        let blocks = out.take(encoder);
+        assert_eq!(blocks.iter().map(Block::events).sum::<u64>() + unfit.len() as u64, count);
+        (blocks.iter().flat_map(|block| block.data.to_vec()).collect(), unfit)
+    }
+
+    /// The same, line by line.
+    fn one_by_one(encoder: &Encoder, lines: &Bytes, origin: &Origin) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
+        out.origin(encoder, origin);
+        let mut unfit = Vec::new();
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\n").unwrap();
+            let event = Event { message: Message::Raw(line), timestamp: Some(Timestamp(7)), id: None };
+            if encoder.event(&event, Timestamp(0), &mut out).is_err() {
+                unfit.push(line.to_vec());
+            }
+        }
+        (out.take(encoder).iter().flat_map(|block| block.data.to_vec()).collect(), unfit)
+    }
+
+    #[track_caller]
+    fn check_together(too_long: TooLong, lines: &[&[u8]]) {
+        let encoder = Encoder::new(&sink(Encoding::Json, Packing::Lines, too_long));
+        let lines = lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
+        assert!(together(&encoder, &lines, &file()) == one_by_one(&encoder, &lines, &file()));
+    }
+
+    #[test]
+    fn lines_written_together_are_the_same_as_one_by_one() {
+        let quoted = "say \"hi\" ".repeat(500);
+        let huge = "\"".repeat(MAX_RECORD_BYTES);
+        for too_long in [TooLong::Split, TooLong::Truncate, TooLong::DeadLetter] {
+            check_together(too_long, &[b"a", b"", b"b"]);
+            check_together(too_long, &[b"a\xff", b"\"", b"\xc3\xa9"]);
+            check_together(too_long, &[quoted.as_bytes(); 300]);
+            check_together(too_long, &[b"a", huge.as_bytes(), b"b", huge.as_bytes()]);
+        }
+    }
+
     #[test]
     fn only_a_line_longer_than_a_record_is_touched() {
         let line = |len: usize| [vec![b'x'; len - 1], vec![b'\n']].concat();
