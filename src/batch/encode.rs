@@ -528,20 +528,24 @@ mod tests {
         assert_eq!(blocks[0].events(), 2);
     }
 
+    fn written(blocks: Vec<Block>) -> (u64, Vec<u8>) {
+        let events = blocks.iter().map(Block::events).sum();
+        (events, blocks.into_iter().flat_map(|block| block.data).collect())
+    }
+
     /// Lines written together, and those that are too large.
-    fn together(encoder: &Encoder, lines: &Bytes, origin: &Origin) -> (Vec<u8>, Vec<Vec<u8>>) {
+    fn together(encoder: &Encoder, lines: &Bytes, origin: &Origin) -> (u64, Vec<u8>, Vec<Vec<u8>>) {
         let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
         out.origin(encoder, origin);
         let mut unfit = Vec::new();
         let count = memchr::memchr_iter(b'\n', lines).count() as u64;
         encoder.lines((lines, count), Timestamp(7), &mut out, &mut |line| unfit.push(line.to_vec()));
-        let blocks = out.take(encoder);
-        assert_eq!(blocks.iter().map(Block::events).sum::<u64>() + unfit.len() as u64, count);
-        (blocks.iter().flat_map(|block| block.data.to_vec()).collect(), unfit)
+        let (events, data) = written(out.take(encoder));
+        (events, data, unfit)
     }
 
     /// The same, line by line.
-    fn one_by_one(encoder: &Encoder, lines: &Bytes, origin: &Origin) -> (Vec<u8>, Vec<Vec<u8>>) {
+    fn one_by_one(encoder: &Encoder, lines: &Bytes, origin: &Origin) -> (u64, Vec<u8>, Vec<Vec<u8>>) {
         let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
         out.origin(encoder, origin);
         let mut unfit = Vec::new();
@@ -552,7 +556,8 @@ mod tests {
                 unfit.push(line.to_vec());
             }
         }
-        (out.take(encoder).iter().flat_map(|block| block.data.to_vec()).collect(), unfit)
+        let (events, data) = written(out.take(encoder));
+        (events, data, unfit)
     }
 
     #[track_caller]
