@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-shell=(.ci/run .ci/scripts.sh systemd/verify.sh tests/tools.sh)
+shell=(.ci/run .ci/scripts.sh fuzz/run.sh systemd/verify.sh tests/tools.sh)
 python=(.ci/dependencies.py benches/*.py config/sample/make.py tests/moto/flow.py)
 
 for script in "${shell[@]}"; do

@@ -14,6 +14,7 @@ mod json;
 mod lines;
 mod long;
 mod payload;
+mod strings;
 pub(crate) mod time;
 
 #[cfg(test)]

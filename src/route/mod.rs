@@ -26,7 +26,12 @@ impl SinkSet {
 
     /// The sinks' places, ascending.
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        (0..MAX_SINKS).filter(move |index| self.0 & Self::one(*index).0 != 0)
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let lowest = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            usize::try_from(lowest).ok().filter(|index| *index < MAX_SINKS)
+        })
     }
 
     /// Whether no sink is in it.

@@ -13,11 +13,13 @@ mod standin;
 mod world;
 
 mod cli;
+mod corpus;
 mod delivery;
 mod destinations;
 mod docs;
 mod doctor;
 mod drain;
+mod encodings;
 mod limits;
 mod metrics;
 mod moto;
