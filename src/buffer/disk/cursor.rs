@@ -82,7 +82,8 @@ impl<F: Files> CursorFile<F> {
 
     /// Writes a place down, and returns when it is on disk.
     pub(super) fn save(&mut self, files: &F, position: Position) -> io::Result<()> {
-        if self.saved == Some(position) {
+        // It never moves back: what it passed is gone.
+        if self.saved.is_some_and(|saved| position <= saved) {
             return Ok(());
         }
         let sequence = self.sequence.saturating_add(1);

@@ -73,17 +73,17 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(origin: Origin) {
+    fn check(origin: &Origin) {
         let shared = [Box::from("owner")];
-        let read = Meta::decode(&Meta::encode(&origin, &shared)).unwrap();
-        assert_eq!((&*read.origin, &*read.shared), (&origin, &shared[..]));
+        let read = Meta::decode(&Meta::encode(origin, &shared)).unwrap();
+        assert_eq!((&*read.origin, &*read.shared), (origin, &shared[..]));
     }
 
     #[test]
     fn an_origin_reads_back_whatever_it_holds() {
-        check(Origin::default());
-        check(Origin { source: "app".into(), file: Some("/a \"b\" \u{1}.log".into()), ..Origin::default() });
-        check(Origin {
+        check(&Origin::default());
+        check(&Origin { source: "app".into(), file: Some("/a \"b\" \u{1}.log".into()), ..Origin::default() });
+        check(&Origin {
             source: "subscriptions".into(),
             host: "web-1".into(),
             owner: Some("111122223333".into()),

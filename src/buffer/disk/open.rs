@@ -71,7 +71,8 @@ pub fn open<F: Files>(files: F, dir: &Path, layout: Layout) -> io::Result<Opened
     let (cursor, delivered, ahead) = opening.cursor()?;
     let found = opening.segments(delivered)?;
     let (mut segments, mut sizes, mut present) = (Vec::new(), Vec::new(), BTreeSet::new());
-    let mut next = delivered.segment.max(1);
+    // A number is never used again: the cursor may stand in the middle of the segment that had it.
+    let mut next = delivered.segment.saturating_add(1);
     for (number, size) in found {
         next = next.max(number.saturating_add(1));
         present.insert(number);

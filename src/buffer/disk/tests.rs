@@ -20,7 +20,6 @@ fn layout() -> Layout {
 
 /// A log as the daemon uses it, one step at a time.
 struct Spool {
-    files: Memory,
     log: Log<Memory>,
     reader: Reader<Memory>,
     backlog: Backlog,
@@ -36,15 +35,7 @@ impl Spool {
         let backlog = Backlog::new(&segments, delivered, &ahead);
         let reader = Reader::new(files.clone(), &dir(), Buffers::new(BUFFER_BYTES, 1));
         let events = backlog.unread_events();
-        Ok(Self {
-            files: files.clone(),
-            log,
-            reader,
-            backlog,
-            findings,
-            budget: Budget::new(1 << 30),
-            events,
-        })
+        Ok(Self { log, reader, backlog, findings, budget: Budget::new(1 << 30), events })
     }
 
     /// Appends, keeping what is stored in memory or not; returns how many were stored.
@@ -102,6 +93,12 @@ fn end(record: Record) -> String {
     String::from_utf8(record.parts.concat()).unwrap()
 }
 
+fn end_all(records: Vec<Record>) {
+    for record in records {
+        drop(end(record));
+    }
+}
+
 fn records(texts: &[&str]) -> Vec<Record> {
     texts.iter().map(|text| record(text)).collect()
 }
@@ -113,7 +110,7 @@ fn six() -> Memory {
     let files = Memory::default();
     let mut spool = Spool::open(&files).unwrap();
     assert_eq!(spool.push(records(&SIX), true), 6);
-    let segments = files.names().iter().filter(|name| name.ends_with(".spool")).count();
+    let segments = files.names().iter().filter(|name| log::number(name).is_some()).count();
     assert_eq!(segments, 2, "{:?}", files.names());
     files
 }
@@ -220,7 +217,7 @@ fn a_damaged_header_before_whole_records_is_mended() {
 fn a_damaged_cursor_delivers_again_and_loses_nothing() {
     let files = six();
     let mut spool = Spool::open(&files).unwrap();
-    spool.take(3).into_iter().for_each(|record| drop(end(record)));
+    end_all(spool.take(3));
     spool.save().unwrap();
     files.change(&dir().join("cursor"), |data| data.fill(7));
     let mut spool = Spool::open(&files).unwrap();
@@ -232,7 +229,7 @@ fn a_torn_write_of_the_cursor_leaves_the_one_before() {
     let files = six();
     let mut spool = Spool::open(&files).unwrap();
     for _ in 0..2 {
-        spool.take(1).into_iter().for_each(|record| drop(end(record)));
+        end_all(spool.take(1));
         spool.save().unwrap();
     }
     for half in [0..48, 4096..4144] {
@@ -323,6 +320,20 @@ fn delivered_segments_are_removed_and_in_the_end_the_log_is() {
 }
 
 #[test]
+fn a_segment_after_those_that_were_removed_is_delivered_from_its_start() {
+    let files = six();
+    let mut spool = Spool::open(&files).unwrap();
+    spool.rest();
+    let segment = spool.log.rotate();
+    spool.log.save(Position { segment, offset: 0, events: 0 }).unwrap();
+    // The place where the removed segments ended is not saved again.
+    spool.save().unwrap();
+    let mut spool = Spool::open(&files).unwrap();
+    assert_eq!(spool.push(records(&SIX), true), 6);
+    assert_eq!(Spool::open(&files).unwrap().rest(), SIX);
+}
+
+#[test]
 fn the_oldest_make_room_a_segment_at_a_time() {
     let files = six();
     let mut spool = Spool::open(&files).unwrap();
@@ -330,11 +341,11 @@ fn the_oldest_make_room_a_segment_at_a_time() {
     let evicted = spool.backlog.evict().unwrap();
     let (_, events, receipt) = evicted.unread.unwrap();
     assert_eq!((evicted.segment, evicted.records.len() as u64 + events), (1, 3));
-    evicted.records.into_iter().for_each(|record| drop(end(record)));
+    end_all(evicted.records);
     receipt.settle();
     assert!(spool.backlog.tracker().is_under_way(1), "the first record is with the sink");
     assert_eq!(spool.backlog.evict().unwrap().segment, 2);
-    taken.into_iter().for_each(|record| drop(end(record)));
+    end_all(taken);
     assert!(!spool.backlog.tracker().is_under_way(1));
 
     // Where an earlier one is under way, a segment is emptied and not removed, so that none is missing.
@@ -384,7 +395,7 @@ fn the_real_file_system_keeps_what_the_double_does() {
 }
 
 fn on_disk(dir: &Path) -> u64 {
-    Disk.list(dir).unwrap().iter().filter(|(name, _)| name.ends_with(".spool")).map(|(_, size)| size).sum()
+    Disk.list(dir).unwrap().iter().filter(|(name, _)| log::number(name).is_some()).map(|(_, size)| size).sum()
 }
 
 /// Sparse files: were they looked through, this test would take minutes.
@@ -414,6 +425,7 @@ enum Step {
     Take(usize),
     Deliver(prop::sample::Index),
     Save,
+    Retire,
     Fail { after: u32, count: u32, code: i32 },
     Crash(u64),
     Stop,
@@ -425,6 +437,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1_usize..6).prop_map(Step::Take),
         6 => any::<prop::sample::Index>().prop_map(Step::Deliver),
         2 => Just(Step::Save),
+        2 => Just(Step::Retire),
         2 => (0_u32..12, 1_u32..6, prop::sample::select(vec![EIO, ENOSPC, EROFS]))
             .prop_map(|(after, count, code)| Step::Fail { after, count, code }),
         1 => any::<u64>().prop_map(Step::Crash),
@@ -491,81 +504,113 @@ fn reopen(files: &Memory) -> Spool {
     Spool::open(files).unwrap()
 }
 
-fn play(steps: Vec<Step>) {
-    let files = Memory::default();
-    let mut spool = Spool::open(&files).unwrap();
-    let (mut model, mut waiting, mut taken) = (Model::default(), Vec::<String>::new(), Vec::new());
-    for step in steps {
+/// A log that is played with.
+struct Play {
+    files: Memory,
+    spool: Spool,
+    model: Model,
+    /// Pushed, and not stored yet.
+    waiting: Vec<String>,
+    taken: Vec<Record>,
+}
+
+impl Play {
+    fn step(&mut self, step: Step) {
         match step {
-            Step::Push { count, keep } => {
-                for _ in 0..count {
-                    waiting.push(format!(
-                        "{} {}\n",
-                        model.pushed,
-                        "x".repeat(usize::try_from(model.pushed * 37 % 300).unwrap())
-                    ));
-                    model.pushed += 1;
-                }
-                let stored = spool.push(waiting.iter().map(|text| record(text)).collect(), keep);
-                model.acknowledged.extend(
-                    waiting
-                        .drain(..stored)
-                        .map(|text| text.split(' ').next().unwrap().parse::<u64>().unwrap()),
-                );
-            }
+            Step::Push { count, keep } => self.push(count, keep),
             Step::Take(count) => {
-                let records = spool.take(count);
-                records.iter().for_each(|record| model.took(record));
-                taken.extend(records);
+                for record in self.spool.take(count) {
+                    self.model.took(&record);
+                    self.taken.push(record);
+                }
             }
-            Step::Deliver(index) if !taken.is_empty() => {
-                model.delivers(taken.remove(index.index(taken.len())));
+            Step::Deliver(index) => {
+                if !self.taken.is_empty() {
+                    let record = self.taken.remove(index.index(self.taken.len()));
+                    self.model.delivers(record);
+                }
             }
-            Step::Deliver(_) => {}
             // That it cannot be saved is no harm before a stop.
-            Step::Save => drop(spool.save()),
+            Step::Save => drop(self.spool.save()),
+            Step::Retire => {
+                if self.spool.backlog.is_drained() {
+                    let segment = self.spool.log.rotate();
+                    drop(self.spool.log.save(Position { segment, offset: 0, events: 0 }));
+                }
+            }
             Step::Fail { after, count, code } => {
-                model.faulted = true;
-                files.fail(after, count, code);
+                self.model.faulted = true;
+                self.files.fail(after, count, code);
             }
             Step::Crash(seed) => {
-                taken.clear();
-                files.crash(&mut fastrand::Rng::with_seed(seed));
+                self.taken.clear();
+                self.files.crash(&mut fastrand::Rng::with_seed(seed));
                 // What was not acknowledged is read again by its source, as something new.
-                waiting.clear();
-                spool = reopen(&files);
-                model.reopened();
+                self.waiting.clear();
+                self.reopen();
             }
-            Step::Stop => {
-                files.works_again();
-                taken.clear();
-                spool.save().unwrap();
-                spool.log.save_ahead(&spool.backlog.tracker().ahead()).unwrap();
-                model.settled.extend(&model.delivered_now);
-                spool = reopen(&files);
-                model.reopened();
-            }
-        }
-        assert!(spool.files.names().len() < 400);
-    }
-    taken.clear();
-    files.works_again();
-    let mut spool = Spool::open(&files).unwrap();
-    model.reopened();
-    loop {
-        let records = spool.take(5);
-        if records.is_empty() {
-            break;
-        }
-        for record in records {
-            model.took(&record);
-            model.delivers(record);
+            Step::Stop => self.stop(),
         }
     }
-    let lost: Vec<_> = model.acknowledged.iter().filter(|id| !model.delivered.contains_key(id)).collect();
-    assert!(lost.is_empty(), "lost: {lost:?}");
-    assert!(spool.backlog.is_drained());
-    assert_eq!(spool.budget.used(), 0);
+
+    fn push(&mut self, count: usize, keep: bool) {
+        for _ in 0..count {
+            let padding = "x".repeat(usize::try_from(self.model.pushed * 37 % 300).unwrap());
+            self.waiting.push(format!("{} {padding}\n", self.model.pushed));
+            self.model.pushed += 1;
+        }
+        let records: Vec<Record> = self.waiting.iter().map(|text| record(text)).collect();
+        let ids: Vec<u64> = records.iter().map(id).collect();
+        let stored = self.spool.push(records, keep);
+        self.waiting.drain(..stored);
+        self.model.acknowledged.extend(&ids[..stored]);
+    }
+
+    fn stop(&mut self) {
+        self.files.works_again();
+        self.taken.clear();
+        self.spool.save().unwrap();
+        self.spool.log.save_ahead(&self.spool.backlog.tracker().ahead()).unwrap();
+        self.model.settled.extend(&self.model.delivered_now);
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        self.spool = reopen(&self.files);
+        self.model.reopened();
+    }
+
+    /// Whatever was acknowledged is delivered in the end.
+    fn end(mut self) {
+        self.files.works_again();
+        self.taken.clear();
+        self.reopen();
+        loop {
+            let records = self.spool.take(5);
+            if records.is_empty() {
+                break;
+            }
+            for record in records {
+                self.model.took(&record);
+                self.model.delivers(record);
+            }
+        }
+        let Model { acknowledged, delivered, .. } = &self.model;
+        let lost: Vec<_> = acknowledged.iter().filter(|id| !delivered.contains_key(id)).collect();
+        assert!(lost.is_empty(), "lost: {lost:?}");
+        assert!(self.spool.backlog.is_drained());
+        assert_eq!(self.spool.budget.used(), 0);
+    }
+}
+
+fn play(steps: Vec<Step>) {
+    let files = Memory::default();
+    let spool = Spool::open(&files).unwrap();
+    let mut play = Play { files, spool, model: Model::default(), waiting: Vec::new(), taken: Vec::new() };
+    for step in steps {
+        play.step(step);
+    }
+    play.end();
 }
 
 proptest! {
