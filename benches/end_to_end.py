@@ -50,6 +50,7 @@ access_keys = ["bench"]
 
 SCENARIOS = {
     "plain": FILE + SINK + 'encoding = "message"\n',
+    "disk": FILE + SINK + 'encoding = "message"\nbuffer = {{ type = "disk" }}\n',
     "json": FILE + SINK + 'encoding = "json"\n',
     "gzip-1": FILE + SINK + 'encoding = "message"\ncompression = {{ type = "gzip", level = 1 }}\n',
     "gzip-6": FILE + SINK + 'encoding = "message"\ncompression = "gzip"\n',

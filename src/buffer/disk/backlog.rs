@@ -156,6 +156,17 @@ impl Backlog {
         self.segments.iter().find_map(part)
     }
 
+    /// Bytes of the file that are still to be read.
+    #[must_use]
+    pub fn unread_bytes(&self) -> u64 {
+        let bytes = |known: &Known| {
+            let Segment { number, end, .. } = known.segment;
+            let read = if number == self.read.segment { self.read.offset } else { 0 };
+            if number < self.read.segment { 0 } else { end.saturating_sub(read) }
+        };
+        self.segments.iter().map(bytes).sum()
+    }
+
     /// Whether everything that was stored has ended.
     #[must_use]
     pub fn is_drained(&self) -> bool {

@@ -34,7 +34,7 @@ pub(super) const NAME: &str = "cursor";
 
 /// The two places are as far apart as what a disk may tear at once.
 const APART: u64 = 4096;
-const SLOT: usize = 48;
+const SLOT: usize = 44;
 const MAGIC: &[u8; 4] = b"CURS";
 const VERSION: u32 = 1;
 

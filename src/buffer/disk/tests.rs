@@ -232,7 +232,7 @@ fn a_torn_write_of_the_cursor_leaves_the_one_before() {
         end_all(spool.take(1));
         spool.save().unwrap();
     }
-    for half in [0..48, 4096..4144] {
+    for half in [0..44, 4096..4140] {
         let torn = files.data(&dir().join("cursor")).unwrap();
         files.change(&dir().join("cursor"), |data| data[half].fill(1));
         let rest = Spool::open(&files).unwrap().rest();
@@ -474,7 +474,9 @@ impl Model {
         assert!(id < self.pushed, "{id} was never pushed");
         assert!(self.faulted || !self.settled.contains(&id), "{id} was delivered before a clean stop");
         if self.taken.insert(id) {
-            assert!(self.highest.is_none_or(|highest| highest < id), "{id} comes late");
+            let in_order = self.highest.is_none_or(|highest| highest < id);
+            // The second copy of one that is stored twice may come after what followed the first.
+            assert!(self.faulted || in_order, "{id} comes late");
             self.highest = Some(id);
         }
     }

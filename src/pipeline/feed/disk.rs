@@ -27,6 +27,9 @@ pub(in crate::pipeline) enum ToStore {
 /// Bytes that one sync covers at the most, so that what waits for it does not wait for ever more.
 const BATCH: usize = 16 * 1024 * 1024;
 
+/// With more than this to be read back, files are no longer made to wait: they might be rotated away.
+const FAR_BEHIND: u64 = 64 * 1024 * 1024;
+
 impl Feed {
     /// The log is open: this is what it still has to deliver.
     pub(in crate::pipeline) fn opened(&self, backlog: Backlog) {
@@ -116,6 +119,7 @@ impl Feed {
             let hold = |bytes: usize| self.shares.budget.charge(bytes as u64);
             disk.backlog.as_mut().map_or(0, |backlog| backlog.loaded(loaded, hold))
         });
+        self.with(|inner| self.set_gate(inner));
         self.changed.notify_one();
         lost.unwrap_or(0)
     }
@@ -159,6 +163,22 @@ impl Feed {
     /// Whether everything that was stored has ended.
     pub(in crate::pipeline) fn is_log_drained(&self) -> bool {
         self.with(|inner| inner.store.is_drained())
+    }
+
+    /// While the destination works and the log is short, files are read no faster than it delivers, so that records need not be
+    /// read back from disk. When it fails, or is far behind, everything goes to disk as fast as it comes.
+    pub(super) fn set_busy(&self, inner: &Inner) {
+        let Store::Disk(disk) = &inner.store else { return };
+        let Some(backlog) = &disk.backlog else { return };
+        let in_memory = backlog.ready_bytes().saturating_add(disk.taken).saturating_add(inner.held);
+        let most = self.most_in_memory() / 2;
+        if inner.failing || inner.ended || backlog.unread_bytes() > FAR_BEHIND {
+            self.gate.set_busy(false);
+        } else if in_memory > most || backlog.unread().is_some() {
+            self.gate.set_busy(true);
+        } else if in_memory < most / 4 * 3 {
+            self.gate.set_busy(false);
+        }
     }
 
     /// Waits until there may be something to store.

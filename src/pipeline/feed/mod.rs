@@ -237,6 +237,7 @@ impl Feed {
         } else if inner.held < share / 4 * 3 {
             self.gate.set_shut(false);
         }
+        self.set_busy(inner);
     }
 
     /// What is to be sent now, or when to look again.
@@ -370,5 +371,6 @@ impl Drop for Feed {
     fn drop(&mut self) {
         self.shares.destinations.fetch_sub(1, Ordering::AcqRel);
         self.gate.set_shut(false);
+        self.gate.set_busy(false);
     }
 }
