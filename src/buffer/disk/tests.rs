@@ -517,8 +517,8 @@ struct Play {
 }
 
 impl Play {
-    fn step(&mut self, step: Step) {
-        match step {
+    fn step(&mut self, step: &Step) {
+        match *step {
             Step::Push { count, keep } => self.push(count, keep),
             Step::Take(count) => {
                 for record in self.spool.take(count) {
@@ -605,7 +605,7 @@ impl Play {
     }
 }
 
-fn play(steps: Vec<Step>) {
+fn play(steps: &[Step]) {
     let files = Memory::default();
     let spool = Spool::open(&files).unwrap();
     let mut play = Play { files, spool, model: Model::default(), waiting: Vec::new(), taken: Vec::new() };
@@ -622,6 +622,6 @@ proptest! {
         steps in prop::collection::vec(step(), 1..120),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async { play(steps) });
+        runtime.block_on(async { play(&steps) });
     }
 }
