@@ -55,6 +55,7 @@ def files(count, group=10, **more):
 
 SCENARIOS = {
     "plain": Scenario(),
+    "disk": Scenario(MESSAGE + '\nbuffer = { type = "disk" }'),
     "json": Scenario(JSON),
     "gzip-1": Scenario(GZIP_1),
     "gzip-6": Scenario(GZIP_6),

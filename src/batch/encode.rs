@@ -415,7 +415,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Compression, DirectorySink, SinkKind, Template};
+    use crate::config::{Buffer, Compression, DirectorySink, SinkKind, Template};
 
     fn sink(encoding: Encoding, packing: Packing, too_long: TooLong) -> Sink {
         Sink {
@@ -431,6 +431,7 @@ mod tests {
             too_long,
             max_destinations: 1,
             idle: Duration::from_secs(1),
+            buffer: Buffer::Memory,
         }
     }
 

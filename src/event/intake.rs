@@ -192,11 +192,11 @@ impl std::fmt::Debug for Order {
 }
 
 impl Lane {
-    /// Whether a destination that this lane feeds has no room.
+    /// Whether a destination that this lane feeds has no room, or enough to do.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.iter().any(|gate| gate.is_shut())
+        gates.iter().any(|gate| gate.is_shut() || gate.is_busy())
     }
 
     /// Learns how much memory the events of a chunk take, once they are written.

@@ -109,7 +109,7 @@ impl Default for Metrics {
 
 /// Makes counters that belong together move together: shared by those who count, exclusive for a scrape, so that at every
 /// scrape what was read is what was routed, filtered or undecodable, and what was accepted is what was delivered, given to the
-/// dead letters or is in flight.
+/// dead letters, dropped, or is in flight.
 #[derive(Clone, Debug, Default)]
 pub struct Settlement(Arc<RwLock<()>>);
 

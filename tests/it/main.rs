@@ -12,6 +12,7 @@
 mod standin;
 mod world;
 
+mod buffer;
 mod cli;
 mod corpus;
 mod delivery;
