@@ -71,8 +71,11 @@ def plain(value):
     if isinstance(value, list):
         items = sorted((plain(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
         return items[0] if len(items) == 1 else items
-    if isinstance(value, str) and value[:1] == "{":
-        return plain(json.loads(value))
+    if isinstance(value, str) and value[:2] == '{"':
+        try:
+            return plain(json.loads(value))
+        except ValueError:
+            return value
     root = re.fullmatch(r"arn:[a-z-]+:iam::(\d{12}):root", value) if isinstance(value, str) else None
     return root.group(1) if root else value
 
