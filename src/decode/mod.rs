@@ -14,7 +14,7 @@ mod json;
 mod lines;
 mod long;
 mod payload;
-mod time;
+pub(crate) mod time;
 
 #[cfg(test)]
 mod testing;
