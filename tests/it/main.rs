@@ -12,6 +12,7 @@
 mod standin;
 mod world;
 
+mod access;
 mod cli;
 mod delivery;
 mod destinations;

@@ -1,18 +1,13 @@
 //! A shell script for each account: the AWS CLI, called so that it can be run again and again.
 
-use super::tree::{Tree, quoted};
+use super::tree::{Tree, json};
+use super::values::{QUEUE_RETENTION, QUEUE_VISIBILITY, account_filter, s3_destination};
 use super::{File, add, annotated, comments, head, name, numbered};
-use crate::access::plan::{DeliveryStream, Filter, KeyUse, Kind, Plan, Resource, Stage, selection};
+use crate::access::plan::{Filter, KeyUse, Kind, Plan, Resource, Stage, selection};
 use crate::access::policy::document::Document;
 
 /// What every script has in it.
 const FUNCTIONS: &str = include_str!("functions.sh");
-
-/// How long a queue keeps what nobody took: the longest there is, 14 days in seconds.
-pub(super) const QUEUE_RETENTION: u32 = 1_209_600;
-
-/// How long a message is nobody else's once it is taken, in seconds.
-pub(super) const QUEUE_VISIBILITY: u32 = 300;
 
 /// One script a stage.
 pub(super) fn files(plan: &Plan) -> Vec<File> {
@@ -103,7 +98,7 @@ fn calls(resource: &Resource, text: &mut String) {
             call("role", &[name, description], text);
         }
         Kind::RolePolicy { role, name, policy } => {
-            about("permissions", policy, "role_policy", &[role, name], text)
+            about("permissions", policy, "role_policy", &[role, name], text);
         }
         Kind::ManagedPolicy { name, description, policy } => {
             about("permissions", policy, "managed_policy", &[name, description], text);
@@ -188,19 +183,6 @@ fn queue_attributes(policy: &Document) -> Tree {
     ])
 }
 
-/// What Firehose is told of its bucket.
-pub(super) fn s3_destination(stream: &DeliveryStream) -> Tree {
-    let prefix = (!stream.prefix.is_empty()).then(|| Tree::from(&stream.prefix));
-    let logging = Tree::map([
-        ("Enabled", true.into()),
-        ("LogGroupName", (&stream.errors).into()),
-        ("LogStreamName", crate::access::plan::ERROR_STREAM.into()),
-    ]);
-    Tree::map([("RoleARN", (&stream.role).into()), ("BucketARN", (&stream.bucket).into())])
-        .with("Prefix", prefix)
-        .with("CloudWatchLoggingOptions", Some(logging))
-}
-
 fn subscription(filter: &Filter, text: &mut String) {
     let wanted =
         Tree::map([("filterPattern", (&filter.pattern).into()), ("destinationArn", (&filter.to).into())])
@@ -208,16 +190,6 @@ fn subscription(filter: &Filter, text: &mut String) {
     keep_json("wanted", &wanted, text);
     let role = filter.role.clone().unwrap_or_default();
     call("filter", &[&filter.group, &filter.name, &filter.pattern, &filter.to, &role], text);
-}
-
-/// What an account-wide filter is told. Each log stream goes one way, so that its order can stay.
-pub(super) fn account_filter(filter: &Filter) -> Tree {
-    Tree::map([
-        ("DestinationArn", (&filter.to).into()),
-        ("FilterPattern", (&filter.pattern).into()),
-        ("Distribution", "ByLogStream".into()),
-    ])
-    .with("RoleArn", filter.role.as_ref().map(Tree::from))
 }
 
 /// The shell's word for a key's ARN; asks for it before, if the key was made here.
@@ -262,28 +234,4 @@ fn shell(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// A tree as JSON for people.
-pub(super) fn json(tree: &Tree, indent: usize) -> String {
-    let inner = " ".repeat(indent + 2);
-    let outer = " ".repeat(indent);
-    let all = |items: Vec<String>| items.join(",\n");
-    match tree {
-        Tree::Flag(flag) => flag.to_string(),
-        Tree::Number(number) => number.to_string(),
-        Tree::Text(text) => quoted(text),
-        Tree::List(items) if items.is_empty() => "[]".to_owned(),
-        Tree::Map(entries) if entries.is_empty() => "{}".to_owned(),
-        Tree::List(items) => {
-            let one = |item: &Tree| format!("{inner}{}", json(item, indent + 2));
-            format!("[\n{}\n{outer}]", all(items.iter().map(one).collect()))
-        }
-        Tree::Map(entries) => {
-            let one = |(key, value): &(String, Tree)| {
-                format!("{inner}{}: {}", quoted(key), json(value, indent + 2))
-            };
-            format!("{{\n{}\n{outer}}}", all(entries.iter().map(one).collect()))
-        }
-    }
 }

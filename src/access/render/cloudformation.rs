@@ -1,7 +1,7 @@
 //! A `CloudFormation` template for each account, in YAML.
 
-use super::cli::{QUEUE_RETENTION, QUEUE_VISIBILITY, account_filter, json, s3_destination};
-use super::tree::{Tree, quoted};
+use super::tree::{Tree, json, quoted};
+use super::values::{QUEUE_RETENTION, QUEUE_VISIBILITY, account_filter, s3_destination};
 use super::{File, add, annotated, comments, head, name, numbered, yaml};
 use crate::access::plan::{DeliveryStream, Filter, KeyUse, Kind, Plan, Resource, Stage, selection};
 use crate::access::policy::document::Document;
@@ -125,9 +125,7 @@ fn parts(plan: &Plan, stage: &Stage, resource: &Resource) -> Vec<(String, Tree)>
             one("AWS::Logs::Destination", Made, destination(name, target, role, policy))
         }
         Kind::LogsPolicy { name, policy } => {
-            let policy =
-                Tree::map([("PolicyName", name.into()), ("PolicyDocument", policy.to_json().into())]);
-            one("AWS::Logs::ResourcePolicy", Made, policy)
+            one("AWS::Logs::ResourcePolicy", Made, logs_policy(name, policy))
         }
         Kind::Filter(filter) => one("AWS::Logs::SubscriptionFilter", Made, subscription(filter)),
         Kind::AccountFilter { filter, exclude } => {
@@ -246,6 +244,10 @@ fn destination(name: &str, target: &str, role: &str, policy: &Document) -> Tree 
     let policy = (!policy.statements.is_empty()).then(|| Tree::from(policy.to_json()));
     Tree::map([("DestinationName", name.into()), ("TargetArn", target.into()), ("RoleArn", role.into())])
         .with("DestinationPolicy", policy)
+}
+
+fn logs_policy(name: &str, policy: &Document) -> Tree {
+    Tree::map([("PolicyName", name.into()), ("PolicyDocument", policy.to_json().into())])
 }
 
 fn account_policy(filter: &Filter, exclude: &[String]) -> Tree {

@@ -6,6 +6,7 @@ mod hcl;
 mod policies;
 mod terraform;
 mod tree;
+mod values;
 mod wants;
 mod yaml;
 

@@ -1,8 +1,8 @@
 //! A Terraform module for each account, and a root that calls them in order with a provider for each.
 
-use super::cli::{QUEUE_RETENTION, QUEUE_VISIBILITY, account_filter};
 use super::hcl::{self, Item, block, raw, text};
 use super::tree::Tree;
+use super::values::{QUEUE_RETENTION, QUEUE_VISIBILITY, account_filter};
 use super::{File, annotated, comments, head, name, numbered};
 use crate::access::plan::{
     DeliveryStream, ERROR_STREAM, Filter, KeyUse, Kind, Plan, Resource, Stage, selection,

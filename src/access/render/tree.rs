@@ -83,6 +83,30 @@ pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// A tree as JSON for people.
+pub(super) fn json(tree: &Tree, indent: usize) -> String {
+    let inner = " ".repeat(indent + 2);
+    let outer = " ".repeat(indent);
+    let all = |items: Vec<String>| items.join(",\n");
+    match tree {
+        Tree::Flag(flag) => flag.to_string(),
+        Tree::Number(number) => number.to_string(),
+        Tree::Text(text) => quoted(text),
+        Tree::List(items) if items.is_empty() => "[]".to_owned(),
+        Tree::Map(entries) if entries.is_empty() => "{}".to_owned(),
+        Tree::List(items) => {
+            let one = |item: &Tree| format!("{inner}{}", json(item, indent + 2));
+            format!("[\n{}\n{outer}]", all(items.iter().map(one).collect()))
+        }
+        Tree::Map(entries) => {
+            let one = |(key, value): &(String, Tree)| {
+                format!("{inner}{}: {}", quoted(key), json(value, indent + 2))
+            };
+            format!("{{\n{}\n{outer}}}", all(entries.iter().map(one).collect()))
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Tree {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Reads)
