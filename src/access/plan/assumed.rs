@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::statements::{Says, allow, by_role, document, through};
+use super::statements::{Says, alias, allow, by_role, document, through};
 use super::storage::queue;
 use super::streams::data_key;
 use super::{Draft, Kind, Phase};
@@ -99,7 +99,8 @@ fn reads(prefix: &str, reader: &Reader) -> Document {
     };
     let mut statements = vec![allow("StandpipeReadsObjects", ["s3:GetObject"]).on([&objects]), list];
     if let Some(key) = &reader.key {
-        let statement = through(allow("StandpipeDecryptsObjects", ["kms:Decrypt"]), key, prefix, "s3");
+        let statement = allow("StandpipeDecryptsObjects", ["kms:Decrypt"]);
+        let statement = through(statement, key, Some(alias(prefix, key)), "s3");
         let context = [bucket.to_string(), objects.to_string()];
         statements.push(statement.when(Test::StringLike, "kms:EncryptionContext:aws:s3:arn", context));
     }

@@ -77,21 +77,20 @@ pub(super) fn alias(prefix: &str, key: &Key) -> String {
     format!("alias/{prefix}-{}", key.name)
 }
 
-/// The use of a key through one service alone. A key that is made has no ARN yet, and is meant by its alias.
+/// The use of a key through one service alone. A key that is made has no ARN yet, and is meant by its alias, or, if it is another
+/// account's, by that account's key policy and by the encryption context.
 ///
-/// Source: <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html>.
-pub(super) fn through(statement: Statement, key: &Key, prefix: &str, service: &str) -> Statement {
+/// Source: <https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html>.
+pub(super) fn through(statement: Statement, key: &Key, alias: Option<String>, service: &str) -> Statement {
     let place = &key.account.place;
-    let statement = if let Some(arn) = &key.arn {
-        statement.on([arn])
-    } else {
-        let mut statement = statement.on([place.key("*")]);
-        let operator =
-            Operator { test: Test::StringEquals, set: Some(SetOperator::ForAnyValue), if_exists: false };
-        let values = vec![alias(prefix, key)];
-        statement.conditions.push(Condition { operator, key: "kms:ResourceAliases".to_owned(), values });
-        statement
-    };
+    if let Some(arn) = &key.arn {
+        return via(statement.on([arn]), place, service);
+    }
+    let mut statement = statement.on([place.key("*")]);
+    let operator =
+        Operator { test: Test::StringEquals, set: Some(SetOperator::ForAnyValue), if_exists: false };
+    let named = |alias| Condition { operator, key: "kms:ResourceAliases".to_owned(), values: vec![alias] };
+    statement.conditions.extend(alias.map(named));
     via(statement, place, service)
 }
 

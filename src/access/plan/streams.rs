@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::statements::{Says, all_logs, allow, document, logs_service, through};
+use super::statements::{Says, alias, all_logs, allow, document, logs_service, through};
 use super::storage::{BUCKET_ACTIONS, OBJECT_ACTIONS, objects};
 use super::{DeliveryStream, Draft, ERROR_STREAM, Kind, Phase, key_needs};
 use crate::access::policy::document::{Document, Principals, Statement, Test};
@@ -76,7 +76,8 @@ fn writes(topology: &Topology, stream: &Stream, bucket: &Bucket) -> Document {
         // With a bucket key, S3 asks with the bucket's ARN for most objects.
         let context = [arn.to_string(), objects(bucket).to_string()];
         let statement = allow("FirehoseEncryptsObjects", ["kms:Decrypt", "kms:GenerateDataKey"]);
-        let statement = through(statement, key, &topology.name, "s3");
+        let alias = (!is_other).then(|| alias(&topology.name, key));
+        let statement = through(statement, key, alias, "s3");
         statements.push(statement.when(Test::StringLike, "kms:EncryptionContext:aws:s3:arn", context));
     }
     document(statements)
@@ -144,7 +145,7 @@ pub(super) fn target(
 /// The use of a Kinesis stream's key.
 pub(super) fn data_key(topology: &Topology, kinesis: &Kinesis, sid: &str, action: &str) -> Option<Statement> {
     let key = kinesis.key.as_ref()?;
-    let statement = through(allow(sid, [action]), key, &topology.name, "kinesis");
+    let statement = through(allow(sid, [action]), key, Some(alias(&topology.name, key)), "kinesis");
     let arn = kinesis.account.place.stream(&kinesis.name);
     Some(statement.when(Test::StringEquals, "kms:EncryptionContext:aws:kinesis:arn", [arn]))
 }

@@ -71,7 +71,7 @@ def plain(value):
     if isinstance(value, list):
         items = sorted((plain(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
         return items[0] if len(items) == 1 else items
-    if isinstance(value, str) and value[:2] == '{"':
+    if isinstance(value, str) and value.lstrip()[:1] == "{":
         try:
             return plain(json.loads(value))
         except ValueError:
