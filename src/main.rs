@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
-use standpipe::cli::arguments::{Arguments, Command};
-use standpipe::cli::{check, decode, doctor, exit, health, run};
+use standpipe::cli::arguments::{Access, Arguments, Command};
+use standpipe::cli::{access, check, decode, doctor, exit, health, run};
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
@@ -19,6 +19,9 @@ fn main() -> ExitCode {
             doctor::run(&files.config, &environment(), manner, &mut out, &mut err)
         }
         Command::Decode { files } => Ok(decode::run(&files, &mut io::stdin().lock(), &mut out, &mut err)),
+        Command::Access { what: Access::Render { topology, format, out: folder } } => {
+            access::run(&topology, &environment(), format.into(), folder.as_deref(), &mut out, &mut err)
+        }
         Command::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),
     };
     // Nobody is left to tell when the terminal or the pipe is gone.

@@ -2,3 +2,5 @@
 
 pub mod doctor;
 pub mod policy;
+pub mod plan;
+pub mod render;

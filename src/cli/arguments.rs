@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::access::render::Format;
 
 /// The command line of `standpipe`.
 #[derive(Debug, Parser)]
@@ -69,6 +71,15 @@ pub enum Command {
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Set up the plumbing between accounts: roles, policies, destinations, subscriptions
+    #[command(
+        after_help = "Example:\n  standpipe access render topology.toml --format cli --out access/\n\nConfiguration: config/topology.toml is a sample with every key"
+    )]
+    Access {
+        /// What to do about it.
+        #[command(subcommand)]
+        what: Access,
+    },
     /// Ask the running daemon whether it is healthy
     #[command(
         after_help = "Example, as a container's health check:\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 not, or no answer"
@@ -81,6 +92,51 @@ pub enum Command {
         #[arg(long)]
         ready: bool,
     },
+}
+
+/// What to do about access.
+#[derive(Debug, Subcommand)]
+pub enum Access {
+    /// Write every policy and every call, in the order of creation, from a topology
+    #[command(
+        after_help = "Examples:\n  standpipe access render topology.toml --out access/     # scripts for the AWS CLI, one for each account\n  standpipe access render topology.toml --format policies --out policies/\n  standpipe access render topology.toml --format terraform --out terraform/\n\nNo network, and nothing is changed. Exit codes: 0 written, 1 a file cannot be written, 78 bad topology"
+    )]
+    Render {
+        /// The topology: accounts, and who sends logs where
+        #[arg(value_name = "TOPOLOGY")]
+        topology: PathBuf,
+        /// Scripts for the AWS CLI, templates, modules, or the policies with who may do what
+        #[arg(long, value_enum, default_value_t = FormatName::Cli)]
+        format: FormatName,
+        /// Write files into this folder; without it, they are printed
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// The formats of `access render`, as they are named.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FormatName {
+    /// A shell script for each account
+    Cli,
+    /// A template for each account
+    #[value(name = "cloudformation", help = "A CloudFormation template for each account")]
+    CloudFormation,
+    /// A Terraform module for each account
+    Terraform,
+    /// Every policy as JSON, and tables of who may do what
+    Policies,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Cli => Self::Cli,
+            FormatName::CloudFormation => Self::CloudFormation,
+            FormatName::Terraform => Self::Terraform,
+            FormatName::Policies => Self::Policies,
+        }
+    }
 }
 
 /// The configuration files of a command.

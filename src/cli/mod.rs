@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::config::{Checked, inspect};
 
+pub mod access;
 pub mod arguments;
 pub mod check;
 pub mod decode;

@@ -14,6 +14,7 @@ mod section;
 mod sinks;
 mod sources;
 mod template;
+pub mod topology;
 mod tree;
 mod types;
 mod units;

@@ -12,6 +12,7 @@
 mod standin;
 mod world;
 
+mod access;
 mod buffer;
 mod cli;
 mod corpus;
