@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use standpipe::cli::arguments::{Arguments, Command};
-use standpipe::cli::{check, decode, exit, health, run};
+use standpipe::cli::{check, decode, exit, health, replay, run, state};
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
@@ -15,6 +15,8 @@ fn main() -> ExitCode {
         Command::Run { files, once } => run::run(&files.config, &environment(), once, &mut err),
         Command::Check { files } => check::run(&files.config, &environment(), &mut out, &mut err),
         Command::Decode { files } => Ok(decode::run(&files, &mut io::stdin().lock(), &mut out, &mut err)),
+        Command::State { command } => state::run(&command, &environment(), &mut out, &mut err),
+        Command::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),
         Command::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),
     };
     // Nobody is left to tell when the terminal or the pipe is gone.

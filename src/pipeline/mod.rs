@@ -6,6 +6,8 @@
 
 mod destination;
 mod feed;
+mod replay;
+mod resend;
 mod sorting;
 mod sources;
 mod worker;
@@ -28,7 +30,7 @@ use crate::admin::{self, AdminError};
 use crate::aws::AwsError;
 use crate::batch;
 use crate::config::Config;
-use crate::deadletter::DeadLetters;
+use crate::deadletter::{DeadLetters, Limits};
 use crate::decode::Decoder;
 use crate::event::{Budget, Buffers, Intake, Job, Offload, Stopper};
 use crate::metrics::{Metrics, gauge};
@@ -36,6 +38,8 @@ use crate::route::{RouteError, Router};
 use crate::sink::{self, Shared};
 use crate::state::{StateDir, StateError};
 use crate::status::Status;
+
+pub use self::replay::{Replay, ReplayFile, Replayed, Target, replay};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -113,6 +117,9 @@ const FLUSH_AFTER: Duration = Duration::from_millis(100);
 /// Of eight parts of the memory, so many are for requests under way; the rest is for what waits.
 const REQUEST_EIGHTHS: u64 = 3;
 
+/// Dead letters that cannot be written may take one of so many parts of what waits, for each sink or source.
+const DEAD_LETTER_SHARES: u64 = 8;
+
 /// Runs the daemon until it is told to stop, or every source has ended.
 ///
 /// # Errors
@@ -124,6 +131,7 @@ pub async fn run(run: Run) -> Result<End, RunError> {
     let metrics = Metrics::new();
     let status = Arc::new(Status::default());
     let plant = Plant::build(&config, &metrics, &status)?;
+    plant.shared.dead_letters.recover();
     let (stopper, stop_sources) = Stopper::new();
 
     let admin =
@@ -132,6 +140,7 @@ pub async fn run(run: Run) -> Result<End, RunError> {
     let mut helpers = JoinSet::new();
     helpers.spawn(admin);
     helpers.spawn(save_often(Arc::clone(&checkpoints), Arc::clone(&status)));
+    helpers.spawn(Arc::clone(&plant.shared.dead_letters).run(metrics.clone(), Arc::clone(&status)));
     helpers.spawn(plant.clone().tick(metrics.clone(), Arc::clone(&status)));
 
     let context = sources::Context { host, once, checkpoints: Arc::clone(&checkpoints), stop: stop_sources };
@@ -196,17 +205,20 @@ impl Plant {
         let budget = Budget::new(config.limits.memory.saturating_sub(requests));
         metrics.memory_limit_bytes.set(gauge(config.limits.memory));
         let (offload, tasks) = Offload::new(TASKS);
+        let gate_opened = Arc::new(Notify::new());
+        let share = usize::try_from(budget.limit() / DEAD_LETTER_SHARES).unwrap_or(usize::MAX);
+        let limits = Limits::new(config.state.max_dead_letters);
+        let dead_letters = DeadLetters::new(&config.state.dir, limits, share, Arc::clone(&gate_opened));
         let for_sinks = Shared {
             offload,
             request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
             request_memory_kib,
             bodies: Buffers::new(sink::BODY_BYTES, BODIES),
-            dead_letters: Arc::new(DeadLetters::new(&config.state.dir)),
+            dead_letters,
             status: Arc::clone(status),
         };
         let shares = Shares::new(Arc::clone(&budget));
         let deliveries = Arc::new(Mutex::new(JoinSet::new()));
-        let gate_opened = Arc::new(Notify::new());
         let common = Common {
             shared: for_sinks.clone(),
             shares: Arc::clone(&shares),
@@ -327,6 +339,7 @@ impl Plant {
         let mut deliveries =
             std::mem::take(&mut *self.deliveries.lock().unwrap_or_else(PoisonError::into_inner));
         while deliveries.join_next().await.is_some() {}
+        self.shared.dead_letters.emptied().await;
     }
 
     fn in_flight(&self) -> i64 {

@@ -17,6 +17,7 @@ mod delivery;
 mod destinations;
 mod docs;
 mod drain;
+mod letters;
 mod limits;
 mod metrics;
 mod moto;
