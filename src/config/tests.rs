@@ -134,7 +134,9 @@ fn a_sink_is_not_taken_for_a_source() {
     let text = "[sources.app]\ntype = \"stdin\"\n[sinks._app]\ntype = \"directory\"\npath = \"out\"\n";
     check(
         text,
-        &["standpipe.toml: sinks._app: begins with `_`, as the dead letters of a source do; use another name"],
+        &[
+            "standpipe.toml: sinks._app: begins with `_`, as the dead letters of a source do; use another name",
+        ],
     );
 }
 

@@ -9,7 +9,7 @@ use base64_simd::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Origin, Timestamp};
+use crate::event::{Origin, Record, Timestamp};
 
 /// What the bytes of a letter are, which decides how they are delivered again.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -110,6 +110,26 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// A letter about a record that its sink cannot deliver.
+    #[must_use]
+    pub fn of_record(record: &Record, reason: &str, error: Option<&str>, time: Timestamp) -> Self {
+        let bytes = match record.parts.as_slice() {
+            [whole] => whole.clone(),
+            parts => parts.concat().into(),
+        };
+        Self {
+            time,
+            reason: reason.to_owned(),
+            error: error.map(str::to_owned),
+            origin: Arc::clone(&record.origin),
+            bytes,
+            content: Content::Record,
+            events: record.events,
+            payload: record.compressed.then_some(record.payload),
+            ..Self::default()
+        }
+    }
+
     /// The same, borrowed.
     #[must_use]
     pub fn borrow(&self) -> Letter<'_> {

@@ -157,6 +157,19 @@ pub(super) fn files_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// What a killed replay left beside files that are gone since.
+pub(super) fn left_over_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let beside = ["delivered", "new"].map(OsStr::new);
+    let is_left_over = |path: &PathBuf| {
+        let of = path.file_name().and_then(OsStr::to_str).and_then(|name| name.split_once("Z-"));
+        let number = of.and_then(|(time, rest)| Some((time, rest.split('.').next()?)));
+        path.extension().is_some_and(|extension| beside.contains(&extension))
+            && number
+                .is_some_and(|(time, number)| !dir.join(format!("{time}Z-{number}.{EXTENSION}")).exists())
+    };
+    Ok(entries(dir)?.into_iter().map(|entry| entry.path()).filter(is_left_over).collect())
+}
+
 /// How much is in a folder; what is kept aside counts too.
 pub(super) fn size_of(dir: &Path) -> io::Result<Held> {
     let mut held = Held::default();

@@ -112,7 +112,7 @@ impl DeadLetters {
         self.came.notify_one();
     }
 
-    /// The gate of a folder: shut while its letters take more memory than their share, since they cannot be written.
+    /// The gate of a folder: shut while its letters cannot be written, or come faster than they are.
     #[must_use]
     pub fn gate(&self, folder: &Arc<str>) -> Arc<Gate> {
         self.with_queue(folder, |queue, _| Arc::clone(&queue.gate))
@@ -234,6 +234,8 @@ impl DeadLetters {
                 queue.waiting.push_front(burial);
             }
             queue.not_before = Some(now + RETRY);
+            // Few letters may hold much memory: what was read together with them is given back together.
+            queue.gate.set_shut(true);
             let due = queue.said.is_none_or(|said| now.duration_since(said) >= SAY_AGAIN);
             if due {
                 queue.said = Some(now);

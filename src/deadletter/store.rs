@@ -76,7 +76,12 @@ impl Store {
     /// Cuts torn letters off the ends of files that a crash left, and keeps them aside.
     pub(super) fn recover(&self) {
         for folder in list::folders_in(&self.dir).unwrap_or_default() {
-            for path in list::files_in(&self.dir.join(folder)).unwrap_or_default() {
+            let folder = self.dir.join(folder);
+            for path in list::left_over_in(&folder).unwrap_or_default() {
+                // That it stays is no harm.
+                fs::remove_file(path).ok();
+            }
+            for path in list::files_in(&folder).unwrap_or_default() {
                 if let Err(error) = recover(&path) {
                     warn!(path = %path.display(), %error, "cannot look at a file of dead letters");
                 }

@@ -306,6 +306,21 @@ fn a_file_holds_what_is_left_and_goes_when_nothing_is() {
 }
 
 #[test]
+fn what_a_kill_left_beside_a_file_goes_at_the_next_start_when_the_file_is_gone() {
+    let (state, path) = file_of(1);
+    let beside = |name: &str| path.with_file_name(name);
+    let kept = path.with_extension("ndjson.delivered");
+    let gone =
+        ["2026-11-22T01-02-03.004Z-000.ndjson.delivered", "2026-11-22T01-02-03.004Z-000.new"].map(beside);
+    for path in gone.iter().chain([&kept]) {
+        fs::write(path, "delivered 1\n").unwrap();
+    }
+    store(state.path(), 1 << 20).recover();
+    assert!(path.exists() && kept.exists());
+    assert!(!gone.iter().any(|path| path.exists()));
+}
+
+#[test]
 fn what_is_no_letter_is_kept_aside_when_its_file_goes() {
     let (_state, path) = file_of(1);
     fs::write(&path, [fs::read(&path).unwrap(), b"{\"tim".to_vec()].concat()).unwrap();

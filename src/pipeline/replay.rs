@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::error;
@@ -115,7 +115,9 @@ pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
     let ledger = Arc::new(Ledger::default());
     let mut helpers = JoinSet::new();
     helpers.spawn(Arc::<DeadLetters>::clone(&plant.shared.dead_letters).run(metrics.clone(), status));
-    helpers.spawn(Arc::clone(&ledger).note_often());
+    let mut notes = JoinSet::new();
+    let (end_notes, noting) = oneshot::channel();
+    notes.spawn(Arc::clone(&ledger).note_often(noting));
 
     let (stopper, stopping) = Stopper::new();
     let mut running = sources::Running::new();
@@ -134,7 +136,8 @@ pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
     };
     stopper.stop();
     plant.drain(running, Patience::Progress, budget, &mut stop).await;
-    helpers.shutdown().await;
+    drop(end_notes);
+    while notes.join_next().await.is_some() {}
     ledger.finish().await;
     Ok(ledger.replayed(plant.shared.dead_letters.kept()))
 }
@@ -205,11 +208,15 @@ impl Ledger {
         open.saturating_add(self.ended.load(Ordering::Acquire))
     }
 
-    async fn note_often(self: Arc<Self>) {
+    /// Until `end` is dropped, and never left in the middle of a file.
+    async fn note_often(self: Arc<Self>, mut end: oneshot::Receiver<()>) {
         let mut clock = interval(NOTE_EVERY);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            clock.tick().await;
+            tokio::select! {
+                _ = clock.tick() => {}
+                _ended = &mut end => return,
+            }
             let (ended, open): (Vec<_>, Vec<_>) = {
                 let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
                 let ended = open.extract_if(.., |file| file.has_ended()).collect();

@@ -196,8 +196,9 @@ fn give(outlet: &Outlet, lane: &Lane, segment: &Segment, receipt: &Receipt) -> R
     loop {
         let found = outlet.destination(&segment.origin);
         let feed = found.map_err(|why| Unfit::from_segment(segment, why))?;
-        lane.feeds(feed.gate());
-        if lane.gives_up(feed.gate()) {
+        let gates = [feed.gate(), &outlet.dead_letter_gate];
+        gates.into_iter().for_each(|gate| lane.feeds(gate));
+        if gates.into_iter().any(|gate| lane.gives_up(gate)) {
             // Dropped unsettled: the sender is told to send again.
             drop(receipt.split());
             return Ok(());

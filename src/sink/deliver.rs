@@ -13,7 +13,7 @@ use super::parcel::{Parcel, Waiting};
 use super::succession::{Passage, Place, Succession};
 use super::{Answer, EXPIRED_CREDENTIALS, Hold, Rejected, Reply, Service, gzip};
 use crate::config::Compression;
-use crate::deadletter::{Burial, Content, DeadLetter, DeadLetters};
+use crate::deadletter::{Burial, DeadLetter, DeadLetters};
 use crate::event::{Buffers, Offload, Receipt, Record, Supply, Timestamp};
 use crate::metrics::{SinkMetrics, gauge};
 use crate::status::Status;
@@ -313,7 +313,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
     fn bury(&self, parcel: Parcel, code: &str, message: &str) {
         let folder: Arc<str> = self.metrics.name().into();
         for record in parcel.records {
-            let letter = letter(&record, code, message);
+            let letter = DeadLetter::of_record(&record, code, Some(message), Timestamp::now());
             let (metrics, supply, code) = (self.metrics.clone(), Arc::clone(&self.supply), code.to_owned());
             let done = move || {
                 metrics.dead_letter(&code, record.events);
@@ -367,24 +367,6 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             self.last_said = Some(now);
         }
         due
-    }
-}
-
-fn letter(record: &Record, code: &str, message: &str) -> DeadLetter {
-    let bytes = match record.parts.as_slice() {
-        [whole] => whole.clone(),
-        parts => parts.concat().into(),
-    };
-    DeadLetter {
-        time: Timestamp::now(),
-        reason: code.to_owned(),
-        error: Some(message.to_owned()),
-        origin: Arc::clone(&record.origin),
-        bytes,
-        content: Content::Record,
-        events: record.events,
-        payload: record.compressed.then_some(record.payload),
-        ..DeadLetter::default()
     }
 }
 
