@@ -197,7 +197,9 @@ fn give(outlet: &Outlet, lane: &Lane, segment: &Segment, receipt: &Receipt) -> R
         let found = outlet.destination(&segment.origin);
         let feed = found.map_err(|why| Unfit::from_segment(segment, why))?;
         let gates = [feed.gate(), &outlet.dead_letter_gate];
-        gates.into_iter().for_each(|gate| lane.feeds(gate));
+        for gate in gates {
+            lane.feeds(gate);
+        }
         if gates.into_iter().any(|gate| lane.gives_up(gate)) {
             // Dropped unsettled: the sender is told to send again.
             drop(receipt.split());
