@@ -16,7 +16,8 @@ use divan::counter::BytesCount;
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
 use standpipe::config::{
-    Compression, Decoding, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template, TooLong,
+    Buffer, Compression, Decoding, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template,
+    TooLong,
 };
 use standpipe::decode::{Decoder, Scratch};
 use standpipe::event::{Buffers, Event, Events, Origin, Timestamp, Wants};
@@ -127,7 +128,7 @@ impl Events for Counter {
 
     fn origin(&mut self, _: &Arc<Origin>) {}
 
-    fn lines(&mut self, lines: &Bytes) {
+    fn lines(&mut self, lines: &Bytes, _: u64) {
         self.0 += lines.len();
     }
 
@@ -162,6 +163,7 @@ impl Writer {
             too_long: TooLong::Split,
             max_destinations: 1,
             idle: Duration::from_secs(1),
+            buffer: Buffer::Memory,
         });
         Self { encoder, output: Output::new(Buffers::new(BUFFER_BYTES, 8)) }
     }
@@ -184,8 +186,7 @@ impl Events for Writer {
         self.output.origin(&self.encoder, origin);
     }
 
-    fn lines(&mut self, lines: &Bytes) {
-        let count = memchr::memchr_iter(b'\n', lines).count() as u64;
+    fn lines(&mut self, lines: &Bytes, count: u64) {
         self.encoder.lines((lines, count), READ_AT, &mut self.output, &mut |_| ());
     }
 

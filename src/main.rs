@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use standpipe::cli::arguments::{Access, Arguments, Command};
-use standpipe::cli::{access, check, decode, doctor, exit, health, run};
+use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state};
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         Command::Access { what: Access::Render { topology, format, out: folder } } => {
             access::run(&topology, &environment(), format.into(), folder.as_deref(), &mut out, &mut err)
         }
+        Command::State { command } => state::run(&command, &environment(), &mut out, &mut err),
+        Command::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),
         Command::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),
     };
     // Nobody is left to tell when the terminal or the pipe is gone.

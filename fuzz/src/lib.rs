@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use standpipe::ack::Listing;
 use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
 use standpipe::config::{
-    self, Compression, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template, TooLong,
+    self, Buffer, Compression, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template, TooLong,
 };
 use standpipe::decode::framing;
 use standpipe::event::{Buffers, Event, Events, Origin, Timestamp, Wants};
@@ -211,6 +211,7 @@ impl Written {
             too_long: TooLong::Split,
             max_destinations: 1,
             idle: Duration::ZERO,
+            buffer: Buffer::Memory,
         });
         Self { encoder, output: Output::new(Buffers::new(BUFFER_BYTES, 1)) }
     }
@@ -231,9 +232,8 @@ impl Events for Written {
         self.output.origin(&self.encoder, origin);
     }
 
-    fn lines(&mut self, lines: &Bytes) {
-        let count = lines.split_inclusive(|byte| *byte == b'\n').count();
-        self.encoder.lines((lines, count as u64), Timestamp(0), &mut self.output, &mut |_| ());
+    fn lines(&mut self, lines: &Bytes, count: u64) {
+        self.encoder.lines((lines, count), Timestamp(0), &mut self.output, &mut |_| ());
     }
 
     fn event(&mut self, event: Event<'_>) {

@@ -18,12 +18,13 @@ const SOURCE_COLUMNS: [(&str, &str); 4] = [
     ("bytes behind", "standpipe_file_behind_bytes"),
     ("lag, seconds", "standpipe_source_lag_seconds"),
 ];
-const SINK_COLUMNS: [(&str, &str); 5] = [
+const SINK_COLUMNS: [(&str, &str); 6] = [
     ("accepted", "standpipe_sink_accepted_events_total"),
     ("delivered", "standpipe_sink_delivered_events_total"),
     ("in flight", "standpipe_sink_in_flight_events"),
     ("payload bytes", "standpipe_sink_delivered_bytes_total"),
     ("billed bytes", "standpipe_sink_billed_bytes_total"),
+    ("bytes of dead letters", "standpipe_dead_letter_bytes"),
 ];
 
 pub(super) fn html(admin: &Admin) -> String {

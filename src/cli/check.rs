@@ -60,7 +60,11 @@ fn pipeline(config: &Config) -> [Branch; 3] {
     let limits = &config.limits;
     let process = vec![
         Branch::leaf(format!("metrics and health on {}", config.server.listen)),
-        Branch::leaf(format!("state in {}", config.state.dir.display())),
+        Branch::leaf(format!(
+            "state in {}, up to {} of dead letters for each sink and source",
+            config.state.dir.display(),
+            show_size(config.state.max_dead_letters)
+        )),
         Branch::leaf(format!(
             "{} of memory, {} to drain, {} workers",
             show_size(limits.memory),
@@ -305,7 +309,7 @@ to = ["archive"]
     const TREE: &str = "\
 process
 ├── metrics and health on 127.0.0.1:9598
-├── state in /var/lib/standpipe
+├── state in /var/lib/standpipe, up to 1GiB of dead letters for each sink and source
 └── 64MiB of memory, 5m to drain, 2 workers
 sources
 ├── app (file)

@@ -13,7 +13,10 @@ pub mod decode;
 pub mod doctor;
 pub mod health;
 pub mod logging;
+pub mod replay;
 pub mod run;
+pub mod state;
+mod table;
 
 /// Exit codes, the same for every command.
 pub mod exit {

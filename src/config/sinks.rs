@@ -18,6 +18,9 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// Reads one sink.
 pub(super) fn sink(name: &str, mut section: Section<'_>) -> Option<Sink> {
+    if name.starts_with('_') {
+        section.problem_here("begins with `_`, as the dead letters of a source do; use another name");
+    }
     let kind = match section.required("type", "firehose", kind)? {
         Kind::Firehose => firehose(&mut section).map(|sink| SinkKind::Firehose(Box::new(sink))),
         Kind::Directory => directory(name, &mut section).map(SinkKind::Directory),

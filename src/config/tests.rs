@@ -123,7 +123,21 @@ max_concurrency = 0
 
 #[test]
 fn an_unknown_key_far_from_all_others_names_them() {
-    check_with_base("[state]\nqqq = 1\n", &["standpipe.toml: state.qqq: unknown key; known are `dir`"]);
+    check_with_base(
+        "[state]\nqqq = 1\n",
+        &["standpipe.toml: state.qqq: unknown key; known are `dir` and `max_dead_letters`"],
+    );
+}
+
+#[test]
+fn a_sink_is_not_taken_for_a_source() {
+    let text = "[sources.app]\ntype = \"stdin\"\n[sinks._app]\ntype = \"directory\"\npath = \"out\"\n";
+    check(
+        text,
+        &[
+            "standpipe.toml: sinks._app: begins with `_`, as the dead letters of a source do; use another name",
+        ],
+    );
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub struct Server {
 pub struct State {
     /// Checkpoints, disk buffers and dead letters.
     pub dir: PathBuf,
+    /// Most bytes of dead letters of each sink, and of each source's undecodable payloads.
+    pub max_dead_letters: u64,
 }
 
 /// `[limits]`

@@ -20,6 +20,22 @@ impl Timestamp {
     pub fn to_rfc3339(self) -> String {
         Clockface::default().show(self).iter().copied().map(char::from).collect()
     }
+
+    /// Reads what [`Timestamp::to_rfc3339`] writes, and no other form.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let number = |from: usize, to: usize| -> Option<i64> {
+            let digits = text.get(from..to)?;
+            let all = digits.bytes().all(|byte| byte.is_ascii_digit());
+            if all { digits.parse().ok() } else { None }
+        };
+        let [year, month, day] = [number(0, 4)?, number(5, 7)?, number(8, 10)?];
+        let [hour, minute, second, ms] = [number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 23)?];
+        let whole = days(year, month, day).saturating_mul(86_400_000);
+        let time = Self(whole + hour * 3_600_000 + minute * 60_000 + second * 1000 + ms);
+        // Written again it is the same text only if every mark stood in its place and no number was out of its range.
+        (time.to_rfc3339() == text).then_some(time)
+    }
 }
 
 /// A time's text, made anew only where it differs from that of the time shown before: in a log, mostly the milliseconds.
@@ -93,6 +109,17 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// The days from 1970-01-01 to a date; the reverse of [`civil`].
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year - era * 400;
+    let shifted_month = (month + 9) % 12;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -120,6 +147,19 @@ mod tests {
             for (span, rest) in times {
                 let time = Timestamp(span * 86_400_000 * 10_000 + rest);
                 prop_assert_eq!(String::from_utf8_lossy(face.show(time)), time.to_rfc3339());
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(ms in -62_167_219_200_000_i64..253_402_300_799_999) {
+            let time = Timestamp(ms);
+            prop_assert_eq!(Timestamp::from_rfc3339(&time.to_rfc3339()), Some(time));
+        }
+
+        #[test]
+        fn no_other_text_is_a_time(text in ".{0,30}|[0-9T:.Z-]{24}") {
+            if let Some(time) = Timestamp::from_rfc3339(&text) {
+                prop_assert_eq!(time.to_rfc3339(), text);
             }
         }
     }

@@ -30,6 +30,8 @@ pub(super) struct Outlet {
     pub(super) encoder: Encoder,
     /// What it counts.
     pub(super) metrics: SinkMetrics,
+    /// Shut while its dead letters cannot be written.
+    pub(super) dead_letter_gate: Arc<Gate>,
     config: Sink,
     kind: Kind,
     common: Common,
@@ -133,6 +135,7 @@ impl Outlet {
             name: name.to_owned(),
             encoder: Encoder::new(config),
             metrics,
+            dead_letter_gate: common.shared.dead_letters.gate(&name.into()),
             config: config.clone(),
             fields: fields(&kind),
             kind,

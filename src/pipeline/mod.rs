@@ -8,6 +8,8 @@ mod destination;
 mod feed;
 mod leftover;
 mod quota;
+mod replay;
+mod resend;
 mod sorting;
 mod sources;
 mod spool;
@@ -35,7 +37,7 @@ use crate::aws::AwsError;
 use crate::batch;
 use crate::buffer;
 use crate::config::Config;
-use crate::deadletter::DeadLetters;
+use crate::deadletter::{DeadLetters, Limits};
 use crate::decode::Decoder;
 use crate::event::{Budget, Buffers, Intake, Job, Offload, Stopper};
 use crate::metrics::{Metrics, gauge};
@@ -43,6 +45,8 @@ use crate::route::{RouteError, Router};
 use crate::sink::{self, Digester, Shared};
 use crate::state::{StateDir, StateError};
 use crate::status::Status;
+
+pub use self::replay::{Replay, ReplayFile, Replayed, Target, replay};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -126,6 +130,9 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// Of eight parts of the memory, so many are for requests under way; the rest is for what waits.
 const REQUEST_EIGHTHS: u64 = 3;
 
+/// Dead letters that cannot be written may take one of so many parts of what waits, for each sink or source.
+const DEAD_LETTER_SHARES: u64 = 8;
+
 /// Runs the daemon until it is told to stop, or every source has ended.
 ///
 /// # Errors
@@ -137,6 +144,7 @@ pub async fn run(run: Run) -> Result<End, RunError> {
     let metrics = Metrics::new();
     let status = Arc::new(Status::default());
     let plant = Plant::build(&config, &metrics, &status)?;
+    plant.shared.dead_letters.recover();
     plant.resume(&config).await;
     let (stopper, stop_sources) = Stopper::new();
 
@@ -146,6 +154,7 @@ pub async fn run(run: Run) -> Result<End, RunError> {
     let mut helpers = JoinSet::new();
     helpers.spawn(admin);
     helpers.spawn(save_often(Arc::clone(&checkpoints), Arc::clone(&status)));
+    helpers.spawn(Arc::clone(&plant.shared.dead_letters).run(metrics.clone(), Arc::clone(&status)));
     helpers.spawn(plant.clone().tick(metrics.clone(), Arc::clone(&status)));
 
     let context = sources::Context { host, once, checkpoints: Arc::clone(&checkpoints), stop: stop_sources };
@@ -212,13 +221,17 @@ impl Plant {
         let budget = Budget::new(config.limits.memory.saturating_sub(requests));
         metrics.memory_limit_bytes.set(gauge(config.limits.memory));
         let (offload, tasks) = Offload::new(TASKS);
+        let gate_opened = Arc::new(Notify::new());
+        let share = usize::try_from(budget.limit() / DEAD_LETTER_SHARES).unwrap_or(usize::MAX);
+        let limits = Limits::new(config.state.max_dead_letters);
+        let dead_letters = DeadLetters::new(&config.state.dir, limits, share, Arc::clone(&gate_opened));
         let for_sinks = Shared {
             offload,
             request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
             request_memory_kib,
             bodies: Buffers::new(sink::BODY_BYTES, BODIES),
             digester: Arc::new(Digester::new(usize::try_from(requests).unwrap_or(0) / sink::BODY_BYTES)),
-            dead_letters: Arc::new(DeadLetters::new(&config.state.dir)),
+            dead_letters,
             status: Arc::clone(status),
         };
         let shares = Shares::new(Arc::clone(&budget));
@@ -347,6 +360,7 @@ impl Plant {
         let mut deliveries =
             std::mem::take(&mut *self.deliveries.lock().unwrap_or_else(PoisonError::into_inner));
         while deliveries.join_next().await.is_some() {}
+        self.shared.dead_letters.emptied().await;
     }
 
     /// Delivers what an earlier run left on disk, beside what comes.

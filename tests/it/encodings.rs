@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
 use standpipe::config::{
-    Compression, Decoding, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template, TooLong,
+    Buffer, Compression, Decoding, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template,
+    TooLong,
 };
 use standpipe::decode::{Decoder, Scratch};
 use standpipe::event::{Block, Borders, Buffers, Event, Events, Origin, Timestamp, Wants};
@@ -158,7 +159,7 @@ impl Events for Written {
         self.output.origin(&self.encoder, origin);
     }
 
-    fn lines(&mut self, _: &Bytes) {}
+    fn lines(&mut self, _: &Bytes, _: u64) {}
 
     fn event(&mut self, event: Event<'_>) {
         self.encoder.event(&event, Timestamp(0), &mut self.output).unwrap();
@@ -187,6 +188,7 @@ fn write(encoding: Encoding, payload: &[u8]) -> Vec<Vec<u8>> {
         too_long: TooLong::Split,
         max_destinations: 1,
         idle: Duration::ZERO,
+        buffer: Buffer::Memory,
     });
     let output = Output::new(Buffers::new(BUFFER_BYTES, 1));
     let mut written = Written { encoder, output, blocks: Vec::new() };

@@ -22,6 +22,7 @@ mod docs;
 mod doctor;
 mod drain;
 mod encodings;
+mod letters;
 mod limits;
 mod metrics;
 mod moto;

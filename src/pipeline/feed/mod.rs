@@ -191,6 +191,30 @@ impl Feed {
         Ok(())
     }
 
+    /// Adds a record that is whole already.
+    ///
+    /// # Errors
+    /// When the feed has ended; the record is given back.
+    pub(super) fn push_record(&self, record: Record) -> Result<(), Record> {
+        self.with(|inner| {
+            if inner.ended {
+                return Err(record);
+            }
+            self.metrics.accept(record.events);
+            if !inner.store.is_on_disk() {
+                self.metrics.buffer_bytes.add(gauge(record.len));
+                inner.waiting = inner.waiting.saturating_add(record.len);
+            }
+            inner.held = inner.held.saturating_add(record.payload);
+            inner.active = Instant::now();
+            inner.store.push(record);
+            self.set_gate(inner);
+            Ok(())
+        })?;
+        self.wake();
+        Ok(())
+    }
+
     /// Ends the input: the sink takes what is left, and then ends.
     pub(super) fn end(&self) {
         self.with(|inner| inner.ended = true);

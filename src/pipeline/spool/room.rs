@@ -9,7 +9,7 @@ use super::blocking;
 use super::write::{Gone, Writer};
 use crate::buffer::disk::{Disk, Evicted, Log, Part, Reader};
 use crate::config::WhenFull;
-use crate::deadletter::Letter;
+use crate::deadletter::{DeadLetter, Letter};
 use crate::event::{Receipt, Record, Timestamp};
 
 /// The reason of records that went to the dead letters since the buffer was full.
@@ -148,12 +148,11 @@ impl Writer<'_> {
         let (dead_letters, sink) =
             (Arc::clone(&self.spool.dead_letters), self.spool.metrics.name().to_owned());
         let write = move || {
-            let written = records.iter().try_for_each(|record| {
-                let bytes = record.parts.concat();
-                let letter = Letter::new(FULL, &record.origin, &bytes, Timestamp::now());
-                dead_letters.write(&sink, &[letter])
-            });
-            (records, written)
+            let now = Timestamp::now();
+            let letters = records.iter().map(|record| DeadLetter::of_record(record, FULL, None, now));
+            let letters: Vec<DeadLetter> = letters.collect();
+            let letters: Vec<Letter<'_>> = letters.iter().map(DeadLetter::borrow).collect();
+            (records, dead_letters.write(&sink, &letters))
         };
         let (mut records, written) = blocking(write).await.ok_or(Gone)?;
         if let Err(error) = written {
