@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::faults::Faults;
 
 /// How a stand-in starts.
-#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
