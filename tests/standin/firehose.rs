@@ -11,6 +11,7 @@ use super::errors::AwsError;
 use super::faults::{Fate, Faults, Refusal};
 use super::oracle::{Examined, Kept};
 use super::quota::Quota;
+use super::settings::Scrutiny;
 use super::sigv4;
 use super::state::{Caller, State, lock};
 
@@ -76,7 +77,7 @@ fn serve(
     put: Option<&Put<'_>>,
     (faults, arrived): (&Faults, Instant),
 ) -> Result<Response<Bytes>, AwsError> {
-    if let (true, Some(put)) = (state.light, put) {
+    if let (Scrutiny::CountOnly, Some(put)) = (state.scrutiny, put) {
         return Ok(count(state, put));
     }
     let caller = sigv4::verify(state, parts, body, "firehose")?;

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
-use standin::{Faults, Key, Role, Settings, Standin, Stream};
+use standin::{Faults, Key, Role, Scrutiny, Settings, Standin, Stream};
 
 /// Serves Firehose and STS until standard input closes or SIGTERM comes; `/_standin/report` says what was accepted.
 #[derive(Parser)]
@@ -64,7 +64,7 @@ fn main() {
         roles: arguments.role,
         faults: arguments.faults.unwrap_or_default(),
         seed: arguments.seed,
-        light: arguments.light,
+        scrutiny: if arguments.light { Scrutiny::CountOnly } else { Scrutiny::Full },
         ..Settings::default()
     };
     let standin = Standin::start(&settings);

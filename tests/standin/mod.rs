@@ -27,4 +27,4 @@ pub(crate) use faults::{Faults, Refusal};
 pub(crate) use lines::{Found, Lines, find};
 pub(crate) use oracle::{Kept, Report, StreamReport};
 pub(crate) use server::Standin;
-pub(crate) use settings::{Key, Role, Settings, Stream};
+pub(crate) use settings::{Key, Role, Scrutiny, Settings, Stream};

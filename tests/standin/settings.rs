@@ -20,8 +20,7 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Whether accepted records are kept whole, for small tests.
     pub(crate) keep_records: bool,
-    /// Whether what comes is counted only, for benches of the sender alone.
-    pub(crate) light: bool,
+    pub(crate) scrutiny: Scrutiny,
 }
 
 impl Default for Settings {
@@ -37,9 +36,18 @@ impl Default for Settings {
             faults: Faults::default(),
             seed: 1,
             keep_records: false,
-            light: false,
+            scrutiny: Scrutiny::Full,
         }
     }
+}
+
+/// How closely requests are looked at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Scrutiny {
+    /// Signatures, limits and every line.
+    Full,
+    /// Their bytes are counted, for benches of the sender alone.
+    CountOnly,
 }
 
 /// The account of the default key.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::faults::Faults;
 use super::oracle::Oracle;
 use super::quota::Quota;
-use super::settings::{Key, Role, Settings, Stream};
+use super::settings::{Key, Role, Scrutiny, Settings, Stream};
 
 /// Credentials that are known here.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ pub(crate) struct State {
     pub(crate) rng: Mutex<fastrand::Rng>,
     pub(crate) oracle: Mutex<Oracle>,
     pub(crate) keep_records: bool,
-    pub(crate) light: bool,
+    pub(crate) scrutiny: Scrutiny,
     /// The authority's certificate, when TLS is served.
     pub(crate) ca: String,
 }
@@ -67,7 +67,7 @@ impl State {
             rng: Mutex::new(fastrand::Rng::with_seed(settings.seed)),
             oracle: Mutex::default(),
             keep_records: settings.keep_records,
-            light: settings.light,
+            scrutiny: settings.scrutiny,
             ca,
         };
         settings.keys.iter().for_each(|key| state.add_key(key));

@@ -56,6 +56,7 @@ impl Writing {
         let begun = Instant::now();
         for (file, numbers) in self.groups() {
             let due = Duration::from_secs(numbers.start) / rate;
+            #[expect(clippy::disallowed_methods, reason = "a pace is what was asked for")]
             thread::sleep(due.saturating_sub(begun.elapsed()));
             state.oracle().written(numbers.clone(), Instant::now());
             self.write(&mut files[file], numbers)?;
