@@ -12,7 +12,7 @@
 //!                              00000000000000000001.spool-36.corrupt  bytes that were damaged
 //! ```
 //!
-//! A record is stored once its bytes, and for a new segment its directory, are synced. [`frame`] has the format, [`Log`] writes,
+//! A record is stored once its bytes, and for a new segment its directory, are synced. `frame.rs` has the format, [`Log`] writes,
 //! [`open()`] recovers, [`Reader`] reads, and [`Backlog`] knows what is still to be delivered.
 
 mod backlog;
