@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -351,6 +352,11 @@ fn a_file_from_elsewhere_is_not_touched() {
     assert!(matches!(Progress::begin(&path, false), Err(ProgressError::Changed { .. })));
 }
 
+/// Waits for what has to come, but not for ever.
+async fn patiently<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(1), what).await.expect("it comes")
+}
+
 #[tokio::test]
 async fn many_letters_share_a_write_and_nothing_is_told_before_it_is_on_disk() {
     let state = tempfile::tempdir().unwrap();
@@ -369,7 +375,7 @@ async fn many_letters_share_a_write_and_nothing_is_told_before_it_is_on_disk() {
     drop(told);
     assert_eq!(letters.waiting(), 500);
     let running = tokio::spawn(Arc::clone(&letters).run(Metrics::new(), Arc::new(Status::default())));
-    letters.emptied().await;
+    patiently(letters.emptied()).await;
     while let Some(on_disk) = done.recv().await {
         assert!(on_disk);
     }
@@ -391,15 +397,18 @@ async fn a_full_folder_shuts_its_gate_says_so_and_goes_on_when_there_is_room() {
     bury("other", b"z");
     assert!(letters.gate(&"archive".into()).is_shut());
     assert!(!letters.gate(&"other".into()).is_shut());
-    let complaint = loop {
-        tokio::task::yield_now().await;
-        if let Some(complaint) = status.complaints().pop() {
-            break complaint;
+    let complained = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if let Some(complaint) = status.complaints().pop() {
+                return complaint;
+            }
         }
     };
+    let complaint = patiently(complained).await;
     assert!(complaint.contains("archive") && complaint.contains("state.max_dead_letters"), "{complaint}");
     fs::remove_file(&paths(&state)[0]).unwrap();
-    letters.emptied().await;
+    patiently(letters.emptied()).await;
     assert!(!letters.gate(&"archive".into()).is_shut());
     assert_eq!(status.complaints(), Vec::<String>::new());
     assert_eq!(letters.kept(), 2);
