@@ -155,6 +155,7 @@ mod tests {
         check(two, &records);
         check(&gzip::deflate(two), &records);
         check(br#"{"Records":[]}"#, &[]);
+        check(br#"{"Records":[{"a":1}],"Records":[{"a":2}]}"#, &[r#"{"a":2}"#]);
         check(br#"{"Records":[{"a":1}]}{"Records":[{"a":2}]}"#, &[r#"{"a":1}"#, r#"{"a":2}"#]);
     }
 

@@ -322,6 +322,14 @@ mod tests {
     }
 
     #[test]
+    fn a_set_gives_back_its_places_in_order() {
+        for places in [vec![], vec![0], vec![63], vec![0, 1, 5, 62, 63], (0..MAX_SINKS).collect()] {
+            let set: SinkSet = places.iter().rev().copied().collect();
+            assert_eq!(set.iter().collect::<Vec<_>>(), places);
+        }
+    }
+
+    #[test]
     fn without_routes_every_sink_gets_everything() {
         check(&[], "x", Decision::Sinks([0, 1].into_iter().collect()));
     }
