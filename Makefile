@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO := cargo
 
-.PHONY: test check bench
+.PHONY: test check bench chaos soak
 
 # What the tests need beside Rust, and the tests.
 test:
@@ -25,3 +25,19 @@ bench:
 	$(CARGO) build --locked --release --bin standpipe
 	$(CARGO) build --locked --release --example standin
 	benches/end_to_end.py plain json gzip-1 gzip-6
+
+# Random faults, kills and stops for CHAOS_SECONDS, or with MODE=kills KILLS kills in a row; see CONTRIBUTING.md.
+MODE ?= plan
+BUFFER ?= memory
+CHAOS_SECONDS ?= 120
+KILLS ?= 100
+MINUTES ?= 30
+CHAOS := $(CARGO) test --locked --test chaos -- --buffer $(BUFFER) $(if $(BIN),--bin $(BIN))
+chaos:
+	$(CARGO) build --locked --example standin
+	$(CHAOS) --mode $(MODE) --seconds $(CHAOS_SECONDS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+# Half of full speed for MINUTES: memory and descriptors have to stay flat. BIN=target/release/standpipe soaks the release build.
+soak:
+	$(CARGO) build --locked --example standin
+	$(CHAOS) --mode soak --minutes $(MINUTES) $(if $(RATE),--rate $(RATE))

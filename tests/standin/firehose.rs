@@ -38,8 +38,11 @@ pub(crate) async fn answer(state: &State, parts: &Parts, body: Bytes) -> Answer 
         Fate::Served | Fate::CutAfter => Some(serve(state, parts, &body, put.as_ref(), &faults)),
     };
     match done {
-        Some(Ok(_)) if fate == Fate::CutAfter => cut(state),
-        Some(Ok(reply)) => Answer::Reply(reply),
+        Some(Ok((_, lines))) if fate == Fate::CutAfter => {
+            state.oracle().plain.unanswered += lines;
+            cut(state)
+        }
+        Some(Ok((reply, _))) => Answer::Reply(reply),
         Some(Err(error)) => {
             state.oracle().error(error.code);
             Answer::Reply(error.json())
@@ -66,13 +69,14 @@ async fn wait_while_hanging(state: &State, stream: &str) -> Faults {
     }
 }
 
+/// The answer, and how many lines were accepted.
 fn serve(
     state: &State,
     parts: &Parts,
     body: &[u8],
     put: Option<&Put<'_>>,
     faults: &Faults,
-) -> Result<Response<Bytes>, AwsError> {
+) -> Result<(Response<Bytes>, u64), AwsError> {
     let caller = sigv4::verify(state, parts, body, "firehose")?;
     let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     if target != Some("Firehose_20150804.PutRecordBatch") {
@@ -91,8 +95,8 @@ fn serve(
     refuse(faults, &caller, put)?;
     check_poison(faults, &records)?;
     let accepted = choose(state, faults, &mut lock(&quota), &records);
-    accept(state, &caller, put, &records, &accepted);
-    Ok(reply(&accepted))
+    let lines = accept(state, &caller, put, &records, &accepted);
+    Ok((reply(&accepted), lines))
 }
 
 /// Every record's bytes, one after the other.
@@ -222,7 +226,7 @@ fn choose(state: &State, faults: &Faults, quota: &mut Quota, records: &Records) 
         .collect()
 }
 
-fn accept(state: &State, caller: &Caller, put: &Put<'_>, records: &Records, accepted: &[bool]) {
+fn accept(state: &State, caller: &Caller, put: &Put<'_>, records: &Records, accepted: &[bool]) -> u64 {
     let stream = format!("{}/{}", caller.account, put.stream);
     let mut examined = Examined::default();
     let taken = || records.iter().zip(accepted).filter(|(_, accepted)| **accepted).map(|(record, _)| record);
@@ -236,6 +240,7 @@ fn accept(state: &State, caller: &Caller, put: &Put<'_>, records: &Records, acce
             oracle.keep(Kept { stream: put.stream.to_owned(), data: Bytes::copy_from_slice(record) });
         });
     }
+    examined.lines()
 }
 
 fn reply(accepted: &[bool]) -> Response<Bytes> {
