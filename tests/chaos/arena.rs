@@ -22,6 +22,7 @@ use crate::world::ACCESS_KEY;
 
 /// See the module. Each lock covers a look or one action; the daemon's also its being taken away.
 pub(crate) struct Arena {
+    pub(crate) flow: Flow,
     pub(crate) story: Story,
     pub(crate) standin: Standin,
     pub(crate) disk: Disk,
@@ -100,6 +101,7 @@ impl Arena {
             secrets: vec![secret, ACCESS_KEY.to_owned()],
         };
         Self {
+            flow,
             story: Story::begin(),
             standin,
             disk: Disk::make(&path("state")),

@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments, seed: u64) -> Verdict {
         }
     }
     settle(&arena, &mut actors);
-    conclude(&arena, actors, false, &again)
+    conclude(&arena, actors, &again)
 }
 
 fn wait_for_work(arena: &Arena) {

@@ -1,7 +1,5 @@
-//! What happened and when, printed as it happens and kept for a failure; and the harness's clock.
+//! What happens and when, printed as it happens; and the harness's clock.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use standpipe::event::Timestamp;
@@ -9,13 +7,11 @@ use standpipe::event::Timestamp;
 /// See the module.
 pub(crate) struct Story {
     began: Instant,
-    /// The lock covers one line.
-    told: Mutex<Vec<String>>,
 }
 
 impl Story {
     pub(crate) fn begin() -> Self {
-        Self { began: Instant::now(), told: Mutex::default() }
+        Self { began: Instant::now() }
     }
 
     /// Time since the beginning.
@@ -25,14 +21,7 @@ impl Story {
 
     /// Tells what happens now.
     pub(crate) fn tell(&self, what: &str) {
-        let line = format!("{:8.2} s  {what}", self.elapsed().as_secs_f64());
-        println!("{line}");
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-    }
-
-    /// Everything told so far.
-    pub(crate) fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        println!("{:8.2} s  {what}", self.elapsed().as_secs_f64());
     }
 }
 
