@@ -141,7 +141,7 @@ fn watch(arena: &Arena, _seed: u64) {
 
 fn look_at_streams(arena: &Arena) {
     let report = arena.standin.report();
-    let Total { seen, duplicates, damaged, other, .. } = report.total;
+    let Total { seen, duplicates, damaged, other, .. } = report.total();
     Arena::lock(&arena.ledger).sample(Instant::now(), seen + duplicates);
     if damaged + other > 0 {
         arena

@@ -211,7 +211,7 @@ impl Arena {
     fn may_double(&self) -> u64 {
         let checkpoints = fs::metadata(self.folder.path().join("state/checkpoints.json"));
         let age = checkpoints.and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
-        let total = self.standin.report().total;
+        let total = self.standin.report().total();
         let ledger = Self::lock(&self.ledger);
         let then = age.and_then(|age| Instant::now().checked_sub(age + ledger.lag + SLACK));
         in_flight() + ledger.delivered_since(then, total.seen + total.duplicates)

@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments, seed: u64) -> Verdict {
 
 fn wait_for_work(arena: &Arena) {
     let arrived = || {
-        let total = arena.standin.report().total;
+        let total = arena.standin.report().total();
         total.seen + total.duplicates
     };
     let (before, since) = (arrived(), Instant::now());

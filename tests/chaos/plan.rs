@@ -125,7 +125,7 @@ fn one_fault(rng: &mut fastrand::Rng, gentle: bool) -> (Faults, String) {
             "no call is answered".to_owned()
         }
         7 => {
-            let mark = format!("cache {:03x}", rng.u32(..0x1000));
+            let mark = format!("cache {:02x}", rng.u32(..0x100));
             let words = format!("records with `{mark}` are refused for good");
             faults.poison = Some(mark);
             words

@@ -136,7 +136,7 @@ pub(crate) fn settle(arena: &Arena, actors: &mut Actors) {
 pub(crate) fn conclude(arena: &Arc<Arena>, actors: Actors, again: &str) -> Verdict {
     actors.end(arena);
     let report = arena.standin.report();
-    let doubled = report.total.duplicates;
+    let doubled = report.total().duplicates;
     let at_most = Arena::lock(&arena.ledger).explained + report.unanswered;
     if !arena.is_lost() {
         let missing = oracle::missing(arena);
@@ -154,7 +154,7 @@ pub(crate) fn conclude(arena: &Arc<Arena>, actors: Actors, again: &str) -> Verdi
     };
     arena.story.tell(&format!(
         "{promised} lines promised to each stream; {} delivered, {} dead letters, {doubled} doubled of {at_most} explained",
-        report.total.seen,
+        report.total().seen,
         oracle::count_buried(arena),
     ));
     arena.story.tell(&format!(

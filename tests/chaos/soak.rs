@@ -50,12 +50,12 @@ fn measure(arena: &Arena) -> f64 {
     let mut written = 0;
     while since.elapsed() < MEASURE && !arena.is_lost() {
         written = Arena::lock(&arena.files).append(2_000);
-        while written > AHEAD + arena.standin.report().total.seen && since.elapsed() < MEASURE {
+        while written > AHEAD + arena.standin.report().total().seen && since.elapsed() < MEASURE {
             pause(Duration::from_millis(5));
         }
     }
     Arena::lock(&arena.ledger).files = written;
-    let rate = megabytes(arena.standin.report().total.payload_bytes) / since.elapsed().as_secs_f64();
+    let rate = megabytes(arena.standin.report().total().payload_bytes) / since.elapsed().as_secs_f64();
     arena.story.tell(&format!("full speed here: {rate:.1} MB/s"));
     rate
 }
@@ -106,7 +106,7 @@ fn sample(arena: &Arena, length: Duration) -> Vec<Sample> {
         if samples.len() % 60 == 0
             && let Some((memory, descriptors)) = samples.last()
         {
-            let behind = Arena::lock(&arena.ledger).files.saturating_sub(arena.standin.report().total.seen);
+            let behind = Arena::lock(&arena.ledger).files.saturating_sub(arena.standin.report().total().seen);
             arena.story.tell(&format!(
                 "{memory:.1} MiB resident, {descriptors} descriptors, {behind} lines on their way"
             ));
@@ -152,7 +152,7 @@ fn drain(arena: &Arena) {
         pause(Duration::from_millis(100));
     }
     let code = arena.end(End::Stop);
-    let report = arena.standin.report().total;
+    let report = arena.standin.report().total();
     arena.story.tell(&format!(
         "{} of {written} lines arrived, {} doubled, exit {code:?}",
         report.seen, report.duplicates

@@ -7,6 +7,7 @@ mod faults;
 #[path = "../standin/lines.rs"]
 mod lines;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -34,16 +35,16 @@ pub(crate) struct Standin {
 /// What is asked of `/_standin/report`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Report {
-    pub(crate) total: Total,
+    streams: BTreeMap<String, Total>,
     pub(crate) limit_violations: u64,
     pub(crate) violations: Vec<String>,
     pub(crate) unanswered: u64,
     pub(crate) calls: u64,
     pub(crate) refused_records: u64,
-    pub(crate) errors: std::collections::BTreeMap<String, u64>,
+    pub(crate) errors: BTreeMap<String, u64>,
 }
 
-/// What all streams hold.
+/// What a stream holds, or all of them together.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Total {
     pub(crate) seen: u64,
@@ -51,6 +52,20 @@ pub(crate) struct Total {
     pub(crate) damaged: u64,
     pub(crate) other: u64,
     pub(crate) payload_bytes: u64,
+}
+
+impl Report {
+    /// What the streams hold together: a line that is in both counts twice, and is no duplicate.
+    pub(crate) fn total(&self) -> Total {
+        let add = |sum: Total, stream: &Total| Total {
+            seen: sum.seen + stream.seen,
+            duplicates: sum.duplicates + stream.duplicates,
+            damaged: sum.damaged + stream.damaged,
+            other: sum.other + stream.other,
+            payload_bytes: sum.payload_bytes + stream.payload_bytes,
+        };
+        self.streams.values().fold(Total::default(), add)
+    }
 }
 
 impl Standin {
