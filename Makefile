@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO := cargo
 
-.PHONY: test check bench fuzz
+.PHONY: test check bench fuzz chaos soak
 
 # What the tests need beside Rust, and the tests.
 test:
@@ -31,3 +31,19 @@ bench:
 TIME := 60
 fuzz:
 	TIME=$(TIME) fuzz/run.sh
+
+# Random faults, kills and stops for CHAOS_SECONDS, or with MODE=kills KILLS kills in a row; see CONTRIBUTING.md.
+MODE ?= plan
+BUFFER ?= memory
+CHAOS_SECONDS ?= 120
+KILLS ?= 100
+MINUTES ?= 30
+CHAOS := $(CARGO) test --locked --test chaos -- --buffer $(BUFFER) $(if $(BIN),--bin $(BIN))
+chaos:
+	$(CARGO) build --locked --example standin
+	$(CHAOS) --mode $(MODE) --seconds $(CHAOS_SECONDS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+# Half of full speed for MINUTES: memory and descriptors have to stay flat. BIN=target/release/standpipe soaks the release build.
+soak:
+	$(CARGO) build --locked --example standin
+	$(CHAOS) --mode soak --minutes $(MINUTES) $(if $(RATE),--rate $(RATE))

@@ -1,13 +1,15 @@
 //! Standard input, read a block at a time.
 //!
-//! A read of standard input cannot be called off, so it stands on a thread of its own, which is asked for one block at a
-//! time and left behind at a stop.
+//! A read of standard input cannot be called off, so a thread of its own waits until there is something to read, or a stop; only
+//! then it reads. It is asked for one block at a time. What it has read is handed over in a stop too: nobody can read it again.
 
-use std::io::{self, Read};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::SourceError;
@@ -29,8 +31,28 @@ pub async fn run(
     run_from(io::stdin(), Origin { source: name, host, ..Origin::default() }, &config, intake, stop).await
 }
 
+/// Input that can be waited for without reading it.
+trait Input: Read {
+    /// Waits until a read would not wait; false when it is called off before, by the other end of the pipe being closed.
+    fn wait(&mut self, called_off: &PipeReader) -> bool;
+}
+
+impl Input for io::Stdin {
+    fn wait(&mut self, called_off: &PipeReader) -> bool {
+        loop {
+            let mut both = [PollFd::new(self, PollFlags::IN), PollFd::new(called_off, PollFlags::IN)];
+            match poll(&mut both, None) {
+                Ok(_) => return both.last().is_none_or(|off| off.revents().is_empty()),
+                Err(Errno::INTR) => {}
+                // The read will tell what is wrong.
+                Err(_) => return true,
+            }
+        }
+    }
+}
+
 async fn run_from(
-    input: impl Read + Send + 'static,
+    input: impl Input + Send + 'static,
     origin: Origin,
     config: &StdinSource,
     intake: Intake,
@@ -38,11 +60,13 @@ async fn run_from(
 ) -> Result<(), SourceError> {
     let (ask, asked) = mpsc::channel(1);
     let (give, given) = mpsc::channel(1);
+    let (called_off, call_off) = io::pipe().map_err(SourceError::Stdin)?;
     let reading = std::thread::Builder::new().name("stdin".to_owned());
-    reading.spawn(move || read_when_asked(input, asked, &give)).map_err(SourceError::Stdin)?;
+    reading.spawn(move || read_when_asked(input, asked, &give, &called_off)).map_err(SourceError::Stdin)?;
     let pump = Pump {
         ask,
         given,
+        call_off: Some(call_off),
         lane: intake.lane(OnClosedGate::Keep),
         owner: Arc::new(Owner(intake.metrics.clone())),
         origin: Arc::new(origin),
@@ -57,13 +81,14 @@ async fn run_from(
     pump.run().await
 }
 
-/// The thread's part: one block, or the end, for each question.
+/// The thread's part: one block, or the end, for each question; nothing when it is called off.
 fn read_when_asked(
-    mut input: impl Read,
+    mut input: impl Input,
     mut asked: mpsc::Receiver<()>,
     give: &mpsc::Sender<io::Result<Vec<u8>>>,
+    called_off: &PipeReader,
 ) {
-    while asked.blocking_recv().is_some() {
+    while asked.blocking_recv().is_some() && input.wait(called_off) {
         let block = read_block(&mut input);
         let is_end = !block.as_ref().is_ok_and(|bytes| !bytes.is_empty());
         if give.blocking_send(block).is_err() || is_end {
@@ -90,6 +115,8 @@ fn read_block(input: &mut impl Read) -> io::Result<Vec<u8>> {
 struct Pump {
     ask: mpsc::Sender<()>,
     given: mpsc::Receiver<io::Result<Vec<u8>>>,
+    /// Closed to call off the wait for input.
+    call_off: Option<PipeWriter>,
     intake: Intake,
     lane: Arc<Lane>,
     owner: Arc<Owner>,
@@ -155,7 +182,11 @@ impl Pump {
         }
         let block = tokio::select! {
             block = self.given.recv() => block,
-            () = self.stop.requested() => None,
+            () = self.stop.requested() => {
+                drop(self.call_off.take());
+                // What was being read still comes.
+                self.given.recv().await
+            }
         };
         match block {
             Some(Ok(bytes)) => Ok(Some(bytes).filter(|bytes| !bytes.is_empty())),
@@ -263,14 +294,33 @@ mod tests {
     use crate::source::file::tests::{Indented, Lines, Object};
 
     /// Input that comes in the pieces it is given in.
-    struct Pieces(pipe::Receiver<Vec<u8>>);
+    struct Pieces(pipe::Receiver<Vec<u8>>, Option<Vec<u8>>);
 
     impl Read for Pieces {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let Ok(piece) = self.0.recv() else { return Ok(0) };
+            let Some(piece) = self.1.take() else { return Ok(0) };
             buffer[..piece.len()].copy_from_slice(&piece);
             Ok(piece.len())
         }
+    }
+
+    impl Input for Pieces {
+        fn wait(&mut self, called_off: &PipeReader) -> bool {
+            loop {
+                match self.0.recv_timeout(Duration::from_millis(1)) {
+                    Ok(piece) => self.1 = Some(piece),
+                    Err(pipe::RecvTimeoutError::Disconnected) => {}
+                    Err(pipe::RecvTimeoutError::Timeout) if is_open(called_off) => continue,
+                    Err(pipe::RecvTimeoutError::Timeout) => return false,
+                }
+                return true;
+            }
+        }
+    }
+
+    fn is_open(called_off: &PipeReader) -> bool {
+        let mut fds = [PollFd::new(called_off, PollFlags::IN)];
+        poll(&mut fds, Some(&rustix::event::Timespec::default())).unwrap() == 0
     }
 
     struct Running {
@@ -281,7 +331,7 @@ mod tests {
         _runtime: tokio::runtime::Runtime,
     }
 
-    fn start(input: impl Read + Send + 'static, framing: impl Framing + 'static, memory: u64) -> Running {
+    fn start(input: impl Input + Send + 'static, framing: impl Framing + 'static, memory: u64) -> Running {
         let (sender, jobs) = crossbeam_channel::bounded(1_000);
         let budget = Budget::new(memory);
         let intake = Intake::new(
@@ -324,7 +374,7 @@ mod tests {
     #[track_caller]
     fn check(framing: impl Framing + 'static, pieces: &[&str], expected: &[&str]) {
         let (give, input) = pipe::channel();
-        let running = start(Pieces(input), framing, 1 << 20);
+        let running = start(Pieces(input, None), framing, 1 << 20);
         for piece in pieces {
             give.send(piece.as_bytes().to_vec()).unwrap();
         }
@@ -344,7 +394,7 @@ mod tests {
     #[test]
     fn an_event_that_is_not_continued_is_whole_after_a_while() {
         let (give, input) = pipe::channel();
-        let running = start(Pieces(input), Indented, 1 << 20);
+        let running = start(Pieces(input, None), Indented, 1 << 20);
         give.send(b"a\n b\n".to_vec()).unwrap();
         assert_eq!(running.next(), "a\n b\n");
         give.send(b"c\n".to_vec()).unwrap();
@@ -354,17 +404,49 @@ mod tests {
     #[test]
     fn a_stop_is_heeded_while_nothing_comes_and_ships_what_was_read() {
         let (give, input) = pipe::channel();
-        let running = start(Pieces(input), Lines, 1 << 20);
+        let running = start(Pieces(input, None), Lines, 1 << 20);
         give.send(b"a\nhalf".to_vec()).unwrap();
         assert_eq!(running.next(), "a\n");
         running.stopper.stop();
         assert_eq!(running.rest(), ["half"]);
     }
 
+    /// Input whose read ends while the stop is being asked for.
+    struct Slow {
+        reading: pipe::Sender<()>,
+        go_on: pipe::Receiver<()>,
+    }
+
+    impl Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.reading.send(()).unwrap();
+            self.go_on.recv().unwrap();
+            buffer[..5].copy_from_slice(b"late\n");
+            Ok(5)
+        }
+    }
+
+    impl Input for Slow {
+        fn wait(&mut self, _: &PipeReader) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn what_is_being_read_at_a_stop_is_shipped() {
+        let (reading, is_reading) = pipe::channel();
+        let (read, go_on) = pipe::channel();
+        let running = start(Slow { reading, go_on }, Lines, 1 << 20);
+        is_reading.recv().unwrap();
+        running.stopper.stop();
+        read.send(()).unwrap();
+        assert_eq!(running.next(), "late\n");
+    }
+
     #[test]
     fn memory_smaller_than_a_block_is_enough() {
         let (give, input) = pipe::channel();
-        let running = start(Pieces(input), Lines, 10);
+        let running = start(Pieces(input, None), Lines, 10);
         for _ in 0..100 {
             give.send(b"a line of text\n".to_vec()).unwrap();
             assert_eq!(running.next(), "a line of text\n");

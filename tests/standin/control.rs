@@ -31,11 +31,24 @@ struct Expect {
     lines: u64,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Numbers {
+    stream: String,
+    run: u32,
+}
+
 /// Answers a request below [`PREFIX`].
 pub(crate) fn answer(state: &Arc<State>, path: &str, body: &[u8]) -> Response<Bytes> {
     let done = match path.strip_prefix(PREFIX).unwrap_or_default() {
         "report" => return reply(StatusCode::OK, serde_json::to_vec(&state.oracle().report()).unwrap()),
         "ca" => return reply(StatusCode::OK, state.ca.clone().into_bytes()),
+        "numbers" => {
+            return read(body).map_or_else(bad, |of: Numbers| {
+                let words = state.oracle().numbers(&of.stream, of.run);
+                reply(StatusCode::OK, words.into_iter().flat_map(u64::to_le_bytes).collect())
+            });
+        }
         "faults" => read(body)
             .map(|set: SetFaults| state.change_faults(set.stream.as_deref(), |faults| *faults = set.faults)),
         "role" => read(body).map(|role: Role| state.set_role(role)),
@@ -56,14 +69,19 @@ pub(crate) fn answer(state: &Arc<State>, path: &str, body: &[u8]) -> Response<By
         _ => {
             return reply(
                 StatusCode::NOT_FOUND,
-                b"report ca faults role key stream expect write reset".to_vec(),
+                b"report numbers ca faults role key stream expect write reset".to_vec(),
             );
         }
     };
     match done {
         Ok(()) => reply(StatusCode::OK, b"{}".to_vec()),
-        Err(error) => reply(StatusCode::BAD_REQUEST, error.to_string().into_bytes()),
+        Err(error) => bad(error),
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the end of an error")]
+fn bad(error: serde_json::Error) -> Response<Bytes> {
+    reply(StatusCode::BAD_REQUEST, error.to_string().into_bytes())
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {

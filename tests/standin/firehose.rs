@@ -42,8 +42,11 @@ pub(crate) async fn answer(state: &State, parts: &Parts, body: Bytes) -> Answer 
         Fate::Served | Fate::CutAfter => Some(serve(state, parts, &body, put.as_ref(), (&faults, arrived))),
     };
     match done {
-        Some(Ok(_)) if fate == Fate::CutAfter => cut(state),
-        Some(Ok(reply)) => Answer::Reply(reply),
+        Some(Ok((_, lines))) if fate == Fate::CutAfter => {
+            state.oracle().plain.unanswered += lines;
+            cut(state)
+        }
+        Some(Ok((reply, _))) => Answer::Reply(reply),
         Some(Err(error)) => {
             state.oracle().error(error.code);
             Answer::Reply(error.json())
@@ -70,15 +73,16 @@ async fn wait_while_hanging(state: &State, stream: &str) -> Faults {
     }
 }
 
+/// The answer, and how many lines were accepted.
 fn serve(
     state: &State,
     parts: &Parts,
     body: &[u8],
     put: Option<&Put<'_>>,
     (faults, arrived): (&Faults, Instant),
-) -> Result<Response<Bytes>, AwsError> {
+) -> Result<(Response<Bytes>, u64), AwsError> {
     if let (Scrutiny::CountOnly, Some(put)) = (state.scrutiny, put) {
-        return Ok(count(state, put));
+        return Ok((count(state, put), 0));
     }
     let caller = sigv4::verify(state, parts, body, "firehose")?;
     let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
@@ -100,7 +104,7 @@ fn serve(
     let accepted = choose(state, faults, &mut lock(&quota), &records);
     let examined = accept(state, &caller, put, &records, &accepted);
     state.oracle().arrived(&examined, arrived);
-    Ok(reply(&accepted))
+    Ok((reply(&accepted), examined.lines()))
 }
 
 /// Accepts all of it unseen.

@@ -37,6 +37,8 @@ pub(crate) struct Report {
     pub(crate) assumed: u64,
     /// From each line's writing to its request's arrival, where lines were written so many a second.
     pub(crate) delay: Option<Delay>,
+    /// Lines accepted in calls whose answer was lost on purpose: a sender has to send them again.
+    pub(crate) unanswered: u64,
 }
 
 /// Delays in milliseconds.
@@ -123,6 +125,11 @@ pub(crate) struct Examined {
 }
 
 impl Examined {
+    /// How many lines there are.
+    pub(crate) fn lines(&self) -> u64 {
+        self.found.len() as u64
+    }
+
     /// Looks at one record; gzip is known by its magic number.
     pub(crate) fn add(&mut self, record: &[u8]) {
         let size = record.len() as u64;
@@ -261,6 +268,15 @@ impl Oracle {
         let lines = self.expected.get(&run).copied().unwrap_or(0);
         let seen = self.total.runs.get(&run);
         (0..lines).filter(|number| !seen.is_some_and(|seen| seen.has(*number))).take(most).collect()
+    }
+}
+
+impl Oracle {
+    /// Which numbers of a run were accepted by the stream of this name, 64 to a word, the lowest first.
+    pub(crate) fn numbers(&self, stream: &str, run: u32) -> Vec<u64> {
+        let tally = self.streams.iter().find(|(key, _)| key.rsplit('/').next() == Some(stream));
+        let numbers = tally.and_then(|(_, tally)| tally.runs.get(&run));
+        numbers.map(|numbers| numbers.bits.clone()).unwrap_or_default()
     }
 }
 

@@ -11,7 +11,7 @@ use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
@@ -121,15 +121,23 @@ async fn accept(state: Arc<State>, listener: TcpListener, acceptor: Option<TlsAc
         let (state, acceptor) = (Arc::clone(&state), acceptor.clone());
         tokio::spawn(async move {
             match acceptor {
-                Some(acceptor) => {
+                Some(acceptor) if starts_tls(&socket).await => {
                     if let Ok(socket) = acceptor.accept(socket).await {
                         serve(state, socket).await;
                     }
                 }
-                None => serve(state, socket).await,
+                // The control endpoint is reached without TLS too; standpipe is told an `https` address.
+                Some(_) | None => serve(state, socket).await,
             }
         });
     }
+}
+
+/// Whether a client begins with a TLS handshake.
+async fn starts_tls(socket: &TcpStream) -> bool {
+    const HANDSHAKE: u8 = 22;
+    let mut first = [0];
+    !matches!(socket.peek(&mut first).await, Ok(1) if first != [HANDSHAKE])
 }
 
 async fn serve(state: Arc<State>, socket: impl AsyncRead + AsyncWrite + Unpin) {

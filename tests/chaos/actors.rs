@@ -1,0 +1,179 @@
+//! Who acts while things go wrong: the writer of the log files, the writer of standard input, Firehose's connections, and the
+//! watch that scrapes and looks at memory.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::arena::{Arena, BESIDE, MEMORY};
+use crate::daemon::Daemon;
+use crate::ledger::{FIRST_SENDER, INPUT, SENDERS};
+use crate::standin::{Lines, Total};
+use crate::story::pause;
+use crate::world::{Envelope, Scrape, Sender, get};
+
+/// The running actors.
+pub(crate) struct Actors {
+    writers: Vec<JoinHandle<()>>,
+    watch: Option<JoinHandle<()>>,
+}
+
+impl Actors {
+    pub(crate) fn start(arena: &Arc<Arena>, seed: u64) -> Self {
+        let spawn = |act: fn(&Arena, u64), seed: u64| {
+            let arena = Arc::clone(arena);
+            thread::spawn(move || act(&arena, seed))
+        };
+        let mut writers = vec![spawn(write_files, seed), spawn(write_input, seed)];
+        writers.extend((0..SENDERS).map(|sender| {
+            let arena = Arc::clone(arena);
+            thread::spawn(move || send(&arena, sender, seed))
+        }));
+        Self { writers, watch: Some(spawn(watch, seed)) }
+    }
+
+    /// Waits until each writer has ended what it was at.
+    pub(crate) fn join(&mut self, arena: &Arena) {
+        arena.halt.store(true, Ordering::Release);
+        for writer in self.writers.drain(..) {
+            if writer.join().is_err() {
+                arena.trouble("an actor panicked".to_owned());
+            }
+        }
+    }
+
+    /// Waits for the watch too, once nothing is left to watch.
+    pub(crate) fn end(mut self, arena: &Arena) {
+        arena.quiet.store(true, Ordering::Release);
+        if self.watch.take().is_some_and(|watch| watch.join().is_err()) {
+            arena.trouble("the watch panicked".to_owned());
+        }
+    }
+}
+
+/// Waits while nobody is to write.
+fn wait_while_quiet(arena: &Arena) {
+    while arena.quiet.load(Ordering::Acquire) && !arena.is_over() {
+        pause(Duration::from_millis(10));
+    }
+}
+
+/// About 2,500 lines a second, in bursts.
+fn write_files(arena: &Arena, seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed ^ 1);
+    while !arena.is_over() {
+        wait_while_quiet(arena);
+        let lines = Arena::lock(&arena.files).append(rng.u64(1..500));
+        Arena::lock(&arena.ledger).files = lines;
+        pause(Duration::from_millis(rng.u64(10..200)));
+    }
+}
+
+/// About 500 lines a second.
+fn write_input(arena: &Arena, seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed ^ 2);
+    while !arena.is_over() {
+        wait_while_quiet(arena);
+        if let Some(tapped) = &mut *Arena::lock(&arena.tap) {
+            let mut ledger = Arena::lock(&arena.ledger);
+            ledger.input_next += tapped.tap.write(Lines::of_run(INPUT), ledger.input_next);
+        }
+        pause(Duration::from_millis(rng.u64(1..50)));
+    }
+}
+
+/// One connection of Firehose's: each request is posted until it is answered 200.
+fn send(arena: &Arena, sender: usize, seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed ^ (100 + sender as u64));
+    let run = FIRST_SENDER + u32::try_from(sender).unwrap();
+    let mut connection = Sender::to(&arena.endpoint);
+    let (mut next, mut request) = (0, 0);
+    while !arena.is_over() {
+        wait_while_quiet(arena);
+        let first = next;
+        let mut payloads = Vec::new();
+        for _ in 0..rng.u32(1..4) {
+            let end = next + rng.u64(10..200);
+            payloads.push(Envelope::of_lines(run, next..end).gzipped());
+            next = end;
+        }
+        request += 1;
+        let id = format!("{sender}-{request}-{first}");
+        while !is_acknowledged(arena, &mut connection, &id, &payloads) {
+            if arena.is_lost() {
+                return;
+            }
+            pause(Duration::from_millis(rng.u64(20..200)));
+        }
+        Arena::lock(&arena.ledger).requests[sender] = next;
+        pause(Duration::from_millis(rng.u64(50..500)));
+    }
+}
+
+fn is_acknowledged(arena: &Arena, connection: &mut Sender, id: &str, payloads: &[Vec<u8>]) -> bool {
+    // An error is a daemon that is down, or was killed.
+    let Ok(reply) = connection.post(id, payloads) else { return false };
+    match reply.status {
+        200 => {
+            let told: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+            if told.get("requestId").and_then(|told| told.as_str()) != Some(id) {
+                arena.trouble(format!("the answer to request {id} is {}", reply.text()));
+            }
+            true
+        }
+        503 => false,
+        status => {
+            arena.trouble(format!("request {id} is answered {status}: {}", reply.text()));
+            false
+        }
+    }
+}
+
+/// Twice a second, until the run is over and nobody writes any more.
+fn watch(arena: &Arena, _seed: u64) {
+    while !(arena.is_lost() || arena.is_over() && arena.quiet.load(Ordering::Acquire)) {
+        look_at_streams(arena);
+        look_at_daemon(arena);
+        pause(Duration::from_millis(500));
+    }
+}
+
+fn look_at_streams(arena: &Arena) {
+    let report = arena.standin.report();
+    let Total { seen, duplicates, damaged, other, .. } = report.total();
+    Arena::lock(&arena.ledger).sample(Instant::now(), seen + duplicates);
+    if damaged + other > 0 {
+        arena
+            .trouble(format!("{damaged} lines arrived damaged, and {other} are not lines that were written"));
+    }
+    if report.limit_violations > 0 {
+        arena.trouble(format!("the service's limits are broken: {:?}", report.violations));
+    }
+}
+
+fn look_at_daemon(arena: &Arena) {
+    let (pid, admin) = {
+        let mut daemon = Arena::lock(&arena.daemon);
+        let Some(daemon) = &mut *daemon else { return };
+        if daemon.has_ended() {
+            return arena.trouble("it ended by itself".to_owned());
+        }
+        (daemon.pid, daemon.admin().unwrap_or_default())
+    };
+    if let Some((memory, _)) = Daemon::size(pid) {
+        arena.peak_memory.fetch_max(memory, Ordering::AcqRel);
+        if memory > MEMORY + BESIDE {
+            arena.trouble(format!("{} MiB resident, of {} allowed", memory >> 20, (MEMORY + BESIDE) >> 20));
+        }
+    }
+    // It may be killed at this moment.
+    let Ok(reply) = get(&admin, "/metrics") else { return };
+    let scrape = Scrape::parse(reply.text());
+    arena.scrapes.fetch_add(1, Ordering::AcqRel);
+    let lag = scrape.sum("source_lag_seconds", &["source=\"app\""]);
+    Arena::lock(&arena.ledger).lag = Duration::try_from_secs_f64(lag).unwrap_or_default();
+    if let Some(leak) = scrape.leak() {
+        arena.trouble(format!("what it counts does not add up: {leak}"));
+    }
+}
