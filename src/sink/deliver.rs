@@ -8,10 +8,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
-use super::pacing::Pacing;
+use super::pacing::{Pacing, Room};
 use super::parcel::{Parcel, Waiting};
+use super::rate::Refusal;
 use super::succession::{Passage, Place, Succession};
-use super::{Answer, EXPIRED_CREDENTIALS, Hold, Rejected, Reply, Service, gzip};
+use super::{Answer, Hold, Rejected, Reply, Service, THROTTLED, gzip};
 use crate::config::Compression;
 use crate::deadletter::{DeadLetters, Letter};
 use crate::event::{Buffers, Offload, Receipt, Record, Supply, Timestamp};
@@ -97,7 +98,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         settings: (Compression, usize, String),
     ) -> Self {
         let (compression, window, label) = settings;
-        let pacing = Pacing::new(window);
+        let pacing = Pacing::new(window, Instant::now());
         metrics.concurrency.add(gauge(pacing.window()));
         Self {
             service,
@@ -124,7 +125,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         loop {
             let now = Instant::now();
             let window = self.pacing.window();
-            let may_fly = self.flying.len() < window && self.paused_until.is_none_or(|until| until <= now);
+            let may_fly = self.flying.len() < window && self.blocked_until().is_none_or(|until| until <= now);
             if may_fly && let Some(parcel) = self.waiting.take_due(now) {
                 self.launch_again(parcel);
                 continue;
@@ -147,23 +148,30 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             }
         }
         self.metrics.concurrency.sub(gauge(self.pacing.window()));
+        self.metrics.rate_limit.sub(self.rate_limit());
         self.set_held(None);
         self.clear_complaint();
+    }
+
+    /// Nothing is sent before this: a pause, or the rate.
+    fn blocked_until(&self) -> Option<Instant> {
+        self.paused_until.max(self.pacing.next())
     }
 
     /// When something that waits may go, if anything does and nothing else would wake the loop.
     fn wake(&self, now: Instant) -> Option<Instant> {
         let due = self.waiting.next();
-        let paused = self.paused_until.filter(|until| *until > now);
-        match (due, paused) {
-            (Some(due), Some(paused)) => Some(due.max(paused)),
-            (None, paused) => paused,
+        let blocked = self.blocked_until().filter(|until| *until > now);
+        match (due, blocked) {
+            (Some(due), Some(blocked)) => Some(due.max(blocked)),
+            (None, blocked) => blocked,
             (due, None) => due.filter(|due| *due > now),
         }
     }
 
     fn launch_again(&mut self, mut parcel: Parcel) {
-        if !parcel.isolated {
+        // With a limit there is more that waits already.
+        if !parcel.isolated && self.pacing.room() == Room::Full {
             let more = self.supply.top_up(parcel.records.len(), parcel.bytes());
             parcel.records.extend(more);
         }
@@ -171,12 +179,12 @@ impl<S: Service, P: Supply> Delivery<S, P> {
     }
 
     fn launch(&mut self, mut parcel: Parcel) {
-        if (self.pacing.failures() > 1 || self.held.is_some())
-            && let Some(rest) = parcel.all_but_first()
-        {
-            // One record shows as well as many whether the destination works again, and takes less memory from the others.
-            self.waiting.push(Instant::now(), rest);
+        let room = if self.held.is_some() { Pacing::one() } else { self.pacing.room() };
+        let now = Instant::now();
+        if let Some(rest) = parcel.keep(room) {
+            self.waiting.push_front(now, rest);
         }
+        self.pacing.send(parcel.load(), now);
         let (service, shared, compression) =
             (Arc::clone(&self.service), self.shared.clone(), self.compression);
         let places = Places { memory: self.memory_order.next(), departure: self.departures.next() };
@@ -190,15 +198,22 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             return;
         };
         let now = Instant::now();
-        let before = self.pacing.window();
+        let before = (self.pacing.window(), self.rate_limit());
         match answer {
             Answer::Accepted(rejected) => self.accepted(parcel, &rejected, sent, now),
             Answer::TryLater { outcome, message } => self.try_later(parcel, sent, now, outcome, &message),
             Answer::Held(hold) => self.hold(parcel, now, &hold),
             Answer::Refused { code, message } => self.refused(parcel, &code, &message, now).await,
         }
-        self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(before)));
+        self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(before.0)));
+        self.metrics.rate_limit.add(self.rate_limit().saturating_sub(before.1));
         self.supply.set_failing(self.pacing.is_failing() || self.held.is_some());
+    }
+
+    /// For the metric.
+    #[expect(clippy::cast_possible_truncation, reason = "bytes a second")]
+    fn rate_limit(&self) -> i64 {
+        self.pacing.rate().map_or(0, |rate| rate as i64)
     }
 
     fn accepted(&mut self, parcel: Parcel, rejected: &[Rejected], sent: Instant, now: Instant) {
@@ -209,13 +224,12 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             self.pacing.accepted();
             self.resume();
         }
-        if !rejected.is_empty() {
-            self.pacing.pushed_back(sent, now);
-        }
         let attempts = parcel.attempts.saturating_add(1);
+        let load = parcel.load();
+        let mut refused = rejected.iter().peekable();
         let mut again = Vec::new();
         for (index, record) in parcel.records.into_iter().enumerate() {
-            match rejected.iter().find(|rejected| rejected.index == index) {
+            match refused.next_if(|rejected| rejected.index == index) {
                 Some(rejected) => {
                     self.metrics.rejected(&rejected.code, 1);
                     again.push(record);
@@ -223,12 +237,14 @@ impl<S: Service, P: Supply> Delivery<S, P> {
                 None => self.delivered(record),
             }
         }
-        if !again.is_empty() {
+        let again = Parcel { records: again, attempts, isolated: parcel.isolated };
+        self.pacing.answered(sent, now, load, again.load(), Refusal::Records);
+        if !again.records.is_empty() {
             let delay = Pacing::record_delay(attempts, fastrand::f64());
-            if again.len() == count {
+            if again.records.len() == count {
                 self.pause_after_failure(sent, now);
             }
-            self.waiting.push(now + delay, Parcel { records: again, attempts, isolated: parcel.isolated });
+            self.waiting.push(now + delay, again);
         }
     }
 
@@ -243,13 +259,18 @@ impl<S: Service, P: Supply> Delivery<S, P> {
 
     fn try_later(
         &mut self,
-        parcel: Parcel,
+        mut parcel: Parcel,
         sent: Instant,
         now: Instant,
         outcome: &'static str,
         message: &str,
     ) {
         self.metrics.request(outcome);
+        let load = parcel.load();
+        match outcome {
+            THROTTLED => self.pacing.answered(sent, now, load, load, Refusal::Call),
+            _broken => self.pacing.broke(sent, now),
+        }
         self.pause_after_failure(sent, now);
         if self.pacing.failures() >= COMPLAIN_AFTER {
             self.complain(format!("not delivering: {message}"));
@@ -262,12 +283,14 @@ impl<S: Service, P: Supply> Delivery<S, P> {
                 );
             }
         }
-        self.waiting.push(now, parcel);
+        parcel.attempts = parcel.attempts.saturating_add(1);
+        self.waiting.push(now + Pacing::record_delay(parcel.attempts, fastrand::f64()), parcel);
     }
 
     fn pause_after_failure(&mut self, sent: Instant, now: Instant) {
         if let Some(delay) = self.pacing.failed(sent, now, fastrand::f64()) {
-            self.pause(now, delay);
+            // A request that hung has waited already.
+            self.paused_until = Some(now.max(sent + delay));
         }
     }
 
@@ -282,8 +305,8 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         let attempts = self.held.as_ref().map_or(1, |held| held.attempts.saturating_add(1));
         self.set_held(Some(Held { reason: hold.reason, attempts }));
         self.service.refresh_credentials();
-        // Credentials that expired are renewed at the next try; only what that does not mend is worth a wait, and a person's time.
-        if attempts == 1 && hold.reason == EXPIRED_CREDENTIALS {
+        // What may mend itself at the next try, does; only what does not is worth a wait, and a person's time.
+        if attempts == 1 && hold.may_mend_itself() {
             return;
         }
         self.pause(now, Pacing::hold_delay(attempts, fastrand::f64()));
@@ -402,12 +425,12 @@ async fn fly<S: Service>(
     let kib = u32::try_from(service.request_bytes(parcel.bytes()).div_ceil(1024)).unwrap_or(u32::MAX);
     let first = places.memory.turn().await;
     // More than all of it would wait for ever; a closed semaphore cannot be: nobody closes it.
-    let memory = shared.request_memory.acquire_many(kib.min(shared.request_memory_kib)).await;
+    let kib = kib.min(shared.request_memory_kib);
+    let memory = Arc::clone(&shared.request_memory).acquire_many_owned(kib).await.ok();
     let Reply { answer, sent } = match compressed {
-        Ok(()) => service.put(parcel.parts(), Passage::new(first, places.departure)).await,
+        Ok(()) => service.put(parcel.parts(), Passage::new(first, places.departure, memory)).await,
         Err(message) => Reply::unsent(message),
     };
-    drop(memory);
     Flown { parcel, answer, sent }
 }
 

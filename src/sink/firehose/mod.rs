@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use self::answer::Target;
 pub use self::request::BODY_BYTES;
 use self::request::{Body, ReadyMade};
-use super::{Front, Parts, Passage, Reply, Service, Shared};
+use super::{Front, Parts, Passage, Reply, Service, Shared, Turn};
 use crate::aws::Credentials;
 
 /// One delivery stream, as one principal.
@@ -56,8 +56,8 @@ impl Service for Firehose {
         let placeholder = Record::builder().data(Blob::new(Vec::new())).build();
         let call = self.client.put_record_batch().delivery_stream_name(&self.target.stream);
         let call = call.set_records(placeholder.ok().map(|record| vec![record]));
-        let front = passage.turn().await;
-        let (ready_made, written) = ReadyMade::new(body);
+        let Turn { front, memory } = passage.turn().await;
+        let (ready_made, written) = ReadyMade::new(body, memory);
         let answer = call.customize().interceptor(ready_made).send();
         let sent = Instant::now();
         let answer = match leave(answer, written, front).await {
@@ -82,8 +82,8 @@ impl Service for Firehose {
 }
 
 /// A request leaves when the one before was answered, or was written so long ago: quick answers keep records in order, slow ones
-/// do not keep the next request.
-const HEAD_START: Duration = Duration::from_millis(100);
+/// do not keep the next request, nor 200 MB a second of them.
+const HEAD_START: Duration = Duration::from_millis(20);
 
 /// Waits for the answer, and lets the next request go by then or before.
 async fn leave<T>(answer: impl Future<Output = T>, written: oneshot::Receiver<()>, front: Front) -> T {
