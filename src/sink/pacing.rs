@@ -79,7 +79,11 @@ impl Pacing {
 
     /// Whether so many failed that the destination seems not to work at all.
     fn is_out(&self) -> bool {
-        self.failures > if self.rate.rate().is_some() { OUTAGE.1 } else { OUTAGE.0 }
+        self.failures > self.most_failures()
+    }
+
+    fn most_failures(&self) -> u32 {
+        if self.rate.rate().is_some() { OUTAGE.1 } else { OUTAGE.0 }
     }
 
     /// The payload bytes a second that the destination takes, once refusals have taught it.
@@ -138,9 +142,9 @@ impl Pacing {
         }
         self.failed_at = Some(now);
         self.failures = self.failures.saturating_add(1);
-        // One lost request says little, and waits by itself; a second in a row says more.
-        let pauses = self.failures.saturating_sub(1);
-        (self.is_out()).then(|| full_jitter(BASE, CAP, pauses.max(1), chance))
+        // One lost request says little, and waits by itself; more in a row say more.
+        let beyond = self.failures.saturating_sub(self.most_failures());
+        (beyond > 0).then(|| full_jitter(BASE, CAP, beyond, chance))
     }
 
     /// How long a record that was refused `attempts` times waits.

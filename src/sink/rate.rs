@@ -39,6 +39,8 @@ pub(super) struct RateLimit {
     step: Step,
     /// The share that is refused whatever the rate, from 0 to 1.
     independent: f64,
+    /// How often refusals were taken for a fault, and were a quota's after all: the next trial asks for more.
+    misjudged: i32,
     /// Smoothed, in seconds.
     latency: f64,
     /// Most requests under way.
@@ -78,8 +80,8 @@ struct Step {
     last_sent: Instant,
     sent: Load,
     refused: Load,
-    /// The service took some of it, or spoke of single records: it is there.
-    answered: bool,
+    /// The most records that were refused or accepted only together.
+    unit: f64,
 }
 
 /// How much sending a step judges, in seconds: the quota's second, but for the gap between two requests.
@@ -88,9 +90,13 @@ const STEP: f64 = 0.9;
 /// Fewer records than this tell nothing of a rate.
 const STEP_RECORDS: f64 = 10.0;
 
-/// A step with so many refused ends after [`SHORT_STEP`] seconds.
+/// A step with more than this refused, or more than [`MUCH`] of so many records, ends after [`SHORT_STEP`] seconds.
 const MANY: f64 = 0.5;
+const MANY_RECORDS: f64 = 60.0;
 const SHORT_STEP: f64 = 0.3;
+
+/// Refusals from more than so many seconds before, and two latencies, were another time's.
+const STALE: f64 = 5.0;
 
 /// The first rate is what was sent, as if it had been in so many seconds at least: too high a rate is left sooner than too low a one.
 const BURST: f64 = 0.25;
@@ -104,17 +110,19 @@ const RECORDS_A_REQUEST: usize = 4;
 /// Records are not cut smaller than five of Firehose's billing steps: what a record's last step lacks would cost too much.
 const LEAST_RECORD: usize = 5 * BILLING_STEP;
 
-/// Where more than [`MUCH`] was refused the rate falls by as much, but no more than [`MOST_CUT`] at once, and by [`BELOW`] more:
+/// Where more than [`MUCH`] was refused the rate falls by as much, but no more than [`MOST_CUT`] at once (the second
+/// where it was [`NEARLY_ALL`]), and by [`BELOW`] more:
 /// that ends an overload. Where it was less the rate falls by [`GAIN`] of it: to answer chance as loudly would drive senders that
 /// share a quota apart.
 const MUCH: f64 = 0.15;
-const MOST_CUT: f64 = 0.3;
+const MOST_CUT: (f64, f64) = (0.3, 0.5);
+const NEARLY_ALL: f64 = 0.8;
 const BELOW: f64 = 0.03;
-const GAIN: f64 = 0.7;
+const GAIN: f64 = 1.0;
 
 /// Growth in a step of a rate of [`SLOW`] bytes a second; less by [`FLATTER`] for each e-fold above, down to [`LEAST_GROWTH`].
-const GROWTH: f64 = 0.05;
-const FLATTER: f64 = 0.006;
+const GROWTH: f64 = 0.04;
+const FLATTER: f64 = 0.005;
 const LEAST_GROWTH: f64 = 0.01;
 const SLOW: f64 = 131_072.0;
 
@@ -129,11 +137,12 @@ const NO_LIMIT: f64 = 1e9;
 /// [`CHANCE`], they are a fault; one that refuses nearly all is left to the quota.
 const TRIAL: f64 = 0.3;
 const CHANCE: f64 = 1.2;
-const TRIAL_RECORDS: f64 = 100.0;
+const TRIAL_RECORDS: f64 = 150.0;
+const MISJUDGED: i32 = 5;
 const LEAST_ACCEPTED: f64 = 0.3;
 
 /// So much more than the independent share is a quota's.
-const MARGIN: f64 = 0.05;
+const MARGIN: f64 = 0.1;
 
 impl Load {
     /// So many payload bytes in so many records.
@@ -150,7 +159,7 @@ impl Load {
 
 impl Step {
     fn new(now: Instant) -> Self {
-        Self { start: now, last_sent: now, sent: Load::default(), refused: Load::default(), answered: false }
+        Self { start: now, last_sent: now, sent: Load::default(), refused: Load::default(), unit: 1.0 }
     }
 
     /// Seconds of sending.
@@ -158,9 +167,14 @@ impl Step {
         self.last_sent.duration_since(self.start).as_secs_f64()
     }
 
-    /// The share that was refused. One record less than it was: where there are few, one says little.
+    /// The share that was refused.
     fn share(&self) -> f64 {
-        ((self.refused.records - 1.0) / self.sent.records.max(1.0)).max(0.0)
+        self.refused.records / self.sent.records.max(1.0)
+    }
+
+    /// The same without half of what chance may add: where there are few records, or calls, one says little.
+    fn sure_share(&self) -> f64 {
+        self.share() - 0.5 * self.unit.min(self.refused.records) / self.sent.records.max(1.0)
     }
 
     /// Whether it tells enough by now.
@@ -168,16 +182,18 @@ impl Step {
         if self.refused.records == 0.0 && !limited {
             return self.seconds() >= STEP;
         }
-        let many = self.refused.records > MANY * self.sent.records
+        let many = if self.refused.records > MANY * self.sent.records { STEP_RECORDS } else { MANY_RECORDS };
+        let short = self.share() > MUCH
+            && self.sent.records >= many
             && now.duration_since(self.start).as_secs_f64() > SHORT_STEP;
-        (self.seconds() >= STEP || many) && self.sent.records >= STEP_RECORDS && (self.answered || limited)
+        (self.seconds() >= STEP || short) && self.sent.records >= STEP_RECORDS
     }
 }
 
 impl RateLimit {
     /// No limit, for a destination that may have so many requests under way.
     pub(super) fn new(concurrency: f64, now: Instant) -> Self {
-        Self { limit: None, step: Step::new(now), independent: 0.0, latency: 0.0, concurrency }
+        Self { limit: None, step: Step::new(now), independent: 0.0, misjudged: 0, latency: 0.0, concurrency }
     }
 
     /// Payload bytes a second, once there is a limit.
@@ -231,10 +247,20 @@ impl RateLimit {
         let step = &mut self.step;
         step.sent.add(load);
         step.refused.add(refused);
-        step.answered |= by == Refusal::Records || refused.records < load.records;
+        if by == Refusal::Call {
+            step.unit = step.unit.max(refused.records);
+        }
         step.last_sent = step.last_sent.max(sent);
-        if step.is_over(self.limit.is_some(), now) {
-            let step = std::mem::replace(&mut self.step, Step::new(now));
+        if by == Refusal::Call {
+            // It may be an outage. Judged with what is accepted next, unless that is long after.
+            return;
+        }
+        if step.refused.records > 0.0
+            && now.duration_since(step.start).as_secs_f64() > STALE + 2.0 * self.latency
+        {
+            *step = Step::new(now);
+        } else if step.is_over(self.limit.is_some(), now) {
+            let step = std::mem::replace(step, Step::new(now));
             self.judge(&step, now);
         }
     }
@@ -245,7 +271,8 @@ impl RateLimit {
         if step.refused.records > 0.0 && (self.independent == 0.0 || beyond > 0.0) {
             self.refused(step, share, beyond, now);
         } else {
-            self.independent += 0.3 * (share.min(self.independent) - self.independent);
+            self.independent +=
+                0.2 * (share - self.independent) * f64::from(u8::from(self.independent > 0.0));
             if self.independent < 0.01 {
                 self.independent = 0.0;
             }
@@ -256,7 +283,7 @@ impl RateLimit {
     /// The share refused beyond what is refused whatever the rate, as far as chance does not explain it.
     fn beyond_independent(&self, step: &Step) -> f64 {
         if self.independent == 0.0 {
-            return step.share();
+            return step.sure_share();
         }
         let chance = (self.independent * (1.0 - self.independent) / step.sent.records).sqrt();
         let beyond = step.share() - self.independent;
@@ -265,9 +292,10 @@ impl RateLimit {
 
     fn refused(&mut self, step: &Step, share: f64, beyond: f64, now: Instant) {
         let kept = if beyond > MUCH {
-            (1.0 - beyond.min(MOST_CUT)) * (1.0 - BELOW)
+            let most = if beyond > NEARLY_ALL { MOST_CUT.1 } else { MOST_CUT.0 };
+            (1.0 - beyond.min(most)) * (1.0 - BELOW)
         } else {
-            1.0 - GAIN * beyond.max(1.0 / step.sent.records)
+            1.0 - GAIN * beyond.max(BELOW)
         };
         let accepted = 1.0 - share;
         let Some(limit) = &mut self.limit else {
@@ -275,13 +303,17 @@ impl RateLimit {
             let trial = Some(Trial { rate, accepted, records: 0.0 });
             let limit = Limit { rate: rate * kept, ceiling: rate, next: now, felt: false, clean: 0, trial };
             self.limit = Some(limit);
-            self.independent = 0.0;
+            if self.independent > 0.0 {
+                self.independent = 0.0;
+                self.misjudged = (self.misjudged + 1).min(MISJUDGED);
+            }
             return;
         };
         let trial = limit.trial.filter(|trial| accepted < CHANCE * trial.accepted);
         let mut trial = trial.unwrap_or(Trial { rate: limit.rate, accepted, records: 0.0 });
         trial.records += step.sent.records;
-        let tried = limit.rate <= TRIAL * trial.rate && trial.records >= TRIAL_RECORDS;
+        let fell = limit.rate <= trial.rate * TRIAL.powi(1 + self.misjudged);
+        let tried = fell && trial.records >= TRIAL_RECORDS;
         if tried && accepted > LEAST_ACCEPTED {
             self.independent = share;
             self.limit = None;
@@ -304,12 +336,14 @@ impl RateLimit {
             return;
         }
         limit.clean = limit.clean.saturating_add(1);
-        let slow = (GROWTH - FLATTER * (limit.rate / SLOW).ln()).max(LEAST_GROWTH);
+        // Late answers tell late that it was too much.
+        let slow = (GROWTH - FLATTER * (limit.rate / SLOW).ln()).max(LEAST_GROWTH) / (1.0 + self.latency);
         let below = limit.ceiling / limit.rate - 1.0;
         let growth = if below > MUCH { below / 2.0 } else { hurried(slow, limit.clean) };
         limit.rate *= 1.0 + growth.min(MOST_GROWTH);
         if limit.rate > NO_LIMIT {
             self.limit = None;
+            self.misjudged = 0;
         }
     }
 }

@@ -177,7 +177,7 @@ enum Event {
 const MEMORY: usize = 36_000_000;
 
 /// The next request leaves so long after the one before, in seconds.
-const HEAD_START: f64 = 0.02;
+const HEAD_START: f64 = 0.01;
 
 /// Bytes a second of a sender's network and CPU.
 const WIRE: f64 = 400e6;
@@ -400,4 +400,65 @@ fn outcome(case: Case, from: u64) -> Outcome {
             accepted.iter().fold(0.0, |most, share| share.max(most) / 1.0).max(0.0) / fair,
         ),
     }
+}
+
+/// Quotas in MiB a second, latencies in milliseconds.
+fn sweep(senders: usize, mode: Mode) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for mib in [0.5, 1.0, 5.0, 20.0, 200.0] {
+        for latency in [5, 100, 2_000] {
+            let case = Case::of(mib, latency, senders, mode);
+            let share = mib / seconds_of(senders as u64) * case.latency.as_secs_f64();
+            // What is under way at once is bounded by memory, and by the window of 500 records each.
+            if share < 20.0 {
+                cases.push(case);
+            }
+            if share < 10.0 && mib < 100.0 {
+                cases.push(case.of_events());
+            }
+        }
+    }
+    cases
+}
+
+/// Every quota is used, and little is refused.
+#[track_caller]
+fn check(senders: usize, mode: Mode) {
+    for case in sweep(senders, mode) {
+        let outcome = outcome(case, 30);
+        assert!(outcome.goodput >= 0.97, "{case:?}: {outcome:?}");
+        // Where answers are late and a request is a large part of the quota, one step too far costs more.
+        let late = case.latency >= Duration::from_secs(2) && mode != Mode::Records;
+        assert!(outcome.refused <= if late { 0.20 } else { 0.07 }, "{case:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn one_sender_uses_a_quota_that_refuses_records_and_keeps_to_it() {
+    check(1, Mode::Records);
+}
+
+#[test]
+fn one_sender_uses_a_quota_that_refuses_calls_and_keeps_to_it() {
+    check(1, Mode::Calls);
+}
+
+#[test]
+fn one_sender_uses_a_quota_that_refuses_both_and_keeps_to_it() {
+    check(1, Mode::Mixed);
+}
+
+#[test]
+fn four_senders_use_a_quota_that_refuses_records_and_keep_to_it() {
+    check(4, Mode::Records);
+}
+
+#[test]
+fn four_senders_use_a_quota_that_refuses_calls_and_keep_to_it() {
+    check(4, Mode::Calls);
+}
+
+#[test]
+fn four_senders_use_a_quota_that_refuses_both_and_keep_to_it() {
+    check(4, Mode::Mixed);
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::lines::{Found, find};
+use super::traffic::Traffic;
 
 /// What a test asks about.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -33,6 +34,8 @@ pub(crate) struct Report {
     pub(crate) errors: BTreeMap<String, u64>,
     /// Roles assumed.
     pub(crate) assumed: u64,
+    /// What each access key sent, second by second.
+    pub(crate) traffic: BTreeMap<String, Traffic>,
 }
 
 /// What one principal did.

@@ -82,8 +82,8 @@ impl Service for Firehose {
 }
 
 /// A request leaves when the one before was answered, or was written so long ago: quick answers keep records in order, slow ones
-/// do not keep the next request, nor 200 MB a second of them.
-const HEAD_START: Duration = Duration::from_millis(20);
+/// do not keep the next request, nor hundreds of megabytes a second.
+const HEAD_START: Duration = Duration::from_millis(10);
 
 /// Waits for the answer, and lets the next request go by then or before.
 async fn leave<T>(answer: impl Future<Output = T>, written: oneshot::Receiver<()>, front: Front) -> T {
