@@ -81,3 +81,74 @@ fn take(rest: &mut std::collections::VecDeque<Bytes>, mut len: usize) -> Vec<Byt
     }
     taken
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::event::Origin;
+
+    /// A record of these pieces; each newline ends an event.
+    fn record(parts: &[Vec<u8>], events: u64) -> Record {
+        let parts: Vec<Bytes> = parts.iter().cloned().map(Bytes::from).collect();
+        let len = parts.iter().map(Bytes::len).sum();
+        Record {
+            parts,
+            len,
+            payload: len,
+            compressed: false,
+            events,
+            receipts: Vec::new(),
+            origin: Arc::new(Origin::default()),
+            since: Instant::now(),
+        }
+    }
+
+    fn text(record: &Record) -> Vec<u8> {
+        record.parts.concat()
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_whole_lines_and_join_to_the_record(
+            lines in prop::collection::vec("[a-z]{0,30}", 1..60), breaks in prop::collection::vec(1_usize..50, 0..20),
+            size in 1_usize..200,
+        ) {
+            let whole = lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
+            let (mut parts, mut rest) = (Vec::new(), whole.as_slice());
+            for at in breaks {
+                let (part, after) = rest.split_at(at.min(rest.len()));
+                parts.push(part.to_vec());
+                rest = after;
+            }
+            parts.push(rest.to_vec());
+            let pieces = cut(record(&parts, lines.len() as u64), size);
+            prop_assert_eq!(pieces.iter().flat_map(text).collect::<Vec<_>>(), whole);
+            prop_assert_eq!(pieces.iter().map(|piece| piece.events).sum::<u64>(), lines.len() as u64);
+            for piece in &pieces {
+                let text = text(piece);
+                prop_assert!(text.ends_with(b"\n") && text.len() == piece.len && piece.payload == piece.len);
+                prop_assert!(piece.len <= size || piece.events == 1 || pieces.len() == 1);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn stays_whole(record: Record) {
+        assert_eq!(cut(record, 10).len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_cut_between_events_stays_whole() {
+        let lines = || vec![b"one line of text\nanother line of text\n".to_vec()];
+        assert_eq!(cut(record(&lines(), 2), 10).len(), 2);
+        stays_whole(record(&lines(), 1));
+        stays_whole(record(&[b"no newline at the end\nof this".to_vec()], 1));
+        stays_whole(Record { compressed: true, ..record(&lines(), 2) });
+        stays_whole(record(&[b"short\n".to_vec()], 1));
+    }
+}

@@ -8,11 +8,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
+use super::flight::{Flight, Flown, Places, fly};
 use super::pacing::{Pacing, Room};
 use super::parcel::{Parcel, Waiting};
 use super::rate::Refusal;
-use super::succession::{Passage, Place, Succession};
-use super::{Answer, Hold, Rejected, Reply, Service, THROTTLED, gzip};
+use super::succession::Succession;
+use super::{Answer, Hold, Rejected, Service, THROTTLED};
 use crate::config::Compression;
 use crate::deadletter::{DeadLetters, Letter};
 use crate::event::{Buffers, Offload, Receipt, Record, Supply, Timestamp};
@@ -66,19 +67,6 @@ pub struct Delivery<S, P> {
 struct Held {
     reason: &'static str,
     attempts: u32,
-}
-
-/// A request's places in its destination's orders.
-struct Places {
-    memory: Place,
-    departure: Place,
-}
-
-/// A request that has its answer.
-struct Flown {
-    parcel: Parcel,
-    answer: Answer,
-    sent: Instant,
 }
 
 /// The same complaint is said no more often than this.
@@ -188,11 +176,12 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         let (service, shared, compression) =
             (Arc::clone(&self.service), self.shared.clone(), self.compression);
         let places = Places { memory: self.memory_order.next(), departure: self.departures.next() };
-        self.flying.spawn(async move { fly(parcel, places, (&*service, compression), &shared).await });
+        let flight = Flight { parcel, places, launched: now };
+        self.flying.spawn(async move { fly(flight, (&*service, compression), &shared).await });
     }
 
     async fn landed(&mut self, flown: Result<Flown, tokio::task::JoinError>) {
-        let Ok(Flown { parcel, answer, sent }) = flown else {
+        let Ok(Flown { parcel, answer, launched, sent }) = flown else {
             // Its receipts were dropped: the source keeps the data. Only a panic or the deadline leads here.
             error!(destination = self.label, "a request was given up");
             return;
@@ -200,8 +189,10 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         let now = Instant::now();
         let before = (self.pacing.window(), self.rate_limit());
         match answer {
-            Answer::Accepted(rejected) => self.accepted(parcel, &rejected, sent, now),
-            Answer::TryLater { outcome, message } => self.try_later(parcel, sent, now, outcome, &message),
+            Answer::Accepted(rejected) => self.accepted(parcel, &rejected, (launched, sent), now),
+            Answer::TryLater { outcome, message } => {
+                self.try_later(parcel, (launched, sent), now, outcome, &message);
+            }
             Answer::Held(hold) => self.hold(parcel, now, &hold),
             Answer::Refused { code, message } => self.refused(parcel, &code, &message, now).await,
         }
@@ -216,7 +207,13 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         self.pacing.rate().map_or(0, |rate| rate as i64)
     }
 
-    fn accepted(&mut self, parcel: Parcel, rejected: &[Rejected], sent: Instant, now: Instant) {
+    fn accepted(
+        &mut self,
+        parcel: Parcel,
+        rejected: &[Rejected],
+        (launched, sent): (Instant, Instant),
+        now: Instant,
+    ) {
         self.metrics.duration.observe(now.duration_since(sent).as_secs_f64());
         self.metrics.request(if rejected.is_empty() { "ok" } else { "partial" });
         let count = parcel.records.len();
@@ -238,7 +235,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             }
         }
         let again = Parcel { records: again, attempts, isolated: parcel.isolated };
-        self.pacing.answered(sent, now, load, again.load(), Refusal::Records);
+        self.pacing.answered(launched, now, load, again.load(), Refusal::Records);
         if !again.records.is_empty() {
             let delay = Pacing::record_delay(attempts, fastrand::f64());
             if again.records.len() == count {
@@ -260,7 +257,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
     fn try_later(
         &mut self,
         mut parcel: Parcel,
-        sent: Instant,
+        (launched, sent): (Instant, Instant),
         now: Instant,
         outcome: &'static str,
         message: &str,
@@ -268,7 +265,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         self.metrics.request(outcome);
         let load = parcel.load();
         match outcome {
-            THROTTLED => self.pacing.answered(sent, now, load, load, Refusal::Call),
+            THROTTLED => self.pacing.answered(launched, now, load, load, Refusal::Call),
             _broken => self.pacing.broke(sent, now),
         }
         self.pause_after_failure(sent, now);
@@ -412,38 +409,4 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         }
         due
     }
-}
-
-/// Sends one request.
-async fn fly<S: Service>(
-    mut parcel: Parcel,
-    places: Places,
-    (service, compression): (&S, Compression),
-    shared: &Shared,
-) -> Flown {
-    let compressed = compress(&mut parcel, shared, compression).await;
-    let kib = u32::try_from(service.request_bytes(parcel.bytes()).div_ceil(1024)).unwrap_or(u32::MAX);
-    let first = places.memory.turn().await;
-    // More than all of it would wait for ever; a closed semaphore cannot be: nobody closes it.
-    let kib = kib.min(shared.request_memory_kib);
-    let memory = Arc::clone(&shared.request_memory).acquire_many_owned(kib).await.ok();
-    let Reply { answer, sent } = match compressed {
-        Ok(()) => service.put(parcel.parts(), Passage::new(first, places.departure, memory)).await,
-        Err(message) => Reply::unsent(message),
-    };
-    Flown { parcel, answer, sent }
-}
-
-/// Makes each record one gzip member, once.
-async fn compress(parcel: &mut Parcel, shared: &Shared, compression: Compression) -> Result<(), String> {
-    let Compression::Gzip(level) = compression else { return Ok(()) };
-    for record in parcel.records.iter_mut().filter(|record| !record.compressed) {
-        let parts = record.parts.clone();
-        let gzipped = shared.offload.run(move || gzip::member(&parts, level)).await;
-        let gzipped = gzipped.map_err(|closed| closed.to_string())?.ok_or("gzip failed")?;
-        record.len = gzipped.len();
-        record.parts = vec![gzipped];
-        record.compressed = true;
-    }
-    Ok(())
 }

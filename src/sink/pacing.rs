@@ -93,7 +93,7 @@ impl Pacing {
 
     /// When the next request may go, if the rate says so.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.rate.next()
+        if self.is_out() { None } else { self.rate.next() }
     }
 
     /// What the next request may carry.
@@ -112,7 +112,9 @@ impl Pacing {
 
     /// A request goes.
     pub(super) fn send(&mut self, load: Load, now: Instant) {
-        self.rate.send(load.bytes, now);
+        if !self.is_out() {
+            self.rate.send(load.bytes, now);
+        }
     }
 
     /// A request was accepted, wholly or in part.
@@ -123,7 +125,10 @@ impl Pacing {
 
     /// A request was answered, and part of it, or all, refused as too much.
     pub(super) fn answered(&mut self, sent: Instant, now: Instant, load: Load, refused: Load, by: Refusal) {
-        self.rate.answered(sent, now, load, refused, by);
+        // What an outage refuses tells nothing of a rate.
+        if !self.is_out() || refused.records < load.records {
+            self.rate.answered(sent, now, load, refused, by);
+        }
     }
 
     /// A request was lost or broke: halves the window, once for all requests of one window.

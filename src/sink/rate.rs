@@ -41,6 +41,8 @@ pub(super) struct RateLimit {
     independent: f64,
     /// How often refusals were taken for a fault, and were a quota's after all: the next trial asks for more.
     misjudged: i32,
+    /// When something was accepted last, and the rate then.
+    accepted: (Instant, Option<f64>),
     /// Smoothed, in seconds.
     latency: f64,
     /// Most requests under way.
@@ -95,8 +97,8 @@ const MANY: f64 = 0.5;
 const MANY_RECORDS: f64 = 60.0;
 const SHORT_STEP: f64 = 0.3;
 
-/// Refusals from more than so many seconds before, and two latencies, were another time's.
-const STALE: f64 = 5.0;
+/// Refusals alone for so many seconds, and two latencies, are an outage and tell nothing of a quota.
+const OUTAGE: f64 = 10.0;
 
 /// The first rate is what was sent, as if it had been in so many seconds at least: too high a rate is left sooner than too low a one.
 const BURST: f64 = 0.25;
@@ -123,26 +125,26 @@ const GAIN: f64 = 1.0;
 /// Growth in a step of a rate of [`SLOW`] bytes a second; less by [`FLATTER`] for each e-fold above, down to [`LEAST_GROWTH`].
 const GROWTH: f64 = 0.04;
 const FLATTER: f64 = 0.005;
-const LEAST_GROWTH: f64 = 0.01;
+const LEAST_GROWTH: f64 = 0.02;
 const SLOW: f64 = 131_072.0;
 
 /// After so many steps without refusals growth doubles with each, up to [`MOST_GROWTH`].
 const HURRY: u32 = 8;
-const MOST_GROWTH: f64 = 1.0;
+const MOST_GROWTH: f64 = 0.25;
 
 /// A rate that no destination reaches is no limit.
 const NO_LIMIT: f64 = 1e9;
 
 /// Of a quota's refusals fewer are left as the rate falls. If at this share of the rate no more was accepted, but for
 /// [`CHANCE`], they are a fault; one that refuses nearly all is left to the quota.
-const TRIAL: f64 = 0.3;
-const CHANCE: f64 = 1.2;
+const TRIAL: f64 = 0.45;
+const CHANCE: f64 = 1.35;
 const TRIAL_RECORDS: f64 = 150.0;
 const MISJUDGED: i32 = 5;
 const LEAST_ACCEPTED: f64 = 0.3;
 
-/// So much more than the independent share is a quota's.
-const MARGIN: f64 = 0.1;
+/// So much more than the independent share, or as much as chance may add between these, is a quota's.
+const MARGIN: (f64, f64) = (0.1, 0.2);
 
 impl Load {
     /// So many payload bytes in so many records.
@@ -178,12 +180,13 @@ impl Step {
     }
 
     /// Whether it tells enough by now.
-    fn is_over(&self, limited: bool, now: Instant) -> bool {
+    fn is_over(&self, limited: bool, hasty: bool, now: Instant) -> bool {
         if self.refused.records == 0.0 && !limited {
             return self.seconds() >= STEP;
         }
         let many = if self.refused.records > MANY * self.sent.records { STEP_RECORDS } else { MANY_RECORDS };
-        let short = self.share() > MUCH
+        let short = hasty
+            && self.share() > MUCH
             && self.sent.records >= many
             && now.duration_since(self.start).as_secs_f64() > SHORT_STEP;
         (self.seconds() >= STEP || short) && self.sent.records >= STEP_RECORDS
@@ -193,7 +196,15 @@ impl Step {
 impl RateLimit {
     /// No limit, for a destination that may have so many requests under way.
     pub(super) fn new(concurrency: f64, now: Instant) -> Self {
-        Self { limit: None, step: Step::new(now), independent: 0.0, misjudged: 0, latency: 0.0, concurrency }
+        Self {
+            limit: None,
+            step: Step::new(now),
+            independent: 0.0,
+            misjudged: 0,
+            accepted: (now, None),
+            latency: 0.0,
+            concurrency,
+        }
     }
 
     /// Payload bytes a second, once there is a limit.
@@ -251,18 +262,31 @@ impl RateLimit {
             step.unit = step.unit.max(refused.records);
         }
         step.last_sent = step.last_sent.max(sent);
-        if by == Refusal::Call {
-            // It may be an outage. Judged with what is accepted next, unless that is long after.
+        if refused.records < load.records && self.was_out(now) {
             return;
         }
-        if step.refused.records > 0.0
-            && now.duration_since(step.start).as_secs_f64() > STALE + 2.0 * self.latency
-        {
-            *step = Step::new(now);
-        } else if step.is_over(self.limit.is_some(), now) {
-            let step = std::mem::replace(step, Step::new(now));
+        // Without a limit, refusals alone may be an outage.
+        let tells = self.limit.is_some() || by == Refusal::Records;
+        if tells && self.step.is_over(self.limit.is_some(), self.independent == 0.0, now) {
+            let step = std::mem::replace(&mut self.step, Step::new(now));
             self.judge(&step, now);
         }
+    }
+
+    /// Something was accepted. After an outage the rate is what it was before.
+    fn was_out(&mut self, now: Instant) -> bool {
+        let (at, rate) = std::mem::replace(&mut self.accepted, (now, None));
+        let out = self.step.refused.records > 0.0
+            && now.duration_since(at).as_secs_f64() > OUTAGE + 2.0 * self.latency;
+        if out {
+            self.step = Step::new(now);
+            match (rate, &mut self.limit) {
+                (Some(rate), Some(limit)) => limit.rate = rate,
+                _ => self.limit = None,
+            }
+        }
+        self.accepted = (now, self.rate());
+        out
     }
 
     fn judge(&mut self, step: &Step, now: Instant) {
@@ -285,9 +309,13 @@ impl RateLimit {
         if self.independent == 0.0 {
             return step.sure_share();
         }
-        let chance = (self.independent * (1.0 - self.independent) / step.sent.records).sqrt();
+        let chance = (self.independent * (1.0 - self.independent) * step.unit / step.sent.records).sqrt();
         let beyond = step.share() - self.independent;
-        if beyond < MARGIN.max(3.0 * chance) { 0.0 } else { beyond / (1.0 - self.independent) }
+        if beyond < (3.0 * chance).clamp(MARGIN.0, MARGIN.1) {
+            0.0
+        } else {
+            beyond / (1.0 - self.independent)
+        }
     }
 
     fn refused(&mut self, step: &Step, share: f64, beyond: f64, now: Instant) {
@@ -309,9 +337,16 @@ impl RateLimit {
             }
             return;
         };
-        let trial = limit.trial.filter(|trial| accepted < CHANCE * trial.accepted);
+        if !limit.felt {
+            // It was less than the rate that was too much.
+            limit.rate = limit.rate.min(step.sent.bytes / step.seconds().max(BURST));
+            limit.trial = None;
+        }
+        let alike = |trial: &Trial| (trial.accepted / CHANCE..trial.accepted * CHANCE).contains(&accepted);
+        let trial = limit.trial.filter(alike);
         let mut trial = trial.unwrap_or(Trial { rate: limit.rate, accepted, records: 0.0 });
         trial.records += step.sent.records;
+        trial.accepted += (accepted - trial.accepted) * step.sent.records / trial.records;
         let fell = limit.rate <= trial.rate * TRIAL.powi(1 + self.misjudged);
         let tried = fell && trial.records >= TRIAL_RECORDS;
         if tried && accepted > LEAST_ACCEPTED {
@@ -323,6 +358,8 @@ impl RateLimit {
         let below = limit.rate < limit.ceiling;
         limit.ceiling = if below { limit.rate * f64::midpoint(1.0, kept) } else { limit.rate };
         limit.rate *= kept;
+        // What was saved up would be refused too.
+        limit.next = limit.next.max(now);
         limit.felt = false;
         limit.clean = 0;
         limit.trial = Some(trial);
@@ -339,7 +376,7 @@ impl RateLimit {
         // Late answers tell late that it was too much.
         let slow = (GROWTH - FLATTER * (limit.rate / SLOW).ln()).max(LEAST_GROWTH) / (1.0 + self.latency);
         let below = limit.ceiling / limit.rate - 1.0;
-        let growth = if below > MUCH { below / 2.0 } else { hurried(slow, limit.clean) };
+        let growth = if below > 2.0 * BELOW { below / 2.0 } else { hurried(slow, limit.clean) };
         limit.rate *= 1.0 + growth.min(MOST_GROWTH);
         if limit.rate > NO_LIMIT {
             self.limit = None;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::pacing::{Pacing, Room};
-use super::rate::{Load, RateLimit, Refusal};
+use super::rate::{Load, Refusal};
 use crate::limits::{MAX_RECORD_BYTES, MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 
 /// How the service says that it is too much.
@@ -148,6 +148,7 @@ struct Answer {
 
 struct Flight {
     sender: usize,
+    launched: f64,
     sent: f64,
     attempts: u32,
     request: Vec<usize>,
@@ -261,7 +262,7 @@ impl World {
         let written = sent + load.bytes / WIRE;
         sender.departure = written + HEAD_START.min(self.case.latency.as_secs_f64());
         let there = written + self.half_latency();
-        self.flights.push(Flight { sender: number, sent, attempts, request, answer: None });
+        self.flights.push(Flight { sender: number, launched: now, sent, attempts, request, answer: None });
         self.at(there, Event::Arrive(self.flights.len() - 1));
         self.at(now, Event::Look(number));
     }
@@ -278,7 +279,8 @@ impl World {
     }
 
     fn land(&mut self, flight: usize, now: f64) {
-        let Flight { sender: number, sent, attempts, request, answer } = &mut self.flights[flight];
+        let Flight { sender: number, launched, sent, attempts, request, answer } = &mut self.flights[flight];
+        let launched = self.zero + Duration::from_secs_f64(*launched);
         let (number, attempts, request) = (*number, *attempts + 1, std::mem::take(request));
         let (sent, at) =
             (self.zero + Duration::from_secs_f64(*sent), self.zero + Duration::from_secs_f64(now));
@@ -290,7 +292,7 @@ impl World {
         sender.flying -= 1;
         sender.bytes -= request.iter().sum::<usize>();
         sender.count(now, all, bad);
-        sender.pacing.answered(sent, at, all, bad, by);
+        sender.pacing.answered(launched, at, all, bad, by);
         if !accepted.is_empty() {
             sender.pacing.accepted();
             sender.paused = 0.0;
@@ -362,7 +364,7 @@ fn cut(record: usize, size: usize) -> Vec<usize> {
         return vec![record];
     }
     let mut pieces = vec![size; record / size];
-    if record % size > 0 {
+    if !record.is_multiple_of(size) {
         pieces.push(record % size);
     }
     pieces
@@ -397,7 +399,7 @@ fn outcome(case: Case, from: u64) -> Outcome {
         refused: sum(|tally| tally.refused).iter().sum::<f64>() / sum(|tally| tally.sent).iter().sum::<f64>(),
         shares: (
             accepted.iter().fold(f64::INFINITY, |least, share| least.min(share / fair)),
-            accepted.iter().fold(0.0, |most, share| share.max(most) / 1.0).max(0.0) / fair,
+            accepted.iter().fold(0.0, |most: f64, share| most.max(share / fair)),
         ),
     }
 }
@@ -426,10 +428,10 @@ fn sweep(senders: usize, mode: Mode) -> Vec<Case> {
 fn check(senders: usize, mode: Mode) {
     for case in sweep(senders, mode) {
         let outcome = outcome(case, 30);
-        assert!(outcome.goodput >= 0.97, "{case:?}: {outcome:?}");
-        // Where answers are late and a request is a large part of the quota, one step too far costs more.
-        let late = case.latency >= Duration::from_secs(2) && mode != Mode::Records;
-        assert!(outcome.refused <= if late { 0.20 } else { 0.07 }, "{case:?}: {outcome:?}");
+        // At two seconds a call each change is felt late: less sure, and slower.
+        let late = case.latency >= Duration::from_secs(2);
+        let (goodput, refused) = if late { (0.88, 0.16) } else { (0.96, 0.05) };
+        assert!(outcome.goodput >= goodput && outcome.refused <= refused, "{case:?}: {outcome:?}");
     }
 }
 
@@ -461,4 +463,59 @@ fn four_senders_use_a_quota_that_refuses_calls_and_keep_to_it() {
 #[test]
 fn four_senders_use_a_quota_that_refuses_both_and_keep_to_it() {
     check(4, Mode::Mixed);
+}
+
+#[test]
+fn four_senders_come_to_shares_that_are_much_alike() {
+    let modes = [Mode::Records, Mode::Calls, Mode::Mixed];
+    let cases = modes.into_iter().flat_map(|mode| sweep(4, mode));
+    let shares: Vec<(f64, f64)> = cases.map(|case| outcome(case, 30).shares).collect();
+    let middle = |mut shares: Vec<f64>| {
+        shares.sort_by(f64::total_cmp);
+        shares[shares.len() / 2]
+    };
+    let least = middle(shares.iter().map(|(least, _)| *least).collect());
+    let most = middle(shares.iter().map(|(_, most)| *most).collect());
+    assert!(least >= 0.70 && most <= 1.35, "in the middle {least:.2} to {most:.2} of the fair share");
+    for (least, most) in shares {
+        assert!(least > 0.1 && most < 3.0, "{least:.2} to {most:.2} of the fair share");
+    }
+}
+
+#[test]
+fn who_comes_later_gets_a_share() {
+    for mib in [5.0, 50.0] {
+        let case = Case { stagger: 20, seconds: 300, ..Case::of(mib, 50, 4, Mode::Records) };
+        let outcome = outcome(case, 240);
+        assert!(outcome.shares.0 >= 0.6 && outcome.shares.1 <= 1.5, "{outcome:?}");
+        assert!(outcome.goodput >= 0.97, "{outcome:?}");
+    }
+}
+
+#[test]
+fn refusals_that_are_no_quota_slow_nothing_down() {
+    let quiet = Case { seconds: 30, ..Case::of(10_000.0, 20, 1, Mode::Records) };
+    let faulty = Case { faults: (0.2, 0.1), ..quiet };
+    let speed = |case: Case| World::run(case)[0].sum(5, 30, |second| second.accepted);
+    let (clean, slowed) = (speed(quiet), speed(faulty));
+    // A third of what is sent has to be sent again, in requests of its own.
+    assert!(slowed >= 0.4 * clean, "{slowed} of {clean} bytes");
+}
+
+#[test]
+fn an_outage_of_ten_minutes_costs_a_few_calls_a_minute_and_is_over_at_once() {
+    for mib in [1.0, 5.0, 1_000.0] {
+        for mode in [Mode::Records, Mode::Calls] {
+            let case = Case { outage: (100, 700), seconds: 780, ..Case::of(mib, 20, 1, mode) };
+            let senders = World::run(case);
+            let calls = |from, to| senders[0].sum(from, to, |second| f64::from(second.calls));
+            for minute in 1..10 {
+                let calls = calls(100 + 60 * minute, 160 + 60 * minute);
+                assert!(calls <= 12.0, "{calls} calls in minute {minute} of {case:?}");
+            }
+            let speed = |from, to| senders[0].sum(from, to, |second| second.accepted) / seconds_of(to - from);
+            let (before, after) = (speed(60, 100), speed(730, 780));
+            assert!(after >= 0.95 * before, "{after} after {before} bytes a second of {case:?}");
+        }
+    }
 }
