@@ -118,7 +118,7 @@ mod tests {
             lines in prop::collection::vec("[a-z]{0,30}", 1..60), breaks in prop::collection::vec(1_usize..50, 0..20),
             size in 1_usize..200,
         ) {
-            let whole = lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
+            let whole = [lines.join("\n").as_bytes(), b"\n"].concat();
             let (mut parts, mut rest) = (Vec::new(), whole.as_slice());
             for at in breaks {
                 let (part, after) = rest.split_at(at.min(rest.len()));

@@ -67,6 +67,8 @@ pub struct Delivery<S, P> {
 struct Held {
     reason: &'static str,
     attempts: u32,
+    /// When it was said last.
+    since: Instant,
 }
 
 /// The same complaint is said no more often than this.
@@ -170,7 +172,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         let room = if self.held.is_some() { Pacing::one() } else { self.pacing.room() };
         let now = Instant::now();
         if let Some(rest) = parcel.keep(room) {
-            self.waiting.push_front(now, rest);
+            self.waiting.push(now, rest);
         }
         self.pacing.send(parcel.load(), now);
         let (service, shared, compression) =
@@ -193,7 +195,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             Answer::TryLater { outcome, message } => {
                 self.try_later(parcel, (launched, sent), now, outcome, &message);
             }
-            Answer::Held(hold) => self.hold(parcel, now, &hold),
+            Answer::Held(hold) => self.hold(parcel, launched, now, &hold),
             Answer::Refused { code, message } => self.refused(parcel, &code, &message, now).await,
         }
         self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(before.0)));
@@ -291,16 +293,15 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         }
     }
 
-    fn hold(&mut self, parcel: Parcel, now: Instant, hold: &Hold) {
+    fn hold(&mut self, parcel: Parcel, launched: Instant, now: Instant, hold: &Hold) {
         self.metrics.request("held");
         self.waiting.push(now, parcel);
         // Others that were under way at the same time say the same.
-        let known = self.held.as_ref().is_some_and(|held| held.reason == hold.reason);
-        if known && self.paused_until.is_some_and(|until| until > now) {
+        if self.held.as_ref().is_some_and(|held| held.reason == hold.reason && launched < held.since) {
             return;
         }
         let attempts = self.held.as_ref().map_or(1, |held| held.attempts.saturating_add(1));
-        self.set_held(Some(Held { reason: hold.reason, attempts }));
+        self.set_held(Some(Held { reason: hold.reason, attempts, since: now }));
         self.service.refresh_credentials();
         // What may mend itself at the next try, does; only what does not is worth a wait, and a person's time.
         if attempts == 1 && hold.may_mend_itself() {

@@ -81,11 +81,6 @@ impl Waiting {
         self.parcels.push((not_before, parcel));
     }
 
-    /// What was kept back of a parcel that goes: it is the next.
-    pub(super) fn push_front(&mut self, now: Instant, parcel: Parcel) {
-        self.parcels.insert(0, (now, parcel));
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.parcels.is_empty()
     }
