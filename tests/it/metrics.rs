@@ -24,6 +24,7 @@ const ALWAYS: [&str; 24] = [
     "sink_request_duration_seconds_count",
     "sink_in_flight_events",
     "sink_concurrency",
+    "sink_rate_limit_bytes_per_second",
     "buffer_bytes",
     "buffer_oldest_seconds",
     "buffer_fsync_duration_seconds_count",

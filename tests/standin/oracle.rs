@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::lines::{Found, find};
+use super::traffic::Traffic;
 
 /// What a test asks about.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -39,6 +40,8 @@ pub(crate) struct Report {
     pub(crate) delay: Option<Delay>,
     /// Lines accepted in calls whose answer was lost on purpose: a sender has to send them again.
     pub(crate) unanswered: u64,
+    /// What each access key sent, second by second.
+    pub(crate) traffic: BTreeMap<String, Traffic>,
 }
 
 /// Delays in milliseconds.
