@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::world::World;
 
 /// Families that are there as soon as a source and a sink are.
-const ALWAYS: [&str; 24] = [
+const ALWAYS: [&str; 25] = [
     "source_events_total",
     "source_routed_events_total",
     "source_bytes_total",

@@ -235,7 +235,7 @@ fn check_poison(faults: &Faults, records: &Records) -> Result<(), AwsError> {
 
 /// Which records are accepted; none when the call itself is too much.
 fn choose(state: &State, faults: &Faults, quota: &mut Quota, records: &Records) -> Option<Vec<bool>> {
-    quota.fill(faults, std::time::Instant::now());
+    quota.fill(faults, Instant::now());
     let mut rng = lock(&state.rng);
     if quota.admit(faults.quota_mode, records.bytes.len(), records.ends.len(), rng.bool()) == Verdict::None {
         return None;
