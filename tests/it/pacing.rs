@@ -32,7 +32,7 @@ fn check(mib: u64, mode: QuotaMode, delay_ms: u64) {
     let report = world.delivered(&daemon);
     exactly_once(&report, lines);
     let traffic = &report.traffic[&Key::default().id];
-    steady(traffic, started, mib);
+    steady(traffic, started, mib, delay_ms);
     let scrape = daemon.conserved();
     let learned = scrape.sum("sink_rate_limit_bytes_per_second", &["sink=\"archive\""]);
     assert!(learned > 0.0, "the rate is a metric\n{}", scrape.text);
@@ -40,13 +40,19 @@ fn check(mib: u64, mode: QuotaMode, delay_ms: u64) {
 }
 
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a ratio")]
-fn steady(traffic: &Traffic, started: usize, mib: u64) {
+fn steady(traffic: &Traffic, started: usize, mib: u64, delay_ms: u64) {
     let (warm, _) = seconds();
     let from = started + warm as usize;
     let to = traffic.seconds.len() - 2;
     let sum = traffic.between(from, to);
     let goodput = sum.accepted_bytes as f64 / (mib * MIB) as f64 / (to - from) as f64;
-    assert!(sum.refused() <= 0.05, "refused {:.3} of the records, goodput {goodput:.3}", sum.refused());
+    // Where answers are late the rate is found later.
+    let most = match (delay_ms >= 1_000, is_full()) {
+        (false, _) => 0.05,
+        (true, true) => 0.10,
+        (true, false) => 0.30,
+    };
+    assert!(sum.refused() <= most, "refused {:.3} of the records, goodput {goodput:.3}", sum.refused());
     // What a busy machine keeps a short test from is no fault.
     if is_full() {
         assert!(goodput >= 0.97, "goodput {goodput:.3} of the quota");
@@ -84,6 +90,14 @@ fn senders_that_share_a_quota_each_get_their_lines_through() {
         if report.missing == 0 { Ok(report) } else { Err((report.total.seen, format!("{report:#?}"))) }
     });
     exactly_once(&report, lines * 4);
+    let ends = report.traffic.values().map(|of| of.seconds.len()).min().unwrap();
+    let from = usize::try_from(warm).unwrap();
+    let shares: Vec<u64> =
+        report.traffic.values().map(|of| of.between(from, ends - 1).accepted_bytes).collect();
+    let fair = shares.iter().sum::<u64>() / 4;
+    // What they come to within a minute; how near is the simulation's to say.
+    let alike = |share: &u64| *share >= fair / 3 && *share <= fair * 2;
+    assert!(shares.iter().all(alike), "shares of {fair}: {shares:?}");
     for daemon in daemons {
         daemon.conserved();
         daemon.stop().drained();
