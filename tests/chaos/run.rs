@@ -87,6 +87,10 @@ fn rotate_files(arena: &Arena) {
 }
 
 fn restart(arena: &Arena, how: End, down: Duration, rotate: bool) {
+    if arena.flow == Flow::Gentle {
+        // A stop at the deadline may double: so that there is none, everything works while it drains.
+        arena.heal();
+    }
     let code = arena.end(how);
     if how == End::Stop {
         arena
