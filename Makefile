@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO := cargo
 
-.PHONY: test check bench chaos soak
+.PHONY: test check bench fuzz chaos soak
 
 # What the tests need beside Rust, and the tests.
 test:
@@ -22,9 +22,15 @@ check:
 # The floor of this machine, then the real binary against the stand-in; see benches/README.md.
 bench:
 	$(CARGO) bench --locked --bench floor
+	$(CARGO) bench --locked --bench stages
 	$(CARGO) build --locked --release --bin standpipe
 	$(CARGO) build --locked --release --example standin
-	benches/end_to_end.py plain json gzip-1 gzip-6
+	benches/end_to_end.py plain json gzip-1 gzip-6 files-1000 destinations-100 lines-50 lines-10k latency idle-1000 start-10000 stalled
+
+# The fuzz targets, each for TIME seconds: `make fuzz TIME=600`. Needs a nightly toolchain.
+TIME := 60
+fuzz:
+	TIME=$(TIME) fuzz/run.sh
 
 # Random faults, kills and stops for CHAOS_SECONDS, or with MODE=kills KILLS kills in a row; see CONTRIBUTING.md.
 MODE ?= plan

@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-shell=(.ci/run .ci/scripts.sh systemd/verify.sh tests/tools.sh)
-python=(.ci/dependencies.py config/sample/make.py tests/moto/flow.py)
+shell=(.ci/run .ci/scripts.sh fuzz/run.sh systemd/verify.sh tests/tools.sh)
+python=(.ci/dependencies.py benches/*.py config/sample/make.py tests/moto/flow.py)
 
 for script in "${shell[@]}"; do
     bash -n "$script"

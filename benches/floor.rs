@@ -1,7 +1,9 @@
-//! The floor: what the protocol itself demands of each byte, on this machine, in CPU seconds per GB of lines.
+//! The floor: what the protocol itself demands of each byte, on this machine, in CPU seconds per GB.
 //!
 //! Plain records: base64, SHA-256 of the base64 for the signature, AES-256-GCM of it in TLS-sized pieces. For payloads that come
-//! gzipped: inflating them. The kernel's part (reading, sending) is not in it. `cargo bench --bench floor`.
+//! gzipped: decoding their base64 and inflating them. The kernel's part (reading, sending) is not in it.
+//!
+//! `cargo bench --bench floor -- [--json] [--lines FILE]`; without a file, lines like an access log's.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,91 +12,176 @@
     reason = "a tool that prints"
 )]
 
+use std::fs::File;
 use std::hint::black_box;
+use std::io::Read;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64_simd::STANDARD;
+use clap::Parser;
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
+
+/// Measures the floor.
+#[derive(Parser)]
+struct Arguments {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// The lines to measure with; the first 4 MB are used.
+    #[arg(long)]
+    lines: Option<PathBuf>,
+    /// What cargo gives every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
 
 /// What a request carries.
 const PAYLOAD: usize = 4_000_000;
+
+/// What a record carries: it is compressed by itself.
+const RECORD: usize = 998_400;
 
 /// The largest piece that TLS encrypts at once.
 const TLS_RECORD: usize = 16 * 1024;
 
 const RUNS: usize = 20;
 
+/// A part's name, and what it costs in seconds per GB.
+type Part = (&'static str, f64);
+
 fn main() {
-    let lines = lines();
-    let encoded = STANDARD.encode_to_string(&lines);
+    let arguments = Arguments::parse();
+    let lines = arguments.lines.map_or_else(access_log, read);
+    let mut parts = records(&lines);
+    parts.extend(gzipped_records(&lines));
+    parts.extend(envelopes(&lines));
+    if arguments.json {
+        let text: Vec<String> = parts.iter().map(|(name, cost)| format!("\"{name}\": {cost:.4}")).collect();
+        println!("{{{}}}", text.join(", "));
+    } else {
+        for (name, cost) in parts {
+            println!("{name:44} {cost:6.3} s/GB");
+        }
+    }
+}
+
+/// Plain records, for each GB of them.
+fn records(lines: &[u8]) -> Vec<Part> {
+    let encoded = STANDARD.encode_to_string(lines);
     let body = encoded.as_bytes();
     let mut out = Vec::with_capacity(encoded.len());
-    let base64 = measure(|| {
+    let base64 = measure(lines.len(), || {
         out.clear();
-        STANDARD.encode_append(&lines, &mut out);
+        STANDARD.encode_append(lines, &mut out);
     });
-    let sha256 = measure(|| {
+    let sha256 = measure(lines.len(), || {
         black_box(digest(&SHA256, body));
     });
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap());
     let mut sealed = body.to_vec();
-    let aes = measure(|| {
+    let aes = measure(lines.len(), || {
         for piece in sealed.chunks_mut(TLS_RECORD) {
             let nonce = Nonce::assume_unique_for_key([1; 12]);
             drop(black_box(key.seal_in_place_separate_tag(nonce, Aad::empty(), piece).unwrap()));
         }
     });
-    let newlines = measure(|| {
-        black_box(memchr::memchr_iter(b'\n', &lines).count());
+    let newlines = measure(lines.len(), || {
+        black_box(memchr::memchr_iter(b'\n', lines).count());
     });
-    print("base64", base64);
-    print("SHA-256 of the base64", sha256);
-    print("AES-256-GCM of the base64", aes);
-    print("floor of plain records", base64 + sha256 + aes);
-    print("(counting newlines)", newlines);
-    for level in [1, 6] {
-        let gzipped = gzip(&lines, level);
-        let deflate = measure(|| {
-            black_box(gzip(&lines, level));
-        });
-        let inflate = measure(|| {
-            let mut inflated = vec![0; lines.len()];
-            Decompressor::new().gzip_decompress(&gzipped, &mut inflated).unwrap();
-            black_box(inflated);
-        });
-        let ratio = lines.len() as f64 / gzipped.len() as f64;
-        print(&format!("deflate, level {level} ({ratio:.1} times smaller)"), deflate);
-        print(&format!("inflate of that (level {level})"), inflate);
-    }
+    vec![
+        ("base64", base64),
+        ("SHA-256 of the base64", sha256),
+        ("AES-256-GCM of the base64", aes),
+        ("records", base64 + sha256 + aes),
+        ("(counting newlines)", newlines),
+    ]
 }
 
-/// The least of several runs, in seconds per GB of payload.
-fn measure(mut work: impl FnMut()) -> f64 {
-    let run = |_| {
-        let before = Instant::now();
-        work();
-        before.elapsed().as_secs_f64()
+/// Records that are compressed, for each GB before compression.
+fn gzipped_records(lines: &[u8]) -> Vec<Part> {
+    let records: Vec<&[u8]> = lines.chunks(RECORD).collect();
+    let deflate = |level: i32| {
+        let mut compressor = Compressor::new(CompressionLvl::new(level).unwrap());
+        let mut out = vec![0; compressor.gzip_compress_bound(RECORD)];
+        measure_each(&records, lines.len(), |record| {
+            black_box(compressor.gzip_compress(record, &mut out).unwrap());
+        })
     };
-    let least = (0..RUNS).map(run).fold(f64::INFINITY, f64::min);
-    least / (PAYLOAD as f64 / 1e9)
+    vec![("deflate, level 1", deflate(1)), ("deflate, level 6", deflate(6))]
 }
 
-fn print(what: &str, seconds: f64) {
-    println!("{what:44} {seconds:6.3} s/GB");
+/// Envelopes as `CloudWatch` Logs sends them: base64 for each GB of gzip, inflating for each GB of JSON.
+fn envelopes(lines: &[u8]) -> Vec<Part> {
+    let lines: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').collect();
+    let plain: Vec<Vec<u8>> = lines.chunks(1000).map(envelope).collect();
+    let size = plain.iter().map(Vec::len).sum();
+    let gzipped: Vec<Vec<u8>> = plain.iter().map(|plain| gzip(plain)).collect();
+    let mut room = vec![0; plain.iter().map(Vec::len).max().unwrap()];
+    let mut decompressor = Decompressor::new();
+    let inflate = measure_each(&gzipped, size, |one| {
+        decompressor.gzip_decompress(one, &mut room).unwrap();
+    });
+    let small = gzipped.concat();
+    let encoded = STANDARD.encode_to_string(&small);
+    let mut out = Vec::with_capacity(small.len());
+    let decode = measure(small.len(), || {
+        out.clear();
+        STANDARD.decode_append(encoded.as_bytes(), &mut out).unwrap();
+    });
+    vec![("base64 decoding of gzip", decode), ("inflate", inflate)]
 }
 
-fn gzip(bytes: &[u8], level: i32) -> Vec<u8> {
-    let mut compressor = Compressor::new(CompressionLvl::new(level).unwrap());
+fn envelope(lines: &[&[u8]]) -> Vec<u8> {
+    let event = |(at, line): (usize, &&[u8])| {
+        let message = String::from_utf8_lossy(line);
+        serde_json::json!({ "id": format!("{at:056}"), "timestamp": 1_763_773_200_000_u64, "message": message })
+    };
+    let events: Vec<_> = lines.iter().enumerate().map(event).collect();
+    let envelope =
+        serde_json::json!({ "messageType": "DATA_MESSAGE", "owner": "111111111111", "logEvents": events });
+    envelope.to_string().into_bytes()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut compressor = Compressor::new(CompressionLvl::new(6).unwrap());
     let mut out = vec![0; compressor.gzip_compress_bound(bytes.len())];
     let len = compressor.gzip_compress(bytes, &mut out).unwrap();
     out.truncate(len);
     out
 }
 
+/// Seconds per GB.
+fn measure(bytes: usize, work: impl FnMut()) -> f64 {
+    least(work) / (bytes as f64 / 1e9)
+}
+
+/// The same for work that takes so long that it would be interrupted: piece by piece, for `bytes` in all.
+fn measure_each<T>(pieces: &[T], bytes: usize, mut work: impl FnMut(&T)) -> f64 {
+    let seconds: f64 = pieces.iter().map(|piece| least(|| work(piece))).sum();
+    seconds / (bytes as f64 / 1e9)
+}
+
+/// The least of several runs, in seconds.
+fn least(mut work: impl FnMut()) -> f64 {
+    let run = |_| {
+        let before = Instant::now();
+        work();
+        before.elapsed().as_secs_f64()
+    };
+    (0..RUNS).map(run).fold(f64::INFINITY, f64::min)
+}
+
+fn read(path: PathBuf) -> Vec<u8> {
+    let mut lines = Vec::new();
+    File::open(path).unwrap().take(PAYLOAD as u64).read_to_end(&mut lines).unwrap();
+    lines
+}
+
 /// Lines like an access log's, of about 250 bytes.
-fn lines() -> Vec<u8> {
+fn access_log() -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(1);
     let mut text = Vec::with_capacity(PAYLOAD + 512);
     while text.len() < PAYLOAD {

@@ -20,6 +20,7 @@ pub mod buffer;
 pub mod sink;
 pub mod ack;
 
+pub mod access;
 pub mod admin;
 pub mod aws;
 pub mod causes;

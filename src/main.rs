@@ -1,12 +1,12 @@
 //! Arguments to command.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
-use standpipe::cli::arguments::{Arguments, Command};
-use standpipe::cli::{check, decode, exit, health, run};
+use standpipe::cli::arguments::{Access, Arguments, Command};
+use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state};
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
@@ -14,7 +14,16 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Run { files, once } => run::run(&files.config, &environment(), once, &mut err),
         Command::Check { files } => check::run(&files.config, &environment(), &mut out, &mut err),
+        Command::Doctor { files, json, write_probe } => {
+            let manner = doctor::Manner { json, colour: out.is_terminal(), write_probe };
+            doctor::run(&files.config, &environment(), manner, &mut out, &mut err)
+        }
         Command::Decode { files } => Ok(decode::run(&files, &mut io::stdin().lock(), &mut out, &mut err)),
+        Command::Access { what: Access::Render { topology, format, out: folder } } => {
+            access::run(&topology, &environment(), format.into(), folder.as_deref(), &mut out, &mut err)
+        }
+        Command::State { command } => state::run(&command, &environment(), &mut out, &mut err),
+        Command::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),
         Command::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),
     };
     // Nobody is left to tell when the terminal or the pipe is gone.

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 pub struct Status {
     /// Complaints by name. The lock covers a change of the map.
     complaints: Mutex<BTreeMap<String, String>>,
+    /// What a person should know and no delivery waits for. The lock covers an addition.
+    notes: Mutex<Vec<String>>,
 }
 
 impl Status {
@@ -29,5 +31,16 @@ impl Status {
     pub fn complaints(&self) -> Vec<String> {
         let complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
         complaints.iter().map(|(who, complaint)| format!("{who}: {complaint}")).collect()
+    }
+
+    /// Adds what a person should know, although nothing is wrong with what runs: it does not change readiness.
+    pub fn note(&self, note: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+    }
+
+    /// All notes.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

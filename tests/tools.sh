@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust, into this folder: moto in .venv, promtool in .tools.
+# Installs what the tests need beside Rust, into this folder: moto, the AWS CLI and linters in .venv, promtool in .tools.
 # Without either, the tests that need it are left out, and it is said here; in CI (CI=true) that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -56,7 +56,7 @@ install_promtool() {
     rm -rf "$tools/download"
 }
 
-install_moto || lacks "moto could not be installed into .venv: it needs python3 with venv, and PyPI"
+install_moto || lacks "moto and the linters could not be installed into .venv: they need python3 with venv, and PyPI"
 install_promtool || lacks "promtool could not be had: install Debian's prometheus package, or put promtool on the PATH"
 
 if [ "$missing" = 1 ] && [ "${CI:-}" = true ]; then

@@ -74,6 +74,38 @@ pub struct Listing {
     pub damaged: usize,
 }
 
+impl Listing {
+    /// The whole entries of a file.
+    ///
+    /// # Errors
+    /// The file's version, when it was written by a later one.
+    pub fn read(bytes: &[u8]) -> Result<Self, u64> {
+        let text = String::from_utf8_lossy(bytes);
+        let mut lines = text.lines();
+        let mut listing = Self::default();
+        match lines.next().and_then(version) {
+            Some(VERSION) => {}
+            Some(other) if other > VERSION => return Err(other),
+            _ => listing.damaged = 1,
+        }
+        let mut closed = false;
+        for line in lines {
+            closed = line == "]}";
+            if closed || line.is_empty() {
+                continue;
+            }
+            match Entry::from_line(line.strip_suffix(',').unwrap_or(line)) {
+                Some(entry) => listing.entries.push(entry),
+                None => listing.damaged = listing.damaged.saturating_add(1),
+            }
+        }
+        if !closed {
+            listing.damaged = listing.damaged.max(1);
+        }
+        Ok(listing)
+    }
+}
+
 impl Checkpoints {
     /// Reads the checkpoints in a state directory, which is made if it is missing.
     ///
@@ -102,7 +134,7 @@ impl Checkpoints {
     pub fn list(dir: &Path) -> Result<Listing, CheckpointError> {
         let path = dir.join(NAME);
         match fs::read(&path) {
-            Ok(bytes) => parse(&bytes).map_err(|version| CheckpointError::Version { path, version }),
+            Ok(bytes) => Listing::read(&bytes).map_err(|version| CheckpointError::Version { path, version }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Listing::default()),
             Err(error) => Err(io_error("read", &path, error)),
         }
@@ -193,33 +225,6 @@ fn keep_aside(dir: &Path) {
             warn!(path = %path.display(), %error, "checkpoints are damaged, and cannot be kept aside; their whole entries are used");
         }
     }
-}
-
-/// The whole entries of a file, or the version that cannot be read.
-fn parse(bytes: &[u8]) -> Result<Listing, u64> {
-    let text = String::from_utf8_lossy(bytes);
-    let mut lines = text.lines();
-    let mut listing = Listing::default();
-    match lines.next().and_then(version) {
-        Some(VERSION) => {}
-        Some(other) if other > VERSION => return Err(other),
-        _ => listing.damaged = 1,
-    }
-    let mut closed = false;
-    for line in lines {
-        closed = line == "]}";
-        if closed || line.is_empty() {
-            continue;
-        }
-        match Entry::from_line(line.strip_suffix(',').unwrap_or(line)) {
-            Some(entry) => listing.entries.push(entry),
-            None => listing.damaged = listing.damaged.saturating_add(1),
-        }
-    }
-    if !closed {
-        listing.damaged = listing.damaged.max(1);
-    }
-    Ok(listing)
 }
 
 fn version(line: &str) -> Option<u64> {

@@ -18,12 +18,13 @@ const SOURCE_COLUMNS: [(&str, &str); 4] = [
     ("bytes behind", "standpipe_file_behind_bytes"),
     ("lag, seconds", "standpipe_source_lag_seconds"),
 ];
-const SINK_COLUMNS: [(&str, &str); 5] = [
+const SINK_COLUMNS: [(&str, &str); 6] = [
     ("accepted", "standpipe_sink_accepted_events_total"),
     ("delivered", "standpipe_sink_delivered_events_total"),
     ("in flight", "standpipe_sink_in_flight_events"),
     ("payload bytes", "standpipe_sink_delivered_bytes_total"),
     ("billed bytes", "standpipe_sink_billed_bytes_total"),
+    ("bytes of dead letters", "standpipe_dead_letter_bytes"),
 ];
 
 pub(super) fn html(admin: &Admin) -> String {
@@ -37,6 +38,9 @@ pub(super) fn html(admin: &Admin) -> String {
             escape(&complaints.join("\n")).replace('\n', "<li>")
         )
     };
+    let notes: Vec<String> =
+        admin.status.notes().iter().map(|note| format!("<p>{}</p>", escape(note))).collect();
+    let notes = notes.concat();
     let sources = table("Source", "source", &admin.summary.sources, &SOURCE_COLUMNS, &metrics);
     let sinks = table("Sink", "sink", &admin.summary.sinks, &SINK_COLUMNS, &metrics);
     format!(
@@ -44,7 +48,7 @@ pub(super) fn html(admin: &Admin) -> String {
          <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}\
          table{{border-collapse:collapse;margin:1rem 0}}td,th{{padding:.2rem .8rem;text-align:right;\
          border-bottom:1px solid #ccc}}td:first-child,th:first-child{{text-align:left}}.ok{{color:#276a2b}}\
-         .bad{{color:#a3261b}}</style><h1>standpipe {}</h1>{state}{sources}{sinks}\
+         .bad{{color:#a3261b}}</style><h1>standpipe {}</h1>{state}{notes}{sources}{sinks}\
          <p><a href=/metrics>metrics</a> · <a href=/readyz>readiness</a></html>\n",
         env!("CARGO_PKG_VERSION")
     )

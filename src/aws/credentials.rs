@@ -11,6 +11,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::CredentialsFault;
+use crate::config::{AssumeRole, session_name};
+use crate::event::Origin;
 
 /// Credentials of one principal.
 #[derive(Debug)]
@@ -70,6 +72,21 @@ const EARLY: Duration = Duration::from_mins(5);
 /// When an early renewal fails, the next is tried after this long, with the old credentials meanwhile.
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
 
+impl Role {
+    /// The role of a setting, with its names made; none when the origin lacks a field of theirs.
+    #[must_use]
+    pub fn of(role: &AssumeRole, origin: &Origin) -> Option<Self> {
+        Some(Self {
+            arn: role.arn.render(origin)?,
+            external_id: role.external_id.clone(),
+            session_name: session_name(&role.session_name.render(origin)?),
+            region: role.region.clone(),
+            duration: role.duration,
+            sts_endpoint_url: role.sts_endpoint_url.clone(),
+        })
+    }
+}
+
 impl Credentials {
     pub(super) fn base(
         provider: Option<SharedCredentialsProvider>,
@@ -98,6 +115,11 @@ impl Credentials {
             From::Chain { .. } => "the host's own credentials".to_owned(),
             From::Role { role, .. } => format!("role `{}`", role.arn),
         })
+    }
+
+    /// Gets credentials, and says whose they are.
+    pub(super) async fn prove(&self) -> Result<String, CredentialsFault> {
+        self.keys().await.map(|_| self.principal())
     }
 
     /// Asks for new ones at the next use, and for the name of their owner.

@@ -5,6 +5,7 @@
 
 mod credentials;
 mod fault;
+mod probe;
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use rustls_pki_types::pem::PemObject;
 
 pub use self::credentials::{Credentials, Role};
 pub use self::fault::{CredentialsFault, principal_in};
+pub use self::probe::{Refused, StreamFacts, Unanswered};
 use crate::config::FirehoseSink;
 
 /// What a sink's clients have in common.

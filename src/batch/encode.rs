@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes};
 
 use super::json;
+use super::pen::Pen;
 use crate::config::{Encoding, Packing, Sink, TooLong};
-use crate::event::{Block, Borders, Buffers, Event, Message, Origin, Timestamp};
+use crate::event::{Block, Borders, Buffers, Clockface, Event, Message, Origin, Timestamp};
 use crate::limits::MAX_RECORD_BYTES;
 
 /// Writes events for one sink.
@@ -32,9 +33,22 @@ pub struct Output {
     buffers: Arc<Buffers>,
     ends: Vec<u32>,
     events: u64,
-    /// What follows the message in each JSON object of the present origin.
+    /// The end of each JSON object of the present origin: from the quote that closes the message, or the id.
     after: Vec<u8>,
+    face: Clockface,
 }
+
+/// Room made at a time while lines are written.
+const PEN_BYTES: usize = 4 * 1024;
+
+/// How each JSON object begins: a time follows.
+const BEFORE_TIME: &[u8; 14] = b"{\"timestamp\":\"";
+
+/// What stands between the time and the message.
+const BEFORE_MESSAGE: &[u8; 13] = b"\",\"message\":\"";
+
+/// What stands between the message and the id.
+const BEFORE_ID: &[u8; 8] = b"\",\"id\":\"";
 
 /// A block is closed at this size, so that buffers of one size serve.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -46,7 +60,15 @@ impl Output {
     /// An output that takes its memory from `buffers`.
     #[must_use]
     pub fn new(buffers: Arc<Buffers>) -> Self {
-        Self { blocks: Vec::new(), data: Vec::new(), buffers, ends: Vec::new(), events: 0, after: Vec::new() }
+        Self {
+            blocks: Vec::new(),
+            data: Vec::new(),
+            buffers,
+            ends: Vec::new(),
+            events: 0,
+            after: Vec::new(),
+            face: Clockface::default(),
+        }
     }
 
     /// Prepares for events of another origin.
@@ -70,9 +92,10 @@ impl Output {
         let borders = if encoder.ends_with_newlines_only() {
             Borders::Newlines(self.events)
         } else {
-            Borders::Ends(std::mem::take(&mut self.ends))
+            // The next block will have about as many.
+            let ends = Vec::with_capacity(self.ends.len());
+            Borders::Ends(std::mem::replace(&mut self.ends, ends))
         };
-        self.ends.clear();
         self.events = 0;
         let data = self.close();
         self.blocks.push(Block { data, borders });
@@ -88,10 +111,14 @@ impl Output {
         self.buffers.share(std::mem::take(&mut self.data))
     }
 
-    fn end_event(&mut self, encoder: &Encoder) {
-        if encoder.packing == Packing::Lines && encoder.encoding != Encoding::Envelope {
-            self.data.put_u8(b'\n');
+    /// Memory to write into, if there is none yet.
+    fn prepare(&mut self) {
+        if self.data.capacity() == 0 {
+            self.data = self.buffers.take(BUFFER_BYTES);
         }
+    }
+
+    fn end_event(&mut self, encoder: &Encoder) {
         if !encoder.ends_with_newlines_only() {
             self.ends.push(u32::try_from(self.data.len()).unwrap_or(u32::MAX));
         }
@@ -140,8 +167,17 @@ impl Encoder {
             out.blocks.push(Block { data: lines.clone(), borders: Borders::Newlines(count) });
             return;
         }
+        let together = self.ends_with_newlines_only() && json::is_utf8(lines);
         let mut rest: &[u8] = lines;
-        while let Some(at) = memchr::memchr(b'\n', rest) {
+        while !rest.is_empty() {
+            if together {
+                rest = Self::json_lines(rest, read_at, out);
+            }
+            if out.data.len() >= BLOCK_BYTES {
+                out.flush(self);
+                continue;
+            }
+            let Some(at) = memchr::memchr(b'\n', rest) else { return };
             let (line, after) = rest.split_at(at);
             let event = Event { message: Message::Raw(line), timestamp: None, id: None };
             if self.event(&event, read_at, out) == Err(TooLarge) {
@@ -151,18 +187,40 @@ impl Encoder {
         }
     }
 
+    /// Writes UTF-8 lines as JSON, until a block is full or a line is too large for a record. Returns those that are left.
+    fn json_lines<'l>(mut lines: &'l [u8], read_at: Timestamp, out: &mut Output) -> &'l [u8] {
+        out.prepare();
+        let mut pen = Pen::new(&mut out.data, PEN_BYTES);
+        let time = out.face.show(read_at);
+        while !lines.is_empty() {
+            let start = pen.at();
+            if start >= BLOCK_BYTES {
+                break;
+            }
+            pen.put_all(BEFORE_TIME);
+            pen.put_all(time);
+            pen.put_all(BEFORE_MESSAGE);
+            let len = json::escape_line(lines, &mut pen);
+            pen.put(&out.after);
+            if pen.at().saturating_sub(start) > MAX_RECORD_BYTES {
+                pen.back_to(start);
+                break;
+            }
+            out.events = out.events.saturating_add(1);
+            lines = lines.get(len.saturating_add(1)..).unwrap_or_default();
+        }
+        lines
+    }
+
     /// Adds one event.
     ///
     /// # Errors
     /// When the event is too large for a record and is to be a dead letter.
     pub fn event(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) -> Result<(), TooLarge> {
-        if out.data.capacity() == 0 {
-            out.data = out.buffers.take(BUFFER_BYTES);
-        }
+        out.prepare();
         let start = out.data.len();
         self.write(event, read_at, None, out);
-        let newline = usize::from(self.packing == Packing::Lines);
-        if out.data.len().saturating_sub(start).saturating_add(newline) <= MAX_RECORD_BYTES {
+        if out.data.len().saturating_sub(start) <= MAX_RECORD_BYTES {
             out.end_event(self);
             return Ok(());
         }
@@ -190,32 +248,36 @@ impl Encoder {
     }
 
     fn write(&self, event: &Event<'_>, read_at: Timestamp, part: Option<(usize, usize)>, out: &mut Output) {
+        let data = &mut out.data;
         if self.encoding != Encoding::Json {
-            write_message(event.message, &mut out.data);
+            write_message(event.message, data);
+            if self.packing == Packing::Lines {
+                data.push(b'\n');
+            }
             return;
         }
-        let data = &mut out.data;
-        data.put_slice(b"{\"timestamp\":\"");
-        event.timestamp.unwrap_or(read_at).write(data);
-        data.put_slice(b"\",\"message\":\"");
+        data.extend_from_slice(BEFORE_TIME);
+        data.extend_from_slice(out.face.show(event.timestamp.unwrap_or(read_at)));
+        data.extend_from_slice(BEFORE_MESSAGE);
         match event.message {
             Message::Raw(bytes) => json::escape(bytes, data),
-            Message::Escaped(text) => data.put_slice(text.as_bytes()),
+            Message::Escaped(text) => data.extend_from_slice(text.as_bytes()),
         }
-        data.put_u8(b'"');
         if let Some(id) = event.id {
-            data.put_slice(b",\"id\":\"");
-            data.put_slice(id.as_bytes());
-            data.put_u8(b'"');
+            data.extend_from_slice(BEFORE_ID);
+            data.extend_from_slice(id.as_bytes());
         }
+        let mut after: &[u8] = &out.after;
         if let Some((part, parts)) = part {
-            data.put_slice(format!(",\"part\":{part},\"parts\":{parts}").as_bytes());
+            data.extend_from_slice(format!("\",\"part\":{part},\"parts\":{parts}").as_bytes());
+            after = after.get(1..).unwrap_or_default();
         }
-        data.put_slice(&out.after);
+        data.extend_from_slice(after);
     }
 
     /// Everything that follows the message and is the same for all events of an origin.
     fn write_after(&self, origin: &Origin, out: &mut Vec<u8>) {
+        out.put_u8(b'"');
         let optional =
             [("owner", &origin.owner), ("log_group", &origin.log_group), ("log_stream", &origin.log_stream)];
         for (name, value) in optional {
@@ -241,6 +303,9 @@ impl Encoder {
         }
         out.put_slice(&self.constants);
         out.put_u8(b'}');
+        if self.packing == Packing::Lines {
+            out.put_u8(b'\n');
+        }
     }
 
     fn too_large(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) -> Result<(), TooLarge> {
@@ -323,7 +388,7 @@ fn char_border(message: &[u8], len: usize) -> usize {
 
 fn write_message(message: Message<'_>, out: &mut Vec<u8>) {
     match message {
-        Message::Raw(bytes) => out.put_slice(bytes),
+        Message::Raw(bytes) => out.extend_from_slice(bytes),
         Message::Escaped(text) => json::unescape(text, out),
     }
 }
@@ -350,7 +415,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Compression, DirectorySink, SinkKind, Template};
+    use crate::config::{Buffer, Compression, DirectorySink, SinkKind, Template};
 
     fn sink(encoding: Encoding, packing: Packing, too_long: TooLong) -> Sink {
         Sink {
@@ -366,6 +431,7 @@ mod tests {
             too_long,
             max_destinations: 1,
             idle: Duration::from_secs(1),
+            buffer: Buffer::Memory,
         }
     }
 
@@ -461,6 +527,57 @@ mod tests {
         let blocks = out.take(&encoder);
         assert_eq!(blocks[0].data.as_ptr(), read.as_ptr());
         assert_eq!(blocks[0].events(), 2);
+    }
+
+    fn written(blocks: Vec<Block>) -> (u64, Vec<u8>) {
+        let events = blocks.iter().map(Block::events).sum();
+        (events, blocks.into_iter().flat_map(|block| block.data).collect())
+    }
+
+    /// Lines written together, and those that are too large.
+    fn together(encoder: &Encoder, lines: &Bytes, origin: &Origin) -> (u64, Vec<u8>, Vec<Vec<u8>>) {
+        let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
+        out.origin(encoder, origin);
+        let mut unfit = Vec::new();
+        let count = memchr::memchr_iter(b'\n', lines).count() as u64;
+        encoder.lines((lines, count), Timestamp(7), &mut out, &mut |line| unfit.push(line.to_vec()));
+        let (events, data) = written(out.take(encoder));
+        (events, data, unfit)
+    }
+
+    /// The same, line by line.
+    fn one_by_one(encoder: &Encoder, lines: &Bytes, origin: &Origin) -> (u64, Vec<u8>, Vec<Vec<u8>>) {
+        let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
+        out.origin(encoder, origin);
+        let mut unfit = Vec::new();
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\n").unwrap();
+            let event = Event { message: Message::Raw(line), timestamp: Some(Timestamp(7)), id: None };
+            if encoder.event(&event, Timestamp(0), &mut out).is_err() {
+                unfit.push(line.to_vec());
+            }
+        }
+        let (events, data) = written(out.take(encoder));
+        (events, data, unfit)
+    }
+
+    #[track_caller]
+    fn check_together(too_long: TooLong, lines: &[&[u8]]) {
+        let encoder = Encoder::new(&sink(Encoding::Json, Packing::Lines, too_long));
+        let lines = lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
+        assert!(together(&encoder, &lines, &file()) == one_by_one(&encoder, &lines, &file()));
+    }
+
+    #[test]
+    fn lines_written_together_are_the_same_as_one_by_one() {
+        let quoted = "say \"hi\" ".repeat(500);
+        let huge = "\"".repeat(MAX_RECORD_BYTES);
+        for too_long in [TooLong::Split, TooLong::Truncate, TooLong::DeadLetter] {
+            check_together(too_long, &[b"a", b"", b"b"]);
+            check_together(too_long, &[b"a\xff", b"\"", b"\xc3\xa9"]);
+            check_together(too_long, &[quoted.as_bytes(); 300]);
+            check_together(too_long, &[b"a", huge.as_bytes(), b"b", huge.as_bytes()]);
+        }
     }
 
     #[test]

@@ -1,87 +1,244 @@
-//! Writing JSON text into a buffer, without a tree.
+//! Writing JSON text into a buffer, without a tree, sixteen bytes at a time.
 
-use bytes::BufMut;
+use wide::u8x16;
 
-/// Which bytes of a string must be escaped: the control characters, the quote and the backslash.
-const ESCAPED: [bool; 256] = {
-    let mut table = [false; 256];
+use super::pen::Pen;
+
+/// As many bytes are looked at together.
+const STEP: usize = 16;
+
+/// A block, and as much behind it, so that a whole block can be copied from anywhere in it.
+const WINDOW: usize = 2 * STEP;
+
+/// What stands for a byte inside a JSON string, and how much of that counts.
+type Escape = ([u8; 8], u8);
+
+/// The escapes of the control characters, the quote and the backslash.
+const ESCAPES: [Escape; 93] = {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut table = [([0; 8], 0); 93];
     let mut byte = 0;
-    while byte < 256 {
-        #[expect(clippy::indexing_slicing, reason = "a constant, checked at compile time")]
-        {
-            table[byte] = byte < 0x20 || byte == b'"' as usize || byte == b'\\' as usize;
-        }
+    #[expect(clippy::indexing_slicing, reason = "a constant, checked at compile time")]
+    while byte < table.len() {
+        table[byte] = ([b'\\', b'u', b'0', b'0', HEX[byte >> 4], HEX[byte & 15], 0, 0], 6);
         byte += 1;
+    }
+    let short = [(b'\n', b'n'), (b'\r', b'r'), (b'\t', b't'), (b'"', b'"'), (b'\\', b'\\')];
+    let mut index = 0;
+    #[expect(clippy::indexing_slicing, reason = "a constant, checked at compile time")]
+    while index < short.len() {
+        let (byte, letter) = short[index];
+        table[byte as usize] = ([b'\\', letter, 0, 0, 0, 0, 0, 0], 2);
+        index += 1;
     }
     table
 };
 
 /// Writes the inside of a JSON string. What is not UTF-8 is replaced by U+FFFD.
 pub(super) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    // Few bytes are escaped in most text.
+    let mut pen = Pen::new(out, bytes.len().saturating_add(bytes.len() / 8).saturating_add(WINDOW));
+    if is_utf8(bytes) {
+        return escape_text(bytes, &mut pen);
+    }
     for chunk in bytes.utf8_chunks() {
-        escape_text(chunk.valid().as_bytes(), out);
+        escape_text(chunk.valid().as_bytes(), &mut pen);
         if !chunk.invalid().is_empty() {
-            out.put_slice("\u{FFFD}".as_bytes());
+            pen.put("\u{FFFD}".as_bytes());
         }
     }
 }
 
-fn escape_text(mut text: &[u8], out: &mut Vec<u8>) {
-    let is_escaped = |byte: &u8| ESCAPED.get(usize::from(*byte)).copied().unwrap_or(true);
-    while let Some(at) = text.iter().position(is_escaped) {
-        let (plain, rest) = text.split_at(at);
-        out.put_slice(plain);
-        let Some((byte, rest)) = rest.split_first() else { return };
-        escape_byte(*byte, out);
+/// Whether all of the bytes are UTF-8.
+pub(super) fn is_utf8(bytes: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(bytes).is_ok()
+}
+
+fn escape_text(mut text: &[u8], pen: &mut Pen<'_>) {
+    loop {
+        let len = escape_line(text, pen);
+        let Some(([b'\n'], rest)) = text.get(len..).and_then(<[u8]>::split_first_chunk) else { return };
+        pen.put(b"\\n");
         text = rest;
     }
-    out.put_slice(text);
 }
 
-fn escape_byte(byte: u8, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| HEX.get(usize::from(value & 15)).copied().unwrap_or(b'0');
-    match byte {
-        b'"' => out.put_slice(b"\\\""),
-        b'\\' => out.put_slice(b"\\\\"),
-        b'\n' => out.put_slice(b"\\n"),
-        b'\r' => out.put_slice(b"\\r"),
-        b'\t' => out.put_slice(b"\\t"),
-        _ => {
-            out.put_slice(b"\\u00");
-            out.put_u8(digit(byte >> 4));
-            out.put_u8(digit(byte));
+/// Writes text up to its first newline, or to its end, as the inside of a JSON string. Returns how much of it that was.
+pub(super) fn escape_line(text: &[u8], pen: &mut Pen<'_>) -> usize {
+    let mut at = 0;
+    while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        if let Some(newline) = escape_block(window, STEP, pen) {
+            return at.saturating_add(newline);
         }
+        at = at.saturating_add(STEP);
     }
+    // What is left is less than a window: two blocks at most.
+    for _ in 0..2 {
+        let rest = text.get(at..).unwrap_or_default();
+        let len = rest.len().min(STEP);
+        if let Some(newline) = escape_block(&padded(rest), len, pen) {
+            return at.saturating_add(newline);
+        }
+        at = at.saturating_add(len);
+    }
+    at
+}
+
+/// A window that begins with `rest`, or with as much of it as there is room for.
+fn padded(rest: &[u8]) -> [u8; WINDOW] {
+    let mut window = [0; WINDOW];
+    for (to, from) in window.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    window
+}
+
+/// Writes the first `len` bytes of a window's block. Stops at a newline, and returns where it is.
+#[inline]
+fn escape_block(window: &[u8; WINDOW], len: usize, pen: &mut Pen<'_>) -> Option<usize> {
+    let mut specials = specials(window) & mask(len);
+    let mut newline = None;
+    pen.fill(|space: &mut [u8; ESCAPED]| {
+        let (mut done, mut filled) = (0, 0);
+        while specials != 0 {
+            let at = specials.trailing_zeros() as usize;
+            write(space, filled, from(window, done));
+            filled += at - done;
+            let byte = window.get(at).copied().unwrap_or_default();
+            if byte == b'\n' {
+                newline = Some(at);
+                return filled;
+            }
+            let (text, len) = ESCAPES.get(usize::from(byte)).unwrap_or(&([0; 8], 0));
+            write(space, filled, text);
+            filled += usize::from(*len);
+            done = at + 1;
+            specials &= specials - 1;
+        }
+        write(space, filled, from(window, done));
+        filled + len - done
+    });
+    newline
+}
+
+/// The most that a block becomes, and a block more for what is copied too much.
+const ESCAPED: usize = STEP * 6 + STEP;
+
+#[inline]
+fn write<const N: usize, const ROOM: usize>(space: &mut [u8; ROOM], at: usize, bytes: &[u8; N]) {
+    if let Some(to) = space.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *to = *bytes;
+    }
+}
+
+/// A bit for each byte of a window's block that cannot stand in a JSON string as it is.
+#[inline]
+fn specials(window: &[u8; WINDOW]) -> u32 {
+    let block = u8x16::new(*from(window, 0));
+    let control = block.min(u8x16::splat(0x1f)).simd_eq(block);
+    let quoting = block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\'));
+    (control | quoting).to_bitmask()
+}
+
+#[inline]
+fn backslashes(window: &[u8; WINDOW]) -> u32 {
+    u8x16::new(*from(window, 0)).simd_eq(u8x16::splat(b'\\')).to_bitmask()
+}
+
+/// The bits of the first `len` bytes.
+const fn mask(len: usize) -> u32 {
+    (1 << len) - 1
+}
+
+/// A block of the window from `at`, which is at most a block's length, on.
+#[inline]
+fn from(window: &[u8; WINDOW], at: usize) -> &[u8; STEP] {
+    window.get(at..).and_then(<[u8]>::first_chunk).unwrap_or(&[0; STEP])
 }
 
 /// Writes what the inside of a JSON string stands for. Half a surrogate pair becomes U+FFFD.
-pub fn unescape(text: &str, out: &mut impl BufMut) {
-    let mut rest = text.as_bytes();
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        let (plain, escape) = rest.split_at(at);
-        out.put_slice(plain);
-        rest = unescape_one(escape, out);
+pub fn unescape(text: &str, out: &mut Vec<u8>) {
+    let text = text.as_bytes();
+    if memchr::memchr(b'\\', text).is_none() {
+        return out.extend_from_slice(text);
     }
-    out.put_slice(rest);
+    let mut pen = Pen::new(out, text.len().saturating_add(WINDOW));
+    let mut at: usize = 0;
+    while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let mut done = unescape_block(window, &mut pen);
+        if done < STEP {
+            done = done.saturating_add(unescape_one(
+                text.get(at.saturating_add(done)..).unwrap_or_default(),
+                &mut pen,
+            ));
+        }
+        at = at.saturating_add(done);
+    }
+    let mut rest = text.get(at..).unwrap_or_default();
+    while let Some(found) = memchr::memchr(b'\\', rest) {
+        let (plain, escape) = rest.split_at(found);
+        pen.put(plain);
+        let len = unescape_one(escape, &mut pen);
+        rest = escape.get(len..).unwrap_or_default();
+    }
+    pen.put(rest);
 }
 
-/// Writes the escape that `text` begins with, and returns what follows it.
-fn unescape_one<'a>(text: &'a [u8], out: &mut impl BufMut) -> &'a [u8] {
+/// Writes a window's block up to an escape of more than one letter. Returns how much of the window that was: at least a block
+/// where there is no such escape, one byte more where the last escape reaches out of it.
+#[inline]
+fn unescape_block(window: &[u8; WINDOW], pen: &mut Pen<'_>) -> usize {
+    let mut escapes = backslashes(window);
+    let mut done = 0;
+    pen.fill(|space: &mut [u8; WINDOW]| {
+        let mut filled = 0;
+        while escapes != 0 {
+            let at = escapes.trailing_zeros() as usize;
+            write(space, filled, from(window, done));
+            filled += at - done;
+            done = at;
+            let letter = window.get(at + 1).copied().unwrap_or_default();
+            if letter == b'u' {
+                return filled;
+            }
+            write(space, filled, &[unescaped(letter)]);
+            filled += 1;
+            done += 2;
+            // The byte after a backslash may be one, and begins nothing.
+            escapes &= u32::MAX << done;
+        }
+        write(space, filled, from(window, done));
+        filled += STEP.saturating_sub(done);
+        done = done.max(STEP);
+        filled
+    });
+    done
+}
+
+const fn unescaped(letter: u8) -> u8 {
+    match letter {
+        b'n' => b'\n',
+        b't' => b'\t',
+        b'r' => b'\r',
+        b'b' => 8,
+        b'f' => 12,
+        letter => letter,
+    }
+}
+
+/// Writes the escape that `text` begins with, and returns its length.
+fn unescape_one(text: &[u8], pen: &mut Pen<'_>) -> usize {
     match text.get(1) {
-        Some(b'n') => out.put_u8(b'\n'),
-        Some(b't') => out.put_u8(b'\t'),
-        Some(b'r') => out.put_u8(b'\r'),
-        Some(b'b') => out.put_u8(8),
-        Some(b'f') => out.put_u8(12),
-        Some(b'u') => return unescape_unicode(text, out),
-        Some(byte) => out.put_u8(*byte),
-        None => {}
+        Some(b'u') => unescape_unicode(text, pen),
+        Some(letter) => {
+            pen.put(&[unescaped(*letter)]);
+            2
+        }
+        None => 1,
     }
-    text.get(2..).unwrap_or_default()
 }
 
-fn unescape_unicode<'a>(text: &'a [u8], out: &mut impl BufMut) -> &'a [u8] {
+fn unescape_unicode(text: &[u8], pen: &mut Pen<'_>) -> usize {
     let unit = |at: usize| -> Option<u32> {
         let (escape, digits) = text.get(at..at.checked_add(6)?)?.split_at_checked(2)?;
         let digits = std::str::from_utf8(digits).ok()?;
@@ -96,8 +253,8 @@ fn unescape_unicode<'a>(text: &'a [u8], out: &mut impl BufMut) -> &'a [u8] {
         Some(joined) => (joined, 12),
         None => (char::from_u32(first).unwrap_or('\u{FFFD}'), 6),
     };
-    out.put_slice(found.encode_utf8(&mut [0; 4]).as_bytes());
-    text.get(len..).unwrap_or_default()
+    pen.put(found.encode_utf8(&mut [0; 4]).as_bytes());
+    len
 }
 
 #[cfg(test)]
@@ -112,9 +269,18 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    /// Text in which what must be escaped stands at every place of a block.
+    fn texts() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            "[ -~\"\\\\\n\r\t\x00-\x1fé中😀]{0,80}".prop_map(String::into_bytes),
+            "(a{0,40}[\"\\\\\n])*".prop_map(String::into_bytes),
+        ]
+    }
+
     proptest! {
         #[test]
-        fn what_is_escaped_reads_back_as_it_was(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn what_is_escaped_reads_back_as_it_was(bytes in texts()) {
             let escaped = text(|out| escape(&bytes, out));
             let read: String = serde_json::from_str(&format!("\"{escaped}\"")).unwrap();
             prop_assert_eq!(&read, &String::from_utf8_lossy(&bytes));

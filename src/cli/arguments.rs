@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::access::render::Format;
 
 /// The command line of `standpipe`.
 #[derive(Debug, Parser)]
@@ -43,6 +45,22 @@ pub enum Command {
         #[command(flatten)]
         files: Files,
     },
+    /// Walk every hop live, and say which is broken and how to mend it
+    #[command(
+        after_help = "Examples:\n  standpipe doctor -c agent.toml\n  standpipe doctor -c agent.toml --json | jq .first_failure\n\n\
+                            Changes nothing. Run it as the user that standpipe runs as.\nExit codes: 0 no failure, 1 something fails, 78 bad configuration"
+    )]
+    Doctor {
+        /// The configuration files.
+        #[command(flatten)]
+        files: Files,
+        /// Print JSON for machines
+        #[arg(long)]
+        json: bool,
+        /// Put one line to each stream, to be sure that it may be put to
+        #[arg(long)]
+        write_probe: bool,
+    },
     /// Decode payloads of any kind to one JSON object a line
     #[command(
         after_help = "Examples:\n  standpipe decode object.json.gz\n  aws kinesis get-records ... --query 'Records[0].Data' --output text | standpipe decode -\n\n\
@@ -53,6 +71,32 @@ pub enum Command {
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Set up the plumbing between accounts: roles, policies, destinations, subscriptions
+    #[command(
+        after_help = "Example:\n  standpipe access render topology.toml --format cli --out access/\n\nConfiguration: config/topology.toml is a sample with every key"
+    )]
+    Access {
+        /// What to do about it.
+        #[command(subcommand)]
+        what: Access,
+    },
+    /// Look at checkpoints, buffers on disk and dead letters; also while the daemon runs
+    #[command(
+        after_help = "Examples:\n  standpipe state list\n  standpipe state show dead-letters archive --reason InvalidArgumentException --limit 5\n  standpipe state forget app /var/log/app/a.log"
+    )]
+    State {
+        /// What to do.
+        #[command(subcommand)]
+        command: StateCommand,
+    },
+    /// Deliver dead letters again, through the sink they failed at; also while the daemon runs
+    #[command(
+        after_help = "Examples:\n  standpipe replay archive --dry-run\n  standpipe replay archive --reason InvalidArgumentException\n  \
+                            standpipe replay _subscriptions\n  standpipe replay archive backup/processing-failed/*\n\n\
+                            What was delivered is removed from the dead letters; files from elsewhere are kept, with `FILE.delivered`\nbeside them. \
+                            Exit codes: 0 all delivered, 75 some are left, 1 failed, 78 bad configuration"
+    )]
+    Replay(ReplayArguments),
     /// Ask the running daemon whether it is healthy
     #[command(
         after_help = "Example, as a container's health check:\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 not, or no answer"
@@ -67,6 +111,51 @@ pub enum Command {
     },
 }
 
+/// What to do about access.
+#[derive(Debug, Subcommand)]
+pub enum Access {
+    /// Write every policy and every call, in the order of creation, from a topology
+    #[command(
+        after_help = "Examples:\n  standpipe access render topology.toml --out access/     # scripts for the AWS CLI, one for each account\n  standpipe access render topology.toml --format policies --out policies/\n  standpipe access render topology.toml --format terraform --out terraform/\n\nNo network, and nothing is changed. Exit codes: 0 written, 1 a file cannot be written, 78 bad topology"
+    )]
+    Render {
+        /// The topology: accounts, and who sends logs where
+        #[arg(value_name = "TOPOLOGY")]
+        topology: PathBuf,
+        /// Scripts for the AWS CLI, templates, modules, or the policies with who may do what
+        #[arg(long, value_enum, default_value_t = FormatName::Cli)]
+        format: FormatName,
+        /// Write files into this folder; without it, they are printed
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// The formats of `access render`, as they are named.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FormatName {
+    /// A shell script for each account
+    Cli,
+    /// A template for each account
+    #[value(name = "cloudformation", help = "A CloudFormation template for each account")]
+    CloudFormation,
+    /// A Terraform module for each account
+    Terraform,
+    /// Every policy as JSON, and tables of who may do what
+    Policies,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Cli => Self::Cli,
+            FormatName::CloudFormation => Self::CloudFormation,
+            FormatName::Terraform => Self::Terraform,
+            FormatName::Policies => Self::Policies,
+        }
+    }
+}
+
 /// The configuration files of a command.
 #[derive(Args, Debug)]
 pub struct Files {
@@ -78,4 +167,111 @@ pub struct Files {
         default_value = "/etc/standpipe/standpipe.toml"
     )]
     pub config: Vec<PathBuf>,
+}
+
+/// What `state` does.
+#[derive(Debug, Subcommand)]
+pub enum StateCommand {
+    /// List everything that is kept: checkpoints, buffers on disk, dead letters
+    #[command(
+        after_help = "Examples:\n  standpipe state list\n  standpipe state list --dir /var/lib/standpipe --json"
+    )]
+    List {
+        /// Where the state is.
+        #[command(flatten)]
+        place: StatePlace,
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show checkpoints or dead letters one by one
+    #[command(
+        after_help = "Examples:\n  standpipe state show sources app\n  standpipe state show dead-letters archive --limit 3\n  \
+                            standpipe state show dead-letters archive --json | jq -r .text"
+    )]
+    Show {
+        /// Of what.
+        #[command(subcommand)]
+        what: Show,
+    },
+    /// Drop checkpoints, so that files are read anew: from where `start` says
+    #[command(
+        after_help = "Examples:\n  standpipe state forget app\n  standpipe state forget app /var/log/app/a.log\n\nThe daemon must be stopped."
+    )]
+    Forget {
+        /// Where the state is.
+        #[command(flatten)]
+        place: StatePlace,
+        /// The source
+        source: String,
+        /// One of its files; by default all
+        file: Option<PathBuf>,
+    },
+}
+
+/// What `state show` shows.
+#[derive(Debug, Subcommand)]
+pub enum Show {
+    /// Checkpoints: how far each file was delivered
+    #[command(after_help = "Example:\n  standpipe state show sources app")]
+    Sources {
+        /// Where the state is.
+        #[command(flatten)]
+        place: StatePlace,
+        /// Only this source
+        source: Option<String>,
+        /// For machines: one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Dead letters, oldest first
+    #[command(
+        after_help = "Example:\n  standpipe state show dead-letters archive --reason InvalidArgumentException"
+    )]
+    DeadLetters {
+        /// Where the state is.
+        #[command(flatten)]
+        place: StatePlace,
+        /// The sink, or `_SOURCE` for what could not be decoded
+        sink: String,
+        /// Only letters with this reason; may be repeated
+        #[arg(long)]
+        reason: Vec<String>,
+        /// Most letters to show; with --json all by default, else 20
+        #[arg(long)]
+        limit: Option<usize>,
+        /// Whole letters, as they are kept: one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Where the state is.
+#[derive(Args, Debug)]
+pub struct StatePlace {
+    /// The configuration that says where it is.
+    #[command(flatten)]
+    pub files: Files,
+    /// The state directory itself; no configuration is read then
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub dir: Option<PathBuf>,
+}
+
+/// What `replay` replays.
+#[derive(Args, Debug)]
+pub struct ReplayArguments {
+    /// The configuration files.
+    #[command(flatten)]
+    pub files: Files,
+    /// The sink, or `_SOURCE` for what that source could not decode
+    pub sink: String,
+    /// Files of letters, or objects that Firehose put into its backup bucket; by default the sink's dead letters
+    #[arg(value_name = "FILE")]
+    pub letters: Vec<PathBuf>,
+    /// Only say what would be delivered
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Only letters with this reason; may be repeated
+    #[arg(long)]
+    pub reason: Vec<String>,
 }

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use super::{configuration, exit};
 use crate::config::{
-    Action, AssumeRole, Compression, Config, Decoding, Encoding, FileSource, FirehoseSink, Format,
-    HttpSource, Packing, Route, Sink, SinkKind, Source, Start, TooLong, When, legs, show_duration, show_size,
+    Action, AssumeRole, Buffer, Compression, Config, Decoding, DiskBuffer, Encoding, FileSource,
+    FirehoseSink, Format, HttpSource, Packing, Route, Sink, SinkKind, Source, Start, TooLong, When, WhenFull,
+    legs, show_duration, show_size,
 };
 
 /// Writes the pipeline to `out` and warnings to `err`, or all errors to `err`; returns the exit code.
@@ -59,7 +60,11 @@ fn pipeline(config: &Config) -> [Branch; 3] {
     let limits = &config.limits;
     let process = vec![
         Branch::leaf(format!("metrics and health on {}", config.server.listen)),
-        Branch::leaf(format!("state in {}", config.state.dir.display())),
+        Branch::leaf(format!(
+            "state in {}, up to {} of dead letters for each sink and source",
+            config.state.dir.display(),
+            show_size(config.state.max_dead_letters)
+        )),
         Branch::leaf(format!(
             "{} of memory, {} to drain, {} workers",
             show_size(limits.memory),
@@ -195,11 +200,22 @@ fn of_sink(name: &str, sink: &Sink) -> Branch {
         below.push(Branch::leaf(format!("adds {}", fields.join(", "))));
     }
     below.push(Branch::leaf(format!(
-        "buffer in memory, at most {} destinations, idle ones close after {}",
+        "buffer {}, at most {} destinations, idle ones close after {}",
+        of_buffer(sink.buffer),
         sink.max_destinations,
         show_duration(sink.idle)
     )));
     Branch { line: format!("{name} ({kind})"), below }
+}
+
+fn of_buffer(buffer: Buffer) -> String {
+    let Buffer::Disk(DiskBuffer { max, when_full }) = buffer else { return "in memory".to_owned() };
+    let then = match when_full {
+        WhenFull::Block => "sources wait",
+        WhenFull::DropOldest => "the oldest are dropped",
+        WhenFull::DeadLetter => "the oldest are dead letters",
+    };
+    format!("on disk up to {}, then {then}", show_size(max))
 }
 
 fn of_packing(sink: &Sink) -> String {
@@ -281,6 +297,7 @@ fields = { env = "prod" }
 [sinks.local]
 type = "directory"
 path = "./out"
+buffer = { type = "disk", max = "1GiB", when_full = "drop_oldest" }
 [[routes]]
 from = ["subs"]
 when = { owner = ["111122223333"], message = 'DEBUG' }
@@ -292,7 +309,7 @@ to = ["archive"]
     const TREE: &str = "\
 process
 ├── metrics and health on 127.0.0.1:9598
-├── state in /var/lib/standpipe
+├── state in /var/lib/standpipe, up to 1GiB of dead letters for each sink and source
 └── 64MiB of memory, 5m to drain, 2 workers
 sources
 ├── app (file)
@@ -318,7 +335,7 @@ sinks
 └── local (directory)
     ├── in ./out as local
     ├── json, many lines a record, not compressed, linger 1s, events over a record are split
-    └── buffer in memory, at most 100 destinations, idle ones close after 5m
+    └── buffer on disk up to 1GiB, then the oldest are dropped, at most 100 destinations, idle ones close after 5m
 ";
 
     fn checked(text: &str, environment: &[(&str, &str)]) -> (u8, String, String) {

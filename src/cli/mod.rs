@@ -6,12 +6,17 @@ use std::path::PathBuf;
 
 use crate::config::{Checked, inspect};
 
+pub mod access;
 pub mod arguments;
 pub mod check;
 pub mod decode;
+pub mod doctor;
 pub mod health;
 pub mod logging;
+pub mod replay;
 pub mod run;
+pub mod state;
+mod table;
 
 /// Exit codes, the same for every command.
 pub mod exit {

@@ -26,16 +26,21 @@ pub fn run(
 ) -> io::Result<u8> {
     let Some(checked) = configuration(files, environment, err)? else { return Ok(exit::CONFIG) };
     let limit = logging::start(environment.get("STANDPIPE_LOG").map(String::as_str));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(checked.config.limits.workers.clamp(1, 8))
-        .thread_name("async")
-        .enable_all()
-        .build()?;
+    let runtime = runtime(checked.config.limits.workers)?;
     runtime.spawn(limit.report());
     let code = runtime.block_on(serve(checked, once));
     // What still blocks, such as a read of a terminal, must not keep the process.
     runtime.shutdown_background();
     Ok(code)
+}
+
+/// The threads that wait; `workers` is how many do the work beside them.
+pub(super) fn runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers.clamp(1, 8))
+        .thread_name("async")
+        .enable_all()
+        .build()
 }
 
 async fn serve(checked: Checked, once: bool) -> u8 {
@@ -62,7 +67,7 @@ async fn serve(checked: Checked, once: bool) -> u8 {
 }
 
 /// SIGTERM and SIGINT, each as a message.
-fn signals() -> io::Result<mpsc::Receiver<()>> {
+pub(super) fn signals() -> io::Result<mpsc::Receiver<()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (sender, receiver) = mpsc::channel(2);

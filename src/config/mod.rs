@@ -14,6 +14,7 @@ mod section;
 mod sinks;
 mod sources;
 mod template;
+pub mod topology;
 mod tree;
 mod types;
 mod units;
@@ -124,8 +125,9 @@ fn server(root: &mut Section<'_>) -> Option<Server> {
 fn state(root: &mut Section<'_>) -> Option<State> {
     let mut section = root.table_or_empty("state")?;
     let dir = section.or("dir", PathBuf::from("/var/lib/standpipe"), path);
+    let max_dead_letters = section.or("max_dead_letters", 1 << 30, size(1 << 20..=1 << 50));
     section.finish();
-    Some(State { dir })
+    Some(State { dir, max_dead_letters })
 }
 
 fn limits(root: &mut Section<'_>) -> Option<Limits> {

@@ -7,14 +7,20 @@ use super::sources::{later, too_long};
 use super::template::{LONGEST_NAME, is_session_char, is_stream_char};
 use super::tree::Node;
 use super::types::{
-    AssumeRole, Compression, DirectorySink, Encoding, Field, FirehoseSink, Packing, Sink, SinkKind, Template,
+    AssumeRole, Buffer, Compression, DirectorySink, DiskBuffer, Encoding, Field, FirehoseSink, Packing, Sink,
+    SinkKind, Template, WhenFull,
 };
-use super::values::{Parsed, any_string, choice, count, duration, endpoint, flag, path, string, string_that};
+use super::values::{
+    Parsed, any_string, choice, count, duration, endpoint, flag, path, size, string, string_that,
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Reads one sink.
 pub(super) fn sink(name: &str, mut section: Section<'_>) -> Option<Sink> {
+    if name.starts_with('_') {
+        section.problem_here("begins with `_`, as the dead letters of a source do; use another name");
+    }
     let kind = match section.required("type", "firehose", kind)? {
         Kind::Firehose => firehose(&mut section).map(|sink| SinkKind::Firehose(Box::new(sink))),
         Kind::Directory => directory(name, &mut section).map(SinkKind::Directory),
@@ -51,7 +57,7 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<Sink> {
     let too_long = too_long(section);
     let max_destinations = section.or("max_destinations", 100, count(1..=10_000));
     let idle = section.or("idle", Duration::from_mins(5), duration(Duration::from_millis(100)..=24 * HOUR));
-    buffer(section);
+    let buffer = buffer(section);
     Some(Sink {
         kind: kind?,
         encoding,
@@ -62,6 +68,7 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<Sink> {
         too_long,
         max_destinations,
         idle,
+        buffer,
     })
 }
 
@@ -115,18 +122,39 @@ fn compression(section: &mut Section<'_>) -> Option<Compression> {
     }
 }
 
-/// Memory is the only buffer there is; the key is there so that it can be said.
-fn buffer(section: &mut Section<'_>) {
-    let Some(mut table) = section.table("buffer") else { return };
-    let memory = |node: &Node| {
-        later(node, &["disk"], &["memory"])?;
-        choice(&[("memory", ())])(node)
-    };
-    let kind = table.required("type", "memory", memory);
-    if kind.is_some() {
-        table.finish();
+/// `{ type = "memory" }`, or `{ type = "disk", max = "10GiB", when_full = "block" }`.
+fn buffer(section: &mut Section<'_>) -> Buffer {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        Memory,
+        Disk,
+    }
+    const FULL: [(&str, WhenFull); 3] = [
+        ("block", WhenFull::Block),
+        ("drop_oldest", WhenFull::DropOldest),
+        ("dead_letter", WhenFull::DeadLetter),
+    ];
+    let Some(mut table) = section.table("buffer") else { return Buffer::Memory };
+    let kinds = choice(&[("memory", Kind::Memory), ("disk", Kind::Disk)]);
+    match table.required("type", "disk", kinds) {
+        // What else may stand there depends on the type.
+        None => Buffer::Memory,
+        Some(Kind::Memory) => {
+            table.finish();
+            Buffer::Memory
+        }
+        Some(Kind::Disk) => {
+            let max = table.or("max", 10 << 30, size(LEAST_ON_DISK..=MOST_ON_DISK));
+            let when_full = table.or("when_full", WhenFull::Block, choice(&FULL));
+            table.finish();
+            Buffer::Disk(DiskBuffer { max, when_full })
+        }
     }
 }
+
+/// Eight segments of a mebibyte.
+const LEAST_ON_DISK: u64 = 8 << 20;
+const MOST_ON_DISK: u64 = 1 << 50;
 
 fn directory(name: &str, section: &mut Section<'_>) -> Option<DirectorySink> {
     let path = section.required("path", "./out", path);

@@ -123,16 +123,29 @@ max_concurrency = 0
 
 #[test]
 fn an_unknown_key_far_from_all_others_names_them() {
-    check_with_base("[state]\nqqq = 1\n", &["standpipe.toml: state.qqq: unknown key; known are `dir`"]);
+    check_with_base(
+        "[state]\nqqq = 1\n",
+        &["standpipe.toml: state.qqq: unknown key; known are `dir` and `max_dead_letters`"],
+    );
+}
+
+#[test]
+fn a_sink_is_not_taken_for_a_source() {
+    let text = "[sources.app]\ntype = \"stdin\"\n[sinks._app]\ntype = \"directory\"\npath = \"out\"\n";
+    check(
+        text,
+        &[
+            "standpipe.toml: sinks._app: begins with `_`, as the dead letters of a source do; use another name",
+        ],
+    );
 }
 
 #[test]
 fn what_a_later_version_will_have_is_said_plainly() {
     check(
-        "[sources.a]\ntype = \"kinesis\"\nx = 1\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\nbuffer = { type = \"disk\", max = 1 }\n",
+        "[sources.a]\ntype = \"kinesis\"\nx = 1\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n",
         &[
             "standpipe.toml: sources.a.type: found `kinesis`, which this version of standpipe does not have; expected `file`, `stdin` or `firehose_http`",
-            "standpipe.toml: sinks.b.buffer.type: found `disk`, which this version of standpipe does not have; expected `memory`",
         ],
     );
 }

@@ -35,8 +35,10 @@ pub struct Server {
 /// `[state]`
 #[derive(Clone, Debug)]
 pub struct State {
-    /// Checkpoints and dead letters.
+    /// Checkpoints, disk buffers and dead letters.
     pub dir: PathBuf,
+    /// Most bytes of dead letters of each sink, and of each source's undecodable payloads.
+    pub max_dead_letters: u64,
 }
 
 /// `[limits]`
@@ -195,6 +197,37 @@ pub struct Sink {
     pub max_destinations: usize,
     /// A destination that had nothing to do for so long is closed.
     pub idle: Duration,
+    /// Where records wait.
+    pub buffer: Buffer,
+}
+
+/// `buffer = { type, .. }`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Buffer {
+    /// In memory, within `limits.memory`.
+    Memory,
+    /// In the state directory: sources are told that an event is done as soon as it is there.
+    Disk(DiskBuffer),
+}
+
+/// `buffer = { type = "disk", max, when_full }`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DiskBuffer {
+    /// Most bytes of files, over all destinations of the sink.
+    pub max: u64,
+    /// What becomes of events when it has so many.
+    pub when_full: WhenFull,
+}
+
+/// What becomes of events that a full disk buffer has no room for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WhenFull {
+    /// Sources wait.
+    Block,
+    /// The oldest are dropped, and counted.
+    DropOldest,
+    /// The oldest go to the dead letters.
+    DeadLetter,
 }
 
 /// What a sink is.

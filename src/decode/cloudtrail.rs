@@ -64,12 +64,17 @@ fn log_file(scanner: &mut Scanner<'_>, records: &mut Vec<Record>) -> Scanned<boo
     if scanner.peek() != Some(b'{') {
         return scanner.value().map(|_| false);
     }
-    let mut found = false;
+    let (mut found, before) = (false, records.len());
     scanner.object(|scanner, name| {
-        if json::unescape(name) != "Records" || scanner.peek() != Some(b'[') {
+        if json::unescape(name) != "Records" {
             return scanner.value().map(drop);
         }
-        found = true;
+        // Given twice, the last one counts.
+        records.truncate(before);
+        found = scanner.peek() == Some(b'[');
+        if !found {
+            return scanner.value().map(drop);
+        }
         scanner.array(|scanner| {
             records.push(record(scanner)?);
             Ok(())
@@ -150,6 +155,7 @@ mod tests {
         check(two, &records);
         check(&gzip::deflate(two), &records);
         check(br#"{"Records":[]}"#, &[]);
+        check(br#"{"Records":[{"a":1}],"Records":[{"a":2}]}"#, &[r#"{"a":2}"#]);
         check(br#"{"Records":[{"a":1}]}{"Records":[{"a":2}]}"#, &[r#"{"a":1}"#, r#"{"a":2}"#]);
     }
 

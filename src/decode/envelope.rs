@@ -205,10 +205,11 @@ fn scan<'a>(scanner: &mut Scanner<'a>, spans: &mut Vec<Span>) -> Scanned<Found<'
             Ok(())
         })
     })?;
-    Ok(match head.message_type {
+    let is_control = head.message_type.is_some_and(|kind| json::unescape(kind) == "CONTROL_MESSAGE");
+    Ok(match is_control {
         _ if !head.has_events || !shaped => Found::Other,
-        Some("CONTROL_MESSAGE") => Found::Control,
-        _ => Found::Data(head),
+        true => Found::Control,
+        false => Found::Data(head),
     })
 }
 
@@ -287,12 +288,36 @@ fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> Scanned<bool>
             shaped = false;
             return scanner.value().map(drop);
         }
+        if let Ok(span) = usual_event(scanner) {
+            spans.push(span);
+            return Ok(());
+        }
         let span = log_event(scanner)?;
         shaped &= span.is_string || !span.message.is_empty();
         spans.push(span);
         Ok(())
     })?;
     Ok(shaped)
+}
+
+/// Reads an event in the shape that `CloudWatch` Logs writes, letter for letter. Any other is left unread.
+fn usual_event(scanner: &mut Scanner<'_>) -> Scanned<Span> {
+    let mut ahead = scanner.clone();
+    ahead.literal(b"{\"id\":\"")?;
+    let id = ahead.inside()?;
+    ahead.literal(b",\"timestamp\":")?;
+    let timestamp = ahead.short_number()?;
+    ahead.literal(b",\"message\":\"")?;
+    let message = ahead.inside()?;
+    ahead.literal(b"}")?;
+    let span = Span {
+        id: ahead.range(id),
+        timestamp: Some(Timestamp(timestamp)),
+        message: ahead.range(message),
+        is_string: true,
+    };
+    *scanner = ahead;
+    Ok(span)
 }
 
 fn log_event(scanner: &mut Scanner<'_>) -> Scanned<Span> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr2;
+use super::strings;
 
 /// The text is not JSON, or ends too early.
 #[derive(Clone, Copy, Debug)]
@@ -20,9 +20,6 @@ pub(crate) struct Scanner<'a> {
 
 /// As deep as values may be nested.
 const MAX_DEPTH: u8 = 128;
-
-/// Strings are mostly short; so many bytes are looked at one by one before SIMD pays.
-const SHORT: usize = 16;
 
 impl<'a> Scanner<'a> {
     pub(crate) const fn new(text: &'a str) -> Self {
@@ -106,20 +103,41 @@ impl<'a> Scanner<'a> {
     /// Reads a string and returns its inside, still escaped, with every escape checked.
     pub(crate) fn string(&mut self) -> Scanned<&'a str> {
         self.expect(b'"')?;
+        self.inside()
+    }
+
+    /// Reads on behind a string's opening quote.
+    pub(crate) fn inside(&mut self) -> Scanned<&'a str> {
         let start = self.at;
-        loop {
-            let rest = self.bytes().get(self.at..).ok_or(Malformed)?;
-            self.at += find_special(rest).ok_or(Malformed)?;
-            if self.bytes().get(self.at) == Some(&b'"') {
-                break;
-            }
-            self.at += escape(self.bytes().get(self.at..).unwrap_or_default()).ok_or(Malformed)?.1;
+        let end = strings::end(self.bytes(), start)?;
+        self.at = end + 1;
+        self.text.get(start..end).ok_or(Malformed)
+    }
+
+    /// Goes past `literal` if it is next, to the letter.
+    pub(crate) fn literal<const N: usize>(&mut self, literal: &[u8; N]) -> Scanned {
+        let next = self.bytes().get(self.at..).and_then(<[u8]>::first_chunk);
+        if next != Some(literal) {
+            return Err(Malformed);
         }
-        let inside = self.text.get(start..self.at).ok_or(Malformed)?;
-        self.at += 1;
-        // The least byte, not `any`: without an early way out it is compiled to SIMD.
-        let least = inside.bytes().min().unwrap_or(u8::MAX);
-        if least < 0x20 { Err(Malformed) } else { Ok(inside) }
+        self.at += N;
+        Ok(())
+    }
+
+    /// Reads a whole number without a sign, of so few digits that it surely fits. One that goes on otherwise is left to the caller.
+    pub(crate) fn short_number(&mut self) -> Scanned<i64> {
+        const MOST_DIGITS: usize = 18;
+        let start = self.at;
+        let mut number = 0;
+        while let Some(byte) = self.here().filter(u8::is_ascii_digit) {
+            if self.at - start == MOST_DIGITS {
+                return Err(Malformed);
+            }
+            number = number * 10 + i64::from(byte - b'0');
+            self.at += 1;
+        }
+        let zeros = self.at > start + 1 && self.bytes().get(start) == Some(&b'0');
+        if self.at == start || zeros { Err(Malformed) } else { Ok(number) }
     }
 
     /// Reads any value and returns its text.
@@ -180,16 +198,6 @@ impl<'a> Scanner<'a> {
         }
         if self.at == start { Err(Malformed) } else { Ok(()) }
     }
-}
-
-/// Where the next quote or backslash is.
-fn find_special(bytes: &[u8]) -> Option<usize> {
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\');
-    let (near, far) = bytes.split_at_checked(SHORT).unwrap_or((bytes, &[]));
-    if let Some(at) = near.iter().position(special) {
-        return Some(at);
-    }
-    memchr2(b'"', b'\\', far).map(|at| near.len().saturating_add(at))
 }
 
 /// What the escape at the front of `bytes` stands for, and its length.

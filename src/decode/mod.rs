@@ -14,7 +14,8 @@ mod json;
 mod lines;
 mod long;
 mod payload;
-mod time;
+mod strings;
+pub(crate) mod time;
 
 #[cfg(test)]
 mod testing;

@@ -84,7 +84,7 @@ pub(crate) fn open<'a>(
 }
 
 fn text(bytes: &[u8]) -> Result<&str, &'static str> {
-    str::from_utf8(bytes).map_err(|_| "utf8")
+    simdutf8::basic::from_utf8(bytes).map_err(|_| "utf8")
 }
 
 /// Inflates lines, where they are gzipped: text does not begin as gzip does, and what cannot be inflated is taken as text.

@@ -88,6 +88,15 @@ impl Budget {
         if self.is_spent() { None } else { self.take(bytes) }
     }
 
+    /// Charges `bytes` without waiting, for what its holder bounds by itself: what goes beyond the limit delays the next
+    /// admission.
+    #[must_use]
+    pub fn charge(self: &Arc<Self>, bytes: u64) -> Held {
+        let mut held = Held { budget: Arc::clone(self), bytes: 0 };
+        held.resize(bytes);
+        held
+    }
+
     fn take(self: &Arc<Self>, bytes: u64) -> Option<Held> {
         let fits = |used: u64| {
             let wanted = used.saturating_add(bytes);

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub struct Gate {
     shut: AtomicBool,
+    busy: AtomicBool,
     /// Told when the gate opens; one for all gates, since a source may wait for any of them.
     opened: Arc<Notify>,
 }
@@ -17,7 +18,7 @@ impl Gate {
     /// An open gate. `opened` is notified each time it opens again.
     #[must_use]
     pub fn new(opened: Arc<Notify>) -> Arc<Self> {
-        Arc::new(Self { shut: AtomicBool::new(false), opened })
+        Arc::new(Self { shut: AtomicBool::new(false), busy: AtomicBool::new(false), opened })
     }
 
     /// Whether the destination holds its share.
@@ -26,10 +27,24 @@ impl Gate {
         self.shut.load(Ordering::Acquire)
     }
 
+    /// Whether what can wait where it is had better wait: the destination works, and has as much as it can take at once.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
     /// Shuts or opens the gate.
     pub fn set_shut(&self, shut: bool) {
-        let before = self.shut.swap(shut, Ordering::AcqRel);
-        if before && !shut {
+        self.set(&self.shut, shut);
+    }
+
+    /// Says whether the destination is busy.
+    pub fn set_busy(&self, busy: bool) {
+        self.set(&self.busy, busy);
+    }
+
+    fn set(&self, flag: &AtomicBool, value: bool) {
+        if flag.swap(value, Ordering::AcqRel) && !value {
             self.opened.notify_waiters();
         }
     }

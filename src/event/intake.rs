@@ -192,11 +192,11 @@ impl std::fmt::Debug for Order {
 }
 
 impl Lane {
-    /// Whether a destination that this lane feeds has no room.
+    /// Whether a destination that this lane feeds has no room, or enough to do.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.iter().any(|gate| gate.is_shut())
+        gates.iter().any(|gate| gate.is_shut() || gate.is_busy())
     }
 
     /// Learns how much memory the events of a chunk take, once they are written.
@@ -212,10 +212,10 @@ impl Lane {
         }
     }
 
-    /// Whether events for this destination are to be given up now.
+    /// Whether events are given up where there is no room for them.
     #[must_use]
-    pub fn gives_up(&self, gate: &Gate) -> bool {
-        self.on_closed_gate == OnClosedGate::GiveUp && gate.is_shut()
+    pub fn may_give_up(&self) -> bool {
+        self.on_closed_gate == OnClosedGate::GiveUp
     }
 
     fn next_turn(self: &Arc<Self>) -> Turn {

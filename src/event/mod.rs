@@ -31,7 +31,7 @@ pub use position::{FileAccount, FilePosition, FilePositions, Fingerprint, Mark, 
 pub use receipt::{Acknowledge, Outcome, Receipt, Ticket};
 pub use stop::{Stop, Stopper};
 pub use supply::Supply;
-pub use time::Timestamp;
+pub use time::{Clockface, Timestamp};
 
 /// Where events come from: the metadata that routes, names and encodings may use.
 ///

@@ -1,7 +1,5 @@
 //! Points in time.
 
-use bytes::BufMut;
-
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Timestamp(pub i64);
@@ -17,38 +15,83 @@ impl Timestamp {
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// Writes RFC 3339 in UTC with milliseconds, such as `2026-11-22T01:02:03.004Z`.
-    pub fn write(self, out: &mut impl BufMut) {
-        write(self, out);
-    }
-
-    /// The same as a string.
+    /// RFC 3339 in UTC with milliseconds, such as `2026-11-22T01:02:03.004Z`.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
-        let mut out = Vec::with_capacity(24);
-        write(self, &mut out);
-        out.into_iter().map(char::from).collect()
+        Clockface::default().show(self).iter().copied().map(char::from).collect()
+    }
+
+    /// Reads what [`Timestamp::to_rfc3339`] writes, and no other form.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let number = |from: usize, to: usize| -> Option<i64> {
+            let digits = text.get(from..to)?;
+            let all = digits.bytes().all(|byte| byte.is_ascii_digit());
+            if all { digits.parse().ok() } else { None }
+        };
+        let [year, month, day] = [number(0, 4)?, number(5, 7)?, number(8, 10)?];
+        let [hour, minute, second, ms] = [number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 23)?];
+        let whole = days(year, month, day).saturating_mul(86_400_000);
+        let time = Self(whole + hour * 3_600_000 + minute * 60_000 + second * 1000 + ms);
+        // Written again it is the same text only if every mark stood in its place and no number was out of its range.
+        (time.to_rfc3339() == text).then_some(time)
     }
 }
 
-fn write(time: Timestamp, out: &mut impl BufMut) {
-    let days = time.0.div_euclid(86_400_000);
-    let ms = time.0.rem_euclid(86_400_000);
-    let (year, month, day) = civil(days);
-    let mut digits = |value: i64, places: u32, after: &[u8]| {
-        for place in (0..places).rev() {
-            let digit = value / 10i64.pow(place) % 10;
-            out.put_u8(b'0'.saturating_add(u8::try_from(digit).unwrap_or(0)));
+/// A time's text, made anew only where it differs from that of the time shown before: in a log, mostly the milliseconds.
+#[derive(Clone, Debug)]
+pub struct Clockface {
+    /// The second since 1970 that `text` shows.
+    second: i64,
+    text: [u8; Self::LEN],
+}
+
+impl Default for Clockface {
+    fn default() -> Self {
+        Self { second: 0, text: *b"1970-01-01T00:00:00.000Z" }
+    }
+}
+
+impl Clockface {
+    /// The length of a time's text in bytes.
+    pub const LEN: usize = 24;
+
+    /// RFC 3339 in UTC with milliseconds, such as `2026-11-22T01:02:03.004Z`.
+    pub fn show(&mut self, time: Timestamp) -> &[u8; Self::LEN] {
+        let second = time.0.div_euclid(1_000);
+        if second != self.second {
+            self.turn_to(second);
         }
-        out.put_slice(after);
-    };
-    digits(year, 4, b"-");
-    digits(month, 2, b"-");
-    digits(day, 2, b"T");
-    digits(ms / 3_600_000, 2, b":");
-    digits(ms / 60_000 % 60, 2, b":");
-    digits(ms / 1000 % 60, 2, b".");
-    digits(ms % 1000, 3, b"Z");
+        let [.., hundreds, tens, ones, _] = &mut self.text;
+        digits([hundreds, tens, ones], time.0.rem_euclid(1_000));
+        &self.text
+    }
+
+    fn turn_to(&mut self, second: i64) {
+        let [y0, y1, y2, y3, _, mo0, mo1, _, d0, d1, _, h0, h1, _, mi0, mi1, _, s0, s1, ..] = &mut self.text;
+        let day = second.div_euclid(DAY);
+        if day != self.second.div_euclid(DAY) {
+            let (year, month, day) = civil(day);
+            digits([y0, y1, y2, y3], year);
+            digits([mo0, mo1], month);
+            digits([d0, d1], day);
+        }
+        let of_day = second.rem_euclid(DAY);
+        digits([h0, h1], of_day / 3_600);
+        digits([mi0, mi1], of_day / 60 % 60);
+        digits([s0, s1], of_day % 60);
+        self.second = second;
+    }
+}
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+fn digits<const PLACES: usize>(places: [&mut u8; PLACES], mut value: i64) {
+    for place in places.into_iter().rev() {
+        *place = b'0'.saturating_add(u8::try_from(value % 10).unwrap_or(0));
+        value /= 10;
+    }
 }
 
 /// The year, month and day of a number of days since 1970-01-01, in the Gregorian calendar; years are kept within 0 to 9999.
@@ -66,8 +109,21 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// The days from 1970-01-01 to a date; the reverse of [`civil`].
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year - era * 400;
+    let shifted_month = (month + 9) % 12;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -82,5 +138,29 @@ mod tests {
         check_time(951_782_400_000, "2000-02-29T00:00:00.000Z");
         check_time(1_795_309_323_004, "2026-11-22T01:02:03.004Z");
         check_time(i64::MAX, "9999-12-31T07:12:55.807Z");
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_is_shown_alike_whatever_was_shown_before(times in prop::collection::vec((-3_i64..3, 0_i64..200_000_000), 1..20)) {
+            let mut face = Clockface::default();
+            for (span, rest) in times {
+                let time = Timestamp(span * 86_400_000 * 10_000 + rest);
+                prop_assert_eq!(String::from_utf8_lossy(face.show(time)), time.to_rfc3339());
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(ms in -62_167_219_200_000_i64..253_402_300_799_999) {
+            let time = Timestamp(ms);
+            prop_assert_eq!(Timestamp::from_rfc3339(&time.to_rfc3339()), Some(time));
+        }
+
+        #[test]
+        fn no_other_text_is_a_time(text in ".{0,30}|[0-9T:.Z-]{24}") {
+            if let Some(time) = Timestamp::from_rfc3339(&text) {
+                prop_assert_eq!(time.to_rfc3339(), text);
+            }
+        }
     }
 }

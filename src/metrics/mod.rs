@@ -8,7 +8,7 @@ mod source;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
 use self::register::Maker;
 use self::sink::SinkFamilies;
@@ -24,6 +24,9 @@ pub struct Metrics {
     source: SourceFamilies,
     sink: SinkFamilies,
     filtered_events: IntCounterVec,
+    dead_letter_bytes: IntGaugeVec,
+    dead_letter_files: IntGaugeVec,
+    dead_letter_waiting: IntGaugeVec,
     /// Payload bytes in memory.
     pub memory_bytes: IntGauge,
     /// The limit on them.
@@ -47,6 +50,17 @@ impl Metrics {
                 "filtered_events_total",
                 "Events that a route dropped, or that no route took (route \"none\").",
                 &["route"],
+            ),
+            dead_letter_bytes: maker.gauges(
+                "dead_letter_bytes",
+                "Bytes of dead letters on disk, of a sink, or of a source's undecodable payloads (\"_SOURCE\").",
+                &["sink"],
+            ),
+            dead_letter_files: maker.gauges("dead_letter_files", "Files of dead letters.", &["sink"]),
+            dead_letter_waiting: maker.gauges(
+                "dead_letter_waiting",
+                "Dead letters that wait in memory until they can be written.",
+                &["sink"],
             ),
             memory_bytes: maker.gauge("memory_bytes", "Payload bytes in memory."),
             memory_limit_bytes: maker.gauge("memory_limit_bytes", "The limit on payload bytes in memory."),
@@ -86,6 +100,17 @@ impl Metrics {
         self.filtered_events.with_label_values(&[route])
     }
 
+    /// Notes how much a folder of dead letters holds.
+    pub fn dead_letters_held(&self, folder: &str, files: u64, bytes: u64) {
+        self.dead_letter_files.with_label_values(&[folder]).set(gauge(files));
+        self.dead_letter_bytes.with_label_values(&[folder]).set(gauge(bytes));
+    }
+
+    /// Notes how many letters of a folder are not on disk yet.
+    pub fn dead_letters_waiting(&self, folder: &str, letters: i64) {
+        self.dead_letter_waiting.with_label_values(&[folder]).set(letters);
+    }
+
     /// The Prometheus text format.
     ///
     /// # Errors
@@ -109,7 +134,7 @@ impl Default for Metrics {
 
 /// Makes counters that belong together move together: shared by those who count, exclusive for a scrape, so that at every
 /// scrape what was read is what was routed, filtered or undecodable, and what was accepted is what was delivered, given to the
-/// dead letters or is in flight.
+/// dead letters, dropped, or is in flight.
 #[derive(Clone, Debug, Default)]
 pub struct Settlement(Arc<RwLock<()>>);
 

@@ -45,9 +45,19 @@ impl Maker {
         self.add(GaugeVec::new(Self::opts(name, help), labels))
     }
 
+    /// For what takes from 10 ms to half a minute, such as a request.
     pub(super) fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        let buckets = vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-        let opts = HistogramOpts::new(format!("{PREFIX}{name}"), help).buckets(buckets);
+        self.with_buckets(&[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0], name, help, labels)
+    }
+
+    /// For what takes from half a millisecond to seconds, such as a disk.
+    pub(super) fn quick_histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        let buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+        self.with_buckets(&buckets, name, help, labels)
+    }
+
+    fn with_buckets(&self, buckets: &[f64], name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        let opts = HistogramOpts::new(format!("{PREFIX}{name}"), help).buckets(buckets.to_vec());
         self.add(HistogramVec::new(opts, labels))
     }
 }

@@ -1,5 +1,7 @@
 //! What sinks count.
 
+use std::time::Duration;
+
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 };
@@ -25,7 +27,7 @@ pub struct SinkMetrics {
     pub duration: Histogram,
     /// Requests that may be under way at once, over all destinations of the sink.
     pub concurrency: IntGauge,
-    /// Bytes waiting in the buffer.
+    /// Bytes waiting in the buffer, or bytes of its files.
     pub buffer_bytes: IntGauge,
     /// Age of the oldest record in the buffer.
     pub buffer_oldest_seconds: Gauge,
@@ -34,6 +36,10 @@ pub struct SinkMetrics {
     rejected: IntCounterVec,
     held: IntGaugeVec,
     dead_lettered: IntCounterVec,
+    dropped: IntCounterVec,
+    fsync: Histogram,
+    corrupt: IntCounterVec,
+    buffer_errors: IntCounterVec,
 }
 
 impl SinkMetrics {
@@ -88,6 +94,29 @@ impl SinkMetrics {
         });
     }
 
+    /// Counts events of a disk buffer that will never be delivered: `oldest` for room, or `corrupt`.
+    pub fn dropped(&self, reason: &str, events: u64) {
+        self.settlement.together(|| {
+            self.dropped.with_label_values(&[self.name.as_str(), reason]).inc_by(events);
+            self.in_flight.sub(gauge(events));
+        });
+    }
+
+    /// Counts a sync of the disk buffer.
+    pub fn fsync(&self, took: Duration) {
+        self.fsync.observe(took.as_secs_f64());
+    }
+
+    /// Counts a damaged place in the disk buffer.
+    pub fn corrupt(&self, reason: &str) {
+        self.corrupt.with_label_values(&[self.name.as_str(), reason]).inc();
+    }
+
+    /// Counts something that the disk buffer could not do, and will try again.
+    pub fn buffer_error(&self, reason: &str) {
+        self.buffer_errors.with_label_values(&[self.name.as_str(), reason]).inc();
+    }
+
     /// Notes when the credentials in use expire, in seconds since 1970.
     #[must_use]
     pub fn credentials_expiry(&self) -> Gauge {
@@ -113,6 +142,10 @@ pub(super) struct SinkFamilies {
     buffer_bytes: IntGaugeVec,
     buffer_oldest: GaugeVec,
     credentials_expiry: GaugeVec,
+    dropped: IntCounterVec,
+    fsync: HistogramVec,
+    corrupt: IntCounterVec,
+    buffer_errors: IntCounterVec,
 }
 
 impl SinkFamilies {
@@ -168,7 +201,11 @@ impl SinkFamilies {
                 "Destinations of the sink that are held for this reason.",
                 &["sink", "reason"],
             ),
-            buffer_bytes: maker.gauges("buffer_bytes", "Bytes waiting in the sink's buffer.", sink),
+            buffer_bytes: maker.gauges(
+                "buffer_bytes",
+                "Bytes waiting in the sink's buffer; of a disk buffer, bytes of its files.",
+                sink,
+            ),
             buffer_oldest: maker.float_gauges(
                 "buffer_oldest_seconds",
                 "Age of the oldest record in the sink's buffer.",
@@ -178,6 +215,26 @@ impl SinkFamilies {
                 "credentials_expiry_timestamp_seconds",
                 "When the credentials in use expire, in seconds since 1970.",
                 sink,
+            ),
+            dropped: maker.counters(
+                "sink_dropped_events_total",
+                "Events accepted that will never be delivered, by reason.",
+                &["sink", "reason"],
+            ),
+            fsync: maker.quick_histograms(
+                "buffer_fsync_duration_seconds",
+                "Time of one sync of the sink's disk buffer.",
+                sink,
+            ),
+            corrupt: maker.counters(
+                "buffer_corrupt_total",
+                "Damaged places found in the sink's disk buffer, by reason.",
+                &["sink", "reason"],
+            ),
+            buffer_errors: maker.counters(
+                "buffer_errors_total",
+                "What the sink's disk buffer could not do and tries again, by reason.",
+                &["sink", "reason"],
             ),
         }
     }
@@ -201,6 +258,10 @@ impl SinkFamilies {
             rejected: self.rejected.clone(),
             held: self.held.clone(),
             dead_lettered: self.dead_lettered.clone(),
+            dropped: self.dropped.clone(),
+            fsync: self.fsync.with_label_values(&[sink]),
+            corrupt: self.corrupt.clone(),
+            buffer_errors: self.buffer_errors.clone(),
         }
     }
 }

@@ -1,19 +1,23 @@
 //! A sink's destinations: one for each distinct stream, region and chain of roles, made when first needed, closed when idle.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
-use super::feed::{Feed, Shares};
+use super::feed::{Feed, Keeping, Shares};
+use super::leftover;
+use super::quota::Quota;
+use super::spool::Spool;
 use crate::aws::{Aws, AwsError, FirehoseClient, Role};
 use crate::batch::Encoder;
-use crate::config::{AssumeRole, Compression, DirectorySink, Sink, SinkKind, session_name, stream_name};
-use crate::event::{Gate, Origin};
+use crate::config::{Buffer, Compression, DirectorySink, Sink, SinkKind, Template, stream_name};
+use crate::event::{Buffers, Gate, Origin};
 use crate::metrics::SinkMetrics;
 use crate::sink::{Delivery, Directory, Firehose, Service, Shared};
 
@@ -26,11 +30,32 @@ pub(super) struct Outlet {
     pub(super) encoder: Encoder,
     /// What it counts.
     pub(super) metrics: SinkMetrics,
+    /// Shut while its dead letters cannot be written.
+    pub(super) dead_letter_gate: Arc<Gate>,
     config: Sink,
     kind: Kind,
     common: Common,
     /// The open destinations. The lock covers look-ups and the making of an entry, never a delivery.
-    open: Mutex<BTreeMap<Key, Arc<Feed>>>,
+    open: Mutex<Open>,
+    /// How much its disk buffer may hold.
+    quota: Arc<Quota>,
+    /// The names of the fields that its destinations are made from.
+    fields: Arc<[Box<str>]>,
+    /// Who has which directory of the disk buffer. The lock covers a look-up.
+    turns: Mutex<BTreeMap<PathBuf, Weak<Semaphore>>>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    by_key: BTreeMap<Key, Arc<Feed>>,
+    /// Those that only deliver what an earlier run left.
+    leftover: Vec<Arc<Feed>>,
+}
+
+impl Open {
+    fn feeds(&self) -> impl Iterator<Item = &Arc<Feed>> {
+        self.by_key.values().chain(&self.leftover)
+    }
 }
 
 /// What an outlet's destinations are.
@@ -53,12 +78,18 @@ pub(super) struct Common {
     pub(super) runtime: Handle,
     /// The running deliveries. The lock covers a spawn.
     pub(super) deliveries: Arc<Mutex<JoinSet<()>>>,
+    /// What keeps records on disk. The lock covers a spawn.
+    pub(super) spools: Arc<Mutex<JoinSet<()>>>,
+    /// The state directory.
+    pub(super) state: Arc<Path>,
+    /// What records are read into from disk.
+    pub(super) read_buffers: Arc<Buffers>,
 }
 
 /// What tells destinations apart.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Key {
-    stream: String,
+pub(super) struct Key {
+    pub(super) stream: String,
     region: Option<String>,
     roles: Vec<Role>,
 }
@@ -104,10 +135,14 @@ impl Outlet {
             name: name.to_owned(),
             encoder: Encoder::new(config),
             metrics,
+            dead_letter_gate: common.shared.dead_letters.gate(&name.into()),
             config: config.clone(),
+            fields: fields(&kind),
             kind,
             common,
             open: Mutex::default(),
+            quota: Arc::new(Quota::new(config.buffer)),
+            turns: Mutex::default(),
         })
     }
 
@@ -118,47 +153,72 @@ impl Outlet {
     pub(super) fn destination(&self, origin: &Origin) -> Result<Arc<Feed>, NoDestination> {
         let key = self.key(origin).ok_or(NoDestination::MissingField)?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(feed) = open.get(&key) {
+        if let Some(feed) = open.by_key.get(&key) {
             return Ok(Arc::clone(feed));
         }
-        if open.len() >= self.config.max_destinations {
+        if open.by_key.len() >= self.config.max_destinations {
             close_idle(&mut open, Duration::ZERO);
         }
-        if open.len() >= self.config.max_destinations {
+        if open.by_key.len() >= self.config.max_destinations {
             return Err(NoDestination::TooMany);
         }
-        let feed = self.open(key.clone());
-        open.insert(key, Arc::clone(&feed));
+        let dir = match self.config.buffer {
+            Buffer::Memory => None,
+            Buffer::Disk(_) => {
+                Some(leftover::of_sink(&self.common.state, &self.name).join(leftover::dir_name(&key)))
+            }
+        };
+        let feed = self.open(key.clone(), dir);
+        open.by_key.insert(key, Arc::clone(&feed));
         Ok(feed)
+    }
+
+    /// Delivers what an earlier run left in a directory; `takes_more`: and new records of the destination as well.
+    pub(super) fn resume(&self, key: Key, dir: PathBuf, takes_more: bool) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let feed = self.open(key.clone(), Some(dir));
+        if takes_more && self.config.buffer != Buffer::Memory {
+            open.by_key.insert(key, feed);
+        } else {
+            feed.end();
+            open.leftover.push(feed);
+        }
+    }
+
+    /// The names of the fields that its destinations are made from.
+    pub(super) fn fields(&self) -> &[Box<str>] {
+        &self.fields
     }
 
     /// Forgets a feed that has ended, so that the next event opens another.
     pub(super) fn forget(&self, ended: &Arc<Feed>) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, feed| !Arc::ptr_eq(feed, ended));
+        open.by_key.retain(|_, feed| !Arc::ptr_eq(feed, ended));
     }
 
     /// Closes destinations that had nothing to do for long, and reports on the others.
     pub(super) fn tick(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         close_idle(&mut open, self.config.idle);
-        let oldest = open.values().filter_map(|feed| feed.oldest()).max();
+        open.leftover.retain(|feed| !feed.is_drained());
+        let oldest = open.feeds().filter_map(|feed| feed.oldest()).max();
         self.metrics.buffer_oldest_seconds.set(oldest.unwrap_or_default().as_secs_f64());
     }
 
     /// Ends every destination's input.
     pub(super) fn end(&self) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.values().for_each(|feed| feed.end());
+        open.feeds().for_each(|feed| feed.end());
     }
 
     /// Makes every destination look again.
     pub(super) fn wake(&self) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.values().for_each(|feed| feed.wake());
+        open.feeds().for_each(|feed| feed.wake());
     }
 
-    fn key(&self, origin: &Origin) -> Option<Key> {
+    /// What tells the destination of events of this origin apart; none when the origin lacks a field.
+    pub(super) fn key(&self, origin: &Origin) -> Option<Key> {
         match &self.kind {
             Kind::Directory(directory) => {
                 let stream = stream_name(&directory.stream.render(origin)?);
@@ -174,23 +234,49 @@ impl Outlet {
                     .settings()
                     .assume_role
                     .iter()
-                    .map(|role| named(role, origin))
+                    .map(|role| Role::of(role, origin))
                     .collect::<Option<_>>()?,
             }),
         }
     }
 
-    fn open(&self, key: Key) -> Arc<Feed> {
-        let Common { shares, gate_opened, runtime, deliveries, .. } = &self.common;
+    fn open(&self, key: Key, dir: Option<PathBuf>) -> Arc<Feed> {
+        let Common { shares, gate_opened, runtime, deliveries, spools, .. } = &self.common;
         let gate = Gate::new(Arc::clone(gate_opened));
         let Sink { packing, linger, .. } = self.config;
-        let feed = Feed::new(packing, linger, gate, Arc::clone(shares), self.metrics.clone());
-        let delivery = self.delivery(key, Arc::clone(&feed));
-        let mut deliveries = deliveries.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that have ended are taken out, so that the set does not grow.
-        while deliveries.try_join_next().is_some() {}
-        deliveries.spawn_on(delivery, runtime);
+        let keeping =
+            if dir.is_some() { Keeping::Disk(self.quota.most_in_memory()) } else { Keeping::Memory };
+        let feed = Feed::new((packing, linger), keeping, gate, Arc::clone(shares), self.metrics.clone());
+        if let Some(dir) = dir {
+            let spool = self.spool(&key, dir, Arc::clone(&feed));
+            spawn(spools, spool.run(), runtime);
+        }
+        spawn(deliveries, self.delivery(key, Arc::clone(&feed)), runtime);
         feed
+    }
+
+    /// What keeps the feed's records in a directory.
+    fn spool(&self, key: &Key, dir: PathBuf, feed: Arc<Feed>) -> Spool {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = turns.get(&dir).and_then(Weak::upgrade).unwrap_or_else(|| Arc::new(Semaphore::new(1)));
+        turns.insert(dir.clone(), Arc::downgrade(&turn));
+        Spool {
+            feed,
+            dir,
+            fields: Arc::clone(&self.fields),
+            label: self.label(key),
+            quota: Arc::clone(&self.quota),
+            turn,
+            metrics: self.metrics.clone(),
+            dead_letters: Arc::clone(&self.common.shared.dead_letters),
+            status: Arc::clone(&self.common.shared.status),
+            buffers: Arc::clone(&self.common.read_buffers),
+        }
+    }
+
+    fn label(&self, key: &Key) -> String {
+        format!("{} ({})", self.name, key.stream)
     }
 
     /// The future that delivers what `feed` holds.
@@ -201,7 +287,7 @@ impl Outlet {
             shared: self.common.shared.clone(),
             metrics: self.metrics.clone(),
             compression: self.config.compression,
-            label: format!("{} ({})", self.name, key.stream),
+            label: self.label(&key),
         };
         let kind = self.kind.clone();
         async move {
@@ -253,17 +339,29 @@ impl Parts {
 /// How long to wait before a client is made again; the environment or a profile may have changed.
 const CONNECT_AGAIN: Duration = Duration::from_secs(30);
 
-fn close_idle(open: &mut BTreeMap<Key, Arc<Feed>>, idle: Duration) {
-    open.retain(|_, feed| !feed.end_if_idle(idle));
+fn close_idle(open: &mut Open, idle: Duration) {
+    open.by_key.retain(|_, feed| !feed.end_if_idle(idle));
 }
 
-fn named(role: &AssumeRole, origin: &Origin) -> Option<Role> {
-    Some(Role {
-        arn: role.arn.render(origin)?,
-        external_id: role.external_id.clone(),
-        session_name: session_name(&role.session_name.render(origin)?),
-        region: role.region.clone(),
-        duration: role.duration,
-        sts_endpoint_url: role.sts_endpoint_url.clone(),
-    })
+fn spawn(tasks: &Mutex<JoinSet<()>>, task: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
+    let mut tasks = tasks.lock().unwrap_or_else(PoisonError::into_inner);
+    // Those that have ended are taken out, so that the set does not grow.
+    while tasks.try_join_next().is_some() {}
+    tasks.spawn_on(task, runtime);
+}
+
+/// The names of the fields that the destinations of a sink are made from.
+fn fields(kind: &Kind) -> Arc<[Box<str>]> {
+    let of = |template: &Template| -> Vec<Box<str>> {
+        template.fields().map(|field| field.to_string().into_boxed_str()).collect()
+    };
+    let names: BTreeSet<Box<str>> = match kind {
+        Kind::Directory(directory) => of(&directory.stream).into_iter().collect(),
+        Kind::Firehose(aws) => {
+            let settings = aws.settings();
+            let roles = settings.assume_role.iter().flat_map(|role| [&role.arn, &role.session_name]);
+            [&settings.stream].into_iter().chain(&settings.region).chain(roles).flat_map(of).collect()
+        }
+    };
+    names.into_iter().collect()
 }

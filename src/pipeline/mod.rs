@@ -6,9 +6,17 @@
 
 mod destination;
 mod feed;
+mod leftover;
+mod quota;
+mod replay;
+mod resend;
 mod sorting;
 mod sources;
+mod spool;
 mod worker;
+
+#[cfg(test)]
+mod allocations;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,15 +35,18 @@ use crate::ack::{CheckpointError, Checkpoints};
 use crate::admin::{self, AdminError};
 use crate::aws::AwsError;
 use crate::batch;
+use crate::buffer;
 use crate::config::Config;
-use crate::deadletter::DeadLetters;
+use crate::deadletter::{DeadLetters, Limits};
 use crate::decode::Decoder;
 use crate::event::{Budget, Buffers, Intake, Job, Offload, Stopper};
 use crate::metrics::{Metrics, gauge};
 use crate::route::{RouteError, Router};
-use crate::sink::{self, Shared};
+use crate::sink::{self, Digester, Shared};
 use crate::state::{StateDir, StateError};
 use crate::status::Status;
+
+pub use self::replay::{Replay, ReplayFile, Replayed, Target, replay};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -104,14 +115,23 @@ const TASKS: usize = 64;
 /// Buffers for written events that are kept at rest.
 const BLOCKS: usize = 64;
 
+/// Buffers for records read from disk that are kept at rest.
+const READ_BUFFERS: usize = 4;
+
 /// Buffers for request bodies that are kept at rest.
 const BODIES: usize = 4;
 
 /// Sources that have not ended by then are waited for with nothing lingering.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
+/// How long what keeps records on disk may take to end.
+const CLOSE: Duration = Duration::from_secs(5);
+
 /// Of eight parts of the memory, so many are for requests under way; the rest is for what waits.
 const REQUEST_EIGHTHS: u64 = 3;
+
+/// Dead letters that cannot be written may take one of so many parts of what waits, for each sink or source.
+const DEAD_LETTER_SHARES: u64 = 8;
 
 /// Runs the daemon until it is told to stop, or every source has ended.
 ///
@@ -124,6 +144,8 @@ pub async fn run(run: Run) -> Result<End, RunError> {
     let metrics = Metrics::new();
     let status = Arc::new(Status::default());
     let plant = Plant::build(&config, &metrics, &status)?;
+    plant.shared.dead_letters.recover();
+    plant.resume(&config).await;
     let (stopper, stop_sources) = Stopper::new();
 
     let admin =
@@ -132,6 +154,7 @@ pub async fn run(run: Run) -> Result<End, RunError> {
     let mut helpers = JoinSet::new();
     helpers.spawn(admin);
     helpers.spawn(save_often(Arc::clone(&checkpoints), Arc::clone(&status)));
+    helpers.spawn(Arc::clone(&plant.shared.dead_letters).run(metrics.clone(), Arc::clone(&status)));
     helpers.spawn(plant.clone().tick(metrics.clone(), Arc::clone(&status)));
 
     let context = sources::Context { host, once, checkpoints: Arc::clone(&checkpoints), stop: stop_sources };
@@ -151,6 +174,7 @@ pub async fn run(run: Run) -> Result<End, RunError> {
     stopper.stop();
     let patience = if once { Patience::Progress } else { Patience::Total };
     let end = plant.drain(sources, patience, config.limits.shutdown, &mut stop).await;
+    plant.close().await;
     save(&checkpoints, &status).await;
     drop(state);
     match failed {
@@ -177,6 +201,7 @@ struct Plant {
     gate_opened: Arc<Notify>,
     outlets: Arc<[Arc<Outlet>]>,
     deliveries: Arc<Mutex<JoinSet<()>>>,
+    spools: Arc<Mutex<JoinSet<()>>>,
     entrance: Arc<Mutex<Option<Entrance>>>,
 }
 
@@ -196,16 +221,21 @@ impl Plant {
         let budget = Budget::new(config.limits.memory.saturating_sub(requests));
         metrics.memory_limit_bytes.set(gauge(config.limits.memory));
         let (offload, tasks) = Offload::new(TASKS);
+        let gate_opened = Arc::new(Notify::new());
+        let share = usize::try_from(budget.limit() / DEAD_LETTER_SHARES).unwrap_or(usize::MAX);
+        let limits = Limits::new(config.state.max_dead_letters);
+        let dead_letters = DeadLetters::new(&config.state.dir, limits, share, Arc::clone(&gate_opened));
         let for_sinks = Shared {
             offload,
             request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
             request_memory_kib,
             bodies: Buffers::new(sink::BODY_BYTES, BODIES),
-            dead_letters: Arc::new(DeadLetters::new(&config.state.dir)),
+            digester: Arc::new(Digester::new(usize::try_from(requests).unwrap_or(0) / sink::BODY_BYTES)),
+            dead_letters,
             status: Arc::clone(status),
         };
         let shares = Shares::new(Arc::clone(&budget));
-        let deliveries = Arc::new(Mutex::new(JoinSet::new()));
+        let (deliveries, spools) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
         let gate_opened = Arc::new(Notify::new());
         let common = Common {
             shared: for_sinks.clone(),
@@ -213,6 +243,9 @@ impl Plant {
             gate_opened: Arc::clone(&gate_opened),
             runtime: Handle::current(),
             deliveries: Arc::clone(&deliveries),
+            spools: Arc::clone(&spools),
+            state: config.state.dir.as_path().into(),
+            read_buffers: Buffers::new(buffer::disk::BUFFER_BYTES, READ_BUFFERS),
         };
         let outlet = |(name, sink): (&String, _)| {
             let outlet = Outlet::new(name, sink, metrics.sink(name), common.clone());
@@ -231,7 +264,7 @@ impl Plant {
         };
         let entrance = open_entrance(config.limits.workers, &works, tasks).map_err(RunError::Thread)?;
         let entrance = Arc::new(Mutex::new(Some(entrance)));
-        Ok(Self { budget, shared: for_sinks, shares, gate_opened, outlets, deliveries, entrance })
+        Ok(Self { budget, shared: for_sinks, shares, gate_opened, outlets, deliveries, spools, entrance })
     }
 
     /// A source's way in; `None` once the entrance is closed.
@@ -327,6 +360,35 @@ impl Plant {
         let mut deliveries =
             std::mem::take(&mut *self.deliveries.lock().unwrap_or_else(PoisonError::into_inner));
         while deliveries.join_next().await.is_some() {}
+        self.shared.dead_letters.emptied().await;
+    }
+
+    /// Delivers what an earlier run left on disk, beside what comes.
+    async fn resume(&self, config: &Config) {
+        let (outlets, status) = (Arc::clone(&self.outlets), Arc::clone(&self.shared.status));
+        let state = config.state.dir.clone();
+        let resume = move || {
+            let sinks: Vec<&str> = outlets.iter().map(|outlet| outlet.name.as_str()).collect();
+            leftover::name_strangers(&state, &sinks, &status);
+            outlets.iter().for_each(|outlet| leftover::reopen(outlet, &state, &status));
+        };
+        // Only the end of the process cuts it short.
+        tokio::task::spawn_blocking(resume).await.ok();
+    }
+
+    /// Ends deliveries that have not ended, and leaves what is on disk there, with what is delivered written down.
+    async fn close(&self) {
+        let taken = |tasks: &Mutex<JoinSet<()>>| {
+            std::mem::take(&mut *tasks.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        taken(&self.deliveries).shutdown().await;
+        self.shares.close();
+        self.outlets.iter().for_each(|outlet| outlet.wake());
+        let mut spools = taken(&self.spools);
+        let closed = async { while spools.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSE, closed).await.is_err() {
+            warn!("a disk buffer does not close in time; what it delivered last may be delivered again");
+        }
     }
 
     fn in_flight(&self) -> i64 {
@@ -334,7 +396,10 @@ impl Plant {
     }
 
     fn give_up(&self) -> End {
-        warn!(events = self.in_flight(), "stopped with events undelivered; they are read or sent again");
+        warn!(
+            events = self.in_flight(),
+            "stopped with events undelivered; they are on disk, or read or sent again"
+        );
         End::Deadline
     }
 }

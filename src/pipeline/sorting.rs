@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::destination::{NoDestination, Outlet};
 use crate::batch::{Output, TooLarge};
-use crate::event::{Block, Buffers, Event, Events, Message, Origin, Timestamp, Wants};
+use crate::deadletter::Content;
+use crate::event::{Block, Borders, Buffers, Event, Events, Message, Origin, Timestamp, Wants};
 use crate::route::{Decision, Plan, Router, SinkSet};
 
 /// What a worker keeps between chunks.
@@ -55,7 +56,17 @@ pub(super) struct Unfit {
     /// Where it comes from.
     pub(super) origin: Arc<Origin>,
     /// The bytes.
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
+    /// What they are.
+    pub(super) content: Content,
+    /// How many events they hold.
+    pub(super) events: u64,
+    /// The time of the one event.
+    pub(super) timestamp: Option<Timestamp>,
+    /// Its id.
+    pub(super) id: Option<String>,
+    /// Where the events end, where newlines do not say so.
+    pub(super) ends: Vec<u32>,
 }
 
 impl Sorter {
@@ -127,9 +138,21 @@ impl Sorting<'_> {
         }
     }
 
-    fn unfit(&mut self, outlet: Option<usize>, reason: &'static str, bytes: &[u8]) {
-        let origin = self.sorter.plan.as_ref().map(|(origin, _)| Arc::clone(origin)).unwrap_or_default();
-        self.sorted.unfit.push(Unfit { outlet, reason, origin, bytes: bytes.to_vec() });
+    fn unfit(&mut self, reason: &'static str, bytes: &[u8]) {
+        let unfit = Unfit::new(reason, self.origin_now(), Bytes::copy_from_slice(bytes));
+        self.sorted.unfit.push(unfit);
+    }
+
+    /// An event, or an envelope, that is too large for a sink.
+    fn too_large(&mut self, outlet: usize, content: Content, bytes: Bytes, event: Option<&Event<'_>>) {
+        let timestamp = event.map(|event| event.timestamp.unwrap_or(self.read_at));
+        let id = event.and_then(|event| event.id.map(str::to_owned));
+        let unfit = Unfit::new(TOO_LARGE, self.origin_now(), bytes);
+        self.sorted.unfit.push(Unfit { outlet: Some(outlet), content, timestamp, id, ..unfit });
+    }
+
+    fn origin_now(&self) -> Arc<Origin> {
+        self.sorter.plan.as_ref().map(|(origin, _)| Arc::clone(origin)).unwrap_or_default()
     }
 
     fn write_lines(&mut self, sinks: SinkSet, lines: &Bytes, count: u64) {
@@ -142,7 +165,8 @@ impl Sorting<'_> {
                 .encoder
                 .lines((lines, count), self.read_at, output, &mut |line| too_large.push(line.to_vec()));
             for line in too_large {
-                self.unfit(Some(index), TOO_LARGE, &line);
+                let event = Event { message: Message::Raw(b""), timestamp: None, id: None };
+                self.too_large(index, Content::Message, line.into(), Some(&event));
             }
         }
     }
@@ -157,7 +181,7 @@ impl Sorting<'_> {
             }
             if outlet.encoder.event(event, self.read_at, output) == Err(TooLarge) {
                 let bytes = crate::batch::message_bytes(event.message);
-                self.unfit(Some(index), TOO_LARGE, &bytes);
+                self.too_large(index, Content::Message, bytes.into(), Some(event));
             }
         }
     }
@@ -219,7 +243,7 @@ impl Events for Sorting<'_> {
                 self.sorted.routed = self.sorted.routed.saturating_add(1);
             }
             Some(Decision::Filtered(route)) => self.filter(route, 1),
-            None => self.unfit(None, "no_origin", &crate::batch::message_bytes(event.message)),
+            None => self.unfit("no_origin", &crate::batch::message_bytes(event.message)),
         }
     }
 
@@ -236,7 +260,7 @@ impl Events for Sorting<'_> {
                 continue;
             };
             if outlet.encoder.wants_envelopes() && outlet.encoder.envelope(gzipped, output) == Err(TooLarge) {
-                self.unfit(Some(index), TOO_LARGE, gzipped);
+                self.too_large(index, Content::Envelope, gzipped.clone(), None);
             }
         }
         if !self.sorter.wants.events {
@@ -245,19 +269,39 @@ impl Events for Sorting<'_> {
     }
 
     fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {
-        self.unfit(None, reason, payload);
+        self.unfit(reason, payload);
     }
 }
 
 impl Unfit {
+    /// A payload that cannot be decoded.
+    fn new(reason: &'static str, origin: Arc<Origin>, bytes: Bytes) -> Self {
+        let content = Content::Payload;
+        Self {
+            outlet: None,
+            reason,
+            origin,
+            bytes,
+            content,
+            events: 1,
+            timestamp: None,
+            id: None,
+            ends: Vec::new(),
+        }
+    }
+
     /// A whole segment whose sink has no place for it.
     #[must_use]
     pub(super) fn from_segment(segment: &Segment, why: NoDestination) -> Vec<Self> {
         let unfit = |block: &Block| Self {
             outlet: Some(segment.outlet),
-            reason: why.reason(),
-            origin: Arc::clone(&segment.origin),
-            bytes: block.data.to_vec(),
+            content: Content::Events,
+            events: block.events(),
+            ends: match &block.borders {
+                Borders::Newlines(_) => Vec::new(),
+                Borders::Ends(ends) => ends.clone(),
+            },
+            ..Self::new(why.reason(), Arc::clone(&segment.origin), block.data.clone())
         };
         segment.blocks.iter().map(unfit).collect()
     }

@@ -98,7 +98,7 @@ fn start(running: &mut Running, name: &str, source: Source, intake: Intake, cont
 }
 
 /// Runs a source that blocks on reads on a thread of its own.
-fn on_thread<E: std::error::Error + Send + 'static>(
+pub(super) fn on_thread<E: std::error::Error + Send + 'static>(
     running: &mut Running,
     name: String,
     source: impl Future<Output = Result<(), E>> + Send + 'static,

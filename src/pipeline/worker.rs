@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, never, select_biased};
 use tokio::sync::{Semaphore, mpsc};
-use tracing::warn;
 
 use super::destination::Outlet;
 use super::feed::Ended;
 use super::sorting::{Segment, Sorted, Sorter, Unfit};
-use crate::deadletter::{DeadLetters, Letter};
+use crate::deadletter::{Burial, DeadLetter, DeadLetters, folder_of_source};
 use crate::decode::{Decoder, Scratch};
 use crate::event::{Buffers, Chunk, Job, Lane, Receipt, Task, Timestamp, Turn};
 use crate::metrics::{Fate, Metrics, SourceMetrics};
@@ -106,8 +104,9 @@ impl Works {
         inlet.decoder.decode(scratch, &origin, &payload, &mut sorting);
         let fate = sorting.finish();
         drop(payload);
-        let written = fate.segments.iter().flat_map(|segment| &segment.blocks);
-        let written = written.map(|block| block.data.len() as u64).sum();
+        let blocks = fate.segments.iter().flat_map(|segment| &segment.blocks);
+        let bytes = blocks.map(|block| &block.data).chain(fate.unfit.iter().map(|unfit| &unfit.bytes));
+        let written = bytes.map(|bytes| bytes.len() as u64).sum();
         turn.lane().learn(admitted, written);
         held.resize(written);
         receipt.hold(held);
@@ -122,6 +121,10 @@ impl Works {
 
     /// Gives each segment to its destination. Runs in the lane's order.
     fn commit(&self, lane: &Lane, mut sorted: Sorted, receipt: Receipt, source: &SourceMetrics) {
+        if lane.may_give_up() && !self.has_room(&sorted, source) {
+            // Dropped unsettled: the sender is told to send again.
+            return;
+        }
         self.count(&sorted, source);
         for segment in std::mem::take(&mut sorted.segments) {
             let Some(outlet) = self.outlets.get(segment.outlet) else { continue };
@@ -129,10 +132,23 @@ impl Works {
                 sorted.unfit.extend(unfit);
             }
         }
-        for unfit in &sorted.unfit {
-            self.bury(unfit, source);
+        for unfit in sorted.unfit {
+            self.bury(unfit, lane, &receipt, source);
         }
         receipt.settle();
+    }
+
+    /// Whether every destination of the chunk has room. It is asked before any has a part of the chunk: what is given up whole and
+    /// sent again is not doubled at those that had room. A gate that shuts after this look lets the chunk pass.
+    fn has_room(&self, sorted: &Sorted, source: &SourceMetrics) -> bool {
+        let takes = |segment: &Segment| {
+            let Some(outlet) = self.outlets.get(segment.outlet) else { return true };
+            // What has no destination becomes a dead letter.
+            let feed = outlet.destination(&segment.origin).ok();
+            !outlet.dead_letter_gate.is_shut() && feed.is_none_or(|feed| !feed.gate().is_shut())
+        };
+        let buries = |unfit: &Unfit| !self.dead_letters.gate(&self.folder(unfit, source)).is_shut();
+        sorted.segments.iter().all(takes) && sorted.unfit.iter().all(buries)
     }
 
     fn count(&self, sorted: &Sorted, source: &SourceMetrics) {
@@ -141,35 +157,57 @@ impl Works {
         let undecodable = sorted.unfit.iter().filter(|unfit| unfit.outlet.is_none());
         let undecodable: Vec<_> = undecodable.map(|unfit| (unfit.reason, 1)).collect();
         source.read(&Fate { routed: sorted.routed, filtered: &filtered, undecodable: &undecodable });
-        // Those that are too large for a sink were taken by it, and end there.
-        for unfit in sorted.unfit.iter().filter_map(|unfit| self.outlets.get(unfit.outlet?)) {
-            unfit.metrics.accept(1);
-        }
     }
 
     fn route_counter(&self, route: Option<usize>) -> prometheus::IntCounter {
         self.metrics.filtered(&route.map_or_else(|| "none".to_owned(), |route| route.to_string()))
     }
 
-    /// Writes a dead letter, for as long as it takes: nothing may be told done before it is on disk.
-    fn bury(&self, unfit: &Unfit, source: &SourceMetrics) {
-        let outlet = unfit.outlet.and_then(|index| self.outlets.get(index));
-        let folder = outlet.map_or_else(|| format!("_{}", source.name()), |outlet| outlet.name.clone());
-        let letter = || Letter::new(unfit.reason, &unfit.origin, &unfit.bytes, Timestamp::now());
-        while let Err(error) = self.dead_letters.write(&folder, &[letter()]) {
-            warn!(folder, %error, "cannot write a dead letter; waiting for room");
-            source.error("dead_letter");
-            wait(Duration::from_secs(1));
+    /// Queues a dead letter; its part of the chunk is done once it is on disk.
+    fn bury(&self, unfit: Unfit, lane: &Lane, receipt: &Receipt, source: &SourceMetrics) {
+        let outlet = self.outlet(&unfit).map(Arc::clone);
+        let folder = self.folder(&unfit, source);
+        lane.feeds(&self.dead_letters.gate(&folder));
+        let receipt = receipt.split();
+        // What a sink cannot take was given to it, and ends there.
+        if let Some(outlet) = &outlet {
+            outlet.metrics.accept(unfit.events);
         }
-        warn!(
-            source = source.name(),
-            reason = unfit.reason,
-            bytes = unfit.bytes.len(),
-            "not deliverable; it is in the dead letters"
-        );
-        if let Some(outlet) = outlet {
-            outlet.metrics.dead_letter(unfit.reason, 1);
-        }
+        let (reason, events) = (unfit.reason, unfit.events);
+        let done = move || {
+            if let Some(outlet) = outlet {
+                outlet.metrics.dead_letter(reason, events);
+            }
+            receipt.settle();
+        };
+        self.dead_letters.bury(Burial { folder, letter: letter(unfit), done: Box::new(done) });
+    }
+
+    /// The sink that an event was for.
+    fn outlet(&self, unfit: &Unfit) -> Option<&Arc<Outlet>> {
+        self.outlets.get(unfit.outlet?)
+    }
+
+    /// Where its dead letter goes.
+    fn folder(&self, unfit: &Unfit, source: &SourceMetrics) -> Arc<str> {
+        let of_source = || folder_of_source(source.name()).into();
+        self.outlet(unfit).map_or_else(of_source, |outlet| outlet.name.as_str().into())
+    }
+}
+
+fn letter(unfit: Unfit) -> DeadLetter {
+    DeadLetter {
+        time: Timestamp::now(),
+        reason: unfit.reason.to_owned(),
+        error: None,
+        origin: unfit.origin,
+        bytes: unfit.bytes,
+        content: unfit.content,
+        events: unfit.events,
+        payload: None,
+        timestamp: unfit.timestamp,
+        id: unfit.id,
+        ends: unfit.ends,
     }
 }
 
@@ -178,21 +216,12 @@ fn give(outlet: &Outlet, lane: &Lane, segment: &Segment, receipt: &Receipt) -> R
     loop {
         let found = outlet.destination(&segment.origin);
         let feed = found.map_err(|why| Unfit::from_segment(segment, why))?;
-        lane.feeds(feed.gate());
-        if lane.gives_up(feed.gate()) {
-            // Dropped unsettled: the sender is told to send again.
-            drop(receipt.split());
-            return Ok(());
+        for gate in [feed.gate(), &outlet.dead_letter_gate] {
+            lane.feeds(gate);
         }
         match feed.push(&segment.blocks, &segment.origin, receipt) {
             Ok(()) => return Ok(()),
             Err(Ended) => outlet.forget(&feed),
         }
     }
-}
-
-/// Waits on a worker thread.
-fn wait(duration: Duration) {
-    // Nothing is ever sent: this is the wait.
-    never::<()>().recv_timeout(duration).ok();
 }

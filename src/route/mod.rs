@@ -26,7 +26,12 @@ impl SinkSet {
 
     /// The sinks' places, ascending.
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        (0..MAX_SINKS).filter(move |index| self.0 & Self::one(*index).0 != 0)
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let lowest = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            usize::try_from(lowest).ok().filter(|index| *index < MAX_SINKS)
+        })
     }
 
     /// Whether no sink is in it.
@@ -313,6 +318,14 @@ mod tests {
         assert_eq!(plan.decide(message.as_bytes()), expected);
         if let Some(fixed) = plan.fixed() {
             assert_eq!(fixed, expected);
+        }
+    }
+
+    #[test]
+    fn a_set_gives_back_its_places_in_order() {
+        for places in [vec![], vec![0], vec![63], vec![0, 1, 5, 62, 63], (0..MAX_SINKS).collect()] {
+            let set: SinkSet = places.iter().rev().copied().collect();
+            assert_eq!(set.iter().collect::<Vec<_>>(), places);
         }
     }
 

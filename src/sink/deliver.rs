@@ -11,9 +11,9 @@ use tracing::{error, info, warn};
 use super::pacing::Pacing;
 use super::parcel::{Parcel, Waiting};
 use super::succession::{Passage, Place, Succession};
-use super::{Answer, EXPIRED_CREDENTIALS, Hold, Rejected, Reply, Service, gzip};
+use super::{Answer, Digester, EXPIRED_CREDENTIALS, Hold, Rejected, Reply, Service, gzip};
 use crate::config::Compression;
-use crate::deadletter::{DeadLetters, Letter};
+use crate::deadletter::{Burial, DeadLetter, DeadLetters};
 use crate::event::{Buffers, Offload, Receipt, Record, Supply, Timestamp};
 use crate::metrics::{SinkMetrics, gauge};
 use crate::status::Status;
@@ -29,6 +29,8 @@ pub struct Shared {
     pub request_memory_kib: u32,
     /// Buffers for the bodies of requests.
     pub bodies: Arc<Buffers>,
+    /// Hashes the bodies of requests.
+    pub digester: Arc<Digester>,
     /// Where refused records go.
     pub dead_letters: Arc<DeadLetters>,
     /// Where complaints are shown.
@@ -138,7 +140,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             tokio::select! {
                 // Answers first: they free memory, and tell how the service is.
                 biased;
-                Some(flown) = self.flying.join_next(), if !self.flying.is_empty() => self.landed(flown).await,
+                Some(flown) = self.flying.join_next(), if !self.flying.is_empty() => self.landed(flown),
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
                 taken = self.supply.take(), if may_take => match taken {
                     Some(records) => self.launch(Parcel::new(records)),
@@ -183,7 +185,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         self.flying.spawn(async move { fly(parcel, places, (&*service, compression), &shared).await });
     }
 
-    async fn landed(&mut self, flown: Result<Flown, tokio::task::JoinError>) {
+    fn landed(&mut self, flown: Result<Flown, tokio::task::JoinError>) {
         let Ok(Flown { parcel, answer, sent }) = flown else {
             // Its receipts were dropped: the source keeps the data. Only a panic or the deadline leads here.
             error!(destination = self.label, "a request was given up");
@@ -195,7 +197,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             Answer::Accepted(rejected) => self.accepted(parcel, &rejected, sent, now),
             Answer::TryLater { outcome, message } => self.try_later(parcel, sent, now, outcome, &message),
             Answer::Held(hold) => self.hold(parcel, now, &hold),
-            Answer::Refused { code, message } => self.refused(parcel, &code, &message, now).await,
+            Answer::Refused { code, message } => self.refused(parcel, &code, &message, now),
         }
         self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(before)));
         self.supply.set_failing(self.pacing.is_failing() || self.held.is_some());
@@ -300,49 +302,28 @@ impl<S: Service, P: Supply> Delivery<S, P> {
     }
 
     /// Halves what was refused; a single record goes to the dead letters.
-    async fn refused(&mut self, parcel: Parcel, code: &str, message: &str, now: Instant) {
+    fn refused(&mut self, parcel: Parcel, code: &str, message: &str, now: Instant) {
         self.metrics.request("rejected");
         self.resume();
         match parcel.halves() {
             Ok(halves) => halves.into_iter().for_each(|half| self.waiting.push(now, half)),
-            Err(single) => self.bury(single, code, message).await,
+            Err(single) => self.bury(single, code, message),
         }
     }
 
-    async fn bury(&mut self, parcel: Parcel, code: &str, message: &str) {
-        let dead_letters = Arc::clone(&self.shared.dead_letters);
-        let (sink, reason) = (self.metrics.name().to_owned(), code.to_owned());
-        let error_text = message.to_owned();
-        let write = move || {
-            let written = parcel.records.iter().try_for_each(|record| {
-                let bytes = record.parts.concat();
-                let letter = Letter::new(&reason, &record.origin, &bytes, Timestamp::now());
-                dead_letters.write(&sink, &[Letter { error: Some(&error_text), ..letter }])
-            });
-            (parcel, written)
-        };
-        match tokio::task::spawn_blocking(write).await {
-            Ok((parcel, Ok(()))) => self.buried(parcel, code, message),
-            Ok((parcel, Err(failure))) => {
-                warn!(destination = self.label, error = %failure, "cannot write a dead letter; trying again");
-                self.waiting.push(Instant::now() + Duration::from_secs(5), parcel);
-            }
-            Err(_stopped) => error!(destination = self.label, "a dead letter was given up"),
-        }
-    }
-
-    fn buried(&self, parcel: Parcel, code: &str, message: &str) {
+    /// Queues dead letters; their records end once they are on disk, and hold memory until then.
+    fn bury(&self, parcel: Parcel, code: &str, message: &str) {
+        let folder: Arc<str> = self.metrics.name().into();
         for record in parcel.records {
-            warn!(
-                destination = self.label,
-                code,
-                error = message,
-                bytes = record.len,
-                "a record was refused for good; it is in the dead letters"
-            );
-            self.metrics.dead_letter(code, record.events);
-            self.supply.release(record.payload);
-            record.receipts.into_iter().for_each(Receipt::settle);
+            let letter = DeadLetter::of_record(&record, code, Some(message), Timestamp::now());
+            let (metrics, supply, code) = (self.metrics.clone(), Arc::clone(&self.supply), code.to_owned());
+            let done = move || {
+                metrics.dead_letter(&code, record.events);
+                supply.release(record.payload);
+                record.receipts.into_iter().for_each(Receipt::settle);
+            };
+            let burial = Burial { folder: Arc::clone(&folder), letter, done: Box::new(done) };
+            self.shared.dead_letters.bury(burial);
         }
     }
 

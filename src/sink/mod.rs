@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 pub use deliver::{Delivery, Shared};
 pub use directory::Directory;
-pub use firehose::{BODY_BYTES, Firehose};
+pub use firehose::{BODY_BYTES, Digester, Firehose};
 pub use succession::{Front, Passage};
 
 /// The bytes of one record, in pieces.

@@ -44,13 +44,18 @@ impl Place {
 /// A request that has its memory, and its place among those that leave.
 #[derive(Debug)]
 pub struct Passage {
-    memory: Front,
+    memory: Option<Front>,
     departure: Place,
 }
 
 impl Passage {
     pub(super) fn new(memory: Front, departure: Place) -> Self {
-        Self { memory, departure }
+        Self { memory: Some(memory), departure }
+    }
+
+    /// Lets the next one take its memory now, and not only when this one leaves.
+    pub fn give_way(&mut self) {
+        self.memory = None;
     }
 
     /// Waits for the turn to leave, and lets the next one take its memory.

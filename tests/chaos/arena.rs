@@ -245,7 +245,7 @@ fn config(buffer: Buffer, flow: Flow) -> String {
         let timeout = if flow == Flow::Rough { "4s" } else { "30s" };
         sink.replace("@TIMEOUT", timeout).replace("@BUFFER", buffer.setting())
     };
-    let shutdown = if flow == Flow::Rough { "5s" } else { "90s" };
+    let shutdown = if flow == Flow::Rough { "5s" } else { "80s" };
     let mut text = BASE.replace("@SHUTDOWN", shutdown) + &sink("plain", STREAMS[0], "message");
     if flow != Flow::Plain {
         text.push_str(&SOURCES.replace("@KEY", ACCESS_KEY));

@@ -41,10 +41,12 @@ fn wrong_usage_is_told_apart() {
     let world = World::new();
     check(&run(&world, &["sink-the-ship"]), 2);
     check(&run(&world, &["check", "--no-such-option"]), 2);
-    for command in ["run", "check", "decode", "health"] {
+    for command in ["run", "check", "decode", "doctor", "state", "replay", "health", "access"] {
         let (help, _) = check(&run(&world, &[command, "--help"]), 0);
         assert!(help.to_lowercase().contains("example"), "`{command} --help` has an example:\n{help}");
     }
+    let (help, _) = check(&run(&world, &["access", "render", "--help"]), 0);
+    assert!(help.contains("Examples:") && help.contains("terraform"), "{help}");
 }
 
 #[test]

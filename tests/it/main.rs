@@ -12,11 +12,17 @@
 mod standin;
 mod world;
 
+mod access;
+mod buffer;
 mod cli;
+mod corpus;
 mod delivery;
 mod destinations;
 mod docs;
+mod doctor;
 mod drain;
+mod encodings;
+mod letters;
 mod limits;
 mod metrics;
 mod moto;

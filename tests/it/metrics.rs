@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::world::World;
 
 /// Families that are there as soon as a source and a sink are.
-const ALWAYS: [&str; 23] = [
+const ALWAYS: [&str; 24] = [
     "source_events_total",
     "source_routed_events_total",
     "source_bytes_total",
@@ -26,6 +26,7 @@ const ALWAYS: [&str; 23] = [
     "sink_concurrency",
     "buffer_bytes",
     "buffer_oldest_seconds",
+    "buffer_fsync_duration_seconds_count",
     "memory_bytes",
     "memory_limit_bytes",
     "config_last_reload_successful",

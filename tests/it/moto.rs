@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::world::{Sender, World, until};
 
 /// A moto server of its own on a free port; it is killed when it is dropped.
-struct Moto {
+pub(crate) struct Moto {
     child: Child,
     url: String,
 }
@@ -29,13 +29,13 @@ impl Drop for Moto {
     }
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A program of the tests' Python. None: it is not installed, which is said aloud, and is a failure in CI.
 #[expect(clippy::print_stderr, reason = "a test left out is said aloud")]
-fn installed(program: &str) -> Option<PathBuf> {
+pub(crate) fn installed(program: &str) -> Option<PathBuf> {
     let path = root().join(".venv/bin").join(program);
     if path.exists() {
         return Some(path);
@@ -47,7 +47,7 @@ fn installed(program: &str) -> Option<PathBuf> {
 }
 
 impl Moto {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let mut command = Command::new(installed("moto_server")?);
         command.args(["-H", "127.0.0.1", "-p", "0"]).env_clear().env("PYTHONUNBUFFERED", "1");
         let mut child =
@@ -67,8 +67,13 @@ impl Moto {
         Some(moto)
     }
 
+    /// Where it listens.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Runs one step of `flow.py`.
-    fn flow(&self, step: &str, arguments: &[&Path]) -> Vec<u8> {
+    pub(crate) fn flow(&self, step: &str, arguments: &[&Path]) -> Vec<u8> {
         let mut command = Command::new(installed("python").unwrap());
         command.env_clear().arg(root().join("tests/moto/flow.py")).args([step, &self.url]).args(arguments);
         let output = command.stdin(Stdio::null()).output().unwrap();

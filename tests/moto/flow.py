@@ -5,6 +5,9 @@
                                           print credentials of the account as JSON
     flow.py archive URL                   make the role, the stream and the bucket in account 222222222222
     flow.py collect URL                   print what the stream left in the bucket
+    flow.py keys URL ACCOUNT              print credentials of an account as JSON
+    flow.py group URL ACCOUNT REGION NAME make a log group
+    flow.py break URL ACCOUNT REGION ROLE let nobody assume a role, and take its policy away
     flow.py roles URL                     print who assumed which role, and with which external id, as JSON
 """
 
@@ -115,8 +118,28 @@ def roles(url):
     json.dump([[role["role_arn"], role["session_name"], role["external_id"]] for role in assumed], sys.stdout)
 
 
+def keys(url, account):
+    _, found = session(url, account)
+    json.dump({name: found[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")}, sys.stdout)
+
+
+def group(url, account, region, name):
+    aws, _ = session(url, account)
+    aws.client("logs", region, endpoint_url=url).create_log_group(logGroupName=name)
+
+
+def broken(url, account, region, role):
+    aws, _ = session(url, account)
+    iam = aws.client("iam", region, endpoint_url=url)
+    nobody = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}}
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(nobody))
+    iam.delete_role_policy(RoleName=role, PolicyName=role)
+
+
 def main(command, *arguments):
-    {"produce": produce, "archive": archive, "collect": collect, "roles": roles}[command](*arguments)
+    steps = {"produce": produce, "archive": archive, "collect": collect, "roles": roles}
+    steps |= {"keys": keys, "group": group, "break": broken}
+    steps[command](*arguments)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 //! The control endpoint, for when the stand-in is a process of its own.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Deserialize;
@@ -9,6 +11,7 @@ use super::faults::Faults;
 use super::oracle::Oracle;
 use super::settings::{Key, Role, Stream};
 use super::state::State;
+use super::writer::Writing;
 
 /// Where the control endpoint begins.
 pub(crate) const PREFIX: &str = "/_standin/";
@@ -36,7 +39,7 @@ struct Numbers {
 }
 
 /// Answers a request below [`PREFIX`].
-pub(crate) fn answer(state: &State, path: &str, body: &[u8]) -> Response<Bytes> {
+pub(crate) fn answer(state: &Arc<State>, path: &str, body: &[u8]) -> Response<Bytes> {
     let done = match path.strip_prefix(PREFIX).unwrap_or_default() {
         "report" => return reply(StatusCode::OK, serde_json::to_vec(&state.oracle().report()).unwrap()),
         "ca" => return reply(StatusCode::OK, state.ca.clone().into_bytes()),
@@ -52,6 +55,13 @@ pub(crate) fn answer(state: &State, path: &str, body: &[u8]) -> Response<Bytes> 
         "key" => read(body).map(|key: Key| state.add_key(&key)),
         "stream" => read(body).map(|stream: Stream| state.add_stream(&stream)),
         "expect" => read(body).map(|expect: Expect| state.oracle().expect(expect.run, expect.lines)),
+        "write" => match read::<Writing>(body).map(|writing| writing.start(state)) {
+            Ok(Err(error)) => {
+                return reply(StatusCode::INTERNAL_SERVER_ERROR, error.to_string().into_bytes());
+            }
+            Ok(Ok(())) => Ok(()),
+            Err(error) => Err(error),
+        },
         "reset" => {
             *state.oracle() = Oracle::default();
             Ok(())
@@ -59,7 +69,7 @@ pub(crate) fn answer(state: &State, path: &str, body: &[u8]) -> Response<Bytes> 
         _ => {
             return reply(
                 StatusCode::NOT_FOUND,
-                b"report numbers ca faults role key stream expect reset".to_vec(),
+                b"report numbers ca faults role key stream expect write reset".to_vec(),
             );
         }
     };

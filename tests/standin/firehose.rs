@@ -1,5 +1,7 @@
 //! `PutRecordBatch`: limits, refusals, partial failures.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
@@ -9,6 +11,7 @@ use super::errors::AwsError;
 use super::faults::{Fate, Faults, Refusal};
 use super::oracle::{Examined, Kept};
 use super::quota::Quota;
+use super::settings::Scrutiny;
 use super::sigv4;
 use super::state::{Caller, State, lock};
 
@@ -21,6 +24,7 @@ pub(crate) enum Answer {
 
 /// Answers a call of Firehose. Waits here while its stream hangs.
 pub(crate) async fn answer(state: &State, parts: &Parts, body: Bytes) -> Answer {
+    let arrived = Instant::now();
     state.oracle().plain.calls += 1;
     let put = body::parse(&body);
     let stream = put.as_ref().map_or("", |put| put.stream);
@@ -35,7 +39,7 @@ pub(crate) async fn answer(state: &State, parts: &Parts, body: Bytes) -> Answer 
         Fate::Internal => {
             Some(Err(AwsError::new(500, "InternalFailure", "The request processing has failed.")))
         }
-        Fate::Served | Fate::CutAfter => Some(serve(state, parts, &body, put.as_ref(), &faults)),
+        Fate::Served | Fate::CutAfter => Some(serve(state, parts, &body, put.as_ref(), (&faults, arrived))),
     };
     match done {
         Some(Ok((_, lines))) if fate == Fate::CutAfter => {
@@ -75,8 +79,11 @@ fn serve(
     parts: &Parts,
     body: &[u8],
     put: Option<&Put<'_>>,
-    faults: &Faults,
+    (faults, arrived): (&Faults, Instant),
 ) -> Result<(Response<Bytes>, u64), AwsError> {
+    if let (Scrutiny::CountOnly, Some(put)) = (state.scrutiny, put) {
+        return Ok((count(state, put), 0));
+    }
     let caller = sigv4::verify(state, parts, body, "firehose")?;
     let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     if target != Some("Firehose_20150804.PutRecordBatch") {
@@ -95,8 +102,16 @@ fn serve(
     refuse(faults, &caller, put)?;
     check_poison(faults, &records)?;
     let accepted = choose(state, faults, &mut lock(&quota), &records);
-    let lines = accept(state, &caller, put, &records, &accepted);
-    Ok((reply(&accepted), lines))
+    let examined = accept(state, &caller, put, &records, &accepted);
+    state.oracle().arrived(&examined, arrived);
+    Ok((reply(&accepted), examined.lines()))
+}
+
+/// Accepts all of it unseen.
+fn count(state: &State, put: &Put<'_>) -> Response<Bytes> {
+    let mut oracle = state.oracle();
+    put.records.iter().for_each(|data| oracle.count(put.stream, data.len() / 4 * 3));
+    reply(&vec![true; put.records.len()])
 }
 
 /// Every record's bytes, one after the other.
@@ -216,7 +231,7 @@ fn check_poison(faults: &Faults, records: &Records) -> Result<(), AwsError> {
 
 /// Which records are accepted.
 fn choose(state: &State, faults: &Faults, quota: &mut Quota, records: &Records) -> Vec<bool> {
-    quota.fill(faults, std::time::Instant::now());
+    quota.fill(faults, Instant::now());
     let mut rng = lock(&state.rng);
     records
         .iter()
@@ -226,7 +241,7 @@ fn choose(state: &State, faults: &Faults, quota: &mut Quota, records: &Records) 
         .collect()
 }
 
-fn accept(state: &State, caller: &Caller, put: &Put<'_>, records: &Records, accepted: &[bool]) -> u64 {
+fn accept(state: &State, caller: &Caller, put: &Put<'_>, records: &Records, accepted: &[bool]) -> Examined {
     let stream = format!("{}/{}", caller.account, put.stream);
     let mut examined = Examined::default();
     let taken = || records.iter().zip(accepted).filter(|(_, accepted)| **accepted).map(|(record, _)| record);
@@ -240,7 +255,7 @@ fn accept(state: &State, caller: &Caller, put: &Put<'_>, records: &Records, acce
             oracle.keep(Kept { stream: put.stream.to_owned(), data: Bytes::copy_from_slice(record) });
         });
     }
-    examined.lines()
+    examined
 }
 
 fn reply(accepted: &[bool]) -> Response<Bytes> {

@@ -6,12 +6,18 @@ use std::sync::OnceLock;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Lines {
     run: u32,
+    bytes: Option<usize>,
 }
 
 impl Lines {
     /// The lines of this run; the same run is the same bytes each time.
     pub(crate) fn of_run(run: u32) -> Self {
-        Self { run }
+        Self { run, bytes: None }
+    }
+
+    /// The same with so many bytes in each, its newline included; none: as it comes. At most 16,000.
+    pub(crate) fn of_bytes(self, bytes: Option<usize>) -> Self {
+        Self { bytes, ..self }
     }
 
     /// The run's number.
@@ -23,12 +29,16 @@ impl Lines {
     pub(crate) fn write(self, number: u64, out: &mut Vec<u8>) {
         let draw = mix(u64::from(self.run) << 40 ^ number);
         let text = text();
-        let len = 180 + usize::try_from(draw % 101).unwrap_or(0);
+        let header = HEADER_WITHOUT_NUMBER + digits(number);
+        let len = match self.bytes {
+            Some(bytes) => bytes.saturating_sub(header + 1),
+            None => 180 + usize::try_from(draw % 101).unwrap_or(0),
+        };
         let start = usize::try_from(draw >> 32).unwrap_or(0) % (text.len() - len);
-        let body = out.len() + HEADER_WITHOUT_NUMBER + digits(number);
+        let body = out.len() + header;
         out.extend_from_slice(format!("r{:08x} {number} {:08x} ", self.run, 0).as_bytes());
         out.extend_from_slice(&text[start..start + len]);
-        if number.is_multiple_of(16) {
+        if self.bytes.is_none() && number.is_multiple_of(16) {
             out.extend_from_slice(" \"quoted\\path\"\té漢".as_bytes());
         }
         let sum = checksum(self.run, number, &out[body..]);

@@ -9,12 +9,12 @@
 #[path = "mod.rs"]
 mod standin;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
-use standin::{Faults, Key, Lines, Role, Settings, Standin, Stream};
+use standin::{Faults, Key, Role, Scrutiny, Settings, Standin, Stream};
 
 /// Serves Firehose and STS until standard input closes or SIGTERM comes; `/_standin/report` says what was accepted.
 #[derive(Parser)]
@@ -37,12 +37,9 @@ struct Arguments {
     /// Faults as JSON, such as `{"record_failures":0.2,"throttles":0.1}`.
     #[arg(long, value_parser = json::<Faults>)]
     faults: Option<Faults>,
-    /// How many lines of run 1 are expected.
-    #[arg(long, default_value_t = 0)]
-    lines: u64,
-    /// Writes that many lines of run 1 to a file before serving.
+    /// Count only what comes: signatures, limits and lines are not looked at.
     #[arg(long)]
-    write_lines: Option<PathBuf>,
+    light: bool,
     /// Seed of the faults.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -67,13 +64,10 @@ fn main() {
         roles: arguments.role,
         faults: arguments.faults.unwrap_or_default(),
         seed: arguments.seed,
+        scrutiny: if arguments.light { Scrutiny::CountOnly } else { Scrutiny::Full },
         ..Settings::default()
     };
-    if let Some(path) = &arguments.write_lines {
-        write_lines(path, arguments.lines);
-    }
     let standin = Standin::start(&settings);
-    standin.expect(1, arguments.lines);
     if let Some(path) = &arguments.ca_out {
         std::fs::write(path, standin.ca()).unwrap();
     }
@@ -81,12 +75,4 @@ fn main() {
     println!("AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}", key.id, key.secret);
     // SIGTERM ends the process by its default action; nothing here has to be put in order.
     std::io::stdin().read_to_end(&mut Vec::new()).ok();
-}
-
-fn write_lines(path: &PathBuf, count: u64) {
-    const BLOCK: u64 = 10_000;
-    let mut file = std::fs::File::create(path).unwrap();
-    for start in (0..count).step_by(10_000) {
-        file.write_all(&Lines::of_run(1).text(start..count.min(start + BLOCK))).unwrap();
-    }
 }

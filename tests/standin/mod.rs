@@ -8,6 +8,7 @@
 
 mod body;
 mod control;
+mod describe;
 mod errors;
 mod faults;
 mod firehose;
@@ -20,9 +21,10 @@ mod sigv4;
 mod state;
 mod sts;
 mod tls;
+mod writer;
 
 pub(crate) use faults::{Faults, Refusal};
 pub(crate) use lines::{Found, Lines, find};
 pub(crate) use oracle::{Kept, Report, StreamReport};
 pub(crate) use server::Standin;
-pub(crate) use settings::{Key, Role, Settings, Stream};
+pub(crate) use settings::{Key, Role, Scrutiny, Settings, Stream};

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,27 @@ pub(crate) struct Report {
     pub(crate) assumed: u64,
     /// Lines accepted in calls whose answer was lost on purpose: a sender has to send them again.
     pub(crate) unanswered: u64,
+    /// From each line's writing to its request's arrival, where lines were written so many a second.
+    pub(crate) delay: Option<Delay>,
+}
+
+/// Delays in milliseconds.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Delay {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl Delay {
+    fn of(delays: &[Duration]) -> Option<Self> {
+        let mut sorted = delays.to_vec();
+        sorted.sort_unstable();
+        let at = |hundredth: usize| sorted.get((sorted.len() * hundredth / 100).min(sorted.len() - 1));
+        let milliseconds = |hundredth| at(hundredth).map(|delay| delay.as_secs_f64() * 1e3);
+        sorted.last()?;
+        Some(Self { p50: milliseconds(50)?, p99: milliseconds(99)?, max: milliseconds(100)? })
+    }
 }
 
 /// What one principal did.
@@ -60,6 +83,8 @@ pub(crate) struct StreamReport {
     /// Lines that are not numbered ones.
     pub(crate) other: u64,
     pub(crate) records: u64,
+    /// Of the duplicates, those of each run.
+    pub(crate) doubled: BTreeMap<u32, u64>,
     /// Bytes of the records, inflated where they were compressed.
     pub(crate) payload_bytes: u64,
     /// Bytes of the records as they came.
@@ -143,6 +168,9 @@ pub(crate) struct Oracle {
     expected: BTreeMap<u32, u64>,
     principals: BTreeMap<String, (u64, BTreeSet<String>, String)>,
     kept: Vec<Kept>,
+    /// When each line of run 1 was written, by its number.
+    written: Vec<Instant>,
+    delays: Vec<Duration>,
     /// The counters that need no counting here; the rest of it is made on demand.
     pub(crate) plain: Report,
 }
@@ -170,6 +198,34 @@ impl Oracle {
 
     pub(crate) fn kept(&self) -> Vec<Kept> {
         self.kept.clone()
+    }
+
+    /// A record of so many bytes was taken unseen.
+    pub(crate) fn count(&mut self, stream: &str, bytes: usize) {
+        let size = bytes as u64;
+        let billed_bytes = size.div_ceil(BILLING_STEP) * BILLING_STEP;
+        let examined = Examined {
+            records: 1,
+            payload_bytes: size,
+            record_bytes: size,
+            billed_bytes,
+            ..Examined::default()
+        };
+        self.accept(stream, &examined);
+    }
+
+    /// Lines of run 1 are written now, in order of their numbers.
+    pub(crate) fn written(&mut self, numbers: Range<u64>, at: Instant) {
+        self.written.extend(numbers.map(|_| at));
+    }
+
+    /// What was examined came in a request that arrived at this time.
+    pub(crate) fn arrived(&mut self, examined: &Examined, at: Instant) {
+        for found in &examined.found {
+            let Found::Whole { run: 1, number } = *found else { continue };
+            let written = usize::try_from(number).ok().and_then(|number| self.written.get(number));
+            self.delays.extend(written.map(|written| at.duration_since(*written)));
+        }
     }
 
     /// Counts an accepted call for who signed it.
@@ -204,6 +260,7 @@ impl Oracle {
             streams: self.streams.iter().map(|(name, tally)| (name.clone(), tally.report())).collect(),
             missing: self.expected.iter().map(missing).sum(),
             principals: principals.collect(),
+            delay: Delay::of(&self.delays),
             ..self.plain.clone()
         }
     }
@@ -252,6 +309,12 @@ impl Tally {
             seen: sum(|numbers| numbers.seen),
             duplicates: sum(|numbers| numbers.duplicates),
             out_of_order: sum(|numbers| numbers.out_of_order),
+            doubled: self
+                .runs
+                .iter()
+                .map(|(run, numbers)| (*run, numbers.duplicates))
+                .filter(|(_, lines)| *lines > 0)
+                .collect(),
             ..self.plain.clone()
         }
     }

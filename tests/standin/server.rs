@@ -22,7 +22,7 @@ use super::oracle::{Kept, Report};
 use super::settings::{Key, Role, Settings, Stream};
 use super::state::State;
 use super::tls::Identity;
-use super::{control, sts};
+use super::{control, describe, sts};
 
 /// A running stand-in; it stops when it is dropped.
 pub(crate) struct Standin {
@@ -166,6 +166,8 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     };
     let reply = if parts.uri.path().starts_with(control::PREFIX) {
         control::answer(&state, parts.uri.path(), &body)
+    } else if describe::is_meant(&parts) {
+        describe::answer(&state, &parts, &body)
     } else if is_form(&parts) {
         sts::answer(&state, &parts, &body)
     } else {

@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Whether accepted records are kept whole, for small tests.
     pub(crate) keep_records: bool,
+    pub(crate) scrutiny: Scrutiny,
 }
 
 impl Default for Settings {
@@ -35,8 +36,18 @@ impl Default for Settings {
             faults: Faults::default(),
             seed: 1,
             keep_records: false,
+            scrutiny: Scrutiny::Full,
         }
     }
+}
+
+/// How closely requests are looked at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Scrutiny {
+    /// Signatures, limits and every line.
+    Full,
+    /// Their bytes are counted, for benches of the sender alone.
+    CountOnly,
 }
 
 /// The account of the default key.
@@ -77,6 +88,9 @@ pub(crate) struct Role {
     /// Whether it may put records.
     #[serde(default = "yes")]
     pub(crate) may_put: bool,
+    /// Whether it may describe streams.
+    #[serde(default = "yes")]
+    pub(crate) may_describe: bool,
 }
 
 fn an_hour() -> u32 {
@@ -91,7 +105,14 @@ impl Role {
     /// A role that trusts the accounts named.
     pub(crate) fn new(arn: &str, trusts: &[&str]) -> Self {
         let principals = trusts.iter().map(ToString::to_string).collect();
-        Self { arn: arn.into(), external_id: None, principals, lifetime_seconds: an_hour(), may_put: true }
+        Self {
+            arn: arn.into(),
+            external_id: None,
+            principals,
+            lifetime_seconds: an_hour(),
+            may_put: true,
+            may_describe: true,
+        }
     }
 
     /// The account in the ARN.
@@ -110,10 +131,28 @@ impl Role {
 pub(crate) struct Stream {
     pub(crate) account: String,
     pub(crate) name: String,
+    /// What a description says of it.
+    #[serde(default = "active")]
+    pub(crate) status: String,
+    /// Where it takes records from, as a description says it.
+    #[serde(default = "direct_put")]
+    pub(crate) source: String,
+    /// Whether a description says that it decompresses subscriptions.
+    #[serde(default)]
+    pub(crate) decompresses: bool,
+}
+
+fn active() -> String {
+    "ACTIVE".into()
+}
+
+fn direct_put() -> String {
+    "DirectPut".into()
 }
 
 impl Stream {
     pub(crate) fn new(account: &str, name: &str) -> Self {
-        Self { account: account.into(), name: name.into() }
+        let (status, source) = (active(), direct_put());
+        Self { account: account.into(), name: name.into(), status, source, decompresses: false }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::faults::Faults;
 use super::oracle::Oracle;
 use super::quota::Quota;
-use super::settings::{Key, Role, Settings, Stream};
+use super::settings::{Key, Role, Scrutiny, Settings, Stream};
 
 /// Credentials that are known here.
 #[derive(Clone, Debug)]
@@ -41,12 +41,15 @@ pub(crate) struct State {
     roles: Mutex<HashMap<String, Role>>,
     /// By account and name.
     streams: Mutex<HashMap<(String, String), SharedQuota>>,
+    /// How they are described.
+    descriptions: Mutex<HashMap<(String, String), Stream>>,
     any_stream: bool,
     faults: Mutex<(Faults, HashMap<String, Faults>)>,
     pub(crate) faults_changed: Notify,
     pub(crate) rng: Mutex<fastrand::Rng>,
     pub(crate) oracle: Mutex<Oracle>,
     pub(crate) keep_records: bool,
+    pub(crate) scrutiny: Scrutiny,
     /// The authority's certificate, when TLS is served.
     pub(crate) ca: String,
 }
@@ -57,12 +60,14 @@ impl State {
             callers: Mutex::default(),
             roles: Mutex::default(),
             streams: Mutex::default(),
+            descriptions: Mutex::default(),
             any_stream: settings.any_stream,
             faults: Mutex::new((settings.faults.clone(), HashMap::new())),
             faults_changed: Notify::new(),
             rng: Mutex::new(fastrand::Rng::with_seed(settings.seed)),
             oracle: Mutex::default(),
             keep_records: settings.keep_records,
+            scrutiny: settings.scrutiny,
             ca,
         };
         settings.keys.iter().for_each(|key| state.add_key(key));
@@ -100,6 +105,7 @@ impl State {
 
     pub(crate) fn add_stream(&self, stream: &Stream) {
         let key = (stream.account.clone(), stream.name.clone());
+        lock(&self.descriptions).insert(key.clone(), stream.clone());
         lock(&self.streams).entry(key).or_insert_with(|| Arc::new(Mutex::new(Quota::new(Instant::now()))));
     }
 
@@ -109,6 +115,11 @@ impl State {
             self.add_stream(&Stream::new(account, name));
         }
         lock(&self.streams).get(&(account.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// How a stream is described, if there is such a stream.
+    pub(crate) fn description(&self, account: &str, name: &str) -> Option<Stream> {
+        lock(&self.descriptions).get(&(account.to_owned(), name.to_owned())).cloned()
     }
 
     /// The stream's own faults, or those of all streams.

@@ -1,10 +1,11 @@
-//! `AssumeRole` and `GetCallerIdentity`, in the query protocol.
+//! `AssumeRole` and `GetCallerIdentity` of STS, and `GetRole` of IAM, in the query protocol.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::errors::AwsError;
 use super::settings::Role;
@@ -13,15 +14,15 @@ use super::state::{Caller, Session, State, lock};
 
 /// Answers a call of STS.
 pub(crate) fn answer(state: &State, parts: &Parts, body: &[u8]) -> Response<Bytes> {
-    let answered = sigv4::verify(state, parts, body, "sts").and_then(|caller| {
-        let form = Form::parse(body);
-        match form.get("Action") {
-            "AssumeRole" => assume_role(state, &caller, &form),
-            "GetCallerIdentity" => Ok(caller_identity(&caller)),
-            action => {
-                let message = format!("Could not find operation {action} for version 2011-06-15");
-                Err(AwsError::new(400, "InvalidAction", message))
-            }
+    let form = Form::parse(body);
+    let service = if form.get("Action") == "GetRole" { "iam" } else { "sts" };
+    let answered = sigv4::verify(state, parts, body, service).and_then(|caller| match form.get("Action") {
+        "GetRole" => get_role(state, &caller, form.get("RoleName")),
+        "AssumeRole" => assume_role(state, &caller, &form),
+        "GetCallerIdentity" => Ok(caller_identity(&caller)),
+        action => {
+            let message = format!("Could not find operation {action} for version 2011-06-15");
+            Err(AwsError::new(400, "InvalidAction", message))
         }
     });
     match answered {
@@ -120,6 +121,29 @@ fn caller_identity(caller: &Caller) -> String {
          </GetCallerIdentityResponse>",
         caller.principal, caller.account
     )
+}
+
+/// A role of the caller's account.
+fn get_role(state: &State, caller: &Caller, name: &str) -> Result<String, AwsError> {
+    let arn = format!("arn:aws:iam::{}:role/{name}", caller.account);
+    let role = state.role(&arn).ok_or_else(|| {
+        AwsError::new(404, "NoSuchEntity", format!("The role with name {name} cannot be found."))
+    })?;
+    let condition = role.external_id.as_ref().map_or_else(
+        || serde_json::json!({}),
+        |id| serde_json::json!({ "StringEquals": { "sts:ExternalId": id } }),
+    );
+    let trust = serde_json::json!({ "Version": "2012-10-17", "Statement": [{
+        "Sid": "Trust", "Effect": "Allow", "Principal": { "AWS": role.principals }, "Action": "sts:AssumeRole",
+        "Condition": condition,
+    }] });
+    let trust = utf8_percent_encode(&trust.to_string(), NON_ALPHANUMERIC).to_string();
+    Ok(format!(
+        "<GetRoleResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><GetRoleResult><Role><Path>/</Path>\
+         <RoleName>{name}</RoleName><RoleId>AROASTANDINEXAMPLE00</RoleId><Arn>{arn}</Arn>\
+         <CreateDate>2026-01-01T00:00:00Z</CreateDate><AssumeRolePolicyDocument>{trust}</AssumeRolePolicyDocument></Role>\
+         </GetRoleResult>{METADATA}</GetRoleResponse>"
+    ))
 }
 
 /// A form, percent-decoded.

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
+use super::digest::{Hashed, hex};
 use crate::event::Buffers;
 use crate::limits::{MAX_REQUEST_RECORDS, TARGET_REQUEST_BYTES};
 use crate::sink::Parts;
@@ -49,10 +50,37 @@ pub(super) const fn most_bytes(payload: usize, records: usize) -> usize {
 }
 
 impl Body {
-    /// Encodes records for a stream, into one of `buffers`.
+    /// Encodes records for a stream, into one of `buffers`, and hashes them while they are in the cache.
     pub(super) fn new(stream: &str, records: &[Parts], buffers: &Arc<Buffers>) -> Self {
+        let mut writer = Writer::for_records(stream, records, buffers, Some(Hash::new(&SHA256)));
+        writer.hash_on();
+        let sha256 = writer.hash.map(|hash| hex(hash.finish().as_ref())).unwrap_or_default();
+        Self { bytes: buffers.share(writer.out), sha256 }
+    }
+
+    /// The same, hashed already.
+    pub(super) fn hashed(Hashed { body, sha256 }: Hashed, buffers: &Arc<Buffers>) -> Self {
+        Self { bytes: buffers.share(body), sha256 }
+    }
+}
+
+/// Encodes records for a stream, into one of `buffers`, to be hashed later.
+pub(super) fn encode(stream: &str, records: &[Parts], buffers: &Arc<Buffers>) -> Vec<u8> {
+    Writer::for_records(stream, records, buffers, None).out
+}
+
+struct Writer {
+    out: Vec<u8>,
+    hash: Option<Hash>,
+    /// How much of `out` was hashed.
+    hashed: usize,
+}
+
+impl Writer {
+    fn for_records(stream: &str, records: &[Parts], buffers: &Arc<Buffers>, hash: Option<Hash>) -> Self {
         let payload = records.iter().flatten().map(Bytes::len).sum();
-        let mut writer = Writer::new(buffers.take(most_bytes(payload, records.len())));
+        let out = buffers.take(most_bytes(payload, records.len()));
+        let mut writer = Self { out, hash, hashed: 0 };
         // Stream names hold no character that JSON would have to escape.
         writer.put(format!("{{\"DeliveryStreamName\":\"{stream}\",\"Records\":[").as_bytes());
         for (index, parts) in records.iter().enumerate() {
@@ -64,20 +92,7 @@ impl Body {
             writer.put(AFTER_RECORD);
         }
         writer.put(b"]}");
-        writer.finish(buffers)
-    }
-}
-
-struct Writer {
-    out: Vec<u8>,
-    hash: Hash,
-    /// How much of `out` was hashed.
-    hashed: usize,
-}
-
-impl Writer {
-    fn new(out: Vec<u8>) -> Self {
-        Self { out, hash: Hash::new(&SHA256), hashed: 0 }
+        writer
     }
 
     fn put(&mut self, text: &[u8]) {
@@ -107,20 +122,11 @@ impl Writer {
     }
 
     fn hash_on(&mut self) {
-        self.hash.update(self.out.get(self.hashed..).unwrap_or_default());
-        self.hashed = self.out.len();
+        if let Some(hash) = &mut self.hash {
+            hash.update(self.out.get(self.hashed..).unwrap_or_default());
+            self.hashed = self.out.len();
+        }
     }
-
-    fn finish(mut self, buffers: &Arc<Buffers>) -> Body {
-        self.hash_on();
-        let digest = self.hash.finish();
-        Body { bytes: buffers.share(self.out), sha256: hex(digest.as_ref()) }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }
 
 /// Puts the body into the request in place of the SDK's, before it is signed.
@@ -208,6 +214,7 @@ mod tests {
             let parts: Vec<Parts> =
                 records.iter().map(|parts| parts.iter().cloned().map(Bytes::from).collect()).collect();
             let body = Body::new("logs", &parts, &Buffers::new(BODY_BYTES, 1));
+            prop_assert_eq!(&encode("logs", &parts, &Buffers::new(BODY_BYTES, 1)), &body.bytes);
             let expected = serde_json::json!({
                 "DeliveryStreamName": "logs",
                 "Records": records

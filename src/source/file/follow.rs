@@ -191,11 +191,13 @@ impl Follower {
 
     /// Waits for anything to do.
     async fn rest(&mut self) {
-        let mut until = self.next_walk;
+        let now = Instant::now();
+        // A run with `--once` does not walk again: it waits for destinations alone.
+        let mut until =
+            if self.source.once { now.checked_add(REPORT).unwrap_or(now) } else { self.next_walk };
         if let Some(wake) = self.table.next_wake() {
             until = until.min(wake);
         }
-        let now = Instant::now();
         if self.is_reporting() {
             until = until.min(self.next_report);
         }

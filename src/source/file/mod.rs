@@ -28,6 +28,9 @@ pub(super) mod tests;
 mod turn;
 mod watch;
 
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::follow::Follower;
@@ -35,6 +38,24 @@ use self::watch::Watch;
 use super::SourceError;
 use crate::config;
 use crate::event::{FilePositions, Intake, Stop};
+
+/// What a source's patterns find at one moment.
+#[derive(Debug)]
+pub struct Found {
+    /// Files that match.
+    pub files: BTreeSet<PathBuf>,
+    /// Directories that could not be looked into.
+    pub failed: Vec<(PathBuf, io::Error)>,
+}
+
+/// Walks the patterns once, and reads nothing.
+///
+/// # Errors
+/// When a pattern is none.
+pub fn find(config: &config::FileSource) -> Result<Found, SourceError> {
+    let walk = globs::Patterns::new(&config.include, &config.exclude)?.walk();
+    Ok(Found { files: walk.files, failed: walk.failed })
+}
 
 /// A source of type `file`.
 #[derive(Debug)]

@@ -2,9 +2,11 @@
 
 /// Why a body cannot be read on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum BodyError {
+pub enum BodyError {
+    /// It is not JSON, or not a request's; why.
     #[error("the body is not the JSON of a Firehose request: {0}")]
     Malformed(&'static str),
+    /// A record is longer than Firehose sends.
     #[error("a record's `data` is longer than {MAX_DATA} characters")]
     DataTooLong,
 }
@@ -20,7 +22,7 @@ const MAX_DEPTH: usize = 64;
 
 /// An incremental scanner: any key order, unknown keys skipped, escapes understood.
 #[derive(Debug, Default)]
-pub(super) struct BodyScanner {
+pub struct BodyScanner {
     levels: Vec<Level>,
     expect: Expect,
     inside: Inside,
@@ -95,10 +97,10 @@ enum Key {
 
 impl BodyScanner {
     /// Reads on until a record's data is whole, and returns it: base64 as it stood. None: the input is used up.
-    pub(super) fn next<'s, 'i: 's>(
-        &'s mut self,
-        input: &mut &'i [u8],
-    ) -> Result<Option<&'s [u8]>, BodyError> {
+    ///
+    /// # Errors
+    /// When the body cannot be a request's, whatever follows.
+    pub fn next<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<&'s [u8]>, BodyError> {
         while let Some((byte, rest)) = input.split_first() {
             if !matches!(self.inside, Inside::String) {
                 *input = if self.step(*byte)? { rest } else { input };
@@ -133,7 +135,10 @@ impl BodyScanner {
     }
 
     /// The body has ended.
-    pub(super) fn finish(&self) -> Result<(), BodyError> {
+    ///
+    /// # Errors
+    /// When it ended too early, or was not a request's.
+    pub fn finish(&self) -> Result<(), BodyError> {
         match (self.expect, self.found_records) {
             (Expect::Nothing, true) => Ok(()),
             (Expect::Nothing, false) => Err(BodyError::Malformed("there are no `records`")),
@@ -142,7 +147,8 @@ impl BodyScanner {
     }
 
     /// The body's own request id.
-    pub(super) fn request_id(&self) -> Option<&str> {
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
 

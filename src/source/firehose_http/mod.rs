@@ -36,6 +36,8 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
+pub use self::body::{BodyError, BodyScanner};
+
 use self::ledger::Ledger;
 use self::request::Admission;
 use crate::config::HttpSource;

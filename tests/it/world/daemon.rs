@@ -65,6 +65,17 @@ pub(crate) fn run_to_end(
     output
 }
 
+/// Starts the program with these arguments and no input, to be killed.
+pub(crate) fn start(arguments: &[&str], home: &Path, env: &BTreeMap<String, String>) -> Child {
+    command(home, env)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 /// A program that does not read its input is no error here.
 fn write_all(mut stdin: ChildStdin, input: &[u8]) {
     stdin.write_all(input).ok();

@@ -20,7 +20,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Child, Output};
 
 use tempfile::TempDir;
 
@@ -126,6 +126,11 @@ impl World {
     /// Runs the program to its end with these arguments and this standard input.
     pub(crate) fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
         run_to_end(arguments, input, self.dir.path(), &self.env.borrow())
+    }
+
+    /// Starts the program with these arguments, to be killed.
+    pub(crate) fn start_command(&self, arguments: &[&str]) -> Child {
+        daemon::start(arguments, self.dir.path(), &self.env.borrow())
     }
 
     /// Appends lines of [`RUN`] to a log file, and expects all up to there.

@@ -50,7 +50,9 @@ impl Scrape {
         let leaks = self.labels("sink_accepted_events_total", "sink").into_iter().filter_map(|sink| {
             let sum = |name: &str| self.sum(name, &[&format!("sink=\"{sink}\"")]);
             let accepted = sum("sink_accepted_events_total");
-            let ended = sum("sink_delivered_events_total") + sum("dead_letter_events_total");
+            let ended = sum("sink_delivered_events_total")
+                + sum("dead_letter_events_total")
+                + sum("sink_dropped_events_total");
             let in_flight = sum("sink_in_flight_events");
             differ(accepted, ended + in_flight).then(|| {
                 format!("sink `{sink}` accepted {accepted}, ended {ended}, and has {in_flight} in flight")

@@ -1,5 +1,8 @@
 //! What one destination is fed from: its open record, its buffer, and the gate that says whether it takes more.
 
+mod disk;
+mod store;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use self::store::{OnDisk, Store};
 use crate::batch::Packer;
 use crate::buffer::MemoryBuffer;
 use crate::config::Packing;
@@ -14,25 +18,43 @@ use crate::event::{Block, Budget, Gate, Origin, Receipt, Record, Supply};
 use crate::limits::{MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 use crate::metrics::{SinkMetrics, gauge};
 
+pub(super) use self::disk::ToStore;
+
 /// One destination's input.
 #[derive(Debug)]
 pub(super) struct Feed {
     /// The lock covers appends and takes, which move pieces without copying large ones.
     inner: Mutex<Inner>,
+    /// Told when the sink may find something to take.
     changed: Notify,
+    /// Told when there may be something to store on disk, or to read from there.
+    to_write: Notify,
+    to_read: Notify,
     gate: Arc<Gate>,
     shares: Arc<Shares>,
     linger: Duration,
+    /// Most bytes in memory of records that are on disk.
+    disk_memory: usize,
     metrics: SinkMetrics,
+}
+
+/// Where a feed keeps its records.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Keeping {
+    /// In memory.
+    Memory,
+    /// On disk, with at most so many bytes of them in memory as well.
+    Disk(usize),
 }
 
 #[derive(Debug)]
 struct Inner {
     packer: Packer,
-    buffer: MemoryBuffer,
-    /// Bytes accepted and not ended: in the open record, the buffer, and requests.
+    store: Store,
+    /// Bytes whose sources wait for them: in memory, those accepted and not ended, in the open record, the buffer, and
+    /// requests; with records on disk, those that are not there yet.
     held: usize,
-    /// Of these, bytes not taken by the sink yet.
+    /// In memory: of these, bytes not taken by the sink yet.
     waiting: usize,
     failing: bool,
     ended: bool,
@@ -46,6 +68,8 @@ pub(super) struct Shares {
     destinations: AtomicUsize,
     /// Drain: nothing lingers any more.
     flushing: AtomicBool,
+    /// The process is about to end: what is on disk stays there.
+    closing: AtomicBool,
 }
 
 /// The least that a destination may hold, however many there are.
@@ -59,7 +83,18 @@ impl Shares {
     /// Shares of a budget.
     #[must_use]
     pub(super) fn new(budget: Arc<Budget>) -> Arc<Self> {
-        Arc::new(Self { budget, destinations: AtomicUsize::new(0), flushing: AtomicBool::new(false) })
+        Arc::new(Self {
+            budget,
+            destinations: AtomicUsize::new(0),
+            flushing: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        })
+    }
+
+    /// Leaves what is on disk there from now on.
+    pub(super) fn close(&self) {
+        self.flush();
+        self.closing.store(true, Ordering::Release);
     }
 
     /// Sends what there is from now on, without waiting for more.
@@ -83,23 +118,37 @@ impl Feed {
     /// A feed with nothing in it.
     #[must_use]
     pub(super) fn new(
-        packing: Packing,
-        linger: Duration,
+        (packing, linger): (Packing, Duration),
+        keeping: Keeping,
         gate: Arc<Gate>,
         shares: Arc<Shares>,
         metrics: SinkMetrics,
     ) -> Arc<Self> {
         shares.destinations.fetch_add(1, Ordering::AcqRel);
+        let (store, disk_memory) = match keeping {
+            Keeping::Memory => (Store::Memory(MemoryBuffer::default()), 0),
+            Keeping::Disk(memory) => (Store::Disk(Box::<OnDisk>::default()), memory),
+        };
         let inner = Inner {
             packer: Packer::new(packing),
-            buffer: MemoryBuffer::default(),
+            store,
             held: 0,
             waiting: 0,
             failing: false,
             ended: false,
             active: Instant::now(),
         };
-        Arc::new(Self { inner: Mutex::new(inner), changed: Notify::new(), gate, shares, linger, metrics })
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+            changed: Notify::new(),
+            to_write: Notify::new(),
+            to_read: Notify::new(),
+            gate,
+            shares,
+            linger,
+            disk_memory,
+            metrics,
+        })
     }
 
     /// The destination's gate.
@@ -125,42 +174,70 @@ impl Feed {
                 return Err(Ended);
             }
             self.metrics.accept(blocks.iter().map(Block::events).sum());
-            self.metrics.buffer_bytes.add(gauge(bytes));
+            if !inner.store.is_on_disk() {
+                self.metrics.buffer_bytes.add(gauge(bytes));
+                inner.waiting = inner.waiting.saturating_add(bytes);
+            }
             inner.held = inner.held.saturating_add(bytes);
-            inner.waiting = inner.waiting.saturating_add(bytes);
             inner.active = now;
             for block in blocks {
-                let buffer = &mut inner.buffer;
-                inner.packer.push(block, origin, receipt.split(), now, &mut |record| buffer.push(record));
+                let store = &mut inner.store;
+                inner.packer.push(block, origin, receipt.split(), now, &mut |record| store.push(record));
             }
             self.set_gate(inner);
             Ok(())
         })?;
-        self.changed.notify_one();
+        self.wake();
+        Ok(())
+    }
+
+    /// Adds a record that is whole already.
+    ///
+    /// # Errors
+    /// When the feed has ended; the record is given back.
+    pub(super) fn push_record(&self, record: Record) -> Result<(), Record> {
+        self.with(|inner| {
+            if inner.ended {
+                return Err(record);
+            }
+            self.metrics.accept(record.events);
+            if !inner.store.is_on_disk() {
+                self.metrics.buffer_bytes.add(gauge(record.len));
+                inner.waiting = inner.waiting.saturating_add(record.len);
+            }
+            inner.held = inner.held.saturating_add(record.payload);
+            inner.active = Instant::now();
+            inner.store.push(record);
+            self.set_gate(inner);
+            Ok(())
+        })?;
+        self.wake();
         Ok(())
     }
 
     /// Ends the input: the sink takes what is left, and then ends.
     pub(super) fn end(&self) {
         self.with(|inner| inner.ended = true);
-        self.changed.notify_one();
+        self.wake();
     }
 
     /// Ends the input if nothing was there for `idle`; whether it did.
     pub(super) fn end_if_idle(&self, idle: Duration) -> bool {
         let ended = self.with(|inner| {
-            inner.ended |= inner.held == 0 && inner.active.elapsed() >= idle;
+            let is_idle = inner.held == 0 && inner.store.is_drained();
+            inner.ended |= is_idle && inner.active.elapsed() >= idle;
             inner.ended
         });
         if ended {
-            self.changed.notify_one();
+            self.wake();
         }
         ended
     }
 
-    /// Makes the sink look again, after [`Shares::flush`].
+    /// Makes everybody look again, such as after [`Shares::flush`].
     pub(super) fn wake(&self) {
         self.changed.notify_one();
+        self.to_write.notify_one();
     }
 
     /// The age of the oldest record that waits.
@@ -175,12 +252,16 @@ impl Feed {
 
     /// Shut above the share, open again well below it.
     fn set_gate(&self, inner: &Inner) {
-        let share = self.shares.share(inner.failing);
-        if inner.held > share {
+        let (share, full) = match &inner.store {
+            Store::Memory(_) => (self.shares.share(inner.failing), false),
+            Store::Disk(disk) => (self.shares.share(false), disk.full),
+        };
+        if inner.held > share || full {
             self.gate.set_shut(true);
         } else if inner.held < share / 4 * 3 {
             self.gate.set_shut(false);
         }
+        self.set_busy(inner);
     }
 
     /// What is to be sent now, or when to look again.
@@ -188,14 +269,18 @@ impl Feed {
         let now = Instant::now();
         self.with(|inner| {
             let linger = if self.hurries(inner) { Duration::ZERO } else { self.linger };
-            inner.close_aged(now, if inner.ended { Duration::ZERO } else { linger });
+            if !inner.store.is_on_disk() {
+                inner.close_aged(now, if inner.ended { Duration::ZERO } else { linger });
+            }
             if inner.has_request(now, linger) {
-                let taken = inner.buffer.take(MAX_REQUEST_RECORDS, TARGET_REQUEST_BYTES);
+                let taken = inner.store.take(MAX_REQUEST_RECORDS, TARGET_REQUEST_BYTES);
                 return Next::Take(self.taken(inner, taken));
             }
             match inner.oldest() {
+                // The request is to be filled with what is being read.
+                Some(_) if inner.store.is_reading() => Next::Wait,
                 Some(since) => Next::At(since + linger),
-                None if inner.ended => Next::Ended,
+                None if inner.ended && inner.is_handed_out() => Next::Ended,
                 None => Next::Wait,
             }
         })
@@ -208,9 +293,13 @@ impl Feed {
     }
 
     fn taken(&self, inner: &mut Inner, records: Vec<Record>) -> Vec<Record> {
+        inner.active = Instant::now();
+        if inner.store.is_on_disk() {
+            self.to_read.notify_one();
+            return records;
+        }
         let bytes: usize = records.iter().map(|record| record.len).sum();
         inner.waiting = inner.waiting.saturating_sub(bytes);
-        inner.active = Instant::now();
         self.metrics.buffer_bytes.sub(gauge(bytes));
         records
     }
@@ -226,21 +315,29 @@ enum Next {
 
 impl Inner {
     fn oldest(&self) -> Option<Instant> {
-        self.buffer.oldest().or_else(|| self.packer.open_since())
+        let open = || if self.store.is_on_disk() { None } else { self.packer.open_since() };
+        self.store.oldest().or_else(open)
+    }
+
+    /// Whether the sink has taken everything there is.
+    fn is_handed_out(&self) -> bool {
+        let unstored = self.store.is_on_disk() && self.held > 0;
+        !unstored && self.store.is_handed_out()
     }
 
     fn close_aged(&mut self, now: Instant, linger: Duration) {
         if self.packer.open_since().is_some_and(|since| since + linger <= now) {
-            let buffer = &mut self.buffer;
-            self.packer.close(&mut |record| buffer.push(record));
+            let store = &mut self.store;
+            self.packer.close(&mut |record| store.push(record));
         }
     }
 
     /// Whether a request is full, or its first record has waited long enough.
     fn has_request(&self, now: Instant, linger: Duration) -> bool {
-        let full = self.buffer.bytes() > TARGET_REQUEST_BYTES.saturating_sub(TARGET_RECORD_BYTES);
-        let aged = || self.buffer.oldest().is_some_and(|since| self.ended || since + linger <= now);
-        full || self.buffer.len() >= MAX_REQUEST_RECORDS || aged()
+        let (bytes, records) = self.store.ready();
+        let full = bytes > TARGET_REQUEST_BYTES.saturating_sub(TARGET_RECORD_BYTES);
+        let aged = || self.store.oldest().is_some_and(|since| self.ended || since + linger <= now);
+        full || records >= MAX_REQUEST_RECORDS || (aged() && !self.store.is_reading())
     }
 }
 
@@ -267,7 +364,7 @@ impl Supply for Feed {
         let more = MAX_REQUEST_RECORDS.saturating_sub(records);
         let room = TARGET_REQUEST_BYTES.saturating_sub(bytes);
         self.with(|inner| {
-            let taken = inner.buffer.take(more, room);
+            let taken = inner.store.take(more, room);
             self.taken(inner, taken)
         })
     }
@@ -281,8 +378,14 @@ impl Supply for Feed {
 
     fn release(&self, bytes: usize) {
         self.with(|inner| {
-            inner.held = inner.held.saturating_sub(bytes);
             inner.active = Instant::now();
+            match &mut inner.store {
+                Store::Memory(_) => inner.held = inner.held.saturating_sub(bytes),
+                Store::Disk(disk) => {
+                    disk.taken = disk.taken.saturating_sub(bytes);
+                    self.to_read.notify_one();
+                }
+            }
             self.set_gate(inner);
         });
     }
@@ -292,5 +395,6 @@ impl Drop for Feed {
     fn drop(&mut self) {
         self.shares.destinations.fetch_sub(1, Ordering::AcqRel);
         self.gate.set_shut(false);
+        self.gate.set_busy(false);
     }
 }

@@ -1,0 +1,79 @@
+//! Envelopes, against what serde finds in the same text.
+
+use serde_json::{Deserializer, Map, Value};
+use standpipe::config::Format;
+
+use super::seen::{Told, decode};
+
+/// Plain envelopes are told event by event as serde finds them, and refused where serde finds none.
+pub fn envelope(bytes: &[u8]) {
+    let told = decode(Format::Envelope, bytes).told;
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    // White space of ASCII before a payload is none of it, also such as JSON does not know.
+    let text = text.trim_ascii_start();
+    if !text.starts_with('{') {
+        return;
+    }
+    let mut told = told.iter();
+    for value in Deserializer::from_str(text).into_iter::<Value>() {
+        match value {
+            Ok(value) => check(&value, &mut told),
+            Err(error) => {
+                // As text these are JSON, and they are passed on as text.
+                let in_text =
+                    ["out of range", "recursion limit"].iter().any(|why| error.to_string().contains(why));
+                assert!(in_text || told.any(|told| matches!(told, Told::Undecodable(_))), "{error}");
+                return;
+            }
+        }
+    }
+    assert_eq!(told.next(), None, "there is more than serde finds");
+}
+
+/// One value of the payload.
+fn check<'a>(value: &Value, told: &mut impl Iterator<Item = &'a Told>) {
+    match events(value) {
+        Some(events) => events.iter().for_each(|event| check_event(event, told.next())),
+        None => assert_eq!(told.next(), Some(&Told::Undecodable("not_envelope")), "{value}"),
+    }
+}
+
+/// The events to be told; none: it is no envelope.
+fn events(value: &Value) -> Option<Vec<&Map<String, Value>>> {
+    let events = value.get("logEvents")?.as_array()?;
+    let events: Vec<_> = events.iter().map(Value::as_object).collect::<Option<_>>()?;
+    if !events.iter().all(|event| event.contains_key("message")) {
+        return None;
+    }
+    let control = value.get("messageType").and_then(Value::as_str) == Some("CONTROL_MESSAGE");
+    Some(if control { Vec::new() } else { events })
+}
+
+fn check_event(event: &Map<String, Value>, told: Option<&Told>) {
+    let Some(Told::Event { timestamp, id, message, escaped }) = told else {
+        panic!("{told:?} for {event:?}")
+    };
+    match event.get("message") {
+        Some(Value::String(expected)) => assert_eq!((message, *escaped), (expected, true)),
+        other => assert_eq!(serde_json::from_str(message).ok().as_ref(), other),
+    }
+    match event.get("timestamp") {
+        Some(Value::Number(number)) if !number.is_f64() => assert_eq!(*timestamp, number.as_i64()),
+        // Fractions and numbers in strings are read as far as they go.
+        Some(Value::Number(_) | Value::String(_)) => {}
+        _ => assert_eq!(*timestamp, None),
+    }
+    match (event.get("id"), id) {
+        (Some(Value::String(expected)), Some(inside)) => {
+            assert_eq!(
+                serde_json::from_str::<String>(&format!("\"{inside}\"")).ok().as_ref(),
+                Some(expected)
+            );
+        }
+        (Some(Value::String(expected)), None) => assert_eq!(expected, ""),
+        (Some(Value::Number(number)), Some(digits)) => {
+            assert!(number.is_f64() || *digits == number.to_string(), "{digits} for {number}");
+        }
+        (_, id) => assert_eq!(*id, None),
+    }
+}

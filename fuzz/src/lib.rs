@@ -1,0 +1,247 @@
+//! What holds for any bytes: one function a parser, each of which panics where it does not hold.
+//!
+//! The fuzz targets call these with what the engine makes up; the tests call them with what is stored in `corpus`.
+
+mod envelope;
+mod seen;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use standpipe::ack::Listing;
+use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
+use standpipe::config::{
+    self, Buffer, Compression, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template, TooLong,
+};
+use standpipe::decode::framing;
+use standpipe::event::{Buffers, Event, Events, Origin, Timestamp, Wants};
+use standpipe::source::firehose_http::{BodyError, BodyScanner};
+
+pub use envelope::envelope;
+
+use seen::{Seen, Told, decode, decoding};
+
+/// A check of one parser.
+pub type Check = fn(&[u8]);
+
+/// All of them, by their targets' names.
+pub const ALL: [(&str, Check); 7] = [
+    ("envelope", envelope),
+    ("firehose_http_body", firehose_http_body),
+    ("cloudtrail", cloudtrail),
+    ("container", container),
+    ("checkpoint", checkpoint),
+    ("config", config),
+    ("decode_any", decode_any),
+];
+
+/// A body is read alike in pieces of any size, and as serde reads it where that finds a request in it.
+///
+/// The first byte is the size of the pieces.
+pub fn firehose_http_body(bytes: &[u8]) {
+    #[derive(Deserialize)]
+    struct Request {
+        records: Vec<Record>,
+    }
+    #[derive(Deserialize)]
+    struct Record {
+        data: String,
+    }
+    let Some((size, body)) = bytes.split_first() else { return };
+    let whole = read_body(body, usize::MAX);
+    let pieces = read_body(body, usize::from(*size).max(1));
+    assert_eq!(whole, pieces, "the size of the pieces matters");
+    let Some(request) = serde_json::from_slice::<Request>(body).ok().filter(|_| has_objects(body)) else {
+        return;
+    };
+    match whole {
+        Ok(data) => {
+            let expected: Vec<_> =
+                request.records.into_iter().map(|record| record.data.into_bytes()).collect();
+            // An escaped half of a surrogate pair stands for nothing in base64, and is read in its own way.
+            assert!(data == expected || body.windows(2).any(|pair| pair == b"\\u"), "serde reads other data");
+        }
+        Err(error) => assert!(error.to_string().contains("too deep"), "serde reads it: {error}"),
+    }
+}
+
+/// Whether the request and its records are objects: serde reads structures from arrays too.
+fn has_objects(body: &[u8]) -> bool {
+    let Ok(request) = serde_json::from_slice::<Value>(body) else { return false };
+    let records = request.get("records").and_then(Value::as_array);
+    records.is_some_and(|records| records.iter().all(Value::is_object))
+}
+
+fn read_body(body: &[u8], size: usize) -> Result<Vec<Vec<u8>>, BodyError> {
+    let mut scanner = BodyScanner::default();
+    let mut found = Vec::new();
+    for mut piece in body.chunks(size) {
+        while let Some(data) = scanner.next(&mut piece)? {
+            found.push(data.to_vec());
+        }
+    }
+    scanner.finish()?;
+    Ok(found)
+}
+
+/// Plain log files are told record by record, each on one line, as serde finds them.
+pub fn cloudtrail(bytes: &[u8]) {
+    #[derive(Deserialize)]
+    struct LogFile<'a> {
+        #[serde(borrow, rename = "Records")]
+        records: Vec<&'a RawValue>,
+    }
+    let told = decode(Format::Cloudtrail, bytes).told;
+    let refused = told.iter().any(|told| matches!(told, Told::Undecodable(_)));
+    assert!(!refused || told.len() == 1, "a payload is refused as a whole: {told:?}");
+    // Not from the bytes: in what serde skips it does not look for UTF-8, nor for halves of surrogate pairs unless it makes a
+    // value of it. And it reads structures from arrays too.
+    let text = str::from_utf8(bytes).unwrap_or_default();
+    if !serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object()) {
+        return;
+    }
+    let Ok(file) = serde_json::from_str::<LogFile<'_>>(text) else { return };
+    assert!(told.len() == file.records.len(), "{told:?}");
+    for (told, record) in told.iter().zip(file.records) {
+        let Told::Event { message, .. } = told else { panic!("{told:?}") };
+        assert!(!message.contains(['\n', '\r']), "{message:?} is not one line");
+        let values = [record.get(), message].map(serde_json::from_str::<Value>);
+        let [expected, value] = values.map(Result::ok);
+        assert_eq!(expected, value);
+    }
+}
+
+/// The events of container lines do not depend on where the lines were cut into chunks.
+///
+/// The first byte chooses the runtime, the second how much is read at a time.
+pub fn container(bytes: &[u8]) {
+    let Some(([runtime, step], lines)) = bytes.split_first_chunk() else { return };
+    let config = decoding(if runtime % 2 == 0 { Format::Docker } else { Format::Cri });
+    let whole = seen::decode_with(&config, lines).told;
+    let framing = framing(&config);
+    let mut pieces = Seen::default();
+    let (mut begin, mut end) = (0, 0);
+    while end < lines.len() {
+        end = lines.len().min(end + usize::from(*step) + 1);
+        let unread = lines.get(begin..end).unwrap_or_default();
+        let len = framing.whole(unread, end == lines.len());
+        assert!(len <= unread.len());
+        seen::decode_into(&config, unread.get(..len).unwrap_or_default(), &mut pieces);
+        begin += len;
+    }
+    assert_eq!(whole, pieces.told);
+}
+
+/// A checkpoint file holds no more entries than lines, and is whole or damaged.
+pub fn checkpoint(bytes: &[u8]) {
+    let lines = bytes.split(|byte| *byte == b'\n').count();
+    if let Ok(listing) = Listing::read(bytes) {
+        assert!(listing.entries.len() + listing.damaged <= lines + 1, "{listing:?}");
+    }
+}
+
+/// A configuration is accepted, or every mistake in it is said in words.
+///
+/// The first byte chooses the format.
+pub fn config(bytes: &[u8]) {
+    let Some((format, text)) = bytes.split_first() else { return };
+    // What the file of a value holds is not to be looked for on this machine.
+    if text.windows(5).any(|word| word == b"file:") {
+        return;
+    }
+    let extension = ["toml", "yaml", "json"][usize::from(*format) % 3];
+    let Ok(folder) = tempfile::tempdir() else { return };
+    let path = folder.path().join("standpipe").with_extension(extension);
+    if fs::write(&path, text).is_err() {
+        return;
+    }
+    match config::inspect(std::slice::from_ref(&path), &BTreeMap::new()) {
+        Ok(checked) => assert!(!checked.config.sources.is_empty() || !checked.config.sinks.is_empty()),
+        Err(errors) => assert!(!errors.to_string().trim().is_empty()),
+    }
+}
+
+/// Whatever is decoded is written as JSON that serde reads back, one event a line; and no format breaks on any bytes.
+///
+/// The first byte chooses the format.
+pub fn decode_any(bytes: &[u8]) {
+    let Some((format, payload)) = bytes.split_first() else { return };
+    let formats = [Format::Lines, Format::Docker, Format::Cri, Format::Envelope, Format::Cloudtrail];
+    let format = formats[usize::from(*format) % formats.len()];
+    let seen = decode(format, payload);
+    let mut written = Written::new();
+    seen::decode_into(&decoding(format), payload, &mut written);
+    let text = written.finish();
+    let messages = seen.told.iter().filter_map(|told| match told {
+        Told::Event { message, .. } => Some(message),
+        Told::Undecodable(_) => None,
+    });
+    let mut lines = text.lines();
+    for message in messages {
+        let line: Value = serde_json::from_str(lines.next().unwrap_or_default()).unwrap_or_default();
+        assert_eq!(line.get("message").and_then(Value::as_str), Some(message.as_str()), "{line}");
+    }
+    assert_eq!(lines.next(), None);
+}
+
+/// Writes events as a sink with `encoding = "json"` would be sent them.
+struct Written {
+    encoder: Encoder,
+    output: Output,
+}
+
+impl Written {
+    fn new() -> Self {
+        let encoder = Encoder::new(&Sink {
+            kind: SinkKind::Directory(DirectorySink {
+                path: "out".into(),
+                stream: Template { pieces: [].into() },
+            }),
+            encoding: Encoding::Json,
+            fields: Vec::new(),
+            packing: Packing::Lines,
+            compression: Compression::None,
+            linger: Duration::ZERO,
+            too_long: TooLong::Split,
+            max_destinations: 1,
+            idle: Duration::ZERO,
+            buffer: Buffer::Memory,
+        });
+        Self { encoder, output: Output::new(Buffers::new(BUFFER_BYTES, 1)) }
+    }
+
+    fn finish(mut self) -> String {
+        let blocks = self.output.take(&self.encoder);
+        let text = blocks.iter().flat_map(|block| block.data.iter().copied()).collect();
+        String::from_utf8(text).unwrap_or_else(|error| panic!("what was written is not UTF-8: {error}"))
+    }
+}
+
+impl Events for Written {
+    fn wants(&self) -> Wants {
+        Wants { events: true, envelopes: false }
+    }
+
+    fn origin(&mut self, origin: &Arc<Origin>) {
+        self.output.origin(&self.encoder, origin);
+    }
+
+    fn lines(&mut self, lines: &Bytes, count: u64) {
+        self.encoder.lines((lines, count), Timestamp(0), &mut self.output, &mut |_| ());
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        let written = self.encoder.event(&event, Timestamp(0), &mut self.output);
+        assert!(written.is_ok(), "an event is too large");
+    }
+
+    fn envelope(&mut self, _: &Bytes) {}
+
+    fn undecodable(&mut self, _: &'static str, _: &[u8]) {}
+}

@@ -1,0 +1,154 @@
+//! What was found: hop by hop, each finding with what was seen, why it matters, and the mend.
+
+use serde::Serialize;
+
+use crate::access::policy::Document;
+
+/// Everything that was found, in the order of the hops.
+///
+/// Serialized it is what `doctor --json` prints; keys are only ever added.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The hops.
+    pub hops: Vec<Hop>,
+}
+
+/// One thing that logs pass, such as a source or a sink.
+#[derive(Clone, Debug)]
+pub struct Hop {
+    /// Its name in the configuration, such as `sinks.archive`.
+    pub name: String,
+    /// What was found, in order: what comes later depends on what comes before.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What was looked at: one of a fixed set of words, such as `assume_role`.
+    pub check: &'static str,
+    /// How it is.
+    pub level: Level,
+    /// What was seen.
+    pub seen: String,
+    /// Why it matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<Mend>,
+}
+
+/// How something is; the worst last.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Not looked at, since something before it failed.
+    Skipped,
+    /// Perhaps not meant, or not to be seen from here.
+    Warning,
+    /// Logs do not pass.
+    Failure,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Mend {
+    /// In words.
+    pub text: String,
+    /// Policies that are missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Missing>,
+    /// Commands, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<String>,
+}
+
+/// A policy that is missing.
+#[derive(Clone, Debug, Serialize)]
+pub struct Missing {
+    /// Where it belongs, in words.
+    pub at: String,
+    /// What it says.
+    pub document: Document,
+}
+
+impl Report {
+    /// The first hop that fails, and at what.
+    #[must_use]
+    pub fn first_failure(&self) -> Option<(&Hop, &Finding)> {
+        self.hops.iter().find_map(|hop| {
+            let failure = hop.findings.iter().find(|finding| finding.level == Level::Failure)?;
+            Some((hop, failure))
+        })
+    }
+
+    /// The report as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let hops: Vec<_> = self
+            .hops
+            .iter()
+            .map(|hop| serde_json::json!({ "hop": hop.name, "level": hop.level(), "findings": hop.findings }))
+            .collect();
+        let first = self
+            .first_failure()
+            .map(|(hop, finding)| serde_json::json!({ "hop": hop.name, "check": finding.check }));
+        serde_json::json!({ "ok": first.is_none(), "first_failure": first, "hops": hops })
+    }
+}
+
+impl Hop {
+    /// The worst that was found.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok)
+    }
+}
+
+impl Finding {
+    pub(super) fn new(check: &'static str, level: Level, seen: impl Into<String>) -> Self {
+        Self { check, level, seen: seen.into(), why: None, mend: None }
+    }
+
+    pub(super) fn ok(check: &'static str, seen: impl Into<String>) -> Self {
+        Self::new(check, Level::Ok, seen)
+    }
+
+    pub(super) fn warning(check: &'static str, seen: impl Into<String>) -> Self {
+        Self::new(check, Level::Warning, seen)
+    }
+
+    pub(super) fn failure(check: &'static str, seen: impl Into<String>) -> Self {
+        Self::new(check, Level::Failure, seen)
+    }
+
+    pub(super) fn why(self, why: impl Into<String>) -> Self {
+        Self { why: Some(why.into()), ..self }
+    }
+
+    pub(super) fn mend(self, mend: impl Into<Mend>) -> Self {
+        Self { mend: Some(mend.into()), ..self }
+    }
+}
+
+impl<T: Into<String>> From<T> for Mend {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+}
+
+impl Level {
+    /// In a word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Skipped => "skipped",
+            Self::Warning => "warning",
+            Self::Failure => "failure",
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! This host: the state directory, the files of sources, and what a listener needs.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{Access, access, statvfs};
+
+use super::finding::Finding;
+use crate::causes::with_causes;
+use crate::config::{FileSource, HttpSource};
+use crate::source::file;
+
+/// Below this much room, a warning: dead letters and a disk buffer need some.
+const LITTLE_ROOM: u64 = 1024 * 1024 * 1024;
+/// Below this much, a failure.
+const NO_ROOM: u64 = 16 * 1024 * 1024;
+
+/// How many files are named before the rest is counted.
+const MOST_NAMED: usize = 5;
+
+/// Whether state can be kept in `dir`, which need not be there yet.
+pub(super) fn state(dir: &Path) -> Vec<Finding> {
+    const WHY: &str = "checkpoints are kept there: without them, what was read is read again after a restart";
+    let Some(there) = dir.ancestors().find(|path| path.exists()) else {
+        return vec![Finding::failure("state_dir", format!("`{}` has no parent", dir.display())).why(WHY)];
+    };
+    let shown = dir.display();
+    if !there.is_dir() {
+        let seen = format!("`{}` is not a directory", there.display());
+        return vec![Finding::failure("state_dir", seen).why(WHY).mend("set `state.dir` to a directory")];
+    }
+    if let Err(error) = access(there, Access::WRITE_OK | Access::EXEC_OK) {
+        let seen =
+            format!("`{}` cannot be written: {}; {}", there.display(), io::Error::from(error), owner(there));
+        let mend =
+            format!("give `{}` to the user that standpipe runs as, or set `state.dir`", there.display());
+        return vec![Finding::failure("state_dir", seen).why(WHY).mend(mend)];
+    }
+    let seen =
+        if there == dir { format!("`{shown}` can be written") } else { format!("`{shown}` can be made") };
+    vec![Finding::ok("state_dir", seen), room(there)]
+}
+
+fn room(dir: &Path) -> Finding {
+    const CHECK: &str = "free_room";
+    let shown = dir.display();
+    let free = match statvfs(dir) {
+        Ok(room) => room.f_bavail.saturating_mul(room.f_frsize),
+        Err(error) => {
+            return Finding::warning(CHECK, format!("cannot tell for `{shown}`: {}", io::Error::from(error)));
+        }
+    };
+    let seen = format!("{} free where `{shown}` is", about(free));
+    let why = "without room neither checkpoints nor dead letters can be written, and sources wait";
+    match free {
+        _ if free < NO_ROOM => {
+            Finding::failure(CHECK, seen).why(why).mend("make room, or set `state.dir` elsewhere")
+        }
+        _ if free < LITTLE_ROOM => {
+            Finding::warning(CHECK, seen).why(why).mend("make room, or set `state.dir` elsewhere")
+        }
+        _ => Finding::ok(CHECK, seen),
+    }
+}
+
+/// A size to the whole unit below.
+fn about(bytes: u64) -> String {
+    const MIB: u64 = 1024 * 1024;
+    if bytes < LITTLE_ROOM { format!("{} MiB", bytes / MIB) } else { format!("{} GiB", bytes / LITTLE_ROOM) }
+}
+
+/// Whether the patterns of a source find files, and these can be read.
+pub(super) fn files(source: &FileSource) -> Vec<Finding> {
+    const CHECK: &str = "files";
+    let found = match file::find(source) {
+        Ok(found) => found,
+        Err(error) => {
+            return vec![
+                Finding::failure(CHECK, with_causes(&error)).mend("correct `include` and `exclude`"),
+            ];
+        }
+    };
+    let mut findings: Vec<Finding> = found
+        .failed
+        .iter()
+        .take(MOST_NAMED)
+        .map(|(dir, error)| unreadable(dir, error, "files in it are not found"))
+        .collect();
+    let locked: Vec<_> = found
+        .files
+        .iter()
+        .filter_map(|path| Some((path, io::Error::from(access(path, Access::READ_OK).err()?))))
+        .collect();
+    let why = "standpipe does not read it, and tries again at each rescan";
+    findings.extend(locked.iter().take(MOST_NAMED).map(|(path, error)| unreadable(path, error, why)));
+    let more = locked.len().saturating_sub(MOST_NAMED);
+    if 0 < more {
+        findings.push(Finding::failure(CHECK, format!("{more} more cannot be read")));
+    }
+    let globs = source.include.join("`, `");
+    if found.files.is_empty() {
+        let seen = format!("no file matches `{globs}`");
+        let why = "nothing is read until one appears";
+        findings
+            .push(Finding::warning(CHECK, seen).why(why).mend("correct `include`, if files should be there"));
+    } else {
+        let readable = found.files.len().saturating_sub(locked.len());
+        let seen = format!("{} of {} files that match `{globs}` can be read", readable, found.files.len());
+        findings.push(Finding::ok(CHECK, seen));
+    }
+    findings
+}
+
+fn unreadable(path: &Path, error: &io::Error, why: &str) -> Finding {
+    let shown = path.display();
+    Finding::failure("files", format!("`{shown}` cannot be read: {error}; {}", owner(path)))
+        .why(why)
+        .mend(format!("let the user that standpipe runs as read `{shown}`: by its group, or an ACL"))
+}
+
+/// Whether the certificate and key of a listener can be read.
+pub(super) fn listener(source: &HttpSource) -> Vec<Finding> {
+    const CHECK: &str = "listener_tls";
+    let Some(tls) = &source.tls else {
+        let seen = format!("plain HTTP on {}", source.listen);
+        let why = "Firehose delivers to HTTPS on port 443 alone: a load balancer in front has to end TLS";
+        return vec![Finding::ok(CHECK, seen).why(why)];
+    };
+    let locked = [&tls.cert, &tls.key].into_iter().filter_map(|path| {
+        let error = io::Error::from(access(path, Access::READ_OK).err()?);
+        Some(
+            Finding::failure(CHECK, format!("`{}` cannot be read: {error}; {}", path.display(), owner(path)))
+                .why("standpipe does not start without it")
+                .mend("let the user that standpipe runs as read it, or correct `tls`"),
+        )
+    });
+    let findings: Vec<_> = locked.collect();
+    if findings.is_empty() { vec![Finding::ok(CHECK, "certificate and key can be read")] } else { findings }
+}
+
+/// Whether a folder can be written to, or made.
+pub(super) fn folder(path: &Path) -> Finding {
+    const CHECK: &str = "directory";
+    let shown = path.display();
+    let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    match access(there, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => Finding::ok(CHECK, format!("`{shown}` can be written")),
+        Err(error) => {
+            let seen = format!(
+                "`{}` cannot be written: {}; {}",
+                there.display(),
+                io::Error::from(error),
+                owner(there)
+            );
+            Finding::failure(CHECK, seen)
+                .mend("let the user that standpipe runs as write there, or set `path`")
+        }
+    }
+}
+
+/// Whose a path is, and what may be done with it, such as `owner root:adm, mode 0640`.
+fn owner(path: &Path) -> String {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return "not there".to_owned() };
+    let (user, group) = (name("/etc/passwd", metadata.uid()), name("/etc/group", metadata.gid()));
+    format!("owner {user}:{group}, mode {:04o}", metadata.mode() & 0o7777)
+}
+
+/// The name of an id in a file of names; the id itself when it has none.
+fn name(file: &str, id: u32) -> String {
+    let names = fs::read_to_string(file).unwrap_or_default();
+    let is = |line: &&str| line.split(':').nth(2) == Some(&id.to_string());
+    names
+        .lines()
+        .find(is)
+        .and_then(|line| line.split(':').next())
+        .map_or_else(|| id.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::doctor::finding::Level;
+
+    #[test]
+    fn a_state_directory_is_looked_at_and_not_made() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("a/state");
+        let levels: Vec<_> = state(&dir).iter().map(|finding| (finding.check, finding.level)).collect();
+        assert_eq!(levels.first(), Some(&("state_dir", Level::Ok)));
+        assert_eq!(levels.get(1).map(|(check, _)| *check), Some("free_room"));
+        assert!(!dir.exists());
+        fs::write(home.path().join("file"), "").unwrap();
+        let findings = state(&home.path().join("file/state"));
+        assert_eq!(findings.first().map(|finding| finding.level), Some(Level::Failure));
+    }
+
+    #[test]
+    fn a_room_is_told_in_whole_units() {
+        assert_eq!(about(LITTLE_ROOM - 1), "1023 MiB");
+        assert_eq!(about(44_297_850_880), "41 GiB");
+        assert_eq!(about(0), "0 MiB");
+    }
+
+    #[test]
+    fn an_owner_and_a_mode_are_named() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("f");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        assert!(owner(&path).ends_with(", mode 0640"), "{}", owner(&path));
+        assert_eq!(name("/etc/passwd", 0), "root");
+        assert_eq!(name("/nowhere", 7), "7");
+        let found = unreadable(&path, &io::Error::from(io::ErrorKind::PermissionDenied), "w");
+        assert!(found.seen.contains("permission denied; owner "), "{}", found.seen);
+    }
+}

@@ -1,0 +1,192 @@
+//! Which hop is broken: walks what the configuration names, in the order that logs pass it, and changes nothing.
+//!
+//! Each file looks at one thing and returns its [`Finding`]s. What comes after a failure in the same hop is left out, and said
+//! to be: it could only fail for the same reason.
+
+mod endpoint;
+mod finding;
+mod local;
+mod role;
+mod stream;
+mod target;
+mod tree;
+mod trust;
+
+use std::sync::Arc;
+
+use prometheus::Gauge;
+
+pub use self::finding::{Finding, Hop, Level, Mend, Missing, Report};
+use self::stream::Stream;
+use self::target::{Target, targets};
+pub use self::tree::tree;
+use crate::aws::{Aws, Refused, Unanswered};
+use crate::config::{Config, FirehoseSink, SinkKind, Source};
+use crate::event::Timestamp;
+
+/// How to look.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The name of the host, as `{host}` in names.
+    pub host: Arc<str>,
+    /// Put one line to each stream, to be sure that it may be put to.
+    pub write_probe: bool,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Looks at all that `config` names.
+pub async fn examine(config: &Config, look: &Look) -> Report {
+    let mut hops = vec![Hop { name: "state".to_owned(), findings: local::state(&config.state.dir) }];
+    for (name, source) in &config.sources {
+        let findings = match source {
+            Source::File(file) => local::files(file),
+            Source::FirehoseHttp(http) => local::listener(http),
+            Source::Stdin(_) => continue,
+        };
+        hops.push(Hop { name: format!("sources.{name}"), findings });
+    }
+    for (name, sink) in &config.sinks {
+        let findings = match &sink.kind {
+            SinkKind::Directory(directory) => vec![local::folder(&directory.path)],
+            SinkKind::Firehose(firehose) => of_sink(config, name, firehose, look).await,
+        };
+        hops.push(Hop { name: format!("sinks.{name}"), findings });
+    }
+    Report { hops }
+}
+
+async fn of_sink(config: &Config, name: &str, sink: &FirehoseSink, look: &Look) -> Vec<Finding> {
+    // Nobody reads it: these credentials live as long as the look.
+    let gauge = Gauge::new("credentials_expiry", "unread");
+    let aws = match gauge.map(|gauge| Aws::new(sink.clone(), gauge)) {
+        Ok(Ok(aws)) => aws,
+        Ok(Err(error)) => {
+            return vec![Finding::failure("endpoint", say(&error.into())).mend("correct `ca_file`")];
+        }
+        Err(error) => return vec![Finding::failure("endpoint", error.to_string())],
+    };
+    let (targets, lacking) = targets(config, name, sink, &look.host);
+    let mut findings = Vec::new();
+    for field in lacking {
+        let seen = format!(
+            "names are made from `{{{field}}}`, which events alone tell: such streams are not looked at"
+        );
+        findings.push(Finding::new("targets", Level::Skipped, seen));
+    }
+    for target in &targets {
+        let mut own = Vec::new();
+        of_target(&aws, target, look, &mut own).await;
+        findings.append(&mut own);
+    }
+    findings
+}
+
+/// One step after the other, until one fails.
+async fn of_target(aws: &Aws, target: &Target, look: &Look, findings: &mut Vec<Finding>) {
+    let Target { stream, region, roles } = target;
+    let skipped = |what: &str| {
+        Finding::new("skipped", Level::Skipped, format!("{what} of `{stream}`, after the failure"))
+    };
+    findings.extend(endpoint::check("Firehose", &aws.reach_firehose(region.clone()).await, look.now));
+    for role in roles {
+        let reached = aws.reach_sts(region.clone(), role).await;
+        findings.extend(endpoint::check(&format!("STS for `{}`", role.arn), &reached, look.now));
+    }
+    if has_failed(findings) {
+        return findings.push(skipped("credentials, roles and the stream"));
+    }
+    let mut principal = match first(aws, target).await {
+        Ok((finding, principal)) => {
+            findings.push(finding);
+            principal
+        }
+        Err(failure) => return findings.extend([failure, skipped("roles and the stream")]),
+    };
+    for (index, role) in roles.iter().enumerate() {
+        let upto = roles.iter().take(index.saturating_add(1)).cloned().collect();
+        let assumed = match aws.firehose(region.clone(), upto).await {
+            Ok(client) => client.prove().await,
+            Err(error) => Err(error.into()),
+        };
+        match assumed {
+            Ok(session) => {
+                findings.push(Finding::ok("assume_role", format!("`{}` as `{session}`", role.arn)));
+                principal = session;
+            }
+            Err(refused) => {
+                let before = roles.iter().take(index).cloned().collect();
+                let policy = aws.trust_policy(region.clone(), before, role).await;
+                let denied = role::denied(role, &principal, &refused);
+                let trust = trust::check(role, &principal, policy);
+                return findings.extend([denied, trust, skipped("what follows")]);
+            }
+        }
+    }
+    match aws.firehose(region.clone(), roles.clone()).await {
+        Ok(client) => {
+            let stream = Stream { client: &client, name: stream, principal: &principal };
+            findings.extend(stream.check(look.write_probe).await);
+        }
+        Err(error) => findings.push(Finding::failure("stream", say(&error.into())).mend("set `region`")),
+    }
+}
+
+fn has_failed(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.level == Level::Failure)
+}
+
+/// Whose the first credentials are.
+async fn first(aws: &Aws, target: &Target) -> Result<(Finding, String), Finding> {
+    const CHECK: &str = "credentials";
+    match aws.identity(target.region.clone(), target.roles.first()).await {
+        Ok(Some(arn)) => Ok((Finding::ok(CHECK, format!("found: `{arn}`")), arn)),
+        Ok(None) => {
+            let seen = "found; whose they are is not asked, since `endpoint_url` is set and no STS with it";
+            Ok((Finding::ok(CHECK, seen), String::new()))
+        }
+        Err(Refused::Answered { code, message }) => {
+            Err(Finding::failure(CHECK, format!("sts:GetCallerIdentity: {code}: {message}"))
+                .why("every call is signed with them")
+                .mend(
+                    "check the access key, the secret key and, for temporary credentials, the session token",
+                ))
+        }
+        Err(refused) => {
+            let mend = network(&refused);
+            Err(Finding::failure(CHECK, say(&refused)).why("every call is signed with them").mend(mend))
+        }
+    }
+}
+
+/// A refusal in words.
+fn say(refused: &Refused) -> String {
+    match refused {
+        Refused::Answered { code, message } => format!("{code}: {message}"),
+        Refused::Credentials { message, .. }
+        | Refused::Unanswered { message, .. }
+        | Refused::Unusable(message) => message.clone(),
+    }
+}
+
+/// What to do about a refusal that is not about a permission.
+fn network(refused: &Refused) -> String {
+    match refused {
+        Refused::Credentials { mend: Some(mend), .. } => mend.clone(),
+        Refused::Unanswered { how, .. } => match how {
+            Unanswered::Refused => {
+                "nobody listens there: correct `endpoint_url`, or the proxy's address in HTTPS_PROXY"
+            }
+            Unanswered::Certificate => {
+                "where a proxy or an endpoint of your own ends TLS, name its authority's certificate as `ca_file`"
+            }
+            Unanswered::Other => {
+                "see that the name resolves and that port 443 is open outwards, or set HTTPS_PROXY; within a VPC, make an \
+                 interface endpoint"
+            }
+        }
+        .to_owned(),
+        Refused::Answered { .. } | Refused::Credentials { mend: None, .. } => "see the message".to_owned(),
+        Refused::Unusable(_) => "correct the sink's settings".to_owned(),
+    }
+}

@@ -1,0 +1,157 @@
+//! Whose the first credentials are, and whether each role can be assumed.
+
+use super::finding::{Finding, Mend, Missing};
+use crate::access::policy::arn::Form;
+use crate::access::policy::document::{Condition, Element, Principals, Statement, Test};
+use crate::access::policy::{Arn, Caller, Document};
+use crate::aws::{Refused, Role};
+
+/// What is said of a failed assumption of `role` by `caller`, whose ARN is as STS gives it.
+pub(super) fn denied(role: &Role, caller: &str, refused: &Refused) -> Finding {
+    const CHECK: &str = "assume_role";
+    let Refused::Credentials { message, mend } = refused else {
+        return Finding::failure(CHECK, super::say(refused)).mend(super::network(refused));
+    };
+    let failure = Finding::failure(CHECK, message.clone())
+        .why("standpipe puts records as this role, and holds them until it can be assumed");
+    let Some(text) = mend else { return failure };
+    let mut mend = Mend::from(text.clone());
+    if let Some(caller) = caller.parse().ok().as_ref().and_then(Caller::from_arn) {
+        let side = Blamed::by(message);
+        if side != Blamed::Identity {
+            mend.policies.push(trust(role, &caller));
+            mend.commands.extend(trust_commands(role));
+        }
+        if side != Blamed::Trust {
+            let statement = may_assume(role);
+            mend.commands.extend(attach(&caller.principal(), "standpipe-assume-role", &statement));
+            mend.policies
+                .push(Missing { at: format!("a policy of `{}`", caller.principal()), document: statement });
+        }
+    }
+    failure.mend(mend)
+}
+
+/// Which side AWS blames in its message, where it does.
+///
+/// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Blamed {
+    Identity,
+    Trust,
+    Nobody,
+}
+
+impl Blamed {
+    fn by(message: &str) -> Self {
+        if message.contains("identity-based policy") {
+            Self::Identity
+        } else if message.contains("resource-based policy") || message.contains("trust policy") {
+            Self::Trust
+        } else {
+            Self::Nobody
+        }
+    }
+}
+
+/// The trust policy that the role needs.
+fn trust(role: &Role, caller: &Caller) -> Missing {
+    let mut statement = Statement::allow("StandpipeMayAssume", ["sts:AssumeRole"]);
+    statement.principals = Some(Element::Is(Principals::aws([caller.principal()])));
+    let external_id =
+        role.external_id.iter().map(|id| Condition::new(Test::StringEquals, "sts:ExternalId", [id]));
+    statement.conditions = external_id.collect();
+    Missing {
+        at: format!("a statement of the trust policy of `{}`", role.arn),
+        document: document(statement),
+    }
+}
+
+fn trust_commands(role: &Role) -> Vec<String> {
+    let name = role_name(&role.arn);
+    vec![
+        format!("aws iam get-role --role-name {name} --query Role.AssumeRolePolicyDocument > trust.json"),
+        "# put the statement into trust.json, then:".to_owned(),
+        format!("aws iam update-assume-role-policy --role-name {name} --policy-document file://trust.json"),
+    ]
+}
+
+fn may_assume(role: &Role) -> Document {
+    let mut statement = Statement::allow("AssumeStandpipesRole", ["sts:AssumeRole"]);
+    statement.resources = Some(Element::Is(vec![role.arn.clone()]));
+    document(statement)
+}
+
+pub(super) fn document(statement: Statement) -> Document {
+    Document { statements: vec![statement], ..Document::default() }
+}
+
+/// The command that adds a policy to a user or role; none for others.
+pub(super) fn attach(principal: &str, policy: &str, document: &Document) -> Option<String> {
+    let arn: Arn = principal.parse().ok()?;
+    let of = match arn.form() {
+        Form::Role { name, .. } => format!("put-role-policy --role-name {name}"),
+        Form::User { name, .. } => format!("put-user-policy --user-name {name}"),
+        Form::LogGroup { .. }
+        | Form::LogStream { .. }
+        | Form::Destination(_)
+        | Form::DeliveryStream(_)
+        | Form::Stream(_)
+        | Form::Consumer { .. }
+        | Form::Session { .. }
+        | Form::FederatedUser(_)
+        | Form::Account
+        | Form::Bucket(_)
+        | Form::Object { .. }
+        | Form::Key(_)
+        | Form::KeyAlias(_)
+        | Form::Queue(_)
+        | Form::Table(_)
+        | Form::Other => return None,
+    };
+    Some(format!("aws iam {of} --policy-name {policy} --policy-document '{}'", document.to_json()))
+}
+
+fn role_name(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn refused(message: &str) -> Refused {
+        Refused::Credentials { message: message.to_owned(), mend: Some("m".to_owned()) }
+    }
+
+    #[track_caller]
+    fn check(message: &str, expected: &[&str]) {
+        let role = Role {
+            arn: "arn:aws:iam::222222222222:role/a/writer".to_owned(),
+            external_id: Some("example".to_owned()),
+            session_name: "s".to_owned(),
+            region: None,
+            duration: Duration::from_hours(1),
+            sts_endpoint_url: None,
+        };
+        let finding = denied(&role, "arn:aws:sts::111111111111:assumed-role/app/i-1", &refused(message));
+        let mend = finding.mend.unwrap();
+        let at: Vec<_> = mend.policies.iter().map(|missing| missing.at.as_str()).collect();
+        assert_eq!(at, expected, "{message}");
+        for missing in &mend.policies {
+            let text = missing.document.to_json();
+            assert!(text.contains("sts:AssumeRole"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_side_that_aws_blames_gets_the_policy() {
+        let trust = "a statement of the trust policy of `arn:aws:iam::222222222222:role/a/writer`";
+        let own = "a policy of `arn:aws:iam::111111111111:role/app`";
+        check("because no identity-based policy allows the sts:AssumeRole action", &[own]);
+        check("because no resource-based policy allows the sts:AssumeRole action", &[trust]);
+        check("User: x is not authorized to perform: sts:AssumeRole", &[trust, own]);
+    }
+}

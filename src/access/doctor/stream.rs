@@ -1,0 +1,191 @@
+//! Whether the stream is there, takes records, and may be put to.
+
+use super::finding::{Finding, Level, Mend, Missing};
+use super::role::{attach, document};
+use crate::access::policy::document::{Element, Statement};
+use crate::access::policy::{Arn, Caller, Place};
+use crate::aws::{FirehoseClient, Refused, StreamFacts};
+
+/// What `--write-probe` puts.
+const PROBE: &[u8] = b"standpipe doctor: a probe, to be ignored\n";
+
+/// What is asked about.
+pub(super) struct Stream<'a> {
+    pub(super) client: &'a FirehoseClient,
+    pub(super) name: &'a str,
+    /// Who asks, as STS names it, if that is known.
+    pub(super) principal: &'a str,
+}
+
+impl Stream<'_> {
+    /// Looks at the stream, and tries to put to it: nothing, or one line with `write`.
+    pub(super) async fn check(&self, write: bool) -> Vec<Finding> {
+        let mut findings = match self.client.describe(self.name).await {
+            Ok(facts) => of_facts(&facts),
+            Err(refused) => vec![self.undescribed(&refused)],
+        };
+        let is_missing =
+            findings.iter().any(|finding| finding.check == "stream" && finding.level == Level::Failure);
+        if !is_missing {
+            let records: &[&[u8]] = if write { &[PROBE] } else { &[] };
+            findings.push(self.put(self.client.put(self.name, records).await, write));
+        }
+        findings
+    }
+
+    fn undescribed(&self, refused: &Refused) -> Finding {
+        const CHECK: &str = "stream";
+        match refused {
+            Refused::Answered { code, message } if code == "ResourceNotFoundException" => {
+                Finding::failure(CHECK, format!("there is no stream `{}`: {message}", self.name))
+                    .why("nothing can be put to it; standpipe holds the records")
+                    .mend(self.absent())
+            }
+            Refused::Answered { code, message } if code.starts_with("AccessDenied") => {
+                let seen = format!("its state cannot be seen: {message}");
+                Finding::warning(CHECK, seen)
+                    .mend(self.grant("firehose:DescribeDeliveryStream", "standpipe-describe"))
+            }
+            Refused::Answered { .. }
+            | Refused::Credentials { .. }
+            | Refused::Unanswered { .. }
+            | Refused::Unusable(_) => {
+                Finding::failure(CHECK, super::say(refused)).mend(super::network(refused))
+            }
+        }
+    }
+
+    fn put(&self, put: Result<(), Refused>, write: bool) -> Finding {
+        const CHECK: &str = "put";
+        const WHY: &str = "standpipe holds the records until they can be put";
+        match put {
+            Ok(()) if write => Finding::ok(CHECK, format!("one record was written to `{}`", self.name)),
+            Ok(()) => Finding::ok(CHECK, format!("`{}` accepts an empty put", self.name)),
+            Err(Refused::Answered { code, message }) => match code.as_str() {
+                "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
+                    Finding::failure(CHECK, message)
+                        .why(WHY)
+                        .mend(self.grant("firehose:PutRecordBatch", "standpipe-put"))
+                }
+                "ResourceNotFoundException" => Finding::failure(CHECK, message).why(WHY).mend(self.absent()),
+                "InvalidSourceException" => Finding::failure(CHECK, message)
+                    .why("a stream with CloudWatch Logs decompression takes nothing but subscriptions")
+                    .mend("turn decompression off, or name another stream"),
+                "InvalidKMSResourceException" => Finding::failure(CHECK, message)
+                    .why(WHY)
+                    .mend("enable the stream's key, and allow Firehose and the stream's role to use it"),
+                // AWS does not say whether permission is looked at before the request's form.
+                "ValidationException" | "ValidationError" | "InvalidArgumentException" if !write => {
+                    Finding::warning(
+                        CHECK,
+                        "an empty put was not denied, which is no proof that a full one is allowed",
+                    )
+                    .mend("run `standpipe doctor --write-probe`, which puts one line")
+                }
+                _ => Finding::failure(CHECK, format!("{code}: {message}")).why(WHY),
+            },
+            Err(other) => Finding::failure(CHECK, super::say(&other)).mend(super::network(&other)),
+        }
+    }
+
+    /// The stream's ARN, in the account of whoever asks.
+    fn arn(&self) -> String {
+        let account = self.principal.parse::<Arn>().map_or_else(|_| "ACCOUNT".to_owned(), |arn| arn.account);
+        Place { region: self.client.region.clone(), account }.delivery_stream(self.name).to_string()
+    }
+
+    fn absent(&self) -> String {
+        format!("create `{}`, or correct `stream`, `region` or `assume_role`", self.arn())
+    }
+
+    fn grant(&self, action: &str, policy: &str) -> Mend {
+        let mut statement = Statement::allow("StandpipeStream", [action]);
+        statement.resources = Some(Element::Is(vec![self.arn()]));
+        let document = document(statement);
+        let caller = self.principal.parse().ok().as_ref().and_then(Caller::from_arn);
+        let principal = caller.map_or_else(|| self.principal.to_owned(), |caller| caller.principal());
+        Mend {
+            text: format!("allow `{action}` on `{}` to `{principal}`", self.arn()),
+            commands: attach(&principal, policy, &document).into_iter().collect(),
+            policies: vec![Missing { at: format!("a policy of `{principal}`"), document }],
+        }
+    }
+}
+
+fn of_facts(facts: &StreamFacts) -> Vec<Finding> {
+    let StreamFacts { arn, status, is_active, source, failure, key, decompresses } = facts;
+    let seen = format!("`{arn}` is {status}, source {source}");
+    let mut findings = vec![if *is_active {
+        Finding::ok("stream", seen)
+    } else {
+        let failure = failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
+        Finding::failure("stream", format!("{seen}{failure}"))
+            .why("it takes no records until it is ACTIVE")
+            .mend("wait until it is ACTIVE; where it failed, mend the cause and make it anew")
+    }];
+    if source != "DirectPut" {
+        findings.push(
+            Finding::failure("stream_source", format!("its source is {source}"))
+                .why("such a stream takes records from its source alone, and refuses puts")
+                .mend("name a stream whose source is Direct PUT"),
+        );
+    }
+    if *decompresses {
+        findings.push(
+            Finding::failure("stream_source", "CloudWatch Logs decompression is on")
+                .why("such a stream takes nothing but subscriptions of CloudWatch Logs, and refuses standpipe's puts")
+                .mend("turn decompression off, or name another stream"),
+        );
+    }
+    if let Some((key, status)) = key {
+        let seen = format!("encrypted with `{key}`: {status}");
+        findings.push(if status == "ENABLED" {
+            Finding::ok("stream_key", seen)
+        } else {
+            Finding::warning("stream_key", seen)
+        });
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> StreamFacts {
+        StreamFacts {
+            arn: "arn:aws:firehose:us-east-1:222222222222:deliverystream/logs".to_owned(),
+            status: "ACTIVE".to_owned(),
+            is_active: true,
+            source: "DirectPut".to_owned(),
+            failure: None,
+            key: None,
+            decompresses: false,
+        }
+    }
+
+    #[track_caller]
+    fn check(facts: &StreamFacts, expected: &[(&str, Level)]) {
+        let findings = of_facts(facts);
+        let found: Vec<_> = findings.iter().map(|finding| (finding.check, finding.level)).collect();
+        assert_eq!(found, expected);
+        let is_mended = |finding: &Finding| finding.level != Level::Failure || finding.mend.is_some();
+        assert!(findings.iter().all(is_mended));
+    }
+
+    #[test]
+    fn a_stream_that_refuses_puts_is_a_failure() {
+        let ok = ("stream", Level::Ok);
+        let wrong = ("stream_source", Level::Failure);
+        check(&facts(), &[ok]);
+        check(
+            &StreamFacts { is_active: false, status: "CREATING".to_owned(), ..facts() },
+            &[("stream", Level::Failure)],
+        );
+        check(&StreamFacts { source: "KinesisStreamAsSource".to_owned(), ..facts() }, &[ok, wrong]);
+        check(&StreamFacts { decompresses: true, ..facts() }, &[ok, wrong]);
+        let key = |status: &str| StreamFacts { key: Some(("k".to_owned(), status.to_owned())), ..facts() };
+        check(&key("ENABLED"), &[ok, ("stream_key", Level::Ok)]);
+        check(&key("ENABLING"), &[ok, ("stream_key", Level::Warning)]);
+    }
+}

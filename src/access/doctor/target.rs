@@ -1,0 +1,78 @@
+//! Which streams a sink puts to, as far as the configuration tells.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::aws::Role;
+use crate::config::{Config, Field, FirehoseSink, Template, legs, stream_name};
+use crate::event::Origin;
+
+/// A stream, and as whom it is put to.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Target {
+    pub(super) stream: String,
+    pub(super) region: Option<String>,
+    pub(super) roles: Vec<Role>,
+}
+
+/// The targets of a sink whose names the configuration alone makes, and the metadata that others depend on.
+pub(super) fn targets(
+    config: &Config,
+    name: &str,
+    sink: &FirehoseSink,
+    host: &Arc<str>,
+) -> (BTreeSet<Target>, Vec<Field>) {
+    let mut targets = BTreeSet::new();
+    let mut lacking = Vec::new();
+    for (source, owner) in origins(config, name) {
+        let origin = Origin {
+            source: source.into(),
+            host: Arc::clone(host),
+            file: None,
+            owner,
+            log_group: None,
+            log_stream: None,
+            attributes: Arc::default(),
+        };
+        match target(sink, &origin) {
+            Some(target) => drop(targets.insert(target)),
+            None => lacking.extend(fields(sink).filter(|field| field.of(&origin).is_none())),
+        }
+    }
+    lacking.sort_by_key(ToString::to_string);
+    lacking.dedup();
+    (targets, lacking)
+}
+
+/// The sources that feed a sink, each with every owner that a route names for it.
+fn origins<'c>(config: &'c Config, sink: &str) -> Vec<(&'c str, Option<Arc<str>>)> {
+    let mut origins = Vec::new();
+    for source in config.sources.keys() {
+        for leg in legs(config, source).into_iter().filter(|leg| leg.sinks.contains(sink)) {
+            let owners = leg.route.map_or(&[][..], |(_, route)| &route.when.owner);
+            let exact = owners.iter().filter(|owner| owner.bytes().all(|byte| byte.is_ascii_digit()));
+            let before = origins.len();
+            origins.extend(exact.map(|owner| (source.as_str(), Some(Arc::from(owner.as_str())))));
+            if origins.len() == before {
+                origins.push((source.as_str(), None));
+            }
+        }
+    }
+    origins
+}
+
+fn target(sink: &FirehoseSink, origin: &Origin) -> Option<Target> {
+    Some(Target {
+        stream: stream_name(&sink.stream.render(origin)?),
+        region: match &sink.region {
+            Some(region) => Some(region.render(origin)?),
+            None => None,
+        },
+        roles: sink.assume_role.iter().map(|role| Role::of(role, origin)).collect::<Option<_>>()?,
+    })
+}
+
+fn fields(sink: &FirehoseSink) -> impl Iterator<Item = Field> {
+    let roles = sink.assume_role.iter().flat_map(|role| role.arn.fields().chain(role.session_name.fields()));
+    sink.stream.fields().chain(sink.region.iter().flat_map(Template::fields)).chain(roles)
+}

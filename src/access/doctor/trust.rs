@@ -1,0 +1,123 @@
+//! What a role's trust policy, where it can be read, says of whoever was denied.
+
+use super::finding::{Finding, Level};
+use crate::access::policy::{
+    Answer, Arn, Attached, Caller, Context, Decision, Document, Policies, Request, Resource, Side, evaluate,
+};
+use crate::aws::{Refused, Role};
+
+/// What is said of the trust policy of `role`, given to `caller`, whose ARN is as STS gives it.
+pub(super) fn check(role: &Role, caller: &str, policy: Result<String, Refused>) -> Finding {
+    const CHECK: &str = "trust_policy";
+    let unseen = |why: String| Finding::new(CHECK, Level::Skipped, format!("it could not be read: {why}"));
+    let document: Document = match policy.map(|text| text.parse()) {
+        Ok(Ok(document)) => document,
+        Ok(Err(error)) => return Finding::failure(CHECK, error.to_string()).mend("correct the trust policy"),
+        Err(refused) => return unseen(super::say(&refused)),
+    };
+    let Some(answer) = judge(role, caller, document) else {
+        return unseen(format!("`{caller}` is no user or role"));
+    };
+    let seen = answer.decision.to_string();
+    match &answer.decision {
+        Decision::Missing { gaps } if gaps.iter().any(|gap| gap.side == Side::Resource) => {
+            Finding::failure(CHECK, seen).mend("put the statement above into it")
+        }
+        Decision::Denied { .. } => {
+            Finding::failure(CHECK, seen).mend("take the denial out, or except the caller")
+        }
+        Decision::Missing { .. } | Decision::Undecided { .. } | Decision::Allowed { .. } => Finding::ok(
+            CHECK,
+            format!(
+                "it does not stand against it ({seen}): then the caller's own policies do, or its organization's"
+            ),
+        ),
+    }
+}
+
+/// Whether the trust policy lets the caller in; the caller's own policies are not seen.
+fn judge(role: &Role, caller: &str, document: Document) -> Option<Answer> {
+    let caller = Caller::from_arn(&caller.parse().ok()?)?;
+    let owner = role.arn.parse::<Arn>().ok()?.account;
+    let context = Context::open()
+        .with("sts:ExternalId", role.external_id.as_deref())
+        .with("sts:RoleSessionName", [role.session_name.as_str()]);
+    let resource = role.arn.clone();
+    let request = Request { caller, action: "sts:AssumeRole".to_owned(), resource, owner, context };
+    let name = format!("the trust policy of `{}`", role.arn);
+    let policies = Policies {
+        resource: Resource::Required(Some(vec![Attached { name, document }])),
+        ..Policies::default()
+    };
+    Some(evaluate(&request, &policies))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[track_caller]
+    fn said(statement: &str, level: Level, part: &str) {
+        let role = Role {
+            arn: "arn:aws:iam::222222222222:role/writer".to_owned(),
+            external_id: Some("exampel".to_owned()),
+            session_name: "standpipe-h".to_owned(),
+            region: None,
+            duration: Duration::from_hours(1),
+            sts_endpoint_url: None,
+        };
+        let policy = format!(r#"{{"Version": "2012-10-17", "Statement": [{statement}]}}"#);
+        let finding = check(&role, "arn:aws:sts::111111111111:assumed-role/app/i-1", Ok(policy));
+        assert_eq!(finding.level, level, "{}", finding.seen);
+        assert!(finding.seen.contains(part), "it says `{part}`: {}", finding.seen);
+    }
+
+    #[test]
+    fn the_statement_at_fault_is_named() {
+        let by = |principal: &str, action: &str, condition: &str| {
+            format!(
+                r#"{{"Sid": "S", "Effect": "Allow", "Principal": {{"AWS": "{principal}"}}, "Action": "{action}", "Condition": {{{condition}}}}}"#
+            )
+        };
+        let role = "arn:aws:iam::111111111111:role/app";
+        let external = r#""StringEquals": {"sts:ExternalId": "example"}"#;
+        said(
+            &by(role, "sts:AssumeRole", external),
+            Level::Failure,
+            "asks for `sts:ExternalId` by `StringEquals` `example`, and the request has `exampel`",
+        );
+        said(
+            &by("arn:aws:iam::111111111111:role/other", "sts:AssumeRole", ""),
+            Level::Failure,
+            "names the principal `arn:aws:iam::111111111111:role/other`, not",
+        );
+        said(
+            &by(role, "sts:AssumeRoleWithSAML", ""),
+            Level::Failure,
+            "names the action `sts:AssumeRoleWithSAML`, not `sts:AssumeRole`",
+        );
+        said(
+            &by(role, "sts:AssumeRole", "").replace("Allow", "Deny"),
+            Level::Failure,
+            "denied by statement 1 `S`",
+        );
+        said(&by(role, "sts:AssumeRole", ""), Level::Ok, "the caller's policies could not be seen");
+        said("{}", Level::Failure, "`Statement[0]`: `Effect` is missing");
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_read_is_said() {
+        let role = Role {
+            arn: "r".to_owned(),
+            external_id: None,
+            session_name: String::new(),
+            region: None,
+            duration: Duration::ZERO,
+            sts_endpoint_url: None,
+        };
+        let refused = Refused::Answered { code: "AccessDenied".to_owned(), message: "no".to_owned() };
+        assert_eq!(check(&role, "c", Err(refused)).level, Level::Skipped);
+    }
+}

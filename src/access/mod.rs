@@ -1,0 +1,6 @@
+//! Access between accounts: who may do what, which policy says so, and which hop is broken.
+
+pub mod doctor;
+pub mod policy;
+pub mod plan;
+pub mod render;

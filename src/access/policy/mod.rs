@@ -1,0 +1,40 @@
+//! IAM policies: documents and ARNs as they are written, and what they allow.
+//!
+//! [`evaluate()`] answers whether a caller may do something to a resource, and which statement says so. When none does, it names
+//! the statement that comes nearest and the element at fault. What it cannot know, it says.
+//!
+//! Pure: no file, no network, no clock. Sources, all below <https://docs.aws.amazon.com/IAM/latest/UserGuide/>:
+//! the language `reference_policies_grammar.html`; the decision
+//! `reference_policies_evaluation-logic_policy-eval-denyallow.html` and `reference_policies_evaluation-logic-cross-account.html`;
+//! who is meant `reference_policies_elements_principal.html` and `reference_policies_elements_notprincipal.html`; wildcards
+//! `reference_policies_elements_resource.html`; conditions `reference_policies_elements_condition_operators.html` and
+//! `reference_policies_condition-logic-multiple-context-keys-or-values.html`; variables `reference_policies_variables.html`.
+
+mod answer;
+pub mod arn;
+mod caller;
+mod condition;
+mod context;
+pub mod document;
+mod evaluate;
+mod explain;
+mod fit;
+mod parse;
+mod pattern;
+mod statement;
+mod tree;
+mod truth;
+mod view;
+
+pub use self::answer::{Answer, Cite, Decision, Fault, Found, Gap, Lack, Side, Unknown};
+pub use self::arn::{Arn, Place};
+pub use self::caller::Caller;
+pub use self::context::Context;
+pub use self::document::Document;
+pub use self::evaluate::examine;
+pub use self::evaluate::{Attached, Limit, Policies, Request, Resource, evaluate};
+pub use self::fit::{Kind, Misfit};
+pub use self::parse::{DocumentError, Problem};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,420 @@
+//! The writing side of a log: numbered segments, appended to and synced, sealed when full, removed when delivered.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::cursor::{Ahead, CursorFile, NAME as CURSOR, Position};
+use super::files::Files;
+use super::frame::{FRAME_HEADER, Frame, Kind, SEGMENT_HEADER, SegmentHeader};
+use super::meta::Meta;
+use crate::event::{Origin, Record, Timestamp};
+
+/// A log's directory, to write to. Everything blocks.
+#[derive(Debug)]
+pub struct Log<F: Files> {
+    pub(super) files: F,
+    pub(super) dir: PathBuf,
+    /// A segment that has so many bytes is sealed.
+    pub(super) segment_bytes: u64,
+    pub(super) shared: Arc<[Box<str>]>,
+    pub(super) cursor: CursorFile<F>,
+    /// Every segment there is, with the size of its file, in order.
+    pub(super) segments: Vec<(u64, u64)>,
+    /// The next segment's number.
+    pub(super) next: u64,
+    pub(super) active: Option<Active<F>>,
+    /// The last origin and its JSON, which most records share.
+    pub(super) origin: Option<(Arc<Origin>, Vec<u8>)>,
+    /// Small pieces on their way to the file.
+    pub(super) stage: Vec<u8>,
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+pub(super) struct Active<F: Files> {
+    file: F::File,
+    number: u64,
+    salt: u32,
+    /// Where the next frame goes.
+    at: u64,
+    /// Up to where the file is on disk; 0: not even its name is.
+    synced: u64,
+    events: u64,
+    first: Timestamp,
+}
+
+/// Where a record was put.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Stored {
+    /// The segment's number.
+    pub segment: u64,
+    /// Where its frame ends.
+    pub end: u64,
+}
+
+/// What became of an append.
+#[derive(Debug, Default)]
+pub struct Appended {
+    /// Where the records are, from the first on, as far as they are on disk for good.
+    pub stored: Vec<Stored>,
+    /// Why those after them are not. They must be appended again.
+    pub failed: Option<AppendError>,
+    /// How long each sync took.
+    pub syncs: Vec<Duration>,
+}
+
+/// Why records could not be appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The bytes cannot be written: a full disk, or a file system that is read-only.
+    #[error("cannot write to `{}`", dir.display())]
+    Write {
+        /// The log.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// They were written, and may not be on disk.
+    #[error("cannot sync `{}`", dir.display())]
+    Sync {
+        /// The log.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl AppendError {
+    /// The reason as a metric's label.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Write { .. } => "write",
+            Self::Sync { .. } => "sync",
+        }
+    }
+}
+
+/// Pieces below this are gathered before they are written.
+const GATHER_BELOW: usize = 16 * 1024;
+
+/// So much is gathered at most.
+const STAGE: usize = 256 * 1024;
+
+impl<F: Files> Log<F> {
+    /// Appends records, and returns once they are on disk: all bytes with one sync, unless a segment becomes full.
+    ///
+    /// A segment whose write or sync failed is given up behind what was on disk before, and never synced again: the next append
+    /// begins another one.
+    pub fn append(&mut self, records: &[Record], now: Timestamp) -> Appended {
+        let mut appended = Appended::default();
+        let mut written = Vec::with_capacity(records.len());
+        let failed = self.append_all(records, now, &mut written, &mut appended);
+        appended.failed = failed.err();
+        if appended.failed.is_some() {
+            self.give_up();
+        }
+        appended
+    }
+
+    fn append_all(
+        &mut self,
+        records: &[Record],
+        now: Timestamp,
+        written: &mut Vec<Stored>,
+        appended: &mut Appended,
+    ) -> Result<(), AppendError> {
+        for record in records {
+            if self.active.as_ref().is_some_and(|active| active.at >= self.segment_bytes) {
+                self.write_seal().map_err(|source| self.write_error(source))?;
+                self.sync(written, appended)?;
+                self.active = None;
+            }
+            let stored = self.write(record, now).map_err(|source| self.write_error(source))?;
+            written.push(stored);
+        }
+        self.sync(written, appended)
+    }
+
+    /// The most bytes that appending the record takes.
+    pub fn size_of(&mut self, record: &Record) -> u64 {
+        let origin = self.know(&record.origin);
+        let frame = FRAME_HEADER.saturating_add(origin).saturating_add(record.len);
+        (frame as u64).saturating_add(EACH_SEGMENT)
+    }
+
+    /// Bytes of all segments' files.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Whether this is the segment that is written to.
+    #[must_use]
+    pub fn is_open(&self, segment: u64) -> bool {
+        self.active.as_ref().is_some_and(|active| active.number == segment)
+    }
+
+    /// Writes down up to where the log was delivered, and removes the segments that are delivered whole.
+    ///
+    /// # Errors
+    /// When the place is not on disk; then nothing is removed.
+    pub fn save(&mut self, delivered: Position) -> io::Result<()> {
+        self.cursor.save(&self.files, delivered)?;
+        let passed = self.segments.partition_point(|(number, _)| *number < delivered.segment);
+        for _ in 0..passed {
+            let Some((number, _)) = self.segments.first().copied() else { break };
+            if self.active.as_ref().is_some_and(|active| active.number == number) {
+                self.active = None;
+            }
+            remove(&self.files, &self.path(number))?;
+            self.segments.remove(0);
+        }
+        Ok(())
+    }
+
+    /// Writes down which records beyond that place were delivered, for a stop.
+    ///
+    /// # Errors
+    /// When it is not on disk; those records are then delivered again.
+    pub fn save_ahead(&mut self, records: &[Ahead]) -> io::Result<()> {
+        self.cursor.save_ahead(&self.files, records)
+    }
+
+    /// Ends the segment that is written to, so that it can be removed once it is delivered. Returns the next one's number.
+    pub fn rotate(&mut self) -> u64 {
+        // What is not sealed is looked through at the next start, and sealed then.
+        if self.active.is_some() && self.write_seal().is_err() {
+            self.give_up();
+        }
+        self.active = None;
+        self.next
+    }
+
+    /// Frees a segment's bytes where earlier ones are still to be delivered; its file stays, empty, so that none is missing.
+    ///
+    /// # Errors
+    /// When the file cannot be cut.
+    pub fn hollow(&mut self, number: u64) -> io::Result<()> {
+        if self.active.as_ref().is_some_and(|active| active.number == number) {
+            self.active = None;
+        }
+        let mut file = self.files.open_to_write(&self.path(number))?;
+        let mut header = Vec::new();
+        self.files.read(&mut file, 0, usize::try_from(SEGMENT_HEADER).unwrap_or(0), &mut header)?;
+        let salt = SegmentHeader::decode(&header).map_or(0, |header| header.salt);
+        self.files.truncate(&mut file, SEGMENT_HEADER)?;
+        self.stage.clear();
+        Frame::seal(salt, SEGMENT_HEADER, Timestamp::default(), 0).encode(&mut self.stage);
+        self.files.write(&mut file, SEGMENT_HEADER, &self.stage)?;
+        self.files.sync(&mut file)?;
+        self.set_size(number, EACH_SEGMENT);
+        Ok(())
+    }
+
+    /// Removes the log with its directory: everything in it was delivered. What was kept aside stays.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove(mut self) -> io::Result<()> {
+        self.active = None;
+        for (number, _) in &self.segments {
+            remove(&self.files, &self.path(*number))?;
+        }
+        // Only now: with segments and without a cursor, everything would be delivered again.
+        self.files.sync_dir(&self.dir)?;
+        remove(&self.files, &self.dir.join(CURSOR))?;
+        if self.files.list(&self.dir)?.is_empty() {
+            self.files.remove_dir(&self.dir)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, record: &Record, now: Timestamp) -> io::Result<Stored> {
+        let mut active = match self.active.take() {
+            Some(active) => active,
+            None => self.begin(now)?,
+        };
+        let written = self.write_frame(&mut active, record, now);
+        let stored = Stored { segment: active.number, end: active.at };
+        let size = active.at;
+        self.active = Some(active);
+        written?;
+        self.set_size(stored.segment, size);
+        Ok(stored)
+    }
+
+    fn write_frame(&mut self, active: &mut Active<F>, record: &Record, now: Timestamp) -> io::Result<()> {
+        self.know(&record.origin);
+        let (known, origin) = self.origin.take().unwrap_or_default();
+        let sum =
+            record.parts.iter().fold(crc32c::crc32c(&origin), |sum, part| crc32c::crc32c_append(sum, part));
+        let frame = Frame {
+            kind: Kind::Record,
+            salt: active.salt,
+            offset: active.at,
+            time: now,
+            events: record.events,
+            origin_bytes: length(origin.len()),
+            record_bytes: length(record.len),
+            payload_bytes: length(record.payload),
+            compressed: record.compressed,
+            body_sum: sum,
+        };
+        self.stage.clear();
+        frame.encode(&mut self.stage);
+        self.stage.extend_from_slice(&origin);
+        let mut at = active.at;
+        for part in &record.parts {
+            self.write_part(active, &mut at, part)?;
+        }
+        self.flush(active, &mut at)?;
+        self.origin = Some((known, origin));
+        active.at = frame.end();
+        active.events = active.events.saturating_add(record.events);
+        Ok(())
+    }
+
+    fn write_part(&mut self, active: &mut Active<F>, at: &mut u64, part: &Bytes) -> io::Result<()> {
+        if part.len() < GATHER_BELOW {
+            self.stage.extend_from_slice(part);
+            if self.stage.len() < STAGE {
+                return Ok(());
+            }
+            return self.flush(active, at);
+        }
+        self.flush(active, at)?;
+        self.files.write(&mut active.file, *at, part)?;
+        *at = at.saturating_add(part.len() as u64);
+        Ok(())
+    }
+
+    fn flush(&mut self, active: &mut Active<F>, at: &mut u64) -> io::Result<()> {
+        if !self.stage.is_empty() {
+            self.files.write(&mut active.file, *at, &self.stage)?;
+            *at = at.saturating_add(self.stage.len() as u64);
+            self.stage.clear();
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, now: Timestamp) -> io::Result<Active<F>> {
+        let number = self.next;
+        self.next = number.saturating_add(1);
+        let previous = self.segments.last().map_or(0, |(number, _)| *number);
+        let salt = fastrand::u32(..);
+        let mut file = self.files.create(&self.path(number))?;
+        self.segments.push((number, 0));
+        let header = SegmentHeader { salt, number, previous }.encode();
+        let written = self.files.write(&mut file, 0, &header);
+        let active = Active { file, number, salt, at: SEGMENT_HEADER, synced: 0, events: 0, first: now };
+        if let Err(error) = written {
+            // Kept for a moment, so that its file is removed.
+            self.active = Some(active);
+            return Err(error);
+        }
+        Ok(active)
+    }
+
+    /// Ends the segment's file with its totals. Not synced.
+    fn write_seal(&mut self) -> io::Result<()> {
+        let Some(mut active) = self.active.take() else { return Ok(()) };
+        self.stage.clear();
+        Frame::seal(active.salt, active.at, active.first, active.events).encode(&mut self.stage);
+        let written = self.files.write(&mut active.file, active.at, &self.stage);
+        self.set_size(active.number, active.at.saturating_add(FRAME_HEADER as u64));
+        self.active = Some(active);
+        written
+    }
+
+    fn sync(&mut self, written: &mut Vec<Stored>, appended: &mut Appended) -> Result<(), AppendError> {
+        if let Some(active) = &mut self.active {
+            let since = Instant::now();
+            let mut synced = self.files.sync(&mut active.file);
+            if synced.is_ok() && active.synced == 0 {
+                synced = self.files.sync_dir(&self.dir);
+            }
+            synced.map_err(|source| AppendError::Sync { dir: self.dir.clone(), source })?;
+            active.synced = active.at;
+            appended.syncs.push(since.elapsed());
+        }
+        appended.stored.append(written);
+        Ok(())
+    }
+
+    /// Leaves the segment that failed. What was on disk before stays; the rest is cut off if that is possible.
+    fn give_up(&mut self) {
+        let Some(Active { mut file, number, synced, .. }) = self.active.take() else { return };
+        if synced == 0 {
+            drop(file);
+            // A rest that cannot be removed holds nothing that anyone was told is stored.
+            self.files.remove(&self.path(number)).ok();
+            self.segments.retain(|(known, _)| *known != number);
+            return;
+        }
+        // A rest that cannot be cut off is found at the next start, and at the worst delivered twice. The sync is for the cut.
+        if self.files.truncate(&mut file, synced).is_ok() {
+            self.files.sync(&mut file).ok();
+        }
+        self.set_size(number, synced);
+    }
+
+    /// Makes the origin's JSON, unless the last record had the same; returns its length.
+    fn know(&mut self, origin: &Arc<Origin>) -> usize {
+        if let Some((known, json)) = &self.origin
+            && (Arc::ptr_eq(known, origin) || known == origin)
+        {
+            return json.len();
+        }
+        let json = Meta::encode(origin, &self.shared);
+        let len = json.len();
+        self.origin = Some((Arc::clone(origin), json));
+        len
+    }
+
+    fn set_size(&mut self, number: u64, size: u64) {
+        if let Some((_, bytes)) = self.segments.iter_mut().find(|(known, _)| *known == number) {
+            *bytes = size;
+        }
+    }
+
+    fn write_error(&self, source: io::Error) -> AppendError {
+        AppendError::Write { dir: self.dir.clone(), source }
+    }
+
+    pub(super) fn path(&self, number: u64) -> PathBuf {
+        path(&self.dir, number)
+    }
+}
+
+/// Removes a file, unless somebody did already.
+fn remove<F: Files>(files: &F, path: &Path) -> io::Result<()> {
+    match files.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// What a segment takes beside its records.
+const EACH_SEGMENT: u64 = SEGMENT_HEADER + FRAME_HEADER as u64;
+
+const EXTENSION: &str = ".spool";
+
+/// A segment's file.
+pub(super) fn path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:020}{EXTENSION}"))
+}
+
+/// The number of the segment that a file name stands for.
+pub(super) fn number(name: &str) -> Option<u64> {
+    name.strip_suffix(EXTENSION).filter(|digits| digits.len() == 20)?.parse().ok()
+}
+
+/// Records are a megabyte at the most.
+fn length(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

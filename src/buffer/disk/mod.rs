@@ -1,0 +1,42 @@
+//! Records on disk until they are delivered: a log in a directory for each destination.
+//!
+//! In:      closed records.
+//! Out:     the same, from memory or from the file, with receipts that move the log's cursor.
+//! Full:    the caller asks how many bytes there are, and what the next record takes.
+//! Failure: a write or sync that failed is made again in another segment; what is damaged is put aside and passed over.
+//! Stop:    the cursor is saved; a log that is delivered whole is removed.
+//!
+//! ```text
+//! STATE/spool/SINK/DESTINATION/00000000000000000001.spool             a segment: a header, records, and a seal once it is full
+//!                              cursor                                 up to where records were delivered
+//!                              00000000000000000001.spool-36.corrupt  bytes that were damaged
+//! ```
+//!
+//! A record is stored once its bytes, and for a new segment its directory, are synced. `frame.rs` has the format, [`Log`] writes,
+//! [`open()`] recovers, [`Reader`] reads, and [`Backlog`] knows what is still to be delivered.
+
+mod backlog;
+mod cursor;
+mod files;
+mod frame;
+mod log;
+mod meta;
+mod open;
+mod reader;
+mod tracker;
+mod walk;
+
+pub use backlog::{Backlog, Evicted};
+pub use cursor::{Ahead, Position};
+pub use files::{Disk, Files};
+pub use log::{AppendError, Appended, Log, Stored};
+pub use meta::Meta;
+pub use open::{Finding, Layout, Opened, Segment, open};
+pub use reader::{BUFFER_BYTES, Loaded, LoadedRecord, Part, Reader, peek};
+pub use tracker::Tracker;
+pub use walk::{Flaw, Recovered, recover};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

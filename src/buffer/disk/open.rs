@@ -1,0 +1,307 @@
+//! Opens a log: what is whole is kept, what is damaged is put aside, and only what was not sealed is looked through.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::cursor::{Ahead, CursorFile, NAME as CURSOR, Position, Said};
+use super::files::Files;
+use super::frame::{FRAME_HEADER, Frame, Kind, NotHeader, SEGMENT_HEADER, SegmentHeader};
+use super::log::{self, Log};
+use super::walk::{Flaw, Source, Step, Walk, salt_of_first_frame};
+use crate::event::Timestamp;
+
+/// What a log holds when it is opened.
+#[derive(Debug)]
+pub struct Opened<F: Files> {
+    /// To write to it.
+    pub log: Log<F>,
+    /// Its segments, in order.
+    pub segments: Vec<Segment>,
+    /// Up to where it was delivered.
+    pub delivered: Position,
+    /// What was delivered beyond that.
+    pub ahead: Vec<Ahead>,
+    /// What was damaged.
+    pub findings: Vec<Finding>,
+}
+
+/// What is known of a segment that was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Segment {
+    /// Its number.
+    pub number: u64,
+    /// Where its records end.
+    pub end: u64,
+    /// Events of all its records.
+    pub events: u64,
+}
+
+/// Something damaged.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// In which way.
+    pub flaw: Flaw,
+    /// The file.
+    pub file: PathBuf,
+    /// Where the bytes are kept; none where there are none, or they cannot be kept.
+    pub kept: Option<PathBuf>,
+}
+
+/// How a log is written.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// A segment that has so many bytes is full.
+    pub segment_bytes: u64,
+    /// The names of the fields that all records of the log share.
+    pub shared: Arc<[Box<str>]>,
+}
+
+/// No more parts are kept aside in one directory; what is damaged later is only counted.
+const KEEP_ASIDE: usize = 16;
+
+/// Opens the log in a directory, which is made if it is missing.
+///
+/// # Errors
+/// When the directory cannot be read or written; nothing was lost then, and another try may be made.
+pub fn open<F: Files>(files: F, dir: &Path, layout: Layout) -> io::Result<Opened<F>> {
+    files.make_dir(dir)?;
+    let mut opening = Opening { files, dir: dir.to_owned(), findings: Vec::new(), kept: 0 };
+    let (cursor, delivered, ahead) = opening.cursor()?;
+    let found = opening.segments(delivered)?;
+    let (mut segments, mut sizes, mut present) = (Vec::new(), Vec::new(), BTreeSet::new());
+    // A number is never used again: the cursor may stand in the middle of the segment that had it.
+    let mut next = delivered.segment.saturating_add(1);
+    for (number, size) in found {
+        next = next.max(number.saturating_add(1));
+        present.insert(number);
+        if let Some((segment, previous, size)) = opening.segment(number, size)? {
+            opening.note_missing(previous, delivered, &present);
+            segments.push(segment);
+            sizes.push((number, size));
+        }
+    }
+    let Opening { files, dir, findings, .. } = opening;
+    let log = Log {
+        files,
+        dir,
+        segment_bytes: layout.segment_bytes,
+        shared: layout.shared,
+        cursor,
+        segments: sizes,
+        next,
+        active: None,
+        origin: None,
+        stage: Vec::new(),
+    };
+    Ok(Opened { log, segments, delivered, ahead, findings })
+}
+
+struct Opening<F: Files> {
+    files: F,
+    dir: PathBuf,
+    findings: Vec<Finding>,
+    /// Parts kept aside already.
+    kept: usize,
+}
+
+/// A segment's file, as a walk reads it.
+pub(super) struct Reading<'f, F: Files> {
+    pub(super) files: &'f F,
+    pub(super) file: &'f mut F::File,
+}
+
+impl<F: Files> Source for Reading<'_, F> {
+    fn read(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<()> {
+        self.files.read(self.file, offset, len, out)
+    }
+}
+
+impl<F: Files> Opening<F> {
+    fn cursor(&mut self) -> io::Result<(CursorFile<F>, Position, Vec<Ahead>)> {
+        let (cursor, said) = CursorFile::open(&self.files, &self.dir)?;
+        let (delivered, ahead) = match said {
+            Said::Delivered(position, ahead) => (position, ahead),
+            Said::Nothing => Default::default(),
+            Said::Damaged => {
+                self.put_aside(&self.dir.join(CURSOR), Flaw::Cursor)?;
+                Default::default()
+            }
+        };
+        Ok((cursor, delivered, ahead))
+    }
+
+    /// The files of segments that are not delivered, in order. Those that are were about to be removed.
+    fn segments(&mut self, delivered: Position) -> io::Result<Vec<(u64, u64)>> {
+        let names = self.files.list(&self.dir)?;
+        self.kept = names.iter().filter(|(name, _)| name.ends_with(ASIDE)).count();
+        let mut found: Vec<(u64, u64)> =
+            names.iter().filter_map(|(name, size)| Some((log::number(name)?, *size))).collect();
+        found.sort_unstable();
+        let passed = found.partition_point(|(number, _)| *number < delivered.segment);
+        for (number, _) in found.drain(..passed) {
+            self.files.remove(&log::path(&self.dir, number))?;
+        }
+        Ok(found)
+    }
+
+    /// Looks at one segment: what it holds, the number of the one before it, and its size.
+    fn segment(&mut self, number: u64, size: u64) -> io::Result<Option<(Segment, u64, u64)>> {
+        let path = log::path(&self.dir, number);
+        let mut file = self.files.open(&path)?;
+        let mut head = Vec::new();
+        self.files.read(&mut file, 0, usize::try_from(SEGMENT_HEADER).unwrap_or(0), &mut head)?;
+        let header = match SegmentHeader::decode(&head) {
+            Ok(header) => header,
+            Err(NotHeader::Version(_)) => return self.put_aside(&path, Flaw::Version).map(|()| None),
+            Err(NotHeader::Damaged) => {
+                let salt = salt_of_first_frame(&mut Reading { files: &self.files, file: &mut file })?;
+                let Some(salt) = salt else { return self.put_aside(&path, Flaw::Header).map(|()| None) };
+                self.keep_part(&path, (0, SEGMENT_HEADER), Flaw::Header)?;
+                self.mend_header(&path, SegmentHeader { salt, number, previous: 0 })?
+            }
+        };
+        if let Some(seal) = self.seal(&mut file, &header, size)? {
+            let segment = Segment { number, end: seal.offset, events: seal.events };
+            return Ok(Some((segment, header.previous, size)));
+        }
+        let whole = self.look_through(number, &header, size)?;
+        Ok(whole.map(|(segment, size)| (segment, header.previous, size)))
+    }
+
+    /// The seal at the end of a file that was completed.
+    fn seal(&self, file: &mut F::File, header: &SegmentHeader, size: u64) -> io::Result<Option<Frame>> {
+        let Some(at) = size.checked_sub(FRAME_HEADER as u64) else { return Ok(None) };
+        let mut bytes = Vec::new();
+        self.files.read(file, at, FRAME_HEADER, &mut bytes)?;
+        let is_seal =
+            |frame: &Frame| frame.kind == Kind::Seal && frame.salt == header.salt && frame.offset == at;
+        Ok(Frame::decode(&bytes).filter(is_seal))
+    }
+
+    /// Looks through a segment that was not completed, cuts off a damaged end, and seals it.
+    fn look_through(
+        &mut self,
+        number: u64,
+        header: &SegmentHeader,
+        size: u64,
+    ) -> io::Result<Option<(Segment, u64)>> {
+        let path = log::path(&self.dir, number);
+        let mut file = self.files.open_to_write(&path)?;
+        let source = Reading { files: &self.files, file: &mut file };
+        let mut walk = Walk::new(source, header.salt, SEGMENT_HEADER, size);
+        let (mut body, mut flaws) = (Vec::new(), Vec::new());
+        let (mut end, mut events, mut first) = (SEGMENT_HEADER, 0u64, None);
+        loop {
+            let from = walk.at;
+            match walk.next(&mut body)? {
+                Step::Record(frame) => {
+                    end = frame.end();
+                    events = events.saturating_add(frame.events);
+                    first.get_or_insert(frame.time);
+                }
+                Step::Flaw(flaw, to) => flaws.push((from, to, flaw)),
+                Step::End => break,
+            }
+        }
+        // What is damaged in the middle stays where it is: it is put aside when it is read.
+        if let Some((from, to, flaw)) = flaws.pop_if(|(from, ..)| *from >= end) {
+            self.keep_part(&path, (from, to), flaw)?;
+        }
+        if end == SEGMENT_HEADER {
+            self.files.remove(&path)?;
+            return Ok(None);
+        }
+        let size = self.complete(&mut file, header.salt, (end, events, first.unwrap_or_default()))?;
+        Ok(Some((Segment { number, end, events }, size)))
+    }
+
+    fn complete(
+        &self,
+        file: &mut F::File,
+        salt: u32,
+        (end, events, first): (u64, u64, Timestamp),
+    ) -> io::Result<u64> {
+        self.files.truncate(file, end)?;
+        let mut seal = Vec::new();
+        Frame::seal(salt, end, first, events).encode(&mut seal);
+        self.files.write(file, end, &seal)?;
+        self.files.sync(file)?;
+        Ok(end.saturating_add(seal.len() as u64))
+    }
+
+    /// Writes the header of a segment that is known by its first frame. Which one stood before it is no longer known.
+    fn mend_header(&self, path: &Path, header: SegmentHeader) -> io::Result<SegmentHeader> {
+        let mut file = self.files.open_to_write(path)?;
+        self.files.write(&mut file, 0, &header.encode())?;
+        self.files.sync(&mut file)?;
+        Ok(header)
+    }
+
+    fn note_missing(&mut self, previous: u64, delivered: Position, present: &BTreeSet<u64>) {
+        if previous != 0 && previous >= delivered.segment && !present.contains(&previous) {
+            let file = log::path(&self.dir, previous);
+            self.findings.push(Finding { flaw: Flaw::Missing, file, kept: None });
+        }
+    }
+
+    /// Gives a whole file another name.
+    fn put_aside(&mut self, path: &Path, flaw: Flaw) -> io::Result<()> {
+        let kept = aside(path, None);
+        self.files.rename(path, &kept)?;
+        self.files.sync_dir(&self.dir)?;
+        self.findings.push(Finding { flaw, file: path.to_owned(), kept: Some(kept) });
+        Ok(())
+    }
+
+    fn keep_part(&mut self, path: &Path, part: (u64, u64), flaw: Flaw) -> io::Result<()> {
+        let kept = if self.kept < KEEP_ASIDE { Some(copy_aside(&self.files, path, part)?) } else { None };
+        self.kept = self.kept.saturating_add(1);
+        self.findings.push(Finding { flaw, file: path.to_owned(), kept });
+        Ok(())
+    }
+}
+
+/// What the names of files end with that hold damaged bytes.
+const ASIDE: &str = ".corrupt";
+
+/// Where a damaged file, or the part of it that begins at an offset, is kept.
+pub(super) fn aside(path: &Path, offset: Option<u64>) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    if let Some(offset) = offset {
+        name.push(format!("-{offset}"));
+    }
+    name.push(ASIDE);
+    path.with_file_name(name)
+}
+
+/// Copies a part of a file aside, and returns when the copy is on disk.
+fn copy_aside<F: Files>(files: &F, path: &Path, (from, to): (u64, u64)) -> io::Result<PathBuf> {
+    const PIECE: u64 = 1024 * 1024;
+    let kept = aside(path, Some(from));
+    let (mut source, mut copy) = (files.open(path)?, files.create(&kept)?);
+    let (mut at, mut bytes) = (from, Vec::new());
+    while at < to {
+        let piece = usize::try_from(to.saturating_sub(at).min(PIECE)).unwrap_or(0);
+        files.read(&mut source, at, piece, &mut bytes)?;
+        if bytes.is_empty() {
+            break;
+        }
+        files.write(&mut copy, at.saturating_sub(from), &bytes)?;
+        at = at.saturating_add(bytes.len() as u64);
+    }
+    files.sync(&mut copy)?;
+    Ok(kept)
+}
+
+/// Keeps a damaged part of a segment aside if there is room for it.
+pub(super) fn keep_part<F: Files>(files: &F, path: &Path, part: (u64, u64), flaw: Flaw) -> Finding {
+    let dir = path.parent().unwrap_or(path);
+    let room = files
+        .list(dir)
+        .is_ok_and(|names| names.iter().filter(|(name, _)| name.ends_with(ASIDE)).count() < KEEP_ASIDE);
+    // That it cannot be kept is no reason to stop delivering what is whole.
+    let kept = if room { copy_aside(files, path, part).ok() } else { None };
+    Finding { flaw, file: path.to_owned(), kept }
+}

@@ -1,0 +1,627 @@
+//! The log against a model, and each damage by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::testing::{EIO, ENOSPC, EROFS, Memory, record};
+use super::*;
+use crate::event::{Budget, Buffers, Receipt, Record, Timestamp};
+
+fn dir() -> PathBuf {
+    PathBuf::from("/state/spool/archive/logs")
+}
+
+fn layout() -> Layout {
+    Layout { segment_bytes: 300, shared: Arc::from([]) }
+}
+
+/// A log as the daemon uses it, one step at a time.
+struct Spool {
+    log: Log<Memory>,
+    reader: Reader<Memory>,
+    backlog: Backlog,
+    findings: Vec<Finding>,
+    budget: Arc<Budget>,
+    /// Events that the last opening found, less those that were lost when they were read.
+    events: u64,
+}
+
+impl Spool {
+    fn open(files: &Memory) -> std::io::Result<Self> {
+        let Opened { log, segments, delivered, ahead, findings } = open(files.clone(), &dir(), layout())?;
+        let backlog = Backlog::new(&segments, delivered, &ahead);
+        let reader = Reader::new(files.clone(), &dir(), Buffers::new(BUFFER_BYTES, 1));
+        let events = backlog.unread_events();
+        Ok(Self { log, reader, backlog, findings, budget: Budget::new(1 << 30), events })
+    }
+
+    /// Appends, keeping what is stored in memory or not; returns how many were stored.
+    fn push(&mut self, records: Vec<Record>, keep: bool) -> usize {
+        let appended = self.log.append(&records, Timestamp(1));
+        let count = appended.stored.len();
+        assert_eq!(appended.failed.is_none(), count == records.len());
+        for (mut record, stored) in records.into_iter().zip(appended.stored) {
+            record.receipts.drain(..).for_each(Receipt::settle);
+            let held = keep.then(|| self.budget.charge(record.len as u64));
+            self.backlog.stored(record, stored, held);
+        }
+        count
+    }
+
+    fn take(&mut self, records: usize) -> Vec<Record> {
+        while self.backlog.ready_records() == 0
+            && let Some(part) = self.backlog.unread()
+        {
+            let loaded = self.reader.read(part, 8).unwrap();
+            self.findings.extend(loaded.findings.iter().cloned());
+            let budget = Arc::clone(&self.budget);
+            self.events -= self.backlog.loaded(loaded, |bytes| budget.charge(bytes as u64)).min(self.events);
+        }
+        self.backlog.take(records, usize::MAX)
+    }
+
+    fn save(&mut self) -> std::io::Result<()> {
+        let delivered = self.backlog.delivered();
+        self.log.save(delivered)?;
+        self.backlog.forget_before(delivered.segment);
+        Ok(())
+    }
+
+    /// Everything that is left, in order.
+    fn rest(&mut self) -> Vec<String> {
+        let mut texts = Vec::new();
+        loop {
+            let taken = self.take(10);
+            if taken.is_empty() {
+                return texts;
+            }
+            texts.extend(taken.into_iter().map(end));
+        }
+    }
+
+    fn flaws(&self) -> Vec<Flaw> {
+        self.findings.iter().map(|finding| finding.flaw).collect()
+    }
+}
+
+/// Delivers a record.
+fn end(record: Record) -> String {
+    record.receipts.into_iter().for_each(Receipt::settle);
+    String::from_utf8(record.parts.concat()).unwrap()
+}
+
+fn end_all(records: Vec<Record>) {
+    for record in records {
+        drop(end(record));
+    }
+}
+
+fn records(texts: &[&str]) -> Vec<Record> {
+    texts.iter().map(|text| record(text)).collect()
+}
+
+const SIX: [&str; 6] = ["one\n", "two\n", "three\n", "four\n", "five\n", "six\n"];
+
+/// A log with six records in two segments, of a process that was killed.
+fn six() -> Memory {
+    let files = Memory::default();
+    let mut spool = Spool::open(&files).unwrap();
+    assert_eq!(spool.push(records(&SIX), true), 6);
+    let segments = files.names().iter().filter(|name| log::number(name).is_some()).count();
+    assert_eq!(segments, 2, "{:?}", files.names());
+    files
+}
+
+fn segment(number: u64) -> PathBuf {
+    dir().join(format!("{number:020}.spool"))
+}
+
+/// Damages the log of six records: what is left of it, what is found, and what is kept aside.
+#[track_caller]
+fn check(damage: impl FnOnce(&Memory), left: &[&str], flaws: &[Flaw], kept: usize) {
+    let files = six();
+    damage(&files);
+    let mut spool = Spool::open(&files).unwrap();
+    assert_eq!(spool.rest(), left);
+    assert_eq!(spool.flaws(), flaws);
+    assert_eq!(spool.events, left.len() as u64, "what is accepted is what is delivered or lost");
+    let aside = files.names().iter().filter(|name| name.ends_with(".corrupt")).count();
+    assert_eq!(aside, kept, "{:?}", files.names());
+    assert!(spool.findings.iter().all(|finding| finding.kept.is_some() == (kept > 0)));
+
+    // And it goes on.
+    assert_eq!(spool.push(records(&["seven\n"]), true), 1);
+    assert_eq!(spool.rest(), ["seven\n"]);
+    spool.save().unwrap();
+    assert_eq!(Spool::open(&files).unwrap().rest(), Vec::<String>::new());
+}
+
+fn flip(files: &Memory, number: u64, text: &str) {
+    files.change(&segment(number), |data| {
+        let at = memchr::memmem::find(data, text.as_bytes()).unwrap();
+        data[at] ^= 1;
+    });
+}
+
+#[test]
+fn an_undamaged_log_is_delivered_whole() {
+    check(|_| (), &SIX, &[], 0);
+}
+
+#[test]
+fn a_torn_tail_is_cut_off() {
+    check(
+        |files| files.change(&segment(2), |data| data.truncate(data.len() - 3)),
+        &SIX[..5],
+        &[Flaw::Torn],
+        1,
+    );
+}
+
+#[test]
+fn a_zero_filled_tail_is_cut_off() {
+    check(|files| files.change(&segment(2), |data| data.extend([0; 5000])), &SIX, &[Flaw::Zeros], 1);
+}
+
+#[test]
+fn a_flipped_bit_in_the_middle_costs_one_record() {
+    check(
+        |files| flip(files, 1, "two"),
+        &["one\n", "three\n", "four\n", "five\n", "six\n"],
+        &[Flaw::Checksum],
+        1,
+    );
+    check(
+        |files| flip(files, 2, "five"),
+        &["one\n", "two\n", "three\n", "four\n", "six\n"],
+        &[Flaw::Checksum],
+        1,
+    );
+}
+
+#[test]
+fn a_missing_segment_is_noticed() {
+    check(|files| files.remove(&segment(1)).unwrap(), &["five\n", "six\n"], &[Flaw::Missing], 0);
+}
+
+#[test]
+fn a_segment_of_another_version_is_put_aside() {
+    check(
+        |files| {
+            files.change(&segment(1), |data| {
+                data[8] = 9;
+                let sum = crc32c::crc32c(&data[..32]);
+                data[32..36].copy_from_slice(&sum.to_le_bytes());
+            });
+        },
+        &["five\n", "six\n"],
+        &[Flaw::Version],
+        1,
+    );
+}
+
+#[test]
+fn a_half_written_header_is_put_aside() {
+    check(|files| files.change(&segment(2), |data| data.truncate(20)), &SIX[..4], &[Flaw::Header], 1);
+}
+
+#[test]
+fn a_damaged_header_before_whole_records_is_mended() {
+    check(|files| files.change(&segment(1), |data| data[3] ^= 1), &SIX, &[Flaw::Header], 1);
+}
+
+#[test]
+fn a_damaged_cursor_delivers_again_and_loses_nothing() {
+    let files = six();
+    let mut spool = Spool::open(&files).unwrap();
+    end_all(spool.take(3));
+    spool.save().unwrap();
+    files.change(&dir().join("cursor"), |data| data.fill(7));
+    let mut spool = Spool::open(&files).unwrap();
+    assert_eq!((spool.flaws(), spool.rest()), (vec![Flaw::Cursor], SIX.map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn a_torn_write_of_the_cursor_leaves_the_one_before() {
+    let files = six();
+    let mut spool = Spool::open(&files).unwrap();
+    for _ in 0..2 {
+        end_all(spool.take(1));
+        spool.save().unwrap();
+    }
+    for half in [0..44, 4096..4140] {
+        let torn = files.data(&dir().join("cursor")).unwrap();
+        files.change(&dir().join("cursor"), |data| data[half].fill(1));
+        let rest = Spool::open(&files).unwrap().rest();
+        assert!(rest == SIX[1..] || rest == SIX[2..], "{rest:?}");
+        files.change(&dir().join("cursor"), |data| *data = torn);
+    }
+}
+
+#[test]
+fn a_full_disk_stores_nothing_by_half_and_goes_on_when_there_is_room() {
+    for after in 0..8 {
+        let files = Memory::default();
+        let mut spool = Spool::open(&files).unwrap();
+        assert_eq!(spool.push(records(&SIX[..2]), true), 2);
+        files.fail(after, u32::MAX, ENOSPC);
+        let stored = spool.push(records(&SIX[2..]), true);
+        assert!(stored < 4, "after {after}");
+        files.works_again();
+        assert_eq!(spool.push(records(&SIX[2 + stored..]), true), 4 - stored);
+        assert_eq!(spool.rest(), SIX);
+        let again = Spool::open(&files).unwrap().rest();
+        assert_eq!(again.iter().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(SIX));
+    }
+}
+
+#[test]
+fn a_failed_sync_is_never_taken_for_done() {
+    let files = Memory::default();
+    let mut spool = Spool::open(&files).unwrap();
+    assert_eq!(spool.push(records(&SIX[..2]), true), 2);
+    // The frame's two writes succeed, and the sync after them does not.
+    files.fail(1, 1, EIO);
+    assert_eq!(spool.push(records(&SIX[2..3]), true), 0);
+    assert_eq!(spool.push(records(&SIX[2..]), true), 4);
+    // Nothing that was not synced is left, and what was acknowledged is there all the same.
+    files.crash(&mut fastrand::Rng::with_seed(0));
+    let left = Spool::open(&files).unwrap().rest();
+    assert_eq!(left.iter().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(SIX));
+}
+
+#[test]
+fn a_read_only_file_system_fails_and_changes_nothing() {
+    let files = six();
+    let names = files.names();
+    let mut spool = Spool::open(&files).unwrap();
+    files.fail(0, u32::MAX, EROFS);
+    assert_eq!(spool.push(records(&["seven\n"]), true), 0);
+    assert_eq!(spool.rest(), SIX, "what is there is delivered");
+    assert!(spool.save().is_err());
+    assert!(Spool::open(&files).is_err());
+    files.works_again();
+    assert_eq!(files.names(), names);
+    assert_eq!(Spool::open(&files).unwrap().rest(), SIX);
+}
+
+#[test]
+fn what_was_delivered_out_of_order_is_not_delivered_again_after_a_stop() {
+    let files = six();
+    let mut spool = Spool::open(&files).unwrap();
+    let mut taken = spool.take(6);
+    assert_eq!(taken.len(), 2, "one read's worth");
+    drop(end(taken.remove(1)));
+    let ahead = spool.backlog.tracker().ahead();
+    spool.save().unwrap();
+    spool.log.save_ahead(&ahead).unwrap();
+    let mut spool = Spool::open(&files).unwrap();
+    assert_eq!(spool.events, 5);
+    assert_eq!(spool.rest(), ["one\n", "three\n", "four\n", "five\n", "six\n"]);
+}
+
+#[test]
+fn delivered_segments_are_removed_and_in_the_end_the_log_is() {
+    let files = six();
+    let mut spool = Spool::open(&files).unwrap();
+    let before = spool.log.bytes();
+    let taken = spool.take(2).into_iter().chain(spool.take(3)).map(end).count();
+    assert!(taken >= 4);
+    spool.save().unwrap();
+    assert!(spool.log.bytes() < before && !files.names().contains(&format!("{:020}.spool", 1)));
+    spool.rest();
+    spool.save().unwrap();
+    assert!(spool.backlog.is_drained());
+    spool.log.remove().unwrap();
+    assert_eq!(files.names(), Vec::<String>::new());
+}
+
+#[test]
+fn a_segment_after_those_that_were_removed_is_delivered_from_its_start() {
+    let files = six();
+    let mut spool = Spool::open(&files).unwrap();
+    spool.rest();
+    let segment = spool.log.rotate();
+    spool.log.save(Position { segment, offset: 0, events: 0 }).unwrap();
+    // The place where the removed segments ended is not saved again.
+    spool.save().unwrap();
+    let mut spool = Spool::open(&files).unwrap();
+    assert_eq!(spool.push(records(&SIX), true), 6);
+    assert_eq!(Spool::open(&files).unwrap().rest(), SIX);
+}
+
+#[test]
+fn the_oldest_make_room_a_segment_at_a_time() {
+    let files = six();
+    let mut spool = Spool::open(&files).unwrap();
+    let taken = spool.take(1);
+    let evicted = spool.backlog.evict().unwrap();
+    let (_, events, receipt) = evicted.unread.unwrap();
+    assert_eq!((evicted.segment, evicted.records.len() as u64 + events), (1, 3));
+    end_all(evicted.records);
+    receipt.settle();
+    assert!(spool.backlog.tracker().is_under_way(1), "the first record is with the sink");
+    assert_eq!(spool.backlog.evict().unwrap().segment, 2);
+    end_all(taken);
+    assert!(!spool.backlog.tracker().is_under_way(1));
+
+    // Where an earlier one is under way, a segment is emptied and not removed, so that none is missing.
+    let files = six();
+    let mut spool = Spool::open(&files).unwrap();
+    spool.log.hollow(1).unwrap();
+    let mut spool = Spool::open(&files).unwrap();
+    assert_eq!((spool.rest(), spool.flaws()), (vec!["five\n".to_owned(), "six\n".to_owned()], vec![]));
+}
+
+#[test]
+fn a_look_says_where_the_first_undelivered_record_comes_from() {
+    let files = Memory::default();
+    assert_eq!(peek(&files, &dir()).unwrap(), None);
+    let files = six();
+    assert_eq!(&*peek(&files, &dir()).unwrap().unwrap().origin.source, "app");
+    let mut spool = Spool::open(&files).unwrap();
+    spool.rest();
+    spool.save().unwrap();
+    assert_eq!(peek(&files, &dir()).unwrap(), None);
+}
+
+#[test]
+fn the_real_file_system_keeps_what_the_double_does() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().join("spool/archive/logs");
+    let open = || open(Disk, &dir, layout()).unwrap();
+    let large = "x".repeat(900_000);
+    let texts = ["one\n", &large, "three\n"];
+    let Opened { mut log, .. } = open();
+    assert!(log.append(&records(&texts), Timestamp(1)).failed.is_none());
+    drop(log);
+    let Opened { segments, delivered, ahead, findings, log } = open();
+    assert!(findings.is_empty());
+    assert_eq!(log.bytes(), on_disk(&dir));
+    let mut backlog = Backlog::new(&segments, delivered, &ahead);
+    assert_eq!(backlog.unread_events(), 3);
+    let budget = Budget::new(1 << 30);
+    let mut reader = Reader::new(Disk, &dir, Buffers::new(BUFFER_BYTES, 1));
+    while let Some(part) = backlog.unread() {
+        let loaded = reader.read(part, 1).unwrap();
+        assert_eq!(backlog.loaded(loaded, |bytes| budget.charge(bytes as u64)), 0);
+    }
+    let read: Vec<String> = backlog.take(9, usize::MAX).into_iter().map(end).collect();
+    assert_eq!(read, texts);
+    assert_eq!(budget.used(), 0);
+}
+
+fn on_disk(dir: &Path) -> u64 {
+    Disk.list(dir).unwrap().iter().filter(|(name, _)| log::number(name).is_some()).map(|(_, size)| size).sum()
+}
+
+/// Sparse files: were they looked through, this test would take minutes.
+#[test]
+fn a_hundred_gibibytes_are_opened_by_their_headers_and_seals() {
+    const SEGMENTS: u64 = 1_600;
+    const SIZE: u64 = 64 * 1024 * 1024;
+    let state = tempfile::tempdir().unwrap();
+    for number in 1..=SEGMENTS {
+        let mut file = Disk.create(&log::path(state.path(), number)).unwrap();
+        let header = frame::SegmentHeader { salt: 7, number, previous: number - 1 };
+        let seal = SIZE - frame::FRAME_HEADER as u64;
+        let mut end = Vec::new();
+        frame::Frame::seal(7, seal, Timestamp(1), 1_000).encode(&mut end);
+        Disk.write(&mut file, 0, &header.encode()).unwrap();
+        Disk.write(&mut file, seal, &end).unwrap();
+    }
+    let Opened { log, segments, delivered, ahead, findings } = open(Disk, state.path(), layout()).unwrap();
+    assert_eq!((log.bytes(), segments.len()), (SEGMENTS * SIZE, 1_600));
+    assert_eq!(Backlog::new(&segments, delivered, &ahead).unread_events(), SEGMENTS * 1_000);
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push { count: usize, keep: bool },
+    Take(usize),
+    Deliver(prop::sample::Index),
+    Save,
+    Retire,
+    Fail { after: u32, count: u32, code: i32 },
+    Crash(u64),
+    Stop,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1_usize..6, any::<bool>()).prop_map(|(count, keep)| Step::Push { count, keep }),
+        4 => (1_usize..6).prop_map(Step::Take),
+        6 => any::<prop::sample::Index>().prop_map(Step::Deliver),
+        2 => Just(Step::Save),
+        2 => Just(Step::Retire),
+        2 => (0_u32..12, 1_u32..6, prop::sample::select(vec![EIO, ENOSPC, EROFS]))
+            .prop_map(|(after, count, code)| Step::Fail { after, count, code }),
+        1 => any::<u64>().prop_map(Step::Crash),
+        1 => Just(Step::Stop),
+    ]
+}
+
+/// What was promised.
+#[derive(Default)]
+struct Model {
+    pushed: u64,
+    acknowledged: BTreeSet<u64>,
+    /// How often each was delivered.
+    delivered: BTreeMap<u64, u32>,
+    /// Since the log was opened.
+    delivered_now: BTreeSet<u64>,
+    /// The disk refused something: a record may be stored twice.
+    faulted: bool,
+    /// Delivered, and a clean stop came after.
+    settled: BTreeSet<u64>,
+    /// The highest that was taken since the log was opened.
+    highest: Option<u64>,
+    /// Taken since the log was opened.
+    taken: BTreeSet<u64>,
+}
+
+fn id(record: &Record) -> u64 {
+    String::from_utf8(record.parts.concat()).unwrap().split(' ').next().unwrap().parse().unwrap()
+}
+
+impl Model {
+    fn took(&mut self, record: &Record) {
+        let id = id(record);
+        assert!(id < self.pushed, "{id} was never pushed");
+        assert!(self.faulted || !self.settled.contains(&id), "{id} was delivered before a clean stop");
+        if self.taken.insert(id) {
+            let in_order = self.highest.is_none_or(|highest| highest < id);
+            // The second copy of one that is stored twice may come after what followed the first.
+            assert!(self.faulted || in_order, "{id} comes late");
+            self.highest = Some(id);
+        }
+    }
+
+    fn delivers(&mut self, record: Record) {
+        let id = id(&record);
+        *self.delivered.entry(id).or_default() += 1;
+        self.delivered_now.insert(id);
+        drop(end(record));
+    }
+
+    fn reopened(&mut self) {
+        self.highest = None;
+        self.taken.clear();
+        self.delivered_now.clear();
+    }
+}
+
+fn reopen(files: &Memory) -> Spool {
+    // A file system may refuse for a while.
+    for _ in 0..100 {
+        if let Ok(spool) = Spool::open(files) {
+            return spool;
+        }
+    }
+    files.works_again();
+    Spool::open(files).unwrap()
+}
+
+/// A log that is played with.
+struct Play {
+    files: Memory,
+    spool: Spool,
+    model: Model,
+    /// Pushed, and not stored yet.
+    waiting: Vec<String>,
+    taken: Vec<Record>,
+}
+
+impl Play {
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Push { count, keep } => self.push(count, keep),
+            Step::Take(count) => {
+                for record in self.spool.take(count) {
+                    self.model.took(&record);
+                    self.taken.push(record);
+                }
+            }
+            Step::Deliver(index) => {
+                if !self.taken.is_empty() {
+                    let record = self.taken.remove(index.index(self.taken.len()));
+                    self.model.delivers(record);
+                }
+            }
+            // That it cannot be saved is no harm before a stop.
+            Step::Save => drop(self.spool.save()),
+            Step::Retire => {
+                if self.spool.backlog.is_drained() {
+                    let segment = self.spool.log.rotate();
+                    drop(self.spool.log.save(Position { segment, offset: 0, events: 0 }));
+                }
+            }
+            Step::Fail { after, count, code } => {
+                self.model.faulted = true;
+                self.files.fail(after, count, code);
+            }
+            Step::Crash(seed) => {
+                self.taken.clear();
+                self.files.crash(&mut fastrand::Rng::with_seed(seed));
+                // What was not acknowledged is read again by its source, as something new.
+                self.waiting.clear();
+                self.reopen();
+            }
+            Step::Stop => self.stop(),
+        }
+    }
+
+    fn push(&mut self, count: usize, keep: bool) {
+        for _ in 0..count {
+            let padding = "x".repeat(usize::try_from(self.model.pushed * 37 % 300).unwrap());
+            self.waiting.push(format!("{} {padding}\n", self.model.pushed));
+            self.model.pushed += 1;
+        }
+        let records: Vec<Record> = self.waiting.iter().map(|text| record(text)).collect();
+        let ids: Vec<u64> = records.iter().map(id).collect();
+        let stored = self.spool.push(records, keep);
+        self.waiting.drain(..stored);
+        self.model.acknowledged.extend(&ids[..stored]);
+    }
+
+    fn stop(&mut self) {
+        self.files.works_again();
+        self.taken.clear();
+        self.spool.save().unwrap();
+        self.spool.log.save_ahead(&self.spool.backlog.tracker().ahead()).unwrap();
+        self.model.settled.extend(&self.model.delivered_now);
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        self.spool = reopen(&self.files);
+        self.model.reopened();
+    }
+
+    /// Whatever was acknowledged is delivered in the end.
+    fn end(mut self) {
+        self.files.works_again();
+        self.taken.clear();
+        self.reopen();
+        loop {
+            let records = self.spool.take(5);
+            if records.is_empty() {
+                break;
+            }
+            for record in records {
+                self.model.took(&record);
+                self.model.delivers(record);
+            }
+        }
+        let Model { acknowledged, delivered, .. } = &self.model;
+        let lost: Vec<_> = acknowledged.iter().filter(|id| !delivered.contains_key(id)).collect();
+        assert!(lost.is_empty(), "lost: {lost:?}");
+        assert!(self.spool.backlog.is_drained());
+        assert_eq!(self.spool.budget.used(), 0);
+    }
+}
+
+fn play(steps: &[Step]) {
+    let files = Memory::default();
+    let spool = Spool::open(&files).unwrap();
+    let mut play = Play { files, spool, model: Model::default(), waiting: Vec::new(), taken: Vec::new() };
+    for step in steps {
+        play.step(step);
+    }
+    play.end();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn what_was_acknowledged_is_delivered_through_any_crash_and_fault(
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { play(&steps) });
+    }
+}

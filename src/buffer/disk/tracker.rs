@@ -1,0 +1,149 @@
+//! Which records of a log have ended, in whatever order, and up to where all of them have.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::cursor::{Ahead, Position};
+use crate::event::{Acknowledge, Outcome, Receipt, Ticket};
+
+/// Hands out a receipt for each record, in the log's order, and moves over what is done without a gap.
+///
+/// A record whose receipt is dropped unsettled is never passed in this run: it is delivered after the next start.
+#[derive(Debug)]
+pub struct Tracker {
+    /// The lock covers a look at one entry, and the removal of those that are passed.
+    entries: Mutex<Entries>,
+    moved: Notify,
+}
+
+#[derive(Debug)]
+struct Entries {
+    /// The number of the first entry.
+    first: u64,
+    /// Each record that was handed out and is not passed.
+    open: VecDeque<Entry>,
+    position: Position,
+}
+
+#[derive(Debug)]
+struct Entry {
+    end: Position,
+    events: u64,
+    done: bool,
+}
+
+impl Tracker {
+    /// A tracker that stands at a place.
+    #[must_use]
+    pub fn new(position: Position) -> Arc<Self> {
+        let entries = Entries { first: 0, open: VecDeque::new(), position };
+        Arc::new(Self { entries: Mutex::new(entries), moved: Notify::new() })
+    }
+
+    /// A receipt for so many events that end here; nothing before them that was not begun is waited for.
+    pub fn begin(self: &Arc<Self>, end: Position, events: u64) -> Receipt {
+        let number = self.with(|entries| {
+            entries.open.push_back(Entry { end, events, done: false });
+            entries.first.saturating_add(entries.open.len() as u64).saturating_sub(1)
+        });
+        Ticket::open(Arc::<Self>::clone(self) as Arc<dyn Acknowledge>, number)
+    }
+
+    /// Up to where everything has ended.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.with(|entries| entries.position)
+    }
+
+    /// Whether a record of the segment was handed out and has not ended.
+    #[must_use]
+    pub fn is_under_way(&self, segment: u64) -> bool {
+        self.with(|entries| entries.open.iter().any(|entry| entry.end.segment == segment && !entry.done))
+    }
+
+    /// Whether everything that was handed out has ended.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.with(|entries| entries.open.is_empty())
+    }
+
+    /// What is done beyond the position.
+    #[must_use]
+    pub fn ahead(&self) -> Vec<Ahead> {
+        let ahead =
+            |entry: &Entry| Ahead { segment: entry.end.segment, end: entry.end.offset, events: entry.events };
+        self.with(|entries| entries.open.iter().filter(|entry| entry.done).map(ahead).collect())
+    }
+
+    /// Waits until the position has moved since the last wait was over.
+    pub async fn moved(&self) {
+        self.moved.notified().await;
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Entries) -> T) -> T {
+        look(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Acknowledge for Tracker {
+    fn acknowledge(&self, number: u64, outcome: Outcome) {
+        if outcome == Outcome::Abandoned {
+            return;
+        }
+        let moved = self.with(|entries| {
+            let index = number.checked_sub(entries.first).and_then(|index| usize::try_from(index).ok());
+            if let Some(entry) = index.and_then(|index| entries.open.get_mut(index)) {
+                entry.done = true;
+            }
+            let before = entries.position;
+            while let Some(entry) = entries.open.pop_front_if(|entry| entry.done) {
+                entries.first = entries.first.saturating_add(1);
+                entries.position = entry.end;
+            }
+            entries.position != before
+        });
+        if moved {
+            self.moved.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn position(offset: u64) -> Position {
+        Position { segment: 1, offset, events: 0 }
+    }
+
+    proptest! {
+        #[test]
+        fn the_position_is_the_end_of_the_leading_run_of_ended_records(
+            ends in prop::collection::vec((0_usize..20, any::<bool>()), 0..60),
+        ) {
+            let tracker = Tracker::new(position(0));
+            let mut receipts: Vec<Option<Receipt>> =
+                (1..=20).map(|end| Some(tracker.begin(position(end), 1))).collect();
+            let mut done = [false; 20];
+            for (index, settle) in ends {
+                let Some(receipt) = receipts[index].take() else { continue };
+                if settle {
+                    receipt.settle();
+                    done[index] = true;
+                } else {
+                    drop(receipt);
+                }
+                let run = done.iter().take_while(|done| **done).count() as u64;
+                prop_assert_eq!(tracker.position(), position(run));
+                prop_assert_eq!(tracker.is_idle(), run == 20);
+                let ahead = done.iter().filter(|done| **done).count() as u64 - run;
+                prop_assert_eq!(tracker.ahead().len() as u64, ahead);
+                prop_assert_eq!(tracker.is_under_way(1), run < 20 && done.iter().any(|done| !done));
+            }
+        }
+    }
+}

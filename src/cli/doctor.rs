@@ -1,0 +1,46 @@
+//! `standpipe doctor`: walks every hop that the configuration names, and says which is broken and how to mend it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{configuration, exit};
+use crate::access::doctor::{Look, examine, tree};
+use crate::event::Timestamp;
+
+/// How to look, and how to say it.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// For machines.
+    pub json: bool,
+    /// In colour.
+    pub colour: bool,
+    /// Put one line to each stream.
+    pub write_probe: bool,
+}
+
+/// Writes what was found to `out`; returns the exit code, which is 1 when something fails.
+///
+/// # Errors
+/// When `out` or `err` cannot be written.
+pub fn run(
+    files: &[PathBuf],
+    environment: &BTreeMap<String, String>,
+    manner: Manner,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<u8> {
+    let Some(checked) = configuration(files, environment, err)? else { return Ok(exit::CONFIG) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let host = Arc::from(gethostname::gethostname().to_string_lossy());
+    let look = Look { host, write_probe: manner.write_probe, now: Timestamp::now() };
+    let report = runtime.block_on(examine(&checked.config, &look));
+    if manner.json {
+        writeln!(out, "{:#}", report.to_json())?;
+    } else {
+        out.write_all(tree(&report, manner.colour).as_bytes())?;
+    }
+    out.flush()?;
+    Ok(if report.first_failure().is_some() { exit::FAILED } else { exit::DONE })
+}

@@ -1,0 +1,120 @@
+//! Checkpoints, shown: how far each file was delivered, and how much is left.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Failed, table, table_or_none};
+use crate::ack::{Checkpoints, Entry};
+use crate::event::Timestamp;
+
+/// One file's checkpoint, and the file as it is now.
+pub(super) struct Checkpoint {
+    pub(super) entry: Entry,
+    now: Now,
+}
+
+/// The file as it is now.
+enum Now {
+    /// It has so many bytes.
+    There(u64),
+    /// Offsets of a gzipped file are of its plain text: what is left cannot be told without inflating it.
+    Gzipped,
+    /// No file of that inode is at the path; it may have been renamed since.
+    Elsewhere,
+}
+
+impl Checkpoint {
+    fn new(entry: Entry) -> Self {
+        let place = &entry.position.place;
+        let now = match fs::metadata(&place.path) {
+            Ok(metadata) if (metadata.dev(), metadata.ino()) != (place.device, place.inode) => Now::Elsewhere,
+            Ok(_) if place.path.extension().is_some_and(|extension| extension == "gz") => Now::Gzipped,
+            Ok(metadata) => Now::There(metadata.len()),
+            Err(_) => Now::Elsewhere,
+        };
+        Self { entry, now }
+    }
+
+    fn left(&self) -> Option<u64> {
+        match self.now {
+            Now::There(size) => Some(size.saturating_sub(self.entry.position.mark.offset)),
+            Now::Gzipped | Now::Elsewhere => None,
+        }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let position = &self.entry.position;
+        json!({
+            "source": &*self.entry.source,
+            "file": position.place.path.to_string_lossy(),
+            "first_seen_as": &*position.origin,
+            "device": position.place.device,
+            "inode": position.place.inode,
+            "offset": position.mark.offset,
+            "left": self.left(),
+            "moved": position.time.to_rfc3339(),
+        })
+    }
+
+    fn row(&self, now: Timestamp) -> Vec<String> {
+        let position = &self.entry.position;
+        let left = match self.now {
+            Now::There(_) => table::size(self.left().unwrap_or_default()),
+            Now::Gzipped => "gzipped".to_owned(),
+            Now::Elsewhere => "moved or gone".to_owned(),
+        };
+        vec![
+            self.entry.source.to_string(),
+            position.place.path.display().to_string(),
+            position.mark.offset.to_string(),
+            left,
+            table::age(position.time, now),
+        ]
+    }
+}
+
+/// The checkpoints of all sources, or of one.
+pub(super) fn read(dir: &Path, source: Option<&str>) -> Result<Vec<Checkpoint>, Failed> {
+    let mut entries = Checkpoints::list(dir)?.entries;
+    entries.retain(|entry| source.is_none_or(|source| &*entry.source == source));
+    entries.sort_by(|a, b| (&a.source, &a.position.place.path).cmp(&(&b.source, &b.position.place.path)));
+    Ok(entries.into_iter().map(Checkpoint::new).collect())
+}
+
+pub(super) fn table(checkpoints: &[Checkpoint], out: &mut impl Write) -> Result<(), Failed> {
+    let now = Timestamp::now();
+    let mut rows = vec![table::row(["source", "file", "delivered to byte", "left", "moved ago"])];
+    rows.extend(checkpoints.iter().map(|checkpoint| checkpoint.row(now)));
+    table_or_none(&rows, out)
+}
+
+pub(super) fn show(
+    dir: &Path,
+    source: Option<&str>,
+    as_json: bool,
+    out: &mut impl Write,
+) -> Result<(), Failed> {
+    let checkpoints = read(dir, source)?;
+    if let Some(name) = source.filter(|_| checkpoints.is_empty()) {
+        return Err(unknown(dir, name)?);
+    }
+    if !as_json {
+        return table(&checkpoints, out);
+    }
+    for checkpoint in &checkpoints {
+        writeln!(out, "{}", checkpoint.json())?;
+    }
+    Ok(())
+}
+
+/// The error about a source that has no checkpoints.
+pub(super) fn unknown(dir: &Path, name: &str) -> Result<Failed, Failed> {
+    let mut known: Vec<String> =
+        read(dir, None)?.iter().map(|found| found.entry.source.to_string()).collect();
+    known.dedup();
+    Ok(Failed::Unknown { what: "checkpoint of a source", name: name.to_owned(), dir: dir.to_owned(), known })
+}

@@ -1,0 +1,141 @@
+//! Dead letters, shown: how many of what, and each with its reason and where it came from.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Failed, folders, table};
+use crate::deadletter::{self, DeadLetter, FolderSummary, Reader};
+use crate::event::Timestamp;
+
+/// What is in each folder.
+pub(super) fn summaries(dir: &Path) -> Result<Vec<FolderSummary>, Failed> {
+    let summary = |name: String| {
+        let path = dir.join(deadletter::FOLDER).join(&name);
+        deadletter::summary(dir, &name).map_err(|source| Failed::Read { path, source })
+    };
+    folders(dir)?.into_iter().map(summary).collect()
+}
+
+pub(super) fn json(folder: &FolderSummary) -> Value {
+    let total = folder.total();
+    json!({
+        "sink": folder.name,
+        "files": folder.files.len(),
+        "letters": total.letters,
+        "events": total.events,
+        "bytes": total.bytes,
+        "damaged": total.damaged,
+        "oldest": total.oldest.map(Timestamp::to_rfc3339),
+        "reasons": total.reasons,
+    })
+}
+
+pub(super) fn row(folder: &FolderSummary, now: Timestamp) -> Vec<String> {
+    let total = folder.total();
+    let mut reasons: Vec<String> =
+        total.reasons.iter().map(|(reason, letters)| format!("{reason} {letters}")).collect();
+    if total.damaged > 0 {
+        reasons.push(format!("damaged {}", total.damaged));
+    }
+    vec![
+        folder.name.clone(),
+        folder.files.len().to_string(),
+        total.letters.to_string(),
+        total.events.to_string(),
+        table::size(total.bytes),
+        total.oldest.map_or_else(|| "-".to_owned(), |oldest| format!("{} ago", table::age(oldest, now))),
+        reasons.join(", "),
+    ]
+}
+
+/// How many letters are shown to a person at once.
+const SHOWN: usize = 20;
+
+/// Writes the letters of a folder, oldest first.
+pub(super) fn show(
+    (dir, folder): (&Path, &str),
+    reasons: &[String],
+    (limit, as_json): (Option<usize>, bool),
+    out: &mut impl Write,
+) -> Result<(), Failed> {
+    let known = folders(dir)?;
+    if !known.iter().any(|name| name == folder) {
+        let (name, dir) = (folder.to_owned(), dir.to_owned());
+        return Err(Failed::Unknown { what: "dead letters of a sink", name, dir, known });
+    }
+    let limit = limit.unwrap_or(if as_json { usize::MAX } else { SHOWN });
+    let (mut shown, mut more) = (0_usize, 0_u64);
+    let path = dir.join(deadletter::FOLDER).join(folder);
+    for path in deadletter::files(dir, folder).map_err(|source| Failed::Read { path, source })? {
+        let failed = |source| Failed::Read { path: path.clone(), source };
+        // One that is gone since was replayed.
+        let Ok(file) = File::open(&path) else { continue };
+        let delivered = deadletter::delivered(&path).map_err(failed)?;
+        let mut reader = Reader::new(file).map_err(failed)?;
+        while let Some(entry) = reader.next_entry().map_err(failed)? {
+            let Some(letter) = entry.letter else { continue };
+            let wanted = reasons.is_empty() || reasons.contains(&letter.reason);
+            if !wanted || delivered.contains(&entry.number) {
+                continue;
+            }
+            if shown >= limit {
+                more = more.saturating_add(1);
+                continue;
+            }
+            shown = shown.saturating_add(1);
+            if as_json {
+                out.write_all(&entry.raw)?;
+                out.write_all(b"\n")?;
+            } else {
+                describe(&letter, shown, &path, out)?;
+            }
+        }
+    }
+    if !as_json && shown == 0 {
+        writeln!(out, "none")?;
+    }
+    if !as_json && more > 0 {
+        writeln!(out, "\n{} more; see them with --limit or --json", table::count(more, "letter"))?;
+    }
+    Ok(())
+}
+
+fn describe(letter: &DeadLetter, number: usize, path: &Path, out: &mut impl Write) -> Result<(), Failed> {
+    let DeadLetter { time, reason, error, origin, bytes, events, .. } = letter;
+    if number > 1 {
+        writeln!(out)?;
+    }
+    let size = table::size(bytes.len() as u64);
+    writeln!(out, "{number}  {}  {reason}  {}, {size}", time.to_rfc3339(), table::count(*events, "event"))?;
+    if let Some(error) = error {
+        writeln!(out, "   error  {error}")?;
+    }
+    let from = [Some(&origin.source), origin.owner.as_ref(), origin.log_group.as_ref()];
+    let rest = [origin.log_stream.as_ref(), origin.file.as_ref(), Some(&origin.host)];
+    let from: Vec<&str> =
+        from.into_iter().chain(rest).flatten().map(|part| &**part).filter(|part| !part.is_empty()).collect();
+    writeln!(out, "   from   {}", from.join("  "))?;
+    writeln!(out, "   in     {}", path.file_name().unwrap_or_default().display())?;
+    writeln!(out, "   bytes  {}", beginning(bytes))?;
+    Ok(())
+}
+
+/// The beginning of the bytes, such that a terminal is not harmed.
+fn beginning(bytes: &[u8]) -> String {
+    const MOST: usize = 200;
+    let front = bytes.get(..MOST).unwrap_or(bytes);
+    let cut = if front.len() < bytes.len() { "…" } else { "" };
+    let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    match str::from_utf8(front) {
+        Ok(text) => format!("{}{cut}", text.chars().map(plain).collect::<String>()),
+        // The cut may be within a character.
+        Err(error) if error.error_len().is_none() => {
+            let text = String::from_utf8_lossy(front.get(..error.valid_up_to()).unwrap_or_default());
+            format!("{}{cut}", text.chars().map(plain).collect::<String>())
+        }
+        Err(_) => format!("{}{cut}", front.escape_ascii()),
+    }
+}

@@ -1,0 +1,237 @@
+//! `standpipe state`: what is kept between runs. Listing and showing change nothing, and go on beside the daemon.
+
+mod checkpoints;
+mod forget;
+mod letters;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use self::checkpoints::Checkpoint;
+use super::arguments::{Show, StateCommand, StatePlace};
+use super::{configuration, exit, table};
+use crate::causes::with_causes;
+use crate::deadletter::{self, FolderSummary};
+use crate::event::Timestamp;
+
+/// Does what the command says; returns the exit code.
+///
+/// # Errors
+/// When `out` or `err` cannot be written.
+pub fn run(
+    command: &StateCommand,
+    environment: &BTreeMap<String, String>,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<u8> {
+    let place = match command {
+        StateCommand::List { place, .. }
+        | StateCommand::Forget { place, .. }
+        | StateCommand::Show { what: Show::Sources { place, .. } | Show::DeadLetters { place, .. } } => place,
+    };
+    let Some(dir) = directory(place, environment, err)? else { return Ok(exit::CONFIG) };
+    let mut text = Vec::new();
+    let done = match command {
+        StateCommand::List { json, .. } => list(&dir, *json, &mut text),
+        StateCommand::Show { what: Show::Sources { source, json, .. } } => {
+            checkpoints::show(&dir, source.as_deref(), *json, &mut text)
+        }
+        StateCommand::Show { what: Show::DeadLetters { sink, reason, limit, json, .. } } => {
+            // Many letters are not to be collected in memory.
+            letters::show((&dir, sink), reason, (*limit, *json), out)
+        }
+        StateCommand::Forget { source, file, .. } => forget::forget(&dir, source, file.as_deref(), &mut text),
+    };
+    out.write_all(&text)?;
+    out.flush()?;
+    match done {
+        Ok(()) => Ok(exit::DONE),
+        // Whoever reads has read enough.
+        Err(Failed::Write(error)) => Err(error),
+        Err(failed) => {
+            writeln!(err, "standpipe: {}", with_causes(&failed))?;
+            Ok(exit::FAILED)
+        }
+    }
+}
+
+/// The state cannot be shown or changed.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    /// A file of it cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The checkpoints cannot be read.
+    #[error(transparent)]
+    Checkpoints(#[from] crate::ack::CheckpointError),
+    /// The checkpoints cannot be written.
+    #[error("cannot write the checkpoints in `{}`", dir.display())]
+    Save {
+        /// The state directory.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The directory is in use, or cannot be used.
+    #[error(transparent)]
+    State(#[from] crate::state::StateError),
+    /// Nothing has that name.
+    #[error("no {what} `{name}` in `{}`: {}", dir.display(), known_words(known))]
+    Unknown {
+        /// What was looked for.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The state directory.
+        dir: PathBuf,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The output is closed.
+    #[error("cannot write the output")]
+    Write(#[source] io::Error),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl From<serde_json::Error> for Failed {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+fn known_words(known: &[String]) -> String {
+    const MOST: usize = 10;
+    let shown: Vec<String> = known.iter().take(MOST).map(|name| format!("`{name}`")).collect();
+    match known.len().checked_sub(MOST) {
+        _ if known.is_empty() => "there is none".to_owned(),
+        None | Some(0) => format!("there is {}", shown.join(", ")),
+        Some(more) => format!("there is {} and {more} more", shown.join(", ")),
+    }
+}
+
+fn directory(
+    place: &StatePlace,
+    environment: &BTreeMap<String, String>,
+    err: &mut impl Write,
+) -> io::Result<Option<PathBuf>> {
+    if let Some(dir) = &place.dir {
+        return Ok(Some(dir.clone()));
+    }
+    Ok(configuration(&place.files.config, environment, err)?.map(|checked| checked.config.state.dir))
+}
+
+/// The files of one sink's buffer.
+struct Spool {
+    sink: String,
+    files: u64,
+    bytes: u64,
+}
+
+fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), Failed> {
+    fs::read_dir(dir).map_err(|source| Failed::Read { path: dir.to_owned(), source })?;
+    let checkpoints = checkpoints::read(dir, None)?;
+    let spools = spools(&dir.join("spool"))?;
+    let letters = letters::summaries(dir)?;
+    if as_json {
+        let spool = |spool: &Spool| json!({ "sink": spool.sink, "files": spool.files, "bytes": spool.bytes });
+        let all = json!({
+            "dir": dir,
+            "checkpoints": checkpoints.iter().map(Checkpoint::json).collect::<Vec<_>>(),
+            "spool": spools.iter().map(spool).collect::<Vec<_>>(),
+            "dead_letters": letters.iter().map(letters::json).collect::<Vec<_>>(),
+        });
+        serde_json::to_writer_pretty(&mut *out, &all)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    writeln!(out, "state in {}", dir.display())?;
+    writeln!(out, "\ncheckpoints")?;
+    checkpoints::table(&checkpoints, out)?;
+    writeln!(out, "\nbuffers on disk")?;
+    let mut rows = vec![table::row(["sink", "files", "size"])];
+    rows.extend(
+        spools
+            .iter()
+            .map(|spool| vec![spool.sink.clone(), spool.files.to_string(), table::size(spool.bytes)]),
+    );
+    table_or_none(&rows, out)?;
+    writeln!(out, "\ndead letters")?;
+    letters_table(&letters, out)
+}
+
+fn letters_table(letters: &[FolderSummary], out: &mut impl Write) -> Result<(), Failed> {
+    let now = Timestamp::now();
+    let mut rows = vec![table::row(["sink", "files", "letters", "events", "size", "oldest", "reasons"])];
+    rows.extend(letters.iter().map(|folder| letters::row(folder, now)));
+    table_or_none(&rows, out)?;
+    if let Some(first) = letters.iter().find(|folder| !folder.files.is_empty()) {
+        let name = &first.name;
+        writeln!(out, "\n  standpipe state show dead-letters {name}    what they are")?;
+        writeln!(out, "  standpipe replay {name} --dry-run           what would be delivered again")?;
+    }
+    Ok(())
+}
+
+fn table_or_none(rows: &[Vec<String>], out: &mut impl Write) -> Result<(), Failed> {
+    if rows.len() > 1 {
+        table::write(out, rows)?;
+    } else {
+        writeln!(out, "  none")?;
+    }
+    Ok(())
+}
+
+fn spools(dir: &Path) -> Result<Vec<Spool>, Failed> {
+    let mut spools = Vec::new();
+    for entry in entries(dir)? {
+        let mut spool = Spool { sink: entry.file_name().to_string_lossy().into_owned(), files: 0, bytes: 0 };
+        let mut folders = vec![entry.path()];
+        while let Some(folder) = folders.pop() {
+            for entry in entries(&folder)? {
+                // What is gone since was delivered.
+                let Ok(metadata) = entry.metadata() else { continue };
+                if metadata.is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    spool.files = spool.files.saturating_add(1);
+                    spool.bytes = spool.bytes.saturating_add(metadata.len());
+                }
+            }
+        }
+        spools.push(spool);
+    }
+    spools.sort_by(|a, b| a.sink.cmp(&b.sink));
+    Ok(spools)
+}
+
+fn entries(dir: &Path) -> Result<Vec<fs::DirEntry>, Failed> {
+    let failed = |source| Failed::Read { path: dir.to_owned(), source };
+    match fs::read_dir(dir) {
+        Ok(entries) => entries.collect::<io::Result<_>>().map_err(failed),
+        // It is a file, or was removed, or there never was one.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The names of folders of dead letters.
+fn folders(dir: &Path) -> Result<Vec<String>, Failed> {
+    let path = dir.join(deadletter::FOLDER);
+    deadletter::folders(dir).map_err(|source| Failed::Read { path, source })
+}

@@ -1,0 +1,250 @@
+//! The tables of a topology, one function each.
+
+use std::sync::Arc;
+
+use super::names;
+use super::{
+    Account, Assumer, Bucket, Consumer, Destination, Key, Kinesis, Known, LogGroups, Reader, Scope, Stream,
+    Subscription, Target, Vended,
+};
+use crate::access::policy::arn::{Arn, Form};
+use crate::config::section::{Section, expected};
+use crate::config::tree::{Node, Written};
+use crate::config::values::{Parsed, any_string, choice, some, string, string_that};
+
+/// The account that a required key names.
+fn account(section: &mut Section<'_>, key: &'static str, known: &Known) -> Option<Arc<Account>> {
+    section.required(key, "archive", |node| known.account(node)).flatten()
+}
+
+/// The key that an optional `kms_key` names.
+fn kms_key(section: &mut Section<'_>, known: &Known) -> Option<Arc<Key>> {
+    section.optional("kms_key", |node| known.key(node)).flatten()
+}
+
+fn named(
+    section: &mut Section<'_>,
+    key: &'static str,
+    example: &str,
+    fits: impl Fn(&str) -> bool,
+    what: &str,
+) -> Option<String> {
+    section.required(key, example, string_that(fits, what))
+}
+
+/// What an object's name begins with; may be empty.
+fn prefix(section: &mut Section<'_>) -> String {
+    let what = "the start of an object's name, without `/` before it, wildcards, quotes or blanks";
+    section.or("prefix", String::new(), |node| {
+        let text = any_string(node)?;
+        if names::is_object_prefix(&text) { Ok(text) } else { Err(expected(node, what)) }
+    })
+}
+
+pub(super) fn key(mut section: Section<'_>, name: &str, known: &Known) -> Option<Key> {
+    if !names::is_part(name) {
+        section.problem_here(format!("is no name; use {}", names::PART));
+    }
+    let account = account(&mut section, "account", known);
+    let arn = section.optional("arn", key_arn);
+    section.finish();
+    Some(Key { name: name.to_owned(), account: account?, arn })
+}
+
+fn key_arn(node: &Node) -> Parsed<String> {
+    let text = string(node)?;
+    let is_key = |arn: Arn| matches!(arn.form(), Form::Key(_)) && !arn.account.is_empty();
+    let what =
+        "a key's ARN such as `arn:aws:kms:us-east-1:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab`";
+    if text.parse().is_ok_and(is_key) { Ok(text) } else { Err(expected(node, what)) }
+}
+
+pub(super) fn bucket(mut section: Section<'_>, known: &Known) -> Option<Bucket> {
+    let account = account(&mut section, "account", known);
+    let name = named(&mut section, "name", "org-logs", names::is_bucket, BUCKET);
+    let prefix = prefix(&mut section);
+    let key = kms_key(&mut section, known);
+    let queue = queue(&mut section);
+    section.finish();
+    Some(Bucket { account: account?, name: name?, prefix, key, queue })
+}
+
+fn queue(section: &mut Section<'_>) -> Option<String> {
+    section.optional(
+        "queue",
+        string_that(names::is_queue, "a queue's name of 1 to 80 letters, digits, `_` and `-`"),
+    )
+}
+
+pub(super) fn stream(mut section: Section<'_>, known: &Known) -> Option<Stream> {
+    let account = account(&mut section, "account", known);
+    let name = named(&mut section, "name", "logs", names::is_stream, STREAM);
+    let key = kms_key(&mut section, known);
+    section.finish();
+    Some(Stream { account: account?, name: name?, key })
+}
+
+pub(super) fn kinesis(mut section: Section<'_>, known: &Known) -> Option<Kinesis> {
+    let account = account(&mut section, "account", known);
+    let name = named(&mut section, "name", "logs", names::is_stream, STREAM);
+    let key = kms_key(&mut section, known);
+    section.finish();
+    Some(Kinesis { account: account?, name: name?, key })
+}
+
+const BUCKET: &str = "a bucket's name of 3 to 63 lower-case letters, digits, `.` and `-`";
+const STREAM: &str = "a stream's name of 1 to 64 letters, digits, `_`, `.` and `-`";
+const LOG_GROUP: &str = "the whole name of a log group, without wildcards";
+const ROLE: &str = "a role's name of 1 to 64 letters, digits and `+=,.@_-`";
+const ROLE_PATH: &str = "a role's name, after its path if it has one, such as `app-host`; not its ARN";
+
+/// What a destination may lead to.
+pub(super) struct Targets<'a> {
+    pub(super) stream: Option<&'a Stream>,
+    pub(super) kinesis: Option<&'a Kinesis>,
+}
+
+pub(super) fn destination(mut section: Section<'_>, targets: &Targets<'_>) -> Option<Destination> {
+    let default = if targets.stream.is_none() { Target::Kinesis } else { Target::Stream };
+    let target =
+        section.or("target", default, choice(&[("stream", Target::Stream), ("kinesis", Target::Kinesis)]));
+    let owner = match target {
+        Target::Stream => targets.stream.map(|stream| Arc::clone(&stream.account)),
+        Target::Kinesis => targets.kinesis.map(|kinesis| Arc::clone(&kinesis.account)),
+    };
+    if owner.is_none() {
+        section.problem_here("leads nowhere; describe its target in `[stream]` or `[kinesis]`");
+    }
+    // The account goes without saying; where it is said, it has to be right.
+    let said = section.optional("account", string);
+    let owner = owner?;
+    if let Some(said) = said.filter(|said| *said != owner.name) {
+        let text =
+            format!("found `{said}`, but its target is in account `{}`, where it has to be too", owner.name);
+        section.problem("account", text);
+    }
+    let what = "1 to 512 letters, digits, `.`, `_`, `-`, `/` and `#`";
+    let name = named(&mut section, "name", "logs", names::is_destination, what);
+    section.finish();
+    Some(Destination { account: owner, name: name?, target })
+}
+
+/// One subscription for each account that is named.
+pub(super) fn subscriptions(
+    mut section: Section<'_>,
+    known: &Known,
+    prefix: &str,
+) -> Option<Vec<Subscription>> {
+    let accounts = section.required("account", "app", |node| accounts(node, known));
+    let is_account = section.or("scope", false, choice(&[("log_groups", false), ("account", true)]));
+    let scope = if is_account {
+        Some(Scope::Account { exclude: section.or("exclude", Vec::new(), groups) })
+    } else {
+        section.required("log_groups", r#"["/aws/lambda/orders"]"#, groups).map(Scope::Groups)
+    };
+    let what = "1 to 512 letters, digits, `.`, `_`, `-`, `/` and `#`";
+    let name = section.or("filter_name", prefix.to_owned(), string_that(names::is_destination, what));
+    let pattern = section.or("filter_pattern", String::new(), filter_pattern);
+    section.finish();
+    let (accounts, scope) = (accounts?, scope?);
+    let of = |account| Subscription {
+        account,
+        scope: scope.clone(),
+        name: name.clone(),
+        pattern: pattern.clone(),
+    };
+    Some(accounts.into_iter().map(of).collect())
+}
+
+/// An account's name, or a list of them.
+fn accounts(node: &Node, known: &Known) -> Parsed<Vec<Arc<Account>>> {
+    if matches!(node.value, Written::List(_)) {
+        let found = some(|node| known.account(node))(node)?;
+        return Ok(found.into_iter().flatten().collect());
+    }
+    known.account(node).map(|found| found.into_iter().collect())
+}
+
+fn groups(node: &Node) -> Parsed<Vec<String>> {
+    some(|item| match string(item)? {
+        text if text.contains('*') => Err(expected(
+            item,
+            "the whole name of a log group; a filter has no wildcards: name each, or take all with `scope = \"account\"`",
+        )),
+        text if names::is_log_group(&text) => Ok(text),
+        _ => Err(expected(item, LOG_GROUP)),
+    })(node)
+}
+
+/// At most 1,024 characters. Source: `FilterPattern` of `CloudWatch` Logs' API.
+fn filter_pattern(node: &Node) -> Parsed<String> {
+    let text = any_string(node)?;
+    let fits = text.chars().count() <= 1_024 && !text.chars().any(char::is_control);
+    if fits {
+        Ok(text)
+    } else {
+        Err(expected(node, "a filter pattern of at most 1,024 characters, on one line"))
+    }
+}
+
+pub(super) fn vended(mut section: Section<'_>, known: &Known) -> Option<Vec<Vended>> {
+    let account = account(&mut section, "account", known);
+    let service = named(&mut section, "service", "states", names::is_service, "a service such as `states`");
+    let log_groups = section.required("log_groups", r#"["/aws/vendedlogs/states/orders"]"#, groups);
+    let role = section.optional("role", string_that(names::is_role_path, ROLE_PATH));
+    section.finish();
+    Some(vec![Vended { account: account?, service: service?, log_groups: log_groups?, role }])
+}
+
+pub(super) fn log_groups(mut section: Section<'_>, known: &Known) -> Option<Vec<LogGroups>> {
+    let account = account(&mut section, "account", known);
+    let names = section.required("names", r#"["/aws/vendedlogs/states/orders"]"#, groups);
+    let retention = section.optional("retention_days", retention);
+    let key = kms_key(&mut section, known);
+    section.finish();
+    Some(vec![LogGroups { account: account?, names: names?, retention, key }])
+}
+
+fn retention(node: &Node) -> Parsed<u32> {
+    let Written::Integer(days) = node.value else { return Err(expected(node, "a number of days")) };
+    let known = names::RETENTIONS.iter().find(|(_, known)| i128::from(*known) == days);
+    known.map(|(_, days)| *days).ok_or_else(|| {
+        let all: Vec<&str> = names::RETENTIONS.iter().map(|(name, _)| *name).collect();
+        expected(node, &format!("a number of days that CloudWatch Logs knows: {}", all.join(", ")))
+    })
+}
+
+/// Who assumes a role, called `PREFIX-WHAT` if it is not named.
+fn assumer(section: &mut Section<'_>, known: &Known, default: String) -> Option<Assumer> {
+    let account = account(section, "account", known);
+    let role = section.optional("role", string_that(names::is_role_path, ROLE_PATH));
+    let what = "an external id of 2 to 1,224 letters, digits and `_+=,.@:/-`";
+    let external_id = section.optional("external_id", string_that(names::is_external_id, what));
+    let name = section.or("name", default, string_that(names::is_role, ROLE));
+    Some(Assumer { account: account?, role, external_id, name })
+}
+
+pub(super) fn writer(mut section: Section<'_>, known: &Known, prefix: &str) -> Option<Assumer> {
+    let writer = assumer(&mut section, known, format!("{prefix}-writer"));
+    section.finish();
+    writer
+}
+
+pub(super) fn consumer(mut section: Section<'_>, known: &Known, prefix: &str) -> Option<Consumer> {
+    let assumer = assumer(&mut section, known, format!("{prefix}-consumer"));
+    let what = "a table's name of 3 to 255 letters, digits, `_`, `.` and `-`";
+    let lease_table = named(&mut section, "lease_table", "standpipe-leases", names::is_table, what);
+    section.finish();
+    Some(Consumer { assumer: assumer?, lease_table: lease_table? })
+}
+
+pub(super) fn reader(mut section: Section<'_>, known: &Known, name: &str) -> Option<Reader> {
+    let assumer = assumer(&mut section, known, format!("{name}-reader"));
+    let bucket = named(&mut section, "bucket", "my-cloudtrail-bucket", names::is_bucket, BUCKET);
+    let bucket_account = account(&mut section, "bucket_account", known);
+    let prefix = prefix(&mut section);
+    let key = kms_key(&mut section, known);
+    let queue = queue(&mut section);
+    section.finish();
+    Some(Reader { assumer: assumer?, bucket_account: bucket_account?, bucket: bucket?, prefix, key, queue })
+}

@@ -1,0 +1,145 @@
+//! What a topology may say, and which sentence answers to a mistake.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+const WHOLE: &str = r#"
+region = "us-east-1"
+[accounts.archive]
+id = "222222222222"
+[accounts.app]
+id = "111111111111"
+[keys.logs]
+account = "archive"
+[bucket]
+account = "archive"
+name = "org-logs"
+[stream]
+account = "archive"
+name = "logs"
+[destination]
+name = "logs"
+[[subscriptions]]
+account = "app"
+log_groups = ["one"]
+[writer]
+account = "app"
+"#;
+
+fn read_text(text: &str) -> Result<Topology, Errors> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("topology.toml");
+    std::fs::write(&path, text).unwrap();
+    load(&path, &BTreeMap::new())
+}
+
+/// One line of the whole is replaced, or a table is added; the errors have to say all these words.
+#[track_caller]
+fn check(old: &str, new: &str, words: &[&str]) {
+    let text = if old.is_empty() { format!("{WHOLE}{new}\n") } else { WHOLE.replacen(old, new, 1) };
+    assert_ne!(text, WHOLE, "`{old}` is there");
+    let errors = read_text(&text).unwrap_err().to_string();
+    for word in words {
+        assert!(errors.contains(word), "`{word}` in: {errors}");
+    }
+}
+
+#[test]
+fn a_whole_topology_is_read() {
+    let topology = read_text(WHOLE).unwrap();
+    assert_eq!(topology.accounts.len(), 2);
+    assert_eq!(topology.destination.unwrap().account.name, "archive");
+    assert_eq!(topology.writer.unwrap().name, "standpipe-writer");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest() {
+    check(
+        "name = \"org-logs\"",
+        "name = \"org-logs\"\nprefx = \"a/\"",
+        &["topology.toml", "bucket.prefx", "did you mean `prefix`?"],
+    );
+    check("[destination]", "[destinatoin]", &["destinatoin", "did you mean `destination`?"]);
+}
+
+#[test]
+fn all_mistakes_are_said_at_once() {
+    let errors =
+        read_text("region = \"mars\"\n[accounts.a]\nid = \"12\"\n[bucket]\nname = \"B\"\n").unwrap_err();
+    let keys: Vec<&str> = errors.problems().iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(keys, ["region", "accounts.a.id", "bucket.account", "bucket.name"]);
+}
+
+#[test]
+fn what_is_named_has_to_be_there() {
+    check(
+        "account = \"app\"",
+        "account = \"ap\"",
+        &["subscriptions[0].account", "is no account; did you mean `app`?"],
+    );
+    check(
+        "name = \"org-logs\"",
+        "name = \"org-logs\"\nkms_key = \"log\"",
+        &["bucket.kms_key", "did you mean `logs`?"],
+    );
+    check("[destination]\nname = \"logs\"", "", &["subscriptions[0]", "[destination]"]);
+    check("[bucket]\naccount = \"archive\"\nname = \"org-logs\"", "", &["stream", "[bucket]"]);
+    check("", "[consumer]\naccount = \"app\"\nlease_table = \"leases\"", &["consumer", "[kinesis]"]);
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    check("id = \"111111111111\"", "id = \"222222222222\"", &["is the id of", "stands here once"]);
+    check(
+        "log_groups = [\"one\"]",
+        "log_groups = [\"/aws/*\"]",
+        &["a filter has no wildcards", "scope = \"account\""],
+    );
+    check(
+        "[stream]\naccount = \"archive\"",
+        "[stream]\naccount = \"app\"\nkms_key = \"logs\"",
+        &["stream.kms_key", "use a key of the same account"],
+    );
+    check(
+        "[destination]",
+        "[destination]\naccount = \"app\"",
+        &["destination.account", "in account `archive`"],
+    );
+    check(
+        "",
+        "[[subscriptions]]\naccount = \"app\"\nlog_groups = [\"one\"]",
+        &["subscriptions[1]", "give another `filter_name`"],
+    );
+    check(
+        "[writer]",
+        "[writer]\nname = \"standpipe-firehose\"",
+        &["writer.name", "has a role `standpipe-firehose` already"],
+    );
+    check("[writer]", "[writer]\nexternal_id = \"a b\"", &["writer.external_id", "2 to 1,224"]);
+    check(
+        "",
+        "[[log_groups]]\naccount = \"app\"\nnames = [\"g\"]\nretention_days = 2",
+        &["log_groups[0].retention_days", "1, 3, 5"],
+    );
+    check(
+        "[keys.logs]",
+        "[keys.logs]\narn = \"arn:aws:kms:us-east-1:111111111111:key/1\"",
+        &["keys.logs.arn", "is not of account 222222222222"],
+    );
+}
+
+#[test]
+fn a_third_filter_of_a_log_group_is_refused() {
+    let more = |name: &str| {
+        format!("[[subscriptions]]\naccount = \"app\"\nlog_groups = [\"one\"]\nfilter_name = \"{name}\"\n")
+    };
+    read_text(&format!("{WHOLE}{}", more("two"))).unwrap();
+    check("", &format!("{}{}", more("two"), more("three")), &["subscriptions[2]", "2 filters already"]);
+}
+
+#[test]
+fn the_sample_is_a_topology() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/topology.toml");
+    load(Path::new(sample), &BTreeMap::new()).unwrap();
+}

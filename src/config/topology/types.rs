@@ -1,0 +1,215 @@
+//! A topology that cannot be wrong: accounts and keys that are named are those that there are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::access::policy::arn::Place;
+
+/// Who sends logs where, across accounts, in one region.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    /// The region of everything.
+    pub region: String,
+    /// What the names of roles and policies begin with. IAM is the same in all regions, so that a second topology in the same
+    /// accounts needs another.
+    pub name: String,
+    /// The organization whose accounts may send; without it, those that subscribe, by their ids.
+    pub organization: Option<String>,
+    /// Put on everything that is made and can be tagged.
+    pub tags: BTreeMap<String, String>,
+    /// All accounts, in the order of their names.
+    pub accounts: Vec<Arc<Account>>,
+    /// KMS keys.
+    pub keys: Vec<Arc<Key>>,
+    /// Where the logs end.
+    pub bucket: Option<Bucket>,
+    /// The Firehose stream that fills the bucket.
+    pub stream: Option<Stream>,
+    /// A Kinesis stream that standpipe reads.
+    pub kinesis: Option<Kinesis>,
+    /// What other accounts subscribe their log groups to.
+    pub destination: Option<Destination>,
+    /// Who subscribes.
+    pub subscriptions: Vec<Subscription>,
+    /// Log groups that AWS services write.
+    pub vended: Vec<Vended>,
+    /// Log groups that are made.
+    pub log_groups: Vec<LogGroups>,
+    /// Who reads objects of another account's bucket.
+    pub readers: Vec<Reader>,
+    /// Who puts to the Firehose stream.
+    pub writer: Option<Assumer>,
+    /// Who reads the Kinesis stream.
+    pub consumer: Option<Consumer>,
+}
+
+/// An AWS account.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Account {
+    /// Its name in the topology.
+    pub name: String,
+    /// Its region and its id of twelve digits.
+    pub place: Place,
+    /// The profile of the AWS CLI and of Terraform with its credentials.
+    pub profile: Option<String>,
+    /// The people who may change it.
+    pub owner: Option<String>,
+}
+
+/// A KMS key.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Its name in the topology.
+    pub name: String,
+    /// The account that it belongs to.
+    pub account: Arc<Account>,
+    /// The ARN of a key that exists; without it, one is made.
+    pub arn: Option<String>,
+}
+
+/// The bucket that Firehose fills.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    /// Its owner.
+    pub account: Arc<Account>,
+    /// Its name.
+    pub name: String,
+    /// What the names of the objects begin with.
+    pub prefix: String,
+    /// What encrypts the objects; without it, S3's own key.
+    pub key: Option<Arc<Key>>,
+    /// A queue in the same account that is told of every object.
+    pub queue: Option<String>,
+}
+
+/// A Firehose stream.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Its owner.
+    pub account: Arc<Account>,
+    /// Its name.
+    pub name: String,
+    /// What encrypts data that waits in it.
+    pub key: Option<Arc<Key>>,
+}
+
+/// A Kinesis stream.
+#[derive(Clone, Debug)]
+pub struct Kinesis {
+    /// Its owner.
+    pub account: Arc<Account>,
+    /// Its name.
+    pub name: String,
+    /// What encrypts its records.
+    pub key: Option<Arc<Key>>,
+}
+
+/// A destination of `CloudWatch` Logs, in the account of what it leads to.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// Its owner.
+    pub account: Arc<Account>,
+    /// Its name.
+    pub name: String,
+    /// What it leads to.
+    pub target: Target,
+}
+
+/// What a destination leads to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// The Firehose stream.
+    Stream,
+    /// The Kinesis stream.
+    Kinesis,
+}
+
+/// Log groups of an account whose events are sent on.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// Who sends.
+    pub account: Arc<Account>,
+    /// Which log groups.
+    pub scope: Scope,
+    /// The filter's name.
+    pub name: String,
+    /// Which events; all when empty.
+    pub pattern: String,
+}
+
+/// Which log groups a subscription takes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Scope {
+    /// These.
+    Groups(Vec<String>),
+    /// All of the account, those that are made later too, but these.
+    Account {
+        /// Left out.
+        exclude: Vec<String>,
+    },
+}
+
+/// Log groups that an AWS service writes through log delivery.
+#[derive(Clone, Debug)]
+pub struct Vended {
+    /// Their owner.
+    pub account: Arc<Account>,
+    /// The service, such as `states`.
+    pub service: String,
+    /// The groups' names.
+    pub log_groups: Vec<String>,
+    /// The role that turns logging on, such as a state machine's.
+    pub role: Option<String>,
+}
+
+/// Log groups that are made.
+#[derive(Clone, Debug)]
+pub struct LogGroups {
+    /// Their owner.
+    pub account: Arc<Account>,
+    /// Their names.
+    pub names: Vec<String>,
+    /// How long events are kept, in days; for ever without it.
+    pub retention: Option<u32>,
+    /// What encrypts them.
+    pub key: Option<Arc<Key>>,
+}
+
+/// Who assumes a role, and what the role is called.
+#[derive(Clone, Debug)]
+pub struct Assumer {
+    /// Where standpipe runs.
+    pub account: Arc<Account>,
+    /// The role that standpipe runs as; without it, whoever the account lets.
+    pub role: Option<String>,
+    /// What has to be said when the role is assumed.
+    pub external_id: Option<String>,
+    /// The name of the role that is assumed.
+    pub name: String,
+}
+
+/// Who reads the Kinesis stream.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    /// Who assumes the role.
+    pub assumer: Assumer,
+    /// The `DynamoDB` table of its leases, in the stream's account.
+    pub lease_table: String,
+}
+
+/// Who reads objects of a bucket.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// Who assumes the role.
+    pub assumer: Assumer,
+    /// The bucket's owner.
+    pub bucket_account: Arc<Account>,
+    /// The bucket, which exists, or is the topology's own.
+    pub bucket: String,
+    /// Which objects: those whose names begin so.
+    pub prefix: String,
+    /// What encrypts the objects.
+    pub key: Option<Arc<Key>>,
+    /// A queue in the bucket's account that is told of every object.
+    pub queue: Option<String>,
+}

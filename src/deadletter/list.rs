@@ -1,0 +1,191 @@
+//! What there is: folders, files, and what is in them. Reads only, also while a daemon runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::progress::delivered_in;
+use super::store::Held;
+use super::{EXTENSION, FOLDER, Reader};
+use crate::event::Timestamp;
+
+/// What is in one folder.
+#[derive(Clone, Debug, Default)]
+pub struct FolderSummary {
+    /// The sink, or `_SOURCE`.
+    pub name: String,
+    /// Its files, oldest first.
+    pub files: Vec<FileSummary>,
+}
+
+/// What is in one file.
+#[derive(Clone, Debug, Default)]
+pub struct FileSummary {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How large it is, in bytes.
+    pub bytes: u64,
+    /// Letters that are still to be delivered.
+    pub letters: u64,
+    /// The events in them.
+    pub events: u64,
+    /// Values that are no letters: torn or changed.
+    pub damaged: u64,
+    /// When the first of its letters was written.
+    pub oldest: Option<Timestamp>,
+    /// How many letters there are for each reason.
+    pub reasons: BTreeMap<String, u64>,
+}
+
+/// The names of the folders in a state directory: sinks, and sources with `_` before them.
+///
+/// # Errors
+/// When the directory cannot be read; that there is none is no error.
+pub fn folders(state: &Path) -> io::Result<Vec<String>> {
+    folders_in(&state.join(FOLDER))
+}
+
+/// The files of one folder, oldest first.
+///
+/// # Errors
+/// When the folder cannot be read; that there is none is no error.
+pub fn files(state: &Path, folder: &str) -> io::Result<Vec<PathBuf>> {
+    files_in(&state.join(FOLDER).join(folder))
+}
+
+/// Reads every letter of a folder.
+///
+/// # Errors
+/// When a file cannot be read; that one was replayed and removed meanwhile is no error.
+pub fn summary(state: &Path, folder: &str) -> io::Result<FolderSummary> {
+    let mut summary = FolderSummary { name: folder.to_owned(), files: Vec::new() };
+    for path in files(state, folder)? {
+        match FileSummary::read(path, &BTreeSet::new()) {
+            Ok(file) => summary.files.push(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(summary)
+}
+
+/// The numbers of a file's letters that a replay has delivered already.
+///
+/// # Errors
+/// When the notes about it cannot be read.
+pub fn delivered(path: &Path) -> io::Result<BTreeSet<u64>> {
+    delivered_in(path, fs::metadata(path)?.len())
+}
+
+impl FolderSummary {
+    /// All of its files together.
+    #[must_use]
+    pub fn total(&self) -> FileSummary {
+        self.files.iter().fold(FileSummary::default(), |mut total, file| {
+            total.add(file);
+            total
+        })
+    }
+}
+
+impl FileSummary {
+    /// Adds what is in another file.
+    pub fn add(&mut self, other: &Self) {
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.letters = self.letters.saturating_add(other.letters);
+        self.events = self.events.saturating_add(other.events);
+        self.damaged = self.damaged.saturating_add(other.damaged);
+        self.oldest = match (self.oldest, other.oldest) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        };
+        for (reason, letters) in &other.reasons {
+            let count = self.reasons.entry(reason.clone()).or_default();
+            *count = count.saturating_add(*letters);
+        }
+    }
+
+    /// Reads the letters of a file that have one of these reasons (none: all), also of a file outside a state directory.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(path: PathBuf, reasons: &BTreeSet<String>) -> io::Result<Self> {
+        let file = File::open(&path)?;
+        let bytes = file.metadata()?.len();
+        let done = delivered_in(&path, bytes)?;
+        let mut summary = Self { path, bytes, ..Self::default() };
+        let mut reader = Reader::new(file)?;
+        while let Some(entry) = reader.next_entry()? {
+            if done.contains(&entry.number) {
+                continue;
+            }
+            let Some(letter) = entry.letter else {
+                summary.damaged = summary.damaged.saturating_add(1);
+                continue;
+            };
+            if !reasons.is_empty() && !reasons.contains(&letter.reason) {
+                continue;
+            }
+            summary.letters = summary.letters.saturating_add(1);
+            summary.events = summary.events.saturating_add(letter.events);
+            summary.oldest = Some(summary.oldest.map_or(letter.time, |oldest| oldest.min(letter.time)));
+            let count = summary.reasons.entry(letter.reason).or_default();
+            *count = count.saturating_add(1);
+        }
+        Ok(summary)
+    }
+}
+
+pub(super) fn folders_in(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in entries(dir)? {
+        if entry.file_type()?.is_dir() {
+            names.extend(entry.file_name().into_string().ok());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+pub(super) fn files_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths = entries(dir)?.into_iter().map(|entry| entry.path());
+    let mut paths: Vec<PathBuf> =
+        paths.filter(|path| path.extension() == Some(OsStr::new(EXTENSION))).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// What a killed replay left beside files that are gone since.
+pub(super) fn left_over_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let beside = ["delivered", "new"].map(OsStr::new);
+    let is_left_over = |path: &PathBuf| {
+        let of = path.file_name().and_then(OsStr::to_str).and_then(|name| name.split_once("Z-"));
+        let number = of.and_then(|(time, rest)| Some((time, rest.split('.').next()?)));
+        path.extension().is_some_and(|extension| beside.contains(&extension))
+            && number
+                .is_some_and(|(time, number)| !dir.join(format!("{time}Z-{number}.{EXTENSION}")).exists())
+    };
+    Ok(entries(dir)?.into_iter().map(|entry| entry.path()).filter(is_left_over).collect())
+}
+
+/// How much is in a folder; what is kept aside counts too.
+pub(super) fn size_of(dir: &Path) -> io::Result<Held> {
+    let mut held = Held::default();
+    for entry in entries(dir)? {
+        // One that is gone since was replayed.
+        let Ok(metadata) = entry.metadata() else { continue };
+        held.files = held.files.saturating_add(1);
+        held.bytes = held.bytes.saturating_add(metadata.len());
+    }
+    Ok(held)
+}
+
+fn entries(dir: &Path) -> io::Result<Vec<fs::DirEntry>> {
+    match fs::read_dir(dir) {
+        Ok(entries) => entries.collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,283 @@
+//! SHA-256 of request bodies, for their signatures: one by one, or several side by side where that is cheaper on this machine.
+
+mod lanes;
+
+use std::array::from_fn;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use tokio::sync::oneshot;
+
+use self::lanes::{Digest, Eight, Sixteen};
+
+/// How bodies are hashed here, and those that wait for it.
+#[derive(Debug)]
+pub struct Digester {
+    /// Bodies of one size that memory has room for.
+    bodies: usize,
+    /// Measured when the first body is to be hashed.
+    choice: OnceLock<Choice>,
+    /// The lock covers a look at a short list.
+    waiting: Mutex<Line>,
+}
+
+#[derive(Debug)]
+struct Choice {
+    costs: Costs,
+    /// Whether bodies wait for one another to be hashed together.
+    is_grouped: bool,
+}
+
+/// Those that wait, in the order they came.
+#[derive(Debug, Default)]
+struct Line {
+    next_number: u64,
+    bodies: Vec<Waiting>,
+}
+
+/// What a byte costs by each method, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Costs {
+    one: f64,
+    eight: Option<(Eight, f64)>,
+    sixteen: Option<(Sixteen, f64)>,
+}
+
+/// A body without its digest.
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    body: Vec<u8>,
+    done: oneshot::Sender<Hashed>,
+}
+
+/// A body and its digest in lower-case hexadecimal.
+#[derive(Debug)]
+pub(super) struct Hashed {
+    pub(super) body: Vec<u8>,
+    pub(super) sha256: String,
+}
+
+/// A way to hash up to so many bodies at once.
+#[derive(Clone, Copy, Debug)]
+enum Method {
+    One,
+    Eight(Eight),
+    Sixteen(Sixteen),
+}
+
+impl Method {
+    fn width(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Eight(_) => 8,
+            Self::Sixteen(_) => 16,
+        }
+    }
+
+    fn digests(self, bodies: &[&[u8]]) -> Vec<Digest> {
+        let body = |lane: usize| bodies.get(lane).copied().unwrap_or_default();
+        let mut digests = match self {
+            Self::One => bodies.iter().map(|body| one(body)).collect(),
+            Self::Eight(eight) => eight.digests(from_fn(body)).to_vec(),
+            Self::Sixteen(sixteen) => sixteen.digests(from_fn(body)).to_vec(),
+        };
+        digests.truncate(bodies.len());
+        digests
+    }
+}
+
+fn one(body: &[u8]) -> Digest {
+    let mut bytes = [0; 32];
+    for (to, from) in bytes.iter_mut().zip(digest(&SHA256, body).as_ref()) {
+        *to = *from;
+    }
+    bytes
+}
+
+/// Lanes have to save so much, since a body that waits for others is no longer in the cache.
+const WORTHWHILE: f64 = 0.8;
+
+impl Costs {
+    /// Measured on this machine, for about two milliseconds.
+    fn measured() -> Self {
+        let bytes = vec![b'x'; MEASURED_BYTES];
+        let cost = |method: Method| {
+            let bodies = vec![bytes.as_slice(); method.width()];
+            let run = |_| {
+                let before = Instant::now();
+                std::hint::black_box(method.digests(&bodies));
+                before.elapsed().as_secs_f64()
+            };
+            let least = (0..MEASURED_RUNS).map(run).fold(f64::INFINITY, f64::min);
+            #[expect(clippy::cast_precision_loss, reason = "a few bytes of many do not matter")]
+            let hashed = (bytes.len() * method.width()) as f64;
+            least * 1e9 / hashed
+        };
+        Self {
+            one: cost(Method::One),
+            eight: Eight::available().map(|eight| (eight, cost(Method::Eight(eight)))),
+            sixteen: Sixteen::available().map(|sixteen| (sixteen, cost(Method::Sixteen(sixteen)))),
+        }
+    }
+
+    fn methods(&self) -> impl Iterator<Item = (Method, f64)> {
+        let eight = self.eight.map(|(eight, cost)| (Method::Eight(eight), cost));
+        let sixteen = self.sixteen.map(|(sixteen, cost)| (Method::Sixteen(sixteen), cost));
+        eight.into_iter().chain(sixteen)
+    }
+
+    /// The cheapest method a byte for bodies of these lengths, of which it takes as many from the front as it is wide.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    fn best(&self, lengths: &[usize]) -> Method {
+        let each = |(method, cost): (Method, f64)| {
+            let taken = lengths.get(..method.width()).unwrap_or(lengths);
+            let useful: usize = taken.iter().sum();
+            let longest = taken.iter().max().copied().unwrap_or(0);
+            (method, cost * (longest * method.width()) as f64 / useful.max(1) as f64)
+        };
+        let best = self.methods().map(each).min_by(|a, b| a.1.total_cmp(&b.1));
+        best.filter(|(_, cost)| !lengths.is_empty() && *cost < self.one * WORTHWHILE)
+            .map_or(Method::One, |(method, _)| method)
+    }
+}
+
+impl Choice {
+    fn of(costs: Costs, bodies: usize) -> Self {
+        // One of them is on its way while the others wait.
+        let lengths = vec![1_000_000; bodies.saturating_sub(1)];
+        let is_grouped = !matches!(costs.best(&lengths), Method::One);
+        Self { costs, is_grouped }
+    }
+}
+
+const MEASURED_BYTES: usize = 32 * 1024;
+const MEASURED_RUNS: usize = 3;
+
+impl Digester {
+    /// For as many bodies of one size as memory has room for.
+    #[must_use]
+    pub fn new(bodies: usize) -> Self {
+        Self { bodies, choice: OnceLock::new(), waiting: Mutex::default() }
+    }
+
+    fn choice(&self) -> &Choice {
+        self.choice.get_or_init(|| Choice::of(Costs::measured(), self.bodies))
+    }
+
+    /// Whether a body is better left to [`enter`](Self::enter) than hashed when it is made.
+    pub(super) fn is_grouped(&self) -> bool {
+        self.choice().is_grouped
+    }
+
+    /// Leaves a body to be hashed together with others. Returns its number, and where it comes back.
+    pub(super) fn enter(&self, body: Vec<u8>) -> (u64, oneshot::Receiver<Hashed>) {
+        let (done, hashed) = oneshot::channel();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = waiting.next_number;
+        waiting.next_number = number.wrapping_add(1);
+        waiting.bodies.push(Waiting { number, body, done });
+        (number, hashed)
+    }
+
+    /// Hashes the body of this number, if it still waits, and those that can be hashed along with it.
+    pub(super) fn hash(&self, number: u64) {
+        let (group, method) = self.group(number);
+        let bodies: Vec<&[u8]> = group.iter().map(|waiting| waiting.body.as_slice()).collect();
+        let digests = method.digests(&bodies);
+        for (Waiting { body, done, .. }, digest) in group.into_iter().zip(digests) {
+            // Nobody waits any more when the sink was stopped at the deadline.
+            done.send(Hashed { body, sha256: hex(&digest) }).ok();
+        }
+    }
+
+    /// The body of this number and its company, and how to hash them.
+    fn group(&self, number: u64) -> (Vec<Waiting>, Method) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let bodies = &mut waiting.bodies;
+        let Some(own) = bodies.iter().position(|waiting| waiting.number == number) else {
+            return (Vec::new(), Method::One);
+        };
+        let own = bodies.remove(own);
+        bodies.insert(0, own);
+        let lengths: Vec<usize> = bodies.iter().map(|waiting| waiting.body.len()).collect();
+        let method = self.choice().costs.best(&lengths);
+        let taken = method.width().min(bodies.len());
+        (bodies.drain(..taken).collect(), method)
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Costs that differ from machine to machine, in nanoseconds a byte: of one at a time, of eight lanes, of sixteen.
+    fn costs([one, eight, sixteen]: [f64; 3]) -> Costs {
+        Costs {
+            one,
+            eight: Eight::available().map(|lanes| (lanes, eight)),
+            sixteen: Sixteen::available().map(|lanes| (lanes, sixteen)),
+        }
+    }
+
+    const WITHOUT_SHA_INSTRUCTIONS: [f64; 3] = [1.8, 0.4, 0.25];
+    const WITH_SHA_INSTRUCTIONS: [f64; 3] = [0.5, 0.4, 0.25];
+
+    /// Which width is chosen for bodies of these lengths, where the CPU has lanes at all.
+    #[track_caller]
+    fn check(machine: [f64; 3], lengths: &[usize], expected: usize) {
+        let widest = costs(machine).methods().map(|(method, _)| method.width()).max().unwrap_or(1);
+        assert_eq!(costs(machine).best(lengths).width(), expected.min(widest), "{machine:?} {lengths:?}");
+    }
+
+    #[test]
+    fn bodies_are_hashed_together_where_that_is_cheaper() {
+        check(WITHOUT_SHA_INSTRUCTIONS, &[], 1);
+        check(WITHOUT_SHA_INSTRUCTIONS, &[100], 1);
+        check(WITHOUT_SHA_INSTRUCTIONS, &[100, 100], 1);
+        check(WITHOUT_SHA_INSTRUCTIONS, &[100; 3], 8);
+        check(WITHOUT_SHA_INSTRUCTIONS, &[100, 1, 1, 1, 1, 1], 1);
+        check(WITHOUT_SHA_INSTRUCTIONS, &[100; 16], 16);
+        check(WITH_SHA_INSTRUCTIONS, &[100; 4], 1);
+        check(WITH_SHA_INSTRUCTIONS, &[100; 8], 1);
+        check([0.5, 0.9, 0.9], &[100; 16], 1);
+    }
+
+    #[test]
+    fn every_body_comes_back_with_its_own_digest_whoever_asks_for_it() {
+        for machine in [WITHOUT_SHA_INSTRUCTIONS, WITH_SHA_INSTRUCTIONS] {
+            let digester = Digester::new(8);
+            assert!(digester.choice.set(Choice::of(costs(machine), 8)).is_ok());
+            let body = |number: u8| vec![number; 1_000 + usize::from(number)];
+            let (numbers, mut waiting): (Vec<u64>, Vec<_>) =
+                (0..20).map(|number| digester.enter(body(number))).unzip();
+            for number in numbers.into_iter().rev() {
+                digester.hash(number);
+            }
+            for (number, waiting) in (0..20).zip(&mut waiting) {
+                let Hashed { body: hashed, sha256 } = waiting.try_recv().unwrap();
+                assert_eq!(hashed, body(number));
+                assert_eq!(sha256, hex(&one(&hashed)));
+            }
+        }
+    }
+
+    #[test]
+    fn memory_for_few_bodies_leaves_each_to_itself() {
+        assert!(!Choice::of(costs(WITH_SHA_INSTRUCTIONS), 4).is_grouped);
+        assert!(!Choice::of(costs(WITHOUT_SHA_INSTRUCTIONS), 2).is_grouped);
+        assert_eq!(Choice::of(costs(WITHOUT_SHA_INSTRUCTIONS), 4).is_grouped, Eight::available().is_some());
+    }
+
+    #[test]
+    fn hexadecimal_is_in_lower_case() {
+        assert_eq!(hex(&[0, 10, 255]), "000aff");
+    }
+}
