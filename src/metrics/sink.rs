@@ -27,6 +27,8 @@ pub struct SinkMetrics {
     pub duration: Histogram,
     /// Requests that may be under way at once, over all destinations of the sink.
     pub concurrency: IntGauge,
+    /// Payload bytes a second that refusals have taught to send, over all destinations of the sink that have such a limit.
+    pub rate_limit: IntGauge,
     /// Bytes waiting in the buffer, or bytes of its files.
     pub buffer_bytes: IntGauge,
     /// Age of the oldest record in the buffer.
@@ -138,6 +140,7 @@ pub(super) struct SinkFamilies {
     rejected: IntCounterVec,
     duration: HistogramVec,
     concurrency: IntGaugeVec,
+    rate_limit: IntGaugeVec,
     held: IntGaugeVec,
     buffer_bytes: IntGaugeVec,
     buffer_oldest: GaugeVec,
@@ -196,6 +199,11 @@ impl SinkFamilies {
                 "Requests that may be under way at once, over the sink's destinations.",
                 sink,
             ),
+            rate_limit: maker.gauges(
+                "sink_rate_limit_bytes_per_second",
+                "Payload bytes a second that the sink's destinations keep to since more was refused; 0 is no limit.",
+                sink,
+            ),
             held: maker.gauges(
                 "sink_held",
                 "Destinations of the sink that are held for this reason.",
@@ -251,6 +259,7 @@ impl SinkFamilies {
             records: self.records.with_label_values(&[sink]),
             duration: self.duration.with_label_values(&[sink]),
             concurrency: self.concurrency.with_label_values(&[sink]),
+            rate_limit: self.rate_limit.with_label_values(&[sink]),
             buffer_bytes: self.buffer_bytes.with_label_values(&[sink]),
             buffer_oldest_seconds: self.buffer_oldest.with_label_values(&[sink]),
             credentials_expiry: self.credentials_expiry.clone(),

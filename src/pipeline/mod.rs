@@ -43,6 +43,7 @@ use crate::event::{Budget, Buffers, Intake, Job, Offload, Stopper};
 use crate::metrics::{Metrics, gauge};
 use crate::route::{RouteError, Router};
 use crate::sink::{self, Digester, Shared};
+use crate::source::file;
 use crate::state::{StateDir, StateError};
 use crate::status::Status;
 
@@ -157,7 +158,14 @@ pub async fn run(run: Run) -> Result<End, RunError> {
     helpers.spawn(Arc::clone(&plant.shared.dead_letters).run(metrics.clone(), Arc::clone(&status)));
     helpers.spawn(plant.clone().tick(metrics.clone(), Arc::clone(&status)));
 
-    let context = sources::Context { host, once, checkpoints: Arc::clone(&checkpoints), stop: stop_sources };
+    let read_buffers = file::read_buffers();
+    let context = sources::Context {
+        host,
+        once,
+        checkpoints: Arc::clone(&checkpoints),
+        read_buffers,
+        stop: stop_sources,
+    };
     let mut sources = sources::spawn(&config, &plant, &metrics, &context);
     drop(context);
     notify(sd_notify::NotifyState::Ready);

@@ -12,7 +12,7 @@ use super::{Plant, RunError};
 use crate::ack::Checkpoints;
 use crate::causes::with_causes;
 use crate::config::{Config, Decoding, Source};
-use crate::event::{Intake, Stop};
+use crate::event::{Buffers, FilePositions, Intake, Stop};
 use crate::metrics::Metrics;
 use crate::source::file::FileSource;
 use crate::source::{firehose_http, stdin};
@@ -26,6 +26,8 @@ pub(super) struct Context {
     pub(super) once: bool,
     /// Where files were read to.
     pub(super) checkpoints: Arc<Checkpoints>,
+    /// What files are read into.
+    pub(super) read_buffers: Arc<Buffers>,
     /// The wish to stop.
     pub(super) stop: Stop,
 }
@@ -77,7 +79,8 @@ fn start(running: &mut Running, name: &str, source: Source, intake: Intake, cont
     match source {
         Source::File(file) => {
             let positions = Arc::<Checkpoints>::clone(&context.checkpoints);
-            let source = FileSource::new(named, host, file, intake, positions, context.once);
+            let files = (positions as Arc<dyn FilePositions>, Arc::clone(&context.read_buffers));
+            let source = FileSource::new(named, host, file, intake, files, context.once);
             on_thread(running, name, async move { source.run(stop).await });
         }
         Source::Stdin(stdin) => {

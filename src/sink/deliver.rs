@@ -8,10 +8,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
-use super::pacing::Pacing;
+use super::flight::{Flight, Flown, Places, fly};
+use super::pacing::{Pacing, Room};
 use super::parcel::{Parcel, Waiting};
-use super::succession::{Passage, Place, Succession};
-use super::{Answer, Digester, EXPIRED_CREDENTIALS, Hold, Rejected, Reply, Service, gzip};
+use super::rate::Refusal;
+use super::succession::Succession;
+use super::{Answer, Digester, Hold, Rejected, Service, THROTTLED};
 use crate::config::Compression;
 use crate::deadletter::{Burial, DeadLetter, DeadLetters};
 use crate::event::{Buffers, Offload, Receipt, Record, Supply, Timestamp};
@@ -67,19 +69,8 @@ pub struct Delivery<S, P> {
 struct Held {
     reason: &'static str,
     attempts: u32,
-}
-
-/// A request's places in its destination's orders.
-struct Places {
-    memory: Place,
-    departure: Place,
-}
-
-/// A request that has its answer.
-struct Flown {
-    parcel: Parcel,
-    answer: Answer,
-    sent: Instant,
+    /// When it was said last.
+    since: Instant,
 }
 
 /// The same complaint is said no more often than this.
@@ -99,7 +90,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         settings: (Compression, usize, String),
     ) -> Self {
         let (compression, window, label) = settings;
-        let pacing = Pacing::new(window);
+        let pacing = Pacing::new(window, Instant::now());
         metrics.concurrency.add(gauge(pacing.window()));
         Self {
             service,
@@ -126,7 +117,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         loop {
             let now = Instant::now();
             let window = self.pacing.window();
-            let may_fly = self.flying.len() < window && self.paused_until.is_none_or(|until| until <= now);
+            let may_fly = self.flying.len() < window && self.blocked_until().is_none_or(|until| until <= now);
             if may_fly && let Some(parcel) = self.waiting.take_due(now) {
                 self.launch_again(parcel);
                 continue;
@@ -149,23 +140,30 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             }
         }
         self.metrics.concurrency.sub(gauge(self.pacing.window()));
+        self.metrics.rate_limit.sub(self.rate_limit());
         self.set_held(None);
         self.clear_complaint();
+    }
+
+    /// Nothing is sent before this: a pause, or the rate.
+    fn blocked_until(&self) -> Option<Instant> {
+        self.paused_until.max(self.pacing.next())
     }
 
     /// When something that waits may go, if anything does and nothing else would wake the loop.
     fn wake(&self, now: Instant) -> Option<Instant> {
         let due = self.waiting.next();
-        let paused = self.paused_until.filter(|until| *until > now);
-        match (due, paused) {
-            (Some(due), Some(paused)) => Some(due.max(paused)),
-            (None, paused) => paused,
+        let blocked = self.blocked_until().filter(|until| *until > now);
+        match (due, blocked) {
+            (Some(due), Some(blocked)) => Some(due.max(blocked)),
+            (None, blocked) => blocked,
             (due, None) => due.filter(|due| *due > now),
         }
     }
 
     fn launch_again(&mut self, mut parcel: Parcel) {
-        if !parcel.isolated {
+        // With a limit there is more that waits already.
+        if !parcel.isolated && self.pacing.room() == Room::Full {
             let more = self.supply.top_up(parcel.records.len(), parcel.bytes());
             parcel.records.extend(more);
         }
@@ -173,37 +171,53 @@ impl<S: Service, P: Supply> Delivery<S, P> {
     }
 
     fn launch(&mut self, mut parcel: Parcel) {
-        if (self.pacing.failures() > 1 || self.held.is_some())
-            && let Some(rest) = parcel.all_but_first()
-        {
-            // One record shows as well as many whether the destination works again, and takes less memory from the others.
-            self.waiting.push(Instant::now(), rest);
+        let room = if self.held.is_some() { Pacing::one() } else { self.pacing.room() };
+        let now = Instant::now();
+        if let Some(rest) = parcel.keep(room) {
+            self.waiting.push(now, rest);
         }
+        self.pacing.send(parcel.load(), now);
         let (service, shared, compression) =
             (Arc::clone(&self.service), self.shared.clone(), self.compression);
         let places = Places { memory: self.memory_order.next(), departure: self.departures.next() };
-        self.flying.spawn(async move { fly(parcel, places, (&*service, compression), &shared).await });
+        let flight = Flight { parcel, places, launched: now };
+        self.flying.spawn(async move { fly(flight, (&*service, compression), &shared).await });
     }
 
     fn landed(&mut self, flown: Result<Flown, tokio::task::JoinError>) {
-        let Ok(Flown { parcel, answer, sent }) = flown else {
+        let Ok(Flown { parcel, answer, launched, sent }) = flown else {
             // Its receipts were dropped: the source keeps the data. Only a panic or the deadline leads here.
             error!(destination = self.label, "a request was given up");
             return;
         };
         let now = Instant::now();
-        let before = self.pacing.window();
+        let before = (self.pacing.window(), self.rate_limit());
         match answer {
-            Answer::Accepted(rejected) => self.accepted(parcel, &rejected, sent, now),
-            Answer::TryLater { outcome, message } => self.try_later(parcel, sent, now, outcome, &message),
-            Answer::Held(hold) => self.hold(parcel, now, &hold),
+            Answer::Accepted(rejected) => self.accepted(parcel, &rejected, (launched, sent), now),
+            Answer::TryLater { outcome, message } => {
+                self.try_later(parcel, (launched, sent), now, outcome, &message);
+            }
+            Answer::Held(hold) => self.hold(parcel, launched, now, &hold),
             Answer::Refused { code, message } => self.refused(parcel, &code, &message, now),
         }
-        self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(before)));
+        self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(before.0)));
+        self.metrics.rate_limit.add(self.rate_limit().saturating_sub(before.1));
         self.supply.set_failing(self.pacing.is_failing() || self.held.is_some());
     }
 
-    fn accepted(&mut self, parcel: Parcel, rejected: &[Rejected], sent: Instant, now: Instant) {
+    /// For the metric.
+    #[expect(clippy::cast_possible_truncation, reason = "bytes a second")]
+    fn rate_limit(&self) -> i64 {
+        self.pacing.rate().map_or(0, |rate| rate as i64)
+    }
+
+    fn accepted(
+        &mut self,
+        parcel: Parcel,
+        rejected: &[Rejected],
+        (launched, sent): (Instant, Instant),
+        now: Instant,
+    ) {
         self.metrics.duration.observe(now.duration_since(sent).as_secs_f64());
         self.metrics.request(if rejected.is_empty() { "ok" } else { "partial" });
         let count = parcel.records.len();
@@ -211,13 +225,12 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             self.pacing.accepted();
             self.resume();
         }
-        if !rejected.is_empty() {
-            self.pacing.pushed_back(sent, now);
-        }
         let attempts = parcel.attempts.saturating_add(1);
+        let load = parcel.load();
+        let mut refused = rejected.iter().peekable();
         let mut again = Vec::new();
         for (index, record) in parcel.records.into_iter().enumerate() {
-            match rejected.iter().find(|rejected| rejected.index == index) {
+            match refused.next_if(|rejected| rejected.index == index) {
                 Some(rejected) => {
                     self.metrics.rejected(&rejected.code, 1);
                     again.push(record);
@@ -225,12 +238,14 @@ impl<S: Service, P: Supply> Delivery<S, P> {
                 None => self.delivered(record),
             }
         }
-        if !again.is_empty() {
+        let again = Parcel { records: again, attempts, isolated: parcel.isolated };
+        self.pacing.answered(launched, now, load, again.load(), Refusal::Records);
+        if !again.records.is_empty() {
             let delay = Pacing::record_delay(attempts, fastrand::f64());
-            if again.len() == count {
+            if again.records.len() == count {
                 self.pause_after_failure(sent, now);
             }
-            self.waiting.push(now + delay, Parcel { records: again, attempts, isolated: parcel.isolated });
+            self.waiting.push(now + delay, again);
         }
     }
 
@@ -245,13 +260,18 @@ impl<S: Service, P: Supply> Delivery<S, P> {
 
     fn try_later(
         &mut self,
-        parcel: Parcel,
-        sent: Instant,
+        mut parcel: Parcel,
+        (launched, sent): (Instant, Instant),
         now: Instant,
         outcome: &'static str,
         message: &str,
     ) {
         self.metrics.request(outcome);
+        let load = parcel.load();
+        match outcome {
+            THROTTLED => self.pacing.answered(launched, now, load, load, Refusal::Call),
+            _broken => self.pacing.broke(sent, now),
+        }
         self.pause_after_failure(sent, now);
         if self.pacing.failures() >= COMPLAIN_AFTER {
             self.complain(format!("not delivering: {message}"));
@@ -264,28 +284,29 @@ impl<S: Service, P: Supply> Delivery<S, P> {
                 );
             }
         }
-        self.waiting.push(now, parcel);
+        parcel.attempts = parcel.attempts.saturating_add(1);
+        self.waiting.push(now + Pacing::record_delay(parcel.attempts, fastrand::f64()), parcel);
     }
 
     fn pause_after_failure(&mut self, sent: Instant, now: Instant) {
         if let Some(delay) = self.pacing.failed(sent, now, fastrand::f64()) {
-            self.pause(now, delay);
+            // A request that hung has waited already.
+            self.paused_until = Some(now.max(sent + delay));
         }
     }
 
-    fn hold(&mut self, parcel: Parcel, now: Instant, hold: &Hold) {
+    fn hold(&mut self, parcel: Parcel, launched: Instant, now: Instant, hold: &Hold) {
         self.metrics.request("held");
         self.waiting.push(now, parcel);
         // Others that were under way at the same time say the same.
-        let known = self.held.as_ref().is_some_and(|held| held.reason == hold.reason);
-        if known && self.paused_until.is_some_and(|until| until > now) {
+        if self.held.as_ref().is_some_and(|held| held.reason == hold.reason && launched < held.since) {
             return;
         }
         let attempts = self.held.as_ref().map_or(1, |held| held.attempts.saturating_add(1));
-        self.set_held(Some(Held { reason: hold.reason, attempts }));
+        self.set_held(Some(Held { reason: hold.reason, attempts, since: now }));
         self.service.refresh_credentials();
-        // Credentials that expired are renewed at the next try; only what that does not mend is worth a wait, and a person's time.
-        if attempts == 1 && hold.reason == EXPIRED_CREDENTIALS {
+        // What may mend itself at the next try, does; only what does not is worth a wait, and a person's time.
+        if attempts == 1 && hold.may_mend_itself() {
             return;
         }
         self.pause(now, Pacing::hold_delay(attempts, fastrand::f64()));
@@ -370,38 +391,4 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         }
         due
     }
-}
-
-/// Sends one request.
-async fn fly<S: Service>(
-    mut parcel: Parcel,
-    places: Places,
-    (service, compression): (&S, Compression),
-    shared: &Shared,
-) -> Flown {
-    let compressed = compress(&mut parcel, shared, compression).await;
-    let kib = u32::try_from(service.request_bytes(parcel.bytes()).div_ceil(1024)).unwrap_or(u32::MAX);
-    let first = places.memory.turn().await;
-    // More than all of it would wait for ever; a closed semaphore cannot be: nobody closes it.
-    let memory = shared.request_memory.acquire_many(kib.min(shared.request_memory_kib)).await;
-    let Reply { answer, sent } = match compressed {
-        Ok(()) => service.put(parcel.parts(), Passage::new(first, places.departure)).await,
-        Err(message) => Reply::unsent(message),
-    };
-    drop(memory);
-    Flown { parcel, answer, sent }
-}
-
-/// Makes each record one gzip member, once.
-async fn compress(parcel: &mut Parcel, shared: &Shared, compression: Compression) -> Result<(), String> {
-    let Compression::Gzip(level) = compression else { return Ok(()) };
-    for record in parcel.records.iter_mut().filter(|record| !record.compressed) {
-        let parts = record.parts.clone();
-        let gzipped = shared.offload.run(move || gzip::member(&parts, level)).await;
-        let gzipped = gzipped.map_err(|closed| closed.to_string())?.ok_or("gzip failed")?;
-        record.len = gzipped.len();
-        record.parts = vec![gzipped];
-        record.compressed = true;
-    }
-    Ok(())
 }

@@ -7,12 +7,17 @@
 //! Stop:    ends when its supply has ended and is empty.
 
 mod deliver;
+mod flight;
+mod pacing;
+mod rate;
+mod parcel;
+mod cut;
 mod succession;
 mod directory;
 mod firehose;
 mod gzip;
-mod pacing;
-mod parcel;
+#[cfg(test)]
+mod simulation;
 
 use std::future::Future;
 
@@ -22,7 +27,7 @@ use tokio::time::Instant;
 pub use deliver::{Delivery, Shared};
 pub use directory::Directory;
 pub use firehose::{BODY_BYTES, Digester, Firehose};
-pub use succession::{Front, Passage};
+pub use succession::{Front, Passage, Turn};
 
 /// The bytes of one record, in pieces.
 pub type Parts = Vec<Bytes>;
@@ -61,6 +66,12 @@ impl Reply {
 
 /// The reason of a hold that new credentials may end by themselves.
 pub const EXPIRED_CREDENTIALS: &str = "expired_credentials";
+
+/// The reason of a hold that a clock's correction may end by itself: the SDK learns the service's time from its answer.
+pub const SIGNATURE: &str = "signature";
+
+/// The outcome of a request that was too much at present.
+pub const THROTTLED: &str = "throttled";
 
 /// What a destination said to a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -103,4 +114,12 @@ pub struct Hold {
     pub message: String,
     /// What to do about it.
     pub mend: String,
+}
+
+impl Hold {
+    /// Whether the next try may succeed without anybody's help: with new credentials, or by the service's clock.
+    #[must_use]
+    pub fn may_mend_itself(&self) -> bool {
+        [EXPIRED_CREDENTIALS, SIGNATURE].contains(&self.reason)
+    }
 }

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The window of requests under way: grows by one a round trip, halves on a refusal.
+use super::rate::{Load, RateLimit, Refusal};
+
+/// The window of requests under way, which grows by one a round trip and halves when one fails; the rate, which refusals teach;
+/// and the pauses of an outage.
 #[derive(Debug)]
 pub(super) struct Pacing {
     window: f64,
     most: f64,
-    /// Refusals of whole requests in a row.
+    rate: RateLimit,
+    /// Refusals or failures of whole requests in a row.
     failures: u32,
     /// Requests sent before this are of the window that was already cut.
     cut_at: Option<Instant>,
@@ -17,11 +21,31 @@ pub(super) struct Pacing {
     failed_at: Option<Instant>,
 }
 
+/// What the next request may carry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Room {
+    /// As much as the service takes.
+    Full,
+    /// So many payload bytes, in records that are not much larger than this.
+    Bytes {
+        /// Of the request.
+        most: usize,
+        /// Of each record.
+        record: usize,
+    },
+    /// One record, not much larger than this: it shows as well as many whether the destination works again.
+    One(usize),
+}
+
 /// The first delay after a refused request; doubles with each refusal in a row.
 const BASE: Duration = Duration::from_millis(100);
 
 /// The longest delay after refused requests: an outage costs a few requests a minute, and is over soon after its end.
-const CAP: Duration = Duration::from_secs(30);
+const CAP: Duration = Duration::from_secs(20);
+
+/// So many whole requests in a row are refused before it is an outage: one without a rate limit, more with one, since the rate
+/// answers most refusals.
+const OUTAGE: (u32, u32) = (1, 8);
 
 /// The longest delay before a refused record is sent again.
 const RECORD_CAP: Duration = Duration::from_secs(5);
@@ -31,15 +55,16 @@ const HOLD: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(
 
 impl Pacing {
     /// A window that may grow to `most` requests.
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize, now: Instant) -> Self {
         let most = f64::from(u32::try_from(most.max(1)).unwrap_or(u32::MAX));
-        Self { window: most.min(4.0), most, failures: 0, cut_at: None, failed_at: None }
+        let rate = RateLimit::new(most, now);
+        Self { window: most.min(4.0), most, rate, failures: 0, cut_at: None, failed_at: None }
     }
 
     /// How many requests may be under way.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and the most")]
     pub(super) fn window(&self) -> usize {
-        self.window as usize
+        if self.is_out() { 1 } else { self.window as usize }
     }
 
     /// How many requests in a row failed as a whole.
@@ -52,34 +77,79 @@ impl Pacing {
         self.failures > 0
     }
 
+    /// Whether so many failed that the destination seems not to work at all.
+    fn is_out(&self) -> bool {
+        self.failures > self.most_failures()
+    }
+
+    fn most_failures(&self) -> u32 {
+        if self.rate.rate().is_some() { OUTAGE.1 } else { OUTAGE.0 }
+    }
+
+    /// The payload bytes a second that the destination takes, once refusals have taught it.
+    pub(super) fn rate(&self) -> Option<f64> {
+        self.rate.rate()
+    }
+
+    /// When the next request may go, if the rate says so.
+    pub(super) fn next(&self) -> Option<Instant> {
+        if self.is_out() { None } else { self.rate.next() }
+    }
+
+    /// What the next request may carry.
+    pub(super) fn room(&self) -> Room {
+        match self.rate.request() {
+            _ if self.is_out() => Self::one(),
+            Some(most) => Room::Bytes { most, record: RateLimit::record(most) },
+            None => Room::Full,
+        }
+    }
+
+    /// For a destination that may not work at all.
+    pub(super) fn one() -> Room {
+        Room::One(RateLimit::least_record())
+    }
+
+    /// A request goes.
+    pub(super) fn send(&mut self, load: Load, now: Instant) {
+        if !self.is_out() {
+            self.rate.send(load.bytes, now);
+        }
+    }
+
     /// A request was accepted, wholly or in part.
     pub(super) fn accepted(&mut self) {
         self.failures = 0;
         self.window = (self.window + 1.0 / self.window).min(self.most);
     }
 
-    /// Part of a request sent at `sent` was refused: halves the window, once for all requests of one window.
-    pub(super) fn pushed_back(&mut self, sent: Instant, now: Instant) {
+    /// A request was answered, and part of it, or all, refused as too much.
+    pub(super) fn answered(&mut self, sent: Instant, now: Instant, load: Load, refused: Load, by: Refusal) {
+        // What an outage refuses tells nothing of a rate.
+        if !self.is_out() || refused.records < load.records {
+            self.rate.answered(sent, now, load, refused, by);
+        }
+    }
+
+    /// A request was lost or broke: halves the window, once for all requests of one window.
+    pub(super) fn broke(&mut self, sent: Instant, now: Instant) {
         if self.cut_at.is_none_or(|cut| sent >= cut) {
             self.window = (self.window / 2.0).max(1.0);
             self.cut_at = Some(now);
         }
     }
 
-    /// A whole request failed: how long to wait before the next, or `None` when others that were under way at the same time
-    /// have said so already. `chance` is between 0 and 1.
+    /// A whole request failed: how long to wait before the next, or `None` when there is no need, or others that were under way at
+    /// the same time have said so already. `chance` is between 0 and 1.
     pub(super) fn failed(&mut self, sent: Instant, now: Instant, chance: f64) -> Option<Duration> {
-        self.pushed_back(sent, now);
         if self.failed_at.is_some_and(|failed| sent < failed) {
             return None;
         }
         self.failed_at = Some(now);
         self.failures = self.failures.saturating_add(1);
-        // One lost connection says little; a second failure in a row does.
-        if self.failures > 1 {
-            self.window = 1.0;
-        }
-        Some(full_jitter(BASE, CAP, self.failures, chance))
+        // One lost request says little, and waits by itself; more in a row say more.
+        let beyond = self.failures.saturating_sub(self.most_failures());
+        (beyond > 0).then(|| full_jitter(BASE, CAP, beyond, chance))
     }
 
     /// How long a record that was refused `attempts` times waits.
@@ -114,28 +184,29 @@ mod tests {
     fn the_window_grows_slowly_and_is_cut_once_a_round() {
         let start = Instant::now();
         let later = start + Duration::from_secs(1);
-        let mut pacing = Pacing::new(16);
+        let mut pacing = Pacing::new(16, start);
         (0..200).for_each(|_| pacing.accepted());
         assert_eq!(pacing.window(), 16);
-        pacing.pushed_back(start, later);
-        pacing.pushed_back(start, later);
+        pacing.broke(start, later);
+        pacing.broke(start, later);
         assert_eq!(pacing.window(), 8);
-        pacing.pushed_back(later, later);
+        pacing.broke(later, later);
         assert_eq!(pacing.window(), 4);
     }
 
     #[test]
-    fn an_outage_leaves_one_request_at_growing_intervals() {
+    fn an_outage_leaves_one_record_at_growing_intervals() {
         let now = Instant::now();
-        let mut pacing = Pacing::new(16);
+        let mut pacing = Pacing::new(16, now);
         let delays: Vec<Duration> = (0..12).filter_map(|_| pacing.failed(now, now, 1.0)).collect();
-        assert_eq!(pacing.window(), 1);
+        assert_eq!((pacing.window(), pacing.room()), (1, Room::One(RateLimit::least_record())));
         assert_eq!(delays.first(), Some(&BASE));
         assert_eq!(delays.last(), Some(&CAP));
         assert!(delays.is_sorted());
         pacing.accepted();
         assert!(!pacing.is_failing());
-        assert_eq!(pacing.failed(now, now, 1.0), Some(BASE));
+        assert_eq!((pacing.window(), pacing.room()), (4, Room::Full));
+        assert_eq!(pacing.failed(now, now, 1.0), None, "one alone is no outage");
         let before = now.checked_sub(Duration::from_secs(1)).unwrap();
         assert_eq!(pacing.failed(before, now, 1.0), None);
     }

@@ -3,6 +3,9 @@
 use tokio::time::Instant;
 
 use super::Parts;
+use super::cut::cut;
+use super::pacing::Room;
+use super::rate::Load;
 use crate::event::Record;
 
 /// Records that are sent together.
@@ -28,9 +31,29 @@ impl Parcel {
         self.records.iter().map(|record| record.parts.clone()).collect()
     }
 
-    /// Takes out all records but the first; `None` when there are no others.
-    pub(super) fn all_but_first(&mut self) -> Option<Self> {
-        let others = self.records.split_off(1.min(self.records.len()));
+    /// What it carries, as pacing counts it: before compression, so that the count is the same each time it is sent.
+    pub(super) fn load(&self) -> Load {
+        Load::new(self.records.iter().map(|record| record.payload).sum(), self.records.len())
+    }
+
+    /// Keeps what there is room for, at least a record, and returns the rest, if any. Records that are too large for the room are
+    /// cut.
+    pub(super) fn keep(&mut self, room: Room) -> Option<Self> {
+        let (bytes, size) = match room {
+            Room::Full => return None,
+            Room::Bytes { most, record } => (most, record),
+            Room::One(record) => (0, record),
+        };
+        let records = std::mem::take(&mut self.records);
+        self.records = records.into_iter().flat_map(|record| cut(record, size)).collect();
+        let mut left = bytes;
+        let fits = self.records.iter().take_while(|record| {
+            let fits = record.payload <= left;
+            left = left.saturating_sub(record.payload);
+            fits
+        });
+        let kept = fits.count().max(1).min(self.records.len());
+        let others = self.records.split_off(kept);
         let rest = |records| Self { records, attempts: self.attempts, isolated: self.isolated };
         (!others.is_empty()).then(|| rest(others))
     }

@@ -3,7 +3,7 @@
 //! They take memory in order, each when the one before begins to leave, so that a destination holds little more than what is on
 //! its way, and none waits for memory that a later one holds. And they leave in order, so that records arrive as they were packed.
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Hands out places in the order.
 #[derive(Debug, Default)]
@@ -44,25 +44,35 @@ impl Place {
 /// A request that has its memory, and its place among those that leave.
 #[derive(Debug)]
 pub struct Passage {
-    memory: Option<Front>,
+    first: Option<Front>,
     departure: Place,
+    memory: Option<OwnedSemaphorePermit>,
+}
+
+/// A request's turn to leave.
+#[derive(Debug)]
+pub struct Turn {
+    /// Its drop lets the next one leave.
+    pub front: Front,
+    /// The memory of its body: to be dropped with the body.
+    pub memory: Option<OwnedSemaphorePermit>,
 }
 
 impl Passage {
-    pub(super) fn new(memory: Front, departure: Place) -> Self {
-        Self { memory: Some(memory), departure }
+    pub(super) fn new(first: Front, departure: Place, memory: Option<OwnedSemaphorePermit>) -> Self {
+        Self { first: Some(first), departure, memory }
     }
 
     /// Lets the next one take its memory now, and not only when this one leaves.
     pub fn give_way(&mut self) {
-        self.memory = None;
+        self.first = None;
     }
 
     /// Waits for the turn to leave, and lets the next one take its memory.
-    pub async fn turn(self) -> Front {
+    pub async fn turn(self) -> Turn {
         let front = self.departure.turn().await;
-        drop(self.memory);
-        front
+        drop(self.first);
+        Turn { front, memory: self.memory }
     }
 }
 

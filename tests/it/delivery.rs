@@ -84,7 +84,7 @@ fn ten_kills_on_the_way_lose_nothing() {
 fn the_lines_of_a_file_arrive_in_order() {
     let lines = scale(200_000);
     let world = World::new();
-    world.standin.faults(|faults| faults.delay_ms = 50);
+    world.standin.faults(|faults| faults.delay_ms = 5);
     world.write("app.log", 0..lines);
     let daemon = world.file_to_firehose("").start();
     let report = world.delivered(&daemon);

@@ -82,6 +82,23 @@ fn a_poisonous_record_alone_goes_to_the_dead_letters() {
     daemon.stop().drained();
 }
 
+#[test]
+fn one_bad_record_among_500_is_found_in_few_calls() {
+    let world = World::new();
+    world.standin.faults(|faults| faults.poison = Some("POISON".into()));
+    world.write("app.log", 0..317);
+    append(&world, "app.log", b"this line is POISON to the service\n");
+    world.write("app.log", 317..499);
+    let daemon = world.file_to_firehose("packing = \"event\"\n").start();
+    let report = world.delivered(&daemon);
+    exactly_once(&report, 499);
+    one_dead_letter(&daemon);
+    // Two halves at each of nine levels, and the request itself.
+    let calls = world.standin.report().calls;
+    assert!(calls <= 19, "{calls} calls for one bad record among 500");
+    daemon.stop().drained();
+}
+
 fn append(world: &World, name: &str, bytes: &[u8]) {
     let path = world.log(name);
     let mut text = fs::read(&path).unwrap();

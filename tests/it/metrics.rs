@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::world::World;
 
 /// Families that are there as soon as a source and a sink are.
-const ALWAYS: [&str; 24] = [
+const ALWAYS: [&str; 25] = [
     "source_events_total",
     "source_routed_events_total",
     "source_bytes_total",
@@ -24,6 +24,7 @@ const ALWAYS: [&str; 24] = [
     "sink_request_duration_seconds_count",
     "sink_in_flight_events",
     "sink_concurrency",
+    "sink_rate_limit_bytes_per_second",
     "buffer_bytes",
     "buffer_oldest_seconds",
     "buffer_fsync_duration_seconds_count",

@@ -28,6 +28,25 @@ pub(crate) struct Faults {
     pub(crate) bytes_per_second: Option<f64>,
     /// Quota in records a second.
     pub(crate) records_per_second: Option<f64>,
+    /// Quota in requests a second.
+    pub(crate) requests_per_second: Option<f64>,
+    /// How a quota says that it is spent.
+    pub(crate) quota_mode: QuotaMode,
+    /// How far the service's clock is ahead, in seconds. Of all streams, and of STS.
+    pub(crate) clock_ahead: i64,
+}
+
+/// How a quota says that it is spent.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum QuotaMode {
+    /// `ServiceUnavailableException` for each record that is too much, in a 200.
+    #[default]
+    Records,
+    /// 500 `ServiceUnavailableException` for a call that holds too much.
+    Calls,
+    /// One or the other by chance.
+    Mixed,
 }
 
 /// A refusal of every call.

@@ -10,10 +10,11 @@ use super::body::{self, Put};
 use super::errors::AwsError;
 use super::faults::{Fate, Faults, Refusal};
 use super::oracle::{Examined, Kept};
-use super::quota::Quota;
+use super::quota::{Quota, Verdict};
 use super::settings::Scrutiny;
 use super::sigv4;
 use super::state::{Caller, State, lock};
+use super::traffic::Second;
 
 /// What becomes of a call.
 pub(crate) enum Answer {
@@ -101,7 +102,10 @@ fn serve(
     let quota = state.stream(&caller.account, put.stream).ok_or_else(|| not_found(&caller, put))?;
     refuse(faults, &caller, put)?;
     check_poison(faults, &records)?;
-    let accepted = choose(state, faults, &mut lock(&quota), &records);
+    let chosen = choose(state, faults, &mut lock(&quota), &records);
+    let none = vec![false; records.ends.len()];
+    note(state, &caller, &records, chosen.as_ref().unwrap_or(&none));
+    let accepted = chosen.ok_or_else(AwsError::slow_down)?;
     let examined = accept(state, &caller, put, &records, &accepted);
     state.oracle().arrived(&examined, arrived);
     Ok((reply(&accepted), examined.lines()))
@@ -143,7 +147,7 @@ fn decode(put: &Put<'_>) -> Result<Records, AwsError> {
 /// Most records in a request.
 const MAX_RECORDS: usize = 500;
 /// Most bytes in a record, before base64.
-const MAX_RECORD_BYTES: usize = 1_024_000;
+pub(crate) const MAX_RECORD_BYTES: usize = 1_024_000;
 /// Most bytes in a request's records, before base64.
 const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 
@@ -229,16 +233,29 @@ fn check_poison(faults: &Faults, records: &Records) -> Result<(), AwsError> {
     if poisoned { Err(AwsError::invalid_argument("Invalid record data.")) } else { Ok(()) }
 }
 
-/// Which records are accepted.
-fn choose(state: &State, faults: &Faults, quota: &mut Quota, records: &Records) -> Vec<bool> {
+/// Which records are accepted; none when the call itself is too much.
+fn choose(state: &State, faults: &Faults, quota: &mut Quota, records: &Records) -> Option<Vec<bool>> {
     quota.fill(faults, Instant::now());
     let mut rng = lock(&state.rng);
-    records
-        .iter()
-        .map(|record| {
-            !(faults.record_failures > 0.0 && rng.f64() < faults.record_failures) && quota.take(record.len())
-        })
-        .collect()
+    if quota.admit(faults.quota_mode, records.bytes.len(), records.ends.len(), rng.bool()) == Verdict::None {
+        return None;
+    }
+    let fails = |rng: &mut fastrand::Rng| faults.record_failures > 0.0 && rng.f64() < faults.record_failures;
+    Some(records.iter().map(|record| !fails(&mut rng) && quota.take(record.len())).collect())
+}
+
+/// Counts what the quota did, for who signed.
+fn note(state: &State, caller: &Caller, records: &Records, accepted: &[bool]) {
+    let mut second = Second { calls: 1, sent_records: accepted.len() as u64, ..Second::default() };
+    for (record, accepted) in records.iter().zip(accepted) {
+        if *accepted {
+            second.accepted_bytes += record.len() as u64;
+        } else {
+            second.refused_records += 1;
+        }
+    }
+    let at = state.started.elapsed().as_secs();
+    state.oracle().plain.traffic.entry(caller.key.clone()).or_default().add(at, &second);
 }
 
 fn accept(state: &State, caller: &Caller, put: &Put<'_>, records: &Records, accepted: &[bool]) -> Examined {

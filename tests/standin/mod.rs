@@ -21,10 +21,12 @@ mod sigv4;
 mod state;
 mod sts;
 mod tls;
+mod traffic;
 mod writer;
 
-pub(crate) use faults::{Faults, Refusal};
+pub(crate) use faults::{Faults, QuotaMode, Refusal};
 pub(crate) use lines::{Found, Lines, find};
 pub(crate) use oracle::{Kept, Report, StreamReport};
 pub(crate) use server::Standin;
 pub(crate) use settings::{Key, Role, Scrutiny, Settings, Stream};
+pub(crate) use traffic::Traffic;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::lines::{Found, find};
+use super::traffic::Traffic;
 
 /// What a test asks about.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -35,10 +36,12 @@ pub(crate) struct Report {
     pub(crate) errors: BTreeMap<String, u64>,
     /// Roles assumed.
     pub(crate) assumed: u64,
-    /// Lines accepted in calls whose answer was lost on purpose: a sender has to send them again.
-    pub(crate) unanswered: u64,
     /// From each line's writing to its request's arrival, where lines were written so many a second.
     pub(crate) delay: Option<Delay>,
+    /// Lines accepted in calls whose answer was lost on purpose: a sender has to send them again.
+    pub(crate) unanswered: u64,
+    /// What each access key sent, second by second.
+    pub(crate) traffic: BTreeMap<String, Traffic>,
 }
 
 /// Delays in milliseconds.

@@ -176,7 +176,15 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
             Answer::Cut => return Err(Cut),
         }
     };
-    Ok(reply.map(Full::new))
+    Ok(dated(&state, reply).map(Full::new))
+}
+
+/// Says the time by the service's clock, from which senders learn how far theirs is off.
+fn dated(state: &State, mut reply: Response<Bytes>) -> Response<Bytes> {
+    let now = aws_smithy_types::DateTime::from_secs(state.clock());
+    let text = now.fmt(aws_smithy_types::date_time::Format::HttpDate).unwrap();
+    reply.headers_mut().insert("date", text.parse().unwrap());
+    reply
 }
 
 fn is_form(parts: &Parts) -> bool {

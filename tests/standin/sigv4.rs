@@ -25,7 +25,7 @@ pub(crate) fn verify(
     if claim.service != service || !date.starts_with(claim.day) {
         return Err(mismatch("Credential should be scoped to the correct service and date."));
     }
-    check_time(date)?;
+    check_time(date, state.clock())?;
     let payload = hex(digest::digest(&digest::SHA256, body).as_ref());
     if text(&parts.headers, "x-amz-content-sha256").is_some_and(|said| said != payload) {
         return Err(mismatch("The provided 'x-amz-content-sha256' header does not match what was computed."));
@@ -117,10 +117,10 @@ fn check_token(caller: &Caller, token: Option<&str>) -> Result<(), AwsError> {
     Ok(())
 }
 
-fn check_time(date: &str) -> Result<(), AwsError> {
+fn check_time(date: &str, now: i64) -> Result<(), AwsError> {
     const WINDOW: u64 = 300;
     let at = seconds_of(date).ok_or_else(incomplete)?;
-    if at.abs_diff(now_seconds()) > WINDOW {
+    if at.abs_diff(now) > WINDOW {
         return Err(mismatch(&format!("Signature expired: {date} is not within 5 min. of now")));
     }
     Ok(())

@@ -10,6 +10,7 @@ use super::faults::Faults;
 use super::oracle::Oracle;
 use super::quota::Quota;
 use super::settings::{Key, Role, Scrutiny, Settings, Stream};
+use super::sigv4;
 
 /// Credentials that are known here.
 #[derive(Clone, Debug)]
@@ -50,6 +51,7 @@ pub(crate) struct State {
     pub(crate) oracle: Mutex<Oracle>,
     pub(crate) keep_records: bool,
     pub(crate) scrutiny: Scrutiny,
+    pub(crate) started: Instant,
     /// The authority's certificate, when TLS is served.
     pub(crate) ca: String,
 }
@@ -68,6 +70,7 @@ impl State {
             oracle: Mutex::default(),
             keep_records: settings.keep_records,
             scrutiny: settings.scrutiny,
+            started: Instant::now(),
             ca,
         };
         settings.keys.iter().for_each(|key| state.add_key(key));
@@ -126,6 +129,11 @@ impl State {
     pub(crate) fn faults(&self, stream: &str) -> Faults {
         let faults = lock(&self.faults);
         faults.1.get(stream).unwrap_or(&faults.0).clone()
+    }
+
+    /// The service's time, in seconds since 1970.
+    pub(crate) fn clock(&self) -> i64 {
+        sigv4::now_seconds() + lock(&self.faults).0.clock_ahead
     }
 
     /// Changes the faults of a stream, or of all that have none of their own.

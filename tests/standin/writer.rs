@@ -51,7 +51,6 @@ impl Writing {
         Ok(())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "so many lines a second are what is asked for")]
     fn write_slowly(&self, files: &mut [File], rate: u32, state: &State) -> io::Result<()> {
         let begun = Instant::now();
         for (file, numbers) in self.groups() {

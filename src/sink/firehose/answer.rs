@@ -11,7 +11,7 @@ use aws_sdk_firehose::operation::put_record_batch::{PutRecordBatchError, PutReco
 
 use crate::aws::{Credentials, CredentialsFault, principal_in};
 use crate::causes::with_causes;
-use crate::sink::{Answer, EXPIRED_CREDENTIALS, Hold, Rejected};
+use crate::sink::{Answer, EXPIRED_CREDENTIALS, Hold, Rejected, SIGNATURE, THROTTLED};
 
 /// The stream that a request went to.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ fn judge(said: &Said<'_>, target: &Target, principal: &str) -> Answer {
         | "LimitExceededException"
         | "SlowDown"
         | "TooManyRequestsException"
-        | "RequestLimitExceeded" => Answer::TryLater { outcome: "throttled", message: text() },
+        | "RequestLimitExceeded" => Answer::TryLater { outcome: THROTTLED, message: text() },
         "InvalidArgumentException"
         | "ValidationException"
         | "ValidationError"
@@ -100,7 +100,7 @@ fn judge(said: &Said<'_>, target: &Target, principal: &str) -> Answer {
 fn by_status(status: u16, code: &str, text: String) -> Answer {
     match status {
         413 => Answer::Refused { code: code.to_owned(), message: text },
-        429 => Answer::TryLater { outcome: "throttled", message: text },
+        429 => Answer::TryLater { outcome: THROTTLED, message: text },
         401 | 403 => Answer::Held(Hold {
             reason: "access_denied",
             message: text,
@@ -152,7 +152,7 @@ fn hold(code: &str, message: &str, target: &Target, principal: &str) -> Option<H
         | "SignatureDoesNotMatch"
         | "IncompleteSignature"
         | "RequestTimeTooSkewed" => (
-            "signature",
+            SIGNATURE,
             "the signature is refused",
             "set this host's clock right (more than 5 minutes off is too much), and check the secret key"
                 .to_owned(),

@@ -23,7 +23,7 @@ use self::answer::Target;
 pub use self::digest::Digester;
 pub use self::request::BODY_BYTES;
 use self::request::{Body, ReadyMade};
-use super::{Front, Parts, Passage, Reply, Service, Shared};
+use super::{Front, Parts, Passage, Reply, Service, Shared, Turn};
 use crate::aws::Credentials;
 use crate::event::Closed;
 
@@ -52,7 +52,7 @@ impl Firehose {
 
 impl Firehose {
     /// A body that is hashed when it is made; then its turn is waited for.
-    async fn make_alone(&self, records: Vec<Parts>, passage: Passage) -> Result<(Body, Front), Closed> {
+    async fn make_alone(&self, records: Vec<Parts>, passage: Passage) -> Result<(Body, Turn), Closed> {
         let (stream, buffers) = (self.target.stream.clone(), Arc::clone(&self.shared.bodies));
         let body = self.shared.offload.run(move || Body::new(&stream, &records, &buffers)).await?;
         Ok((body, passage.turn().await))
@@ -63,13 +63,13 @@ impl Firehose {
         &self,
         records: Vec<Parts>,
         mut passage: Passage,
-    ) -> Result<(Body, Front), Closed> {
+    ) -> Result<(Body, Turn), Closed> {
         let Shared { offload, digester, bodies, .. } = &self.shared;
         passage.give_way();
         let (stream, buffers) = (self.target.stream.clone(), Arc::clone(bodies));
         let encoded = offload.run(move || request::encode(&stream, &records, &buffers)).await?;
         let (number, mut hashed) = digester.enter(encoded);
-        let front = passage.turn().await;
+        let turn = passage.turn().await;
         let body = if let Ok(body) = hashed.try_recv() {
             body
         } else {
@@ -77,7 +77,7 @@ impl Firehose {
             offload.run(move || digester.hash(number)).await?;
             hashed.await.map_err(|_| Closed)?
         };
-        Ok((Body::hashed(body, bodies), front))
+        Ok((Body::hashed(body, bodies), turn))
     }
 }
 
@@ -89,11 +89,11 @@ impl Service for Firehose {
         } else {
             self.make_alone(records, passage).await
         };
-        let (body, front) = match made {
+        let (body, Turn { front, memory }) = match made {
             Ok(made) => made,
             Err(closed) => return Reply::unsent(closed.to_string()),
         };
-        let (ready_made, written) = ReadyMade::new(body);
+        let (ready_made, written) = ReadyMade::new(body, memory);
         let answer = call(&self.client, &self.target.stream, ready_made);
         let sent = Instant::now();
         let answer = match leave(answer, written, front).await {
@@ -131,8 +131,8 @@ fn call(
 }
 
 /// A request leaves when the one before was answered, or was written so long ago: quick answers keep records in order, slow ones
-/// do not keep the next request.
-const HEAD_START: Duration = Duration::from_millis(100);
+/// do not keep the next request, nor hundreds of megabytes a second.
+const HEAD_START: Duration = Duration::from_millis(10);
 
 /// Waits for the answer, and lets the next request go by then or before.
 async fn leave<T>(answer: impl Future<Output = T>, written: oneshot::Receiver<()>, front: Front) -> T {

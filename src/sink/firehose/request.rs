@@ -20,7 +20,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use base64_simd::STANDARD;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::digest::{Hashed, hex};
 use crate::event::Buffers;
@@ -132,16 +132,16 @@ impl Writer {
 /// Puts the body into the request in place of the SDK's, before it is signed.
 #[derive(Debug)]
 pub(super) struct ReadyMade {
-    body: Body,
-    /// Goes with the body. The lock covers the handing over.
-    written: Mutex<Option<oneshot::Sender<()>>>,
+    /// Given to the request: the only attempt, since the SDK's retries are off. The lock covers the handing over.
+    body: Mutex<Option<(Leaving, String)>>,
 }
 
 impl ReadyMade {
-    /// The interceptor, and a channel that ends when the body was written to the connection.
-    pub(super) fn new(body: Body) -> (Self, oneshot::Receiver<()>) {
+    /// The interceptor, and a channel that ends when the body was written to the connection. `memory` is given back then.
+    pub(super) fn new(body: Body, memory: Option<OwnedSemaphorePermit>) -> (Self, oneshot::Receiver<()>) {
         let (sender, written) = oneshot::channel();
-        (Self { body, written: Mutex::new(Some(sender)) }, written)
+        let leaving = Leaving { rest: body.bytes, _written: sender, _memory: memory };
+        (Self { body: Mutex::new(Some((leaving, body.sha256))) }, written)
     }
 }
 
@@ -156,12 +156,12 @@ impl Intercept for ReadyMade {
         _components: &RuntimeComponents,
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let Body { bytes, sha256 } = &self.body;
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (leaving, sha256) = body.ok_or("the body was sent already")?;
         let request = context.request_mut();
-        request.headers_mut().insert("content-length", bytes.len().to_string());
-        *request.body_mut() = SdkBody::from_body_1_x(Leaving { rest: bytes.clone(), _written: written });
-        bag.interceptor_state().store_put(PayloadSigningOverride::Precomputed(sha256.clone()));
+        request.headers_mut().insert("content-length", leaving.rest.len().to_string());
+        *request.body_mut() = SdkBody::from_body_1_x(leaving);
+        bag.interceptor_state().store_put(PayloadSigningOverride::Precomputed(sha256));
         Ok(())
     }
 }
@@ -170,7 +170,8 @@ impl Intercept for ReadyMade {
 #[derive(Debug)]
 struct Leaving {
     rest: Bytes,
-    _written: Option<oneshot::Sender<()>>,
+    _written: oneshot::Sender<()>,
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 /// How much is handed to the connection at a time.

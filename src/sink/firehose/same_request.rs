@@ -80,7 +80,8 @@ async fn by_us(client: &Client, stream: &str, records: &[Vec<u8>]) {
     // In pieces, as lines come.
     let parts = |data: &Vec<u8>| data.chunks(1 + data.len() / 2).map(Bytes::copy_from_slice).collect();
     let records: Vec<_> = records.iter().map(parts).collect();
-    let (ready_made, _written) = ReadyMade::new(Body::new(stream, &records, &Buffers::new(BODY_BYTES, 1)));
+    let (ready_made, _written) =
+        ReadyMade::new(Body::new(stream, &records, &Buffers::new(BODY_BYTES, 1)), None);
     call(client, stream, ready_made).await.unwrap();
 }
 

@@ -73,7 +73,7 @@ impl Follower {
             watch,
             table: Table::default(),
             cutter: Cutter::new(&config.decoding),
-            buffers: Buffers::new(super::turn::FULL, super::turn::BUFFERS),
+            buffers: Arc::clone(&source.buffers),
             patience,
             links: HashMap::new(),
             nameless: Vec::new(),
@@ -279,10 +279,10 @@ impl Follower {
     }
 
     /// Where a file is read from that was never seen before.
-    pub(super) fn start_of_new(&self, size: u64, was_known: bool) -> u64 {
+    pub(super) fn start_of_new(&self, size: u64, was_known: impl FnOnce() -> bool) -> u64 {
         match self.source.config.start {
             // A file that comes into being while it is watched for, or takes another's place, is new from its first byte.
-            Start::End if !self.started && !was_known => size,
+            Start::End if !self.started && !was_known() => size,
             Start::End | Start::Beginning => 0,
         }
     }

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::follow::Follower;
 use super::globs::Walk;
 use super::identity::FileKey;
-use super::table::FileNo;
+use super::table::{FileNo, Table};
 use super::tail::{Name, Tail};
 use super::watch::Changes;
 
@@ -175,10 +175,13 @@ impl Follower {
     }
 
     fn find_new(&mut self, path: &Path, key: FileKey, size: u64, now: Instant) {
-        let was_known =
-            self.table.departed.iter().any(|departed| departed.key == key || departed.path == path);
+        // By inode first: paths are long, and alike.
+        let is_known = |table: &Table| {
+            table.departed.iter().any(|departed| departed.key == key)
+                || table.departed.iter().any(|departed| departed.path == path)
+        };
         let mut tail = Tail::new(path.to_owned(), key, size, now);
-        tail.start = self.start_of_new(size, was_known);
+        tail.start = self.start_of_new(size, || is_known(&self.table));
         tail.is_late = self.started;
         let no = self.table.insert(tail);
         if self.started && path.is_symlink() {

@@ -37,7 +37,7 @@ use self::follow::Follower;
 use self::watch::Watch;
 use super::SourceError;
 use crate::config;
-use crate::event::{FilePositions, Intake, Stop};
+use crate::event::{Buffers, FilePositions, Intake, Stop};
 
 /// What a source's patterns find at one moment.
 #[derive(Debug)]
@@ -65,7 +65,14 @@ pub struct FileSource {
     config: config::FileSource,
     intake: Intake,
     positions: Arc<dyn FilePositions>,
+    buffers: Arc<Buffers>,
     once: bool,
+}
+
+/// Buffers that files are read into, to be shared by all sources: what one keeps at rest is of use to the others.
+#[must_use]
+pub fn read_buffers() -> Arc<Buffers> {
+    Buffers::new(turn::FULL, turn::BUFFERS)
 }
 
 impl FileSource {
@@ -76,10 +83,10 @@ impl FileSource {
         host: Arc<str>,
         config: config::FileSource,
         intake: Intake,
-        positions: Arc<dyn FilePositions>,
+        (positions, buffers): (Arc<dyn FilePositions>, Arc<Buffers>),
         once: bool,
     ) -> Self {
-        Self { name, host, config, intake, positions, once }
+        Self { name, host, config, intake, positions, buffers, once }
     }
 
     /// Reads until a stop is asked for, or until everything was handed over.

@@ -198,7 +198,7 @@ impl Follower {
 
     /// Reads a file on in the stead of one that is gone.
     fn adopt(&mut self, no: FileNo, index: usize) -> After {
-        let departed = self.table.departed.remove(index);
+        let departed = self.table.departed.swap_remove(index);
         let Some(tail) = self.table.get_mut(no) else { return After::Idle };
         if tail.path != departed.path {
             tail.renamed(Name::Rotated, Instant::now());

@@ -79,7 +79,9 @@ impl Follower {
         self.table.departed.push(departed);
         self.table.queue_held();
         if self.table.departed.len() > MOST_DEPARTED {
-            self.table.departed.remove(0).account.forget();
+            let since = |(_, departed): &(usize, &Departed)| departed.since;
+            let oldest = self.table.departed.iter().enumerate().min_by_key(since).map(|(index, _)| index);
+            self.table.departed.swap_remove(oldest.unwrap_or_default()).account.forget();
         }
     }
 

@@ -12,8 +12,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::{Notify, Semaphore};
 
-use super::super::FileSource;
 use super::super::watch::Watch;
+use super::super::{FileSource, read_buffers};
 use super::positions::Positions;
 use crate::config::{self, Decoding, Format, Start, TooLong};
 use crate::event::{Budget, Framing, Gate, Intake, Job, Receipt, Stop, Stopper};
@@ -207,8 +207,14 @@ impl World {
             self.metrics.source("test"),
         );
         let positions = Arc::clone(&self.positions);
-        let source =
-            FileSource::new("test".into(), "host".into(), self.config.clone(), intake, positions, once);
+        let source = FileSource::new(
+            "test".into(),
+            "host".into(),
+            self.config.clone(),
+            intake,
+            (positions, read_buffers()),
+            once,
+        );
         let (stopper, stop) = Stopper::new();
         let watches = self.inotify && !once;
         let source = std::thread::spawn(move || run(source, watches, stop));

@@ -1,0 +1,407 @@
+//! Pacing against a model of Firehose's quota: senders, a network with latency, and a bucket that holds a second's worth. Pure, so
+//! that minutes of many quotas pass in a moment.
+
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::pacing::{Pacing, Room};
+use super::rate::{Load, Refusal};
+use crate::limits::{MAX_RECORD_BYTES, MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
+
+/// How the service says that it is too much.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mode {
+    /// Single records inside a 200.
+    Records,
+    /// The call.
+    Calls,
+    /// One or the other.
+    Mixed,
+}
+
+/// What is simulated.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    /// Bytes a second.
+    bytes: f64,
+    /// Records a second.
+    records: f64,
+    latency: Duration,
+    senders: usize,
+    mode: Mode,
+    /// The size of events that are records by themselves; none: lines, which records of any size are made of.
+    event: Option<usize>,
+    /// Seconds between the senders' starts.
+    stagger: u64,
+    /// Records and calls that fail whatever the rate.
+    faults: (f64, f64),
+    /// The seconds of an outage.
+    outage: (u64, u64),
+    seconds: u64,
+    seed: u64,
+}
+
+const MIB: f64 = 1_048_576.0;
+
+impl Case {
+    fn of(mib: f64, latency: u64, senders: usize, mode: Mode) -> Self {
+        Self {
+            bytes: mib * MIB,
+            records: f64::INFINITY,
+            latency: Duration::from_millis(latency),
+            senders,
+            mode,
+            event: None,
+            stagger: 0,
+            faults: (0.0, 0.0),
+            outage: (0, 0),
+            seconds: 120,
+            seed: 1,
+        }
+    }
+
+    /// A quota of records, of events of 2 KiB that are records by themselves.
+    fn of_events(self) -> Self {
+        Self { records: self.bytes / 2048.0, bytes: f64::INFINITY, event: Some(2048), ..self }
+    }
+}
+
+/// The service: two buckets.
+struct Service {
+    case: Case,
+    bytes: f64,
+    records: f64,
+    filled: f64,
+    rng: fastrand::Rng,
+}
+
+impl Service {
+    fn new(case: Case) -> Self {
+        let rng = fastrand::Rng::with_seed(case.seed);
+        Self { case, bytes: Self::room(case.bytes), records: case.records, filled: 0.0, rng }
+    }
+
+    /// A second's worth, but never less than a record needs.
+    fn room(rate: f64) -> f64 {
+        rate.max(Load::new(MAX_RECORD_BYTES, 1).bytes)
+    }
+
+    fn put(&mut self, now: f64, request: &[usize]) -> Answer {
+        let seconds = now - self.filled;
+        self.filled = now;
+        let Case { bytes, records, faults, outage, mode, .. } = self.case;
+        self.bytes = (self.bytes + bytes * seconds).min(Self::room(bytes));
+        self.records = (self.records + records * seconds).min(records);
+        let total = Load::new(request.iter().sum(), request.len());
+        let whole = mode == Mode::Calls || (mode == Mode::Mixed && self.rng.bool());
+        let out = now >= seconds_of(outage.0) && now < seconds_of(outage.1);
+        let broken = out || self.rng.f64() < faults.1;
+        if broken || (whole && (self.bytes < total.bytes || self.records < total.records)) {
+            return Answer { accepted: Vec::new(), refused: request.to_vec(), by: Refusal::Call };
+        }
+        let mut answer = Answer { accepted: Vec::new(), refused: Vec::new(), by: Refusal::Records };
+        for record in request {
+            let load = Load::new(*record, 1);
+            let faulty = self.rng.f64() < faults.0;
+            if !faulty && self.bytes >= load.bytes && self.records >= 1.0 {
+                self.bytes -= load.bytes;
+                self.records -= 1.0;
+                answer.accepted.push(*record);
+            } else {
+                answer.refused.push(*record);
+            }
+        }
+        answer
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    accepted: f64,
+    sent: f64,
+    refused: f64,
+    calls: u32,
+}
+
+/// One sender's loop, as [`super::Delivery`] keeps it, with ever more to send.
+struct Sender {
+    pacing: Pacing,
+    waiting: Vec<(f64, u32, Vec<usize>)>,
+    flying: usize,
+    /// Bytes under way: memory is bounded.
+    bytes: usize,
+    paused: f64,
+    /// When the next request may leave.
+    departure: f64,
+    starts: f64,
+    by_second: Vec<Tally>,
+}
+
+struct Answer {
+    accepted: Vec<usize>,
+    refused: Vec<usize>,
+    by: Refusal,
+}
+
+struct Flight {
+    sender: usize,
+    launched: f64,
+    sent: f64,
+    attempts: u32,
+    request: Vec<usize>,
+    answer: Option<Answer>,
+}
+
+struct World {
+    case: Case,
+    zero: Instant,
+    service: Service,
+    senders: Vec<Sender>,
+    flights: Vec<Flight>,
+    /// Microseconds, and what happens: a sender looks, or a flight goes on.
+    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    order: u64,
+    rng: fastrand::Rng,
+}
+
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+enum Event {
+    Look(usize),
+    Arrive(usize),
+    Land(usize),
+}
+
+/// Payload that records and requests under way may hold of the default 64 MiB.
+const MEMORY: usize = 36_000_000;
+
+/// The next request leaves so long after the one before, in seconds.
+const HEAD_START: f64 = 0.01;
+
+/// Bytes a second of a sender's network and CPU.
+const WIRE: f64 = 400e6;
+
+impl World {
+    fn run(case: Case) -> Vec<Sender> {
+        let zero = Instant::now() + Duration::from_secs(1_000);
+        let mut rng = fastrand::Rng::with_seed(case.seed ^ 0xA5A5);
+        let senders = (0..case.senders).map(|number| {
+            let starts =
+                seconds_of(case.stagger) * f64::from(u32::try_from(number).unwrap()) + 0.3 * rng.f64();
+            Sender {
+                pacing: Pacing::new(16, zero + Duration::from_secs_f64(starts)),
+                waiting: Vec::new(),
+                flying: 0,
+                bytes: 0,
+                paused: 0.0,
+                departure: 0.0,
+                starts,
+                by_second: Vec::new(),
+            }
+        });
+        let senders: Vec<_> = senders.collect();
+        let service = Service::new(case);
+        let mut world = Self {
+            case,
+            zero,
+            service,
+            senders,
+            flights: Vec::new(),
+            events: BinaryHeap::new(),
+            order: 0,
+            rng,
+        };
+        for number in 0..case.senders {
+            world.at(world.senders[number].starts, Event::Look(number));
+        }
+        while let Some(Reverse((micros, _, event))) = world.events.pop() {
+            let now = Duration::from_micros(micros).as_secs_f64();
+            if now > seconds_of(case.seconds) {
+                break;
+            }
+            match event {
+                Event::Look(sender) => world.look(sender, now),
+                Event::Arrive(flight) => world.arrive(flight, now),
+                Event::Land(flight) => world.land(flight, now),
+            }
+        }
+        world.senders
+    }
+
+    fn at(&mut self, when: f64, event: Event) {
+        self.order += 1;
+        let micros = u64::try_from(Duration::from_secs_f64(when).as_nanos().div_ceil(1_000)).unwrap();
+        self.events.push(Reverse((micros, self.order, event)));
+    }
+
+    fn instant(&self, when: f64) -> Instant {
+        self.zero + Duration::from_secs_f64(when)
+    }
+
+    /// A sender sends what it may, or looks again when it may.
+    fn look(&mut self, number: usize, now: f64) {
+        let (instant, event) = (self.instant(now), self.case.event);
+        let zero = self.zero;
+        let sender = &mut self.senders[number];
+        if sender.flying >= sender.pacing.window() || sender.bytes > MEMORY {
+            return;
+        }
+        let next = sender.pacing.next().map_or(0.0, |next| next.duration_since(zero).as_secs_f64());
+        let blocked = next.max(sender.paused);
+        if blocked > now {
+            return self.at(blocked, Event::Look(number));
+        }
+        let (attempts, request) = sender.request(now, event);
+        let load = Load::new(request.iter().sum(), request.len());
+        sender.pacing.send(load, instant);
+        sender.flying += 1;
+        sender.bytes += request.iter().sum::<usize>();
+        let sent = now.max(sender.departure);
+        let written = sent + load.bytes / WIRE;
+        sender.departure = written + HEAD_START.min(self.case.latency.as_secs_f64());
+        let there = written + self.half_latency();
+        self.flights.push(Flight { sender: number, launched: now, sent, attempts, request, answer: None });
+        self.at(there, Event::Arrive(self.flights.len() - 1));
+        self.at(now, Event::Look(number));
+    }
+
+    fn half_latency(&mut self) -> f64 {
+        self.case.latency.as_secs_f64() / 2.0 * (0.9 + 0.2 * self.rng.f64())
+    }
+
+    fn arrive(&mut self, flight: usize, now: f64) {
+        let answer = self.service.put(now, &self.flights[flight].request);
+        self.flights[flight].answer = Some(answer);
+        let back = now + self.half_latency();
+        self.at(back, Event::Land(flight));
+    }
+
+    fn land(&mut self, flight: usize, now: f64) {
+        let Flight { sender: number, launched, sent, attempts, request, answer } = &mut self.flights[flight];
+        let launched = self.zero + Duration::from_secs_f64(*launched);
+        let (number, attempts, request) = (*number, *attempts + 1, std::mem::take(request));
+        let (sent, at) =
+            (self.zero + Duration::from_secs_f64(*sent), self.zero + Duration::from_secs_f64(now));
+        let Answer { accepted, refused, by } = answer.take().unwrap();
+        let (all, bad) =
+            (Load::new(request.iter().sum(), request.len()), Load::new(refused.iter().sum(), refused.len()));
+        let chance = self.rng.f64();
+        let sender = &mut self.senders[number];
+        sender.flying -= 1;
+        sender.bytes -= request.iter().sum::<usize>();
+        sender.count(now, all, bad);
+        sender.pacing.answered(launched, at, all, bad, by);
+        if !accepted.is_empty() {
+            sender.pacing.accepted();
+            sender.paused = 0.0;
+        } else if let Some(pause) = sender.pacing.failed(sent, at, chance) {
+            sender.paused = now + pause.as_secs_f64();
+        }
+        if !refused.is_empty() {
+            let delay = Pacing::record_delay(attempts, chance).as_secs_f64();
+            sender.waiting.push((now + delay, attempts, refused));
+            self.at(now + delay, Event::Look(number));
+        }
+        self.at(now, Event::Look(number));
+    }
+}
+
+impl Sender {
+    /// What goes next: what waits to be sent again, or else what is new.
+    fn request(&mut self, now: f64, event: Option<usize>) -> (u32, Vec<usize>) {
+        let due = self.waiting.iter().position(|(at, ..)| *at <= now);
+        let (_, attempts, records) = due.map_or_else(|| (now, 0, Vec::new()), |due| self.waiting.remove(due));
+        let (most, record) = match self.pacing.room() {
+            Room::Full => (TARGET_REQUEST_BYTES, TARGET_RECORD_BYTES),
+            Room::Bytes { most, record } => (most.min(TARGET_REQUEST_BYTES), record),
+            Room::One(record) => (1, record),
+        };
+        let records = if records.is_empty() {
+            let size = event.unwrap_or(record);
+            vec![size; (TARGET_REQUEST_BYTES / size).min(MAX_REQUEST_RECORDS)]
+        } else if event.is_none() {
+            records.into_iter().flat_map(|large| cut(large, record)).collect()
+        } else {
+            records
+        };
+        let mut left = most;
+        let fits = records.iter().take_while(|record| {
+            let fits = **record <= left;
+            left = left.saturating_sub(**record);
+            fits
+        });
+        let kept = fits.count().max(1);
+        let (request, rest) = records.split_at(kept);
+        if attempts > 0 && !rest.is_empty() {
+            self.waiting.insert(0, (now, attempts - 1, rest.to_vec()));
+        }
+        (attempts, request.to_vec())
+    }
+
+    fn count(&mut self, now: f64, all: Load, bad: Load) {
+        let second = usize::try_from(Duration::from_secs_f64(now).as_secs()).unwrap();
+        if self.by_second.len() <= second {
+            self.by_second.resize_with(second + 1, Tally::default);
+        }
+        let tally = &mut self.by_second[second];
+        tally.accepted += all.bytes - bad.bytes;
+        tally.sent += all.records;
+        tally.refused += bad.records;
+        tally.calls += 1;
+    }
+
+    fn sum(&self, from: u64, to: u64, of: impl Fn(&Tally) -> f64) -> f64 {
+        let seconds = usize::try_from(to - from).unwrap();
+        self.by_second.iter().skip(usize::try_from(from).unwrap()).take(seconds).map(of).sum()
+    }
+}
+
+/// As records are cut at lines.
+fn cut(record: usize, size: usize) -> Vec<usize> {
+    if record <= size + size / 2 {
+        return vec![record];
+    }
+    let mut pieces = vec![size; record / size];
+    if !record.is_multiple_of(size) {
+        pieces.push(record % size);
+    }
+    pieces
+}
+
+fn seconds_of(seconds: u64) -> f64 {
+    Duration::from_secs(seconds).as_secs_f64()
+}
+
+/// What the senders got from a second on.
+#[derive(Debug)]
+struct Outcome {
+    /// Of the quota.
+    goodput: f64,
+    /// Of the records sent.
+    refused: f64,
+    /// The least and the most of a sender, of its fair share.
+    shares: (f64, f64),
+}
+
+fn outcome(case: Case, from: u64) -> Outcome {
+    let senders = World::run(case);
+    let sum = |of: fn(&Tally) -> f64| -> Vec<f64> {
+        senders.iter().map(|sender| sender.sum(from, case.seconds, of)).collect()
+    };
+    let accepted = sum(|tally| tally.accepted);
+    let total: f64 = accepted.iter().sum();
+    let quota = if case.event.is_some() { case.records * 2048.0 } else { case.bytes };
+    let fair = total / seconds_of(case.senders as u64);
+    Outcome {
+        goodput: total / quota / seconds_of(case.seconds - from),
+        refused: sum(|tally| tally.refused).iter().sum::<f64>() / sum(|tally| tally.sent).iter().sum::<f64>(),
+        shares: (
+            accepted.iter().fold(f64::INFINITY, |least, share| least.min(share / fair)),
+            accepted.iter().fold(0.0, |most: f64, share| most.max(share / fair)),
+        ),
+    }
+}

@@ -1,0 +1,121 @@
+//! What holds of every quota, latency and number of senders.
+
+use std::time::Duration;
+
+use super::{Case, Mode, World, outcome, seconds_of};
+
+/// Quotas in MiB a second, latencies in milliseconds.
+fn sweep(senders: usize, mode: Mode) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for mib in [0.5, 1.0, 5.0, 20.0, 200.0] {
+        for latency in [5, 100, 2_000] {
+            let case = Case::of(mib, latency, senders, mode);
+            let share = mib / seconds_of(senders as u64) * case.latency.as_secs_f64();
+            // What is under way at once is bounded by memory, and by the window of 500 records each.
+            if share < 20.0 {
+                cases.push(case);
+            }
+            if share < 10.0 && mib < 100.0 {
+                cases.push(case.of_events());
+            }
+        }
+    }
+    cases
+}
+
+/// Every quota is used, and little is refused.
+#[track_caller]
+fn check(senders: usize, mode: Mode) {
+    for case in sweep(senders, mode) {
+        let outcome = outcome(case, 30);
+        // At two seconds a call each change is felt late: less sure, and slower.
+        let late = case.latency >= Duration::from_secs(2);
+        let (goodput, refused) = if late { (0.88, 0.16) } else { (0.96, 0.05) };
+        assert!(outcome.goodput >= goodput && outcome.refused <= refused, "{case:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn one_sender_uses_a_quota_that_refuses_records_and_keeps_to_it() {
+    check(1, Mode::Records);
+}
+
+#[test]
+fn one_sender_uses_a_quota_that_refuses_calls_and_keeps_to_it() {
+    check(1, Mode::Calls);
+}
+
+#[test]
+fn one_sender_uses_a_quota_that_refuses_both_and_keeps_to_it() {
+    check(1, Mode::Mixed);
+}
+
+#[test]
+fn four_senders_use_a_quota_that_refuses_records_and_keep_to_it() {
+    check(4, Mode::Records);
+}
+
+#[test]
+fn four_senders_use_a_quota_that_refuses_calls_and_keep_to_it() {
+    check(4, Mode::Calls);
+}
+
+#[test]
+fn four_senders_use_a_quota_that_refuses_both_and_keep_to_it() {
+    check(4, Mode::Mixed);
+}
+
+#[test]
+fn four_senders_come_to_shares_that_are_much_alike() {
+    let modes = [Mode::Records, Mode::Calls, Mode::Mixed];
+    let cases = modes.into_iter().flat_map(|mode| sweep(4, mode));
+    let shares: Vec<(f64, f64)> = cases.map(|case| outcome(case, 30).shares).collect();
+    let middle = |mut shares: Vec<f64>| {
+        shares.sort_by(f64::total_cmp);
+        shares[shares.len() / 2]
+    };
+    let least = middle(shares.iter().map(|(least, _)| *least).collect());
+    let most = middle(shares.iter().map(|(_, most)| *most).collect());
+    assert!(least >= 0.70 && most <= 1.35, "in the middle {least:.2} to {most:.2} of the fair share");
+    for (least, most) in shares {
+        assert!(least > 0.1 && most < 3.0, "{least:.2} to {most:.2} of the fair share");
+    }
+}
+
+#[test]
+fn who_comes_later_gets_a_share() {
+    for mib in [5.0, 50.0] {
+        let case = Case { stagger: 20, seconds: 300, ..Case::of(mib, 50, 4, Mode::Records) };
+        let outcome = outcome(case, 240);
+        assert!(outcome.shares.0 >= 0.6 && outcome.shares.1 <= 1.5, "{outcome:?}");
+        assert!(outcome.goodput >= 0.97, "{outcome:?}");
+    }
+}
+
+#[test]
+fn refusals_that_are_no_quota_slow_nothing_down() {
+    let quiet = Case { seconds: 30, ..Case::of(10_000.0, 20, 1, Mode::Records) };
+    let faulty = Case { faults: (0.2, 0.1), ..quiet };
+    let speed = |case: Case| World::run(case)[0].sum(5, 30, |second| second.accepted);
+    let (clean, slowed) = (speed(quiet), speed(faulty));
+    // A third of what is sent has to be sent again, in requests of its own.
+    assert!(slowed >= 0.4 * clean, "{slowed} of {clean} bytes");
+}
+
+#[test]
+fn an_outage_of_ten_minutes_costs_a_few_calls_a_minute_and_is_over_at_once() {
+    for mib in [1.0, 5.0, 1_000.0] {
+        for mode in [Mode::Records, Mode::Calls] {
+            let case = Case { outage: (100, 700), seconds: 780, ..Case::of(mib, 20, 1, mode) };
+            let senders = World::run(case);
+            let calls = |from, to| senders[0].sum(from, to, |second| f64::from(second.calls));
+            for minute in 1..10 {
+                let calls = calls(100 + 60 * minute, 160 + 60 * minute);
+                assert!(calls <= 12.0, "{calls} calls in minute {minute} of {case:?}");
+            }
+            let speed = |from, to| senders[0].sum(from, to, |second| second.accepted) / seconds_of(to - from);
+            let (before, after) = (speed(60, 100), speed(730, 780));
+            assert!(after >= 0.95 * before, "{after} after {before} bytes a second of {case:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a person must mend holds the sink, is explained, and ends by itself once it is mended.
+
+use std::thread;
+
+use crate::standin::{Faults, Refusal};
+use crate::world::{World, exactly_once, until};
+
+#[derive(Clone, Copy)]
+struct Case {
+    refusal: Refusal,
+    /// The metric's label.
+    reason: &'static str,
+    /// What the log names, for the mend.
+    words: &'static [&'static str],
+}
+
+const CASES: [Case; 5] = [
+    Case {
+        refusal: Refusal::AccessDenied,
+        reason: "access_denied",
+        words: &[
+            "firehose:PutRecordBatch",
+            "arn:aws:iam::111111111111:user/standpipe",
+            "arn:aws:firehose:us-east-1:111111111111:deliverystream/logs",
+        ],
+    },
+    Case {
+        refusal: Refusal::Expired,
+        reason: "expired_credentials",
+        words: &["credentials have expired", "whoever issues them"],
+    },
+    Case {
+        refusal: Refusal::NotFound,
+        reason: "not_found",
+        words: &["create the delivery stream `logs`", "us-east-1"],
+    },
+    Case { refusal: Refusal::InvalidKms, reason: "kms", words: &["enable the key"] },
+    Case {
+        refusal: Refusal::InvalidSource,
+        reason: "invalid_source",
+        words: &["turn off CloudWatch Logs decompression"],
+    },
+];
+
+#[test]
+fn access_stream_key_and_credentials_hold_the_sink_until_they_are_mended() {
+    thread::scope(|scope| {
+        for case in CASES {
+            scope.spawn(move || check(case));
+        }
+    });
+}
+
+fn check(case: Case) {
+    let world = World::new();
+    world.standin.faults(|faults| faults.refusal = Some(case.refusal));
+    world.write("app.log", 0..1_000);
+    let daemon = world.file_to_firehose("").spawn();
+    let complaint = until(&format!("the log explains {}", case.reason), || {
+        daemon.must_run();
+        daemon.complaints().into_iter().find(|line| line.contains(case.reason))
+    });
+    for word in case.words {
+        assert!(complaint.contains(word), "it names `{word}`: {complaint}");
+    }
+    let labels = ["sink=\"archive\"", &format!("reason=\"{}\"", case.reason)];
+    until("the metric says that the sink is held", || {
+        (daemon.scrape().sum("sink_held", &labels) > 0.5).then_some(())
+    });
+    daemon.until_readyz(503);
+    assert_eq!(world.standin.report().total.seen, 0);
+
+    world.standin.faults(|faults| faults.refusal = None);
+    exactly_once(&world.delivered(&daemon), 1_000);
+    let scrape = daemon.conserved();
+    assert!(scrape.sum("sink_held", &labels) < 0.5, "it is held no more");
+    daemon.ready();
+    daemon.stop().drained();
+}
+
+#[test]
+fn a_clock_that_is_ten_minutes_off_is_made_up_for() {
+    for ahead in [600, -600] {
+        let world = World::new();
+        world.standin.faults(|faults| faults.clock_ahead = ahead);
+        world.write("app.log", 0..1_000);
+        let daemon = world.file_to_firehose("").start();
+        let report = world.delivered(&daemon);
+        exactly_once(&report, 1_000);
+        let refused = report.errors.get("InvalidSignatureException").copied().unwrap_or(0);
+        assert!(refused > 0, "the first call was refused: {:?}", report.errors);
+        assert_eq!(daemon.complaints(), Vec::<String>::new(), "nobody has to mend anything");
+        daemon.conserved();
+        daemon.stop().drained();
+    }
+}
+
+#[test]
+fn a_clock_that_changes_while_running_is_made_up_for() {
+    let world = World::new();
+    world.write("app.log", 0..1_000);
+    let daemon = world.file_to_firehose("").start();
+    world.seen(&daemon, 1_000);
+    let off = |faults: &mut Faults| faults.clock_ahead = 600;
+    world.standin.faults(off);
+    world.write("app.log", 1_000..2_000);
+    exactly_once(&world.delivered(&daemon), 2_000);
+    daemon.stop().drained();
+}

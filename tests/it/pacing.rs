@@ -1,0 +1,107 @@
+//! A quota is used and kept, by one sender and by several; faults that are no quota slow nothing down.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::standin::{Key, QuotaMode, Settings, Traffic};
+use crate::world::{Daemon, FILE_SOURCE, MESSAGE_SINK, World, exactly_once, is_full, progress};
+
+const MIB: u64 = 1024 * 1024;
+
+/// Bytes of a line, about.
+const LINE: u64 = 250;
+
+/// Seconds until the rate is to be steady, and how many are looked at then.
+fn seconds() -> (u64, u64) {
+    if is_full() { (30, 60) } else { (10, 10) }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a quota")]
+fn check(mib: u64, mode: QuotaMode, delay_ms: u64) {
+    let (warm, looked_at) = seconds();
+    let lines = mib * MIB * (warm + looked_at) / LINE;
+    let world = World::new();
+    world.standin.faults(|faults| {
+        faults.bytes_per_second = Some((mib * MIB) as f64);
+        faults.quota_mode = mode;
+        faults.delay_ms = delay_ms;
+    });
+    world.write("app.log", 0..lines);
+    let daemon = world.file_to_firehose("").start();
+    let started = world.standin.report().traffic.get(&Key::default().id).map_or(0, |of| of.seconds.len());
+    let report = world.delivered(&daemon);
+    exactly_once(&report, lines);
+    let traffic = &report.traffic[&Key::default().id];
+    steady(traffic, started, mib);
+    let scrape = daemon.conserved();
+    let learned = scrape.sum("sink_rate_limit_bytes_per_second", &["sink=\"archive\""]);
+    assert!(learned > 0.0, "the rate is a metric\n{}", scrape.text);
+    daemon.stop().drained();
+}
+
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a ratio")]
+fn steady(traffic: &Traffic, started: usize, mib: u64) {
+    let (warm, _) = seconds();
+    let from = started + warm as usize;
+    let to = traffic.seconds.len() - 2;
+    let sum = traffic.between(from, to);
+    let goodput = sum.accepted_bytes as f64 / (mib * MIB) as f64 / (to - from) as f64;
+    assert!(sum.refused() <= 0.05, "refused {:.3} of the records, goodput {goodput:.3}", sum.refused());
+    // What a busy machine keeps a short test from is no fault.
+    if is_full() {
+        assert!(goodput >= 0.97, "goodput {goodput:.3} of the quota");
+    }
+}
+
+#[test]
+fn a_quota_that_refuses_records_is_used_and_kept() {
+    check(5, QuotaMode::Records, 0);
+}
+
+#[test]
+fn a_quota_that_refuses_calls_is_used_and_kept() {
+    check(2, QuotaMode::Calls, 50);
+}
+
+#[test]
+fn a_quota_is_reached_although_each_call_takes_two_seconds() {
+    check(5, QuotaMode::Mixed, 2_000);
+}
+
+#[test]
+fn senders_that_share_a_quota_each_get_their_lines_through() {
+    let keys =
+        ["A", "B", "C", "D"].map(|name| Key { id: format!("AKIASTANDINEXAMPLE0{name}"), ..Key::default() });
+    let world = World::with(&Settings { keys: keys.to_vec(), ..Settings::default() });
+    world.standin.faults(|faults| faults.bytes_per_second = Some(8.0 * 1_048_576.0));
+    let (warm, looked_at) = seconds();
+    let lines = 2 * MIB * (warm + looked_at) / LINE;
+    let daemons: Vec<Daemon> =
+        (0_u32..).zip(&keys).map(|(run, key)| sender(&world, run, key, lines)).collect();
+    let report = progress("every line is delivered", || {
+        let report = world.standin.report();
+        daemons.iter().for_each(Daemon::must_run);
+        if report.missing == 0 { Ok(report) } else { Err((report.total.seen, format!("{report:#?}"))) }
+    });
+    exactly_once(&report, lines * 4);
+    for daemon in daemons {
+        daemon.conserved();
+        daemon.stop().drained();
+    }
+}
+
+/// A daemon of its own, with a folder, a state and a key of its own.
+fn sender(world: &World, run: u32, key: &Key, lines: u64) -> Daemon {
+    let config = format!("[state]\ndir = \"@DIR/state-{run}\"\n{FILE_SOURCE}{MESSAGE_SINK}");
+    world.config(&config.replace("*.log", &format!("{run}.log")));
+    world.write_run(run, &format!("{run}.log"), 0..lines);
+    let path = world.path(&format!("{run}.toml"));
+    fs::copy(world.config_path(), &path).unwrap();
+    let pairs = [
+        ("AWS_ACCESS_KEY_ID", key.id.as_str()),
+        ("AWS_SECRET_ACCESS_KEY", key.secret.as_str()),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    let env: BTreeMap<String, String> = pairs.map(|(name, value)| (name.into(), value.into())).into();
+    Daemon::spawn(&path, &world.path(""), &env)
+}
