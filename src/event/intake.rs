@@ -212,10 +212,10 @@ impl Lane {
         }
     }
 
-    /// Whether events for this destination are to be given up now.
+    /// Whether events are given up where there is no room for them.
     #[must_use]
-    pub fn gives_up(&self, gate: &Gate) -> bool {
-        self.on_closed_gate == OnClosedGate::GiveUp && gate.is_shut()
+    pub fn may_give_up(&self) -> bool {
+        self.on_closed_gate == OnClosedGate::GiveUp
     }
 
     fn next_turn(self: &Arc<Self>) -> Turn {

@@ -121,6 +121,10 @@ impl Works {
 
     /// Gives each segment to its destination. Runs in the lane's order.
     fn commit(&self, lane: &Lane, mut sorted: Sorted, receipt: Receipt, source: &SourceMetrics) {
+        if lane.may_give_up() && !self.has_room(&sorted, source) {
+            // Dropped unsettled: the sender is told to send again.
+            return;
+        }
         self.count(&sorted, source);
         for segment in std::mem::take(&mut sorted.segments) {
             let Some(outlet) = self.outlets.get(segment.outlet) else { continue };
@@ -132,6 +136,19 @@ impl Works {
             self.bury(unfit, lane, &receipt, source);
         }
         receipt.settle();
+    }
+
+    /// Whether every destination of the chunk has room. It is asked before any has a part of the chunk: what is given up whole and
+    /// sent again is not doubled at those that had room. A gate that shuts after this look lets the chunk pass.
+    fn has_room(&self, sorted: &Sorted, source: &SourceMetrics) -> bool {
+        let takes = |segment: &Segment| {
+            let Some(outlet) = self.outlets.get(segment.outlet) else { return true };
+            // What has no destination becomes a dead letter.
+            let feed = outlet.destination(&segment.origin).ok();
+            !outlet.dead_letter_gate.is_shut() && feed.is_none_or(|feed| !feed.gate().is_shut())
+        };
+        let buries = |unfit: &Unfit| !self.dead_letters.gate(&self.folder(unfit, source)).is_shut();
+        sorted.segments.iter().all(takes) && sorted.unfit.iter().all(buries)
     }
 
     fn count(&self, sorted: &Sorted, source: &SourceMetrics) {
@@ -148,18 +165,10 @@ impl Works {
 
     /// Queues a dead letter; its part of the chunk is done once it is on disk.
     fn bury(&self, unfit: Unfit, lane: &Lane, receipt: &Receipt, source: &SourceMetrics) {
-        let outlet = unfit.outlet.and_then(|index| self.outlets.get(index)).map(Arc::clone);
-        let folder: Arc<str> = match &outlet {
-            Some(outlet) => outlet.name.as_str().into(),
-            None => folder_of_source(source.name()).into(),
-        };
-        let gate = self.dead_letters.gate(&folder);
-        lane.feeds(&gate);
+        let outlet = self.outlet(&unfit).map(Arc::clone);
+        let folder = self.folder(&unfit, source);
+        lane.feeds(&self.dead_letters.gate(&folder));
         let receipt = receipt.split();
-        if lane.gives_up(&gate) {
-            // Dropped unsettled: the sender is told to send again.
-            return;
-        }
         // What a sink cannot take was given to it, and ends there.
         if let Some(outlet) = &outlet {
             outlet.metrics.accept(unfit.events);
@@ -172,6 +181,17 @@ impl Works {
             receipt.settle();
         };
         self.dead_letters.bury(Burial { folder, letter: letter(unfit), done: Box::new(done) });
+    }
+
+    /// The sink that an event was for.
+    fn outlet(&self, unfit: &Unfit) -> Option<&Arc<Outlet>> {
+        self.outlets.get(unfit.outlet?)
+    }
+
+    /// Where its dead letter goes.
+    fn folder(&self, unfit: &Unfit, source: &SourceMetrics) -> Arc<str> {
+        let of_source = || folder_of_source(source.name()).into();
+        self.outlet(unfit).map_or_else(of_source, |outlet| outlet.name.as_str().into())
     }
 }
 
@@ -196,14 +216,8 @@ fn give(outlet: &Outlet, lane: &Lane, segment: &Segment, receipt: &Receipt) -> R
     loop {
         let found = outlet.destination(&segment.origin);
         let feed = found.map_err(|why| Unfit::from_segment(segment, why))?;
-        let gates = [feed.gate(), &outlet.dead_letter_gate];
-        for gate in gates {
+        for gate in [feed.gate(), &outlet.dead_letter_gate] {
             lane.feeds(gate);
-        }
-        if gates.into_iter().any(|gate| lane.gives_up(gate)) {
-            // Dropped unsettled: the sender is told to send again.
-            drop(receipt.split());
-            return Ok(());
         }
         match feed.push(&segment.blocks, &segment.origin, receipt) {
             Ok(()) => return Ok(()),

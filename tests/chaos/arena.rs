@@ -74,7 +74,7 @@ pub(crate) const BESIDE: u64 = 48 << 20;
 /// The shortest line, and so the most lines in some memory.
 const LEAST_LINE: u64 = 200;
 /// Longest wait for a start, or for an end after `limits.shutdown`.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 impl Arena {
     /// Everything but the daemon and the actors.
@@ -245,7 +245,8 @@ fn config(buffer: Buffer, flow: Flow) -> String {
         let timeout = if flow == Flow::Rough { "4s" } else { "30s" };
         sink.replace("@TIMEOUT", timeout).replace("@BUFFER", buffer.setting())
     };
-    let mut text = BASE.to_owned() + &sink("plain", STREAMS[0], "message");
+    let shutdown = if flow == Flow::Rough { "5s" } else { "80s" };
+    let mut text = BASE.replace("@SHUTDOWN", shutdown) + &sink("plain", STREAMS[0], "message");
     if flow != Flow::Plain {
         text.push_str(&SOURCES.replace("@KEY", ACCESS_KEY));
         text.push_str(&sink("copy", STREAMS[1], "json"));
@@ -262,7 +263,7 @@ dir = "@DIR/state"
 
 [limits]
 memory = "16MiB"
-shutdown = "5s"
+shutdown = "@SHUTDOWN"
 
 [sources.app]
 type = "file"

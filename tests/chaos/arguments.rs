@@ -103,9 +103,9 @@ impl Arguments {
     }
 
     /// The size of a test.
-    pub(crate) fn for_a_test(&self) -> Self {
+    pub(crate) fn for_a_test(&self, buffer: Buffer) -> Self {
         let is_full = std::env::var("STANDPIPE_TEST_SCALE").is_ok_and(|scale| scale == "full");
-        Self { seconds: 30, kills: if is_full { 100 } else { 10 }, ..self.clone() }
+        Self { seconds: 30, buffer, kills: if is_full { 100 } else { 10 }, ..self.clone() }
     }
 
     /// The command that runs this again.

@@ -10,7 +10,7 @@ use crate::run::{conclude, settle};
 use crate::story::pause;
 use crate::verdict::Verdict;
 
-/// Lines that have to arrive between two kills: so each falls into work.
+/// Lines that have to arrive between two kills: so each falls into work. Some processes live to save their checkpoints, some not.
 const BETWEEN: u64 = 500;
 
 /// How long they may take.
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Arguments, seed: u64) -> Verdict {
     let mut actors = Actors::start(&arena, seed);
     for number in 1..=arguments.kills {
         wait_for_work(&arena);
-        pause(Duration::from_millis(rng.u64(..300)));
+        pause(Duration::from_millis(rng.u64(..1_500)));
         if arena.is_lost() {
             break;
         }

@@ -30,7 +30,7 @@ mod world;
 
 use std::process::ExitCode;
 
-use arguments::{Arguments, Mode};
+use arguments::{Arguments, Buffer, Mode};
 use verdict::Verdict;
 
 fn main() -> ExitCode {
@@ -47,17 +47,20 @@ fn main() -> ExitCode {
 /// What every run of the tests tries.
 fn tests(arguments: &Arguments) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
-    let mut test = |name: &str, body: &dyn Fn(&Arguments) -> Verdict| {
+    let mut test = |name: &str, buffer: Buffer, body: fn(&Arguments) -> Verdict| {
         if arguments.selects(name) {
-            println!("test {name}");
-            verdicts.push(body(&arguments.for_a_test()));
+            println!("\ntest {name}");
+            verdicts.push(body(&arguments.for_a_test(buffer)));
         }
     };
-    test("nothing_is_lost_in_a_fixed_storm", &|arguments| run::run(arguments, FIXED_SEED));
-    test("nothing_is_lost_in_the_storm_of_the_day", &|arguments| {
+    test("nothing_is_lost_in_a_fixed_storm", Buffer::Memory, |arguments| run::run(arguments, FIXED_SEED));
+    test("nothing_is_lost_in_the_storm_of_the_day", Buffer::Disk, |arguments| {
         run::run(arguments, story::seed_of_the_day())
     });
-    test("kills_in_a_row_lose_nothing", &|arguments| kills::run(arguments, FIXED_SEED));
+    test("kills_in_a_row_lose_nothing_in_memory", Buffer::Memory, |arguments| {
+        kills::run(arguments, FIXED_SEED)
+    });
+    test("kills_in_a_row_lose_nothing_on_disk", Buffer::Disk, |arguments| kills::run(arguments, FIXED_SEED));
     verdicts
 }
 

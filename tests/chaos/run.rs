@@ -87,6 +87,10 @@ fn rotate_files(arena: &Arena) {
 }
 
 fn restart(arena: &Arena, how: End, down: Duration, rotate: bool) {
+    if arena.flow == Flow::Gentle {
+        // A stop at the deadline may double: so that there is none, everything works while it drains.
+        arena.heal();
+    }
     let code = arena.end(how);
     if how == End::Stop {
         arena
@@ -142,7 +146,10 @@ pub(crate) fn conclude(arena: &Arc<Arena>, actors: Actors, again: &str) -> Verdi
         let missing = oracle::missing(arena);
         missing.words.into_iter().for_each(|words| arena.trouble(words));
         if doubled > at_most {
-            arena.trouble(format!("{doubled} lines are doubled; {at_most} can be explained"));
+            let runs = report.doubled();
+            arena.trouble(format!(
+                "{doubled} lines are doubled; {at_most} can be explained; by run: {runs:?}"
+            ));
         }
     }
     let promised: u64 = {

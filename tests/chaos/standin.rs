@@ -52,9 +52,16 @@ pub(crate) struct Total {
     pub(crate) damaged: u64,
     pub(crate) other: u64,
     pub(crate) payload_bytes: u64,
+    /// Of the duplicates, those of each run.
+    pub(crate) doubled: BTreeMap<u32, u64>,
 }
 
 impl Report {
+    /// How many lines of each run are doubled, by stream.
+    pub(crate) fn doubled(&self) -> Vec<(&String, &BTreeMap<u32, u64>)> {
+        self.streams.iter().map(|(name, stream)| (name, &stream.doubled)).collect()
+    }
+
     /// What the streams hold together: a line that is in both counts twice, and is no duplicate.
     pub(crate) fn total(&self) -> Total {
         let add = |sum: Total, stream: &Total| Total {
@@ -63,6 +70,7 @@ impl Report {
             damaged: sum.damaged + stream.damaged,
             other: sum.other + stream.other,
             payload_bytes: sum.payload_bytes + stream.payload_bytes,
+            doubled: BTreeMap::new(),
         };
         self.streams.values().fold(Total::default(), add)
     }

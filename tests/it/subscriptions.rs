@@ -2,8 +2,8 @@
 
 use std::thread;
 
-use crate::standin::{Faults, Report};
-use crate::world::{Daemon, Envelope, RUN, Sender, World, exactly_once, scale};
+use crate::standin::{Faults, Report, Settings, Stream};
+use crate::world::{Daemon, Envelope, RUN, Sender, World, exactly_once, progress, scale};
 
 const CONFIG: &str = "
 [sources.subscriptions]
@@ -146,6 +146,51 @@ fn a_request_that_comes_again_is_shipped_once() {
     daemon.conserved();
     daemon.stop().drained();
 }
+
+#[test]
+fn what_one_of_two_sinks_has_no_room_for_is_not_doubled_at_the_other() {
+    const REQUEST: u64 = 1_000;
+    let streams = ["logs", "copy"].map(|name| Stream::new("111111111111", name)).to_vec();
+    let world = World::with(&Settings { streams, ..Settings::default() });
+    world
+        .config(&format!("{}{SECOND}", CONFIG.replace("ENCODING\"", "message\"").replace(LISTEN, IMPATIENT)));
+    world.standin.stream_faults("copy", |faults| faults.hang = true);
+    let daemon = world.start();
+    let mut sender = Sender::to(&daemon.endpoint());
+    let payload = |number: u64| [Envelope::of_lines(RUN, number * REQUEST..(number + 1) * REQUEST).gzipped()];
+    let mut requests = 0;
+    progress("a request is given up", || {
+        // Not delivered to both in time, or given up.
+        assert_eq!(sender.post(&requests.to_string(), &payload(requests)).unwrap().status, 503);
+        requests += 1;
+        let given_up = daemon.scrape().count("source_errors_total", &["reason=\"given_up\""]);
+        if given_up > 0 { Ok(()) } else { Err((requests, daemon.log_text())) }
+    });
+    world.standin.stream_faults("copy", |faults| faults.hang = false);
+    for number in 0..requests {
+        sender.deliver(&number.to_string(), &payload(number));
+    }
+    let report = world.standin.report();
+    for stream in ["logs", "copy"] {
+        let stream = report.stream(stream);
+        assert_eq!((stream.seen, stream.duplicates), (requests * REQUEST, 0), "{report:#?}");
+    }
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+const LISTEN: &str = "listen = \"127.0.0.1:0\"";
+const IMPATIENT: &str = "listen = \"127.0.0.1:0\"\ntimeout = \"1s\"";
+const SECOND: &str = "
+[sinks.second]
+@FIREHOSE
+stream = \"copy\"
+encoding = \"json\"
+linger = \"200ms\"
+
+[limits]
+memory = \"8MiB\"
+";
 
 #[test]
 fn what_cannot_be_decoded_is_kept_and_acknowledged() {

@@ -86,6 +86,8 @@ pub(crate) struct StreamReport {
     /// Lines that are not numbered ones.
     pub(crate) other: u64,
     pub(crate) records: u64,
+    /// Of the duplicates, those of each run.
+    pub(crate) doubled: BTreeMap<u32, u64>,
     /// Bytes of the records, inflated where they were compressed.
     pub(crate) payload_bytes: u64,
     /// Bytes of the records as they came.
@@ -310,6 +312,12 @@ impl Tally {
             seen: sum(|numbers| numbers.seen),
             duplicates: sum(|numbers| numbers.duplicates),
             out_of_order: sum(|numbers| numbers.out_of_order),
+            doubled: self
+                .runs
+                .iter()
+                .map(|(run, numbers)| (*run, numbers.duplicates))
+                .filter(|(_, lines)| *lines > 0)
+                .collect(),
             ..self.plain.clone()
         }
     }
