@@ -60,7 +60,7 @@ impl Case {
             stagger: 0,
             faults: (0.0, 0.0),
             outage: (0, 0),
-            seconds: 90,
+            seconds: 120,
             seed: 1,
         }
     }
