@@ -167,6 +167,14 @@ impl Backlog {
         self.segments.iter().map(bytes).sum()
     }
 
+    /// The records that were delivered beyond the place, by this run or one before.
+    #[must_use]
+    pub fn ahead(&self) -> Vec<Ahead> {
+        let before = self.ahead.iter();
+        let before = before.map(|(&(segment, end), &events)| Ahead { segment, end, events });
+        self.tracker.ahead().into_iter().chain(before).collect()
+    }
+
     /// Whether everything that was stored has ended.
     #[must_use]
     pub fn is_drained(&self) -> bool {
@@ -212,7 +220,7 @@ impl Backlog {
                 .map(|(_, events)| events)
                 .sum();
             let events = left.saturating_sub(before);
-            Some((part, events, self.tracker.begin(self.read, events)))
+            Some((part, events, self.tracker.begin_up_to(self.read)))
         });
         Some(Evicted { segment, records, unread })
     }
@@ -271,7 +279,7 @@ impl Backlog {
         if place != self.read {
             self.read = place;
             // What is lost has ended; it is nothing that was delivered.
-            self.tracker.begin(place, lost).settle();
+            self.tracker.begin_up_to(place).settle();
         }
         lost
     }

@@ -295,12 +295,49 @@ fn what_was_delivered_out_of_order_is_not_delivered_again_after_a_stop() {
     let mut taken = spool.take(6);
     assert_eq!(taken.len(), 2, "one read's worth");
     drop(end(taken.remove(1)));
-    let ahead = spool.backlog.tracker().ahead();
+    let ahead = spool.backlog.ahead();
     spool.save().unwrap();
     spool.log.save_ahead(&ahead).unwrap();
     let mut spool = Spool::open(&files).unwrap();
     assert_eq!(spool.events, 5);
     assert_eq!(spool.rest(), ["one\n", "three\n", "four\n", "five\n", "six\n"]);
+}
+
+/// As a clean stop does it.
+fn stop(mut spool: Spool, files: &Memory) -> Spool {
+    let ahead = spool.backlog.ahead();
+    spool.save().unwrap();
+    spool.log.save_ahead(&ahead).unwrap();
+    Spool::open(files).unwrap()
+}
+
+#[test]
+fn what_was_delivered_out_of_order_is_remembered_over_several_stops() {
+    let files = Memory::default();
+    let mut spool = Spool::open(&files).unwrap();
+    assert_eq!(spool.push(records(&SIX[..5]), true), 5);
+    drop(end(spool.take(4).remove(3)));
+    let mut spool = stop(spool, &files);
+    drop(end(spool.take(2).remove(1)));
+    let mut spool = stop(spool, &files);
+    assert_eq!(spool.events, 3);
+    assert_eq!(spool.rest(), ["one\n", "three\n", "five\n"]);
+}
+
+#[test]
+fn what_was_evicted_behind_something_under_way_is_not_taken_from_what_is_left() {
+    let files = six();
+    let mut spool = Spool::open(&files).unwrap();
+    let under_way = spool.take(1);
+    let evicted = spool.backlog.evict().unwrap();
+    end_all(evicted.records);
+    let (part, _, receipt) = evicted.unread.unwrap();
+    receipt.settle();
+    assert_eq!(part.segment, 1);
+    drop(under_way);
+    let mut spool = stop(spool, &files);
+    let left = spool.events;
+    assert_eq!(spool.rest().len() as u64, left);
 }
 
 #[test]
@@ -572,7 +609,7 @@ impl Play {
         self.files.works_again();
         self.taken.clear();
         self.spool.save().unwrap();
-        self.spool.log.save_ahead(&self.spool.backlog.tracker().ahead()).unwrap();
+        self.spool.log.save_ahead(&self.spool.backlog.ahead()).unwrap();
         self.model.settled.extend(&self.model.delivered_now);
         self.reopen();
     }

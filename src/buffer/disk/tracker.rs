@@ -30,7 +30,8 @@ struct Entries {
 #[derive(Debug)]
 struct Entry {
     end: Position,
-    events: u64,
+    /// Of one record; none: it stands for all up to its end.
+    events: Option<u64>,
     done: bool,
 }
 
@@ -42,8 +43,17 @@ impl Tracker {
         Arc::new(Self { entries: Mutex::new(entries), moved: Notify::new() })
     }
 
-    /// A receipt for so many events that end here; nothing before them that was not begun is waited for.
+    /// A receipt for a record of so many events that ends here; nothing before it that was not begun is waited for.
     pub fn begin(self: &Arc<Self>, end: Position, events: u64) -> Receipt {
+        self.open(end, Some(events))
+    }
+
+    /// A receipt for all that was not begun before this place: it is given up, or lost.
+    pub fn begin_up_to(self: &Arc<Self>, end: Position) -> Receipt {
+        self.open(end, None)
+    }
+
+    fn open(self: &Arc<Self>, end: Position, events: Option<u64>) -> Receipt {
         let number = self.with(|entries| {
             entries.open.push_back(Entry { end, events, done: false });
             entries.first.saturating_add(entries.open.len() as u64).saturating_sub(1)
@@ -69,12 +79,12 @@ impl Tracker {
         self.with(|entries| entries.open.is_empty())
     }
 
-    /// What is done beyond the position.
-    #[must_use]
-    pub fn ahead(&self) -> Vec<Ahead> {
-        let ahead =
-            |entry: &Entry| Ahead { segment: entry.end.segment, end: entry.end.offset, events: entry.events };
-        self.with(|entries| entries.open.iter().filter(|entry| entry.done).map(ahead).collect())
+    /// The records that are done beyond the position.
+    pub(super) fn ahead(&self) -> Vec<Ahead> {
+        let ahead = |entry: &Entry| {
+            Some(Ahead { segment: entry.end.segment, end: entry.end.offset, events: entry.events? })
+        };
+        self.with(|entries| entries.open.iter().filter(|entry| entry.done).filter_map(ahead).collect())
     }
 
     /// Waits until the position has moved since the last wait was over.

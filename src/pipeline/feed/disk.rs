@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::store::{OnDisk, Store};
 use super::{Feed, Inner};
-use crate::buffer::disk::{Backlog, Evicted, Loaded, Part, Position, Stored};
+use crate::buffer::disk::{Ahead, Backlog, Evicted, Loaded, Part, Position, Stored};
 use crate::event::{Receipt, Record};
 use crate::limits::TARGET_REQUEST_BYTES;
 
@@ -143,6 +143,12 @@ impl Feed {
     /// Up to where the log is delivered.
     pub(in crate::pipeline) fn delivered(&self) -> Position {
         let of = |disk: &mut OnDisk| disk.backlog.as_ref().map(Backlog::delivered);
+        self.with_disk(|_, disk| of(disk)).flatten().unwrap_or_default()
+    }
+
+    /// What is delivered beyond that place.
+    pub(in crate::pipeline) fn ahead(&self) -> Vec<Ahead> {
+        let of = |disk: &mut OnDisk| disk.backlog.as_ref().map(Backlog::ahead);
         self.with_disk(|_, disk| of(disk)).flatten().unwrap_or_default()
     }
 

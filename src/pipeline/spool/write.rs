@@ -191,7 +191,7 @@ impl<'s> Writer<'s> {
             self.store(records).await?;
         }
         self.save().await?;
-        let ahead = self.tracker.ahead();
+        let ahead = self.spool.feed.ahead();
         if let Err(error) = self.with_log(move |log| log.save_ahead(&ahead)).await? {
             self.spool.trouble("cursor", &error, &mut self.said);
         }
