@@ -1,6 +1,8 @@
 //! Access between accounts: who may do what, which policy says so, and which hop is broken.
 
+pub mod call;
 pub mod doctor;
+pub mod live;
 pub mod policy;
 pub mod plan;
 pub mod render;

@@ -3,6 +3,7 @@
 use super::tree::{Tree, json};
 use super::values::{QUEUE_RETENTION, QUEUE_VISIBILITY, account_filter, s3_destination};
 use super::{File, add, annotated, comments, head, name, numbered};
+use crate::access::call::word as shell;
 use crate::access::plan::{Filter, KeyUse, Kind, Plan, Resource, Stage, selection};
 use crate::access::policy::document::Document;
 
@@ -225,13 +226,4 @@ fn call<S: AsRef<str>>(function: &str, arguments: &[S], text: &mut String) {
         text.push_str(&shell(argument.as_ref()));
     }
     text.push('\n');
-}
-
-/// A word of the shell in which nothing is replaced.
-fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+-".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

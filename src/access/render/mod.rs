@@ -13,6 +13,8 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use values::{QUEUE_RETENTION, QUEUE_VISIBILITY};
+
 use super::plan::{Plan, Resource, Stage};
 
 /// How a plan is printed.

@@ -4,10 +4,10 @@ use super::tree::Tree;
 use crate::access::plan::{DeliveryStream, ERROR_STREAM, Filter};
 
 /// How long a queue keeps what nobody took: the longest there is, 14 days in seconds.
-pub(super) const QUEUE_RETENTION: u32 = 1_209_600;
+pub(crate) const QUEUE_RETENTION: u32 = 1_209_600;
 
 /// How long a message is nobody else's once it is taken, in seconds.
-pub(super) const QUEUE_VISIBILITY: u32 = 300;
+pub(crate) const QUEUE_VISIBILITY: u32 = 300;
 
 /// What Firehose is told of its bucket.
 pub(super) fn s3_destination(stream: &DeliveryStream) -> Tree {

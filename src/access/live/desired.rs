@@ -1,0 +1,101 @@
+//! What a resource of a plan should be, aspect by aspect.
+
+use serde_json::{Value, json};
+
+use super::State;
+use crate::access::plan::{DeliveryStream, Filter, KeyUse, Kind, Resource, selection};
+use crate::access::policy::Document;
+use crate::access::render::{QUEUE_RETENTION, QUEUE_VISIBILITY};
+
+/// The aspects that a plan wants of a resource. A key that the plan makes is named by its alias, any other by its ARN.
+#[must_use]
+pub fn desired(resource: &Resource) -> State {
+    match &resource.kind {
+        Kind::Key { policy, .. } => State::from([("state", "Enabled".into()), ("policy", document(policy))]),
+        Kind::LogGroup { retention, key, stream, .. } => {
+            let mut state = State::from([("kmsKey", key_name(key.as_ref())), ("logStream", json!(stream))]);
+            // Without a wish, what its owner set stays.
+            state.extend(retention.map(|days| ("retentionInDays", days.into())));
+            state
+        }
+        Kind::Bucket { policy, key, queue, prefix, .. } => {
+            let mut state = State::from([
+                ("publicAccessBlock", true.into()),
+                ("ownership", "BucketOwnerEnforced".into()),
+                ("kmsKey", key_name(key.as_ref())),
+                ("policy", document(policy)),
+            ]);
+            state.extend(queue.as_ref().map(|queue| ("notification", notification(queue, prefix))));
+            state
+        }
+        Kind::Notification { queue, prefix, .. } => {
+            State::from([("notification", notification(queue, prefix))])
+        }
+        Kind::Queue { policy, .. } => State::from([
+            ("messageRetentionPeriod", QUEUE_RETENTION.into()),
+            ("visibilityTimeout", QUEUE_VISIBILITY.into()),
+            ("policy", document(policy)),
+        ]),
+        Kind::Role { trust, permissions, .. } => {
+            State::from([("trust", document(trust)), ("permissions", document(permissions))])
+        }
+        Kind::RolePolicy { policy, .. } | Kind::ManagedPolicy { policy, .. } => {
+            State::from([("permissions", document(policy))])
+        }
+        Kind::DeliveryStream(stream) => delivery_stream(stream),
+        Kind::DataStream { key, .. } => {
+            State::from([("status", "ACTIVE".into()), ("kmsKey", key_name(key.as_ref()))])
+        }
+        Kind::LeaseTable { .. } => State::from([("status", "ACTIVE".into())]),
+        Kind::Destination { target, role, policy, .. } => State::from([
+            ("target", json!(target)),
+            ("role", json!(role)),
+            // Nobody else subscribes: there need be none.
+            ("policy", if policy.statements.is_empty() { Value::Null } else { document(policy) }),
+        ]),
+        Kind::LogsPolicy { policy, .. } => State::from([("policy", document(policy))]),
+        Kind::Filter(wanted) => filter(wanted),
+        Kind::AccountFilter { filter: wanted, exclude } => {
+            let mut state = filter(wanted);
+            state.insert("selection", selection(exclude).into());
+            state
+        }
+    }
+}
+
+fn delivery_stream(stream: &DeliveryStream) -> State {
+    State::from([
+        ("status", "ACTIVE".into()),
+        ("role", json!(stream.role)),
+        ("bucket", json!(stream.bucket)),
+        ("prefix", json!(stream.prefix)),
+        ("errorLogGroup", json!(stream.errors)),
+        ("kmsKey", key_name(stream.key.as_ref())),
+    ])
+}
+
+fn filter(filter: &Filter) -> State {
+    State::from([
+        ("pattern", json!(filter.pattern)),
+        ("destination", json!(filter.to)),
+        ("role", json!(filter.role)),
+    ])
+}
+
+/// What a bucket tells a queue: of one, as S3 gives it.
+fn notification(queue: &str, prefix: &str) -> Value {
+    json!({ "queue": queue, "events": ["s3:ObjectCreated:*"], "prefix": prefix })
+}
+
+fn key_name(key: Option<&KeyUse>) -> Value {
+    match key {
+        None => Value::Null,
+        Some(KeyUse::Made { alias, .. }) => json!(alias),
+        Some(KeyUse::Given(arn)) => json!(arn),
+    }
+}
+
+fn document(document: &Document) -> Value {
+    // A document is objects, lists and strings.
+    serde_json::from_str(&document.to_json()).unwrap_or_default()
+}

@@ -1,0 +1,97 @@
+//! What is there: each resource of a plan as a few named aspects, as it should be and as it was seen.
+//!
+//! Aspects are plain JSON, so that one comparison, one difference and one mend serve all kinds of resources.
+
+mod desired;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+pub use self::desired::desired;
+
+/// The aspects of a resource by their names; documents of policies are objects, not strings.
+///
+/// What was seen holds all of what [`desired`] wants, as far as it is there, and may hold more: what [`extra`] names.
+pub type State = BTreeMap<&'static str, Value>;
+
+/// The names of aspects that are seen and never wanted: what an explanation needs beside.
+pub mod extra {
+    /// The resource's ARN; of a key, the key's and not the alias's.
+    pub const ARN: &str = "arn";
+    /// The tags, as an object; absent where they could not be read.
+    pub const TAGS: &str = "tags";
+    /// The tag policies aside, all other policies that bear on the same thing, as an object of names and documents: of a role, its
+    /// other inline and attached policies; of `CloudWatch` Logs, the account's other resource policies.
+    pub const OTHERS: &str = "others";
+    /// The role's permissions boundary, as a document.
+    pub const BOUNDARY: &str = "boundary";
+    /// A Firehose stream's source, such as `DirectPut`.
+    pub const SOURCE: &str = "source";
+    /// Whether a Firehose stream decompresses what `CloudWatch` Logs sends.
+    pub const DECOMPRESSES: &str = "decompresses";
+}
+
+/// What was seen of a resource.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Look {
+    /// It is there.
+    Found(State),
+    /// It is not there.
+    Absent,
+    /// It could not be seen, and why.
+    Unseen(String),
+}
+
+/// Whether an account could be looked at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Access {
+    /// By whom: an ARN as STS gives it.
+    As(String),
+    /// Not, and why.
+    Denied(String),
+}
+
+/// What was seen of a plan.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// The accounts by their names in the topology.
+    pub accounts: BTreeMap<String, Access>,
+    /// The resources by the names of their accounts and their ids in the plan.
+    pub resources: BTreeMap<(String, String), Look>,
+}
+
+impl Seen {
+    /// What was seen of one resource.
+    #[must_use]
+    pub fn look(&self, account: &str, id: &str) -> Option<&Look> {
+        self.resources.get(&(account.to_owned(), id.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::access::plan::plan;
+    use crate::config::topology;
+
+    #[test]
+    fn every_document_of_a_plan_is_an_aspect_that_is_wanted() {
+        for name in ["basic", "moto", "organization", "three-accounts", "trail"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/access/{name}.toml"));
+            let plan = plan(&topology::load(&path, &BTreeMap::new()).unwrap()).unwrap();
+            for resource in plan.stages.iter().flat_map(|stage| &stage.resources) {
+                let state = desired(resource);
+                assert!(!state.is_empty(), "{}", resource.title());
+                for attached in resource.documents() {
+                    let json: Value = serde_json::from_str(&attached.document.to_json()).unwrap();
+                    let is_there = state.get(attached.part.as_str()).is_some_and(|found| *found == json);
+                    assert!(is_there || attached.document.statements.is_empty(), "{}", resource.title());
+                }
+            }
+        }
+    }
+}
