@@ -269,7 +269,7 @@ def floor_parts(run, line_bytes):
     """What each stage costs at the least, in seconds per GB; measured once for each kind of lines."""
     if line_bytes not in FLOORS:
         sample = run.folder / "sample"
-        run.write(path=str(sample), files=1, group=1000, per_second=None, lines=4_200_000 // (line_bytes or 250))
+        run.write(path=str(sample), files=1, group=1000, per_second=None, lines=130_000_000 // (line_bytes or 250))
         built = [path for path in (RELEASE / "deps").glob("floor-*") if not path.suffix]
         command = [max(built, key=lambda path: path.stat().st_mtime), "--json", "--lines", sample]
         FLOORS[line_bytes] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)

@@ -36,6 +36,7 @@ struct Known {
 #[derive(Clone, Debug)]
 struct Fresh {
     keys: Keys,
+    got_at: Instant,
     renew_at: Option<Instant>,
     expires_at: Option<Instant>,
 }
@@ -68,6 +69,9 @@ pub struct Role {
 
 /// Credentials are renewed this long before they expire, or at two thirds of their life if that is sooner.
 const EARLY: Duration = Duration::from_mins(5);
+
+/// Credentials younger than this are not asked for again.
+const NEW: Duration = Duration::from_secs(5);
 
 /// When an early renewal fails, the next is tried after this long, with the old credentials meanwhile.
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
@@ -122,10 +126,11 @@ impl Credentials {
         self.keys().await.map(|_| self.principal())
     }
 
-    /// Asks for new ones at the next use, and for the name of their owner.
+    /// Asks for new ones at the next use, and for the name of their owner; unless they are new, since the streams that are put to
+    /// with them may all be refused at once.
     pub fn forget(&self) {
         self.with(|known| {
-            known.keys = None;
+            known.keys.take_if(|fresh| fresh.got_at.elapsed() >= NEW);
             known.wants_identity = true;
         });
         if let From::Role { before, .. } = &self.from {
@@ -208,6 +213,7 @@ impl Credentials {
         let early = |left: Duration| left.saturating_sub(EARLY.min(left / 3));
         let fresh = Fresh {
             keys: keys.clone(),
+            got_at: now,
             renew_at: left.map(|left| now + early(left)),
             expires_at: left.map(|left| now + left),
         };

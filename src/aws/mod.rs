@@ -7,9 +7,10 @@ mod credentials;
 mod fault;
 mod probe;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
@@ -25,6 +26,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use prometheus::Gauge;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use tokio::sync::Semaphore;
 
 pub use self::credentials::{Credentials, Role};
 pub use self::fault::{CredentialsFault, principal_in};
@@ -37,7 +39,20 @@ pub struct Aws {
     http: SharedHttpClient,
     settings: FirehoseSink,
     expiry: Gauge,
+    clients: Arc<Clients>,
 }
+
+/// The clients that are in use: streams of one region, put to by one principal, share theirs, and so its credentials.
+#[derive(Debug)]
+struct Clients {
+    /// One permit: with the one who looks for a client, or makes it.
+    making: Semaphore,
+    /// The lock covers a look and an entry.
+    made: Mutex<HashMap<Whose, Weak<FirehoseClient>>>,
+}
+
+/// A client's region, if it was named, and the roles that it acts through.
+type Whose = (Option<String>, Vec<Role>);
 
 /// A client, and who it acts as.
 #[derive(Clone, Debug)]
@@ -80,7 +95,8 @@ impl Aws {
     /// # Errors
     /// When the sink's `ca_file` is of no use.
     pub fn new(settings: FirehoseSink, expiry: Gauge) -> Result<Self, AwsError> {
-        Ok(Self { http: http_client(settings.ca_file.as_ref())?, settings, expiry })
+        let clients = Arc::new(Clients { making: Semaphore::new(1), made: Mutex::default() });
+        Ok(Self { http: http_client(settings.ca_file.as_ref())?, settings, expiry, clients })
     }
 
     /// The sink's settings.
@@ -89,7 +105,7 @@ impl Aws {
         &self.settings
     }
 
-    /// A client for `region`, or the environment's, which acts as the last of `roles`.
+    /// A client for `region`, or the environment's, which acts as the last of `roles`; the same one while it is in use.
     ///
     /// # Errors
     /// When there is no region.
@@ -97,7 +113,22 @@ impl Aws {
         &self,
         region: Option<String>,
         roles: Vec<Role>,
-    ) -> Result<FirehoseClient, AwsError> {
+    ) -> Result<Arc<FirehoseClient>, AwsError> {
+        // Nobody closes the semaphore.
+        let _making = self.clients.making.acquire().await;
+        let whose = (region, roles);
+        if let Some(client) = self.clients.with(|made| made.get(&whose).and_then(Weak::upgrade)) {
+            return Ok(client);
+        }
+        let client = Arc::new(self.make_client(whose.clone()).await?);
+        self.clients.with(|made| {
+            made.retain(|_, client| client.strong_count() > 0);
+            made.insert(whose, Arc::downgrade(&client));
+        });
+        Ok(client)
+    }
+
+    async fn make_client(&self, (region, roles): Whose) -> Result<FirehoseClient, AwsError> {
         let base = self.load(region).await;
         let region = base.region().cloned().ok_or(AwsError::NoRegion)?;
         let credentials = self.credentials(&base, &region, roles);
@@ -158,6 +189,12 @@ impl Aws {
         });
         last.report_expiry(self.expiry.clone());
         last
+    }
+}
+
+impl Clients {
+    fn with<T>(&self, look: impl FnOnce(&mut HashMap<Whose, Weak<FirehoseClient>>) -> T) -> T {
+        look(&mut self.made.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -14,7 +14,7 @@ use super::feed::{Feed, Keeping, Shares};
 use super::leftover;
 use super::quota::Quota;
 use super::spool::Spool;
-use crate::aws::{Aws, AwsError, FirehoseClient, Role};
+use crate::aws::{Aws, AwsError, Role};
 use crate::batch::Encoder;
 use crate::config::{Buffer, Compression, DirectorySink, Sink, SinkKind, Template, stream_name};
 use crate::event::{Buffers, Gate, Origin};
@@ -321,9 +321,8 @@ impl Parts {
         let window = aws.settings().max_concurrency;
         loop {
             match aws.firehose(key.region.clone(), key.roles.clone()).await {
-                Ok(FirehoseClient { client, credentials, region }) => {
-                    let shared = self.shared.clone();
-                    let service = Firehose::new(client, credentials, shared, key.stream, region);
+                Ok(client) => {
+                    let service = Firehose::new(client, self.shared.clone(), key.stream);
                     return self.deliver(service, window).await;
                 }
                 Err(fault) => {

@@ -44,6 +44,29 @@ fn calls_are_signed_with_the_assumed_role() {
 }
 
 #[test]
+fn streams_of_one_role_share_its_session() {
+    let streams = [Stream::new(AWAY, "logs-a"), Stream::new(AWAY, "logs-b"), Stream::new(AWAY, "logs-c")];
+    let world =
+        World::with(&Settings { roles: vec![writer()], streams: streams.into(), ..Settings::default() });
+    let source =
+        |name: &str| format!("[sources.{name}]\ntype = \"file\"\ninclude = [\"@DIR/logs/{name}.log\"]\n");
+    let sources = ["a", "b", "c"].map(source).concat();
+    world.config(&format!(
+        "{sources}\n[sinks.archive]\n@FIREHOSE\nstream = \"logs-{{source}}\"\nencoding = \"message\"\nlinger = \"100ms\"\n\
+         assume_role = {ASSUME_WRITER}\n"
+    ));
+    for (index, name) in (0..).zip(["a", "b", "c"]) {
+        world.write(&format!("{name}.log"), index * 1_000..(index + 1) * 1_000);
+    }
+    let daemon = world.start();
+    let report = world.delivered(&daemon);
+    exactly_once(&report, 3_000);
+    assert_eq!(report.assumed, 1, "one session is assumed for the three streams");
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
 fn a_chain_of_roles_is_walked_in_order() {
     const HUB: &str = "arn:aws:iam::333333333333:role/hub";
     let world = world(vec![Role::new(HUB, &[HOME]), Role::new(WRITER, &[HUB])]);

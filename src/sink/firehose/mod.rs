@@ -24,29 +24,23 @@ pub use self::digest::Digester;
 pub use self::request::BODY_BYTES;
 use self::request::{Body, ReadyMade};
 use super::{Front, Parts, Passage, Reply, Service, Shared, Turn};
-use crate::aws::Credentials;
+use crate::aws::FirehoseClient;
 use crate::event::Closed;
 
 /// One delivery stream, as one principal.
 #[derive(Debug)]
 pub struct Firehose {
-    client: Client,
-    credentials: Arc<Credentials>,
+    client: Arc<FirehoseClient>,
     shared: Shared,
     target: Target,
 }
 
 impl Firehose {
-    /// The stream `stream` in `region`, called with `client`, whose credentials are `credentials`.
+    /// The stream `stream` in the client's region.
     #[must_use]
-    pub fn new(
-        client: Client,
-        credentials: Arc<Credentials>,
-        shared: Shared,
-        stream: String,
-        region: String,
-    ) -> Self {
-        Self { client, credentials, shared, target: Target { stream, region } }
+    pub fn new(client: Arc<FirehoseClient>, shared: Shared, stream: String) -> Self {
+        let region = client.region.clone();
+        Self { client, shared, target: Target { stream, region } }
     }
 }
 
@@ -94,17 +88,17 @@ impl Service for Firehose {
             Err(closed) => return Reply::unsent(closed.to_string()),
         };
         let (ready_made, written) = ReadyMade::new(body, memory);
-        let answer = call(&self.client, &self.target.stream, ready_made);
+        let answer = call(&self.client.client, &self.target.stream, ready_made);
         let sent = Instant::now();
         let answer = match leave(answer, written, front).await {
             Ok(output) => answer::accepted(&output, count),
-            Err(error) => answer::failed(&error, &self.target, &self.credentials),
+            Err(error) => answer::failed(&error, &self.target, &self.client.credentials),
         };
         Reply { answer, sent }
     }
 
     fn refresh_credentials(&self) {
-        self.credentials.forget();
+        self.client.credentials.forget();
     }
 
     /// Most of the memory that a request takes is its body.
