@@ -221,6 +221,9 @@ impl Follower {
             Cut::Head(taken) => self.send(no, block, taken, true).await.map(|()| taken)?,
             Cut::Wait => 0,
         };
+        if is_all && len < MORSEL {
+            self.morsels = self.morsels.saturating_add(1);
+        }
         let enough = self.cutter.enough();
         let Some(tail) = self.table.get_mut(no) else { return Ok(After::Idle) };
         tail.reach = if taken > 0 || is_all {
@@ -341,6 +344,9 @@ fn exactly(bytes: Vec<u8>, from: usize, until: usize, held: &mut Held, buffers: 
 
 /// Most bytes read at once, where an event is not longer.
 const BLOCK: usize = 1024 * 1024;
+
+/// Less than this is little for a look at a file.
+const MORSEL: usize = 32 * 1024;
 
 /// A block, and what is read again before it.
 pub(super) const FULL: usize = BLOCK + Fingerprint::MOST;

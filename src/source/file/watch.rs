@@ -25,6 +25,8 @@ struct Shared {
     /// The lock covers the addition of a path.
     changes: Mutex<Changes>,
     told: Notify,
+    /// Told when it is more than files written to.
+    told_of_names: Notify,
 }
 
 /// Paths that something happened to.
@@ -108,6 +110,11 @@ impl Watch {
     pub(super) async fn changed(&self) {
         self.shared.told.notified().await;
     }
+
+    /// Resolves when files came, went or changed their names.
+    pub(super) async fn names_changed(&self) {
+        self.shared.told_of_names.notified().await;
+    }
 }
 
 impl Shared {
@@ -117,10 +124,13 @@ impl Shared {
             Ok(event) if !event.need_rescan() => changes.add(event),
             Ok(_) | Err(_) => changes.overflow = true,
         }
-        let is_told = !changes.is_empty();
+        let (is_told, of_names) = (!changes.is_empty(), changes.has_names());
         drop(changes);
         if is_told {
             self.told.notify_one();
+        }
+        if of_names {
+            self.told_of_names.notify_one();
         }
     }
 }
@@ -148,7 +158,11 @@ impl Changes {
     }
 
     fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.written.is_empty() && !self.overflow
+        self.written.is_empty() && !self.has_names()
+    }
+
+    fn has_names(&self) -> bool {
+        !self.names.is_empty() || self.overflow
     }
 }
 
