@@ -79,13 +79,15 @@ SCENARIOS = {
     "json-workers-2": Scenario(JSON, workers=2, light=True),
     "gzip-1-workers-1": Scenario(GZIP_1, workers=1, light=True),
     "gzip-1-workers-2": Scenario(GZIP_1, workers=2, light=True),
+    "gzip-6-workers-1": Scenario(GZIP_6, workers=1, light=True),
+    "gzip-6-workers-2": Scenario(GZIP_6, workers=2, light=True),
 }
 
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("scenario", nargs="*", default=["plain"], metavar="SCENARIO", help=" ".join(SCENARIOS))
-    arguments.add_argument("--lines", type=int, default=2_000_000)
+    arguments.add_argument("--lines", type=int, default=4_000_000)
     arguments.add_argument("--runs", type=int, default=3)
     arguments.add_argument("--memory", default="64MiB", help="limits.memory")
     arguments.add_argument("--sink", default="", help="TOML to add to the sink")
