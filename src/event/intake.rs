@@ -125,6 +125,12 @@ impl Intake {
         }
     }
 
+    /// Charges what is in memory already, without waiting.
+    #[must_use]
+    pub fn charge(&self, bytes: usize) -> Held {
+        self.budget.charge(bytes as u64)
+    }
+
     /// Opens an ordered lane: chunks of one lane reach each destination in the order they were submitted.
     #[must_use]
     pub fn lane(&self, on_closed_gate: OnClosedGate) -> Arc<Lane> {

@@ -100,6 +100,12 @@ impl Metrics {
         self.filtered_events.with_label_values(&[route])
     }
 
+    /// Events accepted and not ended, over all sinks.
+    #[must_use]
+    pub fn in_flight(&self) -> i64 {
+        self.sink.in_flight()
+    }
+
     /// Notes how much a folder of dead letters holds.
     pub fn dead_letters_held(&self, folder: &str, files: u64, bytes: u64) {
         self.dead_letter_files.with_label_values(&[folder]).set(gauge(files));

@@ -217,6 +217,14 @@ impl Outlet {
         open.feeds().for_each(|feed| feed.wake());
     }
 
+    /// Lets go of everything: nothing of the sink runs any more.
+    pub(super) fn retire(&self) {
+        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        // Receipts are dropped here, after the lock.
+        drop(open);
+        self.metrics.retire();
+    }
+
     /// What tells the destination of events of this origin apart; none when the origin lacks a field.
     pub(super) fn key(&self, origin: &Origin) -> Option<Key> {
         match &self.kind {

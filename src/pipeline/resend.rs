@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
-use super::Plant;
 use super::destination::Outlet;
 use super::feed::{Ended, Feed};
+use super::plant::Plant;
 use super::replay::{Ledger, ReplayFile};
 use crate::batch::{BUFFER_BYTES, Output};
 use crate::causes::with_causes;

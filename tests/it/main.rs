@@ -28,6 +28,7 @@ mod limits;
 mod metrics;
 mod moto;
 mod pacing;
+mod reload;
 mod roles;
 mod rotation;
 mod stalled;
