@@ -66,7 +66,7 @@ impl Metrics {
             memory_limit_bytes: maker.gauge("memory_limit_bytes", "The limit on payload bytes in memory."),
             config_last_reload_successful: maker.gauge(
                 "config_last_reload_successful",
-                "1 when the newest configuration read is the one that runs.",
+                "1 when the newest configuration read is the one that runs, 0 after a reload that failed.",
             ),
             registry: maker.registry.clone(),
             settlement: Settlement::default(),

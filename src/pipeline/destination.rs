@@ -347,8 +347,9 @@ impl Parts {
 /// How long to wait before a client is made again; the environment or a profile may have changed.
 const CONNECT_AGAIN: Duration = Duration::from_secs(30);
 
+/// What has ended and is not delivered stays, to be told when the process is about to end.
 fn close_idle(open: &mut Open, idle: Duration) {
-    open.by_key.retain(|_, feed| !feed.end_if_idle(idle));
+    open.by_key.retain(|_, feed| !(feed.end_if_idle(idle) && feed.is_drained()));
 }
 
 fn spawn(tasks: &Mutex<JoinSet<()>>, task: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {

@@ -107,13 +107,13 @@ fn run(works: &Works, queues: Queues, pulse: &Pulse) {
 impl Works {
     fn work(&self, job: Job, sorter: &mut Sorter, scratch: &mut Scratch) {
         let Job { chunk, turn, admitted } = job;
-        let Chunk { origin, payload, read_at, receipt, mut held } = chunk;
+        let Chunk { origin, payload, piece, read_at, receipt, mut held } = chunk;
         let Some(inlet) = self.inlets.get(&origin.source) else {
             // Every source is in the map; without one the chunk is given up, not lost.
             return;
         };
         let mut sorting = sorter.begin(read_at);
-        inlet.decoder.decode(scratch, &origin, &payload, &mut sorting);
+        inlet.decoder.decode_piece(scratch, &origin, (&payload, piece), &mut sorting);
         let fate = sorting.finish();
         drop(payload);
         let blocks = fate.segments.iter().flat_map(|segment| &segment.blocks);

@@ -1,7 +1,7 @@
 //! Where a source cuts what it has read. Pure.
 
 use crate::config::{Decoding, Format, TooLong};
-use crate::event::Framing;
+use crate::event::{Framing, Piece};
 
 /// What is to come after the bytes at hand.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,6 +43,15 @@ impl Cutter {
             Format::Envelope | Format::Cloudtrail => decoding.max_inflated,
         };
         Self { longest, too_long: decoding.too_long }
+    }
+
+    /// How a chunk stands that `cut` makes, when its first event began so many bytes before it.
+    pub(super) fn piece_of(&self, cut: Cut, before: u64) -> Piece {
+        // What is given up or cut off is no part.
+        match self.too_long {
+            TooLong::Split => Piece { before, goes_on: matches!(cut, Cut::Piece(_)) },
+            TooLong::Truncate | TooLong::DeadLetter => Piece::default(),
+        }
     }
 
     /// So many bytes are always enough to decide.

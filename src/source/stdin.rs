@@ -17,7 +17,8 @@ use super::SourceError;
 use super::cut::{Cut, Cutter, End};
 use crate::config::StdinSource;
 use crate::event::{
-    Acknowledge, Chunk, Closed, Held, Intake, Lane, OnClosedGate, Origin, Outcome, Stop, Ticket, Timestamp,
+    Acknowledge, Chunk, Closed, Held, Intake, Lane, OnClosedGate, Origin, Outcome, Piece, Stop, Ticket,
+    Timestamp,
 };
 use crate::metrics::SourceMetrics;
 
@@ -48,8 +49,10 @@ struct Left {
     carry: BytesMut,
     /// Whether the rest of a line is left out.
     skipping: bool,
+    /// So many bytes before `carry` belong to an event that is too long for a chunk.
+    within: u64,
     /// What was handed over and has not ended, in order, with the memory it takes.
-    under_way: BTreeMap<u64, (Bytes, Held)>,
+    under_way: BTreeMap<u64, (Bytes, Piece, Held)>,
     next: u64,
 }
 
@@ -115,6 +118,7 @@ async fn run_from(
         carry: BytesMut::new(),
         held: None,
         skipping: false,
+        within: 0,
         intake,
         stop,
     };
@@ -171,6 +175,8 @@ struct Pump {
     stop: Stop,
     /// Whether the rest of a line is left out.
     skipping: bool,
+    /// So many bytes before `carry` belong to an event that is too long for a chunk.
+    within: u64,
 }
 
 impl Pump {
@@ -197,13 +203,13 @@ impl Pump {
     async fn resume(&mut self) -> Result<(), Closed> {
         let (carry, under_way) = {
             let mut left = self.owner.remainder.left();
-            (left.goes_on, self.skipping) = (false, left.skipping);
+            (left.goes_on, self.skipping, self.within) = (false, left.skipping, left.within);
             (std::mem::take(&mut left.carry), std::mem::take(&mut left.under_way))
         };
-        for (payload, held) in under_way.into_values() {
+        for (payload, piece, held) in under_way.into_values() {
             let charged = self.intake.charge(payload.len());
             drop(held);
-            self.submit(payload, charged).await?;
+            self.submit(payload, piece, charged).await?;
         }
         if !carry.is_empty() {
             self.held = Some(self.intake.charge(carry.capacity()));
@@ -219,7 +225,7 @@ impl Pump {
             return false;
         }
         left.carry = std::mem::take(&mut self.carry);
-        left.skipping = self.skipping;
+        (left.skipping, left.within) = (self.skipping, self.within);
         true
     }
 
@@ -291,11 +297,13 @@ impl Pump {
                 self.skip();
                 continue;
             }
-            match self.cut(end) {
-                Cut::Whole(taken) | Cut::Piece(taken) => self.send(taken).await?,
-                Cut::Head(taken) => {
-                    self.skipping = true;
-                    self.send(taken).await?;
+            let cut = self.cut(end);
+            match cut {
+                Cut::Whole(taken) | Cut::Piece(taken) | Cut::Head(taken) => {
+                    self.skipping = matches!(cut, Cut::Head(_));
+                    let piece = self.cutter.piece_of(cut, self.within);
+                    self.within = piece.next(taken);
+                    self.send(taken, piece).await?;
                 }
                 Cut::Wait => break,
             }
@@ -319,7 +327,7 @@ impl Pump {
         self.intake.metrics.lost("truncated", line.unwrap_or(taken) as u64);
     }
 
-    async fn send(&mut self, taken: usize) -> Result<(), Closed> {
+    async fn send(&mut self, taken: usize, piece: Piece) -> Result<(), Closed> {
         // Copied to its size, so that the chunk does not keep the whole buffer alive.
         let payload = Bytes::copy_from_slice(&self.carry.split_to(taken));
         let Some(all) = &mut self.held else { return Ok(()) };
@@ -330,16 +338,22 @@ impl Pump {
         } else {
             all.resize(self.carry.capacity() as u64);
         }
-        self.submit(payload, held).await
+        self.submit(payload, piece, held).await
     }
 
-    async fn submit(&self, payload: Bytes, mut held: Held) -> Result<(), Closed> {
+    async fn submit(&self, payload: Bytes, piece: Piece, mut held: Held) -> Result<(), Closed> {
         self.intake.metrics.bytes.inc_by(payload.len() as u64);
-        let number = self.owner.begin(&payload, &mut held);
+        let number = self.owner.begin(&payload, piece, &mut held);
         let owner = Arc::clone(&self.owner) as Arc<dyn Acknowledge>;
         let receipt = Ticket::open(owner, number);
-        let chunk =
-            Chunk { origin: Arc::clone(&self.origin), payload, read_at: Timestamp::now(), receipt, held };
+        let chunk = Chunk {
+            origin: Arc::clone(&self.origin),
+            payload,
+            piece,
+            read_at: Timestamp::now(),
+            receipt,
+            held,
+        };
         self.intake.submit(&self.lane, chunk).await
     }
 }
@@ -351,13 +365,13 @@ struct Owner {
 }
 
 impl Owner {
-    fn begin(&self, payload: &Bytes, held: &mut Held) -> u64 {
+    fn begin(&self, payload: &Bytes, piece: Piece, held: &mut Held) -> u64 {
         let mut kept = held.split(0);
         kept.resize(payload.len() as u64);
         let mut left = self.remainder.left();
         let number = left.next;
         left.next = number.saturating_add(1);
-        left.under_way.insert(number, (payload.clone(), kept));
+        left.under_way.insert(number, (payload.clone(), piece, kept));
         number
     }
 }

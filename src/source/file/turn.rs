@@ -215,10 +215,9 @@ impl Follower {
             self.cutter.cut(self.intake().framing(), block.new_bytes(), end)
         };
         let taken = match cut {
-            Cut::Whole(taken) | Cut::Piece(taken) => {
-                self.send(no, block, taken, false).await.map(|()| taken)?
+            Cut::Whole(taken) | Cut::Piece(taken) | Cut::Head(taken) => {
+                self.send(no, block, (cut, taken)).await.map(|()| taken)?
             }
-            Cut::Head(taken) => self.send(no, block, taken, true).await.map(|()| taken)?,
             Cut::Wait => 0,
         };
         let enough = self.cutter.enough();
@@ -255,7 +254,8 @@ impl Follower {
         After::More
     }
 
-    async fn send(&mut self, no: FileNo, block: Block, taken: usize, skipping: bool) -> Result<(), Closed> {
+    async fn send(&mut self, no: FileNo, block: Block, (cut, taken): (Cut, usize)) -> Result<(), Closed> {
+        let skipping = matches!(cut, Cut::Head(_));
         let Block { bytes, back, mut held, .. } = block;
         let Some(tail) = self.table.get_mut(no) else { return Ok(()) };
         // How large a compressed file is when it was read to its end is noted then.
@@ -268,6 +268,8 @@ impl Follower {
         let offset = progress.mark.offset.saturating_add(taken as u64);
         let tail = Fingerprint::of_end(bytes.get(..until).unwrap_or(&bytes));
         progress.advance(Mark { offset, tail, skipping, size });
+        let piece = self.cutter.piece_of(cut, progress.within);
+        progress.within = piece.next(taken);
         let read_at = Timestamp::now();
         let number = progress.owner.account.begin(progress.mark, read_at);
         let receipt = Ticket::open(Arc::clone(&progress.owner) as Arc<dyn Acknowledge>, number);
@@ -275,7 +277,7 @@ impl Follower {
         let payload = exactly(bytes, back, until, &mut held, &self.buffers);
         let intake = &self.source.intake;
         intake.metrics.bytes.inc_by(taken as u64);
-        let chunk = Chunk { origin, payload, read_at, receipt, held };
+        let chunk = Chunk { origin, payload, piece, read_at, receipt, held };
         tokio::select! {
             biased;
             taken = intake.submit(&lane, chunk) => taken,

@@ -27,6 +27,7 @@ use tempfile::TempDir;
 use crate::standin::{Key, Lines, Report, Settings, Standin};
 pub(crate) use daemon::{Daemon, run_to_end};
 pub(crate) use http::Connection;
+pub(crate) use scrape::Scrape;
 pub(crate) use sender::{Envelope, Sender};
 pub(crate) use wait::{progress, until};
 
