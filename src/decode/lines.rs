@@ -183,6 +183,10 @@ impl Framing for Lines {
             TooLong::Split | TooLong::Truncate | TooLong::DeadLetter => 0,
         }
     }
+
+    fn goes_on(&self, taken: &[u8], _rest: &[u8]) -> bool {
+        !taken.ends_with(b"\n")
+    }
 }
 
 /// Cuts before the last line that begins an event.
@@ -216,6 +220,12 @@ impl Framing for JoinedLines {
             line_end = begin;
         }
         if bytes.len() > self.limit.max { Lines(self.limit).whole(bytes, false) } else { 0 }
+    }
+
+    fn goes_on(&self, taken: &[u8], rest: &[u8]) -> bool {
+        // What is not known yet is held to go on.
+        let begins = || each(rest).next().is_some_and(|line| self.start.is_match(strip(line)));
+        !taken.ends_with(b"\n") || !begins()
     }
 
     fn patience(&self) -> Option<Duration> {

@@ -84,6 +84,16 @@ fn parts_of_a_line_say_where_they_belong_across_chunks() {
 }
 
 #[test]
+fn a_chunk_that_ends_within_an_event_is_known() {
+    let lines = framing(&config(Format::Lines));
+    assert!(lines.goes_on(b"abc", b"d\n") && lines.goes_on(b"x\nabc", b""));
+    assert!(!lines.goes_on(b"abc\n", b"d"));
+    let joined = framing(&multiline(Format::Lines, "^[0-9]"));
+    assert!(!joined.goes_on(b"1 a\n b\n", b"2 c\n"));
+    assert!(joined.goes_on(b"1 a\n b\n", b" c\n") && joined.goes_on(b"1 a\n b", b"c\n"));
+}
+
+#[test]
 fn parts_of_continued_lines_say_where_they_belong_across_chunks() {
     let lines = Decoding { max_line: 8, ..multiline(Format::Lines, "^[0-9]") };
     check_piece(&lines, "1 a\n b\n", 0, true, &["1 a\n b@0"]);

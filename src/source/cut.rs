@@ -45,13 +45,27 @@ impl Cutter {
         Self { longest, too_long: decoding.too_long }
     }
 
-    /// How a chunk stands that `cut` makes, when its first event began so many bytes before it.
-    pub(super) fn piece_of(&self, cut: Cut, before: u64) -> Piece {
+    /// How the chunk stands that `cut` makes of `bytes`, when its first event began so many bytes before them.
+    pub(super) fn piece_of(
+        &self,
+        framing: &dyn Framing,
+        bytes: &[u8],
+        (cut, end): (Cut, End),
+        before: u64,
+    ) -> Piece {
         // What is given up or cut off is no part.
-        match self.too_long {
-            TooLong::Split => Piece { before, goes_on: matches!(cut, Cut::Piece(_)) },
-            TooLong::Truncate | TooLong::DeadLetter => Piece::default(),
+        if self.too_long != TooLong::Split {
+            return Piece::default();
         }
+        let goes_on = match cut {
+            Cut::Whole(taken) => {
+                let halves = bytes.split_at_checked(taken);
+                end == End::Open && halves.is_some_and(|(taken, rest)| framing.goes_on(taken, rest))
+            }
+            Cut::Piece(_) => true,
+            Cut::Head(_) | Cut::Wait => false,
+        };
+        Piece { before, goes_on }
     }
 
     /// So many bytes are always enough to decide.

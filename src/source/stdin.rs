@@ -301,7 +301,7 @@ impl Pump {
             match cut {
                 Cut::Whole(taken) | Cut::Piece(taken) | Cut::Head(taken) => {
                     self.skipping = matches!(cut, Cut::Head(_));
-                    let piece = self.cutter.piece_of(cut, self.within);
+                    let piece = self.piece_of(cut, end);
                     self.within = piece.next(taken);
                     self.send(taken, piece).await?;
                 }
@@ -317,6 +317,14 @@ impl Pump {
         }
         let is_whole = end == End::Last || self.carry.len() > self.most;
         if is_whole { Cut::Whole(self.carry.len()) } else { Cut::Wait }
+    }
+
+    fn piece_of(&self, cut: Cut, end: End) -> Piece {
+        let framing = self.intake.framing();
+        if framing.is_object() {
+            return Piece::default();
+        }
+        self.cutter.piece_of(framing, &self.carry, (cut, end), self.within)
     }
 
     fn skip(&mut self) {

@@ -13,7 +13,7 @@ use super::identity::{Agreement, Fate};
 use super::place::SETTLED;
 use super::table::FileNo;
 use super::tail::{Name, Stage};
-use crate::event::{Acknowledge, Buffers, Chunk, Closed, Fingerprint, Held, Mark, Ticket, Timestamp};
+use crate::event::{Acknowledge, Buffers, Chunk, Closed, Fingerprint, Held, Mark, Piece, Ticket, Timestamp};
 use crate::source::cut::{Cut, End};
 
 /// What was read in one turn.
@@ -209,14 +209,12 @@ impl Follower {
             return Ok(self.skip(no, &block));
         }
         let (end, is_all, len) = (block.end, block.is_all, block.new_bytes().len());
-        let cut = if self.is_object() {
-            Cut::Whole(len)
-        } else {
-            self.cutter.cut(self.intake().framing(), block.new_bytes(), end)
-        };
+        let within = tail.progress().map_or(0, |progress| progress.within);
+        let (cut, piece) = self.cut(&block, within);
         let taken = match cut {
             Cut::Whole(taken) | Cut::Piece(taken) | Cut::Head(taken) => {
-                self.send(no, block, (cut, taken)).await.map(|()| taken)?
+                let skipping = matches!(cut, Cut::Head(_));
+                self.send(no, block, taken, (piece, skipping)).await.map(|()| taken)?
             }
             Cut::Wait => 0,
         };
@@ -234,6 +232,17 @@ impl Follower {
             tail.vain = Some((size, end));
         }
         Ok(self.idle(no, now, end))
+    }
+
+    /// Where the block is cut, and how what is taken stands to an event that is too long.
+    fn cut(&self, block: &Block, within: u64) -> (Cut, Piece) {
+        let (bytes, end) = (block.new_bytes(), block.end);
+        if self.is_object() {
+            return (Cut::Whole(bytes.len()), Piece::default());
+        }
+        let framing = self.intake().framing();
+        let cut = self.cutter.cut(framing, bytes, end);
+        (cut, self.cutter.piece_of(framing, bytes, (cut, end), within))
     }
 
     /// Leaves out the rest of a line that was cut.
@@ -254,8 +263,13 @@ impl Follower {
         After::More
     }
 
-    async fn send(&mut self, no: FileNo, block: Block, (cut, taken): (Cut, usize)) -> Result<(), Closed> {
-        let skipping = matches!(cut, Cut::Head(_));
+    async fn send(
+        &mut self,
+        no: FileNo,
+        block: Block,
+        taken: usize,
+        (piece, skipping): (Piece, bool),
+    ) -> Result<(), Closed> {
         let Block { bytes, back, mut held, .. } = block;
         let Some(tail) = self.table.get_mut(no) else { return Ok(()) };
         // How large a compressed file is when it was read to its end is noted then.
@@ -268,7 +282,6 @@ impl Follower {
         let offset = progress.mark.offset.saturating_add(taken as u64);
         let tail = Fingerprint::of_end(bytes.get(..until).unwrap_or(&bytes));
         progress.advance(Mark { offset, tail, skipping, size });
-        let piece = self.cutter.piece_of(cut, progress.within);
         progress.within = piece.next(taken);
         let read_at = Timestamp::now();
         let number = progress.owner.account.begin(progress.mark, read_at);
