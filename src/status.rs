@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 pub struct Status {
     /// Complaints by name. The lock covers a change of the map.
     complaints: Mutex<BTreeMap<String, String>>,
-    /// What a person should know and no delivery waits for. The lock covers an addition.
-    notes: Mutex<Vec<String>>,
+    /// What a person should know and no delivery waits for, by what it is about. The lock covers a change of the map.
+    notes: Mutex<BTreeMap<String, String>>,
 }
 
 impl Status {
@@ -33,14 +33,20 @@ impl Status {
         complaints.iter().map(|(who, complaint)| format!("{who}: {complaint}")).collect()
     }
 
-    /// Adds what a person should know, although nothing is wrong with what runs: it does not change readiness.
-    pub fn note(&self, note: String) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+    /// Notes what a person should know of `what`, although nothing is wrong with what runs: it does not change readiness.
+    pub fn note(&self, what: &str, note: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), note);
     }
 
     /// All notes.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Forgets everything: who spoke is gone, and another speaks for himself.
+    pub fn clear(&self) {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

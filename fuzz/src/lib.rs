@@ -14,8 +14,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use standpipe::access::policy::{Document, examine};
 use standpipe::ack::Listing;
 use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
+use standpipe::buffer::disk::recover;
 use standpipe::config::{
     self, Buffer, Compression, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template, TooLong,
 };
@@ -31,7 +33,7 @@ use seen::{Seen, Told, decode, decoding};
 pub type Check = fn(&[u8]);
 
 /// All of them, by their targets' names.
-pub const ALL: [(&str, Check); 7] = [
+pub const ALL: [(&str, Check); 9] = [
     ("envelope", envelope),
     ("firehose_http_body", firehose_http_body),
     ("cloudtrail", cloudtrail),
@@ -39,6 +41,8 @@ pub const ALL: [(&str, Check); 7] = [
     ("checkpoint", checkpoint),
     ("config", config),
     ("decode_any", decode_any),
+    ("segment", segment),
+    ("policy", policy),
 ];
 
 /// A body is read alike in pieces of any size, and as serde reads it where that finds a request in it.
@@ -188,6 +192,37 @@ pub fn decode_any(bytes: &[u8]) {
         assert_eq!(line.get("message").and_then(Value::as_str), Some(message.as_str()), "{line}");
     }
     assert_eq!(lines.next(), None);
+}
+
+/// A segment of the disk buffer gives records in their order, none of them among what is damaged; and what comes behind the last
+/// one changes nothing before it.
+pub fn segment(bytes: &[u8]) {
+    let recovered = recover(bytes);
+    let mut end = 0;
+    for (record, ..) in &recovered.records {
+        assert!(end <= record.start && record.start <= record.end, "{recovered:?}");
+        end = record.end;
+        let overlaps = |flaw: &std::ops::Range<usize>| flaw.start < record.end && record.start < flaw.end;
+        assert!(!recovered.flaws.iter().any(|(flaw, _)| overlaps(flaw)), "{recovered:?}");
+    }
+    assert!(end <= bytes.len() && recovered.flaws.iter().all(|(flaw, _)| flaw.end <= bytes.len()));
+    if end > 0 {
+        assert_eq!(recover(&bytes[..end]).records, recovered.records);
+    }
+}
+
+/// A policy is refused in words, or it is decided on, and says the same when it was printed and read again.
+pub fn policy(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let document: Document = match text.parse() {
+        Ok(document) => document,
+        Err(error) => return assert!(!format!("{error}").trim().is_empty()),
+    };
+    let printed = document.to_json();
+    let read: Result<Document, _> = printed.parse();
+    assert!(read.is_ok_and(|read| read.to_json() == printed), "{printed}");
+    let said = |text: &str| format!("{:?}", examine(text.as_bytes()).map(|answer| answer.decision));
+    assert_eq!(said(text), said(&printed));
 }
 
 /// Writes events as a sink with `encoding = "json"` would be sent them.

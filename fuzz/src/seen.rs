@@ -61,7 +61,7 @@ impl Events for Seen {
         assert_eq!(lines.split(|byte| *byte == b'\n').count() as u64, count + 1);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
-            self.event(Event { message: Message::Raw(line), timestamp: None, id: None });
+            self.event(Event { message: Message::Raw(line), timestamp: None, id: None, part: None });
         }
     }
 

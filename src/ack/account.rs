@@ -35,6 +35,16 @@ impl Ledger {
         account
     }
 
+    /// Puts a new account in the place of each, where it stands. Those that were handed out move nothing any more.
+    pub(super) fn renew(self: &Arc<Self>) {
+        let entries: Vec<Entry> = self.all().iter().map(|account| account.entry()).collect();
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).all.clear();
+        for entry in entries {
+            self.add(entry);
+        }
+        self.dirty.store(true, Ordering::Release);
+    }
+
     /// Every account, in the order they were begun.
     pub(super) fn all(&self) -> Vec<Arc<Account>> {
         let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);

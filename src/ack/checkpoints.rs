@@ -146,6 +146,11 @@ impl Checkpoints {
         self.ledger.all().iter().map(|account| account.entry()).collect()
     }
 
+    /// Makes everything as it is after a start: what sources had under way is to be read again, and may end unnoticed.
+    pub fn renew(&self) {
+        self.ledger.renew();
+    }
+
     /// How many entries could not be read at start.
     #[must_use]
     pub const fn damaged(&self) -> usize {

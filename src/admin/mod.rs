@@ -4,7 +4,7 @@ mod page;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,10 +37,11 @@ pub enum AdminError {
 
 /// What the endpoints show.
 #[derive(Debug)]
-struct Admin {
+pub struct Admin {
     metrics: Metrics,
     status: Arc<Status>,
-    summary: Summary,
+    /// What runs at present. The lock covers a change, or one page.
+    summary: RwLock<Summary>,
 }
 
 /// Most connections at once; a scraper needs one.
@@ -49,25 +50,20 @@ const MAX_CONNECTIONS: usize = 64;
 /// How long a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Binds `address` and returns the future that serves it.
+/// Binds `address`.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn serve(
-    address: SocketAddr,
-    metrics: Metrics,
-    status: Arc<Status>,
-    summary: Summary,
-) -> Result<impl Future<Output = ()> + Send, AdminError> {
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
     let failed = |source| AdminError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     info!(%address, "admin endpoint listening");
-    let admin = Arc::new(Admin { metrics, status, summary });
-    Ok(accept(listener, admin))
+    Ok(listener)
 }
 
-async fn accept(listener: TcpListener, admin: Arc<Admin>) {
+/// Serves the endpoints, for ever.
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -106,6 +102,17 @@ async fn converse(stream: TcpStream, admin: Arc<Admin>) {
 }
 
 impl Admin {
+    /// Nothing configured yet.
+    #[must_use]
+    pub fn new(metrics: Metrics, status: Arc<Status>) -> Arc<Self> {
+        Arc::new(Self { metrics, status, summary: RwLock::default() })
+    }
+
+    /// This is what runs from now on.
+    pub fn show(&self, summary: Summary) {
+        *self.summary.write().unwrap_or_else(PoisonError::into_inner) = summary;
+    }
+
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n".to_owned());

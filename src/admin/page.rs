@@ -1,9 +1,11 @@
 //! The status page: what a person wants to see first, without scripts.
 
+use std::sync::PoisonError;
+
 use super::Admin;
 
 /// What is configured, by name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// The sources.
     pub sources: Vec<String>,
@@ -41,8 +43,9 @@ pub(super) fn html(admin: &Admin) -> String {
     let notes: Vec<String> =
         admin.status.notes().iter().map(|note| format!("<p>{}</p>", escape(note))).collect();
     let notes = notes.concat();
-    let sources = table("Source", "source", &admin.summary.sources, &SOURCE_COLUMNS, &metrics);
-    let sinks = table("Sink", "sink", &admin.summary.sinks, &SINK_COLUMNS, &metrics);
+    let Summary { sources, sinks } = &*admin.summary.read().unwrap_or_else(PoisonError::into_inner);
+    let sources = table("Source", "source", sources, &SOURCE_COLUMNS, &metrics);
+    let sinks = table("Sink", "sink", sinks, &SINK_COLUMNS, &metrics);
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5><title>standpipe</title>\
          <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}\

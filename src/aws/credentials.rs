@@ -6,6 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use aws_credential_types::Credentials as Keys;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use prometheus::Gauge;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -176,7 +178,11 @@ impl Credentials {
         let seconds = i32::try_from(role.duration.as_secs()).unwrap_or(i32::MAX);
         let call = client.assume_role().role_arn(&role.arn).role_session_name(&role.session_name);
         let call = call.set_external_id(role.external_id.clone()).duration_seconds(seconds);
-        let sent = call.send().await;
+        let mut sent = call.clone().send().await;
+        if sent.as_ref().is_err_and(is_of_the_clock) {
+            // The SDK has learned the service's time from the answer.
+            sent = call.send().await;
+        }
         let output = sent.map_err(|error| CredentialsFault::from_sts(error, role, &before.principal()))?;
         let principal = output.assumed_role_user().map(|user| user.arn().to_owned());
         self.with(|known| known.principal = principal);
@@ -240,6 +246,13 @@ impl Credentials {
     fn with<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
         look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Whether a clock that is off may be the reason: the signature holds the time.
+fn is_of_the_clock(error: &SdkError<AssumeRoleError>) -> bool {
+    let codes =
+        ["SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed", "RequestExpired"];
+    error.code().is_some_and(|code| codes.contains(&code))
 }
 
 #[expect(clippy::disallowed_types, reason = "AWS gives expiry as wall-clock time")]

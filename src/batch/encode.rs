@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes};
 use super::json;
 use super::pen::Pen;
 use crate::config::{Encoding, Packing, Sink, TooLong};
-use crate::event::{Block, Borders, Buffers, Clockface, Event, Message, Origin, Timestamp};
+use crate::event::{Block, Borders, Buffers, Clockface, Event, Message, Origin, Part, Timestamp};
 use crate::limits::MAX_RECORD_BYTES;
 
 /// Writes events for one sink.
@@ -179,7 +179,7 @@ impl Encoder {
             }
             let Some(at) = memchr::memchr(b'\n', rest) else { return };
             let (line, after) = rest.split_at(at);
-            let event = Event { message: Message::Raw(line), timestamp: None, id: None };
+            let event = Event { message: Message::Raw(line), timestamp: None, id: None, part: None };
             if self.event(&event, read_at, out) == Err(TooLarge) {
                 too_large(line);
             }
@@ -219,7 +219,7 @@ impl Encoder {
     pub fn event(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) -> Result<(), TooLarge> {
         out.prepare();
         let start = out.data.len();
-        self.write(event, read_at, None, out);
+        self.write(event, read_at, out);
         if out.data.len().saturating_sub(start) <= MAX_RECORD_BYTES {
             out.end_event(self);
             return Ok(());
@@ -247,10 +247,14 @@ impl Encoder {
         self.encoding == Encoding::Json && self.packing == Packing::Lines
     }
 
-    fn write(&self, event: &Event<'_>, read_at: Timestamp, part: Option<(usize, usize)>, out: &mut Output) {
+    fn write(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
         let data = &mut out.data;
         if self.encoding != Encoding::Json {
             write_message(event.message, data);
+            if let Some(Part { offset, last }) = event.part {
+                let last = if last { "last " } else { "" };
+                data.extend_from_slice(format!("…[{last}part, at byte {offset}]").as_bytes());
+            }
             if self.packing == Packing::Lines {
                 data.push(b'\n');
             }
@@ -268,8 +272,9 @@ impl Encoder {
             data.extend_from_slice(id.as_bytes());
         }
         let mut after: &[u8] = &out.after;
-        if let Some((part, parts)) = part {
-            data.extend_from_slice(format!("\",\"part\":{part},\"parts\":{parts}").as_bytes());
+        if let Some(Part { offset, last }) = event.part {
+            let part = format!("\",\"part\":{{\"offset\":{offset},\"last\":{last}}}");
+            data.extend_from_slice(part.as_bytes());
             after = after.get(1..).unwrap_or_default();
         }
         data.extend_from_slice(after);
@@ -321,17 +326,14 @@ impl Encoder {
 
     /// Writes the message in parts that fit, each an event that says which part it is.
     fn split(&self, message: &[u8], event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
-        let mut cuts = Vec::new();
         let mut rest = message;
         while !rest.is_empty() {
-            let (part, after) = rest.split_at(self.fitting(rest, event, out));
-            cuts.push(part);
-            rest = after;
-        }
-        for (index, part) in cuts.iter().enumerate() {
-            let event = Event { message: Message::Raw(part), ..*event };
-            self.write(&event, read_at, Some((index.saturating_add(1), cuts.len())), out);
+            let before = message.len().saturating_sub(rest.len());
+            let (cut, after) = rest.split_at(self.fitting(rest, event, out));
+            let part = Some(Part::of(event.part, before, after.is_empty()));
+            self.write(&Event { message: Message::Raw(cut), part, ..*event }, read_at, out);
             out.end_event(self);
+            rest = after;
         }
     }
 
@@ -340,13 +342,13 @@ impl Encoder {
         let (kept, cut) = message.split_at(self.fitting(message, event, out));
         let marked = [kept, format!("…[truncated {} bytes]", cut.len()).as_bytes()].concat();
         let event = Event { message: Message::Raw(&marked), ..*event };
-        self.write(&event, read_at, None, out);
+        self.write(&event, read_at, out);
         out.end_event(self);
     }
 
     /// How much of the message's front surely fits into a record, cut between UTF-8 characters.
     fn fitting(&self, message: &[u8], event: &Event<'_>, out: &Output) -> usize {
-        /// For the time, the keys, the part's number, a mark of truncation, and the newline.
+        /// For the time, the keys, the part's place, a mark of truncation, and the newline.
         const FRAME: usize = 256;
         let around = out.after.len().saturating_add(event.id.map_or(0, str::len)).saturating_add(FRAME);
         let room = MAX_RECORD_BYTES.saturating_sub(around).max(1);
@@ -463,7 +465,7 @@ mod tests {
         out.origin(&encoder, origin);
         for message in messages {
             let id = origin.owner.is_some().then_some("42");
-            let event = Event { message: *message, timestamp: None, id };
+            let event = Event { message: *message, timestamp: None, id, part: None };
             encoder.event(&event, Timestamp(0), &mut out).unwrap();
         }
         out.take(&encoder).iter().flat_map(pieces).collect()
@@ -519,6 +521,34 @@ mod tests {
     }
 
     #[test]
+    fn a_part_says_where_in_its_event_it_was() {
+        let write = |encoding, part| {
+            let encoder = Encoder::new(&sink(encoding, Packing::Lines, TooLong::Split));
+            let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
+            out.origin(&encoder, &envelope());
+            let event = Event { message: Message::Raw(b"text"), timestamp: None, id: Some("42"), part };
+            encoder.event(&event, Timestamp(0), &mut out).unwrap();
+            String::from_utf8(out.take(&encoder)[0].data.to_vec()).unwrap()
+        };
+        let (first, last) = (Part { offset: 0, last: false }, Part { offset: 1_000, last: true });
+        assert_eq!(write(Encoding::Message, Some(first)), "text…[part, at byte 0]\n");
+        assert_eq!(write(Encoding::Message, Some(last)), "text…[last part, at byte 1000]\n");
+        assert_eq!(write(Encoding::Message, None), "text\n");
+        let json = write(Encoding::Json, Some(last));
+        assert!(json.contains(r#""id":"42","part":{"offset":1000,"last":true},"owner":"#), "{json}");
+        serde_json::from_str::<serde_json::Value>(&json).unwrap();
+    }
+
+    #[test]
+    fn parts_of_parts_count_from_the_beginning() {
+        let part = Some(Part { offset: 500, last: true });
+        assert_eq!(Part::of(part, 30, false), Part { offset: 530, last: false });
+        assert_eq!(Part::of(part, 30, true), Part { offset: 530, last: true });
+        assert_eq!(Part::of(Some(Part { offset: 0, last: false }), 7, true), Part { offset: 7, last: false });
+        assert_eq!(Part::of(None, 7, true), Part { offset: 7, last: true });
+    }
+
+    #[test]
     fn whole_lines_are_not_copied() {
         let encoder = Encoder::new(&sink(Encoding::Message, Packing::Lines, TooLong::Split));
         let read = Bytes::from_static(b"one\ntwo\n");
@@ -552,7 +582,8 @@ mod tests {
         let mut unfit = Vec::new();
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap();
-            let event = Event { message: Message::Raw(line), timestamp: Some(Timestamp(7)), id: None };
+            let event =
+                Event { message: Message::Raw(line), timestamp: Some(Timestamp(7)), id: None, part: None };
             if encoder.event(&event, Timestamp(0), &mut out).is_err() {
                 unfit.push(line.to_vec());
             }
@@ -602,13 +633,27 @@ mod tests {
             assert!(String::from_utf8(cut[0].clone()).unwrap().contains("…[truncated "));
         }
         let parts = events(&sink(Encoding::Message, Packing::Event, TooLong::Split), &file(), &[raw]);
-        assert_eq!(parts.concat(), message.as_bytes());
+        let mut joined = String::new();
+        for part in &parts {
+            let (text, mark) = std::str::from_utf8(part).unwrap().rsplit_once('…').unwrap();
+            let at = joined.len();
+            joined.push_str(text);
+            let last = if joined.len() == message.len() { "last " } else { "" };
+            assert_eq!(mark, format!("[{last}part, at byte {at}]"));
+        }
+        assert_eq!(joined, message);
         let parts = events(&sink(Encoding::Json, Packing::Event, TooLong::Split), &file(), &[raw]);
-        let read = parts.iter().map(|part| serde_json::from_slice::<serde_json::Value>(part).unwrap());
-        let joined: String = read.map(|value| value["message"].as_str().unwrap().to_owned()).collect();
+        let mut joined = String::new();
+        for part in &parts {
+            let value: serde_json::Value = serde_json::from_slice(part).unwrap();
+            let at = joined.len();
+            joined.push_str(value["message"].as_str().unwrap());
+            let last = joined.len() == message.len();
+            assert_eq!(value["part"], serde_json::json!({ "offset": at, "last": last }));
+        }
         assert_eq!(joined, message);
         let encoder = Encoder::new(&sink(Encoding::Message, Packing::Event, TooLong::DeadLetter));
-        let event = Event { message: raw, timestamp: None, id: None };
+        let event = Event { message: raw, timestamp: None, id: None, part: None };
         assert_eq!(
             encoder.event(&event, Timestamp(0), &mut Output::new(Buffers::new(BUFFER_BYTES, 1))),
             Err(TooLarge)

@@ -12,7 +12,7 @@ use crate::causes::with_causes;
 use crate::config::Config;
 use crate::deadletter::{self, FileSummary};
 use crate::event::Timestamp;
-use crate::pipeline::{self, Replay, ReplayFile, Replayed, Target};
+use crate::pipeline::{self, Replay, ReplayFile, Replayed, Target, Wish};
 
 /// Delivers letters again, or says what would be; returns the exit code.
 ///
@@ -49,8 +49,8 @@ pub fn run(
     let runtime = runtime(config.limits.workers)?;
     runtime.spawn(limit.report());
     let replayed = runtime.block_on(async {
-        let stop = signals()?;
-        Ok(pipeline::replay(Replay { config, target, files, reasons, stop }).await)
+        let wishes = signals(Wish::Stop)?;
+        Ok(pipeline::replay(Replay { config, target, files, reasons, wishes }).await)
     });
     runtime.shutdown_background();
     match replayed {

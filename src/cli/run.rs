@@ -11,8 +11,8 @@ use tracing::{error, warn};
 
 use super::{configuration, exit, logging};
 use crate::causes::with_causes;
-use crate::config::Checked;
-use crate::pipeline::{self, End, Run};
+use crate::config::{Checked, inspect};
+use crate::pipeline::{self, End, Load, Run, Wish};
 
 /// Runs until a signal, or until there is nothing more to read; returns the exit code.
 ///
@@ -28,7 +28,11 @@ pub fn run(
     let limit = logging::start(environment.get("STANDPIPE_LOG").map(String::as_str));
     let runtime = runtime(checked.config.limits.workers)?;
     runtime.spawn(limit.report());
-    let code = runtime.block_on(serve(checked, once));
+    let load: Load = {
+        let (files, environment) = (files.to_vec(), environment.clone());
+        Arc::new(move || inspect(&files, &environment))
+    };
+    let code = runtime.block_on(serve(checked, load, once));
     // What still blocks, such as a read of a terminal, must not keep the process.
     runtime.shutdown_background();
     Ok(code)
@@ -43,20 +47,20 @@ pub(super) fn runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-async fn serve(checked: Checked, once: bool) -> u8 {
+async fn serve(checked: Checked, load: Load, once: bool) -> u8 {
     let Checked { config, warnings } = checked;
     for warning in warnings {
         warn!(warning = %warning, "configuration");
     }
-    let stop = match signals() {
-        Ok(stop) => stop,
+    let wishes = match signals(Wish::Reload) {
+        Ok(wishes) => wishes,
         Err(error) => {
             error!(%error, "cannot listen for signals");
             return exit::FAILED;
         }
     };
     let host = Arc::from(gethostname::gethostname().to_string_lossy());
-    match pipeline::run(Run { config, once, host, stop }).await {
+    match pipeline::run(Run { config, load, once, host, wishes }).await {
         Ok(End::Drained) => exit::DONE,
         Ok(End::Deadline) => exit::UNDELIVERED,
         Err(error) => {
@@ -66,19 +70,21 @@ async fn serve(checked: Checked, once: bool) -> u8 {
     }
 }
 
-/// SIGTERM and SIGINT, each as a message.
-pub(super) fn signals() -> io::Result<mpsc::Receiver<()>> {
+/// SIGTERM, SIGINT and SIGHUP, each as a message; what the last one wishes for depends on the command.
+pub(super) fn signals(on_hang_up: Wish) -> io::Result<mpsc::Receiver<Wish>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let (sender, receiver) = mpsc::channel(2);
     // Ends with the runtime.
     tokio::spawn(async move {
         loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if sender.send(()).await.is_err() {
+            let wish = tokio::select! {
+                _ = terminate.recv() => Wish::Stop,
+                _ = interrupt.recv() => Wish::Stop,
+                _ = hang_up.recv() => on_hang_up,
+            };
+            if sender.send(wish).await.is_err() {
                 return;
             }
         }

@@ -137,6 +137,13 @@ impl DeadLetters {
         }
     }
 
+    /// Gives up what is not on disk.
+    pub fn abandon(&self) {
+        let abandoned = std::mem::take(&mut *self.queues());
+        // Receipts are dropped here, after the lock.
+        drop(abandoned);
+    }
+
     /// How many queued letters were written so far.
     #[must_use]
     pub fn kept(&self) -> u64 {

@@ -43,7 +43,7 @@ pub(crate) fn decode<E: Events>(
         let raw = text.get(record.text.clone()).unwrap_or_default();
         let id = text.get(record.id.clone()).filter(|id| !id.is_empty());
         let message = one_line(raw, joined);
-        events.event(Event { message: Message::Raw(message), timestamp: record.timestamp, id });
+        events.event(Event { message: Message::Raw(message), timestamp: record.timestamp, id, part: None });
     }
 }
 

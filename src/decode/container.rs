@@ -99,7 +99,7 @@ impl Container {
     fn take<E: Events>(&self, piece: Piece<'_>, scratch: &mut Scratch, events: &mut E) {
         let Some(open) = scratch.joiner.streams.get(piece.stream) else { return };
         if self.multiline.is_none() && !open.mid && !piece.partial {
-            let event = Event { message: piece.text, timestamp: piece.timestamp, id: None };
+            let event = Event { message: piece.text, timestamp: piece.timestamp, id: None, part: None };
             return self.limit.apply(event, &mut scratch.long, events);
         }
         let begins = !open.mid && self.start().is_some_and(|start| matches(start, piece.text));
@@ -125,7 +125,7 @@ impl Container {
             (Runtime::Docker, Ok(inside)) => Message::Escaped(inside),
             (Runtime::Docker, Err(_)) | (Runtime::Cri, _) => Message::Raw(&open.text),
         };
-        let event = Event { message, timestamp: open.timestamp, id: None };
+        let event = Event { message, timestamp: open.timestamp, id: None, part: None };
         self.limit.apply(event, &mut scratch.long, events);
         open.text.clear();
         open.begun = None;

@@ -157,7 +157,7 @@ impl<E: Events> Walk<'_, E> {
             let message =
                 if span.is_string { Message::Escaped(message) } else { Message::Raw(message.as_bytes()) };
             let id = text.get(span.id.clone()).filter(|id| !id.is_empty());
-            self.events.event(Event { message, timestamp: span.timestamp, id });
+            self.events.event(Event { message, timestamp: span.timestamp, id, part: None });
         }
     }
 

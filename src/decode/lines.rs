@@ -11,10 +11,18 @@ use regex::bytes::Regex;
 use super::Scratch;
 use super::long::{self, Limit};
 use crate::config::{self, TooLong};
-use crate::event::{Event, Events, Framing, Message};
+use crate::event::{Event, Events, Framing, Message, Part, Piece};
 
 /// Decodes whole lines. A last one without its newline is an event too.
-pub(crate) fn decode<E: Events>(limit: Limit, scratch: &mut Scratch, payload: &Bytes, events: &mut E) {
+pub(crate) fn decode<E: Events>(
+    limit: Limit,
+    scratch: &mut Scratch,
+    (payload, piece): (&Bytes, Piece),
+    events: &mut E,
+) {
+    if !piece.is_whole() {
+        return decode_piece(limit, scratch, (payload, piece), events);
+    }
     let (newlines, has_return) = survey(payload);
     if has_return && memmem::find(payload, b"\r\n").is_some() || has_long_line(payload, limit.max) {
         for line in each(payload) {
@@ -31,33 +39,52 @@ pub(crate) fn decode<E: Events>(limit: Limit, scratch: &mut Scratch, payload: &B
     }
 }
 
+/// Decodes lines of which the first or the last is a part of one that is too long.
+fn decode_piece<E: Events>(
+    limit: Limit,
+    scratch: &mut Scratch,
+    (payload, piece): (&Bytes, Piece),
+    events: &mut E,
+) {
+    let mut at = 0;
+    for line in each(payload) {
+        let is_first = at == 0;
+        at += line.len();
+        let part = piece.part(is_first, at == payload.len());
+        limit.apply(Event { part, ..raw(strip(line)) }, &mut scratch.long, events);
+    }
+}
+
 /// Decodes lines of which one that matches `start` begins an event and others continue it.
 pub(crate) fn decode_joined<E: Events>(
     limit: Limit,
     start: &Regex,
     scratch: &mut Scratch,
-    payload: &Bytes,
+    (payload, piece): (&Bytes, Piece),
     events: &mut E,
 ) {
     let Scratch { joined, long, .. } = scratch;
-    let mut tell = |event: &[u8]| {
+    let mut tell = |event: &[u8], part: Option<Part>| {
         if !event.is_empty() {
-            limit.apply(raw(without_crlf(strip(event), joined)), long, events);
+            limit.apply(Event { part, ..raw(without_crlf(strip(event), joined)) }, long, events);
         }
     };
     let (mut begin, mut at) = (0, 0);
+    let mut continues = true;
     for line in each(payload) {
         if start.is_match(strip(line)) {
-            tell(payload.get(begin..at).unwrap_or_default());
+            tell(payload.get(begin..at).unwrap_or_default(), piece.part(continues && begin == 0, false));
             begin = at;
+            // A chunk that begins with a start continues nothing.
+            continues = false;
         }
         at += line.len();
     }
-    tell(payload.get(begin..).unwrap_or_default());
+    tell(payload.get(begin..).unwrap_or_default(), piece.part(continues, true));
 }
 
 const fn raw(line: &[u8]) -> Event<'_> {
-    Event { message: Message::Raw(line), timestamp: None, id: None }
+    Event { message: Message::Raw(line), timestamp: None, id: None, part: None }
 }
 
 /// The lines of `bytes`, each with its newline.
@@ -156,6 +183,10 @@ impl Framing for Lines {
             TooLong::Split | TooLong::Truncate | TooLong::DeadLetter => 0,
         }
     }
+
+    fn goes_on(&self, taken: &[u8], _rest: &[u8]) -> bool {
+        !taken.ends_with(b"\n")
+    }
 }
 
 /// Cuts before the last line that begins an event.
@@ -189,6 +220,12 @@ impl Framing for JoinedLines {
             line_end = begin;
         }
         if bytes.len() > self.limit.max { Lines(self.limit).whole(bytes, false) } else { 0 }
+    }
+
+    fn goes_on(&self, taken: &[u8], rest: &[u8]) -> bool {
+        // What is not known yet is held to go on.
+        let begins = || each(rest).next().is_some_and(|line| self.start.is_match(strip(line)));
+        !taken.ends_with(b"\n") || !begins()
     }
 
     fn patience(&self) -> Option<Duration> {

@@ -1,7 +1,7 @@
 //! What becomes of an event longer than allowed.
 
 use crate::config::{Decoding, TooLong};
-use crate::event::{Event, Events, Message};
+use crate::event::{Event, Events, Message, Part};
 
 use super::json;
 
@@ -31,9 +31,12 @@ impl Limit {
 
     fn split<E: Events>(&self, event: Event<'_>, events: &mut E) {
         let mut rest = event.message;
+        let mut before = 0_usize;
         while !bytes(rest).is_empty() {
-            let (part, after) = cut(rest, self.max);
-            events.event(Event { message: part, ..event });
+            let (message, after) = cut(rest, self.max);
+            let part = Part::of(event.part, before, bytes(after).is_empty());
+            events.event(Event { message, part: Some(part), ..event });
+            before = before.saturating_add(decoded_len(message));
             rest = after;
         }
     }
@@ -56,6 +59,20 @@ impl Limit {
         };
         events.event(Event { message, ..event });
     }
+}
+
+/// How long the message is, without escapes.
+fn decoded_len(message: Message<'_>) -> usize {
+    let Message::Escaped(inside) = message else { return bytes(message).len() };
+    let mut len = inside.len();
+    let mut rest = inside.as_bytes();
+    while let Some(begin) = memchr::memchr(b'\\', rest) {
+        rest = rest.get(begin..).unwrap_or_default();
+        let (stands_for, escape) = json::escape(rest).map_or((1, 2), |(c, len)| (c.len_utf8(), len));
+        len = len.saturating_sub(escape).saturating_add(stands_for);
+        rest = rest.get(escape..).unwrap_or_default();
+    }
+    len
 }
 
 fn mark(lost: usize) -> String {
@@ -124,7 +141,7 @@ mod tests {
     #[track_caller]
     fn check(max: usize, too_long: TooLong, message: Message<'_>, expected: &[&str]) {
         let mut seen = Seen::default();
-        let event = Event { message, timestamp: None, id: None };
+        let event = Event { message, timestamp: None, id: None, part: None };
         Limit { max, too_long }.apply(event, &mut Vec::new(), &mut seen);
         assert_eq!(seen.told(), expected);
     }
@@ -161,9 +178,15 @@ mod tests {
             let quoted = serde_json::to_string(&message).unwrap();
             let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap();
             let mut seen = Seen::default();
-            let event = Event { message: Message::Escaped(inside), timestamp: None, id: None };
+            let event = Event { message: Message::Escaped(inside), timestamp: None, id: None, part: None };
             Limit { max, too_long: TooLong::Split }.apply(event, &mut Vec::new(), &mut seen);
             let parts: Vec<String> = seen.told().iter().map(|part| serde_json::from_str(&format!("\"{part}\"")).unwrap()).collect();
+            let mut before = 0;
+            for (part, mark) in parts.iter().zip(&seen.parts) {
+                prop_assert_eq!(mark.map_or(0, |mark| mark.offset), before as u64);
+                before += part.len();
+                prop_assert_eq!(mark.is_none_or(|mark| mark.last), before == message.len());
+            }
             prop_assert_eq!(parts.concat(), message);
         }
     }

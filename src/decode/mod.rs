@@ -30,7 +30,7 @@ use regex::bytes::Regex;
 use self::container::{Container, Runtime};
 use self::long::Limit;
 use crate::config::{Decoding, Format};
-use crate::event::{Events, Framing, Origin};
+use crate::event::{Events, Framing, Origin, Piece};
 
 /// Decodes payloads of one format. Shared by all workers.
 #[derive(Clone, Debug)]
@@ -111,25 +111,43 @@ impl Decoder {
         payload: &Bytes,
         events: &mut E,
     ) {
+        self.decode_piece(scratch, origin, (payload, Piece::default()), events);
+    }
+
+    /// The same of a payload that may begin or end within an event.
+    pub fn decode_piece<E: Events>(
+        &self,
+        scratch: &mut Scratch,
+        origin: &Arc<Origin>,
+        (payload, piece): (&Bytes, Piece),
+        events: &mut E,
+    ) {
         match &self.kind {
             Kind::Envelope => envelope::decode(self.max_inflated, scratch, origin, payload, events),
             Kind::Cloudtrail => cloudtrail::decode(self.max_inflated, scratch, origin, payload, events),
             Kind::Lines(_) | Kind::JoinedLines(..) | Kind::Container(_) => {
                 events.origin(origin);
-                self.decode_lines(scratch, payload, events);
+                self.decode_lines(scratch, (payload, piece), events);
             }
         }
         scratch.shrink();
     }
 
-    fn decode_lines<E: Events>(&self, scratch: &mut Scratch, payload: &Bytes, events: &mut E) {
+    fn decode_lines<E: Events>(
+        &self,
+        scratch: &mut Scratch,
+        (payload, piece): (&Bytes, Piece),
+        events: &mut E,
+    ) {
         let payload = match payload::lines(payload, self.max_inflated, &mut scratch.buffers) {
             Ok(plain) => plain,
             Err(reason) => return events.undecodable(reason, payload),
         };
         match &self.kind {
-            Kind::Lines(limit) => lines::decode(*limit, scratch, &payload, events),
-            Kind::JoinedLines(limit, start) => lines::decode_joined(*limit, start, scratch, &payload, events),
+            Kind::Lines(limit) => lines::decode(*limit, scratch, (&payload, piece), events),
+            Kind::JoinedLines(limit, start) => {
+                lines::decode_joined(*limit, start, scratch, (&payload, piece), events);
+            }
             Kind::Container(container) => container.decode(scratch, &payload, events),
             Kind::Envelope | Kind::Cloudtrail => {}
         }

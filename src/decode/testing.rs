@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Decoder, Scratch};
 use crate::config::{Decoding, Format, TooLong};
-use crate::event::{Event, Events, Message, Origin, Wants};
+use crate::event::{Event, Events, Message, Origin, Part, Wants};
 
 pub(crate) fn config(format: Format) -> Decoding {
     Decoding { format, multiline: None, max_line: 1_000, too_long: TooLong::Split, max_inflated: 1 << 20 }
@@ -31,12 +31,14 @@ pub(crate) struct Seen {
     pub(crate) wants: Wants,
     pub(crate) origins: Vec<Arc<Origin>>,
     pub(crate) envelopes: Vec<Bytes>,
+    /// Of each single event.
+    pub(crate) parts: Vec<Option<Part>>,
 }
 
 impl Default for Seen {
     fn default() -> Self {
         let wants = Wants { events: true, envelopes: false };
-        Self { told: Vec::new(), wants, origins: Vec::new(), envelopes: Vec::new() }
+        Self { told: Vec::new(), wants, origins: Vec::new(), envelopes: Vec::new(), parts: Vec::new() }
     }
 }
 
@@ -66,6 +68,7 @@ impl Events for Seen {
     }
 
     fn event(&mut self, event: Event<'_>) {
+        self.parts.push(event.part);
         let message = match event.message {
             Message::Raw(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Message::Escaped(inside) => inside.to_owned(),

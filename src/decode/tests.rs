@@ -1,16 +1,18 @@
 //! Lines, containers and envelopes: tables of cases, and properties against a model.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64_simd::STANDARD;
+use bytes::Bytes;
 use proptest::prelude::*;
 use regex::bytes::Regex;
 use serde_json::{Value, json};
 
 use super::testing::{Seen, config, decode_into, decode_with};
-use super::{framing, gzip};
+use super::{Decoder, Scratch, framing, gzip};
 use crate::config::{Decoding, Format, Multiline, TooLong};
-use crate::event::Wants;
+use crate::event::{Part, Piece, Wants};
 
 fn multiline(format: Format, start: &str) -> Decoding {
     let multiline = Multiline { start: Regex::new(start).unwrap(), timeout: Duration::from_secs(1) };
@@ -26,8 +28,8 @@ fn check(config: &Decoding, payload: impl AsRef<[u8]>, expected: &[&str]) {
 fn a_decoder_is_shared_and_scratch_moves_between_threads() {
     fn shared<T: Send + Sync>() {}
     fn moved<T: Send>() {}
-    shared::<super::Decoder>();
-    moved::<super::Scratch>();
+    shared::<Decoder>();
+    moved::<Scratch>();
 }
 
 #[test]
@@ -49,6 +51,55 @@ fn a_line_too_long_is_split_cut_or_refused() {
     check(&with(TooLong::Split), "abcd\r\nefgh\n", &["abcd", "efgh"]);
     check(&with(TooLong::DeadLetter), "abcdef\ngh\n", &["undecodable too_long abcdef", "gh"]);
     check(&with(TooLong::Truncate), "abcdef\ngh\n", &["a…[truncated 5 bytes]", "gh"]);
+}
+
+/// What a chunk tells that begins or ends within an event: `message@offset`, with `!` where it is the last part.
+#[track_caller]
+fn check_piece(config: &Decoding, payload: &str, before: u64, goes_on: bool, expected: &[&str]) {
+    let mut seen = Seen::default();
+    let payload = Bytes::copy_from_slice(payload.as_bytes());
+    let piece = Piece { before, goes_on };
+    Decoder::new(config).decode_piece(&mut Scratch::default(), &Arc::default(), (&payload, piece), &mut seen);
+    let mark = |part: Part| format!("@{}{}", part.offset, if part.last { "!" } else { "" });
+    let told: Vec<String> = seen
+        .told()
+        .iter()
+        .zip(&seen.parts)
+        .map(|(told, part)| format!("{told}{}", part.map(mark).unwrap_or_default()))
+        .collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn parts_of_a_line_say_where_they_belong_across_chunks() {
+    let lines = Decoding { max_line: 4, ..config(Format::Lines) };
+    check_piece(&lines, "abcd", 0, true, &["abcd@0"]);
+    check_piece(&lines, "efgh", 4, true, &["efgh@4"]);
+    check_piece(&lines, "ij\nk\n", 8, false, &["ij@8!", "k"]);
+    check_piece(&lines, "\nk\n", 8, false, &["@8!", "k"]);
+    check_piece(&lines, "x\nabcd", 0, true, &["x", "abcd@0"]);
+    check_piece(&lines, "ij\nx\nabcd", 8, true, &["ij@8!", "x", "abcd@0"]);
+    check_piece(&lines, "abcdefghi\nj\n", 4, false, &["abcd@4", "efgh@8", "i@12!", "j"]);
+    check_piece(&lines, "abcdef\ng\n", 0, false, &["abcd@0", "ef@4!", "g"]);
+}
+
+#[test]
+fn a_chunk_that_ends_within_an_event_is_known() {
+    let lines = framing(&config(Format::Lines));
+    assert!(lines.goes_on(b"abc", b"d\n") && lines.goes_on(b"x\nabc", b""));
+    assert!(!lines.goes_on(b"abc\n", b"d"));
+    let joined = framing(&multiline(Format::Lines, "^[0-9]"));
+    assert!(!joined.goes_on(b"1 a\n b\n", b"2 c\n"));
+    assert!(joined.goes_on(b"1 a\n b\n", b" c\n") && joined.goes_on(b"1 a\n b", b"c\n"));
+}
+
+#[test]
+fn parts_of_continued_lines_say_where_they_belong_across_chunks() {
+    let lines = Decoding { max_line: 8, ..multiline(Format::Lines, "^[0-9]") };
+    check_piece(&lines, "1 a\n b\n", 0, true, &["1 a\n b@0"]);
+    check_piece(&lines, " c\n2 d\n", 7, false, &[" c@7!", "2 d"]);
+    check_piece(&lines, "2 d\n", 7, false, &["2 d"]);
+    check_piece(&lines, "2 d\n e\n", 7, true, &["2 d\n e@0"]);
 }
 
 #[test]

@@ -15,6 +15,57 @@ pub struct Event<'a> {
     pub timestamp: Option<Timestamp>,
     /// `CloudWatch` Logs' id of the event, or `CloudTrail`'s `eventID`: the inside of a JSON string.
     pub id: Option<&'a str>,
+    /// Which part this is of an event that is longer than allowed; none: it is whole.
+    pub part: Option<Part>,
+}
+
+/// A part of an event that was split.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Part {
+    /// Bytes of the event before it. So parts of parts need no numbers of their own, and whoever joins them sees what is missing.
+    pub offset: u64,
+    /// Whether it ends the event.
+    pub last: bool,
+}
+
+impl Part {
+    /// The part of an event, itself perhaps a part, that begins after `before` bytes of it; `last`: and goes to its end.
+    #[must_use]
+    pub fn of(whole: Option<Self>, before: usize, last: bool) -> Self {
+        let Self { offset, last: is_end } = whole.unwrap_or(Self { offset: 0, last: true });
+        Self { offset: offset.saturating_add(before as u64), last: last && is_end }
+    }
+}
+
+/// How a chunk of lines stands to an event that was too long for one chunk.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Piece {
+    /// The chunk's first event began in chunks before it, which hold so many bytes of it.
+    pub before: u64,
+    /// Its last event goes on in the next chunk.
+    pub goes_on: bool,
+}
+
+impl Piece {
+    /// Whether the chunk holds whole events only.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Which part an event of the chunk is, by whether it is the first and the last one.
+    #[must_use]
+    pub fn part(self, is_first: bool, is_last: bool) -> Option<Part> {
+        let offset = if is_first { self.before } else { 0 };
+        let last = !(self.goes_on && is_last);
+        (offset > 0 || !last).then_some(Part { offset, last })
+    }
+
+    /// How the next chunk stands, after this one of so many bytes.
+    #[must_use]
+    pub fn next(self, bytes: usize) -> u64 {
+        if self.goes_on { self.before.saturating_add(bytes as u64) } else { 0 }
+    }
 }
 
 /// A message's bytes, as they stood in the payload.

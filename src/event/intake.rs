@@ -19,6 +19,12 @@ pub trait Framing: Send + Sync + std::fmt::Debug {
     /// continuation is over): all bytes are to be taken.
     fn whole(&self, bytes: &[u8], end: bool) -> usize;
 
+    /// Whether the last event of `taken`, which [`Self::whole`] gave without `end`, goes on in `rest` or behind it: it is too long
+    /// to be given whole.
+    fn goes_on(&self, _taken: &[u8], _rest: &[u8]) -> bool {
+        false
+    }
+
     /// How long an incomplete event waits for its continuation before the source asks again with `end`; `None` is for ever.
     fn patience(&self) -> Option<Duration> {
         None
@@ -123,6 +129,12 @@ impl Intake {
                 return held;
             }
         }
+    }
+
+    /// Charges what is in memory already, without waiting.
+    #[must_use]
+    pub fn charge(&self, bytes: usize) -> Held {
+        self.budget.charge(bytes as u64)
     }
 
     /// Opens an ordered lane: chunks of one lane reach each destination in the order they were submitted.

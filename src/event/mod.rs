@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 pub use budget::{Budget, Held};
 pub use buffers::Buffers;
-pub use decoded::{Event, Events, Message, Wants};
+pub use decoded::{Event, Events, Message, Part, Piece, Wants};
 pub use gate::Gate;
 pub use intake::{Closed, Framing, Intake, Job, Lane, OnClosedGate, Turn};
 pub use offload::{Offload, Task};
@@ -54,13 +54,15 @@ pub struct Origin {
     pub attributes: Arc<[(Box<str>, Box<str>)]>,
 }
 
-/// Raw bytes of one origin, as a source read them: whole events only, as its [`Framing`] cuts them.
+/// Raw bytes of one origin, as a source read them: whole events, as its [`Framing`] cuts them, but for one that is too long.
 #[derive(Debug)]
 pub struct Chunk {
     /// What is known of the origin before decoding; an envelope tells the rest.
     pub origin: Arc<Origin>,
     /// The bytes.
     pub payload: Bytes,
+    /// Whether they begin or end within an event that is too long for a chunk.
+    pub piece: Piece,
     /// When they were read.
     pub read_at: Timestamp,
     /// Settled when every event in the chunk is done.

@@ -66,7 +66,7 @@ impl Metrics {
             memory_limit_bytes: maker.gauge("memory_limit_bytes", "The limit on payload bytes in memory."),
             config_last_reload_successful: maker.gauge(
                 "config_last_reload_successful",
-                "1 when the newest configuration read is the one that runs.",
+                "1 when the newest configuration read is the one that runs, 0 after a reload that failed.",
             ),
             registry: maker.registry.clone(),
             settlement: Settlement::default(),
@@ -98,6 +98,12 @@ impl Metrics {
     #[must_use]
     pub fn filtered(&self, route: &str) -> IntCounter {
         self.filtered_events.with_label_values(&[route])
+    }
+
+    /// Events accepted and not ended, over all sinks.
+    #[must_use]
+    pub fn in_flight(&self) -> i64 {
+        self.sink.in_flight()
     }
 
     /// Notes how much a folder of dead letters holds.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
+use prometheus::proto::{LabelPair, Metric, MetricFamily};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 };
@@ -39,6 +41,7 @@ pub struct SinkMetrics {
     held: IntGaugeVec,
     dead_lettered: IntCounterVec,
     dropped: IntCounterVec,
+    returned: IntCounter,
     fsync: Histogram,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
@@ -104,6 +107,31 @@ impl SinkMetrics {
         });
     }
 
+    /// Nothing of the sink runs any more: what is in flight goes back to where it came from, and there is nothing to gauge.
+    pub fn retire(&self) {
+        self.settlement.together(|| {
+            self.returned.inc_by(u64::try_from(self.in_flight.get()).unwrap_or(0));
+            self.in_flight.set(0);
+        });
+        for gauge in [&self.concurrency, &self.rate_limit, &self.buffer_bytes] {
+            gauge.set(0);
+        }
+        self.buffer_oldest_seconds.set(0.0);
+        for reason in self.held_reasons() {
+            self.held.with_label_values(&[self.name.as_str(), &reason]).set(0);
+        }
+    }
+
+    fn held_reasons(&self) -> Vec<String> {
+        let families = self.held.collect();
+        let labels = families.iter().flat_map(MetricFamily::get_metric).map(Metric::get_label);
+        let value = |labels: &[LabelPair], name: &str| {
+            labels.iter().find(|label| label.name() == name).map(|label| label.value().to_owned())
+        };
+        let of_this = labels.filter(|labels| value(labels, "sink").as_deref() == Some(&self.name));
+        of_this.filter_map(|labels| value(labels, "reason")).collect()
+    }
+
     /// Counts a sync of the disk buffer.
     pub fn fsync(&self, took: Duration) {
         self.fsync.observe(took.as_secs_f64());
@@ -146,6 +174,7 @@ pub(super) struct SinkFamilies {
     buffer_oldest: GaugeVec,
     credentials_expiry: GaugeVec,
     dropped: IntCounterVec,
+    returned: IntCounterVec,
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
@@ -229,6 +258,11 @@ impl SinkFamilies {
                 "Events accepted that will never be delivered, by reason.",
                 &["sink", "reason"],
             ),
+            returned: maker.counters(
+                "sink_returned_events_total",
+                "Events undelivered at a reload: read again, or taken up from disk, and accepted anew.",
+                sink,
+            ),
             fsync: maker.quick_histograms(
                 "buffer_fsync_duration_seconds",
                 "Time of one sync of the sink's disk buffer.",
@@ -245,6 +279,14 @@ impl SinkFamilies {
                 &["sink", "reason"],
             ),
         }
+    }
+
+    /// Over all sinks.
+    #[expect(clippy::cast_possible_truncation, reason = "the gauge counts in whole numbers")]
+    pub(super) fn in_flight(&self) -> i64 {
+        let families = self.in_flight.collect();
+        let metrics = families.iter().flat_map(MetricFamily::get_metric);
+        metrics.map(|metric| metric.get_gauge().get_value() as i64).sum()
     }
 
     pub(super) fn of(&self, sink: &str, settlement: &Settlement) -> SinkMetrics {
@@ -268,6 +310,7 @@ impl SinkFamilies {
             held: self.held.clone(),
             dead_lettered: self.dead_lettered.clone(),
             dropped: self.dropped.clone(),
+            returned: self.returned.with_label_values(&[sink]),
             fsync: self.fsync.with_label_values(&[sink]),
             corrupt: self.corrupt.clone(),
             buffer_errors: self.buffer_errors.clone(),

@@ -59,6 +59,12 @@ impl SourceMetrics {
         self.lost.with_label_values(&[self.name.as_str(), reason]).inc_by(bytes);
     }
 
+    /// The source does not run any more: there is nothing to gauge.
+    pub fn retire(&self) {
+        self.behind_bytes.set(0);
+        self.lag_seconds.set(0.0);
+    }
+
     /// Counts time spent waiting for memory or room.
     pub fn backpressure(&self, waited: Duration) {
         self.backpressure_seconds.inc_by(waited.as_secs_f64());

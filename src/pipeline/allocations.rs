@@ -8,8 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::plant::Plant;
+use super::pulse::Pulses;
 use super::sorting::Sorter;
-use super::{Plant, sources};
+use super::sources;
 use crate::batch::{self, Packer};
 use crate::config::{self, Packing};
 use crate::decode::{Decoder, Scratch};
@@ -44,7 +46,8 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
     let path = folder.path().join("standpipe.toml");
     fs::write(&path, text).unwrap();
     let config = config::load(&[path], &BTreeMap::new()).unwrap();
-    let plant = Plant::build(&config, &Metrics::new(), &Arc::new(Status::default())).unwrap();
+    let plant =
+        Plant::build(&config, &Metrics::new(), &Arc::new(Status::default()), &Pulses::default()).unwrap();
     let router = Arc::new(Router::new(&config.routes, &["out"]).unwrap());
     let mut sorter = Sorter::new(router, Arc::clone(&plant.outlets), &Buffers::new(batch::BUFFER_BYTES, 4));
     let decoder = Decoder::new(sources::decoding(&config.sources["app"]));

@@ -217,6 +217,14 @@ impl Outlet {
         open.feeds().for_each(|feed| feed.wake());
     }
 
+    /// Lets go of everything: nothing of the sink runs any more.
+    pub(super) fn retire(&self) {
+        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        // Receipts are dropped here, after the lock.
+        drop(open);
+        self.metrics.retire();
+    }
+
     /// What tells the destination of events of this origin apart; none when the origin lacks a field.
     pub(super) fn key(&self, origin: &Origin) -> Option<Key> {
         match &self.kind {
@@ -338,8 +346,9 @@ impl Parts {
 /// How long to wait before a client is made again; the environment or a profile may have changed.
 const CONNECT_AGAIN: Duration = Duration::from_secs(30);
 
+/// What has ended and is not delivered stays, to be told when the process is about to end.
 fn close_idle(open: &mut Open, idle: Duration) {
-    open.by_key.retain(|_, feed| !feed.end_if_idle(idle));
+    open.by_key.retain(|_, feed| !(feed.end_if_idle(idle) && feed.is_drained()));
 }
 
 fn spawn(tasks: &Mutex<JoinSet<()>>, task: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {

@@ -77,7 +77,8 @@ pub(super) fn name_strangers(state: &Path, sinks: &[&str], status: &Status) {
 
 fn keep(dir: &Path, why: &str, status: &Status) {
     warn!(dir = %dir.display(), why, "a disk buffer is kept and not delivered");
-    status.note(format!("disk buffer `{}` is kept and not delivered: {why}", dir.display()));
+    let dir = dir.display().to_string();
+    status.note(&dir, format!("disk buffer `{dir}` is kept and not delivered: {why}"));
 }
 
 /// The directories in a directory, in order; none when it is not there.

@@ -14,8 +14,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::error;
 
+use super::drain::Patience;
+use super::orders::{Orders, Wish};
+use super::plant::Plant;
+use super::pulse::Pulses;
 use super::resend::{Addressee, Sender};
-use super::{Patience, Plant, RunError, sources};
+use super::{RunError, sources};
 use crate::causes::with_causes;
 use crate::config::{Buffer, Config};
 use crate::deadletter::{DeadLetters, Progress};
@@ -34,8 +38,8 @@ pub struct Replay {
     pub files: Vec<ReplayFile>,
     /// Only letters with one of these reasons; none: all.
     pub reasons: BTreeSet<String>,
-    /// Sends once for each wish to stop; the second makes it stop at once.
-    pub stop: mpsc::Receiver<()>,
+    /// What signals wish for; the second wish to stop makes it stop at once.
+    pub wishes: mpsc::Receiver<Wish>,
 }
 
 /// A file of letters.
@@ -107,11 +111,12 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 /// # Errors
 /// When something cannot be started.
 pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
-    let Replay { mut config, target, files, reasons, mut stop } = replay;
+    let Replay { mut config, target, files, reasons, wishes } = replay;
+    let mut orders = Orders::new(wishes);
     narrow(&mut config, &target);
     let metrics = Metrics::new();
     let status = Arc::new(Status::default());
-    let plant = Plant::build(&config, &metrics, &status)?;
+    let plant = Plant::build(&config, &metrics, &status, &Pulses::default())?;
     let ledger = Arc::new(Ledger::default());
     let mut helpers = JoinSet::new();
     helpers.spawn(Arc::<DeadLetters>::clone(&plant.shared.dead_letters).run(metrics.clone(), status));
@@ -131,11 +136,12 @@ pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
             Some(failed) => return Err(failed),
             None => budget,
         },
-        _signal = stop.recv() => budget,
+        Wish::Stop = orders.pending() => budget,
         () = ledger.standstill(budget) => LAST_WAIT,
     };
     stopper.stop();
-    plant.drain(running, Patience::Progress, budget, &mut stop).await;
+    let stops = orders.stops();
+    plant.drain(running, Patience::Progress(budget), &mut orders, stops).await;
     drop(end_notes);
     while notes.join_next().await.is_some() {}
     ledger.finish().await;

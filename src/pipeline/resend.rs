@@ -11,16 +11,16 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
-use super::Plant;
 use super::destination::Outlet;
 use super::feed::{Ended, Feed};
+use super::plant::Plant;
 use super::replay::{Ledger, ReplayFile};
 use crate::batch::{BUFFER_BYTES, Output};
 use crate::causes::with_causes;
 use crate::deadletter::{Content, DeadLetter, Entry, Progress};
 use crate::event::{
     Acknowledge, Block, Borders, Budget, Buffers, Chunk, Event, Gate, Held, Intake, Lane, Message,
-    OnClosedGate, Origin, Receipt, Record, Stop, Ticket,
+    OnClosedGate, Origin, Piece, Receipt, Record, Stop, Ticket,
 };
 use crate::limits::MAX_RECORD_BYTES;
 
@@ -202,7 +202,7 @@ impl Sender {
             Content::Message => {
                 let message = Message::Raw(&letter.bytes);
                 let id = letter.id.as_deref().filter(|id| is_escaped(id));
-                let event = Event { message, timestamp: letter.timestamp, id };
+                let event = Event { message, timestamp: letter.timestamp, id, part: None };
                 outlet.encoder.event(&event, letter.time, &mut output)
             }
             Content::Envelope if outlet.encoder.wants_envelopes() => {
@@ -235,7 +235,14 @@ impl Sender {
             return Ok(());
         }
         let origin = Arc::new(Origin { source: name, ..Origin::clone(&letter.origin) });
-        let chunk = Chunk { origin, payload: letter.bytes, read_at: letter.time, receipt, held };
+        let chunk = Chunk {
+            origin,
+            payload: letter.bytes,
+            piece: Piece::default(),
+            read_at: letter.time,
+            receipt,
+            held,
+        };
         // A closed pipeline is a stop: the receipt was dropped.
         intake.submit(&lane, chunk).await.ok();
         Ok(())

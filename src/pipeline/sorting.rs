@@ -165,7 +165,7 @@ impl Sorting<'_> {
                 .encoder
                 .lines((lines, count), self.read_at, output, &mut |line| too_large.push(line.to_vec()));
             for line in too_large {
-                let event = Event { message: Message::Raw(b""), timestamp: None, id: None };
+                let event = Event { message: Message::Raw(b""), timestamp: None, id: None, part: None };
                 self.too_large(index, Content::Message, line.into(), Some(&event));
             }
         }
@@ -229,7 +229,7 @@ impl Events for Sorting<'_> {
                 let mut from = 0;
                 for at in memchr::memchr_iter(b'\n', lines) {
                     let message = Message::Raw(lines.get(from..at).unwrap_or_default());
-                    self.event(Event { message, timestamp: None, id: None });
+                    self.event(Event { message, timestamp: None, id: None, part: None });
                     from = at.saturating_add(1);
                 }
             }

@@ -8,7 +8,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing::info;
 
-use super::{Plant, RunError};
+use super::RunError;
+use super::plant::Plant;
+use super::reload::Endpoints;
 use crate::ack::Checkpoints;
 use crate::causes::with_causes;
 use crate::config::{Config, Decoding, Source};
@@ -28,6 +30,8 @@ pub(super) struct Context {
     pub(super) checkpoints: Arc<Checkpoints>,
     /// What files are read into.
     pub(super) read_buffers: Arc<Buffers>,
+    /// What standard input left.
+    pub(super) remainder: Arc<stdin::Remainder>,
     /// The wish to stop.
     pub(super) stop: Stop,
 }
@@ -36,12 +40,19 @@ pub(super) struct Context {
 pub(super) type Running = JoinSet<(String, Result<(), String>)>;
 
 /// Starts every source.
-pub(super) fn spawn(config: &Config, plant: &Plant, metrics: &Metrics, context: &Context) -> Running {
+pub(super) fn spawn(
+    config: &Config,
+    plant: &Plant,
+    metrics: &Metrics,
+    mut endpoints: Endpoints,
+    context: &Context,
+) -> Running {
     let mut running = Running::new();
     for (name, source) in &config.sources {
         // The entrance is open until the sources have ended.
         let Some(intake) = plant.intake(decoding(source), metrics.source(name)) else { continue };
-        start(&mut running, name, source.clone(), intake, context);
+        let endpoint = endpoints.remove(name);
+        start(&mut running, name, (source.clone(), endpoint), intake, context);
     }
     running
 }
@@ -73,7 +84,13 @@ pub(super) async fn all_ended(mut running: Running) {
     while running.join_next().await.is_some() {}
 }
 
-fn start(running: &mut Running, name: &str, source: Source, intake: Intake, context: &Context) {
+fn start(
+    running: &mut Running,
+    name: &str,
+    (source, endpoint): (Source, Option<firehose_http::Endpoint>),
+    intake: Intake,
+    context: &Context,
+) {
     let (named, host, stop) = (Arc::<str>::from(name), Arc::clone(&context.host), context.stop.clone());
     let name = name.to_owned();
     match source {
@@ -84,17 +101,21 @@ fn start(running: &mut Running, name: &str, source: Source, intake: Intake, cont
             on_thread(running, name, async move { source.run(stop).await });
         }
         Source::Stdin(stdin) => {
-            on_thread(running, name, async move { stdin::run(named, host, stdin, intake, stop).await });
+            let flow = (intake, Arc::clone(&context.remainder));
+            on_thread(running, name, async move { stdin::run(named, host, stdin, flow, stop).await });
         }
-        Source::FirehoseHttp(_) if context.once => {
-            info!(source = name, "not started: a run with --once reads what is there, and requests are not");
-        }
-        Source::FirehoseHttp(http) => {
-            let told = name.clone();
-            let bound = move |address: std::net::SocketAddr| info!(source = told, %address, "firehose endpoint listening");
+        Source::FirehoseHttp(_) => {
+            let Some(endpoint) = endpoint else {
+                info!(
+                    source = name,
+                    "not started: a run with --once reads what is there, and requests are not"
+                );
+                return;
+            };
+            info!(source = name, address = %endpoint.address(), "firehose endpoint listening");
             running.spawn(async move {
-                let served = firehose_http::serve(named, host, http, intake, stop, bound).await;
-                (name, served.map_err(|error| with_causes(&error)))
+                firehose_http::serve(endpoint, named, host, intake, stop).await;
+                (name, Ok(()))
             });
         }
     }

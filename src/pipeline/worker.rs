@@ -1,15 +1,17 @@
 //! The worker threads: they decode, route and write chunks, and do the sinks' compressing and hashing.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, never, select_biased};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, watch};
 
 use super::destination::Outlet;
 use super::feed::Ended;
+use super::pulse::{Pulse, Pulses};
 use super::sorting::{Segment, Sorted, Sorter, Unfit};
 use crate::deadletter::{Burial, DeadLetter, DeadLetters, folder_of_source};
 use crate::decode::{Decoder, Scratch};
@@ -52,24 +54,28 @@ pub(super) struct Queues {
     pub(super) places: Arc<Semaphore>,
     /// The sinks' work.
     pub(super) tasks: Receiver<Task>,
+    /// Closed to end the workers at once.
+    pub(super) dismissed: Receiver<Infallible>,
     /// Dropped when the jobs have ended; the tasks may go on.
-    pub(super) decoding: mpsc::Sender<()>,
+    pub(super) decoding: watch::Receiver<()>,
 }
 
-/// Starts `count` workers. They end when both queues have.
+/// Starts `count` workers. They end when both queues have, or when they are dismissed.
 ///
 /// # Errors
 /// When a thread cannot be started.
-pub(super) fn spawn(count: usize, works: &Works, queues: &Queues) -> io::Result<()> {
+pub(super) fn spawn(count: usize, works: &Works, queues: &Queues, pulses: &Pulses) -> io::Result<()> {
     for number in 0..count {
-        let (works, queues) = (works.clone(), queues.clone());
-        thread::Builder::new().name(format!("worker-{number}")).spawn(move || run(&works, queues))?;
+        let (works, queues, pulse) = (works.clone(), queues.clone(), pulses.pulse());
+        let body = move || run(&works, queues, &pulse);
+        thread::Builder::new().name(format!("worker-{number}")).spawn(body)?;
     }
     Ok(())
 }
 
-fn run(works: &Works, queues: Queues) {
-    let Queues { mut jobs, places, mut tasks, decoding } = queues;
+fn run(works: &Works, queues: Queues, pulse: &Pulse) {
+    // What is declared last is dropped first: that decoding has ended is said when the jobs are gone.
+    let Queues { decoding, mut jobs, places, mut tasks, dismissed } = queues;
     let mut decoding = Some(decoding);
     let mut sorter = Sorter::new(Arc::clone(&works.router), Arc::clone(&works.outlets), &works.blocks);
     let mut scratch = Scratch::default();
@@ -77,31 +83,37 @@ fn run(works: &Works, queues: Queues) {
     while decoding.is_some() || tasks_open {
         // The sinks' work first: it frees memory.
         select_biased! {
+            recv(dismissed) -> _ => return,
             recv(tasks) -> task => match task {
-                Ok(task) => task(),
+                Ok(task) => {
+                    pulse.begin();
+                    task();
+                }
                 Err(_ended) => (tasks, tasks_open) = (never(), false),
             },
             recv(jobs) -> job => match job {
                 Ok(job) => {
+                    pulse.begin();
                     places.add_permits(1);
                     works.work(job, &mut sorter, &mut scratch);
                 }
                 Err(_ended) => (jobs, decoding) = (never(), None),
             },
         }
+        pulse.end();
     }
 }
 
 impl Works {
     fn work(&self, job: Job, sorter: &mut Sorter, scratch: &mut Scratch) {
         let Job { chunk, turn, admitted } = job;
-        let Chunk { origin, payload, read_at, receipt, mut held } = chunk;
+        let Chunk { origin, payload, piece, read_at, receipt, mut held } = chunk;
         let Some(inlet) = self.inlets.get(&origin.source) else {
             // Every source is in the map; without one the chunk is given up, not lost.
             return;
         };
         let mut sorting = sorter.begin(read_at);
-        inlet.decoder.decode(scratch, &origin, &payload, &mut sorting);
+        inlet.decoder.decode_piece(scratch, &origin, (&payload, piece), &mut sorting);
         let fate = sorting.finish();
         drop(payload);
         let blocks = fate.segments.iter().flat_map(|segment| &segment.blocks);

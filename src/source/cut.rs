@@ -1,7 +1,7 @@
 //! Where a source cuts what it has read. Pure.
 
 use crate::config::{Decoding, Format, TooLong};
-use crate::event::Framing;
+use crate::event::{Framing, Piece};
 
 /// What is to come after the bytes at hand.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,6 +43,29 @@ impl Cutter {
             Format::Envelope | Format::Cloudtrail => decoding.max_inflated,
         };
         Self { longest, too_long: decoding.too_long }
+    }
+
+    /// How the chunk stands that `cut` makes of `bytes`, when its first event began so many bytes before them.
+    pub(super) fn piece_of(
+        &self,
+        framing: &dyn Framing,
+        bytes: &[u8],
+        (cut, end): (Cut, End),
+        before: u64,
+    ) -> Piece {
+        // What is given up or cut off is no part.
+        if self.too_long != TooLong::Split {
+            return Piece::default();
+        }
+        let goes_on = match cut {
+            Cut::Whole(taken) => {
+                let halves = bytes.split_at_checked(taken);
+                end == End::Open && halves.is_some_and(|(taken, rest)| framing.goes_on(taken, rest))
+            }
+            Cut::Piece(_) => true,
+            Cut::Head(_) | Cut::Wait => false,
+        };
+        Piece { before, goes_on }
     }
 
     /// So many bytes are always enough to decide.

@@ -3,8 +3,9 @@
 //! A read of standard input cannot be called off, so a thread of its own waits until there is something to read, or a stop; only
 //! then it reads. It is asked for one block at a time. What it has read is handed over in a stop too: nobody can read it again.
 
+use std::collections::BTreeMap;
 use std::io::{self, PipeReader, PipeWriter, Read};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,19 +17,61 @@ use super::SourceError;
 use super::cut::{Cut, Cutter, End};
 use crate::config::StdinSource;
 use crate::event::{
-    Acknowledge, Chunk, Closed, Held, Intake, Lane, OnClosedGate, Origin, Outcome, Stop, Ticket, Timestamp,
+    Acknowledge, Chunk, Closed, Held, Intake, Lane, OnClosedGate, Origin, Outcome, Piece, Stop, Ticket,
+    Timestamp,
 };
 use crate::metrics::SourceMetrics;
 
-/// Reads standard input to its end, or until a stop is asked for.
+/// Reads standard input to its end, or until a stop is asked for; begins with what an earlier run left.
 pub async fn run(
     name: Arc<str>,
     host: Arc<str>,
     config: StdinSource,
-    intake: Intake,
+    (intake, remainder): (Intake, Arc<Remainder>),
     stop: Stop,
 ) -> Result<(), SourceError> {
-    run_from(io::stdin(), Origin { source: name, host, ..Origin::default() }, &config, intake, stop).await
+    let origin = Origin { source: name, host, ..Origin::default() };
+    run_from(io::stdin(), origin, &config, (intake, remainder), stop).await
+}
+
+/// What a run of the source leaves to the next one, since standard input cannot be read again.
+#[derive(Debug, Default)]
+pub struct Remainder(
+    /// The lock covers a look or a change.
+    Mutex<Left>,
+);
+
+#[derive(Debug, Default)]
+struct Left {
+    /// Whether there will be a next run.
+    goes_on: bool,
+    /// What was read and is not a whole event yet.
+    carry: BytesMut,
+    /// Whether the rest of a line is left out.
+    skipping: bool,
+    /// So many bytes before `carry` belong to an event that is too long for a chunk.
+    within: u64,
+    /// What was handed over and has not ended, in order, with the memory it takes.
+    under_way: BTreeMap<u64, (Bytes, Piece, Held)>,
+    next: u64,
+}
+
+impl Remainder {
+    /// Says whether a stop that comes is followed by another run.
+    pub fn goes_on(&self, goes_on: bool) {
+        self.left().goes_on = goes_on;
+    }
+
+    /// Whether nothing is left that only another run can deliver.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let left = self.left();
+        left.carry.is_empty() && left.under_way.is_empty()
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Input that can be waited for without reading it.
@@ -55,7 +98,7 @@ async fn run_from(
     input: impl Input + Send + 'static,
     origin: Origin,
     config: &StdinSource,
-    intake: Intake,
+    (intake, remainder): (Intake, Arc<Remainder>),
     stop: Stop,
 ) -> Result<(), SourceError> {
     let (ask, asked) = mpsc::channel(1);
@@ -68,13 +111,14 @@ async fn run_from(
         given,
         call_off: Some(call_off),
         lane: intake.lane(OnClosedGate::Keep),
-        owner: Arc::new(Owner(intake.metrics.clone())),
+        owner: Arc::new(Owner { metrics: intake.metrics.clone(), remainder }),
         origin: Arc::new(origin),
         cutter: Cutter::new(&config.decoding),
         most: config.decoding.max_inflated,
         carry: BytesMut::new(),
         held: None,
         skipping: false,
+        within: 0,
         intake,
         stop,
     };
@@ -131,11 +175,16 @@ struct Pump {
     stop: Stop,
     /// Whether the rest of a line is left out.
     skipping: bool,
+    /// So many bytes before `carry` belong to an event that is too long for a chunk.
+    within: u64,
 }
 
 impl Pump {
     /// What was read before a stop is handed over: it cannot be read again.
     async fn run(mut self) -> Result<(), SourceError> {
+        if self.resume().await.is_err() {
+            return Ok(());
+        }
         while let Some(room) = self.room().await {
             let Some(block) = self.next_block().await? else { break };
             self.take(&block, room);
@@ -143,9 +192,41 @@ impl Pump {
                 return Ok(());
             }
         }
-        // A closed pipeline is a stop.
-        self.hand_over(End::Last).await.ok();
+        if !self.leave() {
+            // A closed pipeline is a stop.
+            self.hand_over(End::Last).await.ok();
+        }
         Ok(())
+    }
+
+    /// Takes up what an earlier run left. It is in memory already.
+    async fn resume(&mut self) -> Result<(), Closed> {
+        let (carry, under_way) = {
+            let mut left = self.owner.remainder.left();
+            (left.goes_on, self.skipping, self.within) = (false, left.skipping, left.within);
+            (std::mem::take(&mut left.carry), std::mem::take(&mut left.under_way))
+        };
+        for (payload, piece, held) in under_way.into_values() {
+            let charged = self.intake.charge(payload.len());
+            drop(held);
+            self.submit(payload, piece, charged).await?;
+        }
+        if !carry.is_empty() {
+            self.held = Some(self.intake.charge(carry.capacity()));
+            self.carry = carry;
+        }
+        Ok(())
+    }
+
+    /// Leaves what is no whole event yet to the next run; whether there will be one.
+    fn leave(&mut self) -> bool {
+        let mut left = self.owner.remainder.left();
+        if !left.goes_on || !self.stop.is_requested() {
+            return false;
+        }
+        left.carry = std::mem::take(&mut self.carry);
+        (left.skipping, left.within) = (self.skipping, self.within);
+        true
     }
 
     /// Memory for one block; none at a stop.
@@ -216,11 +297,13 @@ impl Pump {
                 self.skip();
                 continue;
             }
-            match self.cut(end) {
-                Cut::Whole(taken) | Cut::Piece(taken) => self.send(taken).await?,
-                Cut::Head(taken) => {
-                    self.skipping = true;
-                    self.send(taken).await?;
+            let cut = self.cut(end);
+            match cut {
+                Cut::Whole(taken) | Cut::Piece(taken) | Cut::Head(taken) => {
+                    self.skipping = matches!(cut, Cut::Head(_));
+                    let piece = self.piece_of(cut, end);
+                    self.within = piece.next(taken);
+                    self.send(taken, piece).await?;
                 }
                 Cut::Wait => break,
             }
@@ -236,6 +319,14 @@ impl Pump {
         if is_whole { Cut::Whole(self.carry.len()) } else { Cut::Wait }
     }
 
+    fn piece_of(&self, cut: Cut, end: End) -> Piece {
+        let framing = self.intake.framing();
+        if framing.is_object() {
+            return Piece::default();
+        }
+        self.cutter.piece_of(framing, &self.carry, (cut, end), self.within)
+    }
+
     fn skip(&mut self) {
         let line = memchr::memchr(b'\n', &self.carry);
         let taken = line.map_or(self.carry.len(), |at| at.saturating_add(1));
@@ -244,7 +335,7 @@ impl Pump {
         self.intake.metrics.lost("truncated", line.unwrap_or(taken) as u64);
     }
 
-    async fn send(&mut self, taken: usize) -> Result<(), Closed> {
+    async fn send(&mut self, taken: usize, piece: Piece) -> Result<(), Closed> {
         // Copied to its size, so that the chunk does not keep the whole buffer alive.
         let payload = Bytes::copy_from_slice(&self.carry.split_to(taken));
         let Some(all) = &mut self.held else { return Ok(()) };
@@ -255,22 +346,54 @@ impl Pump {
         } else {
             all.resize(self.carry.capacity() as u64);
         }
-        self.intake.metrics.bytes.inc_by(taken as u64);
+        self.submit(payload, piece, held).await
+    }
+
+    async fn submit(&self, payload: Bytes, piece: Piece, mut held: Held) -> Result<(), Closed> {
+        self.intake.metrics.bytes.inc_by(payload.len() as u64);
+        let number = self.owner.begin(&payload, piece, &mut held);
         let owner = Arc::clone(&self.owner) as Arc<dyn Acknowledge>;
-        let receipt = Ticket::open(owner, 0);
-        let chunk =
-            Chunk { origin: Arc::clone(&self.origin), payload, read_at: Timestamp::now(), receipt, held };
+        let receipt = Ticket::open(owner, number);
+        let chunk = Chunk {
+            origin: Arc::clone(&self.origin),
+            payload,
+            piece,
+            read_at: Timestamp::now(),
+            receipt,
+            held,
+        };
         self.intake.submit(&self.lane, chunk).await
     }
 }
 
-/// Standard input has no position to move; what is given up is counted, since it cannot be read again.
-struct Owner(SourceMetrics);
+/// Standard input has no position to move: what has not ended is kept, and what is given up for good is counted.
+struct Owner {
+    metrics: SourceMetrics,
+    remainder: Arc<Remainder>,
+}
+
+impl Owner {
+    fn begin(&self, payload: &Bytes, piece: Piece, held: &mut Held) -> u64 {
+        let mut kept = held.split(0);
+        kept.resize(payload.len() as u64);
+        let mut left = self.remainder.left();
+        let number = left.next;
+        left.next = number.saturating_add(1);
+        left.under_way.insert(number, (payload.clone(), piece, kept));
+        number
+    }
+}
 
 impl Acknowledge for Owner {
-    fn acknowledge(&self, _: u64, outcome: Outcome) {
-        if outcome == Outcome::Abandoned {
-            self.0.error("abandoned");
+    fn acknowledge(&self, number: u64, outcome: Outcome) {
+        let mut left = self.remainder.left();
+        if outcome == Outcome::Abandoned && left.goes_on {
+            return;
+        }
+        let ended = left.under_way.remove(&number);
+        drop(left);
+        if outcome == Outcome::Abandoned && ended.is_some() {
+            self.metrics.error("abandoned");
         }
     }
 }
@@ -332,6 +455,15 @@ mod tests {
     }
 
     fn start(input: impl Input + Send + 'static, framing: impl Framing + 'static, memory: u64) -> Running {
+        start_with(input, framing, memory, Arc::default())
+    }
+
+    fn start_with(
+        input: impl Input + Send + 'static,
+        framing: impl Framing + 'static,
+        memory: u64,
+        remainder: Arc<Remainder>,
+    ) -> Running {
         let (sender, jobs) = crossbeam_channel::bounded(1_000);
         let budget = Budget::new(memory);
         let intake = Intake::new(
@@ -353,7 +485,8 @@ mod tests {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let ended = runtime.spawn(async move {
-            run_from(input, Origin::default(), &StdinSource { decoding }, intake, stop).await
+            let config = StdinSource { decoding };
+            run_from(input, Origin::default(), &config, (intake, remainder), stop).await
         });
         Running { jobs, budget, ended, stopper, _runtime: runtime }
     }
@@ -409,6 +542,31 @@ mod tests {
         assert_eq!(running.next(), "a\n");
         running.stopper.stop();
         assert_eq!(running.rest(), ["half"]);
+    }
+
+    #[test]
+    fn half_a_line_and_what_did_not_end_are_left_to_the_next_run() {
+        let remainder = Arc::<Remainder>::default();
+        let (give, input) = pipe::channel();
+        let running = start_with(Pieces(input, None), Lines, 1 << 20, Arc::clone(&remainder));
+        give.send(b"a\nb\nha".to_vec()).unwrap();
+        assert_eq!(running.next(), "a\nb\n");
+        give.send(b"lf\nc\nmore".to_vec()).unwrap();
+        let given_up = running.jobs.recv_timeout(Duration::from_secs(30)).unwrap();
+        remainder.goes_on(true);
+        running.stopper.stop();
+        assert_eq!(running.rest(), Vec::<String>::new());
+        drop(given_up);
+
+        let (give, input) = pipe::channel();
+        let next = start_with(Pieces(input, None), Lines, 1 << 20, Arc::clone(&remainder));
+        assert_eq!(next.next(), "half\nc\n");
+        give.send(b" and more\n".to_vec()).unwrap();
+        assert_eq!(next.next(), "more and more\n");
+        drop(give);
+        assert_eq!(next.rest(), Vec::<String>::new());
+        assert!(remainder.is_empty());
+        assert_eq!(next.budget.used(), 0);
     }
 
     /// Input whose read ends while the stop is being asked for.

@@ -169,6 +169,26 @@ impl Arena {
         }
     }
 
+    /// Lets the daemon read its configuration anew.
+    pub(crate) fn reload(&self) {
+        if self.flow == Flow::Rough {
+            // A reload that reaches its deadline gives up what is in flight.
+            Self::lock(&self.ledger).explained += in_flight();
+            return self.signal("HUP");
+        }
+        self.heal();
+        let starts = || Self::lock(&self.daemon).as_ref().map(Daemon::starts);
+        let before = starts();
+        self.signal("HUP");
+        let since = Instant::now();
+        while starts() == before && !self.is_lost() {
+            if since.elapsed() > PATIENCE {
+                return self.trouble("it does not reload".to_owned());
+            }
+            pause(Duration::from_millis(10));
+        }
+    }
+
     /// Ends the daemon, and notes what its end means; the exit code.
     pub(crate) fn end(&self, how: End) -> Option<i32> {
         let daemon = Self::lock(&self.daemon).take()?;

@@ -30,9 +30,6 @@ pub(crate) struct Arguments {
     /// Where the sinks' records wait.
     #[arg(long, default_value = "memory")]
     pub(crate) buffer: Buffer,
-    /// Reload the configuration by SIGHUP too.
-    #[arg(long)]
-    pub(crate) reload: bool,
     /// Another standpipe than the one that cargo built.
     #[arg(long)]
     pub(crate) bin: Option<PathBuf>,
@@ -114,11 +111,8 @@ impl Arguments {
             "kills" => format!("--kills {}", self.kills),
             _ => format!("--seconds {}", self.seconds),
         };
-        let reload = if self.reload { " --reload" } else { "" };
         let bin = self.bin.as_ref().map(|bin| format!(" --bin {}", bin.display())).unwrap_or_default();
         let buffer = self.buffer.name();
-        format!(
-            "cargo test --test chaos -- --mode {mode} {size} --seed {seed} --buffer {buffer}{reload}{bin}"
-        )
+        format!("cargo test --test chaos -- --mode {mode} {size} --seed {seed} --buffer {buffer}{bin}")
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Daemon {
 #[derive(Default)]
 struct Heard {
     admin: Option<String>,
+    /// How often everything was started.
+    starts: u64,
     recent: VecDeque<String>,
     bad: Vec<String>,
 }
@@ -75,6 +77,11 @@ impl Daemon {
     /// Where its admin endpoints are, once it has said so.
     pub(crate) fn admin(&self) -> Option<String> {
         self.heard().admin.clone()
+    }
+
+    /// How often everything was started: once, and once for each reload that was done.
+    pub(crate) fn starts(&self) -> u64 {
+        self.heard().starts
     }
 
     /// Its last log lines.
@@ -152,6 +159,7 @@ fn listen(stderr: impl BufRead, mut log: File, heard: &Mutex<Heard>, secrets: &[
         if heard.admin.is_none() {
             heard.admin = address(&line, "admin endpoint listening");
         }
+        heard.starts += u64::from(line.contains("\"message\":\"running\""));
         if heard.recent.len() == RECENT {
             heard.recent.pop_front();
         }

@@ -46,7 +46,6 @@ pub(crate) struct Limits {
     pub(crate) length: Duration,
     /// Nothing that may double a line.
     pub(crate) gentle: bool,
-    pub(crate) reload: bool,
     pub(crate) small_disk: bool,
 }
 
@@ -78,7 +77,7 @@ fn draw(rng: &mut fastrand::Rng, limits: Limits, at: Duration, steps: &mut Vec<S
             steps.push((at + millis(rng, 1_000, 4_000), Action::Free));
             Action::Fill
         }
-        18 if limits.reload => Action::Reload,
+        18 => Action::Reload,
         _ => Action::Quiet(millis(rng, 500, 2_500)),
     };
     steps.push((at, action));
@@ -167,7 +166,7 @@ impl fmt::Display for Action {
             Self::Rotate => f.write_str("the log file is rotated"),
             Self::Compress => f.write_str("the oldest log file is gzipped"),
             Self::Expire => f.write_str("log files that arrived are removed"),
-            Self::Reload => f.write_str("SIGHUP"),
+            Self::Reload => f.write_str("SIGHUP: the configuration is read anew"),
             Self::Fill => f.write_str("the disk is full"),
             Self::Free => f.write_str("the disk has room"),
             Self::Quiet(time) => write!(f, "nobody writes for {time:?}"),

@@ -17,12 +17,8 @@ pub(crate) fn run(arguments: &Arguments, seed: u64) -> Verdict {
     // A third of the seeds holds nothing that may double a line: then none is doubled.
     let gentle = seed.is_multiple_of(3);
     let arena = Arc::new(Arena::build(arguments, seed, if gentle { Flow::Gentle } else { Flow::Rough }));
-    let limits = Limits {
-        length: Duration::from_secs(arguments.seconds),
-        gentle,
-        reload: arguments.reload,
-        small_disk: arena.disk.is_small(),
-    };
+    let limits =
+        Limits { length: Duration::from_secs(arguments.seconds), gentle, small_disk: arena.disk.is_small() };
     let again = arguments.again("plan", seed);
     arena
         .story
@@ -70,7 +66,7 @@ fn act(arena: &Arena, action: Action) {
             let arrived = oracle::arrived(arena, &STREAMS);
             Arena::lock(&arena.files).expire(arrived);
         }
-        Action::Reload => arena.signal("HUP"),
+        Action::Reload => arena.reload(),
         Action::Fill => arena.disk.fill(),
         Action::Free => arena.disk.free(),
         Action::Quiet(time) => {

@@ -1,8 +1,5 @@
 //! SIGTERM under load: drained, or stopped at the deadline; nothing is lost either way.
 
-use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
-
 use crate::standin::Faults;
 use crate::world::{Daemon, FILE_SOURCE, MESSAGE_SINK, World, at_least_once, exactly_once, scale};
 
@@ -48,22 +45,4 @@ fn an_interrupt_drains_as_well() {
     world.delivered(&daemon);
     daemon.signal("INT");
     daemon.wait().drained();
-}
-
-#[test]
-fn systemd_is_told_of_the_start_and_of_the_stop() {
-    let world = World::new();
-    let path = world.path("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
-    world.env("NOTIFY_SOCKET", path.to_str().unwrap());
-    let daemon = started(&world, "30s", 10, |_| ());
-    let told = || {
-        let mut text = [0; 1024];
-        let len = socket.recv(&mut text).unwrap();
-        String::from_utf8(text[..len].to_vec()).unwrap()
-    };
-    assert_eq!(told().trim(), "READY=1");
-    daemon.stop().drained();
-    assert_eq!(told().trim(), "STOPPING=1");
 }

@@ -1,9 +1,10 @@
 //! Firehose's limits hold whatever comes in.
 
 use std::fs;
+use std::io::Write;
 
 use crate::standin::{Report, Settings};
-use crate::world::{Daemon, World, exactly_once, progress, until};
+use crate::world::{Daemon, MESSAGE_SINK, World, exactly_once, progress, until};
 
 fn keeping() -> World {
     World::with(&Settings { keep_records: true, ..Settings::default() })
@@ -14,25 +15,70 @@ fn shipped(world: &World) -> Vec<u8> {
     world.standin.records().iter().flat_map(|kept| kept.data.to_vec()).collect()
 }
 
-#[test]
-fn a_line_too_long_for_a_record_is_split_and_keeps_its_bytes() {
-    let world = keeping();
-    let long: Vec<u8> = (0..3_000_000_u32).map(|at| b'a' + u8::try_from(at % 23).unwrap()).collect();
-    let text = [b"before\n", long.as_slice(), b"\nafter\n"].concat();
-    fs::write(world.log("app.log"), &text).unwrap();
-    let daemon = world.file_to_firehose("").start();
-    let without_newlines =
-        |bytes: &[u8]| -> Vec<u8> { bytes.iter().copied().filter(|byte| *byte != b'\n').collect() };
-    let wanted = without_newlines(&text);
+/// What was written in parts, joined again by the marks; the mark of each part.
+fn joined(text: &str) -> (String, Vec<String>) {
+    let mark = regex::Regex::new(r"…\[(?:last )?part, at byte \d+\]\n?").unwrap();
+    let marks = mark.find_iter(text).map(|found| found.as_str().trim_end().to_owned()).collect();
+    (
+        mark.replace_all(
+            text,
+            |found: &regex::Captures<'_>| if found[0].contains("last") { "\n" } else { "" },
+        )
+        .into_owned(),
+        marks,
+    )
+}
+
+/// A line of three records between two short ones, written to a source, arrives in parts that say where they belong.
+#[track_caller]
+fn check_split(world: &World, daemon: &Daemon, text: &str) {
     let got = progress("every byte arrived", || {
         daemon.must_run();
-        let got = without_newlines(&shipped(&world));
-        if got.len() >= wanted.len() { Ok(got) } else { Err((got.len() as u64, daemon.log_text())) }
+        let shipped = String::from_utf8(shipped(world)).unwrap();
+        if shipped.ends_with("after\n") {
+            Ok(shipped)
+        } else {
+            Err((shipped.len() as u64, daemon.log_text()))
+        }
     });
-    assert!(got == wanted, "the parts together are the line");
+    let (whole, marks) = joined(&got);
+    assert!(whole == text, "the parts together are the line: {marks:?}");
+    assert!(marks.len() > 2, "{marks:?}");
+    assert!(
+        marks[0].contains("at byte 0]") && marks.iter().filter(|mark| mark.contains("last")).count() == 1
+    );
     assert_eq!(world.standin.report().violations, Vec::<String>::new());
+}
+
+fn long_line() -> String {
+    let long: String =
+        (0..3_000_000_u32).map(|at| char::from(b'a' + u8::try_from(at % 23).unwrap())).collect();
+    format!("before\n{long}\nafter\n")
+}
+
+#[test]
+fn a_line_too_long_for_a_record_is_split_into_marked_parts() {
+    let world = keeping();
+    let text = long_line();
+    fs::write(world.log("app.log"), &text).unwrap();
+    let daemon = world.file_to_firehose("").start();
+    check_split(&world, &daemon, &text);
     daemon.conserved();
     daemon.stop().drained();
+}
+
+#[test]
+fn a_line_too_long_on_standard_input_is_split_into_marked_parts() {
+    let world = keeping();
+    let text = long_line();
+    let (reader, mut input) = std::io::pipe().unwrap();
+    world.config(&format!("[sources.input]\ntype = \"stdin\"\n{MESSAGE_SINK}"));
+    let daemon = world.spawn_reading(reader);
+    let whole = text.clone();
+    let writer = std::thread::spawn(move || input.write_all(whole.as_bytes()).map(|()| input));
+    check_split(&world, &daemon, &text);
+    drop(writer.join().unwrap());
+    daemon.wait().drained();
 }
 
 #[test]

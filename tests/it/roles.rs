@@ -67,6 +67,21 @@ fn streams_of_one_role_share_its_session() {
 }
 
 #[test]
+fn a_clock_skew_of_ten_minutes_is_made_up_for_at_sts_as_well() {
+    for ahead in [600, -600] {
+        let world = world(vec![writer()]);
+        world.standin.faults(|faults| faults.clock_ahead = ahead);
+        config(&world, ASSUME_WRITER);
+        world.write("app.log", 0..1_000);
+        let daemon = world.start();
+        exactly_once(&world.delivered(&daemon), 1_000);
+        assert_eq!(daemon.complaints(), Vec::<String>::new(), "nobody has to mend anything");
+        daemon.conserved();
+        daemon.stop().drained();
+    }
+}
+
+#[test]
 fn a_chain_of_roles_is_walked_in_order() {
     const HUB: &str = "arn:aws:iam::333333333333:role/hub";
     let world = world(vec![Role::new(HUB, &[HOME]), Role::new(WRITER, &[HUB])]);

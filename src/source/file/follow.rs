@@ -287,7 +287,7 @@ impl Follower {
         let lane = self.intake().lane(OnClosedGate::Keep);
         let Some(tail) = self.table.get_mut(no) else { return };
         (tail.vain, tail.reach) = (None, 0);
-        let progress = Progress { owner, origin, lane, head, mark, recent: Recent::default() };
+        let progress = Progress { owner, origin, lane, head, mark, within: 0, recent: Recent::default() };
         tail.stage = Stage::Followed(Box::new(progress));
     }
 

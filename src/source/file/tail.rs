@@ -84,6 +84,8 @@ pub(super) struct Progress {
     pub(super) lane: Arc<Lane>,
     pub(super) head: Fingerprint,
     pub(super) mark: Mark,
+    /// So many bytes before the mark belong to an event that is too long for a chunk.
+    pub(super) within: u64,
     /// Some marks before it, for copies that were made while it was read.
     pub(super) recent: Recent,
 }

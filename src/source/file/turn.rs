@@ -13,7 +13,7 @@ use super::identity::{Agreement, Fate};
 use super::place::SETTLED;
 use super::table::FileNo;
 use super::tail::{Name, Stage};
-use crate::event::{Acknowledge, Buffers, Chunk, Closed, Fingerprint, Held, Mark, Ticket, Timestamp};
+use crate::event::{Acknowledge, Buffers, Chunk, Closed, Fingerprint, Held, Mark, Piece, Ticket, Timestamp};
 use crate::source::cut::{Cut, End};
 
 /// What was read in one turn.
@@ -209,16 +209,13 @@ impl Follower {
             return Ok(self.skip(no, &block));
         }
         let (end, is_all, len) = (block.end, block.is_all, block.new_bytes().len());
-        let cut = if self.is_object() {
-            Cut::Whole(len)
-        } else {
-            self.cutter.cut(self.intake().framing(), block.new_bytes(), end)
-        };
+        let within = tail.progress().map_or(0, |progress| progress.within);
+        let (cut, piece) = self.cut(&block, within);
         let taken = match cut {
-            Cut::Whole(taken) | Cut::Piece(taken) => {
-                self.send(no, block, taken, false).await.map(|()| taken)?
+            Cut::Whole(taken) | Cut::Piece(taken) | Cut::Head(taken) => {
+                let skipping = matches!(cut, Cut::Head(_));
+                self.send(no, block, taken, (piece, skipping)).await.map(|()| taken)?
             }
-            Cut::Head(taken) => self.send(no, block, taken, true).await.map(|()| taken)?,
             Cut::Wait => 0,
         };
         if is_all && len < MORSEL {
@@ -240,6 +237,17 @@ impl Follower {
         Ok(self.idle(no, now, end))
     }
 
+    /// Where the block is cut, and how what is taken stands to an event that is too long.
+    fn cut(&self, block: &Block, within: u64) -> (Cut, Piece) {
+        let (bytes, end) = (block.new_bytes(), block.end);
+        if self.is_object() {
+            return (Cut::Whole(bytes.len()), Piece::default());
+        }
+        let framing = self.intake().framing();
+        let cut = self.cutter.cut(framing, bytes, end);
+        (cut, self.cutter.piece_of(framing, bytes, (cut, end), within))
+    }
+
     /// Leaves out the rest of a line that was cut.
     fn skip(&mut self, no: FileNo, block: &Block) -> After {
         let new = block.new_bytes();
@@ -258,7 +266,13 @@ impl Follower {
         After::More
     }
 
-    async fn send(&mut self, no: FileNo, block: Block, taken: usize, skipping: bool) -> Result<(), Closed> {
+    async fn send(
+        &mut self,
+        no: FileNo,
+        block: Block,
+        taken: usize,
+        (piece, skipping): (Piece, bool),
+    ) -> Result<(), Closed> {
         let Block { bytes, back, mut held, .. } = block;
         let Some(tail) = self.table.get_mut(no) else { return Ok(()) };
         // How large a compressed file is when it was read to its end is noted then.
@@ -271,6 +285,7 @@ impl Follower {
         let offset = progress.mark.offset.saturating_add(taken as u64);
         let tail = Fingerprint::of_end(bytes.get(..until).unwrap_or(&bytes));
         progress.advance(Mark { offset, tail, skipping, size });
+        progress.within = piece.next(taken);
         let read_at = Timestamp::now();
         let number = progress.owner.account.begin(progress.mark, read_at);
         let receipt = Ticket::open(Arc::clone(&progress.owner) as Arc<dyn Acknowledge>, number);
@@ -278,7 +293,7 @@ impl Follower {
         let payload = exactly(bytes, back, until, &mut held, &self.buffers);
         let intake = &self.source.intake;
         intake.metrics.bytes.inc_by(taken as u64);
-        let chunk = Chunk { origin, payload, read_at, receipt, held };
+        let chunk = Chunk { origin, payload, piece, read_at, receipt, held };
         tokio::select! {
             biased;
             taken = intake.submit(&lane, chunk) => taken,

@@ -12,7 +12,7 @@ use super::Shared;
 use super::body::{BodyError, BodyScanner};
 use super::gunzip::{Gunzip, NotGzip};
 use super::progress::{Mismatch, Reader};
-use crate::event::{Chunk, Closed, Intake, Lane, OnClosedGate, Origin, Timestamp};
+use crate::event::{Chunk, Closed, Intake, Lane, OnClosedGate, Origin, Piece, Timestamp};
 
 /// Why a delivery was not read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +142,14 @@ impl Records<'_> {
         let len = payload.len() as u64;
         let held = self.intake.admit(self.estimate(&payload)).await;
         let origin = Arc::clone(&self.origin);
-        let chunk = Chunk { origin, payload: Bytes::from(payload), read_at: Timestamp::now(), receipt, held };
+        let chunk = Chunk {
+            origin,
+            payload: Bytes::from(payload),
+            piece: Piece::default(),
+            read_at: Timestamp::now(),
+            receipt,
+            held,
+        };
         self.intake.submit(&self.lane, chunk).await?;
         self.intake.metrics.bytes.inc_by(len);
         Ok(())

@@ -104,33 +104,59 @@ const REPORT: Duration = Duration::from_secs(1);
 /// After a failed accept, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the endpoint until `stop`, and then until the requests in flight are answered. `bound` is told the address.
-///
-/// # Errors
-/// When the configuration cannot be served; nothing that a sender does ends the server.
-pub async fn serve(
-    name: Arc<str>,
-    host: Arc<str>,
+/// An endpoint that is ready to be served: whatever is wrong with its configuration is known by then.
+pub struct Endpoint {
     config: HttpSource,
-    intake: Intake,
-    mut stop: Stop,
-    bound: impl FnOnce(SocketAddr),
-) -> Result<(), ServeError> {
-    let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
+    listener: Arc<TcpListener>,
+    address: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    admission: Admission,
+}
+
+impl Endpoint {
+    /// Reads the certificate and binds the address, unless it is bound already: who connects while nobody accepts waits.
+    ///
+    /// # Errors
+    /// When the configuration cannot be served.
+    pub async fn open(config: HttpSource, bound: Option<Arc<TcpListener>>) -> Result<Self, ServeError> {
+        let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let admission = Admission::new(&config)?;
+        let listen = config.listen;
+        let failed = |source| ServeError::Listen { listen, source };
+        let listener = match bound {
+            Some(listener) => listener,
+            None => Arc::new(TcpListener::bind(listen).await.map_err(failed)?),
+        };
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { config, listener, address, acceptor, admission })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its socket, for the endpoint that comes after it.
+    #[must_use]
+    pub fn listener(&self) -> Arc<TcpListener> {
+        Arc::clone(&self.listener)
+    }
+}
+
+/// Serves the endpoint until `stop`, and then until the requests in flight are answered. Nothing that a sender does ends it.
+pub async fn serve(endpoint: Endpoint, name: Arc<str>, host: Arc<str>, intake: Intake, mut stop: Stop) {
+    let Endpoint { config, listener, acceptor, admission, .. } = endpoint;
     let shared = Arc::new(Shared {
         name,
         host,
         intake,
-        admission: Admission::new(&config)?,
+        admission,
         ledger: Ledger::default(),
         readers: Semaphore::new(READERS),
         timeout: config.timeout,
         max_inflated: config.decoding.max_inflated,
     });
-    let listen = config.listen;
-    let failed = |source| ServeError::Listen { listen, source };
-    let listener = TcpListener::bind(listen).await.map_err(failed)?;
-    bound(listener.local_addr().map_err(failed)?);
     let mut connections = JoinSet::new();
     let most = config.max_connections.max(1);
     let mut clock = interval(REPORT);
@@ -148,7 +174,6 @@ pub async fn serve(
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
-    Ok(())
 }
 
 async fn accept(listener: &TcpListener, shared: &Shared) -> TcpStream {

@@ -11,10 +11,10 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
-use super::{ServeError, serve};
+use super::{Endpoint, serve};
 use crate::config::{Decoding, Format, HttpSource, Secret, Tls, TooLong};
 use crate::event::{Budget, Framing, Intake, Job, Origin, Receipt, Stop, Stopper};
 use crate::metrics::Metrics;
@@ -88,13 +88,13 @@ impl Worker {
 }
 
 /// A running endpoint.
-struct Endpoint {
+struct Serving {
     address: SocketAddr,
     worker: Arc<Worker>,
     budget: Arc<Budget>,
     metrics: Metrics,
     stopper: Stopper,
-    server: JoinHandle<Result<(), ServeError>>,
+    server: JoinHandle<()>,
 }
 
 fn config() -> HttpSource {
@@ -116,7 +116,7 @@ fn config() -> HttpSource {
     }
 }
 
-async fn start(config: HttpSource) -> Endpoint {
+async fn start(config: HttpSource) -> Serving {
     let budget = Budget::new(16 << 20);
     let (job_tx, job_rx) = crossbeam_channel::bounded::<Job>(4);
     let places = Arc::new(Semaphore::new(4));
@@ -143,14 +143,13 @@ async fn start(config: HttpSource) -> Endpoint {
         }
     });
     let (stopper, stop): (Stopper, Stop) = Stopper::new();
-    let (bound_tx, bound_rx) = oneshot::channel();
-    let bound = move |address| bound_tx.send(address).unwrap();
-    let server = tokio::spawn(serve("http".into(), "host".into(), config, intake, stop, bound));
-    let address = bound_rx.await.unwrap();
-    Endpoint { address, worker, budget, metrics, stopper, server }
+    let endpoint = Endpoint::open(config, None).await.unwrap();
+    let address = endpoint.address();
+    let server = tokio::spawn(serve(endpoint, "http".into(), "host".into(), intake, stop));
+    Serving { address, worker, budget, metrics, stopper, server }
 }
 
-impl Endpoint {
+impl Serving {
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
@@ -166,7 +165,7 @@ impl Endpoint {
 
     async fn stopped(self) {
         self.stopper.stop();
-        self.server.await.unwrap().unwrap();
+        self.server.await.unwrap();
     }
 }
 
@@ -502,7 +501,7 @@ async fn stopping_answers_what_is_in_flight_and_waits_for_nobody_else() {
     assert!(!endpoint.server.is_finished());
     endpoint.worker.settle_kept();
     assert_eq!(reply.await.unwrap().status, 200);
-    endpoint.server.await.unwrap().unwrap();
+    endpoint.server.await.unwrap();
     drop((silent, half));
 }
 
@@ -541,16 +540,7 @@ async fn an_endpoint_that_cannot_be_served_says_why() {
         (HttpSource { tls: Some(no_files), ..config() }, "cannot read `/nowhere/tls.crt`".to_owned()),
         (HttpSource { source_arns: vec!["[".to_owned()], ..config() }, "cannot read a pattern".to_owned()),
     ] {
-        let intake = Intake::new(
-            Budget::new(1),
-            crossbeam_channel::bounded(1).0,
-            Arc::new(Semaphore::new(1)),
-            Arc::new(Notify::new()),
-            Arc::new(Whole),
-            Metrics::new().source("http"),
-        );
-        let error =
-            serve("http".into(), "host".into(), config, intake, Stopper::new().1, |_| ()).await.unwrap_err();
+        let error = Endpoint::open(config, None).await.err().unwrap();
         assert!(error.to_string().starts_with(&expected), "{error}");
     }
     first.stopped().await;

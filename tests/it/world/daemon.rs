@@ -83,8 +83,18 @@ fn write_all(mut stdin: ChildStdin, input: &[u8]) {
 
 impl Daemon {
     pub(crate) fn spawn(config: &Path, home: &Path, env: &BTreeMap<String, String>) -> Self {
+        Self::spawn_reading(config, home, env, Stdio::null())
+    }
+
+    /// The same with this standard input.
+    pub(crate) fn spawn_reading(
+        config: &Path,
+        home: &Path,
+        env: &BTreeMap<String, String>,
+        stdin: Stdio,
+    ) -> Self {
         let mut command = command(home, env);
-        let mut child = command.args(["run", "-c"]).arg(config).stdin(Stdio::null()).spawn().unwrap();
+        let mut child = command.args(["run", "-c"]).arg(config).stdin(stdin).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let stderr = child.stderr.take().unwrap();
         let reader = thread::spawn({
@@ -196,6 +206,21 @@ impl Daemon {
     pub(crate) fn signal(&self, name: &str) {
         let done = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.pid)).status().unwrap();
         assert!(done.success(), "signal {name}");
+    }
+
+    /// How often everything was started: once, and once for each reload that was done.
+    pub(crate) fn starts(&self) -> usize {
+        self.log().iter().filter(|line| line.contains("\"message\":\"running\"")).count()
+    }
+
+    /// SIGHUP, and waits until the new configuration runs.
+    pub(crate) fn reload(&self) {
+        let before = self.starts();
+        self.signal("HUP");
+        until("the new configuration runs", || {
+            self.must_run();
+            (self.starts() > before).then_some(())
+        });
     }
 
     /// SIGTERM, and the end.

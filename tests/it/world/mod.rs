@@ -20,13 +20,14 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output};
+use std::process::{Child, Output, Stdio};
 
 use tempfile::TempDir;
 
 use crate::standin::{Key, Lines, Report, Settings, Standin};
 pub(crate) use daemon::{Daemon, run_to_end};
 pub(crate) use http::Connection;
+pub(crate) use scrape::Scrape;
 pub(crate) use sender::{Envelope, Sender};
 pub(crate) use wait::{progress, until};
 
@@ -120,7 +121,12 @@ impl World {
 
     /// Starts the daemon, and waits only until it says where it listens.
     pub(crate) fn spawn(&self) -> Daemon {
-        Daemon::spawn(&self.config_path(), self.dir.path(), &self.env.borrow())
+        self.spawn_reading(Stdio::null())
+    }
+
+    /// The same with this standard input.
+    pub(crate) fn spawn_reading(&self, stdin: impl Into<Stdio>) -> Daemon {
+        Daemon::spawn_reading(&self.config_path(), self.dir.path(), &self.env.borrow(), stdin.into())
     }
 
     /// Runs the program to its end with these arguments and this standard input.

@@ -52,7 +52,8 @@ impl Scrape {
             let accepted = sum("sink_accepted_events_total");
             let ended = sum("sink_delivered_events_total")
                 + sum("dead_letter_events_total")
-                + sum("sink_dropped_events_total");
+                + sum("sink_dropped_events_total")
+                + sum("sink_returned_events_total");
             let in_flight = sum("sink_in_flight_events");
             differ(accepted, ended + in_flight).then(|| {
                 format!("sink `{sink}` accepted {accepted}, ended {ended}, and has {in_flight} in flight")
