@@ -3,12 +3,14 @@
 //! Aspects are plain JSON, so that one comparison, one difference and one mend serve all kinds of resources.
 
 mod desired;
+mod mend;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 pub use self::desired::desired;
+pub use self::mend::{Mender, NOTIFICATION_ID};
 
 /// The aspects of a resource by their names; documents of policies are objects, not strings.
 ///
@@ -21,7 +23,7 @@ pub mod extra {
     pub const ARN: &str = "arn";
     /// The tags, as an object; absent where they could not be read.
     pub const TAGS: &str = "tags";
-    /// The tag policies aside, all other policies that bear on the same thing, as an object of names and documents: of a role, its
+    /// All other policies that bear on the same thing, as an object of names and documents: of a role, its
     /// other inline and attached policies; of `CloudWatch` Logs, the account's other resource policies.
     pub const OTHERS: &str = "others";
     /// The role's permissions boundary, as a document.
@@ -30,6 +32,11 @@ pub mod extra {
     pub const SOURCE: &str = "source";
     /// Whether a Firehose stream decompresses what `CloudWatch` Logs sends.
     pub const DECOMPRESSES: &str = "decompresses";
+    /// All that a bucket tells of its objects, as `GetBucketNotificationConfiguration` answers: it is put back with one entry
+    /// changed.
+    pub const NOTIFICATIONS: &str = "notifications";
+    /// The ids of those versions of a managed policy that are not in force, the newest first.
+    pub const VERSIONS: &str = "versions";
 }
 
 /// What was seen of a resource.
