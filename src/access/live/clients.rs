@@ -66,9 +66,11 @@ async fn connect(account: &Account, ca_file: Option<&PathBuf>) -> Result<(Caller
     let caller =
         Caller::new(&place.region, principal).await.map_err(|error| Refused::from(error).to_string())?;
     let whose = Call::new(Service::Sts, "GetCallerIdentity", json!({}));
-    let found = caller.call(&whose).await.map_err(|refused| match refused {
-        Refused::Credentials { message, mend: Some(mend) } => format!("{message}; {mend}"),
-        refused => refused.to_string(),
+    let found = caller.call(&whose).await.map_err(|refused| {
+        if let Refused::Credentials { message, mend: Some(mend) } = &refused {
+            return format!("{message}; {mend}");
+        }
+        refused.to_string()
     })?;
     let text = |member: &str| found.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (found, arn) = (text("Account"), text("Arn"));

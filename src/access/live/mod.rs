@@ -14,7 +14,7 @@ use serde_json::Value;
 pub use self::clients::Clients;
 pub use self::desired::desired;
 pub use self::mend::{Mender, NOTIFICATION_ID};
-pub use self::read::{read, read_one};
+pub use self::read::{held_buckets, read, read_one};
 
 /// The aspects of a resource by their names; documents of policies are objects, not strings.
 ///

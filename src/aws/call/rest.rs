@@ -65,11 +65,11 @@ fn operation(name: &str) -> Option<&'static Operation> {
 pub(super) fn request(name: &str, input: &Value, owner: Option<&str>) -> Option<Wire> {
     let Operation { method, part, body, .. } = operation(name)?;
     let bucket = input.get("Bucket")?.as_str()?;
-    let body =
-        body.and_then(|member| Some((member, input.get(member)?))).map(|(member, value)| match value {
-            Value::String(document) => document.clone(),
-            value => xml::write(member, value),
-        });
+    let body = body.and_then(|member| Some((member, input.get(member)?)));
+    let body = body.map(|(member, value)| match value.as_str() {
+        Some(document) => document.to_owned(),
+        None => xml::write(member, value),
+    });
     let mut query = vec![(*part).to_owned()];
     query.extend(input.get("MaxKeys").map(|most| format!("max-keys={most}")));
     query.retain(|part| !part.is_empty());

@@ -49,9 +49,9 @@ impl Asker<'_> {
     /// Makes a call that looks.
     pub(super) async fn ask(&self, service: Service, operation: &'static str, input: Value) -> Seen<Value> {
         let call = Call::new(service, operation, input);
-        self.caller.call(&call).await.map_err(|refused| match &refused {
-            Refused::Answered { code, .. } if MISSING.contains(&code.as_str()) => Gap::Absent,
-            _ => Gap::Unseen(format!("`{call}`: {refused}")),
+        let is_missing = |refused: &Refused| matches!(refused, Refused::Answered { code, .. } if MISSING.contains(&code.as_str()));
+        self.caller.call(&call).await.map_err(|refused| {
+            if is_missing(&refused) { Gap::Absent } else { Gap::Unseen(format!("`{call}`: {refused}")) }
         })
     }
 
@@ -98,10 +98,7 @@ impl Asker<'_> {
 }
 
 fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(object) => object,
-        _ => Map::new(),
-    }
+    if let Value::Object(object) = value { object } else { Map::new() }
 }
 
 /// What may be absent without the rest being so.

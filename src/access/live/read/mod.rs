@@ -48,6 +48,21 @@ pub async fn read_one(
     }
 }
 
+/// Why each bucket of a plan cannot be deleted, by account and name; those that can are left out.
+pub async fn held_buckets(plan: &Plan, clients: &Clients) -> BTreeMap<(String, String), String> {
+    let mut held = BTreeMap::new();
+    for stage in &plan.stages {
+        let Some(caller) = clients.caller(&stage.account.name) else { continue };
+        let asker = Asker { caller, aliases: &Aliases::new(), place: &stage.account.place };
+        for resource in &stage.resources {
+            let Kind::Bucket { name, .. } = &resource.kind else { continue };
+            let why = asker.held(name).await;
+            held.extend(why.map(|why| ((stage.account.name.clone(), name.clone()), why)));
+        }
+    }
+    held
+}
+
 async fn look(
     plan: &Plan,
     clients: &Clients,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{Asker, Seen, list, note, optional, policy, tags, text};
+use super::ask::{Asker, Gap, Seen, list, note, optional, policy, tags, text};
 use super::{State, extra};
 use crate::access::call::Service;
 use crate::access::live::NOTIFICATION_ID;
@@ -52,6 +52,21 @@ impl Asker<'_> {
         let tagged = tagged.ok().map(|it| tags(list(&it.unwrap_or_default(), "/TagSet"), "Key", "Value"));
         note(&mut state, extra::TAGS, tagged);
         Ok(state)
+    }
+
+    /// Why a bucket cannot be deleted: what is in it, old versions too.
+    pub(super) async fn held(&self, name: &str) -> Option<String> {
+        let input = json!({ "Bucket": name, "MaxKeys": 1 });
+        match self.ask(Service::S3, "ListObjectVersions", input).await {
+            Ok(found)
+                if list(&found, "/Versions").is_empty() && list(&found, "/DeleteMarkers").is_empty() =>
+            {
+                None
+            }
+            Ok(_) => Some("it is not empty".to_owned()),
+            Err(Gap::Absent) => None,
+            Err(Gap::Unseen(why)) => Some(format!("whether it is empty cannot be seen: {why}")),
+        }
     }
 
     pub(super) async fn notification(&self, bucket: &str, queue: &str) -> Seen<State> {
