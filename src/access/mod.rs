@@ -6,3 +6,4 @@ pub mod live;
 pub mod policy;
 pub mod plan;
 pub mod render;
+pub mod verify;
