@@ -7,3 +7,4 @@ pub mod live;
 pub mod policy;
 pub mod plan;
 pub mod render;
+pub mod verify;
