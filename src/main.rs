@@ -33,6 +33,10 @@ fn main() -> ExitCode {
             let apply = Apply { topology, yes, destroy, accounts, json, out: folder, colour, is_asked };
             access::apply::run(&apply, &environment(), &mut io::stdin().lock(), &mut out, &mut err)
         }
+        Command::Access { what: Access::Verify { topology, json } } => {
+            let colour = out.is_terminal();
+            access::verify::run(&topology, &environment(), (json, colour), &mut out, &mut err)
+        }
         Command::State { command } => state::run(&command, &environment(), &mut out, &mut err),
         Command::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),
         Command::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),

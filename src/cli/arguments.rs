@@ -73,7 +73,7 @@ pub enum Command {
     },
     /// Set up the plumbing between accounts: roles, policies, destinations, subscriptions
     #[command(
-        after_help = "Examples:\n  standpipe access render topology.toml --format cli --out access/\n  standpipe access apply topology.toml\n\nConfiguration: config/topology.toml is a sample with every key"
+        after_help = "Examples:\n  standpipe access render topology.toml --format cli --out access/\n  standpipe access apply topology.toml\n  standpipe access verify topology.toml\n\nConfiguration: config/topology.toml is a sample with every key"
     )]
     Access {
         /// What to do about it.
@@ -152,6 +152,18 @@ pub enum Access {
         /// Write the scripts for owners of accounts without credentials into this folder; without it, they are printed
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+    },
+    /// Read what is there of a topology, and say which hop is broken and how to mend it
+    #[command(
+        after_help = "Examples:\n  standpipe access verify topology.toml\n  standpipe access verify topology.toml --json | jq .first_failure\n\nChanges nothing. Exit codes: 0 no failure, 1 something fails, 78 bad topology"
+    )]
+    Verify {
+        /// The topology: accounts, and who sends logs where
+        #[arg(value_name = "TOPOLOGY")]
+        topology: PathBuf,
+        /// Print JSON for machines
+        #[arg(long)]
+        json: bool,
     },
 }
 

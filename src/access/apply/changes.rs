@@ -61,13 +61,17 @@ pub(super) fn action(seen: &Seen, stage: &Stage, resource: &Resource) -> Action 
     if let Some(hand) = by_hand(resource, state) {
         return Action::ByHand(hand);
     }
-    let differences = differences(resource, state);
+    let wanted = desired(resource);
+    if wanted.keys().all(|aspect| state.get(aspect).is_none_or(Value::is_null)) {
+        // A policy, or an entry, of something else that is there.
+        return Action::Create;
+    }
+    let differences = differences(resource, wanted, state);
     if differences.is_empty() { Action::Keep } else { Action::Change(differences) }
 }
 
 /// The aspects that are not as wanted.
-fn differences(resource: &Resource, state: &State) -> Vec<Difference> {
-    let mut wanted = desired(resource);
+fn differences(resource: &Resource, mut wanted: State, state: &State) -> Vec<Difference> {
     if matches!(resource.kind, Kind::DeliveryStream(_)) {
         // Standpipe's own records would be refused otherwise.
         wanted.insert(extra::DECOMPRESSES, false.into());

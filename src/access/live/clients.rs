@@ -45,6 +45,15 @@ impl Clients {
         self.callers.get(account)
     }
 
+    /// The ARN of who makes calls in an account, as STS gives it.
+    #[must_use]
+    pub fn arn(&self, account: &str) -> Option<&str> {
+        match self.accounts.get(account) {
+            Some(Access::As(arn)) => Some(arn),
+            Some(Access::Denied(_)) | None => None,
+        }
+    }
+
     /// Who acts in each account, or why nobody can.
     #[must_use]
     pub fn accounts(&self) -> &BTreeMap<String, Access> {

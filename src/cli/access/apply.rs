@@ -63,7 +63,7 @@ pub fn run(
         topology.accounts.iter().filter(|account| apply.is_about(account)).map(Arc::clone).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let clients = runtime.block_on(Clients::connect(&accounts, ca_file(environment).as_ref()));
-    let seen = runtime.block_on(read(&plan, &clients));
+    let seen = runtime.block_on(read(&plan, &[], &clients));
     let tasks = if apply.destroy {
         let held = runtime.block_on(held_buckets(&plan, &clients));
         to_remove(apply, &plan, &seen, &held)

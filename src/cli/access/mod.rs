@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod render;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -1,6 +1,6 @@
 //! Looks at what logs flow through: log groups, streams, destinations, filters.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::ask::{Asker, Gap, Seen, list, note, policy, tags, text};
 use super::stores::tag_map;
@@ -23,6 +23,24 @@ impl Asker<'_> {
             note(&mut state, "logStream", is_there.then(|| json!(stream)));
         }
         note(&mut state, extra::TAGS, self.logs_tags(&arn).await);
+        Ok(state)
+    }
+
+    /// A log group that the plan rests on: its filters and its own policy too.
+    pub(super) async fn log_group_beside(&self, name: &str) -> Seen<State> {
+        let mut state = self.log_group(name, None).await?;
+        let input = json!({ "logGroupName": name });
+        let filters = self.logs("DescribeSubscriptionFilters", input, "subscriptionFilters").await?;
+        let filters = filters
+            .iter()
+            .map(|filter| (text(filter, "/filterName").to_owned(), json!(text(filter, "/destinationArn"))));
+        state.insert(extra::FILTERS, Value::Object(filters.collect()));
+        let arn = self.place.log_group(name, false).to_string();
+        let input = json!({ "resourceArn": arn, "policyScope": "RESOURCE" });
+        // Regions differ in whether they know policies of a log group.
+        let own = self.logs("DescribeResourcePolicies", input, "resourcePolicies").await.unwrap_or_default();
+        let own = own.iter().find(|own| text(own, "/resourceArn").trim_end_matches(":*") == arn);
+        note(&mut state, "policy", own.map(|own| policy(text(own, "/policyDocument"))));
         Ok(state)
     }
 
@@ -93,13 +111,16 @@ impl Asker<'_> {
     }
 
     pub(super) async fn logs_policy(&self, name: &str) -> Seen<State> {
+        let mut all = self.logs_policies().await?;
+        let own = all.remove(name).ok_or(Gap::Absent)?;
+        Ok(State::from([("policy", own), (extra::OTHERS, all.into())]))
+    }
+
+    /// All resource policies of the account.
+    pub(super) async fn logs_policies(&self) -> Seen<Map<String, Value>> {
         let all = self.logs("DescribeResourcePolicies", json!({}), "resourcePolicies").await?;
         let document = |found: &Value| policy(text(found, "/policyDocument"));
-        let others = all.iter().filter(|found| text(found, "/policyName") != name);
-        let others: Value =
-            others.map(|found| (text(found, "/policyName").to_owned(), document(found))).collect();
-        let own = named(all, "/policyName", name)?;
-        Ok(State::from([("policy", document(&own)), (extra::OTHERS, others)]))
+        Ok(all.iter().map(|found| (text(found, "/policyName").to_owned(), document(found))).collect())
     }
 
     pub(super) async fn filter(&self, group: &str, name: &str) -> Seen<State> {

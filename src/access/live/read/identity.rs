@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 use super::ask::{Asker, Seen, list, note, optional, policy, tags, text};
 use super::{State, extra};
 use crate::access::call::Service;
+use crate::access::policy::Arn;
+use crate::access::policy::arn::Form;
 
 impl Asker<'_> {
     pub(super) async fn role(&self, name: &str) -> Seen<State> {
@@ -18,9 +20,9 @@ impl Asker<'_> {
 
     pub(super) async fn role_policy(&self, role_name: &str, name: &str) -> Seen<State> {
         let role = self.ask(Service::Iam, "GetRole", json!({ "RoleName": role_name })).await?;
-        let own = self.inline(role_name, name).await?;
+        let own = optional(self.inline(role_name, name).await)?;
         let mut state = self.around(&role, name).await;
-        state.insert("permissions", own);
+        note(&mut state, "permissions", own);
         Ok(state)
     }
 
@@ -53,10 +55,23 @@ impl Asker<'_> {
         note(&mut state, extra::OTHERS, self.others(name, own).await.ok());
         let boundary = text(role, "/Role/PermissionsBoundary/PermissionsBoundaryArn");
         if !boundary.is_empty() {
+            state.insert(extra::BOUNDARY_ARN, json!(boundary));
             let document = self.attached(boundary).await.ok().map(|(_, document)| document);
             note(&mut state, extra::BOUNDARY, document);
         }
         state
+    }
+
+    /// Whoever asks, whose ARN is `arn` as STS gives it; of a role, its policies.
+    pub(super) async fn itself(&self, arn: &str) -> Seen<State> {
+        let own: Option<Arn> = arn.parse().ok();
+        let mut state = State::new();
+        if let Some(Form::Session { role, .. }) = own.as_ref().map(Arn::form) {
+            let role = self.ask(Service::Iam, "GetRole", json!({ "RoleName": role })).await?;
+            state = self.around(&role, "").await;
+        }
+        state.insert(extra::ARN, json!(arn));
+        Ok(state)
     }
 
     /// All policies of a role but one.
@@ -71,8 +86,9 @@ impl Asker<'_> {
             }
         }
         for attached in self.iam("ListAttachedRolePolicies", input(), "AttachedPolicies").await? {
-            let (_, document) = self.attached(text(&attached, "/PolicyArn")).await?;
-            others.insert(text(&attached, "/PolicyName").to_owned(), document);
+            let arn = text(&attached, "/PolicyArn");
+            let (_, document) = self.attached(arn).await?;
+            others.insert(arn.to_owned(), document);
         }
         Ok(others.into())
     }
