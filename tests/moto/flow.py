@@ -8,6 +8,9 @@
     flow.py keys URL ACCOUNT              print credentials of an account as JSON
     flow.py group URL ACCOUNT REGION NAME make a log group
     flow.py break URL ACCOUNT REGION ROLE let nobody assume a role, and take its policy away
+    flow.py spoil URL                     in what `access apply` made of tests/access/moto.toml, break a trust policy, a log group's
+                                          retention and a filter
+    flow.py fill URL                      put an object into the archive's bucket
     flow.py roles URL                     print who assumed which role, and with which external id, as JSON
 """
 
@@ -136,9 +139,25 @@ def broken(url, account, region, role):
     iam.delete_role_policy(RoleName=role, PolicyName=role)
 
 
+def spoil(url):
+    aws, _ = session(url, ARCHIVE)
+    nobody = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}}
+    iam = aws.client("iam", endpoint_url=url)
+    iam.update_assume_role_policy(RoleName="standpipe-logs", PolicyDocument=json.dumps(nobody))
+    logs = aws.client("logs", endpoint_url=url)
+    logs.put_retention_policy(logGroupName="/aws/kinesisfirehose/logs", retentionInDays=7)
+    aws, _ = session(url, APP)
+    aws.client("logs", endpoint_url=url).delete_subscription_filter(logGroupName="orders", filterName="standpipe")
+
+
+def fill(url):
+    aws, _ = session(url, ARCHIVE)
+    aws.client("s3", endpoint_url=url).put_object(Bucket="org-logs", Key="cwl/one", Body=b"one")
+
+
 def main(command, *arguments):
     steps = {"produce": produce, "archive": archive, "collect": collect, "roles": roles}
-    steps |= {"keys": keys, "group": group, "break": broken}
+    steps |= {"keys": keys, "group": group, "break": broken, "spoil": spoil, "fill": fill}
     steps[command](*arguments)
 
 
