@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
-use standpipe::cli::access::apply::Apply;
+use standpipe::cli::access::apply::{Apply, Consent};
 use standpipe::cli::arguments::{Access, Arguments, Command};
 use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state};
 
@@ -29,8 +29,9 @@ fn main() -> ExitCode {
             &mut err,
         ),
         Command::Access { what: Access::Apply { topology, yes, destroy, accounts, json, out: folder } } => {
-            let (colour, is_asked) = (out.is_terminal(), io::stdin().is_terminal() && err.is_terminal());
-            let apply = Apply { topology, yes, destroy, accounts, json, out: folder, colour, is_asked };
+            let consent = Consent::new(yes, io::stdin().is_terminal() && err.is_terminal());
+            let colour = out.is_terminal();
+            let apply = Apply { topology, consent, destroy, accounts, json, out: folder, colour };
             access::apply::run(&apply, &environment(), &mut io::stdin().lock(), &mut out, &mut err)
         }
         Command::Access { what: Access::Verify { topology, json } } => {

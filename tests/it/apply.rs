@@ -91,6 +91,7 @@ fn what_is_made_is_kept_and_repaired_and_taken_away() {
     let accounts = Accounts::new(&moto, &with_profiles());
     accounts.group(ARCHIVE, "everything");
     accounts.group(APP, "orders");
+    accounts.group(APP, "/aws/vendedlogs/states/orders");
     // Somebody else's, which the topology needs as well.
     accounts.group(ARCHIVE, "/aws/kinesisfirehose/logs");
 
@@ -233,6 +234,7 @@ external_id = "example"
     let archive = |_: &World| {
         let (code, report) = Accounts::new(&moto, TOPOLOGY).apply(&["--yes"]);
         assert_eq!(code, 0, "{report:#}");
+        moto.flow("plain", &[]);
     };
     arrives(&moto, archive, HTTP, over_http);
 }

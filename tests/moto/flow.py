@@ -10,7 +10,8 @@
     flow.py break URL ACCOUNT REGION ROLE let nobody assume a role, and take its policy away
     flow.py spoil URL                     in what `access apply` made of tests/access/moto.toml, break a trust policy, a log group's
                                           retention and a filter
-    flow.py fill URL                      put an object into the archive's bucket
+    flow.py fill URL                      put a record to the stream of tests/access/moto.toml, so that its bucket is not empty
+    flow.py plain URL                     let the archive's bucket be read without TLS, which moto does not speak
     flow.py roles URL                     print who assumed which role, and with which external id, as JSON
 """
 
@@ -152,12 +153,17 @@ def spoil(url):
 
 def fill(url):
     aws, _ = session(url, ARCHIVE)
-    aws.client("s3", endpoint_url=url).put_object(Bucket="org-logs", Key="cwl/one", Body=b"one")
+    aws.client("firehose", endpoint_url=url).put_record(DeliveryStreamName="logs", Record={"Data": b"one"})
+
+
+def plain(url):
+    aws, _ = session(url, ARCHIVE)
+    aws.client("s3", endpoint_url=url).delete_bucket_policy(Bucket="org-logs")
 
 
 def main(command, *arguments):
     steps = {"produce": produce, "archive": archive, "collect": collect, "roles": roles}
-    steps |= {"keys": keys, "group": group, "break": broken, "spoil": spoil, "fill": fill}
+    steps |= {"keys": keys, "group": group, "break": broken, "spoil": spoil, "fill": fill, "plain": plain}
     steps[command](*arguments)
 
 

@@ -52,21 +52,21 @@ pub fn changes<'p>(plan: &'p Plan, seen: &Seen, is_wanted: impl Fn(&Stage) -> bo
 }
 
 pub(super) fn action(seen: &Seen, stage: &Stage, resource: &Resource) -> Action {
-    let state = match seen.look(&stage.account.name, &resource.id) {
-        Some(Look::Found(state)) => state,
+    let found = match seen.look(&stage.account.name, &resource.id) {
+        Some(Look::Found(found)) => found,
         Some(Look::Absent) => return Action::Create,
         Some(Look::Unseen(why)) => return Action::Unseen(why.clone()),
         None => return Action::Unseen("it was not looked at".to_owned()),
     };
-    if let Some(hand) = by_hand(resource, state) {
+    if let Some(hand) = by_hand(resource, found) {
         return Action::ByHand(hand);
     }
     let wanted = desired(resource);
-    if wanted.keys().all(|aspect| state.get(aspect).is_none_or(Value::is_null)) {
+    if wanted.keys().all(|aspect| found.get(aspect).is_none_or(Value::is_null)) {
         // A policy, or an entry, of something else that is there.
         return Action::Create;
     }
-    let differences = differences(resource, wanted, state);
+    let differences = differences(resource, wanted, found);
     if differences.is_empty() { Action::Keep } else { Action::Change(differences) }
 }
 

@@ -57,14 +57,24 @@ pub(super) fn lines(found: Option<&Value>, wanted: &Value) -> Vec<String> {
     lines
 }
 
-/// Lists of strings in order, so that their order makes no difference.
+/// As the plan writes it, so that only what means something differs: lists of strings in order, one string by itself, and a single
+/// statement in a list.
 fn in_order(value: &Value) -> Value {
     match value {
-        Value::Object(members) => members.iter().map(|(key, item)| (key.clone(), in_order(item))).collect(),
-        Value::Array(items) if items.iter().all(Value::is_string) => {
+        Value::Object(members) => {
+            let member = |(key, item): (&String, &Value)| {
+                let is_alone = key == "Statement" && item.is_object();
+                (key.clone(), if is_alone { vec![in_order(item)].into() } else { in_order(item) })
+            };
+            members.iter().map(member).collect()
+        }
+        Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_string) => {
             let mut items = items.clone();
             items.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
-            items.into()
+            match <[Value; 1]>::try_from(items) {
+                Ok([one]) => one,
+                Err(items) => items.into(),
+            }
         }
         Value::Array(items) => items.iter().map(in_order).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
@@ -80,7 +90,7 @@ mod tests {
     #[test]
     fn what_means_the_same_is_the_same() {
         let check = |one: Value, other: Value, expected: bool| {
-            assert_eq!(same(&one, &other), expected, "{one} {other}")
+            assert_eq!(same(&one, &other), expected, "{one} {other}");
         };
         check(json!(["a", "b"]), json!(["b", "a"]), true);
         check(json!({ "Action": ["a"] }), json!({ "Action": "a" }), true);
@@ -100,6 +110,8 @@ mod tests {
         let told = lines(Some(&found), &wanted);
         let changed: Vec<_> = told.iter().filter(|line| !line.starts_with(' ')).collect();
         assert_eq!(changed, ["-     \"b\"", "+     \"b\",", "+     \"c\""]);
+        let alone = json!({ "Statement": { "Action": ["a"] } });
+        assert!(lines(Some(&alone), &json!({ "Statement": [{ "Action": "a" }] })).is_empty());
         assert!(lines(None, &json!({})).iter().all(|line| line.starts_with('+')));
         assert!(lines(Some(&wanted), &wanted).is_empty());
     }

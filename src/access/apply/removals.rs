@@ -136,16 +136,17 @@ impl Removal<'_> {
     /// The calls that take it away.
     #[must_use]
     pub fn calls(&self, seen: &Seen) -> Vec<Call> {
-        let empty = State::new();
         let state = match seen.look(&self.stage.account.name, &self.resource.id) {
             Some(Look::Found(state)) if self.is_change() => state,
             Some(Look::Found(_) | Look::Absent | Look::Unseen(_)) | None => return Vec::new(),
         };
-        let arn = || state.get(extra::ARN).or(empty.get("")).cloned().unwrap_or_default();
+        let arn = || state.get(extra::ARN).cloned().unwrap_or_default();
         let one = |service, operation, input| vec![Call::new(service, operation, input)];
         match &self.resource.kind {
             Kind::Key { .. } => {
-                let input = json!({ "KeyId": arn(), "PendingWindowInDays": KEY_DAYS });
+                let arn = arn();
+                let id = arn.as_str().and_then(|arn| arn.rsplit("key/").next());
+                let input = json!({ "KeyId": id, "PendingWindowInDays": KEY_DAYS });
                 one(Service::Kms, "ScheduleKeyDeletion", input)
             }
             Kind::LogGroup { name, .. } => {

@@ -120,7 +120,7 @@ pub fn removal_json(removal: &Removal<'_>) -> Value {
     });
     match &removal.fate {
         Fate::Leave(why) | Fate::Unseen(why) | Fate::Delete(Some(why)) => {
-            add(&mut json, "why", why.as_str().into())
+            add(&mut json, "why", why.as_str().into());
         }
         Fate::Delete(None) | Fate::Gone => {}
     }

@@ -25,8 +25,8 @@ use crate::config::topology::Account;
 pub struct Apply {
     /// The topology's file.
     pub topology: PathBuf,
-    /// Do it without asking.
-    pub yes: bool,
+    /// Whether it may be done.
+    pub consent: Consent,
     /// Take away instead of making.
     pub destroy: bool,
     /// Only these accounts; all when empty.
@@ -37,8 +37,29 @@ pub struct Apply {
     pub out: Option<PathBuf>,
     /// In colour.
     pub colour: bool,
+}
+
+/// Whether changes may be made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Consent {
+    /// They may.
+    Given,
     /// Someone is there to be asked.
-    pub is_asked: bool,
+    Asked,
+    /// Nobody is: then nothing is done.
+    Lacking,
+}
+
+impl Consent {
+    /// With `--yes` it is given; else whoever sits at the terminal is asked.
+    #[must_use]
+    pub const fn new(yes: bool, is_terminal: bool) -> Self {
+        match (yes, is_terminal) {
+            (true, _) => Self::Given,
+            (false, true) => Self::Asked,
+            (false, false) => Self::Lacking,
+        }
+    }
 }
 
 /// Shows what is to be done, asks, and does it; returns the exit code, which is 1 when something failed or could not be seen.
@@ -209,10 +230,10 @@ impl Session<'_> {
         out: &mut impl Write,
         err: &mut impl Write,
     ) -> io::Result<bool> {
-        if self.apply.yes {
+        if self.apply.consent == Consent::Given {
             return Ok(true);
         }
-        if self.apply.json || !self.apply.is_asked {
+        if self.apply.json || self.apply.consent == Consent::Lacking {
             writeln!(err, "nothing was done: run it on a terminal and answer, or with --yes")?;
             return Ok(false);
         }
