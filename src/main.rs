@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
+use standpipe::cli::access::apply::{Apply, Consent};
 use standpipe::cli::arguments::{Access, Arguments, Command};
 use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state};
 
@@ -19,8 +20,23 @@ fn main() -> ExitCode {
             doctor::run(&files.config, &environment(), manner, &mut out, &mut err)
         }
         Command::Decode { files } => Ok(decode::run(&files, &mut io::stdin().lock(), &mut out, &mut err)),
-        Command::Access { what: Access::Render { topology, format, out: folder } } => {
-            access::run(&topology, &environment(), format.into(), folder.as_deref(), &mut out, &mut err)
+        Command::Access { what: Access::Render { topology, format, out: folder } } => access::render::run(
+            &topology,
+            &environment(),
+            format.into(),
+            folder.as_deref(),
+            &mut out,
+            &mut err,
+        ),
+        Command::Access { what: Access::Apply { topology, yes, destroy, accounts, json, out: folder } } => {
+            let consent = Consent::new(yes, io::stdin().is_terminal() && err.is_terminal());
+            let colour = out.is_terminal();
+            let apply = Apply { topology, consent, destroy, accounts, json, out: folder, colour };
+            access::apply::run(&apply, &environment(), &mut io::stdin().lock(), &mut out, &mut err)
+        }
+        Command::Access { what: Access::Verify { topology, json } } => {
+            let colour = out.is_terminal();
+            access::verify::run(&topology, &environment(), (json, colour), &mut out, &mut err)
         }
         Command::State { command } => state::run(&command, &environment(), &mut out, &mut err),
         Command::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),

@@ -228,6 +228,7 @@ mod tests {
             name: "app".to_owned(),
             place: Place { region: "us-east-1".to_owned(), account: "111111111111".to_owned() },
             profile: Some("app".to_owned()),
+            assume_role: None,
             owner: None,
         }
     }

@@ -1,5 +1,6 @@
 //! Access between accounts: who may do what, which policy says so, and which hop is broken.
 
+pub mod apply;
 pub mod call;
 pub mod doctor;
 pub mod live;

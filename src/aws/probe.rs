@@ -1,6 +1,7 @@
 //! Calls that look and change nothing, for `doctor`: what an endpoint answers, who one is, what a stream is.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -194,6 +195,17 @@ impl Refused {
     pub(super) fn of(fault: &CredentialsFault) -> Self {
         let mend = fault.mend.as_ref().map(|(_, mend)| mend.clone());
         Self::Credentials { message: with_causes(fault), mend }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered { code, message } => write!(f, "{code}: {message}"),
+            Self::Credentials { message, .. }
+            | Self::Unanswered { message, .. }
+            | Self::Unusable(message) => f.write_str(message),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod standin;
 mod world;
 
 mod access;
+mod apply;
 mod buffer;
 mod cli;
 mod corpus;

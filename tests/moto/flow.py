@@ -8,6 +8,10 @@
     flow.py keys URL ACCOUNT              print credentials of an account as JSON
     flow.py group URL ACCOUNT REGION NAME make a log group
     flow.py break URL ACCOUNT REGION ROLE let nobody assume a role, and take its policy away
+    flow.py spoil URL                     in what `access apply` made of tests/access/moto.toml, break a trust policy, a log group's
+                                          retention and a filter
+    flow.py fill URL                      put a record to the stream of tests/access/moto.toml, so that its bucket is not empty
+    flow.py plain URL                     let the archive's bucket be read without TLS, which moto does not speak
     flow.py roles URL                     print who assumed which role, and with which external id, as JSON
 """
 
@@ -136,9 +140,30 @@ def broken(url, account, region, role):
     iam.delete_role_policy(RoleName=role, PolicyName=role)
 
 
+def spoil(url):
+    aws, _ = session(url, ARCHIVE)
+    nobody = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}}
+    iam = aws.client("iam", endpoint_url=url)
+    iam.update_assume_role_policy(RoleName="standpipe-logs", PolicyDocument=json.dumps(nobody))
+    logs = aws.client("logs", endpoint_url=url)
+    logs.put_retention_policy(logGroupName="/aws/kinesisfirehose/logs", retentionInDays=7)
+    aws, _ = session(url, APP)
+    aws.client("logs", endpoint_url=url).delete_subscription_filter(logGroupName="orders", filterName="standpipe")
+
+
+def fill(url):
+    aws, _ = session(url, ARCHIVE)
+    aws.client("firehose", endpoint_url=url).put_record(DeliveryStreamName="logs", Record={"Data": b"one"})
+
+
+def plain(url):
+    aws, _ = session(url, ARCHIVE)
+    aws.client("s3", endpoint_url=url).delete_bucket_policy(Bucket="org-logs")
+
+
 def main(command, *arguments):
     steps = {"produce": produce, "archive": archive, "collect": collect, "roles": roles}
-    steps |= {"keys": keys, "group": group, "break": broken}
+    steps |= {"keys": keys, "group": group, "break": broken, "spoil": spoil, "fill": fill, "plain": plain}
     steps[command](*arguments)
 
 

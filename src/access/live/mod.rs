@@ -3,16 +3,20 @@
 //! Aspects are plain JSON, so that one comparison, one difference and one mend serve all kinds of resources.
 
 mod beside;
+mod clients;
 mod desired;
 mod mend;
+mod read;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 pub use self::beside::{Beside, beside};
+pub use self::clients::Clients;
 pub use self::desired::desired;
 pub use self::mend::{Mender, NOTIFICATION_ID};
+pub use self::read::{held_buckets, read, read_one};
 
 /// The aspects of a resource by their names; documents of policies are objects, not strings.
 ///

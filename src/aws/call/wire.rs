@@ -95,8 +95,8 @@ pub(super) fn refusal(status: u16, header: Option<&str>, body: &str) -> Refused 
     let code = header.map(str::to_owned).or(code);
     let code = code.as_deref().map_or_else(|| status.to_string(), bare);
     let message = message.unwrap_or_else(|| {
-        let start: String = body.chars().take(200).collect();
-        if start.trim().is_empty() { format!("status {status}") } else { start }
+        let start: String = body.trim().chars().take(200).collect();
+        if start.is_empty() || start.starts_with('<') { format!("status {status}") } else { start }
     });
     Refused::Answered { code, message }
 }
@@ -191,6 +191,7 @@ mod tests {
         says(403, None, odd, "AccessDenied", "User: x");
         says(502, None, "Bad Gateway", "502", "Bad Gateway");
         says(500, None, "", "500", "status 500");
+        says(500, None, "<!doctype html>\n<html>\n<title>Internal</title>", "500", "status 500");
     }
 
     #[test]

@@ -83,7 +83,9 @@ fn content(name: &str, value: &Value, text: &mut String) {
         }
         Value::Array(items) => {
             let item = LISTS.iter().find(|(list, _)| *list == name).map_or("member", |(_, item)| *item);
-            items.iter().for_each(|value| element(item, value, text));
+            for value in items {
+                element(item, value, text);
+            }
         }
         Value::String(string) => escape(string, text),
         Value::Null => {}
@@ -98,7 +100,9 @@ fn elements(member: &str, value: &Value, text: &mut String) {
     let known = NAMES.iter().find(|(_, api, _)| *api == member && !is_tag);
     match (known, value) {
         (Some((name, _, true)), Value::Array(items)) => {
-            items.iter().for_each(|value| element(name, value, text));
+            for value in items {
+                element(name, value, text);
+            }
         }
         (Some((name, _, _)), value) => element(name, value, text),
         (None, value) => element(member, value, text),
