@@ -1,5 +1,7 @@
 //! Questions to the policies that were seen, and what is said of the answers.
 
+use serde_json::json;
+
 use crate::access::call::{Call, Service};
 use crate::access::doctor::{Finding, Mend};
 use crate::access::live::{State, extra};
@@ -40,6 +42,10 @@ pub(super) enum Fix<'a> {
     Attached { account: &'a Account, role: String, arn: String },
     /// The policy that is a permissions boundary.
     Boundary { account: &'a Account, arn: Option<String>, grant: Document },
+    /// The policy of a bucket that exists.
+    Bucket { account: &'a Account, bucket: String },
+    /// A resource policy of `CloudWatch` Logs that others made.
+    Logs { account: &'a Account, policy: String },
     /// Something that a person has to do, with calls that were worked out.
     Ready(Mend),
 }
@@ -211,7 +217,15 @@ impl Ask<'_> {
             service_control: Limit::Absent,
             resource_control: Limit::Absent,
         };
-        evaluate(&request, &policies)
+        let mut answer = evaluate(&request, &policies);
+        if let Decision::Missing { gaps } = &mut answer.decision {
+            // Within one account either side would do: what is meant to allow it is the caller's.
+            let by_identity = gaps.iter().any(|gap| gap.side == Side::Identity);
+            let is_own = self.caller.account() == Some(&self.owner);
+            let either = by_identity && is_own && !matches!(self.of, Of::Required(_));
+            gaps.retain(|gap| !either || gap.side != Side::Resource);
+        }
+        answer
     }
 
     /// What is said of it.
@@ -260,11 +274,11 @@ pub(super) fn all(check: &'static str, why: &str, asks: &[Ask<'_>]) -> Finding {
     if first.level != crate::access::doctor::Level::Ok || asks.len() == 1 {
         return first;
     }
-    let actions: Vec<String> = asks.iter().map(|ask| format!("`{}`", ask.action)).collect();
-    let mut unique = actions.clone();
-    unique.dedup();
+    let mut actions: Vec<String> = asks.iter().map(|ask| format!("`{}`", ask.action)).collect();
+    actions.dedup();
     let who = asks.first().map(|ask| ask.caller.principal()).unwrap_or_default();
-    Finding::ok(check, format!("{} are allowed to `{who}`", unique.join(", ")))
+    let are = if actions.len() == 1 { "is" } else { "are" };
+    Finding::ok(check, format!("{} {are} allowed to `{who}`", actions.join(", ")))
 }
 
 impl Fix<'_> {
@@ -275,7 +289,7 @@ impl Fix<'_> {
             Self::Inline { account, role, policy } => {
                 let Some((document, number)) = denial else { return Mend::default() };
                 let rest = without(document, number);
-                let name = serde_json::json!({ "RoleName": role, "PolicyName": policy });
+                let name = json!({ "RoleName": role, "PolicyName": policy });
                 let call = if rest.statements.is_empty() {
                     Call::new(Service::Iam, "DeleteRolePolicy", name)
                 } else {
@@ -285,7 +299,7 @@ impl Fix<'_> {
                 Mend::from(text).calls(account, vec![call])
             }
             Self::Attached { account, role, arn } => {
-                let input = serde_json::json!({ "RoleName": role, "PolicyArn": arn });
+                let input = json!({ "RoleName": role, "PolicyArn": arn });
                 let call = Call::new(Service::Iam, "DetachRolePolicy", input);
                 let text = format!(
                     "take the denial out of policy `{arn}`, or detach it from role `{role}`, after a look at why it is there"
@@ -298,7 +312,7 @@ impl Fix<'_> {
                 let (Some(arn), Some((document, number))) = (arn, denial) else { return Mend::from(text) };
                 let mut wider = without(document, number);
                 wider.statements.extend(grant.statements.iter().cloned());
-                let input = serde_json::json!({
+                let input = json!({
                     "PolicyArn": arn,
                     "PolicyDocument": wider.to_json(),
                     "SetAsDefault": true,
@@ -307,6 +321,28 @@ impl Fix<'_> {
                 Mend::from(text)
                     .policy(format!("the permissions boundary `{arn}`"), wider)
                     .calls(account, vec![call])
+            }
+            Self::Bucket { account, bucket } => {
+                let rest = denial.map(|(document, number)| without(document, number)).unwrap_or_default();
+                let call = if rest.statements.is_empty() {
+                    Call::new(Service::S3, "DeleteBucketPolicy", json!({ "Bucket": bucket }))
+                } else {
+                    let input = json!({ "Bucket": bucket, "Policy": rest.to_json() });
+                    Call::new(Service::S3, "PutBucketPolicy", input)
+                };
+                let text = format!("take the denial out of the policy of bucket `{bucket}`, or except the reader");
+                Mend::from(text).calls(account, vec![call])
+            }
+            Self::Logs { account, policy } => {
+                let rest = denial.map(|(document, number)| without(document, number)).unwrap_or_default();
+                let call = if rest.statements.is_empty() {
+                    Call::new(Service::Logs, "DeleteResourcePolicy", json!({ "policyName": policy }))
+                } else {
+                    let input = json!({ "policyName": policy, "policyDocument": rest.to_json() });
+                    Call::new(Service::Logs, "PutResourcePolicy", input)
+                };
+                let text = format!("take the denial out of resource policy `{policy}`");
+                Mend::from(text).calls(account, vec![call])
             }
             Self::Ready(mend) => mend.clone(),
         }
@@ -321,7 +357,7 @@ pub(super) fn without(document: &Document, number: usize) -> Document {
 }
 
 pub(super) fn put_role_policy(role: &str, policy: &str, document: &Document) -> Call {
-    let input = serde_json::json!({
+    let input = json!({
         "RoleName": role,
         "PolicyName": policy,
         "PolicyDocument": document.to_json(),

@@ -7,7 +7,7 @@ use super::keys::{Key, Use, through};
 use super::stream;
 use super::view::{Item, View};
 use crate::access::doctor::{Finding, Hop, Level};
-use crate::access::live::State;
+use crate::access::live::{Beside, State};
 use crate::access::plan::Kind;
 use crate::access::policy::{Caller, Context};
 use crate::config::topology::{Account, Bucket, Stream};
@@ -224,12 +224,6 @@ pub(super) fn queue_told(view: View<'_>, account: &Account, queue: &str, bucket:
 
 /// The policy of a bucket, which the plan makes or which is there beside it.
 pub(super) fn policy<'a>(view: View<'a>, account: &'a Account, bucket: &str) -> Sources<'a> {
-    use crate::access::call::{Call, Service};
-    use crate::access::doctor::Mend;
-    use crate::access::live::Beside;
-    use crate::access::policy::Document;
-    use crate::access::policy::document::Effect;
-
     let is = |kind: &Kind| matches!(kind, Kind::Bucket { name, .. } if name == bucket);
     if let Some(item) = view.find(account, is) {
         return Sources::of(item, "policy");
@@ -238,15 +232,6 @@ pub(super) fn policy<'a>(view: View<'a>, account: &'a Account, bucket: &str) -> 
     let Some(found) = state.and_then(|state| super::view::document(state.get("policy")?)) else {
         return Sources::none();
     };
-    let allowed = found.statements.iter().filter(|statement| statement.effect == Effect::Allow).cloned();
-    let rest = Document { statements: allowed.collect(), ..found.clone() };
-    let call = if rest.statements.is_empty() {
-        Call::new(Service::S3, "DeleteBucketPolicy", serde_json::json!({ "Bucket": bucket }))
-    } else {
-        let input = serde_json::json!({ "Bucket": bucket, "Policy": rest.to_json() });
-        Call::new(Service::S3, "PutBucketPolicy", input)
-    };
-    let text = format!("take the denial out of the policy of bucket `{bucket}`, or except the reader");
-    let fix = Fix::Ready(Mend::from(text).calls(account, vec![call]));
+    let fix = Fix::Bucket { account, bucket: bucket.to_owned() };
     Sources::one(&format!("the policy of bucket `{bucket}`"), Some(found), fix)
 }

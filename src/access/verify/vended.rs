@@ -86,7 +86,7 @@ fn sources<'a>(
     let all = policies.get(extra::OTHERS).and_then(|all| all.as_object());
     for (name, value) in all.into_iter().flatten() {
         let Some(document) = document(value) else { continue };
-        let fix = Fix::Ready(without_denial(account, name, &document));
+        let fix = Fix::Logs { account, policy: name.clone() };
         sources = sources.with(format!("resource policy `{name}`"), document, fix);
     }
     let own = view.beside_state(account, &Beside::LogGroup(group.to_owned()));
@@ -95,22 +95,6 @@ fn sources<'a>(
         sources = sources.with(format!("the policy of log group `{group}`"), document, fix);
     }
     sources
-}
-
-/// The policy with what it allows alone.
-fn without_denial(account: &Account, name: &str, document: &Document) -> Mend {
-    use crate::access::policy::document::Effect;
-
-    let text = format!("take the denial out of resource policy `{name}`");
-    let allowed = document.statements.iter().filter(|statement| statement.effect == Effect::Allow).cloned();
-    let rest = Document { statements: allowed.collect(), ..document.clone() };
-    let call = if rest.statements.is_empty() {
-        Call::new(Service::Logs, "DeleteResourcePolicy", serde_json::json!({ "policyName": name }))
-    } else {
-        let input = serde_json::json!({ "policyName": name, "policyDocument": rest.to_json() });
-        Call::new(Service::Logs, "PutResourcePolicy", input)
-    };
-    Mend::from(text).calls(account, vec![call])
 }
 
 /// The plan's policy that covers the group; where there is no room for one more, a policy of the log group's own.
