@@ -330,7 +330,8 @@ impl Fix<'_> {
                     let input = json!({ "Bucket": bucket, "Policy": rest.to_json() });
                     Call::new(Service::S3, "PutBucketPolicy", input)
                 };
-                let text = format!("take the denial out of the policy of bucket `{bucket}`, or except the reader");
+                let text =
+                    format!("take the denial out of the policy of bucket `{bucket}`, or except the reader");
                 Mend::from(text).calls(account, vec![call])
             }
             Self::Logs { account, policy } => {

@@ -232,7 +232,10 @@ fn permissions() -> Vec<Break> {
             "permissions boundary without the action",
             bounded,
             at,
-            &["`firehose:PutRecord`", "the caller's permissions boundary: no statement allows anything like it"],
+            &[
+                "`firehose:PutRecord`",
+                "the caller's permissions boundary: no statement allows anything like it",
+            ],
         ),
         broken(
             "basic",
