@@ -112,10 +112,25 @@ impl Call {
     /// The permission that the call needs, such as `logs:PutDestinationPolicy`.
     #[must_use]
     pub fn action(&self) -> String {
-        let service = if self.service == Service::S3 { "s3" } else { self.service.cli() };
-        format!("{service}:{}", self.operation)
+        if self.service != Service::S3 {
+            return format!("{}:{}", self.service.cli(), self.operation);
+        }
+        let renamed = S3_ACTIONS.iter().find(|(operation, _)| *operation == self.operation);
+        format!("s3:{}", renamed.map_or(self.operation, |(_, action)| action))
     }
 }
+
+/// Operations of S3 whose permissions are called otherwise.
+/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html>.
+const S3_ACTIONS: &[(&str, &str)] = &[
+    ("GetBucketEncryption", "GetEncryptionConfiguration"),
+    ("GetBucketNotificationConfiguration", "GetBucketNotification"),
+    ("GetPublicAccessBlock", "GetBucketPublicAccessBlock"),
+    ("ListObjectVersions", "ListBucketVersions"),
+    ("PutBucketEncryption", "PutEncryptionConfiguration"),
+    ("PutBucketNotificationConfiguration", "PutBucketNotification"),
+    ("PutPublicAccessBlock", "PutBucketPublicAccessBlock"),
+];
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -194,3 +194,24 @@ fn a_change_is_shown_with_what_differs() {
         assert!(text.contains(part), "{part}\n{text}");
     }
 }
+
+#[test]
+fn every_permission_that_is_needed_is_documented() {
+    let page = include_str!("../../../docs/access.md");
+    let row = |service: &str| page.lines().find(|line| line.starts_with(&format!("| `{service}:`"))).unwrap();
+    for name in ["basic", "moto", "organization", "three-accounts", "trail"] {
+        let plan = planned(name);
+        let seen = perfect(&plan);
+        let made = plan.stages.iter().flat_map(|stage| {
+            stage.resources.iter().map(move |resource| Change { stage, resource, action: Action::Create })
+        });
+        let made: Vec<_> = made.flat_map(|change| change.calls(&plan, &seen)).collect();
+        let gone = removals(&plan, &seen, |_| true, |_, _| None);
+        for call in made.into_iter().chain(gone.iter().flat_map(|removal| removal.calls(&seen))) {
+            let action = call.action();
+            let (service, action) = action.split_once(':').unwrap();
+            let words: Vec<&str> = row(service).split(['|', ',', ' ']).collect();
+            assert!(words.contains(&action), "{service}:{action}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::Access;
 use crate::access::call::{Call, Service};
@@ -25,16 +26,21 @@ pub struct Clients {
 impl Clients {
     /// Finds credentials for each account, and asks STS whose they are. `ca_file` is trusted besides the system's authorities.
     pub async fn connect(accounts: &[Arc<Account>], ca_file: Option<&PathBuf>) -> Self {
+        let mut tasks = JoinSet::new();
+        for account in accounts.iter().map(Arc::clone) {
+            let ca_file = ca_file.cloned();
+            tasks.spawn(async move { (account.name.clone(), connect(&account, ca_file).await) });
+        }
         let mut clients = Self::default();
-        for account in accounts {
-            let access = match connect(account, ca_file).await {
+        while let Some(Ok((name, connected))) = tasks.join_next().await {
+            let access = match connected {
                 Ok((caller, arn)) => {
-                    clients.callers.insert(account.name.clone(), Arc::new(caller));
+                    clients.callers.insert(name.clone(), Arc::new(caller));
                     Access::As(arn)
                 }
                 Err(why) => Access::Denied(why),
             };
-            clients.accounts.insert(account.name.clone(), access);
+            clients.accounts.insert(name, access);
         }
         clients
     }
@@ -61,7 +67,7 @@ impl Clients {
     }
 }
 
-async fn connect(account: &Account, ca_file: Option<&PathBuf>) -> Result<(Caller, String), String> {
+async fn connect(account: &Account, ca_file: Option<PathBuf>) -> Result<(Caller, String), String> {
     let Account { name, place, profile, assume_role, .. } = account;
     let role = assume_role.as_ref().map(|role| Role {
         arn: role.arn.clone(),
@@ -71,7 +77,7 @@ async fn connect(account: &Account, ca_file: Option<&PathBuf>) -> Result<(Caller
         duration: SESSION,
         sts_endpoint_url: None,
     });
-    let principal = Principal { profile: profile.clone(), role, ca_file: ca_file.cloned() };
+    let principal = Principal { profile: profile.clone(), role, ca_file };
     let caller =
         Caller::new(&place.region, principal).await.map_err(|error| Refused::from(error).to_string())?;
     let whose = Call::new(Service::Sts, "GetCallerIdentity", json!({}));

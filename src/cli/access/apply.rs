@@ -95,7 +95,7 @@ pub fn run(
     if !apply.json {
         session.show(&tasks, out)?;
     }
-    let is_wanted = tasks.iter().any(Task::is_change) && session.may(&tasks, input, out, err)?;
+    let is_wanted = tasks.iter().any(|task| task.is_change) && session.may(&tasks, input, out, err)?;
     if is_wanted {
         runtime.block_on(session.work(&clients, tasks.as_slice(), out))?;
     }
@@ -109,14 +109,10 @@ struct Task<'p> {
     text: String,
     /// For machines.
     json: Value,
+    /// Something is done, or waited for.
+    is_change: bool,
     /// It could not be seen, or needs a person.
     is_open: bool,
-}
-
-impl Task<'_> {
-    fn is_change(&self) -> bool {
-        !self.act.calls.is_empty()
-    }
 }
 
 fn to_change<'p>(apply: &Apply, plan: &'p Plan, seen: &Seen) -> Vec<Task<'p>> {
@@ -131,6 +127,7 @@ fn to_change<'p>(apply: &Apply, plan: &'p Plan, seen: &Seen) -> Vec<Task<'p>> {
             },
             text: show_change(change, change.is_foreign(plan, seen) == Some(true), apply.colour),
             json: change_json(change),
+            is_change: change.is_change(),
             is_open: matches!(change.action, Action::Unseen(_) | Action::ByHand(_)),
         })
         .collect()
@@ -157,6 +154,7 @@ fn to_remove<'p>(
             },
             text: show_removal(removal, apply.colour),
             json: removal_json(removal),
+            is_change: removal.is_change(),
             is_open: matches!(removal.fate, Fate::Unseen(_)),
         })
         .collect()
@@ -193,7 +191,7 @@ impl Session<'_> {
         if !self.apply.destroy {
             self.show_by_hand(out)?;
         }
-        let n_changes = tasks.iter().filter(|task| task.is_change()).count();
+        let n_changes = tasks.iter().filter(|task| task.is_change).count();
         let n_open = tasks.iter().filter(|task| task.is_open).count();
         let n_rest = tasks.len().saturating_sub(n_changes).saturating_sub(n_open);
         let verb = if self.apply.destroy { "to take away" } else { "to make or change" };
@@ -238,7 +236,7 @@ impl Session<'_> {
             return Ok(false);
         }
         out.flush()?;
-        let n_changes = tasks.iter().filter(|task| task.is_change()).count();
+        let n_changes = tasks.iter().filter(|task| task.is_change).count();
         let what = if self.apply.destroy { "take away" } else { "make or change" };
         write!(err, "{what} these {n_changes}? [y/N] ")?;
         err.flush()?;
@@ -275,7 +273,7 @@ impl Session<'_> {
         out: &mut impl Write,
     ) -> io::Result<()> {
         let mut broken: Option<&Stage> = None;
-        for task in tasks.iter().filter(|task| task.is_change()) {
+        for task in tasks.iter().filter(|task| task.is_change) {
             let Act { stage, resource, .. } = &task.act;
             if broken.is_some_and(|broken| std::ptr::eq(broken, *stage)) {
                 self.fail(task, "left, since one before it failed", out)?;
