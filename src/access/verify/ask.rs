@@ -1,8 +1,5 @@
 //! Questions to the policies that were seen, and what is said of the answers.
 
-use serde_json::json;
-
-use crate::access::call::{Call, Service};
 use crate::access::doctor::{Finding, Mend};
 use crate::access::live::{State, extra};
 use crate::access::plan::Kind;
@@ -12,6 +9,7 @@ use crate::access::policy::{
 };
 use crate::config::topology::Account;
 
+use super::fix::{Fix, Foreign};
 use super::view::{Item, document};
 
 /// Policies of one side, and how each is put right.
@@ -29,25 +27,6 @@ struct Source<'a> {
     name: String,
     document: Document,
     fix: Fix<'a>,
-}
-
-/// How a policy is put right.
-#[derive(Clone, Debug)]
-pub(super) enum Fix<'a> {
-    /// It is of the plan: this aspect of that resource.
-    Planned(Item<'a>, &'static str),
-    /// An inline policy of a role.
-    Inline { account: &'a Account, role: String, policy: String },
-    /// A policy that is attached to a role.
-    Attached { account: &'a Account, role: String, arn: String },
-    /// The policy that is a permissions boundary.
-    Boundary { account: &'a Account, arn: Option<String>, grant: Document },
-    /// The policy of a bucket that exists.
-    Bucket { account: &'a Account, bucket: String },
-    /// A resource policy of `CloudWatch` Logs that others made.
-    Logs { account: &'a Account, policy: String },
-    /// Something that a person has to do, with calls that were worked out.
-    Ready(Mend),
 }
 
 /// A role, with what was seen of its policies.
@@ -161,9 +140,9 @@ impl<'a> Holder<'a> {
         for (policy, value) in others.into_iter().flatten() {
             let Some(document) = document(value) else { continue };
             let fix = if policy.starts_with("arn:") {
-                Fix::Attached { account, role: name.clone(), arn: policy.clone() }
+                Fix::Foreign(account, Foreign::Attached { role: name.clone(), arn: policy.clone() })
             } else {
-                Fix::Inline { account, role: name.clone(), policy: policy.clone() }
+                Fix::Foreign(account, Foreign::Inline { role: name.clone(), policy: policy.clone() })
             };
             identity = identity.with(format!("policy `{policy}` of role `{name}`"), document, fix);
         }
@@ -279,91 +258,6 @@ pub(super) fn all(check: &'static str, why: &str, asks: &[Ask<'_>]) -> Finding {
     let who = asks.first().map(|ask| ask.caller.principal()).unwrap_or_default();
     let are = if actions.len() == 1 { "is" } else { "are" };
     Finding::ok(check, format!("{} {are} allowed to `{who}`", actions.join(", ")))
-}
-
-impl Fix<'_> {
-    /// How to do it: without a statement that denies, if one does.
-    fn mend(&self, denial: Option<(&Document, usize)>) -> Mend {
-        match self {
-            Self::Planned(item, aspect) => item.repair_document(aspect, denial.map(|(_, number)| number)),
-            Self::Inline { account, role, policy } => {
-                let Some((document, number)) = denial else { return Mend::default() };
-                let rest = without(document, number);
-                let name = json!({ "RoleName": role, "PolicyName": policy });
-                let call = if rest.statements.is_empty() {
-                    Call::new(Service::Iam, "DeleteRolePolicy", name)
-                } else {
-                    put_role_policy(role, policy, &rest)
-                };
-                let text = format!("take the denial out of policy `{policy}` of role `{role}`");
-                Mend::from(text).calls(account, vec![call])
-            }
-            Self::Attached { account, role, arn } => {
-                let input = json!({ "RoleName": role, "PolicyArn": arn });
-                let call = Call::new(Service::Iam, "DetachRolePolicy", input);
-                let text = format!(
-                    "take the denial out of policy `{arn}`, or detach it from role `{role}`, after a look at why it is there"
-                );
-                Mend::from(text).calls(account, vec![call])
-            }
-            Self::Boundary { account, arn, grant } => {
-                let text =
-                    "let the permissions boundary allow it too: it limits what the role's own policies grant";
-                let (Some(arn), Some((document, number))) = (arn, denial) else { return Mend::from(text) };
-                let mut wider = without(document, number);
-                wider.statements.extend(grant.statements.iter().cloned());
-                let input = json!({
-                    "PolicyArn": arn,
-                    "PolicyDocument": wider.to_json(),
-                    "SetAsDefault": true,
-                });
-                let call = Call::new(Service::Iam, "CreatePolicyVersion", input);
-                Mend::from(text)
-                    .policy(format!("the permissions boundary `{arn}`"), wider)
-                    .calls(account, vec![call])
-            }
-            Self::Bucket { account, bucket } => {
-                let rest = denial.map(|(document, number)| without(document, number)).unwrap_or_default();
-                let call = if rest.statements.is_empty() {
-                    Call::new(Service::S3, "DeleteBucketPolicy", json!({ "Bucket": bucket }))
-                } else {
-                    let input = json!({ "Bucket": bucket, "Policy": rest.to_json() });
-                    Call::new(Service::S3, "PutBucketPolicy", input)
-                };
-                let text =
-                    format!("take the denial out of the policy of bucket `{bucket}`, or except the reader");
-                Mend::from(text).calls(account, vec![call])
-            }
-            Self::Logs { account, policy } => {
-                let rest = denial.map(|(document, number)| without(document, number)).unwrap_or_default();
-                let call = if rest.statements.is_empty() {
-                    Call::new(Service::Logs, "DeleteResourcePolicy", json!({ "policyName": policy }))
-                } else {
-                    let input = json!({ "policyName": policy, "policyDocument": rest.to_json() });
-                    Call::new(Service::Logs, "PutResourcePolicy", input)
-                };
-                let text = format!("take the denial out of resource policy `{policy}`");
-                Mend::from(text).calls(account, vec![call])
-            }
-            Self::Ready(mend) => mend.clone(),
-        }
-    }
-}
-
-/// The document less one statement, counted from 1; all of it for 0.
-pub(super) fn without(document: &Document, number: usize) -> Document {
-    let kept = document.statements.iter().enumerate();
-    let kept = kept.filter(|(index, _)| index.saturating_add(1) != number);
-    Document { statements: kept.map(|(_, statement)| statement.clone()).collect(), ..document.clone() }
-}
-
-pub(super) fn put_role_policy(role: &str, policy: &str, document: &Document) -> Call {
-    let input = json!({
-        "RoleName": role,
-        "PolicyName": policy,
-        "PolicyDocument": document.to_json(),
-    });
-    Call::new(Service::Iam, "PutRolePolicy", input)
 }
 
 /// How a document of the plan is cited.

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::ask::{Ask, Fix, Holder, Of, Sources, all};
+use super::ask::{Ask, Holder, Of, Sources, all};
+use super::fix::{Fix, Foreign};
 use super::keys::{Key, Use, through};
 use super::stream;
 use super::view::{Item, View};
@@ -232,6 +233,6 @@ pub(super) fn policy<'a>(view: View<'a>, account: &'a Account, bucket: &str) -> 
     let Some(found) = state.and_then(|state| super::view::document(state.get("policy")?)) else {
         return Sources::none();
     };
-    let fix = Fix::Bucket { account, bucket: bucket.to_owned() };
+    let fix = Fix::Foreign(account, Foreign::Bucket(bucket.to_owned()));
     Sources::one(&format!("the policy of bucket `{bucket}`"), Some(found), fix)
 }

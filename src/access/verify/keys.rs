@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::ask::{Ask, Fix, Holder, Of, Sources, all, context};
+use super::ask::{Ask, Holder, Of, Sources, all, context};
+use super::fix::Fix;
 use super::view::{Item, View, document, merged, unseen};
 use crate::access::call::{Call, Service};
 use crate::access::doctor::{Finding, Level, Mend};

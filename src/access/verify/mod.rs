@@ -7,6 +7,7 @@ mod ask;
 mod assumed;
 mod bucket;
 mod destination;
+mod fix;
 mod keys;
 mod senders;
 mod stream;

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::ask::{Ask, Fix, Holder, Of, Sources, all, context, put_role_policy};
+use super::ask::{Ask, Holder, Of, Sources, all, context};
+use super::fix::{Fix, put_role_policy};
 use super::keys::{Key, Use};
 use super::view::{Item, View, unseen};
 use crate::access::call::{Call, Service};

@@ -1,6 +1,7 @@
 //! Log groups that AWS services write: the resource policies that let them.
 
-use super::ask::{Ask, Fix, Of, Sources, all, context};
+use super::ask::{Ask, Of, Sources, all, context};
+use super::fix::{Fix, Foreign};
 use super::senders::{failed, group_there};
 use super::view::{Item, View, document, unseen};
 use crate::access::call::{Call, Service};
@@ -86,7 +87,7 @@ fn sources<'a>(
     let all = policies.get(extra::OTHERS).and_then(|all| all.as_object());
     for (name, value) in all.into_iter().flatten() {
         let Some(document) = document(value) else { continue };
-        let fix = Fix::Logs { account, policy: name.clone() };
+        let fix = Fix::Foreign(account, Foreign::Logs(name.clone()));
         sources = sources.with(format!("resource policy `{name}`"), document, fix);
     }
     let own = view.beside_state(account, &Beside::LogGroup(group.to_owned()));

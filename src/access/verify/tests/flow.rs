@@ -81,7 +81,7 @@ impl Model {
     fn passes(&mut self, account: &str, role: &str) {
         let state = self.beside(account, &Beside::Caller).clone();
         let owner = self.account(account);
-        let arn: Arn = state.get(extra::ARN).unwrap().as_str().unwrap().parse().unwrap();
+        let arn: Arn = state[extra::ARN].as_str().unwrap().parse().unwrap();
         let Some(Caller::Session { role: own, .. }) = Caller::from_arn(&arn) else { panic!("{arn}") };
         let holder = Holder::new(owner, own, Some(&state));
         let ask = Ask {

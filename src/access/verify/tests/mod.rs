@@ -69,7 +69,7 @@ impl Model {
     }
 
     /// Another policy of a role.
-    fn other(&mut self, account: &str, id: &str, name: &str, statement: Value) {
+    fn other(&mut self, account: &str, id: &str, name: &str, statement: &Value) {
         let policy = serde_json::json!({ "Version": "2012-10-17", "Statement": [statement] });
         let others = self.state(account, id).entry("others").or_insert_with(|| serde_json::json!({}));
         others.as_object_mut().unwrap().insert(name.to_owned(), policy);

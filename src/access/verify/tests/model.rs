@@ -1,5 +1,7 @@
 //! Accounts in memory: what is seen of them when all is as a plan wants it, and what AWS makes of calls.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "of many kinds of resources few are meant at a time")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -8,109 +8,22 @@ use crate::access::live::{Access, Beside, Look, extra};
 const BUCKET: &str = "bucket org-logs of archive";
 const DESTINATION: &str = "destination delivery-test-destination of archive";
 
+#[rustfmt::skip] // One break a line.
 pub(in crate::access::verify::tests) fn harmless() -> Vec<Break> {
     vec![
-        broken(
-            "basic",
-            "pattern changed",
-            |it| it.set("app", "FilterDeliveryTestDeliveryTestFilter", "pattern", json!("ERROR")),
-            ("delivery-test of app", "filter_pattern"),
-            &["`ERROR`, not ``"],
-        ),
-        broken(
-            "basic",
-            "destination open to everybody",
-            open,
-            (DESTINATION, "destination_policy"),
-            &["allowed by statement 1 of"],
-        ),
-        broken(
-            "basic",
-            "a user's own policy is wider",
-            |it| {
-                it.edit(
-                    "archive",
-                    "LogsRole",
-                    "permissions",
-                    "deliverystream/delivery-test-stream",
-                    "deliverystream/*",
-                )
-            },
-            (DESTINATION, "destination_permissions"),
-            &["are allowed"],
-        ),
-        broken(
-            "basic",
-            "another policy of the role is enough",
-            elsewhere,
-            (DESTINATION, "destination_permissions"),
-            &["are allowed"],
-        ),
-        broken(
-            "basic",
-            "a condition that is not known",
-            condition,
-            (DESTINATION, "destination_policy"),
-            &["cannot tell", "aws:SourceIp"],
-        ),
-        broken(
-            "basic",
-            "public access not blocked",
-            |it| it.set("archive", "Bucket", "publicAccessBlock", json!(false)),
-            (BUCKET, "public_access"),
-            &["not blocked"],
-        ),
-        broken(
-            "basic",
-            "errors are not reported",
-            |it| it.unset("archive", "Stream", "errorLogGroup"),
-            ("stream delivery-test-stream of archive", "stream_errors"),
-            &["nowhere"],
-        ),
+        broken("basic", "pattern changed", |it| it.set("app", "FilterDeliveryTestDeliveryTestFilter", "pattern", json!("ERROR")), ("delivery-test of app", "filter_pattern"), &["`ERROR`, not ``"]),
+        broken("basic", "destination open to everybody", open, (DESTINATION, "destination_policy"), &["allowed by statement 1 of"]),
+        broken("basic", "a user's own policy is wider", |it| it.edit("archive", "LogsRole", "permissions", "deliverystream/delivery-test-stream", "deliverystream/*"), (DESTINATION, "destination_permissions"), &["are allowed"]),
+        broken("basic", "another policy of the role is enough", elsewhere, (DESTINATION, "destination_permissions"), &["are allowed"]),
+        broken("basic", "a condition that is not known", condition, (DESTINATION, "destination_policy"), &["cannot tell", "aws:SourceIp"]),
+        broken("basic", "public access not blocked", |it| it.set("archive", "Bucket", "publicAccessBlock", json!(false)), (BUCKET, "public_access"), &["not blocked"]),
+        broken("basic", "errors are not reported", |it| it.unset("archive", "Stream", "errorLogGroup"), ("stream delivery-test-stream of archive", "stream_errors"), &["nowhere"]),
         broken("basic", "an account is not seen", blind, ("accounts", "credentials"), &["no credentials"]),
-        broken(
-            "basic",
-            "a stream is not seen",
-            |it| unseen(it, "archive", "Stream"),
-            ("stream delivery-test-stream of archive", "stream"),
-            &["could not be seen: `firehose:DescribeDeliveryStream`"],
-        ),
-        broken(
-            "basic",
-            "PassRole missing where all is made",
-            |it| {
-                it.edit(
-                    "archive",
-                    &Beside::Caller.id(),
-                    extra::OTHERS,
-                    r#""Action":"*""#,
-                    r#""Action":"logs:*""#,
-                )
-            },
-            (DESTINATION, "destination"),
-            &["is there"],
-        ),
-        broken(
-            "organization",
-            "the role that turns logging on has no policy",
-            |it| it.unset("app", "TurnsOnStepFunctionsOrders", "permissions"),
-            ("log delivery to /aws/vendedlogs/states/orders of app", "turns_on"),
-            &["StepFunctions-Orders"],
-        ),
-        broken(
-            "moto",
-            "a policy of the log group itself is enough",
-            own_policy,
-            ("log delivery to /aws/vendedlogs/states/orders of app", "logs_policy"),
-            &["are allowed"],
-        ),
-        broken(
-            "moto",
-            "a bucket tells more than is wanted",
-            |it| it.edit("archive", "Bucket", "notification", "cwl/", ""),
-            (BUCKET, "notification"),
-            &["below ``"],
-        ),
+        broken("basic", "a stream is not seen", |it| unseen(it, "archive", "Stream"), ("stream delivery-test-stream of archive", "stream"), &["could not be seen: `firehose:DescribeDeliveryStream`"]),
+        broken("basic", "PassRole missing where all is made", |it| it.edit("archive", &Beside::Caller.id(), extra::OTHERS, r#""Action":"*""#, r#""Action":"logs:*""#), (DESTINATION, "destination"), &["is there"]),
+        broken("organization", "the role that turns logging on has no policy", |it| it.unset("app", "TurnsOnStepFunctionsOrders", "permissions"), ("log delivery to /aws/vendedlogs/states/orders of app", "turns_on"), &["StepFunctions-Orders"]),
+        broken("moto", "a policy of the log group itself is enough", own_policy, ("log delivery to /aws/vendedlogs/states/orders of app", "logs_policy"), &["are allowed"]),
+        broken("moto", "a bucket tells more than is wanted", |it| it.edit("archive", "Bucket", "notification", "cwl/", ""), (BUCKET, "notification"), &["below ``"]),
     ]
 }
 
@@ -122,7 +35,7 @@ fn open(it: &mut Model) {
 fn elsewhere(it: &mut Model) {
     it.unset("archive", "LogsRole", "permissions");
     let statement = json!({ "Effect": "Allow", "Action": "firehose:Put*", "Resource": "*" });
-    it.other("archive", "LogsRole", "arn:aws:iam::222222222222:policy/firehose", statement);
+    it.other("archive", "LogsRole", "arn:aws:iam::222222222222:policy/firehose", &statement);
 }
 
 fn condition(it: &mut Model) {
