@@ -15,9 +15,10 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Run { files, once } => run::run(&files.config, &environment(), once, &mut err),
         Command::Check { files } => check::run(&files.config, &environment(), &mut out, &mut err),
-        Command::Doctor { files, json, write_probe } => {
+        Command::Doctor { files, json, write_probe, topology } => {
             let manner = doctor::Manner { json, colour: out.is_terminal(), write_probe };
-            doctor::run(&files.config, &environment(), manner, &mut out, &mut err)
+            let what = doctor::What { files: &files.config, topology: topology.as_deref() };
+            doctor::run(what, &environment(), manner, &mut out, &mut err)
         }
         Command::Decode { files } => Ok(decode::run(&files, &mut io::stdin().lock(), &mut out, &mut err)),
         Command::Access { what: Access::Render { topology, format, out: folder } } => access::render::run(

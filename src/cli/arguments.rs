@@ -47,7 +47,7 @@ pub enum Command {
     },
     /// Walk every hop live, and say which is broken and how to mend it
     #[command(
-        after_help = "Examples:\n  standpipe doctor -c agent.toml\n  standpipe doctor -c agent.toml --json | jq .first_failure\n\n\
+        after_help = "Examples:\n  standpipe doctor -c agent.toml\n  standpipe doctor -c agent.toml --json | jq .first_failure\n  standpipe doctor -c agent.toml --topology topology.toml\n\n\
                             Changes nothing. Run it as the user that standpipe runs as.\nExit codes: 0 no failure, 1 something fails, 78 bad configuration"
     )]
     Doctor {
@@ -60,6 +60,9 @@ pub enum Command {
         /// Put one line to each stream, to be sure that it may be put to
         #[arg(long)]
         write_probe: bool,
+        /// Look at the hops of a topology too, from log groups to the bucket
+        #[arg(long, value_name = "TOPOLOGY")]
+        topology: Option<PathBuf>,
     },
     /// Decode payloads of any kind to one JSON object a line
     #[command(

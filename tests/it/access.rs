@@ -117,7 +117,7 @@ pub(crate) fn keys(moto: &Moto, account: &str) -> BTreeMap<&'static str, String>
 }
 
 /// A folder with an `aws` that asks moto: version 1 of the AWS CLI knows better for SQS than to heed `AWS_ENDPOINT_URL`.
-fn aws(world: &World, moto: &Moto, program: &Path) -> PathBuf {
+pub(crate) fn aws(world: &World, moto: &Moto, program: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = world.path("bin");

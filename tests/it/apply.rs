@@ -15,19 +15,19 @@ use crate::access::{keys, told, topology};
 use crate::moto::{HTTP, Moto, arrives, over_http};
 use crate::world::{World, run_to_end};
 
-const ARCHIVE: &str = "222222222222";
-const APP: &str = "111111111111";
+pub(crate) const ARCHIVE: &str = "222222222222";
+pub(crate) const APP: &str = "111111111111";
 
 /// A topology in a folder, and credentials for moto's accounts as profiles of the same names.
-struct Accounts<'m> {
+pub(crate) struct Accounts<'m> {
     moto: &'m Moto,
-    world: World,
+    pub(crate) world: World,
     topology: PathBuf,
-    env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
 }
 
 impl<'m> Accounts<'m> {
-    fn new(moto: &'m Moto, text: &str) -> Self {
+    pub(crate) fn new(moto: &'m Moto, text: &str) -> Self {
         let world = World::new();
         let topology = world.path("topology.toml");
         fs::write(&topology, text).unwrap();
@@ -49,7 +49,7 @@ impl<'m> Accounts<'m> {
     }
 
     /// What one command on the topology says, and its exit code.
-    fn run(&self, command: &[&str]) -> (i32, String) {
+    pub(crate) fn run(&self, command: &[&str]) -> (i32, String) {
         let (first, rest) = command.split_first().unwrap();
         let arguments = [&["access", first, self.topology.to_str().unwrap()], rest].concat();
         let output = run_to_end(&arguments, b"", self.world.path("").as_path(), &self.env);
@@ -57,7 +57,7 @@ impl<'m> Accounts<'m> {
     }
 
     /// What `apply` with these says to machines.
-    fn apply(&self, more: &[&str]) -> (i32, Value) {
+    pub(crate) fn apply(&self, more: &[&str]) -> (i32, Value) {
         let (first, rest) = ("apply", [more, &["--json"]].concat());
         let arguments = [&["access", first, self.topology.to_str().unwrap()], rest.as_slice()].concat();
         let output = run_to_end(&arguments, b"", self.world.path("").as_path(), &self.env);
@@ -66,13 +66,13 @@ impl<'m> Accounts<'m> {
         (output.status.code().unwrap(), report.unwrap())
     }
 
-    fn group(&self, account: &str, name: &str) {
+    pub(crate) fn group(&self, account: &str, name: &str) {
         self.moto.flow("group", &[Path::new(account), Path::new("us-east-1"), Path::new(name)]);
     }
 }
 
 /// The moto topology with a profile for each account.
-fn with_profiles() -> String {
+pub(crate) fn with_profiles() -> String {
     let text = fs::read_to_string(topology("moto")).unwrap();
     let with = |text: String, account: &str, name: &str| {
         text.replace(&format!("id = \"{account}\""), &format!("id = \"{account}\"\nprofile = \"{name}\""))

@@ -26,6 +26,7 @@ mod encodings;
 mod held;
 mod letters;
 mod limits;
+mod mends;
 mod metrics;
 mod moto;
 mod pacing;

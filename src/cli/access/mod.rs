@@ -12,7 +12,7 @@ use crate::access::plan::{Plan, plan};
 use crate::config::topology::{Topology, load};
 
 /// The topology and its plan; none when it has errors, all of which were written to `err`.
-fn planned(
+pub(super) fn planned(
     file: &Path,
     environment: &BTreeMap<String, String>,
     err: &mut impl Write,

@@ -7,8 +7,10 @@ use std::path::Path;
 use super::{ca_file, planned};
 use crate::access::doctor::{Report, tree};
 use crate::access::live::{Clients, beside, read};
+use crate::access::plan::Plan;
 use crate::access::verify::examine;
 use crate::cli::exit;
+use crate::config::topology::Topology;
 
 /// Writes what was found to `out`; returns the exit code, which is 1 when something fails.
 ///
@@ -23,11 +25,7 @@ pub fn run(
 ) -> io::Result<u8> {
     let Some((topology, plan)) = planned(topology, environment, err)? else { return Ok(exit::CONFIG) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let seen = runtime.block_on(async {
-        let clients = Clients::connect(&topology.accounts, ca_file(environment).as_ref()).await;
-        read(&plan, &beside(&topology), &clients).await
-    });
-    let report: Report = examine(&topology, &plan, &seen);
+    let report = runtime.block_on(look(&topology, &plan, environment));
     if json {
         writeln!(out, "{:#}", report.to_json())?;
     } else {
@@ -35,4 +33,14 @@ pub fn run(
     }
     out.flush()?;
     Ok(if report.first_failure().is_some() { exit::FAILED } else { exit::DONE })
+}
+
+/// Reads what is there of a topology, and explains it.
+pub(in crate::cli) async fn look(
+    topology: &Topology,
+    plan: &Plan,
+    environment: &BTreeMap<String, String>,
+) -> Report {
+    let clients = Clients::connect(&topology.accounts, ca_file(environment).as_ref()).await;
+    examine(topology, plan, &read(plan, &beside(topology), &clients).await)
 }
