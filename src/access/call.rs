@@ -66,6 +66,20 @@ impl Call {
         Self { service, operation, input }
     }
 
+    /// Whether it only looks.
+    #[must_use]
+    pub fn is_look(&self) -> bool {
+        ["Describe", "Get", "List"].iter().any(|verb| self.operation.starts_with(verb))
+    }
+
+    /// With every value in place that an earlier call's [`answer`] tells; `None` for one that `tell` does not know.
+    ///
+    /// `tell` gets the operation, and where the value stands in its answer as a JSON pointer.
+    #[must_use]
+    pub fn filled(&self, tell: &impl Fn(&str, &str) -> Option<String>) -> Option<Self> {
+        Some(Self { input: fill(&self.input, tell)?, ..self.clone() })
+    }
+
     /// The same as a command for the account's owner, on one line.
     #[must_use]
     pub fn command(&self, account: &Account) -> String {
@@ -80,18 +94,120 @@ impl Call {
         )
     }
 
+    /// The operations and paths of all [`answer`]s in its input.
+    fn answers(&self) -> Vec<(&str, &str)> {
+        fn collect<'v>(value: &'v Value, found: &mut Vec<(&'v str, &'v str)>) {
+            match value {
+                Value::String(text) => found.extend(answered(text)),
+                Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+                Value::Object(entries) => entries.values().for_each(|item| collect(item, found)),
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+        }
+        let mut found = Vec::new();
+        collect(&self.input, &mut found);
+        found
+    }
+
     /// The permission that the call needs, such as `logs:PutDestinationPolicy`.
     #[must_use]
     pub fn action(&self) -> String {
-        let service = if self.service == Service::S3 { "s3" } else { self.service.cli() };
-        format!("{service}:{}", self.operation)
+        if self.service != Service::S3 {
+            return format!("{}:{}", self.service.cli(), self.operation);
+        }
+        let renamed = S3_ACTIONS.iter().find(|(operation, _)| *operation == self.operation);
+        format!("s3:{}", renamed.map_or(self.operation, |(_, action)| action))
     }
 }
+
+/// Operations of S3 whose permissions are called otherwise.
+/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html>.
+const S3_ACTIONS: &[(&str, &str)] = &[
+    ("GetBucketEncryption", "GetEncryptionConfiguration"),
+    ("GetBucketNotificationConfiguration", "GetBucketNotification"),
+    ("GetPublicAccessBlock", "GetBucketPublicAccessBlock"),
+    ("ListObjectVersions", "ListBucketVersions"),
+    ("PutBucketEncryption", "PutEncryptionConfiguration"),
+    ("PutBucketNotificationConfiguration", "PutBucketNotification"),
+    ("PutPublicAccessBlock", "PutBucketPublicAccessBlock"),
+];
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.action())
     }
+}
+
+/// A value of an input that the answer of the last call of `operation` tells, at a path such as `KeyMetadata.KeyId` or
+/// `Destinations[0].DestinationId`: the whole string is `${OPERATION.PATH}`.
+#[must_use]
+pub fn answer(operation: &str, path: &str) -> String {
+    format!("${{{operation}.{path}}}")
+}
+
+/// The operation and the path of an [`answer`].
+fn answered(text: &str) -> Option<(&str, &str)> {
+    let (operation, path) = text.strip_prefix("${")?.strip_suffix('}')?.split_once('.')?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".[]".contains(c);
+    let is_answer = operation.chars().all(|c| c.is_ascii_alphanumeric()) && path.chars().all(plain);
+    is_answer.then_some((operation, path))
+}
+
+fn fill(value: &Value, tell: &impl Fn(&str, &str) -> Option<String>) -> Option<Value> {
+    Some(match value {
+        Value::String(text) => match answered(text) {
+            Some((operation, path)) => tell(operation, &pointer(path))?.into(),
+            None => value.clone(),
+        },
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| fill(item, tell)).collect::<Option<_>>()?)
+        }
+        Value::Object(entries) => {
+            let filled = entries.iter().map(|(key, item)| Some((key.clone(), fill(item, tell)?)));
+            Value::Object(filled.collect::<Option<_>>()?)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    })
+}
+
+/// `Destinations[0].DestinationId` as `/Destinations/0/DestinationId`.
+fn pointer(path: &str) -> String {
+    format!("/{}", path.replace(['.', '['], "/").replace(']', ""))
+}
+
+/// Calls as commands for the account's owner, in order: what one answers and another needs is kept in a variable of the shell.
+#[must_use]
+pub fn commands(calls: &[Call], account: &Account) -> Vec<String> {
+    let mut commands = Vec::new();
+    for (index, call) in calls.iter().enumerate() {
+        let later = calls.get(index.saturating_add(1)..).unwrap_or_default();
+        let mut paths: Vec<&str> = Vec::new();
+        for (_, path) in later.iter().flat_map(Call::answers).filter(|(by, _)| *by == call.operation) {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        let mut command = call.command(account);
+        for (operation, path) in call.answers() {
+            let variable = format!("'\"${}\"'", variable(path));
+            command = command.replace(&answer(operation, path), &variable);
+        }
+        if paths.is_empty() {
+            commands.push(command.clone());
+        }
+        // Several values of one answer: only a look can be repeated, and only a look is asked for several.
+        commands.extend(
+            paths
+                .iter()
+                .map(|path| format!("{}=$({command} --query {} --output text)", variable(path), word(path))),
+        );
+    }
+    commands
+}
+
+/// `KeyMetadata.KeyId` as `key_id`.
+fn variable(path: &str) -> String {
+    kebab(path.rsplit('.').next().unwrap_or(path)).replace('-', "_")
 }
 
 /// `PutRolePolicy` as `put-role-policy`.
@@ -122,16 +238,45 @@ mod tests {
     use super::*;
     use crate::access::policy::Place;
 
+    fn account() -> Account {
+        Account {
+            name: "app".to_owned(),
+            place: Place { region: "us-east-1".to_owned(), account: "111111111111".to_owned() },
+            profile: Some("app".to_owned()),
+            assume_role: None,
+            owner: None,
+        }
+    }
+
+    #[test]
+    fn what_one_call_answers_another_is_told() {
+        let input =
+            json!({ "TargetKeyId": answer("CreateKey", "KeyMetadata.KeyId"), "AliasName": "alias/a" });
+        let calls =
+            [Call::new(Service::Kms, "CreateKey", json!({})), Call::new(Service::Kms, "CreateAlias", input)];
+        assert_eq!(
+            commands(&calls, &account()),
+            [
+                "key_id=$(aws kms create-key --region us-east-1 --profile app --cli-input-json '{}' --query KeyMetadata.KeyId --output text)",
+                r#"aws kms create-alias --region us-east-1 --profile app --cli-input-json '{"AliasName":"alias/a","TargetKeyId":"'"$key_id"'"}'"#,
+            ]
+        );
+        let told = |operation: &str, pointer: &str| {
+            (operation == "CreateKey" && pointer == "/KeyMetadata/KeyId").then(|| "k-1".to_owned())
+        };
+        let filled = calls.get(1).unwrap().filled(&told).unwrap();
+        assert_eq!(filled.input, json!({ "TargetKeyId": "k-1", "AliasName": "alias/a" }));
+        assert_eq!(calls.get(1).unwrap().filled(&|_, _| None), None);
+        assert_eq!(pointer("A.Destinations[0].Id"), "/A/Destinations/0/Id");
+        let variable = json!({ "Policy": "${aws:username}", "Pattern": "${a.b} and more" });
+        let call = Call::new(Service::Iam, "PutRolePolicy", variable);
+        assert_eq!(call.filled(&|_, _| None).as_ref(), Some(&call), "a variable of a policy is none of ours");
+    }
+
     #[test]
     fn a_call_is_a_command_of_the_cli() {
         let check = |service, operation, input, command: &str| {
-            let account = Account {
-                name: "app".to_owned(),
-                place: Place { region: "us-east-1".to_owned(), account: "111111111111".to_owned() },
-                profile: Some("app".to_owned()),
-                owner: None,
-            };
-            assert_eq!(Call::new(service, operation, input).command(&account), command);
+            assert_eq!(Call::new(service, operation, input).command(&account()), command);
         };
         check(
             Service::Logs,

@@ -141,7 +141,7 @@ impl Credentials {
     }
 
     /// Credentials that are good for a while.
-    async fn keys(&self) -> Result<Keys, CredentialsFault> {
+    pub(super) async fn keys(&self) -> Result<Keys, CredentialsFault> {
         if let Some(keys) = self.fresh() {
             return Ok(keys);
         }

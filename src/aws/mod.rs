@@ -3,6 +3,7 @@
 //! The SDK's own retries are off, since a sink has one loop that knows more; its stalled-stream protection is off, since a
 //! request has a deadline.
 
+mod call;
 mod credentials;
 mod fault;
 mod probe;
@@ -11,8 +12,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use aws_config::identity::IdentityCache;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -22,12 +26,13 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient};
 use prometheus::Gauge;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 
+pub use self::call::{Caller, Principal};
 pub use self::credentials::{Credentials, Role};
 pub use self::fault::{CredentialsFault, principal_in};
 pub use self::probe::{Refused, StreamFacts, Unanswered};
@@ -175,18 +180,8 @@ impl Aws {
     fn credentials(&self, base: &SdkConfig, region: &Region, roles: Vec<Role>) -> Arc<Credentials> {
         let identity = self.settings.endpoint_url.is_none().then(|| aws_sdk_sts::Client::new(base));
         let first = Credentials::base(base.credentials_provider(), identity);
-        let last = roles.into_iter().fold(Arc::new(first), |before, role| {
-            let shared = SharedCredentialsProvider::new(credentials::Provider(Arc::clone(&before)));
-            let role_region = role.region.clone().map_or_else(|| region.clone(), Region::new);
-            let config = base.to_builder().credentials_provider(shared).region(role_region).build();
-            let mut builder = aws_sdk_sts::config::Builder::from(&config);
-            // Only when set: the builder has read AWS_ENDPOINT_URL_STS already.
-            if let Some(url) = &role.sts_endpoint_url {
-                builder = builder.endpoint_url(url);
-            }
-            let client = aws_sdk_sts::Client::from_conf(builder.build());
-            Arc::new(Credentials::role(before, client, role))
-        });
+        let last =
+            roles.into_iter().fold(Arc::new(first), |before, role| assuming(base, region, before, role));
         last.report_expiry(self.expiry.clone());
         last
     }
@@ -198,27 +193,82 @@ impl Clients {
     }
 }
 
-/// One pool of connections for a sink's clients, which trusts the system's authorities and `ca_file`, and uses the environment's
-/// proxy.
+/// How long a connection may take where no sink says it.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// The settings and credentials of a principal that no sink names. A profile that is named comes before the environment's keys.
+async fn principal(
+    region: &str,
+    profile: Option<String>,
+    role: Option<Role>,
+    ca_file: Option<&PathBuf>,
+) -> Result<(SdkConfig, Arc<Credentials>), AwsError> {
+    let http = http_client(ca_file)?;
+    let region = Region::new(region.to_owned());
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http.clone())
+        .region(region.clone())
+        .retry_config(RetryConfig::standard())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .identity_cache(IdentityCache::no_cache());
+    if let Some(profile) = profile {
+        let config =
+            ProviderConfig::without_region().with_http_client(http).with_region(Some(region.clone()));
+        let builder = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(&profile);
+        loader = loader.profile_name(profile).credentials_provider(builder.build());
+    }
+    let base = loader.load().await;
+    let first = Arc::new(Credentials::base(base.credentials_provider(), None));
+    let credentials = role.into_iter().fold(first, |before, role| assuming(&base, &region, before, role));
+    Ok((base, credentials))
+}
+
+/// A role, assumed with the credentials of the one before.
+fn assuming(base: &SdkConfig, region: &Region, before: Arc<Credentials>, role: Role) -> Arc<Credentials> {
+    let shared = SharedCredentialsProvider::new(credentials::Provider(Arc::clone(&before)));
+    let region = role.region.clone().map_or_else(|| region.clone(), Region::new);
+    let config = base.to_builder().credentials_provider(shared).region(region).build();
+    let mut builder = aws_sdk_sts::config::Builder::from(&config);
+    // Only when set: the builder has read AWS_ENDPOINT_URL_STS already.
+    if let Some(url) = &role.sts_endpoint_url {
+        builder = builder.endpoint_url(url);
+    }
+    Arc::new(Credentials::role(before, aws_sdk_sts::Client::from_conf(builder.build()), role))
+}
+
+/// One pool of connections for a sink's clients.
 fn http_client(ca_file: Option<&PathBuf>) -> Result<SharedHttpClient, AwsError> {
+    let context = tls(ca_file)?;
+    Ok(Builder::new().build_with_connector_fn(move |settings, _components| connect(settings, &context)))
+}
+
+/// One pool of connections for calls without a client.
+fn connector(ca_file: Option<&PathBuf>) -> Result<Connector, AwsError> {
+    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).build();
+    Ok(connect(Some(&settings), &tls(ca_file)?))
+}
+
+/// Uses the environment's proxy.
+fn connect(settings: Option<&HttpConnectorSettings>, context: &TlsContext) -> Connector {
+    let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+    if let Some(settings) = settings {
+        connector = connector.connector_settings(settings.clone());
+    }
+    connector
+        .enable_tcp_nodelay(true)
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .tls_context(context.clone())
+        .build()
+}
+
+/// Trusts the system's authorities, and `ca_file`.
+fn tls(ca_file: Option<&PathBuf>) -> Result<TlsContext, AwsError> {
     let mut trust = TrustStore::default();
     if let Some(path) = ca_file {
         trust = trust.with_pem_certificate(read_ca(path)?);
     }
     let wrong = |reason: String| AwsError::Ca { path: ca_file.cloned().unwrap_or_default(), reason };
-    let context =
-        TlsContext::builder().with_trust_store(trust).build().map_err(|error| wrong(error.to_string()))?;
-    Ok(Builder::new().build_with_connector_fn(move |settings, _components| {
-        let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
-        if let Some(settings) = settings {
-            connector = connector.connector_settings(settings.clone());
-        }
-        connector
-            .enable_tcp_nodelay(true)
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .tls_context(context.clone())
-            .build()
-    }))
+    TlsContext::builder().with_trust_store(trust).build().map_err(|error| wrong(error.to_string()))
 }
 
 /// Reads the certificates, and sees that there is one.

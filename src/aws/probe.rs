@@ -1,6 +1,7 @@
 //! Calls that look and change nothing, for `doctor`: what an endpoint answers, who one is, what a stream is.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,8 +22,10 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::date_time::Format;
 use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
 
-use super::{Aws, AwsError, CredentialsFault, FirehoseClient, Role, credentials};
+use super::{Aws, AwsError, Caller, CredentialsFault, FirehoseClient, Role, credentials};
+use crate::access::call::{Call, Service};
 use crate::causes::with_causes;
 
 /// Why a call did not do what it should.
@@ -143,20 +146,17 @@ impl Aws {
     ) -> Result<String, Refused> {
         let base = self.load(region).await;
         let region = base.region().cloned().ok_or(AwsError::NoRegion)?;
-        let shared =
-            SharedCredentialsProvider::new(credentials::Provider(self.credentials(&base, &region, before)));
-        let mut builder =
-            aws_sdk_iam::config::Builder::from(&base.into_builder().credentials_provider(shared).build());
-        match (&role.sts_endpoint_url, &self.settings().endpoint_url) {
-            (Some(url), _) => builder = builder.endpoint_url(url),
+        let url = match (&role.sts_endpoint_url, &self.settings().endpoint_url) {
+            (Some(url), _) => Some(url.clone()),
             (None, Some(_)) => return Err(Refused::Unusable("no endpoint of IAM is known".to_owned())),
-            (None, None) => {}
-        }
+            (None, None) => None,
+        };
+        let credentials = self.credentials(&base, &region, before);
         let name = role.arn.rsplit('/').next().unwrap_or_default();
-        let sent = aws_sdk_iam::Client::from_conf(builder.build()).get_role().role_name(name).send().await;
-        let output = sent.map_err(|error| refused(&error))?;
-        let found = output.role().filter(|found| found.arn() == role.arn);
-        let policy = found.and_then(|found| found.assume_role_policy_document());
+        let call = Call::new(Service::Iam, "GetRole", json!({ "RoleName": name }));
+        let output = Caller::of(self, base, &region, credentials, url)?.call(&call).await?;
+        let text = |pointer: &str| output.pointer(pointer).and_then(Value::as_str);
+        let policy = text("/Role/AssumeRolePolicyDocument").filter(|_| text("/Role/Arn") == Some(&role.arn));
         let policy =
             policy.ok_or_else(|| Refused::Unusable("the caller's account has no such role".to_owned()))?;
         Ok(percent_decode_str(policy).decode_utf8_lossy().into_owned())
@@ -192,9 +192,20 @@ impl FirehoseClient {
 }
 
 impl Refused {
-    fn of(fault: &CredentialsFault) -> Self {
+    pub(super) fn of(fault: &CredentialsFault) -> Self {
         let mend = fault.mend.as_ref().map(|(_, mend)| mend.clone());
         Self::Credentials { message: with_causes(fault), mend }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered { code, message } => write!(f, "{code}: {message}"),
+            Self::Credentials { message, .. }
+            | Self::Unanswered { message, .. }
+            | Self::Unusable(message) => f.write_str(message),
+        }
     }
 }
 
@@ -244,6 +255,11 @@ where
             message: service.message().unwrap_or("no message").to_owned(),
         };
     }
+    unanswered(error)
+}
+
+/// Why nothing was answered: some cause tells.
+pub(super) fn unanswered(error: &(dyn Error + 'static)) -> Refused {
     let mut how = Unanswered::Other;
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = next {

@@ -47,7 +47,7 @@ pub enum Command {
     },
     /// Walk every hop live, and say which is broken and how to mend it
     #[command(
-        after_help = "Examples:\n  standpipe doctor -c agent.toml\n  standpipe doctor -c agent.toml --json | jq .first_failure\n\n\
+        after_help = "Examples:\n  standpipe doctor -c agent.toml\n  standpipe doctor -c agent.toml --json | jq .first_failure\n  standpipe doctor -c agent.toml --topology topology.toml\n\n\
                             Changes nothing. Run it as the user that standpipe runs as.\nExit codes: 0 no failure, 1 something fails, 78 bad configuration"
     )]
     Doctor {
@@ -60,6 +60,9 @@ pub enum Command {
         /// Put one line to each stream, to be sure that it may be put to
         #[arg(long)]
         write_probe: bool,
+        /// Look at the hops of a topology too, from log groups to the bucket
+        #[arg(long, value_name = "TOPOLOGY")]
+        topology: Option<PathBuf>,
     },
     /// Decode payloads of any kind to one JSON object a line
     #[command(
@@ -73,7 +76,7 @@ pub enum Command {
     },
     /// Set up the plumbing between accounts: roles, policies, destinations, subscriptions
     #[command(
-        after_help = "Example:\n  standpipe access render topology.toml --format cli --out access/\n\nConfiguration: config/topology.toml is a sample with every key"
+        after_help = "Examples:\n  standpipe access render topology.toml --format cli --out access/\n  standpipe access apply topology.toml\n  standpipe access verify topology.toml\n\nConfiguration: config/topology.toml is a sample with every key"
     )]
     Access {
         /// What to do about it.
@@ -128,6 +131,42 @@ pub enum Access {
         /// Write files into this folder; without it, they are printed
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+    },
+    /// Make or repair what a topology needs, through AWS's APIs, after showing what
+    #[command(
+        after_help = "Examples:\n  standpipe access apply topology.toml                 # shows what would be done, and asks\n  standpipe access apply topology.toml --yes --account archive\n  standpipe access apply topology.toml --destroy       # takes away what it made\n\nEach account is reached by its `profile` or `assume_role`, or by the environment's credentials if they are of that account.\nIt may be stopped at any time and run again. Where it has no credentials, it gives a script for the account's owner.\n\nExit codes: 0 all is as planned, or nothing was to be done, 1 something failed or could not be seen, 2 wrong usage, 78 bad topology"
+    )]
+    Apply {
+        /// The topology: accounts, and who sends logs where
+        #[arg(value_name = "TOPOLOGY")]
+        topology: PathBuf,
+        /// Do it without asking
+        #[arg(long)]
+        yes: bool,
+        /// Take away what was made: only what has the topology's tag, or, where nothing can be tagged, is as it was made
+        #[arg(long)]
+        destroy: bool,
+        /// Only in this account; may be repeated
+        #[arg(long = "account", value_name = "NAME")]
+        accounts: Vec<String>,
+        /// Print JSON for machines
+        #[arg(long)]
+        json: bool,
+        /// Write the scripts for owners of accounts without credentials into this folder; without it, they are printed
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Read what is there of a topology, and say which hop is broken and how to mend it
+    #[command(
+        after_help = "Examples:\n  standpipe access verify topology.toml\n  standpipe access verify topology.toml --json | jq .first_failure\n\nChanges nothing. Exit codes: 0 no failure, 1 something fails, 78 bad topology"
+    )]
+    Verify {
+        /// The topology: accounts, and who sends logs where
+        #[arg(value_name = "TOPOLOGY")]
+        topology: PathBuf,
+        /// Print JSON for machines
+        #[arg(long)]
+        json: bool,
     },
 }
 

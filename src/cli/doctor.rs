@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::access::{planned, verify};
 use super::{configuration, exit};
 use crate::access::doctor::{Look, examine, tree};
 use crate::event::Timestamp;
@@ -20,22 +21,41 @@ pub struct Manner {
     pub write_probe: bool,
 }
 
+/// What is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct What<'a> {
+    /// The configuration files.
+    pub files: &'a [PathBuf],
+    /// A topology, whose hops come after the daemon's own.
+    pub topology: Option<&'a Path>,
+}
+
 /// Writes what was found to `out`; returns the exit code, which is 1 when something fails.
 ///
 /// # Errors
 /// When `out` or `err` cannot be written.
 pub fn run(
-    files: &[PathBuf],
+    what: What<'_>,
     environment: &BTreeMap<String, String>,
     manner: Manner,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
-    let Some(checked) = configuration(files, environment, err)? else { return Ok(exit::CONFIG) };
+    let Some(checked) = configuration(what.files, environment, err)? else { return Ok(exit::CONFIG) };
+    let topology = match what.topology {
+        None => None,
+        Some(file) => {
+            let Some(planned) = planned(file, environment, err)? else { return Ok(exit::CONFIG) };
+            Some(planned)
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let host = Arc::from(gethostname::gethostname().to_string_lossy());
     let look = Look { host, write_probe: manner.write_probe, now: Timestamp::now() };
-    let report = runtime.block_on(examine(&checked.config, &look));
+    let mut report = runtime.block_on(examine(&checked.config, &look));
+    if let Some((topology, plan)) = &topology {
+        report.hops.extend(runtime.block_on(verify::look(topology, plan, environment)).hops);
+    }
     if manner.json {
         writeln!(out, "{:#}", report.to_json())?;
     } else {

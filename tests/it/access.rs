@@ -12,7 +12,7 @@ use crate::world::World;
 
 const TOPOLOGIES: [&str; 4] = ["basic", "three-accounts", "organization", "trail"];
 
-fn topology(name: &str) -> PathBuf {
+pub(crate) fn topology(name: &str) -> PathBuf {
     root().join("tests/access").join(format!("{name}.toml"))
 }
 
@@ -52,7 +52,7 @@ fn passes(format: &str, ending: &str, tool: &str, arguments: &[&str], one_by_one
     }
 }
 
-fn told(output: &Output) -> String {
+pub(crate) fn told(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -106,7 +106,7 @@ fn mistakes_of_a_topology_are_named_at_once() {
 }
 
 /// Credentials of an account of moto's.
-fn keys(moto: &Moto, account: &str) -> BTreeMap<&'static str, String> {
+pub(crate) fn keys(moto: &Moto, account: &str) -> BTreeMap<&'static str, String> {
     let keys: Value = serde_json::from_slice(&moto.flow("keys", &[Path::new(account)])).unwrap();
     let key = |name: &str| keys[name].as_str().unwrap().to_owned();
     BTreeMap::from([
@@ -117,7 +117,7 @@ fn keys(moto: &Moto, account: &str) -> BTreeMap<&'static str, String> {
 }
 
 /// A folder with an `aws` that asks moto: version 1 of the AWS CLI knows better for SQS than to heed `AWS_ENDPOINT_URL`.
-fn aws(world: &World, moto: &Moto, program: &Path) -> PathBuf {
+pub(crate) fn aws(world: &World, moto: &Moto, program: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = world.path("bin");

@@ -13,6 +13,7 @@ mod standin;
 mod world;
 
 mod access;
+mod apply;
 mod buffer;
 mod cli;
 mod corpus;
@@ -27,6 +28,7 @@ mod held;
 mod letters;
 mod limits;
 mod manager;
+mod mends;
 mod metrics;
 mod moto;
 mod pacing;

@@ -125,13 +125,25 @@ sts_endpoint_url = "@MOTO"
 #[track_caller]
 fn check(source: &str, carry: impl FnOnce(&World, &[Vec<u8>])) {
     let Some(moto) = Moto::start() else { return };
+    let archive = |_: &World| drop(moto.flow("archive", &[]));
+    arrives(&moto, archive, source, carry);
+}
+
+/// The same on a moto that runs; `archive` makes the role `standpipe-writer`, the stream and the bucket `org-logs`.
+#[track_caller]
+pub(crate) fn arrives(
+    moto: &Moto,
+    archive: impl FnOnce(&World),
+    source: &str,
+    carry: impl FnOnce(&World, &[Vec<u8>]),
+) {
     let world = World::new();
     let messages = messages();
     let (list, folder) = (world.path("messages.json"), world.path("envelopes"));
     fs::write(&list, serde_json::to_vec(&messages).unwrap()).unwrap();
     fs::create_dir(&folder).unwrap();
     let keys = json(&moto.flow("produce", &[&list, &folder]));
-    moto.flow("archive", &[]);
+    archive(&world);
 
     let key = |name: &str| keys.get(name).and_then(Value::as_str).unwrap();
     world.env("AWS_ACCESS_KEY_ID", key("AccessKeyId"));
@@ -167,15 +179,20 @@ fn envelopes(folder: &Path) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
+/// A source of requests.
+pub(crate) const HTTP: &str = "[sources.subscriptions]\ntype = \"firehose_http\"\nlisten = \"127.0.0.1:0\"\naccess_keys = [\"an-access-key-for-tests\"]\n";
+
+/// Sends envelopes to the daemon as Firehose does.
+pub(crate) fn over_http(world: &World, envelopes: &[Vec<u8>]) {
+    let daemon = world.start();
+    Sender::to(&daemon.endpoint()).deliver("moto", envelopes);
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
 #[test]
 fn a_subscription_of_motos_reaches_the_other_accounts_bucket_over_http() {
-    let source = "[sources.subscriptions]\ntype = \"firehose_http\"\nlisten = \"127.0.0.1:0\"\naccess_keys = [\"an-access-key-for-tests\"]\n";
-    check(source, |world, envelopes| {
-        let daemon = world.start();
-        Sender::to(&daemon.endpoint()).deliver("moto", envelopes);
-        daemon.conserved();
-        daemon.stop().drained();
-    });
+    check(HTTP, over_http);
 }
 
 #[test]

@@ -8,6 +8,13 @@
     flow.py keys URL ACCOUNT              print credentials of an account as JSON
     flow.py group URL ACCOUNT REGION NAME make a log group
     flow.py break URL ACCOUNT REGION ROLE let nobody assume a role, and take its policy away
+    flow.py spoil URL                     in what `access apply` made of tests/access/moto.toml, break a trust policy, a log group's
+                                          retention and a filter
+    flow.py fill URL                      put a record to the stream of tests/access/moto.toml, so that its bucket is not empty
+    flow.py plain URL                     let the archive's bucket be read without TLS, which moto does not speak
+    flow.py existing URL                  make the role `collector` in account 222222222222, and in 111111111111 the bucket
+                                          `trail-objects`, which tells a queue of what is removed
+    flow.py told URL                      print whom the bucket `trail-objects` tells what, as JSON
     flow.py roles URL                     print who assumed which role, and with which external id, as JSON
 """
 
@@ -136,9 +143,52 @@ def broken(url, account, region, role):
     iam.delete_role_policy(RoleName=role, PolicyName=role)
 
 
+def spoil(url):
+    aws, _ = session(url, ARCHIVE)
+    nobody = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}}
+    iam = aws.client("iam", endpoint_url=url)
+    iam.update_assume_role_policy(RoleName="standpipe-logs", PolicyDocument=json.dumps(nobody))
+    logs = aws.client("logs", endpoint_url=url)
+    logs.put_retention_policy(logGroupName="/aws/kinesisfirehose/logs", retentionInDays=7)
+    aws, _ = session(url, APP)
+    aws.client("logs", endpoint_url=url).delete_subscription_filter(logGroupName="orders", filterName="standpipe")
+
+
+def fill(url):
+    aws, _ = session(url, ARCHIVE)
+    aws.client("firehose", endpoint_url=url).put_record(DeliveryStreamName="logs", Record={"Data": b"one"})
+
+
+def plain(url):
+    aws, _ = session(url, ARCHIVE)
+    aws.client("s3", endpoint_url=url).delete_bucket_policy(Bucket="org-logs")
+
+
+def existing(url):
+    aws, _ = session(url, ARCHIVE)
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    aws.client("iam", endpoint_url=url).create_role(RoleName="collector", AssumeRolePolicyDocument=policy)
+    aws, _ = session(url, APP)
+    s3 = aws.client("s3", endpoint_url=url)
+    s3.create_bucket(Bucket="trail-objects")
+    aws.client("sqs", endpoint_url=url).create_queue(QueueName="others")
+    other = {"Id": "other", "QueueArn": f"arn:aws:sqs:{REGION}:{APP}:others", "Events": ["s3:ObjectRemoved:*"]}
+    s3.put_bucket_notification_configuration(
+        Bucket="trail-objects", NotificationConfiguration={"QueueConfigurations": [other]}
+    )
+
+
+def told(url):
+    aws, _ = session(url, APP)
+    found = aws.client("s3", endpoint_url=url).get_bucket_notification_configuration(Bucket="trail-objects")
+    queues = found.get("QueueConfigurations", [])
+    json.dump(sorted([one["Id"], one["QueueArn"], one["Events"]] for one in queues), sys.stdout)
+
+
 def main(command, *arguments):
     steps = {"produce": produce, "archive": archive, "collect": collect, "roles": roles}
-    steps |= {"keys": keys, "group": group, "break": broken}
+    steps |= {"keys": keys, "group": group, "break": broken, "spoil": spoil, "fill": fill, "plain": plain, "existing": existing, "told": told}
     steps[command](*arguments)
 
 

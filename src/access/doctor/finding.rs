@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use crate::access::call::{Call, commands};
 use crate::access::policy::Document;
+use crate::config::topology::Account;
 
 /// Everything that was found, in the order of the hops.
 ///
@@ -64,6 +66,9 @@ pub struct Mend {
     /// Commands, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
+    /// What the commands call, each with the name of the account that it is for; none for commands that only look.
+    #[serde(skip)]
+    pub calls: Vec<(String, Call)>,
 }
 
 /// A policy that is missing.
@@ -109,28 +114,63 @@ impl Hop {
 }
 
 impl Finding {
-    pub(super) fn new(check: &'static str, level: Level, seen: impl Into<String>) -> Self {
+    pub(in crate::access) fn new(check: &'static str, level: Level, seen: impl Into<String>) -> Self {
         Self { check, level, seen: seen.into(), why: None, mend: None }
     }
 
-    pub(super) fn ok(check: &'static str, seen: impl Into<String>) -> Self {
+    pub(in crate::access) fn ok(check: &'static str, seen: impl Into<String>) -> Self {
         Self::new(check, Level::Ok, seen)
     }
 
-    pub(super) fn warning(check: &'static str, seen: impl Into<String>) -> Self {
+    pub(in crate::access) fn warning(check: &'static str, seen: impl Into<String>) -> Self {
         Self::new(check, Level::Warning, seen)
     }
 
-    pub(super) fn failure(check: &'static str, seen: impl Into<String>) -> Self {
+    pub(in crate::access) fn failure(check: &'static str, seen: impl Into<String>) -> Self {
         Self::new(check, Level::Failure, seen)
     }
 
-    pub(super) fn why(self, why: impl Into<String>) -> Self {
+    pub(in crate::access) fn why(self, why: impl Into<String>) -> Self {
         Self { why: Some(why.into()), ..self }
     }
 
-    pub(super) fn mend(self, mend: impl Into<Mend>) -> Self {
+    pub(in crate::access) fn mend(self, mend: impl Into<Mend>) -> Self {
         Self { mend: Some(mend.into()), ..self }
+    }
+}
+
+impl Mend {
+    /// With calls for an account's owner, as commands after a line that says whose credentials they take.
+    pub(in crate::access) fn calls(mut self, account: &Account, calls: Vec<Call>) -> Self {
+        if calls.is_empty() {
+            return self;
+        }
+        let Account { name, place, .. } = account;
+        let whose = format!("# with credentials of account {name} ({}):", place.account);
+        if self.commands.iter().rfind(|command| command.starts_with('#')) != Some(&whose) {
+            self.commands.push(whose);
+        }
+        self.commands.extend(commands(&calls, account));
+        self.calls.extend(calls.into_iter().map(|call| (name.clone(), call)));
+        self
+    }
+
+    /// With a policy that is missing.
+    pub(in crate::access) fn policy(mut self, at: String, document: Document) -> Self {
+        self.policies.push(Missing { at, document });
+        self
+    }
+
+    /// This one, then the other.
+    pub(in crate::access) fn and(mut self, other: Self) -> Self {
+        let Self { text, policies, commands, calls } = other;
+        if !self.text.contains(&text) {
+            self.text = if self.text.is_empty() { text } else { format!("{}; {text}", self.text) };
+        }
+        self.policies.extend(policies);
+        self.commands.extend(commands);
+        self.calls.extend(calls);
+        self
     }
 }
 

@@ -103,6 +103,9 @@ async fn of_target(aws: &Aws, target: &Target, look: &Look, findings: &mut Vec<F
         }
         Err(failure) => return findings.extend([failure, skipped("roles and the stream")]),
     };
+    if let Some(failure) = roles.first().and_then(|first| role::too_long(first, &principal)) {
+        return findings.extend([failure, skipped("roles and the stream")]);
+    }
     for (index, role) in roles.iter().enumerate() {
         let upto = roles.iter().take(index.saturating_add(1)).cloned().collect();
         let assumed = match aws.firehose(region.clone(), upto).await {

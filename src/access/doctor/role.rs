@@ -1,5 +1,7 @@
 //! Whose the first credentials are, and whether each role can be assumed.
 
+use std::time::Duration;
+
 use super::finding::{Finding, Mend, Missing};
 use crate::access::policy::arn::Form;
 use crate::access::policy::document::{Condition, Element, Principals, Statement, Test};
@@ -30,6 +32,22 @@ pub(super) fn denied(role: &Role, caller: &str, refused: &Refused) -> Finding {
         }
     }
     failure.mend(mend)
+}
+
+/// The longest session of a role that is assumed with a role's own credentials.
+/// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>.
+const LONGEST_CHAINED: Duration = Duration::from_hours(1);
+
+/// What is said of a first role whose session is longer than AWS gives to a caller that is a role itself.
+pub(super) fn too_long(role: &Role, caller: &str) -> Option<Finding> {
+    if role.duration <= LONGEST_CHAINED || !caller.contains(":assumed-role/") {
+        return None;
+    }
+    let hours = role.duration.as_secs() / 3_600;
+    let seen = format!("`{}` is asked for more than an hour (about {hours} h) by `{caller}`", role.arn);
+    let failure = Finding::failure("session_duration", seen)
+        .why("a chain of roles lasts an hour at most: AWS refuses to begin a longer one");
+    Some(failure.mend("leave `duration` of the first `assume_role` out: standpipe renews it in time"))
 }
 
 /// Which side AWS blames in its message, where it does.
@@ -118,8 +136,6 @@ fn role_name(arn: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn refused(message: &str) -> Refused {
@@ -144,6 +160,25 @@ mod tests {
             let text = missing.document.to_json();
             assert!(text.contains("sts:AssumeRole"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_chain_of_roles_longer_than_an_hour_is_told_before_aws_refuses() {
+        let check = |hours: u64, caller: &str, expected: bool| {
+            let role = Role {
+                arn: "arn:aws:iam::222222222222:role/writer".to_owned(),
+                external_id: None,
+                session_name: "s".to_owned(),
+                region: None,
+                duration: Duration::from_hours(hours),
+                sts_endpoint_url: None,
+            };
+            assert_eq!(too_long(&role, caller).is_some(), expected, "{hours} h by {caller}");
+        };
+        let role = "arn:aws:sts::111111111111:assumed-role/app/i-1";
+        check(1, role, false);
+        check(2, role, true);
+        check(12, "arn:aws:iam::111111111111:user/app", false);
     }
 
     #[test]

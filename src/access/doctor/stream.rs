@@ -108,6 +108,7 @@ impl Stream<'_> {
             text: format!("allow `{action}` on `{}` to `{principal}`", self.arn()),
             commands: attach(&principal, policy, &document).into_iter().collect(),
             policies: vec![Missing { at: format!("a policy of `{principal}`"), document }],
+            calls: Vec::new(),
         }
     }
 }

@@ -51,12 +51,15 @@ fn painted(level: Level, colour: bool) -> String {
 
 fn below(finding: &Finding) -> Vec<String> {
     let mut lines: Vec<String> = finding.why.iter().map(|why| format!("why: {why}")).collect();
-    let Some(Mend { text, policies, commands }) = &finding.mend else { return lines };
+    let Some(Mend { text, policies, commands, calls: _ }) = &finding.mend else { return lines };
     lines.push(format!("mend: {text}"));
     for missing in policies {
         lines.push(format!("{}:", missing.at));
         lines.extend(missing.document.to_pretty_json().lines().map(|line| format!("  {line}")));
     }
-    lines.extend(commands.iter().map(|command| format!("$ {command}")));
+    lines.extend(commands.iter().map(|command| {
+        // A remark stands by itself.
+        if command.starts_with('#') { command.clone() } else { format!("$ {command}") }
+    }));
     lines
 }

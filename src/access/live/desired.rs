@@ -13,8 +13,9 @@ pub fn desired(resource: &Resource) -> State {
     match &resource.kind {
         Kind::Key { policy, .. } => State::from([("state", "Enabled".into()), ("policy", document(policy))]),
         Kind::LogGroup { retention, key, stream, .. } => {
-            let mut state = State::from([("kmsKey", key_name(key.as_ref())), ("logStream", json!(stream))]);
             // Without a wish, what its owner set stays.
+            let mut state = encrypted(key.as_ref());
+            state.extend(stream.as_ref().map(|stream| ("logStream", json!(stream))));
             state.extend(retention.map(|days| ("retentionInDays", days.into())));
             state
         }
@@ -44,15 +45,18 @@ pub fn desired(resource: &Resource) -> State {
         }
         Kind::DeliveryStream(stream) => delivery_stream(stream),
         Kind::DataStream { key, .. } => {
-            State::from([("status", "ACTIVE".into()), ("kmsKey", key_name(key.as_ref()))])
+            let mut state = encrypted(key.as_ref());
+            state.insert("status", "ACTIVE".into());
+            state
         }
         Kind::LeaseTable { .. } => State::from([("status", "ACTIVE".into())]),
-        Kind::Destination { target, role, policy, .. } => State::from([
-            ("target", json!(target)),
-            ("role", json!(role)),
-            // Nobody else subscribes: there need be none.
-            ("policy", if policy.statements.is_empty() { Value::Null } else { document(policy) }),
-        ]),
+        Kind::Destination { target, role, policy, .. } => {
+            let mut state = State::from([("target", json!(target)), ("role", json!(role))]);
+            if !policy.statements.is_empty() {
+                state.insert("policy", document(policy));
+            }
+            state
+        }
         Kind::LogsPolicy { policy, .. } => State::from([("policy", document(policy))]),
         Kind::Filter(wanted) => filter(wanted),
         Kind::AccountFilter { filter: wanted, exclude } => {
@@ -64,14 +68,20 @@ pub fn desired(resource: &Resource) -> State {
 }
 
 fn delivery_stream(stream: &DeliveryStream) -> State {
-    State::from([
+    let mut state = encrypted(stream.key.as_ref());
+    state.extend([
         ("status", "ACTIVE".into()),
         ("role", json!(stream.role)),
         ("bucket", json!(stream.bucket)),
         ("prefix", json!(stream.prefix)),
         ("errorLogGroup", json!(stream.errors)),
-        ("kmsKey", key_name(stream.key.as_ref())),
-    ])
+    ]);
+    state
+}
+
+/// With a key, if one is wanted.
+fn encrypted(key: Option<&KeyUse>) -> State {
+    key.iter().map(|key| ("kmsKey", key_name(Some(key)))).collect()
 }
 
 fn filter(filter: &Filter) -> State {

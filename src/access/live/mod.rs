@@ -2,17 +2,25 @@
 //!
 //! Aspects are plain JSON, so that one comparison, one difference and one mend serve all kinds of resources.
 
+mod beside;
+mod clients;
 mod desired;
+mod mend;
+mod read;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+pub use self::beside::{Beside, beside};
+pub use self::clients::Clients;
 pub use self::desired::desired;
+pub use self::mend::{Mender, NOTIFICATION_ID};
+pub use self::read::{held_buckets, read, read_one};
 
 /// The aspects of a resource by their names; documents of policies are objects, not strings.
 ///
-/// What was seen holds all of what [`desired`] wants, as far as it is there, and may hold more: what [`extra`] names.
+/// What was seen holds all of what [`desired()`] wants, as far as it is there, and may hold more: what [`extra`] names.
 pub type State = BTreeMap<&'static str, Value>;
 
 /// The names of aspects that are seen and never wanted: what an explanation needs beside.
@@ -21,15 +29,24 @@ pub mod extra {
     pub const ARN: &str = "arn";
     /// The tags, as an object; absent where they could not be read.
     pub const TAGS: &str = "tags";
-    /// The tag policies aside, all other policies that bear on the same thing, as an object of names and documents: of a role, its
-    /// other inline and attached policies; of `CloudWatch` Logs, the account's other resource policies.
+    /// All other policies that bear on the same thing, as an object of names and documents: of a role, its other inline
+    /// policies by their names and its attached ones by their ARNs; of `CloudWatch` Logs, the account's other resource policies.
     pub const OTHERS: &str = "others";
     /// The role's permissions boundary, as a document.
     pub const BOUNDARY: &str = "boundary";
+    /// The ARN of the policy that is the role's permissions boundary.
+    pub const BOUNDARY_ARN: &str = "boundaryArn";
+    /// All subscription filters of a log group, as an object of their names and of where they lead to.
+    pub const FILTERS: &str = "filters";
     /// A Firehose stream's source, such as `DirectPut`.
     pub const SOURCE: &str = "source";
     /// Whether a Firehose stream decompresses what `CloudWatch` Logs sends.
     pub const DECOMPRESSES: &str = "decompresses";
+    /// All that a bucket tells of its objects, as `GetBucketNotificationConfiguration` answers: it is put back with one entry
+    /// changed.
+    pub const NOTIFICATIONS: &str = "notifications";
+    /// The ids of those versions of a managed policy that are not in force, the newest first.
+    pub const VERSIONS: &str = "versions";
 }
 
 /// What was seen of a resource.
@@ -57,7 +74,9 @@ pub enum Access {
 pub struct Seen {
     /// The accounts by their names in the topology.
     pub accounts: BTreeMap<String, Access>,
-    /// The resources by the names of their accounts and their ids in the plan.
+    /// The resources by the names of their accounts and their ids in the plan, and what is [`beside()`] them.
+    ///
+    /// A policy of a role that exists is found whenever the role is, without `permissions` if the policy is not there.
     pub resources: BTreeMap<(String, String), Look>,
 }
 

@@ -90,7 +90,8 @@ pub(crate) fn selection(exclude: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("LogGroupName NOT IN [{}]", names.join(", ")) }
 }
 
-fn limit(kind: &Kind, part: Part) -> usize {
+/// Most characters of a document of such a resource.
+pub(crate) fn limit(kind: &Kind, part: Part) -> usize {
     match (kind, part) {
         (Kind::Role { .. }, Part::Trust) => MAX_TRUST,
         (Kind::Role { .. } | Kind::RolePolicy { .. }, _) => MAX_ROLE,

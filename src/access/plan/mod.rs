@@ -21,7 +21,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use limits::PlanError;
-pub(crate) use limits::selection;
+pub(crate) use limits::{limit, selection};
 pub use resource::{
     Attached, ByHand, DeliveryStream, ERROR_STREAM, Filter, KeyUse, Kind, Part, Plan, Resource, Stage,
 };

@@ -150,10 +150,11 @@ fn account(mut section: Section<'_>, name: &str, region: &str) -> Option<Account
     let what = "an account's id of 12 digits, in quotes";
     let id = section.required("id", "222222222222", string_that(names::is_account, what));
     let profile = section.optional("profile", string);
+    let assume_role = parts::administrator(&mut section, id.as_deref());
     let owner = section.optional("owner", string);
     section.finish();
     let place = Place { region: region.to_owned(), account: id? };
-    Some(Account { name: name.to_owned(), place, profile, owner })
+    Some(Account { name: name.to_owned(), place, profile, assume_role, owner })
 }
 
 fn organization(root: &mut Section<'_>) -> Option<String> {

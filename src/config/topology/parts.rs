@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::names;
 use super::{
-    Account, Assumer, Bucket, Consumer, Destination, Key, Kinesis, Known, LogGroups, Reader, Scope, Stream,
-    Subscription, Target, Vended,
+    Account, Administrator, Assumer, Bucket, Consumer, Destination, Key, Kinesis, Known, LogGroups, Reader,
+    Scope, Stream, Subscription, Target, Vended,
 };
 use crate::access::policy::arn::{Arn, Form};
 use crate::config::section::{Section, expected};
@@ -218,8 +218,7 @@ fn retention(node: &Node) -> Parsed<u32> {
 fn assumer(section: &mut Section<'_>, known: &Known, default: String) -> Option<Assumer> {
     let account = account(section, "account", known);
     let role = section.optional("role", string_that(names::is_role_path, ROLE_PATH));
-    let what = "an external id of 2 to 1,224 letters, digits and `_+=,.@:/-`";
-    let external_id = section.optional("external_id", string_that(names::is_external_id, what));
+    let external_id = external_id(section);
     let name = section.or("name", default, string_that(names::is_role, ROLE));
     Some(Assumer { account: account?, role, external_id, name })
 }
@@ -247,4 +246,26 @@ pub(super) fn reader(mut section: Section<'_>, known: &Known, name: &str) -> Opt
     let queue = queue(&mut section);
     section.finish();
     Some(Reader { assumer: assumer?, bucket_account: bucket_account?, bucket: bucket?, prefix, key, queue })
+}
+
+fn external_id(section: &mut Section<'_>) -> Option<String> {
+    let what = "an external id of 2 to 1,224 letters, digits and `_+=,.@:/-`";
+    section.optional("external_id", string_that(names::is_external_id, what))
+}
+
+/// The role of an account, whose id is `of`, that may change it.
+pub(super) fn administrator(section: &mut Section<'_>, of: Option<&str>) -> Option<Administrator> {
+    let has_role = section.has("assume_role");
+    let arn = section.optional("assume_role", |node| {
+        let text = string(node)?;
+        let is_own =
+            |arn: Arn| matches!(arn.form(), Form::Role { .. }) && of.is_none_or(|of| arn.account == of);
+        let what = "the ARN of a role of this account, such as `arn:aws:iam::222222222222:role/admin`";
+        if text.parse().is_ok_and(is_own) { Ok(text) } else { Err(expected(node, what)) }
+    });
+    let external_id = external_id(section);
+    if external_id.is_some() && !has_role {
+        section.problem("external_id", "is said when a role is assumed; name one as `assume_role`");
+    }
+    Some(Administrator { arn: arn?, external_id })
 }

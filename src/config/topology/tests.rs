@@ -130,6 +130,18 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
+fn an_account_is_administered_by_a_role_of_its_own() {
+    let role = |of: &str| format!("id = \"111111111111\"\nassume_role = \"arn:aws:iam::{of}:role/admin\"");
+    read_text(&WHOLE.replace("id = \"111111111111\"", &role("111111111111"))).unwrap();
+    check("id = \"111111111111\"", &role("222222222222"), &["assume_role", "a role of this account"]);
+    check(
+        "id = \"111111111111\"",
+        "id = \"111111111111\"\nexternal_id = \"example\"",
+        &["external_id", "name one as `assume_role`"],
+    );
+}
+
+#[test]
 fn a_third_filter_of_a_log_group_is_refused() {
     let more = |name: &str| {
         format!("[[subscriptions]]\naccount = \"app\"\nlog_groups = [\"one\"]\nfilter_name = \"{name}\"\n")

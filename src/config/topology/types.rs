@@ -52,8 +52,19 @@ pub struct Account {
     pub place: Place,
     /// The profile of the AWS CLI and of Terraform with its credentials.
     pub profile: Option<String>,
+    /// The role to administer it with.
+    pub assume_role: Option<Administrator>,
     /// The people who may change it.
     pub owner: Option<String>,
+}
+
+/// A role of an account that may change it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Administrator {
+    /// Its ARN.
+    pub arn: String,
+    /// What its trust policy asks for.
+    pub external_id: Option<String>,
 }
 
 /// A KMS key.

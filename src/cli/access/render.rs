@@ -1,14 +1,13 @@
-//! `standpipe access`: the plumbing between accounts, from a topology.
+//! `standpipe access render`: a topology as files.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::exit;
-use crate::access::plan::plan;
+use super::planned;
 use crate::access::render::{File, Format, render};
-use crate::config::topology::load;
+use crate::cli::exit;
 
 /// Writes the files of a format to `out`, or into a folder; returns the exit code.
 ///
@@ -22,28 +21,7 @@ pub fn run(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
-    let read = match load(topology, environment) {
-        Ok(read) => read,
-        Err(errors) => {
-            writeln!(err, "{errors}")?;
-            return Ok(exit::CONFIG);
-        }
-    };
-    let plan = match plan(&read) {
-        Ok(plan) => plan,
-        Err(error) => {
-            writeln!(err, "{}: {error}", topology.display())?;
-            return Ok(exit::CONFIG);
-        }
-    };
-    if plan.stages.is_empty() {
-        writeln!(
-            err,
-            "{}: nothing is to be made; describe a `[bucket]` and `[stream]`, `[[vended]]` or `[[readers]]`",
-            topology.display()
-        )?;
-        return Ok(exit::CONFIG);
-    }
+    let Some((_, plan)) = planned(topology, environment, err)? else { return Ok(exit::CONFIG) };
     let files = render(&plan, format);
     let Some(folder) = folder else {
         for file in &files {
@@ -52,19 +30,30 @@ pub fn run(
         out.flush()?;
         return Ok(exit::DONE);
     };
-    for file in &files {
+    let is_written = write_all(&files, folder, out, err)?;
+    out.flush()?;
+    Ok(if is_written { exit::DONE } else { exit::FAILED })
+}
+
+/// Writes files into a folder, and names them; whether all could be written.
+pub(super) fn write_all(
+    files: &[File],
+    folder: &Path,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<bool> {
+    for file in files {
         if let Err(error) = write(folder, file) {
             writeln!(err, "standpipe: cannot write `{}`: {error}", folder.join(&file.path).display())?;
-            return Ok(exit::FAILED);
+            return Ok(false);
         }
         writeln!(out, "{}", folder.join(&file.path).display())?;
     }
-    out.flush()?;
-    Ok(exit::DONE)
+    Ok(true)
 }
 
 /// A file after its name, if there are several.
-fn show(file: &File, is_named: bool, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn show(file: &File, is_named: bool, out: &mut impl Write) -> io::Result<()> {
     if is_named {
         writeln!(out, "# ==> {} <==", file.path)?;
     }

@@ -1,0 +1,134 @@
+//! What is to be done, for people and for machines.
+
+use serde_json::{Value, json};
+
+use super::changes::{Action, Change, Difference};
+use super::compare::lines;
+use super::removals::{Fate, Removal};
+
+/// The word of an action, and its colour on a terminal.
+const fn word(action: &Action) -> (&'static str, &'static str) {
+    match action {
+        Action::Create => ("create", "32"),
+        Action::Change(_) => ("change", "33"),
+        Action::Keep => ("keep", "2"),
+        Action::Unseen(_) => ("unseen", "31"),
+        Action::ByHand(_) => ("hand", "35"),
+    }
+}
+
+const fn fate_word(fate: &Fate) -> (&'static str, &'static str) {
+    match fate {
+        Fate::Delete(_) => ("delete", "31"),
+        Fate::Leave(_) => ("leave", "33"),
+        Fate::Gone => ("gone", "2"),
+        Fate::Unseen(_) => ("unseen", "31"),
+    }
+}
+
+fn line((word, code): (&str, &str), title: &str, more: &str, colour: bool) -> String {
+    let word = if colour { format!("\u{1b}[{code}m{word:6}\u{1b}[0m") } else { format!("{word:6}") };
+    format!("  {word}  {title}{more}\n")
+}
+
+/// A change in a line, with the aspects that differ below it.
+#[must_use]
+pub fn show_change(change: &Change<'_>, is_foreign: bool, colour: bool) -> String {
+    let more = match &change.action {
+        Action::Unseen(why) | Action::ByHand(why) => format!(": {why}"),
+        Action::Change(_) if is_foreign => " (it was there before this topology)".to_owned(),
+        Action::Create | Action::Change(_) | Action::Keep => String::new(),
+    };
+    let mut text = line(word(&change.action), &change.resource.title(), &more, colour);
+    if let Action::Change(differences) = &change.action {
+        for difference in differences {
+            text.push_str(&show_difference(difference, colour));
+        }
+    }
+    text
+}
+
+fn show_difference(difference: &Difference, colour: bool) -> String {
+    let Difference { aspect, found, wanted } = difference;
+    let is_document = wanted.is_object() || found.as_ref().is_some_and(Value::is_object);
+    if !is_document {
+        let found = found.as_ref().map_or_else(|| "nothing".to_owned(), said);
+        return format!("            {aspect}: {found} -> {}\n", said(wanted));
+    }
+    let mut text = format!("            {aspect}:\n");
+    for line in lines(found.as_ref(), wanted) {
+        let code = match line.chars().next() {
+            Some('-') => "31",
+            Some('+') => "32",
+            _ => "0",
+        };
+        let line = if colour { format!("\u{1b}[{code}m{line}\u{1b}[0m") } else { line };
+        text.extend(["              ", &line, "\n"]);
+    }
+    text
+}
+
+fn said(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::String(text) if text.is_empty() => "\"\"".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// A removal in a line.
+#[must_use]
+pub fn show_removal(removal: &Removal<'_>, colour: bool) -> String {
+    let more = match &removal.fate {
+        Fate::Delete(Some(what)) => format!(", {what}"),
+        Fate::Leave(why) | Fate::Unseen(why) => format!(": {why}"),
+        Fate::Delete(None) | Fate::Gone => String::new(),
+    };
+    line(fate_word(&removal.fate), &removal.resource.title(), &more, colour)
+}
+
+/// A change for machines.
+#[must_use]
+pub fn change_json(change: &Change<'_>) -> Value {
+    let mut json = json!({
+        "account": change.stage.account.name,
+        "id": change.resource.id,
+        "resource": change.resource.title(),
+        "action": word(&change.action).0,
+    });
+    match &change.action {
+        Action::Unseen(why) | Action::ByHand(why) => add(&mut json, "why", why.as_str().into()),
+        Action::Change(differences) => {
+            let one =
+                |it: &Difference| json!({ "aspect": it.aspect, "found": it.found, "wanted": it.wanted });
+            add(&mut json, "differences", differences.iter().map(one).collect());
+        }
+        Action::Create | Action::Keep => {}
+    }
+    json
+}
+
+/// A removal for machines.
+#[must_use]
+pub fn removal_json(removal: &Removal<'_>) -> Value {
+    let mut json = json!({
+        "account": removal.stage.account.name,
+        "id": removal.resource.id,
+        "resource": removal.resource.title(),
+        "action": fate_word(&removal.fate).0,
+    });
+    match &removal.fate {
+        Fate::Leave(why) | Fate::Unseen(why) | Fate::Delete(Some(why)) => {
+            add(&mut json, "why", why.as_str().into());
+        }
+        Fate::Delete(None) | Fate::Gone => {}
+    }
+    json
+}
+
+fn add(json: &mut Value, key: &str, value: Value) {
+    if let Value::Object(members) = json {
+        members.insert(key.to_owned(), value);
+    }
+}

@@ -1,0 +1,74 @@
+//! What has to be there beside the resources of a plan: it is looked at, and not made.
+
+use std::sync::Arc;
+
+use crate::config::topology::{Account, Scope, Topology};
+
+/// Something that a plan rests on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Beside {
+    /// Who looks, and would make what is missing: its `others` are its policies.
+    Caller,
+    /// A log group that is subscribed, or that a service writes; its `filters` and its own `policy` are seen.
+    LogGroup(String),
+    /// All resource policies of `CloudWatch` Logs in the account, as `others`.
+    LogsPolicies,
+    /// A bucket that is read.
+    Bucket(String),
+    /// A key, by its ARN.
+    Key(String),
+}
+
+impl Beside {
+    /// By what name it is among the resources that were seen; none of a plan has such a one.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Caller => "beside: caller".to_owned(),
+            Self::LogGroup(name) => format!("beside: log group {name}"),
+            Self::LogsPolicies => "beside: policies of logs".to_owned(),
+            Self::Bucket(name) => format!("beside: bucket {name}"),
+            Self::Key(arn) => format!("beside: key {arn}"),
+        }
+    }
+}
+
+/// All that a topology's plan rests on, each once for its account.
+#[must_use]
+pub fn beside(topology: &Topology) -> Vec<(Arc<Account>, Beside)> {
+    let mut all: Vec<(Arc<Account>, Beside)> = Vec::new();
+    let mut add = |account: &Arc<Account>, beside: Beside| {
+        let one = (Arc::clone(account), beside);
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    };
+    for account in &topology.accounts {
+        add(account, Beside::Caller);
+    }
+    for subscription in &topology.subscriptions {
+        if let Scope::Groups(groups) = &subscription.scope {
+            for name in groups {
+                add(&subscription.account, Beside::LogGroup(name.clone()));
+            }
+        }
+    }
+    for vended in &topology.vended {
+        add(&vended.account, Beside::LogsPolicies);
+        for name in &vended.log_groups {
+            add(&vended.account, Beside::LogGroup(name.clone()));
+        }
+    }
+    for reader in &topology.readers {
+        let is_made = topology.bucket.as_ref().is_some_and(|bucket| bucket.name == reader.bucket);
+        if !is_made {
+            add(&reader.bucket_account, Beside::Bucket(reader.bucket.clone()));
+        }
+    }
+    for key in &topology.keys {
+        if let Some(arn) = &key.arn {
+            add(&key.account, Beside::Key(arn.clone()));
+        }
+    }
+    all
+}

@@ -1,0 +1,106 @@
+//! Credentials for each account of a topology: only such as STS says are of that account.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::Access;
+use crate::access::call::{Call, Service};
+use crate::aws::{Caller, Principal, Refused, Role};
+use crate::config::topology::Account;
+
+/// How long a role is assumed for: no chain of roles may ask for longer.
+const SESSION: Duration = Duration::from_hours(1);
+
+/// Who makes the calls in each account.
+#[derive(Clone, Debug, Default)]
+pub struct Clients {
+    callers: BTreeMap<String, Arc<Caller>>,
+    accounts: BTreeMap<String, Access>,
+}
+
+impl Clients {
+    /// Finds credentials for each account, and asks STS whose they are. `ca_file` is trusted besides the system's authorities.
+    pub async fn connect(accounts: &[Arc<Account>], ca_file: Option<&PathBuf>) -> Self {
+        let mut tasks = JoinSet::new();
+        for account in accounts.iter().map(Arc::clone) {
+            let ca_file = ca_file.cloned();
+            tasks.spawn(async move { (account.name.clone(), connect(&account, ca_file).await) });
+        }
+        let mut clients = Self::default();
+        while let Some(Ok((name, connected))) = tasks.join_next().await {
+            let access = match connected {
+                Ok((caller, arn)) => {
+                    clients.callers.insert(name.clone(), Arc::new(caller));
+                    Access::As(arn)
+                }
+                Err(why) => Access::Denied(why),
+            };
+            clients.accounts.insert(name, access);
+        }
+        clients
+    }
+
+    /// Who makes calls in an account, if anybody can.
+    #[must_use]
+    pub fn caller(&self, account: &str) -> Option<&Arc<Caller>> {
+        self.callers.get(account)
+    }
+
+    /// The ARN of who makes calls in an account, as STS gives it.
+    #[must_use]
+    pub fn arn(&self, account: &str) -> Option<&str> {
+        match self.accounts.get(account) {
+            Some(Access::As(arn)) => Some(arn),
+            Some(Access::Denied(_)) | None => None,
+        }
+    }
+
+    /// Who acts in each account, or why nobody can.
+    #[must_use]
+    pub fn accounts(&self) -> &BTreeMap<String, Access> {
+        &self.accounts
+    }
+}
+
+async fn connect(account: &Account, ca_file: Option<PathBuf>) -> Result<(Caller, String), String> {
+    let Account { name, place, profile, assume_role, .. } = account;
+    let role = assume_role.as_ref().map(|role| Role {
+        arn: role.arn.clone(),
+        external_id: role.external_id.clone(),
+        session_name: "standpipe-access".to_owned(),
+        region: None,
+        duration: SESSION,
+        sts_endpoint_url: None,
+    });
+    let principal = Principal { profile: profile.clone(), role, ca_file };
+    let caller =
+        Caller::new(&place.region, principal).await.map_err(|error| Refused::from(error).to_string())?;
+    let whose = Call::new(Service::Sts, "GetCallerIdentity", json!({}));
+    let found = caller.call(&whose).await.map_err(|refused| {
+        if let Refused::Credentials { message, mend: Some(mend) } = &refused {
+            return format!("{message}; {mend}");
+        }
+        refused.to_string()
+    })?;
+    let text = |member: &str| found.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (found, arn) = (text("Account"), text("Arn"));
+    if found != place.account {
+        let mend = match (assume_role, profile) {
+            (None, None) => {
+                format!("name a `profile`, or a role as `assume_role`, in `[accounts.{name}]`")
+            }
+            (None, Some(profile)) => format!("correct profile `{profile}`"),
+            (Some(_), _) => format!("correct `assume_role` in `[accounts.{name}]`"),
+        };
+        return Err(format!(
+            "the credentials that were found are those of account {found} (`{arn}`), not of {}; {mend}",
+            place.account
+        ));
+    }
+    Ok((caller.owning(&place.account), arn))
+}

@@ -1,0 +1,143 @@
+//! Questions to one account, and the few ways in which they are not answered.
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value, json};
+
+use super::{Aliases, State};
+use crate::access::call::{Call, Service};
+use crate::access::policy::Place;
+use crate::aws::{Caller, Refused};
+
+/// Codes that mean: it is not there.
+const MISSING: &[&str] = &[
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "NoSuchBucket",
+    "NoSuchBucketPolicy",
+    "NoSuchEntity",
+    "NoSuchPublicAccessBlockConfiguration",
+    "NoSuchTagSet",
+    "NotFoundException",
+    "OwnershipControlsNotFoundError",
+    "QueueDoesNotExist",
+    "ResourceNotFoundException",
+    "ServerSideEncryptionConfigurationNotFoundError",
+];
+
+/// Most pages of a list: a token that never ends is no answer.
+const MOST_PAGES: usize = 1_000;
+
+/// Why something is not told.
+#[derive(Debug)]
+pub(super) enum Gap {
+    /// It is not there.
+    Absent,
+    /// It could not be seen, and why.
+    Unseen(String),
+}
+
+/// Asks in one account.
+pub(super) struct Asker<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) aliases: &'a Aliases,
+    pub(super) place: &'a Place,
+}
+
+/// What may be seen, or not, or not be there.
+pub(super) type Seen<T> = Result<T, Gap>;
+
+impl Asker<'_> {
+    /// Makes a call that looks.
+    pub(super) async fn ask(&self, service: Service, operation: &'static str, input: Value) -> Seen<Value> {
+        let call = Call::new(service, operation, input);
+        let is_missing = |refused: &Refused| matches!(refused, Refused::Answered { code, .. } if MISSING.contains(&code.as_str()));
+        self.caller.call(&call).await.map_err(|refused| {
+            if is_missing(&refused) { Gap::Absent } else { Gap::Unseen(format!("`{call}`: {refused}")) }
+        })
+    }
+
+    /// All items of a list that comes in pages: `after` is what a page's `token` is called in the next input.
+    pub(super) async fn all(
+        &self,
+        (service, operation): (Service, &'static str),
+        mut input: Map<String, Value>,
+        list: &str,
+        (token, after): (&str, &str),
+    ) -> Seen<Vec<Value>> {
+        let mut items = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let mut page = self.ask(service, operation, input.clone().into()).await?;
+            if let Some(Value::Array(found)) = page.get_mut(list).map(Value::take) {
+                items.extend(found);
+            }
+            match page.get_mut(token).map(Value::take) {
+                Some(Value::String(next)) if !next.is_empty() => {
+                    input.insert(after.to_owned(), next.into());
+                }
+                _ => break,
+            }
+        }
+        Ok(items)
+    }
+
+    /// A list of `CloudWatch` Logs.
+    pub(super) async fn logs(&self, operation: &'static str, input: Value, list: &str) -> Seen<Vec<Value>> {
+        let input = object(input);
+        self.all((Service::Logs, operation), input, list, ("nextToken", "nextToken")).await
+    }
+
+    /// A list of IAM.
+    pub(super) async fn iam(&self, operation: &'static str, input: Value, list: &str) -> Seen<Vec<Value>> {
+        self.all((Service::Iam, operation), object(input), list, ("Marker", "Marker")).await
+    }
+
+    /// A key as the plan names it: by its alias, if the plan makes it. None for no key.
+    pub(super) fn key_name(&self, key: Option<&Value>) -> Value {
+        let Some(key) = key.and_then(Value::as_str).filter(|key| !key.is_empty()) else { return Value::Null };
+        json!(self.aliases.get(key).map_or(key, String::as_str))
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    if let Value::Object(object) = value { object } else { Map::new() }
+}
+
+/// What may be absent without the rest being so.
+pub(super) fn optional<T>(seen: Seen<T>) -> Seen<Option<T>> {
+    match seen {
+        Ok(found) => Ok(Some(found)),
+        Err(Gap::Absent) => Ok(None),
+        Err(unseen @ Gap::Unseen(_)) => Err(unseen),
+    }
+}
+
+/// A string at a path of an answer.
+pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A policy, which IAM gives escaped.
+pub(super) fn policy(text: &str) -> Value {
+    let plain = if text.trim_start().starts_with('{') {
+        text.into()
+    } else {
+        percent_decode_str(text).decode_utf8_lossy()
+    };
+    // What is no JSON is told as it is.
+    serde_json::from_str(&plain).unwrap_or_else(|_| json!(plain))
+}
+
+/// Tags as an object, from a list of objects with these names.
+pub(super) fn tags(list: &[Value], key: &str, value: &str) -> Value {
+    let pair = |tag: &Value| Some((tag.get(key)?.as_str()?.to_owned(), tag.get(value)?.clone()));
+    Value::Object(list.iter().filter_map(pair).collect())
+}
+
+/// One aspect more, if it is known.
+pub(super) fn note(state: &mut State, aspect: &'static str, value: Option<Value>) {
+    state.extend(value.map(|value| (aspect, value)));
+}
+
+/// The list in an answer; none for what is no list, as an empty one of IAM is.
+pub(super) fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}

@@ -1,0 +1,65 @@
+//! Explains what was seen of a topology: hop by hop, in the order that a log passes, with the mend of what fails.
+//!
+//! Pure. Each permission is asked of the policies as they were seen, not as they are wanted: what differs from the plan and is enough
+//! passes, and only what really keeps logs from passing is a failure.
+
+mod ask;
+mod assumed;
+mod bucket;
+mod destination;
+mod fix;
+mod keys;
+mod senders;
+mod stream;
+mod vended;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use self::view::View;
+use super::doctor::{Finding, Hop, Level, Report};
+use super::live::{Access, Seen};
+use super::plan::Plan;
+use crate::config::topology::Topology;
+
+/// Explains what was seen of a topology's plan.
+#[must_use]
+pub fn examine(topology: &Topology, plan: &Plan, seen: &Seen) -> Report {
+    let view = View { topology, plan, seen };
+    let mut hops = vec![accounts(view)];
+    hops.extend(vended::hops(view));
+    hops.extend(senders::hops(view));
+    hops.extend(destination::hop(view));
+    hops.extend(assumed::writer(view));
+    hops.extend(stream::firehose(view));
+    hops.extend(bucket::hop(view));
+    hops.extend(stream::kinesis(view));
+    hops.extend(assumed::consumer(view));
+    hops.extend(assumed::readers(view));
+    Report { hops }
+}
+
+/// Whose credentials there were.
+fn accounts(view: View<'_>) -> Hop {
+    let mut findings: Vec<Finding> = Vec::new();
+    for account in &view.topology.accounts {
+        let id = &account.place.account;
+        let name = &account.name;
+        findings.push(match view.seen.accounts.get(name) {
+            Some(Access::As(arn)) => Finding::ok("credentials", format!("{name} ({id}): `{arn}`")),
+            Some(Access::Denied(reason)) => {
+                Finding::warning("credentials", format!("{name} ({id}): {reason}"))
+                    .why("what is in this account is not seen")
+                    .mend(format!("name a `profile` for `[accounts.{name}]`, or let its owner run this"))
+            }
+            None => Finding::new("credentials", Level::Skipped, format!("{name} ({id}) was not looked at")),
+        });
+    }
+    findings.push(Finding::new(
+        "organization",
+        Level::Skipped,
+        "service and resource control policies of organizations are not looked at: they may deny what is found to be allowed",
+    ));
+    Hop { name: "accounts".to_owned(), findings }
+}

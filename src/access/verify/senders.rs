@@ -1,0 +1,314 @@
+//! Log groups, and the filters that send their events on.
+
+use serde_json::Value;
+
+use super::ask::{Ask, Holder, Of, Sources, all, context};
+use super::fix::{Fix, put_role_policy};
+use super::keys::{Key, Use};
+use super::view::{Item, View, unseen};
+use crate::access::call::{Call, Service};
+use crate::access::doctor::{Finding, Hop, Level, Mend};
+use crate::access::live::{Beside, Look, State, extra};
+use crate::access::plan::{Filter, Kind};
+use crate::access::policy::document::{Element, Statement};
+use crate::access::policy::{Arn, Caller, Document};
+use crate::config::topology::{Account, Scope};
+
+/// Most filters of a log group.
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>.
+const MOST_FILTERS: usize = 2;
+
+/// A hop for each log group that is subscribed, and for each account that is as a whole.
+pub(super) fn hops(view: View<'_>) -> Vec<Hop> {
+    let mut hops = Vec::new();
+    for subscription in &view.topology.subscriptions {
+        let account = &subscription.account;
+        match &subscription.scope {
+            Scope::Groups(groups) => {
+                for group in groups {
+                    let is = |kind: &Kind| matches!(kind, Kind::Filter(filter) if filter.group == *group && filter.name == subscription.name);
+                    let Some(item) = view.find(account, is) else { continue };
+                    let mut findings = group_there(view, account, group);
+                    if !failed(&findings) {
+                        findings.extend(of_filter(view, item));
+                    }
+                    hops.push(Hop { name: format!("{group} of {}", account.name), findings });
+                }
+            }
+            Scope::Account { .. } => {
+                let is = |kind: &Kind| matches!(kind, Kind::AccountFilter { .. });
+                let Some(item) = view.find(account, is) else { continue };
+                let mut findings = of_filter(view, item);
+                findings.extend(selection(item));
+                hops.push(Hop { name: format!("all log groups of {}", account.name), findings });
+            }
+        }
+    }
+    hops
+}
+
+pub(super) fn failed(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.level == Level::Failure)
+}
+
+/// Whether a log group is there, and can be written.
+pub(super) fn group_there<'a>(view: View<'a>, account: &'a Account, group: &str) -> Vec<Finding> {
+    const CHECK: &str = "log_group";
+    let beside = Beside::LogGroup(group.to_owned());
+    match view.beside(account, &beside) {
+        Some(Look::Found(state)) => {
+            let there = Finding::ok(CHECK, format!("log group `{group}` is there"));
+            std::iter::once(there).chain(group_key(view, account, group, state)).collect()
+        }
+        Some(Look::Absent) => {
+            let seen = format!("there is no log group `{group}` in account {}", account.name);
+            let mend = make_group(view, account, group);
+            vec![Finding::failure(CHECK, seen).why("its filter goes with it, and nothing is sent").mend(mend)]
+        }
+        Some(Look::Unseen(reason)) => {
+            vec![unseen(CHECK, &format!("log group `{group}`"), &account.name, reason)]
+        }
+        None => Vec::new(),
+    }
+}
+
+/// The group, and the filters that are lost with it.
+fn make_group(view: View<'_>, account: &Account, group: &str) -> Mend {
+    let is = |kind: &Kind| matches!(kind, Kind::LogGroup { name, .. } if name == group);
+    let text = format!("make log group `{group}`, or correct its name");
+    let mut mend = if let Some(item) = view.find(account, is) {
+        item.create(&text)
+    } else {
+        let input = serde_json::json!({ "logGroupName": group });
+        Mend::from(text).calls(account, vec![Call::new(Service::Logs, "CreateLogGroup", input)])
+    };
+    for item in view.items(account) {
+        if matches!(&item.resource.kind, Kind::Filter(filter) if filter.group == group) {
+            mend = mend.and(item.create("and its filter anew"));
+        }
+    }
+    mend
+}
+
+/// What encrypts a log group lets `CloudWatch` Logs use it.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html>.
+fn group_key<'a>(view: View<'a>, account: &'a Account, group: &str, state: &State) -> Vec<Finding> {
+    const CHECK: &str = "log_group_key";
+    const WHY: &str = "CloudWatch Logs can neither store nor send the group's events without its key";
+    let Some(name) = state.get("kmsKey").and_then(Value::as_str) else { return Vec::new() };
+    let key = Key::of(view, account, name);
+    let usable = key.usable(CHECK, WHY);
+    if usable.level == Level::Failure {
+        return vec![usable];
+    }
+    let arn = account.place.log_group(group, false).to_string();
+    let by = Use {
+        caller: logs(account),
+        holder: None,
+        actions: &["kms:GenerateDataKey", "kms:Decrypt"],
+        context: context().with("kms:EncryptionContext:aws:logs:arn", [arn]),
+    };
+    std::iter::once(usable).chain(key.used(CHECK, WHY, &by)).collect()
+}
+
+/// `CloudWatch` Logs as it calls in a region; pages on whole accounts name it without the region.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CrossAccountSubscriptions.html>.
+pub(super) fn logs(account: &Account) -> Caller {
+    let place = &account.place;
+    let regional = format!("logs.{}.{}", place.region, place.partition().dns_suffix());
+    Caller::Service { names: vec![regional, "logs.amazonaws.com".to_owned()] }
+}
+
+fn of_filter(view: View<'_>, item: Item<'_>) -> Vec<Finding> {
+    const CHECK: &str = "filter";
+    const WHY: &str = "without it nothing of the log group is sent";
+    let (Kind::Filter(filter) | Kind::AccountFilter { filter, .. }) = &item.resource.kind else {
+        return Vec::new();
+    };
+    let state = match item.there(CHECK, WHY) {
+        Ok(state) => state,
+        Err(missing) => {
+            let passing = filter.role.as_ref().and_then(|role| pass_role(view, item, role));
+            return passing.into_iter().chain([crowded(view, item, filter, *missing)]).collect();
+        }
+    };
+    let mut findings = vec![Finding::ok(CHECK, format!("{} is there", item.title()))];
+    findings.push(destination(item, filter, state));
+    findings.extend(pattern(item, filter, state));
+    findings.extend(role(view, item, filter, state));
+    findings
+}
+
+/// A group with two filters of others has no room for this one.
+fn crowded(view: View<'_>, item: Item<'_>, filter: &Filter, missing: Finding) -> Finding {
+    let state = view.beside_state(item.account(), &Beside::LogGroup(filter.group.clone()));
+    let others = state.and_then(|state| state.get(extra::FILTERS)?.as_object());
+    let others: Vec<(&String, &Value)> = others.into_iter().flatten().collect();
+    let is_missing = missing.level == Level::Failure;
+    if others.len() < MOST_FILTERS || !is_missing {
+        return missing;
+    }
+    let named = |(name, to): &(&String, &Value)| format!("`{name}` to `{}`", to.as_str().unwrap_or_default());
+    let shown: Vec<String> = others.iter().map(named).collect();
+    let seen = format!("{}, and {} others are: {}", missing.seen, others.len(), shown.join(", "));
+    let text = "AWS allows two filters a log group: take away the one that is not needed, here the last, then make this one";
+    let last = others.last().map(|(name, _)| name.as_str()).unwrap_or_default();
+    let input = serde_json::json!({ "logGroupName": filter.group, "filterName": last });
+    let take = Call::new(Service::Logs, "DeleteSubscriptionFilter", input);
+    let mend = Mend::from(text).calls(item.account(), vec![take]).and(item.create(text));
+    Finding { seen, ..missing }.mend(mend)
+}
+
+fn destination(item: Item<'_>, filter: &Filter, state: &State) -> Finding {
+    const CHECK: &str = "filter_destination";
+    let found = state.get("destination").and_then(Value::as_str).unwrap_or_default();
+    if found == filter.to {
+        return Finding::ok(CHECK, format!("it leads to `{found}`"));
+    }
+    let seen = format!("it leads to `{found}`, not to `{}`{}", filter.to, differing(found, &filter.to));
+    Finding::failure(CHECK, seen)
+        .why("what it sends arrives somewhere else, or nowhere")
+        .mend(item.repair("let it lead to the destination", &["destination"]))
+}
+
+/// In what two ARNs differ, in words.
+pub(super) fn differing(found: &str, wanted: &str) -> String {
+    let (Ok(found), Ok(wanted)) = (found.parse::<Arn>(), wanted.parse::<Arn>()) else { return String::new() };
+    let parts = [
+        ("service", found.service == wanted.service),
+        ("region", found.region == wanted.region),
+        ("account", found.account == wanted.account),
+        ("name", found.resource == wanted.resource),
+    ];
+    let differing: Vec<&str> = parts.iter().filter(|(_, same)| !same).map(|(part, _)| *part).collect();
+    format!(" (another {})", differing.join(" and "))
+}
+
+fn pattern(item: Item<'_>, filter: &Filter, state: &State) -> Option<Finding> {
+    let found = state.get("pattern").and_then(Value::as_str).unwrap_or_default();
+    if found == filter.pattern {
+        return None;
+    }
+    let seen = format!("its pattern is `{found}`, not `{}`", filter.pattern);
+    let finding = Finding::warning("filter_pattern", seen).why("it decides which events are sent");
+    Some(finding.mend(item.repair("put the pattern right, if it was not meant", &["pattern"])))
+}
+
+/// The role that `CloudWatch` Logs writes with, where the filter has to name one.
+fn role(view: View<'_>, item: Item<'_>, filter: &Filter, state: &State) -> Vec<Finding> {
+    const CHECK: &str = "filter_role";
+    let Some(wanted) = &filter.role else { return Vec::new() };
+    let found = state.get("role").and_then(Value::as_str);
+    if found == Some(wanted) {
+        return sender(view, filter, wanted);
+    }
+    let Some(found) = found else {
+        let why = "CloudWatch Logs writes as this role: to a stream of its own account, and with vended log groups of an organization";
+        let failure = Finding::failure(CHECK, format!("it names no role, and needs `{wanted}`")).why(why);
+        let failure = failure.mend(item.repair("let it name the role", &["role"]));
+        return pass_role(view, item, wanted).into_iter().chain([failure]).collect();
+    };
+    let seen = format!("it names the role `{found}`, not `{wanted}`: that one was not looked at");
+    let finding = Finding::warning(CHECK, seen);
+    vec![finding.mend(item.repair("let it name the role, unless the other was meant", &["role"]))]
+}
+
+/// Whether the sender's own role is in order; the one of the destination's account is looked at there.
+fn sender(view: View<'_>, filter: &Filter, arn: &str) -> Vec<Finding> {
+    const CHECK: &str = "filter_role";
+    let Some(item) = view.role(arn).filter(|_| filter.to.contains(":destination:")) else {
+        return Vec::new();
+    };
+    let why = "CloudWatch Logs sends what services write to the group as this role";
+    if let Err(missing) = item.there(CHECK, why) {
+        return vec![*missing];
+    }
+    let account = item.account();
+    let group = account.place.log_group(&filter.group, true).to_string();
+    let trust = trusts(item, &logs(account), &[(account, group.clone())]);
+    let holder = Holder::of(item);
+    let puts = holder.as_ref().map(|holder| Ask {
+        caller: holder.caller.clone(),
+        action: "logs:PutLogEvents",
+        resource: group,
+        owner: account.place.account.clone(),
+        context: context(),
+        holder: Some(holder),
+        of: Of::Optional(Sources::none()),
+    });
+    let puts: Vec<Ask<'_>> = puts.into_iter().collect();
+    vec![all(CHECK, why, &trust), all(CHECK, why, &puts)]
+}
+
+/// Asks whether a service that acts for these accounts may assume a role; each account with something that it acts for.
+pub(super) fn trusts<'a>(role: Item<'a>, service: &Caller, sources: &[(&Account, String)]) -> Vec<Ask<'a>> {
+    let Kind::Role { name, .. } = &role.resource.kind else { return Vec::new() };
+    let own = role.account();
+    let ask = |(account, source): &(&Account, String)| Ask {
+        caller: service.clone(),
+        action: "sts:AssumeRole",
+        resource: own.place.role(name).to_string(),
+        owner: own.place.account.clone(),
+        context: context()
+            .with("aws:SourceArn", [source.as_str()])
+            .with("aws:SourceAccount", [account.place.account.as_str()]),
+        holder: None,
+        of: Of::Required(Sources::of(role, "trust")),
+    };
+    sources.iter().map(ask).collect()
+}
+
+/// Whether whoever looks, and would put what is missing, may pass the role to it; nothing is said where that is not known to fail.
+pub(super) fn pass_role(view: View<'_>, item: Item<'_>, role: &str) -> Option<Finding> {
+    const POLICY: &str = "standpipe-pass-role";
+    let account = item.account();
+    let state = view.beside_state(account, &Beside::Caller)?;
+    let arn: Arn = state.get(extra::ARN)?.as_str()?.parse().ok()?;
+    let Caller::Session { role: own, .. } = Caller::from_arn(&arn)? else { return None };
+    let mut statement = Statement::allow("PassesTheRoleToLogs", ["iam:PassRole"]);
+    statement.resources = Some(Element::Is(vec![role.to_owned()]));
+    let document = Document { statements: vec![statement], ..Document::default() };
+    let name = own.resource.rsplit('/').next().unwrap_or_default();
+    let text = format!("allow `iam:PassRole` on `{role}` to `{own}`, then make {}", item.title());
+    let give = Mend::from(text)
+        .policy(format!("a policy of `{own}`"), document.clone())
+        .calls(account, vec![put_role_policy(name, POLICY, &document)])
+        .and(item.create(""));
+    let home = Sources::one(POLICY, None, Fix::Ready(give));
+    let holder = Holder::new(account, own.clone(), Some(state)).with(home);
+    let ask = Ask {
+        caller: holder.caller.clone(),
+        action: "iam:PassRole",
+        resource: role.to_owned(),
+        owner: account.place.account.clone(),
+        context: context(),
+        holder: Some(&holder),
+        of: Of::Optional(Sources::none()),
+    };
+    let why = "whoever puts a filter or destination with a role has to be allowed to pass that role on";
+    let finding = all("pass_role", why, &[ask]);
+    (finding.level == Level::Failure).then_some(finding)
+}
+
+/// What a filter of a whole account leaves out.
+fn selection(item: Item<'_>) -> Option<Finding> {
+    const CHECK: &str = "filter_selection";
+    let found = item.state()?.get("selection").and_then(Value::as_str).unwrap_or_default();
+    let wanted = item.wanted("selection");
+    if wanted == found {
+        return None;
+    }
+    let Kind::AccountFilter { exclude, .. } = &item.resource.kind else { return None };
+    let seen = format!("it leaves out `{found}`");
+    let mend = item.repair("put what it leaves out right", &["selection"]);
+    let loops =
+        exclude.iter().find(|group| group.starts_with("/aws/kinesisfirehose/") && !found.contains(*group));
+    Some(match loops {
+        Some(group) => Finding::failure(CHECK, format!("{seen}, and not `{group}`"))
+            .why("what Firehose says of its failures would be sent to Firehose for ever")
+            .mend(mend),
+        None => Finding::warning(CHECK, seen).mend(mend),
+    })
+}

@@ -1,0 +1,68 @@
+//! What differs from the plan, or cannot be seen, and is no failure.
+
+use serde_json::json;
+
+use super::{Break, Model, broken};
+use crate::access::live::{Access, Beside, Look, extra};
+
+const BUCKET: &str = "bucket org-logs of archive";
+const DESTINATION: &str = "destination delivery-test-destination of archive";
+
+#[rustfmt::skip] // One break a line.
+pub(in crate::access::verify::tests) fn harmless() -> Vec<Break> {
+    vec![
+        broken("basic", "pattern changed", |it| it.set("app", "FilterDeliveryTestDeliveryTestFilter", "pattern", json!("ERROR")), ("delivery-test of app", "filter_pattern"), &["`ERROR`, not ``"]),
+        broken("basic", "destination open to everybody", open, (DESTINATION, "destination_policy"), &["allowed by statement 1 of"]),
+        broken("basic", "a user's own policy is wider", |it| it.edit("archive", "LogsRole", "permissions", "deliverystream/delivery-test-stream", "deliverystream/*"), (DESTINATION, "destination_permissions"), &["are allowed"]),
+        broken("basic", "another policy of the role is enough", elsewhere, (DESTINATION, "destination_permissions"), &["are allowed"]),
+        broken("basic", "a condition that is not known", condition, (DESTINATION, "destination_policy"), &["cannot tell", "aws:SourceIp"]),
+        broken("basic", "public access not blocked", |it| it.set("archive", "Bucket", "publicAccessBlock", json!(false)), (BUCKET, "public_access"), &["not blocked"]),
+        broken("basic", "errors are not reported", |it| it.unset("archive", "Stream", "errorLogGroup"), ("stream delivery-test-stream of archive", "stream_errors"), &["nowhere"]),
+        broken("basic", "an account is not seen", blind, ("accounts", "credentials"), &["no credentials"]),
+        broken("basic", "a stream is not seen", |it| unseen(it, "archive", "Stream"), ("stream delivery-test-stream of archive", "stream"), &["could not be seen: `firehose:DescribeDeliveryStream`"]),
+        broken("basic", "PassRole missing where all is made", |it| it.edit("archive", &Beside::Caller.id(), extra::OTHERS, r#""Action":"*""#, r#""Action":"logs:*""#), (DESTINATION, "destination"), &["is there"]),
+        broken("organization", "the role that turns logging on has no policy", |it| it.unset("app", "TurnsOnStepFunctionsOrders", "permissions"), ("log delivery to /aws/vendedlogs/states/orders of app", "turns_on"), &["StepFunctions-Orders"]),
+        broken("moto", "a policy of the log group itself is enough", own_policy, ("log delivery to /aws/vendedlogs/states/orders of app", "logs_policy"), &["are allowed"]),
+        broken("moto", "a bucket tells more than is wanted", |it| it.edit("archive", "Bucket", "notification", "cwl/", ""), (BUCKET, "notification"), &["below ``"]),
+    ]
+}
+
+fn open(it: &mut Model) {
+    let statement = json!({ "Effect": "Allow", "Principal": "*", "Action": "logs:*", "Resource": "*" });
+    it.set("archive", "Destination", "policy", json!({ "Version": "2012-10-17", "Statement": [statement] }));
+}
+
+fn elsewhere(it: &mut Model) {
+    it.unset("archive", "LogsRole", "permissions");
+    let statement = json!({ "Effect": "Allow", "Action": "firehose:Put*", "Resource": "*" });
+    it.other("archive", "LogsRole", "arn:aws:iam::222222222222:policy/firehose", &statement);
+}
+
+fn condition(it: &mut Model) {
+    it.edit(
+        "archive",
+        "Destination",
+        "policy",
+        r#""Effect":"Allow""#,
+        r#""Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}},"Effect":"Allow""#,
+    );
+}
+
+fn blind(it: &mut Model) {
+    it.seen.accounts.insert("app".to_owned(), Access::Denied("no credentials".to_owned()));
+    for ((account, _), look) in &mut it.seen.resources {
+        if account == "app" {
+            *look = Look::Unseen("no credentials".to_owned());
+        }
+    }
+}
+
+fn unseen(it: &mut Model, account: &str, id: &str) {
+    let why = "`firehose:DescribeDeliveryStream`: AccessDeniedException: no".to_owned();
+    it.seen.resources.insert((account.to_owned(), id.to_owned()), Look::Unseen(why));
+}
+
+fn own_policy(it: &mut Model) {
+    let policy = it.logs_policies("app").remove("standpipe-log-delivery-1").unwrap();
+    it.beside("app", &Beside::LogGroup("/aws/vendedlogs/states/orders".to_owned())).insert("policy", policy);
+}

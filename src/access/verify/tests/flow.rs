@@ -1,0 +1,181 @@
+//! What AWS makes of the calls for log groups, destinations, filters, streams and tables.
+
+use serde_json::{Value, json};
+
+use super::model::{Model, document, text};
+use crate::access::call::Call;
+use crate::access::live::{Beside, Look, extra};
+use crate::access::plan::Kind;
+use crate::access::policy::{self, Arn, Caller};
+use crate::access::verify::ask::{Ask, Holder, Of, Sources, context};
+
+impl Model {
+    pub(super) fn logs(&mut self, account: &str, call: &Call) -> Value {
+        let input = &call.input;
+        match call.operation {
+            "TagResource" | "PutRetentionPolicy" | "AssociateKmsKey" | "CreateLogStream" => {}
+            "CreateLogGroup" => {
+                let id = Beside::LogGroup(text(input, "logGroupName")).id();
+                let look = self.seen.resources.get_mut(&(account.to_owned(), id)).unwrap();
+                assert_eq!(*look, Look::Absent, "ResourceAlreadyExistsException");
+                *look = Look::Found([(extra::FILTERS, json!({}))].into());
+            }
+            "PutDestination" => self.destination(account, input),
+            "PutDestinationPolicy" => {
+                let id = self.known(account, |kind| matches!(kind, Kind::Destination { .. }));
+                let policy = document(input, "accessPolicy", policy::Kind::Resource, 5_120);
+                self.state(account, &id).insert("policy", policy);
+            }
+            "PutResourcePolicy" => self.resource_policy(account, input),
+            "DeleteResourcePolicy" => {
+                self.logs_policies(account)
+                    .remove(&text(input, "policyName"))
+                    .expect("ResourceNotFoundException");
+            }
+            "PutSubscriptionFilter" => self.filter(account, input),
+            "DeleteSubscriptionFilter" => {
+                let group = Beside::LogGroup(text(input, "logGroupName"));
+                let filters = self.beside(account, &group).get_mut(extra::FILTERS).unwrap();
+                let filters = filters.as_object_mut().unwrap();
+                filters.remove(&text(input, "filterName")).expect("ResourceNotFoundException");
+            }
+            "PutAccountPolicy" => {
+                let id = self.known(account, |kind| matches!(kind, Kind::AccountFilter { .. }));
+                let policy: Value = serde_json::from_str(&text(input, "policyDocument")).unwrap();
+                let state = [
+                    ("pattern", policy["FilterPattern"].clone()),
+                    ("destination", policy["DestinationArn"].clone()),
+                    ("role", policy["RoleArn"].clone()),
+                    ("selection", input["selectionCriteria"].clone()),
+                ];
+                self.seen.resources.insert((account.to_owned(), id), Look::Found(state.into()));
+            }
+            other => panic!("{other}"),
+        }
+        json!({})
+    }
+
+    fn known(&self, account: &str, is: impl Fn(&Kind) -> bool) -> String {
+        self.resources(account).find(|resource| is(&resource.kind)).unwrap().id.clone()
+    }
+
+    /// Needs a role that is there and may be passed, and a target that takes a message.
+    fn destination(&mut self, account: &str, input: &Value) {
+        let (role, target) = (text(input, "roleArn"), text(input, "targetArn"));
+        self.passes(account, &role);
+        let name = role.rsplit('/').next().unwrap().to_owned();
+        let role_id =
+            self.known(account, |kind| matches!(kind, Kind::Role { name: own, .. } if *own == name));
+        assert!(self.state(account, &role_id).contains_key("trust"), "Could not deliver test message");
+        let id = self.known(account, |kind| matches!(kind, Kind::Destination { .. }));
+        let at = (account.to_owned(), id);
+        let look = self.seen.resources.get_mut(&at).unwrap();
+        if *look == Look::Absent {
+            *look = Look::Found(crate::access::live::State::new());
+        }
+        let Look::Found(state) = look else { panic!("{look:?}") };
+        state.extend([("target", json!(target)), ("role", json!(role))]);
+    }
+
+    /// Whoever calls has to be allowed to pass a role.
+    fn passes(&mut self, account: &str, role: &str) {
+        let state = self.beside(account, &Beside::Caller).clone();
+        let owner = self.account(account);
+        let arn: Arn = state[extra::ARN].as_str().unwrap().parse().unwrap();
+        let Some(Caller::Session { role: own, .. }) = Caller::from_arn(&arn) else { panic!("{arn}") };
+        let holder = Holder::new(owner, own, Some(&state));
+        let ask = Ask {
+            caller: holder.caller.clone(),
+            action: "iam:PassRole",
+            resource: role.to_owned(),
+            owner: owner.place.account.clone(),
+            context: context(),
+            holder: Some(&holder),
+            of: Of::Optional(Sources::none()),
+        };
+        assert!(ask.answer().is_allowed(), "AccessDeniedException: {}", ask.answer());
+    }
+
+    fn resource_policy(&mut self, account: &str, input: &Value) {
+        if let Some(arn) = input.get("resourceArn") {
+            let policy = document(input, "policyDocument", policy::Kind::Resource, 51_200);
+            let group = arn.as_str().unwrap().split(":log-group:").last().unwrap().to_owned();
+            self.beside(account, &Beside::LogGroup(group)).insert("policy", policy);
+            return;
+        }
+        let policy = document(input, "policyDocument", policy::Kind::Resource, 5_120);
+        let policies = self.logs_policies(account);
+        policies.insert(text(input, "policyName"), policy);
+        assert!(policies.len() <= 10, "LimitExceededException: {} policies", policies.len());
+    }
+
+    /// Needs its log group, room in it, and a destination of the same region.
+    fn filter(&mut self, account: &str, input: &Value) {
+        let (group, name) = (text(input, "logGroupName"), text(input, "filterName"));
+        let to = text(input, "destinationArn");
+        let region = self.account(account).place.region.clone();
+        assert_eq!(to.parse::<Arn>().unwrap().region, region, "InvalidParameterException");
+        if let Some(role) = input.get("roleArn") {
+            self.passes(account, role.as_str().unwrap());
+        }
+        let id = self.known(
+            account,
+            |kind| matches!(kind, Kind::Filter(filter) if filter.group == group && filter.name == name),
+        );
+        let state = self.beside(account, &Beside::LogGroup(group));
+        let filters = state.get_mut(extra::FILTERS).unwrap().as_object_mut().unwrap();
+        filters.insert(name, json!(to));
+        assert!(filters.len() <= 2, "LimitExceededException");
+        let state = [
+            ("pattern", input["filterPattern"].clone()),
+            ("destination", json!(to)),
+            ("role", input["roleArn"].clone()),
+        ];
+        self.seen.resources.insert((account.to_owned(), id), Look::Found(state.into()));
+    }
+
+    pub(super) fn stream(&mut self, account: &str, call: &Call) -> Value {
+        let input = &call.input;
+        let id = |model: &Self, is: fn(&Kind) -> bool| model.known(account, is);
+        let firehose: fn(&Kind) -> bool = |kind| matches!(kind, Kind::DeliveryStream(_));
+        let kinesis: fn(&Kind) -> bool = |kind| matches!(kind, Kind::DataStream { .. });
+        let table: fn(&Kind) -> bool = |kind| matches!(kind, Kind::LeaseTable { .. });
+        match call.operation {
+            "DescribeDeliveryStream" => {
+                let one = json!([{ "DestinationId": "destinationId-1" }]);
+                return json!({ "DeliveryStreamDescription": { "VersionId": "7", "Destinations": one } });
+            }
+            "CreateDeliveryStream" => self.whole(account, firehose),
+            "DeleteDeliveryStream" => {
+                let id = id(self, firehose);
+                self.lose(account, &id);
+            }
+            "UpdateDestination" => {
+                assert_eq!(text(input, "CurrentDeliveryStreamVersionId"), "7");
+                let id = id(self, firehose);
+                let update = input["ExtendedS3DestinationUpdate"].clone();
+                let state = self.state(account, &id);
+                for (key, aspect) in [("RoleARN", "role"), ("BucketARN", "bucket"), ("Prefix", "prefix")] {
+                    state.extend(update.get(key).map(|value| (aspect, value.clone())));
+                }
+                if update.get("ProcessingConfiguration").is_some() {
+                    state.insert(extra::DECOMPRESSES, json!(false));
+                }
+            }
+            "CreateStream" => self.whole(account, kinesis),
+            "AddTagsToStream" | "StartStreamEncryption" => {}
+            "CreateTable" => self.whole(account, table),
+            other => panic!("{other}"),
+        }
+        json!({})
+    }
+
+    /// Makes a resource at once: waiting is not played.
+    fn whole(&mut self, account: &str, is: fn(&Kind) -> bool) {
+        let resource = self.resources(account).find(|resource| is(&resource.kind)).unwrap().clone();
+        let state = self.made(account, &resource);
+        let at = (account.to_owned(), resource.id);
+        assert_eq!(self.seen.resources.get(&at), Some(&Look::Absent), "ResourceInUseException");
+        self.seen.resources.insert(at, Look::Found(state));
+    }
+}

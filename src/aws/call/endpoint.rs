@@ -1,0 +1,147 @@
+//! Where a service listens, and for which region and name a request is signed.
+
+use aws_config::SdkConfig;
+use aws_types::service_config::ServiceConfigKey;
+
+use super::wire::Wire;
+use crate::access::call::Service;
+use crate::access::policy::arn::Partition;
+
+/// Where a request goes, and what its signature is for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Endpoint {
+    /// Scheme and host, and a path if there is one, without a slash at the end.
+    pub(super) url: String,
+    /// Of the signature.
+    pub(super) region: String,
+    /// Of the signature.
+    pub(super) name: &'static str,
+    /// Whether the URL was set by someone: then a bucket stays in the path.
+    pub(super) is_set: bool,
+}
+
+/// Names of a service: in the environment and the profile, in a host's name, in a signature.
+///
+/// Source: the services' models (`serviceId`, `endpointPrefix`, `signingName`).
+const fn names(service: Service) -> (&'static str, &'static str, &'static str) {
+    match service {
+        Service::CloudWatch => ("CloudWatch", "monitoring", "monitoring"),
+        Service::DynamoDb => ("DynamoDB", "dynamodb", "dynamodb"),
+        Service::Firehose => ("Firehose", "firehose", "firehose"),
+        Service::Iam => ("IAM", "iam", "iam"),
+        Service::Kinesis => ("Kinesis", "kinesis", "kinesis"),
+        Service::Kms => ("KMS", "kms", "kms"),
+        Service::Logs => ("CloudWatch Logs", "logs", "logs"),
+        Service::S3 => ("S3", "s3", "s3"),
+        Service::Sqs => ("SQS", "sqs", "sqs"),
+        Service::Sts => ("STS", "sts", "sts"),
+    }
+}
+
+/// The endpoint of a service in a region: what the environment or the profile sets for it or for all, else AWS's.
+pub(super) fn endpoint(service: Service, region: &str, config: &SdkConfig) -> Endpoint {
+    let (id, prefix, name) = names(service);
+    let (host, signed) = host(service, prefix, region, config.use_fips() == Some(true));
+    let set = configured(id, config);
+    Endpoint {
+        is_set: set.is_some(),
+        url: set.map_or_else(|| format!("https://{host}"), |url| url.trim_end_matches('/').to_owned()),
+        region: signed,
+        name,
+    }
+}
+
+/// Set in code, then for the service, then for all: the order of AWS's own clients.
+fn configured(id: &str, config: &SdkConfig) -> Option<String> {
+    let key =
+        ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let own = key.ok().and_then(|key| config.service_config()?.load_config(key));
+    own.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// AWS's host, and the region to sign for. IAM has one host a partition.
+///
+/// Source: the endpoint rules of the services' models.
+fn host(service: Service, prefix: &str, region: &str, fips: bool) -> (String, String) {
+    let partition = Partition::of_region(region);
+    // Those of the government's regions are validated by their plain names.
+    let fips = if fips && partition == Partition::Aws { "-fips" } else { "" };
+    if service == Service::Iam {
+        let (host, region) = match partition {
+            Partition::Aws => (format!("iam{fips}.amazonaws.com"), "us-east-1"),
+            Partition::AwsCn => ("iam.cn-north-1.amazonaws.com.cn".to_owned(), "cn-north-1"),
+            Partition::AwsUsGov => ("iam.us-gov.amazonaws.com".to_owned(), "us-gov-west-1"),
+        };
+        return (host, region.to_owned());
+    }
+    (format!("{prefix}{fips}.{region}.{}", partition.dns_suffix()), region.to_owned())
+}
+
+impl Endpoint {
+    /// The address of a request. A bucket is part of the host's name, as S3 wants it, unless the host was set or would then have a
+    /// name that AWS's certificate does not cover.
+    /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html>.
+    pub(super) fn address(&self, wire: &Wire) -> String {
+        let bucket = wire.path.trim_start_matches('/');
+        let in_host = self.name == "s3" && !self.is_set && !bucket.contains(['.', '%', '/']);
+        let (url, path) = match self.url.split_once("://") {
+            Some((scheme, host)) if in_host => (format!("{scheme}://{bucket}.{host}"), "/"),
+            _ => (self.url.clone(), wire.path.as_str()),
+        };
+        let mark = if wire.query.is_empty() { "" } else { "?" };
+        format!("{url}{path}{mark}{}", wire.query)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_partition_has_its_hosts() {
+        let check = |service, region, fips, host: &str, signed: &str| {
+            let config = SdkConfig::builder().use_fips(fips).build();
+            let found = endpoint(service, region, &config);
+            assert_eq!((found.url.as_str(), found.region.as_str()), (host, signed));
+        };
+        check(Service::Logs, "us-east-1", false, "https://logs.us-east-1.amazonaws.com", "us-east-1");
+        check(Service::Logs, "cn-north-1", false, "https://logs.cn-north-1.amazonaws.com.cn", "cn-north-1");
+        check(Service::Kms, "eu-west-1", true, "https://kms-fips.eu-west-1.amazonaws.com", "eu-west-1");
+        check(
+            Service::CloudWatch,
+            "us-gov-east-1",
+            true,
+            "https://monitoring.us-gov-east-1.amazonaws.com",
+            "us-gov-east-1",
+        );
+        check(Service::Iam, "ap-northeast-1", false, "https://iam.amazonaws.com", "us-east-1");
+        check(Service::Iam, "cn-northwest-1", false, "https://iam.cn-north-1.amazonaws.com.cn", "cn-north-1");
+        check(Service::Iam, "us-gov-east-1", false, "https://iam.us-gov.amazonaws.com", "us-gov-west-1");
+    }
+
+    #[test]
+    fn what_is_set_comes_first() {
+        let config = SdkConfig::builder().endpoint_url("http://127.0.0.1:5555/").build();
+        let found = endpoint(Service::S3, "us-east-1", &config);
+        assert_eq!((found.url.as_str(), found.is_set), ("http://127.0.0.1:5555", true));
+    }
+
+    #[test]
+    fn a_bucket_stands_in_the_host_where_it_can() {
+        let wire = |bucket: &str, query: &str| Wire {
+            method: "GET",
+            path: format!("/{bucket}"),
+            query: query.to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        let own = SdkConfig::builder().build();
+        let set = SdkConfig::builder().endpoint_url("http://127.0.0.1:1").build();
+        let check = |config: &SdkConfig, wire: &Wire, expected: &str| {
+            assert_eq!(endpoint(Service::S3, "us-east-1", config).address(wire), expected);
+        };
+        check(&own, &wire("b", "policy"), "https://b.s3.us-east-1.amazonaws.com/?policy");
+        check(&own, &wire("b.c", "policy"), "https://s3.us-east-1.amazonaws.com/b.c?policy");
+        check(&set, &wire("b", ""), "http://127.0.0.1:1/b");
+    }
+}
