@@ -1,9 +1,13 @@
 //! `access apply` on moto: what a topology needs is made once, repaired, and taken away again, and logs flow through it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
 use serde_json::Value;
 
@@ -27,14 +31,13 @@ impl<'m> Accounts<'m> {
         let world = World::new();
         let topology = world.path("topology.toml");
         fs::write(&topology, text).unwrap();
-        let mut profiles = String::new();
+        let mut profiles = fs::File::create(world.path("credentials")).unwrap();
         for (name, account) in [("archive", ARCHIVE), ("app", APP)] {
             writeln!(profiles, "[{name}]").unwrap();
             for (key, value) in keys(moto, account) {
                 writeln!(profiles, "{} = {value}", key.to_lowercase()).unwrap();
             }
         }
-        fs::write(world.path("credentials"), profiles).unwrap();
         let credentials = world.path("credentials").to_str().unwrap().to_owned();
         let env = [
             ("AWS_ENDPOINT_URL", moto.url().to_owned()),
@@ -237,4 +240,115 @@ external_id = "example"
         moto.flow("plain", &[]);
     };
     arrives(&moto, archive, HTTP, over_http);
+}
+
+/// A consumer and a reader: Kinesis, `DynamoDB`, SQS, policies of a role that exists, and a bucket that tells others too.
+#[test]
+fn what_existed_keeps_what_others_put_there() {
+    const TOPOLOGY: &str = r#"
+region = "us-east-1"
+
+[accounts.archive]
+id      = "222222222222"
+profile = "archive"
+
+[accounts.app]
+id      = "111111111111"
+profile = "app"
+
+[keys.records]
+account = "archive"
+
+[kinesis]
+account = "archive"
+name    = "cwl"
+kms_key = "records"
+
+[consumer]
+account     = "archive"
+role        = "collector"
+lease_table = "standpipe-cwl"
+
+[[readers]]
+account        = "archive"
+role           = "collector"
+bucket_account = "app"
+bucket         = "trail-objects"
+prefix         = "AWSLogs/"
+queue          = "trail"
+"#;
+    let Some(moto) = Moto::start() else { return };
+    let accounts = Accounts::new(&moto, TOPOLOGY);
+    moto.flow("existing", &[]);
+    let told = || -> Value { serde_json::from_slice(&moto.flow("told", &[])).unwrap() };
+    let other =
+        serde_json::json!(["other", "arn:aws:sqs:us-east-1:111111111111:others", ["s3:ObjectRemoved:*"]]);
+    let own =
+        serde_json::json!(["standpipe", "arn:aws:sqs:us-east-1:111111111111:trail", ["s3:ObjectCreated:*"]]);
+
+    let (code, report) = accounts.apply(&["--yes"]);
+    assert_eq!((code, ids(&report, "create").len()), (0, 9), "{report:#}");
+    assert_eq!(told(), serde_json::json!([other, own]));
+    let (code, report) = accounts.apply(&["--yes"]);
+    assert_eq!((code, ids(&report, "keep").len()), (0, 9), "{report:#}");
+    let (code, text) = accounts.run(&["verify"]);
+    assert_eq!(code, 0, "{text}");
+    let (code, report) = accounts.apply(&["--destroy", "--yes"]);
+    assert_eq!((code, ids(&report, "delete").len()), (0, 9), "{report:#}");
+    assert_eq!(told(), serde_json::json!([other]));
+}
+
+/// An AWS that is busy for ever with resource policies; it tells of each that is put.
+fn busy() -> (String, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (put, puts) = mpsc::sync_channel(64);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut request = String::new();
+            while !request.ends_with("\r\n\r\n") {
+                assert!(reader.read_line(&mut request).unwrap() > 0, "a request has a head");
+            }
+            let length = request.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let mut body = vec![0; length.unwrap_or(0)];
+            reader.read_exact(&mut body).unwrap();
+            request.push_str(&String::from_utf8(body).unwrap());
+            let (status, answer) = if request.contains("Action=GetCallerIdentity") {
+                (
+                    200,
+                    "<R><GetCallerIdentityResult><Account>111111111111</Account><Arn>arn:aws:iam::111111111111:user/u</Arn></GetCallerIdentityResult></R>",
+                )
+            } else if request.contains("DescribeResourcePolicies") {
+                (200, "{\"resourcePolicies\": []}")
+            } else {
+                put.send(()).ok();
+                (400, "{\"__type\": \"OperationAbortedException\", \"message\": \"busy\"}")
+            };
+            let head = format!(
+                "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                answer.len()
+            );
+            stream.write_all((head + answer).as_bytes()).ok();
+        }
+    });
+    (url, puts)
+}
+
+#[test]
+fn a_wish_to_stop_ends_the_waiting_for_aws() {
+    const TOPOLOGY: &str = "region = \"us-east-1\"\n[accounts.app]\nid = \"111111111111\"\n[[vended]]\naccount = \"app\"\n\
+                            service = \"states\"\nlog_groups = [\"/aws/vendedlogs/states/orders\"]\n";
+    let world = World::new();
+    let (url, puts) = busy();
+    world.env("AWS_ENDPOINT_URL", &url);
+    fs::write(world.path("topology.toml"), TOPOLOGY).unwrap();
+    let path = world.path("topology.toml");
+    let mut child = world.start_command(&["access", "apply", path.to_str().unwrap(), "--yes"]);
+    puts.recv().unwrap();
+    let kill = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").arg("-c").arg(kill).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(1), "it says what it left, and is not killed");
+    assert!(puts.try_iter().count() <= 1, "it is not tried on for two minutes");
 }

@@ -12,6 +12,9 @@
                                           retention and a filter
     flow.py fill URL                      put a record to the stream of tests/access/moto.toml, so that its bucket is not empty
     flow.py plain URL                     let the archive's bucket be read without TLS, which moto does not speak
+    flow.py existing URL                  make the role `collector` in account 222222222222, and in 111111111111 the bucket
+                                          `trail-objects`, which tells a queue of what is removed
+    flow.py told URL                      print whom the bucket `trail-objects` tells what, as JSON
     flow.py roles URL                     print who assumed which role, and with which external id, as JSON
 """
 
@@ -161,9 +164,31 @@ def plain(url):
     aws.client("s3", endpoint_url=url).delete_bucket_policy(Bucket="org-logs")
 
 
+def existing(url):
+    aws, _ = session(url, ARCHIVE)
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    aws.client("iam", endpoint_url=url).create_role(RoleName="collector", AssumeRolePolicyDocument=policy)
+    aws, _ = session(url, APP)
+    s3 = aws.client("s3", endpoint_url=url)
+    s3.create_bucket(Bucket="trail-objects")
+    aws.client("sqs", endpoint_url=url).create_queue(QueueName="others")
+    other = {"Id": "other", "QueueArn": f"arn:aws:sqs:{REGION}:{APP}:others", "Events": ["s3:ObjectRemoved:*"]}
+    s3.put_bucket_notification_configuration(
+        Bucket="trail-objects", NotificationConfiguration={"QueueConfigurations": [other]}
+    )
+
+
+def told(url):
+    aws, _ = session(url, APP)
+    found = aws.client("s3", endpoint_url=url).get_bucket_notification_configuration(Bucket="trail-objects")
+    queues = found.get("QueueConfigurations", [])
+    json.dump(sorted([one["Id"], one["QueueArn"], one["Events"]] for one in queues), sys.stdout)
+
+
 def main(command, *arguments):
     steps = {"produce": produce, "archive": archive, "collect": collect, "roles": roles}
-    steps |= {"keys": keys, "group": group, "break": broken, "spoil": spoil, "fill": fill, "plain": plain}
+    steps |= {"keys": keys, "group": group, "break": broken, "spoil": spoil, "fill": fill, "plain": plain, "existing": existing, "told": told}
     steps[command](*arguments)
 
 

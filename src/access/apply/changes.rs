@@ -62,8 +62,9 @@ pub(super) fn action(seen: &Seen, stage: &Stage, resource: &Resource) -> Action 
         return Action::ByHand(hand);
     }
     let wanted = desired(resource);
-    if wanted.keys().all(|aspect| found.get(aspect).is_none_or(Value::is_null)) {
-        // A policy, or an entry, of something else that is there.
+    let is_part = matches!(resource.kind, Kind::RolePolicy { .. } | Kind::Notification { .. });
+    if is_part && !wanted.keys().any(|aspect| found.contains_key(aspect)) {
+        // What it is part of is there, and it is not.
         return Action::Create;
     }
     let differences = differences(resource, wanted, found);

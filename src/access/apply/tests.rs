@@ -96,6 +96,15 @@ fn only_what_differs_is_changed() {
         &|seen| drop(state(seen, "WriterRole").remove("permissions")),
         &["WriterRole: change permissions"],
     );
+    let bare = |seen: &mut Seen| {
+        let errors = state(seen, "StreamErrors");
+        errors.remove("retentionInDays");
+        errors.remove("logStream");
+    };
+    check("moto", &bare, &["StreamErrors: change logStream retentionInDays"]);
+    let part =
+        |seen: &mut Seen| drop(state(seen, "ReaderCrossRoleForCloudtrailIdentity").remove("permissions"));
+    check("trail", &part, &["ReaderCrossRoleForCloudtrailIdentity: create"]);
     let absent = |seen: &mut Seen| {
         for ((_, id), look) in &mut seen.resources {
             match id.as_str() {

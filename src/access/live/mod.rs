@@ -20,7 +20,7 @@ pub use self::read::{held_buckets, read, read_one};
 
 /// The aspects of a resource by their names; documents of policies are objects, not strings.
 ///
-/// What was seen holds all of what [`desired`] wants, as far as it is there, and may hold more: what [`extra`] names.
+/// What was seen holds all of what [`desired()`] wants, as far as it is there, and may hold more: what [`extra`] names.
 pub type State = BTreeMap<&'static str, Value>;
 
 /// The names of aspects that are seen and never wanted: what an explanation needs beside.
@@ -74,7 +74,7 @@ pub enum Access {
 pub struct Seen {
     /// The accounts by their names in the topology.
     pub accounts: BTreeMap<String, Access>,
-    /// The resources by the names of their accounts and their ids in the plan, and what is [`beside`] them.
+    /// The resources by the names of their accounts and their ids in the plan, and what is [`beside()`] them.
     ///
     /// A policy of a role that exists is found whenever the role is, without `permissions` if the policy is not there.
     pub resources: BTreeMap<(String, String), Look>,

@@ -1,6 +1,6 @@
 //! The calls that make a resource of a plan, and those that put one aspect of it right.
 //!
-//! What one call answers and a later one needs stands there as [`answer`](crate::access::call::answer) writes it.
+//! What one call answers and a later one needs stands there as [`answer`] writes it.
 
 mod flow;
 mod identity;
@@ -29,7 +29,7 @@ pub struct Mender<'a> {
 }
 
 impl Mender<'_> {
-    /// The calls that make a resource with all of its [`desired`] aspects, in order.
+    /// The calls that make a resource with all of its [`desired()`] aspects, in order.
     ///
     /// A stream or table is not yet ACTIVE after them, and a role not yet known to every service.
     #[must_use]
@@ -69,7 +69,7 @@ impl Mender<'_> {
         }
     }
 
-    /// The calls that bring one aspect of a resource that is there to what is [`desired`]; none where no call can, such as for a
+    /// The calls that bring one aspect of a resource that is there to what is [`desired()`]; none where no call can, such as for a
     /// stream that is being made.
     #[must_use]
     pub fn repair(&self, resource: &Resource, aspect: &str) -> Vec<Call> {
