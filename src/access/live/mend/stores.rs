@@ -31,8 +31,9 @@ impl Mender<'_> {
         policy: &Document,
         aspect: &str,
     ) -> Vec<Call> {
-        let (mut calls, id) =
+        let (mut calls, arn) =
             self.key_arn(&KeyUse::Made { id: resource.id.clone(), alias: alias.to_owned() });
+        let id = arn.split_once(":key/").map_or(arn.as_str(), |(_, id)| id);
         let key = || json!({ "KeyId": id });
         match aspect {
             "policy" => {
