@@ -70,7 +70,7 @@ pub(crate) enum End {
 /// `limits.memory`.
 pub(crate) const MEMORY: u64 = 16 << 20;
 /// What the process may take beside its payload, as a debug build.
-pub(crate) const BESIDE: u64 = 48 << 20;
+pub(crate) const BESIDE: u64 = 32 << 20;
 /// The shortest line, and so the most lines in some memory.
 const LEAST_LINE: u64 = 200;
 /// Longest wait for a start, or for an end after `limits.shutdown`.
