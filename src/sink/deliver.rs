@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use super::flight::{Flight, Flown, Places, fly};
 use super::pacing::{Pacing, Room};
 use super::parcel::{Parcel, Waiting};
-use super::rate::Refusal;
+use super::step::Refusal;
 use super::succession::Succession;
 use super::{Answer, Digester, Hold, Rejected, Service, THROTTLED};
 use crate::config::Compression;
@@ -118,7 +118,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             let now = Instant::now();
             let window = self.pacing.window();
             let may_fly = self.flying.len() < window && self.blocked_until().is_none_or(|until| until <= now);
-            if may_fly && let Some(parcel) = self.waiting.take_due(now) {
+            if may_fly && let Some(parcel) = self.waiting.take_due(self.room().bytes(), now) {
                 self.launch_again(parcel);
                 continue;
             }
@@ -126,7 +126,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
                 break;
             }
             let may_take =
-                may_fly && !self.ended && self.flying.len().saturating_add(self.waiting.len()) < window;
+                may_fly && !self.ended && self.flying.len().saturating_add(self.waiting.requests()) < window;
             let wake = self.wake(now);
             tokio::select! {
                 // Answers first: they free memory, and tell how the service is.
@@ -161,22 +161,27 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         }
     }
 
+    /// What the next request may carry.
+    fn room(&self) -> Room {
+        if self.held.is_some() { Pacing::one() } else { self.pacing.room() }
+    }
+
     fn launch_again(&mut self, mut parcel: Parcel) {
-        // With a limit there is more that waits already.
-        if !parcel.isolated && self.pacing.room() == Room::Full {
-            let more = self.supply.top_up(parcel.records.len(), parcel.bytes());
+        let (room, bytes) = (self.room(), parcel.bytes());
+        if !parcel.isolated && room.bytes() > bytes {
+            let more = self.supply.top_up(parcel.records.len(), bytes);
             parcel.records.extend(more);
         }
         self.launch(parcel);
     }
 
     fn launch(&mut self, mut parcel: Parcel) {
-        let room = if self.held.is_some() { Pacing::one() } else { self.pacing.room() };
+        let room = self.room();
         let now = Instant::now();
         if let Some(rest) = parcel.keep(room) {
             self.waiting.push(now, rest);
         }
-        self.pacing.send(parcel.load(), now);
+        self.pacing.send(parcel.load(), now, fastrand::f64());
         let (service, shared, compression) =
             (Arc::clone(&self.service), self.shared.clone(), self.compression);
         let places = Places { memory: self.memory_order.next(), departure: self.departures.next() };
@@ -222,7 +227,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         self.metrics.request(if rejected.is_empty() { "ok" } else { "partial" });
         let count = parcel.records.len();
         if rejected.len() < count {
-            self.pacing.accepted();
+            self.pacing.accepted(now);
             self.resume();
         }
         let attempts = parcel.attempts.saturating_add(1);

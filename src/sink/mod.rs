@@ -10,6 +10,7 @@ mod deliver;
 mod flight;
 mod pacing;
 mod rate;
+mod step;
 mod parcel;
 mod cut;
 mod succession;

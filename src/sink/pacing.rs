@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::rate::{Load, RateLimit, Refusal};
+use super::rate::RateLimit;
+use super::step::{Load, Refusal};
+use crate::limits::TARGET_REQUEST_BYTES;
 
 /// The window of requests under way, which grows by one a round trip and halves when one fails; the rate, which refusals teach;
 /// and the pauses of an outage.
@@ -15,6 +17,8 @@ pub(super) struct Pacing {
     rate: RateLimit,
     /// Refusals or failures of whole requests in a row.
     failures: u32,
+    /// Whether one of them was refused as too much.
+    throttled: bool,
     /// Requests sent before this are of the window that was already cut.
     cut_at: Option<Instant>,
     /// Requests sent before this failed of the cause that was already counted.
@@ -37,15 +41,25 @@ pub(super) enum Room {
     One(usize),
 }
 
+impl Room {
+    /// Payload bytes of the request: what else fits may be added.
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Self::Full => TARGET_REQUEST_BYTES,
+            Self::Bytes { most, .. } => most,
+            Self::One(_) => 0,
+        }
+    }
+}
+
 /// The first delay after a refused request; doubles with each refusal in a row.
 const BASE: Duration = Duration::from_millis(100);
 
 /// The longest delay after refused requests: an outage costs a few requests a minute, and is over soon after its end.
 const CAP: Duration = Duration::from_secs(20);
 
-/// So many whole requests in a row are refused before it is an outage: one without a rate limit, more with one, since the rate
-/// answers most refusals.
-const OUTAGE: (u32, u32) = (1, 8);
+/// More whole requests in a row than this have to fail before it is an outage.
+const OUTAGE: u32 = 8;
 
 /// The longest delay before a refused record is sent again.
 const RECORD_CAP: Duration = Duration::from_secs(5);
@@ -58,7 +72,15 @@ impl Pacing {
     pub(super) fn new(most: usize, now: Instant) -> Self {
         let most = f64::from(u32::try_from(most.max(1)).unwrap_or(u32::MAX));
         let rate = RateLimit::new(most, now);
-        Self { window: most.min(4.0), most, rate, failures: 0, cut_at: None, failed_at: None }
+        Self {
+            window: most.min(4.0),
+            most,
+            rate,
+            failures: 0,
+            throttled: false,
+            cut_at: None,
+            failed_at: None,
+        }
     }
 
     /// How many requests may be under way.
@@ -79,11 +101,7 @@ impl Pacing {
 
     /// Whether so many failed that the destination seems not to work at all.
     fn is_out(&self) -> bool {
-        self.failures > self.most_failures()
-    }
-
-    fn most_failures(&self) -> u32 {
-        if self.rate.rate().is_some() { OUTAGE.1 } else { OUTAGE.0 }
+        self.failures > OUTAGE
     }
 
     /// The payload bytes a second that the destination takes, once refusals have taught it.
@@ -110,21 +128,26 @@ impl Pacing {
         Room::One(RateLimit::least_record())
     }
 
-    /// A request goes.
-    pub(super) fn send(&mut self, load: Load, now: Instant) {
+    /// A request goes. `chance` is between 0 and 1.
+    pub(super) fn send(&mut self, load: Load, now: Instant, chance: f64) {
         if !self.is_out() {
-            self.rate.send(load.bytes, now);
+            self.rate.send(load.bytes, now, chance);
         }
     }
 
     /// A request was accepted, wholly or in part.
-    pub(super) fn accepted(&mut self) {
+    pub(super) fn accepted(&mut self, now: Instant) {
+        if self.is_out() && self.throttled {
+            self.rate.slow_start(now);
+        }
+        self.throttled = false;
         self.failures = 0;
         self.window = (self.window + 1.0 / self.window).min(self.most);
     }
 
     /// A request was answered, and part of it, or all, refused as too much.
     pub(super) fn answered(&mut self, sent: Instant, now: Instant, load: Load, refused: Load, by: Refusal) {
+        self.throttled |= by == Refusal::Call;
         // What an outage refuses tells nothing of a rate.
         if !self.is_out() || refused.records < load.records {
             self.rate.answered(sent, now, load, refused, by);
@@ -148,7 +171,7 @@ impl Pacing {
         self.failed_at = Some(now);
         self.failures = self.failures.saturating_add(1);
         // One lost request says little, and waits by itself; more in a row say more.
-        let beyond = self.failures.saturating_sub(self.most_failures());
+        let beyond = self.failures.saturating_sub(OUTAGE);
         (beyond > 0).then(|| full_jitter(BASE, CAP, beyond, chance))
     }
 
@@ -185,7 +208,7 @@ mod tests {
         let start = Instant::now();
         let later = start + Duration::from_secs(1);
         let mut pacing = Pacing::new(16, start);
-        (0..200).for_each(|_| pacing.accepted());
+        (0..200).for_each(|_| pacing.accepted(start));
         assert_eq!(pacing.window(), 16);
         pacing.broke(start, later);
         pacing.broke(start, later);
@@ -198,12 +221,12 @@ mod tests {
     fn an_outage_leaves_one_record_at_growing_intervals() {
         let now = Instant::now();
         let mut pacing = Pacing::new(16, now);
-        let delays: Vec<Duration> = (0..12).filter_map(|_| pacing.failed(now, now, 1.0)).collect();
+        let delays: Vec<Duration> = (0..20).filter_map(|_| pacing.failed(now, now, 1.0)).collect();
         assert_eq!((pacing.window(), pacing.room()), (1, Room::One(RateLimit::least_record())));
         assert_eq!(delays.first(), Some(&BASE));
         assert_eq!(delays.last(), Some(&CAP));
         assert!(delays.is_sorted());
-        pacing.accepted();
+        pacing.accepted(now);
         assert!(!pacing.is_failing());
         assert_eq!((pacing.window(), pacing.room()), (4, Room::Full));
         assert_eq!(pacing.failed(now, now, 1.0), None, "one alone is no outage");

@@ -5,8 +5,9 @@ use tokio::time::Instant;
 use super::Parts;
 use super::cut::cut;
 use super::pacing::Room;
-use super::rate::Load;
+use super::step::Load;
 use crate::event::Record;
+use crate::limits::{MAX_REQUEST_RECORDS, TARGET_REQUEST_BYTES};
 
 /// Records that are sent together.
 #[derive(Debug)]
@@ -36,6 +37,14 @@ impl Parcel {
         Load::new(self.records.iter().map(|record| record.payload).sum(), self.records.len())
     }
 
+    /// Whether both go into one request.
+    fn may_join(&self, other: &Self) -> bool {
+        !self.isolated
+            && !other.isolated
+            && self.bytes().saturating_add(other.bytes()) <= TARGET_REQUEST_BYTES
+            && self.records.len().saturating_add(other.records.len()) <= MAX_REQUEST_RECORDS
+    }
+
     /// Keeps what there is room for, at least a record, and returns the rest, if any. Records that are too large for the room are
     /// cut.
     pub(super) fn keep(&mut self, room: Room) -> Option<Self> {
@@ -52,7 +61,7 @@ impl Parcel {
             left = left.saturating_sub(record.payload);
             fits
         });
-        let kept = fits.count().max(1).min(self.records.len());
+        let kept = fits.count().clamp(1, MAX_REQUEST_RECORDS).min(self.records.len());
         let others = self.records.split_off(kept);
         let rest = |records| Self { records, attempts: self.attempts, isolated: self.isolated };
         (!others.is_empty()).then(|| rest(others))
@@ -74,10 +83,12 @@ impl Parcel {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     parcels: Vec<(Instant, Parcel)>,
+    bytes: usize,
 }
 
 impl Waiting {
     pub(super) fn push(&mut self, not_before: Instant, parcel: Parcel) {
+        self.bytes = self.bytes.saturating_add(parcel.bytes());
         self.parcels.push((not_before, parcel));
     }
 
@@ -85,8 +96,9 @@ impl Waiting {
         self.parcels.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.parcels.len()
+    /// How many requests it takes to send them, at least.
+    pub(super) fn requests(&self) -> usize {
+        self.bytes.div_ceil(TARGET_REQUEST_BYTES)
     }
 
     /// When the next one may go.
@@ -94,9 +106,25 @@ impl Waiting {
         self.parcels.iter().map(|(at, _)| *at).min()
     }
 
-    /// The first one whose time has come.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<Parcel> {
+    /// The first one whose time has come, joined with others as far as so many bytes go: what is refused by chance is a few
+    /// records of each request, and to send them by themselves would cost a request each.
+    pub(super) fn take_due(&mut self, most: usize, now: Instant) -> Option<Parcel> {
         let due = self.parcels.iter().position(|(at, _)| *at <= now)?;
-        Some(self.parcels.remove(due).1)
+        let mut taken = self.remove(due);
+        let joins = |taken: &Parcel, (at, other): &(Instant, Parcel)| {
+            *at <= now && taken.bytes() < most && taken.may_join(other)
+        };
+        while let Some(other) = self.parcels.iter().position(|other| joins(&taken, other)) {
+            let other = self.remove(other);
+            taken.attempts = taken.attempts.min(other.attempts);
+            taken.records.extend(other.records);
+        }
+        Some(taken)
+    }
+
+    fn remove(&mut self, at: usize) -> Parcel {
+        let (_, parcel) = self.parcels.remove(at);
+        self.bytes = self.bytes.saturating_sub(parcel.bytes());
+        parcel
     }
 }

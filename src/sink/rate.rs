@@ -1,36 +1,19 @@
-//! The rate that a destination's quota allows, learned from what it refuses. Pure: time is an argument.
+//! The rate that a destination's quota allows, learned from what it refuses. Pure: time and chance are arguments.
 //!
 //! Without refusals there is no limit. Firehose's quotas are per second and stream, and say nothing but "slow down"
 //! (<https://docs.aws.amazon.com/firehose/latest/dev/limits.html>), so the rate is found as congestion control finds it: in steps
-//! of a second of sending, each judged by the answers to what was sent in it. A step with refusals brings the rate down to what was
-//! accepted, and a little below; one without brings it up again by a little, sooner to where it was refused before. Small rates
-//! grow faster than large ones, so that senders that share a quota come to equal shares.
+//! of a second of sending, each judged by the answers to what was sent in it. What was refused is taken off the rate, and a little
+//! more; a step without refusals adds a few percent, and more after many of them.
 //!
-//! Refusals that stay as many however far the rate falls are no quota but a fault: they are only sent again.
+//! Refusals that stay as many when the rate falls are no quota but a fault. They are only sent again, and steps are judged by what
+//! is refused beyond them.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::step::{Load, Refusal, Step};
 use crate::limits::{BILLING_STEP, TARGET_RECORD_BYTES};
-
-/// What a request carried, or what of it was refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Load {
-    /// Payload bytes.
-    pub(super) bytes: f64,
-    /// Records.
-    pub(super) records: f64,
-}
-
-/// How a request was refused.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Refusal {
-    /// Records of it, or none.
-    Records,
-    /// The call as a whole.
-    Call,
-}
 
 /// The rate of one destination: none until something is refused.
 #[derive(Debug)]
@@ -38,9 +21,8 @@ pub(super) struct RateLimit {
     limit: Option<Limit>,
     step: Step,
     /// The share that is refused whatever the rate, from 0 to 1.
-    independent: f64,
-    /// How often refusals were taken for a fault, and were a quota's after all: the next trial asks for more.
-    misjudged: i32,
+    fault: f64,
+    trial: Option<Trial>,
     /// When something was accepted last, and the rate then.
     accepted: (Instant, Option<f64>),
     /// Smoothed, in seconds.
@@ -49,62 +31,40 @@ pub(super) struct RateLimit {
     concurrency: f64,
 }
 
+/// A token bucket.
 #[derive(Debug)]
 struct Limit {
     /// Payload bytes a second.
     rate: f64,
-    /// Where it was last refused.
-    ceiling: f64,
     /// The next request may go at this time.
     next: Instant,
     /// Requests of this step went as soon as they might: the limit was felt.
     felt: bool,
     /// Steps without refusals, since the last with.
     clean: u32,
-    /// Whether refusals become fewer as the rate falls.
-    trial: Option<Trial>,
+    /// The rate before the last cut.
+    ceiling: f64,
+    /// The rate multiplies with each step, until the next refusal.
+    doubling: bool,
 }
 
-/// What was refused at a rate that has fallen since.
-#[derive(Clone, Copy, Debug)]
-struct Trial {
-    rate: f64,
-    /// From 0 to 1.
-    accepted: f64,
-    /// Sent since.
-    records: f64,
-}
-
-/// What was sent since the last change, and how it was answered.
+/// Whether fewer are refused at a lower rate.
 #[derive(Debug)]
-struct Step {
-    start: Instant,
-    last_sent: Instant,
-    sent: Load,
-    refused: Load,
-    /// The most records that were refused or accepted only together.
-    unit: f64,
+struct Trial {
+    /// What was refused at the higher one, from 0 to 1.
+    share: f64,
+    /// What was sent since the rate is lower.
+    since: Option<Step>,
 }
-
-/// How much sending a step judges, in seconds: the quota's second, but for the gap between two requests.
-const STEP: f64 = 0.9;
-
-/// Fewer records than this tell nothing of a rate.
-const STEP_RECORDS: f64 = 10.0;
-
-/// A step with more than this refused, or more than [`MUCH`] of so many records, ends after [`SHORT_STEP`] seconds.
-const MANY: f64 = 0.5;
-const MANY_RECORDS: f64 = 60.0;
-const SHORT_STEP: f64 = 0.3;
 
 /// Refusals alone for so many seconds, and two latencies, are an outage and tell nothing of a quota.
 const OUTAGE: f64 = 10.0;
 
-/// The first rate is what was sent, as if it had been in so many seconds at least: too high a rate is left sooner than too low a one.
-const BURST: f64 = 0.25;
-
 /// A request carries so many seconds of the rate, or more where latency and concurrency ask for it.
-const SPAN: (f64, f64) = (0.1, 0.8);
+const SPAN: (f64, f64) = (0.03, 0.8);
+
+/// So much more than the concurrency that the latency asks for is left free.
+const SPARE: f64 = 1.1;
 
 /// So many records make a request at least, while they are not smaller than [`LEAST_RECORD`].
 const RECORDS_A_REQUEST: usize = 4;
@@ -112,86 +72,57 @@ const RECORDS_A_REQUEST: usize = 4;
 /// Records are not cut smaller than five of Firehose's billing steps: what a record's last step lacks would cost too much.
 const LEAST_RECORD: usize = 5 * BILLING_STEP;
 
-/// Where more than [`MUCH`] was refused the rate falls by as much, but no more than [`MOST_CUT`] at once (the second
-/// where it was [`NEARLY_ALL`]), and by [`BELOW`] more:
-/// that ends an overload. Where it was less the rate falls by [`GAIN`] of it: to answer chance as loudly would drive senders that
-/// share a quota apart.
-const MUCH: f64 = 0.15;
-const MOST_CUT: (f64, f64) = (0.3, 0.5);
-const NEARLY_ALL: f64 = 0.8;
-const BELOW: f64 = 0.03;
-const GAIN: f64 = 1.0;
+/// Where calls were refused until a small one was accepted, so many bytes a second are tried first.
+const SLOW_START: f64 = 262_144.0;
 
-/// Growth in a step of a rate of [`SLOW`] bytes a second; less by [`FLATTER`] for each e-fold above, down to [`LEAST_GROWTH`].
-const GROWTH: f64 = 0.04;
-const FLATTER: f64 = 0.005;
-const LEAST_GROWTH: f64 = 0.02;
-const SLOW: f64 = 131_072.0;
-
-/// After so many steps without refusals growth doubles with each, up to [`MOST_GROWTH`].
-const HURRY: u32 = 8;
-const MOST_GROWTH: f64 = 0.25;
+/// No rate is less, in bytes a second.
+const LEAST_RATE: f64 = 16_384.0;
 
 /// A rate that no destination reaches is no limit.
 const NO_LIMIT: f64 = 1e9;
 
-/// Of a quota's refusals fewer are left as the rate falls. If at this share of the rate no more was accepted, but for
-/// [`CHANCE`], they are a fault; one that refuses nearly all is left to the quota.
-const TRIAL: f64 = 0.45;
-const CHANCE: f64 = 1.35;
-const TRIAL_RECORDS: f64 = 150.0;
-const MISJUDGED: i32 = 5;
-const LEAST_ACCEPTED: f64 = 0.3;
+/// What is refused beyond a fault's share is taken off the rate, and as much again, up to this.
+const BELOW: f64 = 0.1;
 
-/// So much more than the independent share, or as much as chance may add between these, is a quota's.
-const MARGIN: (f64, f64) = (0.1, 0.2);
+/// One step takes no more than this off, but for the first.
+const MOST_CUT: f64 = 0.5;
 
-impl Load {
-    /// So many payload bytes in so many records.
-    #[expect(clippy::cast_precision_loss, reason = "a request's size")]
-    pub(super) fn new(bytes: usize, records: usize) -> Self {
-        Self { bytes: bytes as f64, records: records as f64 }
-    }
+/// Refusals are beyond a fault's share when chance explains them by so many standard deviations: without a limit, and with one.
+const SURE: (f64, f64) = (4.0, 3.0);
 
-    fn add(&mut self, other: Self) {
-        self.bytes += other.bytes;
-        self.records += other.records;
-    }
-}
+/// Growth in a step without refusals; below [`FAR_BELOW`] of the rate before the last cut it is [`RECOVERY`].
+const GROWTH: f64 = 0.04;
+const RECOVERY: f64 = 0.1;
+const FAR_BELOW: f64 = 0.7;
 
-impl Step {
-    fn new(now: Instant) -> Self {
-        Self { start: now, last_sent: now, sent: Load::default(), refused: Load::default(), unit: 1.0 }
-    }
+/// After so many steps without refusals growth doubles with each, up to [`MOST_GROWTH`].
+const HURRY: f64 = 14.0;
+const MOST_GROWTH: f64 = 0.25;
 
-    /// Seconds of sending.
-    fn seconds(&self) -> f64 {
-        self.last_sent.duration_since(self.start).as_secs_f64()
-    }
+/// Until the first refusal, and once a fault was told from a quota, a step without refusals multiplies the rate by this.
+const DOUBLING: f64 = 1.5;
 
-    /// The share that was refused.
-    fn share(&self) -> f64 {
-        self.refused.records / self.sent.records.max(1.0)
-    }
+/// For each second of latency growth is slower by this share: what was too much is told late.
+const SLOWER: f64 = 0.5;
 
-    /// The same without half of what chance may add: where there are few records, or calls, one says little.
-    fn sure_share(&self) -> f64 {
-        self.share() - 0.5 * self.unit.min(self.refused.records) / self.sent.records.max(1.0)
-    }
+/// A share refused beyond this is tried for being a fault: the first time, and where there is one already.
+const TRIAL_SHARE: (f64, f64) = (0.1, 0.25);
 
-    /// Whether it tells enough by now.
-    fn is_over(&self, limited: bool, hasty: bool, now: Instant) -> bool {
-        if self.refused.records == 0.0 && !limited {
-            return self.seconds() >= STEP;
-        }
-        let many = if self.refused.records > MANY * self.sent.records { STEP_RECORDS } else { MANY_RECORDS };
-        let short = hasty
-            && self.share() > MUCH
-            && self.sent.records >= many
-            && now.duration_since(self.start).as_secs_f64() > SHORT_STEP;
-        (self.seconds() >= STEP || short) && self.sent.records >= STEP_RECORDS
-    }
-}
+/// One that refuses more is left to the quota.
+const TRIAL_MOST: f64 = 0.6;
+
+/// So many answers decide a trial: a quota refuses less than [`ALIKE`] of what it refused at the higher rate.
+const TRIAL_UNITS: f64 = 100.0;
+const ALIKE: f64 = 0.7;
+
+/// A fault's share follows by this much of what is less than it, and of what chance explains.
+const FOLLOW: (f64, f64) = (0.5, 0.1);
+
+/// A smaller share is none.
+const NO_FAULT: f64 = 0.01;
+
+/// So much of the rate before the last cut is below the quota.
+const BELOW_QUOTA: f64 = 0.95;
 
 impl RateLimit {
     /// No limit, for a destination that may have so many requests under way.
@@ -199,8 +130,8 @@ impl RateLimit {
         Self {
             limit: None,
             step: Step::new(now),
-            independent: 0.0,
-            misjudged: 0,
+            fault: 0.0,
+            trial: None,
             accepted: (now, None),
             latency: 0.0,
             concurrency,
@@ -233,161 +164,160 @@ impl RateLimit {
         LEAST_RECORD
     }
 
-    /// The seconds that a request stands for: so many that half the concurrency is enough for the latency.
+    /// The seconds that a request stands for: so many that most of the concurrency is enough for the latency.
     fn span(&self) -> f64 {
-        (2.0 * self.latency / self.concurrency).clamp(SPAN.0, SPAN.1)
+        (SPARE * self.latency / self.concurrency).clamp(SPAN.0, SPAN.1)
     }
 
-    /// A request of so many payload bytes goes.
-    pub(super) fn send(&mut self, bytes: f64, now: Instant) {
+    /// A request of so many payload bytes goes. `chance`, from 0 to 1, keeps senders that share a quota from going in step.
+    pub(super) fn send(&mut self, bytes: f64, now: Instant, chance: f64) {
         let span = self.span();
         let Some(limit) = &mut self.limit else { return };
         // What was not used of the last moments may be made up for.
         let saved = Duration::from_secs_f64(span);
         limit.felt |= limit.next + saved / 2 >= now;
         let from = limit.next.max(now.checked_sub(saved).unwrap_or(now));
-        limit.next = from + Duration::from_secs_f64((bytes / limit.rate).min(60.0));
+        let gap = bytes / limit.rate * (0.5 + chance);
+        limit.next = from + Duration::from_secs_f64(gap.min(60.0));
     }
 
     /// A request sent at `sent` was answered `now`.
     pub(super) fn answered(&mut self, sent: Instant, now: Instant, load: Load, refused: Load, by: Refusal) {
         self.latency += 0.2 * (now.duration_since(sent).as_secs_f64() - self.latency);
-        if sent < self.step.start {
-            return;
-        }
-        let step = &mut self.step;
-        step.sent.add(load);
-        step.refused.add(refused);
-        if by == Refusal::Call {
-            step.unit = step.unit.max(refused.records);
-        }
-        step.last_sent = step.last_sent.max(sent);
-        if refused.records < load.records && self.was_out(now) {
-            return;
-        }
         // Without a limit, refusals alone may be an outage.
         let tells = self.limit.is_some() || by == Refusal::Records;
-        if tells && self.step.is_over(self.limit.is_some(), self.independent == 0.0, now) {
-            let step = std::mem::replace(&mut self.step, Step::new(now));
+        if tells && self.step.is_over(sent) {
+            let step = std::mem::replace(&mut self.step, Step::new(sent));
             self.judge(&step, now);
+        }
+        self.step.answered(sent, load, refused, by);
+        if refused.records < load.records {
+            self.was_accepted(now);
         }
     }
 
-    /// Something was accepted. After an outage the rate is what it was before.
-    fn was_out(&mut self, now: Instant) -> bool {
-        let (at, rate) = std::mem::replace(&mut self.accepted, (now, None));
-        let out = self.step.refused.records > 0.0
-            && now.duration_since(at).as_secs_f64() > OUTAGE + 2.0 * self.latency;
-        if out {
+    /// After an outage the rate is what it was before.
+    fn was_accepted(&mut self, now: Instant) {
+        let (at, rate) = self.accepted;
+        let out = now.duration_since(at).as_secs_f64() > OUTAGE + 2.0 * self.latency;
+        if out && self.step.has_refusals() {
             self.step = Step::new(now);
-            match (rate, &mut self.limit) {
-                (Some(rate), Some(limit)) => limit.rate = rate,
-                _ => self.limit = None,
+            if let (Some(rate), Some(limit)) = (rate, &mut self.limit) {
+                limit.rate = rate;
             }
         }
         self.accepted = (now, self.rate());
-        out
+    }
+
+    /// After many refusals of whole calls something was accepted: a small request may have been why.
+    pub(super) fn slow_start(&mut self, now: Instant) {
+        if self.limit.is_none() {
+            self.limit = Some(Limit::new(SLOW_START, 0.0, now));
+            self.step = Step::new(now);
+            self.accepted = (now, Some(SLOW_START));
+        }
     }
 
     fn judge(&mut self, step: &Step, now: Instant) {
-        let share = step.share();
-        let beyond = self.beyond_independent(step);
-        if step.refused.records > 0.0 && (self.independent == 0.0 || beyond > 0.0) {
-            self.refused(step, share, beyond, now);
-        } else {
-            self.independent +=
-                0.2 * (share - self.independent) * f64::from(u8::from(self.independent > 0.0));
-            if self.independent < 0.01 {
-                self.independent = 0.0;
-            }
-            self.clean();
-        }
-    }
-
-    /// The share refused beyond what is refused whatever the rate, as far as chance does not explain it.
-    fn beyond_independent(&self, step: &Step) -> f64 {
-        if self.independent == 0.0 {
-            return step.sure_share();
-        }
-        let chance = (self.independent * (1.0 - self.independent) * step.unit / step.sent.records).sqrt();
-        let beyond = step.share() - self.independent;
-        if beyond < (3.0 * chance).clamp(MARGIN.0, MARGIN.1) {
-            0.0
-        } else {
-            beyond / (1.0 - self.independent)
-        }
-    }
-
-    fn refused(&mut self, step: &Step, share: f64, beyond: f64, now: Instant) {
-        let kept = if beyond > MUCH {
-            let most = if beyond > NEARLY_ALL { MOST_CUT.1 } else { MOST_CUT.0 };
-            (1.0 - beyond.min(most)) * (1.0 - BELOW)
-        } else {
-            1.0 - GAIN * beyond.max(BELOW)
-        };
-        let accepted = 1.0 - share;
-        let Some(limit) = &mut self.limit else {
-            let rate = (step.sent.bytes / step.seconds().max(BURST)).max(1.0);
-            let trial = Some(Trial { rate, accepted, records: 0.0 });
-            let limit = Limit { rate: rate * kept, ceiling: rate, next: now, felt: false, clean: 0, trial };
-            self.limit = Some(limit);
-            if self.independent > 0.0 {
-                self.independent = 0.0;
-                self.misjudged = (self.misjudged + 1).min(MISJUDGED);
-            }
-            return;
-        };
-        if !limit.felt {
-            // It was less than the rate that was too much.
-            limit.rate = limit.rate.min(step.sent.bytes / step.seconds().max(BURST));
-            limit.trial = None;
-        }
-        let alike = |trial: &Trial| (trial.accepted / CHANCE..trial.accepted * CHANCE).contains(&accepted);
-        let trial = limit.trial.filter(alike);
-        let mut trial = trial.unwrap_or(Trial { rate: limit.rate, accepted, records: 0.0 });
-        trial.records += step.sent.records;
-        trial.accepted += (accepted - trial.accepted) * step.sent.records / trial.records;
-        let fell = limit.rate <= trial.rate * TRIAL.powi(1 + self.misjudged);
-        let tried = fell && trial.records >= TRIAL_RECORDS;
-        if tried && accepted > LEAST_ACCEPTED {
-            self.independent = share;
-            self.limit = None;
+        if self.try_fault(step) {
             return;
         }
-        // Who is refused below the old ceiling makes room for others.
-        let below = limit.rate < limit.ceiling;
-        limit.ceiling = if below { limit.rate * f64::midpoint(1.0, kept) } else { limit.rate };
-        limit.rate *= kept;
-        // What was saved up would be refused too.
-        limit.next = limit.next.max(now);
-        limit.felt = false;
-        limit.clean = 0;
-        limit.trial = Some(trial);
+        let chance = (self.fault * (1.0 - self.fault) / step.units()).sqrt();
+        let beyond = step.share() - self.fault;
+        self.follow_fault(beyond, chance);
+        let sure = if self.limit.is_none() { SURE.0 } else { SURE.1 };
+        if beyond > sure * chance {
+            self.cut(step, beyond / (1.0 - self.fault), now);
+        } else {
+            self.grow();
+        }
     }
 
-    /// A step without refusals, or with no more than there are at any rate.
-    fn clean(&mut self) {
+    /// The fault's share may change. A quota's refusals must not be taken for more of it.
+    fn follow_fault(&mut self, beyond: f64, chance: f64) {
+        let below_quota = self.limit.as_ref().is_none_or(|limit| limit.rate < BELOW_QUOTA * limit.ceiling);
+        if beyond < -2.0 * chance {
+            self.fault += FOLLOW.0 * beyond;
+        } else if below_quota && beyond < chance {
+            self.fault += FOLLOW.1 * beyond;
+        }
+        if self.fault < NO_FAULT {
+            self.fault = 0.0;
+        }
+    }
+
+    /// Whether as many are refused at a lower rate: then it is no quota that refuses them.
+    fn try_fault(&mut self, step: &Step) -> bool {
+        let (Some(trial), Some(limit)) = (&mut self.trial, &mut self.limit) else { return false };
+        let since = trial.since.map_or(*step, |since| since.join(step));
+        if since.units() < TRIAL_UNITS {
+            trial.since = Some(since);
+            return false;
+        }
+        let (before, after) = (trial.share - self.fault, since.share() - self.fault);
+        let is_quota = after < ALIKE * before || since.share() > TRIAL_MOST;
+        if !is_quota {
+            self.fault = since.share();
+            limit.doubling = true;
+        }
+        // Still many: the next step down is a trial too.
+        self.trial = (is_quota && after > 0.5 * before).then(|| Trial { share: since.share(), since: None });
+        !is_quota
+    }
+
+    fn cut(&mut self, step: &Step, excess: f64, now: Instant) {
+        let kept = (1.0 - excess) * (1.0 - excess.min(BELOW));
+        let sent = step.rate();
+        let first = self.limit.is_none();
+        // Before there is a limit the quota's bucket is full.
+        let unfilled = sent * step.seconds().max(0.25) / (step.seconds() + 1.0);
+        let limit = self.limit.get_or_insert_with(|| Limit::new(unfilled, sent, now));
+        if !limit.felt && !first {
+            limit.rate = limit.rate.min(sent);
+        }
+        let worth_a_trial = if self.fault > 0.0 { TRIAL_SHARE.1 } else { TRIAL_SHARE.0 };
+        if excess > worth_a_trial && !limit.doubling && step.share() < TRIAL_MOST && self.trial.is_none() {
+            self.trial = Some(Trial { share: step.share(), since: None });
+        }
+        let (kept, least) = if first { (kept, SLOW_START / 2.0) } else { (kept.max(MOST_CUT), LEAST_RATE) };
+        limit.cut_to((limit.rate * kept).max(least), now);
+        limit.doubling = first;
+        self.step = Step::new(now);
+    }
+
+    fn grow(&mut self) {
         let Some(limit) = &mut self.limit else { return };
-        limit.trial = None;
         if !std::mem::take(&mut limit.felt) {
             return;
         }
         limit.clean = limit.clean.saturating_add(1);
-        // Late answers tell late that it was too much.
-        let slow = (GROWTH - FLATTER * (limit.rate / SLOW).ln()).max(LEAST_GROWTH) / (1.0 + self.latency);
-        let below = limit.ceiling / limit.rate - 1.0;
-        let growth = if below > 2.0 * BELOW { below / 2.0 } else { hurried(slow, limit.clean) };
-        limit.rate *= 1.0 + growth.min(MOST_GROWTH);
+        let slower = 1.0 + SLOWER * self.latency;
+        let growth = hurried(GROWTH / slower, f64::from(limit.clean) / slower - HURRY);
+        let growth = if limit.rate < FAR_BELOW * limit.ceiling { growth.max(RECOVERY) } else { growth };
+        limit.rate *= if limit.doubling { DOUBLING } else { 1.0 + growth.min(MOST_GROWTH) };
         if limit.rate > NO_LIMIT {
             self.limit = None;
-            self.misjudged = 0;
         }
     }
 }
 
+impl Limit {
+    fn new(rate: f64, ceiling: f64, now: Instant) -> Self {
+        Self { rate, next: now, felt: false, clean: 0, ceiling, doubling: true }
+    }
+
+    fn cut_to(&mut self, rate: f64, now: Instant) {
+        self.ceiling = self.rate;
+        self.rate = rate;
+        self.next = self.next.max(now);
+        self.felt = false;
+        self.clean = 0;
+    }
+}
+
 /// Growth that doubles with each step after the first few.
-fn hurried(growth: f64, clean: u32) -> f64 {
-    growth * f64::from(1u32 << clean.saturating_sub(HURRY).min(16))
+fn hurried(growth: f64, beyond: f64) -> f64 {
+    growth * beyond.clamp(0.0, 16.0).exp2()
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size, and not negative")]

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use crate::standin::Faults;
-use crate::world::{FILE_SOURCE, MESSAGE_SINK, World};
+use crate::world::{Daemon, FILE_SOURCE, MESSAGE_SINK, World};
 
 /// The manager's end of the socket, and everything it was told.
 struct Manager {
@@ -66,15 +66,18 @@ fn it_is_told_of_a_reload_whether_it_succeeds_or_not() {
     daemon.stop().drained();
 }
 
+fn watched_with_a_dead_sink(world: &World) -> Daemon {
+    world.env("WATCHDOG_USEC", "1000000");
+    world.standin.faults(hangs);
+    world.write("app.log", 0..1_000);
+    world.config(&format!("{MIB_16}{FILE_SOURCE}{MESSAGE_SINK}request_timeout = \"1s\"\n")).spawn()
+}
+
 #[test]
 fn a_dead_sink_is_a_complaint_and_no_standstill() {
     let world = World::new();
     let mut manager = Manager::of(&world);
-    world.env("WATCHDOG_USEC", "1000000");
-    world.standin.faults(hangs);
-    world.write("app.log", 0..1_000);
-    let daemon =
-        world.config(&format!("{MIB_16}{FILE_SOURCE}{MESSAGE_SINK}request_timeout = \"1s\"\n")).spawn();
+    let daemon = watched_with_a_dead_sink(&world);
     manager.hears("STATUS=needs attention: archive (logs)");
     for _ in 0..5 {
         manager.hears("WATCHDOG=1");
@@ -86,11 +89,7 @@ fn a_dead_sink_is_a_complaint_and_no_standstill() {
 fn more_time_is_asked_for_while_draining() {
     let world = World::new();
     let mut manager = Manager::of(&world);
-    world.env("WATCHDOG_USEC", "1000000");
-    world.standin.faults(hangs);
-    world.write("app.log", 0..1_000);
-    let daemon =
-        world.config(&format!("{MIB_16}{FILE_SOURCE}{MESSAGE_SINK}request_timeout = \"1s\"\n")).spawn();
+    let daemon = watched_with_a_dead_sink(&world);
     manager.hears("STATUS=needs attention");
     daemon.signal("TERM");
     manager.hears("STOPPING=1");

@@ -283,9 +283,8 @@ fn signals_in_a_row_are_all_heeded_and_the_last_configuration_runs() {
     daemon.stop().drained();
 }
 
-#[test]
-fn a_stop_during_a_reload_drains_and_ends() {
-    let world = World::new();
+/// A daemon that reloads, and whose sink answers nothing.
+fn reloading(world: &World) -> Daemon {
     world.config(&format!(
         "[limits]\nmemory = \"16MiB\"\nshutdown = \"100s\"\n{FILE_SOURCE}{MESSAGE_SINK}{IMPATIENT}"
     ));
@@ -296,29 +295,29 @@ fn a_stop_during_a_reload_drains_and_ends() {
     daemon.signal("HUP");
     until("the old configuration is drained", || daemon.log_text().contains("draining").then_some(()));
     daemon.signal("TERM");
+    daemon
+}
+
+#[test]
+fn a_stop_during_a_reload_drains_and_ends() {
+    let world = World::new();
+    let daemon = reloading(&world);
     world.standin.faults(|faults| faults.hang = false);
     daemon.wait().drained();
-    let daemon = world.start();
-    at_least_once(&world.delivered(&daemon), 1_000);
-    daemon.stop().drained();
+    nothing_is_lost(&world);
 }
 
 #[test]
 fn a_second_stop_during_a_reload_ends_at_once_and_loses_nothing() {
     let world = World::new();
-    world.config(&format!(
-        "[limits]\nmemory = \"16MiB\"\nshutdown = \"100s\"\n{FILE_SOURCE}{MESSAGE_SINK}{IMPATIENT}"
-    ));
-    world.standin.faults(hangs);
-    world.write("app.log", 0..1_000);
-    let daemon = world.spawn();
-    daemon.until_readyz(503);
-    daemon.signal("HUP");
-    until("the old configuration is drained", || daemon.log_text().contains("draining").then_some(()));
-    daemon.signal("TERM");
+    let daemon = reloading(&world);
     daemon.signal("INT");
     daemon.wait().undelivered();
     world.standin.faults(|faults| faults.hang = false);
+    nothing_is_lost(&world);
+}
+
+fn nothing_is_lost(world: &World) {
     let daemon = world.start();
     at_least_once(&world.delivered(&daemon), 1_000);
     daemon.stop().drained();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::pacing::{Pacing, Room};
-use super::rate::{Load, Refusal};
+use super::step::{Load, Refusal};
 use crate::limits::{MAX_RECORD_BYTES, MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 
 /// How the service says that it is too much.
@@ -38,6 +38,8 @@ struct Case {
     event: Option<usize>,
     /// Seconds between the senders' starts.
     stagger: u64,
+    /// When the first sender leaves.
+    leaves: u64,
     /// Records and calls that fail whatever the rate.
     faults: (f64, f64),
     /// The seconds of an outage.
@@ -58,6 +60,7 @@ impl Case {
             mode,
             event: None,
             stagger: 0,
+            leaves: u64::MAX,
             faults: (0.0, 0.0),
             outage: (0, 0),
             seconds: 120,
@@ -138,6 +141,8 @@ struct Sender {
     paused: f64,
     /// When the next request may leave.
     departure: f64,
+    /// When it looks next what it may send.
+    looks: f64,
     starts: f64,
     by_second: Vec<Tally>,
 }
@@ -183,7 +188,7 @@ const MEMORY: usize = 36_000_000;
 const HEAD_START: f64 = 0.01;
 
 /// Bytes a second of a sender's network and CPU.
-const WIRE: f64 = 400e6;
+const WIRE: f64 = 600e6;
 
 impl World {
     fn run(case: Case) -> Vec<Sender> {
@@ -199,6 +204,7 @@ impl World {
                 bytes: 0,
                 paused: 0.0,
                 departure: 0.0,
+                looks: f64::INFINITY,
                 starts,
                 by_second: Vec::new(),
             }
@@ -216,7 +222,7 @@ impl World {
             rng,
         };
         for number in 0..case.senders {
-            world.at(world.senders[number].starts, Event::Look(number));
+            world.look_at(number, world.senders[number].starts);
         }
         while let Some(Reverse((micros, _, event))) = world.events.pop() {
             let now = Duration::from_micros(micros).as_secs_f64();
@@ -238,26 +244,39 @@ impl World {
         self.events.push(Reverse((micros, self.order, event)));
     }
 
+    /// A sender looks again, unless it does so sooner.
+    fn look_at(&mut self, number: usize, when: f64) {
+        if when < self.senders[number].looks {
+            self.senders[number].looks = when;
+            self.at(when, Event::Look(number));
+        }
+    }
+
     fn instant(&self, when: f64) -> Instant {
         self.zero + Duration::from_secs_f64(when)
     }
 
     /// A sender sends what it may, or looks again when it may.
     fn look(&mut self, number: usize, now: f64) {
-        let (instant, event) = (self.instant(now), self.case.event);
+        let (instant, event, chance) = (self.instant(now), self.case.event, self.rng.f64());
         let zero = self.zero;
         let sender = &mut self.senders[number];
-        if sender.flying >= sender.pacing.window() || sender.bytes > MEMORY {
+        if now < sender.looks {
+            return;
+        }
+        sender.looks = f64::INFINITY;
+        let left = number == 0 && now >= seconds_of(self.case.leaves);
+        if left || sender.flying >= sender.pacing.window() || sender.bytes > MEMORY {
             return;
         }
         let next = sender.pacing.next().map_or(0.0, |next| next.duration_since(zero).as_secs_f64());
         let blocked = next.max(sender.paused);
         if blocked > now {
-            return self.at(blocked, Event::Look(number));
+            return self.look_at(number, blocked);
         }
         let (attempts, request) = sender.request(now, event);
         let load = Load::new(request.iter().sum(), request.len());
-        sender.pacing.send(load, instant);
+        sender.pacing.send(load, instant, chance);
         sender.flying += 1;
         sender.bytes += request.iter().sum::<usize>();
         let sent = now.max(sender.departure);
@@ -266,7 +285,7 @@ impl World {
         let there = written + self.half_latency();
         self.flights.push(Flight { sender: number, launched: now, sent, attempts, request, answer: None });
         self.at(there, Event::Arrive(self.flights.len() - 1));
-        self.at(now, Event::Look(number));
+        self.look_at(number, now);
     }
 
     fn half_latency(&mut self) -> f64 {
@@ -296,7 +315,7 @@ impl World {
         sender.count(now, all, bad);
         sender.pacing.answered(launched, at, all, bad, by);
         if !accepted.is_empty() {
-            sender.pacing.accepted();
+            sender.pacing.accepted(at);
             sender.paused = 0.0;
         } else if let Some(pause) = sender.pacing.failed(sent, at, chance) {
             sender.paused = now + pause.as_secs_f64();
@@ -304,42 +323,44 @@ impl World {
         if !refused.is_empty() {
             let delay = Pacing::record_delay(attempts, chance).as_secs_f64();
             sender.waiting.push((now + delay, attempts, refused));
-            self.at(now + delay, Event::Look(number));
+            self.look_at(number, now + delay);
         }
-        self.at(now, Event::Look(number));
+        self.look_at(number, now);
     }
 }
 
 impl Sender {
-    /// What goes next: what waits to be sent again, or else what is new.
+    /// What goes next: what waits to be sent again, and what is new.
     fn request(&mut self, now: f64, event: Option<usize>) -> (u32, Vec<usize>) {
-        let due = self.waiting.iter().position(|(at, ..)| *at <= now);
-        let (_, attempts, records) = due.map_or_else(|| (now, 0, Vec::new()), |due| self.waiting.remove(due));
-        let (most, record) = match self.pacing.room() {
+        let room = self.pacing.room();
+        let (most, record) = match room {
             Room::Full => (TARGET_REQUEST_BYTES, TARGET_RECORD_BYTES),
             Room::Bytes { most, record } => (most.min(TARGET_REQUEST_BYTES), record),
             Room::One(record) => (1, record),
         };
-        let records = if records.is_empty() {
-            let size = event.unwrap_or(record);
-            vec![size; (TARGET_REQUEST_BYTES / size).min(MAX_REQUEST_RECORDS)]
-        } else if event.is_none() {
-            records.into_iter().flat_map(|large| cut(large, record)).collect()
-        } else {
-            records
-        };
-        let mut left = most;
-        let fits = records.iter().take_while(|record| {
-            let fits = **record <= left;
-            left = left.saturating_sub(**record);
-            fits
-        });
-        let kept = fits.count().max(1);
-        let (request, rest) = records.split_at(kept);
-        if attempts > 0 && !rest.is_empty() {
-            self.waiting.insert(0, (now, attempts - 1, rest.to_vec()));
+        let (due, later) = std::mem::take(&mut self.waiting).into_iter().partition(|(at, ..)| *at <= now);
+        self.waiting = later;
+        let due: Vec<(f64, u32, Vec<usize>)> = due;
+        let attempts = due.iter().map(|(_, attempts, _)| *attempts).min().unwrap_or(0);
+        let again = due.into_iter().flat_map(|(.., records)| records);
+        let again = again.flat_map(|large| if event.is_none() { cut(large, record) } else { vec![large] });
+        let mut again = again.peekable();
+        let size = event.unwrap_or(record);
+        let (mut request, mut left) = (Vec::new(), most);
+        while request.len() < MAX_REQUEST_RECORDS {
+            let next = again.peek().copied().unwrap_or(size);
+            if next > left && !request.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(next);
+            again.next();
+            request.push(next);
         }
-        (attempts, request.to_vec())
+        let rest: Vec<usize> = again.collect();
+        if !rest.is_empty() {
+            self.waiting.insert(0, (now, attempts, rest));
+        }
+        (attempts, request)
     }
 
     fn count(&mut self, now: f64, all: Load, bad: Load) {

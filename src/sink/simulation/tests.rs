@@ -28,9 +28,12 @@ fn sweep(senders: usize, mode: Mode) -> Vec<Case> {
 fn check(senders: usize, mode: Mode) {
     for case in sweep(senders, mode) {
         let outcome = outcome(case, 30);
-        // At two seconds a call each change is felt late: less sure, and slower.
-        let late = case.latency >= Duration::from_secs(2);
-        let (goodput, refused) = if late { (0.88, 0.16) } else { (0.95, 0.05) };
+        // At two seconds a call each change is felt late: less sure, and slower. A share of 128 KiB a second is a few records.
+        let (goodput, refused) = match case.bytes / seconds_of(senders as u64) {
+            _ if case.latency >= Duration::from_secs(2) => (0.88, 0.40),
+            share if share < 200_000.0 => (0.97, 0.20),
+            _ => (0.97, 0.05),
+        };
         assert!(outcome.goodput >= goodput && outcome.refused <= refused, "{case:?}: {outcome:?}");
     }
 }
@@ -86,19 +89,19 @@ fn who_comes_later_gets_a_share() {
     for mib in [5.0, 50.0] {
         let case = Case { stagger: 20, seconds: 300, ..Case::of(mib, 50, 4, Mode::Records) };
         let outcome = outcome(case, 240);
-        assert!(outcome.shares.0 >= 0.6 && outcome.shares.1 <= 1.5, "{outcome:?}");
+        assert!(outcome.shares.0 >= 0.5 && outcome.shares.1 <= 1.5, "{outcome:?}");
         assert!(outcome.goodput >= 0.97, "{outcome:?}");
     }
 }
 
 #[test]
 fn refusals_that_are_no_quota_slow_nothing_down() {
-    let quiet = Case { seconds: 30, ..Case::of(10_000.0, 20, 1, Mode::Records) };
+    let quiet = Case { seconds: 90, ..Case::of(10_000.0, 20, 1, Mode::Records) };
     let faulty = Case { faults: (0.2, 0.1), ..quiet };
-    let speed = |case: Case| World::run(case)[0].sum(5, 30, |second| second.accepted);
+    let speed = |case: Case| World::run(case)[0].sum(30, 90, |second| second.accepted);
     let (clean, slowed) = (speed(quiet), speed(faulty));
-    // A third of what is sent has to be sent again, in requests of its own.
-    assert!(slowed >= 0.4 * clean, "{slowed} of {clean} bytes");
+    // More than a quarter of what is sent has to be sent again.
+    assert!(slowed >= 0.6 * clean, "{slowed} of {clean} bytes");
 }
 
 #[test]

@@ -1,0 +1,133 @@
+//! What was sent in about a second, and how it was answered: what a change of rate is judged by.
+
+use tokio::time::Instant;
+
+/// What a request carried, or what of it was refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Load {
+    /// Payload bytes.
+    pub(super) bytes: f64,
+    /// Records.
+    pub(super) records: f64,
+}
+
+/// How a request was refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Refusal {
+    /// Records of it, or none.
+    Records,
+    /// The call as a whole.
+    Call,
+}
+
+impl Load {
+    /// So many payload bytes in so many records.
+    #[expect(clippy::cast_precision_loss, reason = "a request's size")]
+    pub(super) fn new(bytes: usize, records: usize) -> Self {
+        Self { bytes: bytes as f64, records: records as f64 }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.records += other.records;
+    }
+}
+
+/// The requests sent since the last change of rate that are answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    start: Instant,
+    last_sent: Instant,
+    sent: Load,
+    refused: Load,
+    /// The most records that were refused only together.
+    unit: f64,
+    calls: f64,
+}
+
+/// How much sending a step judges, in seconds: the quota's second, but for the gap between two requests.
+const STEP: f64 = 0.9;
+
+/// Fewer refusals and acceptances than this tell nothing of a rate.
+const STEP_UNITS: f64 = 8.0;
+
+/// Of a call so many records tell of their own: those beyond a quota are refused together.
+const CALL_UNITS: f64 = 4.0;
+
+/// A step with more than [`MANY`] of so many refused ends after [`SHORT_STEP`] seconds.
+const MANY: f64 = 0.3;
+const MANY_UNITS: f64 = 24.0;
+const SHORT_STEP: f64 = 0.3;
+
+/// A step is taken for so many seconds at least.
+const BURST: f64 = 0.25;
+
+impl Step {
+    /// Nothing was sent yet.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            start: now,
+            last_sent: now,
+            sent: Load::default(),
+            refused: Load::default(),
+            unit: 1.0,
+            calls: 0.0,
+        }
+    }
+
+    /// A request that was sent at `sent` has its answer. Those of an earlier rate tell nothing of this one.
+    pub(super) fn answered(&mut self, sent: Instant, load: Load, refused: Load, by: Refusal) {
+        if sent < self.start {
+            return;
+        }
+        self.sent.add(load);
+        self.refused.add(refused);
+        self.calls += 1.0;
+        self.last_sent = self.last_sent.max(sent);
+        if by == Refusal::Call {
+            self.unit = self.unit.max(refused.records);
+        }
+    }
+
+    /// Whether anything was refused.
+    pub(super) fn has_refusals(&self) -> bool {
+        self.refused.records > 0.0
+    }
+
+    /// The share of the records that was refused, from 0 to 1.
+    pub(super) fn share(&self) -> f64 {
+        self.refused.records / self.sent.records.max(1.0)
+    }
+
+    /// Answers that are independent of each other: records, or calls where those are refused.
+    pub(super) fn units(&self) -> f64 {
+        (self.sent.records / self.unit).min(CALL_UNITS * self.calls).max(1.0)
+    }
+
+    /// Seconds of sending.
+    pub(super) fn seconds(&self) -> f64 {
+        self.last_sent.duration_since(self.start).as_secs_f64()
+    }
+
+    /// Payload bytes sent a second.
+    pub(super) fn rate(&self) -> f64 {
+        (self.sent.bytes / self.seconds().max(BURST)).max(1.0)
+    }
+
+    /// Whether it tells enough without the request that is answered now, and was sent at `sent`.
+    pub(super) fn is_over(&self, sent: Instant) -> bool {
+        let seconds = sent.duration_since(self.start).as_secs_f64();
+        let short = seconds > SHORT_STEP && self.share() > MANY && self.units() >= MANY_UNITS;
+        (seconds >= STEP || short) && (self.units() >= STEP_UNITS || !self.has_refusals())
+    }
+
+    /// Both together.
+    pub(super) fn join(mut self, later: &Self) -> Self {
+        self.last_sent = later.last_sent;
+        self.sent.add(later.sent);
+        self.refused.add(later.refused);
+        self.calls += later.calls;
+        self.unit = self.unit.max(later.unit);
+        self
+    }
+}
