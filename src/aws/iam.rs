@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(result: Value, expected: Option<(bool, bool)>, statements: &[&str]) {
+    fn check(result: &Value, expected: Option<(bool, bool)>, statements: &[&str]) {
         let read = Simulation::read(&json!({ "EvaluationResults": [result] }));
         assert_eq!(read.as_ref().map(|it| (it.is_allowed(), it.is_denied())), expected, "{read:?}");
         assert_eq!(read.map(|it| it.statements).unwrap_or_default(), statements);
@@ -140,13 +140,13 @@ mod tests {
         let matched = json!([{ "SourcePolicyId": "put", "StartPosition": { "Line": "3", "Column": "1" } }]);
         let third = "the statement at line 3 of policy `put`";
         let result = |decision: &str| json!({ "EvalDecision": decision, "MatchedStatements": matched });
-        check(result("allowed"), Some((true, false)), &[third]);
-        check(result("explicitDeny"), Some((false, true)), &[third]);
-        check(json!({ "EvalDecision": "implicitDeny", "MatchedStatements": "" }), Some((false, true)), &[]);
+        check(&result("allowed"), Some((true, false)), &[third]);
+        check(&result("explicitDeny"), Some((false, true)), &[third]);
+        check(&json!({ "EvalDecision": "implicitDeny", "MatchedStatements": "" }), Some((false, true)), &[]);
         let unknown = json!({ "EvalDecision": "implicitDeny", "MissingContextValues": ["aws:SourceIp"] });
-        check(unknown, Some((false, false)), &[]);
-        check(json!({ "EvalDecision": "somethingNew" }), Some((false, false)), &[]);
-        check(json!({}), None, &[]);
+        check(&unknown, Some((false, false)), &[]);
+        check(&json!({ "EvalDecision": "somethingNew" }), Some((false, false)), &[]);
+        check(&json!({}), None, &[]);
         assert_eq!(Simulation::read(&json!({ "EvaluationResults": "" })), None);
     }
 

@@ -216,7 +216,10 @@ where
     match sent {
         Err(error) if error.as_service_error().is_none() => Err(match refused(&error) {
             Refused::Unanswered { how: Unanswered::Name, message } => unresolved(&host, &message).await,
-            other => other,
+            other @ (Refused::Answered { .. }
+            | Refused::Credentials { .. }
+            | Refused::Unanswered { .. }
+            | Refused::Unusable(_)) => other,
         }),
         Ok(_) | Err(_) => Ok(date),
     }
@@ -352,7 +355,7 @@ impl Intercept for Glance {
         _bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let uri: http::Uri = context.request().uri().parse()?;
-        self.note(|seen| seen.host = uri.host().unwrap_or_default().to_owned());
+        self.note(|seen| uri.host().unwrap_or_default().clone_into(&mut seen.host));
         Ok(())
     }
 

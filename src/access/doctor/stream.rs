@@ -30,12 +30,12 @@ impl Stream<'_> {
         if is_missing {
             return findings;
         }
-        findings.push(match simulated.filter(|simulated| simulated.is_denied()) {
-            Some(denied) => simulation::denied(denied, &self.arn(), self.grant(PUT, "standpipe-put")),
-            None => {
-                let records: &[&[u8]] = if write { &[PROBE] } else { &[] };
-                self.put(self.client.put(self.name, records).await, write, simulated)
-            }
+        let denied = simulated.filter(|simulated| simulated.is_denied());
+        findings.push(if let Some(denied) = denied {
+            simulation::denied(denied, &self.arn(), self.grant(PUT, "standpipe-put"))
+        } else {
+            let records: &[&[u8]] = if write { &[PROBE] } else { &[] };
+            self.put(self.client.put(self.name, records).await, write, simulated)
         });
         findings
     }

@@ -64,6 +64,10 @@ impl Model {
                 state.insert(extra::SOURCE, json!("DirectPut"));
                 state.insert(extra::DECOMPRESSES, json!(false));
             }
+            Kind::DataStream { name, .. } => {
+                let arn = self.account(account).place.stream(name);
+                state.extend([("policy", Value::Null), (extra::ARN, json!(arn.to_string()))]);
+            }
             Kind::Role { .. } | Kind::RolePolicy { .. } => drop(state.insert(extra::OTHERS, json!({}))),
             _ => {}
         }
@@ -88,6 +92,17 @@ impl Model {
                     _ => None,
                 });
                 State::from([(extra::FILTERS, filters), ("kmsKey", key.unwrap_or_default())])
+            }
+            Beside::Deliveries(name) => {
+                let filters = self.filters(account).filter(|filter| filter.group == *name);
+                let counts: Value =
+                    filters.map(|filter| (filter.name.clone(), json!({ "ForwardedLogEvents": 7 }))).collect();
+                State::from([(extra::COUNTS, counts)])
+            }
+            Beside::Quota(_) => {
+                let limits = json!({ "BytesPerSecondLimit": 5_242_880, "RecordsPerSecondLimit": 500_000,
+                    "PutRequestsPerSecondLimit": 2_000, "ThrottledRecords": 0 });
+                State::from([(extra::COUNTS, limits)])
             }
             Beside::LogsPolicies => {
                 let policies = self.resources(account).filter_map(|resource| match &resource.kind {
@@ -225,6 +240,18 @@ impl Model {
             "PutRolePolicy" => {
                 let policy = document(input, "PolicyDocument", policy::Kind::Identity, 10_240);
                 self.role_policy(account, &role, &text(input, "PolicyName"), Some(policy));
+            }
+            "PutUserPolicy" => {
+                let policy = document(input, "PolicyDocument", policy::Kind::Identity, 2_048);
+                let state = self.beside(account, &Beside::Caller);
+                assert!(
+                    state[extra::ARN]
+                        .as_str()
+                        .unwrap()
+                        .ends_with(&format!("user/{}", text(input, "UserName")))
+                );
+                let others = state.get_mut(extra::OTHERS).unwrap().as_object_mut().unwrap();
+                others.insert(text(input, "PolicyName"), policy);
             }
             "DeleteRolePolicy" => self.role_policy(account, &role, &text(input, "PolicyName"), None),
             "DetachRolePolicy" => self.role_policy(account, &role, &text(input, "PolicyArn"), None),
