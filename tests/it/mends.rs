@@ -83,7 +83,7 @@ const BREAKS: &[Break] = &[
     },
 ];
 
-/// What CloudWatch counts ten minutes ago: for a log group and its filter, and for a stream.
+/// What `CloudWatch` counts ten minutes ago: for a log group and its filter, and for a stream.
 const COUNTS: &str = "\
     app cloudwatch put-metric-data --namespace AWS/Logs --metric-data @CAME,@GROUP]\" \
     @SENT,@GROUP,@FILTER]\" @FAILED,@GROUP,@FILTER]\" @FAILED,@GROUP,@FILTER,@LEVEL]\"\n\
