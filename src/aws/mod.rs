@@ -6,6 +6,7 @@
 mod call;
 mod credentials;
 mod fault;
+mod iam;
 mod probe;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ use tokio::sync::Semaphore;
 pub use self::call::{Caller, Principal};
 pub use self::credentials::{Credentials, Role};
 pub use self::fault::{CredentialsFault, principal_in};
+pub use self::iam::Simulation;
 pub use self::probe::{Refused, StreamFacts, Unanswered};
 use crate::config::FirehoseSink;
 

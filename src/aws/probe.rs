@@ -15,17 +15,17 @@ use aws_sdk_firehose::types::{
 };
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::date_time::Format;
-use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use tokio::net::lookup_host;
 
-use super::{Aws, AwsError, Caller, CredentialsFault, FirehoseClient, Role, credentials};
-use crate::access::call::{Call, Service};
+use super::{Aws, AwsError, CredentialsFault, FirehoseClient, Role, credentials};
 use crate::causes::with_causes;
 
 /// Why a call did not do what it should.
@@ -63,7 +63,11 @@ pub enum Unanswered {
     Refused,
     /// The certificate is not trusted.
     Certificate,
-    /// Something else: no such name, no route, no answer in time.
+    /// The host's name does not resolve.
+    Name,
+    /// The name of the proxy on the way does not resolve.
+    ProxyName,
+    /// Something else: no route, no answer in time.
     Other,
 }
 
@@ -96,10 +100,10 @@ impl Aws {
         if let Some(url) = &self.settings().endpoint_url {
             builder = builder.endpoint_url(url);
         }
-        let (clock, date) = Clock::new();
+        let (glance, seen) = Glance::new();
         let client = aws_sdk_firehose::Client::from_conf(builder.build());
-        let sent = client.list_delivery_streams().limit(1).customize().interceptor(clock).send().await;
-        answered(sent, &date)
+        let sent = client.list_delivery_streams().limit(1).customize().interceptor(glance).send().await;
+        answered(sent, &seen).await
     }
 
     /// The same of the STS that `role` is assumed at; its ARN says which region's it is, if nothing else does.
@@ -107,9 +111,9 @@ impl Aws {
         let region = role.region.clone().or(region);
         let base = self.load(region).await;
         let nobody = base.into_builder().credentials_provider(nobody()).build();
-        let (clock, date) = Clock::new();
+        let (glance, seen) = Glance::new();
         let client = sts(&nobody, role.sts_endpoint_url.as_ref());
-        answered(client.get_caller_identity().customize().interceptor(clock).send().await, &date)
+        answered(client.get_caller_identity().customize().interceptor(glance).send().await, &seen).await
     }
 
     /// The ARN of whoever the first credentials belong to; none when another endpoint than AWS's is set, and no STS with it.
@@ -131,35 +135,6 @@ impl Aws {
         config.set_region(region.or_else(|| Some(Region::new(client.region.clone()))));
         let sent = sts(&config.build(), url).get_caller_identity().send().await;
         sent.map(|output| output.arn().map(str::to_owned)).map_err(|error| refused(&error))
-    }
-}
-
-impl Aws {
-    /// The trust policy of `role`, read by the last of `before`. Needs `iam:GetRole`, and to be of the role's account.
-    ///
-    /// Where the role has an STS endpoint of its own, IAM is asked there; where Firehose alone has one, it is not asked.
-    pub async fn trust_policy(
-        &self,
-        region: Option<String>,
-        before: Vec<Role>,
-        role: &Role,
-    ) -> Result<String, Refused> {
-        let base = self.load(region).await;
-        let region = base.region().cloned().ok_or(AwsError::NoRegion)?;
-        let url = match (&role.sts_endpoint_url, &self.settings().endpoint_url) {
-            (Some(url), _) => Some(url.clone()),
-            (None, Some(_)) => return Err(Refused::Unusable("no endpoint of IAM is known".to_owned())),
-            (None, None) => None,
-        };
-        let credentials = self.credentials(&base, &region, before);
-        let name = role.arn.rsplit('/').next().unwrap_or_default();
-        let call = Call::new(Service::Iam, "GetRole", json!({ "RoleName": name }));
-        let output = Caller::of(self, base, &region, credentials, url)?.call(&call).await?;
-        let text = |pointer: &str| output.pointer(pointer).and_then(Value::as_str);
-        let policy = text("/Role/AssumeRolePolicyDocument").filter(|_| text("/Role/Arn") == Some(&role.arn));
-        let policy =
-            policy.ok_or_else(|| Refused::Unusable("the caller's account has no such role".to_owned()))?;
-        Ok(percent_decode_str(policy).decode_utf8_lossy().into_owned())
     }
 }
 
@@ -230,17 +205,35 @@ fn nobody() -> SharedCredentialsProvider {
 }
 
 /// An answer, even one that says no, has crossed the network.
-fn answered<T, E>(
+async fn answered<T, E>(
     sent: Result<T, SdkError<E, Response>>,
-    date: &Mutex<Option<i64>>,
+    seen: &Mutex<Glimpse>,
 ) -> Result<Option<i64>, Refused>
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
+    let Glimpse { host, date } = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match sent {
-        Err(error) if error.as_service_error().is_none() => Err(refused(&error)),
-        Ok(_) | Err(_) => Ok(*date.lock().unwrap_or_else(PoisonError::into_inner)),
+        Err(error) if error.as_service_error().is_none() => Err(match refused(&error) {
+            Refused::Unanswered { how: Unanswered::Name, message } => unresolved(&host, &message).await,
+            other @ (Refused::Answered { .. }
+            | Refused::Credentials { .. }
+            | Refused::Unanswered { .. }
+            | Refused::Unusable(_)) => other,
+        }),
+        Ok(_) | Err(_) => Ok(date),
     }
+}
+
+/// Whose name it is that did not resolve: where the endpoint's does, it was the proxy's.
+async fn unresolved(host: &str, message: &str) -> Refused {
+    let resolves = lookup_host((host, 443)).await.is_ok_and(|mut addresses| addresses.next().is_some());
+    if resolves {
+        let message = format!("the name of the proxy on the way to `{host}` does not resolve: {message}");
+        return Refused::Unanswered { how: Unanswered::ProxyName, message };
+    }
+    let message = format!("the name `{host}` does not resolve: {message}");
+    Refused::Unanswered { how: Unanswered::Name, message }
 }
 
 fn refused<E>(error: &SdkError<E, Response>) -> Refused
@@ -272,6 +265,9 @@ pub(super) fn unanswered(error: &(dyn Error + 'static)) -> Refused {
     Refused::Unanswered { how, message: with_causes(error) }
 }
 
+/// How the standard library begins the error of a name that the resolver knows no address of.
+const LOOKUP_FAILED: &str = "failed to lookup address information";
+
 /// What one cause tells, if anything.
 fn kind(cause: &(dyn Error + 'static)) -> Option<Unanswered> {
     let is_certificate = |error: &rustls::Error| matches!(error, rustls::Error::InvalidCertificate(_));
@@ -279,6 +275,10 @@ fn kind(cause: &(dyn Error + 'static)) -> Option<Unanswered> {
         return Some(Unanswered::Certificate);
     }
     let error: &io::Error = cause.downcast_ref()?;
+    // A kind of its own it has not.
+    if error.to_string().starts_with(LOOKUP_FAILED) {
+        return Some(Unanswered::Name);
+    }
     if error.kind() == io::ErrorKind::ConnectionRefused {
         return Some(Unanswered::Refused);
     }
@@ -319,20 +319,44 @@ fn facts(described: &DeliveryStreamDescription) -> StreamFacts {
     }
 }
 
-/// Reads the time that an answer says it is. The lock covers the handing over.
-#[derive(Debug)]
-struct Clock(Arc<Mutex<Option<i64>>>);
+/// What is seen of one request and its answer.
+#[derive(Clone, Debug, Default)]
+struct Glimpse {
+    /// The host that it is for.
+    host: String,
+    /// The time that the answer says it is, in seconds since 1970.
+    date: Option<i64>,
+}
 
-impl Clock {
-    fn new() -> (Self, Arc<Mutex<Option<i64>>>) {
-        let date = Arc::new(Mutex::new(None));
-        (Self(Arc::clone(&date)), date)
+/// Looks at a request and its answer. The lock covers the handing over.
+#[derive(Debug)]
+struct Glance(Arc<Mutex<Glimpse>>);
+
+impl Glance {
+    fn new() -> (Self, Arc<Mutex<Glimpse>>) {
+        let seen = Arc::default();
+        (Self(Arc::clone(&seen)), seen)
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Glimpse)) {
+        note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-impl Intercept for Clock {
+impl Intercept for Glance {
     fn name(&self) -> &'static str {
-        "Clock"
+        "Glance"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let uri: http::Uri = context.request().uri().parse()?;
+        self.note(|seen| uri.host().unwrap_or_default().clone_into(&mut seen.host));
+        Ok(())
     }
 
     fn read_before_deserialization(
@@ -343,7 +367,7 @@ impl Intercept for Clock {
     ) -> Result<(), BoxError> {
         let date = context.response().headers().get("date");
         let time = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = time.map(|time| time.secs());
+        self.note(|seen| seen.date = time.map(|time| time.secs()));
         Ok(())
     }
 }

@@ -121,6 +121,26 @@ fn an_endpoint_where_nobody_listens_is_named() {
 }
 
 #[test]
+fn a_name_that_does_not_resolve_is_named_unless_a_proxy_resolves_it() {
+    let sink = "sinks.archive";
+    let to = |world: &World, url: &str| {
+        world.config(&format!(
+            "{FILE_SOURCE}\n[sinks.archive]\ntype = \"firehose\"\nregion = \"us-east-1\"\nstream = \"logs\"\n\
+             endpoint_url = \"{url}\"\n"
+        ));
+    };
+    let world = well();
+    to(&world, "https://firehose.invalid");
+    fails(&world, &[], [sink, "dns"], &["`firehose.invalid` does not resolve", "private DNS", "region"]);
+    // The name is the proxy's to resolve: what fails is the proxy.
+    world.env("HTTPS_PROXY", "http://127.0.0.1:1");
+    fails(&world, &[], [sink, "endpoint"], &["nobody listens there", "HTTPS_PROXY"]);
+    to(&world, "https://127.0.0.1:1");
+    world.env("HTTPS_PROXY", "http://proxy.invalid:3128");
+    fails(&world, &[], [sink, "dns"], &["name of the proxy on the way to `127.0.0.1`", "HTTPS_PROXY"]);
+}
+
+#[test]
 fn an_authority_that_is_not_trusted_is_named() {
     let world = well();
     world.config(&format!(
@@ -217,6 +237,19 @@ fn a_put_that_is_denied_is_named_with_its_policy() {
         settings.faults = Faults { refusal: Some(Refusal::InvalidKms), ..Faults::default() }
     });
     fails(&key, &["--write-probe"], ["sinks.archive", "put"], &["KMS", "key"]);
+}
+
+#[test]
+fn where_iam_simulates_a_denial_is_named_without_a_put() {
+    let simulating = |may_put| {
+        world(move |settings| settings.roles = vec![Role { may_put, may_simulate: true, ..writer() }])
+    };
+    let parts = &["implicitDeny by IAM's simulation", "firehose:PutRecordBatch", "put-role-policy"];
+    fails(&simulating(false), &[], ["sinks.archive", "put"], parts);
+    let (code, report) = examine(&simulating(true), &[]);
+    let put = findings(&report, "put")[0];
+    assert_eq!((code, &put["level"]), (0, &Value::from("ok")), "{report:#}");
+    assert!(put["seen"].as_str().unwrap().contains("the statement at line 3 of policy `put`"), "{put:#}");
 }
 
 #[test]

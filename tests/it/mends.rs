@@ -83,6 +83,12 @@ const BREAKS: &[Break] = &[
     },
 ];
 
+/// What `CloudWatch` counts ten minutes ago: for a log group and its filter, and for a stream.
+const COUNTS: &str = "\
+    app cloudwatch put-metric-data --namespace AWS/Logs --metric-data @CAME,@GROUP]\" \
+    @SENT,@GROUP,@FILTER]\" @FAILED,@GROUP,@FILTER]\" @FAILED,@GROUP,@FILTER,@LEVEL]\"\n\
+    archive cloudwatch put-metric-data --namespace AWS/Firehose --metric-data @REFUSED,@STREAM]\"";
+
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":{"Sid":"Other","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::999999999999:root"},"Action":"sts:AssumeRole"}}"#;
 const OTHER: &str = r#"{"Version":"2012-10-17","Statement":{"Sid":"Other","Effect":"Allow","Principal":{"AWS":"999999999999"},"Action":"logs:PutSubscriptionFilter","Resource":"arn:aws:logs:us-east-1:222222222222:destination:everything"}}"#;
 const GUARD: &str =
@@ -92,11 +98,26 @@ const GUARD: &str =
 fn script(commands: &str) -> String {
     let key = "$(aws kms describe-key --profile archive --region us-east-1 --key-id alias/standpipe-logs --query KeyMetadata.KeyId --output text)";
     let queue = "$(aws sqs get-queue-url --profile archive --region us-east-1 --queue-name org-logs-objects --query QueueUrl --output text)";
+    let metric = |name: &str, value: u32, rest: &str| {
+        format!("\"MetricName={name},Value={value},Timestamp=$(date -u -d -10min +%FT%TZ),Dimensions=[{rest}")
+    };
+    let dimension = |name: &str, value: &str| format!("{{Name={name},Value={value}}}");
+    let counts = [
+        ("@CAME,", metric("IncomingLogEvents", 9, "")),
+        ("@SENT,", metric("ForwardedLogEvents", 6, "")),
+        ("@FAILED,", metric("DeliveryErrors", 3, "")),
+        ("@REFUSED,", metric("ThrottledRecords", 8, "")),
+        ("@GROUP", dimension("LogGroupName", "orders")),
+        ("@FILTER", dimension("FilterName", "standpipe")),
+        ("@LEVEL", dimension("PolicyLevel", "LOG_GROUP")),
+        ("@STREAM", dimension("DeliveryStreamName", "logs")),
+    ];
     let words = [("@TRUST", TRUST), ("@OTHER", OTHER), ("@GUARD", GUARD), ("@NOBODY", NOBODY)];
     let line = |line: &str| {
         let (profile, rest) = line.trim().split_once(' ').unwrap();
         let rest =
             words.iter().fold(rest.to_owned(), |rest, (mark, is)| rest.replace(mark, &format!("'{is}'")));
+        let rest = counts.iter().fold(rest, |rest, (mark, is)| rest.replace(mark, is));
         format!(
             "aws --profile {profile} --region us-east-1 {}\n",
             rest.replace("@KEY", key).replace("@QUEUE", queue)
@@ -150,6 +171,20 @@ fn the_commands_of_a_mend_mend_it() {
     let verify = ["access", "verify", topology.to_str().unwrap(), "--json"];
     let perfect = report(&accounts, &verify);
     assert_eq!(perfect["ok"], true, "{perfect:#}");
+
+    shell(&accounts, &bin, &script(COUNTS));
+    let counted = report(&accounts, &verify);
+    assert_eq!(counted["ok"], true, "{counted:#}");
+    for (check, part) in [
+        ("filter_delivery", "it sent 6 events, 3 failed, 0 were throttled"),
+        ("stream_quota", "8 records were refused"),
+    ] {
+        let hops = counted["hops"].as_array().unwrap();
+        let mut findings = hops.iter().flat_map(|hop| hop["findings"].as_array().unwrap());
+        let found = findings.find(|finding| finding["check"] == check).unwrap();
+        assert_eq!(found["level"], "warning", "{found:#}");
+        assert!(found["seen"].as_str().unwrap().contains(part), "it says `{part}`: {found:#}");
+    }
 
     for Break { commands, at: [hop, check] } in BREAKS {
         shell(&accounts, &bin, &script(commands));

@@ -91,6 +91,9 @@ pub(crate) struct Role {
     /// Whether it may describe streams.
     #[serde(default = "yes")]
     pub(crate) may_describe: bool,
+    /// Whether it may ask IAM to simulate its policies.
+    #[serde(default)]
+    pub(crate) may_simulate: bool,
 }
 
 fn an_hour() -> u32 {
@@ -112,6 +115,7 @@ impl Role {
             lifetime_seconds: an_hour(),
             may_put: true,
             may_describe: true,
+            may_simulate: false,
         }
     }
 

@@ -1,4 +1,4 @@
-//! `AssumeRole` and `GetCallerIdentity` of STS, and `GetRole` of IAM, in the query protocol.
+//! `AssumeRole` and `GetCallerIdentity` of STS, `GetRole` and `SimulatePrincipalPolicy` of IAM, in the query protocol.
 
 use std::collections::HashMap;
 
@@ -15,9 +15,11 @@ use super::state::{Caller, Session, State, lock};
 /// Answers a call of STS.
 pub(crate) fn answer(state: &State, parts: &Parts, body: &[u8]) -> Response<Bytes> {
     let form = Form::parse(body);
-    let service = if form.get("Action") == "GetRole" { "iam" } else { "sts" };
+    let is_iam = matches!(form.get("Action"), "GetRole" | "SimulatePrincipalPolicy");
+    let service = if is_iam { "iam" } else { "sts" };
     let answered = sigv4::verify(state, parts, body, service).and_then(|caller| match form.get("Action") {
         "GetRole" => get_role(state, &caller, form.get("RoleName")),
+        "SimulatePrincipalPolicy" => simulate(state, &caller, form.get("PolicySourceArn")),
         "AssumeRole" => assume_role(state, &caller, &form),
         "GetCallerIdentity" => Ok(caller_identity(&caller)),
         action => {
@@ -143,6 +145,29 @@ fn get_role(state: &State, caller: &Caller, name: &str) -> Result<String, AwsErr
          <RoleName>{name}</RoleName><RoleId>AROASTANDINEXAMPLE00</RoleId><Arn>{arn}</Arn>\
          <CreateDate>2026-01-01T00:00:00Z</CreateDate><AssumeRolePolicyDocument>{trust}</AssumeRolePolicyDocument></Role>\
          </GetRoleResult>{METADATA}</GetRoleResponse>"
+    ))
+}
+
+/// Whether a role may put, told to a session of the role.
+fn simulate(state: &State, caller: &Caller, arn: &str) -> Result<String, AwsError> {
+    let is_own = caller.session.as_ref().is_some_and(|session| session.role == arn);
+    let role = state.role(arn).filter(|role| is_own && role.may_simulate).ok_or_else(|| {
+        let action = "iam:SimulatePrincipalPolicy";
+        let message =
+            format!("User: {} is not authorized to perform: {action} on resource: {arn}", caller.principal);
+        AwsError::new(403, "AccessDenied", message)
+    })?;
+    let (decision, matched) = if role.may_put {
+        let at = "<StartPosition><Line>3</Line><Column>5</Column></StartPosition>";
+        ("allowed", format!("<member><SourcePolicyId>put</SourcePolicyId>{at}</member>"))
+    } else {
+        ("implicitDeny", String::new())
+    };
+    Ok(format!(
+        "<SimulatePrincipalPolicyResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><SimulatePrincipalPolicyResult>\
+         <IsTruncated>false</IsTruncated><EvaluationResults><member><EvalActionName>firehose:PutRecordBatch</EvalActionName>\
+         <MatchedStatements>{matched}</MatchedStatements><MissingContextValues/><EvalDecision>{decision}</EvalDecision></member>\
+         </EvaluationResults></SimulatePrincipalPolicyResult>{METADATA}</SimulatePrincipalPolicyResponse>"
     ))
 }
 

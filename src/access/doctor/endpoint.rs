@@ -1,7 +1,7 @@
 //! Whether an endpoint answers, and agrees with this host about the time.
 
 use super::finding::Finding;
-use crate::aws::Refused;
+use crate::aws::{Refused, Unanswered};
 use crate::event::Timestamp;
 
 /// AWS refuses a signature whose time is further off than this; in seconds.
@@ -18,8 +18,10 @@ pub(super) fn check(what: &str, reached: &Result<Option<i64>, Refused>, now: Tim
             std::iter::once(answers).chain(date.map(|date| clock(date, now))).collect()
         }
         Err(refused) => {
-            let failure =
-                Finding::failure("endpoint", format!("{what} does not answer: {}", super::say(refused)));
+            let is_name =
+                matches!(refused, Refused::Unanswered { how: Unanswered::Name | Unanswered::ProxyName, .. });
+            let check = if is_name { "dns" } else { "endpoint" };
+            let failure = Finding::failure(check, format!("{what} does not answer: {}", super::say(refused)));
             vec![failure.why("nothing can be delivered without it").mend(super::network(refused))]
         }
     }

@@ -7,6 +7,7 @@ mod endpoint;
 mod finding;
 mod local;
 mod role;
+mod simulation;
 mod stream;
 mod target;
 mod tree;
@@ -129,7 +130,14 @@ async fn of_target(aws: &Aws, target: &Target, look: &Look, findings: &mut Vec<F
     match aws.firehose(region.clone(), roles.clone()).await {
         Ok(client) => {
             let stream = Stream { client: &client, name: stream, principal: &principal };
-            findings.extend(stream.check(look.write_probe).await);
+            // A line that is written is proof enough.
+            let simulated = if look.write_probe {
+                None
+            } else {
+                let policies_of = simulation::policies_of(roles.last(), &principal);
+                simulation::ask(aws, (region.clone(), roles.clone()), policies_of, &stream.arn()).await
+            };
+            findings.extend(stream.check(look.write_probe, simulated.as_ref()).await);
         }
         Err(error) => findings.push(Finding::failure("stream", say(&error.into())).mend("set `region`")),
     }
@@ -183,9 +191,14 @@ fn network(refused: &Refused) -> String {
             Unanswered::Certificate => {
                 "where a proxy or an endpoint of your own ends TLS, name its authority's certificate as `ca_file`"
             }
+            Unanswered::Name => {
+                "see that `region` is a region of AWS, and that this host's resolver answers for it; within a VPC, turn DNS \
+                 support on, and make an interface endpoint with private DNS where there is no way out; or set HTTPS_PROXY to a \
+                 proxy, which then resolves it"
+            }
+            Unanswered::ProxyName => "correct the proxy's name in HTTPS_PROXY, or the host's resolver",
             Unanswered::Other => {
-                "see that the name resolves and that port 443 is open outwards, or set HTTPS_PROXY; within a VPC, make an \
-                 interface endpoint"
+                "see that port 443 is open outwards, or set HTTPS_PROXY; within a VPC, make an interface endpoint"
             }
         }
         .to_owned(),

@@ -2,9 +2,10 @@
 
 use super::finding::{Finding, Level, Mend, Missing};
 use super::role::{attach, document};
+use super::simulation::{self, PUT};
 use crate::access::policy::document::{Element, Statement};
 use crate::access::policy::{Arn, Caller, Place};
-use crate::aws::{FirehoseClient, Refused, StreamFacts};
+use crate::aws::{FirehoseClient, Refused, Simulation, StreamFacts};
 
 /// What `--write-probe` puts.
 const PROBE: &[u8] = b"standpipe doctor: a probe, to be ignored\n";
@@ -18,18 +19,24 @@ pub(super) struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    /// Looks at the stream, and tries to put to it: nothing, or one line with `write`.
-    pub(super) async fn check(&self, write: bool) -> Vec<Finding> {
+    /// Looks at the stream, and tries to put to it: nothing, or one line with `write`. What a simulation denied is not tried.
+    pub(super) async fn check(&self, write: bool, simulated: Option<&Simulation>) -> Vec<Finding> {
         let mut findings = match self.client.describe(self.name).await {
             Ok(facts) => of_facts(&facts),
             Err(refused) => vec![self.undescribed(&refused)],
         };
         let is_missing =
             findings.iter().any(|finding| finding.check == "stream" && finding.level == Level::Failure);
-        if !is_missing {
-            let records: &[&[u8]] = if write { &[PROBE] } else { &[] };
-            findings.push(self.put(self.client.put(self.name, records).await, write));
+        if is_missing {
+            return findings;
         }
+        let denied = simulated.filter(|simulated| simulated.is_denied());
+        findings.push(if let Some(denied) = denied {
+            simulation::denied(denied, &self.arn(), self.grant(PUT, "standpipe-put"))
+        } else {
+            let records: &[&[u8]] = if write { &[PROBE] } else { &[] };
+            self.put(self.client.put(self.name, records).await, write, simulated)
+        });
         findings
     }
 
@@ -55,7 +62,7 @@ impl Stream<'_> {
         }
     }
 
-    fn put(&self, put: Result<(), Refused>, write: bool) -> Finding {
+    fn put(&self, put: Result<(), Refused>, write: bool, simulated: Option<&Simulation>) -> Finding {
         const CHECK: &str = "put";
         const WHY: &str = "standpipe holds the records until they can be put";
         match put {
@@ -63,9 +70,7 @@ impl Stream<'_> {
             Ok(()) => Finding::ok(CHECK, format!("`{}` accepts an empty put", self.name)),
             Err(Refused::Answered { code, message }) => match code.as_str() {
                 "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
-                    Finding::failure(CHECK, message)
-                        .why(WHY)
-                        .mend(self.grant("firehose:PutRecordBatch", "standpipe-put"))
+                    Finding::failure(CHECK, message).why(WHY).mend(self.grant(PUT, "standpipe-put"))
                 }
                 "ResourceNotFoundException" => Finding::failure(CHECK, message).why(WHY).mend(self.absent()),
                 "InvalidSourceException" => Finding::failure(CHECK, message)
@@ -76,11 +81,7 @@ impl Stream<'_> {
                     .mend("enable the stream's key, and allow Firehose and the stream's role to use it"),
                 // AWS does not say whether permission is looked at before the request's form.
                 "ValidationException" | "ValidationError" | "InvalidArgumentException" if !write => {
-                    Finding::warning(
-                        CHECK,
-                        "an empty put was not denied, which is no proof that a full one is allowed",
-                    )
-                    .mend("run `standpipe doctor --write-probe`, which puts one line")
+                    undenied(simulated)
                 }
                 _ => Finding::failure(CHECK, format!("{code}: {message}")).why(WHY),
             },
@@ -89,7 +90,7 @@ impl Stream<'_> {
     }
 
     /// The stream's ARN, in the account of whoever asks.
-    fn arn(&self) -> String {
+    pub(super) fn arn(&self) -> String {
         let account = self.principal.parse::<Arn>().map_or_else(|_| "ACCOUNT".to_owned(), |arn| arn.account);
         Place { region: self.client.region.clone(), account }.delivery_stream(self.name).to_string()
     }
@@ -111,6 +112,22 @@ impl Stream<'_> {
             calls: Vec::new(),
         }
     }
+}
+
+/// What is said of an empty put that was refused for its form alone, beside what a simulation said.
+fn undenied(simulated: Option<&Simulation>) -> Finding {
+    const CHECK: &str = "put";
+    if let Some(allowed) = simulated.filter(|simulated| simulated.is_allowed()) {
+        let by = allowed.statements.join(", ");
+        let seen = format!("`{PUT}` is allowed by IAM's simulation: {by}; and an empty put was not denied");
+        return Finding::ok(CHECK, seen);
+    }
+    let mut seen = "an empty put was not denied, which is no proof that a full one is allowed".to_owned();
+    if let Some(Simulation { decision, unknown, .. }) = simulated {
+        let keys: Vec<String> = unknown.iter().map(|key| format!("`{key}`")).collect();
+        seen = format!("{seen}; IAM's simulation says {decision}, without knowing {}", keys.join(", "));
+    }
+    Finding::warning(CHECK, seen).mend("run `standpipe doctor --write-probe`, which puts one line")
 }
 
 fn of_facts(facts: &StreamFacts) -> Vec<Finding> {

@@ -11,6 +11,10 @@ pub enum Beside {
     Caller,
     /// A log group that is subscribed, or that a service writes; its `filters` and its own `policy` are seen.
     LogGroup(String),
+    /// What became of a log group's events within the last hour, as `counts`.
+    Deliveries(String),
+    /// The quota of a Firehose stream, and what was refused for it within the last hour, as `counts`.
+    Quota(String),
     /// All resource policies of `CloudWatch` Logs in the account, as `others`.
     LogsPolicies,
     /// A bucket that is read.
@@ -26,6 +30,8 @@ impl Beside {
         match self {
             Self::Caller => "beside: caller".to_owned(),
             Self::LogGroup(name) => format!("beside: log group {name}"),
+            Self::Deliveries(name) => format!("beside: deliveries of {name}"),
+            Self::Quota(name) => format!("beside: quota of {name}"),
             Self::LogsPolicies => "beside: policies of logs".to_owned(),
             Self::Bucket(name) => format!("beside: bucket {name}"),
             Self::Key(arn) => format!("beside: key {arn}"),
@@ -50,8 +56,12 @@ pub fn beside(topology: &Topology) -> Vec<(Arc<Account>, Beside)> {
         if let Scope::Groups(groups) = &subscription.scope {
             for name in groups {
                 add(&subscription.account, Beside::LogGroup(name.clone()));
+                add(&subscription.account, Beside::Deliveries(name.clone()));
             }
         }
+    }
+    if let Some(stream) = &topology.stream {
+        add(&stream.account, Beside::Quota(stream.name.clone()));
     }
     for vended in &topology.vended {
         add(&vended.account, Beside::LogsPolicies);

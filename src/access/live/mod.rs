@@ -45,6 +45,9 @@ pub mod extra {
     /// All that a bucket tells of its objects, as `GetBucketNotificationConfiguration` answers: it is put back with one entry
     /// changed.
     pub const NOTIFICATIONS: &str = "notifications";
+    /// What `CloudWatch` counted within the last hour, as an object of numbers by the names of their metrics; of a log group, one
+    /// such object for each of its filters, and one without a name for the group itself.
+    pub const COUNTS: &str = "counts";
     /// The ids of those versions of a managed policy that are not in force, the newest first.
     pub const VERSIONS: &str = "versions";
 }

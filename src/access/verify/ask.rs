@@ -76,6 +76,16 @@ impl<'a> Sources<'a> {
         Self { found: Some(source.into_iter().collect()), home }
     }
 
+    /// The policy of a Kinesis stream, which no plan puts.
+    pub(super) fn of_stream(item: Option<Item<'a>>) -> Self {
+        let policy = item.and_then(|item| Some((item, item.state()?.get("policy")?)));
+        let Some((item, policy)) = policy else { return Self::default() };
+        let found = Self { found: Some(Vec::new()), home: None };
+        let Some(document) = document(policy) else { return found };
+        let arn = item.text(extra::ARN).unwrap_or_default().to_owned();
+        found.with(cited(item, "policy"), document, Fix::Foreign(item.account(), Foreign::Stream(arn)))
+    }
+
     /// One policy, or that there is none.
     pub(super) fn one(name: &str, document: Option<Document>, home: Fix<'a>) -> Self {
         let source = |document| Source { name: name.to_owned(), document, fix: home.clone() };
@@ -108,6 +118,16 @@ impl<'a> Sources<'a> {
                 Some(source.fix.mend(Some((&source.document, cite.number))))
             }
         }
+    }
+}
+
+impl<'a> Source<'a> {
+    /// The permissions boundary that was seen of a role or user.
+    fn boundary(account: &'a Account, of: &str, state: &State) -> Option<Self> {
+        let document = document(state.get(extra::BOUNDARY)?)?;
+        let arn = state.get(extra::BOUNDARY_ARN).and_then(|arn| arn.as_str()).map(str::to_owned);
+        let fix = Fix::Boundary { account, arn, grant: Document::default() };
+        Some(Self { name: format!("the permissions boundary of {of}"), document, fix })
     }
 }
 
@@ -146,13 +166,23 @@ impl<'a> Holder<'a> {
             };
             identity = identity.with(format!("policy `{policy}` of role `{name}`"), document, fix);
         }
-        let boundary = state.and_then(|state| {
-            let document = document(state.get(extra::BOUNDARY)?)?;
-            let arn = state.get(extra::BOUNDARY_ARN).and_then(|arn| arn.as_str()).map(str::to_owned);
-            let fix = Fix::Boundary { account, arn, grant: Document::default() };
-            Some(Source { name: format!("the permissions boundary of role `{name}`"), document, fix })
-        });
+        let boundary = state.and_then(|state| Source::boundary(account, &format!("role `{name}`"), state));
         Self { caller, identity, boundary }
+    }
+
+    /// A user, with all policies that were seen of it and of its groups.
+    pub(super) fn user(account: &'a Account, user: Arn, state: &State) -> Self {
+        let name = user.resource.rsplit('/').next().unwrap_or_default();
+        let mut identity = Sources::default();
+        for (policy, value) in state.get(extra::OTHERS).and_then(|all| all.as_object()).into_iter().flatten()
+        {
+            let Some(document) = document(value) else { continue };
+            let text = format!("take the denial out of policy `{policy}`, after a look at why it is there");
+            let called = format!("policy `{policy}` of user `{name}`");
+            identity = identity.with(called, document, Fix::Ready(Mend::from(text)));
+        }
+        let boundary = Source::boundary(account, &format!("user `{name}`"), state);
+        Self { caller: Caller::User(user), identity, boundary }
     }
 
     /// The same, with its path.

@@ -45,15 +45,16 @@ pub(super) fn consumer(view: View<'_>) -> Option<Hop> {
     let stream = account.place.stream(&kinesis.name).to_string();
     let table = account.place.table(&consumer.lease_table).to_string();
     let mut findings = assumed(view, &consumer.assumer, account, |holder| {
-        let optional = || Of::Optional(Sources::none());
+        let item = view.find(account, |kind| matches!(kind, Kind::DataStream { .. }));
+        let of_stream = || Of::Optional(Sources::of_stream(item));
+        let of_table = || Of::Optional(Sources::none());
         let reads: Vec<_> =
-            READS.iter().map(|action| ask(holder, action, &stream, account, optional())).collect();
+            READS.iter().map(|action| ask(holder, action, &stream, account, of_stream())).collect();
         let leases: Vec<_> =
-            LEASES.iter().map(|action| ask(holder, action, &table, account, optional())).collect();
+            LEASES.iter().map(|action| ask(holder, action, &table, account, of_table())).collect();
         let reads = all("read", "standpipe cannot read the stream without it", &reads);
         let leases = all("lease", "workers share the stream by leases in the table", &leases);
-        let key = view.find(account, |kind| matches!(kind, Kind::DataStream { .. }));
-        let decrypts = key.and_then(|item| item.text("kmsKey")).and_then(|name| {
+        let decrypts = item.and_then(|item| item.text("kmsKey")).and_then(|name| {
             let context =
                 through(account, "kinesis").with("kms:EncryptionContext:aws:kinesis:arn", [stream.as_str()]);
             decrypts(view, holder, account, (name, context))

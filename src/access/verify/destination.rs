@@ -164,19 +164,21 @@ fn trust<'a>(view: View<'a>, destination: &'a Destination, role: Item<'a>) -> Fi
 
 fn permissions<'a>(view: View<'a>, destination: &'a Destination, role: Item<'a>) -> Finding {
     let holder = Holder::of(role);
-    let (arn, actions): (_, &[&'static str]) =
-        match (destination.target, &view.topology.stream, &view.topology.kinesis) {
-            (Target::Stream, Some(stream), _) => {
-                let arn = stream.account.place.delivery_stream(&stream.name);
-                (arn, &["firehose:PutRecord", "firehose:PutRecordBatch"])
-            }
-            (Target::Kinesis, _, Some(kinesis)) => {
-                (kinesis.account.place.stream(&kinesis.name), &["kinesis:PutRecord"])
-            }
-            (Target::Stream | Target::Kinesis, _, _) => {
-                return Finding::new("destination_permissions", Level::Skipped, "it leads nowhere");
-            }
-        };
+    let kinesis = view.topology.kinesis.as_ref();
+    let stream = kinesis
+        .and_then(|kinesis| view.find(&kinesis.account, |kind| matches!(kind, Kind::DataStream { .. })));
+    let (arn, actions): (_, &[&'static str]) = match (destination.target, &view.topology.stream, kinesis) {
+        (Target::Stream, Some(stream), _) => {
+            let arn = stream.account.place.delivery_stream(&stream.name);
+            (arn, &["firehose:PutRecord", "firehose:PutRecordBatch"])
+        }
+        (Target::Kinesis, _, Some(kinesis)) => {
+            (kinesis.account.place.stream(&kinesis.name), &["kinesis:PutRecord"])
+        }
+        (Target::Stream | Target::Kinesis, _, _) => {
+            return Finding::new("destination_permissions", Level::Skipped, "it leads nowhere");
+        }
+    };
     let asks: Vec<Ask<'_>> = holder
         .iter()
         .flat_map(|holder| actions.iter().map(move |action| (holder, *action)))
@@ -189,7 +191,7 @@ fn permissions<'a>(view: View<'a>, destination: &'a Destination, role: Item<'a>)
             holder: Some(holder),
             of: match destination.target {
                 Target::Stream => Of::Nothing,
-                Target::Kinesis => Of::Optional(Sources::none()),
+                Target::Kinesis => Of::Optional(Sources::of_stream(stream)),
             },
         })
         .collect();

@@ -5,7 +5,8 @@ use serde_json::json;
 use super::view::Item;
 use crate::access::call::{Call, Service};
 use crate::access::doctor::Mend;
-use crate::access::policy::Document;
+use crate::access::policy::arn::Form;
+use crate::access::policy::{Arn, Document};
 use crate::config::topology::Account;
 
 /// How a policy is put right.
@@ -32,6 +33,8 @@ pub(super) enum Foreign {
     Bucket(String),
     /// A resource policy of `CloudWatch` Logs.
     Logs(String),
+    /// The policy of a Kinesis stream, by its ARN.
+    Stream(String),
 }
 
 impl Fix<'_> {
@@ -69,6 +72,7 @@ impl Foreign {
             Self::Attached { role, arn } => format!("policy `{arn}`, or detach it from role `{role}`"),
             Self::Bucket(bucket) => format!("the policy of bucket `{bucket}`"),
             Self::Logs(policy) => format!("resource policy `{policy}`"),
+            Self::Stream(arn) => format!("the policy of `{arn}`"),
         }
     }
 
@@ -98,6 +102,13 @@ impl Foreign {
                 let input = json!({ "policyName": policy, "policyDocument": document });
                 Call::new(Service::Logs, "PutResourcePolicy", input)
             }
+            Self::Stream(arn) if is_empty => {
+                Call::new(Service::Kinesis, "DeleteResourcePolicy", json!({ "ResourceARN": arn }))
+            }
+            Self::Stream(arn) => {
+                let input = json!({ "ResourceARN": arn, "Policy": document });
+                Call::new(Service::Kinesis, "PutResourcePolicy", input)
+            }
         }
     }
 }
@@ -109,8 +120,17 @@ fn without(document: &Document, number: usize) -> Document {
     Document { statements: kept.map(|(_, statement)| statement.clone()).collect(), ..document.clone() }
 }
 
+/// The call that puts an inline policy of a role or a user.
+pub(super) fn put_policy(of: &Arn, policy: &str, document: &Document) -> Call {
+    if let Form::User { name, .. } = of.form() {
+        let input = json!({ "UserName": name, "PolicyName": policy, "PolicyDocument": document.to_json() });
+        return Call::new(Service::Iam, "PutUserPolicy", input);
+    }
+    put_role_policy(of.resource.rsplit('/').next().unwrap_or_default(), policy, document)
+}
+
 /// The call that puts an inline policy of a role.
-pub(super) fn put_role_policy(role: &str, policy: &str, document: &Document) -> Call {
+fn put_role_policy(role: &str, policy: &str, document: &Document) -> Call {
     let input = json!({ "RoleName": role, "PolicyName": policy, "PolicyDocument": document.to_json() });
     Call::new(Service::Iam, "PutRolePolicy", input)
 }

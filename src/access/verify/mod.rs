@@ -6,6 +6,7 @@
 mod ask;
 mod assumed;
 mod bucket;
+mod counts;
 mod destination;
 mod fix;
 mod keys;

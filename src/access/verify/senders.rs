@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::ask::{Ask, Holder, Of, Sources, all, context};
-use super::fix::{Fix, put_role_policy};
+use super::counts;
+use super::fix::{Fix, put_policy};
 use super::keys::{Key, Use};
 use super::view::{Item, View, unseen};
 use crate::access::call::{Call, Service};
@@ -138,6 +139,9 @@ fn of_filter(view: View<'_>, item: Item<'_>) -> Vec<Finding> {
     findings.push(destination(item, filter, state));
     findings.extend(pattern(item, filter, state));
     findings.extend(role(view, item, filter, state));
+    if !failed(&findings) {
+        findings.extend(counts::delivery(view, item, filter));
+    }
     findings
 }
 
@@ -265,19 +269,20 @@ pub(super) fn pass_role(view: View<'_>, item: Item<'_>, role: &str) -> Option<Fi
     const POLICY: &str = "standpipe-pass-role";
     let account = item.account();
     let state = view.beside_state(account, &Beside::Caller)?;
+    // Without a look at its policies nothing is known to fail.
+    state.get(extra::OTHERS)?;
     let arn: Arn = state.get(extra::ARN)?.as_str()?.parse().ok()?;
-    let Caller::Session { role: own, .. } = Caller::from_arn(&arn)? else { return None };
+    let (own, holder) = passer(account, &arn, state)?;
     let mut statement = Statement::allow("PassesTheRoleToLogs", ["iam:PassRole"]);
     statement.resources = Some(Element::Is(vec![role.to_owned()]));
     let document = Document { statements: vec![statement], ..Document::default() };
-    let name = own.resource.rsplit('/').next().unwrap_or_default();
     let text = format!("allow `iam:PassRole` on `{role}` to `{own}`, then make {}", item.title());
     let give = Mend::from(text)
         .policy(format!("a policy of `{own}`"), document.clone())
-        .calls(account, vec![put_role_policy(name, POLICY, &document)])
+        .calls(account, vec![put_policy(&own, POLICY, &document)])
         .and(item.create(""));
     let home = Sources::one(POLICY, None, Fix::Ready(give));
-    let holder = Holder::new(account, own.clone(), Some(state)).with(home);
+    let holder = holder.with(home);
     let ask = Ask {
         caller: holder.caller.clone(),
         action: "iam:PassRole",
@@ -290,6 +295,20 @@ pub(super) fn pass_role(view: View<'_>, item: Item<'_>, role: &str) -> Option<Fi
     let why = "whoever puts a filter or destination with a role has to be allowed to pass that role on";
     let finding = all("pass_role", why, &[ask]);
     (finding.level == Level::Failure).then_some(finding)
+}
+
+/// The role or user that looks, with its policies.
+fn passer<'a>(account: &'a Account, arn: &Arn, state: &State) -> Option<(Arn, Holder<'a>)> {
+    match Caller::from_arn(arn)? {
+        Caller::Session { role, .. } => Some((role.clone(), Holder::new(account, role, Some(state)))),
+        Caller::User(user) => Some((user.clone(), Holder::user(account, user, state))),
+        // The root user may do everything.
+        Caller::Root(_)
+        | Caller::FederatedUser { .. }
+        | Caller::Service { .. }
+        | Caller::Federated { .. }
+        | Caller::Anonymous => None,
+    }
 }
 
 /// What a filter of a whole account leaves out.

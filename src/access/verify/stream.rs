@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::ask::{Ask, Holder, Of, Sources, all, context};
+use super::counts::quota;
 use super::keys::Key;
 use super::senders::{differing, trusts};
 use super::view::{Item, View};
@@ -24,6 +25,7 @@ pub(super) fn firehose(view: View<'_>) -> Option<Hop> {
             let mut findings = vec![active(item, state, why)];
             findings.extend(source(view, item, state));
             findings.extend(key(view, item, state));
+            findings.extend(quota(view, stream));
             findings.extend(role(view, item, wanted, state));
             findings.extend(errors(view, item, wanted, state));
             findings

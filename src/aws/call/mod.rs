@@ -276,7 +276,9 @@ fn may_pass(refused: &Refused) -> bool {
                         | "RequestTimeout"
                 )
         }
-        Refused::Unanswered { how, .. } => *how == Unanswered::Other,
+        Refused::Unanswered { how, .. } => {
+            matches!(how, Unanswered::Other | Unanswered::Name | Unanswered::ProxyName)
+        }
         Refused::Credentials { .. } | Refused::Unusable(_) => false,
     }
 }

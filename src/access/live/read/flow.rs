@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{Asker, Gap, Seen, list, note, policy, tags, text};
+use super::ask::{Asker, Gap, Seen, list, note, optional, policy, tags, text};
 use super::stores::tag_map;
 use super::{State, extra};
 use crate::access::call::Service;
@@ -88,10 +88,20 @@ impl Asker<'_> {
             ("kmsKey", self.key_name(key)),
             (extra::ARN, json!(text(&stream, "/StreamARN"))),
         ]);
+        note(&mut state, "policy", self.data_stream_policy(text(&stream, "/StreamARN")).await);
         let input = json!({ "StreamName": name, "Limit": 50 });
         let tagged = self.ask(Service::Kinesis, "ListTagsForStream", input).await;
         note(&mut state, extra::TAGS, tagged.ok().map(|it| tags(list(&it, "/Tags"), "Key", "Value")));
         Ok(state)
+    }
+
+    /// A stream's own policy, or null where it has none; not told where it may not be read.
+    async fn data_stream_policy(&self, arn: &str) -> Option<Value> {
+        let asked = self.ask(Service::Kinesis, "GetResourcePolicy", json!({ "ResourceARN": arn })).await;
+        let own = optional(asked).ok()?.unwrap_or_default();
+        let own = text(&own, "/Policy");
+        // An empty object is none too.
+        Some(if own.trim_matches(['{', '}', ' ']).is_empty() { Value::Null } else { policy(own) })
     }
 
     pub(super) async fn destination(&self, name: &str) -> Seen<State> {

@@ -8,6 +8,33 @@ use crate::access::call::Service;
 use crate::access::policy::Arn;
 use crate::access::policy::arn::Form;
 
+/// What has policies, and how they are asked for.
+struct Holder {
+    name: &'static str,
+    list: &'static str,
+    get: &'static str,
+    attached: &'static str,
+}
+
+const ROLE: Holder = Holder {
+    name: "RoleName",
+    list: "ListRolePolicies",
+    get: "GetRolePolicy",
+    attached: "ListAttachedRolePolicies",
+};
+const USER: Holder = Holder {
+    name: "UserName",
+    list: "ListUserPolicies",
+    get: "GetUserPolicy",
+    attached: "ListAttachedUserPolicies",
+};
+const GROUP: Holder = Holder {
+    name: "GroupName",
+    list: "ListGroupPolicies",
+    get: "GetGroupPolicy",
+    attached: "ListAttachedGroupPolicies",
+};
+
 impl Asker<'_> {
     pub(super) async fn role(&self, name: &str) -> Seen<State> {
         let role = self.ask(Service::Iam, "GetRole", json!({ "RoleName": name })).await?;
@@ -52,45 +79,80 @@ impl Asker<'_> {
             (extra::ARN, json!(text(role, "/Role/Arn"))),
             (extra::TAGS, tags(list(role, "/Role/Tags"), "Key", "Value")),
         ]);
-        note(&mut state, extra::OTHERS, self.others(name, own).await.ok());
-        let boundary = text(role, "/Role/PermissionsBoundary/PermissionsBoundaryArn");
-        if !boundary.is_empty() {
-            state.insert(extra::BOUNDARY_ARN, json!(boundary));
-            let document = self.attached(boundary).await.ok().map(|(_, document)| document);
-            note(&mut state, extra::BOUNDARY, document);
-        }
+        let others = self.policies(&ROLE, name, Some(own)).await;
+        note(&mut state, extra::OTHERS, others.ok().map(Value::Object));
+        self.bound(&mut state, text(role, "/Role/PermissionsBoundary/PermissionsBoundaryArn")).await;
         state
     }
 
-    /// Whoever asks, whose ARN is `arn` as STS gives it; of a role, its policies.
+    /// With the boundary of this ARN, if there is one.
+    async fn bound(&self, state: &mut State, boundary: &str) {
+        if !boundary.is_empty() {
+            state.insert(extra::BOUNDARY_ARN, json!(boundary));
+            let document = self.attached(boundary).await.ok().map(|(_, document)| document);
+            note(state, extra::BOUNDARY, document);
+        }
+    }
+
+    /// Whoever asks, whose ARN is `arn` as STS gives it; of a role or user, its policies.
     pub(super) async fn itself(&self, arn: &str) -> Seen<State> {
         let own: Option<Arn> = arn.parse().ok();
-        let mut state = State::new();
-        if let Some(Form::Session { role, .. }) = own.as_ref().map(Arn::form) {
-            let role = self.ask(Service::Iam, "GetRole", json!({ "RoleName": role })).await?;
-            state = self.around(&role, "").await;
-        }
+        let mut state = match own.as_ref().map(Arn::form) {
+            Some(Form::Session { role, .. }) => {
+                let role = self.ask(Service::Iam, "GetRole", json!({ "RoleName": role })).await?;
+                self.around(&role, "").await
+            }
+            Some(Form::User { name, .. }) => self.user(name).await?,
+            Some(_) | None => State::new(),
+        };
         state.insert(extra::ARN, json!(arn));
         Ok(state)
     }
 
-    /// All policies of a role but one.
-    async fn others(&self, role: &str, own: &str) -> Seen<Value> {
-        let mut others = Map::new();
-        let input = || json!({ "RoleName": role });
-        for name in self.iam("ListRolePolicies", input(), "PolicyNames").await? {
-            let name = name.as_str().unwrap_or_default().to_owned();
-            if name != own {
-                let document = self.inline(role, &name).await?;
-                others.insert(name, document);
+    /// The policies of a user, those of its groups too, and its boundary.
+    async fn user(&self, name: &str) -> Seen<State> {
+        let user = self.ask(Service::Iam, "GetUser", json!({ "UserName": name })).await?;
+        let mut state = State::new();
+        note(&mut state, extra::OTHERS, self.of_user(name).await.ok().map(Value::Object));
+        self.bound(&mut state, text(&user, "/User/PermissionsBoundary/PermissionsBoundaryArn")).await;
+        Ok(state)
+    }
+
+    async fn of_user(&self, name: &str) -> Seen<Map<String, Value>> {
+        let mut all = self.policies(&USER, name, None).await?;
+        let input = json!({ "UserName": name });
+        for group in self.iam("ListGroupsForUser", input, "Groups").await? {
+            let group = text(&group, "/GroupName");
+            let of_group = self.policies(&GROUP, group, None).await?;
+            // Two groups may have policies of one name.
+            let named =
+                |name: String| if name.starts_with("arn:") { name } else { format!("{group}/{name}") };
+            all.extend(of_group.into_iter().map(|(name, document)| (named(name), document)));
+        }
+        Ok(all)
+    }
+
+    /// All policies of a role, user or group but one.
+    async fn policies(&self, kind: &Holder, name: &str, but: Option<&str>) -> Seen<Map<String, Value>> {
+        let mut all = Map::new();
+        let input = || Value::from(Map::from_iter([(kind.name.to_owned(), name.into())]));
+        for policy_name in self.iam(kind.list, input(), "PolicyNames").await? {
+            let policy_name = policy_name.as_str().unwrap_or_default();
+            if Some(policy_name) != but {
+                let mut input = input();
+                if let Some(input) = input.as_object_mut() {
+                    input.insert("PolicyName".to_owned(), policy_name.into());
+                }
+                let found = self.ask(Service::Iam, kind.get, input).await?;
+                all.insert(policy_name.to_owned(), policy(text(&found, "/PolicyDocument")));
             }
         }
-        for attached in self.iam("ListAttachedRolePolicies", input(), "AttachedPolicies").await? {
+        for attached in self.iam(kind.attached, input(), "AttachedPolicies").await? {
             let arn = text(&attached, "/PolicyArn");
             let (_, document) = self.attached(arn).await?;
-            others.insert(arn.to_owned(), document);
+            all.insert(arn.to_owned(), document);
         }
-        Ok(others.into())
+        Ok(all)
     }
 
     async fn inline(&self, role: &str, name: &str) -> Seen<Value> {

@@ -1,6 +1,7 @@
 //! Looks at every resource of a plan: calls that change nothing, a few of an account at a time.
 
 mod ask;
+mod counts;
 mod flow;
 mod identity;
 mod stores;
@@ -131,6 +132,8 @@ async fn one_beside(
     found(match beside {
         Beside::Caller => asker.itself(own).await,
         Beside::LogGroup(name) => asker.log_group_beside(name).await,
+        Beside::Deliveries(name) => asker.deliveries(name).await,
+        Beside::Quota(name) => asker.quota(name).await,
         Beside::LogsPolicies => {
             asker.logs_policies().await.map(|all| State::from([(extra::OTHERS, all.into())]))
         }

@@ -82,8 +82,11 @@ impl Model {
         let state = self.beside(account, &Beside::Caller).clone();
         let owner = self.account(account);
         let arn: Arn = state[extra::ARN].as_str().unwrap().parse().unwrap();
-        let Some(Caller::Session { role: own, .. }) = Caller::from_arn(&arn) else { panic!("{arn}") };
-        let holder = Holder::new(owner, own, Some(&state));
+        let holder = match Caller::from_arn(&arn) {
+            Some(Caller::Session { role, .. }) => Holder::new(owner, role, Some(&state)),
+            Some(Caller::User(user)) => Holder::user(owner, user, &state),
+            other => panic!("{other:?}"),
+        };
         let ask = Ask {
             caller: holder.caller.clone(),
             action: "iam:PassRole",
@@ -163,6 +166,15 @@ impl Model {
                 }
             }
             "CreateStream" => self.whole(account, kinesis),
+            "DeleteResourcePolicy" => {
+                let id = id(self, kinesis);
+                self.set(account, &id, "policy", Value::Null);
+            }
+            "PutResourcePolicy" => {
+                let id = id(self, kinesis);
+                let policy = document(input, "Policy", policy::Kind::Resource, 20_480);
+                self.set(account, &id, "policy", policy);
+            }
             "AddTagsToStream" | "StartStreamEncryption" => {}
             "CreateTable" => self.whole(account, table),
             other => panic!("{other}"),

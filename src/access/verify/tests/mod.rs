@@ -1,5 +1,6 @@
 //! Breaks, each by itself: it is found as the first hop that fails, and its mend, applied to the letter, puts it right.
 
+mod beside;
 mod breaks;
 mod flow;
 mod model;

@@ -64,57 +64,14 @@ impl Model {
                 state.insert(extra::SOURCE, json!("DirectPut"));
                 state.insert(extra::DECOMPRESSES, json!(false));
             }
+            Kind::DataStream { name, .. } => {
+                let arn = self.account(account).place.stream(name);
+                state.extend([("policy", Value::Null), (extra::ARN, json!(arn.to_string()))]);
+            }
             Kind::Role { .. } | Kind::RolePolicy { .. } => drop(state.insert(extra::OTHERS, json!({}))),
             _ => {}
         }
         state
-    }
-
-    /// What the plan does not make.
-    fn there(&self, account: &str, what: &Beside) -> State {
-        let id = &self.account(account).place.account;
-        match what {
-            Beside::Caller => {
-                let all = json!({ "Effect": "Allow", "Action": "*", "Resource": "*" });
-                let others = json!({ "all": { "Version": "2012-10-17", "Statement": [all] } });
-                let arn = format!("arn:aws:sts::{id}:assumed-role/admin/me");
-                State::from([(extra::ARN, json!(arn)), (extra::OTHERS, others)])
-            }
-            Beside::LogGroup(name) => {
-                let filters = self.filters(account).filter(|filter| filter.group == *name);
-                let filters: Value = filters.map(|filter| (filter.name.clone(), json!(filter.to))).collect();
-                let key = self.resources(account).find_map(|resource| match &resource.kind {
-                    Kind::LogGroup { name: own, .. } if own == name => desired(resource).remove("kmsKey"),
-                    _ => None,
-                });
-                State::from([(extra::FILTERS, filters), ("kmsKey", key.unwrap_or_default())])
-            }
-            Beside::LogsPolicies => {
-                let policies = self.resources(account).filter_map(|resource| match &resource.kind {
-                    Kind::LogsPolicy { name, .. } => {
-                        Some((name.clone(), desired(resource).remove("policy")?))
-                    }
-                    _ => None,
-                });
-                State::from([(extra::OTHERS, policies.collect())])
-            }
-            Beside::Bucket(_) => State::from([("ownership", json!("BucketOwnerEnforced"))]),
-            Beside::Key(arn) => {
-                let stages = self.plan.stages.iter().filter(|stage| stage.account.name == account);
-                let by_hand = stages.flat_map(|stage| &stage.by_hand).map(|it| it.document.clone());
-                let mut policy = by_hand.reduce(|one, other| Document {
-                    statements: [one.statements, other.statements].concat(),
-                    ..Document::default()
-                });
-                let root = json!({ "AWS": format!("arn:aws:iam::{id}:root") });
-                let own = json!({ "Version": "2012-10-17", "Statement": [{
-                    "Sid": "Root", "Effect": "Allow", "Principal": root, "Action": "kms:*", "Resource": "*" }] });
-                let own: Document = own.to_string().parse().unwrap();
-                policy.get_or_insert_default().statements.extend(own.statements);
-                let policy = serde_json::to_value(policy.unwrap()).unwrap();
-                State::from([("state", json!("Enabled")), ("policy", policy), (extra::ARN, json!(arn))])
-            }
-        }
     }
 
     pub(super) fn account(&self, name: &str) -> &topology::Account {
@@ -126,7 +83,7 @@ impl Model {
         stages.flat_map(|stage| &stage.resources)
     }
 
-    fn filters(&self, account: &str) -> impl Iterator<Item = &Filter> {
+    pub(super) fn filters(&self, account: &str) -> impl Iterator<Item = &Filter> {
         self.resources(account).filter_map(|resource| match &resource.kind {
             Kind::Filter(filter) => Some(filter),
             _ => None,
@@ -225,6 +182,18 @@ impl Model {
             "PutRolePolicy" => {
                 let policy = document(input, "PolicyDocument", policy::Kind::Identity, 10_240);
                 self.role_policy(account, &role, &text(input, "PolicyName"), Some(policy));
+            }
+            "PutUserPolicy" => {
+                let policy = document(input, "PolicyDocument", policy::Kind::Identity, 2_048);
+                let state = self.beside(account, &Beside::Caller);
+                assert!(
+                    state[extra::ARN]
+                        .as_str()
+                        .unwrap()
+                        .ends_with(&format!("user/{}", text(input, "UserName")))
+                );
+                let others = state.get_mut(extra::OTHERS).unwrap().as_object_mut().unwrap();
+                others.insert(text(input, "PolicyName"), policy);
             }
             "DeleteRolePolicy" => self.role_policy(account, &role, &text(input, "PolicyName"), None),
             "DetachRolePolicy" => self.role_policy(account, &role, &text(input, "PolicyArn"), None),

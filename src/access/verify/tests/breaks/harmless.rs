@@ -21,7 +21,14 @@ pub(in crate::access::verify::tests) fn harmless() -> Vec<Break> {
         broken("basic", "an account is not seen", blind, ("accounts", "credentials"), &["no credentials"]),
         broken("basic", "a stream is not seen", |it| unseen(it, "archive", "Stream"), ("stream delivery-test-stream of archive", "stream"), &["could not be seen: `firehose:DescribeDeliveryStream`"]),
         broken("basic", "PassRole missing where all is made", |it| it.edit("archive", &Beside::Caller.id(), extra::OTHERS, r#""Action":"*""#, r#""Action":"logs:*""#), (DESTINATION, "destination"), &["is there"]),
+        broken("organization", "the stream's own policy is enough to read", stream_lets_read, ("consumer standpipe-consumer of archive", "read"), &["are allowed"]),
+        broken("organization", "the stream's own policy is enough to put", stream_lets_put, ("destination all-logs of archive", "destination_permissions"), &["allowed by statement 1 `Lets` of the policy of Kinesis stream `cwl`"]),
+        broken("organization", "the stream's own policy is not seen", stream_unseen, ("destination all-logs of archive", "destination_permissions"), &["cannot tell"]),
+        broken("organization", "whose policies are not seen may pass the role", unseen_policies, ("/aws/vendedlogs/states/orders of app", "filter"), &["could not be seen"]),
         broken("organization", "the role that turns logging on has no policy", |it| it.unset("app", "TurnsOnStepFunctionsOrders", "permissions"), ("log delivery to /aws/vendedlogs/states/orders of app", "turns_on"), &["StepFunctions-Orders"]),
+        broken("basic", "deliveries fail", |it| it.set("app", &Beside::Deliveries("delivery-test".to_owned()).id(), extra::COUNTS, json!({ "delivery-test-filter": { "DeliveryErrors": 3 } })), ("delivery-test of app", "filter_delivery"), &["3 failed"]),
+        broken("basic", "records are refused for the quota", |it| it.set("archive", &Beside::Quota("delivery-test-stream".to_owned()).id(), extra::COUNTS, json!({ "ThrottledRecords": 3 })), ("stream delivery-test-stream of archive", "stream_quota"), &["3 records were refused"]),
+        broken("basic", "what is counted is not seen", |it| unseen(it, "app", &Beside::Deliveries("delivery-test".to_owned()).id()), ("delivery-test of app", "filter_delivery"), &["could not be seen"]),
         broken("moto", "a policy of the log group itself is enough", own_policy, ("log delivery to /aws/vendedlogs/states/orders of app", "logs_policy"), &["are allowed"]),
         broken("moto", "a bucket tells more than is wanted", |it| it.edit("archive", "Bucket", "notification", "cwl/", ""), (BUCKET, "notification"), &["below ``"]),
     ]
@@ -46,6 +53,42 @@ fn condition(it: &mut Model) {
         r#""Effect":"Allow""#,
         r#""Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}},"Effect":"Allow""#,
     );
+}
+
+/// The stream's policy lets a role do something, whose own policy does not.
+fn lets(it: &mut Model, role: &str, action: &str) {
+    let arn = it.account("archive").place.role(role).to_string();
+    let id = it
+        .resources("archive")
+        .find(|resource| resource.title() == format!("role `{role}`"))
+        .unwrap()
+        .id
+        .clone();
+    let statement = json!({ "Effect": "Allow", "Action": "dynamodb:*", "Resource": "*" });
+    it.other("archive", &id, "leases", &statement);
+    let statement = json!({ "Effect": "Allow", "Action": "kms:*", "Resource": "*" });
+    it.other("archive", &id, "keys", &statement);
+    it.unset("archive", &id, "permissions");
+    let statement = json!({ "Sid": "Lets", "Effect": "Allow", "Principal": { "AWS": arn }, "Action": action, "Resource": "*" });
+    it.set("archive", "Kinesis", "policy", json!({ "Version": "2012-10-17", "Statement": [statement] }));
+}
+
+fn stream_lets_read(it: &mut Model) {
+    lets(it, "standpipe-consumer", "kinesis:*");
+}
+
+fn stream_lets_put(it: &mut Model) {
+    lets(it, "standpipe-logs", "kinesis:PutRecord");
+}
+
+fn stream_unseen(it: &mut Model) {
+    lets(it, "standpipe-logs", "kinesis:PutRecord");
+    it.unset("archive", "Kinesis", "policy");
+}
+
+fn unseen_policies(it: &mut Model) {
+    it.unset("app", &Beside::Caller.id(), extra::OTHERS);
+    unseen(it, "app", "FilterAwsVendedlogsStatesOrdersStandpipe");
 }
 
 fn blind(it: &mut Model) {

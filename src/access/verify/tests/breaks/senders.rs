@@ -23,6 +23,7 @@ pub(super) fn breaks() -> Vec<Break> {
         broken("three-accounts", "own filter without a role", |it| it.set("archive", "FilterAwsLambdaOrdersLogs", "role", Value::Null), ("/aws/lambda/orders of archive", "filter_role"), &["names no role", "role/logs-logs"]),
         broken("organization", "vended filter without a role", |it| it.set("app", "FilterAwsVendedlogsStatesOrdersStandpipe", "role", Value::Null), ("/aws/vendedlogs/states/orders of app", "filter_role"), &["role/standpipe-sender"]),
         broken("organization", "role missing and not to be passed", no_role_and_no_pass, ("/aws/vendedlogs/states/orders of app", "pass_role"), &["`iam:PassRole` on", "role/standpipe-sender", "no statement allows anything like it"]),
+        broken("organization", "role missing and not to be passed by a user", no_role_and_a_user, ("/aws/vendedlogs/states/orders of app", "pass_role"), &["`iam:PassRole` on", "by `arn:aws-cn:iam::111111111111:user/me`"]),
         broken("organization", "sender's role deleted", |it| it.lose("app", "SenderRole"), ("/aws/vendedlogs/states/orders of app", "filter_role"), &["role `standpipe-sender` is not there"]),
         broken("organization", "sender's role trusts another account's logs", |it| it.edit("app", "SenderRole", "trust", "111111111111", "999999999999"), ("/aws/vendedlogs/states/orders of app", "filter_role"), &["LogsOfThisAccountAlone", "aws:SourceArn"]),
         broken("organization", "sender's role may not write the group", |it| it.edit("app", "SenderRole", "permissions", "states/orders:*", "states/other:*"), ("/aws/vendedlogs/states/orders of app", "filter_role"), &["LogsSendsOnVendedLogs"]),
@@ -48,6 +49,11 @@ fn two_others(it: &mut Model) {
 fn no_role_and_no_pass(it: &mut Model) {
     it.set("app", "FilterAwsVendedlogsStatesOrdersStandpipe", "role", Value::Null);
     it.edit("app", &Beside::Caller.id(), extra::OTHERS, r#""Action":"*""#, r#""Action":"logs:*""#);
+}
+
+fn no_role_and_a_user(it: &mut Model) {
+    no_role_and_no_pass(it);
+    it.set("app", &Beside::Caller.id(), extra::ARN, json!("arn:aws-cn:iam::111111111111:user/me"));
 }
 
 #[rustfmt::skip] // One break a line.

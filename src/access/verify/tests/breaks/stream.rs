@@ -23,7 +23,13 @@ pub(super) fn breaks() -> Vec<Break> {
         broken("sample", "stream's key disabled", |it| it.set("archive", "KeyLogs", "state", json!("Disabled")), (HOP, "stream_key"), &["key `alias/standpipe-logs` is Disabled"]),
         broken("organization", "Kinesis stream deleted", |it| it.lose("archive", "Kinesis"), (KINESIS, "stream"), &["Kinesis stream `cwl` is not there"]),
         broken("organization", "Kinesis stream's key to be deleted", |it| it.set("archive", "KeyRecords", "state", json!("PendingDeletion")), (KINESIS, "stream_key"), &["PendingDeletion"]),
+        broken("organization", "Kinesis stream's own policy denies", stream_denies, ("destination all-logs of archive", "destination_permissions"), &["denied by statement 1 `Never` of the policy of Kinesis stream `cwl`"]),
     ]
+}
+
+fn stream_denies(it: &mut Model) {
+    let statement = json!({ "Sid": "Never", "Effect": "Deny", "Principal": "*", "Action": "kinesis:Put*", "Resource": "*" });
+    it.add("archive", "Kinesis", "policy", statement);
 }
 
 fn trust(it: &mut Model, from: &str, to: &str) {

@@ -1,0 +1,113 @@
+//! The put permission by IAM's simulation, where the daemon's own credentials may ask for it.
+
+use super::finding::{Finding, Mend};
+use crate::access::policy::Caller;
+use crate::aws::{Aws, Role, Simulation};
+
+/// What is needed to put.
+pub(super) const PUT: &str = "firehose:PutRecordBatch";
+
+/// Whose policies are simulated: those of the role that was assumed last, else of whoever the first credentials belong to.
+///
+/// A simulation knows users and roles; the ARN of a session that no setting made does not tell the path of its role.
+pub(super) fn policies_of(last: Option<&Role>, principal: &str) -> Option<String> {
+    if let Some(role) = last {
+        return Some(role.arn.clone());
+    }
+    match Caller::from_arn(&principal.parse().ok()?)? {
+        Caller::User(arn) | Caller::Session { role: arn, .. } => Some(arn.to_string()),
+        Caller::Root(_)
+        | Caller::FederatedUser { .. }
+        | Caller::Service { .. }
+        | Caller::Federated { .. }
+        | Caller::Anonymous => None,
+    }
+}
+
+/// What the simulation says; none where it may not be asked, or gives no answer: the put itself is looked at next.
+pub(super) async fn ask(
+    aws: &Aws,
+    (region, roles): (Option<String>, Vec<Role>),
+    principal: Option<String>,
+    stream: &str,
+) -> Option<Simulation> {
+    aws.simulate(region, roles, (&principal?, PUT, stream)).await.ok()
+}
+
+/// What is said of a denial; `grant` is the policy that is missing, if one is.
+pub(super) fn denied(simulation: &Simulation, stream: &str, grant: Mend) -> Finding {
+    let Simulation { decision, statements, organization_denies, boundary_denies, .. } = simulation;
+    let by = if statements.is_empty() { "no statement allows it".to_owned() } else { statements.join(", ") };
+    let (by, mend) = if *organization_denies {
+        let text = "the policies of the organization do not allow it";
+        (text.to_owned(), Mend::from("let the organization's service control policies allow it"))
+    } else if *boundary_denies {
+        let text = "the permissions boundary does not allow it";
+        (text.to_owned(), Mend::from("let the permissions boundary allow it too"))
+    } else if decision == "explicitDeny" {
+        let text = format!("take the denial out of {by}, after a look at why it is there");
+        (by, Mend::from(text))
+    } else {
+        (by, grant)
+    };
+    let seen = format!("`{PUT}` on `{stream}`: {decision} by IAM's simulation: {by}");
+    Finding::failure("put", seen).why("standpipe holds the records until they can be put").mend(mend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn simulation(decision: &str) -> Simulation {
+        Simulation {
+            decision: decision.to_owned(),
+            statements: Vec::new(),
+            unknown: Vec::new(),
+            organization_denies: false,
+            boundary_denies: false,
+        }
+    }
+
+    #[track_caller]
+    fn check(simulation: &Simulation, seen: &str, mend: &str) {
+        let finding = denied(simulation, "s", Mend::from("grant it"));
+        assert!(finding.seen.ends_with(seen), "{}", finding.seen);
+        assert_eq!(finding.mend.unwrap().text, mend);
+    }
+
+    #[test]
+    fn a_denial_names_what_denies_and_its_mend() {
+        check(
+            &simulation("implicitDeny"),
+            "implicitDeny by IAM's simulation: no statement allows it",
+            "grant it",
+        );
+        let third = "the statement at line 3 of policy `no`".to_owned();
+        check(
+            &Simulation { statements: vec![third.clone()], ..simulation("explicitDeny") },
+            &format!("explicitDeny by IAM's simulation: {third}"),
+            &format!("take the denial out of {third}, after a look at why it is there"),
+        );
+        check(
+            &Simulation { organization_denies: true, ..simulation("implicitDeny") },
+            "the policies of the organization do not allow it",
+            "let the organization's service control policies allow it",
+        );
+        check(
+            &Simulation { boundary_denies: true, ..simulation("implicitDeny") },
+            "the permissions boundary does not allow it",
+            "let the permissions boundary allow it too",
+        );
+    }
+
+    #[test]
+    fn policies_are_those_of_a_user_or_role() {
+        let check = |principal: &str, expected: Option<&str>| {
+            assert_eq!(policies_of(None, principal).as_deref(), expected, "{principal}");
+        };
+        check("arn:aws:iam::111111111111:user/a/app", Some("arn:aws:iam::111111111111:user/a/app"));
+        check("arn:aws:sts::111111111111:assumed-role/app/i-1", Some("arn:aws:iam::111111111111:role/app"));
+        check("arn:aws:iam::111111111111:root", None);
+        check("", None);
+    }
+}
