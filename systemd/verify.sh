@@ -13,6 +13,11 @@ fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 sed 's|/usr/bin/standpipe|/bin/true|' standpipe.service >"$folder/standpipe.service"
+# systemd knows notify-reload since version 253.
+version=$(systemd-analyze --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+if [ "${version:-0}" -lt 253 ]; then
+    sed -i 's/^Type=notify-reload$/Type=notify/' "$folder/standpipe.service"
+fi
 words=$(systemd-analyze verify --man=no "$folder/standpipe.service" 2>&1) || { echo "$words" >&2; exit 1; }
 # Other units of this machine may be complained of too.
 if grep -q standpipe <<<"$words"; then

@@ -73,9 +73,16 @@ impl Watermark {
             self.first = self.first.saturating_add(1);
             moved = Some((range.end, range.read_at));
         }
+        if self.ranges.is_empty() {
+            // A file that was read and left is remembered for an hour, and there may be many.
+            self.ranges.shrink_to(FEW);
+        }
         moved
     }
 }
+
+/// Room that is kept for ranges while there are none.
+const FEW: usize = 4;
 
 #[cfg(test)]
 mod tests {
