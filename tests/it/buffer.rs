@@ -13,8 +13,12 @@ const MIB: u64 = 1024 * 1024;
 
 /// From files to the stream `logs`, by a buffer of 8 MiB or more.
 fn configure(world: &World, buffer: &str) {
+    configure_sink(world, &format!("buffer = {{ type = \"disk\", {buffer} }}\n"));
+}
+
+fn configure_sink(world: &World, more: &str) {
     let limits = "[limits]\nmemory = \"16MiB\"\nshutdown = \"1s\"\n";
-    world.config(&format!("{limits}{FILE_SOURCE}{MESSAGE_SINK}buffer = {{ type = \"disk\", {buffer} }}\n"));
+    world.config(&format!("{limits}{FILE_SOURCE}{MESSAGE_SINK}{more}"));
 }
 
 fn refuses(faults: &mut Faults) {
@@ -71,7 +75,8 @@ fn lines_arrive_once_and_in_order_by_way_of_the_disk() {
     let lines = scale(100_000);
     let world = World::new();
     world.write("app.log", 0..lines);
-    configure(&world, "max = \"1GiB\"");
+    // Requests that overlap, where answers come late, may arrive in any order.
+    configure_sink(&world, "max_concurrency = 1\nbuffer = { type = \"disk\", max = \"1GiB\" }\n");
     let daemon = world.start();
     let report = world.delivered(&daemon);
     exactly_once(&report, lines);
