@@ -75,6 +75,7 @@ SCENARIOS = {
     "stalled-json": Scenario(JSON, run="stall"),
     "idle-1000": Scenario(lines=10_000, writing=files(1000), run="idle"),
     "start-10000": Scenario(linger="10ms", lines=10_000, writing=files(10_000, group=1), run="restart"),
+    "start-backlog": Scenario(MESSAGE + '\nbuffer = { type = "disk", max = "100GiB" }', run="backlog", light=True),
     "json-workers-1": Scenario(JSON, workers=1, light=True),
     "json-workers-2": Scenario(JSON, workers=2, light=True),
     "gzip-1-workers-1": Scenario(GZIP_1, workers=1, light=True),

@@ -175,6 +175,32 @@ class Run:
         daemon.terminate()
         return wall, self.end(daemon)
 
+    def backlog(self, parts=20):
+        """So many times the lines are on disk, since nothing got through; what is timed is the next start."""
+        self.ask("faults", {"faults": {"throttles": 1.0}})
+        daemon, size = self.start(), 0
+        for part in range(parts):
+            path = self.folder / f"{part}.log"
+            self.write(path=str(path))
+            size += path.stat().st_size
+            while self.spooled() < size * 0.98:
+                time.sleep(0.05)
+            if part + 1 < parts:
+                path.unlink()
+        kill(daemon)
+        self.ask("faults", {"faults": {}})
+        self.peak = 0.0
+        before = time.monotonic()
+        daemon = self.start()
+        self.said("running")
+        ready = time.monotonic() - before
+        while not self.ask("report")["total"]["payload_bytes"]:
+            time.sleep(0.001)
+        wall = time.monotonic() - before
+        self.notes.append(f"{self.spooled() / 1e9:.1f} GB on disk: running after {ready:.2f} s, first record arrived after {wall:.2f} s")
+        time.sleep(5)
+        return wall, kill(daemon)
+
     # What they are made of.
 
     def write(self, **changes):
@@ -188,7 +214,7 @@ class Run:
 
     def start(self, *more):
         self.log = self.folder / "log"
-        passed = {name: value for name, value in os.environ.items() if name.startswith(("MALLOC", "GLIBC", "LD_PRELOAD"))}
+        passed = {name: value for name, value in os.environ.items() if name.startswith(("MALLOC", "GLIBC", "LD_PRELOAD", "OPENSSL"))}
         fixed = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(self.folder), "STANDPIPE_LOG": "info"}
         command = ["taskset", "-c", self.options.cores] if self.options.cores else []
         command += [self.options.binary, "run", "-c", self.folder / "bench.toml", *more]
@@ -216,6 +242,10 @@ class Run:
         if code := os.waitstatus_to_exitcode(status):
             sys.exit(f"{self.name}: exit {code}\n{self.log.read_text()}")
         return usage
+
+    def spooled(self):
+        """Bytes in the disk buffer."""
+        return sum(path.stat().st_size for path in self.folder.glob("state/spool/*/*/*.spool"))
 
     def delivered(self):
         while self.ask("report")["total"]["seen"] < self.lines:
@@ -274,6 +304,11 @@ def floor_parts(run, line_bytes):
         command = [max(built, key=lambda path: path.stat().st_mtime), "--json", "--lines", sample]
         FLOORS[line_bytes] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     return FLOORS[line_bytes]
+
+
+def kill(daemon):
+    daemon.kill()
+    return os.wait4(daemon.pid, 0)[2]
 
 
 def is_ready(address):

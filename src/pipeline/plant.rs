@@ -226,7 +226,7 @@ fn for_sinks(requests: u64, offload: Offload, dead_letters: Arc<DeadLetters>, st
         request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
         request_memory_kib,
         bodies: Buffers::new(sink::BODY_BYTES, BODIES),
-        digester: Arc::new(Digester::new(usize::try_from(requests).unwrap_or(0) / sink::BODY_BYTES)),
+        digester: Arc::new(Digester::new(usize::try_from(requests).unwrap_or(usize::MAX))),
         dead_letters,
         status,
     }

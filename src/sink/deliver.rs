@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
@@ -13,31 +12,12 @@ use super::pacing::{Pacing, Room};
 use super::parcel::{Parcel, Waiting};
 use super::step::Refusal;
 use super::succession::Succession;
-use super::{Answer, Digester, Hold, Rejected, Service, THROTTLED};
+use super::{Answer, Hold, Rejected, Service, Shared, THROTTLED};
 use crate::config::Compression;
-use crate::deadletter::{Burial, DeadLetter, DeadLetters};
-use crate::event::{Buffers, Offload, Receipt, Record, Supply, Timestamp};
+use crate::deadletter::{Burial, DeadLetter};
+use crate::event::{Receipt, Record, Supply, Timestamp};
+use crate::limits::TARGET_RECORD_BYTES;
 use crate::metrics::{SinkMetrics, gauge};
-use crate::status::Status;
-
-/// What all destinations share.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    /// The worker threads.
-    pub offload: Offload,
-    /// Memory for requests under way, in KiB.
-    pub request_memory: Arc<Semaphore>,
-    /// All of it, in KiB.
-    pub request_memory_kib: u32,
-    /// Buffers for the bodies of requests.
-    pub bodies: Arc<Buffers>,
-    /// Hashes the bodies of requests.
-    pub digester: Arc<Digester>,
-    /// Where refused records go.
-    pub dead_letters: Arc<DeadLetters>,
-    /// Where complaints are shown.
-    pub status: Arc<Status>,
-}
 
 /// One destination's loop.
 #[derive(Debug)]
@@ -50,6 +30,8 @@ pub struct Delivery<S, P> {
     /// The sink's and the destination's name, for people.
     label: String,
     pacing: Pacing,
+    /// What a request carries while nothing limits it.
+    full: Room,
     waiting: Waiting,
     /// The order in which requests take memory, and in which they leave.
     memory_order: Succession,
@@ -91,6 +73,9 @@ impl<S: Service, P: Supply> Delivery<S, P> {
     ) -> Self {
         let (compression, window, label) = settings;
         let pacing = Pacing::new(window, Instant::now());
+        // Records that are compressed on their way make small requests anyway.
+        let smaller = service.best_request(window).filter(|_| compression == Compression::None);
+        let full = smaller.map_or(Room::Full, |most| Room::Bytes { most, record: TARGET_RECORD_BYTES });
         metrics.concurrency.add(gauge(pacing.window()));
         Self {
             service,
@@ -100,6 +85,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             compression,
             label,
             pacing,
+            full,
             waiting: Waiting::default(),
             memory_order: Succession::default(),
             departures: Succession::default(),
@@ -163,7 +149,11 @@ impl<S: Service, P: Supply> Delivery<S, P> {
 
     /// What the next request may carry.
     fn room(&self) -> Room {
-        if self.held.is_some() { Pacing::one() } else { self.pacing.room() }
+        match self.pacing.room() {
+            _ if self.held.is_some() => Pacing::one(),
+            Room::Full => self.full,
+            room @ (Room::Bytes { .. } | Room::One(_)) => room,
+        }
     }
 
     fn launch_again(&mut self, mut parcel: Parcel) {

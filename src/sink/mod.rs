@@ -21,17 +21,42 @@ mod gzip;
 mod simulation;
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-pub use deliver::{Delivery, Shared};
+use crate::deadletter::DeadLetters;
+use crate::event::{Buffers, Offload};
+use crate::status::Status;
+
+pub use deliver::Delivery;
 pub use directory::Directory;
 pub use firehose::{BODY_BYTES, Digester, Firehose};
 pub use succession::{Front, Passage, Turn};
 
 /// The bytes of one record, in pieces.
 pub type Parts = Vec<Bytes>;
+
+/// What all destinations share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The worker threads.
+    pub offload: Offload,
+    /// Memory for requests under way, in KiB.
+    pub request_memory: Arc<Semaphore>,
+    /// All of it, in KiB.
+    pub request_memory_kib: u32,
+    /// Buffers for the bodies of requests.
+    pub bodies: Arc<Buffers>,
+    /// Hashes the bodies of requests.
+    pub digester: Arc<Digester>,
+    /// Where refused records go.
+    pub dead_letters: Arc<DeadLetters>,
+    /// Where complaints are shown.
+    pub status: Arc<Status>,
+}
 
 /// One call to a destination.
 pub trait Service: Send + Sync + 'static {
@@ -43,6 +68,11 @@ pub trait Service: Send + Sync + 'static {
 
     /// Bytes of memory that a request of so many payload bytes takes while it is under way.
     fn request_bytes(&self, payload: usize) -> usize;
+
+    /// Payload bytes that a request is best filled to where so many may be under way, if that is less than it may carry.
+    fn best_request(&self, _concurrency: usize) -> Option<usize> {
+        None
+    }
 
     /// What a record of so many bytes is billed as.
     fn billed(&self, record: usize) -> usize;

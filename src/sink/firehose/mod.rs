@@ -106,6 +106,10 @@ impl Service for Firehose {
         request::most_bytes(payload, 0)
     }
 
+    fn best_request(&self, concurrency: usize) -> Option<usize> {
+        self.shared.digester.best_request(concurrency)
+    }
+
     fn billed(&self, record: usize) -> usize {
         crate::limits::billed(record)
     }

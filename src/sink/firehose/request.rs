@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::digest::{Hashed, hex};
 use crate::event::Buffers;
-use crate::limits::{MAX_REQUEST_RECORDS, TARGET_REQUEST_BYTES};
+use crate::limits::{MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 use crate::sink::Parts;
 
 /// A request body and its SHA-256.
@@ -43,6 +43,9 @@ const AFTER_RECORD: &[u8] = b"\"}";
 
 /// Room for the body of any request that is filled to its target.
 pub const BODY_BYTES: usize = most_bytes(TARGET_REQUEST_BYTES, MAX_REQUEST_RECORDS);
+
+/// The body of a single record fits into a quarter of it: buffers come in this size, its half, and its quarter.
+const _: () = assert!(most_bytes(TARGET_RECORD_BYTES, 1) <= BODY_BYTES / 4);
 
 /// How long the body is for so many payload bytes in so many records, at the most.
 pub(super) const fn most_bytes(payload: usize, records: usize) -> usize {

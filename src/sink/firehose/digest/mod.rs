@@ -10,12 +10,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::oneshot;
 
 use self::lanes::{Digest, Eight, Sixteen};
+use super::request::{BODY_BYTES, most_bytes};
+use crate::limits::{TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 
 /// How bodies are hashed here, and those that wait for it.
 #[derive(Debug)]
 pub struct Digester {
-    /// Bodies of one size that memory has room for.
-    bodies: usize,
+    /// Bytes that memory has for bodies.
+    memory: usize,
     /// Measured when the first body is to be hashed.
     choice: OnceLock<Choice>,
     /// The lock covers a look at a short list.
@@ -25,9 +27,25 @@ pub struct Digester {
 #[derive(Debug)]
 struct Choice {
     costs: Costs,
-    /// Whether bodies wait for one another to be hashed together.
-    is_grouped: bool,
+    /// The requests whose bodies wait for one another to be hashed together; none where each is hashed when it is made.
+    grouped: Option<Size>,
 }
+
+/// Of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Size {
+    /// Payload bytes that it is filled to.
+    payload: usize,
+    /// Bytes of its body.
+    body: usize,
+}
+
+/// As much as the service takes, and half of it: more bodies of these find room, and a call costs little beside its hash. Still
+/// smaller ones would cost throughput where answers are late.
+const SIZES: [Size; 2] = [
+    Size { payload: TARGET_REQUEST_BYTES, body: BODY_BYTES },
+    Size { payload: 2 * TARGET_RECORD_BYTES, body: most_bytes(2 * TARGET_RECORD_BYTES, 2) },
+];
 
 /// Those that wait, in the order they came.
 #[derive(Debug, Default)]
@@ -96,8 +114,8 @@ fn one(body: &[u8]) -> Digest {
     bytes
 }
 
-/// Lanes have to save so much, since a body that waits for others is no longer in the cache.
-const WORTHWHILE: f64 = 0.8;
+/// Lanes may cost so much of what one by one does: a body that waits for others is no longer in the cache.
+const WORTHWHILE: f64 = 0.7;
 
 impl Costs {
     /// Measured on this machine, for about two milliseconds.
@@ -128,9 +146,20 @@ impl Costs {
         eight.into_iter().chain(sixteen)
     }
 
-    /// The cheapest method a byte for bodies of these lengths, of which it takes as many from the front as it is wide.
+    /// What a byte of bodies of these lengths costs if they are hashed together, where that is worthwhile.
+    fn grouped(&self, lengths: &[usize]) -> Option<f64> {
+        self.best(lengths).map(|(_, cost)| cost)
+    }
+
+    /// The cheapest way to hash bodies of these lengths.
+    fn method(&self, lengths: &[usize]) -> Method {
+        self.best(lengths).map_or(Method::One, |(method, _)| method)
+    }
+
+    /// The cheapest method a byte for bodies of these lengths, of which it takes as many from the front as it is wide, and its
+    /// cost; none where each by itself is as cheap.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    fn best(&self, lengths: &[usize]) -> Method {
+    fn best(&self, lengths: &[usize]) -> Option<(Method, f64)> {
         let each = |(method, cost): (Method, f64)| {
             let taken = lengths.get(..method.width()).unwrap_or(lengths);
             let useful: usize = taken.iter().sum();
@@ -139,16 +168,19 @@ impl Costs {
         };
         let best = self.methods().map(each).min_by(|a, b| a.1.total_cmp(&b.1));
         best.filter(|(_, cost)| !lengths.is_empty() && *cost < self.one * WORTHWHILE)
-            .map_or(Method::One, |(method, _)| method)
     }
 }
 
 impl Choice {
-    fn of(costs: Costs, bodies: usize) -> Self {
-        // One of them is on its way while the others wait.
-        let lengths = vec![1_000_000; bodies.saturating_sub(1)];
-        let is_grouped = !matches!(costs.best(&lengths), Method::One);
-        Self { costs, is_grouped }
+    /// The size whose bodies are the cheapest to hash together in so much memory, if that is cheaper than each by itself.
+    fn of(costs: Costs, memory: usize) -> Self {
+        let cost = |size: &Size| {
+            // One of them is on its way while the others wait.
+            let waiting = (memory / size.body).saturating_sub(1);
+            costs.grouped(&vec![size.body; waiting]).map(|cost| (*size, cost))
+        };
+        let best = SIZES.iter().filter_map(cost).min_by(|a, b| a.1.total_cmp(&b.1));
+        Self { costs, grouped: best.map(|(size, _)| size) }
     }
 }
 
@@ -156,19 +188,25 @@ const MEASURED_BYTES: usize = 32 * 1024;
 const MEASURED_RUNS: usize = 3;
 
 impl Digester {
-    /// For as many bodies of one size as memory has room for.
+    /// For bodies that take no more than so many bytes of memory together.
     #[must_use]
-    pub fn new(bodies: usize) -> Self {
-        Self { bodies, choice: OnceLock::new(), waiting: Mutex::default() }
+    pub fn new(memory: usize) -> Self {
+        Self { memory, choice: OnceLock::new(), waiting: Mutex::default() }
     }
 
     fn choice(&self) -> &Choice {
-        self.choice.get_or_init(|| Choice::of(Costs::measured(), self.bodies))
+        self.choice.get_or_init(|| Choice::of(Costs::measured(), self.memory))
     }
 
     /// Whether a body is better left to [`enter`](Self::enter) than hashed when it is made.
     pub(super) fn is_grouped(&self) -> bool {
-        self.choice().is_grouped
+        self.choice().grouped.is_some()
+    }
+
+    /// Payload bytes that requests are best filled to, where so many may be under way; none where that is as much as they may carry.
+    pub(super) fn best_request(&self, concurrency: usize) -> Option<usize> {
+        let Size { payload, body } = self.choice().grouped?;
+        (payload < TARGET_REQUEST_BYTES && concurrency >= self.memory / body).then_some(payload)
     }
 
     /// Leaves a body to be hashed together with others. Returns its number, and where it comes back.
@@ -202,7 +240,7 @@ impl Digester {
         let own = bodies.remove(own);
         bodies.insert(0, own);
         let lengths: Vec<usize> = bodies.iter().map(|waiting| waiting.body.len()).collect();
-        let method = self.choice().costs.best(&lengths);
+        let method = self.choice().costs.method(&lengths);
         let taken = method.width().min(bodies.len());
         (bodies.drain(..taken).collect(), method)
     }
@@ -217,6 +255,8 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MIB: usize = 1024 * 1024;
 
     /// Costs that differ from machine to machine, in nanoseconds a byte: of one at a time, of eight lanes, of sixteen.
     fn costs([one, eight, sixteen]: [f64; 3]) -> Costs {
@@ -234,7 +274,7 @@ mod tests {
     #[track_caller]
     fn check(machine: [f64; 3], lengths: &[usize], expected: usize) {
         let widest = costs(machine).methods().map(|(method, _)| method.width()).max().unwrap_or(1);
-        assert_eq!(costs(machine).best(lengths).width(), expected.min(widest), "{machine:?} {lengths:?}");
+        assert_eq!(costs(machine).method(lengths).width(), expected.min(widest), "{machine:?} {lengths:?}");
     }
 
     #[test]
@@ -253,8 +293,8 @@ mod tests {
     #[test]
     fn every_body_comes_back_with_its_own_digest_whoever_asks_for_it() {
         for machine in [WITHOUT_SHA_INSTRUCTIONS, WITH_SHA_INSTRUCTIONS] {
-            let digester = Digester::new(8);
-            assert!(digester.choice.set(Choice::of(costs(machine), 8)).is_ok());
+            let digester = Digester::new(MIB);
+            assert!(digester.choice.set(Choice::of(costs(machine), MIB)).is_ok());
             let body = |number: u8| vec![number; 1_000 + usize::from(number)];
             let (numbers, mut waiting): (Vec<u64>, Vec<_>) =
                 (0..20).map(|number| digester.enter(body(number))).unzip();
@@ -269,11 +309,31 @@ mod tests {
         }
     }
 
+    /// The payload of the requests whose bodies are hashed together with so much memory for them; none where each is by itself.
+    #[track_caller]
+    fn check_size(machine: [f64; 3], mib: usize, expected: Option<usize>) {
+        let lanes = Eight::available().is_some();
+        let grouped = Choice::of(costs(machine), mib * MIB).grouped.map(|size| size.payload);
+        assert_eq!(grouped, expected.filter(|_| lanes), "{machine:?} {mib} MiB");
+    }
+
     #[test]
-    fn memory_for_few_bodies_leaves_each_to_itself() {
-        assert!(!Choice::of(costs(WITH_SHA_INSTRUCTIONS), 4).is_grouped);
-        assert!(!Choice::of(costs(WITHOUT_SHA_INSTRUCTIONS), 2).is_grouped);
-        assert_eq!(Choice::of(costs(WITHOUT_SHA_INSTRUCTIONS), 4).is_grouped, Eight::available().is_some());
+    fn requests_are_smaller_where_more_of_them_are_hashed_together_then() {
+        let halves = Some(2 * TARGET_RECORD_BYTES);
+        check_size(WITHOUT_SHA_INSTRUCTIONS, 3, None);
+        check_size(WITHOUT_SHA_INSTRUCTIONS, 24, halves);
+        check_size(WITHOUT_SHA_INSTRUCTIONS, 96, Some(TARGET_REQUEST_BYTES));
+        check_size(WITH_SHA_INSTRUCTIONS, 12, None);
+        check_size([0.5, 0.9, 0.9], 96, None);
+    }
+
+    #[test]
+    fn requests_are_as_large_as_may_be_where_few_may_be_under_way() {
+        let digester = Digester::new(24 * MIB);
+        let choice = Choice::of(costs(WITHOUT_SHA_INSTRUCTIONS), 24 * MIB);
+        let smaller = choice.grouped.map(|size| size.payload);
+        assert!(digester.choice.set(choice).is_ok());
+        assert_eq!([1, 4, 16].map(|concurrency| digester.best_request(concurrency)), [None, None, smaller]);
     }
 
     #[test]
