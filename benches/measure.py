@@ -181,7 +181,8 @@ class Run:
         daemon, size = self.start(), 0
         for part in range(parts):
             path = self.folder / f"{part}.log"
-            self.write(path=str(path))
+            # A file's first bytes tell it from one that had its place on the disk before.
+            self.write(path=str(path), line_bytes=240 + part)
             size += path.stat().st_size
             while self.spooled() < size * 0.98:
                 time.sleep(0.05)
