@@ -46,10 +46,20 @@ struct Limit {
     clean: (f64, f64),
     /// The rate before the last cut.
     ceiling: f64,
-    /// The rate before the cuts that followed each other without a step between them that grew, and how many these are.
-    cuts: (f64, u32),
+    /// The cuts that followed each other without a step between them that grew.
+    run: Run,
     /// The rate multiplies with each step, until the next refusal.
     doubling: bool,
+}
+
+/// Cuts that follow each other.
+#[derive(Debug)]
+struct Run {
+    /// The rate before them.
+    rate: f64,
+    /// Answers in their steps, and how many of them were refusals.
+    units: f64,
+    refused: f64,
 }
 
 /// Refusals alone for so many seconds, and two latencies, are an outage and tell nothing of a quota.
@@ -117,11 +127,14 @@ const DOUBLING: f64 = 1.5;
 /// For each second of latency growth is slower by this share: what was too much is told late.
 const SLOWER: f64 = 1.0;
 
-/// Where cuts that follow each other left no more than this of the rate, and at least [`TRIAL_SHARE`] is still refused, it may be a
-/// fault.
+/// Where cuts that follow each other left no more than this of the rate, and at least [`TRIAL_SHARE`] of so many answers were
+/// refusals, it may be a fault.
 const SUSPECT: f64 = 0.6;
-const SUSPECT_CUTS: u32 = 3;
+const SUSPECT_UNITS: f64 = 40.0;
 const TRIAL_SHARE: f64 = 0.03;
+
+/// The first cut may be a fault's where so many answers led to it.
+const FIRST_UNITS: f64 = 20.0;
 
 /// A known fault is tried again at so much of the rate.
 const TRIAL_RATE: f64 = 0.7;
@@ -266,8 +279,10 @@ impl RateLimit {
         let slower = 1.0 + SLOWER * self.latency;
         let sure = 1.0 + (CUT_SURE - 1.0) / (1.0 + CUT_CALMER * self.latency);
         let Some(limit) = &mut self.limit else { return self.first_cut(step, excess, now) };
-        if limit.is_suspect() && excess > TRIAL_SHARE {
-            self.fault.try_lower(step, Some(limit.cuts.0));
+        if excess > TRIAL_SHARE
+            && let Some(share) = limit.run.suspect(limit.rate)
+        {
+            self.fault.try_lower(share, Some(limit.run.rate));
         }
         let many = (excess * step.units() / SURE_REFUSALS).min(1.0);
         let kept = (1.0 - excess).powf(CUT_UNSURE + (sure - CUT_UNSURE) * many).max(MOST_CUT);
@@ -282,24 +297,21 @@ impl RateLimit {
         // Before there is a limit the quota's bucket is full.
         let unfilled = sent * step.seconds().max(0.25) / (step.seconds() + 1.0);
         self.limit = Some(Limit::new((unfilled * kept).max(SLOW_START / 2.0), unfilled, now));
-        self.fault.try_lower(step, None);
+        if step.units() >= FIRST_UNITS {
+            self.fault.try_lower(step.share(), None);
+        }
         self.step = Step::new(now);
     }
 }
 
 impl Limit {
     fn new(rate: f64, ceiling: f64, now: Instant) -> Self {
-        Self { rate, next: now, felt: false, clean: (0.0, 0.0), ceiling, cuts: (rate, 0), doubling: true }
+        Self { rate, next: now, felt: false, clean: (0.0, 0.0), ceiling, run: Run::new(rate), doubling: true }
     }
 
     /// As if there had been no cuts.
     fn start_over(&mut self, rate: f64) {
         *self = Self { next: self.next, ..Self::new(rate, rate, self.next) };
-    }
-
-    /// Whether cuts did not help.
-    fn is_suspect(&self) -> bool {
-        self.cuts.1 >= SUSPECT_CUTS && self.rate < SUSPECT * self.cuts.0
     }
 
     /// Growth in a second.
@@ -321,13 +333,11 @@ impl Limit {
         self.clean = (0.0, 0.0);
         self.doubling = false;
         if change >= 1.0 {
-            self.cuts = (self.rate, 0);
+            self.run = Run::new(self.rate);
             return false;
         }
-        if self.cuts.1 == 0 {
-            self.cuts.0 = before;
-        }
-        self.cuts.1 = self.cuts.1.saturating_add(1);
+        self.run.units += step.units();
+        self.run.refused += step.units() * step.share();
         self.ceiling = before;
         self.next = self.next.max(now);
         true
@@ -335,7 +345,6 @@ impl Limit {
 
     /// A step without.
     fn grow(&mut self, step: &Step, slower: f64) {
-        self.cuts = (self.rate, 0);
         if !std::mem::take(&mut self.felt) {
             return;
         }
@@ -345,6 +354,18 @@ impl Limit {
         let growth = hurried(self.growth(slower), hurry) * step.seconds().min(2.0);
         let growth = growth.min(MOST_GROWTH / slower);
         self.rate *= if self.doubling { DOUBLING.powf(1.0 / slower) } else { 1.0 + growth };
+        self.run = Run::new(self.rate);
+    }
+}
+
+impl Run {
+    fn new(rate: f64) -> Self {
+        Self { rate, units: 0.0, refused: 0.0 }
+    }
+
+    /// The share that was refused, where the cuts down to `rate` did not help.
+    fn suspect(&self, rate: f64) -> Option<f64> {
+        (self.units >= SUSPECT_UNITS && rate < SUSPECT * self.rate).then(|| self.refused / self.units)
     }
 }
 
