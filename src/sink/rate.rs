@@ -129,8 +129,8 @@ const SLOWER: f64 = 1.0;
 
 /// Where cuts that follow each other left no more than this of the rate, and at least [`TRIAL_SHARE`] of so many answers were
 /// refusals, it may be a fault.
-const SUSPECT: f64 = 0.6;
-const SUSPECT_UNITS: f64 = 40.0;
+const SUSPECT: f64 = 0.3;
+const SUSPECT_UNITS: f64 = 80.0;
 const TRIAL_SHARE: f64 = 0.03;
 
 /// The first cut may be a fault's where so many answers led to it.
