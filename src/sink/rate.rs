@@ -336,6 +336,9 @@ impl Limit {
             self.run = Run::new(self.rate);
             return false;
         }
+        if self.run.units <= 0.0 {
+            self.run.rate = before;
+        }
         self.run.units += step.units();
         self.run.refused += step.units() * step.share();
         self.ceiling = before;
@@ -345,6 +348,7 @@ impl Limit {
 
     /// A step without.
     fn grow(&mut self, step: &Step, slower: f64) {
+        self.run = Run::new(self.rate);
         if !std::mem::take(&mut self.felt) {
             return;
         }
@@ -354,7 +358,6 @@ impl Limit {
         let growth = hurried(self.growth(slower), hurry) * step.seconds().min(2.0);
         let growth = growth.min(MOST_GROWTH / slower);
         self.rate *= if self.doubling { DOUBLING.powf(1.0 / slower) } else { 1.0 + growth };
-        self.run = Run::new(self.rate);
     }
 }
 
