@@ -30,8 +30,8 @@ struct Trial {
     /// Answers at the lower rate, and how many of them were refusals.
     units: f64,
     refused: f64,
-    /// The logarithm of how much likelier these answers are from a fault than from a quota.
-    evidence: f64,
+    /// Seconds of sending at the lower rate. The first step does not count: the quota's second may have been used up before it.
+    seconds: Option<f64>,
 }
 
 /// What a trial says.
@@ -48,12 +48,17 @@ pub(super) enum Verdict {
 /// A larger share is left to the quota.
 const MOST: f64 = 0.6;
 
-/// A quota is expected to refuse this share of what it refused at the higher rate, or less.
-const ALIKE: f64 = 0.6;
+/// At the lower rate a fault refuses so much of what it refused before, or more; a quota so much, or less. Before is what made it a
+/// suspect, and likely too much.
+const FAULT_LEAST: f64 = 0.65;
+const QUOTA_MOST: f64 = 0.4;
 
 /// The evidence that decides for either: what is taken for a fault is not paced by, and has to be surer.
 const FAULT_EVIDENCE: f64 = 5.0;
-const QUOTA_EVIDENCE: f64 = 2.0;
+const QUOTA_EVIDENCE: f64 = 4.0;
+
+/// And it has to last so many seconds: others that share a quota may be slower to give way.
+const FAULT_SECONDS: f64 = 1.5;
 
 /// A known fault is tried again after so many seconds: a quota may hide behind it.
 const AGAIN: f64 = 30.0;
@@ -127,11 +132,13 @@ impl Fault {
     pub(super) fn judge(&mut self, step: &Step, now: Instant) -> Verdict {
         let Some(trial) = &mut self.trial else { return Verdict::Quota };
         trial.add(step);
-        let is_fault = trial.evidence > FAULT_EVIDENCE;
-        if !is_fault && trial.evidence > -QUOTA_EVIDENCE && step.share() <= MOST {
+        let lasts = trial.seconds.is_some_and(|seconds| seconds > FAULT_SECONDS);
+        let evidence = trial.evidence();
+        let is_fault = evidence > FAULT_EVIDENCE && lasts && step.share() <= MOST;
+        if !is_fault && evidence > -QUOTA_EVIDENCE && step.share() <= MOST {
             return Verdict::Open;
         }
-        let (share, rate) = (trial.refused / trial.units, trial.rate);
+        let (share, rate) = (trial.refused / trial.units.max(1.0), trial.rate);
         // What is less at the lower rate was the quota's.
         if is_fault || trial.known < self.share {
             self.share = if is_fault { share } else { share.min(self.share) };
@@ -144,17 +151,25 @@ impl Fault {
 
 impl Trial {
     fn new(before: f64, known: f64, rate: Option<f64>) -> Self {
-        Self { before, known, rate, units: 0.0, refused: 0.0, evidence: 0.0 }
+        Self { before, known, rate, units: 0.0, refused: 0.0, seconds: None }
     }
 
     fn add(&mut self, step: &Step) {
-        let (units, refused) = (step.units(), step.units() * step.share());
-        let (fault, quota) = (self.before, self.known + ALIKE * (self.before - self.known));
-        let of_refusals = refused * (fault / quota).ln();
-        let of_others = (units - refused) * ((1.0 - fault) / (1.0 - quota)).ln();
-        self.units += units;
-        self.refused += refused;
-        self.evidence += of_refusals + of_others;
+        let Some(seconds) = &mut self.seconds else { return self.seconds = Some(0.0) };
+        *seconds += step.seconds();
+        self.units += step.units();
+        self.refused += step.units() * step.share();
+    }
+
+    /// The logarithm of how much likelier these answers are from a fault than from a quota, of what either may refuse at its
+    /// likeliest.
+    fn evidence(&self) -> f64 {
+        let share = self.refused / self.units.max(1.0);
+        let part = |part: f64| self.known + part * (self.before - self.known);
+        let fault = share.clamp(part(FAULT_LEAST), self.before);
+        let quota = share.clamp(self.known, part(QUOTA_MOST)).max(0.001);
+        let of_others = (self.units - self.refused) * ((1.0 - fault) / (1.0 - quota)).ln();
+        self.refused * (fault / quota).ln() + of_others
     }
 }
 
@@ -163,12 +178,13 @@ mod tests {
     use super::*;
     use crate::sink::step::{Load, Refusal};
 
-    /// A hundred calls of four records, of which this share was refused.
+    /// Two seconds of a hundred calls of four records, of which this share was refused.
     fn step(share: f64, now: Instant) -> Step {
         let mut step = Step::new(now);
         for _ in 0..100 {
             let refused = Load { bytes: 4_000.0 * share, records: 4.0 * share };
-            step.answered(now, Load { bytes: 4_000.0, records: 4.0 }, refused, Refusal::Records);
+            let sent = now + Duration::from_secs(2);
+            step.answered(sent, Load { bytes: 4_000.0, records: 4.0 }, refused, Refusal::Records);
         }
         step
     }
@@ -178,6 +194,8 @@ mod tests {
         let now = Instant::now();
         let mut fault = Fault::new(now);
         fault.try_lower(before, Some(1e6));
+        let first = fault.judge(&step(before.min(MOST), now), now);
+        assert_eq!(first, if before < MOST { Verdict::Open } else { Verdict::Quota });
         assert_eq!(fault.judge(&step(after, now), now), verdict, "{before} became {after}");
         let is_fault = verdict != Verdict::Quota;
         assert_eq!(fault.excess(&step(after, now), true) > 0.0, !is_fault && after > 0.0);
@@ -208,10 +226,12 @@ mod tests {
         let now = Instant::now();
         let mut fault = Fault::new(now);
         fault.try_lower(0.5, None);
+        assert_eq!(fault.judge(&step(0.5, now), now), Verdict::Open);
         assert_eq!(fault.judge(&step(0.5, now), now), Verdict::Fault(None));
         let later = now + Duration::from_secs_f64(AGAIN + 1.0);
         assert!(!fault.is_due(now) && fault.is_due(later));
         fault.try_again(Some(1e6));
+        assert_eq!(fault.judge(&step(0.2, later), later), Verdict::Open);
         assert_eq!(fault.judge(&step(0.2, later), later), Verdict::Quota);
         assert!(fault.excess(&step(0.2, later), true) <= 0.0);
         assert!(fault.excess(&step(0.5, later), true) > 0.3);

@@ -240,7 +240,7 @@ mod tests {
         assert!(delays.is_sorted());
         pacing.accepted(now);
         assert!(!pacing.is_failing());
-        assert_eq!((pacing.window(), pacing.room()), (4, Room::Full));
+        assert_eq!((pacing.window(), pacing.room()), (5, Room::Full));
         assert_eq!(pacing.failed(now, now, 1.0), None, "one alone is no outage");
         let before = now.checked_sub(Duration::from_secs(1)).unwrap();
         assert_eq!(pacing.failed(before, now, 1.0), None);

@@ -30,8 +30,10 @@ fn check(senders: usize, mode: Mode) {
         let outcome = outcome(case, 30);
         // At two seconds a call each change is felt late. A share of 128 KiB a second is a few records.
         let (goodput, refused) = match case.bytes / seconds_of(senders as u64) {
-            _ if case.latency >= Duration::from_secs(2) => (0.88, 0.15),
-            share if share < 200_000.0 => (0.97, 0.08),
+            _ if case.latency >= Duration::from_secs(2) => (0.94, 0.08),
+            share if share < 200_000.0 => (0.97, 0.06),
+            // Nearly as fast as this sender can be.
+            share if share > 200_000_000.0 => (0.94, 0.05),
             _ => (0.97, 0.05),
         };
         assert!(outcome.goodput >= goodput && outcome.refused <= refused, "{case:?}: {outcome:?}");
@@ -77,7 +79,7 @@ fn four_senders_come_to_fair_shares() {
             let (least, most) = match case.bytes / 4.0 {
                 _ if case.latency >= Duration::from_secs(2) => (0.4, 1.8),
                 share if share < 200_000.0 => (0.3, 2.2),
-                _ => (0.75, 1.25),
+                _ => (0.7, 1.3),
             };
             assert!(outcome.shares.0 >= least && outcome.shares.1 <= most, "{case:?}: {outcome:?}");
         }
@@ -98,11 +100,12 @@ fn who_comes_later_gets_a_fair_share() {
 fn refusals_that_are_no_quota_slow_nothing_down() {
     let quiet = Case { seconds: 90, ..Case::of(10_000.0, 20, 1, Mode::Records) };
     let faulty = Case { faults: (0.2, 0.1), ..quiet };
-    for (from, to) in [(0, 10), (10, 30), (30, 90)] {
+    // Told from a quota within five seconds.
+    for (from, to, share) in [(0, 10, 0.35), (10, 30, 0.6), (30, 90, 0.6)] {
         let speed = |case: Case| World::run(case)[0].sum(from, to, |second| second.accepted);
         let (clean, slowed) = (speed(quiet), speed(faulty));
         // More than a quarter of what is sent has to be sent again.
-        assert!(slowed >= 0.6 * clean, "{slowed} of {clean} bytes in seconds {from} to {to}");
+        assert!(slowed >= share * clean, "{slowed} of {clean} bytes in seconds {from} to {to}");
     }
 }
 
@@ -113,7 +116,7 @@ fn a_quota_is_used_in_spite_of_faults() {
             let case = Case { faults: (0.2, 0.1), ..Case::of(mib, latency, 1, Mode::Mixed) };
             let outcome = outcome(case, 30);
             // The faults alone refuse 0.28; a part of the quota's refusals is taken for theirs.
-            assert!(outcome.goodput >= 0.95 && outcome.refused <= 0.70, "{case:?}: {outcome:?}");
+            assert!(outcome.goodput >= 0.90 && outcome.refused <= 0.75, "{case:?}: {outcome:?}");
         }
     }
 }
