@@ -7,6 +7,7 @@
 //! Stop:    ends when its supply has ended and is empty.
 
 mod deliver;
+mod fault;
 mod flight;
 mod pacing;
 mod rate;

@@ -19,6 +19,8 @@ pub(super) struct Pacing {
     failures: u32,
     /// Whether one of them was refused as too much.
     throttled: bool,
+    /// Whether anything was ever accepted.
+    proven: bool,
     /// Requests sent before this are of the window that was already cut.
     cut_at: Option<Instant>,
     /// Requests sent before this failed of the cause that was already counted.
@@ -58,8 +60,10 @@ const BASE: Duration = Duration::from_millis(100);
 /// The longest delay after refused requests: an outage costs a few requests a minute, and is over soon after its end.
 const CAP: Duration = Duration::from_secs(20);
 
-/// More whole requests in a row than this have to fail before it is an outage.
+/// More whole requests in a row than this have to fail before a small one is tried: at any time, and where none was ever accepted
+/// and a full one may be more than the quota's second.
 const OUTAGE: u32 = 8;
+const FIRST_OUTAGE: u32 = 1;
 
 /// The longest delay before a refused record is sent again.
 const RECORD_CAP: Duration = Duration::from_secs(5);
@@ -78,6 +82,7 @@ impl Pacing {
             rate,
             failures: 0,
             throttled: false,
+            proven: false,
             cut_at: None,
             failed_at: None,
         }
@@ -101,7 +106,12 @@ impl Pacing {
 
     /// Whether so many failed that the destination seems not to work at all.
     fn is_out(&self) -> bool {
-        self.failures > OUTAGE
+        self.failures > self.outage()
+    }
+
+    /// More whole requests in a row than this have to fail before it is an outage.
+    fn outage(&self) -> u32 {
+        if self.throttled && !self.proven { FIRST_OUTAGE } else { OUTAGE }
     }
 
     /// The payload bytes a second that the destination takes, once refusals have taught it.
@@ -118,7 +128,7 @@ impl Pacing {
     pub(super) fn room(&self) -> Room {
         match self.rate.request() {
             _ if self.is_out() => Self::one(),
-            Some(most) => Room::Bytes { most, record: RateLimit::record(most) },
+            Some(most) => Room::Bytes { most, record: self.rate.record(most) },
             None => Room::Full,
         }
     }
@@ -141,8 +151,10 @@ impl Pacing {
             self.rate.slow_start(now);
         }
         self.throttled = false;
+        self.proven = true;
         self.failures = 0;
-        self.window = (self.window + 1.0 / self.window).min(self.most);
+        let more = if self.cut_at.is_none() { 1.0 } else { 1.0 / self.window };
+        self.window = (self.window + more).min(self.most);
     }
 
     /// A request was answered, and part of it, or all, refused as too much.
@@ -171,7 +183,7 @@ impl Pacing {
         self.failed_at = Some(now);
         self.failures = self.failures.saturating_add(1);
         // One lost request says little, and waits by itself; more in a row say more.
-        let beyond = self.failures.saturating_sub(OUTAGE);
+        let beyond = self.failures.saturating_sub(self.outage());
         (beyond > 0).then(|| full_jitter(BASE, CAP, beyond, chance))
     }
 
@@ -228,7 +240,7 @@ mod tests {
         assert!(delays.is_sorted());
         pacing.accepted(now);
         assert!(!pacing.is_failing());
-        assert_eq!((pacing.window(), pacing.room()), (4, Room::Full));
+        assert_eq!((pacing.window(), pacing.room()), (5, Room::Full));
         assert_eq!(pacing.failed(now, now, 1.0), None, "one alone is no outage");
         let before = now.checked_sub(Duration::from_secs(1)).unwrap();
         assert_eq!(pacing.failed(before, now, 1.0), None);

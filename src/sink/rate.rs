@@ -2,16 +2,20 @@
 //!
 //! Without refusals there is no limit. Firehose's quotas are per second and stream, and say nothing but "slow down"
 //! (<https://docs.aws.amazon.com/firehose/latest/dev/limits.html>), so the rate is found as congestion control finds it: in steps
-//! of a second of sending, each judged by the answers to what was sent in it. What was refused is taken off the rate, and a little
-//! more; a step without refusals adds a few percent, and more after many of them.
+//! of a second of sending, each judged by the answers to what was sent in it.
 //!
-//! Refusals that stay as many when the rate falls are no quota but a fault. They are only sent again, and steps are judged by what
-//! is refused beyond them.
+//! Every step adds to the rate and takes off what was refused, so that a small share of refusals balances the growth. All who share
+//! a quota see the same share refused; growth is relatively less at a higher rate; so shares come to be equal, as in Kelly's
+//! proportional fairness (<https://www.jstor.org/stable/3010473>).
+//!
+//! Refusals that stay as many when the rate falls are no quota but a [`Fault`]. They are only sent again, and steps are judged by
+//! what is refused beyond them.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::fault::{Fault, Verdict};
 use super::step::{Load, Refusal, Step};
 use crate::limits::{BILLING_STEP, TARGET_RECORD_BYTES};
 
@@ -20,9 +24,7 @@ use crate::limits::{BILLING_STEP, TARGET_RECORD_BYTES};
 pub(super) struct RateLimit {
     limit: Option<Limit>,
     step: Step,
-    /// The share that is refused whatever the rate, from 0 to 1.
-    fault: f64,
-    trial: Option<Trial>,
+    fault: Fault,
     /// When something was accepted last, and the rate then.
     accepted: (Instant, Option<f64>),
     /// Smoothed, in seconds.
@@ -40,21 +42,24 @@ struct Limit {
     next: Instant,
     /// Requests of this step went as soon as they might: the limit was felt.
     felt: bool,
-    /// Steps without refusals, since the last with.
-    clean: u32,
+    /// Steps without refusals since the last with, and the answers in them.
+    clean: (f64, f64),
     /// The rate before the last cut.
     ceiling: f64,
+    /// The cuts that followed each other without a step between them that grew.
+    run: Run,
     /// The rate multiplies with each step, until the next refusal.
     doubling: bool,
 }
 
-/// Whether fewer are refused at a lower rate.
+/// Cuts that follow each other.
 #[derive(Debug)]
-struct Trial {
-    /// What was refused at the higher one, from 0 to 1.
-    share: f64,
-    /// What was sent since the rate is lower.
-    since: Option<Step>,
+struct Run {
+    /// The rate before them.
+    rate: f64,
+    /// Answers in their steps, and how many of them were refusals.
+    units: f64,
+    refused: f64,
 }
 
 /// Refusals alone for so many seconds, and two latencies, are an outage and tell nothing of a quota.
@@ -66,10 +71,14 @@ const SPAN: (f64, f64) = (0.03, 0.8);
 /// So much more than the concurrency that the latency asks for is left free.
 const SPARE: f64 = 1.1;
 
-/// So many records make a request at least, while they are not smaller than [`LEAST_RECORD`].
+/// So many records make a request at least, while they are not too small.
 const RECORDS_A_REQUEST: usize = 4;
 
-/// Records are not cut smaller than five of Firehose's billing steps: what a record's last step lacks would cost too much.
+/// Records are cut to so many a second, that chance says little of who is refused, but not smaller than one of Firehose's billing
+/// steps: with lines of 250 bytes these are billed 2 to 3 % more than they hold.
+const RECORDS_A_SECOND: f64 = 40.0;
+
+/// Smaller records than five billing steps are made for this only: what a record's last step lacks is paid for.
 const LEAST_RECORD: usize = 5 * BILLING_STEP;
 
 /// Where calls were refused until a small one was accepted, so many bytes a second are tried first.
@@ -81,45 +90,54 @@ const LEAST_RATE: f64 = 16_384.0;
 /// A rate that no destination reaches is no limit.
 const NO_LIMIT: f64 = 1e9;
 
-/// What is refused beyond a fault's share is taken off the rate, and as much again, up to this.
+/// The first cut takes off what was refused, and as much again, up to this.
 const BELOW: f64 = 0.1;
 
-/// One step takes no more than this off, but for the first.
+/// A later one takes no more than this.
 const MOST_CUT: f64 = 0.5;
 
-/// Refusals are beyond a fault's share when chance explains them by so many standard deviations: without a limit, and with one.
-const SURE: (f64, f64) = (4.0, 3.0);
+/// What was refused is taken off so many times: the first where it may be chance, the second where so many refusals say it.
+const CUT_UNSURE: f64 = 0.5;
+const CUT_SURE: f64 = 2.0;
+const SURE_REFUSALS: f64 = 4.0;
 
-/// Growth in a step without refusals; below [`FAR_BELOW`] of the rate before the last cut it is [`RECOVERY`].
-const GROWTH: f64 = 0.04;
+/// For each second of latency it is nearer to once: a cut is felt late, and what is below the quota is lost.
+const CUT_CALMER: f64 = 15.0;
+
+/// Growth in a second: this part, the same at any rate, and one of [`FAIR_GROWTH`] at [`FAIR_RATE`] bytes a second, which is less at
+/// more by [`FAIR_POWER`].
+const GROWTH: f64 = 0.01;
+const FAIR_GROWTH: f64 = 0.02;
+const FAIR_RATE: f64 = 1e6;
+const FAIR_POWER: f64 = 0.5;
+const MOST_FAIR: f64 = 8.0;
+
+/// Far below the rate before the last cut, growth is this.
 const RECOVERY: f64 = 0.1;
 const FAR_BELOW: f64 = 0.7;
 
-/// After so many steps without refusals growth doubles with each, up to [`MOST_GROWTH`].
-const HURRY: f64 = 14.0;
+/// After so many steps, and answers, without refusals growth doubles with each, up to [`MOST_GROWTH`].
+const HURRY_STEPS: f64 = 10.0;
+const HURRY_UNITS: f64 = 200.0;
 const MOST_GROWTH: f64 = 0.25;
 
-/// Until the first refusal, and once a fault was told from a quota, a step without refusals multiplies the rate by this.
+/// Until the first refusal, and after a trial, a step without refusals multiplies the rate by this.
 const DOUBLING: f64 = 1.5;
 
 /// For each second of latency growth is slower by this share: what was too much is told late.
 const SLOWER: f64 = 0.5;
 
-/// A share refused beyond this is tried for being a fault: the first time, and where there is one already.
-const TRIAL_SHARE: (f64, f64) = (0.1, 0.25);
+/// Where cuts that follow each other left no more than this of the rate, and at least [`TRIAL_SHARE`] of so many answers were
+/// refusals, it may be a fault.
+const SUSPECT: f64 = 0.3;
+const SUSPECT_UNITS: f64 = 80.0;
+const TRIAL_SHARE: f64 = 0.03;
 
-/// One that refuses more is left to the quota.
-const TRIAL_MOST: f64 = 0.6;
+/// The first cut may be a fault's where so many answers led to it.
+const FIRST_UNITS: f64 = 20.0;
 
-/// So many answers decide a trial: a quota refuses less than [`ALIKE`] of what it refused at the higher rate.
-const TRIAL_UNITS: f64 = 100.0;
-const ALIKE: f64 = 0.7;
-
-/// A fault's share follows by this much of what is less than it, and of what chance explains.
-const FOLLOW: (f64, f64) = (0.5, 0.1);
-
-/// A smaller share is none.
-const NO_FAULT: f64 = 0.01;
+/// A known fault is tried again at so much of the rate.
+const TRIAL_RATE: f64 = 0.7;
 
 /// So much of the rate before the last cut is below the quota.
 const BELOW_QUOTA: f64 = 0.95;
@@ -130,8 +148,7 @@ impl RateLimit {
         Self {
             limit: None,
             step: Step::new(now),
-            fault: 0.0,
-            trial: None,
+            fault: Fault::new(now),
             accepted: (now, None),
             latency: 0.0,
             concurrency,
@@ -153,10 +170,12 @@ impl RateLimit {
         self.rate().map(|rate| whole(rate * self.span()))
     }
 
-    /// What records larger than a request of [`RateLimit::request`] bytes should be cut to: whole billing steps.
-    pub(super) fn record(request: usize) -> usize {
-        let quarter = request / RECORDS_A_REQUEST;
-        (quarter / BILLING_STEP * BILLING_STEP).clamp(LEAST_RECORD, TARGET_RECORD_BYTES)
+    /// What records larger than a request of so many bytes should be cut to: whole billing steps.
+    pub(super) fn record(&self, request: usize) -> usize {
+        let second = self.rate().map_or(0, |rate| whole(rate / RECORDS_A_SECOND));
+        let steps = |bytes: usize| bytes / BILLING_STEP * BILLING_STEP;
+        let least = steps(second).clamp(BILLING_STEP, LEAST_RECORD);
+        steps(request / RECORDS_A_REQUEST).clamp(least, TARGET_RECORD_BYTES)
     }
 
     /// The size of a record that asks whether the destination works again.
@@ -219,99 +238,140 @@ impl RateLimit {
     }
 
     fn judge(&mut self, step: &Step, now: Instant) {
-        if self.try_fault(step) {
-            return;
+        match self.fault.judge(step, now) {
+            Verdict::Open => return,
+            Verdict::Fault(rate) => return self.restore(rate),
+            Verdict::Quota => {}
         }
-        let chance = (self.fault * (1.0 - self.fault) / step.units()).sqrt();
-        let beyond = step.share() - self.fault;
-        self.follow_fault(beyond, chance);
-        let sure = if self.limit.is_none() { SURE.0 } else { SURE.1 };
-        if beyond > sure * chance {
-            self.cut(step, beyond / (1.0 - self.fault), now);
-        } else {
-            self.grow();
-        }
-    }
-
-    /// The fault's share may change. A quota's refusals must not be taken for more of it.
-    fn follow_fault(&mut self, beyond: f64, chance: f64) {
-        let below_quota = self.limit.as_ref().is_none_or(|limit| limit.rate < BELOW_QUOTA * limit.ceiling);
-        if beyond < -2.0 * chance {
-            self.fault += FOLLOW.0 * beyond;
-        } else if below_quota && beyond < chance {
-            self.fault += FOLLOW.1 * beyond;
-        }
-        if self.fault < NO_FAULT {
-            self.fault = 0.0;
+        let excess = self.fault.excess(step, self.limit.is_some());
+        let is_below_quota = self.limit.as_ref().is_none_or(|limit| limit.rate < BELOW_QUOTA * limit.ceiling);
+        self.fault.follow(step, is_below_quota);
+        if excess > 0.0 {
+            self.cut(step, excess, now);
+        } else if self.fault.is_due(now) {
+            self.try_again(step, now);
+        } else if let Some(limit) = &mut self.limit {
+            limit.grow(step, 1.0 + SLOWER * self.latency);
+            if limit.rate > NO_LIMIT {
+                self.limit = None;
+            }
         }
     }
 
-    /// Whether as many are refused at a lower rate: then it is no quota that refuses them.
-    fn try_fault(&mut self, step: &Step) -> bool {
-        let (Some(trial), Some(limit)) = (&mut self.trial, &mut self.limit) else { return false };
-        let since = trial.since.map_or(*step, |since| since.join(step));
-        if since.units() < TRIAL_UNITS {
-            trial.since = Some(since);
-            return false;
+    /// The lower rate did not help.
+    fn restore(&mut self, rate: Option<f64>) {
+        match (rate, &mut self.limit) {
+            (Some(rate), Some(limit)) => limit.start_over(rate),
+            _ => self.limit = None,
         }
-        let (before, after) = (trial.share - self.fault, since.share() - self.fault);
-        let is_quota = after < ALIKE * before || since.share() > TRIAL_MOST;
-        if !is_quota {
-            self.fault = since.share();
-            limit.doubling = true;
-        }
-        // Still many: the next step down is a trial too.
-        self.trial = (is_quota && after > 0.5 * before).then(|| Trial { share: since.share(), since: None });
-        !is_quota
     }
 
-    fn cut(&mut self, step: &Step, excess: f64, now: Instant) {
-        let kept = (1.0 - excess) * (1.0 - excess.min(BELOW));
-        let sent = step.rate();
-        let first = self.limit.is_none();
-        // Before there is a limit the quota's bucket is full.
-        let unfilled = sent * step.seconds().max(0.25) / (step.seconds() + 1.0);
-        let limit = self.limit.get_or_insert_with(|| Limit::new(unfilled, sent, now));
-        if !limit.felt && !first {
-            limit.rate = limit.rate.min(sent);
-        }
-        let worth_a_trial = if self.fault > 0.0 { TRIAL_SHARE.1 } else { TRIAL_SHARE.0 };
-        if excess > worth_a_trial && !limit.doubling && step.share() < TRIAL_MOST && self.trial.is_none() {
-            self.trial = Some(Trial { share: step.share(), since: None });
-        }
-        let (kept, least) = if first { (kept, SLOW_START / 2.0) } else { (kept.max(MOST_CUT), LEAST_RATE) };
-        limit.cut_to((limit.rate * kept).max(least), now);
-        limit.doubling = first;
+    /// Lowers the rate to see whether the fault is one.
+    fn try_again(&mut self, step: &Step, now: Instant) {
+        let before = self.rate();
+        let limit = self.limit.get_or_insert_with(|| Limit::new(step.rate(), step.rate(), now));
+        limit.start_over(limit.rate.min(step.rate()) * TRIAL_RATE);
+        self.fault.try_again(before);
         self.step = Step::new(now);
     }
 
-    fn grow(&mut self) {
-        let Some(limit) = &mut self.limit else { return };
-        if !std::mem::take(&mut limit.felt) {
-            return;
-        }
-        limit.clean = limit.clean.saturating_add(1);
+    fn cut(&mut self, step: &Step, excess: f64, now: Instant) {
         let slower = 1.0 + SLOWER * self.latency;
-        let growth = hurried(GROWTH / slower, f64::from(limit.clean) / slower - HURRY);
-        let growth = if limit.rate < FAR_BELOW * limit.ceiling { growth.max(RECOVERY) } else { growth };
-        limit.rate *= if limit.doubling { DOUBLING } else { 1.0 + growth.min(MOST_GROWTH) };
-        if limit.rate > NO_LIMIT {
-            self.limit = None;
+        let sure = 1.0 + (CUT_SURE - 1.0) / (1.0 + CUT_CALMER * self.latency);
+        let Some(limit) = &mut self.limit else { return self.first_cut(step, excess, now) };
+        if excess > TRIAL_SHARE
+            && let Some(share) = limit.run.suspect(limit.rate)
+        {
+            self.fault.try_lower(share, Some(limit.run.rate));
         }
+        let many = (excess * step.units() / SURE_REFUSALS).min(1.0);
+        let kept = (1.0 - excess).powf(CUT_UNSURE + (sure - CUT_UNSURE) * many).max(MOST_CUT);
+        if limit.change(kept, step, slower, now) {
+            self.step = Step::new(now);
+        }
+    }
+
+    fn first_cut(&mut self, step: &Step, excess: f64, now: Instant) {
+        let kept = (1.0 - excess) * (1.0 - excess.min(BELOW));
+        let sent = step.rate();
+        // Before there is a limit the quota's bucket is full.
+        let unfilled = sent * step.seconds().max(0.25) / (step.seconds() + 1.0);
+        self.limit = Some(Limit::new((unfilled * kept).max(SLOW_START / 2.0), unfilled, now));
+        if step.units() >= FIRST_UNITS {
+            self.fault.try_lower(step.share(), None);
+        }
+        self.step = Step::new(now);
     }
 }
 
 impl Limit {
     fn new(rate: f64, ceiling: f64, now: Instant) -> Self {
-        Self { rate, next: now, felt: false, clean: 0, ceiling, doubling: true }
+        Self { rate, next: now, felt: false, clean: (0.0, 0.0), ceiling, run: Run::new(rate), doubling: true }
     }
 
-    fn cut_to(&mut self, rate: f64, now: Instant) {
-        self.ceiling = self.rate;
-        self.rate = rate;
+    /// As if there had been no cuts.
+    fn start_over(&mut self, rate: f64) {
+        *self = Self { next: self.next, ..Self::new(rate, rate, self.next) };
+    }
+
+    /// Growth in a second.
+    fn growth(&self, slower: f64) -> f64 {
+        let fair = (FAIR_RATE / self.rate).powf(FAIR_POWER).min(MOST_FAIR);
+        let growth = GROWTH + FAIR_GROWTH * fair;
+        let is_far_below = self.rate < FAR_BELOW * self.ceiling;
+        (if is_far_below { growth.max(RECOVERY) } else { growth }) / slower
+    }
+
+    /// A step with refusals: what is kept of the rate, and growth. Whether it is a cut.
+    fn change(&mut self, kept: f64, step: &Step, slower: f64, now: Instant) -> bool {
+        let change = kept * (self.growth(slower) * step.seconds().min(2.0)).exp();
+        if !std::mem::take(&mut self.felt) {
+            self.rate = self.rate.min(step.rate());
+        }
+        let before = self.rate;
+        self.rate = (self.rate * change).max(LEAST_RATE);
+        self.clean = (0.0, 0.0);
+        self.doubling = false;
+        if change >= 1.0 {
+            self.run = Run::new(self.rate);
+            return false;
+        }
+        if self.run.units <= 0.0 {
+            self.run.rate = before;
+        }
+        self.run.units += step.units();
+        self.run.refused += step.units() * step.share();
+        self.ceiling = before;
         self.next = self.next.max(now);
-        self.felt = false;
-        self.clean = 0;
+        true
+    }
+
+    /// A step without.
+    fn grow(&mut self, step: &Step, slower: f64) {
+        self.run = Run::new(self.rate);
+        if !std::mem::take(&mut self.felt) {
+            return;
+        }
+        let (steps, units) = self.clean;
+        // What was refused before may be again: the way up to there is no hint of more.
+        if self.rate > self.ceiling {
+            self.clean = (steps + 1.0, units + step.units());
+        }
+        let hurry = ((steps - HURRY_STEPS) / slower).min(units / HURRY_UNITS - 1.0);
+        let growth = hurried(self.growth(slower), hurry) * step.seconds().min(2.0);
+        let growth = growth.min(MOST_GROWTH / slower);
+        self.rate *= if self.doubling { DOUBLING.powf(1.0 / slower) } else { 1.0 + growth };
+    }
+}
+
+impl Run {
+    fn new(rate: f64) -> Self {
+        Self { rate, units: 0.0, refused: 0.0 }
+    }
+
+    /// The share that was refused, where the cuts down to `rate` did not help.
+    fn suspect(&self, rate: f64) -> Option<f64> {
+        (self.units >= SUSPECT_UNITS && rate < SUSPECT * self.rate).then(|| self.refused / self.units)
     }
 }
 

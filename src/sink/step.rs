@@ -120,14 +120,4 @@ impl Step {
         let short = seconds > SHORT_STEP && self.share() > MANY && self.units() >= MANY_UNITS;
         (seconds >= STEP || short) && (self.units() >= STEP_UNITS || !self.has_refusals())
     }
-
-    /// Both together.
-    pub(super) fn join(mut self, later: &Self) -> Self {
-        self.last_sent = later.last_sent;
-        self.sent.add(later.sent);
-        self.refused.add(later.refused);
-        self.calls += later.calls;
-        self.unit = self.unit.max(later.unit);
-        self
-    }
 }

@@ -95,8 +95,9 @@ fn senders_that_share_a_quota_each_get_their_lines_through() {
     let shares: Vec<u64> =
         report.traffic.values().map(|of| of.between(from, ends - 1).accepted_bytes).collect();
     let fair = shares.iter().sum::<u64>() / 4;
-    // What they come to within a minute; how near is the simulation's to say.
-    let alike = |share: &u64| *share >= fair / 3 && *share <= fair * 2;
+    // What they come to within two minutes is the simulation's to say.
+    let (least, most) = if is_full() { (fair * 3 / 5, fair * 3 / 2) } else { (fair / 3, fair * 2) };
+    let alike = |share: &u64| *share >= least && *share <= most;
     assert!(shares.iter().all(alike), "shares of {fair}: {shares:?}");
     for daemon in daemons {
         daemon.conserved();

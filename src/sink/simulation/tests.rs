@@ -28,10 +28,12 @@ fn sweep(senders: usize, mode: Mode) -> Vec<Case> {
 fn check(senders: usize, mode: Mode) {
     for case in sweep(senders, mode) {
         let outcome = outcome(case, 30);
-        // At two seconds a call each change is felt late: less sure, and slower. A share of 128 KiB a second is a few records.
+        // At two seconds a call each change is felt late. A share of 128 KiB a second is a few records.
         let (goodput, refused) = match case.bytes / seconds_of(senders as u64) {
-            _ if case.latency >= Duration::from_secs(2) => (0.88, 0.40),
-            share if share < 200_000.0 => (0.97, 0.20),
+            _ if case.latency >= Duration::from_secs(2) => (0.94, 0.08),
+            share if share < 200_000.0 => (0.97, 0.06),
+            // Nearly as fast as this sender can be.
+            share if share > 200_000_000.0 => (0.94, 0.05),
             _ => (0.97, 0.05),
         };
         assert!(outcome.goodput >= goodput && outcome.refused <= refused, "{case:?}: {outcome:?}");
@@ -69,27 +71,27 @@ fn four_senders_use_a_quota_that_refuses_both_and_keep_to_it() {
 }
 
 #[test]
-fn four_senders_come_to_shares_that_are_much_alike() {
-    let cases = sweep(4, Mode::Mixed).into_iter();
-    let shares: Vec<(f64, f64)> = cases.map(|case| outcome(case, 30).shares).collect();
-    let middle = |mut shares: Vec<f64>| {
-        shares.sort_by(f64::total_cmp);
-        shares[shares.len() / 2]
-    };
-    let least = middle(shares.iter().map(|(least, _)| *least).collect());
-    let most = middle(shares.iter().map(|(_, most)| *most).collect());
-    assert!(least >= 0.70 && most <= 1.35, "in the middle {least:.2} to {most:.2} of the fair share");
-    for (least, most) in shares {
-        assert!(least > 0.1 && most < 3.0, "{least:.2} to {most:.2} of the fair share");
+fn four_senders_come_to_fair_shares() {
+    for mode in [Mode::Records, Mode::Calls, Mode::Mixed] {
+        for case in sweep(4, mode) {
+            let case = Case { seconds: 180, ..case };
+            let outcome = outcome(case, 120);
+            let (least, most) = match case.bytes / 4.0 {
+                _ if case.latency >= Duration::from_secs(2) => (0.4, 1.8),
+                share if share < 200_000.0 => (0.3, 2.2),
+                _ => (0.7, 1.3),
+            };
+            assert!(outcome.shares.0 >= least && outcome.shares.1 <= most, "{case:?}: {outcome:?}");
+        }
     }
 }
 
 #[test]
-fn who_comes_later_gets_a_share() {
+fn who_comes_later_gets_a_fair_share() {
     for mib in [5.0, 50.0] {
         let case = Case { stagger: 20, seconds: 300, ..Case::of(mib, 50, 4, Mode::Records) };
         let outcome = outcome(case, 240);
-        assert!(outcome.shares.0 >= 0.5 && outcome.shares.1 <= 1.5, "{outcome:?}");
+        assert!(outcome.shares.0 >= 0.75 && outcome.shares.1 <= 1.25, "{outcome:?}");
         assert!(outcome.goodput >= 0.97, "{outcome:?}");
     }
 }
@@ -98,10 +100,25 @@ fn who_comes_later_gets_a_share() {
 fn refusals_that_are_no_quota_slow_nothing_down() {
     let quiet = Case { seconds: 90, ..Case::of(10_000.0, 20, 1, Mode::Records) };
     let faulty = Case { faults: (0.2, 0.1), ..quiet };
-    let speed = |case: Case| World::run(case)[0].sum(30, 90, |second| second.accepted);
-    let (clean, slowed) = (speed(quiet), speed(faulty));
-    // More than a quarter of what is sent has to be sent again.
-    assert!(slowed >= 0.6 * clean, "{slowed} of {clean} bytes");
+    // Told from a quota within five seconds.
+    for (from, to, share) in [(0, 10, 0.35), (10, 30, 0.6), (30, 90, 0.6)] {
+        let speed = |case: Case| World::run(case)[0].sum(from, to, |second| second.accepted);
+        let (clean, slowed) = (speed(quiet), speed(faulty));
+        // More than a quarter of what is sent has to be sent again.
+        assert!(slowed >= share * clean, "{slowed} of {clean} bytes in seconds {from} to {to}");
+    }
+}
+
+#[test]
+fn a_quota_is_used_in_spite_of_faults() {
+    for mib in [2.0, 20.0] {
+        for latency in [30, 200] {
+            let case = Case { faults: (0.2, 0.1), ..Case::of(mib, latency, 1, Mode::Mixed) };
+            let outcome = outcome(case, 30);
+            // The faults alone refuse 0.28; a part of the quota's refusals is taken for theirs.
+            assert!(outcome.goodput >= 0.90 && outcome.refused <= 0.75, "{case:?}: {outcome:?}");
+        }
+    }
 }
 
 #[test]

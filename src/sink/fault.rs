@@ -1,0 +1,240 @@
+//! Refusals that no quota explains: the same share of what is sent, whatever the rate. Pure.
+//!
+//! A share is tried by lowering the rate. A quota then refuses less, or nothing; a fault refuses as much as before. Which of the two
+//! it is, is decided by Wald's sequential test: each answer is evidence, and the trial ends once there is enough of it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::step::Step;
+
+/// What a fault refuses, and the trial of what may be one.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// Of the records, from 0 to 1.
+    share: f64,
+    trial: Option<Trial>,
+    /// When a trial ended last.
+    tried: Instant,
+}
+
+/// Whether as many are refused at a lower rate.
+#[derive(Debug)]
+struct Trial {
+    /// What was refused at the higher rate, and of that by a fault that is known.
+    before: f64,
+    known: f64,
+    /// The higher rate; none where there was no limit.
+    rate: Option<f64>,
+    /// Answers at the lower rate, and how many of them were refusals.
+    units: f64,
+    refused: f64,
+    /// Seconds of sending at the lower rate. The first step does not count: the quota's second may have been used up before it.
+    seconds: Option<f64>,
+}
+
+/// What a trial says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// There is none, or it ended: the step is judged as any other.
+    Quota,
+    /// Not known yet: the rate stays as it is.
+    Open,
+    /// The lower rate does not help: this is the one to go back to.
+    Fault(Option<f64>),
+}
+
+/// A larger share is left to the quota.
+const MOST: f64 = 0.6;
+
+/// At the lower rate a fault refuses so much of what it refused before, or more; a quota so much, or less. Before is what made it a
+/// suspect, and likely too much.
+const FAULT_LEAST: f64 = 0.65;
+const QUOTA_MOST: f64 = 0.4;
+
+/// The evidence that decides for either: what is taken for a fault is not paced by, and has to be surer.
+const FAULT_EVIDENCE: f64 = 5.0;
+const QUOTA_EVIDENCE: f64 = 4.0;
+
+/// And it has to last so many seconds: others that share a quota may be slower to give way.
+const FAULT_SECONDS: f64 = 1.5;
+
+/// A known fault is tried again after so many seconds: a quota may hide behind it.
+const AGAIN: f64 = 30.0;
+
+/// Refusals are beyond a fault's share when chance explains them by so many standard deviations: without a limit, and with one.
+const SURE_FREE: f64 = 4.0;
+const SURE: f64 = 3.0;
+
+/// A fault's share is known from so many answers.
+const KNOWN_FROM: f64 = 100.0;
+
+/// It follows by this much of what is less than it, and of what chance explains.
+const FOLLOW_DOWN: f64 = 0.5;
+const FOLLOW_UP: f64 = 0.1;
+
+/// A smaller share is none.
+const NO_FAULT: f64 = 0.01;
+
+impl Fault {
+    /// None is known.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { share: 0.0, trial: None, tried: now }
+    }
+
+    /// What was refused beyond the fault's share and chance, of what the fault leaves, from 0 to 1.
+    pub(super) fn excess(&self, step: &Step, is_limited: bool) -> f64 {
+        let beyond = step.share() - self.share;
+        let sure = if is_limited { SURE } else { SURE_FREE };
+        if beyond > sure * self.deviation(step) { beyond / (1.0 - self.share) } else { 0.0 }
+    }
+
+    fn deviation(&self, step: &Step) -> f64 {
+        (self.share * (1.0 - self.share) * (1.0 / step.units() + 1.0 / KNOWN_FROM)).sqrt()
+    }
+
+    /// The share may change. Above the quota only downwards: its refusals must not be taken for more of the fault.
+    pub(super) fn follow(&mut self, step: &Step, is_below_quota: bool) {
+        let (beyond, deviation) = (step.share() - self.share, self.deviation(step));
+        if beyond < -2.0 * deviation {
+            self.share += FOLLOW_DOWN * beyond;
+        } else if is_below_quota && beyond < deviation {
+            self.share += FOLLOW_UP * beyond;
+        }
+        self.forget_little();
+    }
+
+    fn forget_little(&mut self) {
+        if self.share < NO_FAULT {
+            self.share = 0.0;
+        }
+    }
+
+    /// Whether it is time to try again what is known.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.share > 0.0 && now.duration_since(self.tried) > Duration::from_secs_f64(AGAIN)
+    }
+
+    /// The rate was lowered because such a share was refused. `rate` is the one to go back to.
+    pub(super) fn try_lower(&mut self, refused: f64, rate: Option<f64>) {
+        if refused > self.share && refused < MOST {
+            self.trial = Some(Trial::new(refused, self.share, rate));
+        }
+    }
+
+    /// The rate was lowered to try a known fault again.
+    pub(super) fn try_again(&mut self, rate: Option<f64>) {
+        self.trial = Some(Trial::new(self.share, 0.0, rate));
+    }
+
+    /// What was sent at the lower rate is evidence.
+    pub(super) fn judge(&mut self, step: &Step, now: Instant) -> Verdict {
+        let Some(trial) = &mut self.trial else { return Verdict::Quota };
+        trial.add(step);
+        let lasts = trial.seconds.is_some_and(|seconds| seconds > FAULT_SECONDS);
+        let evidence = trial.evidence();
+        let is_fault = evidence > FAULT_EVIDENCE && lasts && step.share() <= MOST;
+        if !is_fault && evidence > -QUOTA_EVIDENCE && step.share() <= MOST {
+            return Verdict::Open;
+        }
+        let (share, rate) = (trial.refused / trial.units.max(1.0), trial.rate);
+        // What is less at the lower rate was the quota's.
+        if is_fault || trial.known < self.share {
+            self.share = if is_fault { share } else { share.min(self.share) };
+        }
+        (self.trial, self.tried) = (None, now);
+        self.forget_little();
+        if is_fault { Verdict::Fault(rate) } else { Verdict::Quota }
+    }
+}
+
+impl Trial {
+    fn new(before: f64, known: f64, rate: Option<f64>) -> Self {
+        Self { before, known, rate, units: 0.0, refused: 0.0, seconds: None }
+    }
+
+    fn add(&mut self, step: &Step) {
+        let Some(seconds) = &mut self.seconds else { return self.seconds = Some(0.0) };
+        *seconds += step.seconds();
+        self.units += step.units();
+        self.refused += step.units() * step.share();
+    }
+
+    /// The logarithm of how much likelier these answers are from a fault than from a quota, of what either may refuse at its
+    /// likeliest.
+    fn evidence(&self) -> f64 {
+        let share = self.refused / self.units.max(1.0);
+        let part = |part: f64| self.known + part * (self.before - self.known);
+        let fault = share.clamp(part(FAULT_LEAST), self.before);
+        let quota = share.clamp(self.known, part(QUOTA_MOST)).max(0.001);
+        let of_others = (self.units - self.refused) * ((1.0 - fault) / (1.0 - quota)).ln();
+        self.refused * (fault / quota).ln() + of_others
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::step::{Load, Refusal};
+
+    /// Two seconds of a hundred calls of four records, of which this share was refused.
+    fn step(share: f64, now: Instant) -> Step {
+        let mut step = Step::new(now);
+        for _ in 0..100 {
+            let refused = Load { bytes: 4_000.0 * share, records: 4.0 * share };
+            let sent = now + Duration::from_secs(2);
+            step.answered(sent, Load { bytes: 4_000.0, records: 4.0 }, refused, Refusal::Records);
+        }
+        step
+    }
+
+    #[track_caller]
+    fn check(before: f64, after: f64, verdict: Verdict) {
+        let now = Instant::now();
+        let mut fault = Fault::new(now);
+        fault.try_lower(before, Some(1e6));
+        let first = fault.judge(&step(before.min(MOST), now), now);
+        assert_eq!(first, if before < MOST { Verdict::Open } else { Verdict::Quota });
+        assert_eq!(fault.judge(&step(after, now), now), verdict, "{before} became {after}");
+        let is_fault = verdict != Verdict::Quota;
+        assert_eq!(fault.excess(&step(after, now), true) > 0.0, !is_fault && after > 0.0);
+    }
+
+    #[test]
+    fn what_is_refused_as_often_at_a_lower_rate_is_a_fault() {
+        check(0.28, 0.28, Verdict::Fault(Some(1e6)));
+        check(0.15, 0.15, Verdict::Fault(Some(1e6)));
+        check(0.28, 0.1, Verdict::Quota);
+        check(0.28, 0.0, Verdict::Quota);
+        check(0.28, 0.8, Verdict::Quota);
+        check(0.8, 0.8, Verdict::Quota);
+    }
+
+    #[test]
+    fn few_answers_decide_nothing() {
+        let now = Instant::now();
+        let mut fault = Fault::new(now);
+        fault.try_lower(0.1, None);
+        let mut few = Step::new(now);
+        few.answered(now, Load::new(4_000, 4), Load::default(), Refusal::Records);
+        assert_eq!(fault.judge(&few, now), Verdict::Open);
+    }
+
+    #[test]
+    fn a_known_fault_is_tried_again_and_what_falls_with_the_rate_is_the_quotas() {
+        let now = Instant::now();
+        let mut fault = Fault::new(now);
+        fault.try_lower(0.5, None);
+        assert_eq!(fault.judge(&step(0.5, now), now), Verdict::Open);
+        assert_eq!(fault.judge(&step(0.5, now), now), Verdict::Fault(None));
+        let later = now + Duration::from_secs_f64(AGAIN + 1.0);
+        assert!(!fault.is_due(now) && fault.is_due(later));
+        fault.try_again(Some(1e6));
+        assert_eq!(fault.judge(&step(0.2, later), later), Verdict::Open);
+        assert_eq!(fault.judge(&step(0.2, later), later), Verdict::Quota);
+        assert!(fault.excess(&step(0.2, later), true) <= 0.0);
+        assert!(fault.excess(&step(0.5, later), true) > 0.3);
+        assert!(!fault.is_due(later));
+    }
+}
