@@ -341,6 +341,10 @@ fn usual_event(scanner: &mut Scanner<'_>, find: impl Fn(&[u8; BLOCK]) -> Special
 }
 
 /// The usual events, by the widest instructions that the CPU has.
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(clippy::used_underscore_binding, reason = "by a macro: its token only proves what the CPU has")
+)]
 mod widest {
     use super::{BLOCK, Scanner, Span, Specials};
 
