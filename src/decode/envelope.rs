@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::Scratch;
 use super::json::{self, Malformed, Scanned, Scanner};
+use super::strings::{BLOCK, Specials};
 use super::{gzip, payload};
 use crate::event::{Event, Events, Message, Origin, Timestamp};
 
@@ -16,7 +17,7 @@ use crate::event::{Event, Events, Message, Origin, Timestamp};
 const HEAD: usize = 4 << 10;
 
 /// Where an event's parts stand in the text.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Span {
     id: Range<usize>,
     timestamp: Option<Timestamp>,
@@ -288,8 +289,7 @@ fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> Scanned<bool>
             shaped = false;
             return scanner.value().map(drop);
         }
-        if let Ok(span) = usual_event(scanner) {
-            spans.push(span);
+        if widest::usual_events(scanner, spans) {
             return Ok(());
         }
         let span = log_event(scanner)?;
@@ -300,15 +300,35 @@ fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> Scanned<bool>
     Ok(shaped)
 }
 
+/// Reads events in the shape that `CloudWatch` Logs writes, up to one in another, or the last. Whether there was any.
+#[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
+#[inline(always)]
+fn usual_events(
+    scanner: &mut Scanner<'_>,
+    spans: &mut Vec<Span>,
+    find: impl Fn(&[u8; BLOCK]) -> Specials + Copy,
+) -> bool {
+    let Ok(first) = usual_event(scanner, find) else { return false };
+    spans.push(first);
+    loop {
+        let mut ahead = scanner.clone();
+        let Ok(span) = ahead.literal(b",").and_then(|()| usual_event(&mut ahead, find)) else { return true };
+        spans.push(span);
+        *scanner = ahead;
+    }
+}
+
 /// Reads an event in the shape that `CloudWatch` Logs writes, letter for letter. Any other is left unread.
-fn usual_event(scanner: &mut Scanner<'_>) -> Scanned<Span> {
+#[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
+#[inline(always)]
+fn usual_event(scanner: &mut Scanner<'_>, find: impl Fn(&[u8; BLOCK]) -> Specials + Copy) -> Scanned<Span> {
     let mut ahead = scanner.clone();
     ahead.literal(b"{\"id\":\"")?;
-    let id = ahead.inside()?;
+    let id = ahead.inside_with(find)?;
     ahead.literal(b",\"timestamp\":")?;
     let timestamp = ahead.short_number()?;
     ahead.literal(b",\"message\":\"")?;
-    let message = ahead.inside()?;
+    let message = ahead.inside_with(find)?;
     ahead.literal(b"}")?;
     let span = Span {
         id: ahead.range(id),
@@ -318,6 +338,41 @@ fn usual_event(scanner: &mut Scanner<'_>) -> Scanned<Span> {
     };
     *scanner = ahead;
     Ok(span)
+}
+
+/// The usual events, by the widest instructions that the CPU has.
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(clippy::used_underscore_binding, reason = "by a macro: its token only proves what the CPU has")
+)]
+mod widest {
+    use super::{BLOCK, Scanner, Span, Specials};
+
+    /// See [`super::usual_events`].
+    pub(super) fn usual_events(scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(token) = <archmage::X64V4Token as archmage::SimdToken>::summon() {
+            return with_avx512(token, scanner, spans);
+        }
+        super::usual_events(scanner, spans, Specials::new)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[archmage::arcane]
+    fn with_avx512(_token: archmage::X64V4Token, scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> bool {
+        use archmage::intrinsics::x86_64::{
+            _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_loadu_si512, _mm512_set1_epi8,
+        };
+        super::usual_events(scanner, spans, |block: &[u8; BLOCK]| {
+            let bytes = _mm512_loadu_si512(block);
+            let each = |byte: u8| _mm512_set1_epi8(byte.cast_signed());
+            Specials {
+                quotes: _mm512_cmpeq_epi8_mask(bytes, each(b'"')),
+                backslashes: _mm512_cmpeq_epi8_mask(bytes, each(b'\\')),
+                controls: _mm512_cmplt_epu8_mask(bytes, each(b' ')),
+            }
+        })
+    }
 }
 
 fn log_event(scanner: &mut Scanner<'_>) -> Scanned<Span> {
@@ -342,4 +397,35 @@ fn log_event(scanner: &mut Scanner<'_>) -> Scanned<Span> {
 fn milliseconds(number: &str) -> Option<Timestamp> {
     let whole = number.split_once('.').map_or(number, |(whole, _)| whole);
     whole.parse().ok().map(Timestamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever the machine has: the widest instructions find what those that every machine has find.
+        #[test]
+        fn events_are_found_alike_by_any_instructions(
+            events in prop::collection::vec(("[0-9a]{0,70}", any::<u32>(), "[ -~é]{0,150}|(\\\\[nt\"\\\\]|a){0,90}"), 1..6),
+            damage in prop::option::of((any::<prop::sample::Index>(), "[\\\\\",x\x01]")),
+        ) {
+            let event = |(id, time, message): &(String, u32, String)| {
+                format!(r#"{{"id":"{id}","timestamp":{time},"message":"{message}"}}"#)
+            };
+            let mut text = events.iter().map(event).collect::<Vec<_>>().join(",");
+            if let Some((at, byte)) = damage {
+                let (at, _) = text.char_indices().nth(at.index(text.chars().count())).unwrap();
+                text.insert_str(at, &byte);
+            }
+            let read = |usual: fn(&mut Scanner<'_>, &mut Vec<Span>) -> bool| {
+                let (mut scanner, mut spans) = (Scanner::new(&text), Vec::new());
+                (usual(&mut scanner, &mut spans), scanner.at(), spans)
+            };
+            let plain = read(|scanner, spans| usual_events(scanner, spans, Specials::new));
+            prop_assert_eq!(read(widest::usual_events), plain);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::strings;
+use super::strings::{self, BLOCK, Specials};
 
 /// The text is not JSON, or ends too early.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Goes past `byte` if it is next.
-    fn takes(&mut self, byte: u8) -> bool {
+    pub(super) fn takes(&mut self, byte: u8) -> bool {
         let next = self.peek() == Some(byte);
         self.at += usize::from(next);
         next
@@ -107,14 +107,25 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads on behind a string's opening quote.
-    pub(crate) fn inside(&mut self) -> Scanned<&'a str> {
+    fn inside(&mut self) -> Scanned<&'a str> {
         let start = self.at;
         let end = strings::end(self.bytes(), start)?;
         self.at = end + 1;
         self.text.get(start..end).ok_or(Malformed)
     }
 
+    /// The same with another way to find what is special in a block.
+    #[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
+    #[inline(always)]
+    pub(super) fn inside_with(&mut self, find: impl Fn(&[u8; BLOCK]) -> Specials + Copy) -> Scanned<&'a str> {
+        let start = self.at;
+        let end = strings::end_with(self.bytes(), start, find)?;
+        self.at = end + 1;
+        self.text.get(start..end).ok_or(Malformed)
+    }
+
     /// Goes past `literal` if it is next, to the letter.
+    #[inline]
     pub(crate) fn literal<const N: usize>(&mut self, literal: &[u8; N]) -> Scanned {
         let next = self.bytes().get(self.at..).and_then(<[u8]>::first_chunk);
         if next != Some(literal) {
@@ -128,7 +139,9 @@ impl<'a> Scanner<'a> {
     pub(crate) fn short_number(&mut self) -> Scanned<i64> {
         const MOST_DIGITS: usize = 18;
         let start = self.at;
-        let mut number = 0;
+        let front = self.bytes().get(start..).and_then(<[u8]>::first_chunk).copied().and_then(eight_digits);
+        let mut number = front.unwrap_or(0);
+        self.at += if front.is_some() { 8 } else { 0 };
         while let Some(byte) = self.here().filter(u8::is_ascii_digit) {
             if self.at - start == MOST_DIGITS {
                 return Err(Malformed);
@@ -198,6 +211,25 @@ impl<'a> Scanner<'a> {
         }
         if self.at == start { Err(Malformed) } else { Ok(()) }
     }
+}
+
+/// The number that eight digits make: neighbours are joined to pairs, those to fours, and those to all, each step for all at once.
+fn eight_digits(text: [u8; 8]) -> Option<i64> {
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    /// Brings what is above `9` into the highest bit.
+    const ABOVE: u64 = 0x4646_4646_4646_4646;
+    const HIGHEST: u64 = 0x8080_8080_8080_8080;
+    let text = u64::from_le_bytes(text);
+    let digits = text.wrapping_sub(ZEROS);
+    if (digits | text.wrapping_add(ABOVE)) & HIGHEST != 0 {
+        return None;
+    }
+    let join = |parts: u64, times: u64, bits: u32, mask: u64| {
+        parts.wrapping_mul(times).wrapping_add(parts >> bits) & mask
+    };
+    let pairs = join(digits, 10, 8, 0x00ff_00ff_00ff_00ff);
+    let fours = join(pairs, 100, 16, 0x0000_ffff_0000_ffff);
+    i64::try_from(join(fours, 10_000, 32, 0xffff_ffff)).ok()
 }
 
 /// What the escape at the front of `bytes` stands for, and its length.
@@ -370,6 +402,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_short_number_is_read_as_digits_alone(text in "[0-9]{1,20}|[0-9]{0,10}[ -~]{1,2}[0-9]{0,10}") {
+            let len = text.bytes().take_while(u8::is_ascii_digit).count();
+            let (digits, _) = text.split_at(len);
+            let is_number = (1..=18).contains(&len) && (len == 1 || !digits.starts_with('0'));
+            let mut scanner = Scanner::new(&text);
+            let read = scanner.short_number().ok();
+            prop_assert_eq!(read, is_number.then(|| digits.parse().unwrap()));
+            prop_assert!(read.is_none() || scanner.at() == len);
+        }
+
         #[test]
         fn every_value_is_read_whole(value in values(), pretty: bool) {
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();

@@ -8,7 +8,7 @@ use wide::u8x16;
 use super::json::{self, Malformed, Scanned};
 
 /// As many bytes as a word has bits.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 /// Where the string whose inside begins at `start` has its closing quote.
 ///
@@ -16,10 +16,24 @@ const BLOCK: usize = 64;
 /// When it has none, or its inside is not valid.
 #[inline]
 pub(super) fn end(text: &[u8], start: usize) -> Scanned<usize> {
+    end_with(text, start, Specials::new)
+}
+
+/// The same with another way to find what is special in a block.
+#[expect(
+    clippy::inline_always,
+    reason = "wide instructions are made only where it stands inside a function that may use them"
+)]
+#[inline(always)]
+pub(super) fn end_with(
+    text: &[u8],
+    start: usize,
+    find: impl Fn(&[u8; BLOCK]) -> Specials + Copy,
+) -> Scanned<usize> {
     let mut at = start;
     let mut escapes = Escapes { begun: 0, checked: start };
     while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        if let Some(end) = escapes.end_in(block, text, at)? {
+        if let Some(end) = escapes.end_in(find(block), text, at)? {
             return Ok(end);
         }
         at += BLOCK;
@@ -29,7 +43,7 @@ pub(super) fn end(text: &[u8], start: usize) -> Scanned<usize> {
     for (to, from) in block.iter_mut().zip(text.get(at..).unwrap_or_default()) {
         *to = *from;
     }
-    escapes.end_in(&block, text, at)?.ok_or(Malformed)
+    escapes.end_in(find(&block), text, at)?.ok_or(Malformed)
 }
 
 /// The escapes of a string, from block to block.
@@ -43,8 +57,8 @@ struct Escapes {
 impl Escapes {
     /// Where the string ends in the block that stands at `at`, if it does.
     #[inline]
-    fn end_in(&mut self, block: &[u8; BLOCK], text: &[u8], at: usize) -> Scanned<Option<usize>> {
-        let Found { quotes, backslashes, controls } = Found::new(block);
+    fn end_in(&mut self, found: Specials, text: &[u8], at: usize) -> Scanned<Option<usize>> {
+        let Specials { quotes, backslashes, controls } = found;
         let escaped = self.escaped(backslashes);
         let ends = quotes & !escaped;
         // All bits below the first end; all bits where there is none.
@@ -94,15 +108,17 @@ impl Escapes {
 }
 
 /// Where in a block something special stands, a bit a byte.
-struct Found {
-    quotes: u64,
-    backslashes: u64,
-    controls: u64,
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Specials {
+    pub(super) quotes: u64,
+    pub(super) backslashes: u64,
+    pub(super) controls: u64,
 }
 
-impl Found {
+impl Specials {
+    /// Sixteen bytes at a time.
     #[inline]
-    fn new(block: &[u8; BLOCK]) -> Self {
+    pub(super) fn new(block: &[u8; BLOCK]) -> Self {
         let mut found = Self { quotes: 0, backslashes: 0, controls: 0 };
         let (quarters, _) = block.as_chunks();
         for (quarter, bytes) in quarters.iter().enumerate() {

@@ -36,7 +36,10 @@ pub trait Framing: Send + Sync + std::fmt::Debug {
     }
 }
 
-/// What a worker receives.
+/// What a worker receives: one chunk, or several small ones that are not worth waking it for each.
+pub type Jobs = Vec<Job>;
+
+/// A chunk to be decoded.
 #[derive(Debug)]
 pub struct Job {
     /// The chunk to decode.
@@ -84,7 +87,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Intake {
     budget: Arc<Budget>,
-    jobs: crossbeam_channel::Sender<Job>,
+    jobs: crossbeam_channel::Sender<Jobs>,
     /// One permit a place in `jobs`, so that a task never blocks on the channel.
     places: Arc<Semaphore>,
     gate_opened: Arc<Notify>,
@@ -99,7 +102,7 @@ impl Intake {
     #[must_use]
     pub fn new(
         budget: Arc<Budget>,
-        jobs: crossbeam_channel::Sender<Job>,
+        jobs: crossbeam_channel::Sender<Jobs>,
         places: Arc<Semaphore>,
         gate_opened: Arc<Notify>,
         framing: Arc<dyn Framing>,
@@ -114,9 +117,15 @@ impl Intake {
         self.framing.as_ref()
     }
 
+    /// Takes `bytes` of memory if they are free and nobody waits for them.
+    #[must_use]
+    pub fn try_admit(&self, bytes: usize) -> Option<Held> {
+        self.budget.try_admit(bytes as u64)
+    }
+
     /// Waits until `bytes` of memory are free, and counts the wait as backpressure.
     pub async fn admit(&self, bytes: usize) -> Held {
-        if let Some(held) = self.budget.try_admit(bytes as u64) {
+        if let Some(held) = self.try_admit(bytes) {
             return held;
         }
         let admitted = self.budget.admit(bytes as u64);
@@ -152,13 +161,27 @@ impl Intake {
     ///
     /// # Errors
     /// When the pipeline has stopped; the chunk is given up.
-    pub async fn submit(&self, lane: &Arc<Lane>, mut chunk: Chunk) -> Result<(), Closed> {
+    pub async fn submit(&self, lane: &Arc<Lane>, chunk: Chunk) -> Result<(), Closed> {
+        self.submit_together(std::iter::once((Arc::clone(lane), chunk))).await
+    }
+
+    /// Queues chunks as work for one worker, which does them one after the other, waiting for one place.
+    ///
+    /// # Errors
+    /// When the pipeline has stopped; the chunks are given up.
+    pub async fn submit_together(
+        &self,
+        chunks: impl Iterator<Item = (Arc<Lane>, Chunk)>,
+    ) -> Result<(), Closed> {
         let place = self.places.acquire().await.map_err(|_| Closed)?;
         place.forget();
-        let turn = lane.next_turn();
-        let admitted = chunk.held.bytes();
-        chunk.held.resize(self.expansion.of(admitted));
-        self.jobs.send(Job { chunk, turn, admitted }).map_err(|_| Closed)
+        let job = |(lane, mut chunk): (Arc<Lane>, Chunk)| {
+            let turn = lane.next_turn();
+            let admitted = chunk.held.bytes();
+            chunk.held.resize(self.expansion.of(admitted));
+            Job { chunk, turn, admitted }
+        };
+        self.jobs.send(chunks.map(job).collect()).map_err(|_| Closed)
     }
 
     /// Resolves when some destination's gate has opened since the call.

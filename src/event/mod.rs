@@ -25,7 +25,7 @@ pub use budget::{Budget, Held};
 pub use buffers::Buffers;
 pub use decoded::{Event, Events, Message, Part, Piece, Wants};
 pub use gate::Gate;
-pub use intake::{Closed, Framing, Intake, Job, Lane, OnClosedGate, Turn};
+pub use intake::{Closed, Framing, Intake, Job, Jobs, Lane, OnClosedGate, Turn};
 pub use offload::{Offload, Task};
 pub use position::{FileAccount, FilePosition, FilePositions, Fingerprint, Mark, Place};
 pub use receipt::{Acknowledge, Outcome, Receipt, Ticket};

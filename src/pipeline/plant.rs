@@ -21,7 +21,7 @@ use crate::buffer;
 use crate::config::{Config, Decoding, Source};
 use crate::deadletter::{DeadLetters, Limits};
 use crate::decode::Decoder;
-use crate::event::{Budget, Buffers, Intake, Job, Offload};
+use crate::event::{Budget, Buffers, Intake, Jobs, Offload};
 use crate::metrics::{Metrics, SourceMetrics, gauge};
 use crate::route::Router;
 use crate::sink::{self, Digester, Shared};
@@ -80,7 +80,7 @@ pub(super) struct Plant {
 /// The way in, closed when the sources have ended.
 #[derive(Debug)]
 pub(super) struct Entrance {
-    jobs: crossbeam_channel::Sender<Job>,
+    jobs: crossbeam_channel::Sender<Jobs>,
     places: Arc<Semaphore>,
 }
 
@@ -122,14 +122,14 @@ impl Plant {
         let outlets: Arc<[_]> = config.sinks.iter().map(outlet).collect::<Result<_, _>>()?;
         let names: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
         let router = Arc::new(Router::new(&config.routes, &names)?);
-        let works = Works {
-            inlets: Arc::new(inlets(config, metrics)),
+        let works = Arc::new(Works {
+            inlets: inlets(config, metrics),
             outlets: Arc::clone(&outlets),
             router,
             metrics: metrics.clone(),
             blocks: Buffers::new(batch::BUFFER_BYTES, BLOCKS),
             dead_letters: Arc::clone(&for_sinks.dead_letters),
-        };
+        });
         let (employment, dismissed) = crossbeam_channel::bounded(0);
         let (decoding, at_work) = watch::channel(());
         let (jobs, receiver) = crossbeam_channel::bounded(JOBS);

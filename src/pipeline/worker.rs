@@ -15,7 +15,7 @@ use super::pulse::{Pulse, Pulses};
 use super::sorting::{Segment, Sorted, Sorter, Unfit};
 use crate::deadletter::{Burial, DeadLetter, DeadLetters, folder_of_source};
 use crate::decode::{Decoder, Scratch};
-use crate::event::{Buffers, Chunk, Job, Lane, Receipt, Task, Timestamp, Turn};
+use crate::event::{Buffers, Chunk, Job, Jobs, Lane, Origin, Receipt, Task, Timestamp, Turn};
 use crate::metrics::{Fate, Metrics, SourceMetrics};
 use crate::route::Router;
 
@@ -29,10 +29,10 @@ pub(super) struct Inlet {
 }
 
 /// What the workers work with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Works {
     /// Sources by name.
-    pub(super) inlets: Arc<BTreeMap<Arc<str>, Inlet>>,
+    pub(super) inlets: BTreeMap<Arc<str>, Inlet>,
     /// Sinks, by their place.
     pub(super) outlets: Arc<[Arc<Outlet>]>,
     /// The routes.
@@ -49,7 +49,7 @@ pub(super) struct Works {
 #[derive(Clone, Debug)]
 pub(super) struct Queues {
     /// Chunks to decode.
-    pub(super) jobs: Receiver<Job>,
+    pub(super) jobs: Receiver<Jobs>,
     /// A permit is given back for each job taken.
     pub(super) places: Arc<Semaphore>,
     /// The sinks' work.
@@ -64,16 +64,16 @@ pub(super) struct Queues {
 ///
 /// # Errors
 /// When a thread cannot be started.
-pub(super) fn spawn(count: usize, works: &Works, queues: &Queues, pulses: &Pulses) -> io::Result<()> {
+pub(super) fn spawn(count: usize, works: &Arc<Works>, queues: &Queues, pulses: &Pulses) -> io::Result<()> {
     for number in 0..count {
-        let (works, queues, pulse) = (works.clone(), queues.clone(), pulses.pulse());
+        let (works, queues, pulse) = (Arc::clone(works), queues.clone(), pulses.pulse());
         let body = move || run(&works, queues, &pulse);
         thread::Builder::new().name(format!("worker-{number}")).spawn(body)?;
     }
     Ok(())
 }
 
-fn run(works: &Works, queues: Queues, pulse: &Pulse) {
+fn run(works: &Arc<Works>, queues: Queues, pulse: &Pulse) {
     // What is declared last is dropped first: that decoding has ended is said when the jobs are gone.
     let Queues { decoding, mut jobs, places, mut tasks, dismissed } = queues;
     let mut decoding = Some(decoding);
@@ -91,11 +91,13 @@ fn run(works: &Works, queues: Queues, pulse: &Pulse) {
                 }
                 Err(_ended) => (tasks, tasks_open) = (never(), false),
             },
-            recv(jobs) -> job => match job {
-                Ok(job) => {
+            recv(jobs) -> next => match next {
+                Ok(next) => {
                     pulse.begin();
                     places.add_permits(1);
-                    works.work(job, &mut sorter, &mut scratch);
+                    for job in next {
+                        works.work(job, &mut sorter, &mut scratch);
+                    }
                 }
                 Err(_ended) => (jobs, decoding) = (never(), None),
             },
@@ -105,7 +107,7 @@ fn run(works: &Works, queues: Queues, pulse: &Pulse) {
 }
 
 impl Works {
-    fn work(&self, job: Job, sorter: &mut Sorter, scratch: &mut Scratch) {
+    fn work(self: &Arc<Self>, job: Job, sorter: &mut Sorter, scratch: &mut Scratch) {
         let Job { chunk, turn, admitted } = job;
         let Chunk { origin, payload, piece, read_at, receipt, mut held } = chunk;
         let Some(inlet) = self.inlets.get(&origin.source) else {
@@ -122,13 +124,17 @@ impl Works {
         turn.lane().learn(admitted, written);
         held.resize(written);
         receipt.hold(held);
-        self.commit_in_turn(turn, fate, receipt, inlet.metrics.clone());
+        self.commit_in_turn(turn, fate, receipt, origin);
     }
 
-    fn commit_in_turn(&self, turn: Turn, sorted: Sorted, receipt: Receipt, source: SourceMetrics) {
-        let works = self.clone();
+    fn commit_in_turn(self: &Arc<Self>, turn: Turn, sorted: Sorted, receipt: Receipt, origin: Arc<Origin>) {
+        let works = Arc::clone(self);
         let lane = Arc::clone(turn.lane());
-        turn.commit(move || works.commit(&lane, sorted, receipt, &source));
+        turn.commit(move || {
+            if let Some(inlet) = works.inlets.get(&origin.source) {
+                works.commit(&lane, sorted, receipt, &inlet.metrics);
+            }
+        });
     }
 
     /// Gives each segment to its destination. Runs in the lane's order.

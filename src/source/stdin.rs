@@ -412,7 +412,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Decoding, Format, TooLong};
-    use crate::event::{Budget, Framing, Job, Stopper};
+    use crate::event::{Budget, Framing, Jobs, Stopper};
     use crate::metrics::Metrics;
     use crate::source::file::tests::{Indented, Lines, Object};
 
@@ -447,7 +447,7 @@ mod tests {
     }
 
     struct Running {
-        jobs: crossbeam_channel::Receiver<Job>,
+        jobs: crossbeam_channel::Receiver<Jobs>,
         budget: Arc<Budget>,
         ended: tokio::task::JoinHandle<Result<(), SourceError>>,
         stopper: Stopper,
@@ -493,13 +493,14 @@ mod tests {
 
     impl Running {
         fn next(&self) -> String {
-            let job = self.jobs.recv_timeout(Duration::from_secs(30)).unwrap();
+            let job = self.jobs.recv_timeout(Duration::from_secs(30)).unwrap().remove(0);
             job.chunk.receipt.settle();
             String::from_utf8(job.chunk.payload.to_vec()).unwrap()
         }
 
         fn rest(&self) -> Vec<String> {
-            let rest = self.jobs.iter().map(|job| String::from_utf8(job.chunk.payload.to_vec()).unwrap());
+            let rest =
+                self.jobs.iter().flatten().map(|job| String::from_utf8(job.chunk.payload.to_vec()).unwrap());
             rest.collect()
         }
     }
@@ -552,7 +553,7 @@ mod tests {
         give.send(b"a\nb\nha".to_vec()).unwrap();
         assert_eq!(running.next(), "a\nb\n");
         give.send(b"lf\nc\nmore".to_vec()).unwrap();
-        let given_up = running.jobs.recv_timeout(Duration::from_secs(30)).unwrap();
+        let given_up = running.jobs.recv_timeout(Duration::from_secs(30)).unwrap().remove(0);
         remainder.goes_on(true);
         running.stopper.stop();
         assert_eq!(running.rest(), Vec::<String>::new());

@@ -169,10 +169,12 @@ impl Feed {
     ) -> Result<(), Ended> {
         let now = Instant::now();
         let bytes: usize = blocks.iter().map(|block| block.data.len()).sum();
-        self.with(|inner| {
+        let is_news = self.with(|inner| {
             if inner.ended {
                 return Err(Ended);
             }
+            // Who waits knows when the open record is due, and need not hear of what is added to it.
+            let mut is_news = inner.packer.open_since().is_none();
             self.metrics.accept(blocks.iter().map(Block::events).sum());
             if !inner.store.is_on_disk() {
                 self.metrics.buffer_bytes.add(gauge(bytes));
@@ -182,12 +184,17 @@ impl Feed {
             inner.active = now;
             for block in blocks {
                 let store = &mut inner.store;
-                inner.packer.push(block, origin, receipt.split(), now, &mut |record| store.push(record));
+                inner.packer.push(block, origin, receipt.split(), now, &mut |record| {
+                    store.push(record);
+                    is_news = true;
+                });
             }
             self.set_gate(inner);
-            Ok(())
+            Ok(is_news)
         })?;
-        self.wake();
+        if is_news {
+            self.wake();
+        }
         Ok(())
     }
 

@@ -72,6 +72,18 @@ impl Content {
         }
     }
 
+    /// Reads at `offset` with one call, into the memory of `buffer`, as much as it holds or the file has.
+    pub(super) fn glance(&self, mut buffer: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        buffer.clear();
+        if let Self::Plain(file) = self {
+            match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut buffer), offset) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(buffer)
+    }
+
     /// Decompresses towards `offset`, a bounded amount. Whether it, or the end, was reached.
     pub(super) fn approach(&mut self, offset: u64) -> io::Result<bool> {
         match self {

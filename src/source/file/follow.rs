@@ -14,7 +14,8 @@ use super::tail::{Owner, Patience, Progress, Recent, Stage, Tail};
 use super::watch::Watch;
 use crate::config::Start;
 use crate::event::{
-    Buffers, Closed, FileAccount, Fingerprint, Held, Intake, Mark, OnClosedGate, Origin, Stop, Timestamp,
+    Buffers, Chunk, Closed, FileAccount, Fingerprint, Held, Intake, Lane, Mark, OnClosedGate, Origin, Stop,
+    Timestamp,
 };
 use crate::source::SourceError;
 use crate::source::cut::Cutter;
@@ -38,6 +39,10 @@ pub(super) struct Follower {
     blocked: Vec<FileNo>,
     /// How many files gave only a little since the last rest.
     pub(super) morsels: u32,
+    /// Chunks that are to go to one worker together.
+    pub(super) parcel: Parcel,
+    /// What files are read into that may give little.
+    pub(super) scratch: Vec<u8>,
     /// Whether the first walk is over.
     pub(super) started: bool,
     /// Directories that could not be read, as was said.
@@ -81,6 +86,8 @@ impl Follower {
             nameless: Vec::new(),
             blocked: Vec::new(),
             morsels: 0,
+            parcel: Parcel::default(),
+            scratch: Vec::new(),
             started: false,
             refused: HashSet::new(),
             next_walk: now,
@@ -148,8 +155,11 @@ impl Follower {
                 break;
             }
             // A round over many files takes long, and files are renamed meanwhile.
-            if self.last_look.elapsed() >= GATHER && self.watch.has_changed() {
-                self.look_around();
+            if self.last_look.elapsed() >= GATHER {
+                self.last_look = Instant::now();
+                if self.watch.has_new_names() {
+                    self.look_around();
+                }
             }
             match self.turn(no).await? {
                 After::More => self.table.queue(no),
@@ -157,20 +167,40 @@ impl Follower {
                 After::Blocked => self.blocked.push(no),
             }
         }
+        self.hand_in().await?;
         self.unblock();
         Ok(())
     }
 
+    /// Gives the workers what is ready for them.
+    pub(super) async fn hand_in(&mut self) -> Result<(), Closed> {
+        let chunks = self.parcel.take();
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            taken = self.source.intake.submit_together(chunks.into_iter()) => taken,
+            // The chunks are given up with their receipts: they are read again at the next start.
+            () = self.stop.requested() => Ok(()),
+        }
+    }
+
     /// Waits for memory; files that come, are renamed or go meanwhile are noticed. None at a stop.
-    pub(super) async fn admit(&mut self, bytes: usize) -> Option<Held> {
+    pub(super) async fn admit(&mut self, bytes: usize) -> Result<Option<Held>, Closed> {
+        if let Some(held) = self.intake().try_admit(bytes) {
+            return Ok(Some(held));
+        }
+        // What is ready may hold the very memory that is waited for.
+        self.hand_in().await?;
         let intake = self.source.intake.clone();
         let admitted = intake.admit(bytes);
         tokio::pin!(admitted);
         loop {
             tokio::select! {
                 biased;
-                held = &mut admitted => return Some(held),
-                () = self.stop.requested() => return None,
+                held = &mut admitted => return Ok(Some(held)),
+                () = self.stop.requested() => return Ok(None),
                 () = tokio::time::sleep(GATHER) => {}
             }
             if self.watch.has_changed() || Instant::now() >= self.next_walk {
@@ -221,14 +251,16 @@ impl Follower {
 
     /// Writers write line by line: a short wait makes one block of many. Names do not wait for long, since a file may be gone.
     async fn gather(&mut self, how_long: Duration) {
-        let names = async {
-            tokio::time::sleep(GATHER).await;
-            self.watch.names_changed().await;
-        };
-        tokio::select! {
-            () = self.stop.requested() => {}
-            () = tokio::time::sleep(how_long) => {}
-            () = names => {}
+        let begun = Instant::now();
+        loop {
+            let left = how_long.saturating_sub(begun.elapsed());
+            if left.is_zero() || begun.elapsed() >= GATHER && self.watch.has_new_names() {
+                return;
+            }
+            tokio::select! {
+                () = self.stop.requested() => return,
+                () = tokio::time::sleep(left.min(GATHER)) => {}
+            }
         }
     }
 
@@ -287,7 +319,8 @@ impl Follower {
         let lane = self.intake().lane(OnClosedGate::Keep);
         let Some(tail) = self.table.get_mut(no) else { return };
         (tail.vain, tail.reach) = (None, 0);
-        let progress = Progress { owner, origin, lane, head, mark, within: 0, recent: Recent::default() };
+        let recent = Recent::default();
+        let progress = Progress { owner, origin, lane, head, mark, sum: None, within: 0, recent };
         tail.stage = Stage::Followed(Box::new(progress));
     }
 
@@ -301,13 +334,38 @@ impl Follower {
     }
 }
 
+/// Small chunks that are ready, to be handed in together: waking a worker costs more than decoding a few lines.
+#[derive(Default)]
+pub(super) struct Parcel {
+    chunks: Vec<(Arc<Lane>, Chunk)>,
+    bytes: usize,
+}
+
+impl Parcel {
+    /// Adds a chunk. Whether it is enough for a worker now.
+    pub(super) fn add(&mut self, lane: Arc<Lane>, chunk: Chunk) -> bool {
+        self.bytes = self.bytes.saturating_add(chunk.payload.len());
+        self.chunks.push((lane, chunk));
+        self.bytes >= ENOUGH_BYTES || self.chunks.len() >= ENOUGH_CHUNKS
+    }
+
+    fn take(&mut self) -> Vec<(Arc<Lane>, Chunk)> {
+        self.bytes = 0;
+        std::mem::take(&mut self.chunks)
+    }
+}
+
+/// Work for a worker is at least so much, where there is more.
+const ENOUGH_BYTES: usize = 128 * 1024;
+const ENOUGH_CHUNKS: usize = 64;
+
 /// How long to gather changes after the first one, at the least and at the most.
 const GATHER: Duration = Duration::from_millis(20);
-const GATHER_AT_MOST: Duration = Duration::from_millis(100);
+const GATHER_AT_MOST: Duration = Duration::from_millis(150);
 
-/// Where many files give a little each, a longer wait lets them give more: a look at a file costs about 20 µs of CPU, whatever it
-/// gives, so that these looks take a fifth of a core at the most.
-const GATHER_FOR_EACH: Duration = Duration::from_micros(100);
+/// Where many files give a little each, a longer wait lets them give more: a look at a file costs some 10 µs of CPU, whatever it
+/// gives.
+const GATHER_FOR_EACH: Duration = Duration::from_micros(150);
 
 fn gathering(morsels: u32) -> Duration {
     GATHER.saturating_add(GATHER_FOR_EACH.saturating_mul(morsels)).min(GATHER_AT_MOST)

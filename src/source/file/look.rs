@@ -29,12 +29,13 @@ impl Follower {
             self.look_through_links(path, now);
         }
         self.look_at_renamed(&changes.renames, now);
-        for path in changes.written.difference(&changes.names) {
-            if self.table.by_path(path).is_some()
-                || self.patterns.matches(path)
-                || self.links.contains_key(path)
-            {
-                self.look_through_links(path, now);
+        for path in &changes.written {
+            let known = self.table.by_path(path);
+            match known.and_then(|no| Some((no, self.table.get(no)?))) {
+                // Whatever befell its name would have been told as well; its next turn looks at the file itself.
+                Some((no, tail)) if tail.is_at_hand() && tail.path == *path => self.table.queue(no),
+                None if !self.patterns.matches(path) && !self.links.contains_key(path) => {}
+                Some(_) | None => self.look_through_links(path, now),
             }
         }
     }

@@ -1,9 +1,12 @@
 //! Opening files, few at a time.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -39,7 +42,7 @@ impl Follower {
         let is_object = self.is_object();
         let Some(tail) = self.table.get_mut(no) else { return false };
         let path = tail.path.clone();
-        let opened = File::open(&path).and_then(|file| Ok((FileKey::of(&file.metadata()?), file)));
+        let opened = open_unnoticed(&path).and_then(|file| Ok((FileKey::of(&file.metadata()?), file)));
         match opened {
             Ok((key, file)) if key == tail.key => {
                 match Content::new(file, !is_object && tail.is_named_gzip()) {
@@ -72,6 +75,16 @@ impl Follower {
             self.table.wake_at(no, Instant::now().checked_add(wait));
         }
         After::Idle
+    }
+}
+
+/// Opens a file so that reading it does not change when it was last read, which would be written to the disk each time: for its
+/// owner and root, <https://man7.org/linux/man-pages/man2/open.2.html>, `O_NOATIME`.
+fn open_unnoticed(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOATIME.bits().cast_signed();
+    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+        opened => opened,
     }
 }
 

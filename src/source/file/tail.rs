@@ -44,6 +44,8 @@ pub(super) struct Tail {
     pub(super) vain: Option<(u64, End)>,
     /// How much is to be read at once, where a usual block does not hold an event.
     pub(super) reach: usize,
+    /// Whether it gave little when it was last read, so that a glance may do.
+    pub(super) gives_little: bool,
     pub(super) content: Option<Content>,
     /// When it was last used, as a number: for closing the one used longest ago.
     pub(super) used: u64,
@@ -84,6 +86,9 @@ pub(super) struct Progress {
     pub(super) lane: Arc<Lane>,
     pub(super) head: Fingerprint,
     pub(super) mark: Mark,
+    /// A checksum of the bytes before the mark, as many as its fingerprint is of: good enough from one look to the next, and
+    /// cheaper. None: nothing is known but the fingerprint.
+    pub(super) sum: Option<u32>,
     /// So many bytes before the mark belong to an event that is too long for a chunk.
     pub(super) within: u64,
     /// Some marks before it, for copies that were made while it was read.
@@ -125,6 +130,7 @@ impl Tail {
             changed: now,
             vain: None,
             reach: 0,
+            gives_little: false,
             content: None,
             used: 0,
             is_queued: false,
@@ -182,6 +188,13 @@ impl Tail {
     /// Whether the file's size counts plain bytes, as its mark does.
     pub(super) fn is_plain(&self) -> bool {
         self.content.as_ref().map_or_else(|| !self.is_named_gzip(), |content| !content.is_gzip())
+    }
+
+    /// Whether it is a plain file that is read on through its descriptor, under the name that it has, as soon as it grows.
+    pub(super) fn is_at_hand(&self) -> bool {
+        matches!(self.content, Some(Content::Plain(_)))
+            && self.name == Name::Present
+            && self.progress().is_some_and(|progress| !progress.lane.is_blocked())
     }
 
     /// Bytes that are there and were not read.
@@ -262,6 +275,15 @@ impl Progress {
         let [newest, newer, older, _] = self.recent;
         self.recent = [Some(self.mark), newest, newer, older];
         self.mark = mark;
+        self.sum = None;
+    }
+
+    /// Whether `before`, which stands before the mark now, is what was read there.
+    pub(super) fn follows_on(&self, before: &[u8]) -> bool {
+        match self.sum {
+            Some(sum) => before.len() == usize::from(self.mark.tail.len) && crc32c::crc32c(before) == sum,
+            None => Fingerprint::of_end(before) == self.mark.tail,
+        }
     }
 
     /// Moves over bytes that nobody has to acknowledge.

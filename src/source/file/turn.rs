@@ -13,7 +13,7 @@ use super::identity::{Agreement, Fate};
 use super::place::SETTLED;
 use super::table::FileNo;
 use super::tail::{Name, Stage};
-use crate::event::{Acknowledge, Buffers, Chunk, Closed, Fingerprint, Held, Mark, Piece, Ticket, Timestamp};
+use crate::event::{Acknowledge, Chunk, Closed, Fingerprint, Held, Mark, Piece, Ticket, Timestamp};
 use crate::source::cut::{Cut, End};
 
 /// What was read in one turn.
@@ -69,6 +69,9 @@ impl Follower {
         if !self.open(no, now) {
             return Ok(After::Idle);
         }
+        if let Some(block) = self.glance(no, now) {
+            return self.hand_over(no, now, block).await;
+        }
         let done = match self.refresh(no, now) {
             Ok(Some(_)) if !is_placed => self.place(no, now),
             Ok(Some(at_risk)) if self.is_refilled(no) => {
@@ -83,6 +86,33 @@ impl Follower {
             Err(error) => Err(error),
         };
         Ok(done.unwrap_or_else(|error| self.fail(no, "read", &error)))
+    }
+
+    /// Reads on in a file that gave little the last time, without asking first how much it has: one call to the kernel instead of
+    /// three. None: it takes a longer look, for there is nothing more, or a lot, or something else than was there.
+    fn glance(&mut self, no: FileNo, now: Instant) -> Option<Block> {
+        let is_object = self.is_object();
+        let tail = self.table.get_mut(no)?;
+        if !tail.gives_little || !tail.is_at_hand() || is_object {
+            return None;
+        }
+        let progress = tail.progress()?;
+        let mark = progress.mark;
+        let back = usize::from(mark.tail.len);
+        let mut held = self.source.intake.try_admit(GLANCE)?;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.reserve_exact(GLANCE);
+        let bytes = tail.content.as_ref()?.glance(scratch, mark.offset.saturating_sub(back as u64)).ok()?;
+        let new = bytes.len().saturating_sub(back);
+        let follows = bytes.get(..back).is_some_and(|before| progress.follows_on(before));
+        if !follows || new == 0 || bytes.len() == bytes.capacity() {
+            self.scratch = bytes;
+            return None;
+        }
+        held.resize(bytes.len() as u64);
+        tail.seen(mark.offset.saturating_add(new as u64), now);
+        let end = tail.end(now, &self.patience);
+        Some(Block { bytes, back, end, is_all: true, held })
     }
 
     /// Looks at an open file's size. Returns how many bytes it was known to hold unread; none when it must not be read yet.
@@ -158,7 +188,7 @@ impl Follower {
 
     async fn carry_out(&mut self, no: FileNo, now: Instant, plan: Plan) -> Result<After, Closed> {
         let back = usize::from(plan.mark.tail.len);
-        let Some(held) = self.admit(back.saturating_add(plan.len)).await else { return Ok(After::Idle) };
+        let Some(held) = self.admit(back.saturating_add(plan.len)).await? else { return Ok(After::Idle) };
         match self.read(no, &plan, held) {
             Ok(Some(block)) => self.hand_over(no, now, block).await,
             Ok(None) => Ok(After::More),
@@ -184,7 +214,7 @@ impl Follower {
         let bytes = content.read_into(self.buffers.take(wanted), from, wanted)?;
         let (is_gzip, is_broken) = (content.is_gzip(), content.is_broken());
         let follows = match bytes.get(..back) {
-            Some(before) => Fingerprint::of_end(before) == plan.mark.tail,
+            Some(before) => progress.follows_on(before),
             // A compressed copy may lack what was read of the plain file last.
             None => is_gzip && progress.head.begins(&first_bytes(content)?),
         };
@@ -218,11 +248,11 @@ impl Follower {
             }
             Cut::Wait => 0,
         };
-        if is_all && len < MORSEL {
-            self.morsels = self.morsels.saturating_add(1);
-        }
+        let gives_little = is_all && len < MORSEL;
+        self.morsels = self.morsels.saturating_add(u32::from(gives_little));
         let enough = self.cutter.enough();
         let Some(tail) = self.table.get_mut(no) else { return Ok(After::Idle) };
+        tail.gives_little = gives_little;
         tail.reach = if taken > 0 || is_all {
             0
         } else {
@@ -283,23 +313,34 @@ impl Follower {
         }
         let until = back.saturating_add(taken);
         let offset = progress.mark.offset.saturating_add(taken as u64);
-        let tail = Fingerprint::of_end(bytes.get(..until).unwrap_or(&bytes));
-        progress.advance(Mark { offset, tail, skipping, size });
+        let before = bytes.get(..until).unwrap_or(&bytes);
+        let before = before.last_chunk::<{ Fingerprint::MOST }>().map_or(before, |last| last);
+        progress.advance(Mark { offset, tail: Fingerprint::of_end(before), skipping, size });
+        progress.sum = Some(crc32c::crc32c(before));
         progress.within = piece.next(taken);
         let read_at = Timestamp::now();
         let number = progress.owner.account.begin(progress.mark, read_at);
         let receipt = Ticket::open(Arc::clone(&progress.owner) as Arc<dyn Acknowledge>, number);
         let (origin, lane) = (Arc::clone(&progress.origin), Arc::clone(&progress.lane));
-        let payload = exactly(bytes, back, until, &mut held, &self.buffers);
-        let intake = &self.source.intake;
-        intake.metrics.bytes.inc_by(taken as u64);
-        let chunk = Chunk { origin, payload, piece, read_at, receipt, held };
-        tokio::select! {
-            biased;
-            taken = intake.submit(&lane, chunk) => taken,
-            // The chunk is given up with its receipt: it is read again at the next start.
-            () = self.stop.requested() => Ok(()),
+        let payload = self.exactly(bytes, back, until, &mut held);
+        self.intake().metrics.bytes.inc_by(taken as u64);
+        let is_enough = self.parcel.add(lane, Chunk { origin, payload, piece, read_at, receipt, held });
+        if is_enough { self.hand_in().await } else { Ok(()) }
+    }
+
+    /// The new bytes, without keeping much more memory alive than they take.
+    fn exactly(&mut self, bytes: Vec<u8>, from: usize, until: usize, held: &mut Held) -> Bytes {
+        let wanted = bytes.get(from..until).unwrap_or_default();
+        if wanted.len() >= bytes.capacity() / 2 {
+            held.resize(bytes.capacity() as u64);
+            return self.buffers.share(bytes).slice(from..until);
         }
+        held.resize(wanted.len() as u64);
+        let payload = Bytes::copy_from_slice(wanted);
+        if bytes.capacity() == GLANCE {
+            self.scratch = bytes;
+        }
+        payload
     }
 
     /// Nothing is to be read of a file now: sees to when it is looked at again, or ends it.
@@ -346,22 +387,14 @@ impl Follower {
     }
 }
 
-/// The new bytes, without keeping much more memory alive than they take.
-fn exactly(bytes: Vec<u8>, from: usize, until: usize, held: &mut Held, buffers: &Arc<Buffers>) -> Bytes {
-    let wanted = bytes.get(from..until).unwrap_or_default();
-    if wanted.len() < bytes.capacity() / 2 {
-        held.resize(wanted.len() as u64);
-        return Bytes::copy_from_slice(wanted);
-    }
-    held.resize(bytes.capacity() as u64);
-    buffers.share(bytes).slice(from..until)
-}
-
 /// Most bytes read at once, where an event is not longer.
 const BLOCK: usize = 1024 * 1024;
 
 /// Less than this is little for a look at a file.
 const MORSEL: usize = 32 * 1024;
+
+/// Read at a glance: a morsel, what is read again before it, and more by which to tell that it is none.
+const GLANCE: usize = 64 * 1024;
 
 /// A block, and what is read again before it.
 pub(super) const FULL: usize = BLOCK + Fingerprint::MOST;

@@ -1,32 +1,34 @@
 //! What inotify says has changed.
+//!
+//! The kernel keeps the queue, and it is read when there is time to look at what changed: many events with one call, while nothing
+//! of ours wakes for each of them.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs;
+use std::future;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use notify::event::{EventKind, ModifyKind, RenameMode};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::Notify;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+use tokio::net::unix::pipe;
 use tracing::warn;
 
 use super::identity::FileKey;
 
 /// Watches directories. Without inotify it reports nothing, and says that it cannot.
 pub(super) struct Watch {
-    watcher: Option<RecommendedWatcher>,
-    shared: Arc<Shared>,
-    /// Watched directories, with the inode that was watched under that name.
-    dirs: HashMap<PathBuf, FileKey>,
-}
-
-#[derive(Default)]
-struct Shared {
-    /// The lock covers the addition of a path.
-    changes: Mutex<Changes>,
-    told: Notify,
-    /// Told when it is more than files written to.
-    told_of_names: Notify,
+    queue: Option<OwnedFd>,
+    /// Where events are read into.
+    space: Box<[MaybeUninit<u8>]>,
+    dirs: Dirs,
+    changes: Changes,
+    /// Files that were written to, by the directory's descriptor.
+    written: HashMap<i32, HashSet<CString>>,
 }
 
 /// Paths that something happened to.
@@ -36,50 +38,65 @@ pub(super) struct Changes {
     pub(super) names: HashSet<PathBuf>,
     /// Renames, in order: the old name, and the new one.
     pub(super) renames: Vec<(PathBuf, PathBuf)>,
-    /// Files that were written to.
-    pub(super) written: HashSet<PathBuf>,
+    /// Files that were written to, each once, of which nothing else is told.
+    pub(super) written: Vec<PathBuf>,
     /// Whether some changes were not told, so that everything has to be looked at.
     pub(super) overflow: bool,
+    /// A rename of which only the old name was told so far, with the number that both halves carry.
+    half: Option<(u32, PathBuf)>,
+}
+
+/// Watched directories.
+#[derive(Default)]
+struct Dirs {
+    /// By path: the inode that is watched under it, if it still is, and the watch.
+    by_path: HashMap<PathBuf, (Option<FileKey>, i32)>,
+    by_watch: HashMap<i32, PathBuf>,
 }
 
 impl Watch {
     /// Starts watching nothing.
     pub(super) fn start() -> Self {
-        let shared = Arc::new(Shared::default());
-        let teller = Arc::clone(&shared);
-        let watcher = notify::recommended_watcher(move |event| teller.tell(event));
-        let watcher = watcher.inspect_err(say_unavailable).ok();
-        Self { watcher, shared, dirs: HashMap::new() }
+        let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
+        let queue = queue.inspect_err(|error| say_unavailable(&(*error).into())).ok();
+        Self { queue, space: Box::new_uninit_slice(SPACE), ..Self::blind() }
     }
 
     /// A watch that sees nothing, as where there is no inotify.
     pub(super) fn blind() -> Self {
-        Self { watcher: None, shared: Arc::default(), dirs: HashMap::new() }
+        Self {
+            queue: None,
+            space: Box::default(),
+            dirs: Dirs::default(),
+            changes: Changes::default(),
+            written: HashMap::new(),
+        }
     }
 
     /// Whether changes are told; otherwise files have to be looked at from time to time.
     pub(super) const fn works(&self) -> bool {
-        self.watcher.is_some()
+        self.queue.is_some()
     }
 
     /// Watches a directory, unless it is watched already. Whether it was not.
     pub(super) fn add(&mut self, dir: &Path) -> bool {
-        let Some(watcher) = &mut self.watcher else { return false };
+        let Some(queue) = &self.queue else { return false };
         let Ok(metadata) = fs::metadata(dir) else { return false };
         let key = FileKey::of(&metadata);
-        if self.dirs.get(dir) == Some(&key) {
+        if self.dirs.by_path.get(dir).is_some_and(|(known, _)| *known == Some(key)) {
             return false;
         }
-        match watcher.watch(dir, RecursiveMode::NonRecursive) {
-            Ok(()) => {
-                self.dirs.insert(dir.to_owned(), key);
+        match inotify::add_watch(queue, dir, watched()) {
+            Ok(watch) => {
+                self.dirs.by_path.insert(dir.to_owned(), (Some(key), watch));
+                self.dirs.by_watch.insert(watch, dir.to_owned());
                 return true;
             }
             // It may have gone since; the next walk sees.
             Err(_) if !dir.is_dir() => {}
             Err(error) => {
-                say_unavailable(&error);
-                self.watcher = None;
+                say_unavailable(&error.into());
+                self.queue = None;
             }
         }
         false
@@ -87,86 +104,155 @@ impl Watch {
 
     /// Forgets a directory that is gone or was renamed. Whether it was one.
     pub(super) fn remove(&mut self, dir: &Path) -> bool {
-        let was_watched = self.dirs.remove(dir).is_some();
-        if was_watched && let Some(watcher) = &mut self.watcher {
-            // The kernel has dropped the watch by itself when the directory is gone, which is an error here.
-            watcher.unwatch(dir).ok();
+        let Some((_, watch)) = self.dirs.by_path.remove(dir) else { return false };
+        // Under a new name it may be watched again already, by the same watch.
+        if self.dirs.by_watch.get(&watch).is_some_and(|path| path == dir) {
+            self.dirs.by_watch.remove(&watch);
+            if let Some(queue) = &self.queue {
+                // The kernel has dropped the watch by itself when the directory is gone, which is an error here.
+                inotify::remove_watch(queue, watch).ok();
+            }
         }
-        was_watched
+        true
     }
 
     /// Whether there is something to take.
-    pub(super) fn has_changed(&self) -> bool {
-        !self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    pub(super) fn has_changed(&mut self) -> bool {
+        self.read();
+        !self.written.is_empty() || self.changes.has_names()
+    }
+
+    /// Whether there is more to take than files that were written to.
+    pub(super) fn has_new_names(&mut self) -> bool {
+        self.read();
+        self.changes.has_names()
     }
 
     /// Takes what has changed since the last call.
-    pub(super) fn take(&self) -> Changes {
-        let mut changes = self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *changes)
+    pub(super) fn take(&mut self) -> Changes {
+        self.read();
+        let mut changes = std::mem::take(&mut self.changes);
+        for (watch, names) in self.written.drain() {
+            let Some(dir) = self.dirs.by_watch.get(&watch) else { continue };
+            let paths = names.iter().map(|name| dir.join(as_name(name)));
+            changes.written.extend(paths.filter(|path| !changes.names.contains(path)));
+        }
+        changes
     }
 
-    /// Resolves when there is something to take.
-    pub(super) async fn changed(&self) {
-        self.shared.told.notified().await;
+    /// Resolves when there is something to take. Cancel-safe.
+    pub(super) async fn changed(&mut self) {
+        while !self.has_changed() {
+            let Some(queue) = &self.queue else { return future::pending().await };
+            // A queue of events becomes readable as a pipe does. Made for this wait alone: at other times events wake nobody.
+            let wait = queue.try_clone().and_then(pipe::Receiver::from_owned_fd_unchecked);
+            let waited = match wait {
+                Ok(wait) => wait.readable().await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = waited {
+                say_unavailable(&error);
+                self.queue = None;
+            }
+        }
     }
 
-    /// Resolves when files came, went or changed their names.
-    pub(super) async fn names_changed(&self) {
-        self.shared.told_of_names.notified().await;
+    /// Reads the kernel's queue.
+    fn read(&mut self) {
+        let Some(queue) = &self.queue else { return };
+        let mut events = Reader::new(queue, &mut self.space);
+        loop {
+            match events.next() {
+                Ok(event) if event.events() == ReadFlags::MODIFY => {
+                    note_written(&mut self.written, event.wd(), event.file_name());
+                }
+                Ok(event) => self.changes.add(&event, &mut self.dirs),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(_) => {
+                    self.changes.overflow = true;
+                    break;
+                }
+            }
+        }
+        let written: usize = self.written.values().map(HashSet::len).sum();
+        if written.saturating_add(self.changes.len()) > MOST_PATHS {
+            self.written.clear();
+            self.changes = Changes { overflow: true, ..Changes::default() };
+        }
     }
 }
 
-impl Shared {
-    fn tell(&self, event: notify::Result<notify::Event>) {
-        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Ok(event) if !event.need_rescan() => changes.add(event),
-            Ok(_) | Err(_) => changes.overflow = true,
-        }
-        let (is_told, of_names) = (!changes.is_empty(), changes.has_names());
-        drop(changes);
-        if is_told {
-            self.told.notify_one();
-        }
-        if of_names {
-            self.told_of_names.notify_one();
-        }
+/// Notes that a file was written to. Most events are of this kind, and most of a file that is noted already.
+fn note_written(written: &mut HashMap<i32, HashSet<CString>>, watch: i32, name: Option<&CStr>) {
+    let names = written.entry(watch).or_default();
+    if let Some(name) = name
+        && !names.contains(name)
+    {
+        names.insert(name.to_owned());
     }
 }
 
 impl Changes {
-    fn add(&mut self, event: notify::Event) {
-        match event.kind {
-            EventKind::Modify(ModifyKind::Data(_)) => self.written.extend(event.paths),
-            EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {
-                // Both names were told alone before.
-                if let Ok([from, to]) = <[PathBuf; 2]>::try_from(event.paths) {
-                    self.renames.push((from, to));
-                }
-            }
-            EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(_) => {
-                self.names.extend(event.paths);
-            }
-            // Opening and closing, which reading does as well.
-            EventKind::Access(_) | EventKind::Any | EventKind::Other => {}
+    fn add(&mut self, event: &inotify::Event<'_>, dirs: &mut Dirs) {
+        let kind = event.events();
+        if kind.contains(ReadFlags::QUEUE_OVERFLOW) {
+            self.overflow = true;
+            return;
         }
-        let paths = self.names.len().saturating_add(self.written.len()).saturating_add(self.renames.len());
-        if paths > MOST_PATHS {
-            *self = Self { overflow: true, ..Self::default() };
+        if kind.contains(ReadFlags::IGNORED) {
+            return dirs.dropped(event.wd());
         }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.written.is_empty() && !self.has_names()
+        let Some(dir) = dirs.by_watch.get(&event.wd()) else { return };
+        let path = event.file_name().map_or_else(|| dir.clone(), |name| dir.join(as_name(name)));
+        if kind.contains(ReadFlags::MOVED_FROM) {
+            self.half = Some((event.cookie(), path.clone()));
+        } else if kind.contains(ReadFlags::MOVED_TO)
+            && let Some((_, from)) = self.half.take_if(|(cookie, _)| *cookie == event.cookie())
+        {
+            self.renames.push((from, path.clone()));
+        }
+        self.names.insert(path);
     }
 
     fn has_names(&self) -> bool {
         !self.names.is_empty() || self.overflow
     }
+
+    fn len(&self) -> usize {
+        self.names.len().saturating_add(self.renames.len())
+    }
 }
 
-fn say_unavailable(error: &notify::Error) {
+impl Dirs {
+    /// The kernel watches this no longer.
+    fn dropped(&mut self, watch: i32) {
+        if let Some(path) = self.by_watch.remove(&watch)
+            && let Some((key, current)) = self.by_path.get_mut(&path)
+            && *current == watch
+        {
+            *key = None;
+        }
+    }
+}
+
+/// What is watched for. Opening and closing is not: reading does that as well.
+fn watched() -> WatchFlags {
+    WatchFlags::MODIFY
+        | WatchFlags::ATTRIB
+        | WatchFlags::CREATE
+        | WatchFlags::DELETE
+        | WatchFlags::MOVED_FROM
+        | WatchFlags::MOVED_TO
+        | WatchFlags::DELETE_SELF
+        | WatchFlags::MOVE_SELF
+}
+
+fn as_name(name: &CStr) -> &OsStr {
+    OsStr::from_bytes(name.to_bytes())
+}
+
+fn say_unavailable(error: &io::Error) {
     warn!(
         %error,
         "inotify is not available; files are looked at every second instead. raise fs.inotify.max_user_watches \
@@ -174,40 +260,141 @@ fn say_unavailable(error: &notify::Error) {
     );
 }
 
+/// Room for some two thousand events.
+const SPACE: usize = 64 * 1024;
+
 /// More are not kept; a walk finds them.
 const MOST_PATHS: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
-    use notify::event::{AccessKind, AccessMode, CreateKind, DataChange, Flag};
-
     use super::*;
 
-    fn event(kind: EventKind) -> notify::Event {
-        notify::Event::new(kind).add_path("/a".into())
+    /// A watched directory, and what happens in it.
+    struct World {
+        dir: tempfile::TempDir,
+        watch: Watch,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let mut watch = Watch::start();
+            assert!(watch.add(dir.path()) && !watch.add(dir.path()));
+            Self { dir, watch }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn write(&self, name: &str) -> &Self {
+            fs::write(self.path(name), "text").unwrap();
+            self
+        }
+
+        fn rename(&self, from: &str, to: &str) -> &Self {
+            fs::rename(self.path(from), self.path(to)).unwrap();
+            self
+        }
+
+        fn names(&self, names: &[&str]) -> HashSet<PathBuf> {
+            names.iter().map(|name| self.path(name)).collect()
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_written_to_is_told_once_however_often() {
+        let mut world = World::new();
+        world.write("a").write("b");
+        world.watch.take();
+        assert!(!world.watch.has_changed());
+        for _ in 0..3 {
+            world.write("a").write("b");
+        }
+        assert!(world.watch.has_changed() && !world.watch.has_new_names());
+        let changes = world.watch.take();
+        assert_eq!((changes.written.len(), changes.names.len()), (2, 0));
+        assert_eq!(changes.written.into_iter().collect::<HashSet<_>>(), world.names(&["a", "b"]));
+        assert!(!world.watch.has_changed(), "it is told once");
     }
 
     #[test]
     fn reading_a_file_is_not_a_change() {
-        let shared = Shared::default();
-        shared.tell(Ok(event(EventKind::Access(AccessKind::Open(AccessMode::Any)))));
-        assert!(shared.changes.lock().unwrap().is_empty());
-        shared.tell(Ok(event(EventKind::Modify(ModifyKind::Data(DataChange::Any)))));
-        shared.tell(Ok(event(EventKind::Create(CreateKind::File))));
-        let changes = shared.changes.lock().unwrap();
-        assert_eq!((changes.names.len(), changes.written.len(), changes.overflow), (1, 1, false));
+        let mut world = World::new();
+        world.write("a");
+        world.watch.take();
+        fs::read(world.path("a")).unwrap();
+        assert!(!world.watch.has_changed());
     }
 
     #[test]
-    fn an_overflow_asks_for_a_walk() {
-        let shared = Shared::default();
-        shared.tell(Ok(event(EventKind::Other).set_flag(Flag::Rescan)));
-        assert!(std::mem::take(&mut *shared.changes.lock().unwrap()).overflow);
-        for number in 0..=MOST_PATHS {
-            let path = PathBuf::from(format!("/{number}"));
-            shared.tell(Ok(notify::Event::new(EventKind::Create(CreateKind::File)).add_path(path)));
+    fn a_rename_is_told_with_both_names() {
+        let mut world = World::new();
+        world.write("a");
+        world.watch.take();
+        world.rename("a", "b").rename("b", "c");
+        assert!(world.watch.has_new_names());
+        let changes = world.watch.take();
+        assert_eq!(changes.names, world.names(&["a", "b", "c"]));
+        let path = |name| world.path(name);
+        assert_eq!(changes.renames, [(path("a"), path("b")), (path("b"), path("c"))]);
+    }
+
+    #[test]
+    fn a_file_that_came_and_was_written_to_is_told_as_a_name_alone() {
+        let mut world = World::new();
+        world.write("a");
+        let changes = world.watch.take();
+        assert_eq!((changes.names, changes.written), (world.names(&["a"]), Vec::new()));
+    }
+
+    #[test]
+    fn a_directory_that_went_and_came_back_is_watched_again() {
+        let mut world = World::new();
+        let sub = world.path("sub");
+        for _ in 0..3 {
+            fs::create_dir(&sub).unwrap();
+            world.watch.take();
+            assert!(world.watch.add(&sub));
+            fs::write(sub.join("x"), "text").unwrap();
+            assert!(world.watch.take().names.contains(&sub.join("x")));
+            fs::remove_dir_all(&sub).unwrap();
+            assert!(world.watch.take().names.contains(&sub));
+            assert!(world.watch.remove(&sub) && !world.watch.remove(&sub));
         }
-        let changes = shared.changes.lock().unwrap();
+    }
+
+    #[test]
+    fn a_directory_under_a_new_name_stays_watched_when_the_old_name_is_forgotten() {
+        let mut world = World::new();
+        fs::create_dir(world.path("old")).unwrap();
+        assert!(world.watch.add(&world.path("old")));
+        world.rename("old", "new");
+        assert!(world.watch.add(&world.path("new")));
+        assert!(world.watch.remove(&world.path("old")));
+        world.watch.take();
+        world.write("new/x");
+        assert!(world.watch.take().names.contains(&world.path("new/x")));
+    }
+
+    #[test]
+    fn more_changes_than_are_kept_ask_for_a_walk() {
+        let mut world = World::new();
+        for number in 0..=MOST_PATHS {
+            world.watch.changes.names.insert(format!("/{number}").into());
+        }
+        let changes = world.watch.take();
         assert!(changes.overflow && changes.names.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_by_a_change() {
+        let mut world = World::new();
+        let path = world.path("a");
+        let writer = tokio::task::spawn_blocking(move || fs::write(path, "text").unwrap());
+        world.watch.changed().await;
+        writer.await.unwrap();
+        assert!(world.watch.take().names.contains(&world.path("a")));
     }
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::{Endpoint, serve};
 use crate::config::{Decoding, Format, HttpSource, Secret, Tls, TooLong};
-use crate::event::{Budget, Framing, Intake, Job, Origin, Receipt, Stop, Stopper};
+use crate::event::{Budget, Framing, Intake, Job, Jobs, Origin, Receipt, Stop, Stopper};
 use crate::metrics::Metrics;
 
 /// What the worker does with a chunk.
@@ -118,7 +118,7 @@ fn config() -> HttpSource {
 
 async fn start(config: HttpSource) -> Serving {
     let budget = Budget::new(16 << 20);
-    let (job_tx, job_rx) = crossbeam_channel::bounded::<Job>(4);
+    let (job_tx, job_rx) = crossbeam_channel::bounded::<Jobs>(4);
     let places = Arc::new(Semaphore::new(4));
     let metrics = Metrics::new();
     let intake = Intake::new(
@@ -137,9 +137,11 @@ async fn start(config: HttpSource) -> Serving {
     });
     let drains = Arc::clone(&worker);
     std::thread::spawn(move || {
-        for job in job_rx {
+        for jobs in job_rx {
             places.add_permits(1);
-            drains.take(job);
+            for job in jobs {
+                drains.take(job);
+            }
         }
     });
     let (stopper, stop): (Stopper, Stop) = Stopper::new();

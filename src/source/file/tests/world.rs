@@ -16,7 +16,7 @@ use super::super::watch::Watch;
 use super::super::{FileSource, read_buffers};
 use super::positions::Positions;
 use crate::config::{self, Decoding, Format, Start, TooLong};
-use crate::event::{Budget, Framing, Gate, Intake, Job, Receipt, Stop, Stopper};
+use crate::event::{Budget, Framing, Gate, Intake, Job, Jobs, Receipt, Stop, Stopper};
 use crate::metrics::Metrics;
 
 /// A directory with log files, and what became of their lines.
@@ -327,9 +327,9 @@ fn run(source: FileSource, watches: bool, stop: Stop) {
     runtime.block_on(source.run_with(watch, stop)).unwrap();
 }
 
-fn work(jobs: &crossbeam_channel::Receiver<Job>, places: &Semaphore, arrived: &(Mutex<Arrived>, Condvar)) {
-    for Job { chunk, turn, .. } in jobs {
-        places.add_permits(1);
+fn work(jobs: &crossbeam_channel::Receiver<Jobs>, places: &Semaphore, arrived: &(Mutex<Arrived>, Condvar)) {
+    for (place, Job { chunk, turn, .. }) in jobs.iter().flat_map(|jobs| jobs.into_iter().enumerate()) {
+        places.add_permits(usize::from(place == 0));
         let mut state = arrived.0.lock().unwrap();
         let file = chunk.origin.file.as_deref().unwrap_or_default().to_owned();
         if let Some((blocked, gate)) = &state.gate
