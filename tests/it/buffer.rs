@@ -315,6 +315,7 @@ fn disk_full_or_unwritable_state_keeps_what_is_held_and_goes_on_when_there_is_ro
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test left out is said aloud")]
 fn a_disk_that_is_full_of_what_was_delivered_has_room_again() {
     let lines = scale(80_000).max(80_000);
     let world = World::new();
