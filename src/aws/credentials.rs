@@ -128,8 +128,8 @@ impl Credentials {
         self.keys().await.map(|_| self.principal())
     }
 
-    /// Asks for new ones at the next use, and for the name of their owner; unless they are new, since the streams that are put to
-    /// with them may all be refused at once.
+    /// They were refused: asks for new ones at the next use, and for the name of their owner; unless they are new, since the
+    /// streams that are put to with them may all be refused at once.
     pub fn forget(&self) {
         self.with(|known| {
             known.keys.take_if(|fresh| fresh.got_at.elapsed() >= NEW);
@@ -137,6 +137,21 @@ impl Credentials {
         });
         if let From::Role { before, .. } = &self.from {
             before.forget();
+        }
+    }
+
+    /// Their owner may not do what one stream needs: asks for new ones in the same way, and keeps these while none can be had,
+    /// since other streams are put to with them.
+    pub fn renew(&self) {
+        let now = Instant::now();
+        self.with(|known| {
+            if let Some(old) = known.keys.as_mut().filter(|fresh| fresh.got_at.elapsed() >= NEW) {
+                old.renew_at = Some(now);
+            }
+            known.wants_identity = true;
+        });
+        if let From::Role { before, .. } = &self.from {
+            before.renew();
         }
     }
 
@@ -237,9 +252,9 @@ impl Credentials {
         let now = Instant::now();
         self.with(|known| {
             let old = known.keys.as_mut()?;
-            let expires_at = old.expires_at?;
-            old.renew_at = Some((now + RENEW_AGAIN).min(expires_at));
-            (now < expires_at).then(|| old.keys.clone())
+            let again = now + RENEW_AGAIN;
+            old.renew_at = Some(old.expires_at.map_or(again, |expires_at| again.min(expires_at)));
+            old.expires_at.is_none_or(|expires_at| now < expires_at).then(|| old.keys.clone())
         })
     }
 

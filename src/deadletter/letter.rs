@@ -31,7 +31,7 @@ pub enum Content {
 /// One dead letter, borrowed to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct Letter<'a> {
-    /// When it was given up.
+    /// When it was given up, the first time if it was delivered again and failed again.
     pub time: Timestamp,
     /// Why, as in the metric's label.
     pub reason: &'a str,
@@ -85,7 +85,7 @@ impl<'a> Letter<'a> {
 /// One dead letter that owns what it holds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeadLetter {
-    /// When it was given up.
+    /// When it was given up, the first time if it was delivered again and failed again.
     pub time: Timestamp,
     /// Why, as in the metric's label.
     pub reason: String,
@@ -110,15 +110,15 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// A letter about a record that its sink cannot deliver.
+    /// A letter about a record that its sink cannot deliver, of `now` if it was none before.
     #[must_use]
-    pub fn of_record(record: &Record, reason: &str, error: Option<&str>, time: Timestamp) -> Self {
+    pub fn of_record(record: &Record, reason: &str, error: Option<&str>, now: Timestamp) -> Self {
         let bytes = match record.parts.as_slice() {
             [whole] => whole.clone(),
             parts => parts.concat().into(),
         };
         Self {
-            time,
+            time: record.buried().unwrap_or(now),
             reason: reason.to_owned(),
             error: error.map(str::to_owned),
             origin: Arc::clone(&record.origin),

@@ -33,7 +33,7 @@ pub struct FileSummary {
     pub events: u64,
     /// Values that are no letters: torn or changed.
     pub damaged: u64,
-    /// When the first of its letters was written.
+    /// When the first of its letters was given up.
     pub oldest: Option<Timestamp>,
     /// How many letters there are for each reason.
     pub reasons: BTreeMap<String, u64>,

@@ -120,3 +120,11 @@ pub struct Record {
     /// When its first event came.
     pub since: Instant,
 }
+
+impl Record {
+    /// When the first of its events became a dead letter before; none: none did.
+    #[must_use]
+    pub fn buried(&self) -> Option<Timestamp> {
+        self.receipts.iter().filter_map(Receipt::buried).min()
+    }
+}

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Held;
+use super::{Held, Timestamp};
 
 /// How a chunk ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,20 +32,24 @@ pub struct Ticket {
     abandoned: AtomicBool,
     /// The chunk's memory, given back when the ticket ends. The lock covers only the exchange.
     held: Mutex<Option<Held>>,
+    /// Of a dead letter that is delivered again: when it became one.
+    buried: Option<Timestamp>,
 }
 
 impl Ticket {
     /// Opens a ticket: `owner` is told `number` when the receipt and all its clones are gone.
     pub fn open(owner: Arc<dyn Acknowledge>, number: u64) -> Receipt {
-        Receipt {
-            ticket: Arc::new(Self {
-                owner,
-                number,
-                abandoned: AtomicBool::new(false),
-                held: Mutex::new(None),
-            }),
-            settled: false,
-        }
+        Self::of(owner, number, None)
+    }
+
+    /// The same for a dead letter that is delivered again, which became one at `buried`.
+    pub fn reopen(owner: Arc<dyn Acknowledge>, number: u64, buried: Timestamp) -> Receipt {
+        Self::of(owner, number, Some(buried))
+    }
+
+    fn of(owner: Arc<dyn Acknowledge>, number: u64, buried: Option<Timestamp>) -> Receipt {
+        let (abandoned, held) = (AtomicBool::new(false), Mutex::new(None));
+        Receipt { ticket: Arc::new(Self { owner, number, abandoned, held, buried }), settled: false }
     }
 }
 
@@ -79,6 +83,12 @@ impl Receipt {
     #[must_use]
     pub fn same_chunk(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.ticket, &other.ticket)
+    }
+
+    /// When what it is about became a dead letter before; none: it never did.
+    #[must_use]
+    pub fn buried(&self) -> Option<Timestamp> {
+        self.ticket.buried
     }
 
     /// Gives the chunk's memory to the ticket, to be freed with it.

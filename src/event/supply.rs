@@ -14,6 +14,10 @@ pub trait Supply: Send + Sync + 'static {
     /// Takes what is ready now and fits into a request that already holds so many records and bytes.
     fn top_up(&self, records: usize, bytes: usize) -> Vec<Record>;
 
+    /// Waits until what was not taken, or was and is not delivered, is to be left to whoever comes next; for ever, where that
+    /// does not happen. Cancel-safe.
+    fn left(&self) -> impl Future<Output = ()> + Send;
+
     /// Whether the destination works: one that fails may hold less of the memory.
     fn set_failing(&self, failing: bool);
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::drain::Patience;
+use super::drain::{Patience, Rest};
 use super::orders::Wish;
 use super::plant::Plant;
 use super::reload::{self, Prepared, Sockets};
@@ -92,12 +92,14 @@ impl Active {
         let budget = self.config.limits.shutdown;
         let patience = if site.once { Patience::Progress(budget) } else { Patience::Total(budget) };
         let stops = site.orders.stops();
-        let end = self.plant.drain(self.sources, patience, &mut site.orders, stops).await;
+        let rest = self.plant.drain(self.sources, patience, &mut site.orders, stops).await;
         self.plant.close().await;
-        site.save().await;
+        let is_saved = site.save().await;
         match failed {
             Some(error) => Err(error),
-            None => Ok(Next::End(end)),
+            // What is delivered and not written down is read again.
+            None if !is_saved => Ok(Next::End(End::Deadline)),
+            None => Ok(Next::End(rest.end())),
         }
     }
 
@@ -109,29 +111,34 @@ impl Active {
             site.manager.ready(self.config.sources.len(), self.config.sinks.len());
             return None;
         };
-        let end = self.give_way(site, &prepared.config).await;
-        if site.orders.stops() == 0 {
-            return Some(Next::Plant(Box::new(prepared)));
-        }
-        // What is left of standard input is in memory: only another plant can deliver it, if there is one to deliver to.
-        if end == End::Drained && !site.remainder.is_empty() {
+        let rest = self.give_way(site, &prepared).await;
+        let goes_on = match rest {
+            _ if site.orders.stops() == 0 => true,
+            // What is left of standard input is in memory: only another plant can deliver it, if there is one to deliver to.
+            Rest::Nothing => !site.remainder.is_empty(),
+            // A stop drains what is on disk too, for as long as it may.
+            Rest::OnDisk => site.orders.stops() == 1,
+            Rest::GivenUp => false,
+        };
+        if goes_on {
             return Some(Next::Plant(Box::new(prepared)));
         }
         site.manager.stopping();
-        Some(Next::End(end))
+        Some(Next::End(rest.end()))
     }
 
     /// Drains, and ends everything that another plant could meet.
-    async fn give_way(&mut self, site: &mut Site, next: &Config) -> End {
+    async fn give_way(&mut self, site: &mut Site, next: &Prepared) -> Rest {
         let budget = self.config.limits.shutdown;
         info!(
             budget_seconds = budget.as_secs(),
             "the configuration is right: draining what was read with the old one"
         );
-        site.remainder.goes_on(next.sources.values().any(|source| matches!(source, Source::Stdin(_))));
+        site.remainder.goes_on(next.config.sources.values().any(|source| matches!(source, Source::Stdin(_))));
+        self.plant.leave_to(&next.plant);
         self.stopper.stop();
         let sources = std::mem::take(&mut self.sources);
-        let end = self.plant.drain(sources, Patience::Total(budget), &mut site.orders, 1).await;
+        let rest = self.plant.drain(sources, Patience::Total(budget), &mut site.orders, 1).await;
         self.plant.retire().await;
         self.helpers.shutdown().await;
         for name in self.config.sources.keys() {
@@ -140,6 +147,6 @@ impl Active {
         site.save().await;
         site.checkpoints.renew();
         site.status.clear();
-        end
+        rest
     }
 }

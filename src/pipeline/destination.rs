@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::spool::Spool;
 use crate::aws::{Aws, AwsError, Role};
 use crate::batch::Encoder;
 use crate::config::{Buffer, Compression, DirectorySink, Sink, SinkKind, Template, stream_name};
-use crate::event::{Buffers, Gate, Origin};
+use crate::event::{Buffers, Gate, Origin, Supply};
 use crate::metrics::SinkMetrics;
 use crate::sink::{Delivery, Directory, Firehose, Service, Shared};
 
@@ -43,6 +44,8 @@ pub(super) struct Outlet {
     fields: Arc<[Box<str>]>,
     /// Who has which directory of the disk buffer. The lock covers a look-up.
     turns: Mutex<BTreeMap<PathBuf, Weak<Semaphore>>>,
+    /// Another plant's sink takes up what is on disk: at the end of the input it stays there.
+    has_heir: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -143,6 +146,7 @@ impl Outlet {
             open: Mutex::default(),
             quota: Arc::new(Quota::new(config.buffer)),
             turns: Mutex::default(),
+            has_heir: AtomicBool::new(false),
         })
     }
 
@@ -205,10 +209,24 @@ impl Outlet {
         self.metrics.buffer_oldest_seconds.set(oldest.unwrap_or_default().as_secs_f64());
     }
 
+    /// Notes whether this sink takes up what is on disk, among those of the plant that comes next.
+    pub(super) fn leave_to(&self, next: Option<&Self>) {
+        // As at a start, a name must not be made from a field that was of no account before.
+        let delivers = |next: &Self| next.fields.iter().all(|field| self.fields.contains(field));
+        self.has_heir.store(next.is_some_and(delivers), Ordering::Release);
+    }
+
+    /// Whether everything that is not delivered is on disk, for another plant's sink to take up.
+    pub(super) fn is_left(&self) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.feeds().all(|feed| feed.is_left() || feed.is_drained())
+    }
+
     /// Ends every destination's input.
     pub(super) fn end(&self) {
+        let has_heir = self.has_heir.load(Ordering::Acquire);
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.feeds().for_each(|feed| feed.end());
+        open.feeds().for_each(|feed| if has_heir { feed.end_and_leave() } else { feed.end() });
     }
 
     /// Makes every destination look again.
@@ -336,7 +354,10 @@ impl Parts {
                 Err(fault) => {
                     error!(destination = self.label, error = %fault, "held; data is kept");
                     self.shared.status.complain(&self.label, Some(fault.to_string()));
-                    tokio::time::sleep(CONNECT_AGAIN).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(CONNECT_AGAIN) => {}
+                        () = self.feed.left() => return,
+                    }
                 }
             }
         }

@@ -1,13 +1,13 @@
 //! The end of a plant: stage after stage, by a deadline, and nothing of it goes on afterwards.
 
 use std::future::poll_fn;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::orders::{Orders, Wish};
 use super::plant::Plant;
@@ -18,6 +18,27 @@ const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
 /// How long what has been told to end at once may take.
 const CLOSE: Duration = Duration::from_secs(5);
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Rest {
+    /// Everything was delivered.
+    Nothing,
+    /// What was not is in disk buffers, which the next plant opens.
+    OnDisk,
+    /// The deadline, or a wish, came first.
+    GivenUp,
+}
+
+impl Rest {
+    /// How a run ends that ends with this.
+    pub(super) fn end(self) -> End {
+        match self {
+            Self::Nothing => End::Drained,
+            Self::OnDisk | Self::GivenUp => End::Deadline,
+        }
+    }
+}
 
 /// What counts against the budget of a drain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,7 +65,7 @@ impl Plant {
         patience: Patience,
         orders: &mut Orders,
         stops: u32,
-    ) -> End {
+    ) -> Rest {
         let drained = self.end_stages(sources);
         tokio::pin!(drained);
         let mut deadline = Instant::now() + patience.budget();
@@ -53,7 +74,7 @@ impl Plant {
             let next = deadline.min(Instant::now() + Duration::from_secs(1));
             tokio::select! {
                 done = timeout_at(next, drained.as_mut()) => if done.is_ok() {
-                    return if self.in_flight() == 0 { End::Drained } else { self.give_up() };
+                    return self.rest();
                 },
                 wish = orders.next() => if wish == Wish::Stop && orders.stops() > stops {
                     return self.give_up();
@@ -68,6 +89,19 @@ impl Plant {
                 return self.give_up();
             }
         }
+    }
+
+    /// What is left once every stage has ended.
+    fn rest(&self) -> Rest {
+        let mut undelivered = self.outlets.iter().filter(|outlet| outlet.metrics.in_flight() != 0).peekable();
+        if undelivered.peek().is_none() {
+            return Rest::Nothing;
+        }
+        if !undelivered.all(|outlet| outlet.is_left()) {
+            return self.give_up();
+        }
+        info!(events = self.in_flight(), "left in disk buffers: the new configuration delivers them");
+        Rest::OnDisk
     }
 
     async fn end_stages(&self, sources: sources::Running) {
@@ -88,6 +122,14 @@ impl Plant {
 
     fn shut_entrance(&self) {
         drop(self.entrance.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Leaves what is in disk buffers to those sinks of the next plant that deliver it: the end of this one does not wait for it.
+    pub(super) fn leave_to(&self, next: &Self) {
+        for outlet in self.outlets.iter() {
+            let heir = next.outlets.iter().find(|heir| heir.name == outlet.name);
+            outlet.leave_to(heir.map(Arc::as_ref));
+        }
     }
 
     /// Ends deliveries that have not ended, and leaves what is on disk there, with what is delivered written down; whether
@@ -125,12 +167,12 @@ impl Plant {
         self.outlets.iter().map(|outlet| outlet.metrics.in_flight()).sum()
     }
 
-    fn give_up(&self) -> End {
+    fn give_up(&self) -> Rest {
         warn!(
             events = self.in_flight(),
             "stopped with events undelivered; they are on disk, or read or sent again"
         );
-        End::Deadline
+        Rest::GivenUp
     }
 }
 

@@ -51,7 +51,8 @@ pub use self::replay::{Replay, ReplayFile, Replayed, Target, replay};
 pub enum End {
     /// Everything that was read was delivered.
     Drained,
-    /// The deadline came first; what was not delivered is read or sent again.
+    /// The deadline came first, or what was delivered could not be written down; what is not known as delivered is on disk, or is
+    /// read or sent again.
     Deadline,
 }
 

@@ -119,7 +119,8 @@ impl Sender {
             let wanted = self.reasons.is_empty() || self.reasons.contains(&letter.reason);
             if wanted && file.set_out(number) {
                 let owner = Arc::clone(file) as Arc<dyn Acknowledge>;
-                self.send(letter, Ticket::open(owner, number)).await;
+                let receipt = Ticket::reopen(owner, number, letter.time);
+                self.send(letter, receipt).await;
             }
         }
         Ok(())

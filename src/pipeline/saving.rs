@@ -19,8 +19,8 @@ pub(super) async fn save_often(checkpoints: Arc<Checkpoints>, status: Arc<Status
     }
 }
 
-/// Saves them now, if anything changed.
-pub(super) async fn save(checkpoints: &Arc<Checkpoints>, status: &Status) {
+/// Saves them now, if anything changed; whether they are on disk.
+pub(super) async fn save(checkpoints: &Arc<Checkpoints>, status: &Status) -> bool {
     let saving = Arc::clone(checkpoints);
     let saved = tokio::task::spawn_blocking(move || saving.save()).await;
     let complaint = match saved {
@@ -28,8 +28,10 @@ pub(super) async fn save(checkpoints: &Arc<Checkpoints>, status: &Status) {
         Ok(Err(error)) => Some(format!("cannot be saved: {error}")),
         Err(_stopped) => None,
     };
+    let is_saved = complaint.is_none();
     if let Some(complaint) = &complaint {
         error!(complaint, "checkpoints");
     }
     status.complain("checkpoints", complaint);
+    is_saved
 }

@@ -82,8 +82,8 @@ impl Site {
         &mut self.helpers
     }
 
-    /// Writes down what is delivered.
-    pub(super) async fn save(&self) {
-        saving::save(&self.checkpoints, &self.status).await;
+    /// Writes down what is delivered; whether it is on disk.
+    pub(super) async fn save(&self) -> bool {
+        saving::save(&self.checkpoints, &self.status).await
     }
 }

@@ -192,13 +192,14 @@ impl Works {
             outlet.metrics.accept(unfit.events);
         }
         let (reason, events) = (unfit.reason, unfit.events);
+        let letter = letter(unfit, receipt.buried().unwrap_or_else(Timestamp::now));
         let done = move || {
             if let Some(outlet) = outlet {
                 outlet.metrics.dead_letter(reason, events);
             }
             receipt.settle();
         };
-        self.dead_letters.bury(Burial { folder, letter: letter(unfit), done: Box::new(done) });
+        self.dead_letters.bury(Burial { folder, letter, done: Box::new(done) });
     }
 
     /// The sink that an event was for.
@@ -213,9 +214,9 @@ impl Works {
     }
 }
 
-fn letter(unfit: Unfit) -> DeadLetter {
+fn letter(unfit: Unfit, time: Timestamp) -> DeadLetter {
     DeadLetter {
-        time: Timestamp::now(),
+        time,
         reason: unfit.reason.to_owned(),
         error: None,
         origin: unfit.origin,

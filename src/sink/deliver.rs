@@ -44,6 +44,8 @@ pub struct Delivery<S, P> {
     complained: bool,
     /// The supply has ended.
     ended: bool,
+    /// What is not under way is left to whoever comes next.
+    leaves: bool,
 }
 
 /// The state of a held destination.
@@ -95,12 +97,16 @@ impl<S: Service, P: Supply> Delivery<S, P> {
             last_said: None,
             complained: false,
             ended: false,
+            leaves: false,
         }
     }
 
-    /// Delivers until the supply has ended and every record has.
+    /// Delivers until the supply has ended and every record has, or what is under way when the rest is left.
     pub async fn run(mut self) {
         loop {
+            if self.leaves {
+                self.waiting = Waiting::default();
+            }
             let now = Instant::now();
             let window = self.pacing.window();
             let may_fly = self.flying.len() < window && self.blocked_until().is_none_or(|until| until <= now);
@@ -119,6 +125,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
                 biased;
                 Some(flown) = self.flying.join_next(), if !self.flying.is_empty() => self.landed(flown),
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
+                () = self.supply.left(), if !self.leaves => (self.ended, self.leaves) = (true, true),
                 taken = self.supply.take(), if may_take => match taken {
                     Some(records) => self.launch(Parcel::new(records)),
                     None => self.ended = true,
@@ -299,7 +306,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         }
         let attempts = self.held.as_ref().map_or(1, |held| held.attempts.saturating_add(1));
         self.set_held(Some(Held { reason: hold.reason, attempts, since: now }));
-        self.service.refresh_credentials();
+        self.service.refresh_credentials(hold);
         // What may mend itself at the next try, does; only what does not is worth a wait, and a person's time.
         if attempts == 1 && hold.may_mend_itself() {
             return;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Answer, Parts, Passage, Reply, Service};
+use super::{Answer, Hold, Parts, Passage, Reply, Service};
 use crate::event::Timestamp;
 
 /// A folder that objects are written to.
@@ -52,7 +52,7 @@ impl Service for Directory {
         Reply { answer, sent }
     }
 
-    fn refresh_credentials(&self) {}
+    fn refresh_credentials(&self, _: &Hold) {}
 
     fn request_bytes(&self, _payload: usize) -> usize {
         0

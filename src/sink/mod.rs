@@ -64,8 +64,8 @@ pub trait Service: Send + Sync + 'static {
     /// Sends records in one request, which leaves in its turn.
     fn put(&self, records: Vec<Parts>, passage: Passage) -> impl Future<Output = Reply> + Send;
 
-    /// Forgets credentials, so that the next call asks for new ones.
-    fn refresh_credentials(&self);
+    /// Lets the next call ask for new credentials, since the destination is held for this.
+    fn refresh_credentials(&self, hold: &Hold);
 
     /// Bytes of memory that a request of so many payload bytes takes while it is under way.
     fn request_bytes(&self, payload: usize) -> usize;
@@ -101,6 +101,9 @@ pub const EXPIRED_CREDENTIALS: &str = "expired_credentials";
 
 /// The reason of a hold that a clock's correction may end by itself: the SDK learns the service's time from its answer.
 pub const SIGNATURE: &str = "signature";
+
+/// The reason of a hold since the credentials are not known, or no longer.
+pub const UNRECOGNIZED_CREDENTIALS: &str = "unrecognized_credentials";
 
 /// The outcome of a request that was too much at present.
 pub const THROTTLED: &str = "throttled";
@@ -153,5 +156,11 @@ impl Hold {
     #[must_use]
     pub fn may_mend_itself(&self) -> bool {
         [EXPIRED_CREDENTIALS, SIGNATURE].contains(&self.reason)
+    }
+
+    /// Whether the credentials themselves were refused, rather than what was asked for with them.
+    #[must_use]
+    pub fn is_of_credentials(&self) -> bool {
+        [EXPIRED_CREDENTIALS, SIGNATURE, UNRECOGNIZED_CREDENTIALS].contains(&self.reason)
     }
 }

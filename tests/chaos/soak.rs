@@ -1,4 +1,4 @@
-//! A soak: plain lines at half of full speed for long; memory and descriptors have to stay flat.
+//! A soak: plain lines at half of full speed for long; once it has warmed up, memory and descriptors have to stay flat.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,11 +16,15 @@ use crate::verdict::Verdict;
 const MEASURE: Duration = Duration::from_secs(10);
 /// Lines that may be on their way at full speed.
 const AHEAD: u64 = 400_000;
-/// Lines in a file.
-const ROTATE: u64 = 400_000;
+/// Lines in a file: a gigabyte, so that files are rotated as often as busy hosts do it, every few seconds, and not oftener.
+const ROTATE: u64 = 4_000_000;
 /// Bytes of a line with its newline, on average.
 const LINE: f64 = 263.0;
-/// Most that the last third may differ from the first, in parts of it.
+/// The part of the time that is not judged: buffers that are used again are made, and the allocator's heap takes its shape.
+const WARM_UP: f64 = 0.2;
+/// The longest warm-up.
+const LONGEST_WARM_UP: Duration = Duration::from_mins(10);
+/// Most that the last third of what is judged may differ from the first, in parts of it.
 const FLAT: f64 = 0.05;
 
 /// Resident MiB and open descriptors at one moment.
@@ -34,7 +38,11 @@ pub(crate) fn run(arguments: &Arguments) -> Verdict {
     arena.story.tell(&format!("{rate:.1} MB/s for {} minutes", arguments.minutes));
     let writer = spawn_writer(&arena, rate);
     pause(MEASURE);
-    let samples = sample(&arena, Duration::from_secs_f64(arguments.minutes * 60.0));
+    let length = Duration::from_secs_f64(arguments.minutes * 60.0);
+    let warm_up = length.mul_f64(WARM_UP).min(LONGEST_WARM_UP);
+    sample(&arena, warm_up);
+    arena.story.tell("warmed up; from here on it is judged");
+    let samples = sample(&arena, length.saturating_sub(warm_up));
     arena.halt.store(true, Ordering::Release);
     if writer.join().is_err() {
         arena.trouble("the writer panicked".to_owned());
@@ -89,7 +97,7 @@ fn spawn_writer(arena: &Arc<Arena>, rate: f64) -> JoinHandle<()> {
     })
 }
 
-/// Once a second.
+/// Looks once a second, and tells what it saw once a minute.
 fn sample(arena: &Arena, length: Duration) -> Vec<Sample> {
     let since = Instant::now();
     let mut samples = Vec::new();
@@ -122,7 +130,7 @@ fn judge(arena: &Arena, samples: &[Sample]) {
     }
     let (first, last) = (mean(&samples[..third]), mean(&samples[samples.len() - third..]));
     arena.story.tell(&format!(
-        "mean of the first and of the last third: {:.1} and {:.1} MiB, {:.1} and {:.1} descriptors",
+        "mean of the first and of the last third of what is judged: {:.1} and {:.1} MiB, {:.1} and {:.1} descriptors",
         first.0, last.0, first.1, last.1
     ));
     if (last.0 - first.0).abs() > first.0 * FLAT {

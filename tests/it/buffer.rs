@@ -1,7 +1,8 @@
 //! The disk buffer: what is on disk is acknowledged, and delivered whatever happens to the process or to Firehose.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::standin::{Faults, Key, Refusal, Settings, Stream};
 use crate::world::{
@@ -311,6 +312,46 @@ fn disk_full_or_unwritable_state_keeps_what_is_held_and_goes_on_when_there_is_ro
     daemon.ready();
     daemon.conserved();
     daemon.stop().drained();
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test left out is said aloud")]
+fn a_disk_that_is_full_of_what_was_delivered_has_room_again() {
+    let lines = scale(80_000).max(80_000);
+    let world = World::new();
+    configure(&world, "max = \"1GiB\"");
+    let Some(_disk) = SmallDisk::mount(&world.path("state"), "12m") else {
+        eprintln!("left out: no file system can be mounted here");
+        return;
+    };
+    let daemon = world.start();
+    world.write("app.log", 0..lines);
+    at_least_once(&world.delivered(&daemon), lines);
+    let scrape = daemon.conserved();
+    assert!(scrape.count("buffer_errors_total", &["reason=\"write\""]) > 0, "the disk was full");
+    daemon.ready();
+    daemon.stop().drained();
+}
+
+/// A file system of its own.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Makes one, where this user may.
+    fn mount(path: &Path, size: &str) -> Option<Self> {
+        fs::create_dir_all(path).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "standpipe-it"]).arg(path);
+        let is_mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        is_mounted.then(|| Self(path.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a process that has just ended may hold it for a moment.
+        Command::new("umount").arg("-l").arg(&self.0).status().ok();
+    }
 }
 
 #[test]

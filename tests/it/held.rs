@@ -1,6 +1,6 @@
 //! What a person must mend holds the sink, is explained, and ends by itself once it is mended.
 
-use crate::standin::{Faults, Refusal};
+use crate::standin::{Faults, Key, Refusal};
 use crate::world::{World, exactly_once, until};
 
 #[derive(Clone, Copy)]
@@ -57,26 +57,39 @@ fn an_invalid_source_holds_the_sink_and_it_resumes() {
     });
 }
 
+#[test]
+fn credentials_that_are_not_known_hold_the_sink_and_it_resumes() {
+    let world = World::new();
+    let key = Key { id: "AKIDUNKNOWN".into(), ..Key::default() };
+    world.env("AWS_ACCESS_KEY_ID", &key.id);
+    held(&world, "unrecognized_credentials", &["check the access key"], || world.standin.key(&key));
+}
+
 fn check(case: Case) {
     let world = World::new();
     world.standin.faults(|faults| faults.refusal = Some(case.refusal));
+    held(&world, case.reason, case.words, || world.standin.faults(|faults| faults.refusal = None));
+}
+
+/// The sink of a world is held for this reason, which is explained with these words, until it is mended.
+fn held(world: &World, reason: &str, words: &[&str], mend: impl FnOnce()) {
     world.write("app.log", 0..1_000);
     let daemon = world.file_to_firehose("").spawn();
-    let complaint = until(&format!("the log explains {}", case.reason), || {
+    let complaint = until(&format!("the log explains {reason}"), || {
         daemon.must_run();
-        daemon.complaints().into_iter().find(|line| line.contains(case.reason))
+        daemon.complaints().into_iter().find(|line| line.contains(reason))
     });
-    for word in case.words {
+    for word in words {
         assert!(complaint.contains(word), "it names `{word}`: {complaint}");
     }
-    let labels = ["sink=\"archive\"", &format!("reason=\"{}\"", case.reason)];
+    let labels = ["sink=\"archive\"", &format!("reason=\"{reason}\"")];
     until("the metric says that the sink is held", || {
         (daemon.scrape().sum("sink_held", &labels) > 0.5).then_some(())
     });
     daemon.until_readyz(503);
     assert_eq!(world.standin.report().total.seen, 0);
 
-    world.standin.faults(|faults| faults.refusal = None);
+    mend();
     exactly_once(&world.delivered(&daemon), 1_000);
     let scrape = daemon.conserved();
     assert!(scrape.sum("sink_held", &labels) < 0.5, "it is held no more");

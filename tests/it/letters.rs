@@ -1,5 +1,6 @@
 //! Dead letters: kept with their reason, listed, shown, and delivered again when the cause is mended.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -53,6 +54,19 @@ fn replay_until(world: &World, name: &str, code: i32) -> String {
     })
 }
 
+/// The letters in a folder.
+fn letters(world: &World, name: &str) -> Vec<Value> {
+    let json = attempt(world, &["state", "show", "dead-letters", name, "--json"]).stdout;
+    String::from_utf8(json).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The letter that holds this.
+#[track_caller]
+fn letter_with(world: &World, name: &str, text: &str) -> Value {
+    let has = |letter: &Value| letter["text"].as_str().is_some_and(|held| held.contains(text));
+    letters(world, name).into_iter().find(has).unwrap()
+}
+
 /// Files in a folder of dead letters.
 fn files(world: &World, folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(world.path("state/dead-letters").join(folder)).into_iter().flatten();
@@ -89,9 +103,7 @@ fn what_was_refused_is_listed_shown_and_delivered_again_beside_the_daemon() {
     for part in [POISON, "InvalidArgumentException", "app.log", "1 letter more"] {
         assert!(shown.contains(part), "`{part}` is shown:\n{shown}");
     }
-    let json = attempt(&world, &["state", "show", "dead-letters", "archive", "--json"]).stdout;
-    let letters: Vec<Value> =
-        String::from_utf8(json).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let letters = letters(&world, "archive");
     let text = String::from_utf8(Lines::of_run(POISONED).text(0..3)).unwrap();
     let mut texts: Vec<&str> = letters.iter().map(|letter| letter["text"].as_str().unwrap()).collect();
     texts.sort_unstable();
@@ -126,13 +138,15 @@ fn what_fails_again_stays_and_only_that() {
     // The fifth alone is still poison.
     let fifth = String::from_utf8(Lines::of_run(POISONED).line(5)).unwrap();
     world.standin.faults(|faults| faults.poison = Some(fifth.clone()));
+    let since = letter_with(&world, "archive", fifth.trim_end())["time"].clone();
     let said = run(&world, &["replay", "archive", "--reason", "too_large"], 0);
     assert!(said.contains("delivered 0 letters"), "no letter has that reason: {said}");
     let said = run(&world, &["replay", "archive"], 75);
     assert!(said.contains("delivered 19 letters") && said.contains("1 letter: failed again"), "{said}");
-    let json = attempt(&world, &["state", "show", "dead-letters", "archive", "--json"]).stdout;
-    let letter: Value = serde_json::from_slice(&json).unwrap();
-    assert_eq!(letter["text"].as_str().map(str::trim_end), Some(fifth.trim_end()));
+    let left = letters(&world, "archive");
+    assert_eq!(left.len(), 1, "{left:?}");
+    let letter = letter_with(&world, "archive", fifth.trim_end());
+    assert_eq!(letter["time"], since, "it says since when it is not delivered, not when it was tried last");
 
     mended(&world);
     run(&world, &["replay", "archive"], 0);
@@ -205,8 +219,13 @@ fn payloads_are_decoded_and_routed_once_the_format_is_right() {
     daemon.stop().drained();
     let list = run(&world, &["state", "list"], 0);
     assert!(list.contains("_app") && list.contains("docker 50"), "{list}");
+    let times = |world: &World| -> BTreeSet<String> {
+        letters(world, "_app").iter().map(|letter| letter["time"].to_string()).collect()
+    };
+    let since = times(&world);
     let said = run(&world, &["replay", "_app"], 75);
     assert!(said.contains("50 letters: failed again"), "{said}");
+    assert_eq!(times(&world), since, "they say since when they are not decoded");
 
     world.file_to_firehose("");
     run(&world, &["replay", "_app"], 0);

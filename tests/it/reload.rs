@@ -5,10 +5,10 @@ use std::io::{PipeWriter, Write, pipe};
 use std::net::TcpListener;
 use std::thread;
 
-use crate::standin::{Faults, Lines};
+use crate::standin::{Faults, Key, Lines, Settings, Stream};
 use crate::world::{
-    Daemon, Envelope, FILE_SOURCE, MESSAGE_SINK, RUN, Sender, World, at_least_once, exactly_once, scale,
-    until,
+    Daemon, Envelope, FILE_SOURCE, MESSAGE_SINK, RUN, Scrape, Sender, World, at_least_once, exactly_once,
+    scale, until,
 };
 
 const HTTP_SOURCE: &str = "
@@ -126,8 +126,8 @@ fn a_configuration_that_cannot_run_is_explained_and_the_old_one_runs_on() {
     daemon.stop().drained();
 }
 
-/// Reloads again and again while files grow and requests come.
-fn check_under_load(buffer: &str) {
+/// Reloads again and again while files grow and requests come; returns the last scrape.
+fn check_under_load(buffer: &str) -> Scrape {
     let share = scale(40_000) / 8;
     let world = World::new();
     let limits = "[limits]\nmemory = \"16MiB\"\nshutdown = \"100s\"\n";
@@ -157,14 +157,15 @@ fn check_under_load(buffer: &str) {
     let lines = share * 8 + requests * 100;
     exactly_once(&world.delivered(&daemon), lines);
     let scrape = daemon.conserved();
-    assert_eq!(scrape.count("sink_returned_events_total", &[]), 0, "all was delivered before");
     assert_eq!(daemon.endpoint(), address, "the endpoint is where it was");
     daemon.stop().drained();
+    scrape
 }
 
 #[test]
 fn reloads_under_load_lose_and_double_nothing_with_a_memory_buffer() {
-    check_under_load("{ type = \"memory\" }");
+    let scrape = check_under_load("{ type = \"memory\" }");
+    assert_eq!(scrape.count("sink_returned_events_total", &[]), 0, "all was delivered before");
 }
 
 #[test]
@@ -211,6 +212,87 @@ fn a_reload_with_a_dead_sink_ends_at_the_deadline_and_loses_nothing_of_a_memory_
 #[test]
 fn a_reload_with_a_dead_sink_ends_at_the_deadline_and_loses_nothing_of_a_disk_buffer() {
     check_dead_sink("{ type = \"disk\", max = \"1GiB\" }");
+}
+
+/// A daemon whose sink refuses everything, with these lines in its disk buffer, and `shutdown` a time that no test waits for.
+fn backlog(world: &World, lines: u64) -> Daemon {
+    let limits = "[limits]\nmemory = \"16MiB\"\nshutdown = \"1000s\"\n";
+    world.config(&format!(
+        "{limits}{FILE_SOURCE}{MESSAGE_SINK}buffer = {{ type = \"disk\", max = \"1GiB\" }}\n"
+    ));
+    world.write("app.log", 0..lines / 2);
+    let daemon = world.start();
+    world.delivered(&daemon);
+    world.standin.faults(|faults| faults.throttles = 1.0);
+    world.write("app.log", lines / 2..lines);
+    let file = world.log("app.log");
+    until("what the sink refuses is on disk", || {
+        daemon.must_run();
+        let behind = daemon.scrape().sum("file_behind_bytes", &[]);
+        (behind < 0.5 && file.exists() && daemon.scrape().sum("buffer_bytes", &[]) > 0.5).then_some(())
+    });
+    daemon
+}
+
+#[test]
+fn a_reload_leaves_a_disk_buffer_to_the_next_configuration_and_does_not_wait() {
+    let lines = scale(40_000);
+    let world = World::new();
+    let daemon = backlog(&world, lines);
+    // A reload that waited for the sink would outlast every wait here.
+    for _ in 0..3 {
+        daemon.reload();
+        daemon.scrape();
+    }
+    assert!(daemon.log_text().contains("left in disk buffers"), "{}", daemon.log_text());
+    world.standin.faults(|faults| faults.throttles = 0.0);
+    exactly_once(&world.delivered(&daemon), lines);
+    daemon.conserved();
+    daemon.ready();
+    daemon.stop().drained();
+}
+
+#[test]
+fn a_reload_that_changes_the_stream_sends_what_is_on_disk_there_at_once() {
+    let streams = ["logs", "mended"].map(|name| Stream::new(&Key::default().account, name)).to_vec();
+    let world = World::with(&Settings { streams, ..Settings::default() });
+    let daemon = backlog(&world, 20_000);
+    let text = fs::read_to_string(world.config_path()).unwrap();
+    fs::write(world.config_path(), text.replace("stream = \"logs\"", "stream = \"mended\"")).unwrap();
+    world.standin.stream_faults("mended", |faults| *faults = Faults::default());
+    daemon.reload();
+    let report = world.delivered(&daemon);
+    exactly_once(&report, 20_000);
+    assert_eq!(report.stream("mended").seen, 10_000);
+    daemon.stop().drained();
+}
+
+#[test]
+fn a_reload_that_removes_a_sink_delivers_what_it_has_on_disk_first() {
+    let world = World::new();
+    let daemon = backlog(&world, 20_000);
+    world.config(&format!(
+        "[limits]\nmemory = \"16MiB\"\nshutdown = \"1000s\"\n{FILE_SOURCE}[sinks.local]\ntype = \"directory\"\npath = \"@DIR/out\"\n"
+    ));
+    daemon.signal("HUP");
+    until("the old configuration is drained", || daemon.log_text().contains("draining").then_some(()));
+    world.standin.faults(|faults| faults.throttles = 0.0);
+    exactly_once(&world.delivered(&daemon), 20_000);
+    until("the new configuration runs", || (daemon.starts() == 2).then_some(()));
+    assert!(!daemon.log_text().contains("a disk buffer is kept"), "{}", daemon.log_text());
+    daemon.stop().drained();
+}
+
+#[test]
+fn a_stop_during_a_reload_drains_what_is_on_disk_as_well() {
+    let world = World::new();
+    let daemon = backlog(&world, 20_000);
+    daemon.signal("HUP");
+    until("the old configuration is drained", || daemon.log_text().contains("draining").then_some(()));
+    daemon.signal("TERM");
+    world.standin.faults(|faults| faults.throttles = 0.0);
+    daemon.wait().drained();
+    exactly_once(&world.standin.report(), 20_000);
 }
 
 fn feed(input: &mut PipeWriter, bytes: &[u8]) {

@@ -1,7 +1,7 @@
 //! Roles in other accounts: assumed, renewed, and explained when they cannot be.
 
-use crate::standin::{Role, Settings, Stream};
-use crate::world::{Daemon, FILE_SOURCE, World, at_least_once, exactly_once, is_full, progress, until};
+use crate::standin::{Refusal, Role, Settings, Stream};
+use crate::world::{Daemon, FILE_SOURCE, RUN, World, at_least_once, exactly_once, is_full, progress, until};
 
 const HOME: &str = "111111111111";
 const AWAY: &str = "222222222222";
@@ -64,6 +64,45 @@ fn streams_of_one_role_share_its_session() {
     assert_eq!(report.assumed, 1, "one session is assumed for the three streams");
     daemon.conserved();
     daemon.stop().drained();
+}
+
+#[test]
+fn a_stream_that_is_denied_takes_no_credentials_from_others_of_its_role() {
+    let streams = [Stream::new(AWAY, "logs-a"), Stream::new(AWAY, "logs-b")];
+    let world =
+        World::with(&Settings { roles: vec![writer()], streams: streams.into(), ..Settings::default() });
+    two_streams(&world);
+    world.write("a.log", 0..1_000);
+    let daemon = world.start();
+    world.delivered(&daemon);
+    world.standin.stream_faults("logs-b", |faults| faults.refusal = Some(Refusal::AccessDenied));
+    // Nobody may assume the role any more: there are no new credentials to be had.
+    world.standin.role(Role::new(WRITER, &[]));
+    world.write_run(RUN + 1, "b.log", 0..1_000);
+    held(&daemon);
+    // By then credentials are no longer new, and a denial lets others be asked for.
+    until("the stream is denied again and again", || {
+        (world.standin.report().errors.get("AccessDenied").is_some_and(|denials| *denials > 0)).then_some(())
+    });
+    world.write("a.log", 1_000..3_000);
+    world.seen(&daemon, 3_000);
+
+    world.standin.stream_faults("logs-b", |faults| faults.refusal = None);
+    world.standin.role(writer());
+    exactly_once(&world.delivered(&daemon), 4_000);
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+/// Files `a.log` and `b.log` to the streams `logs-a` and `logs-b`, by one role.
+fn two_streams(world: &World) {
+    let source =
+        |name: &str| format!("[sources.{name}]\ntype = \"file\"\ninclude = [\"@DIR/logs/{name}.log\"]\n");
+    let sources = ["a", "b"].map(source).concat();
+    world.config(&format!(
+        "{sources}\n[sinks.archive]\n@FIREHOSE\nstream = \"logs-{{source}}\"\nencoding = \"message\"\nlinger = \"100ms\"\n\
+         assume_role = {ASSUME_WRITER}\n"
+    ));
 }
 
 #[test]

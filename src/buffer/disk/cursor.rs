@@ -80,6 +80,22 @@ impl<F: Files> CursorFile<F> {
         Ok((Self { path, sequence, file: None, saved }, said))
     }
 
+    /// Makes the file with both of its places, which stand before everything: on a full disk there is room to write down what is
+    /// delivered, and so to remove it.
+    pub(super) fn make(&mut self, files: &F) -> io::Result<()> {
+        let before = Position::default();
+        let mut file = files.create(&self.path)?;
+        for sequence in [1, 2] {
+            files.write(&mut file, (sequence % 2) * APART, &encode(sequence, before))?;
+        }
+        files.sync(&mut file)?;
+        if let Some(dir) = self.path.parent() {
+            files.sync_dir(dir)?;
+        }
+        (self.sequence, self.saved, self.file) = (2, Some(before), Some(file));
+        Ok(())
+    }
+
     /// Writes a place down, and returns when it is on disk.
     pub(super) fn save(&mut self, files: &F, position: Position) -> io::Result<()> {
         // It never moves back: what it passed is gone.

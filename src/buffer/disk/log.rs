@@ -171,7 +171,12 @@ impl<F: Files> Log<F> {
             if self.active.as_ref().is_some_and(|active| active.number == number) {
                 self.active = None;
             }
-            remove(&self.files, &self.path(number))?;
+            let path = self.path(number);
+            // Whoever read it last may still have it open, and removed alone it would keep its room.
+            if let Ok(mut file) = self.files.open_to_write(&path) {
+                self.files.truncate(&mut file, 0).ok();
+            }
+            remove(&self.files, &path)?;
             self.segments.remove(0);
         }
         Ok(())

@@ -120,12 +120,16 @@ impl<F: Files> Source for Reading<'_, F> {
 
 impl<F: Files> Opening<F> {
     fn cursor(&mut self) -> io::Result<(CursorFile<F>, Position, Vec<Ahead>)> {
-        let (cursor, said) = CursorFile::open(&self.files, &self.dir)?;
+        let (mut cursor, said) = CursorFile::open(&self.files, &self.dir)?;
         let (delivered, ahead) = match said {
             Said::Delivered(position, ahead) => (position, ahead),
-            Said::Nothing => Default::default(),
+            Said::Nothing => {
+                cursor.make(&self.files)?;
+                Default::default()
+            }
             Said::Damaged => {
                 self.put_aside(&self.dir.join(CURSOR), Flaw::Cursor)?;
+                cursor.make(&self.files)?;
                 Default::default()
             }
         };

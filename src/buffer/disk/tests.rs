@@ -259,6 +259,23 @@ fn a_full_disk_stores_nothing_by_half_and_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn the_cursor_has_its_room_before_anything_is_stored() {
+    let files = Memory::default();
+    let mut spool = Spool::open(&files).unwrap();
+    let cursor = dir().join("cursor");
+    let made = files.data(&cursor).unwrap();
+    assert!(made.chunks(4096).all(|block| block.iter().any(|byte| *byte != 0)), "both blocks are written to");
+    assert_eq!(spool.push(records(&SIX), true), 6);
+    for _ in 0..3 {
+        spool.take(1).into_iter().flat_map(|record| record.receipts).for_each(Receipt::settle);
+        spool.save().unwrap();
+        assert_eq!(files.data(&cursor).unwrap().len(), made.len());
+    }
+    assert_ne!(files.data(&cursor).unwrap(), made, "it moved");
+    assert_eq!(Spool::open(&files).unwrap().rest(), SIX[3..]);
+}
+
+#[test]
 fn a_failed_sync_is_never_taken_for_done() {
     let files = Memory::default();
     let mut spool = Spool::open(&files).unwrap();

@@ -38,6 +38,18 @@ impl Feed {
         self.changed.notify_one();
     }
 
+    /// Ends the input, and leaves what is on disk there once everything is: another feed is to take it up.
+    pub(in crate::pipeline) fn end_and_leave(&self) {
+        self.with(|inner| (inner.ended, inner.leaves) = (true, true));
+        self.wake();
+        self.left.notify_one();
+    }
+
+    /// Whether what there is still to deliver is on disk, and stays there.
+    pub(in crate::pipeline) fn is_left(&self) -> bool {
+        self.with(|inner| inner.leaves && inner.ended && inner.held == 0 && inner.store.is_on_disk())
+    }
+
     /// Takes the records that are to be stored now.
     pub(in crate::pipeline) fn to_store(&self) -> ToStore {
         let now = Instant::now();
@@ -81,6 +93,7 @@ impl Feed {
         self.with(|inner| self.set_gate(inner));
         self.to_read.notify_one();
         self.changed.notify_one();
+        self.left.notify_one();
     }
 
     /// These records could not be stored; they are the next to try. `full`: since the buffer has no room for them.

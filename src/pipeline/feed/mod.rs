@@ -30,6 +30,8 @@ pub(super) struct Feed {
     /// Told when there may be something to store on disk, or to read from there.
     to_write: Notify,
     to_read: Notify,
+    /// Told when what is left may all be on disk.
+    left: Notify,
     gate: Arc<Gate>,
     shares: Arc<Shares>,
     linger: Duration,
@@ -58,6 +60,8 @@ struct Inner {
     waiting: usize,
     failing: bool,
     ended: bool,
+    /// What is on disk is left there once nothing else is to be stored.
+    leaves: bool,
     active: Instant,
 }
 
@@ -136,6 +140,7 @@ impl Feed {
             waiting: 0,
             failing: false,
             ended: false,
+            leaves: false,
             active: Instant::now(),
         };
         Arc::new(Self {
@@ -143,6 +148,7 @@ impl Feed {
             changed: Notify::new(),
             to_write: Notify::new(),
             to_read: Notify::new(),
+            left: Notify::new(),
             gate,
             shares,
             linger,
@@ -374,6 +380,12 @@ impl Supply for Feed {
             let taken = inner.store.take(more, room);
             self.taken(inner, taken)
         })
+    }
+
+    async fn left(&self) {
+        while !self.is_left() {
+            self.left.notified().await;
+        }
     }
 
     fn set_failing(&self, failing: bool) {

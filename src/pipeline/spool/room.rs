@@ -33,14 +33,19 @@ impl Writer<'_> {
         }
     }
 
-    /// Frees room if the sink's `when_full` allows it, or what is delivered takes some. Returns whether it did.
-    async fn make_room(&mut self) -> Result<bool, Gone> {
+    /// Frees the room that what is delivered takes. Returns whether there was any.
+    pub(super) async fn free_delivered(&mut self) -> Result<bool, Gone> {
         let before = self.accounted;
         self.save().await?;
         if self.spool.feed.is_log_drained() {
             self.retire().await?;
         }
-        if self.accounted < before {
+        Ok(self.accounted < before)
+    }
+
+    /// Frees room if the sink's `when_full` allows it, or what is delivered takes some. Returns whether it did.
+    async fn make_room(&mut self) -> Result<bool, Gone> {
+        if self.free_delivered().await? {
             return Ok(true);
         }
         match self.spool.quota.when_full() {

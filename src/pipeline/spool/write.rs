@@ -141,7 +141,9 @@ impl<'s> Writer<'s> {
         match appended.failed {
             Some(failure) => {
                 self.spool.trouble(failure.reason(), &failure, &mut self.said);
-                self.retry_at = Some(Instant::now() + TRY_AGAIN);
+                // A segment that is delivered is removed only once another is begun: on a full disk none can be before.
+                let is_freed = self.free_delivered().await?;
+                self.retry_at = (!is_freed).then(|| Instant::now() + TRY_AGAIN);
             }
             None => self.works(),
         }

@@ -11,7 +11,9 @@ use aws_sdk_firehose::operation::put_record_batch::{PutRecordBatchError, PutReco
 
 use crate::aws::{Credentials, CredentialsFault, principal_in};
 use crate::causes::with_causes;
-use crate::sink::{Answer, EXPIRED_CREDENTIALS, Hold, Rejected, SIGNATURE, THROTTLED};
+use crate::sink::{
+    Answer, EXPIRED_CREDENTIALS, Hold, Rejected, SIGNATURE, THROTTLED, UNRECOGNIZED_CREDENTIALS,
+};
 
 /// The stream that a request went to.
 #[derive(Debug)]
@@ -158,7 +160,7 @@ fn hold(code: &str, message: &str, target: &Target, principal: &str) -> Option<H
                 .to_owned(),
         ),
         "UnrecognizedClientException" | "InvalidClientTokenId" | "MissingAuthenticationToken" => (
-            "unrecognized_credentials",
+            UNRECOGNIZED_CREDENTIALS,
             "credentials are not known",
             "check the access key and, for temporary credentials, the session token".to_owned(),
         ),

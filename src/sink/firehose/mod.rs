@@ -23,7 +23,7 @@ use self::answer::Target;
 pub use self::digest::Digester;
 pub use self::request::BODY_BYTES;
 use self::request::{Body, ReadyMade};
-use super::{Front, Parts, Passage, Reply, Service, Shared, Turn};
+use super::{Front, Hold, Parts, Passage, Reply, Service, Shared, Turn};
 use crate::aws::FirehoseClient;
 use crate::event::Closed;
 
@@ -97,8 +97,9 @@ impl Service for Firehose {
         Reply { answer, sent }
     }
 
-    fn refresh_credentials(&self) {
-        self.client.credentials.forget();
+    fn refresh_credentials(&self, hold: &Hold) {
+        let credentials = &self.client.credentials;
+        if hold.is_of_credentials() { credentials.forget() } else { credentials.renew() }
     }
 
     /// Most of the memory that a request takes is its body.

@@ -140,10 +140,12 @@ pub(super) struct ReadyMade {
 }
 
 impl ReadyMade {
-    /// The interceptor, and a channel that ends when the body was written to the connection. `memory` is given back then.
+    /// The interceptor, and a channel that ends when all of the body was taken by the connection. `memory` is given back when the
+    /// connection has written it.
     pub(super) fn new(body: Body, memory: Option<OwnedSemaphorePermit>) -> (Self, oneshot::Receiver<()>) {
         let (sender, written) = oneshot::channel();
-        let leaving = Leaving { rest: body.bytes, _written: sender, _memory: memory };
+        let rest = Bytes::from_owner(Counted { bytes: body.bytes, _memory: memory });
+        let leaving = Leaving { rest, _written: sender };
         (Self { body: Mutex::new(Some((leaving, body.sha256))) }, written)
     }
 }
@@ -169,12 +171,25 @@ impl Intercept for ReadyMade {
     }
 }
 
-/// The body on its way out, a frame at a time; dropped by the connection when all of it was written.
+/// A body and what it counts for. The connection may hold its last frame for long: whoever had the memory before the buffer is
+/// back would make another, and so there would be more of them than are counted.
+struct Counted {
+    // What is declared first is dropped first.
+    bytes: Bytes,
+    _memory: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The body on its way out, a frame at a time; dropped by the connection when it has taken the last.
 #[derive(Debug)]
 struct Leaving {
     rest: Bytes,
     _written: oneshot::Sender<()>,
-    _memory: Option<OwnedSemaphorePermit>,
 }
 
 /// How much is handed to the connection at a time.
@@ -205,6 +220,7 @@ impl hyper::body::Body for Leaving {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tokio::sync::Semaphore;
 
     use super::*;
 
@@ -236,6 +252,31 @@ mod tests {
             let payload = records.iter().flatten().map(Vec::len).sum();
             prop_assert!(body.bytes.len() <= most_bytes(payload, records.len()));
         }
+    }
+
+    #[test]
+    fn memory_is_given_back_after_the_buffer_and_not_before_the_last_frame() {
+        let (buffers, memory) = (Buffers::new(BODY_BYTES, 1), Arc::new(Semaphore::new(1)));
+        let parts = vec![Bytes::from(vec![7; TARGET_REQUEST_BYTES])];
+        let body = Body::new("logs", &[parts], &buffers);
+        let place = body.bytes.as_ptr();
+        let permit = Arc::clone(&memory).try_acquire_owned().unwrap();
+        let (ready_made, mut written) = ReadyMade::new(body, Some(permit));
+        let (mut leaving, _) = ready_made.body.lock().unwrap().take().unwrap();
+        let mut last = None;
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(Some(frame)) =
+            hyper::body::Body::poll_frame(Pin::new(&mut leaving), &mut context)
+        {
+            last = Some(frame.unwrap());
+        }
+        drop(leaving);
+        assert_eq!(written.try_recv(), Err(oneshot::error::TryRecvError::Closed), "all of it was taken");
+        assert_eq!(memory.available_permits(), 0, "the connection has not written the last frame");
+        drop(last);
+        assert_eq!(memory.available_permits(), 1);
+        let again = buffers.take(BODY_BYTES);
+        assert_eq!(again.as_ptr(), place, "no other buffer is made");
     }
 
     #[test]
