@@ -1,7 +1,8 @@
 //! Refusals that no quota explains: the same share of what is sent, whatever the rate. Pure.
 //!
 //! A share is tried by lowering the rate. A quota then refuses less, or nothing; a fault refuses as much as before. Which of the two
-//! it is, is decided by Wald's sequential test: each answer is evidence, and the trial ends once there is enough of it.
+//! it is, is decided as in Wald's sequential test: each answer is evidence, and the trial ends once there is enough of it. One
+//! that comes to no end is a quota's.
 
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ const QUOTA_EVIDENCE: f64 = 4.0;
 
 /// And it has to last so many seconds: others that share a quota may be slower to give way.
 const FAULT_SECONDS: f64 = 1.5;
+
+/// After so many seconds without enough evidence it is taken for a quota.
+const TRIAL_SECONDS: f64 = 20.0;
 
 /// A known fault is tried again after so many seconds: a quota may hide behind it.
 const AGAIN: f64 = 30.0;
@@ -132,10 +136,10 @@ impl Fault {
     pub(super) fn judge(&mut self, step: &Step, now: Instant) -> Verdict {
         let Some(trial) = &mut self.trial else { return Verdict::Quota };
         trial.add(step);
-        let lasts = trial.seconds.is_some_and(|seconds| seconds > FAULT_SECONDS);
-        let evidence = trial.evidence();
-        let is_fault = evidence > FAULT_EVIDENCE && lasts && step.share() <= MOST;
-        if !is_fault && evidence > -QUOTA_EVIDENCE && step.share() <= MOST {
+        let (evidence, seconds) = (trial.evidence(), trial.seconds.unwrap_or(0.0));
+        let is_possible = step.share() <= MOST;
+        let is_fault = is_possible && evidence > FAULT_EVIDENCE && seconds > FAULT_SECONDS;
+        if !is_fault && is_possible && evidence > -QUOTA_EVIDENCE && seconds < TRIAL_SECONDS {
             return Verdict::Open;
         }
         let (share, rate) = (trial.refused / trial.units.max(1.0), trial.rate);
@@ -219,6 +223,23 @@ mod tests {
         let mut few = Step::new(now);
         few.answered(now, Load::new(4_000, 4), Load::default(), Refusal::Records);
         assert_eq!(fault.judge(&few, now), Verdict::Open);
+    }
+
+    #[test]
+    fn a_trial_that_comes_to_no_end_is_a_quotas() {
+        let now = Instant::now();
+        let mut fault = Fault::new(now);
+        fault.try_lower(0.5, None);
+        let mut between = Step::new(now);
+        between.answered(
+            now + Duration::from_secs(2),
+            Load::new(4_000, 4),
+            Load::new(1_000, 1),
+            Refusal::Records,
+        );
+        let verdicts: Vec<Verdict> = (0..12).map(|_| fault.judge(&between, now)).collect();
+        assert!(verdicts.iter().take(10).all(|verdict| *verdict == Verdict::Open), "{verdicts:?}");
+        assert_eq!(verdicts.last(), Some(&Verdict::Quota));
     }
 
     #[test]
