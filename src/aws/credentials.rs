@@ -131,27 +131,26 @@ impl Credentials {
     /// They were refused: asks for new ones at the next use, and for the name of their owner; unless they are new, since the
     /// streams that are put to with them may all be refused at once.
     pub fn forget(&self) {
-        self.with(|known| {
-            known.keys.take_if(|fresh| fresh.got_at.elapsed() >= NEW);
-            known.wants_identity = true;
-        });
-        if let From::Role { before, .. } = &self.from {
-            before.forget();
-        }
+        self.doubt(&|keys| *keys = None);
     }
 
     /// Their owner may not do what one stream needs: asks for new ones in the same way, and keeps these while none can be had,
     /// since other streams are put to with them.
     pub fn renew(&self) {
         let now = Instant::now();
+        self.doubt(&|keys| keys.iter_mut().for_each(|old| old.renew_at = Some(now)));
+    }
+
+    /// Does this to keys that are not new, here and with whom they are assumed by, and asks for the name of their owner.
+    fn doubt(&self, change: &dyn Fn(&mut Option<Fresh>)) {
         self.with(|known| {
-            if let Some(old) = known.keys.as_mut().filter(|fresh| fresh.got_at.elapsed() >= NEW) {
-                old.renew_at = Some(now);
+            if known.keys.as_ref().is_some_and(|fresh| fresh.got_at.elapsed() >= NEW) {
+                change(&mut known.keys);
             }
             known.wants_identity = true;
         });
         if let From::Role { before, .. } = &self.from {
-            before.renew();
+            before.doubt(change);
         }
     }
 

@@ -60,7 +60,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Goes past `byte` if it is next.
-    pub(super) fn takes(&mut self, byte: u8) -> bool {
+    fn takes(&mut self, byte: u8) -> bool {
         let next = self.peek() == Some(byte);
         self.at += usize::from(next);
         next
@@ -108,10 +108,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads on behind a string's opening quote.
     fn inside(&mut self) -> Scanned<&'a str> {
-        let start = self.at;
-        let end = strings::end(self.bytes(), start)?;
-        self.at = end + 1;
-        self.text.get(start..end).ok_or(Malformed)
+        self.inside_with(Specials::new)
     }
 
     /// The same with another way to find what is special in a block.

@@ -10,16 +10,10 @@ use super::json::{self, Malformed, Scanned};
 /// As many bytes as a word has bits.
 pub(super) const BLOCK: usize = 64;
 
-/// Where the string whose inside begins at `start` has its closing quote.
+/// Where the string whose inside begins at `start` has its closing quote. `find` finds what is special in a block.
 ///
 /// # Errors
 /// When it has none, or its inside is not valid.
-#[inline]
-pub(super) fn end(text: &[u8], start: usize) -> Scanned<usize> {
-    end_with(text, start, Specials::new)
-}
-
-/// The same with another way to find what is special in a block.
 #[expect(
     clippy::inline_always,
     reason = "wide instructions are made only where it stands inside a function that may use them"
@@ -169,7 +163,7 @@ mod tests {
                 "é中😀\"",
             ] {
                 let text = [&pad, text].concat();
-                assert_eq!(end(text.as_bytes(), 0).ok(), model(&text), "{text}");
+                assert_eq!(end_with(text.as_bytes(), 0, Specials::new).ok(), model(&text), "{text}");
             }
         }
     }
@@ -178,7 +172,7 @@ mod tests {
         #[test]
         fn a_string_ends_where_serde_says(text in "[a\\\\\"nu0-9\x01é]{0,200}", runs in "(\\\\{0,70}[\"n]){0,4}", many in "[ -~]{0,70}(\\\\[nt\"\\\\/]){0,70}\"") {
             for text in [text, runs, many] {
-                prop_assert_eq!(end(text.as_bytes(), 0).ok(), model(&text), "{}", text);
+                prop_assert_eq!(end_with(text.as_bytes(), 0, Specials::new).ok(), model(&text), "{}", text);
             }
         }
     }

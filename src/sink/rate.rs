@@ -188,6 +188,11 @@ impl RateLimit {
         (SPARE * self.latency / self.concurrency).clamp(SPAN.0, SPAN.1)
     }
 
+    /// So many times slower is growth at this latency.
+    fn slower(&self) -> f64 {
+        1.0 + SLOWER * self.latency
+    }
+
     /// A request of so many payload bytes goes. `chance`, from 0 to 1, keeps senders that share a quota from going in step.
     pub(super) fn send(&mut self, bytes: f64, now: Instant, chance: f64) {
         let span = self.span();
@@ -246,12 +251,13 @@ impl RateLimit {
         let excess = self.fault.excess(step, self.limit.is_some());
         let is_below_quota = self.limit.as_ref().is_none_or(|limit| limit.rate < BELOW_QUOTA * limit.ceiling);
         self.fault.follow(step, is_below_quota);
+        let slower = self.slower();
         if excess > 0.0 {
             self.cut(step, excess, now);
         } else if self.fault.is_due(now) {
             self.try_again(step, now);
         } else if let Some(limit) = &mut self.limit {
-            limit.grow(step, 1.0 + SLOWER * self.latency);
+            limit.grow(step, slower);
             if limit.rate > NO_LIMIT {
                 self.limit = None;
             }
@@ -276,7 +282,7 @@ impl RateLimit {
     }
 
     fn cut(&mut self, step: &Step, excess: f64, now: Instant) {
-        let slower = 1.0 + SLOWER * self.latency;
+        let slower = self.slower();
         let sure = 1.0 + (CUT_SURE - 1.0) / (1.0 + CUT_CALMER * self.latency);
         let Some(limit) = &mut self.limit else { return self.first_cut(step, excess, now) };
         if excess > TRIAL_SHARE
