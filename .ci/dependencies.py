@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the dependencies without a network: licences, origins, duplicates, requirements, and whether each is used.
 
-It reads Cargo.toml, Cargo.lock and `cargo tree --locked`, prints what is wrong and how to mend it, and exits 1 then.
+It reads Cargo.toml, Cargo.lock and `cargo tree --locked`, prints what is wrong and how to fix it, and exits 1 then.
 Advisories are not checked: their database is not on a package registry.
 """
 

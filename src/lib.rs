@@ -7,9 +7,10 @@
 //!    └─────────────────────────── ack: what is done, in order ◀──────────────────┘
 //! ```
 //!
-//! The modules stand in the order of that flow; `event` holds what travels, and `pipeline` joins the stages.
+//! The modules stand in the order of that flow; `event` holds what travels, and `daemon` runs them.
 
 pub mod event;
+pub mod daemon;
 pub mod pipeline;
 
 pub mod source;
@@ -17,6 +18,7 @@ pub mod decode;
 pub mod route;
 pub mod batch;
 pub mod buffer;
+pub mod destination;
 pub mod sink;
 pub mod ack;
 
@@ -27,7 +29,7 @@ pub mod causes;
 pub mod cli;
 pub mod config;
 pub mod deadletter;
+pub mod health;
 pub mod limits;
 pub mod metrics;
 pub mod state;
-pub mod status;

@@ -19,8 +19,8 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 pub use self::page::Summary;
+use crate::health::Status;
 use crate::metrics::Metrics;
-use crate::status::Status;
 
 /// The admin endpoints cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -135,11 +135,11 @@ impl Admin {
 
     /// Ready when nothing is held, failing or full.
     fn ready(&self) -> Response<Full<Bytes>> {
-        let complaints = self.status.complaints();
-        if complaints.is_empty() {
+        let issues = self.status.issues();
+        if issues.is_empty() {
             return text(StatusCode::OK, "ready\n".to_owned());
         }
-        text(StatusCode::SERVICE_UNAVAILABLE, complaints.join("\n") + "\n")
+        text(StatusCode::SERVICE_UNAVAILABLE, issues.join("\n") + "\n")
     }
 }
 

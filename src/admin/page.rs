@@ -31,13 +31,13 @@ const SINK_COLUMNS: [(&str, &str); 6] = [
 
 pub(super) fn html(admin: &Admin) -> String {
     let metrics = admin.metrics.render().unwrap_or_default();
-    let complaints = admin.status.complaints();
-    let state = if complaints.is_empty() {
+    let issues = admin.status.issues();
+    let state = if issues.is_empty() {
         "<p class=ok>All well.</p>".to_owned()
     } else {
         format!(
             "<p class=bad>Needs attention:</p><ul><li>{}</ul>",
-            escape(&complaints.join("\n")).replace('\n', "<li>")
+            escape(&issues.join("\n")).replace('\n', "<li>")
         )
     };
     let notes: Vec<String> =

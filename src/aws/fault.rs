@@ -14,19 +14,19 @@ use super::Role;
 pub struct CredentialsFault {
     /// What was tried, and what was said.
     pub message: String,
-    /// The metric's label and the mend, when waiting alone does not help.
-    pub mend: Option<(&'static str, String)>,
+    /// The metric's label and the fix, when waiting alone does not help.
+    pub fix: Option<(&'static str, String)>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl CredentialsFault {
     /// The default chain gave nothing.
     pub(super) fn from_chain(error: CredentialsError) -> Self {
-        let mend = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a `profile`, or give the instance, task or pod a role";
+        let fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a `profile`, or give the instance, task or pod a role";
         Self {
             message: "no AWS credentials found in the environment, the profile, a web identity, the container or the instance"
                 .to_owned(),
-            mend: Some(("no_credentials", mend.to_owned())),
+            fix: Some(("no_credentials", fix.to_owned())),
             source: Some(error.into()),
         }
     }
@@ -37,17 +37,17 @@ impl CredentialsFault {
         let Some(service) = error.as_service_error() else {
             // A fault of the network or of an earlier role: the latter brings its own explanation as the cause.
             let message = format!("sts:AssumeRole on `{arn}` got no answer");
-            return Self { message, mend: inner(&error), source: Some(error.into()) };
+            return Self { message, fix: inner(&error), source: Some(error.into()) };
         };
         let code = service.code().unwrap_or("unknown").to_owned();
         let said = service.message().unwrap_or("no message");
         let caller = principal_in(said).unwrap_or(caller);
         let message = format!("sts:AssumeRole on `{arn}` as {caller}: {code}: {said}");
-        Self { mend: mend(&code, role, caller), message, source: None }
+        Self { fix: fix(&code, role, caller), message, source: None }
     }
 }
 
-fn mend(code: &str, role: &Role, caller: &str) -> Option<(&'static str, String)> {
+fn fix(code: &str, role: &Role, caller: &str) -> Option<(&'static str, String)> {
     let Role { arn, external_id, .. } = role;
     let sent = match external_id {
         Some(id) => {
@@ -95,7 +95,7 @@ fn inner(error: &(dyn Error + 'static)) -> Option<(&'static str, String)> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(fault) = error.downcast_ref::<CredentialsFault>() {
-            return fault.mend.clone();
+            return fault.fix.clone();
         }
         next = error.source();
     }

@@ -42,8 +42,8 @@ pub enum Refused {
     Credentials {
         /// Why.
         message: String,
-        /// The mend.
-        mend: Option<String>,
+        /// The fix.
+        fix: Option<String>,
     },
     /// Nothing was answered.
     Unanswered {
@@ -168,8 +168,8 @@ impl FirehoseClient {
 
 impl Refused {
     pub(super) fn of(fault: &CredentialsFault) -> Self {
-        let mend = fault.mend.as_ref().map(|(_, mend)| mend.clone());
-        Self::Credentials { message: with_causes(fault), mend }
+        let fix = fault.fix.as_ref().map(|(_, fix)| fix.clone());
+        Self::Credentials { message: with_causes(fault), fix }
     }
 }
 

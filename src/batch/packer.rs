@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::config::Packing;
-use crate::event::{Block, Borders, Origin, Receipt, Record};
+use crate::event::{AckGuard, Block, Borders, Origin, Record};
 use crate::limits::{MAX_RECORD_BYTES, TARGET_RECORD_BYTES};
 
 /// Smaller pieces are copied together; larger ones stay where they were read.
@@ -29,7 +29,7 @@ struct Open {
     tail: BytesMut,
     len: usize,
     events: u64,
-    receipts: Vec<Receipt>,
+    acks: Vec<AckGuard>,
     origin: Arc<Origin>,
     since: Instant,
 }
@@ -48,7 +48,7 @@ impl Packer {
         &mut self,
         block: &Block,
         origin: &Arc<Origin>,
-        receipt: Receipt,
+        ack: AckGuard,
         now: Instant,
         closed: &mut impl FnMut(Record),
     ) {
@@ -60,17 +60,17 @@ impl Packer {
                 Packing::Event => None,
             };
             match fitting {
-                Some((piece, events)) => open.add(&piece, events, &receipt),
+                Some((piece, events)) => open.add(&piece, events, &ack),
                 None if open.events == 0 => {
                     let (piece, events) = rest.take_one();
                     debug_assert!(piece.len() <= MAX_RECORD_BYTES, "an event too large for a record");
-                    open.add(&piece, events, &receipt);
+                    open.add(&piece, events, &ack);
                     self.close(closed);
                 }
                 None => self.close(closed),
             }
         }
-        receipt.settle();
+        ack.settle();
     }
 
     /// When the open record was begun.
@@ -94,13 +94,13 @@ impl Open {
             tail: BytesMut::new(),
             len: 0,
             events: 0,
-            receipts: Vec::new(),
+            acks: Vec::new(),
             origin: Arc::clone(origin),
             since,
         }
     }
 
-    fn add(&mut self, piece: &Bytes, events: u64, receipt: &Receipt) {
+    fn add(&mut self, piece: &Bytes, events: u64, ack: &AckGuard) {
         if piece.len() < COPY_BELOW {
             if self.tail.capacity().saturating_sub(self.tail.len()) < piece.len() {
                 self.flush_tail();
@@ -113,8 +113,8 @@ impl Open {
         }
         self.len = self.len.saturating_add(piece.len());
         self.events = self.events.saturating_add(events);
-        if !self.receipts.last().is_some_and(|last| last.same_chunk(receipt)) {
-            self.receipts.push(receipt.split());
+        if !self.acks.last().is_some_and(|last| last.same_chunk(ack)) {
+            self.acks.push(ack.split());
         }
     }
 
@@ -137,7 +137,7 @@ impl Open {
             payload: self.len,
             compressed: false,
             events: self.events,
-            receipts: self.receipts,
+            acks: self.acks,
             origin: self.origin,
             since: self.since,
         }
@@ -221,7 +221,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::{Acknowledge, Outcome, Ticket};
+    use crate::event::{AckGuard, Acknowledge, Outcome};
     use crate::limits::billed;
 
     struct Nobody;
@@ -230,8 +230,8 @@ mod tests {
         fn acknowledge(&self, _: u64, _: Outcome) {}
     }
 
-    fn receipt() -> Receipt {
-        Ticket::open(Arc::new(Nobody), 0)
+    fn ack() -> AckGuard {
+        AckGuard::open(Arc::new(Nobody), 0)
     }
 
     fn with_ends(events: &[Vec<u8>]) -> Block {
@@ -252,7 +252,7 @@ mod tests {
         let mut records = Vec::new();
         let origin = Arc::default();
         for block in blocks {
-            packer.push(block, &origin, receipt(), Instant::now(), &mut |record| records.push(record));
+            packer.push(block, &origin, ack(), Instant::now(), &mut |record| records.push(record));
         }
         packer.close(&mut |record| records.push(record));
         records
@@ -269,7 +269,7 @@ mod tests {
         for record in &records {
             assert!(record.len <= MAX_RECORD_BYTES);
             assert_eq!(record.len, record.parts.iter().map(Bytes::len).sum::<usize>());
-            assert!(!record.receipts.is_empty());
+            assert!(!record.acks.is_empty());
         }
         records
     }
@@ -309,7 +309,7 @@ mod tests {
         let seen = Arc::new(Seen::default());
         let mut packer = Packer::new(Packing::Lines);
         let mut records = Vec::new();
-        let chunk = Ticket::open(Arc::clone(&seen) as Arc<dyn Acknowledge>, 9);
+        let chunk = AckGuard::open(Arc::clone(&seen) as Arc<dyn Acknowledge>, 9);
         packer.push(&lines(&[600_000; 2]), &Arc::default(), chunk, Instant::now(), &mut |record| {
             records.push(record);
         });
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(records.len(), 2);
         for record in records {
             assert!(seen.0.lock().unwrap().is_empty());
-            record.receipts.into_iter().for_each(Receipt::settle);
+            record.acks.into_iter().for_each(AckGuard::settle);
         }
         assert_eq!(*seen.0.lock().unwrap(), [9]);
     }

@@ -1,4 +1,4 @@
-//! Records in memory: their receipts are settled by the sink.
+//! Records in memory: their ack guards are settled by the sink.
 
 use std::collections::VecDeque;
 

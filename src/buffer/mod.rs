@@ -2,9 +2,9 @@
 //!
 //! In:      closed records.
 //! Out:     as many as fit into one request.
-//! Full:    the destination's gate shuts, and sources that feed it wait; on disk, what the sink's `when_full` says.
+//! Full:    the destination's backpressure shuts, and sources that feed it wait; on disk, what the sink's `when_full` says.
 //! Failure: none in memory, which is admitted before; on disk, see [`disk`].
-//! Stop:    emptied by the sink, or dropped with its receipts unsettled; what is on disk stays there.
+//! Stop:    emptied by the sink, or dropped with its ack guards unsettled; what is on disk stays there.
 
 pub mod disk;
 mod memory;

@@ -45,7 +45,7 @@ pub enum Command {
         #[command(flatten)]
         files: Files,
     },
-    /// Walk every hop live, and say which is broken and how to mend it
+    /// Walk every hop live, and say which is broken and how to fix it
     #[command(
         after_help = "Examples:\n  standpipe doctor -c agent.toml\n  standpipe doctor -c agent.toml --json | jq .first_failure\n  standpipe doctor -c agent.toml --topology topology.toml\n\n\
                             Changes nothing. Run it as the user that standpipe runs as.\nExit codes: 0 no failure, 1 something fails, 78 bad configuration"
@@ -156,7 +156,7 @@ pub enum Access {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// Read what is there of a topology, and say which hop is broken and how to mend it
+    /// Read what is there of a topology, and say which hop is broken and how to fix it
     #[command(
         after_help = "Examples:\n  standpipe access verify topology.toml\n  standpipe access verify topology.toml --json | jq .first_failure\n\nChanges nothing. Exit codes: 0 no failure, 1 something fails, 78 bad topology"
     )]

@@ -1,4 +1,4 @@
-//! `standpipe doctor`: walks every hop that the configuration names, and says which is broken and how to mend it.
+//! `standpipe doctor`: walks every hop that the configuration names, and says which is broken and how to fix it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

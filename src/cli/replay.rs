@@ -10,9 +10,9 @@ use super::table::{self, count};
 use super::{configuration, exit, logging};
 use crate::causes::with_causes;
 use crate::config::Config;
+use crate::daemon::{self, Replay, ReplayFile, Replayed, Signal, Target};
 use crate::deadletter::{self, FileSummary};
 use crate::event::Timestamp;
-use crate::pipeline::{self, Replay, ReplayFile, Replayed, Target, Wish};
 
 /// Delivers letters again, or says what would be; returns the exit code.
 ///
@@ -49,8 +49,8 @@ pub fn run(
     let runtime = runtime(config.limits.workers)?;
     runtime.spawn(limit.report());
     let replayed = runtime.block_on(async {
-        let wishes = signals(Wish::Stop)?;
-        Ok(pipeline::replay(Replay { config, target, files, reasons, wishes }).await)
+        let signals = signals(Signal::Stop)?;
+        Ok(daemon::replay(Replay { config, target, files, reasons, signals }).await)
     });
     runtime.shutdown_background();
     match replayed {

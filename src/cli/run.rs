@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use super::{configuration, exit, logging};
 use crate::causes::with_causes;
 use crate::config::{Checked, inspect};
-use crate::pipeline::{self, End, Load, Run, Wish};
+use crate::daemon::{self, End, Load, Run, Signal};
 
 /// Runs until a signal, or until there is nothing more to read; returns the exit code.
 ///
@@ -52,15 +52,15 @@ async fn serve(checked: Checked, load: Load, once: bool) -> u8 {
     for warning in warnings {
         warn!(warning = %warning, "configuration");
     }
-    let wishes = match signals(Wish::Reload) {
-        Ok(wishes) => wishes,
+    let signals = match signals(Signal::Reload) {
+        Ok(signals) => signals,
         Err(error) => {
             error!(%error, "cannot listen for signals");
             return exit::FAILED;
         }
     };
     let host = Arc::from(gethostname::gethostname().to_string_lossy());
-    match pipeline::run(Run { config, load, once, host, wishes }).await {
+    match daemon::run(Run { config, load, once, host, signals }).await {
         Ok(End::Drained) => exit::DONE,
         Ok(End::Deadline) => exit::UNDELIVERED,
         Err(error) => {
@@ -70,8 +70,8 @@ async fn serve(checked: Checked, load: Load, once: bool) -> u8 {
     }
 }
 
-/// SIGTERM, SIGINT and SIGHUP, each as a message; what the last one wishes for depends on the command.
-pub(super) fn signals(on_hang_up: Wish) -> io::Result<mpsc::Receiver<Wish>> {
+/// SIGTERM, SIGINT and SIGHUP, each as a message; what the last one signals for depends on the command.
+pub(super) fn signals(on_hang_up: Signal) -> io::Result<mpsc::Receiver<Signal>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -79,12 +79,12 @@ pub(super) fn signals(on_hang_up: Wish) -> io::Result<mpsc::Receiver<Wish>> {
     // Ends with the runtime.
     tokio::spawn(async move {
         loop {
-            let wish = tokio::select! {
-                _ = terminate.recv() => Wish::Stop,
-                _ = interrupt.recv() => Wish::Stop,
+            let signal = tokio::select! {
+                _ = terminate.recv() => Signal::Stop,
+                _ = interrupt.recv() => Signal::Stop,
                 _ = hang_up.recv() => on_hang_up,
             };
-            if sender.send(wish).await.is_err() {
+            if sender.send(signal).await.is_err() {
                 return;
             }
         }

@@ -118,7 +118,7 @@ impl DeadLetter {
             parts => parts.concat().into(),
         };
         Self {
-            time: record.buried().unwrap_or(now),
+            time: record.dead_lettered_at().unwrap_or(now),
             reason: reason.to_owned(),
             error: error.map(str::to_owned),
             origin: Arc::clone(&record.origin),

@@ -6,7 +6,7 @@
 //!
 //! In:      letters, with what is to be done once they are on disk.
 //! Out:     files that [`Reader`] reads.
-//! Full:    letters wait in memory; the gates of their sources shut, and the status says so.
+//! Full:    letters wait in memory; the backpressures of their sources shut, and the status says so.
 //! Failure: a letter that cannot be written waits, and is tried again each second.
 //! Stop:    the pipeline waits for [`DeadLetters::emptied`].
 
@@ -23,7 +23,7 @@ mod tests;
 pub use letter::{Content, DeadLetter, Letter};
 pub use list::{FileSummary, FolderSummary, delivered, files, folders, summary};
 pub use progress::{Progress, ProgressError};
-pub use queue::{Burial, DeadLetters};
+pub use queue::{DeadLetters, PendingDeadLetter};
 pub use reader::{Entry, Reader};
 pub use store::Limits;
 

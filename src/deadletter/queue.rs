@@ -13,9 +13,9 @@ use tracing::{error, info, warn};
 
 use super::store::{Limits, Store};
 use super::{DeadLetter, FOLDER, Letter};
-use crate::event::Gate;
+use crate::event::Backpressure;
+use crate::health::Status;
 use crate::metrics::{Metrics, gauge};
-use crate::status::Status;
 
 /// Dead letters of one state directory.
 #[derive(Debug)]
@@ -25,36 +25,36 @@ pub struct DeadLetters {
     queues: Mutex<BTreeMap<Arc<str>, Queue>>,
     came: Notify,
     emptied: Notify,
-    /// A folder whose waiting letters take so many bytes shuts its gate.
+    /// A folder whose waiting letters take so many bytes shuts its backpressure.
     share: usize,
-    gate_opened: Arc<Notify>,
+    room_freed: Arc<Notify>,
     /// Letters written so far.
     kept: AtomicU64,
 }
 
 /// A letter, and what is to be done once it is on disk. What is dropped instead was given up.
-pub struct Burial {
+pub struct PendingDeadLetter {
     /// The sink, or the source as `_SOURCE`.
     pub folder: Arc<str>,
     /// The letter.
     pub letter: DeadLetter,
-    /// Settles receipts, and counts.
+    /// Settles ack guards, and counts.
     pub done: Box<dyn FnOnce() + Send>,
 }
 
-impl std::fmt::Debug for Burial {
+impl std::fmt::Debug for PendingDeadLetter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Burial").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("PendingDeadLetter").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
 #[derive(Debug)]
 struct Queue {
-    waiting: VecDeque<Burial>,
+    waiting: VecDeque<PendingDeadLetter>,
     /// Of the letters that wait, and of those that are written at present.
     bytes: usize,
     letters: usize,
-    gate: Arc<Gate>,
+    backpressure: Arc<Backpressure>,
     /// After a failure.
     not_before: Option<Instant>,
     said: Option<Instant>,
@@ -67,23 +67,23 @@ const BATCH_BYTES: usize = 8 << 20;
 /// How long a letter that cannot be written waits.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The same complaint is logged no more often than this.
+/// The same issue is logged no more often than this.
 const SAY_AGAIN: Duration = Duration::from_mins(1);
 
 impl DeadLetters {
     /// The letters under a state directory; nothing is made before the first one.
     ///
-    /// Letters that wait may take `share` bytes for each folder before their sources wait too; `gate_opened` is told when
+    /// Letters that wait may take `share` bytes for each folder before their sources wait too; `room_freed` is told when
     /// they go on.
     #[must_use]
-    pub fn new(state: &Path, limits: Limits, share: usize, gate_opened: Arc<Notify>) -> Arc<Self> {
+    pub fn new(state: &Path, limits: Limits, share: usize, room_freed: Arc<Notify>) -> Arc<Self> {
         Arc::new(Self {
             store: Store::new(state.join(FOLDER), limits),
             queues: Mutex::default(),
             came: Notify::new(),
             emptied: Notify::new(),
             share,
-            gate_opened,
+            room_freed,
             kept: AtomicU64::new(0),
         })
     }
@@ -102,20 +102,20 @@ impl DeadLetters {
     }
 
     /// Queues a letter, without waiting: its bytes are in somebody's memory already.
-    pub fn bury(&self, burial: Burial) {
-        self.with_queue(&Arc::clone(&burial.folder), |queue, share| {
+    pub fn enqueue(&self, pending: PendingDeadLetter) {
+        self.with_queue(&Arc::clone(&pending.folder), |queue, share| {
             queue.letters = queue.letters.saturating_add(1);
-            queue.bytes = queue.bytes.saturating_add(burial.letter.bytes.len());
-            queue.waiting.push_back(burial);
-            queue.gate.set_shut(queue.bytes > share);
+            queue.bytes = queue.bytes.saturating_add(pending.letter.bytes.len());
+            queue.waiting.push_back(pending);
+            queue.backpressure.set_full(queue.bytes > share);
         });
         self.came.notify_one();
     }
 
-    /// The gate of a folder: shut while its letters cannot be written, or come faster than they are.
+    /// The backpressure of a folder: shut while its letters cannot be written, or come faster than they are.
     #[must_use]
-    pub fn gate(&self, folder: &Arc<str>) -> Arc<Gate> {
-        self.with_queue(folder, |queue, _| Arc::clone(&queue.gate))
+    pub fn backpressure(&self, folder: &Arc<str>) -> Arc<Backpressure> {
+        self.with_queue(folder, |queue, _| Arc::clone(&queue.backpressure))
     }
 
     /// How many letters are not on disk yet.
@@ -140,7 +140,7 @@ impl DeadLetters {
     /// Gives up what is not on disk.
     pub fn abandon(&self) {
         let abandoned = std::mem::take(&mut *self.queues());
-        // Receipts are dropped here, after the lock.
+        // Ack guards are dropped here, after the lock.
         drop(abandoned);
     }
 
@@ -187,10 +187,15 @@ impl DeadLetters {
         }
     }
 
-    async fn write_batch(self: &Arc<Self>, folder: &Arc<str>, batch: Vec<Burial>, status: &Status) {
+    async fn write_batch(
+        self: &Arc<Self>,
+        folder: &Arc<str>,
+        batch: Vec<PendingDeadLetter>,
+        status: &Status,
+    ) {
         let (letters, name) = (Arc::clone(self), Arc::clone(folder));
         let write = move || {
-            let borrowed: Vec<Letter<'_>> = batch.iter().map(|burial| burial.letter.borrow()).collect();
+            let borrowed: Vec<Letter<'_>> = batch.iter().map(|pending| pending.letter.borrow()).collect();
             let written = letters.write(&name, &borrowed);
             (batch, written)
         };
@@ -202,8 +207,8 @@ impl DeadLetters {
         }
     }
 
-    fn written(&self, folder: &Arc<str>, batch: Vec<Burial>, status: &Status) {
-        let bytes: usize = batch.iter().map(|burial| burial.letter.bytes.len()).sum();
+    fn written(&self, folder: &Arc<str>, batch: Vec<PendingDeadLetter>, status: &Status) {
+        let bytes: usize = batch.iter().map(|pending| pending.letter.bytes.len()).sum();
         if let Some(first) = batch.first() {
             let DeadLetter { reason, error, .. } = &first.letter;
             warn!(
@@ -217,45 +222,45 @@ impl DeadLetters {
         }
         let letters = batch.len();
         self.kept.fetch_add(letters as u64, Ordering::AcqRel);
-        for burial in batch {
-            (burial.done)();
+        for pending in batch {
+            (pending.done)();
         }
         let failed_before = self.with_queue(folder, |queue, share| {
             queue.letters = queue.letters.saturating_sub(letters);
             queue.bytes = queue.bytes.saturating_sub(bytes);
             if queue.bytes <= share / 4 * 3 {
-                queue.gate.set_shut(false);
+                queue.backpressure.set_full(false);
             }
             queue.said.take().is_some()
         });
         if failed_before {
             info!(folder = &**folder, "dead letters are written again");
-            status.complain(&complainant(folder), None);
+            status.report_issue(&complainant(folder), None);
         }
     }
 
-    fn failed(&self, folder: &Arc<str>, batch: Vec<Burial>, error: &io::Error, status: &Status) {
+    fn failed(&self, folder: &Arc<str>, batch: Vec<PendingDeadLetter>, error: &io::Error, status: &Status) {
         let now = Instant::now();
         let say = self.with_queue(folder, |queue, _| {
-            for burial in batch.into_iter().rev() {
-                queue.waiting.push_front(burial);
+            for pending in batch.into_iter().rev() {
+                queue.waiting.push_front(pending);
             }
             queue.not_before = Some(now + RETRY);
             // Few letters may hold much memory: what was read together with them is given back together.
-            queue.gate.set_shut(true);
+            queue.backpressure.set_full(true);
             let due = queue.said.is_none_or(|said| now.duration_since(said) >= SAY_AGAIN);
             if due {
                 queue.said = Some(now);
             }
             due
         });
-        status.complain(&complainant(folder), Some(format!("cannot be written: {error}")));
+        status.report_issue(&complainant(folder), Some(format!("cannot be written: {error}")));
         if say {
             error!(folder = &**folder, %error, "cannot write dead letters; they are kept in memory, and their sources wait");
         }
     }
 
-    fn take(&self, folder: &Arc<str>, now: Instant) -> Option<Vec<Burial>> {
+    fn take(&self, folder: &Arc<str>, now: Instant) -> Option<Vec<PendingDeadLetter>> {
         self.with_queue(folder, |queue, _| {
             if queue.not_before.is_some_and(|until| now < until) {
                 return None;
@@ -263,9 +268,9 @@ impl DeadLetters {
             let mut batch = Vec::new();
             let mut bytes = 0_usize;
             while batch.len() < BATCH_LETTERS && bytes < BATCH_BYTES {
-                let Some(burial) = queue.waiting.pop_front() else { break };
-                bytes = bytes.saturating_add(burial.letter.bytes.len());
-                batch.push(burial);
+                let Some(pending) = queue.waiting.pop_front() else { break };
+                bytes = bytes.saturating_add(pending.letter.bytes.len());
+                batch.push(pending);
             }
             (!batch.is_empty()).then_some(batch)
         })
@@ -277,7 +282,7 @@ impl DeadLetters {
             waiting: VecDeque::new(),
             bytes: 0,
             letters: 0,
-            gate: Gate::new(Arc::clone(&self.gate_opened)),
+            backpressure: Backpressure::new(Arc::clone(&self.room_freed)),
             not_before: None,
             said: None,
         });

@@ -14,8 +14,8 @@ use super::reader::read_all;
 use super::store::Store;
 use super::*;
 use crate::event::{Acknowledge, Origin, Outcome, Timestamp};
+use crate::health::Status;
 use crate::metrics::Metrics;
-use crate::status::Status;
 
 fn letter(bytes: &[u8]) -> DeadLetter {
     let origin = Origin {
@@ -370,7 +370,7 @@ async fn many_letters_share_a_write_and_nothing_is_told_before_it_is_on_disk() {
             told.try_send(on_disk > u64::from(number)).unwrap();
         };
         let letter = letter(&number.to_le_bytes());
-        letters.bury(Burial { folder: "archive".into(), letter, done: Box::new(done) });
+        letters.enqueue(PendingDeadLetter { folder: "archive".into(), letter, done: Box::new(done) });
     }
     drop(told);
     assert_eq!(letters.waiting(), 500);
@@ -390,27 +390,31 @@ async fn a_full_folder_shuts_its_gate_says_so_and_goes_on_when_there_is_room() {
     let status = Arc::new(Status::default());
     letters.write("archive", &[letter(&[b'x'; 2000]).borrow()]).unwrap();
     let running = tokio::spawn(Arc::clone(&letters).run(Metrics::new(), Arc::clone(&status)));
-    let bury = |folder: &str, bytes| {
-        letters.bury(Burial { folder: folder.into(), letter: letter(bytes), done: Box::new(|| ()) });
+    let enqueue = |folder: &str, bytes| {
+        letters.enqueue(PendingDeadLetter {
+            folder: folder.into(),
+            letter: letter(bytes),
+            done: Box::new(|| ()),
+        });
     };
-    bury("archive", &[b'y'; 200]);
-    bury("other", b"z");
-    assert!(letters.gate(&"archive".into()).is_shut());
-    assert!(!letters.gate(&"other".into()).is_shut());
+    enqueue("archive", &[b'y'; 200]);
+    enqueue("other", b"z");
+    assert!(letters.backpressure(&"archive".into()).is_full());
+    assert!(!letters.backpressure(&"other".into()).is_full());
     let complained = async {
         loop {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            if let Some(complaint) = status.complaints().pop() {
-                return complaint;
+            if let Some(issue) = status.issues().pop() {
+                return issue;
             }
         }
     };
-    let complaint = patiently(complained).await;
-    assert!(complaint.contains("archive") && complaint.contains("state.max_dead_letters"), "{complaint}");
+    let issue = patiently(complained).await;
+    assert!(issue.contains("archive") && issue.contains("state.max_dead_letters"), "{issue}");
     fs::remove_file(&paths(&state)[0]).unwrap();
     patiently(letters.emptied()).await;
-    assert!(!letters.gate(&"archive".into()).is_shut());
-    assert_eq!(status.complaints(), Vec::<String>::new());
+    assert!(!letters.backpressure(&"archive".into()).is_full());
+    assert_eq!(status.issues(), Vec::<String>::new());
     assert_eq!(letters.kept(), 2);
     running.abort();
 }

@@ -1,19 +1,16 @@
 //! What travels between the stages, and nothing else: every stage knows this module, and no stage knows another.
 //!
-//! A source reads a [`Chunk`] (whole events of one [`Origin`], with the [`Receipt`] that says when they are done and the
-//! [`Held`] memory they take) and gives it to its [`Lane`]; workers make [`Block`]s of encoded events from it, a packer makes
-//! [`Record`]s from those, and a sink settles their receipts.
+//! A source reads a [`Chunk`] (whole events of one [`Origin`], with the [`AckGuard`] that says when they are done and the
+//! [`Held`] memory they take) and gives it to its [`OrderedLane`]; workers make [`Block`]s of encoded events from it, a packer makes
+//! [`Record`]s from those, and a sink settles their ack guards.
 
+mod ack;
+mod backpressure;
 mod budget;
 mod buffers;
 mod decoded;
-mod gate;
-mod intake;
-mod offload;
+mod framing;
 mod position;
-mod receipt;
-mod stop;
-mod supply;
 mod time;
 
 use std::sync::Arc;
@@ -21,16 +18,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+pub use ack::{AckGuard, Acknowledge, Outcome};
+pub use backpressure::Backpressure;
 pub use budget::{Budget, Held};
 pub use buffers::Buffers;
 pub use decoded::{Event, Events, Message, Part, Piece, Wants};
-pub use gate::Gate;
-pub use intake::{Closed, Framing, Intake, Job, Jobs, Lane, OnClosedGate, Turn};
-pub use offload::{Offload, Task};
+pub use framing::Framing;
 pub use position::{FileAccount, FilePosition, FilePositions, Fingerprint, Mark, Place};
-pub use receipt::{Acknowledge, Outcome, Receipt, Ticket};
-pub use stop::{Stop, Stopper};
-pub use supply::Supply;
 pub use time::{Clockface, Timestamp};
 
 /// Where events come from: the metadata that routes, names and encodings may use.
@@ -66,7 +60,7 @@ pub struct Chunk {
     /// When they were read.
     pub read_at: Timestamp,
     /// Settled when every event in the chunk is done.
-    pub receipt: Receipt,
+    pub ack: AckGuard,
     /// The memory admitted for the chunk and for what is made of it.
     pub held: Held,
 }
@@ -114,7 +108,7 @@ pub struct Record {
     /// How many events it holds.
     pub events: u64,
     /// Settled when the record is done.
-    pub receipts: Vec<Receipt>,
+    pub acks: Vec<AckGuard>,
     /// The origin of its first event, for dead letters.
     pub origin: Arc<Origin>,
     /// When its first event came.
@@ -124,7 +118,12 @@ pub struct Record {
 impl Record {
     /// When the first of its events became a dead letter before; none: none did.
     #[must_use]
-    pub fn buried(&self) -> Option<Timestamp> {
-        self.receipts.iter().filter_map(Receipt::buried).min()
+    pub fn dead_lettered_at(&self) -> Option<Timestamp> {
+        self.acks.iter().filter_map(AckGuard::dead_lettered_at).min()
     }
 }
+
+/// The pipeline has stopped taking chunks.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the pipeline is stopping")]
+pub struct Closed;

@@ -20,7 +20,7 @@ pub use self::source::{Fate, SourceMetrics};
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
-    settlement: Settlement,
+    settlement: ScrapeBarrier,
     source: SourceFamilies,
     sink: SinkFamilies,
     filtered_events: IntCounterVec,
@@ -69,7 +69,7 @@ impl Metrics {
                 "1 when the newest configuration read is the one that runs, 0 after a reload that failed.",
             ),
             registry: maker.registry.clone(),
-            settlement: Settlement::default(),
+            settlement: ScrapeBarrier::default(),
         };
         let build = maker.gauges("build_info", "The running build; always 1.", &["version", "revision"]);
         build
@@ -142,9 +142,9 @@ impl Default for Metrics {
 /// scrape what was read is what was routed, filtered or undecodable, and what was accepted is what was delivered, given to the
 /// dead letters, dropped, or is in flight.
 #[derive(Clone, Debug, Default)]
-pub struct Settlement(Arc<RwLock<()>>);
+pub struct ScrapeBarrier(Arc<RwLock<()>>);
 
-impl Settlement {
+impl ScrapeBarrier {
     /// Counts without a scrape in between.
     pub fn together(&self, count: impl FnOnce()) {
         let _shared = self.0.read().unwrap_or_else(PoisonError::into_inner);

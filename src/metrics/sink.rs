@@ -9,13 +9,13 @@ use prometheus::{
 };
 
 use super::register::Maker;
-use super::{Settlement, gauge};
+use super::{ScrapeBarrier, gauge};
 
 /// What a sink counts.
 #[derive(Clone, Debug)]
 pub struct SinkMetrics {
     name: String,
-    settlement: Settlement,
+    settlement: ScrapeBarrier,
     accepted: IntCounter,
     delivered: IntCounter,
     in_flight: IntGauge,
@@ -289,7 +289,7 @@ impl SinkFamilies {
         metrics.map(|metric| metric.get_gauge().get_value() as i64).sum()
     }
 
-    pub(super) fn of(&self, sink: &str, settlement: &Settlement) -> SinkMetrics {
+    pub(super) fn of(&self, sink: &str, settlement: &ScrapeBarrier) -> SinkMetrics {
         SinkMetrics {
             name: sink.to_owned(),
             settlement: settlement.clone(),

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::Settlement;
+use super::ScrapeBarrier;
 use super::register::Maker;
 
 /// What a source counts.
 #[derive(Clone, Debug)]
 pub struct SourceMetrics {
     name: String,
-    settlement: Settlement,
+    settlement: ScrapeBarrier,
     events: IntCounter,
     routed: IntCounter,
     /// Payload bytes read.
@@ -133,7 +133,7 @@ impl SourceFamilies {
         }
     }
 
-    pub(super) fn of(&self, source: &str, settlement: &Settlement) -> SourceMetrics {
+    pub(super) fn of(&self, source: &str, settlement: &ScrapeBarrier) -> SourceMetrics {
         SourceMetrics {
             name: source.to_owned(),
             settlement: settlement.clone(),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::event::{Receipt, Record};
+use crate::event::{AckGuard, Record};
 
 /// The record in pieces of at most `size` bytes, or as it is: where it is not much larger, compressed already, or has newlines
 /// within its events. A single line that is longer than `size` is a piece by itself.
@@ -58,12 +58,12 @@ fn apart(record: Record, pieces: &[Piece]) -> Vec<Record> {
             payload: len,
             compressed: false,
             events: piece.events,
-            receipts: record.receipts.iter().map(Receipt::split).collect(),
+            acks: record.acks.iter().map(AckGuard::split).collect(),
             origin: std::sync::Arc::clone(&record.origin),
             since: record.since,
         });
     }
-    record.receipts.into_iter().for_each(Receipt::settle);
+    record.acks.into_iter().for_each(AckGuard::settle);
     cut
 }
 
@@ -102,7 +102,7 @@ mod tests {
             payload: len,
             compressed: false,
             events,
-            receipts: Vec::new(),
+            acks: Vec::new(),
             origin: Arc::new(Origin::default()),
             since: Instant::now(),
         }

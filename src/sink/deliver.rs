@@ -14,16 +14,17 @@ use super::step::Refusal;
 use super::succession::Succession;
 use super::{Answer, Hold, Rejected, Service, Shared, THROTTLED};
 use crate::config::Compression;
-use crate::deadletter::{Burial, DeadLetter};
-use crate::event::{Receipt, Record, Supply, Timestamp};
+use crate::deadletter::{DeadLetter, PendingDeadLetter};
+use crate::event::{AckGuard, Record, Timestamp};
 use crate::limits::TARGET_RECORD_BYTES;
 use crate::metrics::{SinkMetrics, gauge};
+use crate::sink::RecordQueue;
 
 /// One destination's loop.
 #[derive(Debug)]
 pub struct Delivery<S, P> {
     service: Arc<S>,
-    supply: Arc<P>,
+    record_queue: Arc<P>,
     shared: Shared,
     metrics: SinkMetrics,
     compression: Compression,
@@ -42,7 +43,7 @@ pub struct Delivery<S, P> {
     held: Option<Held>,
     last_said: Option<Instant>,
     complained: bool,
-    /// The supply has ended.
+    /// The record_queue has ended.
     ended: bool,
     /// What is not under way is left to whoever comes next.
     leaves: bool,
@@ -57,18 +58,18 @@ struct Held {
     since: Instant,
 }
 
-/// The same complaint is said no more often than this.
+/// The same issue is said no more often than this.
 const SAY_AGAIN: Duration = Duration::from_mins(1);
 
-/// So many failed requests in a row are a complaint.
+/// So many failed requests in a row are a issue.
 const COMPLAIN_AFTER: u32 = 3;
 
-impl<S: Service, P: Supply> Delivery<S, P> {
+impl<S: Service, P: RecordQueue> Delivery<S, P> {
     /// The loop of the destination that `label` names, with at most `window` requests under way.
     #[must_use]
     pub fn new(
         service: Arc<S>,
-        supply: Arc<P>,
+        record_queue: Arc<P>,
         shared: Shared,
         metrics: SinkMetrics,
         settings: (Compression, usize, String),
@@ -81,7 +82,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         metrics.concurrency.add(gauge(pacing.window()));
         Self {
             service,
-            supply,
+            record_queue,
             shared,
             metrics,
             compression,
@@ -101,7 +102,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         }
     }
 
-    /// Delivers until the supply has ended and every record has, or what is under way when the rest is left.
+    /// Delivers until the record_queue has ended and every record has, or what is under way when the rest is left.
     pub async fn run(mut self) {
         loop {
             if self.leaves {
@@ -125,8 +126,8 @@ impl<S: Service, P: Supply> Delivery<S, P> {
                 biased;
                 Some(flown) = self.flying.join_next(), if !self.flying.is_empty() => self.landed(flown),
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
-                () = self.supply.left(), if !self.leaves => (self.ended, self.leaves) = (true, true),
-                taken = self.supply.take(), if may_take => match taken {
+                () = self.record_queue.left(), if !self.leaves => (self.ended, self.leaves) = (true, true),
+                taken = self.record_queue.take(), if may_take => match taken {
                     Some(records) => self.launch(Parcel::new(records)),
                     None => self.ended = true,
                 },
@@ -166,7 +167,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
     fn launch_again(&mut self, mut parcel: Parcel) {
         let (room, bytes) = (self.room(), parcel.bytes());
         if !parcel.isolated && room.bytes() > bytes {
-            let more = self.supply.top_up(parcel.records.len(), bytes);
+            let more = self.record_queue.top_up(parcel.records.len(), bytes);
             parcel.records.extend(more);
         }
         self.launch(parcel);
@@ -188,7 +189,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
 
     fn landed(&mut self, flown: Result<Flown, tokio::task::JoinError>) {
         let Ok(Flown { parcel, answer, launched, sent }) = flown else {
-            // Its receipts were dropped: the source keeps the data. Only a panic or the deadline leads here.
+            // Its ack guards were dropped: the source keeps the data. Only a panic or the deadline leads here.
             error!(destination = self.label, "a request was given up");
             return;
         };
@@ -204,7 +205,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         }
         self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(before.0)));
         self.metrics.rate_limit.add(self.rate_limit().saturating_sub(before.1));
-        self.supply.set_failing(self.pacing.is_failing() || self.held.is_some());
+        self.record_queue.set_failing(self.pacing.is_failing() || self.held.is_some());
     }
 
     /// For the metric.
@@ -256,8 +257,8 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         self.metrics.delivered_bytes.inc_by(record.payload as u64);
         self.metrics.billed_bytes.inc_by(self.service.billed(record.len) as u64);
         self.metrics.records.inc();
-        self.supply.release(record.payload);
-        record.receipts.into_iter().for_each(Receipt::settle);
+        self.record_queue.release(record.payload);
+        record.acks.into_iter().for_each(AckGuard::settle);
     }
 
     fn try_later(
@@ -276,7 +277,7 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         }
         self.pause_after_failure(sent, now);
         if self.pacing.failures() >= COMPLAIN_AFTER {
-            self.complain(format!("not delivering: {message}"));
+            self.report_issue(format!("not delivering: {message}"));
             if self.say_now(now) {
                 warn!(
                     destination = self.label,
@@ -307,18 +308,18 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         let attempts = self.held.as_ref().map_or(1, |held| held.attempts.saturating_add(1));
         self.set_held(Some(Held { reason: hold.reason, attempts, since: now }));
         self.service.refresh_credentials(hold);
-        // What may mend itself at the next try, does; only what does not is worth a wait, and a person's time.
-        if attempts == 1 && hold.may_mend_itself() {
+        // What may fix itself at the next try, does; only what does not is worth a wait, and a person's time.
+        if attempts == 1 && hold.may_fix_itself() {
             return;
         }
         self.pause(now, Pacing::hold_delay(attempts, fastrand::f64()));
-        self.complain(format!("held: {}; {}", hold.message, hold.mend));
+        self.report_issue(format!("held: {}; {}", hold.message, hold.fix));
         if self.say_now(now) {
             error!(
                 destination = self.label,
                 reason = hold.reason,
                 error = hold.message,
-                mend = hold.mend,
+                fix = hold.fix,
                 "held; data is kept, and tried again every 5 to 60 seconds"
             );
         }
@@ -330,23 +331,24 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         self.resume();
         match parcel.halves() {
             Ok(halves) => halves.into_iter().for_each(|half| self.waiting.push(now, half)),
-            Err(single) => self.bury(single, code, message),
+            Err(single) => self.enqueue(single, code, message),
         }
     }
 
     /// Queues dead letters; their records end once they are on disk, and hold memory until then.
-    fn bury(&self, parcel: Parcel, code: &str, message: &str) {
+    fn enqueue(&self, parcel: Parcel, code: &str, message: &str) {
         let folder: Arc<str> = self.metrics.name().into();
         for record in parcel.records {
             let letter = DeadLetter::of_record(&record, code, Some(message), Timestamp::now());
-            let (metrics, supply, code) = (self.metrics.clone(), Arc::clone(&self.supply), code.to_owned());
+            let (metrics, record_queue, code) =
+                (self.metrics.clone(), Arc::clone(&self.record_queue), code.to_owned());
             let done = move || {
                 metrics.dead_letter(&code, record.events);
-                supply.release(record.payload);
-                record.receipts.into_iter().for_each(Receipt::settle);
+                record_queue.release(record.payload);
+                record.acks.into_iter().for_each(AckGuard::settle);
             };
-            let burial = Burial { folder: Arc::clone(&folder), letter, done: Box::new(done) };
-            self.shared.dead_letters.bury(burial);
+            let pending = PendingDeadLetter { folder: Arc::clone(&folder), letter, done: Box::new(done) };
+            self.shared.dead_letters.enqueue(pending);
         }
     }
 
@@ -375,14 +377,14 @@ impl<S: Service, P: Supply> Delivery<S, P> {
         before
     }
 
-    fn complain(&mut self, complaint: String) {
+    fn report_issue(&mut self, issue: String) {
         self.complained = true;
-        self.shared.status.complain(&self.label, Some(complaint));
+        self.shared.status.report_issue(&self.label, Some(issue));
     }
 
     fn clear_complaint(&mut self) {
         if std::mem::take(&mut self.complained) {
-            self.shared.status.complain(&self.label, None);
+            self.shared.status.report_issue(&self.label, None);
         }
     }
 

@@ -1,10 +1,10 @@
 //! Records to their destination, until each one has ended.
 //!
-//! In:      records from a [`Supply`](crate::event::Supply), as many as fit into one request.
-//! Out:     settled receipts: delivered, or a dead letter on disk.
+//! In:      records from a [`RecordQueue`](crate::sink::RecordQueue), as many as fit into one request.
+//! Out:     settled ack guards: delivered, or a dead letter on disk.
 //! Full:    takes no more than its window of requests.
 //! Failure: see [`Answer`]; nothing is dropped, only what the service refuses by itself becomes a dead letter.
-//! Stop:    ends when its supply has ended and is empty.
+//! Stop:    ends when its record_queue has ended and is empty.
 
 mod deliver;
 mod fault;
@@ -18,6 +18,8 @@ mod succession;
 mod directory;
 mod firehose;
 mod gzip;
+mod offload;
+mod record_queue;
 #[cfg(test)]
 mod simulation;
 
@@ -29,12 +31,14 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::deadletter::DeadLetters;
-use crate::event::{Buffers, Offload};
-use crate::status::Status;
+use crate::event::Buffers;
+use crate::health::Status;
 
 pub use deliver::Delivery;
 pub use directory::Directory;
 pub use firehose::{BODY_BYTES, Digester, Firehose};
+pub use offload::{Offload, Task};
+pub use record_queue::RecordQueue;
 pub use succession::{Front, Passage, Turn};
 
 /// The bytes of one record, in pieces.
@@ -55,7 +59,7 @@ pub struct Shared {
     pub digester: Arc<Digester>,
     /// Where refused records go.
     pub dead_letters: Arc<DeadLetters>,
-    /// Where complaints are shown.
+    /// Where issues are shown.
     pub status: Arc<Status>,
 }
 
@@ -120,7 +124,7 @@ pub enum Answer {
         /// The service's or the system's words.
         message: String,
     },
-    /// Nothing will be accepted until a person mends something, or credentials are renewed.
+    /// Nothing will be accepted until a person fixes something, or credentials are renewed.
     Held(Hold),
     /// The request itself is not acceptable: some record in it is at fault.
     Refused {
@@ -148,13 +152,13 @@ pub struct Hold {
     /// What happened: the AWS action, who asked for it, and the service's words.
     pub message: String,
     /// What to do about it.
-    pub mend: String,
+    pub fix: String,
 }
 
 impl Hold {
     /// Whether the next try may succeed without anybody's help: with new credentials, or by the service's clock.
     #[must_use]
-    pub fn may_mend_itself(&self) -> bool {
+    pub fn may_fix_itself(&self) -> bool {
         [EXPIRED_CREDENTIALS, SIGNATURE].contains(&self.reason)
     }
 

@@ -68,7 +68,7 @@ const FIRST_OUTAGE: u32 = 1;
 /// The longest delay before a refused record is sent again.
 const RECORD_CAP: Duration = Duration::from_secs(5);
 
-/// First and longest wait while held for a person to mend something.
+/// First and longest wait while held for a person to fix something.
 const HOLD: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 
 impl Pacing {

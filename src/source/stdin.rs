@@ -16,11 +16,11 @@ use tokio::sync::mpsc;
 use super::SourceError;
 use super::cut::{Cut, Cutter, End};
 use crate::config::StdinSource;
-use crate::event::{
-    Acknowledge, Chunk, Closed, Held, Intake, Lane, OnClosedGate, Origin, Outcome, Piece, Stop, Ticket,
-    Timestamp,
-};
+use crate::event::Closed;
+use crate::event::{AckGuard, Acknowledge, Chunk, Held, Origin, Outcome, Piece, Timestamp};
 use crate::metrics::SourceMetrics;
+use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
+use crate::source::Stop;
 
 /// Reads standard input to its end, or until a stop is asked for; begins with what an earlier run left.
 pub async fn run(
@@ -110,7 +110,7 @@ async fn run_from(
         ask,
         given,
         call_off: Some(call_off),
-        lane: intake.lane(OnClosedGate::Keep),
+        lane: intake.lane(WhenFullDestination::Wait),
         owner: Arc::new(Owner { metrics: intake.metrics.clone(), remainder }),
         origin: Arc::new(origin),
         cutter: Cutter::new(&config.decoding),
@@ -162,7 +162,7 @@ struct Pump {
     /// Closed to call off the wait for input.
     call_off: Option<PipeWriter>,
     intake: Intake,
-    lane: Arc<Lane>,
+    lane: Arc<OrderedLane>,
     owner: Arc<Owner>,
     origin: Arc<Origin>,
     cutter: Cutter,
@@ -234,7 +234,7 @@ impl Pump {
         while self.lane.is_blocked() {
             tokio::select! {
                 () = self.stop.requested() => return None,
-                () = self.intake.gate_opened() => {}
+                () = self.intake.room_freed() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
@@ -353,15 +353,9 @@ impl Pump {
         self.intake.metrics.bytes.inc_by(payload.len() as u64);
         let number = self.owner.begin(&payload, piece, &mut held);
         let owner = Arc::clone(&self.owner) as Arc<dyn Acknowledge>;
-        let receipt = Ticket::open(owner, number);
-        let chunk = Chunk {
-            origin: Arc::clone(&self.origin),
-            payload,
-            piece,
-            read_at: Timestamp::now(),
-            receipt,
-            held,
-        };
+        let ack = AckGuard::open(owner, number);
+        let chunk =
+            Chunk { origin: Arc::clone(&self.origin), payload, piece, read_at: Timestamp::now(), ack, held };
         self.intake.submit(&self.lane, chunk).await
     }
 }
@@ -412,8 +406,10 @@ mod tests {
 
     use super::*;
     use crate::config::{Decoding, Format, TooLong};
-    use crate::event::{Budget, Framing, Jobs, Stopper};
+    use crate::event::{Budget, Framing};
     use crate::metrics::Metrics;
+    use crate::pipeline::Jobs;
+    use crate::source::Stopper;
     use crate::source::file::tests::{Indented, Lines, Object};
 
     /// Input that comes in the pieces it is given in.
@@ -494,7 +490,7 @@ mod tests {
     impl Running {
         fn next(&self) -> String {
             let job = self.jobs.recv_timeout(Duration::from_secs(30)).unwrap().remove(0);
-            job.chunk.receipt.settle();
+            job.chunk.ack.settle();
             String::from_utf8(job.chunk.payload.to_vec()).unwrap()
         }
 

@@ -27,11 +27,11 @@ pub(crate) fn missing(arena: &Arena) -> Missing {
     let promised = Arena::lock(&arena.ledger).promised();
     let mut missing = Missing { lines: 0, there: 0, words: Vec::new() };
     for (stream, sink) in STREAMS.into_iter().zip(SINKS) {
-        let buried = buried(&arena.folder.path().join("state/dead-letters"), sink);
+        let dead_lettered_at = dead_lettered_at(&arena.folder.path().join("state/dead-letters"), sink);
         for (run, name, ranges) in &promised {
             let arrived = arena.standin.numbers(stream, *run);
-            let buried = buried.get(run).cloned().unwrap_or_default();
-            let lost = |number: &u64| !arrived.has(*number) && !buried.has(*number);
+            let dead_lettered_at = dead_lettered_at.get(run).cloned().unwrap_or_default();
+            let lost = |number: &u64| !arrived.has(*number) && !dead_lettered_at.has(*number);
             let gone: Vec<u64> = ranges.iter().cloned().flatten().filter(lost).collect();
             let count = gone.len() as u64;
             let all: u64 = ranges.iter().map(|range| range.end - range.start).sum();
@@ -56,11 +56,15 @@ pub(crate) fn arrived(arena: &Arena, streams: &[&str]) -> u64 {
 /// How many lines are dead letters, over all sinks.
 pub(crate) fn count_buried(arena: &Arena) -> u64 {
     let letters = arena.folder.path().join("state/dead-letters");
-    SINKS.iter().flat_map(|sink| buried(&letters, sink).into_values()).map(|numbers| numbers.count()).sum()
+    SINKS
+        .iter()
+        .flat_map(|sink| dead_lettered_at(&letters, sink).into_values())
+        .map(|numbers| numbers.count())
+        .sum()
 }
 
 /// The lines in a sink's dead letters, by run.
-fn buried(letters: &Path, sink: &str) -> BTreeMap<u32, Numbers> {
+fn dead_lettered_at(letters: &Path, sink: &str) -> BTreeMap<u32, Numbers> {
     let mut all = BTreeMap::<u32, Numbers>::new();
     for path in files(&letters.join(sink)) {
         let text = fs::read(path).unwrap_or_default();

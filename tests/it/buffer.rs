@@ -85,7 +85,7 @@ fn lines_arrive_once_and_in_order_by_way_of_the_disk() {
     assert!(report.total.bill() <= 1.02, "billed by payload: {:.4}", report.total.bill());
     let scrape = daemon.conserved();
     assert!(scrape.sum("buffer_fsync_duration_seconds_count", &[]) > 0.0);
-    assert_eq!(daemon.complaints(), Vec::<String>::new());
+    assert_eq!(daemon.issues(), Vec::<String>::new());
     daemon.stop().drained();
     assert_eq!(files(&world, ""), Vec::<PathBuf>::new(), "what is delivered leaves nothing behind");
 }
@@ -229,17 +229,17 @@ fn a_request_is_answered_200_while_the_sink_is_down_and_is_delivered_after_a_kil
 
 #[test]
 fn a_backlog_goes_where_the_present_configuration_says() {
-    let streams = ["logs", "mended"].map(|name| Stream::new(&Key::default().account, name)).to_vec();
+    let streams = ["logs", "fixed"].map(|name| Stream::new(&Key::default().account, name)).to_vec();
     let world = World::with(&Settings { streams, ..Settings::default() });
     configure(&world, "max = \"1GiB\"");
     killed_with_a_backlog(&world, 10_000);
     world.standin.faults(serves);
     let text = fs::read_to_string(world.config_path()).unwrap();
-    fs::write(world.config_path(), text.replace("stream = \"logs\"", "stream = \"mended\"")).unwrap();
+    fs::write(world.config_path(), text.replace("stream = \"logs\"", "stream = \"fixed\"")).unwrap();
     let daemon = world.start();
     let report = world.delivered(&daemon);
     exactly_once(&report, 10_000);
-    assert_eq!(report.stream("mended").seen, 10_000);
+    assert_eq!(report.stream("fixed").seen, 10_000);
     daemon.stop().drained();
 }
 
@@ -383,7 +383,7 @@ fn torn_or_corrupt_state_is_cut_back_put_aside_counted_and_passed() {
     assert_eq!(scrape.count("buffer_corrupt_total", &["reason=\"checksum\""]), 1);
     assert_eq!(scrape.count("buffer_corrupt_total", &["reason=\"torn\""]), 1);
     assert_eq!(files(&world, ".corrupt").len(), 2);
-    let said = daemon.complaints();
+    let said = daemon.issues();
     for segment in [&segments[0], &segments[segments.len() - 1]] {
         let name = segment.display().to_string();
         assert_eq!(said.iter().filter(|line| line.contains(&format!("{name}\""))).count(), 1, "{said:#?}");

@@ -1,4 +1,4 @@
-//! `standpipe doctor`: each hop broken in turn is named as the first that fails, with a mend.
+//! `standpipe doctor`: each hop broken in turn is named as the first that fails, with a fix.
 
 use serde_json::Value;
 
@@ -51,14 +51,14 @@ fn findings<'r>(report: &'r Value, check: &str) -> Vec<&'r Value> {
     all.filter(|finding| finding["check"] == check).collect()
 }
 
-/// The first failure is `check` in `hop`; its text, with the mend, names all of `parts`.
+/// The first failure is `check` in `hop`; its text, with the fix, names all of `parts`.
 #[track_caller]
 fn fails(world: &World, more: &[&str], [hop, check]: [&str; 2], parts: &[&str]) {
     let (code, report) = examine(world, more);
     assert_eq!(report["first_failure"], serde_json::json!({ "hop": hop, "check": check }), "{report:#}");
     assert_eq!((code, &report["ok"]), (1, &Value::Bool(false)));
     let failure = findings(&report, check).into_iter().find(|finding| finding["level"] == "failure").unwrap();
-    assert!(failure["mend"]["text"].is_string(), "it is mended: {failure:#}");
+    assert!(failure["fix"]["text"].is_string(), "it is fixed: {failure:#}");
     let text = serde_json::to_string(failure).unwrap();
     for part in parts {
         assert!(text.contains(part), "it names `{part}`: {failure:#}");

@@ -1,6 +1,6 @@
 //! What can go wrong, kind by kind: what standpipe does then, what an operator sees, and that it goes on by itself.
 //!
-//! What a person must mend is in `held`, and in `roles` for roles; a damaged disk buffer is in `buffer`.
+//! What a person must fix is in `held`, and in `roles` for roles; a damaged disk buffer is in `buffer`.
 
 use std::fs::{self, Permissions};
 use std::io::Write;

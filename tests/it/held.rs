@@ -1,4 +1,4 @@
-//! What a person must mend holds the sink, is explained, and ends by itself once it is mended.
+//! What a person must fix holds the sink, is explained, and ends by itself once it is fixed.
 
 use crate::standin::{Faults, Key, Refusal};
 use crate::world::{World, exactly_once, until};
@@ -8,7 +8,7 @@ struct Case {
     refusal: Refusal,
     /// The metric's label.
     reason: &'static str,
-    /// What the log names, for the mend.
+    /// What the log names, for the fix.
     words: &'static [&'static str],
 }
 
@@ -71,16 +71,16 @@ fn check(case: Case) {
     held(&world, case.reason, case.words, || world.standin.faults(|faults| faults.refusal = None));
 }
 
-/// The sink of a world is held for this reason, which is explained with these words, until it is mended.
-fn held(world: &World, reason: &str, words: &[&str], mend: impl FnOnce()) {
+/// The sink of a world is held for this reason, which is explained with these words, until it is fixed.
+fn held(world: &World, reason: &str, words: &[&str], fix: impl FnOnce()) {
     world.write("app.log", 0..1_000);
     let daemon = world.file_to_firehose("").spawn();
-    let complaint = until(&format!("the log explains {reason}"), || {
+    let issue = until(&format!("the log explains {reason}"), || {
         daemon.must_run();
-        daemon.complaints().into_iter().find(|line| line.contains(reason))
+        daemon.issues().into_iter().find(|line| line.contains(reason))
     });
     for word in words {
-        assert!(complaint.contains(word), "it names `{word}`: {complaint}");
+        assert!(issue.contains(word), "it names `{word}`: {issue}");
     }
     let labels = ["sink=\"archive\"", &format!("reason=\"{reason}\"")];
     until("the metric says that the sink is held", || {
@@ -89,7 +89,7 @@ fn held(world: &World, reason: &str, words: &[&str], mend: impl FnOnce()) {
     daemon.until_readyz(503);
     assert_eq!(world.standin.report().total.seen, 0);
 
-    mend();
+    fix();
     exactly_once(&world.delivered(&daemon), 1_000);
     let scrape = daemon.conserved();
     assert!(scrape.sum("sink_held", &labels) < 0.5, "it is held no more");
@@ -108,7 +108,7 @@ fn a_clock_skew_of_ten_minutes_is_made_up_for() {
         exactly_once(&report, 1_000);
         let refused = report.errors.get("InvalidSignatureException").copied().unwrap_or(0);
         assert!(refused > 0, "the first call was refused: {:?}", report.errors);
-        assert_eq!(daemon.complaints(), Vec::<String>::new(), "nobody has to mend anything");
+        assert_eq!(daemon.issues(), Vec::<String>::new(), "nobody has to fix anything");
         daemon.conserved();
         daemon.stop().drained();
     }

@@ -1,4 +1,4 @@
-//! Dead letters: kept with their reason, listed, shown, and delivered again when the cause is mended.
+//! Dead letters: kept with their reason, listed, shown, and delivered again when the cause is fixed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,7 +27,7 @@ fn poisoned() -> World {
     world
 }
 
-fn mended(world: &World) {
+fn fixed(world: &World) {
     world.standin.faults(|faults| faults.poison = None);
 }
 
@@ -74,7 +74,7 @@ fn files(world: &World, folder: &str) -> Vec<PathBuf> {
 }
 
 /// Waits until so many events are dead letters.
-fn buried(daemon: &Daemon, events: u64) {
+fn dead_lettered_at(daemon: &Daemon, events: u64) {
     progress(&format!("{events} dead letters"), || {
         let count = daemon.scrape().count("dead_letter_events_total", &["sink=\"archive\""]);
         if count == events { Ok(()) } else { Err((count, daemon.log_text())) }
@@ -88,7 +88,7 @@ fn what_was_refused_is_listed_shown_and_delivered_again_beside_the_daemon() {
     world.write_run(POISONED, "app.log", 0..3);
     world.write("app.log", 300..600);
     let daemon = world.start();
-    buried(&daemon, 3);
+    dead_lettered_at(&daemon, 3);
     world.seen(&daemon, 600);
     daemon.conserved();
 
@@ -114,7 +114,7 @@ fn what_was_refused_is_listed_shown_and_delivered_again_beside_the_daemon() {
     assert!(dry.contains("would deliver 3 letters with 3 events to `archive`"), "{dry}");
     assert_eq!(world.standin.report().total.seen, 600, "a dry run sends nothing");
 
-    mended(&world);
+    fixed(&world);
     let said = replay_until(&world, "archive", 0);
     assert!(said.contains("delivered 3 letters"), "{said}");
     exactly_once(&world.standin.report(), 603);
@@ -132,7 +132,7 @@ fn what_fails_again_stays_and_only_that() {
     let world = poisoned();
     world.write_run(POISONED, "app.log", 0..20);
     let daemon = world.start();
-    buried(&daemon, 20);
+    dead_lettered_at(&daemon, 20);
     daemon.stop().drained();
 
     // The fifth alone is still poison.
@@ -148,7 +148,7 @@ fn what_fails_again_stays_and_only_that() {
     let letter = letter_with(&world, "archive", fifth.trim_end());
     assert_eq!(letter["time"], since, "it says since when it is not delivered, not when it was tried last");
 
-    mended(&world);
+    fixed(&world);
     run(&world, &["replay", "archive"], 0);
     exactly_once(&world.standin.report(), 20);
     assert_eq!(files(&world, "archive"), Vec::<PathBuf>::new());
@@ -162,7 +162,7 @@ fn a_sink_that_is_down_keeps_its_letters() {
     ));
     world.write_run(POISONED, "app.log", 0..5);
     let daemon = world.start();
-    buried(&daemon, 5);
+    dead_lettered_at(&daemon, 5);
     daemon.stop().drained();
     world.standin.faults(|faults| {
         faults.poison = None;
@@ -181,7 +181,7 @@ fn kills_in_the_middle_of_a_replay_lose_nothing() {
     let world = poisoned();
     world.write_run(POISONED, "app.log", 0..LINES);
     let daemon = world.start();
-    buried(&daemon, LINES);
+    dead_lettered_at(&daemon, LINES);
     daemon.stop().drained();
     // Half of what is sent is accepted each time, so that there is a middle.
     world.standin.faults(|faults| {
@@ -292,7 +292,7 @@ fn a_full_store_holds_says_so_and_goes_on_when_there_is_room() {
         if delivered >= LETTERS { Ok(()) } else { Err((delivered, daemon.log_text())) }
     });
     daemon.ready();
-    // What had not been put when the service was mended was delivered as it came.
+    // What had not been put when the service was fixed was delivered as it came.
     let scrape = daemon.conserved();
     let ended =
         scrape.count("dead_letter_events_total", &[]) + scrape.count("sink_delivered_events_total", &[]);

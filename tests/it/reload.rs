@@ -28,7 +28,7 @@ fn refused(daemon: &Daemon, reason: &str) {
     daemon.signal("HUP");
     until(&format!("the log says `{reason}`"), || {
         daemon.must_run();
-        let log = daemon.complaints();
+        let log = daemon.issues();
         let said = log.iter().any(|line| line.contains("not reloaded") && line.contains(reason));
         said.then_some(())
     });
@@ -69,7 +69,7 @@ fn a_sink_that_is_removed_has_delivered_what_it_was_given() {
     daemon.reload();
     let scrape = daemon.conserved();
     assert_eq!(scrape.count("sink_delivered_events_total", &["sink=\"local\""]), 1_000);
-    assert_eq!(daemon.complaints(), Vec::<String>::new());
+    assert_eq!(daemon.issues(), Vec::<String>::new());
     daemon.stop().drained();
 }
 
@@ -254,16 +254,16 @@ fn a_reload_leaves_a_disk_buffer_to_the_next_configuration_and_does_not_wait() {
 
 #[test]
 fn a_reload_that_changes_the_stream_sends_what_is_on_disk_there_at_once() {
-    let streams = ["logs", "mended"].map(|name| Stream::new(&Key::default().account, name)).to_vec();
+    let streams = ["logs", "fixed"].map(|name| Stream::new(&Key::default().account, name)).to_vec();
     let world = World::with(&Settings { streams, ..Settings::default() });
     let daemon = backlog(&world, 20_000);
     let text = fs::read_to_string(world.config_path()).unwrap();
-    fs::write(world.config_path(), text.replace("stream = \"logs\"", "stream = \"mended\"")).unwrap();
-    world.standin.stream_faults("mended", |faults| *faults = Faults::default());
+    fs::write(world.config_path(), text.replace("stream = \"logs\"", "stream = \"fixed\"")).unwrap();
+    world.standin.stream_faults("fixed", |faults| *faults = Faults::default());
     daemon.reload();
     let report = world.delivered(&daemon);
     exactly_once(&report, 20_000);
-    assert_eq!(report.stream("mended").seen, 10_000);
+    assert_eq!(report.stream("fixed").seen, 10_000);
     daemon.stop().drained();
 }
 

@@ -114,7 +114,7 @@ fn a_clock_skew_of_ten_minutes_is_made_up_for_at_sts_as_well() {
         world.write("app.log", 0..1_000);
         let daemon = world.start();
         exactly_once(&world.delivered(&daemon), 1_000);
-        assert_eq!(daemon.complaints(), Vec::<String>::new(), "nobody has to mend anything");
+        assert_eq!(daemon.issues(), Vec::<String>::new(), "nobody has to fix anything");
         daemon.conserved();
         daemon.stop().drained();
     }
@@ -157,7 +157,7 @@ fn short_lived_credentials_are_renewed_without_a_complaint() {
     let report = world.delivered(&daemon);
     exactly_once(&report, written);
     assert!(report.errors.is_empty(), "no call was refused: {:?}", report.errors);
-    assert_eq!(daemon.complaints(), Vec::<String>::new());
+    assert_eq!(daemon.issues(), Vec::<String>::new());
     daemon.conserved();
     daemon.stop().drained();
 }
@@ -168,12 +168,12 @@ fn a_wrong_external_id_holds_the_sink_and_is_explained() {
     config(&world, ASSUME_WRITER);
     world.write("app.log", 0..1_000);
     let daemon = world.spawn();
-    let complaint = until("the log explains the refusal", || {
+    let issue = until("the log explains the refusal", || {
         daemon.must_run();
-        daemon.complaints().into_iter().find(|line| line.contains("sts:AssumeRole"))
+        daemon.issues().into_iter().find(|line| line.contains("sts:AssumeRole"))
     });
     for part in [WRITER, AWAY, "ExternalId"] {
-        assert!(complaint.contains(part), "it names `{part}`: {complaint}");
+        assert!(issue.contains(part), "it names `{part}`: {issue}");
     }
     held(&daemon);
     assert_eq!(world.standin.report().total.seen, 0);
@@ -198,11 +198,11 @@ fn a_role_without_the_right_to_put_holds_the_sink_until_it_is_granted() {
     config(&world, ASSUME_WRITER);
     world.write("app.log", 0..1_000);
     let daemon = world.spawn();
-    let complaint = until("the log explains the refusal", || {
+    let issue = until("the log explains the refusal", || {
         daemon.must_run();
-        daemon.complaints().into_iter().find(|line| line.contains("firehose:PutRecordBatch"))
+        daemon.issues().into_iter().find(|line| line.contains("firehose:PutRecordBatch"))
     });
-    assert!(complaint.contains(SESSION), "it names the principal: {complaint}");
+    assert!(issue.contains(SESSION), "it names the principal: {issue}");
     held(&daemon);
     world.standin.role(writer());
     at_least_once(&world.delivered(&daemon), 1_000);

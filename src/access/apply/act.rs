@@ -48,7 +48,7 @@ pub struct Act<'p> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Stopped {
     /// Someone wished to stop.
-    Wish,
+    Signal,
     /// What failed, and why.
     Failed(String),
 }
@@ -62,12 +62,12 @@ pub struct Worker<'a> {
     pub clients: &'a Clients,
     /// What was seen before.
     pub seen: &'a Seen,
-    /// True once someone wishes to stop.
+    /// True once someone signals to stop.
     pub stop: watch::Receiver<bool>,
 }
 
 impl Worker<'_> {
-    /// Does what one resource needs, to the end; waits until it is ready, or gone. A wish to stop is heeded while it waits.
+    /// Does what one resource needs, to the end; waits until it is ready, or gone. A signal to stop is heeded while it waits.
     ///
     /// # Errors
     /// When a call fails, or when it is to stop.
@@ -140,11 +140,11 @@ impl Worker<'_> {
         }
     }
 
-    /// Waits, unless someone wishes to stop.
+    /// Waits, unless someone signals to stop.
     async fn pause(&mut self, wait: Duration) -> Result<(), Stopped> {
         tokio::select! {
             () = time::sleep(wait) => Ok(()),
-            Ok(_) = self.stop.wait_for(|stop| *stop) => Err(Stopped::Wish),
+            Ok(_) = self.stop.wait_for(|stop| *stop) => Err(Stopped::Signal),
         }
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::compare::same;
 use crate::access::call::Call;
-use crate::access::live::{Look, Mender, Seen, State, desired, extra};
+use crate::access::live::{Fixer, Look, Seen, State, desired, extra};
 use crate::access::plan::{Kind, Plan, Resource, Stage};
 
 /// What is to be done to one resource.
@@ -29,7 +29,7 @@ pub enum Action {
     Keep,
     /// It cannot be seen, and why.
     Unseen(String),
-    /// No call can mend it; what a person has to do.
+    /// No call can fix it; what a person has to do.
     ByHand(String),
 }
 
@@ -121,11 +121,11 @@ impl Change<'_> {
     /// The calls that do it.
     #[must_use]
     pub fn calls(&self, plan: &Plan, seen: &Seen) -> Vec<Call> {
-        let mender = Mender { plan, stage: self.stage, seen };
+        let fixer = Fixer { plan, stage: self.stage, seen };
         match &self.action {
-            Action::Create => mender.create(self.resource),
+            Action::Create => fixer.create(self.resource),
             Action::Change(differences) => {
-                mender.repairs(self.resource, differences.iter().map(|difference| difference.aspect))
+                fixer.repairs(self.resource, differences.iter().map(|difference| difference.aspect))
             }
             Action::Keep | Action::Unseen(_) | Action::ByHand(_) => Vec::new(),
         }

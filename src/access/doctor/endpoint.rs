@@ -22,7 +22,7 @@ pub(super) fn check(what: &str, reached: &Result<Option<i64>, Refused>, now: Tim
                 matches!(refused, Refused::Unanswered { how: Unanswered::Name | Unanswered::ProxyName, .. });
             let check = if is_name { "dns" } else { "endpoint" };
             let failure = Finding::failure(check, format!("{what} does not answer: {}", super::say(refused)));
-            vec![failure.why("nothing can be delivered without it").mend(super::network(refused))]
+            vec![failure.why("nothing can be delivered without it").fix(super::network(refused))]
         }
     }
 }
@@ -37,9 +37,9 @@ fn clock(date: i64, now: Timestamp) -> Finding {
         off if off <= 2 => Finding::ok(CHECK, "this host's clock agrees with AWS's"),
         off if off <= SKEW => Finding::ok(CHECK, seen),
         off if off < MOST_SKEW => {
-            Finding::warning(CHECK, seen).why(why).mend("synchronize the clock, such as with chrony")
+            Finding::warning(CHECK, seen).why(why).fix("synchronize the clock, such as with chrony")
         }
-        _ => Finding::failure(CHECK, seen).why(why).mend("synchronize the clock, such as with chrony"),
+        _ => Finding::failure(CHECK, seen).why(why).fix("synchronize the clock, such as with chrony"),
     }
 }
 

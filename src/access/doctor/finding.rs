@@ -1,4 +1,4 @@
-//! What was found: hop by hop, each finding with what was seen, why it matters, and the mend.
+//! What was found: hop by hop, each finding with what was seen, why it matters, and the fix.
 
 use serde::Serialize;
 
@@ -38,7 +38,7 @@ pub struct Finding {
     pub why: Option<String>,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<Mend>,
+    pub fix: Option<Fix>,
 }
 
 /// How something is; the worst last.
@@ -57,7 +57,7 @@ pub enum Level {
 
 /// What to do.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Mend {
+pub struct Fix {
     /// In words.
     pub text: String,
     /// Policies that are missing.
@@ -115,7 +115,7 @@ impl Hop {
 
 impl Finding {
     pub(in crate::access) fn new(check: &'static str, level: Level, seen: impl Into<String>) -> Self {
-        Self { check, level, seen: seen.into(), why: None, mend: None }
+        Self { check, level, seen: seen.into(), why: None, fix: None }
     }
 
     pub(in crate::access) fn ok(check: &'static str, seen: impl Into<String>) -> Self {
@@ -134,12 +134,12 @@ impl Finding {
         Self { why: Some(why.into()), ..self }
     }
 
-    pub(in crate::access) fn mend(self, mend: impl Into<Mend>) -> Self {
-        Self { mend: Some(mend.into()), ..self }
+    pub(in crate::access) fn fix(self, fix: impl Into<Fix>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
     }
 }
 
-impl Mend {
+impl Fix {
     /// With calls for an account's owner, as commands after a line that says whose credentials they take.
     pub(in crate::access) fn calls(mut self, account: &Account, calls: Vec<Call>) -> Self {
         if calls.is_empty() {
@@ -174,7 +174,7 @@ impl Mend {
     }
 }
 
-impl<T: Into<String>> From<T> for Mend {
+impl<T: Into<String>> From<T> for Fix {
     fn from(text: T) -> Self {
         Self { text: text.into(), ..Self::default() }
     }

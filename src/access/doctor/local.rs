@@ -29,14 +29,14 @@ pub(super) fn state(dir: &Path) -> Vec<Finding> {
     let shown = dir.display();
     if !there.is_dir() {
         let seen = format!("`{}` is not a directory", there.display());
-        return vec![Finding::failure("state_dir", seen).why(WHY).mend("set `state.dir` to a directory")];
+        return vec![Finding::failure("state_dir", seen).why(WHY).fix("set `state.dir` to a directory")];
     }
     if let Err(error) = access(there, Access::WRITE_OK | Access::EXEC_OK) {
         let seen =
             format!("`{}` cannot be written: {}; {}", there.display(), io::Error::from(error), owner(there));
-        let mend =
+        let fix =
             format!("give `{}` to the user that standpipe runs as, or set `state.dir`", there.display());
-        return vec![Finding::failure("state_dir", seen).why(WHY).mend(mend)];
+        return vec![Finding::failure("state_dir", seen).why(WHY).fix(fix)];
     }
     let seen =
         if there == dir { format!("`{shown}` can be written") } else { format!("`{shown}` can be made") };
@@ -56,10 +56,10 @@ fn room(dir: &Path) -> Finding {
     let why = "without room neither checkpoints nor dead letters can be written, and sources wait";
     match free {
         _ if free < NO_ROOM => {
-            Finding::failure(CHECK, seen).why(why).mend("make room, or set `state.dir` elsewhere")
+            Finding::failure(CHECK, seen).why(why).fix("make room, or set `state.dir` elsewhere")
         }
         _ if free < LITTLE_ROOM => {
-            Finding::warning(CHECK, seen).why(why).mend("make room, or set `state.dir` elsewhere")
+            Finding::warning(CHECK, seen).why(why).fix("make room, or set `state.dir` elsewhere")
         }
         _ => Finding::ok(CHECK, seen),
     }
@@ -77,9 +77,7 @@ pub(super) fn files(source: &FileSource) -> Vec<Finding> {
     let found = match file::find(source) {
         Ok(found) => found,
         Err(error) => {
-            return vec![
-                Finding::failure(CHECK, with_causes(&error)).mend("correct `include` and `exclude`"),
-            ];
+            return vec![Finding::failure(CHECK, with_causes(&error)).fix("correct `include` and `exclude`")];
         }
     };
     let mut findings: Vec<Finding> = found
@@ -104,7 +102,7 @@ pub(super) fn files(source: &FileSource) -> Vec<Finding> {
         let seen = format!("no file matches `{globs}`");
         let why = "nothing is read until one appears";
         findings
-            .push(Finding::warning(CHECK, seen).why(why).mend("correct `include`, if files should be there"));
+            .push(Finding::warning(CHECK, seen).why(why).fix("correct `include`, if files should be there"));
     } else {
         let readable = found.files.len().saturating_sub(locked.len());
         let seen = format!("{} of {} files that match `{globs}` can be read", readable, found.files.len());
@@ -117,7 +115,7 @@ fn unreadable(path: &Path, error: &io::Error, why: &str) -> Finding {
     let shown = path.display();
     Finding::failure("files", format!("`{shown}` cannot be read: {error}; {}", owner(path)))
         .why(why)
-        .mend(format!("let the user that standpipe runs as read `{shown}`: by its group, or an ACL"))
+        .fix(format!("let the user that standpipe runs as read `{shown}`: by its group, or an ACL"))
 }
 
 /// Whether the certificate and key of a listener can be read.
@@ -133,7 +131,7 @@ pub(super) fn listener(source: &HttpSource) -> Vec<Finding> {
         Some(
             Finding::failure(CHECK, format!("`{}` cannot be read: {error}; {}", path.display(), owner(path)))
                 .why("standpipe does not start without it")
-                .mend("let the user that standpipe runs as read it, or correct `tls`"),
+                .fix("let the user that standpipe runs as read it, or correct `tls`"),
         )
     });
     let findings: Vec<_> = locked.collect();
@@ -155,7 +153,7 @@ pub(super) fn folder(path: &Path) -> Finding {
                 owner(there)
             );
             Finding::failure(CHECK, seen)
-                .mend("let the user that standpipe runs as write there, or set `path`")
+                .fix("let the user that standpipe runs as write there, or set `path`")
         }
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use prometheus::Gauge;
 
-pub use self::finding::{Finding, Hop, Level, Mend, Missing, Report};
+pub use self::finding::{Finding, Fix, Hop, Level, Missing, Report};
 use self::stream::Stream;
 use self::target::{Target, targets};
 pub use self::tree::tree;
@@ -63,7 +63,7 @@ async fn of_sink(config: &Config, name: &str, sink: &FirehoseSink, look: &Look) 
     let aws = match gauge.map(|gauge| Aws::new(sink.clone(), gauge)) {
         Ok(Ok(aws)) => aws,
         Ok(Err(error)) => {
-            return vec![Finding::failure("endpoint", say(&error.into())).mend("correct `ca_file`")];
+            return vec![Finding::failure("endpoint", say(&error.into())).fix("correct `ca_file`")];
         }
         Err(error) => return vec![Finding::failure("endpoint", error.to_string())],
     };
@@ -139,7 +139,7 @@ async fn of_target(aws: &Aws, target: &Target, look: &Look, findings: &mut Vec<F
             };
             findings.extend(stream.check(look.write_probe, simulated.as_ref()).await);
         }
-        Err(error) => findings.push(Finding::failure("stream", say(&error.into())).mend("set `region`")),
+        Err(error) => findings.push(Finding::failure("stream", say(&error.into())).fix("set `region`")),
     }
 }
 
@@ -159,13 +159,13 @@ async fn first(aws: &Aws, target: &Target) -> Result<(Finding, String), Finding>
         Err(Refused::Answered { code, message }) => {
             Err(Finding::failure(CHECK, format!("sts:GetCallerIdentity: {code}: {message}"))
                 .why("every call is signed with them")
-                .mend(
+                .fix(
                     "check the access key, the secret key and, for temporary credentials, the session token",
                 ))
         }
         Err(refused) => {
-            let mend = network(&refused);
-            Err(Finding::failure(CHECK, say(&refused)).why("every call is signed with them").mend(mend))
+            let fix = network(&refused);
+            Err(Finding::failure(CHECK, say(&refused)).why("every call is signed with them").fix(fix))
         }
     }
 }
@@ -183,7 +183,7 @@ fn say(refused: &Refused) -> String {
 /// What to do about a refusal that is not about a permission.
 fn network(refused: &Refused) -> String {
     match refused {
-        Refused::Credentials { mend: Some(mend), .. } => mend.clone(),
+        Refused::Credentials { fix: Some(fix), .. } => fix.clone(),
         Refused::Unanswered { how, .. } => match how {
             Unanswered::Refused => {
                 "nobody listens there: correct `endpoint_url`, or the proxy's address in HTTPS_PROXY"
@@ -202,7 +202,7 @@ fn network(refused: &Refused) -> String {
             }
         }
         .to_owned(),
-        Refused::Answered { .. } | Refused::Credentials { mend: None, .. } => "see the message".to_owned(),
+        Refused::Answered { .. } | Refused::Credentials { fix: None, .. } => "see the message".to_owned(),
         Refused::Unusable(_) => "correct the sink's settings".to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::finding::{Finding, Mend, Missing};
+use super::finding::{Finding, Fix, Missing};
 use crate::access::policy::arn::Form;
 use crate::access::policy::document::{Condition, Element, Principals, Statement, Test};
 use crate::access::policy::{Arn, Caller, Document};
@@ -11,27 +11,27 @@ use crate::aws::{Refused, Role};
 /// What is said of a failed assumption of `role` by `caller`, whose ARN is as STS gives it.
 pub(super) fn denied(role: &Role, caller: &str, refused: &Refused) -> Finding {
     const CHECK: &str = "assume_role";
-    let Refused::Credentials { message, mend } = refused else {
-        return Finding::failure(CHECK, super::say(refused)).mend(super::network(refused));
+    let Refused::Credentials { message, fix } = refused else {
+        return Finding::failure(CHECK, super::say(refused)).fix(super::network(refused));
     };
     let failure = Finding::failure(CHECK, message.clone())
         .why("standpipe puts records as this role, and holds them until it can be assumed");
-    let Some(text) = mend else { return failure };
-    let mut mend = Mend::from(text.clone());
+    let Some(text) = fix else { return failure };
+    let mut fix = Fix::from(text.clone());
     if let Some(caller) = caller.parse().ok().as_ref().and_then(Caller::from_arn) {
         let side = Blamed::by(message);
         if side != Blamed::Identity {
-            mend.policies.push(trust(role, &caller));
-            mend.commands.extend(trust_commands(role));
+            fix.policies.push(trust(role, &caller));
+            fix.commands.extend(trust_commands(role));
         }
         if side != Blamed::Trust {
             let statement = may_assume(role);
-            mend.commands.extend(attach(&caller.principal(), "standpipe-assume-role", &statement));
-            mend.policies
+            fix.commands.extend(attach(&caller.principal(), "standpipe-assume-role", &statement));
+            fix.policies
                 .push(Missing { at: format!("a policy of `{}`", caller.principal()), document: statement });
         }
     }
-    failure.mend(mend)
+    failure.fix(fix)
 }
 
 /// The longest session of a role that is assumed with a role's own credentials.
@@ -47,7 +47,7 @@ pub(super) fn too_long(role: &Role, caller: &str) -> Option<Finding> {
     let seen = format!("`{}` is asked for more than an hour (about {hours} h) by `{caller}`", role.arn);
     let failure = Finding::failure("session_duration", seen)
         .why("a chain of roles lasts an hour at most: AWS refuses to begin a longer one");
-    Some(failure.mend("leave `duration` of the first `assume_role` out: standpipe renews it in time"))
+    Some(failure.fix("leave `duration` of the first `assume_role` out: standpipe renews it in time"))
 }
 
 /// Which side AWS blames in its message, where it does.
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     fn refused(message: &str) -> Refused {
-        Refused::Credentials { message: message.to_owned(), mend: Some("m".to_owned()) }
+        Refused::Credentials { message: message.to_owned(), fix: Some("m".to_owned()) }
     }
 
     #[track_caller]
@@ -153,10 +153,10 @@ mod tests {
             sts_endpoint_url: None,
         };
         let finding = denied(&role, "arn:aws:sts::111111111111:assumed-role/app/i-1", &refused(message));
-        let mend = finding.mend.unwrap();
-        let at: Vec<_> = mend.policies.iter().map(|missing| missing.at.as_str()).collect();
+        let fix = finding.fix.unwrap();
+        let at: Vec<_> = fix.policies.iter().map(|missing| missing.at.as_str()).collect();
         assert_eq!(at, expected, "{message}");
-        for missing in &mend.policies {
+        for missing in &fix.policies {
             let text = missing.document.to_json();
             assert!(text.contains("sts:AssumeRole"), "{text}");
         }

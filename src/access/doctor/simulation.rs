@@ -1,6 +1,6 @@
 //! The put permission by IAM's simulation, where the daemon's own credentials may ask for it.
 
-use super::finding::{Finding, Mend};
+use super::finding::{Finding, Fix};
 use crate::access::policy::Caller;
 use crate::aws::{Aws, Role, Simulation};
 
@@ -35,23 +35,23 @@ pub(super) async fn ask(
 }
 
 /// What is said of a denial; `grant` is the policy that is missing, if one is.
-pub(super) fn denied(simulation: &Simulation, stream: &str, grant: Mend) -> Finding {
+pub(super) fn denied(simulation: &Simulation, stream: &str, grant: Fix) -> Finding {
     let Simulation { decision, statements, organization_denies, boundary_denies, .. } = simulation;
     let by = if statements.is_empty() { "no statement allows it".to_owned() } else { statements.join(", ") };
-    let (by, mend) = if *organization_denies {
+    let (by, fix) = if *organization_denies {
         let text = "the policies of the organization do not allow it";
-        (text.to_owned(), Mend::from("let the organization's service control policies allow it"))
+        (text.to_owned(), Fix::from("let the organization's service control policies allow it"))
     } else if *boundary_denies {
         let text = "the permissions boundary does not allow it";
-        (text.to_owned(), Mend::from("let the permissions boundary allow it too"))
+        (text.to_owned(), Fix::from("let the permissions boundary allow it too"))
     } else if decision == "explicitDeny" {
         let text = format!("take the denial out of {by}, after a look at why it is there");
-        (by, Mend::from(text))
+        (by, Fix::from(text))
     } else {
         (by, grant)
     };
     let seen = format!("`{PUT}` on `{stream}`: {decision} by IAM's simulation: {by}");
-    Finding::failure("put", seen).why("standpipe holds the records until they can be put").mend(mend)
+    Finding::failure("put", seen).why("standpipe holds the records until they can be put").fix(fix)
 }
 
 #[cfg(test)]
@@ -69,14 +69,14 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(simulation: &Simulation, seen: &str, mend: &str) {
-        let finding = denied(simulation, "s", Mend::from("grant it"));
+    fn check(simulation: &Simulation, seen: &str, fix: &str) {
+        let finding = denied(simulation, "s", Fix::from("grant it"));
         assert!(finding.seen.ends_with(seen), "{}", finding.seen);
-        assert_eq!(finding.mend.unwrap().text, mend);
+        assert_eq!(finding.fix.unwrap().text, fix);
     }
 
     #[test]
-    fn a_denial_names_what_denies_and_its_mend() {
+    fn a_denial_names_what_denies_and_its_fix() {
         check(
             &simulation("implicitDeny"),
             "implicitDeny by IAM's simulation: no statement allows it",

@@ -1,6 +1,6 @@
 //! Whether the stream is there, takes records, and may be put to.
 
-use super::finding::{Finding, Level, Mend, Missing};
+use super::finding::{Finding, Fix, Level, Missing};
 use super::role::{attach, document};
 use super::simulation::{self, PUT};
 use crate::access::policy::document::{Element, Statement};
@@ -46,18 +46,18 @@ impl Stream<'_> {
             Refused::Answered { code, message } if code == "ResourceNotFoundException" => {
                 Finding::failure(CHECK, format!("there is no stream `{}`: {message}", self.name))
                     .why("nothing can be put to it; standpipe holds the records")
-                    .mend(self.absent())
+                    .fix(self.absent())
             }
             Refused::Answered { code, message } if code.starts_with("AccessDenied") => {
                 let seen = format!("its state cannot be seen: {message}");
                 Finding::warning(CHECK, seen)
-                    .mend(self.grant("firehose:DescribeDeliveryStream", "standpipe-describe"))
+                    .fix(self.grant("firehose:DescribeDeliveryStream", "standpipe-describe"))
             }
             Refused::Answered { .. }
             | Refused::Credentials { .. }
             | Refused::Unanswered { .. }
             | Refused::Unusable(_) => {
-                Finding::failure(CHECK, super::say(refused)).mend(super::network(refused))
+                Finding::failure(CHECK, super::say(refused)).fix(super::network(refused))
             }
         }
     }
@@ -70,22 +70,22 @@ impl Stream<'_> {
             Ok(()) => Finding::ok(CHECK, format!("`{}` accepts an empty put", self.name)),
             Err(Refused::Answered { code, message }) => match code.as_str() {
                 "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
-                    Finding::failure(CHECK, message).why(WHY).mend(self.grant(PUT, "standpipe-put"))
+                    Finding::failure(CHECK, message).why(WHY).fix(self.grant(PUT, "standpipe-put"))
                 }
-                "ResourceNotFoundException" => Finding::failure(CHECK, message).why(WHY).mend(self.absent()),
+                "ResourceNotFoundException" => Finding::failure(CHECK, message).why(WHY).fix(self.absent()),
                 "InvalidSourceException" => Finding::failure(CHECK, message)
                     .why("a stream with CloudWatch Logs decompression takes nothing but subscriptions")
-                    .mend("turn decompression off, or name another stream"),
+                    .fix("turn decompression off, or name another stream"),
                 "InvalidKMSResourceException" => Finding::failure(CHECK, message)
                     .why(WHY)
-                    .mend("enable the stream's key, and allow Firehose and the stream's role to use it"),
+                    .fix("enable the stream's key, and allow Firehose and the stream's role to use it"),
                 // AWS does not say whether permission is looked at before the request's form.
                 "ValidationException" | "ValidationError" | "InvalidArgumentException" if !write => {
                     undenied(simulated)
                 }
                 _ => Finding::failure(CHECK, format!("{code}: {message}")).why(WHY),
             },
-            Err(other) => Finding::failure(CHECK, super::say(&other)).mend(super::network(&other)),
+            Err(other) => Finding::failure(CHECK, super::say(&other)).fix(super::network(&other)),
         }
     }
 
@@ -99,13 +99,13 @@ impl Stream<'_> {
         format!("create `{}`, or correct `stream`, `region` or `assume_role`", self.arn())
     }
 
-    fn grant(&self, action: &str, policy: &str) -> Mend {
+    fn grant(&self, action: &str, policy: &str) -> Fix {
         let mut statement = Statement::allow("StandpipeStream", [action]);
         statement.resources = Some(Element::Is(vec![self.arn()]));
         let document = document(statement);
         let caller = self.principal.parse().ok().as_ref().and_then(Caller::from_arn);
         let principal = caller.map_or_else(|| self.principal.to_owned(), |caller| caller.principal());
-        Mend {
+        Fix {
             text: format!("allow `{action}` on `{}` to `{principal}`", self.arn()),
             commands: attach(&principal, policy, &document).into_iter().collect(),
             policies: vec![Missing { at: format!("a policy of `{principal}`"), document }],
@@ -127,7 +127,7 @@ fn undenied(simulated: Option<&Simulation>) -> Finding {
         let keys: Vec<String> = unknown.iter().map(|key| format!("`{key}`")).collect();
         seen = format!("{seen}; IAM's simulation says {decision}, without knowing {}", keys.join(", "));
     }
-    Finding::warning(CHECK, seen).mend("run `standpipe doctor --write-probe`, which puts one line")
+    Finding::warning(CHECK, seen).fix("run `standpipe doctor --write-probe`, which puts one line")
 }
 
 fn of_facts(facts: &StreamFacts) -> Vec<Finding> {
@@ -139,20 +139,20 @@ fn of_facts(facts: &StreamFacts) -> Vec<Finding> {
         let failure = failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
         Finding::failure("stream", format!("{seen}{failure}"))
             .why("it takes no records until it is ACTIVE")
-            .mend("wait until it is ACTIVE; where it failed, mend the cause and make it anew")
+            .fix("wait until it is ACTIVE; where it failed, fix the cause and make it anew")
     }];
     if source != "DirectPut" {
         findings.push(
             Finding::failure("stream_source", format!("its source is {source}"))
                 .why("such a stream takes records from its source alone, and refuses puts")
-                .mend("name a stream whose source is Direct PUT"),
+                .fix("name a stream whose source is Direct PUT"),
         );
     }
     if *decompresses {
         findings.push(
             Finding::failure("stream_source", "CloudWatch Logs decompression is on")
                 .why("such a stream takes nothing but subscriptions of CloudWatch Logs, and refuses standpipe's puts")
-                .mend("turn decompression off, or name another stream"),
+                .fix("turn decompression off, or name another stream"),
         );
     }
     if let Some((key, status)) = key {
@@ -187,8 +187,8 @@ mod tests {
         let findings = of_facts(facts);
         let found: Vec<_> = findings.iter().map(|finding| (finding.check, finding.level)).collect();
         assert_eq!(found, expected);
-        let is_mended = |finding: &Finding| finding.level != Level::Failure || finding.mend.is_some();
-        assert!(findings.iter().all(is_mended));
+        let is_fixed = |finding: &Finding| finding.level != Level::Failure || finding.fix.is_some();
+        assert!(findings.iter().all(is_fixed));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::finding::{Finding, Hop, Level, Mend, Report};
+use super::finding::{Finding, Fix, Hop, Level, Report};
 
 /// The report as text; `colour` is for terminals.
 #[must_use]
@@ -51,8 +51,8 @@ fn painted(level: Level, colour: bool) -> String {
 
 fn below(finding: &Finding) -> Vec<String> {
     let mut lines: Vec<String> = finding.why.iter().map(|why| format!("why: {why}")).collect();
-    let Some(Mend { text, policies, commands, calls: _ }) = &finding.mend else { return lines };
-    lines.push(format!("mend: {text}"));
+    let Some(Fix { text, policies, commands, calls: _ }) = &finding.fix else { return lines };
+    lines.push(format!("fix: {text}"));
     for missing in policies {
         lines.push(format!("{}:", missing.at));
         lines.extend(missing.document.to_pretty_json().lines().map(|line| format!("  {line}")));

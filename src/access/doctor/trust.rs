@@ -12,7 +12,7 @@ pub(super) fn check(role: &Role, caller: &str, policy: Result<String, Refused>) 
     let unseen = |why: String| Finding::new(CHECK, Level::Skipped, format!("it could not be read: {why}"));
     let document: Document = match policy.map(|text| text.parse()) {
         Ok(Ok(document)) => document,
-        Ok(Err(error)) => return Finding::failure(CHECK, error.to_string()).mend("correct the trust policy"),
+        Ok(Err(error)) => return Finding::failure(CHECK, error.to_string()).fix("correct the trust policy"),
         Err(refused) => return unseen(super::say(&refused)),
     };
     let Some(answer) = judge(role, caller, document) else {
@@ -21,10 +21,10 @@ pub(super) fn check(role: &Role, caller: &str, policy: Result<String, Refused>) 
     let seen = answer.decision.to_string();
     match &answer.decision {
         Decision::Missing { gaps } if gaps.iter().any(|gap| gap.side == Side::Resource) => {
-            Finding::failure(CHECK, seen).mend("put the statement above into it")
+            Finding::failure(CHECK, seen).fix("put the statement above into it")
         }
         Decision::Denied { .. } => {
-            Finding::failure(CHECK, seen).mend("take the denial out, or except the caller")
+            Finding::failure(CHECK, seen).fix("take the denial out, or except the caller")
         }
         Decision::Missing { .. } | Decision::Undecided { .. } | Decision::Allowed { .. } => Finding::ok(
             CHECK,

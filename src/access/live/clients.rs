@@ -82,15 +82,15 @@ async fn connect(account: &Account, ca_file: Option<PathBuf>) -> Result<(Caller,
         Caller::new(&place.region, principal).await.map_err(|error| Refused::from(error).to_string())?;
     let whose = Call::new(Service::Sts, "GetCallerIdentity", json!({}));
     let found = caller.call(&whose).await.map_err(|refused| {
-        if let Refused::Credentials { message, mend: Some(mend) } = &refused {
-            return format!("{message}; {mend}");
+        if let Refused::Credentials { message, fix: Some(fix) } = &refused {
+            return format!("{message}; {fix}");
         }
         refused.to_string()
     })?;
     let text = |member: &str| found.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (found, arn) = (text("Account"), text("Arn"));
     if found != place.account {
-        let mend = match (assume_role, profile) {
+        let fix = match (assume_role, profile) {
             (None, None) => {
                 format!("name a `profile`, or a role as `assume_role`, in `[accounts.{name}]`")
             }
@@ -98,7 +98,7 @@ async fn connect(account: &Account, ca_file: Option<PathBuf>) -> Result<(Caller,
             (Some(_), _) => format!("correct `assume_role` in `[accounts.{name}]`"),
         };
         return Err(format!(
-            "the credentials that were found are those of account {found} (`{arn}`), not of {}; {mend}",
+            "the credentials that were found are those of account {found} (`{arn}`), not of {}; {fix}",
             place.account
         ));
     }

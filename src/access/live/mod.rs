@@ -1,11 +1,11 @@
 //! What is there: each resource of a plan as a few named aspects, as it should be and as it was seen.
 //!
-//! Aspects are plain JSON, so that one comparison, one difference and one mend serve all kinds of resources.
+//! Aspects are plain JSON, so that one comparison, one difference and one fix serve all kinds of resources.
 
 mod beside;
 mod clients;
 mod desired;
-mod mend;
+mod fix;
 mod read;
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use serde_json::Value;
 pub use self::beside::{Beside, beside};
 pub use self::clients::Clients;
 pub use self::desired::desired;
-pub use self::mend::{Mender, NOTIFICATION_ID};
+pub use self::fix::{Fixer, NOTIFICATION_ID};
 pub use self::read::{held_buckets, read, read_one};
 
 /// The aspects of a resource by their names; documents of policies are objects, not strings.

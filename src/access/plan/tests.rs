@@ -396,7 +396,7 @@ fn vended_logs_fit_in_few_policies_and_every_group_is_covered() {
 }
 
 #[test]
-fn policies_too_long_for_aws_are_refused_with_the_mend() {
+fn policies_too_long_for_aws_are_refused_with_the_fix() {
     let accounts: Vec<String> =
         (0..60).map(|n| format!("[accounts.a{n}]\nid = \"{:012}\"\n", 300 + n)).collect();
     let accounts = accounts.concat();

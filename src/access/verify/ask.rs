@@ -1,6 +1,6 @@
 //! Questions to the policies that were seen, and what is said of the answers.
 
-use crate::access::doctor::{Finding, Mend};
+use crate::access::doctor::{Finding, Fix};
 use crate::access::live::{State, extra};
 use crate::access::plan::Kind;
 use crate::access::policy::{
@@ -9,7 +9,7 @@ use crate::access::policy::{
 };
 use crate::config::topology::Account;
 
-use super::fix::{Fix, Foreign};
+use super::remedy::{Foreign, Remedy};
 use super::view::{Item, document};
 
 /// Policies of one side, and how each is put right.
@@ -18,7 +18,7 @@ pub(super) struct Sources<'a> {
     /// None: they were not seen.
     found: Option<Vec<Source<'a>>>,
     /// Where what is missing belongs.
-    home: Option<Fix<'a>>,
+    home: Option<Remedy<'a>>,
 }
 
 /// A policy that was seen.
@@ -26,7 +26,7 @@ pub(super) struct Sources<'a> {
 struct Source<'a> {
     name: String,
     document: Document,
-    fix: Fix<'a>,
+    remedy: Remedy<'a>,
 }
 
 /// A role, with what was seen of its policies.
@@ -65,13 +65,13 @@ pub(super) enum Of<'a> {
 impl<'a> Sources<'a> {
     /// The policy of a resource of the plan.
     pub(super) fn of(item: Item<'a>, aspect: &'static str) -> Self {
-        let home = Some(Fix::Planned(item, aspect));
+        let home = Some(Remedy::Planned(item, aspect));
         let Some(state) = item.state() else { return Self { found: None, home } };
-        let fix = Fix::Planned(item, aspect);
+        let remedy = Remedy::Planned(item, aspect);
         let source = state.get(aspect).and_then(document).map(|document| Source {
             name: cited(item, aspect),
             document,
-            fix,
+            remedy,
         });
         Self { found: Some(source.into_iter().collect()), home }
     }
@@ -83,12 +83,12 @@ impl<'a> Sources<'a> {
         let found = Self { found: Some(Vec::new()), home: None };
         let Some(document) = document(policy) else { return found };
         let arn = item.text(extra::ARN).unwrap_or_default().to_owned();
-        found.with(cited(item, "policy"), document, Fix::Foreign(item.account(), Foreign::Stream(arn)))
+        found.with(cited(item, "policy"), document, Remedy::Foreign(item.account(), Foreign::Stream(arn)))
     }
 
     /// One policy, or that there is none.
-    pub(super) fn one(name: &str, document: Option<Document>, home: Fix<'a>) -> Self {
-        let source = |document| Source { name: name.to_owned(), document, fix: home.clone() };
+    pub(super) fn one(name: &str, document: Option<Document>, home: Remedy<'a>) -> Self {
+        let source = |document| Source { name: name.to_owned(), document, remedy: home.clone() };
         Self { found: Some(document.map(source).into_iter().collect()), home: Some(home) }
     }
 
@@ -98,8 +98,8 @@ impl<'a> Sources<'a> {
     }
 
     /// With one more.
-    pub(super) fn with(mut self, name: String, document: Document, fix: Fix<'a>) -> Self {
-        self.found.get_or_insert_default().push(Source { name, document, fix });
+    pub(super) fn with(mut self, name: String, document: Document, remedy: Remedy<'a>) -> Self {
+        self.found.get_or_insert_default().push(Source { name, document, remedy });
         self
     }
 
@@ -110,12 +110,12 @@ impl<'a> Sources<'a> {
         Some(sources.iter().map(attached).collect())
     }
 
-    fn mend(&self, denial: Option<&Cite>) -> Option<Mend> {
+    fn fix(&self, denial: Option<&Cite>) -> Option<Fix> {
         match denial {
-            None => self.home.as_ref().map(|fix| fix.mend(None)),
+            None => self.home.as_ref().map(|remedy| remedy.fix(None)),
             Some(cite) => {
                 let source = self.found.iter().flatten().find(|source| source.name == cite.policy)?;
-                Some(source.fix.mend(Some((&source.document, cite.number))))
+                Some(source.remedy.fix(Some((&source.document, cite.number))))
             }
         }
     }
@@ -126,8 +126,8 @@ impl<'a> Source<'a> {
     fn boundary(account: &'a Account, of: &str, state: &State) -> Option<Self> {
         let document = document(state.get(extra::BOUNDARY)?)?;
         let arn = state.get(extra::BOUNDARY_ARN).and_then(|arn| arn.as_str()).map(str::to_owned);
-        let fix = Fix::Boundary { account, arn, grant: Document::default() };
-        Some(Self { name: format!("the permissions boundary of {of}"), document, fix })
+        let remedy = Remedy::Boundary { account, arn, grant: Document::default() };
+        Some(Self { name: format!("the permissions boundary of {of}"), document, remedy })
     }
 }
 
@@ -145,7 +145,7 @@ impl<'a> Holder<'a> {
             (Some(own), others) => Some(own.into_iter().chain(others.unwrap_or_default()).collect()),
             (None, _) => None,
         };
-        if let Some(Source { fix: Fix::Boundary { grant, .. }, .. }) = &mut holder.boundary {
+        if let Some(Source { remedy: Remedy::Boundary { grant, .. }, .. }) = &mut holder.boundary {
             *grant = document(&item.wanted("permissions")).unwrap_or_default();
         }
         Some(holder)
@@ -159,12 +159,12 @@ impl<'a> Holder<'a> {
         let others = state.and_then(|state| state.get(extra::OTHERS)?.as_object());
         for (policy, value) in others.into_iter().flatten() {
             let Some(document) = document(value) else { continue };
-            let fix = if policy.starts_with("arn:") {
-                Fix::Foreign(account, Foreign::Attached { role: name.clone(), arn: policy.clone() })
+            let remedy = if policy.starts_with("arn:") {
+                Remedy::Foreign(account, Foreign::Attached { role: name.clone(), arn: policy.clone() })
             } else {
-                Fix::Foreign(account, Foreign::Inline { role: name.clone(), policy: policy.clone() })
+                Remedy::Foreign(account, Foreign::Inline { role: name.clone(), policy: policy.clone() })
             };
-            identity = identity.with(format!("policy `{policy}` of role `{name}`"), document, fix);
+            identity = identity.with(format!("policy `{policy}` of role `{name}`"), document, remedy);
         }
         let boundary = state.and_then(|state| Source::boundary(account, &format!("role `{name}`"), state));
         Self { caller, identity, boundary }
@@ -179,7 +179,7 @@ impl<'a> Holder<'a> {
             let Some(document) = document(value) else { continue };
             let text = format!("take the denial out of policy `{policy}`, after a look at why it is there");
             let called = format!("policy `{policy}` of user `{name}`");
-            identity = identity.with(called, document, Fix::Ready(Mend::from(text)));
+            identity = identity.with(called, document, Remedy::Ready(Fix::from(text)));
         }
         let boundary = Source::boundary(account, &format!("user `{name}`"), state);
         Self { caller: Caller::User(user), identity, boundary }
@@ -247,27 +247,27 @@ impl Ask<'_> {
             Decision::Allowed { .. } => Finding::ok(check, seen),
             Decision::Undecided { .. } => Finding::warning(check, seen).why(why),
             Decision::Denied { by } => {
-                let mend = self.mend(by.side, Some(by)).unwrap_or_else(|| "take the denial out".into());
-                Finding::failure(check, seen).why(why).mend(mend)
+                let fix = self.fix(by.side, Some(by)).unwrap_or_else(|| "take the denial out".into());
+                Finding::failure(check, seen).why(why).fix(fix)
             }
             Decision::Missing { gaps } => {
-                let mends = gaps.iter().filter_map(|gap| self.mend(gap.side, None));
-                let mend = mends.reduce(Mend::and).unwrap_or_else(|| format!("allow `{action}`").into());
-                Finding::failure(check, seen).why(why).mend(mend)
+                let fixes = gaps.iter().filter_map(|gap| self.fix(gap.side, None));
+                let fix = fixes.reduce(Fix::and).unwrap_or_else(|| format!("allow `{action}`").into());
+                Finding::failure(check, seen).why(why).fix(fix)
             }
         }
     }
 
-    fn mend(&self, side: Side, denial: Option<&Cite>) -> Option<Mend> {
+    fn fix(&self, side: Side, denial: Option<&Cite>) -> Option<Fix> {
         match side {
-            Side::Identity => self.holder?.identity.mend(denial),
+            Side::Identity => self.holder?.identity.fix(denial),
             Side::Resource => match &self.of {
                 Of::Nothing => None,
-                Of::Optional(sources) | Of::Required(sources) => sources.mend(denial),
+                Of::Optional(sources) | Of::Required(sources) => sources.fix(denial),
             },
             Side::Boundary => {
                 let source = self.holder?.boundary.as_ref()?;
-                Some(source.fix.mend(Some((&source.document, denial.map_or(0, |cite| cite.number)))))
+                Some(source.remedy.fix(Some((&source.document, denial.map_or(0, |cite| cite.number)))))
             }
             Side::Session | Side::ServiceControl | Side::ResourceControl => None,
         }

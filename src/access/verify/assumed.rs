@@ -78,7 +78,7 @@ fn lease_table(item: Item<'_>) -> Finding {
             if matches!(status, "ACTIVE" | "UPDATING") {
                 Finding::ok(CHECK, seen)
             } else {
-                Finding::failure(CHECK, seen).why(why).mend("wait until it is ACTIVE")
+                Finding::failure(CHECK, seen).why(why).fix("wait until it is ACTIVE")
             }
         }
     }
@@ -110,7 +110,7 @@ fn there(view: View<'_>, reader: &Reader) -> Vec<Finding> {
             vec![
                 Finding::failure(CHECK, seen)
                     .why("there is nothing to read")
-                    .mend("correct `bucket`, or let its owner make it"),
+                    .fix("correct `bucket`, or let its owner make it"),
             ]
         }
         Some(Look::Unseen(reason)) => vec![unseen(CHECK, &format!("bucket `{name}`"), &account.name, reason)],

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::ask::{Ask, Holder, Of, Sources, all};
-use super::fix::{Fix, Foreign};
 use super::keys::{Key, Use, through};
+use super::remedy::{Foreign, Remedy};
 use super::stream;
 use super::view::{Item, View};
 use crate::access::doctor::{Finding, Hop, Level};
@@ -53,8 +53,8 @@ fn target(view: View<'_>, bucket: &Bucket, stream: &Stream) -> Option<Finding> {
         return None;
     }
     let finding = Finding::failure(CHECK, format!("stream `{}` writes to `{found}`", stream.name));
-    let mend = item.repair("let it write to the bucket", &["bucket"]);
-    Some(finding.why("objects do not arrive in this bucket").mend(mend))
+    let fix = item.repair("let it write to the bucket", &["bucket"]);
+    Some(finding.why("objects do not arrive in this bucket").fix(fix))
 }
 
 /// Whether Firehose's role may write, by what its own account and the bucket say.
@@ -67,7 +67,7 @@ fn written<'a>(view: View<'a>, bucket: &'a Bucket, item: Item<'a>, stream: &Stre
     };
     let is_other = stream.account.name != bucket.account.name;
     let place = &bucket.account.place;
-    let (prefix, mend) = stream::prefix(view).unwrap_or_else(|| (bucket.prefix.clone(), None));
+    let (prefix, fix) = stream::prefix(view).unwrap_or_else(|| (bucket.prefix.clone(), None));
     let mut context: Context = super::ask::context();
     if is_other {
         context = context.with("s3:x-amz-acl", ["bucket-owner-full-control"]);
@@ -87,11 +87,11 @@ fn written<'a>(view: View<'a>, bucket: &'a Bucket, item: Item<'a>, stream: &Stre
     let arn = place.bucket(&bucket.name).to_string();
     let of_bucket: Vec<_> = BUCKET.iter().map(|action| ask(action, arn.clone())).collect();
     let mut put = all("put_objects", WHY, &of_objects);
-    match (mend, put.level) {
-        (Some(mend), Level::Failure) => put = put.mend(mend),
-        (Some(mend), _) => {
+    match (fix, put.level) {
+        (Some(fix), Level::Failure) => put = put.fix(fix),
+        (Some(fix), _) => {
             let seen = format!("the stream writes below `{prefix}`, not below `{}`", bucket.prefix);
-            let differs = Finding::warning("stream_prefix", seen).mend(mend);
+            let differs = Finding::warning("stream_prefix", seen).fix(fix);
             return vec![differs, put, all("find_bucket", WHY, &of_bucket)];
         }
         (None, _) => {}
@@ -105,17 +105,17 @@ fn ownership(bucket: &Bucket, item: Item<'_>, stream: &Stream, state: &State) ->
     const CHECK: &str = "bucket_ownership";
     let found = state.get("ownership").and_then(Value::as_str).unwrap_or("ObjectWriter");
     let seen = format!("objects are owned as {found} says");
-    let mend = || item.repair("let the bucket's owner own all objects", &["ownership"]);
+    let fix = || item.repair("let the bucket's owner own all objects", &["ownership"]);
     match found {
         "BucketOwnerEnforced" => Finding::ok(CHECK, seen),
         // Firehose hands objects over when it writes to another account.
         "BucketOwnerPreferred" if stream.account.name != bucket.account.name => Finding::ok(CHECK, seen),
         _ if stream.account.name == bucket.account.name => Finding::warning(CHECK, seen)
             .why("access control lists decide too who may read objects")
-            .mend(mend()),
+            .fix(fix()),
         _ => Finding::failure(CHECK, seen)
             .why("objects belong to the stream's account, so that the bucket's policies do not let anybody read them")
-            .mend(mend()),
+            .fix(fix()),
     }
 }
 
@@ -126,7 +126,7 @@ fn public(item: Item<'_>, state: &State) -> Finding {
     }
     Finding::warning(CHECK, "public access is not blocked")
         .why("one wrong policy or access control list would show logs to everybody")
-        .mend(item.repair("block public access", &["publicAccessBlock"]))
+        .fix(item.repair("block public access", &["publicAccessBlock"]))
 }
 
 /// The key that objects are encrypted with by default, and Firehose's use of it.
@@ -138,7 +138,7 @@ fn key(view: View<'_>, bucket: &Bucket, item: Item<'_>, state: &State) -> Vec<Fi
         let Some(wanted) = wanted.as_str() else { return Vec::new() };
         let seen = format!("objects are not encrypted with `{wanted}` by default");
         return vec![
-            Finding::warning(CHECK, seen).mend(item.repair("encrypt objects with the key", &["kmsKey"])),
+            Finding::warning(CHECK, seen).fix(item.repair("encrypt objects with the key", &["kmsKey"])),
         ];
     };
     let key = Key::of(view, &bucket.account, name);
@@ -179,7 +179,7 @@ pub(super) fn notification(item: Item<'_>, state: &State) -> Finding {
     let failure = |seen: String| {
         Finding::failure(CHECK, seen)
             .why("whoever waits at the queue hears nothing of new objects")
-            .mend(item.repair("let the bucket tell the queue; what it tells others stays", &["notification"]))
+            .fix(item.repair("let the bucket tell the queue; what it tells others stays", &["notification"]))
     };
     let Some(found) = state.get("notification").filter(|found| !found.is_null()) else {
         return failure(format!("the bucket tells `{}` nothing", part(&wanted, "queue")));
@@ -233,6 +233,6 @@ pub(super) fn policy<'a>(view: View<'a>, account: &'a Account, bucket: &str) -> 
     let Some(found) = state.and_then(|state| super::view::document(state.get("policy")?)) else {
         return Sources::none();
     };
-    let fix = Fix::Foreign(account, Foreign::Bucket(bucket.to_owned()));
-    Sources::one(&format!("the policy of bucket `{bucket}`"), Some(found), fix)
+    let remedy = Remedy::Foreign(account, Foreign::Bucket(bucket.to_owned()));
+    Sources::one(&format!("the policy of bucket `{bucket}`"), Some(found), remedy)
 }

@@ -52,11 +52,11 @@ fn delivered(filter: &Filter, counts: &Value) -> Finding {
     if 0.0 < failed {
         Finding::warning(CHECK, seen)
             .why("CloudWatch Logs tries again for 24 hours what may pass later, and never again what was denied or led nowhere")
-            .mend("mend what fails below; what is lost is still in the log group for as long as it keeps its events")
+            .fix("fix what fails below; what is lost is still in the log group for as long as it keeps its events")
     } else if 0.0 < slowed {
         Finding::warning(CHECK, seen)
             .why("the destination takes less than is sent; CloudWatch Logs tries again for 24 hours")
-            .mend("give the stream a higher quota or more shards, or let the filter's pattern pass less")
+            .fix("give the stream a higher quota or more shards, or let the filter's pattern pass less")
     } else if 0.0 < sent {
         Finding::ok(CHECK, seen)
     } else if came <= 0.0 {
@@ -66,7 +66,7 @@ fn delivered(filter: &Filter, counts: &Value) -> Finding {
             format!("{came:.0} events came into the log group within the last hour, and none was sent");
         Finding::warning(CHECK, seen)
             .why("a filter without a pattern sends all of them")
-            .mend("wait some minutes if the filter is new; else make it anew")
+            .fix("wait some minutes if the filter is new; else make it anew")
     } else {
         let seen = format!(
             "none of {came:.0} events within the last hour was sent: none matches `{}`",
@@ -105,7 +105,7 @@ fn throttled(counts: &Value) -> Finding {
         format!("{refused:.0} records were refused for its quota within the last hour{quota}"),
     )
     .why("who puts has to wait and send again: standpipe and CloudWatch Logs do")
-    .mend("wait, since Firehose raises the quota of a stream that throttles; or ask AWS for a higher one")
+    .fix("wait, since Firehose raises the quota of a stream that throttles; or ask AWS for a higher one")
 }
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
     fn check(finding: &Finding, level: Level, part: &str) {
         assert_eq!(finding.level, level, "{}", finding.seen);
         assert!(finding.seen.contains(part), "it says `{part}`: {}", finding.seen);
-        assert_eq!(finding.mend.is_some(), level == Level::Warning);
+        assert_eq!(finding.fix.is_some(), level == Level::Warning);
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn leads(item: Item<'_>, target: &str) -> Finding {
     let seen = format!("it leads to `{found}`, not to `{target}`{}", differing(found, target));
     Finding::failure(CHECK, seen)
         .why("what is sent to it arrives somewhere else, or nowhere")
-        .mend(item.repair("let it lead to the stream", &["target"]))
+        .fix(item.repair("let it lead to the stream", &["target"]))
 }
 
 /// Each account of another's that subscribes is let in.
@@ -130,7 +130,7 @@ fn writer<'a>(
         } else {
             Finding::failure(CHECK, seen)
         };
-        return vec![finding.why(WHY).mend(item.repair("let it write as the role", &["role"]))];
+        return vec![finding.why(WHY).fix(item.repair("let it write as the role", &["role"]))];
     };
     if let Err(missing) = role.there(CHECK, WHY) {
         return vec![*missing];

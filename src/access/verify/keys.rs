@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::ask::{Ask, Holder, Of, Sources, all, context};
-use super::fix::Fix;
+use super::remedy::Remedy;
 use super::view::{Item, View, document, merged, unseen};
 use crate::access::call::{Call, Service};
-use crate::access::doctor::{Finding, Level, Mend};
+use crate::access::doctor::{Finding, Fix, Level};
 use crate::access::live::{Beside, Look, State, extra};
 use crate::access::plan::Kind;
 use crate::access::policy::{Arn, Caller, Context, Document};
@@ -52,8 +52,8 @@ impl<'a> Key<'a> {
             Some(Look::Absent) => {
                 let failure = Finding::failure(check, format!("there is no key `{name}`")).why(why);
                 return match self.item {
-                    Some(item) => failure.mend(item.create(&format!("make key `{name}`"))),
-                    None => failure.mend("make the key, or name another one"),
+                    Some(item) => failure.fix(item.create(&format!("make key `{name}`"))),
+                    None => failure.fix("make the key, or name another one"),
                 };
             }
             Some(Look::Unseen(reason)) => {
@@ -68,11 +68,11 @@ impl<'a> Key<'a> {
         if is == "Enabled" {
             return Finding::ok(check, format!("key `{name}` is {is}"));
         }
-        let mend = match self.item {
+        let fix = match self.item {
             Some(item) => item.repair("enable it", &["state"]),
-            None => Mend::from("enable it").calls(self.account, self.enable(is)),
+            None => Fix::from("enable it").calls(self.account, self.enable(is)),
         };
-        Finding::failure(check, format!("key `{name}` is {is}")).why(why).mend(mend)
+        Finding::failure(check, format!("key `{name}` is {is}")).why(why).fix(fix)
     }
 
     fn enable(&self, is: &str) -> Vec<Call> {
@@ -111,20 +111,20 @@ impl<'a> Key<'a> {
         }
         let found = state.get("policy").and_then(document);
         let name = format!("the policy of key `{}`", self.name);
-        let fix = Fix::Ready(self.given(found.as_ref()));
-        Sources::one(&name, found, fix)
+        let remedy = Remedy::Ready(self.given(found.as_ref()));
+        Sources::one(&name, found, remedy)
     }
 
     /// What the owner of a key that exists has to do: what the plan leaves to be done by hand.
-    fn given(&self, found: Option<&Document>) -> Mend {
+    fn given(&self, found: Option<&Document>) -> Fix {
         let stages = &self.view.plan.stages;
         let by_hand = stages.iter().flat_map(|stage| &stage.by_hand).find(|it| it.what.contains(&self.name));
         let text = format!("let the policy of key `{}` allow it", self.name);
-        let (Some(by_hand), Some(found)) = (by_hand, found) else { return Mend::from(text) };
+        let (Some(by_hand), Some(found)) = (by_hand, found) else { return Fix::from(text) };
         let policy = merged(found, &by_hand.document, None);
         let input = json!({ "KeyId": self.name, "PolicyName": "default", "Policy": policy.to_json() });
         let call = Call::new(Service::Kms, "PutKeyPolicy", input);
-        Mend::from(text)
+        Fix::from(text)
             .policy(format!("the policy of key `{}`", self.name), policy)
             .calls(self.account, vec![call])
     }

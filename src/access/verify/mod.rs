@@ -1,4 +1,4 @@
-//! Explains what was seen of a topology: hop by hop, in the order that a log passes, with the mend of what fails.
+//! Explains what was seen of a topology: hop by hop, in the order that a log passes, with the fix of what fails.
 //!
 //! Pure. Each permission is asked of the policies as they were seen, not as they are wanted: what differs from the plan and is enough
 //! passes, and only what really keeps logs from passing is a failure.
@@ -8,7 +8,7 @@ mod assumed;
 mod bucket;
 mod counts;
 mod destination;
-mod fix;
+mod remedy;
 mod keys;
 mod senders;
 mod stream;
@@ -52,7 +52,7 @@ fn accounts(view: View<'_>) -> Hop {
             Some(Access::Denied(reason)) => {
                 Finding::warning("credentials", format!("{name} ({id}): {reason}"))
                     .why("what is in this account is not seen")
-                    .mend(format!("name a `profile` for `[accounts.{name}]`, or let its owner run this"))
+                    .fix(format!("name a `profile` for `[accounts.{name}]`, or let its owner run this"))
             }
             None => Finding::new("credentials", Level::Skipped, format!("{name} ({id}) was not looked at")),
         });

@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use super::ask::{Ask, Holder, Of, Sources, all, context};
 use super::counts;
-use super::fix::{Fix, put_policy};
 use super::keys::{Key, Use};
+use super::remedy::{Remedy, put_policy};
 use super::view::{Item, View, unseen};
 use crate::access::call::{Call, Service};
-use crate::access::doctor::{Finding, Hop, Level, Mend};
+use crate::access::doctor::{Finding, Fix, Hop, Level};
 use crate::access::live::{Beside, Look, State, extra};
 use crate::access::plan::{Filter, Kind};
 use crate::access::policy::document::{Element, Statement};
@@ -63,8 +63,8 @@ pub(super) fn group_there<'a>(view: View<'a>, account: &'a Account, group: &str)
         }
         Some(Look::Absent) => {
             let seen = format!("there is no log group `{group}` in account {}", account.name);
-            let mend = make_group(view, account, group);
-            vec![Finding::failure(CHECK, seen).why("its filter goes with it, and nothing is sent").mend(mend)]
+            let fix = make_group(view, account, group);
+            vec![Finding::failure(CHECK, seen).why("its filter goes with it, and nothing is sent").fix(fix)]
         }
         Some(Look::Unseen(reason)) => {
             vec![unseen(CHECK, &format!("log group `{group}`"), &account.name, reason)]
@@ -74,21 +74,21 @@ pub(super) fn group_there<'a>(view: View<'a>, account: &'a Account, group: &str)
 }
 
 /// The group, and the filters that are lost with it.
-fn make_group(view: View<'_>, account: &Account, group: &str) -> Mend {
+fn make_group(view: View<'_>, account: &Account, group: &str) -> Fix {
     let is = |kind: &Kind| matches!(kind, Kind::LogGroup { name, .. } if name == group);
     let text = format!("make log group `{group}`, or correct its name");
-    let mut mend = if let Some(item) = view.find(account, is) {
+    let mut fix = if let Some(item) = view.find(account, is) {
         item.create(&text)
     } else {
         let input = serde_json::json!({ "logGroupName": group });
-        Mend::from(text).calls(account, vec![Call::new(Service::Logs, "CreateLogGroup", input)])
+        Fix::from(text).calls(account, vec![Call::new(Service::Logs, "CreateLogGroup", input)])
     };
     for item in view.items(account) {
         if matches!(&item.resource.kind, Kind::Filter(filter) if filter.group == group) {
-            mend = mend.and(item.create("and its filter anew"));
+            fix = fix.and(item.create("and its filter anew"));
         }
     }
-    mend
+    fix
 }
 
 /// What encrypts a log group lets `CloudWatch` Logs use it.
@@ -161,8 +161,8 @@ fn crowded(view: View<'_>, item: Item<'_>, filter: &Filter, missing: Finding) ->
     let last = others.last().map(|(name, _)| name.as_str()).unwrap_or_default();
     let input = serde_json::json!({ "logGroupName": filter.group, "filterName": last });
     let take = Call::new(Service::Logs, "DeleteSubscriptionFilter", input);
-    let mend = Mend::from(text).calls(item.account(), vec![take]).and(item.create(text));
-    Finding { seen, ..missing }.mend(mend)
+    let fix = Fix::from(text).calls(item.account(), vec![take]).and(item.create(text));
+    Finding { seen, ..missing }.fix(fix)
 }
 
 fn destination(item: Item<'_>, filter: &Filter, state: &State) -> Finding {
@@ -174,7 +174,7 @@ fn destination(item: Item<'_>, filter: &Filter, state: &State) -> Finding {
     let seen = format!("it leads to `{found}`, not to `{}`{}", filter.to, differing(found, &filter.to));
     Finding::failure(CHECK, seen)
         .why("what it sends arrives somewhere else, or nowhere")
-        .mend(item.repair("let it lead to the destination", &["destination"]))
+        .fix(item.repair("let it lead to the destination", &["destination"]))
 }
 
 /// In what two ARNs differ, in words.
@@ -197,7 +197,7 @@ fn pattern(item: Item<'_>, filter: &Filter, state: &State) -> Option<Finding> {
     }
     let seen = format!("its pattern is `{found}`, not `{}`", filter.pattern);
     let finding = Finding::warning("filter_pattern", seen).why("it decides which events are sent");
-    Some(finding.mend(item.repair("put the pattern right, if it was not meant", &["pattern"])))
+    Some(finding.fix(item.repair("put the pattern right, if it was not meant", &["pattern"])))
 }
 
 /// The role that `CloudWatch` Logs writes with, where the filter has to name one.
@@ -211,12 +211,12 @@ fn role(view: View<'_>, item: Item<'_>, filter: &Filter, state: &State) -> Vec<F
     let Some(found) = found else {
         let why = "CloudWatch Logs writes as this role: to a stream of its own account, and with vended log groups of an organization";
         let failure = Finding::failure(CHECK, format!("it names no role, and needs `{wanted}`")).why(why);
-        let failure = failure.mend(item.repair("let it name the role", &["role"]));
+        let failure = failure.fix(item.repair("let it name the role", &["role"]));
         return pass_role(view, item, wanted).into_iter().chain([failure]).collect();
     };
     let seen = format!("it names the role `{found}`, not `{wanted}`: that one was not looked at");
     let finding = Finding::warning(CHECK, seen);
-    vec![finding.mend(item.repair("let it name the role, unless the other was meant", &["role"]))]
+    vec![finding.fix(item.repair("let it name the role, unless the other was meant", &["role"]))]
 }
 
 /// Whether the sender's own role is in order; the one of the destination's account is looked at there.
@@ -277,11 +277,11 @@ pub(super) fn pass_role(view: View<'_>, item: Item<'_>, role: &str) -> Option<Fi
     statement.resources = Some(Element::Is(vec![role.to_owned()]));
     let document = Document { statements: vec![statement], ..Document::default() };
     let text = format!("allow `iam:PassRole` on `{role}` to `{own}`, then make {}", item.title());
-    let give = Mend::from(text)
+    let give = Fix::from(text)
         .policy(format!("a policy of `{own}`"), document.clone())
         .calls(account, vec![put_policy(&own, POLICY, &document)])
         .and(item.create(""));
-    let home = Sources::one(POLICY, None, Fix::Ready(give));
+    let home = Sources::one(POLICY, None, Remedy::Ready(give));
     let holder = holder.with(home);
     let ask = Ask {
         caller: holder.caller.clone(),
@@ -321,13 +321,13 @@ fn selection(item: Item<'_>) -> Option<Finding> {
     }
     let Kind::AccountFilter { exclude, .. } = &item.resource.kind else { return None };
     let seen = format!("it leaves out `{found}`");
-    let mend = item.repair("put what it leaves out right", &["selection"]);
+    let fix = item.repair("put what it leaves out right", &["selection"]);
     let loops =
         exclude.iter().find(|group| group.starts_with("/aws/kinesisfirehose/") && !found.contains(*group));
     Some(match loops {
         Some(group) => Finding::failure(CHECK, format!("{seen}, and not `{group}`"))
             .why("what Firehose says of its failures would be sent to Firehose for ever")
-            .mend(mend),
-        None => Finding::warning(CHECK, seen).mend(mend),
+            .fix(fix),
+        None => Finding::warning(CHECK, seen).fix(fix),
     })
 }

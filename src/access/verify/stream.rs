@@ -7,7 +7,7 @@ use super::counts::quota;
 use super::keys::Key;
 use super::senders::{differing, trusts};
 use super::view::{Item, View};
-use crate::access::doctor::{Finding, Hop, Level, Mend};
+use crate::access::doctor::{Finding, Fix, Hop, Level};
 use crate::access::live::{State, extra};
 use crate::access::plan::{DeliveryStream, ERROR_STREAM, Kind};
 use crate::access::policy::Caller;
@@ -54,10 +54,10 @@ fn active(item: Item<'_>, state: &State, why: &str) -> Finding {
     match status {
         "ACTIVE" | "UPDATING" => Finding::ok(CHECK, seen),
         _ if status.ends_with("_FAILED") => {
-            let mend = item.repair("make it anew, when its role and key are in order", &[extra::SOURCE]);
-            Finding::failure(CHECK, seen).why(why).mend(mend)
+            let fix = item.repair("make it anew, when its role and key are in order", &[extra::SOURCE]);
+            Finding::failure(CHECK, seen).why(why).fix(fix)
         }
-        _ => Finding::failure(CHECK, seen).why(why).mend("wait until it is ACTIVE"),
+        _ => Finding::failure(CHECK, seen).why(why).fix("wait until it is ACTIVE"),
     }
 }
 
@@ -71,7 +71,7 @@ fn source(view: View<'_>, item: Item<'_>, state: &State) -> Vec<Finding> {
         findings.push(
             Finding::failure(CHECK, format!("its source is {source}"))
                 .why("such a stream takes records from its source alone, and refuses puts")
-                .mend(item.repair(text, &[extra::SOURCE])),
+                .fix(item.repair(text, &[extra::SOURCE])),
         );
     }
     if state.get(extra::DECOMPRESSES) == Some(&Value::Bool(true)) {
@@ -83,7 +83,7 @@ fn source(view: View<'_>, item: Item<'_>, state: &State) -> Vec<Finding> {
         } else {
             Finding::warning(CHECK, seen).why(format!("{why}; and objects hold what was unpacked"))
         };
-        findings.push(finding.mend(item.repair("turn decompression off", &[extra::DECOMPRESSES])));
+        findings.push(finding.fix(item.repair("turn decompression off", &[extra::DECOMPRESSES])));
     }
     findings
 }
@@ -98,7 +98,7 @@ fn key(view: View<'_>, item: Item<'_>, state: &State) -> Option<Finding> {
         None if item.wanted("kmsKey").is_null() => None,
         None => {
             let finding = Finding::warning(CHECK, "it is not encrypted with a key of the account's");
-            Some(finding.mend(item.repair("encrypt it", &["kmsKey"])))
+            Some(finding.fix(item.repair("encrypt it", &["kmsKey"])))
         }
     }
 }
@@ -112,7 +112,7 @@ fn role(view: View<'_>, item: Item<'_>, wanted: &DeliveryStream, state: &State) 
         let seen =
             format!("it writes as `{found}`, not as `{}`{}", wanted.role, differing(found, &wanted.role));
         let finding = Finding::warning(CHECK, format!("{seen}: that one was not looked at"));
-        return vec![finding.why(WHY).mend(item.repair("let it write as the role", &["role"]))];
+        return vec![finding.why(WHY).fix(item.repair("let it write as the role", &["role"]))];
     };
     if let Err(missing) = role.there(CHECK, WHY) {
         return vec![*missing];
@@ -138,8 +138,8 @@ fn errors(view: View<'_>, item: Item<'_>, wanted: &DeliveryStream, state: &State
             "its errors go to {}",
             found.map_or_else(|| "nowhere".to_owned(), |it| format!("`{it}`"))
         );
-        let mend = item.repair("let it report its errors", &["errorLogGroup"]);
-        return vec![Finding::warning(CHECK, seen).why(WHY).mend(mend)];
+        let fix = item.repair("let it report its errors", &["errorLogGroup"]);
+        return vec![Finding::warning(CHECK, seen).why(WHY).fix(fix)];
     }
     let account = item.account();
     let is = |kind: &Kind| matches!(kind, Kind::LogGroup { name, .. } if *name == wanted.errors);
@@ -151,7 +151,7 @@ fn errors(view: View<'_>, item: Item<'_>, wanted: &DeliveryStream, state: &State
                 format!("log group `{}` has no log stream `{ERROR_STREAM}`", wanted.errors),
             )
             .why(WHY)
-            .mend(group.repair("make the log stream", &["logStream"])),
+            .fix(group.repair("make the log stream", &["logStream"])),
             Err(missing) => *missing,
         };
         Some(Finding { level: Level::Warning, ..missing })
@@ -175,12 +175,12 @@ fn errors(view: View<'_>, item: Item<'_>, wanted: &DeliveryStream, state: &State
 }
 
 /// What a stream has to be told so that it writes where it may.
-pub(super) fn prefix(view: View<'_>) -> Option<(String, Option<Mend>)> {
+pub(super) fn prefix(view: View<'_>) -> Option<(String, Option<Fix>)> {
     let stream = view.topology.stream.as_ref()?;
     let item = view.find(&stream.account, |kind| matches!(kind, Kind::DeliveryStream(_)))?;
     let Kind::DeliveryStream(wanted) = &item.resource.kind else { return None };
     let found = item.text("prefix").unwrap_or(&wanted.prefix).to_owned();
-    let mend = (found != wanted.prefix)
+    let fix = (found != wanted.prefix)
         .then(|| item.repair(&format!("let the stream write below `{}`", wanted.prefix), &["prefix"]));
-    Some((found, mend))
+    Some((found, fix))
 }

@@ -1,11 +1,11 @@
 //! Log groups that AWS services write: the resource policies that let them.
 
 use super::ask::{Ask, Of, Sources, all, context};
-use super::fix::{Fix, Foreign};
+use super::remedy::{Foreign, Remedy};
 use super::senders::{failed, group_there};
 use super::view::{Item, View, document, unseen};
 use crate::access::call::{Call, Service};
-use crate::access::doctor::{Finding, Hop, Level, Mend};
+use crate::access::doctor::{Finding, Fix, Hop, Level};
 use crate::access::live::{Beside, Look, State, extra};
 use crate::access::plan::Kind;
 use crate::access::policy::document::{Element, Statement};
@@ -46,7 +46,7 @@ fn delivers(view: View<'_>, account: &Account, group: &str) -> Finding {
             return Finding::new(CHECK, Level::Skipped, "the resource policies were not looked at");
         }
     };
-    let home = mend(view, account, group, policies);
+    let home = fix(view, account, group, policies);
     let sources = sources(view, account, group, policies, home);
     let place = &account.place;
     let ask = |action| Ask {
@@ -81,28 +81,28 @@ fn sources<'a>(
     account: &'a Account,
     group: &str,
     policies: &State,
-    home: Mend,
+    home: Fix,
 ) -> Sources<'a> {
-    let mut sources = Sources::one("", None, Fix::Ready(home));
+    let mut sources = Sources::one("", None, Remedy::Ready(home));
     let all = policies.get(extra::OTHERS).and_then(|all| all.as_object());
     for (name, value) in all.into_iter().flatten() {
         let Some(document) = document(value) else { continue };
-        let fix = Fix::Foreign(account, Foreign::Logs(name.clone()));
-        sources = sources.with(format!("resource policy `{name}`"), document, fix);
+        let remedy = Remedy::Foreign(account, Foreign::Logs(name.clone()));
+        sources = sources.with(format!("resource policy `{name}`"), document, remedy);
     }
     let own = view.beside_state(account, &Beside::LogGroup(group.to_owned()));
     if let Some(document) = own.and_then(|state| document(state.get("policy")?)) {
-        let fix = Fix::Ready(Mend::from("take the denial out of the log group's own policy"));
-        sources = sources.with(format!("the policy of log group `{group}`"), document, fix);
+        let remedy = Remedy::Ready(Fix::from("take the denial out of the log group's own policy"));
+        sources = sources.with(format!("the policy of log group `{group}`"), document, remedy);
     }
     sources
 }
 
 /// The plan's policy that covers the group; where there is no room for one more, a policy of the log group's own.
-fn mend(view: View<'_>, account: &Account, group: &str, policies: &State) -> Mend {
+fn fix(view: View<'_>, account: &Account, group: &str, policies: &State) -> Fix {
     let planned = view.items(account).find(|item| covers(*item, account, group));
-    let Some(item) = planned else { return Mend::default() };
-    let Kind::LogsPolicy { name, .. } = &item.resource.kind else { return Mend::default() };
+    let Some(item) = planned else { return Fix::default() };
+    let Kind::LogsPolicy { name, .. } = &item.resource.kind else { return Fix::default() };
     let all = policies.get(extra::OTHERS).and_then(|all| all.as_object());
     let is_there = all.is_some_and(|all| all.contains_key(name));
     if is_there || n_policies(policies) < MOST_POLICIES {
@@ -115,7 +115,7 @@ fn mend(view: View<'_>, account: &Account, group: &str, policies: &State) -> Men
     let document = of_group(item, account, group, own.and_then(|state| document(state.get("policy")?)));
     let arn = account.place.log_group(group, false).to_string();
     let input = serde_json::json!({ "resourceArn": arn, "policyDocument": document.to_json() });
-    Mend::from(text)
+    Fix::from(text)
         .policy(format!("the policy of log group `{group}`"), document)
         .calls(account, vec![Call::new(Service::Logs, "PutResourcePolicy", input)])
 }
@@ -161,7 +161,7 @@ fn turns_on(view: View<'_>, vended: &Vended) -> Option<Finding> {
             let seen = format!("role `{role}` has no policy for turning logging on");
             let finding = Finding::warning(CHECK, seen)
                 .why("who turns logging on needs it; what is on stays on, and writes without this role");
-            Some(finding.mend(item.create("put the policy, before logging is turned on or changed")))
+            Some(finding.fix(item.create("put the policy, before logging is turned on or changed")))
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::access::doctor::{Finding, Mend};
-use crate::access::live::{Beside, Look, Mender, Seen, State, desired};
+use crate::access::doctor::{Finding, Fix};
+use crate::access::live::{Beside, Fixer, Look, Seen, State, desired};
 use crate::access::plan::{Kind, Part, Plan, Resource, Stage, limit};
 use crate::access::policy::{Arn, Document};
 use crate::config::topology::{Account, Topology};
@@ -98,8 +98,8 @@ impl<'a> Item<'a> {
             Some(Look::Found(state)) => Ok(state),
             Some(Look::Absent) => {
                 let seen = format!("{title} is not there, in account {account}");
-                let mend = self.create(&format!("make {title}"));
-                Err(Box::new(Finding::failure(check, seen).why(why).mend(mend)))
+                let fix = self.create(&format!("make {title}"));
+                Err(Box::new(Finding::failure(check, seen).why(why).fix(fix)))
             }
             Some(Look::Unseen(reason)) => Err(Box::new(unseen(check, &title, account, reason))),
             None => Err(Box::new(unseen(check, &title, account, "nobody looked"))),
@@ -107,24 +107,24 @@ impl<'a> Item<'a> {
     }
 
     /// The calls that make it.
-    pub(super) fn create(&self, text: &str) -> Mend {
-        let calls = self.mender().create(self.resource);
-        self.with_documents(Mend::from(text)).calls(self.account(), calls)
+    pub(super) fn create(&self, text: &str) -> Fix {
+        let calls = self.fixer().create(self.resource);
+        self.with_documents(Fix::from(text)).calls(self.account(), calls)
     }
 
     /// The calls that bring aspects to what the plan wants.
-    pub(super) fn repair(&self, text: &str, aspects: &[&str]) -> Mend {
-        let calls = self.mender().repairs(self.resource, aspects.iter().copied());
-        Mend::from(text).calls(self.account(), calls)
+    pub(super) fn repair(&self, text: &str, aspects: &[&str]) -> Fix {
+        let calls = self.fixer().repairs(self.resource, aspects.iter().copied());
+        Fix::from(text).calls(self.account(), calls)
     }
 
     /// The calls that bring a document to what the plan wants, without one statement of what is there.
     ///
     /// What others put into the policy of a bucket, a key, a queue or a destination stays; the policies of a role that the plan makes
     /// are all its own.
-    pub(super) fn repair_document(&self, aspect: &str, without: Option<usize>) -> Mend {
+    pub(super) fn repair_document(&self, aspect: &str, without: Option<usize>) -> Fix {
         let Some((part, wanted)) = self.documents().find(|(part, _)| part.as_str() == aspect) else {
-            return Mend::default();
+            return Fix::default();
         };
         let text = format!("put the {} of {} right", noun(part), self.title());
         let mut resource = self.resource.clone();
@@ -134,11 +134,11 @@ impl<'a> Item<'a> {
                 replace(&mut resource.kind, merged);
             }
         }
-        let calls = self.mender().repair(&resource, aspect);
+        let calls = self.fixer().repair(&resource, aspect);
         let at = format!("the {} of {}", noun(part), self.title());
         let now = resource.documents().into_iter().find(|it| it.part == part);
         let document = now.map_or_else(Document::default, |it| it.document.clone());
-        Mend::from(text).policy(at, document).calls(self.account(), calls)
+        Fix::from(text).policy(at, document).calls(self.account(), calls)
     }
 
     /// A document that was seen; none that is not there or cannot be read.
@@ -150,24 +150,24 @@ impl<'a> Item<'a> {
         self.resource.documents().into_iter().map(|attached| (attached.part, attached.document))
     }
 
-    fn with_documents(&self, mend: Mend) -> Mend {
+    fn with_documents(&self, fix: Fix) -> Fix {
         let title = self.title();
         self.documents()
             .filter(|(_, document)| !document.statements.is_empty())
-            .fold(mend, |mend, (part, document)| {
-                mend.policy(format!("the {} of {title}", noun(part)), document.clone())
+            .fold(fix, |fix, (part, document)| {
+                fix.policy(format!("the {} of {title}", noun(part)), document.clone())
             })
     }
 
-    fn mender(&self) -> Mender<'a> {
-        Mender { plan: self.view.plan, stage: self.stage, seen: self.view.seen }
+    fn fixer(&self) -> Fixer<'a> {
+        Fixer { plan: self.view.plan, stage: self.stage, seen: self.view.seen }
     }
 }
 
 /// What is said of what could not be seen.
 pub(super) fn unseen(check: &'static str, what: &str, account: &str, reason: &str) -> Finding {
     Finding::warning(check, format!("{what} of account {account} could not be seen: {reason}"))
-        .mend("give whoever looks the permission that is named, or credentials of that account")
+        .fix("give whoever looks the permission that is named, or credentials of that account")
 }
 
 /// A policy in JSON.

@@ -15,7 +15,7 @@ use super::log::Stored;
 use super::open::Segment;
 use super::reader::{Loaded, LoadedRecord, Part};
 use super::tracker::Tracker;
-use crate::event::{Held, Receipt, Record, Timestamp};
+use crate::event::{AckGuard, Held, Record, Timestamp};
 
 /// The undelivered part of a log.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ pub struct Evicted {
     pub segment: u64,
     /// Those that were in memory.
     pub records: Vec<Record>,
-    /// Those behind them that are only in the file: where, how many events, and the receipt for all of them.
-    pub unread: Option<(Part, u64, Receipt)>,
+    /// Those behind them that are only in the file: where, how many events, and the ack guard for all of them.
+    pub unread: Option<(Part, u64, AckGuard)>,
 }
 
 impl Backlog {
@@ -91,7 +91,7 @@ impl Backlog {
 
     /// Notes where a record was stored, in the order of the log. Without memory to hold it, it is read when it is its turn.
     ///
-    /// Its receipts are the caller's, who settles them: it is on disk.
+    /// Its ack guards are the caller's, who settles them: it is on disk.
     pub fn stored(&mut self, record: Record, at: Stored, held: Option<Held>) {
         let was_caught_up = self.unread().is_none();
         match self.segments.back_mut() {
@@ -251,9 +251,9 @@ impl Backlog {
         };
         known.passed = known.passed.saturating_add(record.events);
         self.read = Position { segment, offset: end, events: known.passed };
-        let receipt = self.tracker.begin(self.read, record.events);
-        receipt.hold(held);
-        record.receipts = vec![receipt];
+        let ack = self.tracker.begin(self.read, record.events);
+        ack.hold(held);
+        record.acks = vec![ack];
         self.ready_bytes = self.ready_bytes.saturating_add(record.len);
         self.ready.push_back((segment, record));
     }
@@ -286,7 +286,7 @@ impl Backlog {
 }
 
 impl LoadedRecord {
-    /// The record as a sink takes it, without receipts. `now` on both clocks.
+    /// The record as a sink takes it, without ack guards. `now` on both clocks.
     #[must_use]
     pub fn into_record(self, (now, wall): (Instant, Timestamp)) -> Record {
         let age = u64::try_from(wall.0.saturating_sub(self.time.0)).unwrap_or(0);
@@ -296,7 +296,7 @@ impl LoadedRecord {
             payload: self.payload,
             compressed: self.compressed,
             events: self.events,
-            receipts: Vec::new(),
+            acks: Vec::new(),
             origin: self.meta.origin,
             since: now.checked_sub(Duration::from_millis(age)).unwrap_or(now),
         }

@@ -1,7 +1,7 @@
 //! Records on disk until they are delivered: a log in a directory for each destination.
 //!
 //! In:      closed records.
-//! Out:     the same, from memory or from the file, with receipts that move the log's cursor.
+//! Out:     the same, from memory or from the file, with ack guards that move the log's cursor.
 //! Full:    the caller asks how many bytes there are, and what the next record takes.
 //! Failure: a write or sync that failed is made again in another segment; what is damaged is put aside and passed over.
 //! Stop:    the cursor is saved; a log that is delivered whole is removed.

@@ -163,7 +163,7 @@ impl<F: Files> Opening<F> {
                 let salt = salt_of_first_frame(&mut Reading { files: &self.files, file: &mut file })?;
                 let Some(salt) = salt else { return self.put_aside(&path, Flaw::Header).map(|()| None) };
                 self.keep_part(&path, (0, SEGMENT_HEADER), Flaw::Header)?;
-                self.mend_header(&path, SegmentHeader { salt, number, previous: 0 })?
+                self.fix_header(&path, SegmentHeader { salt, number, previous: 0 })?
             }
         };
         if let Some(seal) = self.seal(&mut file, &header, size)? {
@@ -236,7 +236,7 @@ impl<F: Files> Opening<F> {
     }
 
     /// Writes the header of a segment that is known by its first frame. Which one stood before it is no longer known.
-    fn mend_header(&self, path: &Path, header: SegmentHeader) -> io::Result<SegmentHeader> {
+    fn fix_header(&self, path: &Path, header: SegmentHeader) -> io::Result<SegmentHeader> {
         let mut file = self.files.open_to_write(path)?;
         self.files.write(&mut file, 0, &header.encode())?;
         self.files.sync(&mut file)?;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::files::Files;
 use super::frame::{FRAME_HEADER, Frame, Kind, SEGMENT_HEADER, SegmentHeader};
 use super::meta::Meta;
-use crate::event::{Acknowledge, Origin, Outcome, Record, Ticket, Timestamp};
+use crate::event::{AckGuard, Acknowledge, Origin, Outcome, Record, Timestamp};
 
 const SALT: u32 = 0x5eed_5eed;
 
@@ -69,7 +69,7 @@ pub(super) fn record(text: &str) -> Record {
         payload: text.len(),
         compressed: false,
         events: 1,
-        receipts: vec![Ticket::open(Arc::new(Nobody), 0)],
+        acks: vec![AckGuard::open(Arc::new(Nobody), 0)],
         origin: Arc::new(Origin { source: "app".into(), ..Origin::default() }),
         since: Instant::now(),
     }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::testing::{EIO, ENOSPC, EROFS, Memory, record};
 use super::*;
-use crate::event::{Budget, Buffers, Receipt, Record, Timestamp};
+use crate::event::{AckGuard, Budget, Buffers, Record, Timestamp};
 
 fn dir() -> PathBuf {
     PathBuf::from("/state/spool/archive/logs")
@@ -44,7 +44,7 @@ impl Spool {
         let count = appended.stored.len();
         assert_eq!(appended.failed.is_none(), count == records.len());
         for (mut record, stored) in records.into_iter().zip(appended.stored) {
-            record.receipts.drain(..).for_each(Receipt::settle);
+            record.acks.drain(..).for_each(AckGuard::settle);
             let held = keep.then(|| self.budget.charge(record.len as u64));
             self.backlog.stored(record, stored, held);
         }
@@ -89,7 +89,7 @@ impl Spool {
 
 /// Delivers a record.
 fn end(record: Record) -> String {
-    record.receipts.into_iter().for_each(Receipt::settle);
+    record.acks.into_iter().for_each(AckGuard::settle);
     String::from_utf8(record.parts.concat()).unwrap()
 }
 
@@ -209,7 +209,7 @@ fn a_half_written_header_is_put_aside() {
 }
 
 #[test]
-fn a_damaged_header_before_whole_records_is_mended() {
+fn a_damaged_header_before_whole_records_is_fixed() {
     check(|files| files.change(&segment(1), |data| data[3] ^= 1), &SIX, &[Flaw::Header], 1);
 }
 
@@ -267,7 +267,7 @@ fn the_cursor_has_its_room_before_anything_is_stored() {
     assert!(made.chunks(4096).all(|block| block.iter().any(|byte| *byte != 0)), "both blocks are written to");
     assert_eq!(spool.push(records(&SIX), true), 6);
     for _ in 0..3 {
-        spool.take(1).into_iter().flat_map(|record| record.receipts).for_each(Receipt::settle);
+        spool.take(1).into_iter().flat_map(|record| record.acks).for_each(AckGuard::settle);
         spool.save().unwrap();
         assert_eq!(files.data(&cursor).unwrap().len(), made.len());
     }
@@ -348,8 +348,8 @@ fn what_was_evicted_behind_something_under_way_is_not_taken_from_what_is_left() 
     let under_way = spool.take(1);
     let evicted = spool.backlog.evict().unwrap();
     end_all(evicted.records);
-    let (part, _, receipt) = evicted.unread.unwrap();
-    receipt.settle();
+    let (part, _, ack) = evicted.unread.unwrap();
+    ack.settle();
     assert_eq!(part.segment, 1);
     drop(under_way);
     let mut spool = stop(spool, &files);
@@ -393,10 +393,10 @@ fn the_oldest_make_room_a_segment_at_a_time() {
     let mut spool = Spool::open(&files).unwrap();
     let taken = spool.take(1);
     let evicted = spool.backlog.evict().unwrap();
-    let (_, events, receipt) = evicted.unread.unwrap();
+    let (_, events, ack) = evicted.unread.unwrap();
     assert_eq!((evicted.segment, evicted.records.len() as u64 + events), (1, 3));
     end_all(evicted.records);
-    receipt.settle();
+    ack.settle();
     assert!(spool.backlog.tracker().is_under_way(1), "the first record is with the sink");
     assert_eq!(spool.backlog.evict().unwrap().segment, 2);
     end_all(taken);

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::cursor::{Ahead, Position};
-use crate::event::{Acknowledge, Outcome, Receipt, Ticket};
+use crate::event::{AckGuard, Acknowledge, Outcome};
 
-/// Hands out a receipt for each record, in the log's order, and moves over what is done without a gap.
+/// Hands out an ack guard for each record, in the log's order, and moves over what is done without a gap.
 ///
-/// A record whose receipt is dropped unsettled is never passed in this run: it is delivered after the next start.
+/// A record whose ack guard is dropped unsettled is never passed in this run: it is delivered after the next start.
 #[derive(Debug)]
 pub struct Tracker {
     /// The lock covers a look at one entry, and the removal of those that are passed.
@@ -43,22 +43,22 @@ impl Tracker {
         Arc::new(Self { entries: Mutex::new(entries), moved: Notify::new() })
     }
 
-    /// A receipt for a record of so many events that ends here; nothing before it that was not begun is waited for.
-    pub fn begin(self: &Arc<Self>, end: Position, events: u64) -> Receipt {
+    /// An ack guard for a record of so many events that ends here; nothing before it that was not begun is waited for.
+    pub fn begin(self: &Arc<Self>, end: Position, events: u64) -> AckGuard {
         self.open(end, Some(events))
     }
 
-    /// A receipt for all that was not begun before this place: it is given up, or lost.
-    pub fn begin_up_to(self: &Arc<Self>, end: Position) -> Receipt {
+    /// An ack guard for all that was not begun before this place: it is given up, or lost.
+    pub fn begin_up_to(self: &Arc<Self>, end: Position) -> AckGuard {
         self.open(end, None)
     }
 
-    fn open(self: &Arc<Self>, end: Position, events: Option<u64>) -> Receipt {
+    fn open(self: &Arc<Self>, end: Position, events: Option<u64>) -> AckGuard {
         let number = self.with(|entries| {
             entries.open.push_back(Entry { end, events, done: false });
             entries.first.saturating_add(entries.open.len() as u64).saturating_sub(1)
         });
-        Ticket::open(Arc::<Self>::clone(self) as Arc<dyn Acknowledge>, number)
+        AckGuard::open(Arc::<Self>::clone(self) as Arc<dyn Acknowledge>, number)
     }
 
     /// Up to where everything has ended.
@@ -136,16 +136,16 @@ mod tests {
             ends in prop::collection::vec((0_usize..20, any::<bool>()), 0..60),
         ) {
             let tracker = Tracker::new(position(0));
-            let mut receipts: Vec<Option<Receipt>> =
+            let mut acks: Vec<Option<AckGuard>> =
                 (1..=20).map(|end| Some(tracker.begin(position(end), 1))).collect();
             let mut done = [false; 20];
             for (index, settle) in ends {
-                let Some(receipt) = receipts[index].take() else { continue };
+                let Some(ack) = acks[index].take() else { continue };
                 if settle {
-                    receipt.settle();
+                    ack.settle();
                     done[index] = true;
                 } else {
-                    drop(receipt);
+                    drop(ack);
                 }
                 let run = done.iter().take_while(|done| **done).count() as u64;
                 prop_assert_eq!(tracker.position(), position(run));

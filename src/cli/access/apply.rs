@@ -197,7 +197,7 @@ impl Session<'_> {
         let verb = if self.apply.destroy { "to take away" } else { "to make or change" };
         writeln!(
             out,
-            "{n_changes} {verb}, {n_rest} to leave as they are, {n_open} that cannot be seen or mended from here"
+            "{n_changes} {verb}, {n_rest} to leave as they are, {n_open} that cannot be seen or fixed from here"
         )?;
         out.flush()
     }
@@ -249,7 +249,7 @@ impl Session<'_> {
         Ok(is_yes)
     }
 
-    /// Does one task after the other. After a failure the rest of that account's step is left; a wish to stop ends it between two
+    /// Does one task after the other. After a failure the rest of that account's step is left; a signal to stop ends it between two
     /// resources.
     async fn work(&mut self, clients: &Clients, tasks: &[Task<'_>], out: &mut impl Write) -> io::Result<()> {
         let (stop, stopped) = watch::channel(false);
@@ -301,7 +301,7 @@ impl Session<'_> {
             wrote?;
             match done {
                 Ok(()) => {}
-                Err(Stopped::Wish) => self.fail(task, "left unfinished: stopped", out)?,
+                Err(Stopped::Signal) => self.fail(task, "left unfinished: stopped", out)?,
                 Err(Stopped::Failed(why)) => {
                     self.fail(task, &why, out)?;
                     // What is made rests on what is made before it; what is taken away does not.

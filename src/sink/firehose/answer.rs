@@ -106,7 +106,7 @@ fn by_status(status: u16, code: &str, text: String) -> Answer {
         401 | 403 => Answer::Held(Hold {
             reason: "access_denied",
             message: text,
-            mend: "see the message; nothing is lost meanwhile".to_owned(),
+            fix: "see the message; nothing is lost meanwhile".to_owned(),
         }),
         _ => Answer::TryLater { outcome: "failed", message: text },
     }
@@ -116,7 +116,7 @@ fn hold(code: &str, message: &str, target: &Target, principal: &str) -> Option<H
     let Target { stream, region } = target;
     let principal = principal_in(message).unwrap_or(principal);
     let said = |what: &str| format!("{ACTION} on `{stream}` in {region} as {principal}: {what}: {message}");
-    let (reason, what, mend) = match code {
+    let (reason, what, fix) = match code {
         "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "OptInRequired" => (
             "access_denied",
             "denied",
@@ -166,7 +166,7 @@ fn hold(code: &str, message: &str, target: &Target, principal: &str) -> Option<H
         ),
         _ => return None,
     };
-    Some(Hold { reason, message: said(what), mend })
+    Some(Hold { reason, message: said(what), fix })
 }
 
 /// The account in a principal's ARN.
@@ -187,8 +187,8 @@ fn credentials_fault<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
 
 fn from_credentials(fault: &CredentialsFault) -> Answer {
     let message = with_causes(fault);
-    match &fault.mend {
-        Some((reason, mend)) => Answer::Held(Hold { reason, message, mend: mend.clone() }),
+    match &fault.fix {
+        Some((reason, fix)) => Answer::Held(Hold { reason, message, fix: fix.clone() }),
         None => Answer::TryLater { outcome: "failed", message },
     }
 }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_must_mend_is_held() {
+    fn what_a_person_must_fix_is_held() {
         check(403, "AccessDeniedException", "access_denied");
         check(403, "com.amazon.coral.service#AccessDeniedException", "access_denied");
         check(400, "ResourceNotFoundException", "not_found");
@@ -250,7 +250,7 @@ mod tests {
     fn a_denial_names_action_principal_account_and_resource() {
         let target = Target { stream: "logs".into(), region: "us-east-1".into() };
         let hold = hold("AccessDeniedException", "no", &target, PRINCIPAL).unwrap();
-        let text = format!("{}; {}", hold.message, hold.mend);
+        let text = format!("{}; {}", hold.message, hold.fix);
         for part in
             [ACTION, PRINCIPAL, "222222222222", "arn:aws:firehose:us-east-1:222222222222:deliverystream/logs"]
         {

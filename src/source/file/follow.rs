@@ -13,11 +13,11 @@ use super::table::{Departed, FileNo, Table};
 use super::tail::{Owner, Patience, Progress, Recent, Stage, Tail};
 use super::watch::Watch;
 use crate::config::Start;
-use crate::event::{
-    Buffers, Chunk, Closed, FileAccount, Fingerprint, Held, Intake, Lane, Mark, OnClosedGate, Origin, Stop,
-    Timestamp,
-};
+use crate::event::Closed;
+use crate::event::{Buffers, Chunk, FileAccount, Fingerprint, Held, Mark, Origin, Timestamp};
+use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
 use crate::source::SourceError;
+use crate::source::Stop;
 use crate::source::cut::Cutter;
 
 /// Everything that following files takes.
@@ -181,7 +181,7 @@ impl Follower {
         tokio::select! {
             biased;
             taken = self.source.intake.submit_together(chunks.into_iter()) => taken,
-            // The chunks are given up with their receipts: they are read again at the next start.
+            // The chunks are given up with their ack guards: they are read again at the next start.
             () = self.stop.requested() => Ok(()),
         }
     }
@@ -240,7 +240,7 @@ impl Follower {
         let morsels = std::mem::take(&mut self.morsels);
         let is_changed = tokio::select! {
             () = self.stop.requested() => return,
-            () = self.source.intake.gate_opened() => false,
+            () = self.source.intake.room_freed() => false,
             () = tokio::time::sleep_until(until) => false,
             () = self.watch.changed() => true,
         };
@@ -316,7 +316,7 @@ impl Follower {
             file: Some(origin),
             ..Origin::default()
         });
-        let lane = self.intake().lane(OnClosedGate::Keep);
+        let lane = self.intake().lane(WhenFullDestination::Wait);
         let Some(tail) = self.table.get_mut(no) else { return };
         (tail.vain, tail.reach) = (None, 0);
         let recent = Recent::default();
@@ -337,19 +337,19 @@ impl Follower {
 /// Small chunks that are ready, to be handed in together: waking a worker costs more than decoding a few lines.
 #[derive(Default)]
 pub(super) struct Parcel {
-    chunks: Vec<(Arc<Lane>, Chunk)>,
+    chunks: Vec<(Arc<OrderedLane>, Chunk)>,
     bytes: usize,
 }
 
 impl Parcel {
     /// Adds a chunk. Whether it is enough for a worker now.
-    pub(super) fn add(&mut self, lane: Arc<Lane>, chunk: Chunk) -> bool {
+    pub(super) fn add(&mut self, lane: Arc<OrderedLane>, chunk: Chunk) -> bool {
         self.bytes = self.bytes.saturating_add(chunk.payload.len());
         self.chunks.push((lane, chunk));
         self.bytes >= ENOUGH_BYTES || self.chunks.len() >= ENOUGH_CHUNKS
     }
 
-    fn take(&mut self) -> Vec<(Arc<Lane>, Chunk)> {
+    fn take(&mut self) -> Vec<(Arc<OrderedLane>, Chunk)> {
         self.bytes = 0;
         std::mem::take(&mut self.chunks)
     }
@@ -374,5 +374,5 @@ fn gathering(morsels: u32) -> Duration {
 /// How often gauges are set.
 const REPORT: Duration = Duration::from_secs(1);
 
-/// How often blocked files are looked at, should the sign that a gate has opened be missed.
+/// How often blocked files are looked at, should the sign that a backpressure has opened be missed.
 const LOOK_AT_GATES: Duration = Duration::from_millis(200);

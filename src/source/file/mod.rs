@@ -37,7 +37,9 @@ use self::follow::Follower;
 use self::watch::Watch;
 use super::SourceError;
 use crate::config;
-use crate::event::{Buffers, FilePositions, Intake, Stop};
+use crate::event::{Buffers, FilePositions};
+use crate::pipeline::Intake;
+use crate::source::Stop;
 
 /// What a source's patterns find at one moment.
 #[derive(Debug)]

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use super::content::Content;
 use super::identity::FileKey;
 use crate::event::{
-    Acknowledge, FileAccount, FilePosition, Fingerprint, Lane, Mark, Origin, Outcome, Place, Timestamp,
+    Acknowledge, FileAccount, FilePosition, Fingerprint, Mark, Origin, Outcome, Place, Timestamp,
 };
 use crate::metrics::SourceMetrics;
+use crate::pipeline::OrderedLane;
 use crate::source::cut::End;
 
 /// A file that is known by its inode.
@@ -83,7 +84,7 @@ pub(super) enum Stage {
 pub(super) struct Progress {
     pub(super) owner: Arc<Owner>,
     pub(super) origin: Arc<Origin>,
-    pub(super) lane: Arc<Lane>,
+    pub(super) lane: Arc<OrderedLane>,
     pub(super) head: Fingerprint,
     pub(super) mark: Mark,
     /// A checksum of the bytes before the mark, as many as its fingerprint is of: good enough from one look to the next, and

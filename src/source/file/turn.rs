@@ -13,7 +13,8 @@ use super::identity::{Agreement, Fate};
 use super::place::SETTLED;
 use super::table::FileNo;
 use super::tail::{Name, Stage};
-use crate::event::{Acknowledge, Chunk, Closed, Fingerprint, Held, Mark, Piece, Ticket, Timestamp};
+use crate::event::Closed;
+use crate::event::{AckGuard, Acknowledge, Chunk, Fingerprint, Held, Mark, Piece, Timestamp};
 use crate::source::cut::{Cut, End};
 
 /// What was read in one turn.
@@ -320,11 +321,11 @@ impl Follower {
         progress.within = piece.next(taken);
         let read_at = Timestamp::now();
         let number = progress.owner.account.begin(progress.mark, read_at);
-        let receipt = Ticket::open(Arc::clone(&progress.owner) as Arc<dyn Acknowledge>, number);
+        let ack = AckGuard::open(Arc::clone(&progress.owner) as Arc<dyn Acknowledge>, number);
         let (origin, lane) = (Arc::clone(&progress.origin), Arc::clone(&progress.lane));
         let payload = self.exactly(bytes, back, until, &mut held);
         self.intake().metrics.bytes.inc_by(taken as u64);
-        let is_enough = self.parcel.add(lane, Chunk { origin, payload, piece, read_at, receipt, held });
+        let is_enough = self.parcel.add(lane, Chunk { origin, payload, piece, read_at, ack, held });
         if is_enough { self.hand_in().await } else { Ok(()) }
     }
 

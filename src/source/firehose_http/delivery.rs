@@ -12,7 +12,9 @@ use super::Shared;
 use super::body::{BodyError, BodyScanner};
 use super::gunzip::{Gunzip, NotGzip};
 use super::progress::{Mismatch, Reader};
-use crate::event::{Chunk, Closed, Intake, Lane, OnClosedGate, Origin, Piece, Timestamp};
+use crate::event::Closed;
+use crate::event::{Chunk, Origin, Piece, Timestamp};
+use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
 
 /// Why a delivery was not read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -63,14 +65,14 @@ struct Records<'a> {
     intake: &'a Intake,
     max_inflated: usize,
     origin: Arc<Origin>,
-    lane: Arc<Lane>,
+    lane: Arc<OrderedLane>,
     reader: Reader,
 }
 
 impl<'a> Delivery<'a> {
     pub(super) fn new(shared: &'a Shared, origin: Arc<Origin>, is_gzip: bool, reader: Reader) -> Self {
         let intake = &shared.intake;
-        let lane = intake.lane(OnClosedGate::GiveUp);
+        let lane = intake.lane(WhenFullDestination::Reject);
         Self {
             shared,
             scanner: BodyScanner::default(),
@@ -133,10 +135,10 @@ impl Records<'_> {
 
     /// One record's `data` becomes one chunk.
     async fn take(&mut self, data: &[u8]) -> Result<(), Broken> {
-        let Some(receipt) = self.reader.take(data)? else { return Ok(()) };
+        let Some(ack) = self.reader.take(data)? else { return Ok(()) };
         let payload = self.decode(data);
         if payload.is_empty() {
-            receipt.settle();
+            ack.settle();
             return Ok(());
         }
         let len = payload.len() as u64;
@@ -147,7 +149,7 @@ impl Records<'_> {
             payload: Bytes::from(payload),
             piece: Piece::default(),
             read_at: Timestamp::now(),
-            receipt,
+            ack,
             held,
         };
         self.intake.submit(&self.lane, chunk).await?;

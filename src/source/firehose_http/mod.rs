@@ -41,7 +41,8 @@ pub use self::body::{BodyError, BodyScanner};
 use self::ledger::Ledger;
 use self::request::Admission;
 use crate::config::HttpSource;
-use crate::event::{Intake, Stop};
+use crate::pipeline::Intake;
+use crate::source::Stop;
 
 /// Why the endpoint cannot be served.
 #[derive(Debug, thiserror::Error)]

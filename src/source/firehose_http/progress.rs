@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use libdeflater::Crc;
 use tokio::sync::Notify;
 
-use crate::event::{Acknowledge, Outcome, Receipt, Ticket};
+use crate::event::{AckGuard, Acknowledge, Outcome};
 
 /// One request's account.
 #[derive(Debug, Default)]
@@ -139,7 +139,7 @@ impl Reader {
     ///
     /// # Errors
     /// When what earlier deliveries brought was something else.
-    pub(super) fn take(&mut self, data: &[u8]) -> Result<Option<Receipt>, Mismatch> {
+    pub(super) fn take(&mut self, data: &[u8]) -> Result<Option<AckGuard>, Mismatch> {
         let number = self.next;
         self.next = number.saturating_add(1);
         let mut crc = Crc::with_initial(self.checksum);
@@ -162,7 +162,7 @@ impl Reader {
         state.open = state.open.saturating_add(1);
         drop(state);
         let owner = Arc::clone(&self.progress) as Arc<dyn Acknowledge>;
-        Ok(Some(Ticket::open(owner, number)))
+        Ok(Some(AckGuard::open(owner, number)))
     }
 
     /// The delivery was read to its end.
@@ -229,7 +229,7 @@ impl Bits {
 mod tests {
     use super::*;
 
-    fn take(reader: &mut Reader, data: &str) -> Option<Receipt> {
+    fn take(reader: &mut Reader, data: &str) -> Option<AckGuard> {
         reader.take(data.as_bytes()).unwrap()
     }
 
@@ -265,9 +265,9 @@ mod tests {
         assert!(take(&mut again, "c").is_none());
         let d = take(&mut again, "d").unwrap();
         again.complete().unwrap();
-        for receipt in [b, c.unwrap(), d] {
+        for ack in [b, c.unwrap(), d] {
             assert_eq!(progress.outcome(), None);
-            receipt.settle();
+            ack.settle();
         }
         assert_eq!(progress.outcome(), Some(Outcome::Done));
     }

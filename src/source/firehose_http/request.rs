@@ -60,7 +60,7 @@ impl Admission {
         Ok(Self { keys, source_arns: Some(globs.build()?) })
     }
 
-    /// Checks the headers in the order in which a sender would mend them.
+    /// Checks the headers in the order in which a sender would fix them.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<Sender, Refusal> {
         let key = headers.get("x-amz-firehose-access-key").map_or(&[][..], |key| key.as_bytes());
         if !self.knows(key) {

@@ -16,8 +16,10 @@ use tokio::task::JoinHandle;
 
 use super::{Endpoint, serve};
 use crate::config::{Decoding, Format, HttpSource, Secret, Tls, TooLong};
-use crate::event::{Budget, Framing, Intake, Job, Jobs, Origin, Receipt, Stop, Stopper};
+use crate::event::{AckGuard, Budget, Framing, Origin};
 use crate::metrics::Metrics;
+use crate::pipeline::{Intake, Job, Jobs};
+use crate::source::{Stop, Stopper};
 
 /// What the worker does with a chunk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,7 +42,7 @@ impl Framing for Whole {
 struct Worker {
     will: Mutex<Will>,
     seen: Mutex<Vec<(Arc<Origin>, Vec<u8>)>>,
-    kept: Mutex<Vec<Receipt>>,
+    kept: Mutex<Vec<AckGuard>>,
     came: Notify,
 }
 
@@ -65,24 +67,24 @@ impl Worker {
     }
 
     fn settle_kept(&self) {
-        for receipt in self.kept.lock().unwrap().drain(..) {
-            receipt.settle();
+        for ack in self.kept.lock().unwrap().drain(..) {
+            ack.settle();
         }
     }
 
     fn take(&self, job: Job) {
-        let Job { chunk, turn, .. } = job;
-        chunk.receipt.hold(chunk.held);
+        let Job { chunk, slot, .. } = job;
+        chunk.ack.hold(chunk.held);
         // Nobody sees one half of this without the other.
         let mut seen = self.seen.lock().unwrap();
         seen.push((chunk.origin, chunk.payload.to_vec()));
         match *self.will.lock().unwrap() {
-            Will::Settle => chunk.receipt.settle(),
-            Will::Drop => drop(chunk.receipt),
-            Will::Keep => self.kept.lock().unwrap().push(chunk.receipt),
+            Will::Settle => chunk.ack.settle(),
+            Will::Drop => drop(chunk.ack),
+            Will::Keep => self.kept.lock().unwrap().push(chunk.ack),
         }
         drop(seen);
-        turn.commit(|| ());
+        slot.commit(|| ());
         self.came.notify_waiters();
     }
 }

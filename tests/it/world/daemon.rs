@@ -190,7 +190,7 @@ impl Daemon {
     }
 
     /// The lines logged at WARN or ERROR.
-    pub(crate) fn complaints(&self) -> Vec<String> {
+    pub(crate) fn issues(&self) -> Vec<String> {
         let bad = |line: &String| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
         self.log().into_iter().filter(bad).collect()
     }

@@ -1,4 +1,4 @@
-//! Breaks, each by itself: it is found as the first hop that fails, and its mend, applied to the letter, puts it right.
+//! Breaks, each by itself: it is found as the first hop that fails, and its fix, applied to the letter, puts it right.
 
 mod beside;
 mod breaks;
@@ -102,7 +102,7 @@ fn what_a_plan_makes_lets_logs_pass() {
     }
 }
 
-/// Breaks, looks, mends and looks again.
+/// Breaks, looks, fixes and looks again.
 fn check(it: &Break) {
     let mut model = Model::perfect(it.topology);
     (it.make)(&mut model);
@@ -116,17 +116,17 @@ fn check(it: &Break) {
         assert!(finding.seen.contains(word), "it says `{word}`: {}", finding.seen);
     }
     assert!(finding.why.as_ref().is_some_and(|why| !why.is_empty()), "it says why it matters");
-    let mend = finding.mend.as_ref().expect("it has a mend");
-    assert!(!mend.text.is_empty() && !mend.calls.is_empty(), "{mend:?}");
-    for (account, call) in &mend.calls {
+    let fix = finding.fix.as_ref().expect("it has a fix");
+    assert!(!fix.text.is_empty() && !fix.calls.is_empty(), "{fix:?}");
+    for (account, call) in &fix.calls {
         model.run(account, call);
     }
     let report = examine(&model.topology, &model.plan, &model.seen);
-    assert!(report.first_failure().is_none(), "after its mend:\n{}", tree(&report, false));
+    assert!(report.first_failure().is_none(), "after its fix:\n{}", tree(&report, false));
 }
 
 #[test]
-fn every_single_break_is_the_first_failure_and_its_mend_mends_it() {
+fn every_single_break_is_the_first_failure_and_its_fix_fixes_it() {
     let breaks = breaks::all();
     let names: BTreeSet<_> = breaks.iter().map(|it| (it.topology, it.name)).collect();
     assert_eq!(names.len(), breaks.len(), "every break has a name of its own");

@@ -141,7 +141,7 @@ impl Model {
             Service::Sqs => self.sqs(account, &call),
             Service::Logs => self.logs(account, &call),
             Service::Firehose | Service::Kinesis | Service::DynamoDb => self.stream(account, &call),
-            Service::CloudWatch | Service::Sts => panic!("{call} mends nothing"),
+            Service::CloudWatch | Service::Sts => panic!("{call} fixes nothing"),
         };
         self.answers.insert(call.operation, answer);
     }

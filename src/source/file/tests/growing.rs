@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::world::World;
 use super::{Indented, Object};
 use crate::config::{Start, TooLong};
-use crate::event::Gate;
+use crate::event::Backpressure;
 
 #[test]
 fn a_file_is_read_as_it_grows() {
@@ -161,13 +161,13 @@ fn new_directories_are_watched() {
 #[test]
 fn a_file_whose_destination_takes_nothing_waits_and_holds_up_no_other() {
     let mut world = World::new();
-    let gate = Gate::new(Arc::new(Notify::new()));
-    world.with(|arrived| arrived.gate = Some(("a.log".to_owned(), Arc::clone(&gate))));
+    let backpressure = Backpressure::new(Arc::new(Notify::new()));
+    world.with(|arrived| arrived.backpressure = Some(("a.log".to_owned(), Arc::clone(&backpressure))));
     world.write("a.log", 1).start().all_arrived();
-    gate.set_shut(true);
+    backpressure.set_full(true);
     world.append("a.log", b"later\n").write("b.log", 10).all_arrived();
     assert!(world.with(|arrived| arrived.lines().iter().all(|line| line != b"later\n")));
-    gate.set_shut(false);
+    backpressure.set_full(false);
     world.expect(b"later\n").all_arrived().exactly_once();
 }
 

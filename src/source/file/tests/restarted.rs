@@ -79,8 +79,8 @@ fn nothing_after_a_chunk_that_was_given_up_is_remembered() {
         .write("a.log", 5)
         .all_arrived();
     world.with(|arrived| {
-        for (index, receipt) in arrived.kept.drain(..).enumerate() {
-            if index == 1 { drop(receipt) } else { receipt.settle() }
+        for (index, ack) in arrived.kept.drain(..).enumerate() {
+            if index == 1 { drop(ack) } else { ack.settle() }
         }
     });
     world.stop();

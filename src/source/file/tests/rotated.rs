@@ -73,16 +73,16 @@ fn a_file_emptied_and_refilled_beyond_where_it_was_read_to_is_noticed() {
 fn a_truncated_file_whose_bytes_were_not_read_is_counted() {
     let mut world = World::new();
     world.write("a.log", 1).start().all_arrived();
-    let gate = crate::event::Gate::new(Arc::new(tokio::sync::Notify::new()));
-    world.with(|arrived| arrived.gate = Some(("a.log".to_owned(), Arc::clone(&gate))));
+    let backpressure = crate::event::Backpressure::new(Arc::new(tokio::sync::Notify::new()));
+    world.with(|arrived| arrived.backpressure = Some(("a.log".to_owned(), Arc::clone(&backpressure))));
     world.write("a.log", 1).all_arrived();
-    gate.set_shut(true);
+    backpressure.set_full(true);
     let lost = b"never to be read\n";
     world.append("a.log", lost);
     let behind = "standpipe_file_behind_bytes{source=\"test\"}";
     world.eventually("the bytes are seen", |world| world.metric(behind) == lost.len() as u64);
     world.truncate("a.log");
-    gate.set_shut(false);
+    backpressure.set_full(false);
     let counter = "standpipe_file_lost_bytes_total{reason=\"truncated_unread\",source=\"test\"}";
     world.eventually("the loss is counted", |world| world.metric(counter) == lost.len() as u64);
     world.write("a.log", 3).all_arrived().exactly_once();
@@ -233,7 +233,7 @@ fn what_is_rotated_or_deleted_while_memory_is_spent_is_read() {
     world.remove("c.log");
     world.with(|arrived| {
         arrived.keep = false;
-        arrived.kept.drain(..).for_each(crate::event::Receipt::settle);
+        arrived.kept.drain(..).for_each(crate::event::AckGuard::settle);
     });
     world.all_arrived().exactly_once();
 }

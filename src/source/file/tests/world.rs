@@ -16,8 +16,10 @@ use super::super::watch::Watch;
 use super::super::{FileSource, read_buffers};
 use super::positions::Positions;
 use crate::config::{self, Decoding, Format, Start, TooLong};
-use crate::event::{Budget, Framing, Gate, Intake, Job, Jobs, Receipt, Stop, Stopper};
+use crate::event::{AckGuard, Backpressure, Budget, Framing};
 use crate::metrics::Metrics;
+use crate::pipeline::{Intake, Job, Jobs};
+use crate::source::{Stop, Stopper};
 
 /// A directory with log files, and what became of their lines.
 pub(super) struct World {
@@ -40,12 +42,12 @@ pub(super) struct World {
 pub(super) struct Arrived {
     /// Each chunk's origin and bytes.
     pub(super) chunks: Vec<(String, Vec<u8>)>,
-    /// Receipts that are kept instead of settled.
-    pub(super) kept: Vec<Receipt>,
-    /// Whether receipts are kept.
+    /// Ack guards that are kept instead of settled.
+    pub(super) kept: Vec<AckGuard>,
+    /// Whether ack guards are kept.
     pub(super) keep: bool,
     /// What lanes feed that is to be blocked, by origin.
-    pub(super) gate: Option<(String, Arc<Gate>)>,
+    pub(super) backpressure: Option<(String, Arc<Backpressure>)>,
 }
 
 struct Run {
@@ -328,21 +330,21 @@ fn run(source: FileSource, watches: bool, stop: Stop) {
 }
 
 fn work(jobs: &crossbeam_channel::Receiver<Jobs>, places: &Semaphore, arrived: &(Mutex<Arrived>, Condvar)) {
-    for (place, Job { chunk, turn, .. }) in jobs.iter().flat_map(|jobs| jobs.into_iter().enumerate()) {
+    for (place, Job { chunk, slot, .. }) in jobs.iter().flat_map(|jobs| jobs.into_iter().enumerate()) {
         places.add_permits(usize::from(place == 0));
         let mut state = arrived.0.lock().unwrap();
         let file = chunk.origin.file.as_deref().unwrap_or_default().to_owned();
-        if let Some((blocked, gate)) = &state.gate
+        if let Some((blocked, backpressure)) = &state.backpressure
             && file.ends_with(blocked)
         {
-            turn.lane().feeds(gate);
+            slot.lane().feeds(backpressure);
         }
         state.chunks.push((file, chunk.payload.to_vec()));
         if state.keep {
-            chunk.receipt.hold(chunk.held);
-            state.kept.push(chunk.receipt);
+            chunk.ack.hold(chunk.held);
+            state.kept.push(chunk.ack);
         } else {
-            chunk.receipt.settle();
+            chunk.ack.settle();
         }
         drop(state);
         arrived.1.notify_all();

@@ -1,0 +1,162 @@
+//! The calls for keys, buckets and queues.
+
+use serde_json::{Value, json};
+
+use super::{Fixer, text, with};
+use crate::access::call::{Call, Service, answer};
+use crate::access::live::extra;
+use crate::access::plan::{KeyUse, Kind, Resource};
+use crate::access::policy::Document;
+use crate::access::render::{QUEUE_RETENTION, QUEUE_VISIBILITY};
+
+/// The id of a bucket's entry that is this topology's; the others are left alone.
+pub const NOTIFICATION_ID: &str = "standpipe";
+
+impl Fixer<'_> {
+    pub(super) fn create_key(&self, alias: &str, policy: &Document) -> Vec<Call> {
+        let id = answer("CreateKey", "KeyMetadata.KeyId");
+        let tags = self.tags("TagKey", "TagValue");
+        let key = json!({ "Description": alias, "Policy": policy.to_json(), "Tags": tags });
+        vec![
+            Call::new(Service::Kms, "CreateKey", key),
+            Call::new(Service::Kms, "CreateAlias", json!({ "AliasName": alias, "TargetKeyId": id })),
+            Call::new(Service::Kms, "EnableKeyRotation", json!({ "KeyId": id })),
+        ]
+    }
+
+    pub(super) fn repair_key(
+        &self,
+        resource: &Resource,
+        alias: &str,
+        policy: &Document,
+        aspect: &str,
+    ) -> Vec<Call> {
+        let (mut calls, arn) =
+            self.key_arn(&KeyUse::Made { id: resource.id.clone(), alias: alias.to_owned() });
+        let id = arn.split_once(":key/").map_or(arn.as_str(), |(_, id)| id);
+        let key = || json!({ "KeyId": id });
+        match aspect {
+            "policy" => {
+                let input = json!({ "KeyId": id, "PolicyName": "default", "Policy": policy.to_json() });
+                calls.push(Call::new(Service::Kms, "PutKeyPolicy", input));
+            }
+            "state" => {
+                let state = self.state(resource).map(|state| text(state, "state"));
+                if state.as_deref() == Some("PendingDeletion") {
+                    // The key is disabled after this.
+                    calls.push(Call::new(Service::Kms, "CancelKeyDeletion", key()));
+                }
+                calls.push(Call::new(Service::Kms, "EnableKey", key()));
+            }
+            _ => return Vec::new(),
+        }
+        calls
+    }
+
+    pub(super) fn create_bucket(&self, name: &str) -> Vec<Call> {
+        let region = &self.place().region;
+        // us-east-1 is where a bucket is made without a word, and must not be named.
+        // Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html>.
+        let place = (region != "us-east-1").then(|| json!({ "LocationConstraint": region }));
+        let bucket = with(json!({ "Bucket": name }), [("CreateBucketConfiguration", place)]);
+        let tagging = json!({ "Bucket": name, "Tagging": { "TagSet": self.tags("Key", "Value") } });
+        vec![
+            Call::new(Service::S3, "CreateBucket", bucket),
+            Call::new(Service::S3, "PutBucketTagging", tagging),
+        ]
+    }
+
+    pub(super) fn repair_bucket(&self, resource: &Resource, aspect: &str) -> Vec<Call> {
+        let Kind::Bucket { name, policy, key, queue, prefix } = &resource.kind else { return Vec::new() };
+        match aspect {
+            "publicAccessBlock" => {
+                let blocked = json!({
+                    "BlockPublicAcls": true,
+                    "IgnorePublicAcls": true,
+                    "BlockPublicPolicy": true,
+                    "RestrictPublicBuckets": true,
+                });
+                vec![setting("PutPublicAccessBlock", name, "PublicAccessBlockConfiguration", &blocked)]
+            }
+            "ownership" => {
+                let rules = json!({ "Rules": [{ "ObjectOwnership": "BucketOwnerEnforced" }] });
+                vec![setting("PutBucketOwnershipControls", name, "OwnershipControls", &rules)]
+            }
+            "kmsKey" => self.encrypt_bucket(name, key.as_ref()),
+            "policy" => vec![setting("PutBucketPolicy", name, "Policy", &policy.to_json().into())],
+            "notification" => {
+                let put = |queue: &String| self.put_notification(resource, name, queue, prefix);
+                queue.iter().map(put).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn encrypt_bucket(&self, bucket: &str, key: Option<&KeyUse>) -> Vec<Call> {
+        let (mut calls, default) = match key.map(|key| self.key_arn(key)) {
+            None => (Vec::new(), json!({ "SSEAlgorithm": "AES256" })),
+            Some((calls, arn)) => (calls, json!({ "SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn })),
+        };
+        let rule =
+            json!({ "ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": key.is_some() });
+        let rules = json!({ "Rules": [rule] });
+        calls.push(setting("PutBucketEncryption", bucket, "ServerSideEncryptionConfiguration", &rules));
+        calls
+    }
+
+    /// What the bucket tells others stays: S3 knows no call that adds one entry.
+    pub(super) fn put_notification(
+        &self,
+        resource: &Resource,
+        bucket: &str,
+        queue: &str,
+        prefix: &str,
+    ) -> Call {
+        let known = self.state(resource).and_then(|state| state.get(extra::NOTIFICATIONS));
+        let mut all = known.and_then(Value::as_object).cloned().unwrap_or_default();
+        let others = all.get("QueueConfigurations").and_then(Value::as_array).into_iter().flatten();
+        let others = others.filter(|one| one.get("Id").and_then(Value::as_str) != Some(NOTIFICATION_ID));
+        let filter = (!prefix.is_empty()).then(|| {
+            let rule = json!({ "Name": "prefix", "Value": prefix });
+            json!({ "Key": { "FilterRules": [rule] } })
+        });
+        let own = json!({ "Id": NOTIFICATION_ID, "QueueArn": queue, "Events": ["s3:ObjectCreated:*"] });
+        let queues: Vec<Value> = others.cloned().chain([with(own, [("Filter", filter)])]).collect();
+        all.insert("QueueConfigurations".to_owned(), queues.into());
+        let all = Value::Object(all);
+        setting("PutBucketNotificationConfiguration", bucket, "NotificationConfiguration", &all)
+    }
+
+    pub(super) fn create_queue(&self, name: &str, policy: &Document) -> Call {
+        let attributes = json!({
+            "MessageRetentionPeriod": QUEUE_RETENTION.to_string(),
+            "VisibilityTimeout": QUEUE_VISIBILITY.to_string(),
+            "SqsManagedSseEnabled": "true",
+            "Policy": policy.to_json(),
+        });
+        let input = json!({ "QueueName": name, "Attributes": attributes, "tags": self.tag_map() });
+        Call::new(Service::Sqs, "CreateQueue", input)
+    }
+}
+
+fn setting(operation: &'static str, bucket: &str, key: &str, value: &Value) -> Call {
+    Call::new(Service::S3, operation, json!({ "Bucket": bucket, key: value }))
+}
+
+pub(super) fn repair_queue(name: &str, policy: &Document, aspect: &str) -> Vec<Call> {
+    let (attribute, value) = match aspect {
+        "messageRetentionPeriod" => ("MessageRetentionPeriod", QUEUE_RETENTION.to_string()),
+        "visibilityTimeout" => ("VisibilityTimeout", QUEUE_VISIBILITY.to_string()),
+        "policy" => ("Policy", policy.to_json()),
+        _ => return Vec::new(),
+    };
+    let url = answer("GetQueueUrl", "QueueUrl");
+    vec![
+        Call::new(Service::Sqs, "GetQueueUrl", json!({ "QueueName": name })),
+        Call::new(
+            Service::Sqs,
+            "SetQueueAttributes",
+            json!({ "QueueUrl": url, "Attributes": { attribute: value } }),
+        ),
+    ]
+}

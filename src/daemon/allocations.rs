@@ -1,0 +1,160 @@
+//! Promise: what a worker allocates depends on how many chunks there are, not on how many events are in them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::generation::Generation;
+use super::sources;
+use crate::batch::{self, Packer};
+use crate::config::{self, Packing};
+use crate::decode::{Decoder, Scratch};
+use crate::event::{AckGuard, Acknowledge, Buffers, Origin, Outcome, Timestamp};
+use crate::health::Status;
+use crate::health::Watchdog;
+use crate::metrics::Metrics;
+use crate::pipeline::process::WorkerState;
+use crate::route::Router;
+
+const CHUNKS: u64 = 20;
+
+/// Events in a chunk; ten times as many still fit into one block.
+const FEW: usize = 50;
+
+/// A vector that grows by doubling may do so a few times more, and a longer block is copied or shared.
+const MORE_A_CHUNK: u64 = 10;
+
+struct Nobody;
+
+impl Acknowledge for Nobody {
+    fn acknowledge(&self, _number: u64, _outcome: Outcome) {}
+}
+
+/// What decoding, routing, writing and packing allocate for chunks of this payload.
+fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().display();
+    let text = format!(
+        "[server]\nlisten = '127.0.0.1:0'\n[state]\ndir = '{dir}'\n\
+         [sources.app]\ntype = 'file'\ninclude = ['{dir}/*.log']\n{source}\n\
+         [sinks.out]\ntype = 'directory'\npath = '{dir}/out'\n{rest}\n"
+    );
+    let path = folder.path().join("standpipe.toml");
+    fs::write(&path, text).unwrap();
+    let config = config::load(&[path], &BTreeMap::new()).unwrap();
+    let generation =
+        Generation::build(&config, &Metrics::new(), &Arc::new(Status::default()), &Watchdog::default())
+            .unwrap();
+    let router = Arc::new(Router::new(&config.routes, &["out"]).unwrap());
+    let mut state =
+        WorkerState::new(router, Arc::clone(&generation.sinks), &Buffers::new(batch::BUFFER_BYTES, 4));
+    let decoder = Decoder::new(sources::decoding(&config.sources["app"]));
+    let (mut scratch, mut packer) = (Scratch::default(), Packer::new(Packing::Lines));
+    let origin = Arc::new(Origin { source: "app".into(), host: "h".into(), ..Origin::default() });
+    let mut work = || {
+        let mut process = state.begin(Timestamp(0));
+        decoder.decode(&mut scratch, &origin, payload, &mut process);
+        let fate = process.finish();
+        assert!(fate.unfit.is_empty(), "{:?}", fate.unfit);
+        for block in fate.segments.iter().flat_map(|segment| &segment.blocks) {
+            let ack = AckGuard::open(Arc::new(Nobody), 0);
+            packer.push(block, &origin, ack, Instant::now(), &mut drop);
+        }
+        packer.close(&mut drop);
+    };
+    // What is kept from chunk to chunk is made first.
+    (0..3).for_each(|_| work());
+    allocation_counter::measure(|| (0..CHUNKS).for_each(|_| work())).count_total
+}
+
+#[tokio::test]
+async fn no_event_is_allocated_for() {
+    let check = |what: &str, source: &str, rest: &str, payload: fn(usize) -> Vec<u8>| {
+        let count = |events| allocations(source, rest, &Bytes::from(payload(events)));
+        let (few, many) = (count(FEW), count(FEW * 10));
+        assert!(few > 0, "{what}: nothing is counted");
+        assert!(
+            many <= few + MORE_A_CHUNK * CHUNKS,
+            "{what}: {few} allocations for {CHUNKS} chunks of {FEW} events, {many} for ten times as many events",
+        );
+    };
+    let (message, json) = ("encoding = 'message'", "encoding = 'json'");
+    check("lines to messages", "", message, lines);
+    check("lines to json", "", json, lines);
+    check("lines with `\\r\\n` to json", "", json, crlf);
+    let filtered = "encoding = 'json'\n[[routes]]\nwhen = { message = 'quoted' }\nto = ['out']";
+    check("lines with a route on the message", "", filtered, lines);
+    check("joined lines to json", "multiline = { start = '^r' }", json, lines);
+    check("docker's lines to json", "format = 'docker'", json, docker);
+    check("cri's lines to json", "format = 'cri'", json, cri);
+    for (what, rest) in [("messages", message), ("json", json), ("envelopes", "encoding = 'envelope'")] {
+        check(&format!("envelopes to {what}"), "format = 'envelope'", rest, envelope);
+    }
+    let filtered = "encoding = 'message'\n[[routes]]\nwhen = { message = 'quoted' }\nto = ['out']";
+    check("envelopes with a route on the message", "format = 'envelope'", filtered, envelope);
+    check("CloudTrail's records to json", "format = 'cloudtrail'", json, cloudtrail);
+}
+
+fn repeated(events: usize, write: impl Fn(&mut String, usize)) -> String {
+    let mut text = String::new();
+    (0..events).for_each(|number| write(&mut text, number));
+    text
+}
+
+fn lines(events: usize) -> Vec<u8> {
+    repeated(events, |text, at| writeln!(text, "r{at} a \"quoted\"\tline of a log, é").unwrap()).into()
+}
+
+fn crlf(events: usize) -> Vec<u8> {
+    repeated(events, |text, at| write!(text, "r{at} a \"quoted\" line\r\n").unwrap()).into()
+}
+
+fn docker(events: usize) -> Vec<u8> {
+    let line = |text: &mut String, at| {
+        let time = "2026-11-22T01:02:03.000000004Z";
+        writeln!(text, r#"{{"log":"r{at} a \"quoted\" line\n","stream":"stdout","time":"{time}"}}"#).unwrap();
+    };
+    repeated(events, line).into()
+}
+
+fn cri(events: usize) -> Vec<u8> {
+    let line = |text: &mut String, at| {
+        writeln!(text, "2026-11-22T01:02:03.000000004Z stdout F r{at} a \"quoted\" line").unwrap();
+    };
+    repeated(events, line).into()
+}
+
+fn envelope(events: usize) -> Vec<u8> {
+    let event = |text: &mut String, at| {
+        let comma = if at == 0 { "" } else { "," };
+        write!(
+            text,
+            r#"{comma}{{"id":"{at}","timestamp":17637732000{at:02},"message":"a \"quoted\" \u00e9"}}"#
+        )
+        .unwrap();
+    };
+    let head = r#"{"messageType":"DATA_MESSAGE","owner":"111111111111","logGroup":"g","logStream":"s","#;
+    let json = format!(r#"{head}"logEvents":[{}]}}"#, repeated(events, event));
+    gzip(json.as_bytes())
+}
+
+fn cloudtrail(events: usize) -> Vec<u8> {
+    let event = |text: &mut String, at| {
+        let comma = if at == 0 { "" } else { "," };
+        write!(text, r#"{comma}{{"eventID":"{at}","eventTime":"2026-11-22T01:02:03Z","recipientAccountId":"111111111111"}}"#)
+            .unwrap();
+    };
+    gzip(format!(r#"{{"Records":[{}]}}"#, repeated(events, event)).as_bytes())
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut compressor = libdeflater::Compressor::default();
+    let mut out = vec![0; compressor.gzip_compress_bound(bytes.len())];
+    let len = compressor.gzip_compress(bytes, &mut out).unwrap();
+    out.truncate(len);
+    out
+}

@@ -1,0 +1,244 @@
+//! What is built from one configuration: memory, sinks, workers, and the way into them.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{RunError, sources};
+use crate::admin;
+use crate::batch;
+use crate::buffer;
+use crate::config::{Config, Decoding, Source};
+use crate::deadletter::{DeadLetters, Limits};
+use crate::decode::Decoder;
+use crate::destination::queue::Shares;
+use crate::destination::recovered;
+use crate::destination::registry::{Common, RunningSink};
+use crate::event::{Budget, Buffers};
+use crate::health::Status;
+use crate::health::{Activity, Watchdog};
+use crate::metrics::{Metrics, SourceMetrics, gauge};
+use crate::pipeline::worker::{self, Processor, Queues, SourceDecoder};
+use crate::pipeline::{Intake, Jobs};
+use crate::route::Router;
+use crate::sink::Offload;
+use crate::sink::{self, Digester, Shared};
+
+/// Chunks waiting for a worker, at the most.
+const JOBS: usize = 64;
+
+/// Pieces of the sinks' work waiting for a worker, at the most.
+const TASKS: usize = 64;
+
+/// Buffers for written events that are kept at rest.
+const BLOCKS: usize = 64;
+
+/// Buffers for records read from disk that are kept at rest.
+const READ_BUFFERS: usize = 4;
+
+/// Buffers for request bodies that are kept at rest.
+const BODIES: usize = 4;
+
+/// Of eight parts of the memory, so many are for requests under way; the rest is for what waits.
+const REQUEST_EIGHTHS: u64 = 3;
+
+/// Dead letters that cannot be written may take one of so many parts of what waits, for each sink or source.
+const DEAD_LETTER_SHARES: u64 = 8;
+
+/// Sources that wait for memory for so long are complained of.
+const LONG: Duration = Duration::from_secs(2);
+
+/// Workers and sinks, and the way into them.
+#[derive(Clone, Debug)]
+pub(crate) struct Generation {
+    /// The memory of what waits.
+    pub(crate) budget: Arc<Budget>,
+    /// What the sinks share.
+    pub(crate) shared: Shared,
+    /// How memory is shared among destinations.
+    pub(crate) shares: Arc<Shares>,
+    /// Told when a backpressure opens.
+    pub(crate) room_freed: Arc<Notify>,
+    /// The sinks.
+    pub(crate) sinks: Arc<[Arc<RunningSink>]>,
+    /// The running deliveries. The lock covers a spawn.
+    pub(crate) deliveries: Arc<Mutex<JoinSet<()>>>,
+    /// What keeps records on disk. The lock covers a spawn.
+    pub(crate) spools: Arc<Mutex<JoinSet<()>>>,
+    /// The lock covers a look, or the taking.
+    pub(crate) job_queue: Arc<Mutex<Option<JobQueue>>>,
+    /// Closed when every worker has seen the end of the jobs.
+    pub(crate) decoding: Arc<watch::Sender<()>>,
+    /// Dropped to end the workers whatever is still queued.
+    workers: Arc<Mutex<Option<crossbeam_channel::Sender<Infallible>>>>,
+    memory_limit: u64,
+}
+
+/// The way in, closed when the sources have ended.
+#[derive(Debug)]
+pub(crate) struct JobQueue {
+    jobs: crossbeam_channel::Sender<Jobs>,
+    places: Arc<Semaphore>,
+}
+
+impl Generation {
+    /// Builds everything; nothing flows before the sources start.
+    ///
+    /// # Errors
+    /// When a sink's settings are of no use, or a thread cannot be started.
+    pub(crate) fn build(
+        config: &Config,
+        metrics: &Metrics,
+        status: &Arc<Status>,
+        watchdog: &Watchdog,
+    ) -> Result<Self, RunError> {
+        let requests = config.limits.memory / 8 * REQUEST_EIGHTHS;
+        let budget = Budget::new(config.limits.memory.saturating_sub(requests));
+        let (offload, tasks) = Offload::new(TASKS);
+        let room_freed = Arc::new(Notify::new());
+        let share = usize::try_from(budget.limit() / DEAD_LETTER_SHARES).unwrap_or(usize::MAX);
+        let limits = Limits::new(config.state.max_dead_letters);
+        let dead_letters = DeadLetters::new(&config.state.dir, limits, share, Arc::clone(&room_freed));
+        let for_sinks = for_sinks(requests, offload, dead_letters, Arc::clone(status));
+        let shares = Shares::new(Arc::clone(&budget));
+        let (deliveries, spools) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
+        let common = Common {
+            shared: for_sinks.clone(),
+            shares: Arc::clone(&shares),
+            room_freed: Arc::clone(&room_freed),
+            runtime: Handle::current(),
+            deliveries: Arc::clone(&deliveries),
+            spools: Arc::clone(&spools),
+            state: config.state.dir.as_path().into(),
+            read_buffers: Buffers::new(buffer::disk::BUFFER_BYTES, READ_BUFFERS),
+        };
+        let sink = |(name, sink): (&String, _)| {
+            let sink = RunningSink::new(name, sink, metrics.sink(name), common.clone());
+            sink.map(Arc::new).map_err(|source| RunError::Sink { sink: name.clone(), source })
+        };
+        let sinks: Arc<[_]> = config.sinks.iter().map(sink).collect::<Result<_, _>>()?;
+        let names: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
+        let router = Arc::new(Router::new(&config.routes, &names)?);
+        let processor = Arc::new(Processor {
+            decoders: decoders(config, metrics),
+            sinks: Arc::clone(&sinks),
+            router,
+            metrics: metrics.clone(),
+            blocks: Buffers::new(batch::BUFFER_BYTES, BLOCKS),
+            dead_letters: Arc::clone(&for_sinks.dead_letters),
+        });
+        let (kill_tx, kill_rx) = crossbeam_channel::bounded(0);
+        let (decoding, at_work) = watch::channel(());
+        let (jobs, receiver) = crossbeam_channel::bounded(JOBS);
+        let places = Arc::new(Semaphore::new(JOBS));
+        let queues =
+            Queues { jobs: receiver, places: Arc::clone(&places), tasks, kill_rx, decoding: at_work };
+        worker::spawn(config.limits.workers, &processor, &queues, watchdog).map_err(RunError::Thread)?;
+        Ok(Self {
+            budget,
+            shared: for_sinks,
+            shares,
+            room_freed,
+            sinks,
+            deliveries,
+            spools,
+            job_queue: Arc::new(Mutex::new(Some(JobQueue { jobs, places }))),
+            decoding: Arc::new(decoding),
+            workers: Arc::new(Mutex::new(Some(kill_tx))),
+            memory_limit: config.limits.memory,
+        })
+    }
+
+    /// A source's way in; `None` once the job_queue is closed.
+    pub(crate) fn intake(&self, decoding: &Decoding, metrics: SourceMetrics) -> Option<Intake> {
+        let job_queue = self.job_queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let JobQueue { jobs, places } = job_queue.as_ref()?;
+        let framing = crate::decode::framing(decoding);
+        let (budget, room_freed) = (Arc::clone(&self.budget), Arc::clone(&self.room_freed));
+        Some(Intake::new(budget, jobs.clone(), Arc::clone(places), room_freed, framing, metrics))
+    }
+
+    /// Ends the workers, whatever is still queued.
+    pub(crate) fn kill_workers(&self) {
+        drop(self.workers.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// What is configured, by name.
+    pub(crate) fn summary(&self, config: &Config) -> admin::Summary {
+        admin::Summary {
+            sources: config.sources.keys().cloned().collect(),
+            sinks: self.sinks.iter().map(|sink| sink.name.clone()).collect(),
+        }
+    }
+
+    /// Keeps gauges true and closes what is idle.
+    pub(crate) async fn tick(
+        self,
+        metrics: Metrics,
+        status: Arc<Status>,
+        (activity, every): (Arc<Activity>, Duration),
+    ) {
+        metrics.memory_limit_bytes.set(gauge(self.memory_limit));
+        let mut clock = interval(every);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut spent_since: Option<Instant> = None;
+        loop {
+            clock.tick().await;
+            self.sinks.iter().for_each(|sink| sink.tick());
+            metrics.memory_bytes.set(gauge(self.memory()));
+            spent_since = self.budget.is_spent().then(|| spent_since.unwrap_or_else(Instant::now));
+            let issue = || "spent: sources wait until sinks deliver".to_owned();
+            let is_long = spent_since.is_some_and(|since| since.elapsed() >= LONG);
+            status.report_issue("memory", is_long.then(issue));
+            activity.begin();
+        }
+    }
+
+    /// Payload bytes in memory: what waits, and requests under way.
+    fn memory(&self) -> u64 {
+        let free = self.shared.request_memory.available_permits() as u64;
+        let requests = u64::from(self.shared.request_memory_kib).saturating_sub(free);
+        self.budget.used().saturating_add(requests.saturating_mul(1024))
+    }
+
+    /// Delivers what an earlier run left on disk, beside what comes.
+    pub(crate) async fn resume(&self, config: &Config) {
+        let (sinks, status) = (Arc::clone(&self.sinks), Arc::clone(&self.shared.status));
+        let state = config.state.dir.clone();
+        let resume = move || {
+            let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
+            recovered::name_strangers(&state, &names, &status);
+            sinks.iter().for_each(|sink| recovered::reopen(sink, &state, &status));
+        };
+        // Only the end of the process cuts it short.
+        tokio::task::spawn_blocking(resume).await.ok();
+    }
+}
+
+/// What the sinks share, with so many bytes for requests under way.
+fn for_sinks(requests: u64, offload: Offload, dead_letters: Arc<DeadLetters>, status: Arc<Status>) -> Shared {
+    let request_memory_kib = u32::try_from(requests / 1024).unwrap_or(u32::MAX);
+    Shared {
+        offload,
+        request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
+        request_memory_kib,
+        bodies: Buffers::new(sink::BODY_BYTES, BODIES),
+        digester: Arc::new(Digester::new(usize::try_from(requests).unwrap_or(usize::MAX))),
+        dead_letters,
+        status,
+    }
+}
+
+fn decoders(config: &Config, metrics: &Metrics) -> BTreeMap<Arc<str>, SourceDecoder> {
+    let decoder = |(name, source): (&String, &Source)| {
+        let decoder = Decoder::new(sources::decoding(source));
+        (Arc::from(name.as_str()), SourceDecoder { decoder, metrics: metrics.source(name) })
+    };
+    config.sources.iter().map(decoder).collect()
+}

@@ -1,0 +1,153 @@
+//! How a source learns that what it read is done.
+//!
+//! A source makes a first [`AckGuard`] for each chunk and hands it out. Each part that the chunk is split into
+//! carries a clone. Whoever ends the life of a part settles its ack guard; an ack guard that is dropped unsettled says that the part
+//! was given up, so that no forgotten branch can move a checkpoint past data that was not delivered.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Held, Timestamp};
+
+/// How a chunk ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Every part was delivered, filtered, or stored as a dead letter.
+    Done,
+    /// At least one part was given up: the source must not move past the chunk.
+    Abandoned,
+}
+
+/// Who is told when the chunk's last ack guard is gone. Called from any thread; must not block.
+pub trait Acknowledge: Send + Sync {
+    /// The chunk with this number has ended.
+    fn acknowledge(&self, number: u64, outcome: Outcome);
+}
+
+/// One chunk's account; see the module.
+struct SharedAck {
+    owner: Arc<dyn Acknowledge>,
+    number: u64,
+    abandoned: AtomicBool,
+    /// The chunk's memory, given back when the shared ends. The lock covers only the exchange.
+    held: Mutex<Option<Held>>,
+    /// Of a dead letter that is delivered again: when it became one.
+    dead_lettered_at: Option<Timestamp>,
+}
+
+impl Drop for SharedAck {
+    fn drop(&mut self) {
+        drop(self.held.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        let outcome = if *self.abandoned.get_mut() { Outcome::Abandoned } else { Outcome::Done };
+        self.owner.acknowledge(self.number, outcome);
+    }
+}
+
+/// The right to say that a part of a chunk is done.
+#[must_use = "a ack that is dropped unsettled gives the chunk up"]
+pub struct AckGuard {
+    shared: Arc<SharedAck>,
+    settled: bool,
+}
+
+impl AckGuard {
+    /// The first guard of a chunk: `owner` is told `number` when the ack guard and all its clones are gone.
+    pub fn open(owner: Arc<dyn Acknowledge>, number: u64) -> AckGuard {
+        Self::of(owner, number, None)
+    }
+
+    /// The same for a dead letter that is delivered again, which became one at `dead_lettered_at`.
+    pub fn reopen(owner: Arc<dyn Acknowledge>, number: u64, dead_lettered_at: Timestamp) -> AckGuard {
+        Self::of(owner, number, Some(dead_lettered_at))
+    }
+
+    fn of(owner: Arc<dyn Acknowledge>, number: u64, dead_lettered_at: Option<Timestamp>) -> AckGuard {
+        let (abandoned, held) = (AtomicBool::new(false), Mutex::new(None));
+        Self {
+            shared: Arc::new(SharedAck { owner, number, abandoned, held, dead_lettered_at }),
+            settled: false,
+        }
+    }
+
+    /// The part is done: delivered, filtered, or a dead letter on disk.
+    pub fn settle(mut self) {
+        self.settled = true;
+    }
+
+    /// Another part of the same chunk.
+    pub fn split(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), settled: false }
+    }
+
+    /// Whether both belong to one chunk.
+    #[must_use]
+    pub fn same_chunk(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// When what it is about became a dead letter before; none: it never did.
+    #[must_use]
+    pub fn dead_lettered_at(&self) -> Option<Timestamp> {
+        self.shared.dead_lettered_at
+    }
+
+    /// Gives the chunk's memory to the shared, to be freed with it.
+    pub fn hold(&self, held: Held) {
+        let mut slot = self.shared.held.lock().unwrap_or_else(PoisonError::into_inner);
+        *slot = Some(held);
+    }
+}
+
+impl Drop for AckGuard {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.shared.abandoned.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl fmt::Debug for AckGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AckGuard").field("number", &self.shared.number).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<(u64, Outcome)>>);
+
+    impl Acknowledge for Seen {
+        fn acknowledge(&self, number: u64, outcome: Outcome) {
+            self.0.lock().unwrap().push((number, outcome));
+        }
+    }
+
+    #[track_caller]
+    fn check(ends: &[bool], expected: Outcome) {
+        let seen = Arc::new(Seen::default());
+        let first = AckGuard::open(Arc::clone(&seen) as Arc<dyn Acknowledge>, 7);
+        let parts: Vec<AckGuard> = ends.iter().map(|_| first.split()).collect();
+        first.settle();
+        for (part, settle) in parts.into_iter().zip(ends) {
+            assert!(seen.0.lock().unwrap().is_empty(), "told before the last part ended");
+            if *settle { part.settle() } else { drop(part) }
+        }
+        assert_eq!(*seen.0.lock().unwrap(), [(7, expected)]);
+    }
+
+    #[test]
+    fn a_chunk_is_done_when_every_part_is_settled() {
+        check(&[true], Outcome::Done);
+        check(&[true, true, true], Outcome::Done);
+    }
+
+    #[test]
+    fn one_part_dropped_gives_the_chunk_up() {
+        check(&[true, false, true], Outcome::Abandoned);
+        check(&[false], Outcome::Abandoned);
+    }
+}

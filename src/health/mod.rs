@@ -1,0 +1,7 @@
+//! How the process is: what is wrong at present, and whether what should move still moves.
+
+mod status;
+mod watchdog;
+
+pub use self::status::Status;
+pub use self::watchdog::{Activity, Watchdog};

@@ -1,0 +1,275 @@
+//! What a source sees of everything after it: admission of memory, ordered lanes, and the queue to the workers.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use crate::event::{Backpressure, Budget, Chunk, Closed, Framing, Held};
+use crate::metrics::SourceMetrics;
+
+/// What a worker receives: one chunk, or several small ones that are not worth waking it for each.
+pub type Jobs = Vec<Job>;
+
+/// A chunk to be decoded.
+#[derive(Debug)]
+pub struct Job {
+    /// The chunk to decode.
+    pub chunk: Chunk,
+    /// Its place in its lane's order.
+    pub slot: CommitSlot,
+    /// The memory that its source admitted for it, in bytes.
+    pub admitted: u64,
+}
+
+/// How much more memory a source's written events take than was admitted for them, as learned from the last chunk: charged when
+/// a chunk is queued, so that those that wait are not an overdraft to come.
+#[derive(Debug)]
+struct Expansion {
+    /// In hundredths; never below 100.
+    percent: AtomicU64,
+}
+
+impl Default for Expansion {
+    fn default() -> Self {
+        Self { percent: AtomicU64::new(100) }
+    }
+}
+
+impl Expansion {
+    fn of(&self, bytes: u64) -> u64 {
+        bytes.saturating_mul(self.percent.load(Ordering::Relaxed)) / 100
+    }
+
+    fn learn(&self, admitted: u64, written: u64) {
+        let percent = written.saturating_mul(100) / admitted.max(1);
+        self.percent.store(percent.clamp(100, 1000), Ordering::Relaxed);
+    }
+}
+
+/// Backpressure is counted while it lasts, not only when it is over.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// A source's way into the pipeline.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    budget: Arc<Budget>,
+    jobs: crossbeam_channel::Sender<Jobs>,
+    /// One permit a place in `jobs`, so that a task never blocks on the channel.
+    places: Arc<Semaphore>,
+    room_freed: Arc<Notify>,
+    framing: Arc<dyn Framing>,
+    expansion: Arc<Expansion>,
+    /// The source's counters.
+    pub metrics: SourceMetrics,
+}
+
+impl Intake {
+    /// Joins the parts; `places` has as many permits as `jobs` has room, given back by the workers.
+    #[must_use]
+    pub fn new(
+        budget: Arc<Budget>,
+        jobs: crossbeam_channel::Sender<Jobs>,
+        places: Arc<Semaphore>,
+        room_freed: Arc<Notify>,
+        framing: Arc<dyn Framing>,
+        metrics: SourceMetrics,
+    ) -> Self {
+        Self { budget, jobs, places, room_freed, framing, expansion: Arc::default(), metrics }
+    }
+
+    /// How the source's format cuts events.
+    #[must_use]
+    pub fn framing(&self) -> &dyn Framing {
+        self.framing.as_ref()
+    }
+
+    /// Takes `bytes` of memory if they are free and nobody waits for them.
+    #[must_use]
+    pub fn try_admit(&self, bytes: usize) -> Option<Held> {
+        self.budget.try_admit(bytes as u64)
+    }
+
+    /// Waits until `bytes` of memory are free, and counts the wait as backpressure.
+    pub async fn admit(&self, bytes: usize) -> Held {
+        if let Some(held) = self.try_admit(bytes) {
+            return held;
+        }
+        let admitted = self.budget.admit(bytes as u64);
+        tokio::pin!(admitted);
+        loop {
+            let since = Instant::now();
+            let waited = timeout(COUNT_EVERY, admitted.as_mut()).await;
+            self.metrics.backpressure(since.elapsed());
+            if let Ok(held) = waited {
+                return held;
+            }
+        }
+    }
+
+    /// Charges what is in memory already, without waiting.
+    #[must_use]
+    pub fn charge(&self, bytes: usize) -> Held {
+        self.budget.charge(bytes as u64)
+    }
+
+    /// Opens an ordered lane: chunks of one lane reach each destination in the order they were submitted.
+    #[must_use]
+    pub fn lane(&self, when_full: WhenFullDestination) -> Arc<OrderedLane> {
+        Arc::new(OrderedLane {
+            when_full,
+            expansion: Arc::clone(&self.expansion),
+            order: Mutex::new(Order::default()),
+            backpressures: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Queues a chunk for the workers, waiting for a place.
+    ///
+    /// # Errors
+    /// When the pipeline has stopped; the chunk is given up.
+    pub async fn submit(&self, lane: &Arc<OrderedLane>, chunk: Chunk) -> Result<(), Closed> {
+        self.submit_together(std::iter::once((Arc::clone(lane), chunk))).await
+    }
+
+    /// Queues chunks as work for one worker, which does them one after the other, waiting for one place.
+    ///
+    /// # Errors
+    /// When the pipeline has stopped; the chunks are given up.
+    pub async fn submit_together(
+        &self,
+        chunks: impl Iterator<Item = (Arc<OrderedLane>, Chunk)>,
+    ) -> Result<(), Closed> {
+        let place = self.places.acquire().await.map_err(|_| Closed)?;
+        place.forget();
+        let job = |(lane, mut chunk): (Arc<OrderedLane>, Chunk)| {
+            let slot = lane.next_slot();
+            let admitted = chunk.held.bytes();
+            chunk.held.resize(self.expansion.of(admitted));
+            Job { chunk, slot, admitted }
+        };
+        self.jobs.send(chunks.map(job).collect()).map_err(|_| Closed)
+    }
+
+    /// Resolves when some destination's backpressure has opened since the call.
+    pub async fn room_freed(&self) {
+        self.room_freed.notified().await;
+    }
+}
+
+/// What becomes of events for a destination that holds its share of the memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WhenFullDestination {
+    /// They are kept, and the source asks [`OrderedLane::is_blocked`] before it reads on: for what can wait where it is, such as files.
+    Wait,
+    /// They are given up at once, so that the sender is told to send again: for requests.
+    Reject,
+}
+
+/// One ordered stream of chunks: a file, or a request.
+#[derive(Debug)]
+pub struct OrderedLane {
+    when_full: WhenFullDestination,
+    expansion: Arc<Expansion>,
+    /// Who may commit next. The lock covers the commits themselves, which only append to queues.
+    order: Mutex<Order>,
+    /// The destinations that the lane's events went to. The lock covers a look at a short list.
+    backpressures: Mutex<Vec<Arc<Backpressure>>>,
+}
+
+#[derive(Default)]
+struct Order {
+    issued: u64,
+    next: u64,
+    parked: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
+}
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Order")
+            .field("issued", &self.issued)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+impl OrderedLane {
+    /// Whether a destination that this lane feeds has no room, or enough to do.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        let backpressures = self.backpressures.lock().unwrap_or_else(PoisonError::into_inner);
+        backpressures.iter().any(|backpressure| backpressure.is_full() || backpressure.is_throttled())
+    }
+
+    /// Learns how much memory the events of a chunk take, once they are written.
+    pub fn learn(&self, admitted: u64, written: u64) {
+        self.expansion.learn(admitted, written);
+    }
+
+    /// Remembers that the lane feeds a destination.
+    pub fn feeds(&self, backpressure: &Arc<Backpressure>) {
+        let mut backpressures = self.backpressures.lock().unwrap_or_else(PoisonError::into_inner);
+        if !backpressures.iter().any(|known| Arc::ptr_eq(known, backpressure)) {
+            backpressures.push(Arc::clone(backpressure));
+        }
+    }
+
+    /// Whether events are given up where there is no room for them.
+    #[must_use]
+    pub fn may_give_up(&self) -> bool {
+        self.when_full == WhenFullDestination::Reject
+    }
+
+    fn next_slot(self: &Arc<Self>) -> CommitSlot {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = order.issued;
+        order.issued = number.saturating_add(1);
+        CommitSlot { lane: Arc::clone(self), number, taken: false }
+    }
+
+    fn commit(&self, number: u64, commit: Box<dyn FnOnce() + Send>) {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        order.parked.insert(number, commit);
+        loop {
+            let next = order.next;
+            let Some(commit) = order.parked.remove(&next) else { return };
+            commit();
+            order.next = next.saturating_add(1);
+        }
+    }
+}
+
+/// A chunk's place in its lane: what is committed through it waits for the chunks before it.
+///
+/// A slot that is dropped commits nothing, and lets the next one go.
+#[derive(Debug)]
+pub struct CommitSlot {
+    lane: Arc<OrderedLane>,
+    number: u64,
+    taken: bool,
+}
+
+impl CommitSlot {
+    /// The lane.
+    #[must_use]
+    pub fn lane(&self) -> &Arc<OrderedLane> {
+        &self.lane
+    }
+
+    /// Runs `commit` once everything before it in the lane was committed: here, or in the thread that closes the gap.
+    pub fn commit(mut self, commit: impl FnOnce() + Send + 'static) {
+        self.taken = true;
+        self.lane.commit(self.number, Box::new(commit));
+    }
+}
+
+impl Drop for CommitSlot {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.lane.commit(self.number, Box::new(|| ()));
+        }
+    }
+}
