@@ -33,3 +33,4 @@ pub mod health;
 pub mod limits;
 pub mod metrics;
 pub mod state;
+mod sync;

@@ -16,10 +16,10 @@ use super::{Load, RunError};
 use crate::admin;
 use crate::causes::with_causes;
 use crate::config::{Checked, Config, Errors, Source};
-use crate::source::firehose_http::Endpoint;
+use crate::source::firehose_http::HttpEndpoint;
 
 /// Endpoints by the names of their sources.
-pub(crate) type Endpoints = BTreeMap<String, Endpoint>;
+pub(crate) type Endpoints = BTreeMap<String, HttpEndpoint>;
 
 /// Everything that a configuration needs to run.
 pub(crate) struct Prepared {
@@ -92,9 +92,8 @@ impl Prepared {
                 continue;
             }
             let bound = current.and_then(|current| current.of_source(name, http.listen));
-            let endpoint = Endpoint::open(http.clone(), bound).await.map_err(|error| RunError::Source {
-                source_name: name.clone(),
-                message: with_causes(&error),
+            let endpoint = HttpEndpoint::open(http.clone(), bound).await.map_err(|error| {
+                RunError::Source { source_name: name.clone(), message: with_causes(&error) }
             })?;
             sources.push((name.clone(), http.listen, endpoint.listener()));
             endpoints.insert(name.clone(), endpoint);

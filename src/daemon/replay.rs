@@ -20,7 +20,7 @@ use super::signals::{Signal, SignalQueue};
 use super::{RunError, sources};
 use crate::causes::with_causes;
 use crate::config::{Buffer, Config};
-use crate::deadletter::{DeadLetters, Progress};
+use crate::deadletter::{DeadLetters, ReplayProgress};
 use crate::health::Status;
 use crate::health::Watchdog;
 use crate::metrics::Metrics;
@@ -97,7 +97,7 @@ pub(crate) struct Ledger {
     pub(crate) broken: AtomicU64,
     ended: AtomicU64,
     /// The lock covers a push, or taking what has ended.
-    open: Mutex<Vec<Arc<Progress>>>,
+    open: Mutex<Vec<Arc<ReplayProgress>>>,
 }
 
 /// How often what was delivered is noted: as much is doubled by a kill, with what is under way.
@@ -181,7 +181,7 @@ fn replay_target(
 
 impl Ledger {
     /// Adds a file that is being replayed.
-    pub(crate) fn open(&self, file: Arc<Progress>) {
+    pub(crate) fn open(&self, file: Arc<ReplayProgress>) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).push(file);
     }
 
@@ -257,7 +257,7 @@ impl Ledger {
         tokio::task::spawn_blocking(work).await.ok();
     }
 
-    fn clear(&self, file: &Progress) {
+    fn clear(&self, file: &ReplayProgress) {
         self.ended.fetch_add(file.ended_well(), Ordering::AcqRel);
         if let Err(failed) = file.finish() {
             self.broken.fetch_add(1, Ordering::AcqRel);
@@ -266,7 +266,7 @@ impl Ledger {
     }
 }
 
-fn note(file: &Progress) {
+fn note(file: &ReplayProgress) {
     if let Err(failed) = file.save() {
         error!(error = with_causes(&failed), "what was delivered cannot be noted; a kill would double it");
     }

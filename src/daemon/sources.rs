@@ -89,7 +89,7 @@ pub(crate) async fn all_ended(mut running: Running) {
 fn start(
     running: &mut Running,
     name: &str,
-    (source, endpoint): (Source, Option<firehose_http::Endpoint>),
+    (source, endpoint): (Source, Option<firehose_http::HttpEndpoint>),
     intake: Intake,
     context: &Context,
 ) {

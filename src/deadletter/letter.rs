@@ -14,7 +14,7 @@ use crate::event::{Origin, Record, Timestamp};
 /// What the bytes of a letter are, which decides how they are delivered again.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Content {
+pub enum LetterContent {
     /// A whole record, as it was put.
     #[default]
     Record,
@@ -42,7 +42,7 @@ pub struct Letter<'a> {
     /// The bytes.
     pub bytes: &'a [u8],
     /// What they are.
-    pub content: Content,
+    pub content: LetterContent,
     /// How many events they hold.
     pub events: u64,
     /// How many bytes they were before compression; none: they are not compressed.
@@ -65,7 +65,7 @@ impl<'a> Letter<'a> {
             error: None,
             origin,
             bytes,
-            content: Content::Record,
+            content: LetterContent::Record,
             events: 1,
             payload: None,
             timestamp: None,
@@ -76,7 +76,7 @@ impl<'a> Letter<'a> {
 
     /// Writes the letter as one line, with its newline.
     pub(super) fn write(&self, folder: &str, out: &mut Vec<u8>) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, &Line::of(self, folder))?;
+        serde_json::to_writer(&mut *out, &LetterLine::of(self, folder))?;
         out.push(b'\n');
         Ok(())
     }
@@ -96,7 +96,7 @@ pub struct DeadLetter {
     /// The bytes.
     pub bytes: Bytes,
     /// What they are.
-    pub content: Content,
+    pub content: LetterContent,
     /// How many events they hold.
     pub events: u64,
     /// How many bytes they were before compression; none: they are not compressed.
@@ -123,7 +123,7 @@ impl DeadLetter {
             error: error.map(str::to_owned),
             origin: Arc::clone(&record.origin),
             bytes,
-            content: Content::Record,
+            content: LetterContent::Record,
             events: record.events,
             payload: record.compressed.then_some(record.payload),
             ..Self::default()
@@ -151,16 +151,16 @@ impl DeadLetter {
     /// Reads one JSON value: a letter, or an object of Firehose's own backup. None: it is neither.
     #[must_use]
     pub fn from_json(json: &str) -> Option<Self> {
-        if let Ok(line) = serde_json::from_str::<Line<'_>>(json) {
+        if let Ok(line) = serde_json::from_str::<LetterLine<'_>>(json) {
             return line.into_letter();
         }
-        serde_json::from_str::<Backup<'_>>(json).ok()?.into_letter()
+        serde_json::from_str::<BackupObject<'_>>(json).ok()?.into_letter()
     }
 }
 
 /// A letter as it is written.
 #[derive(Deserialize, Serialize)]
-struct Line<'a> {
+struct LetterLine<'a> {
     time: Cow<'a, str>,
     /// The sink; of undecodable payloads the source, with `_` before it.
     #[serde(default)]
@@ -168,7 +168,7 @@ struct Line<'a> {
     reason: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<Cow<'a, str>>,
-    content: Content,
+    content: LetterContent,
     events: u64,
     /// How many bytes there are.
     size: usize,
@@ -201,7 +201,7 @@ struct Line<'a> {
     base64: Option<Cow<'a, str>>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> LetterLine<'a> {
     fn of(letter: &Letter<'a>, folder: &'a str) -> Self {
         let text = str::from_utf8(letter.bytes).ok().filter(|text| is_plain(text));
         let base64 = text.is_none().then(|| STANDARD.encode_to_string(letter.bytes).into());
@@ -293,7 +293,7 @@ fn is_plain(text: &str) -> bool {
 /// <https://docs.aws.amazon.com/firehose/latest/dev/record-format-conversion-error-handling.html>.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Backup<'a> {
+struct BackupObject<'a> {
     #[serde(borrow)]
     raw_data: Cow<'a, str>,
     /// Milliseconds since 1970.
@@ -305,7 +305,7 @@ struct Backup<'a> {
     error_message: Option<String>,
 }
 
-impl Backup<'_> {
+impl BackupObject<'_> {
     fn into_letter(self) -> Option<DeadLetter> {
         let bytes = Bytes::from(STANDARD.decode_to_vec(self.raw_data.as_bytes()).ok()?);
         let gzipped = bytes.starts_with(&[0x1f, 0x8b]);
@@ -318,7 +318,7 @@ impl Backup<'_> {
             // Compressed before standpipe saw it: what it was is not known.
             payload: gzipped.then_some(bytes.len()),
             bytes,
-            content: Content::Record,
+            content: LetterContent::Record,
             ..DeadLetter::default()
         })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::batch::{Output, TooLarge};
-use crate::deadletter::Content;
+use crate::deadletter::LetterContent;
 use crate::destination::registry::{NoDestination, RunningSink};
 use crate::event::{Block, Borders, Buffers, Event, Events, Message, Origin, Timestamp, Wants};
 use crate::route::{Decision, Plan, Router, SinkSet};
@@ -58,7 +58,7 @@ pub(crate) struct Unfit {
     /// The bytes.
     pub(crate) bytes: Bytes,
     /// What they are.
-    pub(crate) content: Content,
+    pub(crate) content: LetterContent,
     /// How many events they hold.
     pub(crate) events: u64,
     /// The time of the one event.
@@ -143,7 +143,7 @@ impl ChunkProcess<'_> {
     }
 
     /// An event, or an envelope, that is too large for a sink.
-    fn too_large(&mut self, sink: usize, content: Content, bytes: Bytes, event: Option<&Event<'_>>) {
+    fn too_large(&mut self, sink: usize, content: LetterContent, bytes: Bytes, event: Option<&Event<'_>>) {
         let timestamp = event.map(|event| event.timestamp.unwrap_or(self.read_at));
         let id = event.and_then(|event| event.id.map(str::to_owned));
         let unfit = Unfit::new(TOO_LARGE, self.origin_now(), bytes);
@@ -164,7 +164,7 @@ impl ChunkProcess<'_> {
                 .lines((lines, count), self.read_at, output, &mut |line| too_large.push(line.to_vec()));
             for line in too_large {
                 let event = Event { message: Message::Raw(b""), timestamp: None, id: None, part: None };
-                self.too_large(index, Content::Message, line.into(), Some(&event));
+                self.too_large(index, LetterContent::Message, line.into(), Some(&event));
             }
         }
     }
@@ -179,7 +179,7 @@ impl ChunkProcess<'_> {
             }
             if sink.encoder.event(event, self.read_at, output) == Err(TooLarge) {
                 let bytes = crate::batch::message_bytes(event.message);
-                self.too_large(index, Content::Message, bytes.into(), Some(event));
+                self.too_large(index, LetterContent::Message, bytes.into(), Some(event));
             }
         }
     }
@@ -258,7 +258,7 @@ impl Events for ChunkProcess<'_> {
                 continue;
             };
             if sink.encoder.wants_envelopes() && sink.encoder.envelope(gzipped, output) == Err(TooLarge) {
-                self.too_large(index, Content::Envelope, gzipped.clone(), None);
+                self.too_large(index, LetterContent::Envelope, gzipped.clone(), None);
             }
         }
         if !self.state.wants.events {
@@ -274,7 +274,7 @@ impl Events for ChunkProcess<'_> {
 impl Unfit {
     /// A payload that cannot be decoded.
     fn new(reason: &'static str, origin: Arc<Origin>, bytes: Bytes) -> Self {
-        let content = Content::Payload;
+        let content = LetterContent::Payload;
         Self {
             sink: None,
             reason,
@@ -293,7 +293,7 @@ impl Unfit {
     pub(crate) fn from_segment(segment: &Segment, why: NoDestination) -> Vec<Self> {
         let unfit = |block: &Block| Self {
             sink: Some(segment.sink),
-            content: Content::Events,
+            content: LetterContent::Events,
             events: block.events(),
             ends: match &block.borders {
                 Borders::Newlines(_) => Vec::new(),

@@ -15,7 +15,7 @@ use crate::batch::{BUFFER_BYTES, Output};
 use crate::causes::with_causes;
 use crate::daemon::generation::Generation;
 use crate::daemon::replay::{Ledger, ReplayFile};
-use crate::deadletter::{Content, DeadLetter, Entry, Progress};
+use crate::deadletter::{DeadLetter, LetterContent, LetterEntry, ReplayProgress};
 use crate::destination::queue::{DestinationQueue, Ended};
 use crate::destination::registry::RunningSink;
 use crate::event::{
@@ -87,7 +87,7 @@ impl Sender {
             if self.stop.is_requested() {
                 break;
             }
-            let began = Progress::begin(&path, own);
+            let began = ReplayProgress::begin(&path, own);
             let file = match began {
                 Ok(Some(file)) => Arc::new(file),
                 Ok(None) => {
@@ -110,10 +110,10 @@ impl Sender {
         Ok(())
     }
 
-    async fn send_file(&mut self, file: &Arc<Progress>) -> io::Result<()> {
+    async fn send_file(&mut self, file: &Arc<ReplayProgress>) -> io::Result<()> {
         let mut reader = file.reader()?;
         while !self.stop.is_requested() {
-            let Some(Entry { number, letter, .. }) = reader.next_entry()? else { break };
+            let Some(LetterEntry { number, letter, .. }) = reader.next_entry()? else { break };
             let Some(letter) = letter else {
                 add(&self.ledger.damaged);
                 continue;
@@ -164,7 +164,7 @@ impl Sender {
         ack: AckGuard,
     ) -> Result<(), Unfit> {
         let origin = Arc::clone(&letter.origin);
-        if letter.content == Content::Record {
+        if letter.content == LetterContent::Record {
             let mut record = record(letter, ack);
             while let Some(queue) = self.queue(sink, &origin).await? {
                 match queue.push_record(record) {
@@ -205,21 +205,21 @@ impl Sender {
         let mut output = Output::new(Arc::clone(&self.buffers));
         output.origin(&sink.encoder, &letter.origin);
         let written = match letter.content {
-            Content::Events => return block(letter).map(|block| vec![block]),
-            Content::Message => {
+            LetterContent::Events => return block(letter).map(|block| vec![block]),
+            LetterContent::Message => {
                 let message = Message::Raw(&letter.bytes);
                 let id = letter.id.as_deref().filter(|id| is_escaped(id));
                 let event = Event { message, timestamp: letter.timestamp, id, part: None };
                 sink.encoder.event(&event, letter.time, &mut output)
             }
-            Content::Envelope if sink.encoder.wants_envelopes() => {
+            LetterContent::Envelope if sink.encoder.wants_envelopes() => {
                 sink.encoder.envelope(&letter.bytes, &mut output)
             }
-            Content::Envelope => {
+            LetterContent::Envelope => {
                 return Err(Unfit("it is an envelope, and the sink's `encoding` is another"));
             }
-            Content::Payload => return Err(Unfit("it is a payload to decode; replay it as `_SOURCE`")),
-            Content::Record => return Err(Unfit("it is a record")),
+            LetterContent::Payload => return Err(Unfit("it is a payload to decode; replay it as `_SOURCE`")),
+            LetterContent::Record => return Err(Unfit("it is a record")),
         };
         written.map_err(|_too_large| Unfit("too_large"))?;
         Ok(output.take(&sink.encoder))
@@ -233,7 +233,7 @@ impl Sender {
         held: Held,
     ) -> Result<(), Unfit> {
         // What Firehose itself kept names no source.
-        let is_payload = letter.content == Content::Payload || letter.origin.source.is_empty();
+        let is_payload = letter.content == LetterContent::Payload || letter.origin.source.is_empty();
         let Some(lane) = self.lane.clone().filter(|_| is_payload) else {
             return Err(Unfit("it is no payload to decode; replay it to its sink"));
         };

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Failed, folders, table};
-use crate::deadletter::{self, DeadLetter, FolderSummary, Reader};
+use crate::deadletter::{self, DeadLetter, FolderSummary, LetterReader};
 use crate::event::Timestamp;
 
 /// What is in each folder.
@@ -74,7 +74,7 @@ pub(super) fn show(
         // One that is gone since was replayed.
         let Ok(file) = File::open(&path) else { continue };
         let delivered = deadletter::delivered(&path).map_err(failed)?;
-        let mut reader = Reader::new(file).map_err(failed)?;
+        let mut reader = LetterReader::new(file).map_err(failed)?;
         while let Some(entry) = reader.next_entry().map_err(failed)? {
             let Some(letter) = entry.letter else { continue };
             let wanted = reasons.is_empty() || reasons.contains(&letter.reason);

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
-use super::{Endpoint, serve};
+use super::{HttpEndpoint, serve};
 use crate::config::{Decoding, Format, HttpSource, Secret, Tls, TooLong};
 use crate::event::{AckGuard, Budget, Framing, Origin};
 use crate::metrics::Metrics;
@@ -39,14 +39,14 @@ impl Framing for Whole {
 }
 
 /// What the worker has seen, and what it is to do.
-struct Worker {
+struct FakeWorker {
     will: Mutex<Will>,
     seen: Mutex<Vec<(Arc<Origin>, Vec<u8>)>>,
     kept: Mutex<Vec<AckGuard>>,
     came: Notify,
 }
 
-impl Worker {
+impl FakeWorker {
     fn will(&self, will: Will) {
         *self.will.lock().unwrap() = will;
     }
@@ -92,7 +92,7 @@ impl Worker {
 /// A running endpoint.
 struct Serving {
     address: SocketAddr,
-    worker: Arc<Worker>,
+    worker: Arc<FakeWorker>,
     budget: Arc<Budget>,
     metrics: Metrics,
     stopper: Stopper,
@@ -131,7 +131,7 @@ async fn start(config: HttpSource) -> Serving {
         Arc::new(Whole),
         metrics.source("http"),
     );
-    let worker = Arc::new(Worker {
+    let worker = Arc::new(FakeWorker {
         will: Mutex::new(Will::Settle),
         seen: Mutex::default(),
         kept: Mutex::default(),
@@ -147,7 +147,7 @@ async fn start(config: HttpSource) -> Serving {
         }
     });
     let (stopper, stop): (Stopper, Stop) = Stopper::new();
-    let endpoint = Endpoint::open(config, None).await.unwrap();
+    let endpoint = HttpEndpoint::open(config, None).await.unwrap();
     let address = endpoint.address();
     let server = tokio::spawn(serve(endpoint, "http".into(), "host".into(), intake, stop));
     Serving { address, worker, budget, metrics, stopper, server }
@@ -158,11 +158,11 @@ impl Serving {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    async fn send(&self, post: &Post) -> Reply {
+    async fn send(&self, post: &Post) -> HttpReply {
         talk(&mut self.connect().await, &post.bytes()).await
     }
 
-    fn send_apart(&self, post: &Post) -> JoinHandle<Reply> {
+    fn send_apart(&self, post: &Post) -> JoinHandle<HttpReply> {
         let (address, bytes) = (self.address, post.bytes());
         tokio::spawn(async move { talk(&mut TcpStream::connect(address).await.unwrap(), &bytes).await })
     }
@@ -231,24 +231,24 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 }
 
 #[derive(Debug)]
-struct Reply {
+struct HttpReply {
     status: u16,
     head: String,
     body: String,
 }
 
-impl Reply {
+impl HttpReply {
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
 
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &[u8]) -> Reply {
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &[u8]) -> HttpReply {
     stream.write_all(request).await.unwrap();
     read_reply(stream).await
 }
 
-async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> Reply {
+async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> HttpReply {
     let mut read = Vec::new();
     let head_len = loop {
         if let Some(at) = memchr::memmem::find(&read, b"\r\n\r\n") {
@@ -263,7 +263,7 @@ async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> Reply {
         assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0, "half an answer");
     }
     let body = String::from_utf8(read[head_len..].to_vec()).unwrap();
-    Reply { status: head.split(' ').nth(1).unwrap().parse().unwrap(), head, body }
+    HttpReply { status: head.split(' ').nth(1).unwrap().parse().unwrap(), head, body }
 }
 
 #[tokio::test]
@@ -544,7 +544,7 @@ async fn an_endpoint_that_cannot_be_served_says_why() {
         (HttpSource { tls: Some(no_files), ..config() }, "cannot read `/nowhere/tls.crt`".to_owned()),
         (HttpSource { source_arns: vec!["[".to_owned()], ..config() }, "cannot read a pattern".to_owned()),
     ] {
-        let error = Endpoint::open(config, None).await.err().unwrap();
+        let error = HttpEndpoint::open(config, None).await.err().unwrap();
         assert!(error.to_string().starts_with(&expected), "{error}");
     }
     first.stopped().await;

@@ -3,23 +3,24 @@
 //! Firehose sends a request again, with the same id, until it is answered 200. What was taken from an earlier delivery and not
 //! given up is not taken again, so that a retry goes on where the last one stopped.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use libdeflater::Crc;
 use tokio::sync::Notify;
 
 use crate::event::{AckGuard, Acknowledge, Outcome};
+use crate::sync::Lock;
 
 /// One request's account.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct RequestState {
     /// The lock covers a few numbers.
-    state: Mutex<State>,
+    state: Lock<RecordCounts>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct RecordCounts {
     /// Whether a delivery is being read.
     reading: bool,
     /// Whether some delivery was read to its end.
@@ -30,23 +31,23 @@ struct State {
     /// Records taken and not yet ended.
     open: u64,
     /// Which records were taken and not given up.
-    taken: Bits,
+    taken: BitSet,
 }
 
 /// This delivery is not the one that the id was known for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mismatch;
+pub(super) struct BodyMismatch;
 
-impl Progress {
+impl RequestState {
     /// Begins to read a delivery. None: another one is being read.
-    pub(super) fn begin(self: &Arc<Self>) -> Option<Reader> {
+    pub(super) fn begin(self: &Arc<Self>) -> Option<DeliveryReader> {
         let mut state = self.state();
         if state.reading {
             return None;
         }
         state.reading = true;
-        let known = Known { read: state.read, checksum: state.checksum, has_all: state.has_all() };
-        Some(Reader { progress: Arc::clone(self), known, next: 0, checksum: 0 })
+        let known = EarlierTries { read: state.read, checksum: state.checksum, has_all: state.has_all() };
+        Some(DeliveryReader { progress: Arc::clone(self), known, next: 0, checksum: 0 })
     }
 
     /// How the request stands; none while something is still to come.
@@ -65,11 +66,11 @@ impl Progress {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, RecordCounts> {
+        self.state.lock()
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut RecordCounts)) {
         let mut state = self.state();
         change(&mut state);
         let ended = state.outcome().is_some();
@@ -84,9 +85,10 @@ impl Progress {
     }
 }
 
-impl Acknowledge for Progress {
+impl Acknowledge for RequestState {
     fn acknowledge(&self, number: u64, outcome: Outcome) {
         self.change(|state| {
+            debug_assert!(state.open > 0, "more records ended than were taken");
             state.open = state.open.saturating_sub(1);
             if outcome == Outcome::Abandoned {
                 state.taken.clear(number);
@@ -95,7 +97,7 @@ impl Acknowledge for Progress {
     }
 }
 
-impl State {
+impl RecordCounts {
     fn outcome(&self) -> Option<Outcome> {
         if self.reading || self.open > 0 {
             return None;
@@ -112,24 +114,24 @@ impl State {
     }
 }
 
-/// One delivery being read. Dropped before [`Reader::complete`], the delivery was broken off.
+/// One delivery being read. Dropped before [`DeliveryReader::complete`], the delivery was broken off.
 #[derive(Debug)]
-pub(super) struct Reader {
-    progress: Arc<Progress>,
-    known: Known,
+pub(super) struct DeliveryReader {
+    progress: Arc<RequestState>,
+    known: EarlierTries,
     next: u64,
     checksum: u32,
 }
 
 /// What earlier deliveries were read to.
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct EarlierTries {
     read: u64,
     checksum: u32,
     has_all: bool,
 }
 
-impl Reader {
+impl DeliveryReader {
     /// Whether earlier deliveries brought every record, so that none will be taken of this one.
     pub(super) const fn has_all(&self) -> bool {
         self.known.has_all
@@ -139,7 +141,7 @@ impl Reader {
     ///
     /// # Errors
     /// When what earlier deliveries brought was something else.
-    pub(super) fn take(&mut self, data: &[u8]) -> Result<Option<AckGuard>, Mismatch> {
+    pub(super) fn take(&mut self, data: &[u8]) -> Result<Option<AckGuard>, BodyMismatch> {
         let number = self.next;
         self.next = number.saturating_add(1);
         let mut crc = Crc::with_initial(self.checksum);
@@ -148,7 +150,7 @@ impl Reader {
         let checksum = crc.sum();
         self.checksum = checksum;
         if self.next == self.known.read && checksum != self.known.checksum {
-            return Err(Mismatch);
+            return Err(BodyMismatch);
         }
         let mut state = self.progress.state();
         if state.is_taken(number) {
@@ -169,16 +171,16 @@ impl Reader {
     ///
     /// # Errors
     /// When an earlier delivery brought more.
-    pub(super) fn complete(self) -> Result<(), Mismatch> {
+    pub(super) fn complete(self) -> Result<(), BodyMismatch> {
         if self.next < self.known.read {
-            return Err(Mismatch);
+            return Err(BodyMismatch);
         }
         self.progress.change(|state| state.complete = true);
         Ok(())
     }
 }
 
-impl Drop for Reader {
+impl Drop for DeliveryReader {
     fn drop(&mut self) {
         self.progress.change(|state| state.reading = false);
     }
@@ -186,12 +188,12 @@ impl Drop for Reader {
 
 /// A set of numbers.
 #[derive(Debug, Default)]
-struct Bits {
+struct BitSet {
     words: Vec<u64>,
     count: u64,
 }
 
-impl Bits {
+impl BitSet {
     fn place(number: u64) -> (usize, u64) {
         (usize::try_from(number / 64).unwrap_or(usize::MAX), 1 << (number % 64))
     }
@@ -229,13 +231,13 @@ impl Bits {
 mod tests {
     use super::*;
 
-    fn take(reader: &mut Reader, data: &str) -> Option<AckGuard> {
+    fn take(reader: &mut DeliveryReader, data: &str) -> Option<AckGuard> {
         reader.take(data.as_bytes()).unwrap()
     }
 
     #[test]
     fn a_request_is_done_when_every_record_is() {
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(RequestState::default());
         let mut reader = progress.begin().unwrap();
         let (a, b) = (take(&mut reader, "a").unwrap(), take(&mut reader, "b").unwrap());
         a.settle();
@@ -252,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_retry_takes_only_what_was_given_up_or_never_read() {
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(RequestState::default());
         let mut reader = progress.begin().unwrap();
         let (a, b, c) = (take(&mut reader, "a"), take(&mut reader, "b"), take(&mut reader, "c"));
         a.unwrap().settle();
@@ -274,7 +276,7 @@ mod tests {
 
     #[test]
     fn another_body_under_the_same_id_is_noticed() {
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(RequestState::default());
         let mut reader = progress.begin().unwrap();
         for data in ["a", "b"] {
             take(&mut reader, data).unwrap().settle();

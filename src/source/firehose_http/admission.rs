@@ -22,7 +22,7 @@ pub(super) struct Admission {
 
 /// What the headers of an admitted request say.
 #[derive(Debug, Default)]
-pub(super) struct Sender {
+pub(super) struct RequestHeaders {
     pub(super) request_id: Option<String>,
     pub(super) source_arn: String,
     pub(super) is_gzip: bool,
@@ -30,7 +30,7 @@ pub(super) struct Sender {
 
 /// Why a request is not read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Refusal {
+pub(super) enum RefusalReason {
     Unauthorized,
     Forbidden,
     Encoding,
@@ -61,23 +61,23 @@ impl Admission {
     }
 
     /// Checks the headers in the order in which a sender would fix them.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<Sender, Refusal> {
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<RequestHeaders, RefusalReason> {
         let key = headers.get("x-amz-firehose-access-key").map_or(&[][..], |key| key.as_bytes());
         if !self.knows(key) {
-            return Err(Refusal::Unauthorized);
+            return Err(RefusalReason::Unauthorized);
         }
         let source_arn = text(headers, "x-amz-firehose-source-arn").unwrap_or_default().to_owned();
         if self.source_arns.as_ref().is_some_and(|allowed| !allowed.is_match(&source_arn)) {
-            return Err(Refusal::Forbidden);
+            return Err(RefusalReason::Forbidden);
         }
         let is_gzip =
             match headers.get(CONTENT_ENCODING).map(|encoding| encoding.as_bytes().to_ascii_lowercase()) {
                 None => false,
                 Some(encoding) if encoding.is_empty() || encoding == b"identity" => false,
                 Some(encoding) if encoding == b"gzip" => true,
-                Some(_) => return Err(Refusal::Encoding),
+                Some(_) => return Err(RefusalReason::Encoding),
             };
-        Ok(Sender { request_id: request_id(headers), source_arn, is_gzip })
+        Ok(RequestHeaders { request_id: request_id(headers), source_arn, is_gzip })
     }
 
     /// Whether the key is one of ours. Every key is compared, so that time does not tell which one matched.
@@ -99,40 +99,40 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
 /// The common attributes; an error when the header is not what Firehose writes.
 pub(super) fn attributes(headers: &HeaderMap) -> Result<Attributes, serde_json::Error> {
     #[derive(Deserialize)]
-    struct Header {
+    struct CommonAttributes {
         #[serde(rename = "commonAttributes", default)]
-        common: Pairs,
+        common: AttributePairs,
     }
     let Some(header) = headers.get("x-amz-firehose-common-attributes") else {
         return Ok(Attributes::default());
     };
-    let header: Header = serde_json::from_slice(header.as_bytes())?;
+    let header: CommonAttributes = serde_json::from_slice(header.as_bytes())?;
     Ok(header.common.0.into())
 }
 
 /// A JSON object of strings, in its own order.
 #[derive(Default)]
-struct Pairs(Vec<(Box<str>, Box<str>)>);
+struct AttributePairs(Vec<(Box<str>, Box<str>)>);
 
-impl<'de> Deserialize<'de> for Pairs {
+impl<'de> Deserialize<'de> for AttributePairs {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Pairs;
+        struct PairsVisitor;
+        impl<'de> serde::de::Visitor<'de> for PairsVisitor {
+            type Value = AttributePairs;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object of strings")
             }
 
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<AttributePairs, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     pairs.push(pair);
                 }
-                Ok(Pairs(pairs))
+                Ok(AttributePairs(pairs))
             }
         }
-        deserializer.deserialize_map(Visitor)
+        deserializer.deserialize_map(PairsVisitor)
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(admission: &Admission, pairs: &[(&'static str, &str)], refusal: Option<Refusal>) {
+    fn check(admission: &Admission, pairs: &[(&'static str, &str)], refusal: Option<RefusalReason>) {
         assert_eq!(admission.check(&headers(pairs)).err(), refusal, "{pairs:?}");
     }
 
@@ -184,9 +184,9 @@ mod tests {
         let admission = admission(&["old", "new"], &[]);
         check(&admission, &[(KEY, "old")], None);
         check(&admission, &[(KEY, "new")], None);
-        check(&admission, &[(KEY, "newer")], Some(Refusal::Unauthorized));
-        check(&admission, &[(KEY, "")], Some(Refusal::Unauthorized));
-        check(&admission, &[], Some(Refusal::Unauthorized));
+        check(&admission, &[(KEY, "newer")], Some(RefusalReason::Unauthorized));
+        check(&admission, &[(KEY, "")], Some(RefusalReason::Unauthorized));
+        check(&admission, &[], Some(RefusalReason::Unauthorized));
     }
 
     #[test]
@@ -202,9 +202,9 @@ mod tests {
         check(
             &admission,
             &[(ARN, "arn:aws:firehose:eu-west-1:999922223333:deliverystream/a")],
-            Some(Refusal::Forbidden),
+            Some(RefusalReason::Forbidden),
         );
-        check(&admission, &[], Some(Refusal::Forbidden));
+        check(&admission, &[], Some(RefusalReason::Forbidden));
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
         let admission = admission(&[], &[]);
         check(&admission, &[("content-encoding", "GZIP")], None);
         check(&admission, &[("content-encoding", "identity")], None);
-        check(&admission, &[("content-encoding", "br")], Some(Refusal::Encoding));
+        check(&admission, &[("content-encoding", "br")], Some(RefusalReason::Encoding));
     }
 
     #[test]

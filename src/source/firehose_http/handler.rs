@@ -7,18 +7,18 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Shared;
-use super::answer::{Answer, answer, plain};
-use super::delivery::{Broken, Delivery, discard};
-use super::ledger::Key;
-use super::progress::Progress;
-use super::request::{self, Refusal, Sender};
+use super::admission::{self, RefusalReason, RequestHeaders};
+use super::answer::{HttpAnswer, answer, plain};
+use super::context::HttpContext;
+use super::recent::RequestKey;
+use super::request_reader::{ReadError, RequestReader, discard};
+use super::request_state::RequestState;
 use crate::event::{Origin, Outcome};
 
 /// Answers any request.
-pub(super) async fn exchange(shared: &Shared, request: Request<Incoming>) -> Answer {
+pub(super) async fn handle(context: &HttpContext, request: Request<Incoming>) -> HttpAnswer {
     match *request.method() {
-        Method::POST => post(shared, request).await,
+        Method::POST => post(context, request).await,
         Method::GET | Method::HEAD if matches!(request.uri().path(), "/" | "/healthz") => {
             plain(StatusCode::OK)
         }
@@ -27,39 +27,41 @@ pub(super) async fn exchange(shared: &Shared, request: Request<Incoming>) -> Ans
     }
 }
 
-async fn post(shared: &Shared, request: Request<Incoming>) -> Answer {
-    let deadline = Instant::now() + shared.timeout;
+async fn post(context: &HttpContext, request: Request<Incoming>) -> HttpAnswer {
+    let deadline = Instant::now() + context.timeout;
     let (head, mut body) = request.into_parts();
-    let sender = match shared.admission.check(&head.headers) {
+    let sender = match context.admission.check(&head.headers) {
         Ok(sender) => sender,
         Err(refusal) => {
             read_past(&mut body).await;
-            return refuse(shared, &head.headers, refusal);
+            return refuse(context, &head.headers, refusal);
         }
     };
     let key = sender
         .request_id
         .as_deref()
-        .map(|id| Key { id: id.into(), source_arn: sender.source_arn.as_str().into() });
+        .map(|id| RequestKey { id: id.into(), source_arn: sender.source_arn.as_str().into() });
     // Without an id nothing ties two deliveries together.
-    let progress = match &key {
-        Some(key) => shared.ledger.progress(key, Instant::now()),
+    let state = match &key {
+        Some(key) => context.recent.state(key, Instant::now()),
         None => Arc::default(),
     };
     let mut id = sender.request_id.clone();
-    let read = read(shared, &head.headers, &sender, &progress, &mut body, &mut id);
+    let read = read(context, &head.headers, &sender, &state, &mut body, &mut id);
     let end = match timeout_at(deadline, read).await {
-        Ok(Ok(())) => timeout_at(deadline, progress.ended()).await.map_or(End::Late, End::from),
-        Ok(Err(broken)) => End::Broken(broken),
-        Err(_) => End::Full,
+        Ok(Ok(())) => {
+            timeout_at(deadline, state.ended()).await.map_or(RequestOutcome::Late, RequestOutcome::from)
+        }
+        Ok(Err(broken)) => RequestOutcome::Broken(broken),
+        Err(_) => RequestOutcome::Full,
     };
-    if !matches!(end, End::Delivered) {
+    if !matches!(end, RequestOutcome::Delivered) {
         read_past(&mut body).await;
     }
-    if let (End::Broken(Broken::Mismatch), Some(key)) = (&end, &key) {
-        shared.ledger.forget(key);
+    if let (RequestOutcome::Broken(ReadError::Mismatch), Some(key)) = (&end, &key) {
+        context.recent.forget(key);
     }
-    end.answer(shared, &id.unwrap_or_default())
+    end.answer(context, &id.unwrap_or_default())
 }
 
 /// For so long the rest of a body that is not wanted is read: a sender that is still sending would not read the answer.
@@ -71,65 +73,65 @@ async fn read_past(body: &mut Incoming) {
 
 /// Reads the delivery, or past it where another delivery of the same request is being read.
 async fn read(
-    shared: &Shared,
+    context: &HttpContext,
     headers: &HeaderMap,
-    sender: &Sender,
-    progress: &Arc<Progress>,
+    sender: &RequestHeaders,
+    state: &Arc<RequestState>,
     body: &mut Incoming,
     id: &mut Option<String>,
-) -> Result<(), Broken> {
-    let Some(reader) = progress.begin() else {
+) -> Result<(), ReadError> {
+    let Some(reader) = state.begin() else {
         discard(body).await;
         return Ok(());
     };
-    let attributes = request::attributes(headers).unwrap_or_else(|_| {
-        shared.intake.metrics.error("attributes");
-        request::Attributes::default()
+    let attributes = admission::attributes(headers).unwrap_or_else(|_| {
+        context.intake.metrics.error("attributes");
+        admission::Attributes::default()
     });
     let origin = Origin {
-        source: Arc::clone(&shared.name),
-        host: Arc::clone(&shared.host),
+        source: Arc::clone(&context.name),
+        host: Arc::clone(&context.host),
         attributes,
         ..Origin::default()
     };
-    Delivery::new(shared, Arc::new(origin), sender.is_gzip, reader).read(body, id).await
+    RequestReader::new(context, Arc::new(origin), sender.is_gzip, reader).read(body, id).await
 }
 
-fn refuse(shared: &Shared, headers: &HeaderMap, refusal: Refusal) -> Answer {
+fn refuse(context: &HttpContext, headers: &HeaderMap, refusal: RefusalReason) -> HttpAnswer {
     let (status, reason, message) = match refusal {
-        Refusal::Unauthorized => (
+        RefusalReason::Unauthorized => (
             StatusCode::UNAUTHORIZED,
             "unauthorized",
             "the access key is missing or not one of this endpoint's",
         ),
-        Refusal::Forbidden => (
+        RefusalReason::Forbidden => (
             StatusCode::FORBIDDEN,
             "forbidden",
             "the stream's ARN is not one of this endpoint's `source_arns`",
         ),
-        Refusal::Encoding => {
+        RefusalReason::Encoding => {
             (StatusCode::BAD_REQUEST, "bad_request", "the content encoding is neither `gzip` nor `identity`")
         }
     };
-    shared.intake.metrics.error(reason);
-    tracing::warn!(source = &*shared.name, reason, "a request was refused");
-    let id = request::request_id(headers).unwrap_or_default();
+    context.intake.metrics.error(reason);
+    tracing::warn!(source = &*context.name, reason, "a request was refused");
+    let id = admission::request_id(headers).unwrap_or_default();
     answer(status, &id, Some(message))
 }
 
 /// How a delivery ended.
-enum End {
+enum RequestOutcome {
     Delivered,
     /// A record was given up, by a destination that has no room.
     GivenUp,
-    /// Delivery takes longer than the sender waits.
+    /// RequestReader takes longer than the sender waits.
     Late,
     /// It was not read to its end in time, mostly for want of memory.
     Full,
-    Broken(Broken),
+    Broken(ReadError),
 }
 
-impl From<Outcome> for End {
+impl From<Outcome> for RequestOutcome {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done => Self::Delivered,
@@ -138,8 +140,8 @@ impl From<Outcome> for End {
     }
 }
 
-impl End {
-    fn answer(self, shared: &Shared, id: &str) -> Answer {
+impl RequestOutcome {
+    fn answer(self, context: &HttpContext, id: &str) -> HttpAnswer {
         let again = StatusCode::SERVICE_UNAVAILABLE;
         let (status, reason, message) = match self {
             Self::Delivered => return answer(StatusCode::OK, id, None),
@@ -152,18 +154,18 @@ impl End {
             }
             Self::Broken(broken) => {
                 let (status, reason) = match broken {
-                    Broken::Mismatch => (again, "mismatch"),
-                    Broken::Closed => (again, "closed"),
-                    Broken::Aborted => (StatusCode::BAD_REQUEST, "aborted"),
-                    Broken::Body(_) | Broken::Gzip(_) | Broken::TooLong => {
+                    ReadError::Mismatch => (again, "mismatch"),
+                    ReadError::Closed => (again, "closed"),
+                    ReadError::Aborted => (StatusCode::BAD_REQUEST, "aborted"),
+                    ReadError::Body(_) | ReadError::Gzip(_) | ReadError::TooLong => {
                         (StatusCode::BAD_REQUEST, "bad_request")
                     }
                 };
                 (status, reason, broken.to_string())
             }
         };
-        shared.intake.metrics.error(reason);
-        tracing::warn!(source = &*shared.name, reason, "a request was not taken");
+        context.intake.metrics.error(reason);
+        tracing::warn!(source = &*context.name, reason, "a request was not taken");
         answer(status, id, Some(&message))
     }
 }

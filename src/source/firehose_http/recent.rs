@@ -1,30 +1,31 @@
 //! Which requests are known by their id: those in flight, and those that ended of late.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::progress::Progress;
+use super::request_state::RequestState;
+use crate::sync::Lock;
 
 /// A request's id and the ARN of the stream that sent it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(super) struct Key {
+pub(super) struct RequestKey {
     pub(super) id: Box<str>,
     pub(super) source_arn: Box<str>,
 }
 
 /// The known requests; bounded in number and age.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct RecentRequests {
     /// The lock covers a look-up, and now and then a sweep over at most [`MOST`] entries.
-    entries: Mutex<HashMap<Key, Entry>>,
+    entries: Lock<HashMap<RequestKey, KnownRequest>>,
 }
 
 #[derive(Debug)]
-struct Entry {
-    progress: Arc<Progress>,
+struct KnownRequest {
+    state: Arc<RequestState>,
     begun: Instant,
     seen: Instant,
 }
@@ -35,25 +36,25 @@ const MOST: usize = 4_096;
 /// How long a request is known after it was last seen.
 const MEMORY: Duration = Duration::from_mins(10);
 
-impl Ledger {
+impl RecentRequests {
     /// The account of a request, opened if it is not known.
-    pub(super) fn progress(&self, key: &Key, now: Instant) -> Arc<Progress> {
+    pub(super) fn state(&self, key: &RequestKey, now: Instant) -> Arc<RequestState> {
         let mut entries = self.entries();
         if let Some(entry) = entries.get_mut(key)
             && !entry.is_stale(now)
         {
             entry.seen = now;
-            return Arc::clone(&entry.progress);
+            return Arc::clone(&entry.state);
         }
         if entries.len() >= MOST {
             sweep(&mut entries, now);
         }
-        let progress = Arc::new(Progress::default());
+        let state = Arc::new(RequestState::default());
         // When every known request is in flight, a new one is not remembered: a retry of it is then a request of its own.
         if entries.len() < MOST {
-            entries.insert(key.clone(), Entry { progress: Arc::clone(&progress), begun: now, seen: now });
+            entries.insert(key.clone(), KnownRequest { state: Arc::clone(&state), begun: now, seen: now });
         }
-        progress
+        state
     }
 
     /// The age of the oldest request in flight.
@@ -64,18 +65,18 @@ impl Ledger {
     }
 
     /// Forgets a request, so that its next delivery is taken as new.
-    pub(super) fn forget(&self, key: &Key) {
+    pub(super) fn forget(&self, key: &RequestKey) {
         self.entries().remove(key);
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, HashMap<RequestKey, KnownRequest>> {
+        self.entries.lock()
     }
 }
 
-impl Entry {
+impl KnownRequest {
     fn is_idle(&self) -> bool {
-        self.progress.outcome().is_some()
+        self.state.outcome().is_some()
     }
 
     fn is_stale(&self, now: Instant) -> bool {
@@ -84,7 +85,7 @@ impl Entry {
 }
 
 /// Drops what is stale; if that is little, the oldest quarter of what has ended, so that sweeps are seldom.
-fn sweep(entries: &mut HashMap<Key, Entry>, now: Instant) {
+fn sweep(entries: &mut HashMap<RequestKey, KnownRequest>, now: Instant) {
     entries.retain(|_, entry| !entry.is_stale(now));
     if entries.len() < MOST / 4 * 3 {
         return;
@@ -100,37 +101,40 @@ fn sweep(entries: &mut HashMap<Key, Entry>, now: Instant) {
 mod tests {
     use super::*;
 
-    fn key(id: usize) -> Key {
-        Key { id: id.to_string().into(), source_arn: "arn".into() }
+    fn key(id: usize) -> RequestKey {
+        RequestKey { id: id.to_string().into(), source_arn: "arn".into() }
     }
 
     #[test]
     fn a_request_is_known_by_id_and_stream_for_a_while() {
-        let (ledger, now) = (Ledger::default(), Instant::now());
-        let first = ledger.progress(&key(1), now);
-        assert!(Arc::ptr_eq(&first, &ledger.progress(&key(1), now + MEMORY)));
-        assert!(!Arc::ptr_eq(&first, &ledger.progress(&Key { source_arn: "other".into(), ..key(1) }, now)));
-        assert!(!Arc::ptr_eq(&first, &ledger.progress(&key(1), now + MEMORY * 3)));
+        let (recent, now) = (RecentRequests::default(), Instant::now());
+        let first = recent.state(&key(1), now);
+        assert!(Arc::ptr_eq(&first, &recent.state(&key(1), now + MEMORY)));
+        assert!(!Arc::ptr_eq(
+            &first,
+            &recent.state(&RequestKey { source_arn: "other".into(), ..key(1) }, now)
+        ));
+        assert!(!Arc::ptr_eq(&first, &recent.state(&key(1), now + MEMORY * 3)));
     }
 
     #[test]
     fn a_forgotten_request_is_new() {
-        let (ledger, now) = (Ledger::default(), Instant::now());
-        let first = ledger.progress(&key(1), now);
-        ledger.forget(&key(1));
-        assert!(!Arc::ptr_eq(&first, &ledger.progress(&key(1), now)));
+        let (recent, now) = (RecentRequests::default(), Instant::now());
+        let first = recent.state(&key(1), now);
+        recent.forget(&key(1));
+        assert!(!Arc::ptr_eq(&first, &recent.state(&key(1), now)));
     }
 
     #[test]
     fn the_oldest_ended_requests_make_room_and_those_in_flight_stay() {
-        let (ledger, now) = (Ledger::default(), Instant::now());
-        let first = ledger.progress(&key(0), now);
+        let (recent, now) = (RecentRequests::default(), Instant::now());
+        let first = recent.state(&key(0), now);
         let reader = first.begin().unwrap();
         for id in 1..MOST * 2 {
-            ledger.progress(&key(id), now + Duration::from_millis(id as u64));
+            recent.state(&key(id), now + Duration::from_millis(id as u64));
         }
-        assert!(ledger.entries().len() <= MOST);
-        assert!(Arc::ptr_eq(&first, &ledger.progress(&key(0), now)));
+        assert!(recent.entries().len() <= MOST);
+        assert!(Arc::ptr_eq(&first, &recent.state(&key(0), now)));
         drop(reader);
     }
 }

@@ -8,17 +8,17 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::Shared;
 use super::body::{BodyError, BodyScanner};
+use super::context::HttpContext;
 use super::gunzip::{Gunzip, NotGzip};
-use super::progress::{Mismatch, Reader};
+use super::request_state::{BodyMismatch, DeliveryReader};
 use crate::event::Closed;
 use crate::event::{Chunk, Origin, Piece, Timestamp};
 use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
 
 /// Why a delivery was not read to its end.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(super) enum ReadError {
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
@@ -33,13 +33,13 @@ pub(super) enum Broken {
     Closed,
 }
 
-impl From<Mismatch> for Broken {
-    fn from(_: Mismatch) -> Self {
+impl From<BodyMismatch> for ReadError {
+    fn from(_: BodyMismatch) -> Self {
         Self::Mismatch
     }
 }
 
-impl From<Closed> for Broken {
+impl From<Closed> for ReadError {
     fn from(_: Closed) -> Self {
         Self::Closed
     }
@@ -52,33 +52,38 @@ pub(super) const MAX_BODY: u64 = (64 << 20) + (1 << 20);
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// What a delivery is read with.
-pub(super) struct Delivery<'a> {
-    shared: &'a Shared,
+pub(super) struct RequestReader<'a> {
+    context: &'a HttpContext,
     scanner: BodyScanner,
     gunzip: Option<Gunzip>,
     text_bytes: u64,
-    records: Records<'a>,
+    records: RecordIntake<'a>,
 }
 
 /// Where records go.
-struct Records<'a> {
+struct RecordIntake<'a> {
     intake: &'a Intake,
     max_inflated: usize,
     origin: Arc<Origin>,
     lane: Arc<OrderedLane>,
-    reader: Reader,
+    reader: DeliveryReader,
 }
 
-impl<'a> Delivery<'a> {
-    pub(super) fn new(shared: &'a Shared, origin: Arc<Origin>, is_gzip: bool, reader: Reader) -> Self {
-        let intake = &shared.intake;
+impl<'a> RequestReader<'a> {
+    pub(super) fn new(
+        context: &'a HttpContext,
+        origin: Arc<Origin>,
+        is_gzip: bool,
+        reader: DeliveryReader,
+    ) -> Self {
+        let intake = &context.intake;
         let lane = intake.lane(WhenFullDestination::Reject);
         Self {
-            shared,
+            context,
             scanner: BodyScanner::default(),
             gunzip: is_gzip.then(Gunzip::new),
             text_bytes: 0,
-            records: Records { intake, max_inflated: shared.max_inflated, origin, lane, reader },
+            records: RecordIntake { intake, max_inflated: context.max_inflated, origin, lane, reader },
         }
     }
 
@@ -87,10 +92,10 @@ impl<'a> Delivery<'a> {
         mut self,
         body: &mut Incoming,
         request_id: &mut Option<String>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), ReadError> {
         // The permits bound what bodies hold before their memory is admitted. They never close.
         let _permit =
-            if self.records.reader.has_all() { None } else { self.shared.readers.acquire().await.ok() };
+            if self.records.reader.has_all() { None } else { self.context.readers.acquire().await.ok() };
         while let Some(piece) = next_piece(body).await? {
             self.piece(&piece).await?;
         }
@@ -105,7 +110,7 @@ impl<'a> Delivery<'a> {
         Ok(())
     }
 
-    async fn piece(&mut self, piece: &[u8]) -> Result<(), Broken> {
+    async fn piece(&mut self, piece: &[u8]) -> Result<(), ReadError> {
         let Self { gunzip, scanner, records, text_bytes, .. } = self;
         let Some(gunzip) = gunzip else { return records.scan(scanner, text_bytes, piece).await };
         let mut input = piece;
@@ -120,11 +125,16 @@ impl<'a> Delivery<'a> {
     }
 }
 
-impl Records<'_> {
-    async fn scan(&mut self, scanner: &mut BodyScanner, total: &mut u64, text: &[u8]) -> Result<(), Broken> {
+impl RecordIntake<'_> {
+    async fn scan(
+        &mut self,
+        scanner: &mut BodyScanner,
+        total: &mut u64,
+        text: &[u8],
+    ) -> Result<(), ReadError> {
         *total = total.saturating_add(text.len() as u64);
         if *total > MAX_BODY {
-            return Err(Broken::TooLong);
+            return Err(ReadError::TooLong);
         }
         let mut input = text;
         while let Some(data) = scanner.next(&mut input)? {
@@ -134,7 +144,7 @@ impl Records<'_> {
     }
 
     /// One record's `data` becomes one chunk.
-    async fn take(&mut self, data: &[u8]) -> Result<(), Broken> {
+    async fn take(&mut self, data: &[u8]) -> Result<(), ReadError> {
         let Some(ack) = self.reader.take(data)? else { return Ok(()) };
         let payload = self.decode(data);
         if payload.is_empty() {
@@ -179,7 +189,7 @@ impl Records<'_> {
 }
 
 /// The next piece of a body; none at its end.
-async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Broken> {
+async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, ReadError> {
     loop {
         match timeout(SILENCE, body.frame()).await {
             Ok(None) => return Ok(None),
@@ -188,7 +198,7 @@ async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Broken> {
                     return Ok(Some(piece));
                 }
             }
-            Ok(Some(Err(_))) | Err(_) => return Err(Broken::Aborted),
+            Ok(Some(Err(_))) | Err(_) => return Err(ReadError::Aborted),
         }
     }
 }
