@@ -46,6 +46,7 @@ impl RunningGeneration {
             Arc::clone(&carryover.status),
             all_progressed,
         ));
+        carryover.metrics.announce(&config);
         carryover.admin.show(generation.summary(&config));
         let sockets = sockets.serve_admin(carryover);
         let (stopper, stop) = Stopper::new();

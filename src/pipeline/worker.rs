@@ -15,7 +15,7 @@ use crate::destination::queue::Ended;
 use crate::destination::registry::RunningSink;
 use crate::event::{AckGuard, Buffers, Chunk, Origin, Timestamp};
 use crate::health::{Activity, Watchdog};
-use crate::metrics::{Fate, Metrics, SourceMetrics};
+use crate::metrics::{ChunkCounts, Metrics, SourceMetrics};
 use crate::pipeline::process::{ProcessedChunk, Segment, Unfit, WorkerState};
 use crate::pipeline::{CommitSlot, Job, Jobs, OrderedLane};
 use crate::route::Router;
@@ -195,7 +195,11 @@ impl Processor {
             processed.filtered.iter().map(|(route, events)| (self.route_counter(*route), *events)).collect();
         let undecodable = processed.unfit.iter().filter(|unfit| unfit.sink.is_none());
         let undecodable: Vec<_> = undecodable.map(|unfit| (unfit.reason, 1)).collect();
-        source.read(&Fate { routed: processed.routed, filtered: &filtered, undecodable: &undecodable });
+        source.read(&ChunkCounts {
+            routed: processed.routed,
+            filtered: &filtered,
+            undecodable: &undecodable,
+        });
     }
 
     fn route_counter(&self, route: Option<usize>) -> prometheus::IntCounter {

@@ -50,6 +50,23 @@ const REPORT: Duration = Duration::from_secs(1);
 /// After a failed accept, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What `source_errors_total` counts of an endpoint, by reason.
+const ERRORS: [&str; 13] = [
+    "aborted",
+    "accept",
+    "attributes",
+    "bad_request",
+    "base64",
+    "closed",
+    "forbidden",
+    "full",
+    "given_up",
+    "mismatch",
+    "timeout",
+    "tls",
+    "unauthorized",
+];
+
 /// An endpoint that is ready to be served: whatever is wrong with its configuration is known by then.
 pub struct HttpEndpoint {
     config: HttpSource,
@@ -103,6 +120,7 @@ pub async fn serve(endpoint: HttpEndpoint, name: Arc<str>, host: Arc<str>, intak
         timeout: config.timeout,
         max_inflated: config.decoding.max_inflated,
     });
+    context.intake.metrics.announce_errors(ERRORS);
     let mut connections = JoinSet::new();
     let most = config.max_connections.max(1);
     let mut clock = interval(REPORT);
