@@ -39,3 +39,16 @@ const EXTENSION: &str = "ndjson";
 pub fn folder_of_source(source: &str) -> String {
     format!("_{source}")
 }
+
+/// What to do about letters of this reason, where the configuration is the usual cause.
+#[must_use]
+pub(crate) fn fix(reason: &str) -> Option<&'static str> {
+    match reason {
+        "format" | "not_envelope" => Some(
+            "this is no CloudWatch Logs envelope: switch message extraction and decompression of the delivery stream off, or, \
+             where it carries other logs, set `format = \"lines\"` at the source",
+        ),
+        "not_cloudtrail" => Some("this is no CloudTrail log file: set another `format` at the source"),
+        _ => None,
+    }
+}

@@ -232,6 +232,7 @@ impl DeadLetters {
                 bytes,
                 reason,
                 error,
+                fix = super::fix(reason),
                 "not deliverable; kept as dead letters"
             );
         }
