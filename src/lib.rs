@@ -28,6 +28,7 @@ pub mod aws;
 pub mod causes;
 pub mod cli;
 pub mod config;
+mod connections;
 pub mod deadletter;
 pub mod health;
 pub mod limits;

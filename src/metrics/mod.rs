@@ -30,6 +30,7 @@ pub struct Metrics {
     source: SourceFamilies,
     sink: SinkFamilies,
     filtered_events: IntCounterVec,
+    admin_errors: IntCounterVec,
     dead_letter_bytes: IntGaugeVec,
     dead_letter_files: IntGaugeVec,
     dead_letter_waiting: IntGaugeVec,
@@ -45,6 +46,11 @@ const FILTERED_EVENTS: Family = Family {
     name: "filtered_events_total",
     help: "Events that a route dropped, or that no route took (route \"none\").",
     labels: &["route"],
+};
+const ADMIN_ERRORS: Family = Family {
+    name: "admin_errors_total",
+    help: "Connections to the admin endpoint that were ended or not accepted, by reason.",
+    labels: &["reason"],
 };
 const DEAD_LETTER_BYTES: Family = Family {
     name: "dead_letter_bytes",
@@ -81,6 +87,7 @@ impl Metrics {
             source: SourceFamilies::register(&registrar),
             sink: SinkFamilies::register(&registrar),
             filtered_events: registrar.counters(&FILTERED_EVENTS),
+            admin_errors: registrar.counters(&ADMIN_ERRORS),
             dead_letter_bytes: registrar.gauges(&DEAD_LETTER_BYTES),
             dead_letter_files: registrar.gauges(&DEAD_LETTER_FILES),
             dead_letter_waiting: registrar.gauges(&DEAD_LETTER_WAITING),
@@ -94,6 +101,9 @@ impl Metrics {
         let revision = option_env!("STANDPIPE_REVISION").unwrap_or("unknown");
         registrar.gauges(&BUILD_INFO).with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         metrics.config_last_reload_successful.set(1);
+        for reason in ["accept", "connections_full", "stalled"] {
+            metrics.admin_errors.with_label_values(&[reason]);
+        }
         metrics
     }
 
@@ -133,6 +143,11 @@ impl Metrics {
     #[must_use]
     pub fn in_flight(&self) -> i64 {
         self.sink.in_flight()
+    }
+
+    /// Counts a connection to the admin endpoint that was ended or not accepted.
+    pub(crate) fn admin_error(&self, reason: &str) {
+        self.admin_errors.with_label_values(&[reason]).inc();
     }
 
     /// Notes how much a folder of dead letters holds.
