@@ -56,6 +56,7 @@ impl RunningGeneration {
             checkpoints: Arc::clone(&carryover.checkpoints),
             read_buffers: Arc::clone(&carryover.read_buffers),
             remainder: Arc::clone(&carryover.remainder),
+            status: Arc::clone(&carryover.status),
             stop,
         };
         let sources = sources::spawn(&config, &generation, &carryover.metrics, endpoints, &context);

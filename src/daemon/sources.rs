@@ -15,6 +15,7 @@ use crate::ack::Checkpoints;
 use crate::causes::with_causes;
 use crate::config::{Config, Decoding, Source};
 use crate::event::{Buffers, FilePositions};
+use crate::health::Status;
 use crate::metrics::Metrics;
 use crate::pipeline::Intake;
 use crate::source::Stop;
@@ -34,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) read_buffers: Arc<Buffers>,
     /// What standard input left.
     pub(crate) remainder: Arc<stdin::Remainder>,
+    /// What is wrong.
+    pub(crate) status: Arc<Status>,
     /// The signal to stop.
     pub(crate) stop: Stop,
 }
@@ -115,8 +118,9 @@ fn start(
                 return;
             };
             info!(source = name, address = %endpoint.address(), "firehose endpoint listening");
+            let status = Arc::clone(&context.status);
             running.spawn(async move {
-                firehose_http::serve(endpoint, named, host, intake, stop).await;
+                firehose_http::serve(endpoint, named, host, intake, status, stop).await;
                 (name, Ok(()))
             });
         }

@@ -9,7 +9,7 @@ use base64_simd::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Origin, Record, Timestamp};
+use crate::event::{AckGuard, Origin, Record, RequestNames, Timestamp};
 
 /// What the bytes of a letter are, which decides how they are delivered again.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -39,6 +39,8 @@ pub struct Letter<'a> {
     pub error: Option<&'a str>,
     /// Where the bytes come from.
     pub origin: &'a Origin,
+    /// The request that brought them.
+    pub request: Option<&'a RequestNames>,
     /// The bytes.
     pub bytes: &'a [u8],
     /// What they are.
@@ -64,6 +66,7 @@ impl<'a> Letter<'a> {
             reason,
             error: None,
             origin,
+            request: None,
             bytes,
             content: LetterContent::Record,
             events: 1,
@@ -93,6 +96,8 @@ pub struct DeadLetter {
     pub error: Option<String>,
     /// Where the bytes come from.
     pub origin: Arc<Origin>,
+    /// The request that brought them.
+    pub request: Option<Arc<RequestNames>>,
     /// The bytes.
     pub bytes: Bytes,
     /// What they are.
@@ -122,6 +127,7 @@ impl DeadLetter {
             reason: reason.to_owned(),
             error: error.map(str::to_owned),
             origin: Arc::clone(&record.origin),
+            request: record.acks.first().and_then(AckGuard::request),
             bytes,
             content: LetterContent::Record,
             events: record.events,
@@ -138,6 +144,7 @@ impl DeadLetter {
             reason: &self.reason,
             error: self.error.as_deref(),
             origin: &self.origin,
+            request: self.request.as_deref(),
             bytes: &self.bytes,
             content: self.content,
             events: self.events,
@@ -185,6 +192,8 @@ struct LetterLine<'a> {
     log_group: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     log_stream: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<Cow<'a, RequestNames>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,6 +231,7 @@ impl<'a> LetterLine<'a> {
             owner: origin.owner.as_deref().map(Cow::from),
             log_group: origin.log_group.as_deref().map(Cow::from),
             log_stream: origin.log_stream.as_deref().map(Cow::from),
+            request: letter.request.map(Cow::Borrowed),
             attributes: attributes.map(|(name, value)| (Cow::from(&**name), Cow::from(&**value))).collect(),
             timestamp: letter.timestamp.map(|time| time.to_rfc3339().into()),
             id: letter.id.map(Cow::from),
@@ -261,6 +271,7 @@ impl<'a> LetterLine<'a> {
             reason: self.reason.into_owned(),
             error: self.error.map(Cow::into_owned),
             origin: Arc::new(origin),
+            request: self.request.map(|names| Arc::new(names.into_owned())),
             bytes,
             content: self.content,
             events: self.events,

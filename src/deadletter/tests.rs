@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::reader::read_all;
 use super::store::LetterStore;
 use super::*;
-use crate::event::{Acknowledge, Origin, Outcome, Timestamp};
+use crate::event::{Acknowledge, Origin, Outcome, RequestNames, Timestamp};
 use crate::health::Status;
 use crate::metrics::Metrics;
 
@@ -69,6 +69,7 @@ prop_compose! {
         (events, payload) in (any::<u64>(), prop::option::of(any::<usize>())),
         timestamp in prop::option::of((0_i64..4_000_000_000_000).prop_map(Timestamp)),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        request in prop::option::of((".{0,9}", ".{0,9}")),
     ) -> DeadLetter {
         let mut ends: Vec<u32> = cuts.iter().map(|cut| u32::try_from(cut.index(bytes.len() + 1)).unwrap()).collect();
         ends.sort_unstable();
@@ -76,7 +77,9 @@ prop_compose! {
             *last = u32::try_from(bytes.len()).unwrap();
         }
         let (origin, bytes) = (Arc::new(origin), bytes.into());
-        DeadLetter { time: Timestamp(time), reason, error, origin, bytes, content, events, payload, timestamp, id, ends }
+        let names = |(arn, id): (String, String)| RequestNames { source_arn: arn.into(), request_id: id.into() };
+        let request = request.map(|request| Arc::new(names(request)));
+        DeadLetter { time: Timestamp(time), reason, error, origin, bytes, content, events, payload, timestamp, id, ends, request }
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::deadletter::{DeadLetter, DeadLetters, PendingDeadLetter, folder_of_source};
 use crate::decode::{Decoder, Scratch};
 use crate::destination::queue::Ended;
-use crate::destination::registry::RunningSink;
+use crate::destination::registry::{NoDestination, RunningSink};
 use crate::event::{AckGuard, Buffers, Chunk, Origin, Timestamp};
 use crate::health::{Activity, Watchdog};
 use crate::metrics::{ChunkCounts, Metrics, SourceMetrics};
@@ -181,10 +181,14 @@ impl Processor {
     fn has_room(&self, processed: &ProcessedChunk, source: &SourceMetrics) -> bool {
         let takes = |segment: &Segment| {
             let Some(sink) = self.sinks.get(segment.sink) else { return true };
-            // What has no destination becomes a dead letter.
-            let queue = sink.destination(&segment.origin).ok();
-            !sink.dead_letter_backpressure.is_full()
-                && queue.is_none_or(|queue| !queue.backpressure().is_full())
+            let has_room = match sink.destination(&segment.origin) {
+                Ok(queue) => !queue.backpressure().is_full(),
+                // A place may be free when the request comes again.
+                Err(NoDestination::TooMany) => false,
+                // What can have no destination becomes a dead letter.
+                Err(NoDestination::MissingField) => true,
+            };
+            has_room && !sink.dead_letter_backpressure.is_full()
         };
         let buries = |unfit: &Unfit| !self.dead_letters.backpressure(&self.folder(unfit, source)).is_full();
         processed.segments.iter().all(takes) && processed.unfit.iter().all(buries)
@@ -217,7 +221,7 @@ impl Processor {
             sink.metrics.accept(unfit.events);
         }
         let (reason, events) = (unfit.reason, unfit.events);
-        let letter = letter(unfit, ack.dead_lettered_at().unwrap_or_else(Timestamp::now));
+        let letter = letter(unfit, &ack);
         let done = move || {
             if let Some(sink) = sink {
                 sink.metrics.dead_letter(reason, events);
@@ -239,12 +243,13 @@ impl Processor {
     }
 }
 
-fn letter(unfit: Unfit, time: Timestamp) -> DeadLetter {
+fn letter(unfit: Unfit, ack: &AckGuard) -> DeadLetter {
     DeadLetter {
-        time,
+        time: ack.dead_lettered_at().unwrap_or_else(Timestamp::now),
         reason: unfit.reason.to_owned(),
         error: None,
         origin: unfit.origin,
+        request: ack.request(),
         bytes: unfit.bytes,
         content: unfit.content,
         events: unfit.events,

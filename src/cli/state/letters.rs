@@ -138,8 +138,9 @@ fn describe(
     let from: Vec<&str> =
         from.into_iter().chain(rest).flatten().map(|part| &**part).filter(|part| !part.is_empty()).collect();
     writeln!(out, "   from   {}", printable(&from.join("  ")))?;
-    for (name, value) in &*origin.attributes {
-        writeln!(out, "   {}  {}", printable(name), printable(value))?;
+    if let Some(request) = &letter.request {
+        let (arn, id) = (printable(&request.source_arn), printable(&request.request_id));
+        writeln!(out, "   by     {arn}  request {id}")?;
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     writeln!(out, "   in     {}", printable(&name))?;

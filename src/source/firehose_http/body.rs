@@ -12,7 +12,7 @@ pub enum BodyError {
 }
 
 /// A record is at most 1,024,000 bytes, which is 1,365,336 characters of base64; and a margin.
-const MAX_DATA: usize = 1_365_336 + 4_096;
+pub(super) const MAX_DATA: usize = 1_365_336 + 4_096;
 
 /// As much of a name, or of the request's id, as is looked at.
 const MAX_WORD: usize = 256;
@@ -144,6 +144,23 @@ impl BodyScanner {
             (Expected::Nothing, false) => Err(BodyError::Malformed("there are no `records`")),
             _ => Err(BodyError::Malformed("it ends too early")),
         }
+    }
+
+    /// How many bytes there are of a record that is not whole.
+    pub(super) fn gathered(&self) -> usize {
+        if self.is_in_string() && self.kind == StringRole::Data { self.text.len() } else { 0 }
+    }
+
+    /// Gives back what it does not need.
+    pub(super) fn shrink(&mut self) {
+        if !self.is_in_string() {
+            self.text.clear();
+        }
+        self.text.shrink_to_fit();
+    }
+
+    fn is_in_string(&self) -> bool {
+        matches!(self.inside, ScanState::String | ScanState::Escape | ScanState::Unicode { .. })
     }
 
     /// The body's own request id.

@@ -6,7 +6,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::admission::Admission;
+use super::large_records::LargeRecords;
+use super::limits::EndpointLimits;
 use super::recent::RecentRequests;
+use crate::connections::PeerLog;
 use crate::pipeline::Intake;
 
 /// What all requests share.
@@ -17,11 +20,11 @@ pub(super) struct HttpContext {
     pub(super) intake: Intake,
     pub(super) admission: Admission,
     pub(super) recent: RecentRequests,
-    /// One permit a body being read: see [`READERS`].
-    pub(super) readers: Semaphore,
+    pub(super) large_records: LargeRecords,
+    pub(super) large_heads: Arc<Semaphore>,
     pub(super) timeout: Duration,
+    pub(super) idle_timeout: Duration,
     pub(super) max_inflated: usize,
+    pub(super) limits: EndpointLimits,
+    pub(super) log: PeerLog,
 }
-
-/// Bodies read at once. Each holds at most one record, about 2.4 MB, before that record's memory is admitted.
-pub(super) const READERS: usize = 8;

@@ -9,16 +9,18 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::admission::{self, RefusalReason, RequestHeaders};
 use super::answer::{HttpAnswer, answer, plain};
-use super::context::HttpContext;
+use super::limits::{MAX_REQUEST_ID, MAX_SOURCE_ARN};
+use super::pace::discard;
 use super::recent::RequestKey;
-use super::request_reader::{ReadError, RequestReader, discard};
+use super::request_reader::{ReadError, RequestReader};
 use super::request_state::RequestState;
-use crate::event::{Origin, Outcome};
+use super::session::HttpSession;
+use crate::event::{Origin, Outcome, RequestNames};
 
 /// Answers any request.
-pub(super) async fn handle(context: &HttpContext, request: Request<Incoming>) -> HttpAnswer {
+pub(super) async fn handle(session: &HttpSession, request: Request<Incoming>) -> HttpAnswer {
     match *request.method() {
-        Method::POST => post(context, request).await,
+        Method::POST => post(session, request).await,
         Method::GET | Method::HEAD if matches!(request.uri().path(), "/" | "/healthz") => {
             plain(StatusCode::OK)
         }
@@ -27,96 +29,113 @@ pub(super) async fn handle(context: &HttpContext, request: Request<Incoming>) ->
     }
 }
 
-async fn post(context: &HttpContext, request: Request<Incoming>) -> HttpAnswer {
+async fn post(session: &HttpSession, request: Request<Incoming>) -> HttpAnswer {
+    let context = &*session.context;
     let deadline = Instant::now() + context.timeout;
     let (head, mut body) = request.into_parts();
+    let names = Arc::new(admission::names(&head.headers));
     let sender = match context.admission.check(&head.headers) {
         Ok(sender) => sender,
         Err(refusal) => {
-            read_past(&mut body).await;
-            return refuse(context, &head.headers, refusal);
+            read_past(session, &mut body).await;
+            return refuse(session, &names, refusal);
         }
     };
-    let key = sender
-        .request_id
-        .as_deref()
-        .map(|id| RequestKey { id: id.into(), source_arn: sender.source_arn.as_str().into() });
+    session.state.admit();
+    session.place.work();
     // Without an id nothing ties two deliveries together.
+    let key = sender.request_id.as_ref().map(|_| RequestKey::new(&names));
     let state = match &key {
         Some(key) => context.recent.state(key, Instant::now()),
-        None => Arc::default(),
+        None => context.recent.nameless(),
     };
     let mut id = sender.request_id.clone();
-    let read = read(context, &head.headers, &sender, &state, &mut body, &mut id);
-    let end = match timeout_at(deadline, read).await {
+    let delivery =
+        IncomingDelivery { session, headers: &head.headers, sender: &sender, names: &names, state: &state };
+    let end = match timeout_at(deadline, delivery.read(&mut body, &mut id)).await {
         Ok(Ok(())) => {
             timeout_at(deadline, state.ended()).await.map_or(RequestOutcome::Late, RequestOutcome::from)
         }
-        Ok(Err(broken)) => RequestOutcome::Broken(broken),
+        Ok(Err(error)) => RequestOutcome::Broken(error),
         Err(_) => RequestOutcome::Full,
     };
-    if !matches!(end, RequestOutcome::Delivered) {
-        read_past(&mut body).await;
+    // One that comes too slowly is not waited for once more.
+    if !matches!(end, RequestOutcome::Delivered | RequestOutcome::Broken(ReadError::TooSlow)) {
+        read_past(session, &mut body).await;
     }
     if let (RequestOutcome::Broken(ReadError::Mismatch), Some(key)) = (&end, &key) {
         context.recent.forget(key);
     }
-    end.answer(context, &id.unwrap_or_default())
+    end.answer(session, &names, &id.unwrap_or_default())
 }
 
 /// For so long the rest of a body that is not wanted is read: a sender that is still sending would not read the answer.
 const COURTESY: Duration = Duration::from_secs(5);
 
-async fn read_past(body: &mut Incoming) {
-    timeout(COURTESY, discard(body)).await.ok();
+async fn read_past(session: &HttpSession, body: &mut Incoming) {
+    timeout(COURTESY, discard(body, session.context.limits)).await.ok();
 }
 
-/// Reads the delivery, or past it where another delivery of the same request is being read.
-async fn read(
-    context: &HttpContext,
-    headers: &HeaderMap,
-    sender: &RequestHeaders,
-    state: &Arc<RequestState>,
-    body: &mut Incoming,
-    id: &mut Option<String>,
-) -> Result<(), ReadError> {
-    let Some(reader) = state.begin() else {
-        discard(body).await;
-        return Ok(());
-    };
-    let attributes = admission::attributes(headers).unwrap_or_else(|_| {
-        context.intake.metrics.error("attributes");
-        admission::Attributes::default()
-    });
-    let origin = Origin {
-        source: Arc::clone(&context.name),
-        host: Arc::clone(&context.host),
-        attributes,
-        ..Origin::default()
-    };
-    RequestReader::new(context, Arc::new(origin), sender.is_gzip, reader).read(body, id).await
+/// One delivery of a request that was admitted.
+struct IncomingDelivery<'a> {
+    session: &'a HttpSession,
+    headers: &'a HeaderMap,
+    sender: &'a RequestHeaders,
+    names: &'a Arc<RequestNames>,
+    state: &'a Arc<RequestState>,
 }
 
-fn refuse(context: &HttpContext, headers: &HeaderMap, refusal: RefusalReason) -> HttpAnswer {
+impl IncomingDelivery<'_> {
+    /// Reads the delivery, or past it where another delivery of the same request is being read.
+    async fn read(&self, body: &mut Incoming, id: &mut Option<String>) -> Result<(), ReadError> {
+        let context = &*self.session.context;
+        let Some(reader) = self.state.begin(self.names) else {
+            return Ok(discard(body, context.limits).await?);
+        };
+        let attributes = admission::attributes(self.headers).unwrap_or_else(|_| {
+            context.intake.metrics.error("attributes");
+            admission::Attributes::default()
+        });
+        let origin = Origin {
+            source: Arc::clone(&context.name),
+            host: Arc::clone(&context.host),
+            attributes,
+            ..Origin::default()
+        };
+        RequestReader::new(context, Arc::new(origin), self.sender.is_gzip, reader).read(body, id).await
+    }
+}
+
+fn refuse(session: &HttpSession, names: &RequestNames, refusal: RefusalReason) -> HttpAnswer {
     let (status, reason, message) = match refusal {
         RefusalReason::Unauthorized => (
             StatusCode::UNAUTHORIZED,
             "unauthorized",
-            "the access key is missing or not one of this endpoint's",
+            "the access key is missing or not one of this endpoint's".to_owned(),
         ),
         RefusalReason::Forbidden => (
             StatusCode::FORBIDDEN,
             "forbidden",
-            "the stream's ARN is not one of this endpoint's `source_arns`",
+            "the stream's ARN is not one of this endpoint's `source_arns`".to_owned(),
         ),
-        RefusalReason::Encoding => {
-            (StatusCode::BAD_REQUEST, "bad_request", "the content encoding is neither `gzip` nor `identity`")
-        }
+        RefusalReason::Encoding => (
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            "the content encoding is neither `gzip` nor `identity`".to_owned(),
+        ),
+        RefusalReason::RequestId => (
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            format!("the request id is longer than {MAX_REQUEST_ID} bytes"),
+        ),
+        RefusalReason::SourceArn => (
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            format!("the stream's ARN is longer than {MAX_SOURCE_ARN} bytes"),
+        ),
     };
-    context.intake.metrics.error(reason);
-    tracing::warn!(source = &*context.name, reason, "a request was refused");
-    let id = admission::request_id(headers).unwrap_or_default();
-    answer(status, &id, Some(message))
+    session.refused(names, reason, &message);
+    answer(status, &names.request_id, Some(&message))
 }
 
 /// How a delivery ended.
@@ -124,7 +143,7 @@ enum RequestOutcome {
     Delivered,
     /// A record was given up, by a destination that has no room.
     GivenUp,
-    /// RequestReader takes longer than the sender waits.
+    /// Delivery takes longer than the sender waits.
     Late,
     /// It was not read to its end in time, mostly for want of memory.
     Full,
@@ -141,7 +160,7 @@ impl From<Outcome> for RequestOutcome {
 }
 
 impl RequestOutcome {
-    fn answer(self, context: &HttpContext, id: &str) -> HttpAnswer {
+    fn answer(self, session: &HttpSession, names: &RequestNames, id: &str) -> HttpAnswer {
         let again = StatusCode::SERVICE_UNAVAILABLE;
         let (status, reason, message) = match self {
             Self::Delivered => return answer(StatusCode::OK, id, None),
@@ -152,20 +171,21 @@ impl RequestOutcome {
             Self::Full => {
                 (again, "full", "no room to take the whole request in time; send it again".to_owned())
             }
-            Self::Broken(broken) => {
-                let (status, reason) = match broken {
+            Self::Broken(error) => {
+                let (status, reason) = match error {
                     ReadError::Mismatch => (again, "mismatch"),
                     ReadError::Closed => (again, "closed"),
                     ReadError::Aborted => (StatusCode::BAD_REQUEST, "aborted"),
-                    ReadError::Body(_) | ReadError::Gzip(_) | ReadError::TooLong => {
-                        (StatusCode::BAD_REQUEST, "bad_request")
-                    }
+                    ReadError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
+                    ReadError::Body(_)
+                    | ReadError::Gzip(_)
+                    | ReadError::TooLong
+                    | ReadError::TooManyRecords(_) => (StatusCode::BAD_REQUEST, "bad_request"),
                 };
-                (status, reason, broken.to_string())
+                (status, reason, error.to_string())
             }
         };
-        context.intake.metrics.error(reason);
-        tracing::warn!(source = &*context.name, reason, "a request was not taken");
+        session.refused(names, reason, &message);
         answer(status, id, Some(&message))
     }
 }

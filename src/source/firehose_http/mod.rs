@@ -15,9 +15,14 @@ mod context;
 mod error;
 mod gunzip;
 mod handler;
+mod large_records;
+mod limits;
+mod pace;
 mod recent;
+mod remembered;
 mod request_reader;
 mod request_state;
+mod session;
 mod tls;
 
 #[cfg(test)]
@@ -27,7 +32,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::interval;
@@ -38,32 +43,37 @@ pub use self::error::ServeError;
 
 use self::admission::Admission;
 use self::connection::connection;
-use self::context::{HttpContext, READERS};
+use self::context::HttpContext;
+use self::large_records::LargeRecords;
+use self::limits::{EndpointLimits, LARGE_HEADS, LARGE_RECORDS};
 use self::recent::RecentRequests;
 use crate::config::HttpSource;
+use crate::connections::{BoundedListener, ListenerEvent, PeerLog, Places};
+use crate::health::Status;
 use crate::pipeline::Intake;
 use crate::source::Stop;
 
 /// How often the lag is reported.
 const REPORT: Duration = Duration::from_secs(1);
 
-/// After a failed accept, such as for want of file descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
-
 /// What `source_errors_total` counts of an endpoint, by reason.
-const ERRORS: [&str; 13] = [
+const ERRORS: [&str; 17] = [
     "aborted",
     "accept",
     "attributes",
     "bad_request",
     "base64",
     "closed",
+    "connections_full",
     "forbidden",
     "full",
     "given_up",
     "mismatch",
+    "no_request",
+    "stalled",
     "timeout",
     "tls",
+    "too_slow",
     "unauthorized",
 ];
 
@@ -74,6 +84,7 @@ pub struct HttpEndpoint {
     address: SocketAddr,
     acceptor: Option<TlsAcceptor>,
     admission: Admission,
+    limits: EndpointLimits,
 }
 
 impl HttpEndpoint {
@@ -91,7 +102,8 @@ impl HttpEndpoint {
             None => Arc::new(TcpListener::bind(listen).await.map_err(failed)?),
         };
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { config, listener, address, acceptor, admission })
+        let limits = EndpointLimits::default();
+        Ok(Self { config, listener, address, acceptor, admission, limits })
     }
 
     /// Where it listens.
@@ -108,46 +120,64 @@ impl HttpEndpoint {
 }
 
 /// Serves the endpoint until `stop`, and then until the requests in flight are answered. Nothing that a sender does ends it.
-pub async fn serve(endpoint: HttpEndpoint, name: Arc<str>, host: Arc<str>, intake: Intake, mut stop: Stop) {
-    let HttpEndpoint { config, listener, acceptor, admission, .. } = endpoint;
+pub async fn serve(
+    endpoint: HttpEndpoint,
+    name: Arc<str>,
+    host: Arc<str>,
+    intake: Intake,
+    status: Arc<Status>,
+    mut stop: Stop,
+) {
+    let HttpEndpoint { config, listener, acceptor, admission, limits, .. } = endpoint;
+    intake.metrics.announce_errors(ERRORS);
     let context = Arc::new(HttpContext {
+        recent: RecentRequests::new(intake.standing()),
         name,
         host,
         intake,
         admission,
-        recent: RecentRequests::default(),
-        readers: Semaphore::new(READERS),
+        large_records: LargeRecords::new(LARGE_RECORDS),
+        large_heads: Arc::new(Semaphore::new(LARGE_HEADS)),
         timeout: config.timeout,
+        idle_timeout: config.idle_timeout,
         max_inflated: config.decoding.max_inflated,
+        limits,
+        log: PeerLog::default(),
     });
-    context.intake.metrics.announce_errors(ERRORS);
     let mut connections = JoinSet::new();
-    let most = config.max_connections.max(1);
+    let places = Places::new(config.max_connections);
+    let who = format!("source {}", context.name);
+    let mut listener = BoundedListener::new(listener, places, None, Arc::clone(&status), who.clone());
     let mut clock = interval(REPORT);
     loop {
-        let stream = tokio::select! {
+        let newcomer = tokio::select! {
             now = clock.tick() => {
                 context.intake.metrics.lag_seconds.set(context.recent.lag(now).as_secs_f64());
                 continue;
             }
             () = stop.requested() => break,
             Some(_) = connections.join_next() => continue,
-            stream = accept(&listener, &context), if connections.len() < most => stream,
+            newcomer = listener.next(|event| context.note(&event)) => newcomer,
         };
-        connections.spawn(connection(Arc::clone(&context), acceptor.clone(), stream, stop.clone()));
+        connections.spawn(connection(Arc::clone(&context), acceptor.clone(), newcomer, stop.clone()));
     }
     drop(listener);
+    status.report_issue(&who, None);
     while connections.join_next().await.is_some() {}
 }
 
-async fn accept(listener: &TcpListener, context: &HttpContext) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) => {
-                context.intake.metrics.error("accept");
-                tracing::warn!(source = &*context.name, %error, "a connection cannot be accepted");
-                tokio::time::sleep(PAUSE).await;
+impl HttpContext {
+    fn note(&self, event: &ListenerEvent<'_>) {
+        match event {
+            ListenerEvent::Dropped(peer) => {
+                self.cut(*peer, "connections_full", "all connections are taken, and it was idle for longest");
+            }
+            ListenerEvent::Refused(peer) => {
+                self.cut(*peer, "connections_full", "all connections are taken, and at work");
+            }
+            ListenerEvent::Failed(error) => {
+                self.intake.metrics.error("accept");
+                tracing::warn!(source = &*self.name, %error, "a connection cannot be accepted");
             }
         }
     }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::timeout;
 
-use super::body::{BodyError, BodyScanner};
+use super::body::{BodyError, BodyScanner, MAX_DATA};
 use super::context::HttpContext;
 use super::gunzip::{Gunzip, NotGzip};
+use super::large_records::LargeRecord;
+use super::limits::{MAX_BODY, RECORD_OVERHEAD, SMALL_RECORD};
+use super::pace::{BodyEnd, BodyPace};
 use super::request_state::{BodyMismatch, DeliveryReader};
-use crate::event::Closed;
-use crate::event::{Chunk, Origin, Piece, Timestamp};
-use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
+use crate::event::{AckGuard, Chunk, Closed, Held, Origin, Piece, Timestamp};
+use crate::pipeline::{OrderedLane, WhenFullDestination};
 
 /// Why a delivery was not read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +25,12 @@ pub(super) enum ReadError {
     Gzip(#[from] NotGzip),
     #[error("the body is longer than 64 MiB")]
     TooLong,
+    #[error("the body has more than {0} records")]
+    TooManyRecords(u64),
     #[error("the body was broken off")]
     Aborted,
+    #[error("the body comes too slowly; send it again")]
+    TooSlow,
     #[error("another request had the same request id; send this one again")]
     Mismatch,
     #[error("standpipe is stopping; send the request again")]
@@ -45,25 +49,31 @@ impl From<Closed> for ReadError {
     }
 }
 
-/// Firehose's own limit, before compression, and a margin.
-pub(super) const MAX_BODY: u64 = (64 << 20) + (1 << 20);
-
-/// A sender that is silent for so long in the middle of a body is given up.
-const SILENCE: Duration = Duration::from_secs(30);
+impl From<BodyEnd> for ReadError {
+    fn from(end: BodyEnd) -> Self {
+        match end {
+            BodyEnd::Aborted => Self::Aborted,
+            BodyEnd::TooSlow => Self::TooSlow,
+        }
+    }
+}
 
 /// What a delivery is read with.
 pub(super) struct RequestReader<'a> {
-    context: &'a HttpContext,
-    scanner: BodyScanner,
     gunzip: Option<Gunzip>,
-    text_bytes: u64,
     records: RecordIntake<'a>,
 }
 
-/// Where records go.
+/// The record in the making, and where records go.
 struct RecordIntake<'a> {
-    intake: &'a Intake,
-    max_inflated: usize,
+    context: &'a HttpContext,
+    scanner: BodyScanner,
+    text_bytes: u64,
+    large: Option<LargeRecord<'a>>,
+    /// Memory for a large record in the making.
+    memory: Option<Held>,
+    /// For so long the sender has let others wait for `large`.
+    lets_wait: Duration,
     origin: Arc<Origin>,
     lane: Arc<OrderedLane>,
     reader: DeliveryReader,
@@ -76,15 +86,18 @@ impl<'a> RequestReader<'a> {
         is_gzip: bool,
         reader: DeliveryReader,
     ) -> Self {
-        let intake = &context.intake;
-        let lane = intake.lane(WhenFullDestination::Reject);
-        Self {
+        let records = RecordIntake {
             context,
             scanner: BodyScanner::default(),
-            gunzip: is_gzip.then(Gunzip::new),
             text_bytes: 0,
-            records: RecordIntake { intake, max_inflated: context.max_inflated, origin, lane, reader },
-        }
+            large: None,
+            memory: None,
+            lets_wait: Duration::ZERO,
+            origin,
+            lane: context.intake.lane(WhenFullDestination::Reject),
+            reader,
+        };
+        Self { gunzip: is_gzip.then(Gunzip::new), records }
     }
 
     /// Reads the body; the body's own request id is left in `request_id` if there is none yet.
@@ -93,80 +106,123 @@ impl<'a> RequestReader<'a> {
         body: &mut Incoming,
         request_id: &mut Option<String>,
     ) -> Result<(), ReadError> {
-        // The permits bound what bodies hold before their memory is admitted. They never close.
-        let _permit =
-            if self.records.reader.has_all() { None } else { self.context.readers.acquire().await.ok() };
-        while let Some(piece) = next_piece(body).await? {
+        let mut pace = BodyPace::new(self.records.context.limits);
+        while let Some(piece) = pace.next_piece(body, |waited| self.records.wait(waited)).await? {
             self.piece(&piece).await?;
         }
         if let Some(gunzip) = &self.gunzip {
             gunzip.finish()?;
         }
+        let RecordIntake { scanner, reader, .. } = self.records;
         if request_id.is_none() {
-            *request_id = self.scanner.request_id().map(str::to_owned);
+            *request_id = scanner.request_id().map(str::to_owned);
         }
-        self.scanner.finish()?;
-        self.records.reader.complete()?;
+        scanner.finish()?;
+        reader.complete()?;
         Ok(())
     }
 
     async fn piece(&mut self, piece: &[u8]) -> Result<(), ReadError> {
-        let Self { gunzip, scanner, records, text_bytes, .. } = self;
-        let Some(gunzip) = gunzip else { return records.scan(scanner, text_bytes, piece).await };
+        let Self { gunzip, records } = self;
+        let Some(gunzip) = gunzip else { return records.scan(piece).await };
         let mut input = piece;
         loop {
             let text = gunzip.step(&mut input)?;
             if text.is_empty() {
                 return Ok(());
             }
-            records.scan(scanner, text_bytes, text).await?;
+            records.scan(text).await?;
             tokio::task::consume_budget().await;
         }
     }
 }
 
 impl RecordIntake<'_> {
-    async fn scan(
-        &mut self,
-        scanner: &mut BodyScanner,
-        total: &mut u64,
-        text: &[u8],
-    ) -> Result<(), ReadError> {
-        *total = total.saturating_add(text.len() as u64);
-        if *total > MAX_BODY {
-            return Err(ReadError::TooLong);
+    /// The sender has let us wait for so long. Who holds much of a record, and others back, has to bring the rest of it.
+    fn wait(&mut self, waited: Duration) -> Result<(), BodyEnd> {
+        let limits = self.context.limits;
+        let Some(large) = &mut self.large else { return Ok(()) };
+        if self.scanner.gathered() <= SMALL_RECORD {
+            if waited >= limits.look || large.is_wanted() {
+                self.scanner.shrink();
+                (self.large, self.memory) = (None, None);
+            }
+            return Ok(());
         }
-        let mut input = text;
-        while let Some(data) = scanner.next(&mut input)? {
-            self.take(data).await?;
+        self.lets_wait = self.lets_wait.saturating_add(waited);
+        if self.lets_wait >= limits.large_record_wait && large.is_wanted() {
+            return Err(BodyEnd::TooSlow);
         }
         Ok(())
     }
 
+    async fn scan(&mut self, text: &[u8]) -> Result<(), ReadError> {
+        self.text_bytes = self.text_bytes.saturating_add(text.len() as u64);
+        if self.text_bytes > MAX_BODY {
+            return Err(ReadError::TooLong);
+        }
+        let mut input = text;
+        self.make_room(text.len()).await;
+        while let Some(data) = self.scanner.next(&mut input)? {
+            self.lets_wait = Duration::ZERO;
+            let most = self.context.limits.max_records;
+            if self.reader.records() >= most {
+                return Err(ReadError::TooManyRecords(most));
+            }
+            if let Some(ack) = self.reader.take(data)? {
+                let payload = self.context.decode(data);
+                self.submit(payload, ack).await?;
+                self.make_room(input.len()).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Before so much more of a record is gathered that it is large. Nobody holds one while it waits for another.
+    async fn make_room(&mut self, more: usize) {
+        if self.memory.is_some() || self.scanner.gathered().saturating_add(more) <= SMALL_RECORD {
+            return;
+        }
+        if self.large.is_none() {
+            self.large = Some(self.context.large_records.acquire().await);
+            self.lets_wait = Duration::ZERO;
+        }
+        self.memory = Some(self.context.intake.admit(MAX_DATA).await);
+    }
+
     /// One record's `data` becomes one chunk.
-    async fn take(&mut self, data: &[u8]) -> Result<(), ReadError> {
-        let Some(ack) = self.reader.take(data)? else { return Ok(()) };
-        let payload = self.decode(data);
+    async fn submit(&mut self, payload: Vec<u8>, ack: AckGuard) -> Result<(), ReadError> {
         if payload.is_empty() {
             ack.settle();
             return Ok(());
         }
+        let intake = &self.context.intake;
         let len = payload.len() as u64;
-        let held = self.intake.admit(self.estimate(&payload)).await;
-        let origin = Arc::clone(&self.origin);
+        let wanted = self.context.estimate(&payload).saturating_add(RECORD_OVERHEAD);
+        let held = match intake.try_admit(wanted) {
+            Some(held) => held,
+            None => {
+                // Nobody waits for memory and holds more than what it is for.
+                self.scanner.shrink();
+                self.memory = None;
+                intake.admit(wanted).await
+            }
+        };
         let chunk = Chunk {
-            origin,
+            origin: Arc::clone(&self.origin),
             payload: Bytes::from(payload),
             piece: Piece::default(),
             read_at: Timestamp::now(),
             ack,
             held,
         };
-        self.intake.submit(&self.lane, chunk).await?;
-        self.intake.metrics.bytes.inc_by(len);
+        intake.submit(&self.lane, chunk).await?;
+        intake.metrics.bytes.inc_by(len);
         Ok(())
     }
+}
 
+impl HttpContext {
     /// The record's bytes. What is not base64 goes on as it is: the decoder finds it undecodable, and it is kept.
     fn decode(&self, data: &[u8]) -> Vec<u8> {
         let strict = base64_simd::STANDARD.decode_to_vec(data);
@@ -185,31 +241,5 @@ impl RecordIntake<'_> {
         let told = payload.last_chunk::<4>().map_or(0, |told| u32::from_le_bytes(*told));
         let inflated = usize::try_from(told).unwrap_or(usize::MAX).min(self.max_inflated);
         inflated.saturating_add(inflated / 2).saturating_add(payload.len())
-    }
-}
-
-/// The next piece of a body; none at its end.
-async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, ReadError> {
-    loop {
-        match timeout(SILENCE, body.frame()).await {
-            Ok(None) => return Ok(None),
-            Ok(Some(Ok(frame))) => {
-                if let Ok(piece) = frame.into_data() {
-                    return Ok(Some(piece));
-                }
-            }
-            Ok(Some(Err(_))) | Err(_) => return Err(ReadError::Aborted),
-        }
-    }
-}
-
-/// Reads a body for nothing.
-pub(super) async fn discard(body: &mut Incoming) {
-    let mut left = MAX_BODY;
-    while let Ok(Some(piece)) = next_piece(body).await {
-        left = left.saturating_sub(piece.len() as u64);
-        if left == 0 {
-            return;
-        }
     }
 }

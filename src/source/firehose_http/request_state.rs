@@ -8,15 +8,17 @@ use std::sync::{Arc, MutexGuard};
 use libdeflater::Crc;
 use tokio::sync::Notify;
 
-use crate::event::{AckGuard, Acknowledge, Outcome};
+use super::remembered::RememberedBytes;
+use crate::event::{AckGuard, Acknowledge, Outcome, RequestNames};
 use crate::sync::Lock;
 
 /// One request's account.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RequestState {
     /// The lock covers a few numbers.
     state: Lock<RecordCounts>,
     changed: Notify,
+    remembered: Arc<RememberedBytes>,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ struct RecordCounts {
     open: u64,
     /// Which records were taken and not given up.
     taken: BitSet,
+    /// While it is under way.
+    names: Option<Arc<RequestNames>>,
 }
 
 /// This delivery is not the one that the id was known for.
@@ -39,15 +43,21 @@ struct RecordCounts {
 pub(super) struct BodyMismatch;
 
 impl RequestState {
+    pub(super) fn new(remembered: &Arc<RememberedBytes>) -> Arc<Self> {
+        let remembered = Arc::clone(remembered);
+        Arc::new(Self { state: Lock::default(), changed: Notify::new(), remembered })
+    }
+
     /// Begins to read a delivery. None: another one is being read.
-    pub(super) fn begin(self: &Arc<Self>) -> Option<DeliveryReader> {
+    pub(super) fn begin(self: &Arc<Self>, names: &Arc<RequestNames>) -> Option<DeliveryReader> {
         let mut state = self.state();
         if state.reading {
             return None;
         }
         state.reading = true;
-        let known = EarlierTries { read: state.read, checksum: state.checksum, has_all: state.has_all() };
-        Some(DeliveryReader { progress: Arc::clone(self), known, next: 0, checksum: 0 })
+        state.names = Some(Arc::clone(names));
+        let known = EarlierTries { read: state.read, checksum: state.checksum };
+        Some(DeliveryReader { state: Arc::clone(self), known, next: 0, checksum: 0 })
     }
 
     /// How the request stands; none while something is still to come.
@@ -74,11 +84,16 @@ impl RequestState {
         let mut state = self.state();
         change(&mut state);
         let ended = state.outcome().is_some();
+        let mut freed = 0;
+        if ended {
+            state.names = None;
+        }
         if state.outcome() == Some(Outcome::Done) {
             // All are taken: that needs no list.
-            state.taken.words = Vec::new();
+            freed = state.taken.forget();
         }
         drop(state);
+        self.remembered.shrink(freed);
         if ended {
             self.changed.notify_waiters();
         }
@@ -94,6 +109,17 @@ impl Acknowledge for RequestState {
                 state.taken.clear(number);
             }
         });
+    }
+
+    fn request(&self) -> Option<Arc<RequestNames>> {
+        self.state().names.clone()
+    }
+}
+
+impl Drop for RequestState {
+    fn drop(&mut self) {
+        let freed = self.state().taken.forget();
+        self.remembered.shrink(freed);
     }
 }
 
@@ -117,7 +143,7 @@ impl RecordCounts {
 /// One delivery being read. Dropped before [`DeliveryReader::complete`], the delivery was broken off.
 #[derive(Debug)]
 pub(super) struct DeliveryReader {
-    progress: Arc<RequestState>,
+    state: Arc<RequestState>,
     known: EarlierTries,
     next: u64,
     checksum: u32,
@@ -128,13 +154,12 @@ pub(super) struct DeliveryReader {
 struct EarlierTries {
     read: u64,
     checksum: u32,
-    has_all: bool,
 }
 
 impl DeliveryReader {
-    /// Whether earlier deliveries brought every record, so that none will be taken of this one.
-    pub(super) const fn has_all(&self) -> bool {
-        self.known.has_all
+    /// How many records were read of this delivery.
+    pub(super) const fn records(&self) -> u64 {
+        self.next
     }
 
     /// Takes the next record. None: an earlier delivery brought it, and it is under way or done.
@@ -152,7 +177,7 @@ impl DeliveryReader {
         if self.next == self.known.read && checksum != self.known.checksum {
             return Err(BodyMismatch);
         }
-        let mut state = self.progress.state();
+        let mut state = self.state.state();
         if state.is_taken(number) {
             return Ok(None);
         }
@@ -160,10 +185,11 @@ impl DeliveryReader {
             state.read = self.next;
             state.checksum = checksum;
         }
-        state.taken.set(number);
+        let grown = state.taken.set(number);
         state.open = state.open.saturating_add(1);
         drop(state);
-        let owner = Arc::clone(&self.progress) as Arc<dyn Acknowledge>;
+        self.state.remembered.grow(grown);
+        let owner = Arc::clone(&self.state) as Arc<dyn Acknowledge>;
         Ok(Some(AckGuard::open(owner, number)))
     }
 
@@ -175,14 +201,14 @@ impl DeliveryReader {
         if self.next < self.known.read {
             return Err(BodyMismatch);
         }
-        self.progress.change(|state| state.complete = true);
+        self.state.change(|state| state.complete = true);
         Ok(())
     }
 }
 
 impl Drop for DeliveryReader {
     fn drop(&mut self) {
-        self.progress.change(|state| state.reading = false);
+        self.state.change(|state| state.reading = false);
     }
 }
 
@@ -203,8 +229,10 @@ impl BitSet {
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    fn set(&mut self, number: u64) {
+    /// Returns how many bytes more it takes.
+    fn set(&mut self, number: u64) -> u64 {
         let (word, bit) = Self::place(number);
+        let before = self.bytes();
         if self.words.len() <= word {
             self.words.resize(word.saturating_add(1), 0);
         }
@@ -214,6 +242,18 @@ impl BitSet {
             *word |= bit;
             self.count += 1;
         }
+        self.bytes().saturating_sub(before)
+    }
+
+    /// Drops the list, not the count; returns how many bytes it took.
+    fn forget(&mut self) -> u64 {
+        let bytes = self.bytes();
+        self.words = Vec::new();
+        bytes
+    }
+
+    fn bytes(&self) -> u64 {
+        self.words.capacity() as u64 * 8
     }
 
     fn clear(&mut self, number: u64) {
@@ -231,22 +271,27 @@ impl BitSet {
 mod tests {
     use super::*;
 
+    fn new() -> (Arc<RequestState>, Arc<RequestNames>) {
+        let remembered = RememberedBytes::new(crate::event::Budget::new(1).standing());
+        (RequestState::new(&remembered), Arc::default())
+    }
+
     fn take(reader: &mut DeliveryReader, data: &str) -> Option<AckGuard> {
         reader.take(data.as_bytes()).unwrap()
     }
 
     #[test]
     fn a_request_is_done_when_every_record_is() {
-        let progress = Arc::new(RequestState::default());
-        let mut reader = progress.begin().unwrap();
+        let (progress, names) = new();
+        let mut reader = progress.begin(&names).unwrap();
         let (a, b) = (take(&mut reader, "a").unwrap(), take(&mut reader, "b").unwrap());
         a.settle();
-        assert!(progress.begin().is_none(), "one delivery is read at a time");
+        assert!(progress.begin(&names).is_none(), "one delivery is read at a time");
         reader.complete().unwrap();
         assert_eq!(progress.outcome(), None);
         b.settle();
         assert_eq!(progress.outcome(), Some(Outcome::Done));
-        let mut again = progress.begin().unwrap();
+        let mut again = progress.begin(&names).unwrap();
         assert!(take(&mut again, "a").is_none() && take(&mut again, "b").is_none());
         again.complete().unwrap();
         assert_eq!(progress.outcome(), Some(Outcome::Done));
@@ -254,14 +299,14 @@ mod tests {
 
     #[test]
     fn a_retry_takes_only_what_was_given_up_or_never_read() {
-        let progress = Arc::new(RequestState::default());
-        let mut reader = progress.begin().unwrap();
+        let (progress, names) = new();
+        let mut reader = progress.begin(&names).unwrap();
         let (a, b, c) = (take(&mut reader, "a"), take(&mut reader, "b"), take(&mut reader, "c"));
         a.unwrap().settle();
         drop(b);
         drop(reader);
         assert_eq!(progress.outcome(), None, "`c` is under way");
-        let mut again = progress.begin().unwrap();
+        let mut again = progress.begin(&names).unwrap();
         assert!(take(&mut again, "a").is_none());
         let b = take(&mut again, "b").unwrap();
         assert!(take(&mut again, "c").is_none());
@@ -276,17 +321,17 @@ mod tests {
 
     #[test]
     fn another_body_under_the_same_id_is_noticed() {
-        let progress = Arc::new(RequestState::default());
-        let mut reader = progress.begin().unwrap();
+        let (progress, names) = new();
+        let mut reader = progress.begin(&names).unwrap();
         for data in ["a", "b"] {
             take(&mut reader, data).unwrap().settle();
         }
         reader.complete().unwrap();
-        let mut other = progress.begin().unwrap();
+        let mut other = progress.begin(&names).unwrap();
         take(&mut other, "a");
         assert!(other.take(b"x").is_err());
         drop(other);
-        let mut shorter = progress.begin().unwrap();
+        let mut shorter = progress.begin(&names).unwrap();
         take(&mut shorter, "a");
         assert!(shorter.complete().is_err());
     }

@@ -1,5 +1,7 @@
 //! The endpoint over real sockets, before a worker that settles, drops or keeps what it is given.
 
+mod hostile;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,9 +16,12 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
+use super::limits::EndpointLimits;
+use super::recent::ENTRY_BYTES;
 use super::{HttpEndpoint, serve};
 use crate::config::{Decoding, Format, HttpSource, Secret, Tls, TooLong};
 use crate::event::{AckGuard, Budget, Framing, Origin};
+use crate::health::Status;
 use crate::metrics::Metrics;
 use crate::pipeline::{Intake, Job, Jobs};
 use crate::source::{Stop, Stopper};
@@ -95,6 +100,7 @@ struct Serving {
     worker: Arc<FakeWorker>,
     budget: Arc<Budget>,
     metrics: Metrics,
+    status: Arc<Status>,
     stopper: Stopper,
     server: JoinHandle<()>,
 }
@@ -115,10 +121,15 @@ fn config() -> HttpSource {
         decoding,
         timeout: Duration::from_mins(1),
         max_connections: 16,
+        idle_timeout: Duration::from_mins(1),
     }
 }
 
 async fn start(config: HttpSource) -> Serving {
+    start_with(config, EndpointLimits::default()).await
+}
+
+async fn start_with(config: HttpSource, limits: EndpointLimits) -> Serving {
     let budget = Budget::new(16 << 20);
     let (job_tx, job_rx) = crossbeam_channel::bounded::<Jobs>(4);
     let places = Arc::new(Semaphore::new(4));
@@ -147,10 +158,12 @@ async fn start(config: HttpSource) -> Serving {
         }
     });
     let (stopper, stop): (Stopper, Stop) = Stopper::new();
-    let endpoint = HttpEndpoint::open(config, None).await.unwrap();
+    let mut endpoint = HttpEndpoint::open(config, None).await.unwrap();
+    endpoint.limits = limits;
     let address = endpoint.address();
-    let server = tokio::spawn(serve(endpoint, "http".into(), "host".into(), intake, stop));
-    Serving { address, worker, budget, metrics, stopper, server }
+    let status = Arc::<Status>::default();
+    let serve = serve(endpoint, "http".into(), "host".into(), intake, Arc::clone(&status), stop);
+    Serving { address, worker, budget, metrics, status, stopper, server: tokio::spawn(serve) }
 }
 
 impl Serving {
@@ -278,7 +291,7 @@ async fn a_delivered_request_is_answered_in_the_exact_form() {
     assert!(body["timestamp"].is_u64());
     assert_eq!(body.as_object().unwrap().len(), 2);
     assert_eq!(endpoint.worker.seen(), ["one", "two"]);
-    assert_eq!(endpoint.budget.used(), 0);
+    assert_eq!(endpoint.budget.used(), ENTRY_BYTES, "the request is remembered, and nothing else is held");
     endpoint.stopped().await;
 }
 
@@ -488,7 +501,11 @@ async fn the_largest_body_fits_into_a_small_budget() {
     assert_eq!(second.await.unwrap().status, 200);
     assert_eq!(endpoint.worker.seen.lock().unwrap().len(), 98);
     assert!(endpoint.budget.peak() <= 16 << 20);
-    assert_eq!(endpoint.budget.used(), 0);
+    assert_eq!(
+        endpoint.budget.used(),
+        2 * ENTRY_BYTES,
+        "two requests are remembered, and nothing else is held"
+    );
     endpoint.stopped().await;
 }
 
