@@ -3,7 +3,7 @@
 //! A read of standard input cannot be called off, so a thread of its own waits until there is something to read, or a stop; only
 //! then it reads. It is asked for one block at a time. What it has read is handed over in a stop too: nobody can read it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,18 +20,32 @@ use crate::event::Closed;
 use crate::event::{AckGuard, Acknowledge, Chunk, Held, Origin, Outcome, Piece, Timestamp};
 use crate::metrics::SourceMetrics;
 use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
-use crate::source::Stop;
+use crate::source::{Carried, Source, SourceContext, SourceFuture, Stop, on_thread};
 
-/// Reads standard input to its end, or until a stop is asked for; begins with what an earlier run left.
-pub async fn run(
-    name: Arc<str>,
-    host: Arc<str>,
+/// A source of type `stdin`: reads to the end, or until a stop is asked for; begins with what an earlier run left.
+pub struct Stdin {
     config: StdinSource,
-    (intake, remainder): (Intake, Arc<Remainder>),
-    stop: Stop,
-) -> Result<(), SourceError> {
-    let origin = Origin { source: name, host, ..Origin::default() };
-    run_from(io::stdin(), origin, &config, (intake, remainder), stop).await
+    context: SourceContext,
+    remainder: Arc<Remainder>,
+}
+
+impl Stdin {
+    /// A source that is ready to run.
+    #[must_use]
+    pub fn prepare(config: StdinSource, context: SourceContext) -> Self {
+        let remainder = context.carryover.get::<Remainder>("");
+        Self { config, context, remainder }
+    }
+}
+
+impl Source for Stdin {
+    fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
+        let SourceContext { name, host, .. } = &self.context;
+        let origin = Origin { source: Arc::clone(name), host: Arc::clone(host), ..Origin::default() };
+        let (config, flow) = (self.config.clone(), (intake, Arc::clone(&self.remainder)));
+        let reading = async move { run_from(io::stdin(), origin, &config, flow, stop).await };
+        Box::pin(on_thread(name, reading))
+    }
 }
 
 /// What a run of the source leaves to the next one, since standard input cannot be read again.
@@ -54,6 +68,16 @@ struct Left {
     /// What was handed over and has not ended, in order, with the memory it takes.
     under_way: BTreeMap<u64, (Bytes, Piece, Held)>,
     next: u64,
+}
+
+impl Carried for Remainder {
+    fn holds_data(&self) -> bool {
+        !self.is_empty()
+    }
+
+    fn announce(&self, successors: &BTreeSet<&'static str>) {
+        self.goes_on(successors.contains("stdin"));
+    }
 }
 
 impl Remainder {
@@ -408,7 +432,7 @@ mod tests {
     use crate::config::{Decoding, Format, TooLong};
     use crate::event::{Budget, Framing};
     use crate::metrics::Metrics;
-    use crate::pipeline::Jobs;
+    use crate::pipeline::{IntakeQueue, Jobs};
     use crate::source::Stopper;
     use crate::source::file::tests::{Indented, Lines, Object};
 
@@ -464,8 +488,7 @@ mod tests {
         let budget = Budget::new(memory);
         let intake = Intake::new(
             Arc::clone(&budget),
-            sender,
-            Arc::new(Semaphore::new(1_000)),
+            IntakeQueue { jobs: sender, places: Arc::new(Semaphore::new(1_000)) },
             Arc::new(Notify::new()),
             Arc::new(framing),
             Metrics::new().source("stdin"),

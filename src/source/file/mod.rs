@@ -14,6 +14,7 @@
 //! that was emptied and refilled, or an inode used anew, is noticed whatever its size is.
 
 mod content;
+mod files;
 mod follow;
 mod globs;
 mod identity;
@@ -33,6 +34,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::files::Files;
 use self::follow::Follower;
 use self::watch::Watch;
 use super::SourceError;
