@@ -20,6 +20,8 @@ mod systemd;
 
 #[cfg(test)]
 mod allocations;
+#[cfg(test)]
+mod tests;
 
 use self::carryover::Carryover;
 use self::reload::Prepared;

@@ -14,7 +14,7 @@ use crate::pipeline::Intake;
 pub type SourceFuture<'a> = Pin<Box<dyn Future<Output = Result<(), SourceError>> + Send + 'a>>;
 
 /// A prepared source: what can be wrong with its configuration is known by now.
-pub trait Source: Send {
+pub trait Source: Send + Sync {
     /// Reads until a stop is asked for or nothing more will come, and hands what it read to the workers.
     ///
     /// It may be dropped at any await: at the deadline of a drain nothing is waited for.
