@@ -26,14 +26,14 @@ const SINK_COLUMNS: [(&str, &str); 6] = [
     ("in flight", "standpipe_sink_in_flight_events"),
     ("payload bytes", "standpipe_sink_delivered_bytes_total"),
     ("billed bytes", "standpipe_sink_billed_bytes_total"),
-    ("bytes of dead letters", "standpipe_dead_letter_bytes"),
+    ("dead letter bytes", "standpipe_dead_letter_bytes"),
 ];
 
 pub(super) fn html(admin: &Admin) -> String {
     let metrics = admin.metrics.render().unwrap_or_default();
     let issues = admin.status.issues();
     let state = if issues.is_empty() {
-        "<p class=ok>All well.</p>".to_owned()
+        "<p class=ok>No issues.</p>".to_owned()
     } else {
         format!(
             "<p class=bad>Needs attention:</p><ul><li>{}</ul>",

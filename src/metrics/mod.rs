@@ -48,12 +48,12 @@ impl Metrics {
             sink: SinkFamilies::register(&maker),
             filtered_events: maker.counters(
                 "filtered_events_total",
-                "Events that a route dropped, or that no route took (route \"none\").",
+                "Events that a route dropped, or that no route matched (route \"none\").",
                 &["route"],
             ),
             dead_letter_bytes: maker.gauges(
                 "dead_letter_bytes",
-                "Bytes of dead letters on disk, of a sink, or of a source's undecodable payloads (\"_SOURCE\").",
+                "Bytes of dead letters on disk, by sink, or for a source's undecodable payloads by \"_SOURCE\".",
                 &["sink"],
             ),
             dead_letter_files: maker.gauges("dead_letter_files", "Files of dead letters.", &["sink"]),
@@ -66,7 +66,7 @@ impl Metrics {
             memory_limit_bytes: maker.gauge("memory_limit_bytes", "The limit on payload bytes in memory."),
             config_last_reload_successful: maker.gauge(
                 "config_last_reload_successful",
-                "1 when the newest configuration read is the one that runs, 0 after a reload that failed.",
+                "1 if the configuration last read is the one that runs, 0 after a failed reload.",
             ),
             registry: maker.registry.clone(),
             settlement: ScrapeBarrier::default(),

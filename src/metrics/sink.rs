@@ -187,7 +187,7 @@ impl SinkFamilies {
         Self {
             accepted: maker.counters(
                 "sink_accepted_events_total",
-                "Events a sink took from the router.",
+                "Events that routes gave to the sink.",
                 sink,
             ),
             delivered: maker.counters(
@@ -200,7 +200,7 @@ impl SinkFamilies {
                 "Events written to the dead letters.",
                 &["sink", "reason"],
             ),
-            in_flight: maker.gauges("sink_in_flight_events", "Events accepted and not yet delivered.", sink),
+            in_flight: maker.gauges("sink_in_flight_events", "Events accepted but not yet delivered.", sink),
             delivered_bytes: maker.counters(
                 "sink_delivered_bytes_total",
                 "Payload bytes that the destination accepted, before compression.",
@@ -208,39 +208,39 @@ impl SinkFamilies {
             ),
             billed_bytes: maker.counters(
                 "sink_billed_bytes_total",
-                "Bytes as AWS bills them: each record rounded up to 5 KiB.",
+                "Bytes that AWS bills: each record rounded up to 5 KiB.",
                 sink,
             ),
             records: maker.counters("sink_records_total", "Records that the destination accepted.", sink),
             requests: maker.counters("sink_requests_total", "Requests by outcome.", &["sink", "outcome"]),
             rejected: maker.counters(
                 "sink_rejected_records_total",
-                "Records refused one by one, by error code; they are sent again.",
+                "Records rejected in accepted requests, by error code; they are sent again.",
                 &["sink", "code"],
             ),
             duration: maker.histograms(
                 "sink_request_duration_seconds",
-                "Time from sending a request to its answer.",
+                "Time from sending a request to its answer, for outcomes ok and partial.",
                 sink,
             ),
             concurrency: maker.gauges(
                 "sink_concurrency",
-                "Requests that may be under way at once, over the sink's destinations.",
+                "Requests that may be in flight at once, over the sink's destinations.",
                 sink,
             ),
             rate_limit: maker.gauges(
                 "sink_rate_limit_bytes_per_second",
-                "Payload bytes a second that the sink's destinations keep to since more was refused; 0 is no limit.",
+                "Payload bytes per second that the sink's destinations limit themselves to after rejections; 0 is no limit.",
                 sink,
             ),
             held: maker.gauges(
                 "sink_held",
-                "Destinations of the sink that are held for this reason.",
+                "Destinations of the sink held for this reason.",
                 &["sink", "reason"],
             ),
             buffer_bytes: maker.gauges(
                 "buffer_bytes",
-                "Bytes waiting in the sink's buffer; of a disk buffer, bytes of its files.",
+                "Bytes waiting in the sink's buffer; for a disk buffer, bytes of its files.",
                 sink,
             ),
             buffer_oldest: maker.float_gauges(
@@ -250,7 +250,7 @@ impl SinkFamilies {
             ),
             credentials_expiry: maker.float_gauges(
                 "credentials_expiry_timestamp_seconds",
-                "When the credentials in use expire, in seconds since 1970.",
+                "When the current credentials expire, in seconds since 1970.",
                 sink,
             ),
             dropped: maker.counters(
@@ -260,22 +260,22 @@ impl SinkFamilies {
             ),
             returned: maker.counters(
                 "sink_returned_events_total",
-                "Events undelivered at a reload: read again, or taken up from disk, and accepted anew.",
+                "Events undelivered at a reload: read again from the source or disk, and accepted again.",
                 sink,
             ),
             fsync: maker.quick_histograms(
                 "buffer_fsync_duration_seconds",
-                "Time of one sync of the sink's disk buffer.",
+                "Time that one sync of the sink's disk buffer takes.",
                 sink,
             ),
             corrupt: maker.counters(
                 "buffer_corrupt_total",
-                "Damaged places found in the sink's disk buffer, by reason.",
+                "Damage found in the sink's disk buffer, by reason.",
                 &["sink", "reason"],
             ),
             buffer_errors: maker.counters(
                 "buffer_errors_total",
-                "What the sink's disk buffer could not do and tries again, by reason.",
+                "Failed operations of the sink's disk buffer, which are tried again, by reason.",
                 &["sink", "reason"],
             ),
         }

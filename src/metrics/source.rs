@@ -101,14 +101,18 @@ impl SourceFamilies {
         let source = &["source"];
         let reason = &["source", "reason"];
         Self {
-            events: maker.counters("source_events_total", "Events read.", source),
+            events: maker.counters(
+                "source_events_total",
+                "Events read; a payload that could not be decoded counts as one.",
+                source,
+            ),
             routed: maker.counters(
                 "source_routed_events_total",
-                "Events read that at least one route gave to a sink.",
+                "Events that at least one route gave to a sink.",
                 source,
             ),
             bytes: maker.counters("source_bytes_total", "Payload bytes read.", source),
-            errors: maker.counters("source_errors_total", "Errors at a source that lost nothing.", reason),
+            errors: maker.counters("source_errors_total", "Errors at a source, by reason.", reason),
             undecodable: maker.counters(
                 "undecodable_total",
                 "Payloads that could not be decoded and went to the dead letters.",
@@ -116,18 +120,18 @@ impl SourceFamilies {
             ),
             lag: maker.float_gauges(
                 "source_lag_seconds",
-                "Age of the oldest event read and not yet acknowledged.",
+                "Age of the oldest event read but not yet acknowledged.",
                 source,
             ),
-            behind: maker.gauges("file_behind_bytes", "Bytes in the files that were not read yet.", source),
+            behind: maker.gauges("file_behind_bytes", "Bytes of the files not read yet.", source),
             lost: maker.counters(
                 "file_lost_bytes_total",
-                "Bytes of files that were gone before they could be read.",
+                "Bytes that were gone before they could be read, or were skipped or cut off as too large.",
                 reason,
             ),
             backpressure: maker.float_counters(
                 "backpressure_seconds_total",
-                "Time a source waited for memory or for a destination.",
+                "Time a source waited for memory.",
                 source,
             ),
         }
