@@ -349,7 +349,6 @@ sinks
         assert_eq!(code, 0, "{err}");
         assert_eq!(out, TREE);
         let warnings = "\
-warning: limits.shutdown: 5m is too near to or beyond systemd's 90s, after which it kills: raise `TimeoutStopSec=` too
 warning: sinks.local: no route leads here; name it in a route's `to`
 ";
         assert_eq!(err, warnings);

@@ -9,6 +9,9 @@ use std::time::Duration;
 use super::secret::Secret;
 use crate::event::Field;
 
+/// Most sinks of one configuration: routes give each event to a set of them, which is one machine word.
+pub const MAX_SINKS: usize = 64;
+
 /// A whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {

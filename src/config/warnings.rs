@@ -4,14 +4,12 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::flow::{legs, reached};
 use super::problem::{Notes, quoted};
 use super::types::{
     Compression, Config, HttpSource, Packing, Route, SinkKind, Source, Template, TemplateField,
 };
-use super::units::show_duration;
 use crate::event::Field;
 
 /// Something to look at: the dotted key it concerns, and a sentence.
@@ -32,7 +30,6 @@ impl fmt::Display for Warning {
 /// All warnings about a configuration without errors.
 pub(super) fn warnings(config: &Config, notes: &Notes) -> Vec<Warning> {
     let mut found = Found(Vec::new());
-    found.limits(config);
     found.sources(config);
     found.sinks(config);
     found.routes(config);
@@ -47,19 +44,6 @@ struct Found(Vec<Warning>);
 impl Found {
     fn add(&mut self, key: impl Into<String>, text: impl Into<String>) {
         self.0.push(Warning { key: key.into(), text: text.into() });
-    }
-
-    fn limits(&mut self, config: &Config) {
-        /// `DefaultTimeoutStopSec` of systemd is 90 s; what comes after the drain takes a moment as well.
-        const LONGEST: Duration = Duration::from_secs(80);
-        let shutdown = config.limits.shutdown;
-        if shutdown > LONGEST {
-            let shutdown = show_duration(shutdown);
-            self.add(
-                "limits.shutdown",
-                format!("{shutdown} is too near to or beyond systemd's 90s, after which it kills: raise `TimeoutStopSec=` too"),
-            );
-        }
     }
 
     fn sources(&mut self, config: &Config) {

@@ -7,13 +7,10 @@
 use globset::{GlobBuilder, GlobMatcher};
 use regex::bytes::Regex;
 
-use crate::config::{Action, Route, When};
+use crate::config::{Action, MAX_SINKS, Route, When};
 use crate::event::{Field, Origin};
 
-/// Most sinks of one configuration: a set of them is one machine word.
-pub const MAX_SINKS: usize = 64;
-
-/// A set of sinks, by their places in the list that the router was given.
+/// A set of at most [`MAX_SINKS`] sinks, which is one machine word, by their places in the list that the router was given.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct SinkSet(u64);
 
