@@ -10,6 +10,7 @@ use crate::config::{
     FirehoseSink, Format, HttpSource, Packing, Route, Sink, SinkKind, Source, Start, TooLong, When, WhenFull,
     legs, show_duration, show_size,
 };
+use crate::event::Field;
 
 /// Writes the pipeline to `out` and warnings to `err`, or all errors to `err`; returns the exit code.
 pub fn run(
@@ -167,16 +168,8 @@ fn of_route(index: usize, route: &Route, to: &str) -> String {
 }
 
 fn of_when(when: &When) -> String {
-    let lists = [
-        ("owner", &when.owner),
-        ("log_group", &when.log_group),
-        ("log_stream", &when.log_stream),
-        ("file", &when.file),
-    ];
-    let mut conditions: Vec<String> = lists
-        .into_iter()
-        .filter(|(_, values)| !values.is_empty())
-        .map(|(name, values)| format!("{name} is {}", values.join(" or ")))
+    let mut conditions: Vec<String> = Field::in_order()
+        .filter_map(|field| Some(format!("{field} is {}", when.fields.get(&field)?.join(" or "))))
         .collect();
     let attributes = when.attributes.iter();
     conditions
@@ -356,7 +349,6 @@ sinks
         assert_eq!(code, 0, "{err}");
         assert_eq!(out, TREE);
         let warnings = "\
-warning: limits.shutdown: 5m is too near to or beyond systemd's 90s, after which it kills: raise `TimeoutStopSec=` too
 warning: sinks.local: no route leads here; name it in a route's `to`
 ";
         assert_eq!(err, warnings);

@@ -96,6 +96,7 @@ fn config(mut root: Section<'_>) -> Option<Config> {
     let sinks = named(&mut root, "sinks", "[sinks.archive]", sinks::sink);
     let names = routes::Names { sources: sources.names, sinks: sinks.names };
     relations::check_sources(server.as_ref(), &sources.read, notes);
+    relations::check_sinks(names.sinks.len(), notes);
     let routes = root.tables("routes").and_then(|tables| {
         let n_routes = tables.len();
         let routes: Vec<Route> =

@@ -7,12 +7,13 @@ use super::sources::{later, too_long};
 use super::template::{LONGEST_NAME, is_session_char, is_stream_char};
 use super::tree::Node;
 use super::types::{
-    AssumeRole, Buffer, Compression, DirectorySink, DiskBuffer, Encoding, Field, FirehoseSink, Packing, Sink,
-    SinkKind, Template, WhenFull,
+    AssumeRole, Buffer, Compression, DirectorySink, DiskBuffer, Encoding, FirehoseSink, Packing, Sink,
+    SinkKind, Template, TemplateField, WhenFull,
 };
 use super::values::{
     Parsed, any_string, choice, count, duration, endpoint, flag, path, size, string, string_that,
 };
+use crate::event::Field;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -73,15 +74,14 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<Sink> {
 }
 
 fn fields(section: &mut Section<'_>, encoding: Encoding) -> Vec<(String, String)> {
-    const OWN: [&str; 9] =
-        ["timestamp", "message", "id", "owner", "log_group", "log_stream", "source", "host", "file"];
+    const OWN: [&str; 5] = ["timestamp", "message", "id", "source", "host"];
     let Some(table) = section.table("fields") else { return Vec::new() };
     let fields = table.entries(any_string);
     if !fields.is_empty() && encoding != Encoding::Json {
         section.problem("fields", "goes with `encoding` `json` only; leave it out");
     }
     for (name, _) in &fields {
-        if OWN.contains(&name.as_str()) {
+        if OWN.contains(&name.as_str()) || Field::named(name).is_some() {
             section.problem("fields", format!("`{name}` is written by standpipe itself; use another name"));
         }
     }
@@ -272,7 +272,8 @@ fn region(node: &Node) -> Parsed<Template> {
 fn role_arn(node: &Node) -> Parsed<Template> {
     let template = template(node)?;
     // A field stands for something, so that the form can be looked at as a whole.
-    let stands_for = |field: Field| if field == Field::Owner { "000000000000" } else { "x" };
+    let owner = TemplateField::Origin(Field::Owner);
+    let stands_for = |field| if field == owner { "000000000000" } else { "x" };
     let text = template
         .fields()
         .fold(template.to_string(), |text, field| text.replace(&format!("{{{field}}}"), stands_for(field)));

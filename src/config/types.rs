@@ -7,6 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::secret::Secret;
+use crate::event::Field;
+
+/// Most sinks of one configuration: routes give each event to a set of them, which is one machine word.
+pub const MAX_SINKS: usize = 64;
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -344,14 +348,8 @@ pub enum Action {
 /// A route's conditions; an empty list always holds.
 #[derive(Clone, Debug, Default)]
 pub struct When {
-    /// Account ids or globs.
-    pub owner: Vec<String>,
-    /// Log group names or globs.
-    pub log_group: Vec<String>,
-    /// Log stream names or globs.
-    pub log_stream: Vec<String>,
-    /// File paths or globs.
-    pub file: Vec<String>,
+    /// Fields: each with values or globs. One without a condition is left out.
+    pub fields: BTreeMap<Field, Vec<String>>,
     /// Common attributes: name, and values or globs.
     pub attributes: BTreeMap<String, Vec<String>>,
     /// A pattern that the message must contain a match of.
@@ -362,29 +360,25 @@ pub struct When {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Template {
     /// The pieces in order.
-    pub pieces: Arc<[Piece]>,
+    pub pieces: Arc<[TemplatePiece]>,
 }
 
 /// A piece of a [`Template`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Piece {
+pub enum TemplatePiece {
     /// Itself.
     Text(String),
     /// What the metadata says.
-    Field(Field),
+    Field(TemplateField),
 }
 
 /// Metadata that names may be made from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Field {
-    /// `{owner}`
-    Owner,
-    /// `{log_group}`
-    LogGroup,
-    /// `{log_stream}`
-    LogStream,
+pub enum TemplateField {
     /// `{source}`
     Source,
     /// `{host}`
     Host,
+    /// `{owner}` and the like.
+    Origin(Field),
 }

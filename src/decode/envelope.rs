@@ -11,7 +11,7 @@ use super::Scratch;
 use super::json::{self, Malformed, Scanned, Scanner};
 use super::strings::{BLOCK, Specials};
 use super::{gzip, payload};
-use crate::event::{Event, Events, Message, Origin, Timestamp};
+use crate::event::{Event, Events, Field, Message, Origin, Timestamp};
 
 /// So much of an envelope is inflated to find its head.
 const HEAD: usize = 4 << 10;
@@ -241,21 +241,19 @@ impl<'a> Head<'a> {
         let [owner, group, stream] = [self.owner, self.log_group, self.log_stream]
             .map(|field| json::unescape(field.unwrap_or_default()));
         if let Some(last) = last {
-            let is = |known: &Option<Arc<str>>, field: &str| known.as_deref().unwrap_or_default() == field;
-            let origin = &last.origin;
+            let is = |field, value: &str| last.origin.text(field) == value;
             let same =
-                is(&origin.owner, &owner) && is(&origin.log_group, &group) && is(&origin.log_stream, &stream);
+                is(Field::Owner, &owner) && is(Field::LogGroup, &group) && is(Field::LogStream, &stream);
             if same && (Arc::ptr_eq(&last.base, base) || last.base == *base) {
                 return Arc::clone(&last.origin);
             }
         }
-        let field = |field: &str| (!field.is_empty()).then(|| Arc::from(field));
-        let origin = Arc::new(Origin {
-            owner: field(&owner),
-            log_group: field(&group),
-            log_stream: field(&stream),
-            ..Origin::clone(base)
-        });
+        let mut origin = Origin::clone(base);
+        for (field, value) in [(Field::Owner, &owner), (Field::LogGroup, &group), (Field::LogStream, &stream)]
+        {
+            origin.fields.set(field, (!value.is_empty()).then(|| Arc::from(&**value)));
+        }
+        let origin = Arc::new(origin);
         *last = Some(LastOrigin { base: Arc::clone(base), origin: Arc::clone(&origin) });
         origin
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::testing::{Seen, config, decode_into, decode_with};
 use super::{Decoder, Scratch, framing, gzip};
 use crate::config::{Decoding, Format, Multiline, TooLong};
-use crate::event::{Part, Piece, Wants};
+use crate::event::{Field, Part, Piece, Wants};
 
 fn multiline(format: Format, start: &str) -> Decoding {
     let multiline = Multiline { start: Regex::new(start).unwrap(), timeout: Duration::from_secs(1) };
@@ -349,9 +349,9 @@ fn the_origin_is_told_with_its_names_unescaped() {
         br#"{"owner":12,"logGroup":"\/aws\/x","logStream":"","logEvents":[{"message":"a"}]}"#,
     );
     let [origin] = &seen.origins[..] else { panic!("one origin: {:?}", seen.origins) };
-    assert_eq!(origin.owner.as_deref(), Some("12"));
-    assert_eq!(origin.log_group.as_deref(), Some("/aws/x"));
-    assert_eq!(origin.log_stream, None);
+    assert_eq!(origin.text(Field::Owner), "12");
+    assert_eq!(origin.text(Field::LogGroup), "/aws/x");
+    assert_eq!(origin.get(Field::LogStream), None);
     assert_eq!(&*origin.source, "test");
 }
 
@@ -361,8 +361,7 @@ fn check_passed_on(payload: &[u8], owners: &[&str]) -> Vec<Vec<u8>> {
     seen.wants = Wants { events: false, envelopes: true };
     decode_into(&config(Format::Envelope), payload, &mut seen);
     assert_eq!(seen.told(), [] as [&str; 0]);
-    let told: Vec<&str> =
-        seen.origins.iter().map(|origin| origin.owner.as_deref().unwrap_or_default()).collect();
+    let told: Vec<&str> = seen.origins.iter().map(|origin| origin.text(Field::Owner)).collect();
     assert_eq!(told, owners);
     seen.envelopes.iter().map(|envelope| envelope.to_vec()).collect()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Origin;
+use crate::event::{Origin, OriginFields};
 
 /// What is stored of where a record came from and goes to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -19,14 +19,8 @@ pub struct Meta {
 struct Stored {
     source: Box<str>,
     host: Box<str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    file: Option<Box<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    owner: Option<Box<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    log_group: Option<Box<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    log_stream: Option<Box<str>>,
+    #[serde(flatten)]
+    fields: OriginFields,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<(Box<str>, Box<str>)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -36,14 +30,10 @@ struct Stored {
 impl Meta {
     /// The JSON that is stored.
     pub(super) fn encode(origin: &Origin, shared: &[Box<str>]) -> Vec<u8> {
-        let text = |field: &Option<Arc<str>>| field.as_deref().map(Box::from);
         let stored = Stored {
             source: Box::from(&*origin.source),
             host: Box::from(&*origin.host),
-            file: text(&origin.file),
-            owner: text(&origin.owner),
-            log_group: text(&origin.log_group),
-            log_stream: text(&origin.log_stream),
+            fields: origin.fields.clone(),
             attributes: origin.attributes.to_vec(),
             shared: shared.to_vec(),
         };
@@ -54,14 +44,10 @@ impl Meta {
     /// Reads it back.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let stored: Stored = serde_json::from_slice(bytes).ok()?;
-        let text = |field: Option<Box<str>>| field.map(Arc::from);
         let origin = Origin {
             source: stored.source.into(),
             host: stored.host.into(),
-            file: text(stored.file),
-            owner: text(stored.owner),
-            log_group: text(stored.log_group),
-            log_stream: text(stored.log_stream),
+            fields: stored.fields,
             attributes: stored.attributes.into(),
         };
         Some(Self { origin: Arc::new(origin), shared: stored.shared.into() })
@@ -71,6 +57,7 @@ impl Meta {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Field;
 
     #[track_caller]
     fn check(origin: &Origin) {
@@ -82,16 +69,32 @@ mod tests {
     #[test]
     fn an_origin_reads_back_whatever_it_holds() {
         check(&Origin::default());
-        check(&Origin { source: "app".into(), file: Some("/a \"b\" \u{1}.log".into()), ..Origin::default() });
-        check(&Origin {
-            source: "subscriptions".into(),
-            host: "web-1".into(),
-            owner: Some("111122223333".into()),
-            log_group: Some("/aws/lambda/f".into()),
-            log_stream: Some("s".into()),
-            attributes: [("team".into(), "web".into())].into(),
-            ..Origin::default()
-        });
+        check(&Origin::new("app", "").with(Field::File, "/a \"b\" \u{1}.log"));
+        check(&subscriptions());
+    }
+
+    fn subscriptions() -> Origin {
+        let origin = Origin::new("subscriptions", "web-1")
+            .with(Field::Owner, "111122223333")
+            .with(Field::LogGroup, "/aws/lambda/f")
+            .with(Field::LogStream, "s");
+        Origin { attributes: [("team".into(), "web".into())].into(), ..origin }
+    }
+
+    #[test]
+    fn an_origin_is_stored_as_before() {
+        let encoded = Meta::encode(&Origin::new("app", "h").with(Field::File, "/a"), &[]);
+        assert_eq!(encoded, br#"{"source":"app","host":"h","file":"/a"}"#);
+        let encoded = Meta::encode(&subscriptions(), &["owner".into()]);
+        let expected = r#"{"source":"subscriptions","host":"web-1","owner":"111122223333","log_group":"/aws/lambda/f","log_stream":"s","attributes":[["team","web"]],"shared":["owner"]}"#;
+        assert_eq!(String::from_utf8(encoded).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_a_later_version_stored_beside_is_left_out() {
+        let stored = br#"{"source":"app","host":"h","planet":{"of":["mars"]},"file":"/a","attributes":[]}"#;
+        let origin = Origin::new("app", "h").with(Field::File, "/a");
+        assert_eq!(*Meta::decode(stored).unwrap().origin, origin);
     }
 
     #[test]

@@ -113,10 +113,9 @@ fn describe(letter: &DeadLetter, number: usize, path: &Path, out: &mut impl Writ
     if let Some(error) = error {
         writeln!(out, "   error  {error}")?;
     }
-    let from = [Some(&origin.source), origin.owner.as_ref(), origin.log_group.as_ref()];
-    let rest = [origin.log_stream.as_ref(), origin.file.as_ref(), Some(&origin.host)];
-    let from: Vec<&str> =
-        from.into_iter().chain(rest).flatten().map(|part| &**part).filter(|part| !part.is_empty()).collect();
+    let fields = origin.fields.in_order().map(|(_, value)| value);
+    let from = [&origin.source].into_iter().chain(fields).chain([&origin.host]);
+    let from: Vec<&str> = from.map(|part| &**part).filter(|part| !part.is_empty()).collect();
     writeln!(out, "   from   {}", from.join("  "))?;
     writeln!(out, "   in     {}", path.file_name().unwrap_or_default().display())?;
     writeln!(out, "   bytes  {}", beginning(bytes))?;

@@ -14,7 +14,7 @@ use super::tail::{Owner, Patience, Progress, Recent, Stage, Tail};
 use super::watch::Watch;
 use crate::config::Start;
 use crate::event::Closed;
-use crate::event::{Buffers, Chunk, FileAccount, Fingerprint, Held, Mark, Origin, Timestamp};
+use crate::event::{Buffers, Chunk, Field, FileAccount, Fingerprint, Held, Mark, Origin, Timestamp};
 use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
 use crate::source::SourceError;
 use crate::source::Stop;
@@ -310,12 +310,8 @@ impl Follower {
         mark: Mark,
     ) {
         let owner = Arc::new(Owner { account, metrics: self.intake().metrics.clone() });
-        let origin = Arc::new(Origin {
-            source: Arc::clone(&self.source.name),
-            host: Arc::clone(&self.source.host),
-            file: Some(origin),
-            ..Origin::default()
-        });
+        let (name, host) = (Arc::clone(&self.source.name), Arc::clone(&self.source.host));
+        let origin = Arc::new(Origin::new(name, host).with(Field::File, origin));
         let lane = self.intake().lane(WhenFullDestination::Wait);
         let Some(tail) = self.table.get_mut(no) else { return };
         (tail.vain, tail.reach) = (None, 0);

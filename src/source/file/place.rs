@@ -14,7 +14,7 @@ use super::identity::{Agreement, Fate, Likeness, Verdict, is_rotated_name};
 use super::rotate::mark_at;
 use super::table::{Departed, FileNo};
 use super::tail::{Name, Progress, Recent, Stage, Tail};
-use crate::event::{Fingerprint, Mark};
+use crate::event::{Field, Fingerprint, Mark};
 
 /// A file that is read, or was, as a new one is compared with it.
 struct Known {
@@ -88,7 +88,7 @@ impl Follower {
         let may_copy = new.is_late || !new.is_plain() || self.is_object();
         for (_, tail) in self.table.iter().filter(|(other, _)| may_copy && *other != no) {
             let Some(progress) = tail.progress() else { continue };
-            let origin = progress.origin.file.as_deref().unwrap_or_default();
+            let origin = progress.origin.text(Field::File);
             if first.begins_with(progress.head) || is_early(progress.head, origin, &tail.path, first) {
                 alike.push((None, Known::alive(tail, progress)));
             }
@@ -285,7 +285,7 @@ impl Known {
             mark: progress.mark,
             recent: progress.recent,
             fate: Fate::Alive,
-            origin: progress.origin.file.clone().unwrap_or_default(),
+            origin: progress.origin.get(Field::File).cloned().unwrap_or_default(),
             path: tail.path.clone(),
             device: tail.key.device,
         }

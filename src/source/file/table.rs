@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::identity::{Fate, FileKey};
 use super::tail::{Progress, Recent, Tail};
-use crate::event::{FileAccount, Fingerprint, Mark};
+use crate::event::{Field, FileAccount, Fingerprint, Mark};
 
 /// A file's number in the table.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -76,7 +76,7 @@ impl Departed {
             account: Arc::clone(&progress.owner.account),
             key: tail.key,
             path: tail.path.clone(),
-            origin: progress.origin.file.clone().unwrap_or_default(),
+            origin: progress.origin.get(Field::File).cloned().unwrap_or_default(),
             head: progress.head,
             mark: progress.mark,
             recent: progress.recent,

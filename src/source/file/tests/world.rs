@@ -16,7 +16,7 @@ use super::super::watch::Watch;
 use super::super::{FileSource, read_buffers};
 use super::positions::Positions;
 use crate::config::{self, Decoding, Format, Start, TooLong};
-use crate::event::{AckGuard, Backpressure, Budget, Framing};
+use crate::event::{AckGuard, Backpressure, Budget, Field, Framing};
 use crate::metrics::Metrics;
 use crate::pipeline::{Intake, IntakeQueue, Job, Jobs};
 use crate::source::{Stop, Stopper};
@@ -332,7 +332,7 @@ fn work(jobs: &crossbeam_channel::Receiver<Jobs>, places: &Semaphore, arrived: &
     for (place, Job { chunk, slot, .. }) in jobs.iter().flat_map(|jobs| jobs.into_iter().enumerate()) {
         places.add_permits(usize::from(place == 0));
         let mut state = arrived.0.lock().unwrap();
-        let file = chunk.origin.file.as_deref().unwrap_or_default().to_owned();
+        let file = chunk.origin.text(Field::File).to_owned();
         if let Some((blocked, backpressure)) = &state.backpressure
             && file.ends_with(blocked)
         {
