@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::config::topology::Account;
+use crate::config::topology::AwsAccount;
 
 /// An operation of a service, with its input.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Call {
+pub struct ApiCall {
     /// The service.
-    pub service: Service,
+    pub service: AwsService,
     /// The operation by its API's name, such as `PutDestinationPolicy`.
     pub operation: &'static str,
     /// Its input by the API's names; documents within are strings, as the API has them.
@@ -19,7 +19,7 @@ pub struct Call {
 
 /// A service of AWS.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Service {
+pub enum AwsService {
     /// `CloudWatch` metrics.
     CloudWatch,
     /// `DynamoDB`.
@@ -42,7 +42,7 @@ pub enum Service {
     Sts,
 }
 
-impl Service {
+impl AwsService {
     /// Its name in the AWS CLI.
     pub const fn cli(self) -> &'static str {
         match self {
@@ -60,9 +60,9 @@ impl Service {
     }
 }
 
-impl Call {
+impl ApiCall {
     /// A call.
-    pub const fn new(service: Service, operation: &'static str, input: Value) -> Self {
+    pub const fn new(service: AwsService, operation: &'static str, input: Value) -> Self {
         Self { service, operation, input }
     }
 
@@ -82,7 +82,7 @@ impl Call {
 
     /// The same as a command for the account's owner, on one line.
     #[must_use]
-    pub fn command(&self, account: &Account) -> String {
+    pub fn command(&self, account: &AwsAccount) -> String {
         let operation = kebab(self.operation);
         let profile = account.profile.as_ref().map(|profile| format!(" --profile {}", word(profile)));
         format!(
@@ -112,7 +112,7 @@ impl Call {
     /// The permission that the call needs, such as `logs:PutDestinationPolicy`.
     #[must_use]
     pub fn action(&self) -> String {
-        if self.service != Service::S3 {
+        if self.service != AwsService::S3 {
             return format!("{}:{}", self.service.cli(), self.operation);
         }
         let renamed = S3_ACTIONS.iter().find(|(operation, _)| *operation == self.operation);
@@ -132,7 +132,7 @@ const S3_ACTIONS: &[(&str, &str)] = &[
     ("PutPublicAccessBlock", "PutBucketPublicAccessBlock"),
 ];
 
-impl fmt::Display for Call {
+impl fmt::Display for ApiCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.action())
     }
@@ -177,12 +177,12 @@ fn pointer(path: &str) -> String {
 
 /// Calls as commands for the account's owner, in order: what one answers and another needs is kept in a variable of the shell.
 #[must_use]
-pub fn commands(calls: &[Call], account: &Account) -> Vec<String> {
+pub fn commands(calls: &[ApiCall], account: &AwsAccount) -> Vec<String> {
     let mut commands = Vec::new();
     for (index, call) in calls.iter().enumerate() {
         let later = calls.get(index.saturating_add(1)..).unwrap_or_default();
         let mut paths: Vec<&str> = Vec::new();
-        for (_, path) in later.iter().flat_map(Call::answers).filter(|(by, _)| *by == call.operation) {
+        for (_, path) in later.iter().flat_map(ApiCall::answers).filter(|(by, _)| *by == call.operation) {
             if !paths.contains(&path) {
                 paths.push(path);
             }
@@ -236,12 +236,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::access::policy::Place;
+    use crate::access::policy::AccountRegion;
 
-    fn account() -> Account {
-        Account {
+    fn account() -> AwsAccount {
+        AwsAccount {
             name: "app".to_owned(),
-            place: Place { region: "us-east-1".to_owned(), account: "111111111111".to_owned() },
+            place: AccountRegion { region: "us-east-1".to_owned(), account: "111111111111".to_owned() },
             profile: Some("app".to_owned()),
             assume_role: None,
             owner: None,
@@ -252,8 +252,10 @@ mod tests {
     fn what_one_call_answers_another_is_told() {
         let input =
             json!({ "TargetKeyId": answer("CreateKey", "KeyMetadata.KeyId"), "AliasName": "alias/a" });
-        let calls =
-            [Call::new(Service::Kms, "CreateKey", json!({})), Call::new(Service::Kms, "CreateAlias", input)];
+        let calls = [
+            ApiCall::new(AwsService::Kms, "CreateKey", json!({})),
+            ApiCall::new(AwsService::Kms, "CreateAlias", input),
+        ];
         assert_eq!(
             commands(&calls, &account()),
             [
@@ -269,23 +271,23 @@ mod tests {
         assert_eq!(calls.get(1).unwrap().filled(&|_, _| None), None);
         assert_eq!(pointer("A.Destinations[0].Id"), "/A/Destinations/0/Id");
         let variable = json!({ "Policy": "${aws:username}", "Pattern": "${a.b} and more" });
-        let call = Call::new(Service::Iam, "PutRolePolicy", variable);
+        let call = ApiCall::new(AwsService::Iam, "PutRolePolicy", variable);
         assert_eq!(call.filled(&|_, _| None).as_ref(), Some(&call), "a variable of a policy is none of ours");
     }
 
     #[test]
     fn a_call_is_a_command_of_the_cli() {
         let check = |service, operation, input, command: &str| {
-            assert_eq!(Call::new(service, operation, input).command(&account()), command);
+            assert_eq!(ApiCall::new(service, operation, input).command(&account()), command);
         };
         check(
-            Service::Logs,
+            AwsService::Logs,
             "DeleteDestination",
             json!({"destinationName": "it's"}),
             r#"aws logs delete-destination --region us-east-1 --profile app --cli-input-json '{"destinationName":"it'\''s"}'"#,
         );
         check(
-            Service::S3,
+            AwsService::S3,
             "PutBucketPolicy",
             json!({"Bucket": "b"}),
             r#"aws s3api put-bucket-policy --region us-east-1 --profile app --cli-input-json '{"Bucket":"b"}'"#,

@@ -33,33 +33,33 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 
-pub use self::call::{Caller, Principal};
-pub use self::credentials::{Credentials, Role};
+pub use self::call::{ApiClient, ClientIdentity};
+pub use self::credentials::{Credentials, ResolvedRole};
 pub use self::fault::{CredentialsFault, principal_in};
-pub use self::iam::Simulation;
-pub use self::probe::{Refused, StreamFacts, Unanswered};
+pub use self::iam::PolicySimulation;
+pub use self::probe::{CallError, NoAnswer, StreamDescription};
 use crate::config::FirehoseSink;
 
 /// What a sink's clients have in common.
 #[derive(Clone, Debug)]
-pub struct Aws {
+pub struct AwsConnection {
     http: SharedHttpClient,
     settings: FirehoseSink,
     expiry: Gauge,
-    clients: Arc<Clients>,
+    clients: Arc<FirehoseClients>,
 }
 
 /// The clients that are in use: streams of one region, put to by one principal, share theirs, and so its credentials.
 #[derive(Debug)]
-struct Clients {
+struct FirehoseClients {
     /// One permit: with the one who looks for a client, or makes it.
     making: Semaphore,
     /// The lock covers a look and an entry.
-    made: Mutex<HashMap<Whose, Weak<FirehoseClient>>>,
+    made: Mutex<HashMap<ClientKey, Weak<FirehoseClient>>>,
 }
 
 /// A client's region, if it was named, and the roles that it acts through.
-type Whose = (Option<String>, Vec<Role>);
+type ClientKey = (Option<String>, Vec<ResolvedRole>);
 
 /// A client, and who it acts as.
 #[derive(Clone, Debug)]
@@ -96,13 +96,13 @@ pub enum AwsError {
     NoRegion,
 }
 
-impl Aws {
+impl AwsConnection {
     /// Prepares the clients of a sink; `expiry` is told when its credentials expire.
     ///
     /// # Errors
     /// When the sink's `ca_file` is of no use.
     pub fn new(settings: FirehoseSink, expiry: Gauge) -> Result<Self, AwsError> {
-        let clients = Arc::new(Clients { making: Semaphore::new(1), made: Mutex::default() });
+        let clients = Arc::new(FirehoseClients { making: Semaphore::new(1), made: Mutex::default() });
         Ok(Self { http: http_client(settings.ca_file.as_ref())?, settings, expiry, clients })
     }
 
@@ -119,7 +119,7 @@ impl Aws {
     pub async fn firehose(
         &self,
         region: Option<String>,
-        roles: Vec<Role>,
+        roles: Vec<ResolvedRole>,
     ) -> Result<Arc<FirehoseClient>, AwsError> {
         // Nobody closes the semaphore.
         let _making = self.clients.making.acquire().await;
@@ -135,11 +135,11 @@ impl Aws {
         Ok(client)
     }
 
-    async fn make_client(&self, (region, roles): Whose) -> Result<FirehoseClient, AwsError> {
+    async fn make_client(&self, (region, roles): ClientKey) -> Result<FirehoseClient, AwsError> {
         let base = self.load(region).await;
         let region = base.region().cloned().ok_or(AwsError::NoRegion)?;
         let credentials = self.credentials(&base, &region, roles);
-        let shared = SharedCredentialsProvider::new(credentials::Provider(Arc::clone(&credentials)));
+        let shared = SharedCredentialsProvider::new(credentials::SdkProvider(Arc::clone(&credentials)));
         let config = base.into_builder().credentials_provider(shared).build();
         let mut builder = aws_sdk_firehose::config::Builder::from(&config);
         if let Some(url) = &self.settings.endpoint_url {
@@ -179,7 +179,7 @@ impl Aws {
     }
 
     /// The chain's provider first, then each role with the credentials of the one before.
-    fn credentials(&self, base: &SdkConfig, region: &Region, roles: Vec<Role>) -> Arc<Credentials> {
+    fn credentials(&self, base: &SdkConfig, region: &Region, roles: Vec<ResolvedRole>) -> Arc<Credentials> {
         let identity = self.settings.endpoint_url.is_none().then(|| aws_sdk_sts::Client::new(base));
         let first = Credentials::base(base.credentials_provider(), identity);
         let last =
@@ -189,8 +189,8 @@ impl Aws {
     }
 }
 
-impl Clients {
-    fn with<T>(&self, look: impl FnOnce(&mut HashMap<Whose, Weak<FirehoseClient>>) -> T) -> T {
+impl FirehoseClients {
+    fn with<T>(&self, look: impl FnOnce(&mut HashMap<ClientKey, Weak<FirehoseClient>>) -> T) -> T {
         look(&mut self.made.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -202,7 +202,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 async fn principal(
     region: &str,
     profile: Option<String>,
-    role: Option<Role>,
+    role: Option<ResolvedRole>,
     ca_file: Option<&PathBuf>,
 ) -> Result<(SdkConfig, Arc<Credentials>), AwsError> {
     let http = http_client(ca_file)?;
@@ -226,8 +226,13 @@ async fn principal(
 }
 
 /// A role, assumed with the credentials of the one before.
-fn assuming(base: &SdkConfig, region: &Region, before: Arc<Credentials>, role: Role) -> Arc<Credentials> {
-    let shared = SharedCredentialsProvider::new(credentials::Provider(Arc::clone(&before)));
+fn assuming(
+    base: &SdkConfig,
+    region: &Region,
+    before: Arc<Credentials>,
+    role: ResolvedRole,
+) -> Arc<Credentials> {
+    let shared = SharedCredentialsProvider::new(credentials::SdkProvider(Arc::clone(&before)));
     let region = role.region.clone().map_or_else(|| region.clone(), Region::new);
     let config = base.to_builder().credentials_provider(shared).region(region).build();
     let mut builder = aws_sdk_sts::config::Builder::from(&config);

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::access::{planned, verify};
 use super::{configuration, exit};
-use crate::access::doctor::{Look, examine, tree};
+use crate::access::doctor::{DoctorOptions, examine, tree};
 use crate::event::Timestamp;
 
 /// How to look, and how to say it.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
+pub struct DoctorOutput {
     /// For machines.
     pub json: bool,
     /// In colour.
@@ -23,7 +23,7 @@ pub struct Manner {
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug)]
-pub struct What<'a> {
+pub struct DoctorInput<'a> {
     /// The configuration files.
     pub files: &'a [PathBuf],
     /// A topology, whose hops come after the daemon's own.
@@ -35,9 +35,9 @@ pub struct What<'a> {
 /// # Errors
 /// When `out` or `err` cannot be written.
 pub fn run(
-    what: What<'_>,
+    what: DoctorInput<'_>,
     environment: &BTreeMap<String, String>,
-    manner: Manner,
+    manner: DoctorOutput,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
@@ -51,7 +51,7 @@ pub fn run(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let host = Arc::from(gethostname::gethostname().to_string_lossy());
-    let look = Look { host, write_probe: manner.write_probe, now: Timestamp::now() };
+    let look = DoctorOptions { host, write_probe: manner.write_probe, now: Timestamp::now() };
     let mut report = runtime.block_on(examine(&checked.config, &look));
     if let Some((topology, plan)) = &topology {
         report.hops.extend(runtime.block_on(verify::look(topology, plan, environment)).hops);

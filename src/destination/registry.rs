@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
-use crate::aws::{Aws, AwsError, Role};
+use crate::aws::{AwsConnection, AwsError, ResolvedRole};
 use crate::batch::Encoder;
 use crate::config::{Buffer, Compression, DirectorySink, Sink, SinkKind, Template, stream_name};
 use crate::destination::disk::DiskWriter;
@@ -65,7 +65,7 @@ impl Open {
 /// What an sink's destinations are.
 #[derive(Clone, Debug)]
 enum Kind {
-    Firehose(Aws),
+    Firehose(AwsConnection),
     Directory(DirectorySink),
 }
 
@@ -95,7 +95,7 @@ pub(crate) struct Common {
 pub(crate) struct Key {
     pub(crate) stream: String,
     region: Option<String>,
-    roles: Vec<Role>,
+    roles: Vec<ResolvedRole>,
 }
 
 /// Why an event has no destination; the label of its dead letter.
@@ -131,7 +131,7 @@ impl RunningSink {
     ) -> Result<Self, AwsError> {
         let kind = match &config.kind {
             SinkKind::Firehose(firehose) => {
-                Kind::Firehose(Aws::new((**firehose).clone(), metrics.credentials_expiry())?)
+                Kind::Firehose(AwsConnection::new((**firehose).clone(), metrics.credentials_expiry())?)
             }
             SinkKind::Directory(directory) => Kind::Directory(directory.clone()),
         };
@@ -261,7 +261,7 @@ impl RunningSink {
                     .settings()
                     .assume_role
                     .iter()
-                    .map(|role| Role::of(role, origin))
+                    .map(|role| ResolvedRole::of(role, origin))
                     .collect::<Option<_>>()?,
             }),
         }
@@ -350,7 +350,7 @@ impl Parts {
         Delivery::new(Arc::new(service), self.queue, self.shared, self.metrics, settings).run().await;
     }
 
-    async fn deliver_to_firehose(self, aws: Aws, key: Key) {
+    async fn deliver_to_firehose(self, aws: AwsConnection, key: Key) {
         let window = aws.settings().max_concurrency;
         loop {
             match aws.firehose(key.region.clone(), key.roles.clone()).await {

@@ -23,15 +23,16 @@ use std::sync::Arc;
 pub use limits::PlanError;
 pub(crate) use limits::{limit, selection};
 pub use resource::{
-    Attached, ByHand, DeliveryStream, ERROR_STREAM, Filter, KeyUse, Kind, Part, Plan, Resource, Stage,
+    AccessPlan, DeliveryStream, DocumentPurpose, ERROR_STREAM, KeyUse, ManualStep, PlanStage,
+    PlannedResource, ResourceDocument, ResourceKind, SubscriptionFilter,
 };
 
-use crate::access::policy::document::Document;
-use crate::config::topology::{Account, Key, Topology};
+use crate::access::policy::document::PolicyDocument;
+use crate::config::topology::{AwsAccount, KmsKey, Topology};
 
 /// Works out the resources of a topology, and checks them against AWS's limits.
-pub fn plan(topology: &Topology) -> Result<Plan, PlanError> {
-    let mut draft = Draft { topology, parts: Vec::new(), by_hand: Vec::new() };
+pub fn plan(topology: &Topology) -> Result<AccessPlan, PlanError> {
+    let mut draft = PlanDraft { topology, parts: Vec::new(), by_hand: Vec::new() };
     keys::keys(&mut draft);
     senders::log_groups(&mut draft);
     storage::bucket(&mut draft);
@@ -47,28 +48,28 @@ pub fn plan(topology: &Topology) -> Result<Plan, PlanError> {
         topology.tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     tags.push(("standpipe-topology".to_owned(), topology.name.clone()));
     let region = topology.region.clone();
-    let plan = Plan { region, tags, stages: stages::stages(draft) };
+    let plan = AccessPlan { region, tags, stages: stages::stages(draft) };
     limits::check(&plan)?;
     Ok(plan)
 }
 
 /// What was worked out so far.
-struct Draft<'t> {
+struct PlanDraft<'t> {
     topology: &'t Topology,
-    parts: Vec<Placed>,
-    by_hand: Vec<(Arc<Account>, ByHand)>,
+    parts: Vec<DraftResource>,
+    by_hand: Vec<(Arc<AwsAccount>, ManualStep)>,
 }
 
 /// A resource of an account, and what comes before it.
-struct Placed {
-    phase: Phase,
-    account: Arc<Account>,
-    resource: Resource,
+struct DraftResource {
+    phase: PlanPhase,
+    account: Arc<AwsAccount>,
+    resource: PlannedResource,
 }
 
 /// What a resource waits for in other accounts.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Phase {
+enum PlanPhase {
     /// Nothing, and a stream waits for it.
     Store,
     /// The bucket.
@@ -79,34 +80,34 @@ enum Phase {
     Send,
 }
 
-impl Draft<'_> {
+impl PlanDraft<'_> {
     fn add(
         &mut self,
-        phase: Phase,
-        account: &Arc<Account>,
+        phase: PlanPhase,
+        account: &Arc<AwsAccount>,
         id: &str,
         needs: &[String],
-        kind: Kind,
+        kind: ResourceKind,
     ) -> String {
         let id = logical(id);
-        let resource = Resource { id: id.clone(), needs: needs.to_vec(), kind };
-        self.parts.push(Placed { phase, account: Arc::clone(account), resource });
+        let resource = PlannedResource { id: id.clone(), needs: needs.to_vec(), kind };
+        self.parts.push(DraftResource { phase, account: Arc::clone(account), resource });
         id
     }
 
     /// Whether a resource of this name is there already.
-    fn has(&self, account: &Account, id: &str) -> bool {
+    fn has(&self, account: &AwsAccount, id: &str) -> bool {
         let id = logical(id);
         self.parts.iter().any(|part| part.account.name == account.name && part.resource.id == id)
     }
 
-    fn by_hand(&mut self, account: &Arc<Account>, file: &str, what: String, document: Document) {
-        let by_hand = ByHand { what, document, file: file.to_owned() };
+    fn by_hand(&mut self, account: &Arc<AwsAccount>, file: &str, what: String, document: PolicyDocument) {
+        let by_hand = ManualStep { what, document, file: file.to_owned() };
         self.by_hand.push((Arc::clone(account), by_hand));
     }
 
     /// How a resource of the key's account names a key.
-    fn key_use(&self, key: Option<&Arc<Key>>) -> Option<KeyUse> {
+    fn key_use(&self, key: Option<&Arc<KmsKey>>) -> Option<KeyUse> {
         let key = key?;
         Some(match &key.arn {
             Some(arn) => KeyUse::Given(arn.clone()),

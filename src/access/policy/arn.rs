@@ -35,7 +35,7 @@ pub enum Partition {
 
 /// What an ARN names.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Form<'a> {
+pub enum ResourceType<'a> {
     /// A log group.
     LogGroup {
         /// Its name, without the `:*` that stands for its streams.
@@ -135,14 +135,14 @@ pub enum ArnError {
 
 /// A region of an account: where resources are.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Place {
+pub struct AccountRegion {
     /// Such as `us-east-1`.
     pub region: String,
     /// The account's id, of twelve digits.
     pub account: String,
 }
 
-impl Place {
+impl AccountRegion {
     /// The region's partition.
     #[must_use]
     pub fn partition(&self) -> Partition {
@@ -274,53 +274,57 @@ impl Partition {
 impl Arn {
     /// What it names.
     #[must_use]
-    pub fn form(&self) -> Form<'_> {
+    pub fn form(&self) -> ResourceType<'_> {
         let resource = self.resource.as_str();
         match self.service.as_str() {
             "logs" => logs(resource),
-            "firehose" => named(resource, "deliverystream/", Form::DeliveryStream),
+            "firehose" => named(resource, "deliverystream/", ResourceType::DeliveryStream),
             "kinesis" => kinesis(resource),
             "iam" => identity(resource),
             "sts" => session(resource),
             "s3" => Some(match resource.split_once('/') {
-                Some((bucket, key)) => Form::Object { bucket, key },
-                None => Form::Bucket(resource),
+                Some((bucket, key)) => ResourceType::Object { bucket, key },
+                None => ResourceType::Bucket(resource),
             }),
-            "kms" if resource.starts_with("alias/") => Some(Form::KeyAlias(resource)),
-            "kms" => named(resource, "key/", Form::Key),
-            "sqs" => Some(Form::Queue(resource)),
-            "dynamodb" => named(resource, "table/", Form::Table),
+            "kms" if resource.starts_with("alias/") => Some(ResourceType::KeyAlias(resource)),
+            "kms" => named(resource, "key/", ResourceType::Key),
+            "sqs" => Some(ResourceType::Queue(resource)),
+            "dynamodb" => named(resource, "table/", ResourceType::Table),
             _ => None,
         }
-        .unwrap_or(Form::Other)
+        .unwrap_or(ResourceType::Other)
     }
 }
 
-fn named<'a>(resource: &'a str, before: &str, form: impl Fn(&'a str) -> Form<'a>) -> Option<Form<'a>> {
+fn named<'a>(
+    resource: &'a str,
+    before: &str,
+    form: impl Fn(&'a str) -> ResourceType<'a>,
+) -> Option<ResourceType<'a>> {
     resource.strip_prefix(before).filter(|name| !name.is_empty()).map(form)
 }
 
-fn logs(resource: &str) -> Option<Form<'_>> {
+fn logs(resource: &str) -> Option<ResourceType<'_>> {
     if let Some(name) = resource.strip_prefix("destination:") {
-        return Some(Form::Destination(name));
+        return Some(ResourceType::Destination(name));
     }
     let group = resource.strip_prefix("log-group:")?;
     Some(match group.split_once(':') {
-        None => Form::LogGroup { name: group, streams: false },
-        Some((name, "*")) => Form::LogGroup { name, streams: true },
-        Some((group, rest)) => Form::LogStream { group, name: rest.strip_prefix("log-stream:")? },
+        None => ResourceType::LogGroup { name: group, streams: false },
+        Some((name, "*")) => ResourceType::LogGroup { name, streams: true },
+        Some((group, rest)) => ResourceType::LogStream { group, name: rest.strip_prefix("log-stream:")? },
     })
 }
 
-fn kinesis(resource: &str) -> Option<Form<'_>> {
+fn kinesis(resource: &str) -> Option<ResourceType<'_>> {
     let rest = resource.strip_prefix("stream/")?;
     Some(match rest.split_once("/consumer/") {
-        Some((stream, name)) => Form::Consumer { stream, name },
-        None => Form::Stream(rest),
+        Some((stream, name)) => ResourceType::Consumer { stream, name },
+        None => ResourceType::Stream(rest),
     })
 }
 
-fn identity(resource: &str) -> Option<Form<'_>> {
+fn identity(resource: &str) -> Option<ResourceType<'_>> {
     // The path is what lies between the kind and the name, both slashes included.
     let parts = |kind: &str| {
         let rest = resource.strip_prefix(kind)?;
@@ -328,18 +332,18 @@ fn identity(resource: &str) -> Option<Form<'_>> {
         (!name.is_empty()).then_some((path, name))
     };
     if resource == "root" {
-        return Some(Form::Account);
+        return Some(ResourceType::Account);
     }
-    let role = parts("role").map(|(path, name)| Form::Role { path, name });
-    role.or_else(|| parts("user").map(|(path, name)| Form::User { path, name }))
+    let role = parts("role").map(|(path, name)| ResourceType::Role { path, name });
+    role.or_else(|| parts("user").map(|(path, name)| ResourceType::User { path, name }))
 }
 
-fn session(resource: &str) -> Option<Form<'_>> {
+fn session(resource: &str) -> Option<ResourceType<'_>> {
     if let Some(name) = resource.strip_prefix("federated-user/") {
-        return Some(Form::FederatedUser(name));
+        return Some(ResourceType::FederatedUser(name));
     }
     let (role, name) = resource.strip_prefix("assumed-role/")?.split_once('/')?;
-    Some(Form::Session { role, name })
+    Some(ResourceType::Session { role, name })
 }
 
 /// Whether a text is an account's id: twelve digits.

@@ -26,15 +26,20 @@ mod tree;
 mod truth;
 mod view;
 
-pub use self::answer::{Answer, Cite, Decision, Fault, Found, Gap, Lack, Side, Unknown};
-pub use self::arn::{Arn, Place};
-pub use self::caller::Caller;
-pub use self::context::Context;
-pub use self::document::Document;
+pub use self::answer::{
+    AccessDecision, ContextValue, Evaluation, Mismatch, MissingAllow, MissingReason, PolicyType,
+    StatementRef, UnknownFact,
+};
+pub use self::arn::{AccountRegion, Arn};
+pub use self::caller::RequestPrincipal;
+pub use self::context::RequestContext;
+pub use self::document::PolicyDocument;
 pub use self::evaluate::examine;
-pub use self::evaluate::{Attached, Limit, Policies, Request, Resource, evaluate};
-pub use self::fit::{Kind, Misfit};
-pub use self::parse::{DocumentError, Problem};
+pub use self::evaluate::{
+    AccessRequest, ApplicablePolicies, LimitingPolicies, NamedPolicy, ResourcePolicies, evaluate,
+};
+pub use self::fit::{PolicyMisfit, PolicyUse};
+pub use self::parse::{PolicyParseError, PolicyProblem};
 
 #[cfg(test)]
 mod tests;

@@ -15,11 +15,11 @@ mod tests;
 
 pub(crate) use values::{QUEUE_RETENTION, QUEUE_VISIBILITY};
 
-use super::plan::{Plan, Resource, Stage};
+use super::plan::{AccessPlan, PlanStage, PlannedResource};
 
 /// How a plan is printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Format {
+pub enum RenderFormat {
     /// One shell script for each account, with the AWS CLI.
     Cli,
     /// One template for each account.
@@ -32,7 +32,7 @@ pub enum Format {
 
 /// A file.
 #[derive(Clone, Debug)]
-pub struct File {
+pub struct RenderedFile {
     /// Where it belongs in the folder of all.
     pub path: String,
     /// What it holds.
@@ -43,27 +43,27 @@ pub struct File {
 
 /// All files of a format.
 #[must_use]
-pub fn render(plan: &Plan, format: Format) -> Vec<File> {
+pub fn render(plan: &AccessPlan, format: RenderFormat) -> Vec<RenderedFile> {
     match format {
-        Format::Cli => cli::files(plan),
-        Format::CloudFormation => cloudformation::files(plan),
-        Format::Terraform => terraform::files(plan),
-        Format::Policies => policies::files(plan),
+        RenderFormat::Cli => cli::files(plan),
+        RenderFormat::CloudFormation => cloudformation::files(plan),
+        RenderFormat::Terraform => terraform::files(plan),
+        RenderFormat::Policies => policies::files(plan),
     }
 }
 
 /// A stage as files are named: `2-archive`.
-fn name(number: usize, stage: &Stage) -> String {
+fn name(number: usize, stage: &PlanStage) -> String {
     format!("{number}-{}", stage.account.name)
 }
 
 /// The stages, counted from 1.
-fn numbered(plan: &Plan) -> impl Iterator<Item = (usize, &Stage)> {
+fn numbered(plan: &AccessPlan) -> impl Iterator<Item = (usize, &PlanStage)> {
     plan.stages.iter().enumerate().map(|(index, stage)| (index + 1, stage))
 }
 
 /// What stands at the head of a stage's file: whose it is, what comes before, what it makes, what is left to do by hand.
-fn head(plan: &Plan, number: usize, stage: &Stage, how: &str) -> Vec<String> {
+fn head(plan: &AccessPlan, number: usize, stage: &PlanStage, how: &str) -> Vec<String> {
     let account = &stage.account;
     let owner = account.owner.as_deref().unwrap_or("the account's administrators");
     let of = plan.stages.len();
@@ -90,7 +90,7 @@ fn comments(lines: &[String]) -> String {
 }
 
 /// The title of a resource and who may do what by its policies, as comments.
-fn annotated(resource: &Resource) -> String {
+fn annotated(resource: &PlannedResource) -> String {
     let mut lines = vec![resource.title()];
     for attached in resource.documents() {
         lines.extend(wants::lines(resource, attached));

@@ -34,11 +34,11 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use tokio::time;
 
-use self::endpoint::{Endpoint, endpoint};
-use self::wire::Wire;
+use self::endpoint::{ServiceEndpoint, endpoint};
+use self::wire::UnsignedRequest;
 use super::probe::unanswered;
-use super::{Aws, AwsError, Credentials, Refused, Role, Unanswered, connector};
-use crate::access::call::{Call, Service};
+use super::{AwsConnection, AwsError, CallError, Credentials, NoAnswer, ResolvedRole, connector};
+use crate::access::call::{ApiCall, AwsService};
 use crate::event::Timestamp;
 
 /// Most bytes of an answer; the longest are lists of a thousand items.
@@ -58,7 +58,7 @@ const SKEW: i64 = 240_000;
 
 /// Makes calls with the credentials of one principal in one region.
 #[derive(Debug)]
-pub struct Caller {
+pub struct ApiClient {
     http: Connector,
     config: SdkConfig,
     region: String,
@@ -73,22 +73,22 @@ pub struct Caller {
 
 /// Whose credentials are used.
 #[derive(Clone, Debug)]
-pub struct Principal {
+pub struct ClientIdentity {
     /// A profile; without it, the environment's own chain.
     pub profile: Option<String>,
     /// A role that is assumed with them.
-    pub role: Option<Role>,
+    pub role: Option<ResolvedRole>,
     /// An authority to trust besides the system's.
     pub ca_file: Option<PathBuf>,
 }
 
-impl Caller {
+impl ApiClient {
     /// Prepares calls in `region`; nothing is asked yet.
     ///
     /// # Errors
     /// When the authority's certificate is of no use.
-    pub async fn new(region: &str, principal: Principal) -> Result<Self, AwsError> {
-        let Principal { profile, role, ca_file } = principal;
+    pub async fn new(region: &str, principal: ClientIdentity) -> Result<Self, AwsError> {
+        let ClientIdentity { profile, role, ca_file } = principal;
         let (config, credentials) = super::principal(region, profile, role, ca_file.as_ref()).await?;
         Ok(Self {
             http: connector(ca_file.as_ref())?,
@@ -103,7 +103,7 @@ impl Caller {
 
     /// The same for a sink's credentials; with `url`, everything is asked there.
     pub(super) fn of(
-        aws: &Aws,
+        aws: &AwsConnection,
         config: SdkConfig,
         region: &Region,
         credentials: Arc<Credentials>,
@@ -124,8 +124,8 @@ impl Caller {
     ///
     /// # Errors
     /// What the service refused, or why it did not answer.
-    pub async fn call(&self, call: &Call) -> Result<Value, Refused> {
-        let unknown = || Refused::Unusable(format!("`{call}` is no operation that is known"));
+    pub async fn call(&self, call: &ApiCall) -> Result<Value, CallError> {
+        let unknown = || CallError::Unusable(format!("`{call}` is no operation that is known"));
         let wire = wire::request(call, self.owner.as_deref()).ok_or_else(unknown)?;
         let mut endpoint = endpoint(call.service, &self.region, &self.config);
         if let Some(url) = &self.url {
@@ -137,7 +137,7 @@ impl Caller {
         loop {
             let refused = match self.send(call, &endpoint, &wire).await {
                 Ok(body) => return wire::answer(call, &body),
-                Err(Failed { refused, date }) => {
+                Err(FailedRequest { refused, date }) => {
                     if !is_corrected && self.correct(date) {
                         is_corrected = true;
                         continue;
@@ -153,9 +153,14 @@ impl Caller {
         }
     }
 
-    async fn send(&self, call: &Call, endpoint: &Endpoint, wire: &Wire) -> Result<String, Failed> {
-        let keys = self.credentials.keys().await.map_err(|fault| Refused::of(&fault))?;
-        let request = self.signed(call.service, endpoint, wire, &keys).map_err(Refused::Unusable)?;
+    async fn send(
+        &self,
+        call: &ApiCall,
+        endpoint: &ServiceEndpoint,
+        wire: &UnsignedRequest,
+    ) -> Result<String, FailedRequest> {
+        let keys = self.credentials.keys().await.map_err(|fault| CallError::of(&fault))?;
+        let request = self.signed(call.service, endpoint, wire, &keys).map_err(CallError::Unusable)?;
         let sent = time::timeout(DEADLINE, self.http.call(request)).await.map_err(|_| late(&endpoint.url))?;
         let response = sent.map_err(|error| unanswered(&error))?;
         let status = response.status();
@@ -171,14 +176,14 @@ impl Caller {
         if status.is_success() {
             return Ok(body);
         }
-        Err(Failed { refused: wire::refusal(status.as_u16(), header.as_deref(), &body), date })
+        Err(FailedRequest { refused: wire::refusal(status.as_u16(), header.as_deref(), &body), date })
     }
 
     fn signed(
         &self,
-        service: Service,
-        endpoint: &Endpoint,
-        wire: &Wire,
+        service: AwsService,
+        endpoint: &ServiceEndpoint,
+        wire: &UnsignedRequest,
         keys: &Keys,
     ) -> Result<HttpRequest, String> {
         let wrong = |error: &dyn Error| format!("a request to `{}` cannot be made: {error}", endpoint.url);
@@ -223,13 +228,13 @@ impl Caller {
 }
 
 /// A request that failed, and the time that its answer says it is, in seconds since 1970.
-struct Failed {
-    refused: Refused,
+struct FailedRequest {
+    refused: CallError,
     date: Option<i64>,
 }
 
-impl From<Refused> for Failed {
-    fn from(refused: Refused) -> Self {
+impl From<CallError> for FailedRequest {
+    fn from(refused: CallError) -> Self {
         Self { refused, date: None }
     }
 }
@@ -238,16 +243,16 @@ fn date(headers: &Headers) -> Option<i64> {
     DateTime::from_str(headers.get("date")?, Format::HttpDate).ok().map(|time| time.secs())
 }
 
-fn late(url: &str) -> Refused {
+fn late(url: &str) -> CallError {
     let message = format!("`{url}` did not answer within {} s", DEADLINE.as_secs());
-    Refused::Unanswered { how: Unanswered::Other, message }
+    CallError::Unanswered { how: NoAnswer::Other, message }
 }
 
 /// S3 signs a path as it stands, and wants the body's hash in a header.
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
-fn settings(service: Service) -> SigningSettings {
+fn settings(service: AwsService) -> SigningSettings {
     let mut settings = SigningSettings::default();
-    if service == Service::S3 {
+    if service == AwsService::S3 {
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -258,9 +263,9 @@ fn settings(service: Service) -> SigningSettings {
 /// Whether the same call may go through a moment later.
 ///
 /// Source: the codes that AWS's own clients take for throttling, and any status from 500 on.
-fn may_pass(refused: &Refused) -> bool {
+fn may_pass(refused: &CallError) -> bool {
     match refused {
-        Refused::Answered { code, .. } => {
+        CallError::Answered { code, .. } => {
             code.contains("Throttl")
                 || code.starts_with('5')
                 || matches!(
@@ -276,10 +281,10 @@ fn may_pass(refused: &Refused) -> bool {
                         | "RequestTimeout"
                 )
         }
-        Refused::Unanswered { how, .. } => {
-            matches!(how, Unanswered::Other | Unanswered::Name | Unanswered::ProxyName)
+        CallError::Unanswered { how, .. } => {
+            matches!(how, NoAnswer::Other | NoAnswer::Name | NoAnswer::ProxyName)
         }
-        Refused::Credentials { .. } | Refused::Unusable(_) => false,
+        CallError::Credentials { .. } | CallError::Unusable(_) => false,
     }
 }
 

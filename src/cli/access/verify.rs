@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::{ca_file, planned};
-use crate::access::doctor::{Report, tree};
-use crate::access::live::{Clients, beside, read};
-use crate::access::plan::Plan;
+use crate::access::doctor::{HopReport, tree};
+use crate::access::live::{AccountClients, beside, read};
+use crate::access::plan::AccessPlan;
 use crate::access::verify::examine;
 use crate::cli::exit;
 use crate::config::topology::Topology;
@@ -38,9 +38,9 @@ pub fn run(
 /// Reads what is there of a topology, and explains it.
 pub(in crate::cli) async fn look(
     topology: &Topology,
-    plan: &Plan,
+    plan: &AccessPlan,
     environment: &BTreeMap<String, String>,
-) -> Report {
-    let clients = Clients::connect(&topology.accounts, ca_file(environment).as_ref()).await;
+) -> HopReport {
+    let clients = AccountClients::connect(&topology.accounts, ca_file(environment).as_ref()).await;
     examine(topology, plan, &read(plan, &beside(topology), &clients).await)
 }

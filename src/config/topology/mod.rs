@@ -20,7 +20,7 @@ use super::problem::{Errors, Notes, suggestion};
 use super::section::{Section, expected};
 use super::tree::Node;
 use super::values::{Parsed, string, string_that};
-use crate::access::policy::arn::Place;
+use crate::access::policy::arn::AccountRegion;
 
 /// Reads and checks a topology; every mistake is said at once.
 pub fn load(file: &Path, environment: &BTreeMap<String, String>) -> Result<Topology, Errors> {
@@ -53,7 +53,7 @@ fn topology(mut root: Section<'_>) -> Option<Topology> {
     let bucket = part(&mut root, "bucket", |section| parts::bucket(section, &known));
     let stream = part(&mut root, "stream", |section| parts::stream(section, &known));
     let kinesis = part(&mut root, "kinesis", |section| parts::kinesis(section, &known));
-    let targets = parts::Targets { stream: stream.as_ref(), kinesis: kinesis.as_ref() };
+    let targets = parts::DestinationTargets { stream: stream.as_ref(), kinesis: kinesis.as_ref() };
     let destination = part(&mut root, "destination", |section| parts::destination(section, &targets));
     let subscriptions =
         each(&mut root, "subscriptions", |section| parts::subscriptions(section, &known, &name));
@@ -85,20 +85,20 @@ fn topology(mut root: Section<'_>) -> Option<Topology> {
 }
 
 /// What other tables refer to by name.
-struct Known {
-    accounts: Vec<Arc<Account>>,
-    keys: Vec<Arc<Key>>,
+struct NamedParts {
+    accounts: Vec<Arc<AwsAccount>>,
+    keys: Vec<Arc<KmsKey>>,
     /// Whether every account, or key, that was written could be read: only then is a name that is not there a mistake of its own.
     whole: bool,
 }
 
-impl Known {
+impl NamedParts {
     /// The account that a key names; none for one that could not be read, which was reported where it stands.
-    fn account(&self, node: &Node) -> Parsed<Option<Arc<Account>>> {
+    fn account(&self, node: &Node) -> Parsed<Option<Arc<AwsAccount>>> {
         find(node, &self.accounts, |account| &account.name, "account", self.whole)
     }
 
-    fn key(&self, node: &Node) -> Parsed<Option<Arc<Key>>> {
+    fn key(&self, node: &Node) -> Parsed<Option<Arc<KmsKey>>> {
         find(node, &self.keys, |key| &key.name, "key", self.whole)
     }
 }
@@ -121,8 +121,8 @@ fn find<T>(
     }
 }
 
-fn known(root: &mut Section<'_>, region: Option<&str>) -> Option<Known> {
-    let mut known = Known { accounts: Vec::new(), keys: Vec::new(), whole: true };
+fn known(root: &mut Section<'_>, region: Option<&str>) -> Option<NamedParts> {
+    let mut known = NamedParts { accounts: Vec::new(), keys: Vec::new(), whole: true };
     if !root.has("accounts") {
         root.problem("accounts", "missing; name every account, such as `[accounts.archive]`");
     }
@@ -133,7 +133,7 @@ fn known(root: &mut Section<'_>, region: Option<&str>) -> Option<Known> {
             None => known.whole = false,
         }
     }
-    let accounts = Known { accounts: known.accounts.clone(), keys: Vec::new(), whole: known.whole };
+    let accounts = NamedParts { accounts: known.accounts.clone(), keys: Vec::new(), whole: known.whole };
     for (name, section) in root.table_or_empty("keys")?.named_tables() {
         match section.and_then(|section| parts::key(section, &name, &accounts)) {
             Some(key) => known.keys.push(Arc::new(key)),
@@ -143,7 +143,7 @@ fn known(root: &mut Section<'_>, region: Option<&str>) -> Option<Known> {
     Some(known)
 }
 
-fn account(mut section: Section<'_>, name: &str, region: &str) -> Option<Account> {
+fn account(mut section: Section<'_>, name: &str, region: &str) -> Option<AwsAccount> {
     if !names::is_part(name) {
         section.problem_here(format!("is no name; use {}", names::PART));
     }
@@ -153,8 +153,8 @@ fn account(mut section: Section<'_>, name: &str, region: &str) -> Option<Account
     let assume_role = parts::administrator(&mut section, id.as_deref());
     let owner = section.optional("owner", string);
     section.finish();
-    let place = Place { region: region.to_owned(), account: id? };
-    Some(Account { name: name.to_owned(), place, profile, assume_role, owner })
+    let place = AccountRegion { region: region.to_owned(), account: id? };
+    Some(AwsAccount { name: name.to_owned(), place, profile, assume_role, owner })
 }
 
 fn organization(root: &mut Section<'_>) -> Option<String> {
