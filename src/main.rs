@@ -36,8 +36,8 @@ fn main() -> ExitCode {
             access::apply::run(&apply, &environment(), &mut io::stdin().lock(), &mut out, &mut err)
         }
         Command::Access { what: Access::Verify { topology, json } } => {
-            let colour = out.is_terminal();
-            access::verify::run(&topology, &environment(), (json, colour), &mut out, &mut err)
+            let output = access::verify::VerifyOutput { json, colour: out.is_terminal() };
+            access::verify::run(&topology, &environment(), output, &mut out, &mut err)
         }
         Command::State { command } => state::run(&command, &environment(), &mut out, &mut err),
         Command::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),

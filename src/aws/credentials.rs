@@ -12,9 +12,8 @@ use prometheus::Gauge;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::CredentialsFault;
-use crate::config::{AssumeRole, session_name};
-use crate::event::Origin;
+use super::fault::CredentialsFault;
+use super::role::ResolvedRole;
 
 /// Credentials of one principal.
 #[derive(Debug)]
@@ -52,23 +51,6 @@ enum CredentialsOrigin {
     Role { before: Arc<Credentials>, client: aws_sdk_sts::Client, role: Box<ResolvedRole> },
 }
 
-/// A role to assume, with its names made.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ResolvedRole {
-    /// Its ARN.
-    pub arn: String,
-    /// What its trust policy asks for.
-    pub external_id: Option<String>,
-    /// The session's name.
-    pub session_name: String,
-    /// Region of the STS endpoint; none: the sink's.
-    pub region: Option<String>,
-    /// How long the credentials are to last.
-    pub duration: Duration,
-    /// Another STS endpoint.
-    pub sts_endpoint_url: Option<String>,
-}
-
 /// Credentials are renewed this long before they expire, or at two thirds of their life if that is sooner.
 const EARLY: Duration = Duration::from_mins(5);
 
@@ -77,21 +59,6 @@ const NEW: Duration = Duration::from_secs(5);
 
 /// When an early renewal fails, the next is tried after this long, with the old credentials meanwhile.
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
-
-impl ResolvedRole {
-    /// The role of a setting, with its names made; none when the origin lacks a field of theirs.
-    #[must_use]
-    pub fn of(role: &AssumeRole, origin: &Origin) -> Option<Self> {
-        Some(Self {
-            arn: role.arn.render(origin)?,
-            external_id: role.external_id.clone(),
-            session_name: session_name(&role.session_name.render(origin)?),
-            region: role.region.clone(),
-            duration: role.duration,
-            sts_endpoint_url: role.sts_endpoint_url.clone(),
-        })
-    }
-}
 
 impl Credentials {
     pub(super) fn base(

@@ -7,7 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 
-use super::ResolvedRole;
+use super::role::ResolvedRole;
 
 /// Credentials could not be had.
 #[derive(Debug)]

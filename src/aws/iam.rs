@@ -3,8 +3,10 @@
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::{ApiClient, AwsConnection, AwsError, CallError, ResolvedRole};
-use crate::access::call::{ApiCall, AwsService};
+use super::call::{ApiCall, ApiClient, AwsService};
+use super::connection::AwsConnection;
+use super::probe::CallError;
+use super::role::ResolvedRole;
 
 /// What IAM's simulation says of one action on one resource.
 ///
@@ -21,6 +23,17 @@ pub struct PolicySimulation {
     pub organization_denies: bool,
     /// The permissions boundary does not allow it.
     pub boundary_denies: bool,
+}
+
+/// What IAM is to simulate.
+#[derive(Clone, Copy, Debug)]
+pub struct SimulatedRequest<'a> {
+    /// The ARN of the user or role whose policies decide.
+    pub principal: &'a str,
+    /// What it asks for, such as `firehose:PutRecordBatch`.
+    pub action: &'a str,
+    /// Of what: an ARN.
+    pub resource: &'a str,
 }
 
 impl AwsConnection {
@@ -41,14 +54,14 @@ impl AwsConnection {
         Ok(percent_decode_str(policy).decode_utf8_lossy().into_owned())
     }
 
-    /// Whether `principal`, the ARN of a user or role, may do `action` on `resource`, by its own policies, asked by the last of
-    /// `roles`. Needs `iam:SimulatePrincipalPolicy`, and to be of the principal's account.
+    /// Whether a principal may do what is asked by its own policies, asked by the last of `roles`. Needs `iam:SimulatePrincipalPolicy`, and to be of the principal's account.
     pub async fn simulate(
         &self,
         region: Option<String>,
         roles: Vec<ResolvedRole>,
-        (principal, action, resource): (&str, &str, &str),
+        asked: SimulatedRequest<'_>,
     ) -> Result<PolicySimulation, CallError> {
+        let SimulatedRequest { principal, action, resource } = asked;
         let last = roles.last().cloned();
         let secure = json!({ "ContextKeyName": "aws:SecureTransport", "ContextKeyType": "boolean",
             "ContextKeyValues": ["true"] });
@@ -69,14 +82,11 @@ impl AwsConnection {
         roles: Vec<ResolvedRole>,
         role: Option<&ResolvedRole>,
     ) -> Result<ApiClient, CallError> {
-        let base = self.load(region).await;
-        let region = base.region().cloned().ok_or(AwsError::NoRegion)?;
         let own = role.and_then(|role| role.sts_endpoint_url.clone());
         if own.is_none() && self.settings().endpoint_url.is_some() {
             return Err(CallError::Unusable("no endpoint of IAM is known".to_owned()));
         }
-        let credentials = self.credentials(&base, &region, roles);
-        Ok(ApiClient::of(self, base, &region, credentials, own)?)
+        Ok(ApiClient::new(self, region, roles).await?.at(own))
     }
 }
 

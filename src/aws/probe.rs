@@ -25,7 +25,11 @@ use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::date_time::Format;
 use tokio::net::lookup_host;
 
-use super::{AwsConnection, AwsError, CredentialsFault, FirehoseClient, ResolvedRole, credentials};
+use super::connection::{AwsConnection, AwsSession};
+use super::error::AwsError;
+use super::fault::CredentialsFault;
+use super::firehose::FirehoseClient;
+use super::role::ResolvedRole;
 use crate::causes::with_causes;
 
 /// Why a call did not do what it should.
@@ -93,8 +97,7 @@ pub struct StreamDescription {
 impl AwsConnection {
     /// Whether Firehose answers, and what time it says it is, in seconds since 1970. Any answer will do: nobody's key is used.
     pub async fn reach_firehose(&self, region: Option<String>) -> Result<Option<i64>, CallError> {
-        let base = self.load(region).await;
-        base.region().ok_or(AwsError::NoRegion)?;
+        let base = self.load(region).await?;
         let nobody = base.into_builder().credentials_provider(nobody()).build();
         let mut builder = aws_sdk_firehose::config::Builder::from(&nobody);
         if let Some(url) = &self.settings().endpoint_url {
@@ -113,7 +116,7 @@ impl AwsConnection {
         role: &ResolvedRole,
     ) -> Result<Option<i64>, CallError> {
         let region = role.region.clone().or(region);
-        let base = self.load(region).await;
+        let base = self.load(region).await?;
         let nobody = base.into_builder().credentials_provider(nobody()).build();
         let (glance, seen) = ExchangeRecorder::new();
         let client = sts(&nobody, role.sts_endpoint_url.as_ref());
@@ -126,19 +129,15 @@ impl AwsConnection {
         region: Option<String>,
         first: Option<&ResolvedRole>,
     ) -> Result<Option<String>, CallError> {
-        let client = self.firehose(region.clone(), Vec::new()).await?;
-        client.credentials.prove().await.map_err(|fault| CallError::of(&fault))?;
+        let AwsSession { config, credentials, region: own } = self.session(region, Vec::new()).await?;
+        credentials.prove().await.map_err(|fault| CallError::of(&fault))?;
         let url = first.and_then(|role| role.sts_endpoint_url.as_ref());
         if self.settings().endpoint_url.is_some() && url.is_none() {
             return Ok(None);
         }
-        let base = self.load(region).await;
-        let shared =
-            SharedCredentialsProvider::new(credentials::SdkProvider(Arc::clone(&client.credentials)));
-        let region = first.and_then(|role| role.region.clone()).map(Region::new);
-        let mut config = base.into_builder().credentials_provider(shared);
-        config.set_region(region.or_else(|| Some(Region::new(client.region.clone()))));
-        let sent = sts(&config.build(), url).get_caller_identity().send().await;
+        let region = first.and_then(|role| role.region.clone()).unwrap_or(own);
+        let config = config.into_builder().region(Region::new(region)).build();
+        let sent = sts(&config, url).get_caller_identity().send().await;
         sent.map(|output| output.arn().map(str::to_owned)).map_err(|error| refused(&error))
     }
 }

@@ -7,9 +7,9 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{self, Instant};
 
-use crate::access::call::ApiCall;
 use crate::access::live::{AccountClients, Observation, ObservedState, read_one};
 use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};
+use crate::aws::ApiCall;
 use crate::aws::{ApiClient, CallError};
 
 /// How long a call is tried that AWS is not ready for: a new role takes some seconds until every service knows it.

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::compare::same;
-use crate::access::call::ApiCall;
 use crate::access::live::{CallPlanner, Observation, ObservedState, ResourceState, desired, extra};
 use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};
+use crate::aws::ApiCall;
 
 /// What is to be done to one resource.
 #[derive(Clone, Debug)]

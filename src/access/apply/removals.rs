@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::changes::is_own;
 use super::compare::same;
-use crate::access::call::{ApiCall, AwsService, answer};
 use crate::access::live::{NOTIFICATION_ID, Observation, ObservedState, ResourceState, desired, extra};
 use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};
+use crate::aws::{ApiCall, AwsService, answer};
 
 /// How long a key can still be saved, in days: the least that KMS takes.
 /// Source: <https://docs.aws.amazon.com/kms/latest/APIReference/API_ScheduleKeyDeletion.html>.
@@ -20,7 +20,7 @@ pub struct PlannedRemoval<'p> {
     /// What it is.
     pub resource: &'p PlannedResource,
     /// What becomes of it.
-    pub fate: RemovalAction,
+    pub action: RemovalAction,
 }
 
 /// What becomes of a resource.
@@ -46,18 +46,18 @@ pub fn removals<'p>(
     let stages = plan.stages.iter().rev().filter(|stage| is_wanted(stage));
     let all = stages.flat_map(|stage| stage.resources.iter().rev().map(move |resource| (stage, resource)));
     all.map(|(stage, resource)| {
-        let fate = match seen.look(&stage.account.name, &resource.id) {
-            Some(Observation::Found(state)) => fate(plan, resource, state, || held(stage, resource)),
+        let action = match seen.look(&stage.account.name, &resource.id) {
+            Some(Observation::Found(state)) => action(plan, resource, state, || held(stage, resource)),
             Some(Observation::Absent) => RemovalAction::Gone,
             Some(Observation::Unseen(why)) => RemovalAction::Unseen(why.clone()),
             None => RemovalAction::Unseen("it was not looked at".to_owned()),
         };
-        PlannedRemoval { stage, resource, fate }
+        PlannedRemoval { stage, resource, action }
     })
     .collect()
 }
 
-fn fate(
+fn action(
     plan: &AccessPlan,
     resource: &PlannedResource,
     state: &ResourceState,
@@ -139,7 +139,7 @@ impl PlannedRemoval<'_> {
     /// Whether something is done.
     #[must_use]
     pub fn is_change(&self) -> bool {
-        matches!(self.fate, RemovalAction::Delete(_))
+        matches!(self.action, RemovalAction::Delete(_))
     }
 
     /// The calls that take it away.

@@ -6,27 +6,36 @@ use super::changes::{AspectDifference, ChangeAction, PlannedChange};
 use super::compare::lines;
 use super::removals::{PlannedRemoval, RemovalAction};
 
-/// The word of an action, and its colour on a terminal.
-const fn word(action: &ChangeAction) -> (&'static str, &'static str) {
-    match action {
+/// The word of an action.
+struct ActionWord {
+    text: &'static str,
+    /// Its colour on a terminal, as the code of an escape sequence.
+    code: &'static str,
+}
+
+const fn word(action: &ChangeAction) -> ActionWord {
+    let (text, code) = match action {
         ChangeAction::Create => ("create", "32"),
         ChangeAction::Change(_) => ("change", "33"),
         ChangeAction::Keep => ("keep", "2"),
         ChangeAction::Unseen(_) => ("unseen", "31"),
         ChangeAction::ByHand(_) => ("hand", "35"),
-    }
+    };
+    ActionWord { text, code }
 }
 
-const fn fate_word(fate: &RemovalAction) -> (&'static str, &'static str) {
-    match fate {
+const fn removal_word(removal: &RemovalAction) -> ActionWord {
+    let (text, code) = match removal {
         RemovalAction::Delete(_) => ("delete", "31"),
         RemovalAction::Leave(_) => ("leave", "33"),
         RemovalAction::Gone => ("gone", "2"),
         RemovalAction::Unseen(_) => ("unseen", "31"),
-    }
+    };
+    ActionWord { text, code }
 }
 
-fn line((word, code): (&str, &str), title: &str, more: &str, colour: bool) -> String {
+fn line(word: &ActionWord, title: &str, more: &str, colour: bool) -> String {
+    let ActionWord { text: word, code } = word;
     let word = if colour { format!("\u{1b}[{code}m{word:6}\u{1b}[0m") } else { format!("{word:6}") };
     format!("  {word}  {title}{more}\n")
 }
@@ -39,7 +48,7 @@ pub fn show_change(change: &PlannedChange<'_>, is_foreign: bool, colour: bool) -
         ChangeAction::Change(_) if is_foreign => " (it was there before this topology)".to_owned(),
         ChangeAction::Create | ChangeAction::Change(_) | ChangeAction::Keep => String::new(),
     };
-    let mut text = line(word(&change.action), &change.resource.title(), &more, colour);
+    let mut text = line(&word(&change.action), &change.resource.title(), &more, colour);
     if let ChangeAction::Change(differences) = &change.action {
         for difference in differences {
             text.push_str(&show_difference(difference, colour));
@@ -80,12 +89,12 @@ fn said(value: &Value) -> String {
 /// A removal in a line.
 #[must_use]
 pub fn show_removal(removal: &PlannedRemoval<'_>, colour: bool) -> String {
-    let more = match &removal.fate {
+    let more = match &removal.action {
         RemovalAction::Delete(Some(what)) => format!(", {what}"),
         RemovalAction::Leave(why) | RemovalAction::Unseen(why) => format!(": {why}"),
         RemovalAction::Delete(None) | RemovalAction::Gone => String::new(),
     };
-    line(fate_word(&removal.fate), &removal.resource.title(), &more, colour)
+    line(&removal_word(&removal.action), &removal.resource.title(), &more, colour)
 }
 
 /// A change for machines.
@@ -95,7 +104,7 @@ pub fn change_json(change: &PlannedChange<'_>) -> Value {
         "account": change.stage.account.name,
         "id": change.resource.id,
         "resource": change.resource.title(),
-        "action": word(&change.action).0,
+        "action": word(&change.action).text,
     });
     match &change.action {
         ChangeAction::Unseen(why) | ChangeAction::ByHand(why) => add(&mut json, "why", why.as_str().into()),
@@ -115,9 +124,9 @@ pub fn removal_json(removal: &PlannedRemoval<'_>) -> Value {
         "account": removal.stage.account.name,
         "id": removal.resource.id,
         "resource": removal.resource.title(),
-        "action": fate_word(&removal.fate).0,
+        "action": removal_word(&removal.action).text,
     });
-    match &removal.fate {
+    match &removal.action {
         RemovalAction::Leave(why) | RemovalAction::Unseen(why) | RemovalAction::Delete(Some(why)) => {
             add(&mut json, "why", why.as_str().into());
         }

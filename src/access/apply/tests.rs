@@ -136,17 +136,17 @@ fn every_change_has_calls() {
 #[test]
 fn only_the_topologys_own_is_taken_away() {
     let plan = planned("moto");
-    let fate = |spoil: &dyn Fn(&mut ObservedState), id: &str, held: Option<&str>| {
+    let action = |spoil: &dyn Fn(&mut ObservedState), id: &str, held: Option<&str>| {
         let mut seen = perfect(&plan);
         spoil(&mut seen);
         let all = removals(&plan, &seen, |_| true, |_, _| held.map(str::to_owned));
         let one = all.into_iter().find(|removal| removal.resource.id == id).unwrap();
-        (one.calls(&seen), one.fate)
+        (one.calls(&seen), one.action)
     };
     let check = |spoil: &dyn Fn(&mut ObservedState), id: &str, operations: &[&str]| {
-        let (calls, fate) = fate(spoil, id, None);
+        let (calls, action) = action(spoil, id, None);
         let found: Vec<&str> = calls.iter().map(|call| call.operation).collect();
-        assert_eq!(found, operations, "{id}: {fate:?}");
+        assert_eq!(found, operations, "{id}: {action:?}");
     };
     let untag = |id: &'static str| {
         move |seen: &mut ObservedState| drop(state(seen, id).insert(extra::TAGS, json!({})))
@@ -168,7 +168,7 @@ fn only_the_topologys_own_is_taken_away() {
     check(&|seen| drop(state(seen, "LogsRole").insert(extra::OTHERS, json!({ "o": {} }))), "LogsRole", &[]);
     check(&|seen| drop(state(seen, "KeyLogs").insert("state", json!("PendingDeletion"))), "KeyLogs", &[]);
     assert_eq!(
-        fate(&|_| {}, "Bucket", Some("it is not empty")).1,
+        action(&|_| {}, "Bucket", Some("it is not empty")).1,
         RemovalAction::Leave("it is not empty".to_owned())
     );
 

@@ -1,6 +1,7 @@
 //! Whether an endpoint answers, and agrees with this host about the time.
 
-use super::finding::HopFinding;
+use super::call_error::{advice, describe};
+use crate::access::report::HopFinding;
 use crate::aws::{CallError, NoAnswer};
 use crate::event::Timestamp;
 
@@ -22,8 +23,8 @@ pub(super) fn check(what: &str, reached: &Result<Option<i64>, CallError>, now: T
                 matches!(refused, CallError::Unanswered { how: NoAnswer::Name | NoAnswer::ProxyName, .. });
             let check = if is_name { "dns" } else { "endpoint" };
             let failure =
-                HopFinding::failure(check, format!("{what} does not answer: {}", super::say(refused)));
-            vec![failure.why("nothing can be delivered without it").fix(super::network(refused))]
+                HopFinding::failure(check, format!("{what} does not answer: {}", describe(refused)));
+            vec![failure.why("nothing can be delivered without it").fix(advice(refused))]
         }
     }
 }
@@ -47,7 +48,7 @@ fn clock(date: i64, now: Timestamp) -> HopFinding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::doctor::finding::Severity;
+    use crate::access::report::Severity;
 
     #[test]
     fn a_clock_that_is_off_is_told_before_aws_refuses() {

@@ -3,14 +3,12 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::finding::HopFinding;
-use crate::causes::with_causes;
+use crate::access::report::HopFinding;
 use crate::config::{FileSource, HttpSource};
-use crate::source::file;
 
 /// Below this much room, a warning: dead letters and a disk buffer need some.
 const LITTLE_ROOM: u64 = 1024 * 1024 * 1024;
@@ -74,19 +72,24 @@ fn about(bytes: u64) -> String {
     if bytes < LITTLE_ROOM { format!("{} MiB", bytes / MIB) } else { format!("{} GiB", bytes / LITTLE_ROOM) }
 }
 
-/// Whether the patterns of a source find files, and these can be read.
-pub(super) fn files(source: &FileSource) -> Vec<HopFinding> {
+/// What the patterns of a file source find.
+#[derive(Debug, Default)]
+pub struct MatchingFiles {
+    /// Files that match.
+    pub files: Vec<PathBuf>,
+    /// Directories that could not be looked into.
+    pub unread: Vec<(PathBuf, io::Error)>,
+}
+
+/// Whether the patterns of a source, which match what was `found`, find files, and these can be read.
+pub(super) fn files(source: &FileSource, found: Result<MatchingFiles, String>) -> Vec<HopFinding> {
     const CHECK: &str = "files";
-    let found = match file::find(source) {
+    let found = match found {
         Ok(found) => found,
-        Err(error) => {
-            return vec![
-                HopFinding::failure(CHECK, with_causes(&error)).fix("correct `include` and `exclude`"),
-            ];
-        }
+        Err(error) => return vec![HopFinding::failure(CHECK, error).fix("correct `include` and `exclude`")],
     };
     let mut findings: Vec<HopFinding> = found
-        .failed
+        .unread
         .iter()
         .take(MOST_NAMED)
         .map(|(dir, error)| unreadable(dir, error, "files in it are not found"))
@@ -192,7 +195,7 @@ fn name(file: &str, id: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::doctor::finding::Severity;
+    use crate::access::report::Severity;
 
     #[test]
     fn a_state_directory_is_looked_at_and_not_made() {

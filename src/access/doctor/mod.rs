@@ -3,26 +3,24 @@
 //! Each file looks at one thing and returns its [`HopFinding`]s. What comes after a failure in the same hop is left out, and said
 //! to be: it could only fail for the same reason.
 
+mod call_error;
 mod endpoint;
-mod finding;
 mod local;
 mod role;
 mod simulation;
 mod stream;
 mod target;
-mod tree;
 mod trust;
 
 use std::sync::Arc;
 
-use prometheus::Gauge;
-
-pub use self::finding::{Fix, Hop, HopFinding, HopReport, MissingPolicy, Severity};
+use self::call_error::{advice, describe};
+pub use self::local::MatchingFiles;
 use self::stream::StreamCheck;
 use self::target::{StreamTarget, targets};
-pub use self::tree::tree;
-use crate::aws::{AwsConnection, CallError, NoAnswer};
-use crate::config::{Config, FirehoseSink, SinkKind, Source};
+use crate::access::report::{Hop, HopFinding, HopReport, Severity};
+use crate::aws::{AwsConnection, CallError, FirehoseClients};
+use crate::config::{Config, FileSource, FirehoseSink, SinkKind, Source};
 use crate::event::Timestamp;
 
 /// How to look.
@@ -34,6 +32,8 @@ pub struct DoctorOptions {
     pub write_probe: bool,
     /// The time.
     pub now: Timestamp,
+    /// Finds the files of a source, or says why its patterns are none.
+    pub find_files: fn(&FileSource) -> Result<MatchingFiles, String>,
 }
 
 /// Looks at all that `config` names.
@@ -41,7 +41,7 @@ pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
     let mut hops = vec![Hop { name: "state".to_owned(), findings: local::state(&config.state.dir) }];
     for (name, source) in &config.sources {
         let findings = match source {
-            Source::File(file) => local::files(file),
+            Source::File(file) => local::files(file, (look.find_files)(file)),
             Source::FirehoseHttp(http) => local::listener(http),
             Source::Stdin(_) => continue,
         };
@@ -58,14 +58,11 @@ pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
 }
 
 async fn of_sink(config: &Config, name: &str, sink: &FirehoseSink, look: &DoctorOptions) -> Vec<HopFinding> {
-    // Nobody reads it: these credentials live as long as the look.
-    let gauge = Gauge::new("credentials_expiry", "unread");
-    let aws = match gauge.map(|gauge| AwsConnection::new(sink.clone(), gauge)) {
-        Ok(Ok(aws)) => aws,
-        Ok(Err(error)) => {
-            return vec![HopFinding::failure("endpoint", say(&error.into())).fix("correct `ca_file`")];
+    let aws = match AwsConnection::new(format!("sink `{name}`"), sink.aws.clone()) {
+        Ok(connection) => FirehoseClients::new(connection, None),
+        Err(error) => {
+            return vec![HopFinding::failure("endpoint", describe(&error.into())).fix("correct `ca_file`")];
         }
-        Err(error) => return vec![HopFinding::failure("endpoint", error.to_string())],
     };
     let (targets, lacking) = targets(config, name, sink, &look.host);
     let mut findings = Vec::new();
@@ -85,24 +82,25 @@ async fn of_sink(config: &Config, name: &str, sink: &FirehoseSink, look: &Doctor
 
 /// One step after the other, until one fails.
 async fn of_target(
-    aws: &AwsConnection,
+    aws: &FirehoseClients,
     target: &StreamTarget,
     look: &DoctorOptions,
     findings: &mut Vec<HopFinding>,
 ) {
     let StreamTarget { stream, region, roles } = target;
+    let connection = aws.connection();
     let skipped = |what: &str| {
         HopFinding::new("skipped", Severity::Skipped, format!("{what} of `{stream}`, after the failure"))
     };
-    findings.extend(endpoint::check("Firehose", &aws.reach_firehose(region.clone()).await, look.now));
+    findings.extend(endpoint::check("Firehose", &connection.reach_firehose(region.clone()).await, look.now));
     for role in roles {
-        let reached = aws.reach_sts(region.clone(), role).await;
+        let reached = connection.reach_sts(region.clone(), role).await;
         findings.extend(endpoint::check(&format!("STS for `{}`", role.arn), &reached, look.now));
     }
     if has_failed(findings) {
         return findings.push(skipped("credentials, roles and the stream"));
     }
-    let mut principal = match first(aws, target).await {
+    let mut principal = match first(connection, target).await {
         Ok((finding, principal)) => {
             findings.push(finding);
             principal
@@ -114,7 +112,7 @@ async fn of_target(
     }
     for (index, role) in roles.iter().enumerate() {
         let upto = roles.iter().take(index.saturating_add(1)).cloned().collect();
-        let assumed = match aws.firehose(region.clone(), upto).await {
+        let assumed = match aws.client(region.clone(), upto).await {
             Ok(client) => client.prove().await,
             Err(error) => Err(error.into()),
         };
@@ -125,14 +123,14 @@ async fn of_target(
             }
             Err(refused) => {
                 let before = roles.iter().take(index).cloned().collect();
-                let policy = aws.trust_policy(region.clone(), before, role).await;
+                let policy = connection.trust_policy(region.clone(), before, role).await;
                 let denied = role::denied(role, &principal, &refused);
                 let trust = trust::check(role, &principal, policy);
                 return findings.extend([denied, trust, skipped("what follows")]);
             }
         }
     }
-    match aws.firehose(region.clone(), roles.clone()).await {
+    match aws.client(region.clone(), roles.clone()).await {
         Ok(client) => {
             let stream = StreamCheck { client: &client, name: stream, principal: &principal };
             // A line that is written is proof enough.
@@ -140,11 +138,13 @@ async fn of_target(
                 None
             } else {
                 let policies_of = simulation::policies_of(roles.last(), &principal);
-                simulation::ask(aws, (region.clone(), roles.clone()), policies_of, &stream.arn()).await
+                simulation::ask(connection, target, policies_of, &stream.arn()).await
             };
             findings.extend(stream.check(look.write_probe, simulated.as_ref()).await);
         }
-        Err(error) => findings.push(HopFinding::failure("stream", say(&error.into())).fix("set `region`")),
+        Err(error) => {
+            findings.push(HopFinding::failure("stream", describe(&error.into())).fix("set `region`"))
+        }
     }
 }
 
@@ -169,45 +169,8 @@ async fn first(aws: &AwsConnection, target: &StreamTarget) -> Result<(HopFinding
                 ))
         }
         Err(refused) => {
-            let fix = network(&refused);
-            Err(HopFinding::failure(CHECK, say(&refused)).why("every call is signed with them").fix(fix))
+            let fix = advice(&refused);
+            Err(HopFinding::failure(CHECK, describe(&refused)).why("every call is signed with them").fix(fix))
         }
-    }
-}
-
-/// A refusal in words.
-fn say(refused: &CallError) -> String {
-    match refused {
-        CallError::Answered { code, message } => format!("{code}: {message}"),
-        CallError::Credentials { message, .. }
-        | CallError::Unanswered { message, .. }
-        | CallError::Unusable(message) => message.clone(),
-    }
-}
-
-/// What to do about a refusal that is not about a permission.
-fn network(refused: &CallError) -> String {
-    match refused {
-        CallError::Credentials { fix: Some(fix), .. } => fix.clone(),
-        CallError::Unanswered { how, .. } => match how {
-            NoAnswer::Refused => {
-                "nobody listens there: correct `endpoint_url`, or the proxy's address in HTTPS_PROXY"
-            }
-            NoAnswer::Certificate => {
-                "where a proxy or an endpoint of your own ends TLS, name its authority's certificate as `ca_file`"
-            }
-            NoAnswer::Name => {
-                "see that `region` is a region of AWS, and that this host's resolver answers for it; within a VPC, turn DNS \
-                 support on, and make an interface endpoint with private DNS where there is no way out; or set HTTPS_PROXY to a \
-                 proxy, which then resolves it"
-            }
-            NoAnswer::ProxyName => "correct the proxy's name in HTTPS_PROXY, or the host's resolver",
-            NoAnswer::Other => {
-                "see that port 443 is open outwards, or set HTTPS_PROXY; within a VPC, make an interface endpoint"
-            }
-        }
-        .to_owned(),
-        CallError::Answered { .. } | CallError::Credentials { fix: None, .. } => "see the message".to_owned(),
-        CallError::Unusable(_) => "correct the sink's settings".to_owned(),
     }
 }

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use super::finding::{Fix, HopFinding, MissingPolicy};
-use crate::access::policy::arn::ResourceType;
+use super::call_error::{advice, describe};
 use crate::access::policy::document::{Comparison, Negatable, PolicyCondition, Principals, Statement};
-use crate::access::policy::{Arn, PolicyDocument, RequestPrincipal};
+use crate::access::policy::{PolicyDocument, RequestPrincipal};
+use crate::access::report::{Fix, HopFinding, MissingPolicy};
+use crate::arn::Arn;
+use crate::arn::ResourceType;
 use crate::aws::{CallError, ResolvedRole};
 
 /// What is said of a failed assumption of `role` by `caller`, whose ARN is as STS gives it.
 pub(super) fn denied(role: &ResolvedRole, caller: &str, refused: &CallError) -> HopFinding {
     const CHECK: &str = "assume_role";
     let CallError::Credentials { message, fix } = refused else {
-        return HopFinding::failure(CHECK, super::say(refused)).fix(super::network(refused));
+        return HopFinding::failure(CHECK, describe(refused)).fix(advice(refused));
     };
     let failure = HopFinding::failure(CHECK, message.clone())
         .why("standpipe puts records as this role, and holds them until it can be assumed");
@@ -111,7 +113,7 @@ pub(super) fn document(statement: Statement) -> PolicyDocument {
 /// The command that adds a policy to a user or role; none for others.
 pub(super) fn attach(principal: &str, policy: &str, document: &PolicyDocument) -> Option<String> {
     let arn: Arn = principal.parse().ok()?;
-    let of = match arn.form() {
+    let of = match arn.resource_type() {
         ResourceType::Role { name, .. } => format!("put-role-policy --role-name {name}"),
         ResourceType::User { name, .. } => format!("put-user-policy --user-name {name}"),
         ResourceType::LogGroup { .. }

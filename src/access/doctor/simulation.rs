@@ -1,8 +1,9 @@
 //! The put permission by IAM's simulation, where the daemon's own credentials may ask for it.
 
-use super::finding::{Fix, HopFinding};
+use super::target::StreamTarget;
 use crate::access::policy::RequestPrincipal;
-use crate::aws::{AwsConnection, PolicySimulation, ResolvedRole};
+use crate::access::report::{Fix, HopFinding};
+use crate::aws::{AwsConnection, PolicySimulation, ResolvedRole, SimulatedRequest};
 
 /// What is needed to put.
 pub(super) const PUT: &str = "firehose:PutRecordBatch";
@@ -26,12 +27,13 @@ pub(super) fn policies_of(last: Option<&ResolvedRole>, principal: &str) -> Optio
 
 /// What the simulation says; none where it may not be asked, or gives no answer: the put itself is looked at next.
 pub(super) async fn ask(
-    aws: &AwsConnection,
-    (region, roles): (Option<String>, Vec<ResolvedRole>),
+    connection: &AwsConnection,
+    target: &StreamTarget,
     principal: Option<String>,
     stream: &str,
 ) -> Option<PolicySimulation> {
-    aws.simulate(region, roles, (&principal?, PUT, stream)).await.ok()
+    let asked = SimulatedRequest { principal: &principal?, action: PUT, resource: stream };
+    connection.simulate(target.region.clone(), target.roles.clone(), asked).await.ok()
 }
 
 /// What is said of a denial; `grant` is the policy that is missing, if one is.

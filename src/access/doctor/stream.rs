@@ -1,10 +1,12 @@
 //! Whether the stream is there, takes records, and may be put to.
 
-use super::finding::{Fix, HopFinding, MissingPolicy, Severity};
+use super::call_error::{advice, describe};
 use super::role::{attach, document};
 use super::simulation::{self, PUT};
+use crate::access::policy::RequestPrincipal;
 use crate::access::policy::document::{Negatable, Statement};
-use crate::access::policy::{AccountRegion, Arn, RequestPrincipal};
+use crate::access::report::{Fix, HopFinding, MissingPolicy, Severity};
+use crate::arn::{AccountRegion, Arn};
 use crate::aws::{CallError, FirehoseClient, PolicySimulation, StreamDescription};
 
 /// What `--write-probe` puts.
@@ -56,9 +58,7 @@ impl StreamCheck<'_> {
             CallError::Answered { .. }
             | CallError::Credentials { .. }
             | CallError::Unanswered { .. }
-            | CallError::Unusable(_) => {
-                HopFinding::failure(CHECK, super::say(refused)).fix(super::network(refused))
-            }
+            | CallError::Unusable(_) => HopFinding::failure(CHECK, describe(refused)).fix(advice(refused)),
         }
     }
 
@@ -92,7 +92,7 @@ impl StreamCheck<'_> {
                 }
                 _ => HopFinding::failure(CHECK, format!("{code}: {message}")).why(WHY),
             },
-            Err(other) => HopFinding::failure(CHECK, super::say(&other)).fix(super::network(&other)),
+            Err(other) => HopFinding::failure(CHECK, describe(&other)).fix(advice(&other)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::aws::ResolvedRole;
-use crate::config::{Config, Field, FirehoseSink, Template, legs, stream_name};
+use crate::config::{Config, Field, FirehoseSink, legs, stream_name};
 use crate::event::Origin;
 
 /// A stream, and as whom it is put to.
@@ -64,15 +64,19 @@ fn origins<'c>(config: &'c Config, sink: &str) -> Vec<(&'c str, Option<Arc<str>>
 fn target(sink: &FirehoseSink, origin: &Origin) -> Option<StreamTarget> {
     Some(StreamTarget {
         stream: stream_name(&sink.stream.render(origin)?),
-        region: match &sink.region {
+        region: match &sink.aws.region {
             Some(region) => Some(region.render(origin)?),
             None => None,
         },
-        roles: sink.assume_role.iter().map(|role| ResolvedRole::of(role, origin)).collect::<Option<_>>()?,
+        roles: sink
+            .aws
+            .assume_role
+            .iter()
+            .map(|role| ResolvedRole::of(role, origin))
+            .collect::<Option<_>>()?,
     })
 }
 
 fn fields(sink: &FirehoseSink) -> impl Iterator<Item = Field> {
-    let roles = sink.assume_role.iter().flat_map(|role| role.arn.fields().chain(role.session_name.fields()));
-    sink.stream.fields().chain(sink.region.iter().flat_map(Template::fields)).chain(roles)
+    sink.stream.fields().chain(sink.aws.fields())
 }

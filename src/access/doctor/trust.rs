@@ -1,10 +1,12 @@
 //! What a role's trust policy, where it can be read, says of whoever was denied.
 
-use super::finding::{HopFinding, Severity};
+use super::call_error::describe;
 use crate::access::policy::{
-    AccessDecision, AccessRequest, ApplicablePolicies, Arn, Evaluation, NamedPolicy, PolicyDocument,
-    PolicyType, RequestContext, RequestPrincipal, ResourcePolicies, evaluate,
+    AccessDecision, AccessRequest, ApplicablePolicies, Evaluation, NamedPolicy, PolicyDocument, PolicyType,
+    RequestContext, RequestPrincipal, ResourcePolicies, evaluate,
 };
+use crate::access::report::{HopFinding, Severity};
+use crate::arn::Arn;
 use crate::aws::{CallError, ResolvedRole};
 
 /// What is said of the trust policy of `role`, given to `caller`, whose ARN is as STS gives it.
@@ -17,7 +19,7 @@ pub(super) fn check(role: &ResolvedRole, caller: &str, policy: Result<String, Ca
         Ok(Err(error)) => {
             return HopFinding::failure(CHECK, error.to_string()).fix("correct the trust policy");
         }
-        Err(refused) => return unseen(super::say(&refused)),
+        Err(refused) => return unseen(describe(&refused)),
     };
     let Some(answer) = judge(role, caller, document) else {
         return unseen(format!("`{caller}` is no user or role"));

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::AccountAccess;
-use crate::access::call::{ApiCall, AwsService};
-use crate::aws::{ApiClient, CallError, ClientIdentity, ResolvedRole};
+use crate::aws::{ApiCall, ApiClient, AwsConnection, AwsService, CallError, ResolvedRole};
+use crate::config::AwsSettings;
 use crate::config::topology::AwsAccount;
 
 /// How long a role is assumed for: no chain of roles may ask for longer.
@@ -77,9 +77,12 @@ async fn connect(account: &AwsAccount, ca_file: Option<PathBuf>) -> Result<(ApiC
         duration: SESSION,
         sts_endpoint_url: None,
     });
-    let principal = ClientIdentity { profile: profile.clone(), role, ca_file };
-    let caller =
-        ApiClient::new(&place.region, principal).await.map_err(|error| CallError::from(error).to_string())?;
+    let settings = AwsSettings { profile: profile.clone(), ca_file, ..AwsSettings::default() };
+    let unusable = |error| CallError::from(error).to_string();
+    let connection =
+        AwsConnection::new(format!("account `{name}`"), settings).map_err(unusable)?.of_command();
+    let roles = role.into_iter().collect();
+    let caller = ApiClient::new(&connection, Some(place.region.clone()), roles).await.map_err(unusable)?;
     let whose = ApiCall::new(AwsService::Sts, "GetCallerIdentity", json!({}));
     let found = caller.call(&whose).await.map_err(|refused| {
         if let CallError::Credentials { message, fix: Some(fix) } = &refused {

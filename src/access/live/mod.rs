@@ -2,7 +2,7 @@
 //!
 //! Aspects are plain JSON, so that one comparison, one difference and one fix serve all kinds of resources.
 
-mod beside;
+mod prerequisite;
 mod clients;
 mod desired;
 mod fix;
@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub use self::beside::{Prerequisite, beside};
 pub use self::clients::AccountClients;
 pub use self::desired::desired;
 pub use self::fix::{CallPlanner, NOTIFICATION_ID};
+pub use self::prerequisite::{Prerequisite, beside};
 pub use self::read::{held_buckets, read, read_one};
 
 /// The aspects of a resource by their names; documents of policies are objects, not strings.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::draft::{PlanDraft, PlanPhase};
+use super::resource::ResourceKind;
 use super::statements::{StatementBuilder, alias, allow, by_role, document, through};
 use super::storage::queue;
 use super::streams::data_key;
-use super::{PlanDraft, PlanPhase, ResourceKind};
 use crate::access::policy::document::{Comparison, PolicyDocument, Principals, Statement};
 use crate::config::topology::{AwsAccount, BucketReader, RoleAssumer};
 

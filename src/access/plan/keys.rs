@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::statements::{alias, allow, by_role, document, logs_service, via};
-use super::{PlanDraft, PlanPhase, ResourceKind, statements::StatementBuilder};
+use super::draft::{PlanDraft, PlanPhase};
+use super::resource::ResourceKind;
+use super::statements::{StatementBuilder, alias, allow, by_role, document, logs_service, via};
 use crate::access::policy::document::{Comparison, Principals, Statement};
 use crate::config::topology::{KmsKey, Topology};
 

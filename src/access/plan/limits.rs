@@ -1,6 +1,6 @@
 //! AWS's limits on the length of policies.
 
-use super::{AccessPlan, DocumentPurpose, PlannedResource, ResourceKind};
+use super::resource::{AccessPlan, DocumentPurpose, PlannedResource, ResourceKind};
 use crate::access::policy::document::PolicyDocument;
 
 /// Most characters of a resource policy of `CloudWatch` Logs, and of a destination's.

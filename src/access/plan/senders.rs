@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::statements::{StatementBuilder, all_logs, allow, document, logs_service};
+use super::draft::{PlanDraft, PlanPhase, key_needs, logical};
+use super::resource::{ResourceKind, SubscriptionFilter};
+use super::statements::{StatementBuilder, allow, document, logs_service};
 use super::streams::{errors, logs_role, target};
-use super::{PlanDraft, PlanPhase, ResourceKind, SubscriptionFilter, key_needs};
 use crate::access::policy::document::Comparison;
 use crate::config::topology::{AwsAccount, LogsDestination, Subscription, SubscriptionScope, Topology};
 
@@ -54,7 +55,7 @@ fn filter(
     let mut filter = towards(draft.topology, destination, subscription, group);
     filter.role = filter.role.or_else(|| sender.map(|name| account.place.role(&name).to_string()));
     let needs = [
-        super::logical(&format!("Log Group {group}")),
+        logical(&format!("Log Group {group}")),
         "SenderRole".to_owned(),
         "LogsRole".to_owned(),
         "Stream".to_owned(),
@@ -157,7 +158,7 @@ fn sender(draft: &mut PlanDraft<'_>, account: &Arc<AwsAccount>, group: &str) -> 
     let trust = allow("LogsOfThisAccountAlone", ["sts:AssumeRole"]).by(logs_service(place)).when(
         Comparison::StringLike,
         "aws:SourceArn",
-        [all_logs(place)],
+        [place.all_logs()],
     );
     let role = ResourceKind::Role {
         name: name.clone(),

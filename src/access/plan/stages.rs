@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{DraftResource, PlanDraft, PlanPhase, PlanStage};
+use super::draft::{DraftResource, PlanDraft, PlanPhase};
+use super::resource::PlanStage;
 use crate::config::topology::AwsAccount;
 
 /// Groups what was worked out by account.

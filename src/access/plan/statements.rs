@@ -1,10 +1,10 @@
 //! Statements, written as they are read: who may do what, on what, and when.
 
-use crate::access::policy::arn::{AccountRegion, Arn};
 use crate::access::policy::document::{
     Comparison, ConditionOperator, Effect, Negatable, PolicyCondition, PolicyDocument, Principals,
     SetOperator, Statement,
 };
+use crate::arn::{AccountRegion, Arn};
 use crate::config::topology::{AwsAccount, KmsKey};
 
 /// The parts of a statement, one after the other.
@@ -66,11 +66,6 @@ pub(super) fn by_role(statement: Statement, account: &AwsAccount, role: &str) ->
 /// endpoints there do.
 pub(super) fn logs_service(place: &AccountRegion) -> Principals {
     Principals::service([format!("logs.{}.{}", place.region, place.partition().dns_suffix())])
-}
-
-/// All that `CloudWatch` Logs does for an account in a region.
-pub(super) fn all_logs(place: &AccountRegion) -> String {
-    format!("arn:{}:logs:{}:{}:*", place.partition().as_str(), place.region, place.account)
 }
 
 /// The alias of a key that is made.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::draft::{PlanDraft, PlanPhase, key_needs, logical};
+use super::resource::ResourceKind;
 use super::statements::{StatementBuilder, allow, by_role, document, no_plain_http};
-use super::{PlanDraft, PlanPhase, ResourceKind, key_needs};
-use crate::access::policy::arn::Arn;
 use crate::access::policy::document::{Comparison, PolicyDocument, Principals, Statement};
+use crate::arn::Arn;
 use crate::config::topology::{AwsAccount, LogBucket};
 
 /// What Firehose does with objects.
@@ -72,7 +73,7 @@ pub(super) fn queue(
 ) -> String {
     let id = format!("Queue {name}");
     if draft.has(account, &id) {
-        return super::logical(&id);
+        return logical(&id);
     }
     let place = &account.place;
     let statement = allow("TheBucketTellsOfItsObjects", ["sqs:SendMessage"])

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::statements::{StatementBuilder, alias, all_logs, allow, document, logs_service, through};
+use super::draft::{PlanDraft, PlanPhase, key_needs};
+use super::resource::{DeliveryStream, ERROR_STREAM, ResourceKind};
+use super::statements::{StatementBuilder, alias, allow, document, logs_service, through};
 use super::storage::{BUCKET_ACTIONS, OBJECT_ACTIONS, objects};
-use super::{DeliveryStream, ERROR_STREAM, PlanDraft, PlanPhase, ResourceKind, key_needs};
 use crate::access::policy::document::{Comparison, PolicyDocument, Principals, Statement};
 use crate::config::topology::{
     AwsAccount, DestinationTarget, FirehoseStream, KinesisStream, LogBucket, LogsDestination,
@@ -164,9 +165,9 @@ fn senders(topology: &Topology, own: &Arc<AwsAccount>) -> Statement {
     if let Some(organization) = &topology.organization {
         return trust.when(Comparison::StringEquals, "aws:SourceOrgID", [organization]);
     }
-    let mut sources = vec![all_logs(&own.place)];
+    let mut sources = vec![own.place.all_logs()];
     for subscription in &topology.subscriptions {
-        let source = all_logs(&subscription.account.place);
+        let source = subscription.account.place.all_logs();
         if !sources.contains(&source) {
             sources.push(source);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
-use crate::access::policy::document::{Effect, Negatable, Principals};
+use crate::access::policy::document::{Effect, Negatable, PolicyDocument, Principals};
 use crate::access::policy::{
     self as fit, AccessRequest, ApplicablePolicies, NamedPolicy, RequestContext, RequestPrincipal,
     ResourcePolicies, evaluate,

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::draft::{PlanDraft, PlanPhase};
 use super::limits::{MAX_LOGS_POLICY, PlanError};
-use super::statements::{StatementBuilder, all_logs, allow, document};
-use super::{PlanDraft, PlanPhase, ResourceKind};
-use crate::access::policy::arn::AccountRegion;
+use super::resource::ResourceKind;
+use super::statements::{StatementBuilder, allow, document};
 use crate::access::policy::document::{Comparison, PolicyDocument, Principals};
+use crate::arn::AccountRegion;
 use crate::config::topology::VendedLogs;
 
 /// Most resource policies that are made: half of the 10 that AWS allows in a region, since others need some too.
@@ -114,7 +115,7 @@ fn policy(place: &AccountRegion, names: &[&String]) -> PolicyDocument {
         .by(Principals::service(["delivery.logs.amazonaws.com"]))
         .on(resources)
         .when(Comparison::StringEquals, "aws:SourceAccount", [&place.account])
-        .when(Comparison::ArnLike, "aws:SourceArn", [all_logs(place)]);
+        .when(Comparison::ArnLike, "aws:SourceArn", [place.all_logs()]);
     document([statement])
 }
 

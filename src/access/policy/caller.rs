@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::arn::{AccountRegion, Arn, ResourceType, is_account};
 use super::context::RequestContext;
 use super::document::{PrincipalType, Principals};
 use super::truth::Truth;
+use crate::arn::{AccountRegion, Arn, ResourceType, is_account};
 
 /// Who asks.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -77,7 +77,7 @@ impl RequestPrincipal {
             resource,
             ..home.root()
         };
-        match (arn.service.as_str(), arn.form()) {
+        match (arn.service.as_str(), arn.resource_type()) {
             ("iam", ResourceType::User { .. }) => Some(Self::User(arn.clone())),
             ("iam", ResourceType::Account) => Some(Self::Root(arn.clone())),
             ("sts", ResourceType::Session { role, name }) => {
@@ -133,7 +133,7 @@ impl RequestPrincipal {
                 return RequestContext::default().with("aws:PrincipalIsAWSService", ["false"]);
             }
         };
-        let form = arn.form();
+        let form = arn.resource_type();
         let user_name = if let ResourceType::User { name, .. } = form { Some(name) } else { None };
         RequestContext::default()
             .with("aws:PrincipalArn", [arn.to_string()])
@@ -215,7 +215,7 @@ impl RequestPrincipal {
         }
         let is = |own: &Arn, reach| (*own == entry).then_some(reach);
         match self {
-            _ if entry.form() == ResourceType::Account => is(&self.root()?, GrantReach::Account),
+            _ if entry.resource_type() == ResourceType::Account => is(&self.root()?, GrantReach::Account),
             Self::User(arn) => is(arn, GrantReach::Direct),
             Self::Session { role, name } => {
                 is(role, GrantReach::Entity).or_else(|| is(&session(role, name)?, GrantReach::Direct))
@@ -240,7 +240,7 @@ impl RequestPrincipal {
 
 /// The ARN of a role's session, which leaves the path out.
 fn session(role: &Arn, name: &str) -> Option<Arn> {
-    let ResourceType::Role { name: role_name, .. } = role.form() else { return None };
+    let ResourceType::Role { name: role_name, .. } = role.resource_type() else { return None };
     let resource = format!("assumed-role/{role_name}/{name}");
     Some(Arn { service: "sts".to_owned(), resource, ..role.clone() })
 }

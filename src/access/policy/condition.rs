@@ -9,7 +9,7 @@ use super::context::KeyLookup;
 use super::document::{Comparison, PolicyCondition, SetOperator};
 use super::pattern::{ExpandedPattern, PatternContext};
 use super::truth::Truth;
-use crate::decode::time::rfc3339;
+use crate::event::Timestamp;
 
 /// Whether a condition holds, and the keys it would take to know.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -171,7 +171,9 @@ fn date(text: &str) -> Option<i64> {
             None => text.to_owned(),
         },
     };
-    rfc3339(&full).map(|time| time.0).or_else(|| text.parse::<i64>().ok()?.checked_mul(1_000))
+    Timestamp::from_any_rfc3339(&full)
+        .map(|time| time.0)
+        .or_else(|| text.parse::<i64>().ok()?.checked_mul(1_000))
 }
 
 /// `19:20+01:00` is without seconds.

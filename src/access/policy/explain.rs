@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::answer::{
-    AccessDecision, ContextValue, Evaluation, Mismatch, MissingAllow, MissingReason, PolicyType,
+use super::decision::{
+    AccessDecision, ContextValue, Evaluation, MissingAllow, MissingReason, PolicyType, StatementMismatch,
     StatementRef, UnknownFact,
 };
 use super::document::{Negatable, PrincipalType, Principals};
@@ -11,25 +11,25 @@ use super::pattern::WildcardPattern;
 
 /// How far a statement is from a request: the fewer elements are at fault, and the less these differ, the nearer. Endless when it
 /// is about another service.
-pub(super) fn strangeness(faults: &[Mismatch]) -> f64 {
+pub(super) fn strangeness(faults: &[StatementMismatch]) -> f64 {
     faults.iter().map(|fault| 1.0 + distance(fault)).sum()
 }
 
 /// From 0, nearly the same, to 1.
-fn distance(fault: &Mismatch) -> f64 {
+fn distance(fault: &StatementMismatch) -> f64 {
     match fault {
-        Mismatch::Principal { caller, element } => {
+        StatementMismatch::Principal { caller, element } => {
             nearest(caller, &entries(element.written())).map_or(1.0, |(_, distance)| distance)
         }
-        Mismatch::Action { asked, element } => {
+        StatementMismatch::Action { asked, element } => {
             let service = |action: &str| action.split(':').next().unwrap_or_default().to_ascii_lowercase();
             let same = element.written().iter().any(|action| service(action) == service(asked));
             if same || matches!(element, Negatable::Not(_)) { 0.5 } else { f64::INFINITY }
         }
-        Mismatch::Resource { asked, element } => {
+        StatementMismatch::Resource { asked, element } => {
             nearest(asked, element.written()).map_or(1.0, |(_, distance)| distance)
         }
-        Mismatch::Condition { .. } => 0.0,
+        StatementMismatch::Condition { .. } => 0.0,
     }
 }
 
@@ -132,7 +132,7 @@ impl Display for MissingAllow {
     }
 }
 
-impl Display for Mismatch {
+impl Display for StatementMismatch {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Principal { caller, element } => {

@@ -10,7 +10,7 @@ use super::document::{
     Comparison, ConditionOperator, Effect, LanguageVersion, Negatable, PolicyCondition, PolicyDocument,
     PrincipalType, Principals, SetOperator, Statement,
 };
-use super::tree::JsonNode;
+use super::json::JsonNode;
 
 /// A text is not a policy.
 #[derive(Clone, Debug, Eq, PartialEq)]

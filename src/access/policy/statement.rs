@@ -1,9 +1,9 @@
 //! Whether a statement applies to a request, and what keeps it from that.
 
-use super::answer::{ContextValue, Mismatch, UnknownFact};
 use super::caller::{GrantReach, RequestPrincipal};
 use super::condition::{self, ConditionResult};
 use super::context::{KeyLookup, RequestContext};
+use super::decision::{ContextValue, StatementMismatch, UnknownFact};
 use super::document::{Effect, LanguageVersion, Negatable, PolicyCondition, Statement};
 use super::pattern::{ExpandedPattern, PatternContext, WildcardPattern};
 use super::truth::Truth;
@@ -25,7 +25,7 @@ pub(super) struct StatementMatch {
     pub(super) truth: Truth,
     pub(super) reach: GrantReach,
     /// The elements that do not cover the request.
-    pub(super) faults: Vec<Mismatch>,
+    pub(super) faults: Vec<StatementMismatch>,
     pub(super) unknown: Vec<UnclearElement>,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum UnclearElement {
 }
 
 impl UnclearElement {
-    pub(super) fn of(self, cite: &super::answer::StatementRef) -> UnknownFact {
+    pub(super) fn of(self, cite: &super::decision::StatementRef) -> UnknownFact {
         let cite = cite.clone();
         match self {
             Self::Key(key) => UnknownFact::Key { cite, key },
@@ -74,7 +74,7 @@ pub(super) fn apply(
 }
 
 impl StatementMatch {
-    fn and(&mut self, truth: Truth, fault: impl FnOnce() -> Mismatch) {
+    fn and(&mut self, truth: Truth, fault: impl FnOnce() -> StatementMismatch) {
         self.truth = self.truth.min(truth);
         if truth == Truth::No {
             self.faults.push(fault());
@@ -84,7 +84,7 @@ impl StatementMatch {
     fn condition(&mut self, condition: &PolicyCondition, language: PatternContext<'_>) {
         let ConditionResult { truth, unknown } = condition::holds(condition, language);
         self.unknown.extend(unknown.into_iter().map(UnclearElement::Key));
-        self.and(truth, || Mismatch::Condition {
+        self.and(truth, || StatementMismatch::Condition {
             operator: condition.operator,
             key: condition.key.clone(),
             wanted: condition.values.clone(),
@@ -120,7 +120,8 @@ fn principal(statement: &Statement, question: StatementQuery<'_>, found: &mut St
     if truth == Truth::Maybe {
         found.unknown.push(unclear);
     }
-    found.and(truth, || Mismatch::Principal { caller: caller.principal(), element: element.clone() });
+    found
+        .and(truth, || StatementMismatch::Principal { caller: caller.principal(), element: element.clone() });
 }
 
 fn action(statement: &Statement, question: StatementQuery<'_>, found: &mut StatementMatch) {
@@ -131,7 +132,7 @@ fn action(statement: &Statement, question: StatementQuery<'_>, found: &mut State
         Negatable::Is(actions) => covers(actions),
         Negatable::Not(actions) => !covers(actions),
     };
-    found.and(covered.into(), || Mismatch::Action {
+    found.and(covered.into(), || StatementMismatch::Action {
         asked: question.action.to_owned(),
         element: statement.actions.clone(),
     });
@@ -163,5 +164,8 @@ fn resource(
     if truth == Truth::Maybe {
         found.unknown.append(&mut keys);
     }
-    found.and(truth, || Mismatch::Resource { asked: question.resource.to_owned(), element: element.clone() });
+    found.and(truth, || StatementMismatch::Resource {
+        asked: question.resource.to_owned(),
+        element: element.clone(),
+    });
 }

@@ -1,9 +1,9 @@
 //! A shell script for each account: the AWS CLI, called so that it can be run again and again.
 
-use super::tree::{TemplateValue, json};
+use super::template::{TemplateValue, json};
+use super::text::{RenderedFile, add, annotated, comments, head, name, numbered};
 use super::values::{QUEUE_RETENTION, QUEUE_VISIBILITY, account_filter, s3_destination};
-use super::{RenderedFile, add, annotated, comments, head, name, numbered};
-use crate::access::call::word as shell;
+use crate::access::command::word as shell;
 use crate::access::plan::{
     AccessPlan, KeyUse, PlanStage, PlannedResource, ResourceKind, SubscriptionFilter, selection,
 };

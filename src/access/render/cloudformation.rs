@@ -1,8 +1,9 @@
 //! A `CloudFormation` template for each account, in YAML.
 
-use super::tree::{TemplateValue, json, quoted};
+use super::template::{TemplateValue, json, quoted};
+use super::text::{RenderedFile, add, annotated, comments, head, name, numbered};
 use super::values::{QUEUE_RETENTION, QUEUE_VISIBILITY, account_filter, s3_destination};
-use super::{RenderedFile, add, annotated, comments, head, name, numbered, yaml};
+use super::yaml;
 use crate::access::plan::{
     AccessPlan, DeliveryStream, KeyUse, PlanStage, PlannedResource, ResourceKind, SubscriptionFilter,
     selection,

@@ -1,7 +1,7 @@
 //! Terraform's language: blocks of attributes.
 
-use super::add;
-use super::tree::{TemplateValue, quoted};
+use super::template::{TemplateValue, quoted};
+use super::text::add;
 
 /// What stands in a block.
 #[derive(Clone, Debug)]

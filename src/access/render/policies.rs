@@ -1,7 +1,7 @@
 //! The policies as JSON, and a page that says of each who may do what.
 
-use super::wants::{self, heading};
-use super::{RenderedFile, add, name, numbered};
+use super::needs::{self, heading};
+use super::text::{RenderedFile, add, name, numbered};
 use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceDocument};
 
 /// The page, and a file a policy.
@@ -70,7 +70,7 @@ fn table(resource: &PlannedResource, attached: ResourceDocument<'_>, path: &str)
         return text;
     }
     text.push_str("| why | who | where | when | what | want |\n|---|---|---|---|---|---|\n");
-    for wants in wants::of(resource, attached) {
+    for wants in needs::of(resource, attached) {
         let cells = [&wants.why, &wants.who, &wants.place, &wants.when, &wants.what, &wants.want];
         let cells: Vec<String> =
             cells.iter().map(|cell| cell.replace('|', "\\|").replace('*', "\\*")).collect();

@@ -1,9 +1,9 @@
 //! A Terraform module for each account, and a root that calls them in order with a provider for each.
 
 use super::hcl::{self, HclItem, block, raw, text};
-use super::tree::TemplateValue;
+use super::template::TemplateValue;
+use super::text::{RenderedFile, annotated, comments, head, name, numbered};
 use super::values::{QUEUE_RETENTION, QUEUE_VISIBILITY, account_filter};
-use super::{RenderedFile, annotated, comments, head, name, numbered};
 use crate::access::plan::{
     AccessPlan, DeliveryStream, ERROR_STREAM, KeyUse, PlanStage, PlannedResource, ResourceKind,
     SubscriptionFilter, selection,

@@ -4,7 +4,7 @@ use config::{FileFormat, Format as _};
 use proptest::prelude::*;
 
 use super::hcl;
-use super::tree::TemplateValue;
+use super::template::TemplateValue;
 use super::yaml;
 
 proptest! {

@@ -1,6 +1,6 @@
 //! What several forms say alike.
 
-use super::tree::TemplateValue;
+use super::template::TemplateValue;
 use crate::access::plan::{DeliveryStream, ERROR_STREAM, SubscriptionFilter};
 
 /// How long a queue keeps what nobody took: the longest there is, 14 days in seconds.

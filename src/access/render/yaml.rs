@@ -1,6 +1,6 @@
 //! Trees as YAML: blocks, with every string in double quotes, so that nothing is taken for something else.
 
-use super::tree::{TemplateValue, quoted};
+use super::template::{TemplateValue, quoted};
 
 /// The tree below a key that stands at `indent` blanks: with the blank or the line end after the key's colon.
 pub(super) fn below(tree: &TemplateValue, indent: usize) -> String {

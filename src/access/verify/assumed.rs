@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::ask::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
 use super::bucket::{notification, policy, queue_told};
 use super::keys::{KeyRequest, ObservedKey, through};
+use super::observed::{ObservedPlan, ObservedResource, unseen};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
 use super::senders::failed;
-use super::view::{ObservedPlan, ObservedResource, unseen};
-use crate::access::doctor::{Hop, HopFinding, Severity};
 use crate::access::live::{Observation, Prerequisite};
 use crate::access::plan::ResourceKind;
 use crate::access::policy::RequestContext;
+use crate::access::report::{Hop, HopFinding, Severity};
 use crate::config::topology::{AwsAccount, BucketReader, RoleAssumer};
 
 /// Who puts to the Firehose stream, if anybody does.
@@ -57,7 +57,7 @@ pub(super) fn consumer(view: ObservedPlan<'_>) -> Option<Hop> {
         let decrypts = item.and_then(|item| item.text("kmsKey")).and_then(|name| {
             let context =
                 through(account, "kinesis").with("kms:EncryptionContext:aws:kinesis:arn", [stream.as_str()]);
-            decrypts(view, holder, account, (name, context))
+            decrypts(view, holder, account, name, context)
         });
         std::iter::once(reads).chain(decrypts).chain([leases]).collect()
     });
@@ -140,7 +140,7 @@ fn reads(view: ObservedPlan<'_>, reader: &BucketReader, holder: &PolicyHolder<'_
     ];
     let key = reader.key.as_ref().and_then(|key| key.arn.clone()).or_else(|| used_key(view, reader));
     let context = through(account, "s3").with("kms:EncryptionContext:aws:s3:arn", [object]);
-    findings.extend(key.and_then(|key| decrypts(view, holder, account, (&key, context))));
+    findings.extend(key.and_then(|key| decrypts(view, holder, account, &key, context)));
     if let Some(queue) = &reader.queue {
         let arn = place.queue(queue).to_string();
         let actions = [
@@ -191,7 +191,8 @@ fn decrypts(
     view: ObservedPlan<'_>,
     holder: &PolicyHolder<'_>,
     account: &AwsAccount,
-    (name, context): (&str, RequestContext),
+    name: &str,
+    context: RequestContext,
 ) -> Option<HopFinding> {
     const CHECK: &str = "decrypt";
     const WHY: &str = "what is encrypted with this key cannot be read without it";

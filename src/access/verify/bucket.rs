@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::ask::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all};
 use super::keys::{KeyRequest, ObservedKey, through};
-use super::remedy::{ForeignPolicy, PolicyFix};
+use super::observed::{ObservedPlan, ObservedResource};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all};
+use super::policy_fix::{ForeignPolicy, PolicyFix};
 use super::stream;
-use super::view::{ObservedPlan, ObservedResource};
-use crate::access::doctor::{Hop, HopFinding, Severity};
 use crate::access::live::{Prerequisite, ResourceState};
 use crate::access::plan::ResourceKind;
 use crate::access::policy::{RequestContext, RequestPrincipal};
+use crate::access::report::{Hop, HopFinding, Severity};
 use crate::config::topology::{AwsAccount, FirehoseStream, LogBucket};
 
 /// What Firehose does with objects, and with the bucket; with another account's, it hands objects over.
@@ -77,7 +77,7 @@ fn written<'a>(
     let is_other = stream.account.name != bucket.account.name;
     let place = &bucket.account.place;
     let (prefix, fix) = stream::prefix(view).unwrap_or_else(|| (bucket.prefix.clone(), None));
-    let mut context: RequestContext = super::ask::context();
+    let mut context: RequestContext = super::permission::context();
     if is_other {
         context = context.with("s3:x-amz-acl", ["bucket-owner-full-control"]);
     }
@@ -242,7 +242,7 @@ pub(super) fn queue_told(
         action: "sqs:SendMessage",
         resource: place.queue(queue).to_string(),
         owner: place.account.clone(),
-        context: super::ask::context()
+        context: super::permission::context()
             .with("aws:SourceArn", [place.bucket(bucket).to_string()])
             .with("aws:SourceAccount", [place.account.as_str()]),
         holder: None,
@@ -259,7 +259,7 @@ pub(super) fn policy<'a>(view: ObservedPlan<'a>, account: &'a AwsAccount, bucket
         return PolicySources::of(item, "policy");
     }
     let state = view.beside_state(account, &Prerequisite::Bucket(bucket.to_owned()));
-    let Some(found) = state.and_then(|state| super::view::document(state.get("policy")?)) else {
+    let Some(found) = state.and_then(|state| super::observed::document(state.get("policy")?)) else {
         return PolicySources::none();
     };
     let remedy = PolicyFix::Foreign(account, ForeignPolicy::Bucket(bucket.to_owned()));

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::view::{ObservedPlan, ObservedResource};
-use crate::access::doctor::{HopFinding, Severity};
+use super::observed::{ObservedPlan, ObservedResource};
 use crate::access::live::{Observation, Prerequisite, extra};
 use crate::access::plan::SubscriptionFilter;
+use crate::access::report::{HopFinding, Severity};
 use crate::config::topology::FirehoseStream;
 
 /// What became of what a filter had to send, within the last hour.

@@ -1,13 +1,13 @@
 //! The destination: what it leads to, who may subscribe to it, and the role that writes there.
 
-use super::ask::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
 use super::keys::{KeyRequest, ObservedKey, through};
+use super::observed::{ObservedPlan, ObservedResource};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
 use super::senders::{differing, logs, pass_role, trusts};
-use super::view::{ObservedPlan, ObservedResource};
-use crate::access::doctor::{Hop, HopFinding, Severity};
 use crate::access::live::AccountAccess;
 use crate::access::plan::ResourceKind;
 use crate::access::policy::{AccessDecision, PolicyType, RequestContext, RequestPrincipal};
+use crate::access::report::{Hop, HopFinding, Severity};
 use crate::config::topology::{
     AwsAccount, DestinationTarget, LogsDestination, Subscription, SubscriptionScope,
 };
@@ -74,7 +74,7 @@ fn policies<'a>(
         let both = ["logs:PutSubscriptionFilter", "logs:PutAccountPolicy"];
         let actions = both.iter().take(if is_whole { 2 } else { 1 });
         let asks: Vec<PermissionCheck<'_>> =
-            actions.map(|action| subscribes(view, destination, account, (item, action))).collect();
+            actions.map(|action| subscribes(view, destination, account, item, action)).collect();
         let mut finding = all(CHECK, WHY, &asks);
         finding.seen = format!("account {} ({}): {}", account.name, account.place.account, finding.seen);
         findings.push(finding);
@@ -87,7 +87,8 @@ fn subscribes<'a>(
     view: ObservedPlan<'a>,
     destination: &LogsDestination,
     account: &AwsAccount,
-    (item, action): (ObservedResource<'a>, &'static str),
+    item: ObservedResource<'a>,
+    action: &'static str,
 ) -> PermissionCheck<'a> {
     let owner = item.account();
     let ask = |caller| PermissionCheck {

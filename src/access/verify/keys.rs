@@ -2,14 +2,15 @@
 
 use serde_json::json;
 
-use super::ask::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
-use super::remedy::PolicyFix;
-use super::view::{ObservedPlan, ObservedResource, document, merged, unseen};
-use crate::access::call::{ApiCall, AwsService};
-use crate::access::doctor::{Fix, HopFinding, Severity};
+use super::observed::{ObservedPlan, ObservedResource, document, merged, unseen};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
+use super::policy_fix::PolicyFix;
 use crate::access::live::{Observation, Prerequisite, ResourceState, extra};
 use crate::access::plan::ResourceKind;
-use crate::access::policy::{Arn, PolicyDocument, RequestContext, RequestPrincipal};
+use crate::access::policy::{PolicyDocument, RequestContext, RequestPrincipal};
+use crate::access::report::{Fix, HopFinding, Severity};
+use crate::arn::Arn;
+use crate::aws::{ApiCall, AwsService};
 use crate::config::topology::AwsAccount;
 
 /// A key that something is encrypted with.

@@ -3,25 +3,25 @@
 //! Pure. Each permission is asked of the policies as they were seen, not as they are wanted: what differs from the plan and is enough
 //! passes, and only what really keeps logs from passing is a failure.
 
-mod ask;
+mod permission;
 mod assumed;
 mod bucket;
 mod counts;
 mod destination;
-mod remedy;
+mod policy_fix;
 mod keys;
 mod senders;
 mod stream;
 mod vended;
-mod view;
+mod observed;
 
 #[cfg(test)]
 mod tests;
 
-use self::view::ObservedPlan;
-use super::doctor::{Hop, HopFinding, HopReport, Severity};
+use self::observed::ObservedPlan;
 use super::live::{AccountAccess, ObservedState};
 use super::plan::AccessPlan;
+use super::report::{Hop, HopFinding, HopReport, Severity};
 use crate::config::topology::Topology;
 
 /// Explains what was seen of a topology's plan.

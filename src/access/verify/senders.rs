@@ -2,17 +2,18 @@
 
 use serde_json::Value;
 
-use super::ask::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
 use super::counts;
 use super::keys::{KeyRequest, ObservedKey};
-use super::remedy::{PolicyFix, put_policy};
-use super::view::{ObservedPlan, ObservedResource, unseen};
-use crate::access::call::{ApiCall, AwsService};
-use crate::access::doctor::{Fix, Hop, HopFinding, Severity};
+use super::observed::{ObservedPlan, ObservedResource, unseen};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
+use super::policy_fix::{PolicyFix, put_policy};
 use crate::access::live::{Observation, Prerequisite, ResourceState, extra};
 use crate::access::plan::{ResourceKind, SubscriptionFilter};
 use crate::access::policy::document::{Negatable, Statement};
-use crate::access::policy::{Arn, PolicyDocument, RequestPrincipal};
+use crate::access::policy::{PolicyDocument, RequestPrincipal};
+use crate::access::report::{Fix, Hop, HopFinding, Severity};
+use crate::arn::Arn;
+use crate::aws::{ApiCall, AwsService};
 use crate::config::topology::{AwsAccount, SubscriptionScope};
 
 /// Most filters of a log group.

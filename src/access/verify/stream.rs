@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::ask::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
 use super::counts::quota;
 use super::keys::ObservedKey;
+use super::observed::{ObservedPlan, ObservedResource};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
 use super::senders::{differing, trusts};
-use super::view::{ObservedPlan, ObservedResource};
-use crate::access::doctor::{Fix, Hop, HopFinding, Severity};
 use crate::access::live::{ResourceState, extra};
 use crate::access::plan::{DeliveryStream, ERROR_STREAM, ResourceKind};
 use crate::access::policy::RequestPrincipal;
+use crate::access::report::{Fix, Hop, HopFinding, Severity};
 
 /// The Firehose stream, if there is one.
 pub(super) fn firehose(view: ObservedPlan<'_>) -> Option<Hop> {

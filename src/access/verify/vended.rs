@@ -1,15 +1,15 @@
 //! Log groups that AWS services write: the resource policies that let them.
 
-use super::ask::{PermissionCheck, PolicySources, TargetPolicies, all, context};
-use super::remedy::{ForeignPolicy, PolicyFix};
+use super::observed::{ObservedPlan, ObservedResource, document, unseen};
+use super::permission::{PermissionCheck, PolicySources, TargetPolicies, all, context};
+use super::policy_fix::{ForeignPolicy, PolicyFix};
 use super::senders::{failed, group_there};
-use super::view::{ObservedPlan, ObservedResource, document, unseen};
-use crate::access::call::{ApiCall, AwsService};
-use crate::access::doctor::{Fix, Hop, HopFinding, Severity};
 use crate::access::live::{Observation, Prerequisite, ResourceState, extra};
 use crate::access::plan::ResourceKind;
 use crate::access::policy::document::{Negatable, Statement};
 use crate::access::policy::{PolicyDocument, RequestPrincipal};
+use crate::access::report::{Fix, Hop, HopFinding, Severity};
+use crate::aws::{ApiCall, AwsService};
 use crate::config::topology::{AwsAccount, VendedLogs};
 
 /// Most resource policies of a region of an account, and most characters of one; a policy of one log group comes besides.
@@ -138,7 +138,7 @@ fn of_group(
         .map(|statement| Statement { resources: Some(Negatable::Is(vec![streams.clone()])), ..statement });
     let narrowed = PolicyDocument { statements: narrowed.collect(), ..policy.clone() };
     match there {
-        Some(there) => super::view::merged(&there, &narrowed, None),
+        Some(there) => super::observed::merged(&there, &narrowed, None),
         None => narrowed,
     }
 }

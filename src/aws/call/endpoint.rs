@@ -3,9 +3,9 @@
 use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 
-use super::wire::UnsignedRequest;
-use crate::access::call::AwsService;
-use crate::access::policy::arn::Partition;
+use super::api_call::AwsService;
+use super::unsigned::UnsignedRequest;
+use crate::arn::Partition;
 
 /// Where a request goes, and what its signature is for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -63,14 +63,20 @@ fn configured(id: &str, config: &SdkConfig) -> Option<String> {
 ///
 /// Source: the endpoint rules of the services' models.
 fn host(service: AwsService, prefix: &str, region: &str, fips: bool) -> (String, String) {
-    let partition = Partition::of_region(region);
+    let partition = Partition::of_region(region).unwrap_or_default();
     // Those of the government's regions are validated by their plain names.
     let fips = if fips && partition == Partition::Aws { "-fips" } else { "" };
     if service == AwsService::Iam {
+        let in_region = |region: &'static str| (format!("iam.{region}.{}", partition.dns_suffix()), region);
         let (host, region) = match partition {
             Partition::Aws => (format!("iam{fips}.amazonaws.com"), "us-east-1"),
             Partition::AwsCn => ("iam.cn-north-1.amazonaws.com.cn".to_owned(), "cn-north-1"),
             Partition::AwsUsGov => ("iam.us-gov.amazonaws.com".to_owned(), "us-gov-west-1"),
+            Partition::AwsEusc => in_region("eusc-de-east-1"),
+            Partition::AwsIso => in_region("us-iso-east-1"),
+            Partition::AwsIsoB => in_region("us-isob-east-1"),
+            Partition::AwsIsoE => in_region("eu-isoe-west-1"),
+            Partition::AwsIsoF => in_region("us-isof-south-1"),
         };
         return (host, region.to_owned());
     }
@@ -129,6 +135,20 @@ mod tests {
             "cn-north-1",
         );
         check(AwsService::Iam, "us-gov-east-1", false, "https://iam.us-gov.amazonaws.com", "us-gov-west-1");
+        check(
+            AwsService::Iam,
+            "eusc-de-east-1",
+            false,
+            "https://iam.eusc-de-east-1.amazonaws.eu",
+            "eusc-de-east-1",
+        );
+        check(
+            AwsService::Kms,
+            "us-isob-east-1",
+            false,
+            "https://kms.us-isob-east-1.sc2s.sgov.gov",
+            "us-isob-east-1",
+        );
     }
 
     #[test]

@@ -3,19 +3,20 @@
 //! A client crate for each of eight services would be built for some forty operations; what they have in common is here: the
 //! protocols, the endpoints, the signature, and the retry of what may be tried again.
 
+mod api_call;
 mod endpoint;
 mod query;
 mod rest;
+mod unsigned;
 mod wire;
 mod xml;
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use aws_config::{Region, SdkConfig};
+use aws_config::SdkConfig;
 use aws_credential_types::Credentials as Keys;
 use aws_sigv4::http_request::{
     PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
@@ -34,11 +35,14 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use tokio::time;
 
+pub use self::api_call::{ApiCall, AwsService, answer};
 use self::endpoint::{ServiceEndpoint, endpoint};
-use self::wire::UnsignedRequest;
-use super::probe::unanswered;
-use super::{AwsConnection, AwsError, CallError, Credentials, NoAnswer, ResolvedRole, connector};
-use crate::access::call::{ApiCall, AwsService};
+use self::unsigned::UnsignedRequest;
+use super::connection::{AwsConnection, AwsSession};
+use super::credentials::Credentials;
+use super::error::AwsError;
+use super::probe::{CallError, NoAnswer, unanswered};
+use super::role::ResolvedRole;
 use crate::event::Timestamp;
 
 /// Most bytes of an answer; the longest are lists of a thousand items.
@@ -71,47 +75,24 @@ pub struct ApiClient {
     skew: AtomicI64,
 }
 
-/// Whose credentials are used.
-#[derive(Clone, Debug)]
-pub struct ClientIdentity {
-    /// A profile; without it, the environment's own chain.
-    pub profile: Option<String>,
-    /// A role that is assumed with them.
-    pub role: Option<ResolvedRole>,
-    /// An authority to trust besides the system's.
-    pub ca_file: Option<PathBuf>,
-}
-
 impl ApiClient {
-    /// Prepares calls in `region`; nothing is asked yet.
+    /// Prepares calls in `region`, or the environment's, as the last of `roles`; nothing is asked yet.
     ///
     /// # Errors
-    /// When the authority's certificate is of no use.
-    pub async fn new(region: &str, principal: ClientIdentity) -> Result<Self, AwsError> {
-        let ClientIdentity { profile, role, ca_file } = principal;
-        let (config, credentials) = super::principal(region, profile, role, ca_file.as_ref()).await?;
-        Ok(Self {
-            http: connector(ca_file.as_ref())?,
-            config,
-            region: region.to_owned(),
-            credentials,
-            owner: None,
-            url: None,
-            skew: AtomicI64::new(0),
-        })
+    /// When there is no region.
+    pub async fn new(
+        connection: &AwsConnection,
+        region: Option<String>,
+        roles: Vec<ResolvedRole>,
+    ) -> Result<Self, AwsError> {
+        let AwsSession { config, credentials, region } = connection.session(region, roles).await?;
+        let (http, skew) = (connection.connector(), AtomicI64::new(0));
+        Ok(Self { http, config, region, credentials, owner: None, url: None, skew })
     }
 
-    /// The same for a sink's credentials; with `url`, everything is asked there.
-    pub(super) fn of(
-        aws: &AwsConnection,
-        config: SdkConfig,
-        region: &Region,
-        credentials: Arc<Credentials>,
-        url: Option<String>,
-    ) -> Result<Self, AwsError> {
-        let http = connector(aws.settings().ca_file.as_ref())?;
-        let region = region.to_string();
-        Ok(Self { http, config, region, credentials, owner: None, url, skew: AtomicI64::new(0) })
+    /// The same, where everything is asked at `url`, if it is set.
+    pub(super) fn at(self, url: Option<String>) -> Self {
+        Self { url, ..self }
     }
 
     /// Buckets that are another account's than this are refused.

@@ -5,7 +5,7 @@ use percent_encoding::utf8_percent_encode;
 use serde_json::{Value, json};
 
 use super::query::ESCAPED;
-use super::wire::UnsignedRequest;
+use super::unsigned::UnsignedRequest;
 use super::xml;
 
 /// An operation of a bucket.

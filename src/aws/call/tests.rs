@@ -9,6 +9,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use serde_json::json;
 
 use super::*;
+use crate::config::AwsSettings;
 
 /// A server that gives these answers, one a connection, and hands on what it was asked.
 fn server(answers: Vec<&'static str>) -> (SocketAddr, Receiver<String>) {
@@ -36,7 +37,7 @@ fn server(answers: Vec<&'static str>) -> (SocketAddr, Receiver<String>) {
 fn caller(address: SocketAddr) -> ApiClient {
     let keys = Keys::new("AKIAIOSFODNN7EXAMPLE", "a-secret", Some("a-token".to_owned()), None, "test");
     ApiClient {
-        http: connector(None).unwrap(),
+        http: AwsConnection::new("a test", AwsSettings::default()).unwrap().connector(),
         config: SdkConfig::builder().endpoint_url(format!("http://{address}")).build(),
         region: "eu-west-1".to_owned(),
         credentials: Arc::new(Credentials::base(Some(SharedCredentialsProvider::new(keys)), None)),

@@ -2,21 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::api_call::{ApiCall, AwsService};
+use super::unsigned::UnsignedRequest;
 use super::{query, rest, xml};
-use crate::access::call::{ApiCall, AwsService};
-use crate::aws::CallError;
-
-/// A request that is not signed yet.
-#[derive(Debug)]
-pub(super) struct UnsignedRequest {
-    pub(super) method: &'static str,
-    /// Escaped.
-    pub(super) path: String,
-    /// Escaped.
-    pub(super) query: String,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Vec<u8>,
-}
+use crate::aws::probe::CallError;
 
 /// How a service is spoken to.
 ///

@@ -156,7 +156,7 @@ fn to_remove<'p>(
             text: show_removal(removal, apply.colour),
             json: removal_json(removal),
             is_change: removal.is_change(),
-            is_open: matches!(removal.fate, RemovalAction::Unseen(_)),
+            is_open: matches!(removal.action, RemovalAction::Unseen(_)),
         })
         .collect()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::types::{AwsAccount, KmsKey, RoleAssumer, SubscriptionScope, Topology};
-use crate::access::policy::arn::Arn;
+use crate::arn::Arn;
 use crate::config::problem::Notes;
 
 /// Most filters of one log group.

@@ -1,6 +1,7 @@
 //! The topology file of `standpipe access`: which accounts send logs where, read with the same care as the configuration.
 
 mod checks;
+mod named;
 mod names;
 mod parts;
 mod types;
@@ -14,13 +15,14 @@ use std::sync::Arc;
 
 pub use types::*;
 
+use self::named::NamedParts;
 use super::expand::Expansion;
 use super::layers;
-use super::problem::{Errors, Notes, suggestion};
+use super::problem::{Errors, Notes};
 use super::section::{Section, expected};
 use super::tree::Node;
 use super::values::{Parsed, string, string_that};
-use crate::access::policy::arn::AccountRegion;
+use crate::arn::{AccountRegion, Partition};
 
 /// Reads and checks a topology; every mistake is said at once.
 pub fn load(file: &Path, environment: &BTreeMap<String, String>) -> Result<Topology, Errors> {
@@ -44,8 +46,7 @@ fn read(file: &Path, environment: &BTreeMap<String, String>, notes: &Notes) -> O
 }
 
 fn topology(mut root: Section<'_>) -> Option<Topology> {
-    let region =
-        root.required("region", "us-east-1", string_that(names::is_region, "a region such as `us-east-1`"));
+    let region = root.required("region", "us-east-1", region);
     let name = root.or("name", "standpipe".to_owned(), string_that(names::is_prefix, names::PREFIX));
     let organization = organization(&mut root);
     let tags = tags(&mut root);
@@ -84,41 +85,14 @@ fn topology(mut root: Section<'_>) -> Option<Topology> {
     })
 }
 
-/// What other tables refer to by name.
-struct NamedParts {
-    accounts: Vec<Arc<AwsAccount>>,
-    keys: Vec<Arc<KmsKey>>,
-    /// Whether every account, or key, that was written could be read: only then is a name that is not there a mistake of its own.
-    whole: bool,
-}
-
-impl NamedParts {
-    /// The account that a key names; none for one that could not be read, which was reported where it stands.
-    fn account(&self, node: &Node) -> Parsed<Option<Arc<AwsAccount>>> {
-        find(node, &self.accounts, |account| &account.name, "account", self.whole)
+/// A region of a partition that is known: what is made of any other would have wrong ARNs.
+fn region(node: &Node) -> Parsed<String> {
+    let region = string_that(names::is_region, "a region such as `us-east-1`")(node)?;
+    if Partition::of_region(&region).is_some() {
+        return Ok(region);
     }
-
-    fn key(&self, node: &Node) -> Parsed<Option<Arc<KmsKey>>> {
-        find(node, &self.keys, |key| &key.name, "key", self.whole)
-    }
-}
-
-fn find<T>(
-    node: &Node,
-    known: &[Arc<T>],
-    name: impl Fn(&T) -> &String,
-    what: &str,
-    whole: bool,
-) -> Parsed<Option<Arc<T>>> {
-    let wanted = string(node)?;
-    match known.iter().find(|one| *name(one) == wanted) {
-        Some(found) => Ok(Some(Arc::clone(found))),
-        None if !whole => Ok(None),
-        None => {
-            let near = suggestion(&wanted, known.iter().map(|one| name(one).as_str()));
-            Err(format!("found `{wanted}`, which is no {what}; {near}"))
-        }
-    }
+    let known = Partition::names();
+    Err(format!("`{region}` is a region of no partition that is known here; the partitions are {known}"))
 }
 
 fn known(root: &mut Section<'_>, region: Option<&str>) -> Option<NamedParts> {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::named::NamedParts;
 use super::names;
-use super::{
+use super::types::{
     AdministratorRole, AwsAccount, BucketReader, DestinationTarget, FirehoseStream, KinesisConsumer,
-    KinesisStream, KmsKey, LogBucket, LogGroups, LogsDestination, NamedParts, RoleAssumer, Subscription,
+    KinesisStream, KmsKey, LogBucket, LogGroups, LogsDestination, RoleAssumer, Subscription,
     SubscriptionScope, VendedLogs,
 };
-use crate::access::policy::arn::{Arn, ResourceType};
+use crate::arn::{Arn, ResourceType};
 use crate::config::section::{Section, expected};
 use crate::config::tree::{Node, Written};
 use crate::config::values::{Parsed, any_string, choice, some, string, string_that};
@@ -54,7 +55,7 @@ pub(super) fn key(mut section: Section<'_>, name: &str, known: &NamedParts) -> O
 
 fn key_arn(node: &Node) -> Parsed<String> {
     let text = string(node)?;
-    let is_key = |arn: Arn| matches!(arn.form(), ResourceType::Key(_)) && !arn.account.is_empty();
+    let is_key = |arn: Arn| matches!(arn.resource_type(), ResourceType::Key(_)) && !arn.account.is_empty();
     let what =
         "a key's ARN such as `arn:aws:kms:us-east-1:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab`";
     if text.parse().is_ok_and(is_key) { Ok(text) } else { Err(expected(node, what)) }
@@ -278,7 +279,7 @@ pub(super) fn administrator(section: &mut Section<'_>, of: Option<&str>) -> Opti
     let arn = section.optional("assume_role", |node| {
         let text = string(node)?;
         let is_own = |arn: Arn| {
-            matches!(arn.form(), ResourceType::Role { .. }) && of.is_none_or(|of| arn.account == of)
+            matches!(arn.resource_type(), ResourceType::Role { .. }) && of.is_none_or(|of| arn.account == of)
         };
         let what = "the ARN of a role of this account, such as `arn:aws:iam::222222222222:role/admin`";
         if text.parse().is_ok_and(is_own) { Ok(text) } else { Err(expected(node, what)) }

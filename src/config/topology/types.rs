@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::access::policy::arn::AccountRegion;
+use crate::arn::AccountRegion;
 
 /// Who sends logs where, across accounts, in one region.
 #[derive(Clone, Debug)]

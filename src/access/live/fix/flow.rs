@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{CallPlanner, with};
-use crate::access::call::{ApiCall, AwsService, answer};
 use crate::access::plan::{
     DeliveryStream, ERROR_STREAM, KeyUse, PlannedResource, ResourceKind, SubscriptionFilter, selection,
 };
 use crate::access::policy::PolicyDocument;
+use crate::aws::{ApiCall, AwsService, answer};
 
 impl CallPlanner<'_> {
     pub(super) fn create_log_group(&self, name: &str) -> ApiCall {

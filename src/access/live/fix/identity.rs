@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::CallPlanner;
-use crate::access::call::{ApiCall, AwsService};
 use crate::access::live::extra;
 use crate::access::plan::PlannedResource;
 use crate::access::policy::PolicyDocument;
+use crate::aws::{ApiCall, AwsService};
 
 /// Most versions of a managed policy. Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>.
 const MOST_VERSIONS: usize = 5;
@@ -39,8 +39,7 @@ impl CallPlanner<'_> {
         name: &str,
         policy: &PolicyDocument,
     ) -> Vec<ApiCall> {
-        let place = self.place();
-        let arn = format!("arn:{}:iam::{}:policy/{name}", place.partition().as_str(), place.account);
+        let arn = self.place().managed_policy(name).to_string();
         let versions = self.state(resource).and_then(|state| state.get(extra::VERSIONS)?.as_array());
         let versions: Vec<&str> = versions.into_iter().flatten().filter_map(Value::as_str).collect();
         let mut calls = Vec::new();

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 
 pub use self::stores::NOTIFICATION_ID;
 use super::{Observation, ObservedState, ResourceState, desired, extra};
-use crate::access::call::{ApiCall, AwsService, answer};
 use crate::access::plan::{AccessPlan, KeyUse, PlanStage, PlannedResource, ResourceKind};
-use crate::access::policy::AccountRegion;
+use crate::arn::AccountRegion;
+use crate::aws::{ApiCall, AwsService, answer};
 
 /// Knows how to make and to fix what a stage of a plan holds, from what was seen.
 #[derive(Clone, Copy, Debug)]

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{CallPlanner, text, with};
-use crate::access::call::{ApiCall, AwsService, answer};
 use crate::access::live::extra;
 use crate::access::plan::{KeyUse, PlannedResource, ResourceKind};
 use crate::access::policy::PolicyDocument;
 use crate::access::render::{QUEUE_RETENTION, QUEUE_VISIBILITY};
+use crate::aws::{ApiCall, AwsService, answer};
 
 /// The id of a bucket's entry that is this topology's; the others are left alone.
 pub const NOTIFICATION_ID: &str = "standpipe";

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{AccountReader, ReadResult, list, text};
+use super::reader::{AccountReader, PageNames, ReadResult, list, text};
 use super::{ResourceState, extra};
-use crate::access::call::AwsService;
+use crate::aws::AwsService;
 use crate::event::Timestamp;
 
 /// How far back is looked, in milliseconds.
@@ -88,7 +88,8 @@ impl AccountReader<'_> {
 
     async fn metrics(&self, operation: &'static str, input: Value, list: &str) -> ReadResult<Vec<Value>> {
         let input = if let Value::Object(input) = input { input } else { Map::new() };
-        self.all((AwsService::CloudWatch, operation), input, list, ("NextToken", "NextToken")).await
+        self.all(AwsService::CloudWatch, operation, input, PageNames { items: list, token: "NextToken" })
+            .await
     }
 }
 

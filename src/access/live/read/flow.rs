@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{AccountReader, ReadResult, Unread, list, note, optional, policy, tags, text};
+use super::reader::{AccountReader, ReadResult, Unread, list, note, optional, policy, tags, text};
 use super::stores::tag_map;
 use super::{ResourceState, extra};
-use crate::access::call::AwsService;
+use crate::aws::AwsService;
 
 impl AccountReader<'_> {
     pub(super) async fn log_group(&self, name: &str, stream: Option<&str>) -> ReadResult<ResourceState> {

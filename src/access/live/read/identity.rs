@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{AccountReader, ReadResult, list, note, optional, policy, tags, text};
+use super::reader::{AccountReader, ReadResult, list, note, optional, policy, tags, text};
 use super::{ResourceState, extra};
-use crate::access::call::AwsService;
-use crate::access::policy::Arn;
-use crate::access::policy::arn::ResourceType;
+use crate::arn::Arn;
+use crate::arn::ResourceType;
+use crate::aws::AwsService;
 
 /// What has policies, and how they are asked for.
 struct IdentityType {
@@ -54,8 +54,7 @@ impl AccountReader<'_> {
     }
 
     pub(super) async fn managed_policy(&self, name: &str) -> ReadResult<ResourceState> {
-        let arn =
-            format!("arn:{}:iam::{}:policy/{name}", self.place.partition().as_str(), self.place.account);
+        let arn = self.place.managed_policy(name).to_string();
         let (found, document) = self.attached(&arn).await?;
         let input = json!({ "PolicyArn": arn });
         let versions = self.iam("ListPolicyVersions", input, "Versions").await?;
@@ -97,7 +96,7 @@ impl AccountReader<'_> {
     /// Whoever asks, whose ARN is `arn` as STS gives it; of a role or user, its policies.
     pub(super) async fn itself(&self, arn: &str) -> ReadResult<ResourceState> {
         let own: Option<Arn> = arn.parse().ok();
-        let mut state = match own.as_ref().map(Arn::form) {
+        let mut state = match own.as_ref().map(Arn::resource_type) {
             Some(ResourceType::Session { role, .. }) => {
                 let role = self.ask(AwsService::Iam, "GetRole", json!({ "RoleName": role })).await?;
                 self.around(&role, "").await

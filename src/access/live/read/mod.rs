@@ -1,6 +1,6 @@
 //! Looks at every resource of a plan: calls that change nothing, a few of an account at a time.
 
-mod ask;
+mod reader;
 mod counts;
 mod flow;
 mod identity;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use self::ask::{AccountReader, Unread};
+use self::reader::{AccountReader, KeyAliases, Unread};
 use super::{AccountAccess, AccountClients, Observation, ObservedState, Prerequisite, ResourceState, extra};
 use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};
 use crate::aws::ApiClient;
@@ -20,9 +20,6 @@ use crate::config::topology::AwsAccount;
 
 /// Most resources of an account that are looked at side by side: IAM and `CloudWatch` Logs answer a few calls a second.
 const SIDE_BY_SIDE: usize = 4;
-
-/// The names in the plan of keys that it makes, by all that others may call them.
-type KeyAliases = BTreeMap<String, String>;
 
 /// Something to look at.
 #[derive(Clone, Debug)]
@@ -107,7 +104,7 @@ async fn look(
             let _permit = permits.acquire().await.ok();
             let look = match &thing {
                 ReadTarget::Planned(resource) => one(&caller, &aliases, &account, resource).await,
-                ReadTarget::Beside(beside) => one_beside(&caller, &aliases, &account, (beside, &own)).await,
+                ReadTarget::Beside(beside) => one_beside(&caller, &aliases, &account, beside, &own).await,
             };
             (key, look)
         });
@@ -130,7 +127,8 @@ async fn one_beside(
     caller: &ApiClient,
     aliases: &KeyAliases,
     account: &AwsAccount,
-    (beside, own): (&Prerequisite, &str),
+    beside: &Prerequisite,
+    own: &str,
 ) -> Observation {
     let asker = AccountReader { caller, aliases, place: &account.place };
     found(match beside {

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{AccountReader, ReadResult, Unread, list, note, optional, policy, tags, text};
+use super::reader::{AccountReader, PageNames, ReadResult, Unread, list, note, optional, policy, tags, text};
 use super::{ResourceState, extra};
-use crate::access::call::AwsService;
 use crate::access::live::NOTIFICATION_ID;
+use crate::aws::AwsService;
 
 impl AccountReader<'_> {
     pub(super) async fn key(&self, alias: &str) -> ReadResult<ResourceState> {
@@ -113,8 +113,8 @@ impl AccountReader<'_> {
             (extra::ARN, json!(arn)),
         ]);
         let input = Map::from_iter([("ResourceArn".to_owned(), json!(arn))]);
-        let operation = (AwsService::DynamoDb, "ListTagsOfResource");
-        let tagged = self.all(operation, input, "Tags", ("NextToken", "NextToken")).await;
+        let names = PageNames { items: "Tags", token: "NextToken" };
+        let tagged = self.all(AwsService::DynamoDb, "ListTagsOfResource", input, names).await;
         note(&mut state, extra::TAGS, tagged.ok().map(|it| tags(&it, "Key", "Value")));
         Ok(state)
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{CASE, Case};
-use crate::access::policy::answer::AccessDecision;
+use crate::access::policy::decision::AccessDecision;
 
 /// One line.
 #[derive(Deserialize)]

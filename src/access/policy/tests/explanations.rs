@@ -1,8 +1,8 @@
 //! Answers in words: the statement, the element at fault, and what is wrong with it.
 
 use super::{CASE, Case, attached};
-use crate::access::policy::evaluate::{ApplicablePolicies, LimitingPolicies, ResourcePolicies, evaluate};
 use crate::access::policy::{AccessRequest, RequestContext};
+use crate::access::policy::{ApplicablePolicies, LimitingPolicies, ResourcePolicies, evaluate};
 
 #[track_caller]
 fn check(case: Case<'_>, expected: &str) {

@@ -1,6 +1,5 @@
 //! Promises of the policy engine; each case's name is a rule of AWS's documentation.
 
-mod arns;
 mod conditions;
 mod decisions;
 mod documents;
@@ -9,13 +8,12 @@ mod patterns;
 mod properties;
 mod unknowns;
 
-use super::answer::Evaluation;
 use super::caller::RequestPrincipal;
 use super::context::RequestContext;
+use super::decision::Evaluation;
 use super::document::PolicyDocument;
-use super::evaluate::{
-    AccessRequest, ApplicablePolicies, LimitingPolicies, NamedPolicy, ResourcePolicies, evaluate,
-};
+use super::evaluate::evaluate;
+use super::request::{AccessRequest, ApplicablePolicies, LimitingPolicies, NamedPolicy, ResourcePolicies};
 
 /// A document of these statements, in the newer language.
 pub(super) fn policy(statements: &str) -> PolicyDocument {

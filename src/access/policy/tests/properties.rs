@@ -4,10 +4,8 @@ use proptest::prelude::*;
 
 use super::{attached, caller};
 use crate::access::policy::document::LanguageVersion;
-use crate::access::policy::evaluate::{
-    AccessRequest, ApplicablePolicies, NamedPolicy, ResourcePolicies, evaluate,
-};
 use crate::access::policy::pattern::{ExpandedPattern, PatternContext, WildcardPattern};
+use crate::access::policy::{AccessRequest, ApplicablePolicies, NamedPolicy, ResourcePolicies, evaluate};
 use crate::access::policy::{PolicyDocument, RequestContext, examine};
 
 /// Texts that are likely to meet.

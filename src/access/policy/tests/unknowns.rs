@@ -1,8 +1,8 @@
 //! What cannot be known is said, and decides nothing.
 
 use super::{attached, caller};
-use crate::access::policy::answer::{AccessDecision, PolicyType, UnknownFact};
-use crate::access::policy::evaluate::{
+use crate::access::policy::decision::{AccessDecision, PolicyType, UnknownFact};
+use crate::access::policy::{
     AccessRequest, ApplicablePolicies, LimitingPolicies, NamedPolicy, ResourcePolicies, evaluate,
 };
 use crate::access::policy::{Evaluation, RequestContext};

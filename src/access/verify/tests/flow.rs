@@ -3,11 +3,14 @@
 use serde_json::{Value, json};
 
 use super::model::{Model, document, text};
-use crate::access::call::ApiCall;
 use crate::access::live::{Observation, Prerequisite, extra};
 use crate::access::plan::ResourceKind;
-use crate::access::policy::{self, Arn, RequestPrincipal};
-use crate::access::verify::ask::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, context};
+use crate::access::policy::{self, RequestPrincipal};
+use crate::access::verify::permission::{
+    PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, context,
+};
+use crate::arn::Arn;
+use crate::aws::ApiCall;
 
 impl Model {
     pub(super) fn logs(&mut self, account: &str, call: &ApiCall) -> Value {

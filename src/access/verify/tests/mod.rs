@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use self::model::Model;
 use super::examine;
-use crate::access::doctor::{Severity, tree};
 use crate::access::live::{Observation, Prerequisite};
+use crate::access::report::{Severity, tree};
 
 const TOPOLOGIES: [&str; 6] = ["basic", "moto", "organization", "three-accounts", "trail", "sample"];
 

@@ -7,13 +7,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::access::call::{ApiCall, AwsService};
 use crate::access::live::{
     AccountAccess, NOTIFICATION_ID, Observation, ObservedState, Prerequisite, ResourceState, beside, desired,
     extra,
 };
 use crate::access::plan::{AccessPlan, PlannedResource, ResourceKind, SubscriptionFilter, plan};
 use crate::access::policy::{self, PolicyDocument};
+use crate::aws::{ApiCall, AwsService};
 use crate::config::topology::{self, Topology};
 
 /// Accounts, as they are seen.

@@ -98,7 +98,7 @@ pub enum MissingReason {
         /// The statement.
         cite: StatementRef,
         /// The elements that do not cover the request.
-        faults: Vec<Mismatch>,
+        faults: Vec<StatementMismatch>,
     },
     /// One covers the request by its account alone: the account's own policies have to allow it as well.
     Delegated {
@@ -109,7 +109,7 @@ pub enum MissingReason {
 
 /// An element of a statement that does not cover a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Mismatch {
+pub enum StatementMismatch {
     /// It is about others.
     Principal {
         /// Who asks.

@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use super::view::ObservedResource;
-use crate::access::call::{ApiCall, AwsService};
-use crate::access::doctor::Fix;
-use crate::access::policy::arn::ResourceType;
-use crate::access::policy::{Arn, PolicyDocument};
+use super::observed::ObservedResource;
+use crate::access::policy::PolicyDocument;
+use crate::access::report::Fix;
+use crate::arn::Arn;
+use crate::arn::ResourceType;
+use crate::aws::{ApiCall, AwsService};
 use crate::config::topology::AwsAccount;
 
 /// How a policy is put right.
@@ -128,7 +129,7 @@ fn without(document: &PolicyDocument, number: usize) -> PolicyDocument {
 
 /// The call that puts an inline policy of a role or a user.
 pub(super) fn put_policy(of: &Arn, policy: &str, document: &PolicyDocument) -> ApiCall {
-    if let ResourceType::User { name, .. } = of.form() {
+    if let ResourceType::User { name, .. } = of.resource_type() {
         let input = json!({ "UserName": name, "PolicyName": policy, "PolicyDocument": document.to_json() });
         return ApiCall::new(AwsService::Iam, "PutUserPolicy", input);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::finding::{Fix, Hop, HopFinding, HopReport, Severity};
+use super::{Fix, Hop, HopFinding, HopReport, Severity};
 
 /// The report as text; `colour` is for terminals.
 #[must_use]

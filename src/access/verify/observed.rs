@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use crate::access::doctor::{Fix, HopFinding};
 use crate::access::live::{CallPlanner, Observation, ObservedState, Prerequisite, ResourceState, desired};
 use crate::access::plan::{AccessPlan, DocumentPurpose, PlanStage, PlannedResource, ResourceKind, limit};
-use crate::access::policy::{Arn, PolicyDocument};
+use crate::access::policy::PolicyDocument;
+use crate::access::report::{Fix, HopFinding};
+use crate::arn::Arn;
 use crate::config::topology::{AwsAccount, Topology};
 
 /// What is explained.

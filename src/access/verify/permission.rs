@@ -1,16 +1,17 @@
 //! Questions to the policies that were seen, and what is said of the answers.
 
-use crate::access::doctor::{Fix, HopFinding};
 use crate::access::live::{ResourceState, extra};
 use crate::access::plan::ResourceKind;
 use crate::access::policy::{
-    AccessDecision, AccessRequest, ApplicablePolicies, Arn, Evaluation, LimitingPolicies, NamedPolicy,
+    AccessDecision, AccessRequest, ApplicablePolicies, Evaluation, LimitingPolicies, NamedPolicy,
     PolicyDocument, PolicyType, RequestContext, RequestPrincipal, ResourcePolicies, StatementRef, evaluate,
 };
+use crate::access::report::{Fix, HopFinding};
+use crate::arn::Arn;
 use crate::config::topology::AwsAccount;
 
-use super::remedy::{ForeignPolicy, PolicyFix};
-use super::view::{ObservedResource, document};
+use super::observed::{ObservedResource, document};
+use super::policy_fix::{ForeignPolicy, PolicyFix};
 
 /// Policies of one side, and how each is put right.
 #[derive(Clone, Debug, Default)]
@@ -298,7 +299,7 @@ pub(super) fn all(check: &'static str, why: &str, asks: &[PermissionCheck<'_>]) 
     let worst = findings.iter().map(|finding| finding.level).max();
     let first = findings.iter().find(|finding| Some(finding.level) == worst).cloned();
     let Some(first) = first else { return HopFinding::ok(check, "nothing is asked for") };
-    if first.level != crate::access::doctor::Severity::Ok || asks.len() == 1 {
+    if first.level != crate::access::report::Severity::Ok || asks.len() == 1 {
         return first;
     }
     let mut actions: Vec<String> = asks.iter().map(|ask| format!("`{}`", ask.action)).collect();

@@ -1,9 +1,14 @@
 //! What was found: hop by hop, each finding with what was seen, why it matters, and the fix.
 
+mod tree;
+
+pub use self::tree::tree;
+
 use serde::Serialize;
 
-use crate::access::call::{ApiCall, commands};
+use crate::access::command::commands;
 use crate::access::policy::PolicyDocument;
+use crate::aws::ApiCall;
 use crate::config::topology::AwsAccount;
 
 /// Everything that was found, in the order of the hops.

@@ -1,4 +1,4 @@
-//! Amazon Resource Names: `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`, and the forms that logs pass through.
+//! Amazon Resource Names: `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`, and the types of resources that logs pass through.
 //!
 //! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>, and for each service its page below
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/>.
@@ -29,6 +29,16 @@ pub enum Partition {
     Aws,
     /// Beijing and Ningxia.
     AwsCn,
+    /// The European Sovereign Cloud.
+    AwsEusc,
+    /// Top secret regions of the United States.
+    AwsIso,
+    /// Secret regions of the United States.
+    AwsIsoB,
+    /// Regions of the United Kingdom's government.
+    AwsIsoE,
+    /// Regions of the intelligence community of the United States.
+    AwsIsoF,
     /// The regions of the government of the United States.
     AwsUsGov,
 }
@@ -116,7 +126,7 @@ pub enum ArnError {
     #[error("`{0}` is not an ARN: expected `arn:partition:service:region:account:resource`")]
     Parts(String),
     /// No such partition.
-    #[error("`{text}` is of the partition `{partition}`: expected `aws`, `aws-cn` or `aws-us-gov`")]
+    #[error("`{text}` is of the partition `{partition}`: expected one of {}", Partition::names())]
     Partition {
         /// The text.
         text: String,
@@ -143,10 +153,10 @@ pub struct AccountRegion {
 }
 
 impl AccountRegion {
-    /// The region's partition.
+    /// The region's partition; a topology with a region of none is refused when it is read.
     #[must_use]
     pub fn partition(&self) -> Partition {
-        Partition::of_region(&self.region)
+        Partition::of_region(&self.region).unwrap_or_default()
     }
 
     /// A log group, as policies name it: with `:*` when its streams are meant.
@@ -204,6 +214,18 @@ impl AccountRegion {
         self.global("iam", format!("role/{name}"))
     }
 
+    /// A managed policy of the account's own, at the path `/`.
+    #[must_use]
+    pub fn managed_policy(&self, name: &str) -> Arn {
+        self.global("iam", format!("policy/{name}"))
+    }
+
+    /// All that `CloudWatch` Logs does for the account in the region.
+    #[must_use]
+    pub fn all_logs(&self) -> Arn {
+        self.regional("logs", "*".to_owned())
+    }
+
     /// The account itself.
     #[must_use]
     pub fn root(&self) -> Arn {
@@ -236,15 +258,54 @@ impl AccountRegion {
     }
 }
 
+/// What the names of a partition's regions begin with, before a word and a number; the longest first.
+///
+/// Source: `regionRegex` of the partitions that AWS's own clients know.
+const REGIONS: [(&str, Partition); 16] = [
+    ("us-isob-", Partition::AwsIsoB),
+    ("us-isof-", Partition::AwsIsoF),
+    ("eu-isoe-", Partition::AwsIsoE),
+    ("us-iso-", Partition::AwsIso),
+    ("us-gov-", Partition::AwsUsGov),
+    ("eusc-de-", Partition::AwsEusc),
+    ("cn-", Partition::AwsCn),
+    ("af-", Partition::Aws),
+    ("ap-", Partition::Aws),
+    ("ca-", Partition::Aws),
+    ("eu-", Partition::Aws),
+    ("il-", Partition::Aws),
+    ("me-", Partition::Aws),
+    ("mx-", Partition::Aws),
+    ("sa-", Partition::Aws),
+    ("us-", Partition::Aws),
+];
+
 impl Partition {
-    /// The partition that a region belongs to.
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Aws,
+        Self::AwsCn,
+        Self::AwsEusc,
+        Self::AwsIso,
+        Self::AwsIsoB,
+        Self::AwsIsoE,
+        Self::AwsIsoF,
+        Self::AwsUsGov,
+    ];
+
+    /// The partition that a region belongs to; none for a region whose partition is not known.
     #[must_use]
-    pub fn of_region(region: &str) -> Self {
-        match region {
-            _ if region.starts_with("cn-") => Self::AwsCn,
-            _ if region.starts_with("us-gov-") => Self::AwsUsGov,
-            _ => Self::Aws,
-        }
+    pub fn of_region(region: &str) -> Option<Self> {
+        let is_rest = |rest: &str| {
+            rest.split_once('-').is_some_and(|(word, number)| {
+                !word.is_empty()
+                    && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                    && !number.is_empty()
+                    && number.bytes().all(|byte| byte.is_ascii_digit())
+            })
+        };
+        let found = REGIONS.iter().find(|(prefix, _)| region.strip_prefix(prefix).is_some_and(is_rest));
+        found.map(|(_, partition)| *partition)
     }
 
     /// As it stands in an ARN.
@@ -253,6 +314,11 @@ impl Partition {
         match self {
             Self::Aws => "aws",
             Self::AwsCn => "aws-cn",
+            Self::AwsEusc => "aws-eusc",
+            Self::AwsIso => "aws-iso",
+            Self::AwsIsoB => "aws-iso-b",
+            Self::AwsIsoE => "aws-iso-e",
+            Self::AwsIsoF => "aws-iso-f",
             Self::AwsUsGov => "aws-us-gov",
         }
     }
@@ -263,18 +329,29 @@ impl Partition {
         match self {
             Self::Aws | Self::AwsUsGov => "amazonaws.com",
             Self::AwsCn => "amazonaws.com.cn",
+            Self::AwsEusc => "amazonaws.eu",
+            Self::AwsIso => "c2s.ic.gov",
+            Self::AwsIsoB => "sc2s.sgov.gov",
+            Self::AwsIsoE => "cloud.adc-e.uk",
+            Self::AwsIsoF => "csp.hci.ic.gov",
         }
     }
 
+    /// The names of all, for a sentence.
+    #[must_use]
+    pub fn names() -> String {
+        format!("`{}`", Self::ALL.map(Self::as_str).join("`, `"))
+    }
+
     fn parse(text: &str) -> Option<Self> {
-        [Self::Aws, Self::AwsCn, Self::AwsUsGov].into_iter().find(|partition| partition.as_str() == text)
+        Self::ALL.into_iter().find(|partition| partition.as_str() == text)
     }
 }
 
 impl Arn {
     /// What it names.
     #[must_use]
-    pub fn form(&self) -> ResourceType<'_> {
+    pub fn resource_type(&self) -> ResourceType<'_> {
         let resource = self.resource.as_str();
         match self.service.as_str() {
             "logs" => logs(resource),
@@ -299,9 +376,9 @@ impl Arn {
 fn named<'a>(
     resource: &'a str,
     before: &str,
-    form: impl Fn(&'a str) -> ResourceType<'a>,
+    of: impl Fn(&'a str) -> ResourceType<'a>,
 ) -> Option<ResourceType<'a>> {
-    resource.strip_prefix(before).filter(|name| !name.is_empty()).map(form)
+    resource.strip_prefix(before).filter(|name| !name.is_empty()).map(of)
 }
 
 fn logs(resource: &str) -> Option<ResourceType<'_>> {
@@ -384,5 +461,137 @@ impl fmt::Display for Arn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { partition, service, region, account, resource } = self;
         write!(f, "arn:{partition}:{service}:{region}:{account}:{resource}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &ResourceType<'_>) {
+        let arn: Arn = text.parse().unwrap();
+        assert_eq!(arn.resource_type(), *expected, "{text}");
+        assert_eq!(arn.to_string(), text);
+    }
+
+    #[test]
+    fn an_arn_names_what_it_names() {
+        check(
+            "arn:aws:logs:us-east-1:111111111111:log-group:/aws/lambda/f",
+            &ResourceType::LogGroup { name: "/aws/lambda/f", streams: false },
+        );
+        check(
+            "arn:aws:logs:us-east-1:111111111111:log-group:g:*",
+            &ResourceType::LogGroup { name: "g", streams: true },
+        );
+        check(
+            "arn:aws:logs:us-east-1:111111111111:log-group:g:log-stream:2026/11/22/[$LATEST]a",
+            &ResourceType::LogStream { group: "g", name: "2026/11/22/[$LATEST]a" },
+        );
+        check("arn:aws:logs:us-east-1:222222222222:destination:d", &ResourceType::Destination("d"));
+        check(
+            "arn:aws:firehose:us-east-1:222222222222:deliverystream/logs",
+            &ResourceType::DeliveryStream("logs"),
+        );
+        check("arn:aws-cn:kinesis:cn-north-1:222222222222:stream/cwl", &ResourceType::Stream("cwl"));
+        check(
+            "arn:aws:kinesis:us-east-1:222222222222:stream/cwl/consumer/c:1",
+            &ResourceType::Consumer { stream: "cwl", name: "c:1" },
+        );
+        check("arn:aws:iam::222222222222:role/writer", &ResourceType::Role { path: "/", name: "writer" });
+        check(
+            "arn:aws-us-gov:iam::222222222222:role/service-role/a/writer",
+            &ResourceType::Role { path: "/service-role/a/", name: "writer" },
+        );
+        check("arn:aws:iam::222222222222:user/carlos", &ResourceType::User { path: "/", name: "carlos" });
+        check("arn:aws:iam::222222222222:root", &ResourceType::Account);
+        check(
+            "arn:aws:sts::222222222222:assumed-role/writer/s",
+            &ResourceType::Session { role: "writer", name: "s" },
+        );
+        check("arn:aws:sts::222222222222:federated-user/u", &ResourceType::FederatedUser("u"));
+        check("arn:aws:s3:::org-logs", &ResourceType::Bucket("org-logs"));
+        check("arn:aws:s3:::org-logs/a:b/c", &ResourceType::Object { bucket: "org-logs", key: "a:b/c" });
+        check("arn:aws:kms:us-east-1:222222222222:key/k", &ResourceType::Key("k"));
+        check("arn:aws:kms:us-east-1:222222222222:alias/a", &ResourceType::KeyAlias("alias/a"));
+        check("arn:aws:sqs:us-east-1:222222222222:trail", &ResourceType::Queue("trail"));
+        check(
+            "arn:aws:dynamodb:us-east-1:222222222222:table/standpipe-cwl",
+            &ResourceType::Table("standpipe-cwl"),
+        );
+        check("arn:aws:iam::aws:policy/AdministratorAccess", &ResourceType::Other);
+        check("arn:aws:lambda:us-east-1:222222222222:function:f", &ResourceType::Other);
+    }
+
+    #[test]
+    fn what_is_made_of_a_place_is_what_is_parsed() {
+        let place =
+            |region: &str| AccountRegion { region: region.to_owned(), account: "222222222222".to_owned() };
+        let (here, china) = (place("us-east-1"), place("cn-north-1"));
+        for arn in [
+            here.log_group("g", true),
+            here.log_stream("g", "*"),
+            here.destination("d"),
+            here.delivery_stream("s"),
+            here.stream("s"),
+            here.key("k"),
+            here.queue("q"),
+            here.table("t"),
+            here.role("r"),
+            here.root(),
+            here.bucket("b"),
+            here.object("b", "k/*"),
+            china.object("b", "k"),
+        ] {
+            assert_eq!(arn.to_string().parse(), Ok(arn));
+        }
+        assert_eq!(china.bucket("b").to_string(), "arn:aws-cn:s3:::b");
+        assert_eq!(here.role("r").to_string(), "arn:aws:iam::222222222222:role/r");
+        assert_eq!(Partition::of_region("us-gov-west-1"), Some(Partition::AwsUsGov));
+        assert_eq!(Partition::AwsCn.dns_suffix(), "amazonaws.com.cn");
+    }
+
+    #[test]
+    fn what_is_no_arn_is_said() {
+        let error = |text: &str| text.parse::<Arn>().unwrap_err().to_string();
+        assert_eq!(
+            error("logs"),
+            "`logs` is not an ARN: expected `arn:partition:service:region:account:resource`"
+        );
+        assert_eq!(
+            error("arn:aws:s3:::"),
+            "`arn:aws:s3:::` is not an ARN: expected `arn:partition:service:region:account:resource`"
+        );
+        assert_eq!(
+            error("arn:aws-moon:s3:::b"),
+            "`arn:aws-moon:s3:::b` is of the partition `aws-moon`: expected one of `aws`, `aws-cn`, `aws-eusc`, \
+             `aws-iso`, `aws-iso-b`, `aws-iso-e`, `aws-iso-f`, `aws-us-gov`"
+        );
+        assert_eq!(
+            error("arn:aws:iam::1234:root"),
+            "`arn:aws:iam::1234:root` has the account `1234`: expected twelve digits"
+        );
+    }
+
+    #[test]
+    fn a_region_is_of_one_partition_or_of_none_that_is_known() {
+        let check = |region: &str, expected: Option<&str>| {
+            assert_eq!(Partition::of_region(region).map(Partition::as_str), expected, "{region}");
+        };
+        check("us-east-1", Some("aws"));
+        check("ap-southeast-5", Some("aws"));
+        check("mx-central-1", Some("aws"));
+        check("cn-northwest-1", Some("aws-cn"));
+        check("us-gov-east-1", Some("aws-us-gov"));
+        check("eusc-de-east-1", Some("aws-eusc"));
+        check("us-iso-west-1", Some("aws-iso"));
+        check("us-isob-east-1", Some("aws-iso-b"));
+        check("eu-isoe-west-1", Some("aws-iso-e"));
+        check("us-isof-south-1", Some("aws-iso-f"));
+        check("us-isog-east-1", None);
+        check("eusc-fr-west-1", None);
+        check("moon-base-1", None);
+        check("", None);
     }
 }

@@ -1,10 +1,10 @@
 //! What one side's policies say of a request.
 
-use super::answer::{MissingReason, PolicyType, StatementRef, UnknownFact};
 use super::caller::GrantReach;
+use super::decision::{MissingReason, PolicyType, StatementRef, UnknownFact};
 use super::document::{Effect, Statement};
-use super::evaluate::{AccessRequest, NamedPolicy};
 use super::explain::strangeness;
+use super::request::{AccessRequest, NamedPolicy};
 use super::statement::{StatementMatch, StatementQuery, apply};
 use super::truth::Truth;
 

@@ -1,11 +1,13 @@
 //! Questions to one account, and the few ways in which they are not answered.
 
+use std::collections::BTreeMap;
+
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use super::{KeyAliases, ResourceState};
-use crate::access::call::{ApiCall, AwsService};
-use crate::access::policy::AccountRegion;
+use crate::access::live::ResourceState;
+use crate::arn::AccountRegion;
+use crate::aws::{ApiCall, AwsService};
 use crate::aws::{ApiClient, CallError};
 
 /// Codes that mean: it is not there.
@@ -26,6 +28,9 @@ const MISSING: &[&str] = &[
 /// Most pages of a list: a token that never ends is no answer.
 const MOST_PAGES: usize = 1_000;
 
+/// The names in the plan of keys that it makes, by all that others may call them.
+pub(super) type KeyAliases = BTreeMap<String, String>;
+
 /// Why something is not told.
 #[derive(Debug)]
 pub(super) enum Unread {
@@ -33,6 +38,15 @@ pub(super) enum Unread {
     Absent,
     /// It could not be seen, and why.
     Unseen(String),
+}
+
+/// What the members of a page are called.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageNames<'a> {
+    /// The list.
+    pub(super) items: &'a str,
+    /// What leads to the next page; the next input has it under the same name.
+    pub(super) token: &'a str,
 }
 
 /// Asks in one account.
@@ -60,14 +74,15 @@ impl AccountReader<'_> {
         })
     }
 
-    /// All items of a list that comes in pages: `after` is what a page's `token` is called in the next input.
+    /// All items of a list that comes in pages.
     pub(super) async fn all(
         &self,
-        (service, operation): (AwsService, &'static str),
+        service: AwsService,
+        operation: &'static str,
         mut input: Map<String, Value>,
-        list: &str,
-        (token, after): (&str, &str),
+        page_names: PageNames<'_>,
     ) -> ReadResult<Vec<Value>> {
+        let PageNames { items: list, token } = page_names;
         let mut items = Vec::new();
         for _ in 0..MOST_PAGES {
             let mut page = self.ask(service, operation, input.clone().into()).await?;
@@ -76,7 +91,7 @@ impl AccountReader<'_> {
             }
             match page.get_mut(token).map(Value::take) {
                 Some(Value::String(next)) if !next.is_empty() => {
-                    input.insert(after.to_owned(), next.into());
+                    input.insert(token.to_owned(), next.into());
                 }
                 _ => break,
             }
@@ -91,8 +106,8 @@ impl AccountReader<'_> {
         input: Value,
         list: &str,
     ) -> ReadResult<Vec<Value>> {
-        let input = object(input);
-        self.all((AwsService::Logs, operation), input, list, ("nextToken", "nextToken")).await
+        let names = PageNames { items: list, token: "nextToken" };
+        self.all(AwsService::Logs, operation, object(input), names).await
     }
 
     /// A list of IAM.
@@ -102,7 +117,8 @@ impl AccountReader<'_> {
         input: Value,
         list: &str,
     ) -> ReadResult<Vec<Value>> {
-        self.all((AwsService::Iam, operation), object(input), list, ("Marker", "Marker")).await
+        let names = PageNames { items: list, token: "Marker" };
+        self.all(AwsService::Iam, operation, object(input), names).await
     }
 
     /// A key as the plan names it: by its alias, if the plan makes it. None for no key.
