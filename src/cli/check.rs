@@ -231,16 +231,17 @@ fn of_packing(sink: &Sink) -> String {
 }
 
 fn of_firehose(firehose: &FirehoseSink) -> Vec<Branch> {
-    let region = match &firehose.region {
+    let region = match &firehose.aws.region {
         Some(region) => region.to_string(),
         None => "the environment's region".to_owned(),
     };
     let mut below = vec![Branch::leaf(format!("stream {} in {region}", firehose.stream))];
-    below.extend(firehose.profile.as_ref().map(|profile| Branch::leaf(format!("profile {profile}"))));
-    below.extend(firehose.assume_role.iter().map(|role| Branch::leaf(of_role(role))));
-    below.extend(firehose.endpoint_url.as_ref().map(|url| Branch::leaf(format!("endpoint {url}"))));
-    below.extend(firehose.ca_file.as_ref().map(|file| Branch::leaf(format!("trusts {}", file.display()))));
-    for (used, what) in [(firehose.use_fips, "FIPS"), (firehose.use_dual_stack, "dual-stack")] {
+    below.extend(firehose.aws.profile.as_ref().map(|profile| Branch::leaf(format!("profile {profile}"))));
+    below.extend(firehose.aws.assume_role.iter().map(|role| Branch::leaf(of_role(role))));
+    below.extend(firehose.aws.endpoint_url.as_ref().map(|url| Branch::leaf(format!("endpoint {url}"))));
+    below
+        .extend(firehose.aws.ca_file.as_ref().map(|file| Branch::leaf(format!("trusts {}", file.display()))));
+    for (used, what) in [(firehose.aws.use_fips, "FIPS"), (firehose.aws.use_dual_stack, "dual-stack")] {
         if used {
             below.push(Branch::leaf(format!("{what} endpoints")));
         }
@@ -248,8 +249,8 @@ fn of_firehose(firehose: &FirehoseSink) -> Vec<Branch> {
     below.push(Branch::leaf(format!(
         "at most {} requests at once, {} to connect, {} for an answer",
         firehose.max_concurrency,
-        show_duration(firehose.connect_timeout),
-        show_duration(firehose.request_timeout)
+        show_duration(firehose.aws.connect_timeout),
+        show_duration(firehose.aws.request_timeout)
     )));
     below
 }

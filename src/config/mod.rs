@@ -3,6 +3,7 @@
 //! Files and overrides make one tree of values, each with where it was written; `${..}` is replaced in it; then it is walked
 //! table by table, and every mistake is noted on the way, so that all of them come at once.
 
+mod aws_connection;
 mod expand;
 mod flow;
 mod layers;

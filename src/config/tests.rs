@@ -414,8 +414,8 @@ fn variables_set_values_of_every_type() {
     assert_eq!(files.exclude, [""; 0]);
     let sink = &config.sinks["out"];
     let SinkKind::Firehose(firehose) = &sink.kind else { panic!("{config:?}") };
-    assert!(firehose.use_fips);
-    assert_eq!(firehose.assume_role[0].arn.to_string(), "arn:aws:iam::222222222222:role/writer");
+    assert!(firehose.aws.use_fips);
+    assert_eq!(firehose.aws.assume_role[0].arn.to_string(), "arn:aws:iam::222222222222:role/writer");
     assert_eq!(sink.compression, Compression::Gzip(9));
     assert_eq!(sink.fields, [("env".to_owned(), "prod".to_owned())]);
     assert_eq!(config.routes[0].from, ["files"]);

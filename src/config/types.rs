@@ -248,6 +248,15 @@ pub enum SinkKind {
 pub struct FirehoseSink {
     /// The stream's name; may hold `{owner}` and the like.
     pub stream: Template,
+    /// How AWS is reached.
+    pub aws: AwsSettings,
+    /// Most requests of one destination under way at once.
+    pub max_concurrency: usize,
+}
+
+/// How AWS is reached: where, as whom, and through what.
+#[derive(Clone, Debug)]
+pub struct AwsSettings {
     /// The region; none: the environment's or the profile's.
     pub region: Option<Template>,
     /// A profile of the shared configuration files.
@@ -266,8 +275,6 @@ pub struct FirehoseSink {
     pub connect_timeout: Duration,
     /// Longest wait for one request's answer.
     pub request_timeout: Duration,
-    /// Most requests of one destination under way at once.
-    pub max_concurrency: usize,
 }
 
 /// One role to assume.
@@ -279,7 +286,7 @@ pub struct AssumeRole {
     pub external_id: Option<String>,
     /// The session's name in the other account's `CloudTrail`; may hold `{host}` and the like.
     pub session_name: Template,
-    /// STS region; none: the sink's.
+    /// STS region; none: the connection's.
     pub region: Option<String>,
     /// How long the credentials are to last.
     pub duration: Duration,

@@ -206,12 +206,12 @@ fn names_of(kind: &SinkKind) -> (Named<&Template>, Named<&PathBuf>) {
         SinkKind::Directory(directory) => (vec![("stream".to_owned(), &directory.stream)], Vec::new()),
         SinkKind::Firehose(firehose) => {
             let mut templates = vec![("stream".to_owned(), &firehose.stream)];
-            templates.extend(firehose.region.as_ref().map(|region| ("region".to_owned(), region)));
-            for role in &firehose.assume_role {
+            templates.extend(firehose.aws.region.as_ref().map(|region| ("region".to_owned(), region)));
+            for role in &firehose.aws.assume_role {
                 templates.push(("assume_role.arn".to_owned(), &role.arn));
                 templates.push(("assume_role.session_name".to_owned(), &role.session_name));
             }
-            let files = firehose.ca_file.iter().map(|file| ("ca_file".to_owned(), file)).collect();
+            let files = firehose.aws.ca_file.iter().map(|file| ("ca_file".to_owned(), file)).collect();
             (templates, files)
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::json::{self, Malformed, Scanned, Scanner};
-use super::{Scratch, payload, time};
+use super::{Scratch, payload};
 use crate::event::{Event, Events, Message, Origin, Timestamp};
 
 /// Where a record's parts stand in the text.
@@ -100,7 +100,7 @@ fn record(scanner: &mut Scanner<'_>) -> Scanned<Record> {
         if name == "eventID" {
             id = scanner.range(inside);
         } else {
-            timestamp = time::rfc3339(inside);
+            timestamp = Timestamp::from_any_rfc3339(inside);
         }
         Ok(())
     })?;

@@ -12,7 +12,6 @@ use super::Scratch;
 use super::json::{self, Scanner};
 use super::lines::{self, Lines};
 use super::long::Limit;
-use super::time;
 use crate::config;
 use crate::event::{Event, Events, Framing, Message, Timestamp};
 
@@ -175,7 +174,7 @@ fn docker(line: &[u8]) -> Option<Piece<'_>> {
             match (name, scanner.peek()) {
                 ("log", Some(b'"')) => log = Some(scanner.string()?),
                 ("stream", Some(b'"')) => stream = scanner.string()?,
-                ("time", Some(b'"')) => timestamp = time::rfc3339(scanner.string()?),
+                ("time", Some(b'"')) => timestamp = Timestamp::from_any_rfc3339(scanner.string()?),
                 _ => drop(scanner.value()?),
             }
             Ok(())
@@ -194,7 +193,7 @@ fn docker(line: &[u8]) -> Option<Piece<'_>> {
 fn cri(line: &[u8]) -> Option<Piece<'_>> {
     let mut fields = line.splitn(4, |byte| *byte == b' ');
     let mut word = || fields.next().and_then(|field| str::from_utf8(field).ok());
-    let timestamp = time::rfc3339(word()?)?;
+    let timestamp = Timestamp::from_any_rfc3339(word()?)?;
     let stream = word()?;
     let tags = word()?;
     let partial = match tags.split_once(':').map_or(tags, |(first, _)| first) {

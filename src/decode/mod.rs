@@ -15,7 +15,6 @@ mod lines;
 mod long;
 mod payload;
 mod strings;
-pub(crate) mod time;
 
 #[cfg(test)]
 mod testing;

@@ -11,9 +11,11 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
-use crate::aws::{Aws, AwsError, Role};
+use crate::aws::{AwsConnection, AwsError, FirehoseClients, ResolvedRole};
 use crate::batch::Encoder;
-use crate::config::{Buffer, Compression, DirectorySink, Sink, SinkKind, Template, stream_name};
+use crate::config::{
+    Buffer, Compression, DirectorySink, FirehoseSink, Sink, SinkKind, Template, stream_name,
+};
 use crate::destination::disk::DiskWriter;
 use crate::destination::queue::{DestinationQueue, Shares, Storage};
 use crate::destination::quota::Quota;
@@ -65,7 +67,7 @@ impl Open {
 /// What an sink's destinations are.
 #[derive(Clone, Debug)]
 enum Kind {
-    Firehose(Aws),
+    Firehose(FirehoseClients, Box<FirehoseSink>),
     Directory(DirectorySink),
 }
 
@@ -95,7 +97,7 @@ pub(crate) struct Common {
 pub(crate) struct Key {
     pub(crate) stream: String,
     region: Option<String>,
-    roles: Vec<Role>,
+    roles: Vec<ResolvedRole>,
 }
 
 /// Why an event has no destination; the label of its dead letter.
@@ -131,7 +133,9 @@ impl RunningSink {
     ) -> Result<Self, AwsError> {
         let kind = match &config.kind {
             SinkKind::Firehose(firehose) => {
-                Kind::Firehose(Aws::new((**firehose).clone(), metrics.credentials_expiry())?)
+                let connection = AwsConnection::new(format!("sink `{name}`"), firehose.aws.clone())?;
+                let clients = FirehoseClients::new(connection, Some(metrics.credentials_expiry()));
+                Kind::Firehose(clients, firehose.clone())
             }
             SinkKind::Directory(directory) => Kind::Directory(directory.clone()),
         };
@@ -251,17 +255,17 @@ impl RunningSink {
                 let stream = stream_name(&directory.stream.render(origin)?);
                 Some(Key { stream, region: None, roles: Vec::new() })
             }
-            Kind::Firehose(aws) => Some(Key {
-                stream: stream_name(&aws.settings().stream.render(origin)?),
-                region: match &aws.settings().region {
+            Kind::Firehose(_, sink) => Some(Key {
+                stream: stream_name(&sink.stream.render(origin)?),
+                region: match &sink.aws.region {
                     Some(region) => Some(region.render(origin)?),
                     None => None,
                 },
-                roles: aws
-                    .settings()
+                roles: sink
+                    .aws
                     .assume_role
                     .iter()
-                    .map(|role| Role::of(role, origin))
+                    .map(|role| ResolvedRole::of(role, origin))
                     .collect::<Option<_>>()?,
             }),
         }
@@ -325,7 +329,9 @@ impl RunningSink {
         let kind = self.kind.clone();
         async move {
             match kind {
-                Kind::Firehose(aws) => parts.deliver_to_firehose(aws, key).await,
+                Kind::Firehose(clients, sink) => {
+                    parts.deliver_to_firehose(clients, key, sink.max_concurrency).await;
+                }
                 Kind::Directory(directory) => {
                     let gzipped = parts.compression != Compression::None;
                     parts.deliver(Directory::new(directory.path, key.stream, gzipped), 1).await;
@@ -350,10 +356,9 @@ impl Parts {
         Delivery::new(Arc::new(service), self.queue, self.shared, self.metrics, settings).run().await;
     }
 
-    async fn deliver_to_firehose(self, aws: Aws, key: Key) {
-        let window = aws.settings().max_concurrency;
+    async fn deliver_to_firehose(self, clients: FirehoseClients, key: Key, window: usize) {
         loop {
-            match aws.firehose(key.region.clone(), key.roles.clone()).await {
+            match clients.client(key.region.clone(), key.roles.clone()).await {
                 Ok(client) => {
                     let service = Firehose::new(client, self.shared.clone(), key.stream);
                     return self.deliver(service, window).await;
@@ -393,10 +398,9 @@ fn fields(kind: &Kind) -> Arc<[Box<str>]> {
     };
     let names: BTreeSet<Box<str>> = match kind {
         Kind::Directory(directory) => of(&directory.stream).into_iter().collect(),
-        Kind::Firehose(aws) => {
-            let settings = aws.settings();
-            let roles = settings.assume_role.iter().flat_map(|role| [&role.arn, &role.session_name]);
-            [&settings.stream].into_iter().chain(&settings.region).chain(roles).flat_map(of).collect()
+        Kind::Firehose(_, sink) => {
+            let of_aws = sink.aws.fields().map(|field| field.to_string().into_boxed_str());
+            of(&sink.stream).into_iter().chain(of_aws).collect()
         }
     };
     names.into_iter().collect()

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::aws::Role;
-use crate::config::{Config, FirehoseSink, Template, TemplateField, legs, stream_name};
+use crate::aws::ResolvedRole;
+use crate::config::{Config, FirehoseSink, TemplateField, legs, stream_name};
 use crate::event::{Field, Origin};
 
 /// A stream, and as whom it is put to.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Target {
+pub(super) struct StreamTarget {
     pub(super) stream: String,
     pub(super) region: Option<String>,
-    pub(super) roles: Vec<Role>,
+    pub(super) roles: Vec<ResolvedRole>,
 }
 
 /// The targets of a sink whose names the configuration alone makes, and the metadata that others depend on.
@@ -21,7 +21,7 @@ pub(super) fn targets(
     name: &str,
     sink: &FirehoseSink,
     host: &Arc<str>,
-) -> (BTreeSet<Target>, Vec<TemplateField>) {
+) -> (BTreeSet<StreamTarget>, Vec<TemplateField>) {
     let mut targets = BTreeSet::new();
     let mut lacking = Vec::new();
     for (source, owner) in origins(config, name) {
@@ -55,18 +55,22 @@ fn origins<'c>(config: &'c Config, sink: &str) -> Vec<(&'c str, Option<Arc<str>>
     origins
 }
 
-fn target(sink: &FirehoseSink, origin: &Origin) -> Option<Target> {
-    Some(Target {
+fn target(sink: &FirehoseSink, origin: &Origin) -> Option<StreamTarget> {
+    Some(StreamTarget {
         stream: stream_name(&sink.stream.render(origin)?),
-        region: match &sink.region {
+        region: match &sink.aws.region {
             Some(region) => Some(region.render(origin)?),
             None => None,
         },
-        roles: sink.assume_role.iter().map(|role| Role::of(role, origin)).collect::<Option<_>>()?,
+        roles: sink
+            .aws
+            .assume_role
+            .iter()
+            .map(|role| ResolvedRole::of(role, origin))
+            .collect::<Option<_>>()?,
     })
 }
 
 fn fields(sink: &FirehoseSink) -> impl Iterator<Item = TemplateField> {
-    let roles = sink.assume_role.iter().flat_map(|role| role.arn.fields().chain(role.session_name.fields()));
-    sink.stream.fields().chain(sink.region.iter().flat_map(Template::fields)).chain(roles)
+    sink.stream.fields().chain(sink.aws.fields())
 }

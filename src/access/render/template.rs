@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::access::policy::document::Document;
+use crate::access::policy::document::PolicyDocument;
 
 /// A value of a template.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Tree {
+pub(super) enum TemplateValue {
     /// `true` or `false`.
     Flag(bool),
     /// A whole number.
@@ -21,9 +21,9 @@ pub(super) enum Tree {
     Map(Vec<(String, Self)>),
 }
 
-impl Tree {
+impl TemplateValue {
     /// A policy.
-    pub(super) fn policy(document: &Document) -> Self {
+    pub(super) fn policy(document: &PolicyDocument) -> Self {
         // A document is objects, lists and strings.
         serde_json::from_str(&document.to_json()).unwrap_or_else(|_| Self::Map(Vec::new()))
     }
@@ -42,37 +42,37 @@ impl Tree {
     }
 }
 
-impl From<&str> for Tree {
+impl From<&str> for TemplateValue {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
     }
 }
 
-impl From<&String> for Tree {
+impl From<&String> for TemplateValue {
     fn from(text: &String) -> Self {
         Self::Text(text.clone())
     }
 }
 
-impl From<String> for Tree {
+impl From<String> for TemplateValue {
     fn from(text: String) -> Self {
         Self::Text(text)
     }
 }
 
-impl From<bool> for Tree {
+impl From<bool> for TemplateValue {
     fn from(flag: bool) -> Self {
         Self::Flag(flag)
     }
 }
 
-impl From<u32> for Tree {
+impl From<u32> for TemplateValue {
     fn from(number: u32) -> Self {
         Self::Number(number.into())
     }
 }
 
-impl<const N: usize> From<[Self; N]> for Tree {
+impl<const N: usize> From<[Self; N]> for TemplateValue {
     fn from(items: [Self; N]) -> Self {
         Self::List(items.into())
     }
@@ -84,22 +84,22 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// A tree as JSON for people.
-pub(super) fn json(tree: &Tree, indent: usize) -> String {
+pub(super) fn json(tree: &TemplateValue, indent: usize) -> String {
     let inner = " ".repeat(indent + 2);
     let outer = " ".repeat(indent);
     let all = |items: Vec<String>| items.join(",\n");
     match tree {
-        Tree::Flag(flag) => flag.to_string(),
-        Tree::Number(number) => number.to_string(),
-        Tree::Text(text) => quoted(text),
-        Tree::List(items) if items.is_empty() => "[]".to_owned(),
-        Tree::Map(entries) if entries.is_empty() => "{}".to_owned(),
-        Tree::List(items) => {
-            let one = |item: &Tree| format!("{inner}{}", json(item, indent + 2));
+        TemplateValue::Flag(flag) => flag.to_string(),
+        TemplateValue::Number(number) => number.to_string(),
+        TemplateValue::Text(text) => quoted(text),
+        TemplateValue::List(items) if items.is_empty() => "[]".to_owned(),
+        TemplateValue::Map(entries) if entries.is_empty() => "{}".to_owned(),
+        TemplateValue::List(items) => {
+            let one = |item: &TemplateValue| format!("{inner}{}", json(item, indent + 2));
             format!("[\n{}\n{outer}]", all(items.iter().map(one).collect()))
         }
-        Tree::Map(entries) => {
-            let one = |(key, value): &(String, Tree)| {
+        TemplateValue::Map(entries) => {
+            let one = |(key, value): &(String, TemplateValue)| {
                 format!("{inner}{}: {}", quoted(key), json(value, indent + 2))
             };
             format!("{{\n{}\n{outer}}}", all(entries.iter().map(one).collect()))
@@ -107,47 +107,47 @@ pub(super) fn json(tree: &Tree, indent: usize) -> String {
     }
 }
 
-impl<'de> Deserialize<'de> for Tree {
+impl<'de> Deserialize<'de> for TemplateValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reads)
+        deserializer.deserialize_any(TemplateVisitor)
     }
 }
 
 /// Reads JSON in its order.
-struct Reads;
+struct TemplateVisitor;
 
-impl<'de> Visitor<'de> for Reads {
-    type Value = Tree;
+impl<'de> Visitor<'de> for TemplateVisitor {
+    type Value = TemplateValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value of a policy")
     }
 
-    fn visit_bool<E>(self, flag: bool) -> Result<Tree, E> {
-        Ok(Tree::Flag(flag))
+    fn visit_bool<E>(self, flag: bool) -> Result<TemplateValue, E> {
+        Ok(TemplateValue::Flag(flag))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Tree, E> {
-        Ok(Tree::Number(number))
+    fn visit_u64<E>(self, number: u64) -> Result<TemplateValue, E> {
+        Ok(TemplateValue::Number(number))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Tree, E> {
-        Ok(Tree::Text(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<TemplateValue, E> {
+        Ok(TemplateValue::Text(text.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tree, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<TemplateValue, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        Ok(Tree::List(list))
+        Ok(TemplateValue::List(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Tree, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<TemplateValue, A::Error> {
         let mut map = Vec::new();
         while let Some(entry) = entries.next_entry()? {
             map.push(entry);
         }
-        Ok(Tree::Map(map))
+        Ok(TemplateValue::Map(map))
     }
 }

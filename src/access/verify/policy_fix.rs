@@ -2,29 +2,30 @@
 
 use serde_json::json;
 
-use super::view::Item;
-use crate::access::call::{Call, Service};
-use crate::access::doctor::Fix;
-use crate::access::policy::arn::Form;
-use crate::access::policy::{Arn, Document};
-use crate::config::topology::Account;
+use super::observed::ObservedResource;
+use crate::access::policy::PolicyDocument;
+use crate::access::report::Fix;
+use crate::arn::Arn;
+use crate::arn::ResourceType;
+use crate::aws::{ApiCall, AwsService};
+use crate::config::topology::AwsAccount;
 
 /// How a policy is put right.
 #[derive(Clone, Debug)]
-pub(super) enum Remedy<'a> {
+pub(super) enum PolicyFix<'a> {
     /// It is of the plan: this aspect of that resource.
-    Planned(Item<'a>, &'static str),
+    Planned(ObservedResource<'a>, &'static str),
     /// The policy that is a permissions boundary, and what it has to grant.
-    Boundary { account: &'a Account, arn: Option<String>, grant: Document },
+    Boundary { account: &'a AwsAccount, arn: Option<String>, grant: PolicyDocument },
     /// Somebody else's: nothing but a denial is taken out.
-    Foreign(&'a Account, Foreign),
+    Foreign(&'a AwsAccount, ForeignPolicy),
     /// It was worked out before.
     Ready(Fix),
 }
 
 /// A policy that the plan does not make.
 #[derive(Clone, Debug)]
-pub(super) enum Foreign {
+pub(super) enum ForeignPolicy {
     /// An inline policy of a role.
     Inline { role: String, policy: String },
     /// A policy that is attached to a role.
@@ -37,9 +38,9 @@ pub(super) enum Foreign {
     Stream(String),
 }
 
-impl Remedy<'_> {
+impl PolicyFix<'_> {
     /// How to do it: without the statement that denies, counted from 1, if one does.
-    pub(super) fn fix(&self, denial: Option<(&Document, usize)>) -> Fix {
+    pub(super) fn fix(&self, denial: Option<(&PolicyDocument, usize)>) -> Fix {
         match self {
             Self::Planned(item, aspect) => item.repair_document(aspect, denial.map(|(_, number)| number)),
             Self::Boundary { account, arn, grant } => {
@@ -50,7 +51,7 @@ impl Remedy<'_> {
                 wider.statements.extend(grant.statements.iter().cloned());
                 let input =
                     json!({ "PolicyArn": arn, "PolicyDocument": wider.to_json(), "SetAsDefault": true });
-                let call = Call::new(Service::Iam, "CreatePolicyVersion", input);
+                let call = ApiCall::new(AwsService::Iam, "CreatePolicyVersion", input);
                 let at = format!("the permissions boundary `{arn}`");
                 Fix::from(text).policy(at, wider).calls(account, vec![call])
             }
@@ -65,7 +66,7 @@ impl Remedy<'_> {
     }
 }
 
-impl Foreign {
+impl ForeignPolicy {
     fn name(&self) -> String {
         match self {
             Self::Inline { role, policy } => format!("policy `{policy}` of role `{role}`"),
@@ -77,60 +78,66 @@ impl Foreign {
     }
 
     /// The call that leaves the rest of it; all of it goes when nothing is left.
-    fn leave(&self, rest: &Document) -> Call {
+    fn leave(&self, rest: &PolicyDocument) -> ApiCall {
         let is_empty = rest.statements.is_empty();
         let document = rest.to_json();
         match self {
-            Self::Inline { role, policy } if is_empty => {
-                Call::new(Service::Iam, "DeleteRolePolicy", json!({ "RoleName": role, "PolicyName": policy }))
-            }
+            Self::Inline { role, policy } if is_empty => ApiCall::new(
+                AwsService::Iam,
+                "DeleteRolePolicy",
+                json!({ "RoleName": role, "PolicyName": policy }),
+            ),
             Self::Inline { role, policy } => put_role_policy(role, policy, rest),
             // Others may have it too: it is not changed.
-            Self::Attached { role, arn } => {
-                Call::new(Service::Iam, "DetachRolePolicy", json!({ "RoleName": role, "PolicyArn": arn }))
-            }
+            Self::Attached { role, arn } => ApiCall::new(
+                AwsService::Iam,
+                "DetachRolePolicy",
+                json!({ "RoleName": role, "PolicyArn": arn }),
+            ),
             Self::Bucket(bucket) if is_empty => {
-                Call::new(Service::S3, "DeleteBucketPolicy", json!({ "Bucket": bucket }))
+                ApiCall::new(AwsService::S3, "DeleteBucketPolicy", json!({ "Bucket": bucket }))
             }
-            Self::Bucket(bucket) => {
-                Call::new(Service::S3, "PutBucketPolicy", json!({ "Bucket": bucket, "Policy": document }))
-            }
+            Self::Bucket(bucket) => ApiCall::new(
+                AwsService::S3,
+                "PutBucketPolicy",
+                json!({ "Bucket": bucket, "Policy": document }),
+            ),
             Self::Logs(policy) if is_empty => {
-                Call::new(Service::Logs, "DeleteResourcePolicy", json!({ "policyName": policy }))
+                ApiCall::new(AwsService::Logs, "DeleteResourcePolicy", json!({ "policyName": policy }))
             }
             Self::Logs(policy) => {
                 let input = json!({ "policyName": policy, "policyDocument": document });
-                Call::new(Service::Logs, "PutResourcePolicy", input)
+                ApiCall::new(AwsService::Logs, "PutResourcePolicy", input)
             }
             Self::Stream(arn) if is_empty => {
-                Call::new(Service::Kinesis, "DeleteResourcePolicy", json!({ "ResourceARN": arn }))
+                ApiCall::new(AwsService::Kinesis, "DeleteResourcePolicy", json!({ "ResourceARN": arn }))
             }
             Self::Stream(arn) => {
                 let input = json!({ "ResourceARN": arn, "Policy": document });
-                Call::new(Service::Kinesis, "PutResourcePolicy", input)
+                ApiCall::new(AwsService::Kinesis, "PutResourcePolicy", input)
             }
         }
     }
 }
 
 /// The document less one statement, counted from 1; all of it for 0.
-fn without(document: &Document, number: usize) -> Document {
+fn without(document: &PolicyDocument, number: usize) -> PolicyDocument {
     let kept = document.statements.iter().enumerate();
     let kept = kept.filter(|(index, _)| index.saturating_add(1) != number);
-    Document { statements: kept.map(|(_, statement)| statement.clone()).collect(), ..document.clone() }
+    PolicyDocument { statements: kept.map(|(_, statement)| statement.clone()).collect(), ..document.clone() }
 }
 
 /// The call that puts an inline policy of a role or a user.
-pub(super) fn put_policy(of: &Arn, policy: &str, document: &Document) -> Call {
-    if let Form::User { name, .. } = of.form() {
+pub(super) fn put_policy(of: &Arn, policy: &str, document: &PolicyDocument) -> ApiCall {
+    if let ResourceType::User { name, .. } = of.resource_type() {
         let input = json!({ "UserName": name, "PolicyName": policy, "PolicyDocument": document.to_json() });
-        return Call::new(Service::Iam, "PutUserPolicy", input);
+        return ApiCall::new(AwsService::Iam, "PutUserPolicy", input);
     }
     put_role_policy(of.resource.rsplit('/').next().unwrap_or_default(), policy, document)
 }
 
 /// The call that puts an inline policy of a role.
-fn put_role_policy(role: &str, policy: &str, document: &Document) -> Call {
+fn put_role_policy(role: &str, policy: &str, document: &PolicyDocument) -> ApiCall {
     let input = json!({ "RoleName": role, "PolicyName": policy, "PolicyDocument": document.to_json() });
-    Call::new(Service::Iam, "PutRolePolicy", input)
+    ApiCall::new(AwsService::Iam, "PutRolePolicy", input)
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::config::topology::{Account, Scope, Topology};
+use crate::config::topology::{AwsAccount, SubscriptionScope, Topology};
 
 /// Something that a plan rests on.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Beside {
+pub enum Prerequisite {
     /// Who looks, and would make what is missing: its `others` are its policies.
     Caller,
     /// A log group that is subscribed, or that a service writes; its `filters` and its own `policy` are seen.
@@ -23,7 +23,7 @@ pub enum Beside {
     Key(String),
 }
 
-impl Beside {
+impl Prerequisite {
     /// By what name it is among the resources that were seen; none of a plan has such a one.
     #[must_use]
     pub fn id(&self) -> String {
@@ -41,43 +41,43 @@ impl Beside {
 
 /// All that a topology's plan rests on, each once for its account.
 #[must_use]
-pub fn beside(topology: &Topology) -> Vec<(Arc<Account>, Beside)> {
-    let mut all: Vec<(Arc<Account>, Beside)> = Vec::new();
-    let mut add = |account: &Arc<Account>, beside: Beside| {
+pub fn beside(topology: &Topology) -> Vec<(Arc<AwsAccount>, Prerequisite)> {
+    let mut all: Vec<(Arc<AwsAccount>, Prerequisite)> = Vec::new();
+    let mut add = |account: &Arc<AwsAccount>, beside: Prerequisite| {
         let one = (Arc::clone(account), beside);
         if !all.contains(&one) {
             all.push(one);
         }
     };
     for account in &topology.accounts {
-        add(account, Beside::Caller);
+        add(account, Prerequisite::Caller);
     }
     for subscription in &topology.subscriptions {
-        if let Scope::Groups(groups) = &subscription.scope {
+        if let SubscriptionScope::Groups(groups) = &subscription.scope {
             for name in groups {
-                add(&subscription.account, Beside::LogGroup(name.clone()));
-                add(&subscription.account, Beside::Deliveries(name.clone()));
+                add(&subscription.account, Prerequisite::LogGroup(name.clone()));
+                add(&subscription.account, Prerequisite::Deliveries(name.clone()));
             }
         }
     }
     if let Some(stream) = &topology.stream {
-        add(&stream.account, Beside::Quota(stream.name.clone()));
+        add(&stream.account, Prerequisite::Quota(stream.name.clone()));
     }
     for vended in &topology.vended {
-        add(&vended.account, Beside::LogsPolicies);
+        add(&vended.account, Prerequisite::LogsPolicies);
         for name in &vended.log_groups {
-            add(&vended.account, Beside::LogGroup(name.clone()));
+            add(&vended.account, Prerequisite::LogGroup(name.clone()));
         }
     }
     for reader in &topology.readers {
         let is_made = topology.bucket.as_ref().is_some_and(|bucket| bucket.name == reader.bucket);
         if !is_made {
-            add(&reader.bucket_account, Beside::Bucket(reader.bucket.clone()));
+            add(&reader.bucket_account, Prerequisite::Bucket(reader.bucket.clone()));
         }
     }
     for key in &topology.keys {
         if let Some(arn) = &key.arn {
-            add(&key.account, Beside::Key(arn.clone()));
+            add(&key.account, Prerequisite::Key(arn.clone()));
         }
     }
     all

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::finding::{Finding, Fix, Hop, Level, Report};
+use super::{Fix, Hop, HopFinding, HopReport, Severity};
 
 /// The report as text; `colour` is for terminals.
 #[must_use]
-pub fn tree(report: &Report, colour: bool) -> String {
+pub fn tree(report: &HopReport, colour: bool) -> String {
     let mut text = String::new();
     for hop in &report.hops {
         branch(hop, colour, &mut text);
@@ -15,7 +15,7 @@ pub fn tree(report: &Report, colour: bool) -> String {
     text
 }
 
-fn last(report: &Report) -> String {
+fn last(report: &HopReport) -> String {
     match report.first_failure() {
         None => "no failure\n".to_owned(),
         Some((hop, finding)) => format!("first failure: {}, {}\n", hop.name, finding.check),
@@ -36,20 +36,20 @@ fn branch(hop: &Hop, colour: bool, text: &mut String) {
 }
 
 /// A word of the same width for each level.
-fn painted(level: Level, colour: bool) -> String {
+fn painted(level: Severity, colour: bool) -> String {
     let mut word = String::new();
     // Nothing fails that is written to a string.
     write!(word, "{:7}", level.as_str()).ok();
     let code = match level {
-        Level::Ok => "32",
-        Level::Skipped => "2",
-        Level::Warning => "33",
-        Level::Failure => "31;1",
+        Severity::Ok => "32",
+        Severity::Skipped => "2",
+        Severity::Warning => "33",
+        Severity::Failure => "31;1",
     };
     if colour { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word }
 }
 
-fn below(finding: &Finding) -> Vec<String> {
+fn below(finding: &HopFinding) -> Vec<String> {
     let mut lines: Vec<String> = finding.why.iter().map(|why| format!("why: {why}")).collect();
     let Some(Fix { text, policies, commands, calls: _ }) = &finding.fix else { return lines };
     lines.push(format!("fix: {text}"));

@@ -1,10 +1,10 @@
 //! The five questions about each statement: who, where, when, what, and what is wanted.
 
-use crate::access::plan::{Attached, Kind, Part, Resource};
-use crate::access::policy::document::{Condition, Element, Principals, Statement};
+use crate::access::plan::{DocumentPurpose, PlannedResource, ResourceDocument, ResourceKind};
+use crate::access::policy::document::{Negatable, PolicyCondition, Principals, Statement};
 
 /// A statement's answers.
-pub(super) struct Wants {
+pub(super) struct RequestNeeds {
     /// Its name, which says why.
     pub(super) why: String,
     /// Whom it is about.
@@ -20,14 +20,14 @@ pub(super) struct Wants {
 }
 
 /// The answers of every statement.
-pub(super) fn of(resource: &Resource, attached: Attached<'_>) -> Vec<Wants> {
-    let is_key = matches!(resource.kind, Kind::Key { .. });
+pub(super) fn of(resource: &PlannedResource, attached: ResourceDocument<'_>) -> Vec<RequestNeeds> {
+    let is_key = matches!(resource.kind, ResourceKind::Key { .. });
     let place = |statement: &Statement| match &statement.resources {
         None => "the role itself".to_owned(),
         Some(_) if is_key => "this key".to_owned(),
         Some(resources) => list(resources),
     };
-    let answers = |statement: &Statement| Wants {
+    let answers = |statement: &Statement| RequestNeeds {
         why: statement.sid.clone().unwrap_or_default(),
         who: statement.principals.as_ref().map_or_else(|| subject(resource), principals),
         place: place(statement),
@@ -39,7 +39,7 @@ pub(super) fn of(resource: &Resource, attached: Attached<'_>) -> Vec<Wants> {
 }
 
 /// The answers as lines of a comment.
-pub(super) fn lines(resource: &Resource, attached: Attached<'_>) -> Vec<String> {
+pub(super) fn lines(resource: &PlannedResource, attached: ResourceDocument<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for wants in of(resource, attached) {
         lines.push(format!("  {}: {}", attached.part.as_str(), wants.why));
@@ -56,27 +56,29 @@ pub(super) fn lines(resource: &Resource, attached: Attached<'_>) -> Vec<String> 
 }
 
 /// Whom a policy without principals is about: whoever has it.
-fn subject(resource: &Resource) -> String {
+fn subject(resource: &PlannedResource) -> String {
     match &resource.kind {
-        Kind::Role { name, .. } => format!("role {name}"),
-        Kind::RolePolicy { role, .. } => format!("role {role}"),
-        Kind::ManagedPolicy { .. } => "whatever standpipe runs as: attach this policy to it".to_owned(),
-        Kind::Key { .. }
-        | Kind::LogGroup { .. }
-        | Kind::Bucket { .. }
-        | Kind::Notification { .. }
-        | Kind::Queue { .. }
-        | Kind::DeliveryStream(_)
-        | Kind::DataStream { .. }
-        | Kind::LeaseTable { .. }
-        | Kind::Destination { .. }
-        | Kind::LogsPolicy { .. }
-        | Kind::Filter(_)
-        | Kind::AccountFilter { .. } => "nobody".to_owned(),
+        ResourceKind::Role { name, .. } => format!("role {name}"),
+        ResourceKind::RolePolicy { role, .. } => format!("role {role}"),
+        ResourceKind::ManagedPolicy { .. } => {
+            "whatever standpipe runs as: attach this policy to it".to_owned()
+        }
+        ResourceKind::Key { .. }
+        | ResourceKind::LogGroup { .. }
+        | ResourceKind::Bucket { .. }
+        | ResourceKind::Notification { .. }
+        | ResourceKind::Queue { .. }
+        | ResourceKind::DeliveryStream(_)
+        | ResourceKind::DataStream { .. }
+        | ResourceKind::LeaseTable { .. }
+        | ResourceKind::Destination { .. }
+        | ResourceKind::LogsPolicy { .. }
+        | ResourceKind::Filter(_)
+        | ResourceKind::AccountFilter { .. } => "nobody".to_owned(),
     }
 }
 
-fn principals(principals: &Element<Principals>) -> String {
+fn principals(principals: &Negatable<Principals>) -> String {
     let named = match principals.written() {
         Principals::Everyone => "everyone".to_owned(),
         Principals::Named(kinds) => {
@@ -87,32 +89,32 @@ fn principals(principals: &Element<Principals>) -> String {
     not(principals, named)
 }
 
-fn list(values: &Element<Vec<String>>) -> String {
+fn list(values: &Negatable<Vec<String>>) -> String {
     not(values, values.written().join(", "))
 }
 
-fn not<T>(element: &Element<T>, named: String) -> String {
+fn not<T>(element: &Negatable<T>, named: String) -> String {
     match element {
-        Element::Is(_) => named,
-        Element::Not(_) => format!("all but {named}"),
+        Negatable::Is(_) => named,
+        Negatable::Not(_) => format!("all but {named}"),
     }
 }
 
-fn when(conditions: &[Condition]) -> String {
+fn when(conditions: &[PolicyCondition]) -> String {
     if conditions.is_empty() {
         return "always".to_owned();
     }
-    let one = |condition: &Condition| {
+    let one = |condition: &PolicyCondition| {
         format!("{} {} {}", condition.key, condition.operator, condition.values.join(" or "))
     };
     conditions.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// What a part is called in a heading.
-pub(super) const fn heading(part: Part) -> &'static str {
+pub(super) const fn heading(part: DocumentPurpose) -> &'static str {
     match part {
-        Part::Trust => "who may assume it",
-        Part::Permissions => "what it may do",
-        Part::Policy => "who may use it",
+        DocumentPurpose::Trust => "who may assume it",
+        DocumentPurpose::Permissions => "what it may do",
+        DocumentPurpose::Policy => "who may use it",
     }
 }

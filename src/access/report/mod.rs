@@ -1,16 +1,21 @@
 //! What was found: hop by hop, each finding with what was seen, why it matters, and the fix.
 
+mod tree;
+
+pub use self::tree::tree;
+
 use serde::Serialize;
 
-use crate::access::call::{Call, commands};
-use crate::access::policy::Document;
-use crate::config::topology::Account;
+use crate::access::command::commands;
+use crate::access::policy::PolicyDocument;
+use crate::aws::ApiCall;
+use crate::config::topology::AwsAccount;
 
 /// Everything that was found, in the order of the hops.
 ///
 /// Serialized it is what `doctor --json` prints; keys are only ever added.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct HopReport {
     /// The hops.
     pub hops: Vec<Hop>,
 }
@@ -21,16 +26,16 @@ pub struct Hop {
     /// Its name in the configuration, such as `sinks.archive`.
     pub name: String,
     /// What was found, in order: what comes later depends on what comes before.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<HopFinding>,
 }
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
-pub struct Finding {
+pub struct HopFinding {
     /// What was looked at: one of a fixed set of words, such as `assume_role`.
     pub check: &'static str,
     /// How it is.
-    pub level: Level,
+    pub level: Severity,
     /// What was seen.
     pub seen: String,
     /// Why it matters.
@@ -44,7 +49,7 @@ pub struct Finding {
 /// How something is; the worst last.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum Severity {
     /// As it should be.
     Ok,
     /// Not looked at, since something before it failed.
@@ -62,30 +67,30 @@ pub struct Fix {
     pub text: String,
     /// Policies that are missing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub policies: Vec<Missing>,
+    pub policies: Vec<MissingPolicy>,
     /// Commands, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
     /// What the commands call, each with the name of the account that it is for; none for commands that only look.
     #[serde(skip)]
-    pub calls: Vec<(String, Call)>,
+    pub calls: Vec<(String, ApiCall)>,
 }
 
 /// A policy that is missing.
 #[derive(Clone, Debug, Serialize)]
-pub struct Missing {
+pub struct MissingPolicy {
     /// Where it belongs, in words.
     pub at: String,
     /// What it says.
-    pub document: Document,
+    pub document: PolicyDocument,
 }
 
-impl Report {
+impl HopReport {
     /// The first hop that fails, and at what.
     #[must_use]
-    pub fn first_failure(&self) -> Option<(&Hop, &Finding)> {
+    pub fn first_failure(&self) -> Option<(&Hop, &HopFinding)> {
         self.hops.iter().find_map(|hop| {
-            let failure = hop.findings.iter().find(|finding| finding.level == Level::Failure)?;
+            let failure = hop.findings.iter().find(|finding| finding.level == Severity::Failure)?;
             Some((hop, failure))
         })
     }
@@ -108,26 +113,26 @@ impl Report {
 impl Hop {
     /// The worst that was found.
     #[must_use]
-    pub fn level(&self) -> Level {
-        self.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok)
+    pub fn level(&self) -> Severity {
+        self.findings.iter().map(|finding| finding.level).max().unwrap_or(Severity::Ok)
     }
 }
 
-impl Finding {
-    pub(in crate::access) fn new(check: &'static str, level: Level, seen: impl Into<String>) -> Self {
+impl HopFinding {
+    pub(in crate::access) fn new(check: &'static str, level: Severity, seen: impl Into<String>) -> Self {
         Self { check, level, seen: seen.into(), why: None, fix: None }
     }
 
     pub(in crate::access) fn ok(check: &'static str, seen: impl Into<String>) -> Self {
-        Self::new(check, Level::Ok, seen)
+        Self::new(check, Severity::Ok, seen)
     }
 
     pub(in crate::access) fn warning(check: &'static str, seen: impl Into<String>) -> Self {
-        Self::new(check, Level::Warning, seen)
+        Self::new(check, Severity::Warning, seen)
     }
 
     pub(in crate::access) fn failure(check: &'static str, seen: impl Into<String>) -> Self {
-        Self::new(check, Level::Failure, seen)
+        Self::new(check, Severity::Failure, seen)
     }
 
     pub(in crate::access) fn why(self, why: impl Into<String>) -> Self {
@@ -141,11 +146,11 @@ impl Finding {
 
 impl Fix {
     /// With calls for an account's owner, as commands after a line that says whose credentials they take.
-    pub(in crate::access) fn calls(mut self, account: &Account, calls: Vec<Call>) -> Self {
+    pub(in crate::access) fn calls(mut self, account: &AwsAccount, calls: Vec<ApiCall>) -> Self {
         if calls.is_empty() {
             return self;
         }
-        let Account { name, place, .. } = account;
+        let AwsAccount { name, place, .. } = account;
         let whose = format!("# with credentials of account {name} ({}):", place.account);
         if self.commands.iter().rfind(|command| command.starts_with('#')) != Some(&whose) {
             self.commands.push(whose);
@@ -156,8 +161,8 @@ impl Fix {
     }
 
     /// With a policy that is missing.
-    pub(in crate::access) fn policy(mut self, at: String, document: Document) -> Self {
-        self.policies.push(Missing { at, document });
+    pub(in crate::access) fn policy(mut self, at: String, document: PolicyDocument) -> Self {
+        self.policies.push(MissingPolicy { at, document });
         self
     }
 
@@ -180,7 +185,7 @@ impl<T: Into<String>> From<T> for Fix {
     }
 }
 
-impl Level {
+impl Severity {
     /// In a word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -4,13 +4,11 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::config::topology::Account;
-
 /// An operation of a service, with its input.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Call {
+pub struct ApiCall {
     /// The service.
-    pub service: Service,
+    pub service: AwsService,
     /// The operation by its API's name, such as `PutDestinationPolicy`.
     pub operation: &'static str,
     /// Its input by the API's names; documents within are strings, as the API has them.
@@ -19,7 +17,7 @@ pub struct Call {
 
 /// A service of AWS.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Service {
+pub enum AwsService {
     /// `CloudWatch` metrics.
     CloudWatch,
     /// `DynamoDB`.
@@ -42,7 +40,7 @@ pub enum Service {
     Sts,
 }
 
-impl Service {
+impl AwsService {
     /// Its name in the AWS CLI.
     pub const fn cli(self) -> &'static str {
         match self {
@@ -60,9 +58,9 @@ impl Service {
     }
 }
 
-impl Call {
+impl ApiCall {
     /// A call.
-    pub const fn new(service: Service, operation: &'static str, input: Value) -> Self {
+    pub const fn new(service: AwsService, operation: &'static str, input: Value) -> Self {
         Self { service, operation, input }
     }
 
@@ -80,22 +78,9 @@ impl Call {
         Some(Self { input: fill(&self.input, tell)?, ..self.clone() })
     }
 
-    /// The same as a command for the account's owner, on one line.
-    #[must_use]
-    pub fn command(&self, account: &Account) -> String {
-        let operation = kebab(self.operation);
-        let profile = account.profile.as_ref().map(|profile| format!(" --profile {}", word(profile)));
-        format!(
-            "aws {} {operation} --region {}{} --cli-input-json {}",
-            self.service.cli(),
-            account.place.region,
-            profile.unwrap_or_default(),
-            word(&self.input.to_string())
-        )
-    }
-
     /// The operations and paths of all [`answer`]s in its input.
-    fn answers(&self) -> Vec<(&str, &str)> {
+    #[must_use]
+    pub fn answers(&self) -> Vec<(&str, &str)> {
         fn collect<'v>(value: &'v Value, found: &mut Vec<(&'v str, &'v str)>) {
             match value {
                 Value::String(text) => found.extend(answered(text)),
@@ -112,7 +97,7 @@ impl Call {
     /// The permission that the call needs, such as `logs:PutDestinationPolicy`.
     #[must_use]
     pub fn action(&self) -> String {
-        if self.service != Service::S3 {
+        if self.service != AwsService::S3 {
             return format!("{}:{}", self.service.cli(), self.operation);
         }
         let renamed = S3_ACTIONS.iter().find(|(operation, _)| *operation == self.operation);
@@ -132,7 +117,7 @@ const S3_ACTIONS: &[(&str, &str)] = &[
     ("PutPublicAccessBlock", "PutBucketPublicAccessBlock"),
 ];
 
-impl fmt::Display for Call {
+impl fmt::Display for ApiCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.action())
     }
@@ -175,92 +160,20 @@ fn pointer(path: &str) -> String {
     format!("/{}", path.replace(['.', '['], "/").replace(']', ""))
 }
 
-/// Calls as commands for the account's owner, in order: what one answers and another needs is kept in a variable of the shell.
-#[must_use]
-pub fn commands(calls: &[Call], account: &Account) -> Vec<String> {
-    let mut commands = Vec::new();
-    for (index, call) in calls.iter().enumerate() {
-        let later = calls.get(index.saturating_add(1)..).unwrap_or_default();
-        let mut paths: Vec<&str> = Vec::new();
-        for (_, path) in later.iter().flat_map(Call::answers).filter(|(by, _)| *by == call.operation) {
-            if !paths.contains(&path) {
-                paths.push(path);
-            }
-        }
-        let mut command = call.command(account);
-        for (operation, path) in call.answers() {
-            let variable = format!("'\"${}\"'", variable(path));
-            command = command.replace(&answer(operation, path), &variable);
-        }
-        if paths.is_empty() {
-            commands.push(command.clone());
-        }
-        // Several values of one answer: only a look can be repeated, and only a look is asked for several.
-        commands.extend(
-            paths
-                .iter()
-                .map(|path| format!("{}=$({command} --query {} --output text)", variable(path), word(path))),
-        );
-    }
-    commands
-}
-
-/// `KeyMetadata.KeyId` as `key_id`.
-fn variable(path: &str) -> String {
-    kebab(path.rsplit('.').next().unwrap_or(path)).replace('-', "_")
-}
-
-/// `PutRolePolicy` as `put-role-policy`.
-fn kebab(operation: &str) -> String {
-    let mut kebab = String::with_capacity(operation.len() + 4);
-    for letter in operation.chars() {
-        if letter.is_ascii_uppercase() && !kebab.is_empty() {
-            kebab.push('-');
-        }
-        kebab.push(letter.to_ascii_lowercase());
-    }
-    kebab
-}
-
-/// A word of the shell in which nothing is replaced.
-pub(in crate::access) fn word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+-".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::access::policy::Place;
-
-    fn account() -> Account {
-        Account {
-            name: "app".to_owned(),
-            place: Place { region: "us-east-1".to_owned(), account: "111111111111".to_owned() },
-            profile: Some("app".to_owned()),
-            assume_role: None,
-            owner: None,
-        }
-    }
 
     #[test]
     fn what_one_call_answers_another_is_told() {
         let input =
             json!({ "TargetKeyId": answer("CreateKey", "KeyMetadata.KeyId"), "AliasName": "alias/a" });
-        let calls =
-            [Call::new(Service::Kms, "CreateKey", json!({})), Call::new(Service::Kms, "CreateAlias", input)];
-        assert_eq!(
-            commands(&calls, &account()),
-            [
-                "key_id=$(aws kms create-key --region us-east-1 --profile app --cli-input-json '{}' --query KeyMetadata.KeyId --output text)",
-                r#"aws kms create-alias --region us-east-1 --profile app --cli-input-json '{"AliasName":"alias/a","TargetKeyId":"'"$key_id"'"}'"#,
-            ]
-        );
+        let calls = [
+            ApiCall::new(AwsService::Kms, "CreateKey", json!({})),
+            ApiCall::new(AwsService::Kms, "CreateAlias", input),
+        ];
         let told = |operation: &str, pointer: &str| {
             (operation == "CreateKey" && pointer == "/KeyMetadata/KeyId").then(|| "k-1".to_owned())
         };
@@ -269,26 +182,7 @@ mod tests {
         assert_eq!(calls.get(1).unwrap().filled(&|_, _| None), None);
         assert_eq!(pointer("A.Destinations[0].Id"), "/A/Destinations/0/Id");
         let variable = json!({ "Policy": "${aws:username}", "Pattern": "${a.b} and more" });
-        let call = Call::new(Service::Iam, "PutRolePolicy", variable);
+        let call = ApiCall::new(AwsService::Iam, "PutRolePolicy", variable);
         assert_eq!(call.filled(&|_, _| None).as_ref(), Some(&call), "a variable of a policy is none of ours");
-    }
-
-    #[test]
-    fn a_call_is_a_command_of_the_cli() {
-        let check = |service, operation, input, command: &str| {
-            assert_eq!(Call::new(service, operation, input).command(&account()), command);
-        };
-        check(
-            Service::Logs,
-            "DeleteDestination",
-            json!({"destinationName": "it's"}),
-            r#"aws logs delete-destination --region us-east-1 --profile app --cli-input-json '{"destinationName":"it'\''s"}'"#,
-        );
-        check(
-            Service::S3,
-            "PutBucketPolicy",
-            json!({"Bucket": "b"}),
-            r#"aws s3api put-bucket-policy --region us-east-1 --profile app --cli-input-json '{"Bucket":"b"}'"#,
-        );
     }
 }

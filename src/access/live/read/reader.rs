@@ -1,12 +1,14 @@
 //! Questions to one account, and the few ways in which they are not answered.
 
+use std::collections::BTreeMap;
+
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use super::{Aliases, State};
-use crate::access::call::{Call, Service};
-use crate::access::policy::Place;
-use crate::aws::{Caller, Refused};
+use crate::access::live::ResourceState;
+use crate::arn::AccountRegion;
+use crate::aws::{ApiCall, AwsService};
+use crate::aws::{ApiClient, CallError};
 
 /// Codes that mean: it is not there.
 const MISSING: &[&str] = &[
@@ -26,43 +28,61 @@ const MISSING: &[&str] = &[
 /// Most pages of a list: a token that never ends is no answer.
 const MOST_PAGES: usize = 1_000;
 
+/// The names in the plan of keys that it makes, by all that others may call them.
+pub(super) type KeyAliases = BTreeMap<String, String>;
+
 /// Why something is not told.
 #[derive(Debug)]
-pub(super) enum Gap {
+pub(super) enum Unread {
     /// It is not there.
     Absent,
     /// It could not be seen, and why.
     Unseen(String),
 }
 
+/// What the members of a page are called.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageNames<'a> {
+    /// The list.
+    pub(super) items: &'a str,
+    /// What leads to the next page; the next input has it under the same name.
+    pub(super) token: &'a str,
+}
+
 /// Asks in one account.
-pub(super) struct Asker<'a> {
-    pub(super) caller: &'a Caller,
-    pub(super) aliases: &'a Aliases,
-    pub(super) place: &'a Place,
+pub(super) struct AccountReader<'a> {
+    pub(super) caller: &'a ApiClient,
+    pub(super) aliases: &'a KeyAliases,
+    pub(super) place: &'a AccountRegion,
 }
 
 /// What may be seen, or not, or not be there.
-pub(super) type Seen<T> = Result<T, Gap>;
+pub(super) type ReadResult<T> = Result<T, Unread>;
 
-impl Asker<'_> {
+impl AccountReader<'_> {
     /// Makes a call that looks.
-    pub(super) async fn ask(&self, service: Service, operation: &'static str, input: Value) -> Seen<Value> {
-        let call = Call::new(service, operation, input);
-        let is_missing = |refused: &Refused| matches!(refused, Refused::Answered { code, .. } if MISSING.contains(&code.as_str()));
+    pub(super) async fn ask(
+        &self,
+        service: AwsService,
+        operation: &'static str,
+        input: Value,
+    ) -> ReadResult<Value> {
+        let call = ApiCall::new(service, operation, input);
+        let is_missing = |refused: &CallError| matches!(refused, CallError::Answered { code, .. } if MISSING.contains(&code.as_str()));
         self.caller.call(&call).await.map_err(|refused| {
-            if is_missing(&refused) { Gap::Absent } else { Gap::Unseen(format!("`{call}`: {refused}")) }
+            if is_missing(&refused) { Unread::Absent } else { Unread::Unseen(format!("`{call}`: {refused}")) }
         })
     }
 
-    /// All items of a list that comes in pages: `after` is what a page's `token` is called in the next input.
+    /// All items of a list that comes in pages.
     pub(super) async fn all(
         &self,
-        (service, operation): (Service, &'static str),
+        service: AwsService,
+        operation: &'static str,
         mut input: Map<String, Value>,
-        list: &str,
-        (token, after): (&str, &str),
-    ) -> Seen<Vec<Value>> {
+        page_names: PageNames<'_>,
+    ) -> ReadResult<Vec<Value>> {
+        let PageNames { items: list, token } = page_names;
         let mut items = Vec::new();
         for _ in 0..MOST_PAGES {
             let mut page = self.ask(service, operation, input.clone().into()).await?;
@@ -71,7 +91,7 @@ impl Asker<'_> {
             }
             match page.get_mut(token).map(Value::take) {
                 Some(Value::String(next)) if !next.is_empty() => {
-                    input.insert(after.to_owned(), next.into());
+                    input.insert(token.to_owned(), next.into());
                 }
                 _ => break,
             }
@@ -80,14 +100,25 @@ impl Asker<'_> {
     }
 
     /// A list of `CloudWatch` Logs.
-    pub(super) async fn logs(&self, operation: &'static str, input: Value, list: &str) -> Seen<Vec<Value>> {
-        let input = object(input);
-        self.all((Service::Logs, operation), input, list, ("nextToken", "nextToken")).await
+    pub(super) async fn logs(
+        &self,
+        operation: &'static str,
+        input: Value,
+        list: &str,
+    ) -> ReadResult<Vec<Value>> {
+        let names = PageNames { items: list, token: "nextToken" };
+        self.all(AwsService::Logs, operation, object(input), names).await
     }
 
     /// A list of IAM.
-    pub(super) async fn iam(&self, operation: &'static str, input: Value, list: &str) -> Seen<Vec<Value>> {
-        self.all((Service::Iam, operation), object(input), list, ("Marker", "Marker")).await
+    pub(super) async fn iam(
+        &self,
+        operation: &'static str,
+        input: Value,
+        list: &str,
+    ) -> ReadResult<Vec<Value>> {
+        let names = PageNames { items: list, token: "Marker" };
+        self.all(AwsService::Iam, operation, object(input), names).await
     }
 
     /// A key as the plan names it: by its alias, if the plan makes it. None for no key.
@@ -102,11 +133,11 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 /// What may be absent without the rest being so.
-pub(super) fn optional<T>(seen: Seen<T>) -> Seen<Option<T>> {
+pub(super) fn optional<T>(seen: ReadResult<T>) -> ReadResult<Option<T>> {
     match seen {
         Ok(found) => Ok(Some(found)),
-        Err(Gap::Absent) => Ok(None),
-        Err(unseen @ Gap::Unseen(_)) => Err(unseen),
+        Err(Unread::Absent) => Ok(None),
+        Err(unseen @ Unread::Unseen(_)) => Err(unseen),
     }
 }
 
@@ -133,7 +164,7 @@ pub(super) fn tags(list: &[Value], key: &str, value: &str) -> Value {
 }
 
 /// One aspect more, if it is known.
-pub(super) fn note(state: &mut State, aspect: &'static str, value: Option<Value>) {
+pub(super) fn note(state: &mut ResourceState, aspect: &'static str, value: Option<Value>) {
     state.extend(value.map(|value| (aspect, value)));
 }
 
