@@ -28,7 +28,7 @@ use crate::pipeline::worker::{self, Processor, Queues, SourceDecoder};
 use crate::pipeline::{Intake, Jobs};
 use crate::route::Router;
 use crate::sink::Offload;
-use crate::sink::{self, Digester, Shared};
+use crate::sink::{self, Digester, SinkResources};
 
 /// Chunks waiting for a worker, at the most.
 const JOBS: usize = 64;
@@ -60,7 +60,7 @@ pub(crate) struct Generation {
     /// The memory of what waits.
     pub(crate) budget: Arc<Budget>,
     /// What the sinks share.
-    pub(crate) shared: Shared,
+    pub(crate) shared: SinkResources,
     /// How memory is shared among destinations.
     pub(crate) shares: Arc<Shares>,
     /// Told when a backpressure opens.
@@ -222,9 +222,14 @@ impl Generation {
 }
 
 /// What the sinks share, with so many bytes for requests under way.
-fn for_sinks(requests: u64, offload: Offload, dead_letters: Arc<DeadLetters>, status: Arc<Status>) -> Shared {
+fn for_sinks(
+    requests: u64,
+    offload: Offload,
+    dead_letters: Arc<DeadLetters>,
+    status: Arc<Status>,
+) -> SinkResources {
     let request_memory_kib = u32::try_from(requests / 1024).unwrap_or(u32::MAX);
-    Shared {
+    SinkResources {
         offload,
         request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
         request_memory_kib,

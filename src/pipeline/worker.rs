@@ -19,7 +19,7 @@ use crate::metrics::{Fate, Metrics, SourceMetrics};
 use crate::pipeline::process::{ProcessedChunk, Segment, Unfit, WorkerState};
 use crate::pipeline::{CommitSlot, Job, Jobs, OrderedLane};
 use crate::route::Router;
-use crate::sink::Task;
+use crate::sink::OffloadTask;
 
 /// One source, as the workers see it.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(crate) struct Queues {
     /// A permit is given back for each job taken.
     pub(crate) places: Arc<Semaphore>,
     /// The sinks' work.
-    pub(crate) tasks: Receiver<Task>,
+    pub(crate) tasks: Receiver<OffloadTask>,
     /// Closed to end the workers at once.
     pub(crate) kill_rx: Receiver<Infallible>,
     /// Dropped when the jobs have ended; the tasks may go on.
@@ -123,7 +123,7 @@ impl Processor {
             return;
         };
         let mut process = state.begin(read_at);
-        decoder.decoder.decode_piece(scratch, &origin, (&payload, piece), &mut process);
+        decoder.decoder.decode_piece(scratch, &origin, &payload, piece, &mut process);
         let fate = process.finish();
         drop(payload);
         let blocks = fate.segments.iter().flat_map(|segment| &segment.blocks);
