@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes};
 
 use super::json;
-use super::pen::Pen;
+use super::padded_writer::PaddedWriter;
 use crate::config::{Encoding, Packing, Sink, TooLong};
 use crate::event::{Block, Borders, Buffers, Clockface, Event, FieldPlace, Message, Origin, Part, Timestamp};
 use crate::limits::MAX_RECORD_BYTES;
@@ -39,7 +39,7 @@ pub struct Output {
 }
 
 /// Room made at a time while lines are written.
-const PEN_BYTES: usize = 4 * 1024;
+const LINES_ROOM: usize = 4 * 1024;
 
 /// How each JSON object begins: a time follows.
 const BEFORE_TIME: &[u8; 14] = b"{\"timestamp\":\"";
@@ -190,20 +190,20 @@ impl Encoder {
     /// Writes UTF-8 lines as JSON, until a block is full or a line is too large for a record. Returns those that are left.
     fn json_lines<'l>(mut lines: &'l [u8], read_at: Timestamp, out: &mut Output) -> &'l [u8] {
         out.prepare();
-        let mut pen = Pen::new(&mut out.data, PEN_BYTES);
+        let mut writer = PaddedWriter::new(&mut out.data, LINES_ROOM);
         let time = out.face.show(read_at);
         while !lines.is_empty() {
-            let start = pen.at();
+            let start = writer.at();
             if start >= BLOCK_BYTES {
                 break;
             }
-            pen.put_all(BEFORE_TIME);
-            pen.put_all(time);
-            pen.put_all(BEFORE_MESSAGE);
-            let len = json::escape_line(lines, &mut pen);
-            pen.put(&out.after);
-            if pen.at().saturating_sub(start) > MAX_RECORD_BYTES {
-                pen.back_to(start);
+            writer.put_all(BEFORE_TIME);
+            writer.put_all(time);
+            writer.put_all(BEFORE_MESSAGE);
+            let len = json::escape_line(lines, &mut writer);
+            writer.put(&out.after);
+            if writer.at().saturating_sub(start) > MAX_RECORD_BYTES {
+                writer.back_to(start);
                 break;
             }
             out.events = out.events.saturating_add(1);

@@ -24,7 +24,7 @@ use crate::health::{Activity, Status, Watchdog};
 use crate::metrics::{Metrics, SourceMetrics, gauge};
 use crate::pipeline::{Enqueuer, Intake, Processor, SourceDecoder, WorkerState, Workers};
 use crate::route::Router;
-use crate::sink::{self, Digester, Offload, Shared, Task};
+use crate::sink::{self, Digester, Offload, SinkResources, OffloadTask};
 
 /// Pieces of the sinks' work waiting for a worker, at the most.
 const TASKS: usize = 64;
@@ -53,7 +53,7 @@ pub(crate) struct Generation {
     /// The memory of what waits.
     pub(crate) budget: Arc<Budget>,
     /// What the sinks share.
-    pub(crate) shared: Shared,
+    pub(crate) shared: SinkResources,
     /// How memory is shared among destinations.
     pub(crate) shares: Arc<Shares>,
     /// Told when a destination has room again.
@@ -175,9 +175,14 @@ impl Generation {
 }
 
 /// What the sinks share, with so many bytes for requests under way.
-fn for_sinks(requests: u64, offload: Offload, dead_letters: Arc<DeadLetters>, status: Arc<Status>) -> Shared {
+fn for_sinks(
+    requests: u64,
+    offload: Offload,
+    dead_letters: Arc<DeadLetters>,
+    status: Arc<Status>,
+) -> SinkResources {
     let request_memory_kib = u32::try_from(requests / 1024).unwrap_or(u32::MAX);
-    Shared {
+    SinkResources {
         offload,
         request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
         request_memory_kib,
@@ -192,7 +197,7 @@ fn for_sinks(requests: u64, offload: Offload, dead_letters: Arc<DeadLetters>, st
 fn workers(
     config: &Config,
     enqueuer: Enqueuer,
-    tasks: Receiver<Task>,
+    tasks: Receiver<OffloadTask>,
     watchdog: &Watchdog,
 ) -> Result<Workers, RunError> {
     let names: Vec<&str> = config.sinks.keys().map(String::as_str).collect();

@@ -373,7 +373,7 @@ impl RecordQueue for DestinationQueue {
         })
     }
 
-    async fn left(&self) {
+    async fn handed_over(&self) {
         while !self.is_handed_over() {
             self.left.notified().await;
         }

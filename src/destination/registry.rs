@@ -23,7 +23,7 @@ use crate::destination::recovered;
 use crate::event::{Backpressure, Buffers, Origin};
 use crate::metrics::SinkMetrics;
 use crate::sink::RecordQueue;
-use crate::sink::{Delivery, Directory, Firehose, Service, Shared};
+use crate::sink::{DeliveryLoop, DeliverySettings, Directory, Firehose, SinkResources, SinkService};
 
 /// One configured sink, running.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
     /// For the sinks.
-    pub(crate) shared: Shared,
+    pub(crate) shared: SinkResources,
     /// How memory is shared.
     pub(crate) shares: Arc<Shares>,
     /// Told when a backpressure opens.
@@ -344,16 +344,16 @@ impl RunningSink {
 /// What a delivery is made of.
 struct Parts {
     queue: Arc<DestinationQueue>,
-    shared: Shared,
+    shared: SinkResources,
     metrics: SinkMetrics,
     compression: Compression,
     label: String,
 }
 
 impl Parts {
-    async fn deliver<S: Service>(self, service: S, window: usize) {
-        let settings = (self.compression, window, self.label);
-        Delivery::new(Arc::new(service), self.queue, self.shared, self.metrics, settings).run().await;
+    async fn deliver<S: SinkService>(self, service: S, window: usize) {
+        let settings = DeliverySettings { compression: self.compression, window, label: self.label };
+        DeliveryLoop::new(Arc::new(service), self.queue, self.shared, self.metrics, settings).run().await;
     }
 
     async fn deliver_to_firehose(self, clients: FirehoseClients, key: Key, window: usize) {
@@ -368,7 +368,7 @@ impl Parts {
                     self.shared.status.report_issue(&self.label, Some(fault.to_string()));
                     tokio::select! {
                         () = tokio::time::sleep(CONNECT_AGAIN) => {}
-                        () = self.queue.left() => return,
+                        () = self.queue.handed_over() => return,
                     }
                 }
             }

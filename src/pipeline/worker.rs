@@ -13,7 +13,7 @@ use super::process::Processor;
 use super::routing::WorkerState;
 use crate::decode::Scratch;
 use crate::health::{Activity, Watchdog};
-use crate::sink::Task;
+use crate::sink::OffloadTask;
 
 /// Chunks waiting for a worker, at the most.
 const JOBS: usize = 64;
@@ -36,7 +36,7 @@ struct WorkerQueues {
     /// A permit is given back for each job taken.
     places: Arc<Semaphore>,
     /// The sinks' work.
-    tasks: Receiver<Task>,
+    tasks: Receiver<OffloadTask>,
     /// Closed to end the workers at once.
     kill_rx: Receiver<Infallible>,
     /// Dropped when the jobs have ended; the tasks may go on.
@@ -52,7 +52,7 @@ impl Workers {
         count: usize,
         processor: &Arc<Processor>,
         state: impl Fn() -> WorkerState,
-        tasks: Receiver<Task>,
+        tasks: Receiver<OffloadTask>,
         watchdog: &Watchdog,
     ) -> io::Result<Self> {
         let (kill_tx, kill_rx) = crossbeam_channel::bounded(0);

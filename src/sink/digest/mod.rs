@@ -9,8 +9,8 @@ use std::time::Instant;
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::oneshot;
 
-use self::lanes::{Digest, Eight, Sixteen};
-use super::request::{BODY_BYTES, most_bytes};
+use self::lanes::{Eight, Sha256Digest, Sixteen};
+use super::body_size::{BODY_BYTES, most_bytes};
 use crate::limits::{TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 
 /// How bodies are hashed here, and those that wait for it.
@@ -19,21 +19,21 @@ pub struct Digester {
     /// Bytes that memory has for bodies.
     memory: usize,
     /// Measured when the first body is to be hashed.
-    choice: OnceLock<Choice>,
+    choice: OnceLock<HashPlan>,
     /// The lock covers a look at a short list.
-    waiting: Mutex<Line>,
+    waiting: Mutex<HashQueue>,
 }
 
 #[derive(Debug)]
-struct Choice {
-    costs: Costs,
+struct HashPlan {
+    costs: HashCosts,
     /// The requests whose bodies wait for one another to be hashed together; none where each is hashed when it is made.
-    grouped: Option<Size>,
+    grouped: Option<RequestSize>,
 }
 
 /// Of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Size {
+struct RequestSize {
     /// Payload bytes that it is filled to.
     payload: usize,
     /// Bytes of its body.
@@ -42,21 +42,21 @@ struct Size {
 
 /// As much as the service takes, and half of it: more bodies of these find room, and a call costs little beside its hash. Still
 /// smaller ones would cost throughput where answers are late.
-const SIZES: [Size; 2] = [
-    Size { payload: TARGET_REQUEST_BYTES, body: BODY_BYTES },
-    Size { payload: 2 * TARGET_RECORD_BYTES, body: most_bytes(2 * TARGET_RECORD_BYTES, 2) },
+const SIZES: [RequestSize; 2] = [
+    RequestSize { payload: TARGET_REQUEST_BYTES, body: BODY_BYTES },
+    RequestSize { payload: 2 * TARGET_RECORD_BYTES, body: most_bytes(2 * TARGET_RECORD_BYTES, 2) },
 ];
 
 /// Those that wait, in the order they came.
 #[derive(Debug, Default)]
-struct Line {
+struct HashQueue {
     next_number: u64,
-    bodies: Vec<Waiting>,
+    bodies: Vec<UnhashedBody>,
 }
 
 /// What a byte costs by each method, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
-struct Costs {
+struct HashCosts {
     one: f64,
     eight: Option<(Eight, f64)>,
     sixteen: Option<(Sixteen, f64)>,
@@ -64,28 +64,28 @@ struct Costs {
 
 /// A body without its digest.
 #[derive(Debug)]
-struct Waiting {
+struct UnhashedBody {
     number: u64,
     body: Vec<u8>,
-    done: oneshot::Sender<Hashed>,
+    done: oneshot::Sender<HashedBody>,
 }
 
 /// A body and its digest in lower-case hexadecimal.
 #[derive(Debug)]
-pub(super) struct Hashed {
+pub(super) struct HashedBody {
     pub(super) body: Vec<u8>,
     pub(super) sha256: String,
 }
 
 /// A way to hash up to so many bodies at once.
 #[derive(Clone, Copy, Debug)]
-enum Method {
+enum HashMethod {
     One,
     Eight(Eight),
     Sixteen(Sixteen),
 }
 
-impl Method {
+impl HashMethod {
     fn width(self) -> usize {
         match self {
             Self::One => 1,
@@ -94,7 +94,7 @@ impl Method {
         }
     }
 
-    fn digests(self, bodies: &[&[u8]]) -> Vec<Digest> {
+    fn digests(self, bodies: &[&[u8]]) -> Vec<Sha256Digest> {
         let body = |lane: usize| bodies.get(lane).copied().unwrap_or_default();
         let mut digests = match self {
             Self::One => bodies.iter().map(|body| one(body)).collect(),
@@ -106,7 +106,7 @@ impl Method {
     }
 }
 
-fn one(body: &[u8]) -> Digest {
+fn one(body: &[u8]) -> Sha256Digest {
     let mut bytes = [0; 32];
     for (to, from) in bytes.iter_mut().zip(digest(&SHA256, body).as_ref()) {
         *to = *from;
@@ -117,11 +117,11 @@ fn one(body: &[u8]) -> Digest {
 /// Lanes may cost so much of what one by one does: a body that waits for others is no longer in the cache.
 const WORTHWHILE: f64 = 0.7;
 
-impl Costs {
+impl HashCosts {
     /// Measured on this machine, for about two milliseconds.
     fn measured() -> Self {
         let bytes = vec![b'x'; MEASURED_BYTES];
-        let cost = |method: Method| {
+        let cost = |method: HashMethod| {
             let bodies = vec![bytes.as_slice(); method.width()];
             let run = |_| {
                 let before = Instant::now();
@@ -134,15 +134,15 @@ impl Costs {
             least * 1e9 / hashed
         };
         Self {
-            one: cost(Method::One),
-            eight: Eight::available().map(|eight| (eight, cost(Method::Eight(eight)))),
-            sixteen: Sixteen::available().map(|sixteen| (sixteen, cost(Method::Sixteen(sixteen)))),
+            one: cost(HashMethod::One),
+            eight: Eight::available().map(|eight| (eight, cost(HashMethod::Eight(eight)))),
+            sixteen: Sixteen::available().map(|sixteen| (sixteen, cost(HashMethod::Sixteen(sixteen)))),
         }
     }
 
-    fn methods(&self) -> impl Iterator<Item = (Method, f64)> {
-        let eight = self.eight.map(|(eight, cost)| (Method::Eight(eight), cost));
-        let sixteen = self.sixteen.map(|(sixteen, cost)| (Method::Sixteen(sixteen), cost));
+    fn methods(&self) -> impl Iterator<Item = (HashMethod, f64)> {
+        let eight = self.eight.map(|(eight, cost)| (HashMethod::Eight(eight), cost));
+        let sixteen = self.sixteen.map(|(sixteen, cost)| (HashMethod::Sixteen(sixteen), cost));
         eight.into_iter().chain(sixteen)
     }
 
@@ -152,15 +152,15 @@ impl Costs {
     }
 
     /// The cheapest way to hash bodies of these lengths.
-    fn method(&self, lengths: &[usize]) -> Method {
-        self.best(lengths).map_or(Method::One, |(method, _)| method)
+    fn method(&self, lengths: &[usize]) -> HashMethod {
+        self.best(lengths).map_or(HashMethod::One, |(method, _)| method)
     }
 
     /// The cheapest method a byte for bodies of these lengths, of which it takes as many from the front as it is wide, and its
     /// cost; none where each by itself is as cheap.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    fn best(&self, lengths: &[usize]) -> Option<(Method, f64)> {
-        let each = |(method, cost): (Method, f64)| {
+    fn best(&self, lengths: &[usize]) -> Option<(HashMethod, f64)> {
+        let each = |(method, cost): (HashMethod, f64)| {
             let taken = lengths.get(..method.width()).unwrap_or(lengths);
             let useful: usize = taken.iter().sum();
             let longest = taken.iter().max().copied().unwrap_or(0);
@@ -171,10 +171,10 @@ impl Costs {
     }
 }
 
-impl Choice {
+impl HashPlan {
     /// The size whose bodies are the cheapest to hash together in so much memory, if that is cheaper than each by itself.
-    fn of(costs: Costs, memory: usize) -> Self {
-        let cost = |size: &Size| {
+    fn of(costs: HashCosts, memory: usize) -> Self {
+        let cost = |size: &RequestSize| {
             // One of them is on its way while the others wait.
             let waiting = (memory / size.body).saturating_sub(1);
             costs.grouped(&vec![size.body; waiting]).map(|cost| (*size, cost))
@@ -194,8 +194,8 @@ impl Digester {
         Self { memory, choice: OnceLock::new(), waiting: Mutex::default() }
     }
 
-    fn choice(&self) -> &Choice {
-        self.choice.get_or_init(|| Choice::of(Costs::measured(), self.memory))
+    fn choice(&self) -> &HashPlan {
+        self.choice.get_or_init(|| HashPlan::of(HashCosts::measured(), self.memory))
     }
 
     /// Whether a body is better left to [`enter`](Self::enter) than hashed when it is made.
@@ -205,17 +205,17 @@ impl Digester {
 
     /// Payload bytes that requests are best filled to, where so many may be under way; none where that is as much as they may carry.
     pub(super) fn best_request(&self, concurrency: usize) -> Option<usize> {
-        let Size { payload, body } = self.choice().grouped?;
+        let RequestSize { payload, body } = self.choice().grouped?;
         (payload < TARGET_REQUEST_BYTES && concurrency >= self.memory / body).then_some(payload)
     }
 
     /// Leaves a body to be hashed together with others. Returns its number, and where it comes back.
-    pub(super) fn enter(&self, body: Vec<u8>) -> (u64, oneshot::Receiver<Hashed>) {
+    pub(super) fn enter(&self, body: Vec<u8>) -> (u64, oneshot::Receiver<HashedBody>) {
         let (done, hashed) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let number = waiting.next_number;
         waiting.next_number = number.wrapping_add(1);
-        waiting.bodies.push(Waiting { number, body, done });
+        waiting.bodies.push(UnhashedBody { number, body, done });
         (number, hashed)
     }
 
@@ -224,18 +224,18 @@ impl Digester {
         let (group, method) = self.group(number);
         let bodies: Vec<&[u8]> = group.iter().map(|waiting| waiting.body.as_slice()).collect();
         let digests = method.digests(&bodies);
-        for (Waiting { body, done, .. }, digest) in group.into_iter().zip(digests) {
+        for (UnhashedBody { body, done, .. }, digest) in group.into_iter().zip(digests) {
             // Nobody waits any more when the sink was stopped at the deadline.
-            done.send(Hashed { body, sha256: hex(&digest) }).ok();
+            done.send(HashedBody { body, sha256: hex(&digest) }).ok();
         }
     }
 
     /// The body of this number and its company, and how to hash them.
-    fn group(&self, number: u64) -> (Vec<Waiting>, Method) {
+    fn group(&self, number: u64) -> (Vec<UnhashedBody>, HashMethod) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let bodies = &mut waiting.bodies;
         let Some(own) = bodies.iter().position(|waiting| waiting.number == number) else {
-            return (Vec::new(), Method::One);
+            return (Vec::new(), HashMethod::One);
         };
         let own = bodies.remove(own);
         bodies.insert(0, own);
@@ -258,9 +258,9 @@ mod tests {
 
     const MIB: usize = 1024 * 1024;
 
-    /// Costs that differ from machine to machine, in nanoseconds a byte: of one at a time, of eight lanes, of sixteen.
-    fn costs([one, eight, sixteen]: [f64; 3]) -> Costs {
-        Costs {
+    /// HashCosts that differ from machine to machine, in nanoseconds a byte: of one at a time, of eight lanes, of sixteen.
+    fn costs([one, eight, sixteen]: [f64; 3]) -> HashCosts {
+        HashCosts {
             one,
             eight: Eight::available().map(|lanes| (lanes, eight)),
             sixteen: Sixteen::available().map(|lanes| (lanes, sixteen)),
@@ -294,7 +294,7 @@ mod tests {
     fn every_body_comes_back_with_its_own_digest_whoever_asks_for_it() {
         for machine in [WITHOUT_SHA_INSTRUCTIONS, WITH_SHA_INSTRUCTIONS] {
             let digester = Digester::new(MIB);
-            assert!(digester.choice.set(Choice::of(costs(machine), MIB)).is_ok());
+            assert!(digester.choice.set(HashPlan::of(costs(machine), MIB)).is_ok());
             let body = |number: u8| vec![number; 1_000 + usize::from(number)];
             let (numbers, mut waiting): (Vec<u64>, Vec<_>) =
                 (0..20).map(|number| digester.enter(body(number))).unzip();
@@ -302,7 +302,7 @@ mod tests {
                 digester.hash(number);
             }
             for (number, waiting) in (0..20).zip(&mut waiting) {
-                let Hashed { body: hashed, sha256 } = waiting.try_recv().unwrap();
+                let HashedBody { body: hashed, sha256 } = waiting.try_recv().unwrap();
                 assert_eq!(hashed, body(number));
                 assert_eq!(sha256, hex(&one(&hashed)));
             }
@@ -313,7 +313,7 @@ mod tests {
     #[track_caller]
     fn check_size(machine: [f64; 3], mib: usize, expected: Option<usize>) {
         let lanes = Eight::available().is_some();
-        let grouped = Choice::of(costs(machine), mib * MIB).grouped.map(|size| size.payload);
+        let grouped = HashPlan::of(costs(machine), mib * MIB).grouped.map(|size| size.payload);
         assert_eq!(grouped, expected.filter(|_| lanes), "{machine:?} {mib} MiB");
     }
 
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn requests_are_as_large_as_may_be_where_few_may_be_under_way() {
         let digester = Digester::new(24 * MIB);
-        let choice = Choice::of(costs(WITHOUT_SHA_INSTRUCTIONS), 24 * MIB);
+        let choice = HashPlan::of(costs(WITHOUT_SHA_INSTRUCTIONS), 24 * MIB);
         let smaller = choice.grouped.map(|size| size.payload);
         assert!(digester.choice.set(choice).is_ok());
         assert_eq!([1, 4, 16].map(|concurrency| digester.best_request(concurrency)), [None, None, smaller]);

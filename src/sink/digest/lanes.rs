@@ -13,7 +13,7 @@ use std::slice;
 use archmage::{SimdToken, X64V3Token, X64V4Token, arcane};
 
 /// A message's digest.
-pub(super) type Digest = [u8; 32];
+pub(super) type Sha256Digest = [u8; 32];
 
 /// Eight at a time, with AVX2.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ impl Eight {
     }
 
     /// The digest of each message.
-    pub(super) fn digests(self, messages: [&[u8]; 8]) -> [Digest; 8] {
+    pub(super) fn digests(self, messages: [&[u8]; 8]) -> [Sha256Digest; 8] {
         digests(messages, |state, blocks| compress_eight(self.0, state, blocks))
     }
 }
@@ -42,19 +42,19 @@ impl Sixteen {
     }
 
     /// The digest of each message.
-    pub(super) fn digests(self, messages: [&[u8]; 16]) -> [Digest; 16] {
+    pub(super) fn digests(self, messages: [&[u8]; 16]) -> [Sha256Digest; 16] {
         digests(messages, |state, blocks| compress_sixteen(self.0, state, blocks))
     }
 }
 
-type Block = [u8; 64];
+type Sha256Block = [u8; 64];
 
 /// One 32-bit word of each message.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
-struct Words<const L: usize>([u32; L]);
+struct LaneWords<const L: usize>([u32; L]);
 
-type State<const L: usize> = [Words<L>; 8];
+type LaneState<const L: usize> = [LaneWords<L>; 8];
 
 const START: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
@@ -85,7 +85,7 @@ const ROUNDS: [[u32; 16]; 4] = [
     clippy::inline_always,
     reason = "in this form, and only once it stands inside `compress_*`, does the compiler make wide instructions of it"
 )]
-impl<const L: usize> Words<L> {
+impl<const L: usize> LaneWords<L> {
     #[inline(always)]
     fn each(self, change: impl Fn(u32) -> u32) -> Self {
         Self(from_fn(|lane| change(self.0[lane])))
@@ -129,10 +129,10 @@ impl<const L: usize> Words<L> {
     reason = "FIPS 180-4's own names; constant bounds, known to the compiler"
 )]
 #[inline(always)]
-fn compress<const L: usize>(state: &mut State<L>, messages: [&[Block]; L]) {
+fn compress<const L: usize>(state: &mut LaneState<L>, messages: [&[Sha256Block]; L]) {
     let count = messages.iter().map(|blocks| blocks.len()).min().unwrap_or(0);
     for at in 0..count {
-        let mut w = [Words([0; L]); 16];
+        let mut w = [LaneWords([0; L]); 16];
         for (lane, blocks) in messages.iter().enumerate() {
             let (words, _) = blocks[at].as_chunks::<4>();
             for (word, bytes) in w.iter_mut().zip(words) {
@@ -142,7 +142,7 @@ fn compress<const L: usize>(state: &mut State<L>, messages: [&[Block]; L]) {
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
         macro_rules! round {
             ($word:expr, $k:expr) => {{
-                let (word, k): (Words<L>, u32) = ($word, $k);
+                let (word, k): (LaneWords<L>, u32) = ($word, $k);
                 let word = word.each(|word| word.wrapping_add(k));
                 let first = h.plus(e.turned([6, 11, 25])).plus(e.choose(f, g)).plus(word);
                 let second = a.turned([2, 13, 22]).plus(a.majority(b, c));
@@ -168,23 +168,23 @@ fn compress<const L: usize>(state: &mut State<L>, messages: [&[Block]; L]) {
 }
 
 #[arcane]
-fn compress_eight(_token: X64V3Token, state: &mut State<8>, messages: [&[Block]; 8]) {
+fn compress_eight(_token: X64V3Token, state: &mut LaneState<8>, messages: [&[Sha256Block]; 8]) {
     compress(state, messages);
 }
 
 #[arcane]
-fn compress_sixteen(_token: X64V4Token, state: &mut State<16>, messages: [&[Block]; 16]) {
+fn compress_sixteen(_token: X64V4Token, state: &mut LaneState<16>, messages: [&[Sha256Block]; 16]) {
     compress(state, messages);
 }
 
 /// A message as blocks: its own, and one or two with the rest of it, the padding and its length.
-struct Blocks<'a> {
-    whole: &'a [Block],
-    last: [Block; 2],
+struct PaddedMessage<'a> {
+    whole: &'a [Sha256Block],
+    last: [Sha256Block; 2],
     count: usize,
 }
 
-impl<'a> Blocks<'a> {
+impl<'a> PaddedMessage<'a> {
     fn of(message: &'a [u8]) -> Self {
         let (whole, rest) = message.as_chunks::<64>();
         let mut last = [[0; 64]; 2];
@@ -201,7 +201,7 @@ impl<'a> Blocks<'a> {
         Self { whole, last, count: whole.len().saturating_add(blocks) }
     }
 
-    fn get(&self, at: usize) -> &Block {
+    fn get(&self, at: usize) -> &Sha256Block {
         let padded = || self.last.get(at.saturating_sub(self.whole.len()));
         // Past a message's end its lane is idle, and runs over whatever is there.
         self.whole.get(at).or_else(padded).unwrap_or(&[0; 64])
@@ -210,10 +210,10 @@ impl<'a> Blocks<'a> {
 
 fn digests<const L: usize>(
     messages: [&[u8]; L],
-    compress: impl Fn(&mut State<L>, [&[Block]; L]),
-) -> [Digest; L] {
-    let blocks = messages.map(Blocks::of);
-    let mut state = START.map(|word| Words([word; L]));
+    compress: impl Fn(&mut LaneState<L>, [&[Sha256Block]; L]),
+) -> [Sha256Digest; L] {
+    let blocks = messages.map(PaddedMessage::of);
+    let mut state = START.map(|word| LaneWords([word; L]));
     let shared = blocks.iter().map(|blocks| blocks.whole.len()).min().unwrap_or(0);
     compress(&mut state, blocks.each_ref().map(|blocks| blocks.whole.get(..shared).unwrap_or_default()));
     let most = blocks.iter().map(|blocks| blocks.count).max().unwrap_or(0);
@@ -229,7 +229,7 @@ fn digests<const L: usize>(
     digests
 }
 
-fn digest_of<const L: usize>(state: &State<L>, lane: usize) -> Digest {
+fn digest_of<const L: usize>(state: &LaneState<L>, lane: usize) -> Sha256Digest {
     let mut digest = [0; 32];
     let (words, _) = digest.as_chunks_mut::<4>();
     for (bytes, word) in words.iter_mut().zip(state) {

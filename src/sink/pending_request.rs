@@ -2,16 +2,16 @@
 
 use tokio::time::Instant;
 
-use super::Parts;
-use super::cut::cut;
 use super::pacing::Room;
-use super::step::Load;
+use super::service::RecordParts;
+use super::split_record::split;
+use super::step::RequestLoad;
 use crate::event::Record;
 use crate::limits::{MAX_REQUEST_RECORDS, TARGET_REQUEST_BYTES};
 
 /// Records that are sent together.
 #[derive(Debug)]
-pub(super) struct Parcel {
+pub(super) struct PendingRequest {
     pub(super) records: Vec<Record>,
     /// How often records of it were refused one by one.
     pub(super) attempts: u32,
@@ -19,7 +19,7 @@ pub(super) struct Parcel {
     pub(super) isolated: bool,
 }
 
-impl Parcel {
+impl PendingRequest {
     pub(super) fn new(records: Vec<Record>) -> Self {
         Self { records, attempts: 0, isolated: false }
     }
@@ -28,16 +28,16 @@ impl Parcel {
         self.records.iter().map(|record| record.len).sum()
     }
 
-    pub(super) fn parts(&self) -> Vec<Parts> {
+    pub(super) fn parts(&self) -> Vec<RecordParts> {
         self.records.iter().map(|record| record.parts.clone()).collect()
     }
 
     /// What it carries, as pacing counts it: before compression, so that the count is the same each time it is sent.
-    pub(super) fn load(&self) -> Load {
-        Load::new(self.records.iter().map(|record| record.payload).sum(), self.records.len())
+    pub(super) fn load(&self) -> RequestLoad {
+        RequestLoad::new(self.records.iter().map(|record| record.payload).sum(), self.records.len())
     }
 
-    /// Whether both go into one request.
+    /// Whether both fit into one request.
     fn may_join(&self, other: &Self) -> bool {
         !self.isolated
             && !other.isolated
@@ -54,7 +54,7 @@ impl Parcel {
             Room::One(record) => (0, record),
         };
         let records = std::mem::take(&mut self.records);
-        self.records = records.into_iter().flat_map(|record| cut(record, size)).collect();
+        self.records = records.into_iter().flat_map(|record| split(record, size)).collect();
         let mut left = bytes;
         let fits = self.records.iter().take_while(|record| {
             let fits = record.payload <= left;
@@ -79,21 +79,21 @@ impl Parcel {
     }
 }
 
-/// Parcels to send again, each not before its time.
+/// Requests to send again, each not before its time.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    parcels: Vec<(Instant, Parcel)>,
+pub(super) struct RetryQueue {
+    requests: Vec<(Instant, PendingRequest)>,
     bytes: usize,
 }
 
-impl Waiting {
-    pub(super) fn push(&mut self, not_before: Instant, parcel: Parcel) {
-        self.bytes = self.bytes.saturating_add(parcel.bytes());
-        self.parcels.push((not_before, parcel));
+impl RetryQueue {
+    pub(super) fn push(&mut self, not_before: Instant, request: PendingRequest) {
+        self.bytes = self.bytes.saturating_add(request.bytes());
+        self.requests.push((not_before, request));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.parcels.is_empty()
+        self.requests.is_empty()
     }
 
     /// How many requests it takes to send them, at least.
@@ -103,18 +103,18 @@ impl Waiting {
 
     /// When the next one may go.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.parcels.iter().map(|(at, _)| *at).min()
+        self.requests.iter().map(|(at, _)| *at).min()
     }
 
     /// The first one whose time has come, joined with others as far as so many bytes go: what is refused by chance is a few
     /// records of each request, and to send them by themselves would cost a request each.
-    pub(super) fn take_due(&mut self, most: usize, now: Instant) -> Option<Parcel> {
-        let due = self.parcels.iter().position(|(at, _)| *at <= now)?;
+    pub(super) fn take_due(&mut self, most: usize, now: Instant) -> Option<PendingRequest> {
+        let due = self.requests.iter().position(|(at, _)| *at <= now)?;
         let mut taken = self.remove(due);
-        let joins = |taken: &Parcel, (at, other): &(Instant, Parcel)| {
+        let joins = |taken: &PendingRequest, (at, other): &(Instant, PendingRequest)| {
             *at <= now && taken.bytes() < most && taken.may_join(other)
         };
-        while let Some(other) = self.parcels.iter().position(|other| joins(&taken, other)) {
+        while let Some(other) = self.requests.iter().position(|other| joins(&taken, other)) {
             let other = self.remove(other);
             taken.attempts = taken.attempts.min(other.attempts);
             taken.records.extend(other.records);
@@ -122,9 +122,11 @@ impl Waiting {
         Some(taken)
     }
 
-    fn remove(&mut self, at: usize) -> Parcel {
-        let (_, parcel) = self.parcels.remove(at);
-        self.bytes = self.bytes.saturating_sub(parcel.bytes());
-        parcel
+    fn remove(&mut self, at: usize) -> PendingRequest {
+        let (_, request) = self.requests.remove(at);
+        let bytes = request.bytes();
+        debug_assert!(self.bytes >= bytes, "{bytes} bytes leave the retries, which hold {}", self.bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        request
     }
 }

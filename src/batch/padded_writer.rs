@@ -1,16 +1,16 @@
 //! Writes into a buffer piece by piece, also more than is meant to stay: copying sixteen bytes costs less than copying three.
 
-/// Writes behind what a buffer holds; the buffer ends with what was written once the pen is dropped.
+/// Writes behind what a buffer holds; the buffer ends with what was written once the writer is dropped.
 #[derive(Debug)]
-pub(super) struct Pen<'a> {
+pub(super) struct PaddedWriter<'a> {
     out: &'a mut Vec<u8>,
     at: usize,
     /// How much room is made at a time: what is made is zeroed first, and what is left of it is given back.
     step: usize,
 }
 
-impl<'a> Pen<'a> {
-    /// A pen that makes room for `step` bytes at a time.
+impl<'a> PaddedWriter<'a> {
+    /// A writer that makes room for `step` bytes at a time.
     pub(super) fn new(out: &'a mut Vec<u8>, step: usize) -> Self {
         let at = out.len();
         Self { out, at, step }
@@ -65,7 +65,7 @@ impl<'a> Pen<'a> {
     }
 }
 
-impl Drop for Pen<'_> {
+impl Drop for PaddedWriter<'_> {
     fn drop(&mut self) {
         self.out.truncate(self.at);
     }
@@ -85,20 +85,20 @@ mod tests {
         ) {
             let mut out = before.clone();
             let mut expected = before;
-            let mut pen = Pen::new(&mut out, 100);
+            let mut writer = PaddedWriter::new(&mut out, 100);
             for (whole, front, len) in &pieces {
-                pen.put(whole);
-                pen.fill(|space| {
+                writer.put(whole);
+                writer.fill(|space| {
                     *space = *front;
                     *len
                 });
-                let at = pen.at();
-                pen.put(whole);
-                pen.back_to(at);
+                let at = writer.at();
+                writer.put(whole);
+                writer.back_to(at);
                 expected.extend_from_slice(whole);
                 expected.extend_from_slice(&front[..*len]);
             }
-            drop(pen);
+            drop(writer);
             prop_assert_eq!(out, expected);
         }
     }

@@ -6,7 +6,7 @@ use crate::event::{AckGuard, Record};
 
 /// The record in pieces of at most `size` bytes, or as it is: where it is not much larger, compressed already, or has newlines
 /// within its events. A single line that is longer than `size` is a piece by itself.
-pub(super) fn cut(record: Record, size: usize) -> Vec<Record> {
+pub(super) fn split(record: Record, size: usize) -> Vec<Record> {
     if record.compressed || record.payload != record.len || record.len <= size.saturating_add(size / 2) {
         return vec![record];
     }
@@ -20,23 +20,23 @@ pub(super) fn cut(record: Record, size: usize) -> Vec<Record> {
 
 /// A piece: where it ends, and how many lines it has.
 #[derive(Clone, Copy, Debug, Default)]
-struct Piece {
+struct RecordSlice {
     end: usize,
     events: u64,
 }
 
 /// Where to cut; `None` when the last byte is no newline.
-fn pieces(parts: &[Bytes], size: usize) -> Option<Vec<Piece>> {
-    let mut done: Vec<Piece> = Vec::new();
-    let (mut start, mut open, mut before) = (0, Piece::default(), 0_usize);
+fn pieces(parts: &[Bytes], size: usize) -> Option<Vec<RecordSlice>> {
+    let mut done: Vec<RecordSlice> = Vec::new();
+    let (mut start, mut open, mut before) = (0, RecordSlice::default(), 0_usize);
     for part in parts {
         for at in memchr::memchr_iter(b'\n', part) {
             let end = before.saturating_add(at).saturating_add(1);
             if end.saturating_sub(start) > size && open.events > 0 {
                 done.push(open);
-                (start, open) = (open.end, Piece::default());
+                (start, open) = (open.end, RecordSlice::default());
             }
-            open = Piece { end, events: open.events.saturating_add(1) };
+            open = RecordSlice { end, events: open.events.saturating_add(1) };
         }
         before = before.saturating_add(part.len());
     }
@@ -45,7 +45,7 @@ fn pieces(parts: &[Bytes], size: usize) -> Option<Vec<Piece>> {
 }
 
 /// The record cut at the ends of its pieces. Each is a part of every chunk that the record was: a chunk is done when all are.
-fn apart(record: Record, pieces: &[Piece]) -> Vec<Record> {
+fn apart(record: Record, pieces: &[RecordSlice]) -> Vec<Record> {
     let mut rest: std::collections::VecDeque<Bytes> = record.parts.into();
     let mut start = 0;
     let mut cut = Vec::with_capacity(pieces.len());
@@ -126,7 +126,7 @@ mod tests {
                 rest = after;
             }
             parts.push(rest.to_vec());
-            let pieces = cut(record(&parts, lines.len() as u64), size);
+            let pieces = split(record(&parts, lines.len() as u64), size);
             prop_assert_eq!(pieces.iter().flat_map(text).collect::<Vec<_>>(), whole);
             prop_assert_eq!(pieces.iter().map(|piece| piece.events).sum::<u64>(), lines.len() as u64);
             for piece in &pieces {
@@ -139,13 +139,13 @@ mod tests {
 
     #[track_caller]
     fn stays_whole(record: Record) {
-        assert_eq!(cut(record, 10).len(), 1);
+        assert_eq!(split(record, 10).len(), 1);
     }
 
     #[test]
     fn what_cannot_be_cut_between_events_stays_whole() {
         let lines = || vec![b"one line of text\nanother line of text\n".to_vec()];
-        assert_eq!(cut(record(&lines(), 2), 10).len(), 2);
+        assert_eq!(split(record(&lines(), 2), 10).len(), 2);
         stays_whole(record(&lines(), 1));
         stays_whole(record(&[b"no newline at the end\nof this".to_vec()], 1));
         stays_whole(Record { compressed: true, ..record(&lines(), 2) });
