@@ -17,9 +17,9 @@ use crate::buffer;
 use crate::config::{Config, Decoding, Source};
 use crate::deadletter::{DeadLetters, Limits};
 use crate::decode::Decoder;
-use crate::destination::queue::Shares;
 use crate::destination::recovered;
-use crate::destination::registry::{Common, RunningSink};
+use crate::destination::registry::{RunningSink, SharedResources};
+use crate::destination::shares::MemoryShares;
 use crate::event::{Budget, Buffers};
 use crate::health::Status;
 use crate::health::{Activity, Watchdog};
@@ -62,7 +62,7 @@ pub(crate) struct Generation {
     /// What the sinks share.
     pub(crate) shared: Shared,
     /// How memory is shared among destinations.
-    pub(crate) shares: Arc<Shares>,
+    pub(crate) shares: Arc<MemoryShares>,
     /// Told when a backpressure opens.
     pub(crate) room_freed: Arc<Notify>,
     /// The sinks.
@@ -70,7 +70,7 @@ pub(crate) struct Generation {
     /// The running deliveries. The lock covers a spawn.
     pub(crate) deliveries: Arc<Mutex<JoinSet<()>>>,
     /// What keeps records on disk. The lock covers a spawn.
-    pub(crate) spools: Arc<Mutex<JoinSet<()>>>,
+    pub(crate) disk_tasks: Arc<Mutex<JoinSet<()>>>,
     /// The lock covers a look, or the taking.
     pub(crate) job_queue: Arc<Mutex<Option<JobQueue>>>,
     /// Closed when every worker has seen the end of the jobs.
@@ -106,20 +106,20 @@ impl Generation {
         let limits = Limits::new(config.state.max_dead_letters);
         let dead_letters = DeadLetters::new(&config.state.dir, limits, share, Arc::clone(&room_freed));
         let for_sinks = for_sinks(requests, offload, dead_letters, Arc::clone(status));
-        let shares = Shares::new(Arc::clone(&budget));
-        let (deliveries, spools) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
-        let common = Common {
+        let shares = MemoryShares::new(Arc::clone(&budget));
+        let (deliveries, disk_tasks) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
+        let resources = SharedResources {
             shared: for_sinks.clone(),
             shares: Arc::clone(&shares),
             room_freed: Arc::clone(&room_freed),
             runtime: Handle::current(),
             deliveries: Arc::clone(&deliveries),
-            spools: Arc::clone(&spools),
+            disk_tasks: Arc::clone(&disk_tasks),
             state: config.state.dir.as_path().into(),
             read_buffers: Buffers::new(buffer::disk::BUFFER_BYTES, READ_BUFFERS),
         };
         let sink = |(name, sink): (&String, _)| {
-            let sink = RunningSink::new(name, sink, metrics.sink(name), common.clone());
+            let sink = RunningSink::new(name, sink, metrics.sink(name), resources.clone());
             sink.map(Arc::new).map_err(|source| RunError::Sink { sink: name.clone(), source })
         };
         let sinks: Arc<[_]> = config.sinks.iter().map(sink).collect::<Result<_, _>>()?;
@@ -147,7 +147,7 @@ impl Generation {
             room_freed,
             sinks,
             deliveries,
-            spools,
+            disk_tasks,
             job_queue: Arc::new(Mutex::new(Some(JobQueue { jobs, places }))),
             decoding: Arc::new(decoding),
             workers: Arc::new(Mutex::new(Some(kill_tx))),

@@ -8,7 +8,7 @@ use crate::event::Origin;
 
 /// What is stored of where a record came from and goes to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Meta {
+pub struct RecordMeta {
     /// The origin of its first event.
     pub origin: Arc<Origin>,
     /// The names of the origin's fields that are the same for all records of the log, since its destination is made from them.
@@ -16,7 +16,7 @@ pub struct Meta {
 }
 
 #[derive(Deserialize, Serialize)]
-struct Stored {
+struct StoredMeta {
     source: Box<str>,
     host: Box<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,11 +33,11 @@ struct Stored {
     shared: Vec<Box<str>>,
 }
 
-impl Meta {
+impl RecordMeta {
     /// The JSON that is stored.
     pub(super) fn encode(origin: &Origin, shared: &[Box<str>]) -> Vec<u8> {
         let text = |field: &Option<Arc<str>>| field.as_deref().map(Box::from);
-        let stored = Stored {
+        let stored = StoredMeta {
             source: Box::from(&*origin.source),
             host: Box::from(&*origin.host),
             file: text(&origin.file),
@@ -53,7 +53,7 @@ impl Meta {
 
     /// Reads it back.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let stored: Stored = serde_json::from_slice(bytes).ok()?;
+        let stored: StoredMeta = serde_json::from_slice(bytes).ok()?;
         let text = |field: Option<Box<str>>| field.map(Arc::from);
         let origin = Origin {
             source: stored.source.into(),
@@ -75,7 +75,7 @@ mod tests {
     #[track_caller]
     fn check(origin: &Origin) {
         let shared = [Box::from("owner")];
-        let read = Meta::decode(&Meta::encode(origin, &shared)).unwrap();
+        let read = RecordMeta::decode(&RecordMeta::encode(origin, &shared)).unwrap();
         assert_eq!((&*read.origin, &*read.shared), (origin, &shared[..]));
     }
 
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn what_is_no_origin_is_refused() {
         for bytes in [&b""[..], b"{", b"{}", b"[]", b"{\"source\":1,\"host\":\"\"}", b"\xff"] {
-            assert_eq!(Meta::decode(bytes), None);
+            assert_eq!(RecordMeta::decode(bytes), None);
         }
     }
 }
