@@ -146,7 +146,7 @@ impl Generation {
         deliveries.shutdown().await;
         self.shares.close();
         self.sinks.iter().for_each(|sink| sink.wake());
-        let is_closed = timeout(CLOSE, joined(&self.spools)).await.is_ok();
+        let is_closed = timeout(CLOSE, joined(&self.disk_tasks)).await.is_ok();
         if !is_closed {
             warn!("a disk buffer does not close in time; what it delivered last may be delivered again");
         }

@@ -16,9 +16,9 @@ use crate::buffer;
 use crate::config::{Config, Source};
 use crate::deadletter::{DeadLetters, Limits};
 use crate::decode::Decoder;
-use crate::destination::queue::Shares;
 use crate::destination::recovered;
-use crate::destination::registry::{Common, RunningSink};
+use crate::destination::registry::{RunningSink, SharedResources};
+use crate::destination::shares::MemoryShares;
 use crate::event::{Budget, Buffers, Framing};
 use crate::health::{Activity, Status, Watchdog};
 use crate::metrics::{Metrics, SourceMetrics, gauge};
@@ -55,7 +55,7 @@ pub(crate) struct Generation {
     /// What the sinks share.
     pub(crate) shared: SinkResources,
     /// How memory is shared among destinations.
-    pub(crate) shares: Arc<Shares>,
+    pub(crate) shares: Arc<MemoryShares>,
     /// Told when a destination has room again.
     pub(crate) room_freed: Arc<Notify>,
     /// The sinks.
@@ -63,7 +63,7 @@ pub(crate) struct Generation {
     /// The running deliveries. The lock covers a spawn.
     pub(crate) deliveries: Arc<Mutex<JoinSet<()>>>,
     /// What keeps records on disk. The lock covers a spawn.
-    pub(crate) spools: Arc<Mutex<JoinSet<()>>>,
+    pub(crate) disk_tasks: Arc<Mutex<JoinSet<()>>>,
     /// What decodes, routes and encodes.
     pub(crate) workers: Workers,
     memory_limit: u64,
@@ -88,20 +88,20 @@ impl Generation {
         let limits = Limits::new(config.state.max_dead_letters);
         let dead_letters = DeadLetters::new(&config.state.dir, limits, share, Arc::clone(&room_freed));
         let shared = for_sinks(requests, offload, dead_letters, Arc::clone(status));
-        let shares = Shares::new(Arc::clone(&budget));
-        let (deliveries, spools) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
-        let common = Common {
+        let shares = MemoryShares::new(Arc::clone(&budget));
+        let (deliveries, disk_tasks) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
+        let resources = SharedResources {
             shared: shared.clone(),
             shares: Arc::clone(&shares),
             room_freed: Arc::clone(&room_freed),
             runtime: Handle::current(),
             deliveries: Arc::clone(&deliveries),
-            spools: Arc::clone(&spools),
+            disk_tasks: Arc::clone(&disk_tasks),
             state: config.state.dir.as_path().into(),
             read_buffers: Buffers::new(buffer::disk::BUFFER_BYTES, READ_BUFFERS),
         };
         let sink = |(name, sink): (&String, _)| {
-            let sink = RunningSink::new(name, sink, metrics.sink(name), common.clone());
+            let sink = RunningSink::new(name, sink, metrics.sink(name), resources.clone());
             sink.map(Arc::new).map_err(|source| RunError::Sink { sink: name.clone(), source })
         };
         let sinks: Arc<[_]> = config.sinks.iter().map(sink).collect::<Result<_, _>>()?;
@@ -112,7 +112,7 @@ impl Generation {
         };
         let workers = workers(config, enqueuer, tasks, watchdog)?;
         let memory_limit = config.limits.memory;
-        Ok(Self { budget, shared, shares, room_freed, sinks, deliveries, spools, workers, memory_limit })
+        Ok(Self { budget, shared, shares, room_freed, sinks, deliveries, disk_tasks, workers, memory_limit })
     }
 
     /// A source's way in; `None` once it is closed.

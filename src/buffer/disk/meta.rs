@@ -8,7 +8,7 @@ use crate::event::{Origin, OriginFields};
 
 /// What is stored of where a record came from and goes to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Meta {
+pub struct RecordMeta {
     /// The origin of its first event.
     pub origin: Arc<Origin>,
     /// The names of the origin's fields that are the same for all records of the log, since its destination is made from them.
@@ -16,7 +16,7 @@ pub struct Meta {
 }
 
 #[derive(Deserialize, Serialize)]
-struct Stored {
+struct StoredMeta {
     source: Box<str>,
     host: Box<str>,
     #[serde(flatten)]
@@ -27,10 +27,10 @@ struct Stored {
     shared: Vec<Box<str>>,
 }
 
-impl Meta {
+impl RecordMeta {
     /// The JSON that is stored.
     pub(super) fn encode(origin: &Origin, shared: &[Box<str>]) -> Vec<u8> {
-        let stored = Stored {
+        let stored = StoredMeta {
             source: Box::from(&*origin.source),
             host: Box::from(&*origin.host),
             fields: origin.fields.clone(),
@@ -43,7 +43,7 @@ impl Meta {
 
     /// Reads it back.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let stored: Stored = serde_json::from_slice(bytes).ok()?;
+        let stored: StoredMeta = serde_json::from_slice(bytes).ok()?;
         let origin = Origin {
             source: stored.source.into(),
             host: stored.host.into(),
@@ -62,7 +62,7 @@ mod tests {
     #[track_caller]
     fn check(origin: &Origin) {
         let shared = [Box::from("owner")];
-        let read = Meta::decode(&Meta::encode(origin, &shared)).unwrap();
+        let read = RecordMeta::decode(&RecordMeta::encode(origin, &shared)).unwrap();
         assert_eq!((&*read.origin, &*read.shared), (origin, &shared[..]));
     }
 
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn what_is_no_origin_is_refused() {
         for bytes in [&b""[..], b"{", b"{}", b"[]", b"{\"source\":1,\"host\":\"\"}", b"\xff"] {
-            assert_eq!(Meta::decode(bytes), None);
+            assert_eq!(RecordMeta::decode(bytes), None);
         }
     }
 }

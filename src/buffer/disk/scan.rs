@@ -1,18 +1,18 @@
-//! Walks over a segment's frames, past whatever is damaged. Sans I/O: it asks a [`Source`] for bytes.
+//! Walks over a segment's frames, past whatever is damaged. Sans I/O: it asks a [`SegmentBytes`] for bytes.
 
 use std::io;
 use std::ops::Range;
 
-use super::frame::{FRAME_HEADER, Frame, Kind, NotHeader, SEGMENT_HEADER, SegmentHeader};
-use super::meta::Meta;
+use super::frame::{FRAME_HEADER, Frame, FrameKind, NotHeader, SEGMENT_HEADER, SegmentHeader};
+use super::meta::RecordMeta;
 
 /// Where a segment's bytes come from.
-pub(super) trait Source {
+pub(super) trait SegmentBytes {
     /// Replaces what `out` holds by up to `len` bytes at an offset; by fewer at the end.
     fn read(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<()>;
 }
 
-impl Source for &[u8] {
+impl SegmentBytes for &[u8] {
     fn read(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<()> {
         out.clear();
         let rest = usize::try_from(offset).ok().and_then(|from| self.get(from..)).unwrap_or_default();
@@ -61,7 +61,7 @@ impl Flaw {
 
 /// What stands at a place in a segment.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum ScanStep {
     /// A whole record; its body was read.
     Record(Frame),
     /// Bytes up to this offset that are no record.
@@ -70,14 +70,14 @@ pub(super) enum Step {
     End,
 }
 
-/// A walk over the frames from one offset to another.
+/// A scan over the frames from one offset to another.
 #[derive(Debug)]
-pub(super) struct Walk<S> {
+pub(super) struct FrameScan<S> {
     pub(super) source: S,
     pub(super) salt: u32,
     /// Where the next step begins.
     pub(super) at: u64,
-    /// Where the walk ends.
+    /// Where the scan ends.
     pub(super) end: u64,
     head: Vec<u8>,
 }
@@ -85,41 +85,41 @@ pub(super) struct Walk<S> {
 /// How much is looked through at a time for the next frame.
 const SEARCH: usize = 64 * 1024;
 
-impl<S: Source> Walk<S> {
+impl<S: SegmentBytes> FrameScan<S> {
     pub(super) fn new(source: S, salt: u32, at: u64, end: u64) -> Self {
         Self { source, salt, at, end, head: Vec::new() }
     }
 
-    /// Goes one step on. `body` receives the origin and the record of a [`Step::Record`].
-    pub(super) fn next(&mut self, body: &mut Vec<u8>) -> io::Result<Step> {
+    /// Goes one step on. `body` receives the origin and the record of a [`ScanStep::Record`].
+    pub(super) fn next(&mut self, body: &mut Vec<u8>) -> io::Result<ScanStep> {
         if self.at >= self.end {
-            return Ok(Step::End);
+            return Ok(ScanStep::End);
         }
         self.source.read(self.at, FRAME_HEADER, &mut self.head)?;
         let step = match self.frame(self.at) {
-            Some(frame) if frame.end() > self.end => Step::Flaw(Flaw::Torn, self.end),
-            Some(frame) if frame.kind == Kind::Seal => self.after_seal(&frame),
+            Some(frame) if frame.end() > self.end => ScanStep::Flaw(Flaw::Torn, self.end),
+            Some(frame) if frame.kind == FrameKind::Seal => self.after_seal(&frame),
             Some(frame) => self.body(frame, body)?,
             None => self.damaged()?,
         };
         self.at = match &step {
-            Step::Record(frame) => frame.end(),
-            Step::Flaw(_, to) => *to,
-            Step::End => self.end,
+            ScanStep::Record(frame) => frame.end(),
+            ScanStep::Flaw(_, to) => *to,
+            ScanStep::End => self.end,
         };
         Ok(step)
     }
 
-    fn body(&mut self, frame: Frame, body: &mut Vec<u8>) -> io::Result<Step> {
+    fn body(&mut self, frame: Frame, body: &mut Vec<u8>) -> io::Result<ScanStep> {
         let from = frame.offset.saturating_add(FRAME_HEADER as u64);
         self.source.read(from, frame.body_bytes(), body)?;
         let sound = body.len() == frame.body_bytes() && crc32c::crc32c(body) == frame.body_sum;
-        Ok(if sound { Step::Record(frame) } else { Step::Flaw(Flaw::Checksum, frame.end()) })
+        Ok(if sound { ScanStep::Record(frame) } else { ScanStep::Flaw(Flaw::Checksum, frame.end()) })
     }
 
     /// Nothing is ever written behind a seal.
-    fn after_seal(&self, seal: &Frame) -> Step {
-        if seal.end() >= self.end { Step::End } else { Step::Flaw(Flaw::Checksum, self.end) }
+    fn after_seal(&self, seal: &Frame) -> ScanStep {
+        if seal.end() >= self.end { ScanStep::End } else { ScanStep::Flaw(Flaw::Checksum, self.end) }
     }
 
     /// The frame header in `head`, if it is one of this segment that stands at `offset`.
@@ -128,7 +128,7 @@ impl<S: Source> Walk<S> {
     }
 
     /// What is damaged reaches to the next whole frame header, or to the end.
-    fn damaged(&mut self) -> io::Result<Step> {
+    fn damaged(&mut self) -> io::Result<ScanStep> {
         let needle = Frame::needle(self.salt);
         let mut from = self.at.saturating_add(1);
         let mut only_zeros = self.head.iter().all(|byte| *byte == 0);
@@ -141,7 +141,7 @@ impl<S: Source> Walk<S> {
                 let offset = from.saturating_add(place as u64);
                 self.source.read(offset, FRAME_HEADER, &mut self.head)?;
                 if self.frame(offset).is_some() {
-                    return Ok(Step::Flaw(Flaw::Checksum, offset));
+                    return Ok(ScanStep::Flaw(Flaw::Checksum, offset));
                 }
             }
             if bytes.len() <= needle.len() || bytes.len() >= left {
@@ -150,12 +150,12 @@ impl<S: Source> Walk<S> {
             // A needle may begin in the last bytes of this piece.
             from = from.saturating_add(bytes.len().saturating_sub(needle.len()) as u64);
         }
-        Ok(Step::Flaw(if only_zeros { Flaw::Zeros } else { Flaw::Torn }, self.end))
+        Ok(ScanStep::Flaw(if only_zeros { Flaw::Zeros } else { Flaw::Torn }, self.end))
     }
 }
 
 /// A segment's header, or that of a damaged one as its first frame tells it.
-pub(super) fn salt_of_first_frame(source: &mut impl Source) -> io::Result<Option<u32>> {
+pub(super) fn salt_of_first_frame(source: &mut impl SegmentBytes) -> io::Result<Option<u32>> {
     let mut head = Vec::new();
     source.read(SEGMENT_HEADER, FRAME_HEADER, &mut head)?;
     let frame = Frame::decode(&head).filter(|frame| frame.offset == SEGMENT_HEADER);
@@ -164,17 +164,17 @@ pub(super) fn salt_of_first_frame(source: &mut impl Source) -> io::Result<Option
 
 /// What is found in the bytes of one segment file.
 #[derive(Debug, Default, Eq, PartialEq)]
-pub struct Recovered {
+pub struct RecoveredSegment {
     /// Each whole record: where its bytes are, how many events it holds, and its origin.
-    pub records: Vec<(Range<usize>, u64, Meta)>,
+    pub records: Vec<(Range<usize>, u64, RecordMeta)>,
     /// What is damaged, and why.
     pub flaws: Vec<(Range<usize>, Flaw)>,
 }
 
 /// Reads a whole segment as it stands in a file, past whatever is damaged. Pure; never panics, whatever the bytes.
 #[must_use]
-pub fn recover(bytes: &[u8]) -> Recovered {
-    let mut recovered = Recovered::default();
+pub fn recover(bytes: &[u8]) -> RecoveredSegment {
+    let mut recovered = RecoveredSegment::default();
     let header_end = usize::try_from(SEGMENT_HEADER).unwrap_or(usize::MAX).min(bytes.len());
     let salt = match SegmentHeader::decode(bytes) {
         Ok(header) => Some(header.salt),
@@ -192,14 +192,14 @@ pub fn recover(bytes: &[u8]) -> Recovered {
     if SegmentHeader::decode(bytes).is_err() {
         recovered.flaws.push((0..header_end, Flaw::Header));
     }
-    let mut walk = Walk::new(bytes, salt, SEGMENT_HEADER, bytes.len() as u64);
+    let mut scan = FrameScan::new(bytes, salt, SEGMENT_HEADER, bytes.len() as u64);
     let mut body = Vec::new();
     loop {
-        let from = place(walk.at);
+        let from = place(scan.at);
         // In memory nothing fails to be read.
-        match walk.next(&mut body).unwrap_or(Step::End) {
-            Step::Record(frame) => {
-                match Meta::decode(body.get(..frame.origin_bytes as usize).unwrap_or_default()) {
+        match scan.next(&mut body).unwrap_or(ScanStep::End) {
+            ScanStep::Record(frame) => {
+                match RecordMeta::decode(body.get(..frame.origin_bytes as usize).unwrap_or_default()) {
                     Some(meta) => {
                         let end = place(frame.end());
                         let record = end.saturating_sub(frame.record_bytes as usize)..end;
@@ -208,8 +208,8 @@ pub fn recover(bytes: &[u8]) -> Recovered {
                     None => recovered.flaws.push((from..place(frame.end()), Flaw::Checksum)),
                 }
             }
-            Step::Flaw(flaw, to) => recovered.flaws.push((from..place(to), flaw)),
-            Step::End => return recovered,
+            ScanStep::Flaw(flaw, to) => recovered.flaws.push((from..place(to), flaw)),
+            ScanStep::End => return recovered,
         }
     }
 }
