@@ -125,8 +125,9 @@ fn of_endpoint(http: &HttpSource) -> Vec<Branch> {
     let mut below = vec![
         Branch::leaf(format!("listens on {scheme}://{}, {keys}", http.listen)),
         Branch::leaf(format!(
-            "at most {} connections, a request waits up to {}",
+            "at most {} connections, idle up to {}, a request waits up to {}",
             http.max_connections,
+            show_duration(http.idle_timeout),
             show_duration(http.timeout)
         )),
     ];

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::ReplayArguments;
 use super::run::{runtime, signals};
+use super::state::printable;
 use super::table::{self, count};
 use super::{configuration, exit, logging};
 use crate::causes::with_causes;
@@ -136,9 +137,9 @@ fn dry_run(
 
 fn row(file: &FileSummary, now: Timestamp) -> Vec<String> {
     let reasons: Vec<String> =
-        file.reasons.iter().map(|(reason, letters)| format!("{reason} {letters}")).collect();
+        file.reasons.iter().map(|(reason, letters)| format!("{} {letters}", printable(reason))).collect();
     vec![
-        file.path.display().to_string(),
+        printable(&file.path.to_string_lossy()),
         file.letters.to_string(),
         file.events.to_string(),
         table::size(file.bytes),

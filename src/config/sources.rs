@@ -190,6 +190,13 @@ fn multiline(mut section: Section<'_>) -> Option<Multiline> {
 /// <https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html>.
 const LONGEST_REQUEST: Duration = Duration::from_secs(179);
 
+/// Beyond what an Application Load Balancer can be set to, 4,000 s: it must be the one that closes an idle connection, or a
+/// request that it sends meanwhile is lost with a 502.
+/// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html>
+const LONGEST_BALANCER_IDLE: Duration = Duration::from_secs(4_100);
+
+const DAY: Duration = Duration::from_secs(86_400);
+
 fn firehose_http(section: &mut Section<'_>) -> Option<HttpSource> {
     let listen = section.or("listen", ([127, 0, 0, 1], 8_443).into(), address);
     let access_keys = section.secrets("access_keys");
@@ -201,7 +208,18 @@ fn firehose_http(section: &mut Section<'_>) -> Option<HttpSource> {
     let least = Duration::from_millis(100);
     let timeout = section.or("timeout", Duration::from_secs(150), duration(least..=LONGEST_REQUEST));
     let max_connections = section.or("max_connections", 256, count(1..=65_536));
-    let source = HttpSource { listen, access_keys, source_arns, tls, decoding, timeout, max_connections };
+    let second = Duration::from_secs(1);
+    let idle_timeout = section.or("idle_timeout", LONGEST_BALANCER_IDLE, duration(second..=DAY));
+    let source = HttpSource {
+        listen,
+        access_keys,
+        source_arns,
+        tls,
+        decoding,
+        timeout,
+        max_connections,
+        idle_timeout,
+    };
     (source.tls.is_some() == has_tls).then_some(source)
 }
 

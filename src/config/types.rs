@@ -169,6 +169,8 @@ pub struct HttpSource {
     pub timeout: Duration,
     /// Most connections at once.
     pub max_connections: usize,
+    /// How long a connection stays open between two requests. Longer than a load balancer keeps it.
+    pub idle_timeout: Duration,
 }
 
 /// Certificate chain and key, as PEM files.

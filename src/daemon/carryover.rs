@@ -74,6 +74,7 @@ impl Carryover {
             host: Arc::clone(&self.environment.host),
             once: self.environment.once,
             checkpoints: Arc::clone(&self.checkpoints),
+            status: Arc::clone(&self.status),
             carryover: Arc::clone(&self.sources),
         }
     }

@@ -14,7 +14,7 @@ use crate::admin;
 use crate::batch;
 use crate::buffer;
 use crate::config::{Config, Source};
-use crate::deadletter::{DeadLetters, Limits};
+use crate::deadletter::{DeadLetters, LetterLimits};
 use crate::decode::Decoder;
 use crate::destination::recovered;
 use crate::destination::registry::{RunningSink, SharedResources};
@@ -85,7 +85,7 @@ impl Generation {
         let (offload, tasks) = Offload::new(TASKS);
         let room_freed = Arc::new(Notify::new());
         let share = usize::try_from(budget.limit() / DEAD_LETTER_SHARES).unwrap_or(usize::MAX);
-        let limits = Limits::new(config.state.max_dead_letters);
+        let limits = LetterLimits::new(config.state.max_dead_letters);
         let dead_letters = DeadLetters::new(&config.state.dir, limits, share, Arc::clone(&room_freed));
         let shared = for_sinks(requests, offload, dead_letters, Arc::clone(status));
         let shares = MemoryShares::new(Arc::clone(&budget));

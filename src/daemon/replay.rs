@@ -23,7 +23,7 @@ use crate::health::{Status, Watchdog};
 use crate::metrics::Metrics;
 use crate::source::Stopper;
 use crate::source::dead_letters::{
-    DeadLetterSource, ReplayFile, ReplayProgress, ReplayTarget, Replayed, WholeLetters,
+    DeadLetterSource, ReplayFile, ReplayTotals, ReplayTarget, Replayed, WholeLetters,
 };
 
 /// Which letters are to be delivered again, and how.
@@ -66,7 +66,7 @@ pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
     let generation = Generation::build(&config, &metrics, &status, &Watchdog::default())?;
     let mut helpers = JoinSet::new();
     helpers.spawn(Arc::<DeadLetters>::clone(&generation.shared.dead_letters).run(metrics.clone(), status));
-    let progress = Arc::new(ReplayProgress::default());
+    let progress = Arc::new(ReplayTotals::default());
     let (stopper, stop) = Stopper::new();
     let mut sources = RunningSources::new();
     let (to, framing) = replay_target(&generation, &config, &target);

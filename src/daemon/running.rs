@@ -51,6 +51,7 @@ impl RunningGeneration {
         helpers.spawn(letters.run(metrics.clone(), Arc::clone(&status)));
         let (activity, every) = (carryover.systemd.watchdog.activity(), carryover.systemd.round());
         helpers.spawn(Arc::clone(&generation).tick(metrics, status, activity, every));
+        carryover.metrics.announce(&config);
         carryover.admin.show(generation.summary(&config));
         let admin = admin.serve(carryover);
         let (stopper, stop) = Stopper::new();

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-pub use ack::{AckGuard, Acknowledge, Outcome};
+pub use ack::{AckGuard, Acknowledge, Outcome, RequestNames};
 pub use backpressure::Backpressure;
 pub use budget::{Budget, Held};
 pub use buffers::Buffers;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::deadletter::{Content, DeadLetter};
+use crate::deadletter::{DeadLetter, LetterContent};
 use crate::destination::registry::NoDestination;
-use crate::event::{Block, Borders, Origin, Timestamp};
+use crate::event::{AckGuard, Block, Borders, Origin, Timestamp};
 
 /// What became of a chunk.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ pub(crate) struct Undeliverable {
     /// The bytes.
     pub(crate) bytes: Bytes,
     /// What they are.
-    pub(crate) content: Content,
+    pub(crate) content: LetterContent,
     /// How many events they hold.
     pub(crate) events: u64,
     /// The time of the one event.
@@ -67,7 +67,7 @@ impl EncodedChunk {
 impl Undeliverable {
     /// A payload that cannot be decoded.
     pub(crate) fn new(reason: &'static str, origin: Arc<Origin>, bytes: Bytes) -> Self {
-        let content = Content::Payload;
+        let content = LetterContent::Payload;
         Self {
             sink: None,
             reason,
@@ -86,7 +86,7 @@ impl Undeliverable {
     pub(crate) fn from_segment(segment: &EncodedSegment, why: NoDestination) -> Vec<Self> {
         let undeliverable = |block: &Block| Self {
             sink: Some(segment.sink),
-            content: Content::Events,
+            content: LetterContent::Events,
             events: block.events(),
             ends: match &block.borders {
                 Borders::Newlines(_) => Vec::new(),
@@ -97,10 +97,11 @@ impl Undeliverable {
         segment.blocks.iter().map(undeliverable).collect()
     }
 
-    /// As a dead letter of this time.
-    pub(crate) fn letter(self, time: Timestamp) -> DeadLetter {
+    /// As a dead letter.
+    pub(crate) fn letter(self, ack: &AckGuard) -> DeadLetter {
         DeadLetter {
-            time,
+            time: ack.dead_lettered_at().unwrap_or_else(Timestamp::now),
+            request: ack.request(),
             reason: self.reason.to_owned(),
             error: None,
             origin: self.origin,

@@ -6,9 +6,9 @@ use super::encoded::{EncodedChunk, EncodedSegment, Undeliverable};
 use super::intake::OrderedLane;
 use crate::deadletter::{DeadLetters, PendingDeadLetter, folder_of_source};
 use crate::destination::queue::Ended;
-use crate::destination::registry::RunningSink;
-use crate::event::{AckGuard, Timestamp};
-use crate::metrics::{Fate, Metrics, SourceMetrics};
+use crate::destination::registry::{NoDestination, RunningSink};
+use crate::event::AckGuard;
+use crate::metrics::{ChunkCounts, Metrics, SourceMetrics};
 
 /// Gives encoded chunks to their destinations.
 #[derive(Debug)]
@@ -56,10 +56,14 @@ impl Enqueuer {
     fn has_room(&self, encoded: &EncodedChunk, source: &SourceMetrics) -> bool {
         let takes = |segment: &EncodedSegment| {
             let Some(sink) = self.sinks.get(segment.sink) else { return true };
-            // What has no destination becomes a dead letter.
-            let queue = sink.destination(&segment.origin).ok();
-            !sink.dead_letter_backpressure.is_full()
-                && queue.is_none_or(|queue| !queue.backpressure().is_full())
+            let has_room = match sink.destination(&segment.origin) {
+                Ok(queue) => !queue.backpressure().is_full(),
+                // A place may be free when the request comes again.
+                Err(NoDestination::TooMany) => false,
+                // What can have no destination becomes a dead letter.
+                Err(NoDestination::MissingField) => true,
+            };
+            has_room && !sink.dead_letter_backpressure.is_full()
         };
         let letter_has_room = |undeliverable: &Undeliverable| {
             !self.dead_letters.backpressure(&self.folder(undeliverable, source)).is_full()
@@ -72,7 +76,7 @@ impl Enqueuer {
             encoded.filtered.iter().map(|(route, events)| (self.route_counter(*route), *events)).collect();
         let undecodable = encoded.undeliverable.iter().filter(|undeliverable| undeliverable.sink.is_none());
         let undecodable: Vec<_> = undecodable.map(|undeliverable| (undeliverable.reason, 1)).collect();
-        source.read(&Fate { routed: encoded.routed, filtered: &filtered, undecodable: &undecodable });
+        source.read(&ChunkCounts { routed: encoded.routed, filtered: &filtered, undecodable: &undecodable });
     }
 
     fn route_counter(&self, route: Option<usize>) -> prometheus::IntCounter {
@@ -96,7 +100,7 @@ impl Enqueuer {
             sink.metrics.accept(undeliverable.events);
         }
         let (reason, events) = (undeliverable.reason, undeliverable.events);
-        let letter = undeliverable.letter(ack.dead_lettered_at().unwrap_or_else(Timestamp::now));
+        let letter = undeliverable.letter(&ack);
         let done = move || {
             if let Some(sink) = sink {
                 sink.metrics.dead_letter(reason, events);

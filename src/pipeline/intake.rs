@@ -122,6 +122,12 @@ impl Intake {
         self.budget.charge(bytes as u64)
     }
 
+    /// Memory that is kept for long beside what flows, to be resized; without waiting.
+    #[must_use]
+    pub fn standing(&self) -> Held {
+        self.budget.standing()
+    }
+
     /// Opens an ordered lane: chunks of one lane reach each destination in the order they were submitted.
     #[must_use]
     pub fn lane(&self, when_full: WhenFullDestination) -> Arc<OrderedLane> {

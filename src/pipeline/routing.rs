@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::encoded::{EncodedChunk, EncodedSegment, Undeliverable};
 use crate::batch::{Output, TooLarge};
-use crate::deadletter::Content;
+use crate::deadletter::LetterContent;
 use crate::destination::registry::RunningSink;
 use crate::event::{Buffers, Event, Events, Message, Origin, Timestamp, Wants};
 use crate::route::{Decision, Plan, Router, SinkSet};
@@ -97,7 +97,7 @@ impl Routing<'_> {
             }
             if sink.encoder.event(event, self.read_at, output) == Err(TooLarge) {
                 let bytes = crate::batch::message_bytes(event.message);
-                self.too_large(index, Content::Message, bytes.into(), Some(event));
+                self.too_large(index, LetterContent::Message, bytes.into(), Some(event));
             }
         }
         self.encoded.routed += 1;
@@ -112,7 +112,7 @@ impl Routing<'_> {
             sink.encoder.lines((lines, count), read_at, output, &mut |line| too_large.push(line.to_vec()));
             for line in too_large {
                 let event = Event { message: Message::Raw(b""), timestamp: None, id: None, part: None };
-                self.too_large(index, Content::Message, line.into(), Some(&event));
+                self.too_large(index, LetterContent::Message, line.into(), Some(&event));
             }
         }
         self.encoded.routed += count;
@@ -123,7 +123,7 @@ impl Routing<'_> {
         for index in sinks.iter() {
             let Some((sink, output)) = self.state.output(index) else { continue };
             if sink.encoder.wants_envelopes() && sink.encoder.envelope(gzipped, output) == Err(TooLarge) {
-                self.too_large(index, Content::Envelope, gzipped.clone(), None);
+                self.too_large(index, LetterContent::Envelope, gzipped.clone(), None);
             }
         }
         // It is counted as events where events are wanted too.
@@ -140,7 +140,7 @@ impl Routing<'_> {
     }
 
     /// An event, or an envelope, that is too large for a sink.
-    fn too_large(&mut self, sink: usize, content: Content, bytes: Bytes, event: Option<&Event<'_>>) {
+    fn too_large(&mut self, sink: usize, content: LetterContent, bytes: Bytes, event: Option<&Event<'_>>) {
         let timestamp = event.map(|event| event.timestamp.unwrap_or(self.read_at));
         let id = event.and_then(|event| event.id.map(str::to_owned));
         let undeliverable = Undeliverable::new(TOO_LARGE, self.origin_now(), bytes);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::carryover::SourceCarryover;
 use super::stop::Stop;
 use crate::ack::Checkpoints;
+use crate::health::Status;
 use crate::pipeline::Intake;
 
 /// What a source does in its own time.
@@ -38,6 +39,8 @@ pub struct SourceContext {
     pub once: bool,
     /// Positions in the state directory.
     pub checkpoints: Arc<Checkpoints>,
+    /// Where issues are shown.
+    pub status: Arc<Status>,
     /// What the generation before left, and what this one leaves.
     pub carryover: Arc<SourceCarryover>,
 }

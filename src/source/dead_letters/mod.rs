@@ -3,7 +3,7 @@
 //! A letter's ack guard takes it out of its file. What fails again is written as a new letter before its ack guard is settled, so
 //! that it is in the one file or in the other, whatever happens.
 
-mod progress;
+mod totals;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,14 +17,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
-use self::progress::note_often;
-pub use self::progress::{ReplayFile, ReplayProgress, Replayed};
+use self::totals::note_often;
+pub use self::totals::{ReplayFile, ReplayTotals, Replayed};
 use super::lifecycle::{Source, SourceError, SourceFuture};
 use super::stop::Stop;
 use super::thread::on_thread;
 use crate::batch::{BUFFER_BYTES, Output};
 use crate::causes::with_causes;
-use crate::deadletter::{Content, DeadLetter, Entry, Progress};
+use crate::deadletter::{DeadLetter, LetterContent, LetterEntry, ReplayProgress};
 use crate::destination::queue::{DestinationQueue, Ended};
 use crate::destination::registry::RunningSink;
 use crate::event::{
@@ -49,7 +49,7 @@ pub(crate) struct DeadLetterSource {
     files: Vec<ReplayFile>,
     /// Only letters with one of these reasons; none: all.
     reasons: BTreeSet<String>,
-    progress: Arc<ReplayProgress>,
+    totals: Arc<ReplayTotals>,
     /// What notes which letters were delivered, from the run to the finish; dropped to end it.
     noting: Option<oneshot::Sender<()>>,
     notes: JoinSet<()>,
@@ -61,9 +61,9 @@ impl DeadLetterSource {
         target: ReplayTarget,
         files: Vec<ReplayFile>,
         reasons: BTreeSet<String>,
-        progress: Arc<ReplayProgress>,
+        totals: Arc<ReplayTotals>,
     ) -> Self {
-        Self { target, files, reasons, progress, noting: None, notes: JoinSet::new() }
+        Self { target, files, reasons, totals, noting: None, notes: JoinSet::new() }
     }
 }
 
@@ -71,10 +71,10 @@ impl Source for DeadLetterSource {
     fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
         let (noting, end) = oneshot::channel();
         self.noting = Some(noting);
-        self.notes.spawn(note_often(Arc::clone(&self.progress), end));
+        self.notes.spawn(note_often(Arc::clone(&self.totals), end));
         let target = self.target.clone();
         let sender =
-            LetterSender::new(target, self.reasons.clone(), Arc::clone(&self.progress), intake, stop);
+            LetterSender::new(target, self.reasons.clone(), Arc::clone(&self.totals), intake, stop);
         let files = std::mem::take(&mut self.files);
         let sending =
             async move { sender.run(files).await.map_err(|error| SourceError::Other(Box::new(error))) };
@@ -86,7 +86,7 @@ impl Source for DeadLetterSource {
         Box::pin(async move {
             drop(self.noting.take());
             while self.notes.join_next().await.is_some() {}
-            self.progress.finish().await;
+            self.totals.finish().await;
             Ok(())
         })
     }
@@ -107,7 +107,7 @@ struct LetterSender {
     target: ReplayTarget,
     lane: Arc<OrderedLane>,
     reasons: BTreeSet<String>,
-    progress: Arc<ReplayProgress>,
+    totals: Arc<ReplayTotals>,
     intake: Intake,
     stop: Stop,
     buffers: Arc<Buffers>,
@@ -126,38 +126,38 @@ impl LetterSender {
     fn new(
         target: ReplayTarget,
         reasons: BTreeSet<String>,
-        progress: Arc<ReplayProgress>,
+        totals: Arc<ReplayTotals>,
         intake: Intake,
         stop: Stop,
     ) -> Self {
         let lane = intake.lane(WhenFullDestination::Wait);
-        Self { target, lane, reasons, progress, intake, stop, buffers: Buffers::new(BUFFER_BYTES, 1) }
+        Self { target, lane, reasons, totals, intake, stop, buffers: Buffers::new(BUFFER_BYTES, 1) }
     }
 
     /// Sends the letters of every file, until a stop is asked for.
     async fn run(mut self, files: Vec<ReplayFile>) -> io::Result<()> {
         for ReplayFile { path, own } in files {
-            let progress = Arc::clone(&self.progress);
-            self.until(|| progress.n_open() < MOST_OPEN).await;
+            let totals = Arc::clone(&self.totals);
+            self.until(|| totals.n_open() < MOST_OPEN).await;
             if self.stop.is_requested() {
                 break;
             }
-            let began = Progress::begin(&path, own);
+            let began = ReplayTotals::begin(&path, own);
             let file = match began {
                 Ok(Some(file)) => Arc::new(file),
                 Ok(None) => {
-                    add(&self.progress.taken);
+                    add(&self.totals.taken);
                     continue;
                 }
                 Err(failed) => {
-                    add(&self.progress.broken);
+                    add(&self.totals.broken);
                     error!(error = with_causes(&failed), "left out");
                     continue;
                 }
             };
-            self.progress.open(Arc::clone(&file));
+            self.totals.open(Arc::clone(&file));
             if let Err(error) = self.send_file(&file).await {
-                add(&self.progress.broken);
+                add(&self.totals.broken);
                 error!(path = %path.display(), %error, "cannot be read to its end");
             }
             file.set_read();
@@ -165,12 +165,12 @@ impl LetterSender {
         Ok(())
     }
 
-    async fn send_file(&mut self, file: &Arc<Progress>) -> io::Result<()> {
+    async fn send_file(&mut self, file: &Arc<ReplayTotals>) -> io::Result<()> {
         let mut reader = file.reader()?;
         while !self.stop.is_requested() {
-            let Some(Entry { number, letter, .. }) = reader.next_entry()? else { break };
+            let Some(LetterEntry { number, letter, .. }) = reader.next_entry()? else { break };
             let Some(letter) = letter else {
-                add(&self.progress.damaged);
+                add(&self.totals.damaged);
                 continue;
             };
             let wanted = self.reasons.is_empty() || self.reasons.contains(&letter.reason);
@@ -204,9 +204,9 @@ impl LetterSender {
             }
         };
         match sent {
-            Ok(()) => add(&self.progress.sent),
+            Ok(()) => add(&self.totals.sent),
             Err(NotForTarget(why)) => {
-                add(&self.progress.unfit);
+                add(&self.totals.unfit);
                 warn!(reason, why, "a letter stays where it is");
             }
         }
@@ -219,7 +219,7 @@ impl LetterSender {
         ack: AckGuard,
     ) -> Result<(), NotForTarget> {
         let origin = Arc::clone(&letter.origin);
-        if letter.content == Content::Record {
+        if letter.content == LetterContent::Record {
             let mut record = record(letter, ack);
             while let Some(queue) = self.queue(sink, &origin).await? {
                 match queue.push_record(record) {
@@ -260,23 +260,23 @@ impl LetterSender {
         let mut output = Output::new(Arc::clone(&self.buffers));
         output.origin(&sink.encoder, &letter.origin);
         let written = match letter.content {
-            Content::Events => return block(letter).map(|block| vec![block]),
-            Content::Message => {
+            LetterContent::Events => return block(letter).map(|block| vec![block]),
+            LetterContent::Message => {
                 let message = Message::Raw(&letter.bytes);
                 let id = letter.id.as_deref().filter(|id| is_escaped(id));
                 let event = Event { message, timestamp: letter.timestamp, id, part: None };
                 sink.encoder.event(&event, letter.time, &mut output)
             }
-            Content::Envelope if sink.encoder.wants_envelopes() => {
+            LetterContent::Envelope if sink.encoder.wants_envelopes() => {
                 sink.encoder.envelope(&letter.bytes, &mut output)
             }
-            Content::Envelope => {
+            LetterContent::Envelope => {
                 return Err(NotForTarget("it is an envelope, and the sink's `encoding` is another"));
             }
-            Content::Payload => {
+            LetterContent::Payload => {
                 return Err(NotForTarget("it is a payload to decode; replay it as `_SOURCE`"));
             }
-            Content::Record => return Err(NotForTarget("it is a record")),
+            LetterContent::Record => return Err(NotForTarget("it is a record")),
         };
         written.map_err(|_too_large| NotForTarget("too_large"))?;
         Ok(output.take(&sink.encoder))
@@ -290,7 +290,7 @@ impl LetterSender {
         held: Held,
     ) -> Result<(), NotForTarget> {
         // What Firehose itself kept names no source.
-        let is_payload = letter.content == Content::Payload || letter.origin.source.is_empty();
+        let is_payload = letter.content == LetterContent::Payload || letter.origin.source.is_empty();
         if !is_payload {
             return Err(NotForTarget("it is no payload to decode; replay it to its sink"));
         }

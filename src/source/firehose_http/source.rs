@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::net::TcpListener;
 use tracing::info;
 
-use super::{Endpoint, serve};
+use super::{HttpEndpoint, serve};
 use crate::config::HttpSource;
 use crate::pipeline::Intake;
 use crate::source::carryover::Carried;
@@ -18,7 +18,7 @@ use crate::source::stop::Stop;
 pub struct FirehoseHttp {
     context: SourceContext,
     /// Served by the first run.
-    endpoint: Option<Endpoint>,
+    endpoint: Option<HttpEndpoint>,
 }
 
 /// The sockets that are bound, by the address and, where the system chose the port, by the source: a source of the next generation
@@ -56,7 +56,7 @@ impl FirehoseHttp {
     pub async fn prepare(config: HttpSource, context: SourceContext) -> Result<Self, SourceError> {
         let sockets = context.carryover.get::<BoundSockets>("");
         let listen = config.listen;
-        let endpoint = Endpoint::open(config, sockets.find(listen, &context.name)).await;
+        let endpoint = HttpEndpoint::open(config, sockets.find(listen, &context.name)).await;
         let endpoint = endpoint.map_err(|error| SourceError::Other(Box::new(error)))?;
         sockets.keep(listen, &context.name, &endpoint.listener());
         Ok(Self { context, endpoint: Some(endpoint) })
@@ -66,11 +66,11 @@ impl FirehoseHttp {
 impl Source for FirehoseHttp {
     fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
         let (name, host) = (Arc::clone(&self.context.name), Arc::clone(&self.context.host));
-        let endpoint = self.endpoint.take();
+        let (status, endpoint) = (Arc::clone(&self.context.status), self.endpoint.take());
         Box::pin(async move {
             if let Some(endpoint) = endpoint {
                 info!(source = &*name, address = %endpoint.address(), "firehose endpoint listening");
-                serve(endpoint, name, host, intake, stop).await;
+                serve(endpoint, name, host, intake, status, stop).await;
             }
             Ok(())
         })

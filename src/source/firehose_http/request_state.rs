@@ -3,23 +3,26 @@
 //! Firehose sends a request again, with the same id, until it is answered 200. What was taken from an earlier delivery and not
 //! given up is not taken again, so that a retry goes on where the last one stopped.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use libdeflater::Crc;
 use tokio::sync::Notify;
 
-use crate::event::{AckGuard, Acknowledge, Outcome};
+use super::remembered::RememberedBytes;
+use crate::event::{AckGuard, Acknowledge, Outcome, RequestNames};
+use crate::sync::Lock;
 
 /// One request's account.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
+#[derive(Debug)]
+pub(super) struct RequestState {
     /// The lock covers a few numbers.
-    state: Mutex<State>,
+    state: Lock<RecordCounts>,
     changed: Notify,
+    remembered: Arc<RememberedBytes>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct RecordCounts {
     /// Whether a delivery is being read.
     reading: bool,
     /// Whether some delivery was read to its end.
@@ -30,23 +33,31 @@ struct State {
     /// Records taken and not yet ended.
     open: u64,
     /// Which records were taken and not given up.
-    taken: Bits,
+    taken: BitSet,
+    /// While it is under way.
+    names: Option<Arc<RequestNames>>,
 }
 
 /// This delivery is not the one that the id was known for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mismatch;
+pub(super) struct BodyMismatch;
 
-impl Progress {
+impl RequestState {
+    pub(super) fn new(remembered: &Arc<RememberedBytes>) -> Arc<Self> {
+        let remembered = Arc::clone(remembered);
+        Arc::new(Self { state: Lock::default(), changed: Notify::new(), remembered })
+    }
+
     /// Begins to read a delivery. None: another one is being read.
-    pub(super) fn begin(self: &Arc<Self>) -> Option<Reader> {
+    pub(super) fn begin(self: &Arc<Self>, names: &Arc<RequestNames>) -> Option<DeliveryReader> {
         let mut state = self.state();
         if state.reading {
             return None;
         }
         state.reading = true;
-        let known = Known { read: state.read, checksum: state.checksum, has_all: state.has_all() };
-        Some(Reader { progress: Arc::clone(self), known, next: 0, checksum: 0 })
+        state.names = Some(Arc::clone(names));
+        let known = EarlierTries { read: state.read, checksum: state.checksum };
+        Some(DeliveryReader { state: Arc::clone(self), known, next: 0, checksum: 0 })
     }
 
     /// How the request stands; none while something is still to come.
@@ -65,37 +76,54 @@ impl Progress {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, RecordCounts> {
+        self.state.lock()
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut RecordCounts)) {
         let mut state = self.state();
         change(&mut state);
         let ended = state.outcome().is_some();
+        let mut freed = 0;
+        if ended {
+            state.names = None;
+        }
         if state.outcome() == Some(Outcome::Done) {
             // All are taken: that needs no list.
-            state.taken.words = Vec::new();
+            freed = state.taken.forget();
         }
         drop(state);
+        self.remembered.shrink(freed);
         if ended {
             self.changed.notify_waiters();
         }
     }
 }
 
-impl Acknowledge for Progress {
+impl Acknowledge for RequestState {
     fn acknowledge(&self, number: u64, outcome: Outcome) {
         self.change(|state| {
+            debug_assert!(state.open > 0, "more records ended than were taken");
             state.open = state.open.saturating_sub(1);
             if outcome == Outcome::Abandoned {
                 state.taken.clear(number);
             }
         });
     }
+
+    fn request(&self) -> Option<Arc<RequestNames>> {
+        self.state().names.clone()
+    }
 }
 
-impl State {
+impl Drop for RequestState {
+    fn drop(&mut self) {
+        let freed = self.state().taken.forget();
+        self.remembered.shrink(freed);
+    }
+}
+
+impl RecordCounts {
     fn outcome(&self) -> Option<Outcome> {
         if self.reading || self.open > 0 {
             return None;
@@ -112,34 +140,33 @@ impl State {
     }
 }
 
-/// One delivery being read. Dropped before [`Reader::complete`], the delivery was broken off.
+/// One delivery being read. Dropped before [`DeliveryReader::complete`], the delivery was broken off.
 #[derive(Debug)]
-pub(super) struct Reader {
-    progress: Arc<Progress>,
-    known: Known,
+pub(super) struct DeliveryReader {
+    state: Arc<RequestState>,
+    known: EarlierTries,
     next: u64,
     checksum: u32,
 }
 
 /// What earlier deliveries were read to.
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct EarlierTries {
     read: u64,
     checksum: u32,
-    has_all: bool,
 }
 
-impl Reader {
-    /// Whether earlier deliveries brought every record, so that none will be taken of this one.
-    pub(super) const fn has_all(&self) -> bool {
-        self.known.has_all
+impl DeliveryReader {
+    /// How many records were read of this delivery.
+    pub(super) const fn records(&self) -> u64 {
+        self.next
     }
 
     /// Takes the next record. None: an earlier delivery brought it, and it is under way or done.
     ///
     /// # Errors
     /// When what earlier deliveries brought was something else.
-    pub(super) fn take(&mut self, data: &[u8]) -> Result<Option<AckGuard>, Mismatch> {
+    pub(super) fn take(&mut self, data: &[u8]) -> Result<Option<AckGuard>, BodyMismatch> {
         let number = self.next;
         self.next = number.saturating_add(1);
         let mut crc = Crc::with_initial(self.checksum);
@@ -148,9 +175,9 @@ impl Reader {
         let checksum = crc.sum();
         self.checksum = checksum;
         if self.next == self.known.read && checksum != self.known.checksum {
-            return Err(Mismatch);
+            return Err(BodyMismatch);
         }
-        let mut state = self.progress.state();
+        let mut state = self.state.state();
         if state.is_taken(number) {
             return Ok(None);
         }
@@ -158,10 +185,11 @@ impl Reader {
             state.read = self.next;
             state.checksum = checksum;
         }
-        state.taken.set(number);
+        let grown = state.taken.set(number);
         state.open = state.open.saturating_add(1);
         drop(state);
-        let owner = Arc::clone(&self.progress) as Arc<dyn Acknowledge>;
+        self.state.remembered.grow(grown);
+        let owner = Arc::clone(&self.state) as Arc<dyn Acknowledge>;
         Ok(Some(AckGuard::open(owner, number)))
     }
 
@@ -169,29 +197,29 @@ impl Reader {
     ///
     /// # Errors
     /// When an earlier delivery brought more.
-    pub(super) fn complete(self) -> Result<(), Mismatch> {
+    pub(super) fn complete(self) -> Result<(), BodyMismatch> {
         if self.next < self.known.read {
-            return Err(Mismatch);
+            return Err(BodyMismatch);
         }
-        self.progress.change(|state| state.complete = true);
+        self.state.change(|state| state.complete = true);
         Ok(())
     }
 }
 
-impl Drop for Reader {
+impl Drop for DeliveryReader {
     fn drop(&mut self) {
-        self.progress.change(|state| state.reading = false);
+        self.state.change(|state| state.reading = false);
     }
 }
 
 /// A set of numbers.
 #[derive(Debug, Default)]
-struct Bits {
+struct BitSet {
     words: Vec<u64>,
     count: u64,
 }
 
-impl Bits {
+impl BitSet {
     fn place(number: u64) -> (usize, u64) {
         (usize::try_from(number / 64).unwrap_or(usize::MAX), 1 << (number % 64))
     }
@@ -201,8 +229,10 @@ impl Bits {
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    fn set(&mut self, number: u64) {
+    /// Returns how many bytes more it takes.
+    fn set(&mut self, number: u64) -> u64 {
         let (word, bit) = Self::place(number);
+        let before = self.bytes();
         if self.words.len() <= word {
             self.words.resize(word.saturating_add(1), 0);
         }
@@ -212,6 +242,18 @@ impl Bits {
             *word |= bit;
             self.count += 1;
         }
+        self.bytes().saturating_sub(before)
+    }
+
+    /// Drops the list, not the count; returns how many bytes it took.
+    fn forget(&mut self) -> u64 {
+        let bytes = self.bytes();
+        self.words = Vec::new();
+        bytes
+    }
+
+    fn bytes(&self) -> u64 {
+        self.words.capacity() as u64 * 8
     }
 
     fn clear(&mut self, number: u64) {
@@ -229,22 +271,27 @@ impl Bits {
 mod tests {
     use super::*;
 
-    fn take(reader: &mut Reader, data: &str) -> Option<AckGuard> {
+    fn new() -> (Arc<RequestState>, Arc<RequestNames>) {
+        let remembered = RememberedBytes::new(crate::event::Budget::new(1).standing());
+        (RequestState::new(&remembered), Arc::default())
+    }
+
+    fn take(reader: &mut DeliveryReader, data: &str) -> Option<AckGuard> {
         reader.take(data.as_bytes()).unwrap()
     }
 
     #[test]
     fn a_request_is_done_when_every_record_is() {
-        let progress = Arc::new(Progress::default());
-        let mut reader = progress.begin().unwrap();
+        let (progress, names) = new();
+        let mut reader = progress.begin(&names).unwrap();
         let (a, b) = (take(&mut reader, "a").unwrap(), take(&mut reader, "b").unwrap());
         a.settle();
-        assert!(progress.begin().is_none(), "one delivery is read at a time");
+        assert!(progress.begin(&names).is_none(), "one delivery is read at a time");
         reader.complete().unwrap();
         assert_eq!(progress.outcome(), None);
         b.settle();
         assert_eq!(progress.outcome(), Some(Outcome::Done));
-        let mut again = progress.begin().unwrap();
+        let mut again = progress.begin(&names).unwrap();
         assert!(take(&mut again, "a").is_none() && take(&mut again, "b").is_none());
         again.complete().unwrap();
         assert_eq!(progress.outcome(), Some(Outcome::Done));
@@ -252,14 +299,14 @@ mod tests {
 
     #[test]
     fn a_retry_takes_only_what_was_given_up_or_never_read() {
-        let progress = Arc::new(Progress::default());
-        let mut reader = progress.begin().unwrap();
+        let (progress, names) = new();
+        let mut reader = progress.begin(&names).unwrap();
         let (a, b, c) = (take(&mut reader, "a"), take(&mut reader, "b"), take(&mut reader, "c"));
         a.unwrap().settle();
         drop(b);
         drop(reader);
         assert_eq!(progress.outcome(), None, "`c` is under way");
-        let mut again = progress.begin().unwrap();
+        let mut again = progress.begin(&names).unwrap();
         assert!(take(&mut again, "a").is_none());
         let b = take(&mut again, "b").unwrap();
         assert!(take(&mut again, "c").is_none());
@@ -274,17 +321,17 @@ mod tests {
 
     #[test]
     fn another_body_under_the_same_id_is_noticed() {
-        let progress = Arc::new(Progress::default());
-        let mut reader = progress.begin().unwrap();
+        let (progress, names) = new();
+        let mut reader = progress.begin(&names).unwrap();
         for data in ["a", "b"] {
             take(&mut reader, data).unwrap().settle();
         }
         reader.complete().unwrap();
-        let mut other = progress.begin().unwrap();
+        let mut other = progress.begin(&names).unwrap();
         take(&mut other, "a");
         assert!(other.take(b"x").is_err());
         drop(other);
-        let mut shorter = progress.begin().unwrap();
+        let mut shorter = progress.begin(&names).unwrap();
         take(&mut shorter, "a");
         assert!(shorter.complete().is_err());
     }

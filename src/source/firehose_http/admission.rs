@@ -9,7 +9,12 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use serde::Deserialize;
 
+use super::limits::{MAX_REQUEST_ID, MAX_SOURCE_ARN};
 use crate::config::{HttpSource, Secret};
+use crate::event::RequestNames;
+
+const REQUEST_ID: &str = "x-amz-firehose-request-id";
+const SOURCE_ARN: &str = "x-amz-firehose-source-arn";
 
 /// Who may send.
 #[derive(Debug)]
@@ -22,25 +27,23 @@ pub(super) struct Admission {
 
 /// What the headers of an admitted request say.
 #[derive(Debug, Default)]
-pub(super) struct Sender {
+pub(super) struct RequestHeaders {
     pub(super) request_id: Option<String>,
-    pub(super) source_arn: String,
     pub(super) is_gzip: bool,
 }
 
 /// Why a request is not read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Refusal {
+pub(super) enum RefusalReason {
     Unauthorized,
     Forbidden,
     Encoding,
+    RequestId,
+    SourceArn,
 }
 
 /// Common attributes in the order in which they came.
 pub(super) type Attributes = Arc<[(Box<str>, Box<str>)]>;
-
-/// The longest request id that is remembered; Firehose's have 36 characters.
-const MAX_ID: usize = 256;
 
 impl Admission {
     pub(super) fn new(config: &HttpSource) -> Result<Self, globset::Error> {
@@ -61,23 +64,30 @@ impl Admission {
     }
 
     /// Checks the headers in the order in which a sender would fix them.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<Sender, Refusal> {
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<RequestHeaders, RefusalReason> {
         let key = headers.get("x-amz-firehose-access-key").map_or(&[][..], |key| key.as_bytes());
         if !self.knows(key) {
-            return Err(Refusal::Unauthorized);
+            return Err(RefusalReason::Unauthorized);
         }
-        let source_arn = text(headers, "x-amz-firehose-source-arn").unwrap_or_default().to_owned();
-        if self.source_arns.as_ref().is_some_and(|allowed| !allowed.is_match(&source_arn)) {
-            return Err(Refusal::Forbidden);
+        let source_arn = text(headers, SOURCE_ARN).unwrap_or_default();
+        if source_arn.len() > MAX_SOURCE_ARN {
+            return Err(RefusalReason::SourceArn);
+        }
+        let matches = |allowed: &GlobSet| is_stream(source_arn) && allowed.is_match(source_arn);
+        if self.source_arns.as_ref().is_some_and(|allowed| !matches(allowed)) {
+            return Err(RefusalReason::Forbidden);
+        }
+        if text(headers, REQUEST_ID).is_some_and(|id| id.len() > MAX_REQUEST_ID) {
+            return Err(RefusalReason::RequestId);
         }
         let is_gzip =
             match headers.get(CONTENT_ENCODING).map(|encoding| encoding.as_bytes().to_ascii_lowercase()) {
                 None => false,
                 Some(encoding) if encoding.is_empty() || encoding == b"identity" => false,
                 Some(encoding) if encoding == b"gzip" => true,
-                Some(_) => return Err(Refusal::Encoding),
+                Some(_) => return Err(RefusalReason::Encoding),
             };
-        Ok(Sender { request_id: request_id(headers), source_arn, is_gzip })
+        Ok(RequestHeaders { request_id: request_id(headers), is_gzip })
     }
 
     /// Whether the key is one of ours. Every key is compared, so that time does not tell which one matched.
@@ -91,48 +101,62 @@ impl Admission {
 
 /// The request's id, which an answer must repeat.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
-    text(headers, "x-amz-firehose-request-id")
-        .filter(|id| !id.is_empty() && id.len() <= MAX_ID)
-        .map(str::to_owned)
+    text(headers, REQUEST_ID).filter(|id| !id.is_empty() && id.len() <= MAX_REQUEST_ID).map(str::to_owned)
+}
+
+/// What a request says of itself, whether it is admitted or not; what is too long is cut.
+pub(super) fn names(headers: &HeaderMap) -> RequestNames {
+    let cut = |name, most| {
+        let value = text(headers, name).unwrap_or_default();
+        value.get(..most).unwrap_or(value).into()
+    };
+    RequestNames { source_arn: cut(SOURCE_ARN, MAX_SOURCE_ARN), request_id: cut(REQUEST_ID, MAX_REQUEST_ID) }
+}
+
+/// Whether it is the ARN of a delivery stream: a `*` of a pattern then stands for one part of it, and never for several.
+fn is_stream(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.split(':').collect();
+    let [_, _, _, _, _, resource] = parts.as_slice() else { return false };
+    resource.strip_prefix("deliverystream/").is_some_and(|name| !name.contains('/'))
 }
 
 /// The common attributes; an error when the header is not what Firehose writes.
 pub(super) fn attributes(headers: &HeaderMap) -> Result<Attributes, serde_json::Error> {
     #[derive(Deserialize)]
-    struct Header {
+    struct CommonAttributes {
         #[serde(rename = "commonAttributes", default)]
-        common: Pairs,
+        common: AttributePairs,
     }
     let Some(header) = headers.get("x-amz-firehose-common-attributes") else {
         return Ok(Attributes::default());
     };
-    let header: Header = serde_json::from_slice(header.as_bytes())?;
+    let header: CommonAttributes = serde_json::from_slice(header.as_bytes())?;
     Ok(header.common.0.into())
 }
 
 /// A JSON object of strings, in its own order.
 #[derive(Default)]
-struct Pairs(Vec<(Box<str>, Box<str>)>);
+struct AttributePairs(Vec<(Box<str>, Box<str>)>);
 
-impl<'de> Deserialize<'de> for Pairs {
+impl<'de> Deserialize<'de> for AttributePairs {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Pairs;
+        struct PairsVisitor;
+        impl<'de> serde::de::Visitor<'de> for PairsVisitor {
+            type Value = AttributePairs;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object of strings")
             }
 
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<AttributePairs, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     pairs.push(pair);
                 }
-                Ok(Pairs(pairs))
+                Ok(AttributePairs(pairs))
             }
         }
-        deserializer.deserialize_map(Visitor)
+        deserializer.deserialize_map(PairsVisitor)
     }
 }
 
@@ -163,6 +187,7 @@ mod tests {
             decoding,
             timeout: Duration::from_secs(1),
             max_connections: 1,
+            idle_timeout: Duration::from_secs(1),
         };
         Admission::new(&config).unwrap()
     }
@@ -172,7 +197,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(admission: &Admission, pairs: &[(&'static str, &str)], refusal: Option<Refusal>) {
+    fn check(admission: &Admission, pairs: &[(&'static str, &str)], refusal: Option<RefusalReason>) {
         assert_eq!(admission.check(&headers(pairs)).err(), refusal, "{pairs:?}");
     }
 
@@ -184,9 +209,9 @@ mod tests {
         let admission = admission(&["old", "new"], &[]);
         check(&admission, &[(KEY, "old")], None);
         check(&admission, &[(KEY, "new")], None);
-        check(&admission, &[(KEY, "newer")], Some(Refusal::Unauthorized));
-        check(&admission, &[(KEY, "")], Some(Refusal::Unauthorized));
-        check(&admission, &[], Some(Refusal::Unauthorized));
+        check(&admission, &[(KEY, "newer")], Some(RefusalReason::Unauthorized));
+        check(&admission, &[(KEY, "")], Some(RefusalReason::Unauthorized));
+        check(&admission, &[], Some(RefusalReason::Unauthorized));
     }
 
     #[test]
@@ -202,9 +227,33 @@ mod tests {
         check(
             &admission,
             &[(ARN, "arn:aws:firehose:eu-west-1:999922223333:deliverystream/a")],
-            Some(Refusal::Forbidden),
+            Some(RefusalReason::Forbidden),
         );
-        check(&admission, &[], Some(Refusal::Forbidden));
+        check(&admission, &[], Some(RefusalReason::Forbidden));
+    }
+
+    #[test]
+    fn a_star_stands_for_one_part_of_an_arn() {
+        let admission = admission(&[], &["arn:aws:firehose:*:111122223333:deliverystream/prod-*"]);
+        check(&admission, &[(ARN, "arn:aws:firehose:eu-west-1:111122223333:deliverystream/prod-a")], None);
+        for other in [
+            "arn:aws:firehose:us-east-1:999999999999:deliverystream/x:111122223333:deliverystream/prod-a",
+            "arn:aws:firehose:us-east-1:111122223333:deliverystream/prod-a/b",
+            "arn:aws:firehose:us-east-1:111122223333:deliverystream/prod-a:b",
+        ] {
+            check(&admission, &[(ARN, other)], Some(RefusalReason::Forbidden));
+        }
+    }
+
+    #[test]
+    fn ids_and_arns_have_a_longest() {
+        let admission = admission(&[], &[]);
+        let (id, arn) = ("x".repeat(MAX_REQUEST_ID + 1), "x".repeat(MAX_SOURCE_ARN + 1));
+        check(&admission, &[("x-amz-firehose-request-id", &id[1..]), (ARN, &arn[1..])], None);
+        check(&admission, &[("x-amz-firehose-request-id", &id)], Some(RefusalReason::RequestId));
+        check(&admission, &[(ARN, &arn)], Some(RefusalReason::SourceArn));
+        let said = names(&headers(&[(ARN, &arn), ("x-amz-firehose-request-id", &id)]));
+        assert_eq!((said.source_arn.len(), said.request_id.len()), (MAX_SOURCE_ARN, MAX_REQUEST_ID));
     }
 
     #[test]
@@ -212,7 +261,7 @@ mod tests {
         let admission = admission(&[], &[]);
         check(&admission, &[("content-encoding", "GZIP")], None);
         check(&admission, &[("content-encoding", "identity")], None);
-        check(&admission, &[("content-encoding", "br")], Some(Refusal::Encoding));
+        check(&admission, &[("content-encoding", "br")], Some(RefusalReason::Encoding));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::error;
 
 use crate::causes::with_causes;
-use crate::deadletter::Progress;
+use crate::deadletter::ReplayProgress;
 
 /// A file of letters.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -50,7 +50,7 @@ impl Replayed {
 
 /// What is counted on the way, and the files that are not done.
 #[derive(Debug, Default)]
-pub struct ReplayProgress {
+pub struct ReplayTotals {
     pub(super) sent: AtomicU64,
     pub(super) unfit: AtomicU64,
     pub(super) damaged: AtomicU64,
@@ -58,15 +58,15 @@ pub struct ReplayProgress {
     pub(super) broken: AtomicU64,
     ended: AtomicU64,
     /// The lock covers a push, or taking what has ended.
-    open: Mutex<Vec<Arc<Progress>>>,
+    open: Mutex<Vec<Arc<ReplayProgress>>>,
 }
 
 /// How often what was delivered is noted: as much is doubled by a kill, with what is under way.
 const NOTE_EVERY: Duration = Duration::from_millis(200);
 
-impl ReplayProgress {
+impl ReplayTotals {
     /// Adds a file that is being replayed.
-    pub(super) fn open(&self, file: Arc<Progress>) {
+    pub(super) fn open(&self, file: Arc<ReplayProgress>) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).push(file);
     }
 
@@ -114,7 +114,7 @@ impl ReplayProgress {
         tokio::task::spawn_blocking(work).await.ok();
     }
 
-    fn clear(&self, file: &Progress) {
+    fn clear(&self, file: &ReplayProgress) {
         self.ended.fetch_add(file.ended_well(), Ordering::AcqRel);
         if let Err(failed) = file.finish() {
             self.broken.fetch_add(1, Ordering::AcqRel);
@@ -123,14 +123,14 @@ impl ReplayProgress {
     }
 }
 
-fn note(file: &Progress) {
+fn note(file: &ReplayProgress) {
     if let Err(failed) = file.save() {
         error!(error = with_causes(&failed), "what was delivered cannot be noted; a kill would double it");
     }
 }
 
 /// Notes which letters were delivered, until `end` is dropped, and never left in the middle of a file.
-pub(super) async fn note_often(progress: Arc<ReplayProgress>, mut end: oneshot::Receiver<()>) {
+pub(super) async fn note_often(progress: Arc<ReplayTotals>, mut end: oneshot::Receiver<()>) {
     let mut clock = interval(NOTE_EVERY);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
