@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::SourceError;
 use super::cut::{Cut, Cutter, End};
@@ -231,11 +231,14 @@ impl Pump {
 
     /// Memory for one block; none at a stop.
     async fn room(&mut self) -> Option<Held> {
-        while self.lane.is_blocked() {
+        loop {
+            let freed = self.intake.room_freed();
+            if !self.lane.is_blocked() {
+                break;
+            }
             tokio::select! {
                 () = self.stop.requested() => return None,
-                () = self.intake.room_freed() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = freed => {}
             }
         }
         tokio::select! {
@@ -255,18 +258,16 @@ impl Pump {
             return Ok(None);
         }
         let patience = self.intake.framing().patience().filter(|_| !self.carry.is_empty());
-        if let Some(patience) = patience
-            && !self.came_within(patience).await
-        {
-            // A closed pipeline is noticed when the next block is handed over.
-            self.hand_over(End::Quiet).await.ok();
-        }
-        let block = tokio::select! {
-            block = self.given.recv() => block,
-            () = self.stop.requested() => {
-                drop(self.call_off.take());
-                // What was being read still comes.
-                self.given.recv().await
+        let in_time = match patience {
+            Some(patience) => timeout(patience, self.received()).await.ok(),
+            None => Some(self.received().await),
+        };
+        let block = match in_time {
+            Some(block) => block,
+            None => {
+                // A closed pipeline is noticed when the next block is handed over.
+                self.hand_over(End::Quiet).await.ok();
+                self.received().await
             }
         };
         match block {
@@ -276,16 +277,14 @@ impl Pump {
         }
     }
 
-    /// Whether a block is there before the time is over.
-    async fn came_within(&mut self, patience: Duration) -> bool {
-        let deadline = tokio::time::sleep(patience);
-        tokio::pin!(deadline);
-        let mut look = tokio::time::interval(patience.min(LOOK));
-        loop {
-            tokio::select! {
-                () = &mut deadline => return !self.given.is_empty(),
-                () = self.stop.requested() => return true,
-                _ = look.tick() => if !self.given.is_empty() { return true },
+    /// What the thread gives next; a stop calls its wait for input off. Cancel-safe.
+    async fn received(&mut self) -> Option<io::Result<Vec<u8>>> {
+        tokio::select! {
+            block = self.given.recv() => block,
+            () = self.stop.requested() => {
+                drop(self.call_off.take());
+                // What was being read still comes.
+                self.given.recv().await
             }
         }
     }
@@ -395,18 +394,16 @@ impl Acknowledge for Owner {
 /// Most bytes read at once; a pipe holds no more.
 const BLOCK: usize = 64 * 1024;
 
-/// How often to look whether something has come.
-const LOOK: Duration = Duration::from_millis(100);
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc as pipe;
+    use std::time::Duration;
 
     use tokio::sync::{Notify, Semaphore};
 
     use super::*;
     use crate::config::{Decoding, Format, TooLong};
-    use crate::event::{Budget, Framing};
+    use crate::event::{Backpressure, Budget, Framing};
     use crate::metrics::Metrics;
     use crate::pipeline::Jobs;
     use crate::source::Stopper;
@@ -454,22 +451,26 @@ mod tests {
         start_with(input, framing, memory, Arc::default())
     }
 
+    fn intake(
+        budget: &Arc<Budget>,
+        framing: impl Framing + 'static,
+        room_freed: Arc<Notify>,
+    ) -> (Intake, crossbeam_channel::Receiver<Jobs>) {
+        let (sender, jobs) = crossbeam_channel::bounded(1_000);
+        let places = Arc::new(Semaphore::new(1_000));
+        let metrics = Metrics::new().source("stdin");
+        let intake = Intake::new(Arc::clone(budget), sender, places, room_freed, Arc::new(framing), metrics);
+        (intake, jobs)
+    }
+
     fn start_with(
         input: impl Input + Send + 'static,
         framing: impl Framing + 'static,
         memory: u64,
         remainder: Arc<Remainder>,
     ) -> Running {
-        let (sender, jobs) = crossbeam_channel::bounded(1_000);
         let budget = Budget::new(memory);
-        let intake = Intake::new(
-            Arc::clone(&budget),
-            sender,
-            Arc::new(Semaphore::new(1_000)),
-            Arc::new(Notify::new()),
-            Arc::new(framing),
-            Metrics::new().source("stdin"),
-        );
+        let (intake, jobs) = intake(&budget, framing, Arc::default());
         let decoding = Decoding {
             format: Format::Lines,
             multiline: None,
@@ -596,6 +597,20 @@ mod tests {
         running.stopper.stop();
         read.send(()).unwrap();
         assert_eq!(running.next(), "late\n");
+    }
+
+    #[tokio::test]
+    async fn a_destination_that_takes_more_between_the_look_and_the_wait_is_not_missed() {
+        let room_freed = Arc::<Notify>::default();
+        let (intake, _jobs) = intake(&Budget::new(1 << 20), Lines, Arc::clone(&room_freed));
+        let lane = intake.lane(WhenFullDestination::Wait);
+        let backpressure = Backpressure::new(room_freed);
+        lane.feeds(&backpressure);
+        backpressure.set_full(true);
+        let freed = intake.room_freed();
+        assert!(lane.is_blocked());
+        backpressure.set_full(false);
+        timeout(Duration::from_secs(30), freed).await.unwrap();
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use super::FileSource;
@@ -105,7 +106,10 @@ impl Follower {
     /// Reads until a stop, or with `once` until nothing is left.
     pub(super) async fn run(&mut self) -> Result<(), Closed> {
         self.start();
+        let intake = self.source.intake.clone();
         while !self.stop.is_requested() {
+            // Before the look at who is blocked: what opens after it is not missed.
+            let room_freed = intake.room_freed();
             self.look_around();
             self.round().await?;
             self.report();
@@ -117,7 +121,7 @@ impl Follower {
                 self.source.intake.metrics.behind_bytes.set(self.behind());
                 break;
             }
-            self.rest().await;
+            self.rest(room_freed).await;
         }
         Ok(())
     }
@@ -223,7 +227,7 @@ impl Follower {
     }
 
     /// Waits for anything to do.
-    async fn rest(&mut self) {
+    async fn rest(&mut self, room_freed: Notified<'_>) {
         let now = Instant::now();
         // A run with `--once` does not walk again: it waits for destinations alone.
         let mut until =
@@ -234,13 +238,10 @@ impl Follower {
         if self.is_reporting() {
             until = until.min(self.next_report);
         }
-        if !self.blocked.is_empty() {
-            until = until.min(now.checked_add(LOOK_AT_GATES).unwrap_or(now));
-        }
         let morsels = std::mem::take(&mut self.morsels);
         let is_changed = tokio::select! {
             () = self.stop.requested() => return,
-            () = self.source.intake.room_freed() => false,
+            () = room_freed => false,
             () = tokio::time::sleep_until(until) => false,
             () = self.watch.changed() => true,
         };
@@ -373,6 +374,3 @@ fn gathering(morsels: u32) -> Duration {
 
 /// How often gauges are set.
 const REPORT: Duration = Duration::from_secs(1);
-
-/// How often blocked files are looked at, should the sign that a backpressure has opened be missed.
-const LOOK_AT_GATES: Duration = Duration::from_millis(200);
