@@ -36,7 +36,7 @@ pub(crate) struct Carryover {
     /// What files are read into.
     pub(crate) read_buffers: Arc<Buffers>,
     /// What standard input left.
-    pub(crate) remainder: Arc<stdin::Remainder>,
+    pub(crate) remainder: Arc<stdin::StdinCarryover>,
     /// Who runs the process.
     pub(crate) systemd: Arc<ServiceManager>,
     /// What is wished for.

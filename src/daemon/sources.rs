@@ -33,7 +33,7 @@ pub(crate) struct Context {
     /// What files are read into.
     pub(crate) read_buffers: Arc<Buffers>,
     /// What standard input left.
-    pub(crate) remainder: Arc<stdin::Remainder>,
+    pub(crate) remainder: Arc<stdin::StdinCarryover>,
     /// The signal to stop.
     pub(crate) stop: Stop,
 }
@@ -103,8 +103,12 @@ fn start(
             on_thread(running, name, async move { source.run(stop).await });
         }
         Source::Stdin(stdin) => {
-            let flow = (intake, Arc::clone(&context.remainder));
-            on_thread(running, name, async move { stdin::run(named, host, stdin, flow, stop).await });
+            let carryover = Arc::clone(&context.remainder);
+            on_thread(
+                running,
+                name,
+                async move { stdin::run(named, host, stdin, intake, carryover, stop).await },
+            );
         }
         Source::FirehoseHttp(_) => {
             let Some(endpoint) = endpoint else {

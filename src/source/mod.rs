@@ -6,8 +6,8 @@
 //! Failure: what cannot be read is counted, said once, and tried again; the rest goes on.
 //! Stop:    reads nothing more; what was not handed over is read again at the next start.
 
-mod cut;
 pub(crate) mod dead_letters;
+mod framer;
 mod stop;
 pub mod file;
 pub mod firehose_http;

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::SourceError;
-use super::cut::{Cut, Cutter, End};
+use super::framer::{Frame, Framer, FramerState, Upcoming};
 use crate::config::StdinSource;
 use crate::event::Closed;
 use crate::event::{AckGuard, Acknowledge, Chunk, Held, Origin, Outcome, Piece, Timestamp};
@@ -27,60 +27,67 @@ pub async fn run(
     name: Arc<str>,
     host: Arc<str>,
     config: StdinSource,
-    (intake, remainder): (Intake, Arc<Remainder>),
+    intake: Intake,
+    carryover: Arc<StdinCarryover>,
     stop: Stop,
 ) -> Result<(), SourceError> {
     let origin = Origin { source: name, host, ..Origin::default() };
-    run_from(io::stdin(), origin, &config, (intake, remainder), stop).await
+    run_from(io::stdin(), origin, &config, intake, carryover, stop).await
 }
 
 /// What a run of the source leaves to the next one, since standard input cannot be read again.
 #[derive(Debug, Default)]
-pub struct Remainder(
+pub struct StdinCarryover(
     /// The lock covers a look or a change.
-    Mutex<Left>,
+    Mutex<CarriedInput>,
 );
 
 #[derive(Debug, Default)]
-struct Left {
+struct CarriedInput {
     /// Whether there will be a next run.
     goes_on: bool,
     /// What was read and is not a whole event yet.
     carry: BytesMut,
-    /// Whether the rest of a line is left out.
-    skipping: bool,
-    /// So many bytes before `carry` belong to an event that is too long for a chunk.
-    within: u64,
-    /// What was handed over and has not ended, in order, with the memory it takes.
-    under_way: BTreeMap<u64, (Bytes, Piece, Held)>,
+    /// Where the stream stands before `carry`.
+    framer: FramerState,
+    /// What was handed over and has not ended, in order.
+    in_flight: BTreeMap<u64, InFlightInput>,
     next: u64,
 }
 
-impl Remainder {
+/// A copy of a chunk, with the memory it takes.
+#[derive(Debug)]
+struct InFlightInput {
+    payload: Bytes,
+    piece: Piece,
+    held: Held,
+}
+
+impl StdinCarryover {
     /// Says whether a stop that comes is followed by another run.
     pub fn goes_on(&self, goes_on: bool) {
-        self.left().goes_on = goes_on;
+        self.lock().goes_on = goes_on;
     }
 
     /// Whether nothing is left that only another run can deliver.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let left = self.left();
-        left.carry.is_empty() && left.under_way.is_empty()
+        let carried = self.lock();
+        carried.carry.is_empty() && carried.in_flight.is_empty()
     }
 
-    fn left(&self) -> MutexGuard<'_, Left> {
+    fn lock(&self) -> MutexGuard<'_, CarriedInput> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Input that can be waited for without reading it.
-trait Input: Read {
+trait WaitableInput: Read {
     /// Waits until a read would not wait; false when it is called off before, by the other end of the pipe being closed.
     fn wait(&mut self, called_off: &PipeReader) -> bool;
 }
 
-impl Input for io::Stdin {
+impl WaitableInput for io::Stdin {
     fn wait(&mut self, called_off: &PipeReader) -> bool {
         loop {
             let mut both = [PollFd::new(self, PollFlags::IN), PollFd::new(called_off, PollFlags::IN)];
@@ -95,10 +102,11 @@ impl Input for io::Stdin {
 }
 
 async fn run_from(
-    input: impl Input + Send + 'static,
+    input: impl WaitableInput + Send + 'static,
     origin: Origin,
     config: &StdinSource,
-    (intake, remainder): (Intake, Arc<Remainder>),
+    intake: Intake,
+    carryover: Arc<StdinCarryover>,
     stop: Stop,
 ) -> Result<(), SourceError> {
     let (ask, asked) = mpsc::channel(1);
@@ -106,28 +114,25 @@ async fn run_from(
     let (called_off, call_off) = io::pipe().map_err(SourceError::Stdin)?;
     let reading = std::thread::Builder::new().name("stdin".to_owned());
     reading.spawn(move || read_when_asked(input, asked, &give, &called_off)).map_err(SourceError::Stdin)?;
-    let pump = Pump {
+    let reader = StdinReader {
         ask,
         given,
         call_off: Some(call_off),
         lane: intake.lane(WhenFullDestination::Wait),
-        owner: Arc::new(Owner { metrics: intake.metrics.clone(), remainder }),
+        acks: Arc::new(StdinAcks { metrics: intake.metrics.clone(), carryover }),
         origin: Arc::new(origin),
-        cutter: Cutter::new(&config.decoding),
-        most: config.decoding.max_inflated,
+        framer: Framer::new(&config.decoding, intake.framing()),
         carry: BytesMut::new(),
         held: None,
-        skipping: false,
-        within: 0,
         intake,
         stop,
     };
-    pump.run().await
+    reader.run().await
 }
 
 /// The thread's part: one block, or the end, for each question; nothing when it is called off.
 fn read_when_asked(
-    mut input: impl Input,
+    mut input: impl WaitableInput,
     mut asked: mpsc::Receiver<()>,
     give: &mpsc::Sender<io::Result<Vec<u8>>>,
     called_off: &PipeReader,
@@ -156,30 +161,24 @@ fn read_block(input: &mut impl Read) -> io::Result<Vec<u8>> {
 }
 
 /// Carries blocks to the pipeline.
-struct Pump {
+struct StdinReader {
     ask: mpsc::Sender<()>,
     given: mpsc::Receiver<io::Result<Vec<u8>>>,
     /// Closed to call off the wait for input.
     call_off: Option<PipeWriter>,
     intake: Intake,
     lane: Arc<OrderedLane>,
-    owner: Arc<Owner>,
+    acks: Arc<StdinAcks>,
     origin: Arc<Origin>,
-    cutter: Cutter,
-    /// Most bytes of an object.
-    most: usize,
-    /// What was read and is not a whole event yet.
+    framer: Framer,
+    /// What was read and is not handed over.
     carry: BytesMut,
-    /// The memory that `carry` takes.
+    /// The memory of `carry`; none: it is empty.
     held: Option<Held>,
     stop: Stop,
-    /// Whether the rest of a line is left out.
-    skipping: bool,
-    /// So many bytes before `carry` belong to an event that is too long for a chunk.
-    within: u64,
 }
 
-impl Pump {
+impl StdinReader {
     /// What was read before a stop is handed over: it cannot be read again.
     async fn run(mut self) -> Result<(), SourceError> {
         if self.resume().await.is_err() {
@@ -188,25 +187,26 @@ impl Pump {
         while let Some(room) = self.room().await {
             let Some(block) = self.next_block().await? else { break };
             self.take(&block, room);
-            if self.hand_over(End::Open).await.is_err() {
+            if self.hand_over(Upcoming::More).await.is_err() {
                 return Ok(());
             }
         }
         if !self.leave() {
             // A closed pipeline is a stop.
-            self.hand_over(End::Last).await.ok();
+            self.hand_over(Upcoming::Nothing).await.ok();
         }
         Ok(())
     }
 
     /// Takes up what an earlier run left. It is in memory already.
     async fn resume(&mut self) -> Result<(), Closed> {
-        let (carry, under_way) = {
-            let mut left = self.owner.remainder.left();
-            (left.goes_on, self.skipping, self.within) = (false, left.skipping, left.within);
-            (std::mem::take(&mut left.carry), std::mem::take(&mut left.under_way))
+        let (carry, in_flight) = {
+            let mut carried = self.acks.carryover.lock();
+            carried.goes_on = false;
+            self.framer.resume(carried.framer);
+            (std::mem::take(&mut carried.carry), std::mem::take(&mut carried.in_flight))
         };
-        for (payload, piece, held) in under_way.into_values() {
+        for InFlightInput { payload, piece, held } in in_flight.into_values() {
             let charged = self.intake.charge(payload.len());
             drop(held);
             self.submit(payload, piece, charged).await?;
@@ -220,12 +220,12 @@ impl Pump {
 
     /// Leaves what is no whole event yet to the next run; whether there will be one.
     fn leave(&mut self) -> bool {
-        let mut left = self.owner.remainder.left();
-        if !left.goes_on || !self.stop.is_requested() {
+        let mut carried = self.acks.carryover.lock();
+        if !carried.goes_on || !self.stop.is_requested() {
             return false;
         }
-        left.carry = std::mem::take(&mut self.carry);
-        (left.skipping, left.within) = (self.skipping, self.within);
+        carried.carry = std::mem::take(&mut self.carry);
+        carried.framer = self.framer.state();
         true
     }
 
@@ -266,7 +266,7 @@ impl Pump {
             Some(block) => block,
             None => {
                 // A closed pipeline is noticed when the next block is handed over.
-                self.hand_over(End::Quiet).await.ok();
+                self.hand_over(Upcoming::Quiet).await.ok();
                 self.received().await
             }
         };
@@ -290,55 +290,24 @@ impl Pump {
     }
 
     /// Hands over all that is whole.
-    async fn hand_over(&mut self, end: End) -> Result<(), Closed> {
-        while !self.carry.is_empty() {
-            if self.skipping {
-                self.skip();
-                continue;
-            }
-            let cut = self.cut(end);
-            match cut {
-                Cut::Whole(taken) | Cut::Piece(taken) | Cut::Head(taken) => {
-                    self.skipping = matches!(cut, Cut::Head(_));
-                    let piece = self.piece_of(cut, end);
-                    self.within = piece.next(taken);
-                    self.send(taken, piece).await?;
+    async fn hand_over(&mut self, upcoming: Upcoming) -> Result<(), Closed> {
+        loop {
+            match self.framer.next(self.intake.framing(), &self.carry, upcoming) {
+                Frame::Events { len, piece } | Frame::Part { len, piece } => self.send(len, piece).await?,
+                Frame::LeftOut { len, lost, reason } => {
+                    drop(self.carry.split_to(len));
+                    self.intake.metrics.lost(reason, lost);
                 }
-                Cut::Wait => break,
+                Frame::Incomplete => return Ok(()),
             }
         }
-        Ok(())
     }
 
-    fn cut(&self, end: End) -> Cut {
-        if !self.intake.framing().is_object() {
-            return self.cutter.cut(self.intake.framing(), &self.carry, end);
-        }
-        let is_whole = end == End::Last || self.carry.len() > self.most;
-        if is_whole { Cut::Whole(self.carry.len()) } else { Cut::Wait }
-    }
-
-    fn piece_of(&self, cut: Cut, end: End) -> Piece {
-        let framing = self.intake.framing();
-        if framing.is_object() {
-            return Piece::default();
-        }
-        self.cutter.piece_of(framing, &self.carry, (cut, end), self.within)
-    }
-
-    fn skip(&mut self) {
-        let line = memchr::memchr(b'\n', &self.carry);
-        let taken = line.map_or(self.carry.len(), |at| at.saturating_add(1));
-        drop(self.carry.split_to(taken));
-        self.skipping = line.is_none();
-        self.intake.metrics.lost("truncated", line.unwrap_or(taken) as u64);
-    }
-
-    async fn send(&mut self, taken: usize, piece: Piece) -> Result<(), Closed> {
+    async fn send(&mut self, len: usize, piece: Piece) -> Result<(), Closed> {
         // Copied to its size, so that the chunk does not keep the whole buffer alive.
-        let payload = Bytes::copy_from_slice(&self.carry.split_to(taken));
-        let Some(all) = &mut self.held else { return Ok(()) };
-        let held = all.split(taken as u64);
+        let payload = Bytes::copy_from_slice(&self.carry.split_to(len));
+        let all = self.held.get_or_insert_with(|| self.intake.charge(len));
+        let held = all.split(len as u64);
         if self.carry.is_empty() {
             self.carry = BytesMut::new();
             self.held = None;
@@ -350,9 +319,7 @@ impl Pump {
 
     async fn submit(&self, payload: Bytes, piece: Piece, mut held: Held) -> Result<(), Closed> {
         self.intake.metrics.bytes.inc_by(payload.len() as u64);
-        let number = self.owner.begin(&payload, piece, &mut held);
-        let owner = Arc::clone(&self.owner) as Arc<dyn Acknowledge>;
-        let ack = AckGuard::open(owner, number);
+        let ack = self.acks.open(&payload, piece, &mut held);
         let chunk =
             Chunk { origin: Arc::clone(&self.origin), payload, piece, read_at: Timestamp::now(), ack, held };
         self.intake.submit(&self.lane, chunk).await
@@ -360,31 +327,33 @@ impl Pump {
 }
 
 /// Standard input has no position to move: what has not ended is kept, and what is given up for good is counted.
-struct Owner {
+struct StdinAcks {
     metrics: SourceMetrics,
-    remainder: Arc<Remainder>,
+    carryover: Arc<StdinCarryover>,
 }
 
-impl Owner {
-    fn begin(&self, payload: &Bytes, piece: Piece, held: &mut Held) -> u64 {
+impl StdinAcks {
+    /// Keeps a copy of a chunk until its guard is gone.
+    fn open(self: &Arc<Self>, payload: &Bytes, piece: Piece, held: &mut Held) -> AckGuard {
         let mut kept = held.split(0);
         kept.resize(payload.len() as u64);
-        let mut left = self.remainder.left();
-        let number = left.next;
-        left.next = number.saturating_add(1);
-        left.under_way.insert(number, (payload.clone(), piece, kept));
-        number
+        let mut carried = self.carryover.lock();
+        let number = carried.next;
+        carried.next = number.saturating_add(1);
+        let copy = InFlightInput { payload: payload.clone(), piece, held: kept };
+        carried.in_flight.insert(number, copy);
+        AckGuard::open(Arc::clone(self) as Arc<dyn Acknowledge>, number)
     }
 }
 
-impl Acknowledge for Owner {
+impl Acknowledge for StdinAcks {
     fn acknowledge(&self, number: u64, outcome: Outcome) {
-        let mut left = self.remainder.left();
-        if outcome == Outcome::Abandoned && left.goes_on {
+        let mut carried = self.carryover.lock();
+        if outcome == Outcome::Abandoned && carried.goes_on {
             return;
         }
-        let ended = left.under_way.remove(&number);
-        drop(left);
+        let ended = carried.in_flight.remove(&number);
+        drop(carried);
         if outcome == Outcome::Abandoned && ended.is_some() {
             self.metrics.error("abandoned");
         }
@@ -420,7 +389,7 @@ mod tests {
         }
     }
 
-    impl Input for Pieces {
+    impl WaitableInput for Pieces {
         fn wait(&mut self, called_off: &PipeReader) -> bool {
             loop {
                 match self.0.recv_timeout(Duration::from_millis(1)) {
@@ -447,7 +416,11 @@ mod tests {
         _runtime: tokio::runtime::Runtime,
     }
 
-    fn start(input: impl Input + Send + 'static, framing: impl Framing + 'static, memory: u64) -> Running {
+    fn start(
+        input: impl WaitableInput + Send + 'static,
+        framing: impl Framing + 'static,
+        memory: u64,
+    ) -> Running {
         start_with(input, framing, memory, Arc::default())
     }
 
@@ -464,10 +437,10 @@ mod tests {
     }
 
     fn start_with(
-        input: impl Input + Send + 'static,
+        input: impl WaitableInput + Send + 'static,
         framing: impl Framing + 'static,
         memory: u64,
-        remainder: Arc<Remainder>,
+        carryover: Arc<StdinCarryover>,
     ) -> Running {
         let budget = Budget::new(memory);
         let (intake, jobs) = intake(&budget, framing, Arc::default());
@@ -483,7 +456,7 @@ mod tests {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let ended = runtime.spawn(async move {
             let config = StdinSource { decoding };
-            run_from(input, Origin::default(), &config, (intake, remainder), stop).await
+            run_from(input, Origin::default(), &config, intake, carryover, stop).await
         });
         Running { jobs, budget, ended, stopper, _runtime: runtime }
     }
@@ -544,26 +517,26 @@ mod tests {
 
     #[test]
     fn half_a_line_and_what_did_not_end_are_left_to_the_next_run() {
-        let remainder = Arc::<Remainder>::default();
+        let carryover = Arc::<StdinCarryover>::default();
         let (give, input) = pipe::channel();
-        let running = start_with(Pieces(input, None), Lines, 1 << 20, Arc::clone(&remainder));
+        let running = start_with(Pieces(input, None), Lines, 1 << 20, Arc::clone(&carryover));
         give.send(b"a\nb\nha".to_vec()).unwrap();
         assert_eq!(running.next(), "a\nb\n");
         give.send(b"lf\nc\nmore".to_vec()).unwrap();
         let given_up = running.jobs.recv_timeout(Duration::from_secs(30)).unwrap().remove(0);
-        remainder.goes_on(true);
+        carryover.goes_on(true);
         running.stopper.stop();
         assert_eq!(running.rest(), Vec::<String>::new());
         drop(given_up);
 
         let (give, input) = pipe::channel();
-        let next = start_with(Pieces(input, None), Lines, 1 << 20, Arc::clone(&remainder));
+        let next = start_with(Pieces(input, None), Lines, 1 << 20, Arc::clone(&carryover));
         assert_eq!(next.next(), "half\nc\n");
         give.send(b" and more\n".to_vec()).unwrap();
         assert_eq!(next.next(), "more and more\n");
         drop(give);
         assert_eq!(next.rest(), Vec::<String>::new());
-        assert!(remainder.is_empty());
+        assert!(carryover.is_empty());
         assert_eq!(next.budget.used(), 0);
     }
 
@@ -582,7 +555,7 @@ mod tests {
         }
     }
 
-    impl Input for Slow {
+    impl WaitableInput for Slow {
         fn wait(&mut self, _: &PipeReader) -> bool {
             true
         }

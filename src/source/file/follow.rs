@@ -19,7 +19,7 @@ use crate::event::{Buffers, Chunk, FileAccount, Fingerprint, Held, Mark, Origin,
 use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
 use crate::source::SourceError;
 use crate::source::Stop;
-use crate::source::cut::Cutter;
+use crate::source::framer::{Framer, FramerState};
 
 /// Everything that following files takes.
 pub(super) struct Follower {
@@ -28,7 +28,6 @@ pub(super) struct Follower {
     pub(super) patterns: Patterns,
     pub(super) watch: Watch,
     pub(super) table: Table,
-    pub(super) cutter: Cutter,
     /// What full blocks are read into.
     pub(super) buffers: Arc<Buffers>,
     pub(super) patience: Patience,
@@ -80,7 +79,6 @@ impl Follower {
             patterns: Patterns::new(&config.include, &config.exclude)?,
             watch,
             table: Table::default(),
-            cutter: Cutter::new(&config.decoding),
             buffers: Arc::clone(&source.buffers),
             patience,
             links: HashMap::new(),
@@ -318,10 +316,12 @@ impl Follower {
             ..Origin::default()
         });
         let lane = self.intake().lane(WhenFullDestination::Wait);
+        let mut framer = Framer::new(&self.source.config.decoding, self.intake().framing());
+        framer.resume(FramerState::resumed(mark.skipping));
         let Some(tail) = self.table.get_mut(no) else { return };
         (tail.vain, tail.reach) = (None, 0);
         let recent = Recent::default();
-        let progress = Progress { owner, origin, lane, head, mark, sum: None, within: 0, recent };
+        let progress = Progress { owner, origin, lane, head, mark, sum: None, framer, recent };
         tail.stage = Stage::Followed(Box::new(progress));
     }
 

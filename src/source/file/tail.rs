@@ -15,7 +15,7 @@ use crate::event::{
 };
 use crate::metrics::SourceMetrics;
 use crate::pipeline::OrderedLane;
-use crate::source::cut::End;
+use crate::source::framer::{Framer, Upcoming};
 
 /// A file that is known by its inode.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -42,7 +42,7 @@ pub(super) struct Tail {
     /// When it last grew, or lost its name.
     pub(super) changed: Instant,
     /// The size at which no event was whole; it would be vain to look again for the same end.
-    pub(super) vain: Option<(u64, End)>,
+    pub(super) vain: Option<(u64, Upcoming)>,
     /// How much is to be read at once, where a usual block does not hold an event.
     pub(super) reach: usize,
     /// Whether it gave little when it was last read, so that a glance may do.
@@ -90,8 +90,8 @@ pub(super) struct Progress {
     /// A checksum of the bytes before the mark, as many as its fingerprint is of: good enough from one look to the next, and
     /// cheaper. None: nothing is known but the fingerprint.
     pub(super) sum: Option<u32>,
-    /// So many bytes before the mark belong to an event that is too long for a chunk.
-    pub(super) within: u64,
+    /// Stands at the mark.
+    pub(super) framer: Framer,
     /// Some marks before it, for copies that were made while it was read.
     pub(super) recent: Recent,
 }
@@ -222,13 +222,13 @@ impl Tail {
     }
 
     /// Whether what is there now is all there will be.
-    pub(super) fn end(&self, now: Instant, patience: &Patience) -> End {
+    pub(super) fn end(&self, now: Instant, patience: &Patience) -> Upcoming {
         let quiet = self.quiet(now);
         match self.name {
-            Name::Rotated | Name::Gone if quiet >= patience.rotated => End::Last,
-            _ if patience.once || !self.is_plain() => End::Last,
-            _ if patience.event.is_some_and(|event| quiet >= event) => End::Quiet,
-            Name::Present | Name::Rotated | Name::Gone => End::Open,
+            Name::Rotated | Name::Gone if quiet >= patience.rotated => Upcoming::Nothing,
+            _ if patience.once || !self.is_plain() => Upcoming::Nothing,
+            _ if patience.event.is_some_and(|event| quiet >= event) => Upcoming::Quiet,
+            Name::Present | Name::Rotated | Name::Gone => Upcoming::More,
         }
     }
 

@@ -15,7 +15,7 @@ use super::table::FileNo;
 use super::tail::{Name, Stage};
 use crate::event::Closed;
 use crate::event::{AckGuard, Acknowledge, Chunk, Fingerprint, Held, Mark, Piece, Timestamp};
-use crate::source::cut::{Cut, End};
+use crate::source::framer::{Frame, Upcoming};
 
 /// What was read in one turn.
 struct Block {
@@ -24,7 +24,7 @@ struct Block {
     /// How many were read before.
     back: usize,
     /// What is to come after them.
-    end: End,
+    end: Upcoming,
     /// Whether these are all there are now.
     is_all: bool,
     held: Held,
@@ -35,7 +35,7 @@ struct Plan {
     mark: Mark,
     len: usize,
     unread: u64,
-    end: End,
+    end: Upcoming,
     /// Bytes that were seen and not read, should the file turn out to have been emptied.
     at_risk: u64,
 }
@@ -225,41 +225,47 @@ impl Follower {
         }
         let new = bytes.len().saturating_sub(back);
         let is_all = if is_gzip { bytes.len() < wanted } else { new as u64 == plan.unread };
-        let end = if is_all && !is_broken { plan.end } else { End::Open };
+        let end = if is_all && !is_broken { plan.end } else { Upcoming::More };
         Ok(Some(Block { bytes, back, end, is_all, held }))
     }
 
     async fn hand_over(&mut self, no: FileNo, now: Instant, block: Block) -> Result<After, Closed> {
+        let is_object = self.is_object();
+        let intake = self.intake().clone();
+        let framing = intake.framing();
         let Some(tail) = self.table.get_mut(no) else { return Ok(After::Idle) };
         let size = tail.size;
         if block.new_bytes().is_empty() {
-            let end = if tail.is_plain() { End::Open } else { End::Last };
+            let end = if tail.is_plain() { Upcoming::More } else { Upcoming::Nothing };
             return Ok(self.idle(no, now, end));
         }
-        if tail.progress().is_some_and(|progress| progress.mark.skipping) {
-            return Ok(self.skip(no, &block));
-        }
         let (end, is_all, len) = (block.end, block.is_all, block.new_bytes().len());
-        let within = tail.progress().map_or(0, |progress| progress.within);
-        let (cut, piece) = self.cut(&block, within);
-        let taken = match cut {
-            Cut::Whole(taken) | Cut::Piece(taken) | Cut::Head(taken) => {
-                let skipping = matches!(cut, Cut::Head(_));
-                self.send(no, block, taken, (piece, skipping)).await.map(|()| taken)?
+        // An object was read whole, however much may be written to it later.
+        let upcoming = if is_object { Upcoming::Nothing } else { end };
+        let Some(progress) = tail.progress_mut() else { return Ok(After::Idle) };
+        let frame = progress.framer.next(framing, block.new_bytes(), upcoming);
+        let taken = match frame {
+            Frame::Events { len, piece } | Frame::Part { len, piece } => {
+                self.send(no, block, len, piece).await.map(|()| len)?
             }
-            Cut::Wait => 0,
+            Frame::LeftOut { len, lost, reason } => {
+                self.leave_out(no, &block, len);
+                self.intake().metrics.lost(reason, lost);
+                return Ok(After::More);
+            }
+            Frame::Incomplete => 0,
         };
         let gives_little = is_all && len < MORSEL;
         self.morsels = self.morsels.saturating_add(u32::from(gives_little));
-        let enough = self.cutter.enough();
         let Some(tail) = self.table.get_mut(no) else { return Ok(After::Idle) };
+        let enough = tail.progress().map_or(0, |progress| progress.framer.enough());
         tail.gives_little = gives_little;
         tail.reach = if taken > 0 || is_all {
             0
         } else {
             tail.reach.max(BLOCK).saturating_mul(2).min(enough.max(BLOCK))
         };
-        if !is_all || matches!(cut, Cut::Piece(_) | Cut::Head(_)) {
+        if !is_all || matches!(frame, Frame::Part { .. }) {
             return Ok(After::More);
         }
         if taken < len {
@@ -268,42 +274,19 @@ impl Follower {
         Ok(self.idle(no, now, end))
     }
 
-    /// Where the block is cut, and how what is taken stands to an event that is too long.
-    fn cut(&self, block: &Block, within: u64) -> (Cut, Piece) {
-        let (bytes, end) = (block.new_bytes(), block.end);
-        if self.is_object() {
-            return (Cut::Whole(bytes.len()), Piece::default());
-        }
-        let framing = self.intake().framing();
-        let cut = self.cutter.cut(framing, bytes, end);
-        (cut, self.cutter.piece_of(framing, bytes, (cut, end), within))
-    }
-
-    /// Leaves out the rest of a line that was cut.
-    fn skip(&mut self, no: FileNo, block: &Block) -> After {
-        let new = block.new_bytes();
-        let line = memchr::memchr(b'\n', new);
-        let taken = line.map_or(new.len(), |at| at.saturating_add(1));
-        let until = block.back.saturating_add(taken);
-        let metrics = self.intake().metrics.clone();
-        let Some(tail) = self.table.get_mut(no) else { return After::Idle };
+    /// Moves over bytes that are left out.
+    fn leave_out(&mut self, no: FileNo, block: &Block, len: usize) {
+        let Some(tail) = self.table.get_mut(no) else { return };
         let size = tail.size;
         if let Some(progress) = tail.progress_mut() {
-            let offset = progress.mark.offset.saturating_add(taken as u64);
-            let before = block.bytes.get(..until).unwrap_or_default();
-            progress.pass(Mark { offset, tail: Fingerprint::of_end(before), skipping: line.is_none(), size });
+            let offset = progress.mark.offset.saturating_add(len as u64);
+            let before = block.bytes.get(..block.back.saturating_add(len)).unwrap_or_default();
+            let skipping = progress.framer.state().skipping;
+            progress.pass(Mark { offset, tail: Fingerprint::of_end(before), skipping, size });
         }
-        metrics.lost("truncated", line.unwrap_or(taken) as u64);
-        After::More
     }
 
-    async fn send(
-        &mut self,
-        no: FileNo,
-        block: Block,
-        taken: usize,
-        (piece, skipping): (Piece, bool),
-    ) -> Result<(), Closed> {
+    async fn send(&mut self, no: FileNo, block: Block, taken: usize, piece: Piece) -> Result<(), Closed> {
         let Block { bytes, back, mut held, .. } = block;
         let Some(tail) = self.table.get_mut(no) else { return Ok(()) };
         // How large a compressed file is when it was read to its end is noted then.
@@ -316,9 +299,13 @@ impl Follower {
         let offset = progress.mark.offset.saturating_add(taken as u64);
         let before = bytes.get(..until).unwrap_or(&bytes);
         let before = before.last_chunk::<{ Fingerprint::MOST }>().map_or(before, |last| last);
-        progress.advance(Mark { offset, tail: Fingerprint::of_end(before), skipping, size });
+        progress.advance(Mark {
+            offset,
+            tail: Fingerprint::of_end(before),
+            skipping: progress.framer.state().skipping,
+            size,
+        });
         progress.sum = Some(crc32c::crc32c(before));
-        progress.within = piece.next(taken);
         let read_at = Timestamp::now();
         let number = progress.owner.account.begin(progress.mark, read_at);
         let ack = AckGuard::open(Arc::clone(&progress.owner) as Arc<dyn Acknowledge>, number);
@@ -345,7 +332,7 @@ impl Follower {
     }
 
     /// Nothing is to be read of a file now: sees to when it is looked at again, or ends it.
-    fn idle(&mut self, no: FileNo, now: Instant, end: End) -> After {
+    fn idle(&mut self, no: FileNo, now: Instant, end: Upcoming) -> After {
         let Some(tail) = self.table.get_mut(no) else { return After::Idle };
         if tail.content.as_ref().is_some_and(Content::is_broken) && !tail.reported {
             tail.reported = true;
@@ -357,13 +344,13 @@ impl Follower {
             tail.content.as_ref().is_some_and(|content| content.is_gzip() && !content.is_broken());
         if let Some(progress) = tail.progress_mut()
             && is_gzip_read
-            && end == End::Last
+            && end == Upcoming::Nothing
             && progress.mark.size != size
         {
             progress.pass(Mark { size, ..progress.mark });
         }
         let next = tail.next_look(now, &self.patience);
-        if end == End::Last && is_read && tail.name != Name::Present {
+        if end == Upcoming::Nothing && is_read && tail.name != Name::Present {
             self.finish(no);
         } else {
             self.table.wake_at(no, next);
