@@ -18,7 +18,7 @@ use crate::event::{Buffers, FilePositions};
 use crate::metrics::Metrics;
 use crate::pipeline::Intake;
 use crate::source::Stop;
-use crate::source::file::FileSource;
+use crate::source::file::{self, FileSetup};
 use crate::source::{firehose_http, stdin};
 
 /// What every source is given.
@@ -98,9 +98,16 @@ fn start(
     match source {
         Source::File(file) => {
             let positions = Arc::<Checkpoints>::clone(&context.checkpoints);
-            let files = (positions as Arc<dyn FilePositions>, Arc::clone(&context.read_buffers));
-            let source = FileSource::new(named, host, file, intake, files, context.once);
-            on_thread(running, name, async move { source.run(stop).await });
+            let setup = FileSetup {
+                name: named,
+                host,
+                config: file,
+                intake,
+                positions: positions as Arc<dyn FilePositions>,
+                buffers: Arc::clone(&context.read_buffers),
+                once: context.once,
+            };
+            on_thread(running, name, async move { file::run(setup, stop).await });
         }
         Source::Stdin(stdin) => {
             let carryover = Arc::clone(&context.remainder);

@@ -12,8 +12,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::{Notify, Semaphore};
 
-use super::super::watch::Watch;
-use super::super::{FileSource, read_buffers};
+use super::super::watch::DirWatcher;
+use super::super::{FileSetup, read_buffers, run_with};
 use super::positions::Positions;
 use crate::config::{self, Decoding, Format, Start, TooLong};
 use crate::event::{AckGuard, Backpressure, Budget, Framing};
@@ -209,17 +209,18 @@ impl World {
             self.metrics.source("test"),
         );
         let positions = Arc::clone(&self.positions);
-        let source = FileSource::new(
-            "test".into(),
-            "host".into(),
-            self.config.clone(),
+        let setup = FileSetup {
+            name: "test".into(),
+            host: "host".into(),
+            config: self.config.clone(),
             intake,
-            (positions, read_buffers()),
+            positions,
+            buffers: read_buffers(),
             once,
-        );
+        };
         let (stopper, stop) = Stopper::new();
         let watches = self.inotify && !once;
-        let source = std::thread::spawn(move || run(source, watches, stop));
+        let source = std::thread::spawn(move || run(setup, watches, stop));
         let arrived = Arc::clone(&self.arrived);
         let worker = std::thread::spawn(move || work(&taken, &places, &arrived));
         self.run = Some(Run { stopper, source, worker });
@@ -323,10 +324,10 @@ impl Arrived {
     }
 }
 
-fn run(source: FileSource, watches: bool, stop: Stop) {
-    let watch = if watches { Watch::start() } else { Watch::blind() };
+fn run(setup: FileSetup, watches: bool, stop: Stop) {
+    let watcher = if watches { DirWatcher::start() } else { DirWatcher::blind() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(source.run_with(watch, stop)).unwrap();
+    runtime.block_on(run_with(setup, watcher, stop)).unwrap();
 }
 
 fn work(jobs: &crossbeam_channel::Receiver<Jobs>, places: &Semaphore, arrived: &(Mutex<Arrived>, Condvar)) {
