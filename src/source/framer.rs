@@ -19,7 +19,7 @@ pub(super) enum Upcoming {
 
 /// What to do with the front of the bytes at hand.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Frame {
+pub(super) enum NextFrame {
     /// So many bytes are whole events, as far as the format tells. What follows them is no whole event yet.
     Events { len: usize, piece: Piece },
     /// So many bytes are a part of an event that is too long to wait for. The next frame may be at hand.
@@ -86,14 +86,14 @@ impl Framer {
     }
 
     /// Decides, and stands behind the frame from now on. `bytes` begin where the last frame ended.
-    pub(super) fn next(&mut self, framing: &dyn Framing, bytes: &[u8], upcoming: Upcoming) -> Frame {
+    pub(super) fn next(&mut self, framing: &dyn Framing, bytes: &[u8], upcoming: Upcoming) -> NextFrame {
         if bytes.is_empty() {
-            return Frame::Incomplete;
+            return NextFrame::Incomplete;
         }
         if let Some(most) = self.object {
             let is_whole = upcoming == Upcoming::Nothing || bytes.len() > most;
-            let all = Frame::Events { len: bytes.len(), piece: Piece::default() };
-            return if is_whole { all } else { Frame::Incomplete };
+            let all = NextFrame::Events { len: bytes.len(), piece: Piece::default() };
+            return if is_whole { all } else { NextFrame::Incomplete };
         }
         if self.state.skipping {
             return self.skip(bytes);
@@ -102,15 +102,15 @@ impl Framer {
         if whole > 0 && !self.is_to_be_truncated(bytes, whole, upcoming) {
             let (taken, rest) = bytes.split_at_checked(whole).unwrap_or((bytes, &[]));
             let goes_on = || upcoming == Upcoming::More && framing.goes_on(taken, rest);
-            return Frame::Events { len: whole, piece: self.advance(framing, taken, goes_on) };
+            return NextFrame::Events { len: whole, piece: self.advance(framing, taken, goes_on) };
         }
         if bytes.len() <= self.longest {
-            return Frame::Incomplete;
+            return NextFrame::Incomplete;
         }
         let (len, skipping) = self.part(bytes);
         self.state.skipping = skipping;
         let taken = bytes.get(..len).unwrap_or(bytes);
-        Frame::Part { len, piece: self.advance(framing, taken, || true) }
+        NextFrame::Part { len, piece: self.advance(framing, taken, || true) }
     }
 
     /// Whether what a format gives is a line that it gave up waiting for, the rest of which would be taken for a line of its own.
@@ -136,11 +136,11 @@ impl Framer {
     }
 
     /// Leaves out the rest of a line that was cut.
-    fn skip(&mut self, bytes: &[u8]) -> Frame {
+    fn skip(&mut self, bytes: &[u8]) -> NextFrame {
         let newline = memchr::memchr(b'\n', bytes);
         self.state.skipping = newline.is_none();
         let len = newline.map_or(bytes.len(), |at| at.saturating_add(1));
-        Frame::LeftOut { len, lost: newline.unwrap_or(len) as u64, reason: "truncated" }
+        NextFrame::LeftOut { len, lost: newline.unwrap_or(len) as u64, reason: "truncated" }
     }
 
     /// How much of an event goes that is too long, and whether the rest of its line is to be left out.
@@ -201,7 +201,7 @@ mod tests {
     use crate::config::Multiline;
     use crate::decode::{Decoder, Scratch, framing};
     use crate::event::{Event, Events, Message, Origin, Wants};
-    use crate::source::file::tests::{Indented, Lines, Object};
+    use crate::source::file::tests::{IndentedFraming, LineFraming, ObjectFraming};
 
     fn decoding(max_line: usize, too_long: TooLong) -> Decoding {
         Decoding { format: Format::Lines, multiline: None, max_line, too_long, max_inflated: 8 }
@@ -211,55 +211,61 @@ mod tests {
         Framer::new(&decoding(8, too_long), framing)
     }
 
-    fn events(len: usize) -> Frame {
-        Frame::Events { len, piece: Piece::default() }
+    fn events(len: usize) -> NextFrame {
+        NextFrame::Events { len, piece: Piece::default() }
     }
 
     /// A part of an event of which nothing came before, and which goes on where that is told.
-    fn part(len: usize, goes_on: bool) -> Frame {
-        Frame::Part { len, piece: Piece { before: 0, goes_on } }
+    fn part(len: usize, goes_on: bool) -> NextFrame {
+        NextFrame::Part { len, piece: Piece { before: 0, goes_on } }
     }
 
     #[track_caller]
-    fn check(framing: &dyn Framing, too_long: TooLong, bytes: &[u8], upcoming: Upcoming, expected: Frame) {
+    fn check(
+        framing: &dyn Framing,
+        too_long: TooLong,
+        bytes: &[u8],
+        upcoming: Upcoming,
+        expected: NextFrame,
+    ) {
         assert_eq!(framer(framing, too_long).next(framing, bytes, upcoming), expected);
     }
 
     #[test]
     fn a_partial_last_line_waits_until_the_end() {
-        check(&Lines, TooLong::Split, b"a\nb\nc", Upcoming::More, events(4));
-        check(&Lines, TooLong::Split, b"c", Upcoming::More, Frame::Incomplete);
-        check(&Lines, TooLong::Split, b"c", Upcoming::Quiet, Frame::Incomplete);
-        check(&Lines, TooLong::Split, b"c", Upcoming::Nothing, events(1));
-        check(&Lines, TooLong::Split, b"", Upcoming::Nothing, Frame::Incomplete);
+        check(&LineFraming, TooLong::Split, b"a\nb\nc", Upcoming::More, events(4));
+        check(&LineFraming, TooLong::Split, b"c", Upcoming::More, NextFrame::Incomplete);
+        check(&LineFraming, TooLong::Split, b"c", Upcoming::Quiet, NextFrame::Incomplete);
+        check(&LineFraming, TooLong::Split, b"c", Upcoming::Nothing, events(1));
+        check(&LineFraming, TooLong::Split, b"", Upcoming::Nothing, NextFrame::Incomplete);
     }
 
     #[test]
     fn a_quiet_event_is_whole_up_to_its_last_line() {
-        check(&Indented, TooLong::Split, b"a\n b\n", Upcoming::More, Frame::Incomplete);
-        check(&Indented, TooLong::Split, b"a\n b\n", Upcoming::Quiet, events(5));
-        check(&Indented, TooLong::Split, b"a\n b", Upcoming::Quiet, events(2));
-        check(&Indented, TooLong::Split, b"a\n b", Upcoming::Nothing, events(4));
+        check(&IndentedFraming, TooLong::Split, b"a\n b\n", Upcoming::More, NextFrame::Incomplete);
+        check(&IndentedFraming, TooLong::Split, b"a\n b\n", Upcoming::Quiet, events(5));
+        check(&IndentedFraming, TooLong::Split, b"a\n b", Upcoming::Quiet, events(2));
+        check(&IndentedFraming, TooLong::Split, b"a\n b", Upcoming::Nothing, events(4));
     }
 
     #[test]
     fn a_line_that_is_too_long_is_cut_as_configured() {
         let more = Upcoming::More;
-        check(&Lines, TooLong::Split, b"12345678", more, Frame::Incomplete);
-        check(&Lines, TooLong::Split, b"123456789", more, part(8, true));
-        check(&Lines, TooLong::Split, "1234567\u{e9}0".as_bytes(), more, part(7, true));
-        check(&Lines, TooLong::Split, "123456\u{e9}0".as_bytes(), more, part(8, true));
-        check(&Lines, TooLong::Split, b"\x80\x80\x80\x80\x80\x80\x80\x80\x80", more, part(8, true));
-        check(&Lines, TooLong::Truncate, b"1234567890", more, part(9, false));
-        check(&Lines, TooLong::DeadLetter, b"1234567890", more, part(9, false));
-        check(&Indented, TooLong::Truncate, b"ab\n cd\n ef\n", more, part(7, false));
+        check(&LineFraming, TooLong::Split, b"12345678", more, NextFrame::Incomplete);
+        check(&LineFraming, TooLong::Split, b"123456789", more, part(8, true));
+        check(&LineFraming, TooLong::Split, "1234567\u{e9}0".as_bytes(), more, part(7, true));
+        check(&LineFraming, TooLong::Split, "123456\u{e9}0".as_bytes(), more, part(8, true));
+        check(&LineFraming, TooLong::Split, b"\x80\x80\x80\x80\x80\x80\x80\x80\x80", more, part(8, true));
+        check(&LineFraming, TooLong::Truncate, b"1234567890", more, part(9, false));
+        check(&LineFraming, TooLong::DeadLetter, b"1234567890", more, part(9, false));
+        check(&IndentedFraming, TooLong::Truncate, b"ab\n cd\n ef\n", more, part(7, false));
     }
 
     #[test]
     fn the_rest_of_a_truncated_line_is_left_out_to_its_newline_and_counted() {
-        let mut framer = framer(&Lines, TooLong::Truncate);
-        let mut next = |bytes: &[u8]| framer.next(&Lines, bytes, Upcoming::More);
-        let left_out = |len, lost| Frame::LeftOut { len, lost, reason: "truncated" };
+        let mut framer = framer(&LineFraming, TooLong::Truncate);
+        let mut next = |bytes: &[u8]| framer.next(&LineFraming, bytes, Upcoming::More);
+        let left_out = |len, lost| NextFrame::LeftOut { len, lost, reason: "truncated" };
         assert_eq!(next(b"1234567890"), part(9, false));
         assert_eq!(next(b"0abc"), left_out(4, 4));
         assert_eq!(next(b"def\nnext\n"), left_out(4, 3));
@@ -268,19 +274,19 @@ mod tests {
 
     #[test]
     fn a_line_stays_left_out_where_another_run_goes_on() {
-        let mut framer = framer(&Lines, TooLong::Truncate);
+        let mut framer = framer(&LineFraming, TooLong::Truncate);
         framer.resume(FramerState::resumed(true));
-        let frame = framer.next(&Lines, b"rest\na\n", Upcoming::More);
-        assert_eq!(frame, Frame::LeftOut { len: 5, lost: 4, reason: "truncated" });
+        let frame = framer.next(&LineFraming, b"rest\na\n", Upcoming::More);
+        assert_eq!(frame, NextFrame::LeftOut { len: 5, lost: 4, reason: "truncated" });
         assert_eq!(framer.state(), FramerState::default());
     }
 
     #[test]
     fn an_object_goes_whole_or_once_it_is_larger_than_any_may_be() {
-        check(&Object, TooLong::Split, b"{}\n", Upcoming::More, Frame::Incomplete);
-        check(&Object, TooLong::Split, b"{}\n", Upcoming::Quiet, Frame::Incomplete);
-        check(&Object, TooLong::Split, b"{}\n", Upcoming::Nothing, events(3));
-        check(&Object, TooLong::Split, b"123456789", Upcoming::More, events(9));
+        check(&ObjectFraming, TooLong::Split, b"{}\n", Upcoming::More, NextFrame::Incomplete);
+        check(&ObjectFraming, TooLong::Split, b"{}\n", Upcoming::Quiet, NextFrame::Incomplete);
+        check(&ObjectFraming, TooLong::Split, b"{}\n", Upcoming::Nothing, events(3));
+        check(&ObjectFraming, TooLong::Split, b"123456789", Upcoming::More, events(9));
     }
 
     /// Events as whoever joins their parts sees them.
@@ -322,7 +328,7 @@ mod tests {
 
     /// How a source reads.
     #[derive(Clone, Copy, Debug)]
-    enum Reads<'a> {
+    enum ReadPattern<'a> {
         /// So many bytes a time, keeping what is left.
         Carried(&'a [usize]),
         /// So many bytes a time from where the last frame ended, and more where that is not enough.
@@ -330,36 +336,36 @@ mod tests {
     }
 
     /// What comes of all bytes, read like this: the events, and how many bytes were sent and left out.
-    fn read(decoding: &Decoding, bytes: &[u8], reads: Reads<'_>) -> (Joined, usize, usize) {
+    fn read(decoding: &Decoding, bytes: &[u8], reads: ReadPattern<'_>) -> (Joined, usize, usize) {
         let framing = framing(decoding);
         let decoder = Decoder::new(decoding);
         let mut framer = Framer::new(decoding, framing.as_ref());
         let (mut joined, mut sent, mut left_out) = (Joined::default(), 0, 0);
         let mut sizes = match reads {
-            Reads::Carried(sizes) => sizes.iter().copied().cycle(),
-            Reads::Again(_) => [1].iter().copied().cycle(),
+            ReadPattern::Carried(sizes) => sizes.iter().copied().cycle(),
+            ReadPattern::Again(_) => [1].iter().copied().cycle(),
         };
         let mut at_hand = 0;
         while sent + left_out < bytes.len() {
             let at = sent + left_out;
-            if let Reads::Again(block) = reads {
+            if let ReadPattern::Again(block) = reads {
                 at_hand = at_hand.max(at + block);
             }
             let until = at_hand.min(bytes.len());
             let upcoming = if until == bytes.len() { Upcoming::Nothing } else { Upcoming::More };
             match framer.next(framing.as_ref(), &bytes[at..until], upcoming) {
-                Frame::Events { len, piece } | Frame::Part { len, piece } => {
+                NextFrame::Events { len, piece } | NextFrame::Part { len, piece } => {
                     assert!(len > 0);
                     let payload = Bytes::copy_from_slice(&bytes[at..at + len]);
                     let mut scratch = Scratch::default();
                     decoder.decode_piece(&mut scratch, &Arc::default(), (&payload, piece), &mut joined);
                     sent += len;
                 }
-                Frame::LeftOut { len, .. } => {
+                NextFrame::LeftOut { len, .. } => {
                     assert!(len > 0);
                     left_out += len;
                 }
-                Frame::Incomplete => {
+                NextFrame::Incomplete => {
                     assert!(upcoming == Upcoming::More, "what is left at the end goes");
                     at_hand += sizes.next().unwrap();
                 }
@@ -395,8 +401,8 @@ mod tests {
             let bytes = text.into_bytes();
             let split = Decoding { multiline: multiline(is_joined), ..decoding(max_line, TooLong::Split) };
             let unlimited = Decoding { max_line: 1 << 20, ..split.clone() };
-            let (expected, ..) = read(&unlimited, &bytes, Reads::Again(1 << 20));
-            for reads in [Reads::Carried(&sizes), Reads::Again(sizes[0]), Reads::Again(1 << 20)] {
+            let (expected, ..) = read(&unlimited, &bytes, ReadPattern::Again(1 << 20));
+            for reads in [ReadPattern::Carried(&sizes), ReadPattern::Again(sizes[0]), ReadPattern::Again(1 << 20)] {
                 let (joined, sent, left_out) = read(&split, &bytes, reads);
                 prop_assert_eq!(&joined, &expected, "{:?}", reads);
                 prop_assert_eq!((sent, left_out), (bytes.len(), 0));
@@ -413,7 +419,7 @@ mod tests {
             let lines = bytes.split_inclusive(|byte| *byte == b'\n');
             let lines: Vec<&[u8]> = lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line)).collect();
             let truncate = decoding(max_line, TooLong::Truncate);
-            for reads in [Reads::Carried(&sizes), Reads::Again(sizes[0]), Reads::Again(1 << 20)] {
+            for reads in [ReadPattern::Carried(&sizes), ReadPattern::Again(sizes[0]), ReadPattern::Again(1 << 20)] {
                 let (joined, sent, left_out) = read(&truncate, &bytes, reads);
                 prop_assert_eq!(sent + left_out, bytes.len());
                 prop_assert_eq!(joined.0.len(), lines.len(), "{:?}", reads);

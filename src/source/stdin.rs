@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::SourceError;
-use super::framer::{Frame, Framer, FramerState, Upcoming};
+use super::framer::{Framer, FramerState, NextFrame, Upcoming};
 use crate::config::StdinSource;
 use crate::event::Closed;
 use crate::event::{AckGuard, Acknowledge, Chunk, Held, Origin, Outcome, Piece, Timestamp};
@@ -262,13 +262,12 @@ impl StdinReader {
             Some(patience) => timeout(patience, self.received()).await.ok(),
             None => Some(self.received().await),
         };
-        let block = match in_time {
-            Some(block) => block,
-            None => {
-                // A closed pipeline is noticed when the next block is handed over.
-                self.hand_over(Upcoming::Quiet).await.ok();
-                self.received().await
-            }
+        let block = if let Some(block) = in_time {
+            block
+        } else {
+            // A closed pipeline is noticed when the next block is handed over.
+            self.hand_over(Upcoming::Quiet).await.ok();
+            self.received().await
         };
         match block {
             Some(Ok(bytes)) => Ok(Some(bytes).filter(|bytes| !bytes.is_empty())),
@@ -293,12 +292,14 @@ impl StdinReader {
     async fn hand_over(&mut self, upcoming: Upcoming) -> Result<(), Closed> {
         loop {
             match self.framer.next(self.intake.framing(), &self.carry, upcoming) {
-                Frame::Events { len, piece } | Frame::Part { len, piece } => self.send(len, piece).await?,
-                Frame::LeftOut { len, lost, reason } => {
+                NextFrame::Events { len, piece } | NextFrame::Part { len, piece } => {
+                    self.send(len, piece).await?;
+                }
+                NextFrame::LeftOut { len, lost, reason } => {
                     drop(self.carry.split_to(len));
                     self.intake.metrics.lost(reason, lost);
                 }
-                Frame::Incomplete => return Ok(()),
+                NextFrame::Incomplete => return Ok(()),
             }
         }
     }
@@ -376,7 +377,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::pipeline::Jobs;
     use crate::source::Stopper;
-    use crate::source::file::tests::{Indented, Lines, Object};
+    use crate::source::file::tests::{IndentedFraming, LineFraming, ObjectFraming};
 
     /// Input that comes in the pieces it is given in.
     struct Pieces(pipe::Receiver<Vec<u8>>, Option<Vec<u8>>);
@@ -408,7 +409,7 @@ mod tests {
         poll(&mut fds, Some(&rustix::event::Timespec::default())).unwrap() == 0
     }
 
-    struct Running {
+    struct RunningStdin {
         jobs: crossbeam_channel::Receiver<Jobs>,
         budget: Arc<Budget>,
         ended: tokio::task::JoinHandle<Result<(), SourceError>>,
@@ -420,7 +421,7 @@ mod tests {
         input: impl WaitableInput + Send + 'static,
         framing: impl Framing + 'static,
         memory: u64,
-    ) -> Running {
+    ) -> RunningStdin {
         start_with(input, framing, memory, Arc::default())
     }
 
@@ -441,7 +442,7 @@ mod tests {
         framing: impl Framing + 'static,
         memory: u64,
         carryover: Arc<StdinCarryover>,
-    ) -> Running {
+    ) -> RunningStdin {
         let budget = Budget::new(memory);
         let (intake, jobs) = intake(&budget, framing, Arc::default());
         let decoding = Decoding {
@@ -458,10 +459,10 @@ mod tests {
             let config = StdinSource { decoding };
             run_from(input, Origin::default(), &config, intake, carryover, stop).await
         });
-        Running { jobs, budget, ended, stopper, _runtime: runtime }
+        RunningStdin { jobs, budget, ended, stopper, _runtime: runtime }
     }
 
-    impl Running {
+    impl RunningStdin {
         fn next(&self) -> String {
             let job = self.jobs.recv_timeout(Duration::from_secs(30)).unwrap().remove(0);
             job.chunk.ack.settle();
@@ -489,16 +490,16 @@ mod tests {
 
     #[test]
     fn lines_come_whole_however_they_were_written() {
-        check(Lines, &["a\nb", "c\n", "d"], &["a\n", "bc\n", "d"]);
-        check(Lines, &[], &[]);
-        check(Lines, &["0123456789", "0123456789", "0", "123\n"], &["01234567890123456789", "0123\n"]);
-        check(Object, &["{\"a\":", "1}"], &["{\"a\":1}"]);
+        check(LineFraming, &["a\nb", "c\n", "d"], &["a\n", "bc\n", "d"]);
+        check(LineFraming, &[], &[]);
+        check(LineFraming, &["0123456789", "0123456789", "0", "123\n"], &["01234567890123456789", "0123\n"]);
+        check(ObjectFraming, &["{\"a\":", "1}"], &["{\"a\":1}"]);
     }
 
     #[test]
     fn an_event_that_is_not_continued_is_whole_after_a_while() {
         let (give, input) = pipe::channel();
-        let running = start(Pieces(input, None), Indented, 1 << 20);
+        let running = start(Pieces(input, None), IndentedFraming, 1 << 20);
         give.send(b"a\n b\n".to_vec()).unwrap();
         assert_eq!(running.next(), "a\n b\n");
         give.send(b"c\n".to_vec()).unwrap();
@@ -508,7 +509,7 @@ mod tests {
     #[test]
     fn a_stop_is_heeded_while_nothing_comes_and_ships_what_was_read() {
         let (give, input) = pipe::channel();
-        let running = start(Pieces(input, None), Lines, 1 << 20);
+        let running = start(Pieces(input, None), LineFraming, 1 << 20);
         give.send(b"a\nhalf".to_vec()).unwrap();
         assert_eq!(running.next(), "a\n");
         running.stopper.stop();
@@ -519,7 +520,7 @@ mod tests {
     fn half_a_line_and_what_did_not_end_are_left_to_the_next_run() {
         let carryover = Arc::<StdinCarryover>::default();
         let (give, input) = pipe::channel();
-        let running = start_with(Pieces(input, None), Lines, 1 << 20, Arc::clone(&carryover));
+        let running = start_with(Pieces(input, None), LineFraming, 1 << 20, Arc::clone(&carryover));
         give.send(b"a\nb\nha".to_vec()).unwrap();
         assert_eq!(running.next(), "a\nb\n");
         give.send(b"lf\nc\nmore".to_vec()).unwrap();
@@ -530,7 +531,7 @@ mod tests {
         drop(given_up);
 
         let (give, input) = pipe::channel();
-        let next = start_with(Pieces(input, None), Lines, 1 << 20, Arc::clone(&carryover));
+        let next = start_with(Pieces(input, None), LineFraming, 1 << 20, Arc::clone(&carryover));
         assert_eq!(next.next(), "half\nc\n");
         give.send(b" and more\n".to_vec()).unwrap();
         assert_eq!(next.next(), "more and more\n");
@@ -565,7 +566,7 @@ mod tests {
     fn what_is_being_read_at_a_stop_is_shipped() {
         let (reading, is_reading) = pipe::channel();
         let (read, go_on) = pipe::channel();
-        let running = start(Slow { reading, go_on }, Lines, 1 << 20);
+        let running = start(Slow { reading, go_on }, LineFraming, 1 << 20);
         is_reading.recv().unwrap();
         running.stopper.stop();
         read.send(()).unwrap();
@@ -575,7 +576,7 @@ mod tests {
     #[tokio::test]
     async fn a_destination_that_takes_more_between_the_look_and_the_wait_is_not_missed() {
         let room_freed = Arc::<Notify>::default();
-        let (intake, _jobs) = intake(&Budget::new(1 << 20), Lines, Arc::clone(&room_freed));
+        let (intake, _jobs) = intake(&Budget::new(1 << 20), LineFraming, Arc::clone(&room_freed));
         let lane = intake.lane(WhenFullDestination::Wait);
         let backpressure = Backpressure::new(room_freed);
         lane.feeds(&backpressure);
@@ -589,7 +590,7 @@ mod tests {
     #[test]
     fn memory_smaller_than_a_block_is_enough() {
         let (give, input) = pipe::channel();
-        let running = start(Pieces(input, None), Lines, 10);
+        let running = start(Pieces(input, None), LineFraming, 10);
         for _ in 0..100 {
             give.send(b"a line of text\n".to_vec()).unwrap();
             assert_eq!(running.next(), "a line of text\n");

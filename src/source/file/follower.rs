@@ -142,15 +142,15 @@ impl Follower {
             return self.take(no, now, block).await;
         }
         match next_step(&self.setup, &mut self.files, no, now) {
-            Ok(NextStep::Read(plan)) => self.read_block(no, now, &plan).await,
-            Ok(step) => Ok(self.do_without_reading(no, now, step)),
+            Ok(step) => self.act(no, now, step).await,
             Err(error) => Ok(self.fail(no, &error)),
         }
     }
 
-    fn do_without_reading(&mut self, no: FileNo, now: Instant, step: NextStep) -> ReadOutcome {
-        match step {
-            NextStep::Wait | NextStep::Read(_) => ReadOutcome::Idle,
+    async fn act(&mut self, no: FileNo, now: Instant, step: NextStep) -> Result<ReadOutcome, Closed> {
+        Ok(match step {
+            NextStep::Read(plan) => return self.read_block(no, now, &plan).await,
+            NextStep::Wait => ReadOutcome::Idle,
             NextStep::Place => {
                 let placed = Placement { setup: &self.setup, files: &mut self.files, no, now }.resume_at();
                 placed.unwrap_or_else(|error| self.fail(no, &error))
@@ -166,7 +166,7 @@ impl Follower {
                 }
                 ReadOutcome::Idle
             }
-        }
+        })
     }
 
     async fn read_block(&mut self, no: FileNo, now: Instant, plan: &ReadPlan) -> Result<ReadOutcome, Closed> {

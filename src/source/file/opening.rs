@@ -40,9 +40,9 @@ pub(super) fn open(setup: &FileSetup, files: &mut FileTable, no: FileNo, now: In
             files.wake_at(no, now.checked_add(WITHOUT_DESCRIPTOR));
             return OpenOutcome::Later;
         }
-        match open_path(setup, files, no) {
-            OpenOutcome::Open => {}
-            not_open => return not_open,
+        let outcome = open_path(setup, files, no);
+        if !matches!(outcome, OpenOutcome::Open) {
+            return outcome;
         }
     }
     files.used(no);

@@ -15,7 +15,7 @@ use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
 use super::tracked::{ReadStage, TrackedFile};
 use crate::event::{Buffers, Chunk, Fingerprint, Held, Piece, Timestamp};
-use crate::source::framer::{Frame, Upcoming};
+use crate::source::framer::{NextFrame, Upcoming};
 
 /// Reads files, and gathers the chunks.
 pub(super) struct BlockReader {
@@ -152,11 +152,11 @@ impl BlockReader {
         }
         let frame = self.frame(file, &block);
         let taken = match frame {
-            Frame::Events { len, piece } | Frame::Part { len, piece } => {
+            NextFrame::Events { len, piece } | NextFrame::Part { len, piece } => {
                 self.send(file, block, len, piece);
                 len
             }
-            Frame::LeftOut { len, lost, reason } => {
+            NextFrame::LeftOut { len, lost, reason } => {
                 let size = file.size;
                 if let Some(progress) = file.progress_mut() {
                     progress.leave_out(len, block.up_to(len), size);
@@ -164,12 +164,12 @@ impl BlockReader {
                 self.setup.metrics().lost(reason, lost);
                 return AfterBlock::ReadOn;
             }
-            Frame::Incomplete => 0,
+            NextFrame::Incomplete => 0,
         };
         file.is_slow = is_all && len < SMALL_READ;
         self.small_reads = self.small_reads.saturating_add(u32::from(file.is_slow));
         file.read_len = if taken > 0 || is_all { 0 } else { longer_read(file) };
-        if !is_all || matches!(frame, Frame::Part { .. }) {
+        if !is_all || matches!(frame, NextFrame::Part { .. }) {
             return AfterBlock::ReadOn;
         }
         if taken < len {
@@ -192,8 +192,8 @@ impl BlockReader {
         self.setup.metrics().lost("too_large", unread);
     }
 
-    fn frame(&self, file: &mut TrackedFile, block: &ReadBlock) -> Frame {
-        let Some(progress) = file.progress_mut() else { return Frame::Incomplete };
+    fn frame(&self, file: &mut TrackedFile, block: &ReadBlock) -> NextFrame {
+        let Some(progress) = file.progress_mut() else { return NextFrame::Incomplete };
         // An object was read whole, whatever may be written to it later.
         let upcoming = if self.setup.is_object() { Upcoming::Nothing } else { block.upcoming };
         progress.framer.next(self.setup.intake.framing(), block.new_bytes(), upcoming)

@@ -271,12 +271,12 @@ mod tests {
     use super::*;
 
     /// A watched directory, and what happens in it.
-    struct World {
+    struct WatchedWorld {
         dir: tempfile::TempDir,
         watch: DirWatcher,
     }
 
-    impl World {
+    impl WatchedWorld {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let mut watch = DirWatcher::start();
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_written_to_is_told_once_however_often() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         world.write("a").write("b");
         world.watch.take();
         assert!(!world.watch.has_changed());
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn reading_a_file_is_not_a_change() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         world.write("a");
         world.watch.take();
         fs::read(world.path("a")).unwrap();
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_rename_is_told_with_both_names() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         world.write("a");
         world.watch.take();
         world.rename("a", "b").rename("b", "c");
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_file_that_came_and_was_written_to_is_told_as_a_name_alone() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         world.write("a");
         let changes = world.watch.take();
         assert_eq!((changes.names, changes.written), (world.names(&["a"]), Vec::new()));
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_went_and_came_back_is_watched_again() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         let sub = world.path("sub");
         for _ in 0..3 {
             fs::create_dir(&sub).unwrap();
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_directory_under_a_new_name_stays_watched_when_the_old_name_is_forgotten() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         fs::create_dir(world.path("old")).unwrap();
         assert!(world.watch.add(&world.path("old")));
         world.rename("old", "new");
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn more_changes_than_are_kept_ask_for_a_walk() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         for number in 0..=MOST_PATHS {
             world.watch.changes.names.insert(format!("/{number}").into());
         }
@@ -390,7 +390,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_woken_by_a_change() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         let path = world.path("a");
         let writer = tokio::task::spawn_blocking(move || fs::write(path, "text").unwrap());
         world.watch.changed().await;

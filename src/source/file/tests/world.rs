@@ -35,7 +35,7 @@ pub(super) struct World {
     arrived: Arc<(Mutex<Arrived>, Condvar)>,
     /// Lines written, by whoever wrote them.
     expected: Vec<Vec<u8>>,
-    run: Option<Run>,
+    run: Option<SourceRun>,
 }
 
 #[derive(Default)]
@@ -50,7 +50,7 @@ pub(super) struct Arrived {
     pub(super) backpressure: Option<(String, Arc<Backpressure>)>,
 }
 
-struct Run {
+struct SourceRun {
     stopper: Stopper,
     source: JoinHandle<()>,
     worker: JoinHandle<()>,
@@ -77,7 +77,7 @@ impl World {
         Self {
             dir,
             config,
-            framing: Arc::new(super::Lines),
+            framing: Arc::new(super::LineFraming),
             positions: Arc::default(),
             metrics: Metrics::new(),
             inotify: true,
@@ -219,11 +219,11 @@ impl World {
             once,
         };
         let (stopper, stop) = Stopper::new();
-        let watches = self.inotify && !once;
-        let source = std::thread::spawn(move || run(setup, watches, stop));
+        let inotify = self.inotify && !once;
+        let source = std::thread::spawn(move || run(setup, inotify, stop));
         let arrived = Arc::clone(&self.arrived);
         let worker = std::thread::spawn(move || work(&taken, &places, &arrived));
-        self.run = Some(Run { stopper, source, worker });
+        self.run = Some(SourceRun { stopper, source, worker });
         self
     }
 
@@ -324,8 +324,8 @@ impl Arrived {
     }
 }
 
-fn run(setup: FileSetup, watches: bool, stop: Stop) {
-    let watcher = if watches { DirWatcher::start() } else { DirWatcher::blind() };
+fn run(setup: FileSetup, inotify: bool, stop: Stop) {
+    let watcher = if inotify { DirWatcher::start() } else { DirWatcher::blind() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run_with(setup, watcher, stop)).unwrap();
 }
