@@ -76,6 +76,16 @@ impl Source {
         }
     }
 
+    /// The word that `type` names it by.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Stdin(_) => "stdin",
+            Self::FirehoseHttp(_) => "firehose_http",
+        }
+    }
+
     /// Whether its events carry an owner, a log group and a log stream.
     pub(crate) fn has_envelopes(&self) -> bool {
         self.decoding().format == Format::Envelope

@@ -3,7 +3,7 @@
 //! A read of standard input cannot be called off, so a thread of its own waits until there is something to read, or a stop; only
 //! then it reads. It is asked for one block at a time. What it has read is handed over in a stop too: nobody can read it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,19 +20,32 @@ use crate::event::Closed;
 use crate::event::{AckGuard, Acknowledge, Chunk, Held, Origin, Outcome, Piece, Timestamp};
 use crate::metrics::SourceMetrics;
 use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
-use crate::source::Stop;
+use crate::source::{Carried, Source, SourceContext, SourceFuture, Stop, on_thread};
 
-/// Reads standard input to its end, or until a stop is asked for; begins with what an earlier run left.
-pub async fn run(
-    name: Arc<str>,
-    host: Arc<str>,
+/// A source of type `stdin`: reads to the end, or until a stop is asked for; begins with what an earlier run left.
+pub struct Stdin {
     config: StdinSource,
-    intake: Intake,
+    context: SourceContext,
     carryover: Arc<StdinCarryover>,
-    stop: Stop,
-) -> Result<(), SourceError> {
-    let origin = Origin { source: name, host, ..Origin::default() };
-    run_from(io::stdin(), origin, &config, intake, carryover, stop).await
+}
+
+impl Stdin {
+    /// A source that is ready to run.
+    #[must_use]
+    pub fn prepare(config: StdinSource, context: SourceContext) -> Self {
+        let carryover = context.carryover.get::<StdinCarryover>("");
+        Self { config, context, carryover }
+    }
+}
+
+impl Source for Stdin {
+    fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
+        let SourceContext { name, host, .. } = &self.context;
+        let origin = Origin { source: Arc::clone(name), host: Arc::clone(host), ..Origin::default() };
+        let (config, carryover) = (self.config.clone(), Arc::clone(&self.carryover));
+        let reading = async move { run_from(io::stdin(), origin, &config, intake, carryover, stop).await };
+        Box::pin(on_thread(name, reading))
+    }
 }
 
 /// What a run of the source leaves to the next one, since standard input cannot be read again.
@@ -53,6 +66,16 @@ struct CarriedInput {
     /// What was handed over and has not ended, in order.
     in_flight: BTreeMap<u64, InFlightInput>,
     next: u64,
+}
+
+impl Carried for StdinCarryover {
+    fn holds_data(&self) -> bool {
+        !self.is_empty()
+    }
+
+    fn announce(&self, successors: &BTreeSet<&'static str>) {
+        self.goes_on(successors.contains("stdin"));
+    }
 }
 
 /// A copy of a chunk, with the memory it takes.
@@ -375,7 +398,7 @@ mod tests {
     use crate::config::{Decoding, Format, TooLong};
     use crate::event::{Backpressure, Budget, Framing};
     use crate::metrics::Metrics;
-    use crate::pipeline::Jobs;
+    use crate::pipeline::{IntakeQueue, Jobs};
     use crate::source::Stopper;
     use crate::source::file::tests::{IndentedFraming, LineFraming, ObjectFraming};
 
@@ -431,9 +454,9 @@ mod tests {
         room_freed: Arc<Notify>,
     ) -> (Intake, crossbeam_channel::Receiver<Jobs>) {
         let (sender, jobs) = crossbeam_channel::bounded(1_000);
-        let places = Arc::new(Semaphore::new(1_000));
+        let queue = IntakeQueue { jobs: sender, places: Arc::new(Semaphore::new(1_000)) };
         let metrics = Metrics::new().source("stdin");
-        let intake = Intake::new(Arc::clone(budget), sender, places, room_freed, Arc::new(framing), metrics);
+        let intake = Intake::new(Arc::clone(budget), queue, room_freed, Arc::new(framing), metrics);
         (intake, jobs)
     }
 

@@ -27,8 +27,23 @@ use crate::source::SourceError;
 use crate::source::Stop;
 use crate::source::framer::Upcoming;
 
+/// Reads until a stop is asked for, or until everything was handed over.
+///
+/// It blocks on files: run it on a thread of its own.
+pub(super) async fn run(setup: FileSetup, stop: Stop) -> Result<(), SourceError> {
+    let watcher = if setup.once { DirWatcher::blind() } else { DirWatcher::start() };
+    run_with(setup, watcher, stop).await
+}
+
+pub(super) async fn run_with(setup: FileSetup, watcher: DirWatcher, stop: Stop) -> Result<(), SourceError> {
+    let mut follower = Follower::new(setup, watcher, stop)?;
+    // A closed pipeline is a stop: what was not taken is read again at the next start.
+    follower.run().await.ok();
+    Ok(())
+}
+
 /// Joins the parts: what is discovered is read in turns.
-pub(super) struct Follower {
+struct Follower {
     setup: Arc<FileSetup>,
     stop: Stop,
     files: FileTable,
@@ -41,7 +56,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(setup: FileSetup, watcher: DirWatcher, stop: Stop) -> Result<Self, SourceError> {
+    fn new(setup: FileSetup, watcher: DirWatcher, stop: Stop) -> Result<Self, SourceError> {
         let setup = Arc::new(setup);
         Ok(Self {
             stop,
@@ -56,7 +71,7 @@ impl Follower {
     }
 
     /// Reads until a stop, or with `once` until nothing is left.
-    pub(super) async fn run(&mut self) -> Result<(), Closed> {
+    async fn run(&mut self) -> Result<(), Closed> {
         let setup = Arc::clone(&self.setup);
         self.start();
         while !self.stop.is_requested() {

@@ -20,6 +20,7 @@ mod account;
 mod compare;
 mod content;
 mod discovery;
+mod files;
 mod follower;
 mod gauges;
 mod globs;
@@ -46,13 +47,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
-use self::follower::Follower;
-pub(crate) use self::reader::read_buffers;
-pub(crate) use self::setup::FileSetup;
-use self::watch::DirWatcher;
+pub use self::files::Files;
 use super::SourceError;
 use crate::config;
-use crate::source::Stop;
 
 /// What a source's patterns find at one moment.
 #[derive(Debug)]
@@ -70,19 +67,4 @@ pub(crate) struct FilesFound {
 pub(crate) fn find(config: &config::FileSource) -> Result<FilesFound, SourceError> {
     let walk = globs::Patterns::new(&config.include, &config.exclude)?.walk();
     Ok(FilesFound { files: walk.files, failed: walk.failed })
-}
-
-/// Reads until a stop is asked for, or until everything was handed over.
-///
-/// It blocks on files: run it on a thread of its own.
-pub(crate) async fn run(setup: FileSetup, stop: Stop) -> Result<(), SourceError> {
-    let watcher = if setup.once { DirWatcher::blind() } else { DirWatcher::start() };
-    run_with(setup, watcher, stop).await
-}
-
-async fn run_with(setup: FileSetup, watcher: DirWatcher, stop: Stop) -> Result<(), SourceError> {
-    let mut follower = Follower::new(setup, watcher, stop)?;
-    // A closed pipeline is a stop: what was not taken is read again at the next start.
-    follower.run().await.ok();
-    Ok(())
 }

@@ -234,8 +234,7 @@ impl BlockReader {
 }
 
 /// Buffers that files are read into, to be shared by all sources: what one keeps at rest is of use to the others.
-#[must_use]
-pub(crate) fn read_buffers() -> Arc<Buffers> {
+pub(super) fn read_buffers() -> Arc<Buffers> {
     Buffers::new(FULL_BLOCK, BUFFERS)
 }
 

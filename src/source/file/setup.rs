@@ -10,19 +10,19 @@ use crate::pipeline::Intake;
 
 /// A source of type `file`, ready to run.
 #[derive(Debug)]
-pub(crate) struct FileSetup {
+pub(super) struct FileSetup {
     /// The source's name.
-    pub(crate) name: Arc<str>,
+    pub(super) name: Arc<str>,
     /// The name of the host.
-    pub(crate) host: Arc<str>,
-    pub(crate) config: FileSource,
-    pub(crate) intake: Intake,
+    pub(super) host: Arc<str>,
+    pub(super) config: FileSource,
+    pub(super) intake: Intake,
     /// Where its files were read to.
-    pub(crate) positions: Arc<dyn FilePositions>,
+    pub(super) positions: Arc<dyn FilePositions>,
     /// What files are read into.
-    pub(crate) buffers: Arc<Buffers>,
+    pub(super) buffers: Arc<Buffers>,
     /// Whether to read what is there, and to wait for nothing.
-    pub(crate) once: bool,
+    pub(super) once: bool,
 }
 
 impl FileSetup {

@@ -15,6 +15,7 @@ mod gunzip;
 mod ledger;
 mod progress;
 mod request;
+mod source;
 mod tls;
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ use tokio::time::{interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
 pub use self::body::{BodyError, BodyScanner};
+pub use self::source::FirehoseHttp;
 
 use self::ledger::Ledger;
 use self::request::Admission;

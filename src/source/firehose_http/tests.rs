@@ -18,7 +18,7 @@ use super::{Endpoint, serve};
 use crate::config::{Decoding, Format, HttpSource, Secret, Tls, TooLong};
 use crate::event::{AckGuard, Budget, Framing, Origin};
 use crate::metrics::Metrics;
-use crate::pipeline::{Intake, Job, Jobs};
+use crate::pipeline::{Intake, IntakeQueue, Job, Jobs};
 use crate::source::{Stop, Stopper};
 
 /// What the worker does with a chunk.
@@ -125,8 +125,7 @@ async fn start(config: HttpSource) -> Serving {
     let metrics = Metrics::new();
     let intake = Intake::new(
         Arc::clone(&budget),
-        job_tx,
-        Arc::clone(&places),
+        IntakeQueue { jobs: job_tx, places: Arc::clone(&places) },
         Arc::new(Notify::new()),
         Arc::new(Whole),
         metrics.source("http"),

@@ -12,13 +12,15 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::{Notify, Semaphore};
 
+use super::super::follower::run_with;
+use super::super::reader::read_buffers;
+use super::super::setup::FileSetup;
 use super::super::watch::DirWatcher;
-use super::super::{FileSetup, read_buffers, run_with};
 use super::positions::Positions;
 use crate::config::{self, Decoding, Format, Start, TooLong};
 use crate::event::{AckGuard, Backpressure, Budget, Framing};
 use crate::metrics::Metrics;
-use crate::pipeline::{Intake, Job, Jobs};
+use crate::pipeline::{Intake, IntakeQueue, Job, Jobs};
 use crate::source::{Stop, Stopper};
 
 /// A directory with log files, and what became of their lines.
@@ -202,8 +204,7 @@ impl World {
         let places = Arc::new(Semaphore::new(4));
         let intake = Intake::new(
             Budget::new(self.memory),
-            jobs,
-            Arc::clone(&places),
+            IntakeQueue { jobs, places: Arc::clone(&places) },
             Arc::new(Notify::new()),
             Arc::clone(&self.framing),
             self.metrics.source("test"),

@@ -1,4 +1,9 @@
-//! The source of a replay: letters one by one into the pipeline, as memory and backpressures allow.
+//! Dead letters, delivered again: letters one by one into the pipeline or to their sink, as memory and destinations allow.
+//!
+//! A letter's ack guard takes it out of its file. What fails again is written as a new letter before its ack guard is settled, so
+//! that it is in the one file or in the other, whatever happens.
+
+mod progress;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,41 +12,103 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
+use self::progress::note_often;
+pub use self::progress::{ReplayFile, ReplayProgress, Replayed};
+use super::lifecycle::{Source, SourceError, SourceFuture};
+use super::stop::Stop;
+use super::thread::on_thread;
 use crate::batch::{BUFFER_BYTES, Output};
 use crate::causes::with_causes;
-use crate::daemon::generation::Generation;
-use crate::daemon::replay::{Ledger, ReplayFile};
 use crate::deadletter::{Content, DeadLetter, Entry, Progress};
 use crate::destination::queue::{DestinationQueue, Ended};
 use crate::destination::registry::RunningSink;
 use crate::event::{
-    AckGuard, Acknowledge, Backpressure, Block, Borders, Budget, Buffers, Chunk, Event, Held, Message,
+    AckGuard, Acknowledge, Backpressure, Block, Borders, Buffers, Chunk, Event, Framing, Held, Message,
     Origin, Piece, Record,
 };
 use crate::limits::MAX_RECORD_BYTES;
 use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
-use crate::source::Stop;
 
 /// Who receives the letters.
+#[derive(Clone)]
 pub(crate) enum ReplayTarget {
     /// A sink.
     Sink(Arc<RunningSink>),
-    /// The decoding of the source with this name.
-    Source(Arc<str>, Intake),
+    /// The decoding of the source with this name, by the intake that the replay runs with.
+    Source(Arc<str>),
 }
 
-/// See the module.
-pub(crate) struct Sender {
+/// A source of dead letters.
+pub(crate) struct DeadLetterSource {
     target: ReplayTarget,
-    lane: Option<Arc<OrderedLane>>,
-    budget: Arc<Budget>,
-    room_freed: Arc<Notify>,
+    files: Vec<ReplayFile>,
+    /// Only letters with one of these reasons; none: all.
     reasons: BTreeSet<String>,
-    ledger: Arc<Ledger>,
+    progress: Arc<ReplayProgress>,
+    /// What notes which letters were delivered, from the run to the finish; dropped to end it.
+    noting: Option<oneshot::Sender<()>>,
+    notes: JoinSet<()>,
+}
+
+impl DeadLetterSource {
+    /// A source that is ready to run.
+    pub(crate) fn new(
+        target: ReplayTarget,
+        files: Vec<ReplayFile>,
+        reasons: BTreeSet<String>,
+        progress: Arc<ReplayProgress>,
+    ) -> Self {
+        Self { target, files, reasons, progress, noting: None, notes: JoinSet::new() }
+    }
+}
+
+impl Source for DeadLetterSource {
+    fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
+        let (noting, end) = oneshot::channel();
+        self.noting = Some(noting);
+        self.notes.spawn(note_often(Arc::clone(&self.progress), end));
+        let target = self.target.clone();
+        let sender =
+            LetterSender::new(target, self.reasons.clone(), Arc::clone(&self.progress), intake, stop);
+        let files = std::mem::take(&mut self.files);
+        let sending =
+            async move { sender.run(files).await.map_err(|error| SourceError::Other(Box::new(error))) };
+        Box::pin(on_thread("replay", sending))
+    }
+
+    /// What was delivered is taken out of its file, what was not stays.
+    fn finish(mut self: Box<Self>) -> SourceFuture<'static> {
+        Box::pin(async move {
+            drop(self.noting.take());
+            while self.notes.join_next().await.is_some() {}
+            self.progress.finish().await;
+            Ok(())
+        })
+    }
+}
+
+/// A letter is whole as it is.
+#[derive(Debug)]
+pub(crate) struct WholeLetters;
+
+impl Framing for WholeLetters {
+    fn whole(&self, bytes: &[u8], _end: bool) -> usize {
+        bytes.len()
+    }
+}
+
+/// Sends letters.
+struct LetterSender {
+    target: ReplayTarget,
+    lane: Arc<OrderedLane>,
+    reasons: BTreeSet<String>,
+    progress: Arc<ReplayProgress>,
+    intake: Intake,
     stop: Stop,
     buffers: Arc<Buffers>,
 }
@@ -49,41 +116,29 @@ pub(crate) struct Sender {
 /// Files with letters under way, at the most: each is open and locked.
 const MOST_OPEN: usize = 64;
 
-/// How often to look whether there is room.
+/// How often to look whether a file has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A letter that this target cannot take. It stays where it is.
-struct Unfit(&'static str);
+struct NotForTarget(&'static str);
 
-impl Sender {
-    pub(crate) fn new(
-        generation: &Generation,
+impl LetterSender {
+    fn new(
         target: ReplayTarget,
         reasons: BTreeSet<String>,
-        ledger: Arc<Ledger>,
+        progress: Arc<ReplayProgress>,
+        intake: Intake,
         stop: Stop,
     ) -> Self {
-        let lane = match &target {
-            ReplayTarget::Sink(_) => None,
-            ReplayTarget::Source(_, intake) => Some(intake.lane(WhenFullDestination::Wait)),
-        };
-        Self {
-            target,
-            lane,
-            budget: Arc::clone(&generation.budget),
-            room_freed: Arc::clone(&generation.room_freed),
-            reasons,
-            ledger,
-            stop,
-            buffers: Buffers::new(BUFFER_BYTES, 1),
-        }
+        let lane = intake.lane(WhenFullDestination::Wait);
+        Self { target, lane, reasons, progress, intake, stop, buffers: Buffers::new(BUFFER_BYTES, 1) }
     }
 
     /// Sends the letters of every file, until a stop is asked for.
-    pub(crate) async fn run(mut self, files: Vec<ReplayFile>) -> io::Result<()> {
+    async fn run(mut self, files: Vec<ReplayFile>) -> io::Result<()> {
         for ReplayFile { path, own } in files {
-            let ledger = Arc::clone(&self.ledger);
-            self.until(|| ledger.n_open() < MOST_OPEN).await;
+            let progress = Arc::clone(&self.progress);
+            self.until(|| progress.n_open() < MOST_OPEN).await;
             if self.stop.is_requested() {
                 break;
             }
@@ -91,18 +146,18 @@ impl Sender {
             let file = match began {
                 Ok(Some(file)) => Arc::new(file),
                 Ok(None) => {
-                    add(&self.ledger.taken);
+                    add(&self.progress.taken);
                     continue;
                 }
                 Err(failed) => {
-                    add(&self.ledger.broken);
+                    add(&self.progress.broken);
                     error!(error = with_causes(&failed), "left out");
                     continue;
                 }
             };
-            self.ledger.open(Arc::clone(&file));
+            self.progress.open(Arc::clone(&file));
             if let Err(error) = self.send_file(&file).await {
-                add(&self.ledger.broken);
+                add(&self.progress.broken);
                 error!(path = %path.display(), %error, "cannot be read to its end");
             }
             file.set_read();
@@ -115,7 +170,7 @@ impl Sender {
         while !self.stop.is_requested() {
             let Some(Entry { number, letter, .. }) = reader.next_entry()? else { break };
             let Some(letter) = letter else {
-                add(&self.ledger.damaged);
+                add(&self.progress.damaged);
                 continue;
             };
             let wanted = self.reasons.is_empty() || self.reasons.contains(&letter.reason);
@@ -130,8 +185,8 @@ impl Sender {
 
     /// Sends one letter; an ack guard that is dropped leaves it in its file.
     async fn send(&mut self, letter: DeadLetter, ack: AckGuard) {
-        let admitted = self.budget.admit(letter.bytes.len() as u64);
-        let mut stop = self.stop.clone();
+        let (intake, mut stop) = (self.intake.clone(), self.stop.clone());
+        let admitted = intake.admit(letter.bytes.len());
         let held = tokio::select! {
             held = admitted => held,
             () = stop.requested() => return,
@@ -143,15 +198,15 @@ impl Sender {
                 ack.hold(held);
                 self.give_to_sink(&sink, letter, ack).await
             }
-            ReplayTarget::Source(name, intake) => {
-                let (name, intake) = (Arc::clone(name), intake.clone());
-                self.give_to_source((name, intake), letter, ack, held).await
+            ReplayTarget::Source(name) => {
+                let name = Arc::clone(name);
+                self.give_to_source(name, letter, ack, held).await
             }
         };
         match sent {
-            Ok(()) => add(&self.ledger.sent),
-            Err(Unfit(why)) => {
-                add(&self.ledger.unfit);
+            Ok(()) => add(&self.progress.sent),
+            Err(NotForTarget(why)) => {
+                add(&self.progress.unfit);
                 warn!(reason, why, "a letter stays where it is");
             }
         }
@@ -162,7 +217,7 @@ impl Sender {
         sink: &RunningSink,
         letter: DeadLetter,
         ack: AckGuard,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), NotForTarget> {
         let origin = Arc::clone(&letter.origin);
         if letter.content == Content::Record {
             let mut record = record(letter, ack);
@@ -193,15 +248,15 @@ impl Sender {
         &mut self,
         sink: &RunningSink,
         origin: &Origin,
-    ) -> Result<Option<Arc<DestinationQueue>>, Unfit> {
-        let queue = sink.destination(origin).map_err(|why| Unfit(why.reason()))?;
+    ) -> Result<Option<Arc<DestinationQueue>>, NotForTarget> {
+        let queue = sink.destination(origin).map_err(|why| NotForTarget(why.reason()))?;
         let backpressure: Arc<Backpressure> = Arc::clone(queue.backpressure());
         self.until(|| !backpressure.is_full()).await;
         Ok((!self.stop.is_requested()).then_some(queue))
     }
 
     /// The letter's events as the sink writes them now.
-    fn blocks(&self, sink: &RunningSink, letter: &DeadLetter) -> Result<Vec<Block>, Unfit> {
+    fn blocks(&self, sink: &RunningSink, letter: &DeadLetter) -> Result<Vec<Block>, NotForTarget> {
         let mut output = Output::new(Arc::clone(&self.buffers));
         output.origin(&sink.encoder, &letter.origin);
         let written = match letter.content {
@@ -216,27 +271,30 @@ impl Sender {
                 sink.encoder.envelope(&letter.bytes, &mut output)
             }
             Content::Envelope => {
-                return Err(Unfit("it is an envelope, and the sink's `encoding` is another"));
+                return Err(NotForTarget("it is an envelope, and the sink's `encoding` is another"));
             }
-            Content::Payload => return Err(Unfit("it is a payload to decode; replay it as `_SOURCE`")),
-            Content::Record => return Err(Unfit("it is a record")),
+            Content::Payload => {
+                return Err(NotForTarget("it is a payload to decode; replay it as `_SOURCE`"));
+            }
+            Content::Record => return Err(NotForTarget("it is a record")),
         };
-        written.map_err(|_too_large| Unfit("too_large"))?;
+        written.map_err(|_too_large| NotForTarget("too_large"))?;
         Ok(output.take(&sink.encoder))
     }
 
     async fn give_to_source(
         &mut self,
-        (name, intake): (Arc<str>, Intake),
+        name: Arc<str>,
         letter: DeadLetter,
         ack: AckGuard,
         held: Held,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), NotForTarget> {
         // What Firehose itself kept names no source.
         let is_payload = letter.content == Content::Payload || letter.origin.source.is_empty();
-        let Some(lane) = self.lane.clone().filter(|_| is_payload) else {
-            return Err(Unfit("it is no payload to decode; replay it to its sink"));
-        };
+        if !is_payload {
+            return Err(NotForTarget("it is no payload to decode; replay it to its sink"));
+        }
+        let lane = Arc::clone(&self.lane);
         self.until(|| !lane.is_blocked()).await;
         if self.stop.is_requested() {
             return Ok(());
@@ -245,14 +303,15 @@ impl Sender {
         let chunk =
             Chunk { origin, payload: letter.bytes, piece: Piece::default(), read_at: letter.time, ack, held };
         // A closed pipeline is a stop: the ack guard was dropped.
-        intake.submit(&lane, chunk).await.ok();
+        self.intake.submit(&lane, chunk).await.ok();
         Ok(())
     }
 
     /// Waits until it is so, or a stop is asked for.
     async fn until(&mut self, is_so: impl Fn() -> bool) {
+        let intake = self.intake.clone();
         while !is_so() {
-            let opened = self.room_freed.notified();
+            let opened = intake.room_freed();
             tokio::select! {
                 () = self.stop.requested() => return,
                 () = opened => {}
@@ -277,11 +336,11 @@ fn record(letter: DeadLetter, ack: AckGuard) -> Record {
 }
 
 /// Events that were written before, each of which must fit into a record.
-fn block(letter: &DeadLetter) -> Result<Block, Unfit> {
+fn block(letter: &DeadLetter) -> Result<Block, NotForTarget> {
     let data: Bytes = letter.bytes.clone();
     let borders = match letter.ends.as_slice() {
         [] if data.ends_with(b"\n") => Borders::Newlines(memchr::memchr_iter(b'\n', &data).count() as u64),
-        [] => Borders::Ends(vec![u32::try_from(data.len()).map_err(|_| Unfit("too_large"))?]),
+        [] => Borders::Ends(vec![u32::try_from(data.len()).map_err(|_| NotForTarget("too_large"))?]),
         ends => Borders::Ends(ends.to_vec()),
     };
     let largest = match &borders {
@@ -292,7 +351,7 @@ fn block(letter: &DeadLetter) -> Result<Block, Unfit> {
         }
     };
     if largest.unwrap_or_default() > MAX_RECORD_BYTES {
-        return Err(Unfit("too_large"));
+        return Err(NotForTarget("too_large"));
     }
     Ok(Block { data, borders })
 }
