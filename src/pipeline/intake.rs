@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -166,9 +167,10 @@ impl Intake {
         self.queue.jobs.send(chunks.map(job).collect()).map_err(|_| Closed)
     }
 
-    /// Resolves when some destination's backpressure has opened since the call.
-    pub async fn room_freed(&self) {
-        self.room_freed.notified().await;
+    /// Resolves when some destination's backpressure has opened since the call. Call it before looking whether a lane is blocked:
+    /// what opens between the look and the wait is not missed.
+    pub fn room_freed(&self) -> Notified<'_> {
+        self.room_freed.notified()
     }
 }
 

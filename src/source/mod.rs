@@ -7,10 +7,10 @@
 //! Stop:    reads nothing more; what was not handed over is read again at the next start.
 
 mod carryover;
-mod cut;
 pub mod dead_letters;
 pub mod file;
 pub mod firehose_http;
+mod framer;
 mod lifecycle;
 mod registry;
 pub mod stdin;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{FileSource, read_buffers};
+use super::follower;
+use super::reader::read_buffers;
+use super::setup::FileSetup;
 use crate::config;
 use crate::event::{Buffers, FilePositions};
 use crate::pipeline::Intake;
@@ -35,10 +37,15 @@ impl Files {
 impl Source for Files {
     fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
         let SourceContext { name, host, once, checkpoints, .. } = &self.context;
-        let positions = Arc::clone(checkpoints) as Arc<dyn FilePositions>;
-        let files = (positions, Arc::clone(&self.buffers.0));
-        let (config, host) = (self.config.clone(), Arc::clone(host));
-        let source = FileSource::new(Arc::clone(name), host, config, intake, files, *once);
-        Box::pin(on_thread(name, source.run(stop)))
+        let setup = FileSetup {
+            name: Arc::clone(name),
+            host: Arc::clone(host),
+            config: self.config.clone(),
+            intake,
+            positions: Arc::clone(checkpoints) as Arc<dyn FilePositions>,
+            buffers: Arc::clone(&self.buffers.0),
+            once: *once,
+        };
+        Box::pin(on_thread(name, follower::run(setup, stop)))
     }
 }

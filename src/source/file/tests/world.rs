@@ -12,8 +12,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::{Notify, Semaphore};
 
-use super::super::watch::Watch;
-use super::super::{FileSource, read_buffers};
+use super::super::follower::run_with;
+use super::super::reader::read_buffers;
+use super::super::setup::FileSetup;
+use super::super::watch::DirWatcher;
 use super::positions::Positions;
 use crate::config::{self, Decoding, Format, Start, TooLong};
 use crate::event::{AckGuard, Backpressure, Budget, Field, Framing};
@@ -35,7 +37,7 @@ pub(super) struct World {
     arrived: Arc<(Mutex<Arrived>, Condvar)>,
     /// Lines written, by whoever wrote them.
     expected: Vec<Vec<u8>>,
-    run: Option<Run>,
+    run: Option<SourceRun>,
 }
 
 #[derive(Default)]
@@ -50,7 +52,7 @@ pub(super) struct Arrived {
     pub(super) backpressure: Option<(String, Arc<Backpressure>)>,
 }
 
-struct Run {
+struct SourceRun {
     stopper: Stopper,
     source: JoinHandle<()>,
     worker: JoinHandle<()>,
@@ -77,7 +79,7 @@ impl World {
         Self {
             dir,
             config,
-            framing: Arc::new(super::Lines),
+            framing: Arc::new(super::LineFraming),
             positions: Arc::default(),
             metrics: Metrics::new(),
             inotify: true,
@@ -208,20 +210,21 @@ impl World {
             self.metrics.source("test"),
         );
         let positions = Arc::clone(&self.positions);
-        let source = FileSource::new(
-            "test".into(),
-            "host".into(),
-            self.config.clone(),
+        let setup = FileSetup {
+            name: "test".into(),
+            host: "host".into(),
+            config: self.config.clone(),
             intake,
-            (positions, read_buffers()),
+            positions,
+            buffers: read_buffers(),
             once,
-        );
+        };
         let (stopper, stop) = Stopper::new();
-        let watches = self.inotify && !once;
-        let source = std::thread::spawn(move || run(source, watches, stop));
+        let inotify = self.inotify && !once;
+        let source = std::thread::spawn(move || run(setup, inotify, stop));
         let arrived = Arc::clone(&self.arrived);
         let worker = std::thread::spawn(move || work(&taken, &places, &arrived));
-        self.run = Some(Run { stopper, source, worker });
+        self.run = Some(SourceRun { stopper, source, worker });
         self
     }
 
@@ -322,10 +325,10 @@ impl Arrived {
     }
 }
 
-fn run(source: FileSource, watches: bool, stop: Stop) {
-    let watch = if watches { Watch::start() } else { Watch::blind() };
+fn run(setup: FileSetup, inotify: bool, stop: Stop) {
+    let watcher = if inotify { DirWatcher::start() } else { DirWatcher::blind() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(source.run_with(watch, stop)).unwrap();
+    runtime.block_on(run_with(setup, watcher, stop)).unwrap();
 }
 
 fn work(jobs: &crossbeam_channel::Receiver<Jobs>, places: &Semaphore, arrived: &(Mutex<Arrived>, Condvar)) {
