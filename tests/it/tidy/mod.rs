@@ -9,9 +9,9 @@ mod names;
 mod proof;
 mod purity;
 mod size;
-mod source;
-mod tokens;
-mod tree;
+pub(crate) mod source;
+pub(crate) mod tokens;
+pub(crate) mod tree;
 mod words;
 mod wrong;
 
@@ -87,7 +87,7 @@ fn path_from_root(path: &Path) -> String {
 }
 
 /// The crate and all that tests it.
-static EVERYTHING: LazyLock<Tree> =
+pub(crate) static EVERYTHING: LazyLock<Tree> =
     LazyLock::new(|| Tree::new(files(&["src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets"], ".rs")));
 
 /// What people read.
