@@ -68,6 +68,8 @@ fn promtool(text: &str) {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut child) = started else {
+        let is_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+        assert!(!is_ci, "promtool is missing: `make test` installs it");
         eprintln!("promtool is not installed: its check is left out");
         return;
     };
