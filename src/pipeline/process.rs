@@ -40,7 +40,7 @@ impl Processor {
         };
         // The decoder calls back for each event that it finds: see `Routing`, which routes it, and encodes it for its sinks.
         let mut routing = state.begin(read_at);
-        source.decoder.decode_piece(scratch, &origin, (&payload, piece), &mut routing);
+        source.decoder.decode_piece(scratch, &origin, &payload, piece, &mut routing);
         let encoded = routing.finish();
         drop(payload);
         let written = encoded.bytes();

@@ -142,7 +142,7 @@ impl LetterSender {
             if self.stop.is_requested() {
                 break;
             }
-            let began = ReplayTotals::begin(&path, own);
+            let began = ReplayProgress::begin(&path, own);
             let file = match began {
                 Ok(Some(file)) => Arc::new(file),
                 Ok(None) => {
@@ -165,7 +165,7 @@ impl LetterSender {
         Ok(())
     }
 
-    async fn send_file(&mut self, file: &Arc<ReplayTotals>) -> io::Result<()> {
+    async fn send_file(&mut self, file: &Arc<ReplayProgress>) -> io::Result<()> {
         let mut reader = file.reader()?;
         while !self.stop.is_requested() {
             let Some(LetterEntry { number, letter, .. }) = reader.next_entry()? else { break };

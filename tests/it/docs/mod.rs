@@ -1,12 +1,14 @@
-//! The documentation is true, as far as a program can tell: metrics, links and settings are those that there are.
+//! The documentation is true, as far as a program can tell: metrics, reasons, links, settings and commands are those that there are.
+
+mod commands;
+mod reasons;
+mod settings;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
-
-use crate::world::World;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -83,25 +85,4 @@ fn anchors(page: &Path) -> BTreeSet<String> {
         kept.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
     };
     found(r"(?m)^#+ (.+)$", &text).into_iter().map(heading).collect()
-}
-
-#[test]
-fn no_page_shows_a_setting_that_there_is_not() {
-    let world = World::new();
-    for (path, text) in pages() {
-        for block in found(r"(?s)```toml\n(.*?)```", &text) {
-            fs::write(world.config_path(), &block).unwrap();
-            let config = world.config_path();
-            let is_topology = path.ends_with("access.md");
-            let command: &[&str] = if is_topology { &["access", "render"] } else { &["check", "-c"] };
-            let output = world.run(&[command, &[config.to_str().unwrap()]].concat(), b"");
-            let words = String::from_utf8(output.stderr).unwrap();
-            // A page shows parts: what is missing from them stands elsewhere, on the page or on the machine.
-            let wrong: Vec<_> = words
-                .lines()
-                .filter(|line| line.contains("unknown key") || line.contains("cannot be parsed"))
-                .collect();
-            assert!(wrong.is_empty(), "{}: {wrong:#?}\n{block}", path.display());
-        }
-    }
 }
