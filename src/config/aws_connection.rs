@@ -7,8 +7,8 @@ use super::template::{LONGEST_NAME, is_session_char};
 use super::tree::Node;
 use super::types::{AssumeRole, AwsSettings, Template, TemplateField};
 use super::values::{Parsed, duration, endpoint, flag, path, string, string_that};
-use crate::event::Field;
 use crate::arn::{Arn, ResourceType, is_account};
+use crate::event::Field;
 
 /// What holds where nothing is set.
 impl Default for AwsSettings {
@@ -138,7 +138,9 @@ fn region(node: &Node) -> Parsed<Template> {
 fn role_arn(node: &Node) -> Parsed<Template> {
     let template = template(node)?;
     // A field stands for something, so that the form can be looked at as a whole.
-    let stands_for = |field: TemplateField| if field == TemplateField::Origin(Field::Owner) { "000000000000" } else { "x" };
+    let stands_for = |field: TemplateField| {
+        if field == TemplateField::Origin(Field::Owner) { "000000000000" } else { "x" }
+    };
     let text = template
         .fields()
         .fold(template.to_string(), |text, field| text.replace(&format!("{{{field}}}"), stands_for(field)));

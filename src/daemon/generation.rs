@@ -24,7 +24,7 @@ use crate::health::{Activity, Status, Watchdog};
 use crate::metrics::{Metrics, SourceMetrics, gauge};
 use crate::pipeline::{Enqueuer, Intake, Processor, SourceDecoder, WorkerState, Workers};
 use crate::route::Router;
-use crate::sink::{self, Digester, Offload, SinkResources, OffloadTask};
+use crate::sink::{self, Digester, Offload, OffloadTask, SinkResources};
 
 /// Pieces of the sinks' work waiting for a worker, at the most.
 const TASKS: usize = 64;

@@ -23,7 +23,7 @@ use crate::health::{Status, Watchdog};
 use crate::metrics::Metrics;
 use crate::source::Stopper;
 use crate::source::dead_letters::{
-    DeadLetterSource, ReplayFile, ReplayTotals, ReplayTarget, Replayed, WholeLetters,
+    DeadLetterSource, ReplayFile, ReplayTarget, ReplayTotals, Replayed, WholeLetters,
 };
 
 /// Which letters are to be delivered again, and how.

@@ -358,7 +358,7 @@ mod tests {
                     assert!(len > 0);
                     let payload = Bytes::copy_from_slice(&bytes[at..at + len]);
                     let mut scratch = Scratch::default();
-                    decoder.decode_piece(&mut scratch, &Arc::default(), (&payload, piece), &mut joined);
+                    decoder.decode_piece(&mut scratch, &Arc::default(), &payload, piece, &mut joined);
                     sent += len;
                 }
                 NextFrame::LeftOut { len, .. } => {

@@ -83,9 +83,9 @@ mod tests {
 
     #[test]
     fn an_origin_is_stored_as_before() {
-        let encoded = Meta::encode(&Origin::new("app", "h").with(Field::File, "/a"), &[]);
+        let encoded = RecordMeta::encode(&Origin::new("app", "h").with(Field::File, "/a"), &[]);
         assert_eq!(encoded, br#"{"source":"app","host":"h","file":"/a"}"#);
-        let encoded = Meta::encode(&subscriptions(), &["owner".into()]);
+        let encoded = RecordMeta::encode(&subscriptions(), &["owner".into()]);
         let expected = r#"{"source":"subscriptions","host":"web-1","owner":"111122223333","log_group":"/aws/lambda/f","log_stream":"s","attributes":[["team","web"]],"shared":["owner"]}"#;
         assert_eq!(String::from_utf8(encoded).unwrap(), expected);
     }
@@ -94,7 +94,7 @@ mod tests {
     fn what_a_later_version_stored_beside_is_left_out() {
         let stored = br#"{"source":"app","host":"h","planet":{"of":["mars"]},"file":"/a","attributes":[]}"#;
         let origin = Origin::new("app", "h").with(Field::File, "/a");
-        assert_eq!(*Meta::decode(stored).unwrap().origin, origin);
+        assert_eq!(*RecordMeta::decode(stored).unwrap().origin, origin);
     }
 
     #[test]

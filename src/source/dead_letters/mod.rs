@@ -73,8 +73,7 @@ impl Source for DeadLetterSource {
         self.noting = Some(noting);
         self.notes.spawn(note_often(Arc::clone(&self.totals), end));
         let target = self.target.clone();
-        let sender =
-            LetterSender::new(target, self.reasons.clone(), Arc::clone(&self.totals), intake, stop);
+        let sender = LetterSender::new(target, self.reasons.clone(), Arc::clone(&self.totals), intake, stop);
         let files = std::mem::take(&mut self.files);
         let sending =
             async move { sender.run(files).await.map_err(|error| SourceError::Other(Box::new(error))) };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::FileSource;
-use crate::event::{Field, Buffers, FilePositions, Origin};
+use crate::event::{Buffers, Field, FilePositions, Origin};
 use crate::metrics::SourceMetrics;
 use crate::pipeline::Intake;
 
