@@ -6,7 +6,7 @@ use super::follower;
 use super::reader::read_buffers;
 use super::setup::FileSetup;
 use crate::config;
-use crate::event::{Buffers, FilePositions};
+use crate::event::Buffers;
 use crate::pipeline::Intake;
 use crate::source::carryover::Carried;
 use crate::source::lifecycle::{Source, SourceContext, SourceFuture};
@@ -42,7 +42,7 @@ impl Source for Files {
             host: Arc::clone(host),
             config: self.config.clone(),
             intake,
-            positions: Arc::clone(checkpoints) as Arc<dyn FilePositions>,
+            checkpoints: Arc::clone(checkpoints),
             buffers: Arc::clone(&self.buffers.0),
             once: *once,
         };

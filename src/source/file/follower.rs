@@ -22,9 +22,10 @@ use super::stored::find_stored;
 use super::table::{FileNo, FileTable};
 use super::tracked::{NameState, TrackedFile};
 use super::watch::DirWatcher;
-use crate::event::{Closed, Held, Mark};
+use crate::event::{Closed, Held};
 use crate::source::SourceError;
 use crate::source::Stop;
+use crate::source::file::position::Mark;
 use crate::source::framer::Upcoming;
 
 /// Reads until a stop is asked for, or until everything was handed over.
@@ -166,7 +167,7 @@ impl Follower {
         Ok(match step {
             NextStep::Read(plan) => return self.read_block(no, now, &plan).await,
             NextStep::Wait => ReadOutcome::Idle,
-            NextStep::Place => {
+            NextStep::FileLocation => {
                 let placed = Placement { setup: &self.setup, files: &mut self.files, no, now }.resume_at();
                 placed.unwrap_or_else(|error| self.fail(no, &error))
             }

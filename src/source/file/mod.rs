@@ -32,6 +32,7 @@ mod listing;
 mod opening;
 mod outcome;
 mod placement;
+mod position;
 mod progress;
 mod reader;
 mod rotation;
@@ -48,6 +49,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use self::files::Files;
+pub use self::position::{FileLocation, FilePosition, Fingerprint, Mark};
 use super::SourceError;
 use crate::config;
 
