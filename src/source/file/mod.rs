@@ -47,7 +47,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
-pub use self::files::Files;
+pub use self::files::LocalFiles;
 use super::SourceError;
 use crate::config;
 
