@@ -14,7 +14,7 @@ use crate::source::stop::Stop;
 use crate::source::thread::on_thread;
 
 /// A source of type `file`, as the daemon sees it.
-pub struct Files {
+pub struct LocalFiles {
     config: config::FileSource,
     context: SourceContext,
     buffers: Arc<ReadBuffers>,
@@ -25,7 +25,7 @@ struct ReadBuffers(Arc<Buffers>);
 
 impl Carried for ReadBuffers {}
 
-impl Files {
+impl LocalFiles {
     /// A source that is ready to run.
     #[must_use]
     pub fn prepare(config: config::FileSource, context: SourceContext) -> Self {
@@ -34,7 +34,7 @@ impl Files {
     }
 }
 
-impl Source for Files {
+impl Source for LocalFiles {
     fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
         let SourceContext { name, host, once, checkpoints, .. } = &self.context;
         let setup = FileSetup {

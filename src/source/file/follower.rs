@@ -53,7 +53,7 @@ struct Follower {
     gauges: FileGauges,
     /// Files that wait for a destination.
     blocked: Vec<FileNo>,
-    last_look: Instant,
+    last_discovery: Instant,
 }
 
 impl Follower {
@@ -66,7 +66,7 @@ impl Follower {
             reader: BlockReader::new(Arc::clone(&setup)),
             gauges: FileGauges::new(),
             blocked: Vec::new(),
-            last_look: Instant::now(),
+            last_discovery: Instant::now(),
             setup,
         })
     }
@@ -76,9 +76,9 @@ impl Follower {
         let setup = Arc::clone(&self.setup);
         self.start();
         while !self.stop.is_requested() {
-            // Before the look at who is blocked: what opens after it is not missed.
+            // Taken before it is seen who is blocked: what opens after that is not missed.
             let room_freed = setup.intake.room_freed();
-            self.look_around();
+            self.discover();
             self.round().await?;
             self.gauges.set(&self.setup, &self.files);
             if self.files.ready() > 0 {
@@ -103,9 +103,9 @@ impl Follower {
     }
 
     /// Takes in what changed since the last time.
-    fn look_around(&mut self) {
+    fn discover(&mut self) {
         let now = Instant::now();
-        self.last_look = now;
+        self.last_discovery = now;
         if self.discovery.discover(&mut self.files, now) {
             self.files.gone.forget_old(now);
         }
@@ -122,10 +122,10 @@ impl Follower {
                 break;
             }
             // A round over many files takes long, and files are renamed meanwhile.
-            if self.last_look.elapsed() >= GATHER {
-                self.last_look = Instant::now();
+            if self.last_discovery.elapsed() >= GATHER {
+                self.last_discovery = Instant::now();
                 if self.discovery.watcher.has_new_names() {
-                    self.look_around();
+                    self.discover();
                 }
             }
             match self.read(no).await? {
@@ -278,7 +278,7 @@ impl Follower {
                 () = tokio::time::sleep(GATHER) => {}
             }
             if self.discovery.watcher.has_changed() || Instant::now() >= self.discovery.next_walk() {
-                self.look_around();
+                self.discover();
             }
             self.gauges.set(&self.setup, &self.files);
         }

@@ -48,7 +48,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
-pub use self::files::Files;
+pub use self::files::LocalFiles;
 pub use self::position::{FileLocation, FilePosition, Fingerprint, Mark};
 use super::SourceError;
 use crate::config;
