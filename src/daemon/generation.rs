@@ -28,7 +28,7 @@ use crate::pipeline::worker::{self, Processor, Queues, SourceDecoder};
 use crate::pipeline::{Intake, Jobs};
 use crate::route::Router;
 use crate::sink::Offload;
-use crate::sink::{self, Digester, SinkResources};
+use crate::sink::{self, Digester, HashCpu, SinkResources};
 
 /// Chunks waiting for a worker, at the most.
 const JOBS: usize = 64;
@@ -234,7 +234,7 @@ fn for_sinks(
         request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
         request_memory_kib,
         bodies: Buffers::new(sink::BODY_BYTES, BODIES),
-        digester: Arc::new(Digester::new(usize::try_from(requests).unwrap_or(usize::MAX))),
+        digester: Arc::new(Digester::new(usize::try_from(requests).unwrap_or(usize::MAX), HashCpu::detect())),
         dead_letters,
         status,
     }

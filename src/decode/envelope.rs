@@ -6,12 +6,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use standpipe_simd::{BLOCK, BlockScan, Specials};
 
 use super::escapes::unescape;
 use super::gzip;
 use super::json::Scanner;
 use super::payload::{self, InflateBuffers, OpenedPayload};
-use super::strings::{BLOCK, Malformed, Scanned, Specials};
+use super::strings::{Malformed, Scanned};
 use crate::event::{Event, Events, Message, Origin, Timestamp};
 
 /// So much of an envelope is inflated to find its head.
@@ -315,7 +316,7 @@ fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) -> Scanned<
             shaped = false;
             return scanner.value().map(drop);
         }
-        if widest::usual_events(scanner, spans) {
+        if standpipe_simd::scan(UsualEvents { scanner, spans }) {
             return Ok(());
         }
         let span = log_event(scanner)?;
@@ -327,20 +328,28 @@ fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) -> Scanned<
 }
 
 /// Reads events in the shape that `CloudWatch` Logs writes, up to one in another, or the last. Whether there was any.
-#[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
-#[inline(always)]
-fn usual_events(
-    scanner: &mut Scanner<'_>,
-    spans: &mut Vec<EventSpan>,
-    find: impl Fn(&[u8; BLOCK]) -> Specials + Copy,
-) -> bool {
-    let Ok(first) = usual_event(scanner, find) else { return false };
-    spans.push(first);
-    loop {
-        let mut ahead = scanner.clone();
-        let Ok(span) = ahead.literal(b",").and_then(|()| usual_event(&mut ahead, find)) else { return true };
-        spans.push(span);
-        *scanner = ahead;
+struct UsualEvents<'s, 'a> {
+    scanner: &'s mut Scanner<'a>,
+    spans: &'s mut Vec<EventSpan>,
+}
+
+impl BlockScan for UsualEvents<'_, '_> {
+    type Output = bool;
+
+    #[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
+    #[inline(always)]
+    fn run(self, find: impl Fn(&[u8; BLOCK]) -> Specials + Copy) -> bool {
+        let Self { scanner, spans } = self;
+        let Ok(first) = usual_event(scanner, find) else { return false };
+        spans.push(first);
+        loop {
+            let mut ahead = scanner.clone();
+            let Ok(span) = ahead.literal(b",").and_then(|()| usual_event(&mut ahead, find)) else {
+                return true;
+            };
+            spans.push(span);
+            *scanner = ahead;
+        }
     }
 }
 
@@ -367,45 +376,6 @@ fn usual_event(
     };
     *scanner = ahead;
     Ok(span)
-}
-
-/// The usual events, by the widest instructions that the CPU has.
-#[cfg_attr(
-    target_arch = "x86_64",
-    expect(clippy::used_underscore_binding, reason = "by a macro: its token only proves what the CPU has")
-)]
-mod widest {
-    use super::{BLOCK, EventSpan, Scanner, Specials};
-
-    /// See [`super::usual_events`].
-    pub(super) fn usual_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(token) = <archmage::X64V4Token as archmage::SimdToken>::summon() {
-            return with_avx512(token, scanner, spans);
-        }
-        super::usual_events(scanner, spans, Specials::new)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[archmage::arcane]
-    fn with_avx512(
-        _token: archmage::X64V4Token,
-        scanner: &mut Scanner<'_>,
-        spans: &mut Vec<EventSpan>,
-    ) -> bool {
-        use archmage::intrinsics::x86_64::{
-            _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_loadu_si512, _mm512_set1_epi8,
-        };
-        super::usual_events(scanner, spans, |block: &[u8; BLOCK]| {
-            let bytes = _mm512_loadu_si512(block);
-            let each = |byte: u8| _mm512_set1_epi8(byte.cast_signed());
-            Specials {
-                quotes: _mm512_cmpeq_epi8_mask(bytes, each(b'"')),
-                backslashes: _mm512_cmpeq_epi8_mask(bytes, each(b'\\')),
-                controls: _mm512_cmplt_epu8_mask(bytes, each(b' ')),
-            }
-        })
-    }
 }
 
 fn log_event(scanner: &mut Scanner<'_>) -> Scanned<EventSpan> {
@@ -453,12 +423,12 @@ mod tests {
                 let (at, _) = text.char_indices().nth(at.index(text.chars().count())).unwrap();
                 text.insert_str(at, &byte);
             }
-            let read = |usual: fn(&mut Scanner<'_>, &mut Vec<EventSpan>) -> bool| {
+            let read = |scan: fn(UsualEvents<'_, '_>) -> bool| {
                 let (mut scanner, mut spans) = (Scanner::new(&text), Vec::new());
-                (usual(&mut scanner, &mut spans), scanner.at(), spans)
+                (scan(UsualEvents { scanner: &mut scanner, spans: &mut spans }), scanner.at(), spans)
             };
-            let plain = read(|scanner, spans| usual_events(scanner, spans, Specials::new));
-            prop_assert_eq!(read(widest::usual_events), plain);
+            let plain = read(|usual| usual.run(Specials::find));
+            prop_assert_eq!(read(standpipe_simd::scan), plain);
         }
     }
 }
