@@ -39,7 +39,7 @@ fn document(plan: &AccessPlan, words: &str, part: DocumentPurpose) -> PolicyDocu
 }
 
 fn seen(document: PolicyDocument) -> Vec<NamedPolicy> {
-    vec![NamedPolicy { name: "it".to_owned(), document }]
+    vec![NamedPolicy::new("it", document)]
 }
 
 fn service(names: &[&str]) -> RequestPrincipal {
@@ -392,10 +392,7 @@ fn vended_logs_fit_in_few_policies_and_every_group_is_covered() {
             let source = format!("arn:aws:logs:us-west-2:{APP}:x");
             let keys = [("aws:SourceAccount", APP), ("aws:SourceArn", source.as_str())];
             let resource = ResourcePolicies::Optional(Some(
-                policies
-                    .iter()
-                    .map(|&it| NamedPolicy { name: "it".to_owned(), document: it.clone() })
-                    .collect(),
+                policies.iter().map(|&it| NamedPolicy::new("it", it.clone())).collect(),
             ));
             let caller = service(&["delivery.logs.amazonaws.com"]);
             let case =

@@ -2,7 +2,9 @@
 
 use super::keys::{KeyRequest, ObservedKey, through};
 use super::observed::{ObservedPlan, ObservedResource};
-use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
+use super::permission::{
+    PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context, service_context,
+};
 use super::senders::{differing, logs, pass_role, trusts};
 use crate::access::live::AccountAccess;
 use crate::access::plan::ResourceKind;
@@ -207,7 +209,7 @@ fn permissions<'a>(
             action,
             resource: arn.to_string(),
             owner: arn.account.clone(),
-            context: context(),
+            context: service_context(),
             holder: Some(holder),
             of: match destination.target {
                 DestinationTarget::Stream => TargetPolicies::Nothing,
@@ -234,7 +236,8 @@ fn encrypts(
         caller: holder.caller.clone(),
         holder: Some(&holder),
         actions: &["kms:GenerateDataKey"],
-        context: through(&kinesis.account, "kinesis").with("kms:EncryptionContext:aws:kinesis:arn", [arn]),
+        context: through(service_context(), &kinesis.account, "kinesis")
+            .with("kms:EncryptionContext:aws:kinesis:arn", [arn]),
     };
     key.used("destination_key", "records that are put have to be encrypted with the stream's key", &by)
 }

@@ -7,6 +7,7 @@ mod permission;
 mod assumed;
 mod bucket;
 mod counts;
+mod denial;
 mod destination;
 mod policy_fix;
 mod keys;
