@@ -1,6 +1,5 @@
 //! What a role's trust policy, where it can be read, says of whoever was denied.
 
-use super::call_error::describe;
 use crate::access::policy::{
     AccessDecision, AccessRequest, ApplicablePolicies, Evaluation, NamedPolicy, PolicyType, ReadPolicy,
     RequestContext, RequestPrincipal, ResourcePolicies, UnknownFact, evaluate,
@@ -16,7 +15,7 @@ pub(super) fn check(role: &ResolvedRole, caller: &str, policy: Result<String, Ca
         |why: String| HopFinding::new(CHECK, Severity::Skipped, format!("it could not be read: {why}"));
     let policy = match policy {
         Ok(text) => ReadPolicy::of(&text),
-        Err(refused) => return unseen(describe(&refused)),
+        Err(refused) => return unseen(refused.to_string()),
     };
     let Some(answer) = judge(role, caller, policy) else {
         return unseen(format!("`{caller}` is no user or role"));
