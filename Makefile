@@ -8,13 +8,13 @@ CARGO := cargo
 # What the tests need beside Rust, and the tests.
 test:
 	tests/tools.sh
-	PATH="$(CURDIR)/.tools/bin:$$PATH" $(CARGO) test --locked --no-fail-fast
+	PATH="$(CURDIR)/.tools/bin:$$PATH" $(CARGO) test --locked --workspace --no-fail-fast
 
 # Everything that is wrong without running it. The fuzz targets need a nightly toolchain; that their lock file is up to date needs none.
 check:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
 	.ci/dependencies.py
 	.ci/scripts.sh
@@ -33,7 +33,8 @@ TIME := 60
 fuzz:
 	TIME=$(TIME) fuzz/run.sh
 
-# Random faults, kills and stops for CHAOS_SECONDS, or with MODE=kills KILLS kills in a row; see CONTRIBUTING.md.
+# Random faults, kills and stops for CHAOS_SECONDS, or with MODE=kills KILLS kills in a row, by the seed of the day or SEED; see
+# CONTRIBUTING.md.
 MODE ?= plan
 BUFFER ?= memory
 CHAOS_SECONDS ?= 120

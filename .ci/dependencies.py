@@ -49,33 +49,45 @@ UNNAMED = {
 
 
 def main():
-    text = (ROOT / "Cargo.toml").read_text()
-    manifest = tomllib.loads(text)
     lock = tomllib.loads((ROOT / "Cargo.lock").read_text())
-    crates = tree(manifest["package"]["name"])
-    wrong = [
-        *licences(crates),
-        *origins(lock),
-        *duplicates(crates),
-        *requirements(manifest),
-        *unused(manifest),
-        *unexplained(text),
-    ]
-    for complaint in wrong:
-        print(f"dependencies: {complaint}", file=sys.stderr)
+    packages = workspace()
+    crates = tree({manifest["package"]["name"] for _, manifest, _ in packages})
+    wrong = [*licences(crates), *origins(lock), *duplicates(crates)]
+    unnamed = set()
+    for folder, manifest, text in packages:
+        found, names = unused(folder, manifest)
+        unnamed |= names
+        wrong += [
+            f"{folder / 'Cargo.toml'}: {issue}" for issue in [*requirements(manifest), *found, *unexplained(text)]
+        ]
+    for name in sorted(UNNAMED.keys() - unnamed):
+        wrong.append(f"`{name}` is named in the code, or gone: remove it from UNNAMED")
+    for issue in wrong:
+        print(f"dependencies: {issue}", file=sys.stderr)
     if wrong:
         sys.exit(1)
     print(f"dependencies: {len(crates)} crates are in order")
 
 
-def tree(package):
-    """Name, version and licence of every crate that is built, for the program or its tests.
+def workspace():
+    """Each package: its folder from the root, its manifest, and the manifest's text."""
+    root = tomllib.loads((ROOT / "Cargo.toml").read_text())
+    packages = []
+    for folder in [Path("."), *map(Path, root.get("workspace", {}).get("members", []))]:
+        text = (ROOT / folder / "Cargo.toml").read_text()
+        packages.append((folder, tomllib.loads(text), text))
+    return packages
+
+
+def tree(ours):
+    """Name, version and licence of every crate that is built, for a program or its tests, but for our own.
 
     `cargo metadata` would name crates too that no feature asks for.
     """
     crates = set()
     for platform in PLATFORMS:
-        command = ["cargo", "tree", "--locked", "--target", platform, "--prefix", "none", "--format", "{p}|{l}"]
+        command = ["cargo", "tree", "--locked", "--workspace", "--target", platform]
+        command += ["--prefix", "none", "--format", "{p}|{l}"]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             sys.exit("dependencies: `cargo tree --locked` failed; if Cargo.lock is behind, run `cargo update --workspace`")
@@ -83,7 +95,7 @@ def tree(package):
             crate, licence = line.removesuffix(" (*)").split("|")
             name, version = crate.split()[:2]
             crates.add((name, version.removeprefix("v"), licence))
-    return sorted(crate for crate in crates if crate[0] != package)
+    return sorted(crate for crate in crates if crate[0] not in ours)
 
 
 def licences(crates):
@@ -185,26 +197,27 @@ def dependencies(manifest):
 def requirements(manifest):
     for table, name, value in dependencies(manifest):
         version = value.get("version")
-        if version is None:
+        if version is None and "path" not in value:
             yield f"`{name}` in [{table}] has no version: give one"
-        elif "*" in version:
+        elif version is not None and "*" in version:
             yield f"`{name}` in [{table}] takes any version: give the one it was tested with"
 
 
-def unused(manifest):
-    tests = source("tests", "benches")
-    code = {"dependencies": source("src"), "dev-dependencies": source("src") + tests, "build-dependencies": source("build.rs")}
-    unnamed = set()
+def unused(folder, manifest):
+    """What is wrong, and the dependencies that the code does not name."""
+    code = source(folder / "src")
+    tests = code + source(folder / "tests", folder / "benches")
+    tables = {"dependencies": code, "dev-dependencies": tests, "build-dependencies": source(folder / "build.rs")}
+    wrong, unnamed = [], set()
     for table, name, _ in dependencies(manifest):
         crate = name.replace("-", "_")
         # `crate::config::` is a module of ours.
-        if re.search(rf"(?<!::)\b{crate}::|\buse {crate}\b", code[table]):
+        if re.search(rf"(?<!::)\b{crate}::|\buse {crate}\b", tables[table]):
             continue
         unnamed.add(name)
         if name not in UNNAMED:
-            yield f"`{name}` in [{table}] is not named in the code: remove it, or say in UNNAMED what it is for"
-    for name in sorted(UNNAMED.keys() - unnamed):
-        yield f"`{name}` is named in the code, or gone: remove it from UNNAMED"
+            wrong.append(f"`{name}` in [{table}] is not named in the code: remove it, or say in UNNAMED what it is for")
+    return wrong, unnamed
 
 
 def source(*names):

@@ -24,6 +24,7 @@ pub mod ack;
 
 pub mod access;
 pub mod admin;
+pub mod arn;
 pub mod aws;
 pub mod causes;
 pub mod cli;

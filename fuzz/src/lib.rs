@@ -14,12 +14,13 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use standpipe::access::policy::{Document, examine};
+use standpipe::access::policy::{PolicyDocument, examine};
 use standpipe::ack::Listing;
 use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
 use standpipe::buffer::disk::recover;
 use standpipe::config::{
-    self, Buffer, Compression, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template, TooLong,
+    self, Action, Buffer, Compression, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template,
+    TooLong,
 };
 use standpipe::decode::framing;
 use standpipe::event::{Buffers, Event, Events, Origin, Timestamp, Wants};
@@ -142,21 +143,38 @@ pub fn container(bytes: &[u8]) {
     assert_eq!(whole, pieces.told);
 }
 
-/// A checkpoint file holds no more entries than lines, and is whole or damaged.
+/// A checkpoint file holds no more entries than lines, is whole or damaged, and is refused only as one of a later version. What is torn
+/// off its end changes nothing before it.
 pub fn checkpoint(bytes: &[u8]) {
     let lines = bytes.split(|byte| *byte == b'\n').count();
-    if let Ok(listing) = Listing::read(bytes) {
-        assert!(listing.entries.len() + listing.damaged <= lines + 1, "{listing:?}");
+    let listing = match Listing::read(bytes) {
+        Ok(listing) => listing,
+        Err(version) => {
+            let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let said = String::from_utf8_lossy(first).contains(&version.to_string());
+            return assert!(version > 1 && said, "version {version} is refused");
+        }
+    };
+    assert!(listing.entries.len() + listing.damaged <= lines + 1, "{listing:?}");
+    let is_closed = String::from_utf8_lossy(bytes).lines().next_back() == Some("]}");
+    assert!(is_closed || listing.damaged > 0, "a torn file is whole: {listing:?}");
+    let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
+    let whole_lines = half.iter().rposition(|byte| *byte == b'\n').and_then(|end| half.get(..=end));
+    if let Some(Ok(torn)) = whole_lines.map(Listing::read) {
+        assert!(listing.entries.starts_with(&torn.entries), "{torn:?} is no beginning of {listing:?}");
     }
 }
 
-/// A configuration is accepted, or every mistake in it is said in words.
+/// A configuration is accepted, and is whole then, or every mistake in it is said in words, one a line: each names the file that it
+/// is in, and none shows what a variable holds.
 ///
 /// The first byte chooses the format.
 pub fn config(bytes: &[u8]) {
+    /// A password, and wrong as almost any value.
+    const HELD: &str = "xyzzy-4711 (";
     let Some((format, text)) = bytes.split_first() else { return };
     // What the file of a value holds is not to be looked for on this machine.
-    if text.windows(5).any(|word| word == b"file:") {
+    if text.windows(5).any(|word| word == b"file:") || text.windows(5).any(|word| word == b"xyzzy") {
         return;
     }
     let extension = ["toml", "yaml", "json"][usize::from(*format) % 3];
@@ -165,9 +183,36 @@ pub fn config(bytes: &[u8]) {
     if fs::write(&path, text).is_err() {
         return;
     }
-    match config::inspect(std::slice::from_ref(&path), &BTreeMap::new()) {
-        Ok(checked) => assert!(!checked.config.sources.is_empty() || !checked.config.sinks.is_empty()),
-        Err(errors) => assert!(!errors.to_string().trim().is_empty()),
+    let environment = BTreeMap::from([("SECRET".to_owned(), HELD.to_owned())]);
+    match config::inspect(std::slice::from_ref(&path), &environment) {
+        Ok(checked) => is_whole(&checked),
+        Err(errors) => {
+            let words = errors.to_string();
+            assert!(!words.is_empty(), "nothing is wrong, and it is refused");
+            for line in words.lines() {
+                let told = line.strip_prefix(path.to_string_lossy().as_ref());
+                assert!(told.is_some_and(|told| told.len() > 2), "{line:?} does not say what is wrong where");
+            }
+            assert!(!words.contains("xyzzy"), "what `SECRET` holds is shown: {words}");
+        }
+    }
+}
+
+/// Whether a configuration needs no second look.
+fn is_whole(checked: &config::Checked) {
+    let config = &checked.config;
+    assert!(!config.sources.is_empty() && !config.sinks.is_empty(), "nothing leads anywhere");
+    for route in &config.routes {
+        assert!(route.from.iter().all(|name| config.sources.contains_key(name)), "{route:?}");
+        if let Action::To(sinks) = &route.action {
+            assert!(
+                !sinks.is_empty() && sinks.iter().all(|name| config.sinks.contains_key(name)),
+                "{route:?}"
+            );
+        }
+    }
+    for warning in &checked.warnings {
+        assert!(!warning.key.is_empty() && !warning.text.trim().is_empty(), "{warning:?}");
     }
 }
 
@@ -211,15 +256,18 @@ pub fn segment(bytes: &[u8]) {
     }
 }
 
-/// A policy is refused in words, or it is decided on, and says the same when it was printed and read again.
+/// A policy is refused, as no JSON only if it is none, or it is decided on, and says the same when it was printed and read again.
 pub fn policy(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
-    let document: Document = match text.parse() {
+    let document: PolicyDocument = match text.parse() {
         Ok(document) => document,
-        Err(error) => return assert!(!format!("{error}").trim().is_empty()),
+        Err(error) => {
+            let is_json = serde_json::from_str::<Value>(text).is_ok();
+            return assert!(is_json != error.to_string().contains("not JSON"), "{error}");
+        }
     };
     let printed = document.to_json();
-    let read: Result<Document, _> = printed.parse();
+    let read: Result<PolicyDocument, _> = printed.parse();
     assert!(read.is_ok_and(|read| read.to_json() == printed), "{printed}");
     let said = |text: &str| format!("{:?}", examine(text.as_bytes()).map(|answer| answer.decision));
     assert_eq!(said(text), said(&printed));

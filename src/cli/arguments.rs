@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::access::render::Format;
+use crate::access::render::RenderFormat;
 
 /// The command line of `standpipe`.
 #[derive(Debug, Parser)]
@@ -184,7 +184,7 @@ pub enum FormatName {
     Policies,
 }
 
-impl From<FormatName> for Format {
+impl From<FormatName> for RenderFormat {
     fn from(name: FormatName) -> Self {
         match name {
             FormatName::Cli => Self::Cli,

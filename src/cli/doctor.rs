@@ -7,12 +7,16 @@ use std::sync::Arc;
 
 use super::access::{planned, verify};
 use super::{configuration, exit};
-use crate::access::doctor::{Look, examine, tree};
+use crate::access::doctor::{DoctorOptions, MatchingFiles, examine};
+use crate::access::report::tree;
+use crate::causes::with_causes;
+use crate::config::FileSource;
 use crate::event::Timestamp;
+use crate::source::file;
 
 /// How to look, and how to say it.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
+pub struct DoctorOutput {
     /// For machines.
     pub json: bool,
     /// In colour.
@@ -23,21 +27,21 @@ pub struct Manner {
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug)]
-pub struct What<'a> {
+pub struct DoctorInput<'a> {
     /// The configuration files.
     pub files: &'a [PathBuf],
     /// A topology, whose hops come after the daemon's own.
     pub topology: Option<&'a Path>,
 }
 
-/// Writes what was found to `out`; returns the exit code, which is 1 when something fails.
+/// Writes what was found to `out`; returns the exit code, which is 1 when something fails, or nothing could be seen of an account.
 ///
 /// # Errors
 /// When `out` or `err` cannot be written.
 pub fn run(
-    what: What<'_>,
+    what: DoctorInput<'_>,
     environment: &BTreeMap<String, String>,
-    manner: Manner,
+    manner: DoctorOutput,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
@@ -51,10 +55,10 @@ pub fn run(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let host = Arc::from(gethostname::gethostname().to_string_lossy());
-    let look = Look { host, write_probe: manner.write_probe, now: Timestamp::now() };
+    let look = DoctorOptions { host, write_probe: manner.write_probe, now: Timestamp::now(), find_files };
     let mut report = runtime.block_on(examine(&checked.config, &look));
     if let Some((topology, plan)) = &topology {
-        report.hops.extend(runtime.block_on(verify::look(topology, plan, environment)).hops);
+        report.extend(runtime.block_on(verify::look(topology, plan, environment)));
     }
     if manner.json {
         writeln!(out, "{:#}", report.to_json())?;
@@ -62,5 +66,11 @@ pub fn run(
         out.write_all(tree(&report, manner.colour).as_bytes())?;
     }
     out.flush()?;
-    Ok(if report.first_failure().is_some() { exit::FAILED } else { exit::DONE })
+    Ok(if report.is_ok() { exit::DONE } else { exit::FAILED })
+}
+
+/// The files that a source would read now.
+fn find_files(source: &FileSource) -> Result<MatchingFiles, String> {
+    let found = file::find(source).map_err(|error| with_causes(&error))?;
+    Ok(MatchingFiles { files: found.files.into_iter().collect(), unread: found.failed })
 }

@@ -11,9 +11,10 @@ use super::table::{self, count};
 use super::{configuration, exit, logging};
 use crate::causes::with_causes;
 use crate::config::Config;
-use crate::daemon::{self, Replay, ReplayFile, Replayed, Signal, Target};
+use crate::daemon::{self, Replay, Signal, Target};
 use crate::deadletter::{self, FileSummary};
 use crate::event::Timestamp;
+use crate::source::dead_letters::{ReplayFile, Replayed};
 
 /// Delivers letters again, or says what would be; returns the exit code.
 ///

@@ -93,7 +93,32 @@ fn file(section: &mut Section<'_>) -> Option<FileSource> {
 }
 
 fn include(node: &Node) -> Parsed<String> {
-    glob(node).map(|pattern| absolute(&pattern))
+    let pattern = glob(node)?;
+    if has_bound_slash(&pattern) {
+        return Err(format!(
+            "found {}, in which a `/` is within `[..]` or after a `\\`; write it by itself",
+            node.describe()
+        ));
+    }
+    Ok(absolute(&pattern))
+}
+
+/// Whether a `/` belongs to something else than the path. A path is walked part by part, so that each has to be a glob by itself.
+fn has_bound_slash(pattern: &str) -> bool {
+    let (mut in_class, mut escaped) = (false, false);
+    for c in pattern.chars() {
+        if c == '/' && (in_class || escaped) {
+            return true;
+        }
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '[' => in_class = true,
+            ']' => in_class = false,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// A pattern without a slash is for names, and one that begins with `**` is for any folder: both stay as they are.

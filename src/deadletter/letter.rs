@@ -9,7 +9,7 @@ use base64_simd::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{AckGuard, Origin, Record, RequestNames, Timestamp};
+use crate::event::{AckGuard, Origin, OriginFields, Record, RequestNames, Timestamp};
 
 /// What the bytes of a letter are, which decides how they are delivered again.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -184,14 +184,8 @@ struct LetterLine<'a> {
     source: Cow<'a, str>,
     #[serde(default)]
     host: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    file: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    owner: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    log_group: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    log_stream: Option<Cow<'a, str>>,
+    #[serde(flatten)]
+    fields: OriginFields,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request: Option<Cow<'a, RequestNames>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -227,10 +221,7 @@ impl<'a> LetterLine<'a> {
             payload: letter.payload,
             source: Cow::from(&*origin.source),
             host: Cow::from(&*origin.host),
-            file: origin.file.as_deref().map(Cow::from),
-            owner: origin.owner.as_deref().map(Cow::from),
-            log_group: origin.log_group.as_deref().map(Cow::from),
-            log_stream: origin.log_stream.as_deref().map(Cow::from),
+            fields: origin.fields.clone(),
             request: letter.request.map(Cow::Borrowed),
             attributes: attributes.map(|(name, value)| (Cow::from(&**name), Cow::from(&**value))).collect(),
             timestamp: letter.timestamp.map(|time| time.to_rfc3339().into()),
@@ -256,10 +247,7 @@ impl<'a> LetterLine<'a> {
         let origin = Origin {
             source: shared(self.source),
             host: shared(self.host),
-            file: self.file.map(shared),
-            owner: self.owner.map(shared),
-            log_group: self.log_group.map(shared),
-            log_stream: self.log_stream.map(shared),
+            fields: self.fields,
             attributes: attributes.map(|(name, value)| (Box::from(&*name), Box::from(&*value))).collect(),
         };
         let timestamp = match self.timestamp {

@@ -13,17 +13,12 @@ use tokio::sync::Notify;
 use super::reader::read_all;
 use super::store::LetterStore;
 use super::*;
-use crate::event::{Acknowledge, Origin, Outcome, RequestNames, Timestamp};
+use crate::event::{Acknowledge, Field, Origin, OriginFields, Outcome, RequestNames, Timestamp};
 use crate::health::Status;
 use crate::metrics::Metrics;
 
 fn letter(bytes: &[u8]) -> DeadLetter {
-    let origin = Origin {
-        source: "app".into(),
-        host: "host-1".into(),
-        file: Some("/var/log/a.log".into()),
-        ..Origin::default()
-    };
+    let origin = Origin::new("app", "host-1").with(Field::File, "/var/log/a.log");
     DeadLetter {
         time: Timestamp(1_795_309_323_004),
         reason: "too_large".into(),
@@ -48,12 +43,16 @@ prop_compose! {
     fn any_origin()(
         source in ".{0,10}",
         host in ".{0,10}",
-        (file, owner, log_group, log_stream) in (any_text(), any_text(), any_text(), any_text()),
+        values in prop::collection::vec(any_text(), Field::ALL.len()),
         attributes in prop::collection::btree_map(".{0,5}", ".{0,5}", 0..3),
     ) -> Origin {
         let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value.into()));
         let (source, host) = (source.into(), host.into());
-        Origin { source, host, file, owner, log_group, log_stream, attributes: attributes.collect() }
+        let mut fields = OriginFields::default();
+        for (field, value) in Field::ALL.iter().zip(values) {
+            fields.set(*field, value);
+        }
+        Origin { source, host, fields, attributes: attributes.collect() }
     }
 }
 
@@ -129,6 +128,14 @@ fn a_letter_is_plain_to_read() {
     assert!(String::from_utf8(line(&letter(b"\xff\x00"))).unwrap().contains("\"base64\":\"/wA=\""));
     let controls = line(&letter(&[0; 1000]));
     assert!(controls.len() < 1700, "control characters do not make it six times as large");
+}
+
+#[test]
+fn what_a_later_version_wrote_beside_is_left_out() {
+    let written = String::from_utf8(line(&letter(b"text"))).unwrap();
+    let later = written.replace("\"file\":", "\"planet\":{\"of\":[\"mars\"]},\"file\":");
+    assert_ne!(written, later);
+    assert_eq!(DeadLetter::from_json(&later), Some(letter(b"text")));
 }
 
 /// What a backup object of Firehose says: the bytes, and why they are there.

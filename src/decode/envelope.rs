@@ -1,24 +1,33 @@
 //! `CloudWatch` Logs subscription envelopes: one pass, any field order, no event copied or unescaped.
 //!
-//! An envelope is scanned to its end before the first of its events is told, so that none is both told and undecodable.
+//! What the scan refuses is looked at once more with its bad characters replaced (`repair`), so that one of them does not cost an
+//! envelope. An envelope is scanned to its end before the first of its events is told, so that none is both told and undecodable.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use standpipe_simd::{BLOCK, BlockScan, Specials};
 
-use super::Scratch;
-use super::json::{self, Malformed, Scanned, Scanner};
-use super::strings::{BLOCK, Specials};
-use super::{gzip, payload};
-use crate::event::{Event, Events, Message, Origin, Timestamp};
+use super::escapes::unescape;
+use super::gzip;
+use super::json::Scanner;
+use super::payload::{self, InflateBuffers, OpenedPayload};
+use super::repair;
+use super::strings::{Malformed, Scanned};
+use crate::event::{Event, Events, Field, Message, Origin, Timestamp};
 
 /// So much of an envelope is inflated to find its head.
 const HEAD: usize = 4 << 10;
 
+/// Most characters of a name: AWS allows so many for log groups and streams
+/// (<https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_LogGroup.html>). What names an envelope is kept,
+/// and written with each of its events.
+const MOST_NAME: usize = 512;
+
 /// Where an event's parts stand in the text.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Span {
+struct EventSpan {
     id: Range<usize>,
     timestamp: Option<Timestamp>,
     message: Range<usize>,
@@ -28,7 +37,7 @@ pub(crate) struct Span {
 
 /// An envelope's fields beside its events, still escaped.
 #[derive(Clone, Copy, Default)]
-struct Head<'a> {
+struct EnvelopeHead<'a> {
     message_type: Option<&'a str>,
     owner: Option<&'a str>,
     log_group: Option<&'a str>,
@@ -36,9 +45,27 @@ struct Head<'a> {
     has_events: bool,
 }
 
+/// Buffers, used again from payload to payload.
+#[derive(Debug, Default)]
+pub(crate) struct EnvelopeScratch {
+    spans: Vec<EventSpan>,
+    last_origin: Option<LastOrigin>,
+}
+
+/// So many spans are kept room for.
+const KEEP_SPANS: usize = 64 << 10;
+
+impl EnvelopeScratch {
+    /// Gives back what an unusually large payload needed.
+    pub(crate) fn shrink(&mut self) {
+        self.spans.clear();
+        self.spans.shrink_to(KEEP_SPANS);
+    }
+}
+
 /// What one JSON value turned out to be.
-enum Found<'a> {
-    Data(Head<'a>),
+enum ScannedValue<'a> {
+    Data(EnvelopeHead<'a>),
     /// A test of the way by `CloudWatch` Logs: nothing to ship.
     Control,
     Other,
@@ -47,7 +74,8 @@ enum Found<'a> {
 /// Decodes a payload of any number of envelopes.
 pub(crate) fn decode<E: Events>(
     max: usize,
-    scratch: &mut Scratch,
+    buffers: &mut InflateBuffers,
+    scratch: &mut EnvelopeScratch,
     origin: &Arc<Origin>,
     payload: &Bytes,
     events: &mut E,
@@ -61,13 +89,14 @@ pub(crate) fn decode<E: Events>(
         Ok(bare) => bare,
         Err(reason) => return refuse(events, reason),
     };
-    if !wants.events && wants.envelopes && pass_through(scratch, origin, &bare, events) {
+    if !wants.events && wants.envelopes && pass_through(buffers, scratch, origin, &bare, events) {
         return;
     }
-    let Scratch { buffers, spans, last_origin, .. } = scratch;
+    let EnvelopeScratch { spans, last_origin } = scratch;
     match payload::open(&bare, max, buffers) {
         Ok(opened) => {
-            let mut walk = Walk { opened, payload, origin, spans, last_origin, events };
+            let text = opened.text().ok();
+            let mut walk = EnvelopeWalk { opened, text, payload, origin, spans, last_origin, events };
             walk.all();
         }
         Err(reason) => refuse(events, reason),
@@ -75,12 +104,18 @@ pub(crate) fn decode<E: Events>(
 }
 
 /// Tells a gzipped envelope by its head alone. False: the head does not hold enough.
-fn pass_through<E: Events>(scratch: &mut Scratch, origin: &Arc<Origin>, gz: &Bytes, events: &mut E) -> bool {
+fn pass_through<E: Events>(
+    buffers: &mut InflateBuffers,
+    scratch: &mut EnvelopeScratch,
+    origin: &Arc<Origin>,
+    gz: &Bytes,
+    events: &mut E,
+) -> bool {
     if !gzip::is_gzip(gz) {
         return false;
     }
     let mut space = [0; HEAD];
-    let Some(inflated) = scratch.buffers.inflater.head(gz, &mut space) else { return false };
+    let Some(inflated) = buffers.inflater.head(gz, &mut space) else { return false };
     // A character may be cut at the end.
     let text = match str::from_utf8(inflated) {
         Ok(text) => text,
@@ -88,7 +123,7 @@ fn pass_through<E: Events>(scratch: &mut Scratch, origin: &Arc<Origin>, gz: &Byt
             inflated.get(..error.valid_up_to()).and_then(|valid| str::from_utf8(valid).ok()).unwrap_or("")
         }
     };
-    let mut head = Head::default();
+    let mut head = EnvelopeHead::default();
     // An error is where the head ends; what was found until then counts.
     let mut scanner = Scanner::new(text);
     scanner.object(|scanner, name| head.field(scanner, name, |_| Err(Malformed))).ok();
@@ -101,7 +136,8 @@ fn pass_through<E: Events>(scratch: &mut Scratch, origin: &Arc<Origin>, gz: &Byt
         // A control message says so in its head; anything else is looked at whole.
         return kind == "CONTROL_MESSAGE";
     }
-    if head.owner.is_none() || head.log_group.is_none() || head.log_stream.is_none() {
+    let is_complete = head.owner.is_some() && head.log_group.is_some() && head.log_stream.is_some();
+    if !is_complete || !head.names_fit() {
         return false;
     }
     let origin = head.origin(origin, &mut scratch.last_origin);
@@ -111,48 +147,118 @@ fn pass_through<E: Events>(scratch: &mut Scratch, origin: &Arc<Origin>, gz: &Byt
 }
 
 /// One payload, envelope by envelope.
-struct Walk<'a, E> {
-    opened: payload::Opened<'a>,
+struct EnvelopeWalk<'a, E> {
+    opened: OpenedPayload<'a>,
+    /// All of it, where it is UTF-8.
+    text: Option<&'a str>,
     payload: &'a Bytes,
     origin: &'a Arc<Origin>,
-    spans: &'a mut Vec<Span>,
+    spans: &'a mut Vec<EventSpan>,
     last_origin: &'a mut Option<LastOrigin>,
     events: &'a mut E,
 }
 
-impl<E: Events> Walk<'_, E> {
+impl<'a, E: Events> EnvelopeWalk<'a, E> {
     fn all(&mut self) {
-        let mut scanner = Scanner::new(self.opened.text);
-        while scanner.peek().is_some() {
-            let start = scanner.at();
-            match scan(&mut scanner, self.spans) {
-                Ok(found) => self.tell(&found, start..scanner.at()),
-                Err(Malformed) => return self.refuse("json", start..self.opened.text.len()),
-            }
+        let bytes = self.opened.bytes;
+        let mut at = 0;
+        while at < bytes.len() {
+            let text = self.text_from(at);
+            at = match self.fast(text, at) {
+                Some(bad) => match self.repaired(bad) {
+                    Some(end) => end,
+                    None => return self.refuse(self.reason(bad), bad..bytes.len()),
+                },
+                None if text.is_empty() => return self.refuse("utf8", at..bytes.len()),
+                None => at.saturating_add(text.len()),
+            };
         }
     }
 
-    fn tell(&mut self, found: &Found<'_>, range: Range<usize>) {
+    /// What is text from here on; where the payload is not UTF-8, up to where it is not.
+    fn text_from(&self, at: usize) -> &'a str {
+        if let Some(text) = self.text {
+            return text.get(at..).unwrap_or_default();
+        }
+        let bytes = self.opened.bytes.get(at..).unwrap_or_default();
+        let valid = match simdutf8::compat::from_utf8(bytes) {
+            Ok(text) => return text,
+            Err(error) => error.valid_up_to(),
+        };
+        bytes.get(..valid).and_then(|valid| str::from_utf8(valid).ok()).unwrap_or_default()
+    }
+
+    /// Tells each value of a text that stands at `from`; where one begins that is malformed.
+    fn fast(&mut self, text: &str, from: usize) -> Option<usize> {
+        let mut scanner = Scanner::new(text);
+        while scanner.peek().is_some() {
+            let start = from.saturating_add(scanner.at());
+            match scan(&mut scanner, self.spans) {
+                Ok(found) => self.tell(&found, text, start..from.saturating_add(scanner.at())),
+                Err(Malformed) => return Some(start),
+            }
+        }
+        None
+    }
+
+    /// Tells the value that begins at `start` with its bad characters replaced, and returns where it ends; none: there is more
+    /// wrong with it.
+    #[cold]
+    fn repaired(&mut self, start: usize) -> Option<usize> {
+        let rest = self.opened.bytes.get(start..)?;
+        let mark = repair::BYTE_ORDER_MARK.as_bytes();
+        if rest.starts_with(mark) {
+            return Some(start.saturating_add(mark.len()));
+        }
+        if !rest.starts_with(b"{") {
+            return None;
+        }
+        let value = rest.get(..repair::object_end(rest)?)?;
+        let text = repair::repair(value)?;
+        let mut scanner = Scanner::new(&text);
+        let found = scan(&mut scanner, self.spans).ok()?;
+        if scanner.peek().is_some() {
+            return None;
+        }
+        let end = start.saturating_add(value.len());
+        self.tell(&found, &text, start..end);
+        if matches!(found, ScannedValue::Data(head) if head.names_fit()) && self.events.wants().events {
+            let messages = self.spans.iter().map(|span| span.message.clone());
+            self.events.repaired(repair::count_repaired(value, messages));
+        }
+        Some(end)
+    }
+
+    /// Why what begins at `start` is refused.
+    fn reason(&self, start: usize) -> &'static str {
+        let rest = self.opened.bytes.get(start..).unwrap_or_default();
+        if simdutf8::basic::from_utf8(rest).is_ok() { "json" } else { "utf8" }
+    }
+
+    /// Tells a value of this text, which stands at `range`.
+    fn tell(&mut self, found: &ScannedValue<'_>, text: &str, range: Range<usize>) {
         match found {
-            Found::Data(head) if !self.spans.is_empty() => {
+            ScannedValue::Data(head) if !self.spans.is_empty() => {
+                if !head.names_fit() {
+                    return self.refuse("name_too_long", range);
+                }
                 let origin = head.origin(self.origin, self.last_origin);
                 self.events.origin(&origin);
                 let wants = self.events.wants();
                 if wants.events {
-                    self.tell_events();
+                    self.tell_events(text);
                 }
                 if wants.envelopes {
                     let envelope = self.gzipped(range);
                     self.events.envelope(&envelope);
                 }
             }
-            Found::Data(_) | Found::Control => {}
-            Found::Other => self.refuse("not_envelope", range),
+            ScannedValue::Data(_) | ScannedValue::Control => {}
+            ScannedValue::Other => self.refuse("not_envelope", range),
         }
     }
 
-    fn tell_events(&mut self) {
-        let text = self.opened.text;
+    fn tell_events(&mut self, text: &str) {
         for span in self.spans.iter() {
             let message = text.get(span.message.clone()).unwrap_or_default();
             let message =
@@ -164,18 +270,18 @@ impl<E: Events> Walk<'_, E> {
 
     /// The envelope at `range` as it came, where it came gzipped and alone.
     fn gzipped(&self, range: Range<usize>) -> Bytes {
-        let text = self.opened.text;
         let alone = self.is_all(&range);
         match &self.opened.gz {
             Some(gz) if alone => gz.clone(),
-            _ => gzip::deflate(text.get(range).unwrap_or_default().as_bytes()),
+            _ => gzip::deflate(self.opened.bytes.get(range).unwrap_or_default()),
         }
     }
 
     /// Whether nothing but white space is beside `range`.
     fn is_all(&self, range: &Range<usize>) -> bool {
-        let blank = |text: Option<&str>| text.is_some_and(|text| text.trim_ascii().is_empty());
-        blank(self.opened.text.get(..range.start)) && blank(self.opened.text.get(range.end..))
+        let blank = |bytes: Option<&[u8]>| bytes.is_some_and(|bytes| bytes.trim_ascii().is_empty());
+        let bytes = self.opened.bytes;
+        blank(bytes.get(..range.start)) && blank(bytes.get(range.end..))
     }
 
     /// The payload as it came where none of it was told, else the part of its text.
@@ -184,19 +290,18 @@ impl<E: Events> Walk<'_, E> {
         if self.is_all(&range) {
             self.events.undecodable(reason, self.payload);
         } else {
-            let part = self.opened.text.get(range).unwrap_or_default();
-            self.events.undecodable(reason, part.as_bytes());
+            self.events.undecodable(reason, self.opened.bytes.get(range).unwrap_or_default());
         }
     }
 }
 
 /// Reads one JSON value; its events' spans are left in `spans`.
-fn scan<'a>(scanner: &mut Scanner<'a>, spans: &mut Vec<Span>) -> Scanned<Found<'a>> {
+fn scan<'a>(scanner: &mut Scanner<'a>, spans: &mut Vec<EventSpan>) -> Scanned<ScannedValue<'a>> {
     spans.clear();
     if scanner.peek() != Some(b'{') {
-        return scanner.value().map(|_| Found::Other);
+        return scanner.value().map(|_| ScannedValue::Other);
     }
-    let mut head = Head::default();
+    let mut head = EnvelopeHead::default();
     let mut shaped = true;
     scanner.object(|scanner, name| {
         head.field(scanner, name, |scanner| {
@@ -206,15 +311,15 @@ fn scan<'a>(scanner: &mut Scanner<'a>, spans: &mut Vec<Span>) -> Scanned<Found<'
             Ok(())
         })
     })?;
-    let is_control = head.message_type.is_some_and(|kind| json::unescape(kind) == "CONTROL_MESSAGE");
+    let is_control = head.message_type.is_some_and(|kind| unescape(kind) == "CONTROL_MESSAGE");
     Ok(match is_control {
-        _ if !head.has_events || !shaped => Found::Other,
-        true => Found::Control,
-        false => Found::Data(head),
+        _ if !head.has_events || !shaped => ScannedValue::Other,
+        true => ScannedValue::Control,
+        false => ScannedValue::Data(head),
     })
 }
 
-impl<'a> Head<'a> {
+impl<'a> EnvelopeHead<'a> {
     /// Reads one field's value; `log_events` that of `logEvents`.
     fn field(
         &mut self,
@@ -222,7 +327,7 @@ impl<'a> Head<'a> {
         name: &str,
         mut log_events: impl FnMut(&mut Scanner<'a>) -> Scanned,
     ) -> Scanned {
-        match json::unescape(name).as_ref() {
+        match unescape(name).as_ref() {
             "messageType" => self.message_type = Some(scalar(scanner)?),
             "owner" => self.owner = Some(scalar(scanner)?),
             "logGroup" => self.log_group = Some(scalar(scanner)?),
@@ -236,26 +341,30 @@ impl<'a> Head<'a> {
         Ok(())
     }
 
+    /// Whether its names are as long as AWS lets them be, or shorter.
+    fn names_fit(&self) -> bool {
+        let fits = |name: &str| name.len() <= MOST_NAME || unescape(name).chars().count() <= MOST_NAME;
+        [self.owner, self.log_group, self.log_stream].into_iter().flatten().all(fits)
+    }
+
     /// The origin of the envelope's events; the last one again where nothing differs.
     fn origin(&self, base: &Arc<Origin>, last: &mut Option<LastOrigin>) -> Arc<Origin> {
-        let [owner, group, stream] = [self.owner, self.log_group, self.log_stream]
-            .map(|field| json::unescape(field.unwrap_or_default()));
+        let [owner, group, stream] =
+            [self.owner, self.log_group, self.log_stream].map(|field| unescape(field.unwrap_or_default()));
         if let Some(last) = last {
-            let is = |known: &Option<Arc<str>>, field: &str| known.as_deref().unwrap_or_default() == field;
-            let origin = &last.origin;
+            let is = |field, value: &str| last.origin.text(field) == value;
             let same =
-                is(&origin.owner, &owner) && is(&origin.log_group, &group) && is(&origin.log_stream, &stream);
+                is(Field::Owner, &owner) && is(Field::LogGroup, &group) && is(Field::LogStream, &stream);
             if same && (Arc::ptr_eq(&last.base, base) || last.base == *base) {
                 return Arc::clone(&last.origin);
             }
         }
-        let field = |field: &str| (!field.is_empty()).then(|| Arc::from(field));
-        let origin = Arc::new(Origin {
-            owner: field(&owner),
-            log_group: field(&group),
-            log_stream: field(&stream),
-            ..Origin::clone(base)
-        });
+        let mut origin = Origin::clone(base);
+        for (field, value) in [(Field::Owner, &owner), (Field::LogGroup, &group), (Field::LogStream, &stream)]
+        {
+            origin.fields.set(field, (!value.is_empty()).then(|| Arc::from(&**value)));
+        }
+        let origin = Arc::new(origin);
         *last = Some(LastOrigin { base: Arc::clone(base), origin: Arc::clone(&origin) });
         origin
     }
@@ -263,7 +372,7 @@ impl<'a> Head<'a> {
 
 /// The origin last made, and what it was made from.
 #[derive(Debug)]
-pub(crate) struct LastOrigin {
+struct LastOrigin {
     base: Arc<Origin>,
     origin: Arc<Origin>,
 }
@@ -278,7 +387,7 @@ fn scalar<'a>(scanner: &mut Scanner<'a>) -> Scanned<&'a str> {
 }
 
 /// Reads the events. False: it is JSON, but not a list of events that each have a message.
-fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> Scanned<bool> {
+fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) -> Scanned<bool> {
     if scanner.peek() != Some(b'[') {
         scanner.value()?;
         return Ok(false);
@@ -289,7 +398,7 @@ fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> Scanned<bool>
             shaped = false;
             return scanner.value().map(drop);
         }
-        if widest::usual_events(scanner, spans) {
+        if standpipe_simd::scan(UsualEvents { scanner, spans }) {
             return Ok(());
         }
         let span = log_event(scanner)?;
@@ -301,27 +410,38 @@ fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> Scanned<bool>
 }
 
 /// Reads events in the shape that `CloudWatch` Logs writes, up to one in another, or the last. Whether there was any.
-#[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
-#[inline(always)]
-fn usual_events(
-    scanner: &mut Scanner<'_>,
-    spans: &mut Vec<Span>,
-    find: impl Fn(&[u8; BLOCK]) -> Specials + Copy,
-) -> bool {
-    let Ok(first) = usual_event(scanner, find) else { return false };
-    spans.push(first);
-    loop {
-        let mut ahead = scanner.clone();
-        let Ok(span) = ahead.literal(b",").and_then(|()| usual_event(&mut ahead, find)) else { return true };
-        spans.push(span);
-        *scanner = ahead;
+struct UsualEvents<'s, 'a> {
+    scanner: &'s mut Scanner<'a>,
+    spans: &'s mut Vec<EventSpan>,
+}
+
+impl BlockScan for UsualEvents<'_, '_> {
+    type Output = bool;
+
+    #[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
+    #[inline(always)]
+    fn run(self, find: impl Fn(&[u8; BLOCK]) -> Specials + Copy) -> bool {
+        let Self { scanner, spans } = self;
+        let Ok(first) = usual_event(scanner, find) else { return false };
+        spans.push(first);
+        loop {
+            let mut ahead = scanner.clone();
+            let Ok(span) = ahead.literal(b",").and_then(|()| usual_event(&mut ahead, find)) else {
+                return true;
+            };
+            spans.push(span);
+            *scanner = ahead;
+        }
     }
 }
 
 /// Reads an event in the shape that `CloudWatch` Logs writes, letter for letter. Any other is left unread.
 #[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
 #[inline(always)]
-fn usual_event(scanner: &mut Scanner<'_>, find: impl Fn(&[u8; BLOCK]) -> Specials + Copy) -> Scanned<Span> {
+fn usual_event(
+    scanner: &mut Scanner<'_>,
+    find: impl Fn(&[u8; BLOCK]) -> Specials + Copy,
+) -> Scanned<EventSpan> {
     let mut ahead = scanner.clone();
     ahead.literal(b"{\"id\":\"")?;
     let id = ahead.inside_with(find)?;
@@ -330,7 +450,7 @@ fn usual_event(scanner: &mut Scanner<'_>, find: impl Fn(&[u8; BLOCK]) -> Special
     ahead.literal(b",\"message\":\"")?;
     let message = ahead.inside_with(find)?;
     ahead.literal(b"}")?;
-    let span = Span {
+    let span = EventSpan {
         id: ahead.range(id),
         timestamp: Some(Timestamp(timestamp)),
         message: ahead.range(message),
@@ -340,45 +460,10 @@ fn usual_event(scanner: &mut Scanner<'_>, find: impl Fn(&[u8; BLOCK]) -> Special
     Ok(span)
 }
 
-/// The usual events, by the widest instructions that the CPU has.
-#[cfg_attr(
-    target_arch = "x86_64",
-    expect(clippy::used_underscore_binding, reason = "by a macro: its token only proves what the CPU has")
-)]
-mod widest {
-    use super::{BLOCK, Scanner, Span, Specials};
-
-    /// See [`super::usual_events`].
-    pub(super) fn usual_events(scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(token) = <archmage::X64V4Token as archmage::SimdToken>::summon() {
-            return with_avx512(token, scanner, spans);
-        }
-        super::usual_events(scanner, spans, Specials::new)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[archmage::arcane]
-    fn with_avx512(_token: archmage::X64V4Token, scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> bool {
-        use archmage::intrinsics::x86_64::{
-            _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_loadu_si512, _mm512_set1_epi8,
-        };
-        super::usual_events(scanner, spans, |block: &[u8; BLOCK]| {
-            let bytes = _mm512_loadu_si512(block);
-            let each = |byte: u8| _mm512_set1_epi8(byte.cast_signed());
-            Specials {
-                quotes: _mm512_cmpeq_epi8_mask(bytes, each(b'"')),
-                backslashes: _mm512_cmpeq_epi8_mask(bytes, each(b'\\')),
-                controls: _mm512_cmplt_epu8_mask(bytes, each(b' ')),
-            }
-        })
-    }
-}
-
-fn log_event(scanner: &mut Scanner<'_>) -> Scanned<Span> {
-    let mut span = Span::default();
+fn log_event(scanner: &mut Scanner<'_>) -> Scanned<EventSpan> {
+    let mut span = EventSpan::default();
     scanner.object(|scanner, name| {
-        match json::unescape(name).as_ref() {
+        match unescape(name).as_ref() {
             "id" => span.id = scalar(scanner).map(|id| scanner.range(id))?,
             "timestamp" => span.timestamp = milliseconds(scalar(scanner)?),
             "message" => {
@@ -420,12 +505,12 @@ mod tests {
                 let (at, _) = text.char_indices().nth(at.index(text.chars().count())).unwrap();
                 text.insert_str(at, &byte);
             }
-            let read = |usual: fn(&mut Scanner<'_>, &mut Vec<Span>) -> bool| {
+            let read = |scan: fn(UsualEvents<'_, '_>) -> bool| {
                 let (mut scanner, mut spans) = (Scanner::new(&text), Vec::new());
-                (usual(&mut scanner, &mut spans), scanner.at(), spans)
+                (scan(UsualEvents { scanner: &mut scanner, spans: &mut spans }), scanner.at(), spans)
             };
-            let plain = read(|scanner, spans| usual_events(scanner, spans, Specials::new));
-            prop_assert_eq!(read(widest::usual_events), plain);
+            let plain = read(|usual| usual.run(Specials::find));
+            prop_assert_eq!(read(|usual| standpipe_simd::scan(usual)), plain);
         }
     }
 }

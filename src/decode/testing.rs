@@ -12,13 +12,13 @@ pub(crate) fn config(format: Format) -> Decoding {
     Decoding { format, multiline: None, max_line: 1_000, too_long: TooLong::Split, max_inflated: 1 << 20 }
 }
 
-pub(crate) fn decode_with(config: &Decoding, payload: &[u8]) -> Seen {
-    let mut seen = Seen::default();
+pub(crate) fn decode_with(config: &Decoding, payload: &[u8]) -> SeenEvents {
+    let mut seen = SeenEvents::default();
     decode_into(config, payload, &mut seen);
     seen
 }
 
-pub(crate) fn decode_into(config: &Decoding, payload: &[u8], seen: &mut Seen) {
+pub(crate) fn decode_into(config: &Decoding, payload: &[u8], seen: &mut SeenEvents) {
     let origin = Arc::new(Origin { source: Arc::from("test"), ..Origin::default() });
     let payload = Bytes::copy_from_slice(payload);
     Decoder::new(config).decode(&mut Scratch::default(), &origin, &payload, seen);
@@ -26,29 +26,40 @@ pub(crate) fn decode_into(config: &Decoding, payload: &[u8], seen: &mut Seen) {
 
 /// Everything told, one text each: `timestamp id message`, `lines ..`, `envelope ..`, `undecodable reason ..`.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct SeenEvents {
     told: Vec<String>,
     pub(crate) wants: Wants,
     pub(crate) origins: Vec<Arc<Origin>>,
     pub(crate) envelopes: Vec<Bytes>,
+    /// Those of single events, as they stood in the payload.
+    pub(crate) messages: Vec<String>,
     /// Of each single event.
     pub(crate) parts: Vec<Option<Part>>,
+    /// How many events had bad characters.
+    pub(crate) repaired: u64,
 }
 
-impl Default for Seen {
+impl Default for SeenEvents {
     fn default() -> Self {
-        let wants = Wants { events: true, envelopes: false };
-        Self { told: Vec::new(), wants, origins: Vec::new(), envelopes: Vec::new(), parts: Vec::new() }
+        Self {
+            told: Vec::new(),
+            wants: Wants { events: true, envelopes: false },
+            origins: Vec::new(),
+            envelopes: Vec::new(),
+            messages: Vec::new(),
+            parts: Vec::new(),
+            repaired: 0,
+        }
     }
 }
 
-impl Seen {
+impl SeenEvents {
     pub(crate) fn told(&self) -> &[String] {
         &self.told
     }
 }
 
-impl Events for Seen {
+impl Events for SeenEvents {
     fn wants(&self) -> Wants {
         self.wants
     }
@@ -76,10 +87,15 @@ impl Events for Seen {
         let timestamp = event.timestamp.map(|timestamp| format!("{} ", timestamp.0)).unwrap_or_default();
         let id = event.id.map(|id| format!("{id} ")).unwrap_or_default();
         self.told.push(format!("{timestamp}{id}{message}"));
+        self.messages.push(message);
     }
 
     fn envelope(&mut self, gzipped: &Bytes) {
         self.envelopes.push(gzipped.clone());
+    }
+
+    fn repaired(&mut self, events: u64) {
+        self.repaired += events;
     }
 
     fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {

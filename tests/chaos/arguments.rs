@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     /// Seconds of a plan.
     #[arg(long, default_value_t = 120)]
     pub(crate) seconds: u64,
-    /// Where everything at random comes from; by default the clock.
+    /// Where everything at random comes from; by default the number of the day, with which a failure can be run again all day.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// How many kills in a row.
@@ -102,7 +102,7 @@ impl Arguments {
     /// The size of a test.
     pub(crate) fn for_a_test(&self, buffer: Buffer) -> Self {
         let is_full = std::env::var("STANDPIPE_TEST_SCALE").is_ok_and(|scale| scale == "full");
-        Self { seconds: 30, buffer, kills: if is_full { 100 } else { 10 }, ..self.clone() }
+        Self { seconds: 15, buffer, kills: if is_full { 100 } else { 6 }, ..self.clone() }
     }
 
     /// The command that runs this again.

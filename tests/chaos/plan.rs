@@ -1,5 +1,6 @@
 //! What goes wrong when: drawn from a seed before the run begins, so that it can be printed and run again.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -60,6 +61,64 @@ pub(crate) fn make(seed: u64, limits: Limits) -> Vec<Step> {
     }
     steps.sort_by_key(|(at, _)| *at);
     steps
+}
+
+/// All that may go wrong, by name.
+pub(crate) const KINDS: [&str; 18] = [
+    "records",
+    "throttles",
+    "internal",
+    "cut_before",
+    "cut_after",
+    "delay",
+    "hang",
+    "poison",
+    "refusal",
+    "kill",
+    "stop",
+    "freeze",
+    "rotate",
+    "compress",
+    "expire",
+    "reload",
+    "fill",
+    "quiet",
+];
+
+/// Which of them these steps hold.
+pub(crate) fn kinds(steps: &[Step]) -> BTreeSet<&'static str> {
+    steps.iter().filter_map(|(_, action)| kind(action)).collect()
+}
+
+/// None: the end of something.
+fn kind(action: &Action) -> Option<&'static str> {
+    Some(match action {
+        Action::Faults { faults, .. } => fault(faults),
+        Action::Kill { .. } => "kill",
+        Action::Stop { .. } => "stop",
+        Action::Freeze(_) => "freeze",
+        Action::Rotate => "rotate",
+        Action::Compress => "compress",
+        Action::Expire => "expire",
+        Action::Reload => "reload",
+        Action::Fill => "fill",
+        Action::Quiet(_) => "quiet",
+        Action::Clear { .. } | Action::Free => return None,
+    })
+}
+
+fn fault(faults: &Faults) -> &'static str {
+    let is = [
+        (faults.record_failures > 0.0, "records"),
+        (faults.throttles > 0.0, "throttles"),
+        (faults.internal > 0.0, "internal"),
+        (faults.cut_before > 0.0, "cut_before"),
+        (faults.cut_after > 0.0, "cut_after"),
+        (faults.delay_ms > 0, "delay"),
+        (faults.hang, "hang"),
+        (faults.poison.is_some(), "poison"),
+    ];
+    is.iter().find(|(is, _)| *is).map_or("refusal", |(_, name)| name)
 }
 
 fn draw(rng: &mut fastrand::Rng, limits: Limits, at: Duration, steps: &mut Vec<Step>) {

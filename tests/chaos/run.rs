@@ -12,10 +12,14 @@ use crate::plan::{self, Action, Limits, STREAMS};
 use crate::story::pause;
 use crate::verdict::Verdict;
 
+/// A third of the seeds holds nothing that may double a line: then none is doubled.
+pub(crate) const fn is_gentle(seed: u64) -> bool {
+    seed.is_multiple_of(3)
+}
+
 /// Runs the plan of this seed.
 pub(crate) fn run(arguments: &Arguments, seed: u64) -> Verdict {
-    // A third of the seeds holds nothing that may double a line: then none is doubled.
-    let gentle = seed.is_multiple_of(3);
+    let gentle = is_gentle(seed);
     let arena = Arc::new(Arena::build(arguments, seed, if gentle { Flow::Gentle } else { Flow::Rough }));
     let limits =
         Limits { length: Duration::from_secs(arguments.seconds), gentle, small_disk: arena.disk.is_small() };

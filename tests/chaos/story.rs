@@ -25,11 +25,6 @@ impl Story {
     }
 }
 
-/// A seed from the clock.
-pub(crate) fn clock_seed() -> u64 {
-    u64::try_from(Timestamp::now().0).unwrap_or_default() % 1_000_000_000
-}
-
 /// The number of the day: a failure can be run again all day.
 pub(crate) fn seed_of_the_day() -> u64 {
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;

@@ -26,6 +26,7 @@ mod encodings;
 mod errors;
 mod fixes;
 mod held;
+mod help;
 mod letters;
 mod limits;
 mod metrics;

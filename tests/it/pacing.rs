@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::{Duration, Instant};
 
-use crate::standin::{Key, QuotaMode, Settings, Traffic};
+use crate::standin::{Key, QuotaMode, Report, Settings, Traffic};
 use crate::world::{Daemon, FILE_SOURCE, MESSAGE_SINK, World, exactly_once, is_full, progress};
 
 const MIB: u64 = 1024 * 1024;
@@ -29,14 +30,43 @@ fn check(mib: u64, mode: QuotaMode, delay_ms: u64) {
     world.write("app.log", 0..lines);
     let daemon = world.file_to_firehose("").start();
     let started = world.standin.report().traffic.get(&Key::default().id).map_or(0, |of| of.seconds.len());
-    let report = world.delivered(&daemon);
+    let (report, limits) = watched(&world, &daemon);
     exactly_once(&report, lines);
     let traffic = &report.traffic[&Key::default().id];
     steady(traffic, started, mib, delay_ms);
-    let scrape = daemon.conserved();
-    let learned = scrape.sum("sink_rate_limit_bytes_per_second", &["sink=\"archive\""]);
-    assert!(learned > 0.0, "the rate is a metric\n{}", scrape.text);
+    learned(&limits, (mib * MIB) as f64, delay_ms);
+    daemon.conserved();
     daemon.stop().drained();
+}
+
+/// Waits until all is delivered; the limits that the sender set itself meanwhile, as it was looked at.
+fn watched(world: &World, daemon: &Daemon) -> (Report, Vec<f64>) {
+    const LOOK: Duration = Duration::from_millis(100);
+    let (mut limits, mut next) = (Vec::new(), Instant::now());
+    let report = progress("every line is delivered", || {
+        daemon.must_run();
+        if Instant::now() >= next {
+            limits.push(daemon.scrape().sum("sink_rate_limit_bytes_per_second", &["sink=\"archive\""]));
+            next = Instant::now() + LOOK;
+        }
+        let report = world.standin.report();
+        if report.missing == 0 { Ok(report) } else { Err((report.total.seen, format!("{report:#?}"))) }
+    });
+    (report, limits)
+}
+
+/// A quota is used by whom nothing but the quota limits. That does not depend on how busy the machine is: on one that is too slow
+/// nothing is refused, and a limit grows.
+fn learned(limits: &[f64], quota: f64, delay_ms: u64) {
+    // None is 0, and limits nothing.
+    let limit = |limit: &f64| if *limit > 0.0 { *limit } else { f64::INFINITY };
+    let mut steady: Vec<f64> = limits[limits.len() / 3..].iter().map(limit).collect();
+    steady.sort_by(f64::total_cmp);
+    let median = steady[steady.len() / 2] / quota;
+    // Where answers are late the rate is found later.
+    let least = if delay_ms >= 1_000 { 0.5 } else { 0.85 };
+    assert!(median >= least, "its own limit was {median:.2} of the quota: {limits:?}");
+    assert!(limits.iter().any(|limit| *limit > 0.0), "the limit is a metric: {limits:?}");
 }
 
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a ratio")]

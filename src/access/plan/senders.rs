@@ -2,71 +2,67 @@
 
 use std::sync::Arc;
 
-use super::statements::{Says, all_logs, allow, document, logs_service};
+use super::draft::{PlanDraft, PlanPhase, key_needs};
+use super::resource::{ResourceKind, SubscriptionFilter};
+use super::statements::{StatementBuilder, allow, document, logs_service};
 use super::streams::{errors, logs_role, target};
-use super::{Draft, Filter, Kind, Phase, key_needs};
-use crate::access::policy::document::Test;
-use crate::config::topology::{Account, Destination, Scope, Subscription, Topology};
+use crate::access::policy::document::Comparison;
+use crate::config::topology::{AwsAccount, LogsTarget, Subscription, SubscriptionScope, Topology};
 
 /// Log groups that are made.
-pub(super) fn log_groups(draft: &mut Draft<'_>) {
+pub(super) fn log_groups(draft: &mut PlanDraft<'_>) {
     for groups in &draft.topology.log_groups {
         let key = draft.key_use(groups.key.as_ref());
         let needs = key_needs(key.as_ref());
         for name in &groups.names {
-            let id = format!("Log Group {name}");
-            if draft.has(&groups.account, &id) {
+            if draft.log_group(&groups.account, name).is_some() {
                 continue;
             }
+            let id = unique(draft, &groups.account, &format!("Log Group {name}"));
             let (name, retention) = (name.clone(), groups.retention);
-            let kind = Kind::LogGroup { name, retention, key: key.clone(), stream: None };
-            draft.add(Phase::Free, &groups.account, &id, &needs, kind);
+            let kind = ResourceKind::LogGroup { name, retention, key: key.clone(), stream: None };
+            draft.add(PlanPhase::Free, &groups.account, &id, &needs, kind);
         }
     }
 }
 
 /// The filters of all who send.
-pub(super) fn subscriptions(draft: &mut Draft<'_>) {
+pub(super) fn subscriptions(draft: &mut PlanDraft<'_>) {
     let topology = draft.topology;
-    let Some(destination) = &topology.destination else { return };
+    let Some(end) = topology.logs_target() else { return };
     for subscription in &topology.subscriptions {
-        let is_own = subscription.account.name == destination.account.name;
+        let is_own = subscription.account.name == end.account.name;
         match &subscription.scope {
-            Scope::Groups(groups) => {
+            SubscriptionScope::Groups(groups) => {
                 for group in groups {
                     let role = if is_own { None } else { sender(draft, &subscription.account, group) };
-                    filter(draft, destination, subscription, group, role);
+                    filter(draft, &end, subscription, group, role);
                 }
             }
-            Scope::Account { exclude } => whole(draft, destination, subscription, exclude),
+            SubscriptionScope::Account { exclude } => whole(draft, &end, subscription, exclude),
         }
     }
 }
 
 fn filter(
-    draft: &mut Draft<'_>,
-    destination: &Destination,
+    draft: &mut PlanDraft<'_>,
+    end: &LogsTarget,
     subscription: &Subscription,
     group: &str,
     sender: Option<String>,
 ) {
     let account = &subscription.account;
-    let mut filter = towards(draft.topology, destination, subscription, group);
+    let mut filter = towards(draft.topology, end, subscription, group);
     filter.role = filter.role.or_else(|| sender.map(|name| account.place.role(&name).to_string()));
-    let needs = [
-        super::logical(&format!("Log Group {group}")),
-        "SenderRole".to_owned(),
-        "LogsRole".to_owned(),
-        "Stream".to_owned(),
-        "Kinesis".to_owned(),
-        "Destination".to_owned(),
-    ];
+    let own_group = draft.log_group(account, group).map(str::to_owned);
+    let others = ["SenderRole", "LogsRole", "Stream", "Kinesis", "Destination"].map(str::to_owned);
+    let needs: Vec<String> = own_group.into_iter().chain(others).collect();
     let id = unique(draft, account, &format!("Filter {group} {}", subscription.name));
-    draft.add(Phase::Send, account, &id, &needs, Kind::Filter(filter));
+    draft.add(PlanPhase::Send, account, &id, &needs, ResourceKind::Filter(filter));
 }
 
 /// Different names may have the same letters.
-fn unique(draft: &Draft<'_>, account: &Account, id: &str) -> String {
+fn unique(draft: &PlanDraft<'_>, account: &AwsAccount, id: &str) -> String {
     let mut candidate = id.to_owned();
     let mut number = 2;
     while draft.has(account, &candidate) {
@@ -76,9 +72,9 @@ fn unique(draft: &Draft<'_>, account: &Account, id: &str) -> String {
     candidate
 }
 
-fn whole(draft: &mut Draft<'_>, destination: &Destination, subscription: &Subscription, exclude: &[String]) {
+fn whole(draft: &mut PlanDraft<'_>, end: &LogsTarget, subscription: &Subscription, exclude: &[String]) {
     let account = &subscription.account;
-    let filter = towards(draft.topology, destination, subscription, "");
+    let filter = towards(draft.topology, end, subscription, "");
     let mut exclude = exclude.to_vec();
     if let Some(stream) = draft.topology.stream.as_ref().filter(|it| it.account.name == account.name) {
         // What Firehose says of its own failures would be sent to Firehose for ever.
@@ -88,23 +84,32 @@ fn whole(draft: &mut Draft<'_>, destination: &Destination, subscription: &Subscr
         }
     }
     let needs = ["LogsRole".to_owned(), "Stream".to_owned(), "Kinesis".to_owned(), "Destination".to_owned()];
-    draft.add(Phase::Send, account, "Account Filter", &needs, Kind::AccountFilter { filter, exclude });
+    draft.add(
+        PlanPhase::Send,
+        account,
+        "Account Filter",
+        &needs,
+        ResourceKind::AccountFilter { filter, exclude },
+    );
 }
 
 /// A filter to the destination; in the destination's own account to what is behind it, with the same role.
 fn towards(
     topology: &Topology,
-    destination: &Destination,
+    end: &LogsTarget,
     subscription: &Subscription,
     group: &str,
-) -> Filter {
-    let place = &destination.account.place;
-    let is_own = subscription.account.name == destination.account.name;
-    let (to, role) = match target(topology, destination).filter(|_| is_own) {
+) -> SubscriptionFilter {
+    let place = &end.account.place;
+    let is_own = subscription.account.name == end.account.name;
+    let (to, role) = match target(topology, end.stream).filter(|_| is_own) {
         Some((target, _, _)) => (target, Some(place.role(&logs_role(topology)).to_string())),
-        None => (place.destination(&destination.name).to_string(), None),
+        None => {
+            let name = topology.destination.as_ref().map(|destination| destination.name.as_str());
+            (place.destination(name.unwrap_or_default()).to_string(), None)
+        }
     };
-    Filter {
+    SubscriptionFilter {
         group: group.to_owned(),
         name: subscription.name.clone(),
         pattern: subscription.pattern.clone(),
@@ -114,7 +119,7 @@ fn towards(
 }
 
 /// Whether an AWS service writes the group through log delivery.
-fn is_vended(topology: &Topology, account: &Account, group: &str) -> bool {
+fn is_vended(topology: &Topology, account: &AwsAccount, group: &str) -> bool {
     let is_named = topology
         .vended
         .iter()
@@ -125,7 +130,7 @@ fn is_vended(topology: &Topology, account: &Account, group: &str) -> bool {
 /// The role that a filter needs whose group is vended, if the destination is open to an organization; made once an account.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/Cross-Account-Log_Subscription-Update.html>.
-fn sender(draft: &mut Draft<'_>, account: &Arc<Account>, group: &str) -> Option<String> {
+fn sender(draft: &mut PlanDraft<'_>, account: &Arc<AwsAccount>, group: &str) -> Option<String> {
     let topology = draft.topology;
     topology.organization.as_ref()?;
     if !is_vended(topology, account, group) {
@@ -138,22 +143,22 @@ fn sender(draft: &mut Draft<'_>, account: &Arc<Account>, group: &str) -> Option<
     let place = &account.place;
     let own = topology.subscriptions.iter().filter(|it| it.account.name == account.name);
     let groups = own.flat_map(|it| match &it.scope {
-        Scope::Groups(groups) => groups.as_slice(),
-        Scope::Account { .. } => &[],
+        SubscriptionScope::Groups(groups) => groups.as_slice(),
+        SubscriptionScope::Account { .. } => &[],
     });
     let vended = groups.filter(|group| is_vended(topology, account, group));
     let resources: Vec<_> = vended.map(|group| place.log_group(group, true)).collect();
     let trust = allow("LogsOfThisAccountAlone", ["sts:AssumeRole"]).by(logs_service(place)).when(
-        Test::StringLike,
+        Comparison::StringLike,
         "aws:SourceArn",
-        [all_logs(place)],
+        [place.all_logs()],
     );
-    let role = Kind::Role {
+    let role = ResourceKind::Role {
         name: name.clone(),
         description: "CloudWatch Logs sends on what AWS services write to log groups".to_owned(),
         trust: document([trust]),
         permissions: document([allow("LogsSendsOnVendedLogs", ["logs:PutLogEvents"]).on(resources)]),
     };
-    draft.add(Phase::Free, account, "Sender Role", &[], role);
+    draft.add(PlanPhase::Free, account, "Sender Role", &[], role);
     Some(name)
 }

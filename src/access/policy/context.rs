@@ -6,24 +6,26 @@ use std::collections::BTreeMap;
 ///
 /// A key that was not given is absent, unless the context is [open](Self::open): then nobody knows.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Context {
-    /// By the key in lower case: names of keys have no case.
-    keys: BTreeMap<String, Vec<String>>,
+pub struct RequestContext {
+    /// By the key in lower case, since names of keys have no case: all that a request may carry of it, mostly one.
+    keys: BTreeMap<String, Vec<Vec<String>>>,
     open: bool,
 }
 
 /// What is known of one key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Lookup<'a> {
+pub(super) enum KeyLookup<'a> {
     /// Its values; mostly one.
     Values(&'a [String]),
     /// The request does not carry it.
     Absent,
+    /// One of these, each of which is absent when it has no values.
+    OneOf(&'a [Vec<String>]),
     /// Not known.
     Unknown,
 }
 
-impl Context {
+impl RequestContext {
     /// A context whose other keys are not known.
     #[must_use]
     pub fn open() -> Self {
@@ -33,7 +35,16 @@ impl Context {
     /// With one more key; without values it is known to be absent.
     #[must_use]
     pub fn with<V: Into<String>>(mut self, key: &str, values: impl IntoIterator<Item = V>) -> Self {
-        self.keys.insert(key.to_ascii_lowercase(), values.into_iter().map(Into::into).collect());
+        let values = values.into_iter().map(Into::into).collect();
+        self.keys.insert(key.to_ascii_lowercase(), vec![values]);
+        self
+    }
+
+    /// With a key that is known not to be there, or to be one of these.
+    #[must_use]
+    pub fn with_perhaps(mut self, key: &str, values: &[&str]) -> Self {
+        let one = values.iter().map(|&value| vec![value.to_owned()]);
+        self.keys.insert(key.to_ascii_lowercase(), std::iter::once(Vec::new()).chain(one).collect());
         self
     }
 
@@ -46,12 +57,19 @@ impl Context {
         self
     }
 
-    pub(super) fn look_up(&self, key: &str) -> Lookup<'_> {
-        match self.keys.get(&key.to_ascii_lowercase()) {
-            Some(values) if values.is_empty() => Lookup::Absent,
-            Some(values) => Lookup::Values(values),
-            None if self.open => Lookup::Unknown,
-            None => Lookup::Absent,
+    pub(super) fn look_up(&self, key: &str) -> KeyLookup<'_> {
+        match self.keys.get(&key.to_ascii_lowercase()).map(Vec::as_slice) {
+            Some([values]) => KeyLookup::of(values),
+            Some(several) => KeyLookup::OneOf(several),
+            None if self.open => KeyLookup::Unknown,
+            None => KeyLookup::Absent,
         }
+    }
+}
+
+impl<'a> KeyLookup<'a> {
+    /// These values; absent when there are none.
+    pub(super) fn of(values: &'a [String]) -> Self {
+        if values.is_empty() { Self::Absent } else { Self::Values(values) }
     }
 }

@@ -1,32 +1,63 @@
 //! The destination: what it leads to, who may subscribe to it, and the role that writes there.
 
-use super::ask::{Ask, Holder, Of, Sources, all, context};
-use super::keys::{Key, Use, through};
+use super::keys::{KeyRequest, ObservedKey, through};
+use super::observed::{ObservedPlan, ObservedResource};
+use super::permission::{
+    PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context, service_context,
+};
 use super::senders::{differing, logs, pass_role, trusts};
-use super::view::{Item, View};
-use crate::access::doctor::{Finding, Hop, Level};
-use crate::access::live::Access;
-use crate::access::plan::Kind;
-use crate::access::policy::{Caller, Context, Decision, Side};
-use crate::config::topology::{Account, Destination, Scope, Subscription, Target};
+use crate::access::live::AccountAccess;
+use crate::access::plan::{ResourceKind, SubscriptionFilter};
+use crate::access::policy::{AccessDecision, PolicyType, RequestContext, RequestPrincipal};
+use crate::access::report::{Hop, HopFinding, Severity};
+use crate::config::topology::{
+    AwsAccount, DestinationTarget, LogsDestination, LogsTarget, Subscription, SubscriptionScope,
+};
 
-/// The destination, if there is one.
-pub(super) fn hop(view: View<'_>) -> Option<Hop> {
-    let destination = view.topology.destination.as_ref()?;
-    let item = view.find(&destination.account, |kind| matches!(kind, Kind::Destination { .. }))?;
+/// The destination, or, where filters send straight to the stream, the role that writes there; none where nothing is subscribed.
+pub(super) fn hop(view: ObservedPlan<'_>) -> Option<Hop> {
+    let Some(destination) = &view.topology.destination else { return straight(view) };
+    let item = view.find(&destination.account, |kind| matches!(kind, ResourceKind::Destination { .. }))?;
     let name = format!("destination {} of {}", destination.name, destination.account.name);
     Some(Hop { name, findings: findings(view, destination, item) })
 }
 
-fn findings<'a>(view: View<'a>, destination: &'a Destination, item: Item<'a>) -> Vec<Finding> {
+/// The role that `CloudWatch` Logs writes with for filters of the stream's own account.
+fn straight(view: ObservedPlan<'_>) -> Option<Hop> {
+    const CHECK: &str = "filter_role";
+    let end = view.topology.logs_target()?;
+    let is_filter =
+        |kind: &ResourceKind| matches!(kind, ResourceKind::Filter(_) | ResourceKind::AccountFilter { .. });
+    let filter = view.find(&end.account, is_filter)?;
+    let (ResourceKind::Filter(SubscriptionFilter { role, .. })
+    | ResourceKind::AccountFilter { filter: SubscriptionFilter { role, .. }, .. }) = &filter.resource.kind
+    else {
+        return None;
+    };
+    let role = view.role(role.as_ref()?)?;
+    let findings = match role.there(CHECK, "CloudWatch Logs writes to the stream as this role") {
+        Err(missing) => vec![*missing],
+        Ok(_) => {
+            let there = HopFinding::ok(CHECK, format!("{} is there", role.title()));
+            std::iter::once(there).chain(of_role(view, &end, role)).collect()
+        }
+    };
+    Some(Hop { name: format!("{} of {}", role.title().replace('`', ""), end.account.name), findings })
+}
+
+fn findings<'a>(
+    view: ObservedPlan<'a>,
+    destination: &'a LogsDestination,
+    item: ObservedResource<'a>,
+) -> Vec<HopFinding> {
     const CHECK: &str = "destination";
-    let Kind::Destination { target, role, .. } = &item.resource.kind else { return Vec::new() };
+    let ResourceKind::Destination { target, role, .. } = &item.resource.kind else { return Vec::new() };
     if let Err(missing) =
         item.there(CHECK, "filters of other accounts lead here, and have nowhere to send to")
     {
         return pass_role(view, item, role).into_iter().chain([*missing]).collect();
     }
-    let mut findings = vec![Finding::ok(CHECK, format!("{} is there", item.title()))];
+    let mut findings = vec![HopFinding::ok(CHECK, format!("{} is there", item.title()))];
     findings.extend(policies(view, destination, item));
     findings.push(leads(item, target));
     let found = item.text("role").unwrap_or_default();
@@ -37,34 +68,38 @@ fn findings<'a>(view: View<'a>, destination: &'a Destination, item: Item<'a>) ->
     findings
 }
 
-fn leads(item: Item<'_>, target: &str) -> Finding {
+fn leads(item: ObservedResource<'_>, target: &str) -> HopFinding {
     const CHECK: &str = "destination_target";
     let found = item.text("target").unwrap_or_default();
     if found == target {
-        return Finding::ok(CHECK, format!("it leads to `{found}`"));
+        return HopFinding::ok(CHECK, format!("it leads to `{found}`"));
     }
     let seen = format!("it leads to `{found}`, not to `{target}`{}", differing(found, target));
-    Finding::failure(CHECK, seen)
+    HopFinding::failure(CHECK, seen)
         .why("what is sent to it arrives somewhere else, or nowhere")
         .fix(item.repair("let it lead to the stream", &["target"]))
 }
 
 /// Each account of another's that subscribes is let in.
-fn policies<'a>(view: View<'a>, destination: &'a Destination, item: Item<'a>) -> Vec<Finding> {
+fn policies<'a>(
+    view: ObservedPlan<'a>,
+    destination: &'a LogsDestination,
+    item: ObservedResource<'a>,
+) -> Vec<HopFinding> {
     const CHECK: &str = "destination_policy";
     const WHY: &str = "AWS refuses the sender's filter without it";
-    let mut findings: Vec<Finding> = Vec::new();
+    let mut findings: Vec<HopFinding> = Vec::new();
     let mut asked: Vec<(&str, bool)> = Vec::new();
     for Subscription { account, scope, .. } in &view.topology.subscriptions {
-        let is_whole = matches!(scope, Scope::Account { .. });
+        let is_whole = matches!(scope, SubscriptionScope::Account { .. });
         if account.name == destination.account.name || asked.contains(&(&account.name, is_whole)) {
             continue;
         }
         asked.push((&account.name, is_whole));
         let both = ["logs:PutSubscriptionFilter", "logs:PutAccountPolicy"];
         let actions = both.iter().take(if is_whole { 2 } else { 1 });
-        let asks: Vec<Ask<'_>> =
-            actions.map(|action| subscribes(view, destination, account, (item, action))).collect();
+        let asks: Vec<PermissionCheck<'_>> =
+            actions.map(|action| subscribes(view, destination, account, item, action)).collect();
         let mut finding = all(CHECK, WHY, &asks);
         finding.seen = format!("account {} ({}): {}", account.name, account.place.account, finding.seen);
         findings.push(finding);
@@ -74,39 +109,40 @@ fn policies<'a>(view: View<'a>, destination: &'a Destination, item: Item<'a>) ->
 
 /// Whether an account may subscribe: whoever it lets, or whoever looks in its name.
 fn subscribes<'a>(
-    view: View<'a>,
-    destination: &Destination,
-    account: &Account,
-    (item, action): (Item<'a>, &'static str),
-) -> Ask<'a> {
+    view: ObservedPlan<'a>,
+    destination: &LogsDestination,
+    account: &AwsAccount,
+    item: ObservedResource<'a>,
+    action: &'static str,
+) -> PermissionCheck<'a> {
     let owner = item.account();
-    let ask = |caller| Ask {
+    let ask = |caller| PermissionCheck {
         caller,
         action,
         resource: owner.place.destination(&destination.name).to_string(),
         owner: owner.place.account.clone(),
         context: organized(view, context(), "aws:PrincipalOrgID"),
         holder: None,
-        of: Of::Optional(Sources::of(item, "policy")),
+        of: TargetPolicies::Optional(PolicySources::of(item, "policy")),
     };
-    let whole = ask(Caller::Root(account.place.root()));
-    let Some(Access::As(arn)) = view.seen.accounts.get(&account.name) else { return whole };
-    let Some(caller) = arn.parse().ok().as_ref().and_then(Caller::from_arn) else { return whole };
+    let whole = ask(RequestPrincipal::Root(account.place.root()));
+    let Some(AccountAccess::As(arn)) = view.seen.accounts.get(&account.name) else { return whole };
+    let Some(caller) = arn.parse().ok().as_ref().and_then(RequestPrincipal::from_arn) else { return whole };
     let own = ask(caller);
     // The policies of the person are not the question here: only whether the destination would let this one in.
     let answer = own.answer();
     let is_barred = match &answer.decision {
-        Decision::Allowed { .. } => false,
-        Decision::Denied { .. } => true,
-        Decision::Missing { gaps } | Decision::Undecided { gaps, .. } => {
-            gaps.iter().any(|gap| gap.side == Side::Resource)
+        AccessDecision::Allowed { .. } => false,
+        AccessDecision::Denied { .. } => true,
+        AccessDecision::Missing { gaps } | AccessDecision::Undecided { gaps, .. } => {
+            gaps.iter().any(|gap| gap.side == PolicyType::Resource)
         }
     };
     if whole.answer().is_allowed() || is_barred { whole } else { own }
 }
 
 /// With the organization that the topology names.
-fn organized(view: View<'_>, context: Context, key: &str) -> Context {
+fn organized(view: ObservedPlan<'_>, context: RequestContext, key: &str) -> RequestContext {
     match &view.topology.organization {
         Some(id) => context.with(key, [id.as_str()]),
         None => context,
@@ -115,42 +151,47 @@ fn organized(view: View<'_>, context: Context, key: &str) -> Context {
 
 /// The role that `CloudWatch` Logs writes with.
 fn writer<'a>(
-    view: View<'a>,
-    destination: &'a Destination,
-    item: Item<'a>,
+    view: ObservedPlan<'a>,
+    destination: &'a LogsDestination,
+    item: ObservedResource<'a>,
     found: &str,
     wanted: &str,
-) -> Vec<Finding> {
+) -> Vec<HopFinding> {
     const CHECK: &str = "destination_role";
     const WHY: &str = "CloudWatch Logs writes to the stream as this role";
     let Some(role) = view.role(found) else {
         let seen = format!("it writes as `{found}`, not as `{wanted}`{}", differing(found, wanted));
         let finding = if found.contains(&format!(":{}:", destination.account.place.account)) {
-            Finding::warning(CHECK, format!("{seen}: that one was not looked at"))
+            HopFinding::warning(CHECK, format!("{seen}: that one was not looked at"))
         } else {
-            Finding::failure(CHECK, seen)
+            HopFinding::failure(CHECK, seen)
         };
         return vec![finding.why(WHY).fix(item.repair("let it write as the role", &["role"]))];
     };
     if let Err(missing) = role.there(CHECK, WHY) {
         return vec![*missing];
     }
-    vec![trust(view, destination, role), permissions(view, destination, role)]
+    view.topology.logs_target().map(|end| of_role(view, &end, role)).unwrap_or_default()
+}
+
+/// Whether the role is trusted to be used, and may write.
+fn of_role(view: ObservedPlan<'_>, end: &LogsTarget, role: ObservedResource<'_>) -> Vec<HopFinding> {
+    vec![trust(view, end, role), permissions(view, end, role)]
         .into_iter()
-        .chain(encrypts(view, destination, role))
+        .chain(encrypts(view, end, role))
         .collect()
 }
 
 /// It trusts `CloudWatch` Logs for all who send, and for the destination's own account, from which the first message comes.
-fn trust<'a>(view: View<'a>, destination: &'a Destination, role: Item<'a>) -> Finding {
-    let own: &Account = &destination.account;
-    let mut accounts: Vec<&Account> = vec![own];
+fn trust(view: ObservedPlan<'_>, end: &LogsTarget, role: ObservedResource<'_>) -> HopFinding {
+    let own: &AwsAccount = &end.account;
+    let mut accounts: Vec<&AwsAccount> = vec![own];
     for Subscription { account, .. } in &view.topology.subscriptions {
         if !accounts.iter().any(|known| known.name == account.name) {
             accounts.push(account);
         }
     }
-    let sources: Vec<(&Account, String)> = accounts
+    let sources: Vec<(&AwsAccount, String)> = accounts
         .into_iter()
         .map(|account| (account, account.place.log_group("standpipe", true).to_string()))
         .collect();
@@ -162,36 +203,37 @@ fn trust<'a>(view: View<'a>, destination: &'a Destination, role: Item<'a>) -> Fi
     all("destination_trust", why, &asks)
 }
 
-fn permissions<'a>(view: View<'a>, destination: &'a Destination, role: Item<'a>) -> Finding {
-    let holder = Holder::of(role);
+fn permissions(view: ObservedPlan<'_>, end: &LogsTarget, role: ObservedResource<'_>) -> HopFinding {
+    let holder = PolicyHolder::of(role);
     let kinesis = view.topology.kinesis.as_ref();
-    let stream = kinesis
-        .and_then(|kinesis| view.find(&kinesis.account, |kind| matches!(kind, Kind::DataStream { .. })));
-    let (arn, actions): (_, &[&'static str]) = match (destination.target, &view.topology.stream, kinesis) {
-        (Target::Stream, Some(stream), _) => {
+    let stream = kinesis.and_then(|kinesis| {
+        view.find(&kinesis.account, |kind| matches!(kind, ResourceKind::DataStream { .. }))
+    });
+    let (arn, actions): (_, &[&'static str]) = match (end.stream, &view.topology.stream, kinesis) {
+        (DestinationTarget::Stream, Some(stream), _) => {
             let arn = stream.account.place.delivery_stream(&stream.name);
             (arn, &["firehose:PutRecord", "firehose:PutRecordBatch"])
         }
-        (Target::Kinesis, _, Some(kinesis)) => {
+        (DestinationTarget::Kinesis, _, Some(kinesis)) => {
             (kinesis.account.place.stream(&kinesis.name), &["kinesis:PutRecord"])
         }
-        (Target::Stream | Target::Kinesis, _, _) => {
-            return Finding::new("destination_permissions", Level::Skipped, "it leads nowhere");
+        (DestinationTarget::Stream | DestinationTarget::Kinesis, _, _) => {
+            return HopFinding::new("destination_permissions", Severity::Skipped, "it leads nowhere");
         }
     };
-    let asks: Vec<Ask<'_>> = holder
+    let asks: Vec<PermissionCheck<'_>> = holder
         .iter()
         .flat_map(|holder| actions.iter().map(move |action| (holder, *action)))
-        .map(|(holder, action)| Ask {
+        .map(|(holder, action)| PermissionCheck {
             caller: holder.caller.clone(),
             action,
             resource: arn.to_string(),
             owner: arn.account.clone(),
-            context: context(),
+            context: service_context(),
             holder: Some(holder),
-            of: match destination.target {
-                Target::Stream => Of::Nothing,
-                Target::Kinesis => Of::Optional(Sources::of_stream(stream)),
+            of: match end.stream {
+                DestinationTarget::Stream => TargetPolicies::Nothing,
+                DestinationTarget::Kinesis => TargetPolicies::Optional(PolicySources::of_stream(stream)),
             },
         })
         .collect();
@@ -199,17 +241,18 @@ fn permissions<'a>(view: View<'a>, destination: &'a Destination, role: Item<'a>)
 }
 
 /// The key of a Kinesis stream.
-fn encrypts(view: View<'_>, destination: &Destination, role: Item<'_>) -> Option<Finding> {
-    let kinesis = view.topology.kinesis.as_ref().filter(|_| destination.target == Target::Kinesis)?;
-    let stream = view.find(&kinesis.account, |kind| matches!(kind, Kind::DataStream { .. }))?;
-    let key = Key::of(view, &kinesis.account, stream.text("kmsKey")?);
-    let holder = Holder::of(role)?;
+fn encrypts(view: ObservedPlan<'_>, end: &LogsTarget, role: ObservedResource<'_>) -> Option<HopFinding> {
+    let kinesis = view.topology.kinesis.as_ref().filter(|_| end.stream == DestinationTarget::Kinesis)?;
+    let stream = view.find(&kinesis.account, |kind| matches!(kind, ResourceKind::DataStream { .. }))?;
+    let key = ObservedKey::of(view, &kinesis.account, stream.text("kmsKey")?);
+    let holder = PolicyHolder::of(role)?;
     let arn = kinesis.account.place.stream(&kinesis.name).to_string();
-    let by = Use {
+    let by = KeyRequest {
         caller: holder.caller.clone(),
         holder: Some(&holder),
         actions: &["kms:GenerateDataKey"],
-        context: through(&kinesis.account, "kinesis").with("kms:EncryptionContext:aws:kinesis:arn", [arn]),
+        context: through(service_context(), &kinesis.account, "kinesis")
+            .with("kms:EncryptionContext:aws:kinesis:arn", [arn]),
     };
     key.used("destination_key", "records that are put have to be encrypted with the stream's key", &by)
 }

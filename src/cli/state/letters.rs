@@ -133,10 +133,9 @@ fn describe(
     if let Some(fix) = deadletter::fix(reason) {
         writeln!(out, "   fix    {fix}")?;
     }
-    let from = [Some(&origin.source), origin.owner.as_ref(), origin.log_group.as_ref()];
-    let rest = [origin.log_stream.as_ref(), origin.file.as_ref(), Some(&origin.host)];
-    let from: Vec<&str> =
-        from.into_iter().chain(rest).flatten().map(|part| &**part).filter(|part| !part.is_empty()).collect();
+    let fields = origin.fields.in_order().map(|(_, value)| value);
+    let from = [&origin.source].into_iter().chain(fields).chain([&origin.host]);
+    let from: Vec<&str> = from.map(|part| &**part).filter(|part| !part.is_empty()).collect();
     writeln!(out, "   from   {}", printable(&from.join("  ")))?;
     if let Some(request) = &letter.request {
         let (arn, id) = (printable(&request.source_arn), printable(&request.request_id));

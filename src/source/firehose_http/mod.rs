@@ -23,6 +23,7 @@ mod remembered;
 mod request_reader;
 mod request_state;
 mod session;
+mod source;
 mod tls;
 
 #[cfg(test)]
@@ -40,6 +41,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use self::body::{BodyError, BodyScanner};
 pub use self::error::ServeError;
+pub use self::source::FirehoseHttp;
 
 use self::admission::Admission;
 use self::connection::connection;

@@ -23,7 +23,7 @@ use crate::config::{Decoding, Format, HttpSource, Secret, Tls, TooLong};
 use crate::event::{AckGuard, Budget, Framing, Origin};
 use crate::health::Status;
 use crate::metrics::Metrics;
-use crate::pipeline::{Intake, Job, Jobs};
+use crate::pipeline::{Intake, IntakeQueue, Job, Jobs};
 use crate::source::{Stop, Stopper};
 
 /// What the worker does with a chunk.
@@ -136,8 +136,7 @@ async fn start_with(config: HttpSource, limits: EndpointLimits) -> Serving {
     let metrics = Metrics::new();
     let intake = Intake::new(
         Arc::clone(&budget),
-        job_tx,
-        Arc::clone(&places),
+        IntakeQueue { jobs: job_tx, places: Arc::clone(&places) },
         Arc::new(Notify::new()),
         Arc::new(Whole),
         metrics.source("http"),
