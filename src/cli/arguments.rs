@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::render::Format;
+use crate::config::DEFAULT_FILE;
 
 /// The command line of `standpipe`.
 #[derive(Debug, Parser)]
@@ -203,7 +204,7 @@ pub struct Files {
         short = 'c',
         long = "config",
         value_name = "FILE",
-        default_value = "/etc/standpipe/standpipe.toml"
+        default_value = DEFAULT_FILE
     )]
     pub config: Vec<PathBuf>,
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::misfit::Misfit;
 use super::section::{Section, expected};
 use super::sources::{later, too_long};
 use super::template::{LONGEST_NAME, is_session_char, is_stream_char};
@@ -239,7 +240,8 @@ fn is_region(text: &str) -> bool {
 }
 
 fn template(node: &Node) -> Parsed<Template> {
-    Template::parse(&string(node)?).map_err(|problem| format!("{} {problem}", node.describe()))
+    let wrong = |problem| Misfit::of(node, format!("{} {problem}", node.describe()));
+    Template::parse(&string(node)?).map_err(wrong)
 }
 
 /// A stream's name: <https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::key::join;
 use super::problem::{Notes, nearest};
-use super::section::join;
 use super::tree::{Node, Origin, Table, Written};
 
 const OVERRIDE: &str = "STANDPIPE__";
@@ -19,12 +19,12 @@ pub(super) fn lay_over(tree: &mut Node, environment: &BTreeMap<String, String>, 
         let segments: Vec<&str> = path.split("__").collect();
         let is_key = |segment: &&str| !segment.is_empty() && !segment.starts_with('_');
         if !segments.iter().all(is_key) {
-            notes.problem(name, "", "is no key; an override is written like `STANDPIPE__LIMITS__MEMORY`");
+            notes.problem_of(name, "", "is no key; an override is written like `STANDPIPE__LIMITS__MEMORY`");
             continue;
         }
         let leaf = Node::text(Origin::Variable(name.as_str().into()), value.clone());
         if let Err((key, problem)) = place(tree, "", &segments, leaf) {
-            notes.problem(name, &key, problem);
+            notes.problem_of(name, &key, problem);
         }
     }
 }
@@ -94,7 +94,7 @@ pub(super) fn check_unmatched(
         if !is_ours || is_known || is_service_link(name, value) {
             continue;
         }
-        notes.problem(name, "", unmatched(name, &overrides, named));
+        notes.problem_of(name, "", unmatched(name, &overrides, named));
     }
 }
 
