@@ -39,12 +39,16 @@ pub enum Command {
     },
     /// Check a configuration and show what it makes, without a network
     #[command(
-        after_help = "Example:\n  standpipe check -c agent.toml\n\nExit codes: 0 good, 78 bad configuration"
+        alias = "validate",
+        after_help = "Examples:\n  standpipe check -c agent.toml\n  standpipe check agent.toml local.toml\n\nExit codes: 0 good, 78 bad configuration"
     )]
     Check {
         /// The configuration files.
         #[command(flatten)]
         files: Files,
+        /// The same without `-c`
+        #[arg(value_name = "FILE", conflicts_with = "config")]
+        bare: Vec<PathBuf>,
     },
     /// Walk every hop live, and say which is broken and how to fix it
     #[command(

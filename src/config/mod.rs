@@ -10,8 +10,11 @@ mod expand;
 mod flow;
 mod key;
 mod layers;
+mod log_filter;
+mod loops;
 mod misfit;
 mod problem;
+mod regions;
 mod relations;
 mod routes;
 mod secret;
@@ -40,6 +43,7 @@ use std::thread;
 use std::time::Duration;
 
 pub use document::DEFAULT_FILE;
+pub use log_filter::{LOG_VARIABLE, log_filter};
 pub use problem::{Errors, Problem};
 pub use secret::Secret;
 pub use template::{session_name, stream_name};
@@ -94,6 +98,7 @@ fn read(files: &[PathBuf], environment: &BTreeMap<String, String>, notes: &Notes
     variables::check_unmatched(environment, &named, notes);
     if let Some(config) = &config {
         relations::check_flow(config, notes);
+        loops::check_loops(config, notes);
     }
     config
 }

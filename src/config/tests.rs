@@ -492,6 +492,14 @@ fn variables_that_match_nothing_are_mistakes() {
 #[test]
 fn variables_of_the_surroundings_are_none_of_ours() {
     check_variable("STANDPIPE_LOG", "debug", &[]);
+    check_variable("STANDPIPE_LOG", "warning", &[]);
+    check_variable(
+        "STANDPIPE_LOG",
+        "dbug",
+        &[
+            "STANDPIPE_LOG: found `dbug`, expected error, warn, info, debug, trace or off; did you mean `debug`?",
+        ],
+    );
     check_variable("STANDPIPES", "1", &[]);
     check_variable("STANDPIPE_SERVICE_HOST", "10.0.0.1", &[]);
     check_variable("STANDPIPE_PORT", "tcp://10.0.0.1:9598", &[]);
@@ -611,6 +619,89 @@ fn routes_that_can_never_match_are_warned_of() {
             "routes[0].when.file: can never hold for events of `app`, which have no file",
             "routes[0].when.attributes: can never hold for events of `app`, which have no common attributes (they do not come from Firehose)",
         ],
+    );
+}
+
+#[test]
+fn a_directory_within_what_feeds_it_is_refused() {
+    let text = |include: &str, exclude: &str| {
+        format!(
+            "[sources.app]\ntype = \"file\"\ninclude = [\"{include}\"]\nexclude = [{exclude}]\n[sinks.out]\ntype = \"directory\"\npath = \"/srv/logs/out\"\n"
+        )
+    };
+    let wrong = "standpipe.toml: sinks.out.path: is within what `sources.app.include` says, so that `app` would ship what it has shipped before; write elsewhere, or exclude it there";
+    check(&text("/srv/logs/**", ""), &[wrong]);
+    check(&text("/srv/*/out/**/out-*", ""), &[wrong]);
+    check(&text("/srv/logs/*.log", ""), &[]);
+    check(&text("/srv/logs/**", "\"/srv/logs/out/**\""), &[]);
+    check(&text("/srv/logs/**", "\"out-*\""), &[]);
+    let of_another = "[sources.in]\ntype = \"stdin\"\n[[routes]]\nfrom = [\"in\"]\nto = [\"out\"]\n";
+    check(&format!("{}{of_another}", text("/srv/logs/**", "")), &[]);
+}
+
+#[test]
+fn two_directories_that_feed_each_other_are_refused() {
+    let text = "[sources.a]\ntype = \"file\"\ninclude = [\"/srv/a/**\"]\n[sources.b]\ntype = \"file\"\ninclude = [\"/srv/b/**\"]\n[sinks.a]\ntype = \"directory\"\npath = \"/srv/a\"\n[sinks.b]\ntype = \"directory\"\npath = \"/srv/b\"\n[[routes]]\nfrom = [\"a\"]\nto = [\"b\"]\n[[routes]]\nfrom = [\"b\"]\nto = [\"a\"]\n";
+    let errors = World::new(text).errors();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(
+        errors[0].starts_with("standpipe.toml: sinks.a.path: is within what `sources.a.include`"),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn a_source_that_excludes_all_it_includes_is_warned_of() {
+    let text = |include: &str, exclude: &str| {
+        format!(
+            "[sources.app]\ntype = \"file\"\ninclude = [\"{include}\"]\nexclude = [\"{exclude}\"]\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n"
+        )
+    };
+    let warning = ["sources.app.exclude: shuts out every file that `include` names, so that nothing is read"];
+    for (include, exclude) in [
+        ("/var/log/*.log", "*.log"),
+        ("/var/log/*.log", "*"),
+        ("/var/log/a.log", "a.*"),
+        ("/var/log/*.log", "/var/log/**"),
+        ("/var/log/*.log", "/var/log/*.log"),
+    ] {
+        check_warnings(&text(include, exclude), &warning);
+    }
+    for (include, exclude) in [("/var/log/*.log", "*.tmp"), ("/var/logs/*.log", "/var/log/**")] {
+        check_warnings(&text(include, exclude), &[]);
+    }
+}
+
+#[test]
+fn a_region_that_is_not_known_is_warned_of() {
+    let text = |keys: &str| {
+        format!("[sources.app]\ntype = \"stdin\"\n[sinks.out]\ntype = \"firehose\"\nstream = \"s\"\n{keys}\n")
+    };
+    check_warnings(&text("region = \"us-east-1\""), &[]);
+    check_warnings(&text("region = \"eu-{source}-1\""), &[]);
+    check_warnings(&text("region = \"mars-1\"\nendpoint_url = \"http://127.0.0.1:1\""), &[]);
+    check_warnings(
+        &text(
+            "region = \"us-esat-1\"\nassume_role = { arn = \"arn:aws:iam::222222222222:role/w\", region = \"mars-1\" }",
+        ),
+        &[
+            "sinks.out.region: `us-esat-1` is no region that standpipe knows; did you mean `us-east-1`?",
+            "sinks.out.assume_role.region: `mars-1` is no region that standpipe knows; if it is new, that is no mistake",
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_holds_no_certificate_is_warned_of() {
+    let world = World::new(BASE).file("b.toml", "");
+    let empty = world.files[1].display().to_string();
+    let text = format!(
+        "[sources.app]\ntype = \"stdin\"\n[sinks.out]\ntype = \"firehose\"\nstream = \"s\"\nca_file = \"{empty}\"\n"
+    );
+    let warnings = World::new(&text).warnings();
+    assert_eq!(
+        warnings,
+        [format!("sinks.out.ca_file: `{empty}` holds no certificate in PEM; `run` does not start with it")]
     );
 }
 

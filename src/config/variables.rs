@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::join;
+use super::log_filter::{LOG_VARIABLE, log_filter};
 use super::problem::{Notes, nearest};
 use super::tree::{Node, Origin, Table, Written};
 
@@ -10,7 +11,7 @@ const OVERRIDE: &str = "STANDPIPE__";
 const OURS: &str = "STANDPIPE_";
 
 /// Variables of ours that are no setting: the level of the log.
-const OTHERS: [&str; 1] = ["STANDPIPE_LOG"];
+const OTHERS: [&str; 1] = [LOG_VARIABLE];
 
 /// Lays `STANDPIPE__A__B` over `a.b`.
 pub(super) fn lay_over(tree: &mut Node, environment: &BTreeMap<String, String>, notes: &Notes) {
@@ -81,12 +82,17 @@ fn name_in(table: &Table, segment: &str) -> String {
     table.keys().find(|name| folded(name) == plain).cloned().unwrap_or(plain)
 }
 
-/// Notes variables that look like ours and have no effect.
+/// Notes variables that look like ours and have no effect, and a level of the log that is none.
 pub(super) fn check_unmatched(
     environment: &BTreeMap<String, String>,
     named: &BTreeSet<String>,
     notes: &Notes,
 ) {
+    if let Some(text) = environment.get(LOG_VARIABLE)
+        && let Err(why) = log_filter(text)
+    {
+        notes.problem_of(LOG_VARIABLE, "", why);
+    }
     let overrides: Vec<String> = notes.known_keys().iter().map(|key| variable_of(key)).collect();
     for (name, value) in environment {
         let is_ours = name == "STANDPIPE" || name.starts_with(OURS);
