@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::escapes::unescape;
 use super::json::Scanner;
 use super::payload::{self, InflateBuffers};
-use super::strings::{Malformed, Scanned};
 use super::repair;
+use super::strings::{Malformed, Scanned};
 use crate::event::{Event, Events, Message, Origin, Timestamp};
 
 /// Where a record's parts stand in the text.
