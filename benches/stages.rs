@@ -20,7 +20,7 @@ use standpipe::config::{
     TooLong,
 };
 use standpipe::decode::{Decoder, Scratch};
-use standpipe::event::{Buffers, Event, Events, Origin, Timestamp, Wants};
+use standpipe::event::{Buffers, Event, Events, Field, Origin, Timestamp, Wants};
 
 fn main() {
     divan::main();
@@ -94,12 +94,11 @@ fn decode<E: Events + Finish>(
         max_inflated: 64 << 20,
     });
     let mut scratch = Scratch::default();
-    let origin = Arc::new(Origin {
-        source: "app".into(),
-        host: "collector-7".into(),
-        file: (format == Format::Lines).then(|| "/var/log/app/worker.log".into()),
-        ..Origin::default()
-    });
+    let mut origin = Origin::new("app", "collector-7");
+    if format == Format::Lines {
+        origin.fields.set(Field::File, Some("/var/log/app/worker.log".into()));
+    }
+    let origin = Arc::new(origin);
     bencher.counter(size(messages)).bench_local(|| {
         decoder.decode(&mut scratch, &origin, payload, &mut events);
         events.finish()

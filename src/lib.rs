@@ -24,12 +24,15 @@ pub mod ack;
 
 pub mod access;
 pub mod admin;
+pub mod arn;
 pub mod aws;
 pub mod causes;
 pub mod cli;
 pub mod config;
+mod connections;
 pub mod deadletter;
 pub mod health;
 pub mod limits;
 pub mod metrics;
 pub mod state;
+mod sync;

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
-use standpipe::cli::access::apply::{Apply, Consent};
+use standpipe::cli::access::apply::{ApplyOptions, Consent};
 use standpipe::cli::arguments::{Access, Arguments, Command};
 use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state};
 
@@ -16,8 +16,8 @@ fn main() -> ExitCode {
         Command::Run { files, once } => run::run(&files.config, &environment(), once, &mut err),
         Command::Check { files } => check::run(&files.config, &environment(), &mut out, &mut err),
         Command::Doctor { files, json, write_probe, topology } => {
-            let manner = doctor::Manner { json, colour: out.is_terminal(), write_probe };
-            let what = doctor::What { files: &files.config, topology: topology.as_deref() };
+            let manner = doctor::DoctorOutput { json, colour: out.is_terminal(), write_probe };
+            let what = doctor::DoctorInput { files: &files.config, topology: topology.as_deref() };
             doctor::run(what, &environment(), manner, &mut out, &mut err)
         }
         Command::Decode { files } => Ok(decode::run(&files, &mut io::stdin().lock(), &mut out, &mut err)),
@@ -32,12 +32,12 @@ fn main() -> ExitCode {
         Command::Access { what: Access::Apply { topology, yes, destroy, accounts, json, out: folder } } => {
             let consent = Consent::new(yes, io::stdin().is_terminal() && err.is_terminal());
             let colour = out.is_terminal();
-            let apply = Apply { topology, consent, destroy, accounts, json, out: folder, colour };
+            let apply = ApplyOptions { topology, consent, destroy, accounts, json, out: folder, colour };
             access::apply::run(&apply, &environment(), &mut io::stdin().lock(), &mut out, &mut err)
         }
         Command::Access { what: Access::Verify { topology, json } } => {
-            let colour = out.is_terminal();
-            access::verify::run(&topology, &environment(), (json, colour), &mut out, &mut err)
+            let output = access::verify::VerifyOutput { json, colour: out.is_terminal() };
+            access::verify::run(&topology, &environment(), output, &mut out, &mut err)
         }
         Command::State { command } => state::run(&command, &environment(), &mut out, &mut err),
         Command::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Lets systemd look at the unit. A copy is looked at: the program, its user and its state are not on this machine.
+# Lets systemd check a copy of the unit: the program, its user and its state are not on this machine.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# What systemd says of the unit's exposure may not grow beyond this, out of 100.
+# The unit's exposure as systemd rates it must not exceed this, out of 100.
 most=20
 
 if ! command -v systemd-analyze >/dev/null; then
-    echo "systemd: systemd-analyze is not installed: the unit was not looked at" >&2
+    echo "systemd: systemd-analyze is not installed: the unit was not checked" >&2
     exit 0
 fi
 folder=$(mktemp -d)
@@ -19,7 +19,7 @@ if [ "${version:-0}" -lt 253 ]; then
     sed -i 's/^Type=notify-reload$/Type=notify/' "$folder/standpipe.service"
 fi
 words=$(systemd-analyze verify --man=no "$folder/standpipe.service" 2>&1) || { echo "$words" >&2; exit 1; }
-# Other units of this machine may be complained of too.
+# systemd may complain about other units of this machine, too.
 if grep -q standpipe <<<"$words"; then
     echo "$words" >&2
     exit 1

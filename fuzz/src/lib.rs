@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use standpipe::access::policy::{Document, examine};
+use standpipe::access::policy::{PolicyDocument, examine};
 use standpipe::ack::Listing;
 use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
 use standpipe::buffer::disk::recover;
@@ -259,7 +259,7 @@ pub fn segment(bytes: &[u8]) {
 /// A policy is refused, as no JSON only if it is none, or it is decided on, and says the same when it was printed and read again.
 pub fn policy(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
-    let document: Document = match text.parse() {
+    let document: PolicyDocument = match text.parse() {
         Ok(document) => document,
         Err(error) => {
             let is_json = serde_json::from_str::<Value>(text).is_ok();
@@ -267,7 +267,7 @@ pub fn policy(bytes: &[u8]) {
         }
     };
     let printed = document.to_json();
-    let read: Result<Document, _> = printed.parse();
+    let read: Result<PolicyDocument, _> = printed.parse();
     assert!(read.is_ok_and(|read| read.to_json() == printed), "{printed}");
     let said = |text: &str| format!("{:?}", examine(text.as_bytes()).map(|answer| answer.decision));
     assert_eq!(said(text), said(&printed));

@@ -71,7 +71,7 @@ pub(super) struct Account {
 #[derive(Debug)]
 struct State {
     entry: Entry,
-    watermark: Watermark,
+    watermark: Watermark<Mark>,
     /// The entry as it is written; kept, since of many files only few move between two saves.
     line: Option<Arc<str>>,
 }

@@ -7,10 +7,14 @@
 //! Stop:    the pipeline saves once more when everything has drained.
 
 mod account;
+mod checkpointer;
 mod checkpoints;
 mod entry;
+mod tracker;
 mod watermark;
 
+pub use checkpointer::{CheckpointFailure, Checkpointer, keep_checkpointed, last_checkpoint};
 pub use checkpoints::{CheckpointError, Checkpoints, Listing};
 pub use entry::Entry;
+pub use tracker::PositionTracker;
 pub use watermark::Watermark;

@@ -2,18 +2,18 @@
 
 use std::collections::VecDeque;
 
-use crate::event::{Mark, Outcome, Timestamp};
+use crate::event::{Outcome, Timestamp};
 
 /// Takes ranges in the order they were read, lets them end in any order, and moves over an unbroken prefix only.
 ///
 /// A range that was given up stops it for good: nothing after the range is worth remembering, since reading has to begin
 /// again before it.
-#[derive(Debug, Default)]
-pub struct Watermark {
+#[derive(Debug)]
+pub struct Watermark<P> {
     /// The number of the first range in `ranges`.
     first: u64,
     /// Ranges begun and not yet passed, in order.
-    ranges: VecDeque<Range>,
+    ranges: VecDeque<BegunRange<P>>,
     /// How many ranges were begun.
     begun: u64,
     /// The first number that was given up.
@@ -21,19 +21,25 @@ pub struct Watermark {
 }
 
 #[derive(Debug)]
-struct Range {
-    end: Mark,
+struct BegunRange<P> {
+    end: P,
     read_at: Timestamp,
     done: bool,
 }
 
-impl Watermark {
+impl<P> Default for Watermark<P> {
+    fn default() -> Self {
+        Self { first: 0, ranges: VecDeque::new(), begun: 0, stopped: None }
+    }
+}
+
+impl<P> Watermark<P> {
     /// Begins the range from the end of the one before up to `end`, and numbers it.
-    pub fn begin(&mut self, end: Mark, read_at: Timestamp) -> u64 {
+    pub fn begin(&mut self, end: P, read_at: Timestamp) -> u64 {
         let number = self.begun;
         self.begun = number.saturating_add(1);
         if self.stopped.is_none() {
-            self.ranges.push_back(Range { end, read_at, done: false });
+            self.ranges.push_back(BegunRange { end, read_at, done: false });
         }
         number
     }
@@ -41,7 +47,7 @@ impl Watermark {
     /// Ends a range. Returns the place and the time of reading that the watermark moved to, if it moved.
     ///
     /// A number that is unknown, or was ended before, changes nothing.
-    pub fn end(&mut self, number: u64, outcome: Outcome) -> Option<(Mark, Timestamp)> {
+    pub fn end(&mut self, number: u64, outcome: Outcome) -> Option<(P, Timestamp)> {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let range = self.ranges.get_mut(index)?;
         match outcome {
@@ -61,13 +67,19 @@ impl Watermark {
         self.ranges.front().map(|range| range.read_at)
     }
 
-    /// Whether a range was given up.
+    /// Whether a range was given up: nothing after it will be passed.
     #[must_use]
     pub const fn is_stopped(&self) -> bool {
         self.stopped.is_some()
     }
 
-    fn advance(&mut self) -> Option<(Mark, Timestamp)> {
+    /// Whether every range that was begun was passed.
+    #[must_use]
+    pub fn is_passed(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    fn advance(&mut self) -> Option<(P, Timestamp)> {
         let mut moved = None;
         while let Some(range) = self.ranges.pop_front_if(|range| range.done) {
             self.first = self.first.saturating_add(1);
@@ -90,21 +102,17 @@ mod tests {
 
     use super::*;
 
-    fn mark(offset: u64) -> Mark {
-        Mark { offset, ..Mark::default() }
-    }
-
     /// Begins ranges of ten bytes each, ends them as told, and looks where the watermark stands.
     #[track_caller]
     fn check(ranges: u64, ends: &[(u64, Outcome)], expected: u64) {
-        let mut watermark = Watermark::default();
+        let mut watermark = Watermark::<u64>::default();
         for number in 0..ranges {
-            assert_eq!(watermark.begin(mark((number + 1) * 10), Timestamp(0)), number);
+            assert_eq!(watermark.begin((number + 1) * 10, Timestamp(0)), number);
         }
-        let mut position = 0;
+        let mut position = 0_u64;
         for (number, outcome) in ends {
             if let Some((moved, _)) = watermark.end(*number, *outcome) {
-                position = moved.offset;
+                position = moved;
             }
         }
         assert_eq!(position, expected);
@@ -132,19 +140,19 @@ mod tests {
         /// The model: each range is open, done or given up; the watermark is the end of the leading run of done ones.
         #[test]
         fn it_agrees_with_a_model(steps in proptest::collection::vec((any::<bool>(), 0_usize..40, 0_u8..10), 1..200)) {
-            let mut watermark = Watermark::default();
+            let mut watermark = Watermark::<u64>::default();
             let mut model: Vec<Option<Outcome>> = Vec::new();
-            let mut position = 0;
+            let mut position = 0_u64;
             for (begin, pick, kind) in steps {
                 if begin {
-                    let number = watermark.begin(mark(model.len() as u64 + 1), Timestamp(i64::try_from(model.len()).unwrap()));
+                    let number = watermark.begin(model.len() as u64 + 1, Timestamp(i64::try_from(model.len()).unwrap()));
                     prop_assert_eq!(number, model.len() as u64);
                     model.push(None);
                 } else if let Some(state) = model.get_mut(pick) {
                     let outcome = if kind == 0 { Outcome::Abandoned } else { Outcome::Done };
                     if let Some((moved, _)) = watermark.end(pick as u64, outcome) {
-                        prop_assert!(moved.offset > position);
-                        position = moved.offset;
+                        prop_assert!(moved > position);
+                        position = moved;
                     }
                     state.get_or_insert(outcome);
                 }

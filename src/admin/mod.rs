@@ -2,9 +2,12 @@
 
 mod page;
 
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,14 +16,20 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 pub use self::page::Summary;
+use crate::connections::{
+    BoundedListener, ConnectionState, GuardedStream, HeadLimit, ListenerEvent, Newcomer, PEER_LOG, PeerLog,
+    Places,
+};
 use crate::health::Status;
 use crate::metrics::Metrics;
+use crate::sync::Lock;
 
 /// The admin endpoints cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -41,14 +50,23 @@ pub struct Admin {
     metrics: Metrics,
     status: Arc<Status>,
     /// What runs at present. The lock covers a change, or one page.
-    summary: RwLock<Summary>,
+    summary: Lock<Summary>,
 }
 
 /// Most connections at once; a scraper needs one.
 const MAX_CONNECTIONS: usize = 64;
 
+/// The same of peers on this host, beside those: a health check gets in, whoever else is there.
+const MAX_LOCAL: usize = 16;
+
 /// How long a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A request has no body, and a head of a few hundred bytes.
+const MAX_HEAD: usize = 16 << 10;
+
+/// A client that does not read for so long is cut.
+const STALL: Duration = Duration::from_secs(10);
 
 /// Binds `address`.
 ///
@@ -64,40 +82,50 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
 
 /// Serves the endpoints, for ever.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (places, local) = (Places::new(MAX_CONNECTIONS), Places::new(MAX_LOCAL));
+    let (status, who) = (Arc::clone(&admin.status), "admin endpoint".to_owned());
+    let mut listener = BoundedListener::new(Arc::new(listener), places, Some(local), status, who);
+    let log = PeerLog::default();
     let mut connections = JoinSet::new();
     loop {
-        // Nobody closes the semaphore.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _peer)) => {
-                let admin = Arc::clone(&admin);
-                connections.spawn(async move {
-                    converse(stream, admin).await;
-                    drop(place);
-                });
+        tokio::select! {
+            newcomer = listener.next(|event| admin.note(&log, &event)) => {
+                connections.spawn(converse(newcomer, Arc::clone(&admin)));
             }
-            Err(error) => {
-                warn!(%error, "cannot accept a connection to the admin endpoint");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
+            Some(_) = connections.join_next() => {}
         }
-        while connections.try_join_next().is_some() {}
     }
 }
 
-async fn converse(stream: TcpStream, admin: Arc<Admin>) {
-    let service = service_fn(move |request| {
+async fn converse(newcomer: Newcomer, admin: Arc<Admin>) {
+    let Newcomer { stream, peer, place, evicted } = newcomer;
+    let state = Arc::<ConnectionState>::default();
+    // Nobody has a larger head.
+    let head = HeadLimit { small: MAX_HEAD, large: Arc::new(Semaphore::new(0)) };
+    let stream = GuardedStream::new(stream, Arc::clone(&state), head, STALL);
+    let service = service_fn(|request| {
+        state.begin_request();
+        // Whoever asks is not the one that was idle longest.
+        place.rest(Instant::now());
         let answer = admin.answer(&request);
+        state.end_request();
         async move { Ok::<_, Infallible>(answer) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        debug!(%error, "admin connection ended");
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        _ = evicted => debug!(%peer, "admin connection ended for another"),
+        ended = served => {
+            if state.has_stalled() {
+                admin.metrics.admin_error("stalled");
+            }
+            if let Err(error) = ended {
+                debug!(%peer, %error, "admin connection ended");
+            }
+        }
     }
 }
 
@@ -105,12 +133,31 @@ impl Admin {
     /// Nothing configured yet.
     #[must_use]
     pub fn new(metrics: Metrics, status: Arc<Status>) -> Arc<Self> {
-        Arc::new(Self { metrics, status, summary: RwLock::default() })
+        Arc::new(Self { metrics, status, summary: Lock::default() })
     }
 
     /// This is what runs from now on.
     pub fn show(&self, summary: Summary) {
-        *self.summary.write().unwrap_or_else(PoisonError::into_inner) = summary;
+        *self.summary.lock() = summary;
+    }
+
+    fn note(&self, log: &PeerLog, event: &ListenerEvent<'_>) {
+        let (reason, peer) = match event {
+            ListenerEvent::Failed(error) => {
+                self.metrics.admin_error("accept");
+                warn!(%error, "cannot accept a connection to the admin endpoint");
+                return;
+            }
+            ListenerEvent::Dropped(peer) => ("idle for longest", peer),
+            ListenerEvent::Refused(peer) => ("every other one is at work", peer),
+        };
+        self.metrics.admin_error("connections_full");
+        if let Some(left_out) = log.lets_through(peer.ip(), Instant::now()) {
+            warn!(
+                target: PEER_LOG,
+                %peer, reason, left_out, "a connection to the admin endpoint was ended: all places are taken"
+            );
+        }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -121,7 +168,11 @@ impl Admin {
             "/metrics" => self.scrape(),
             "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
             "/readyz" => self.ready(),
-            "/" => typed(StatusCode::OK, "text/html; charset=utf-8", page::html(self)),
+            "/" => typed(
+                StatusCode::OK,
+                "text/html; charset=utf-8",
+                page::html(&self.metrics, &self.status, &self.summary.lock()),
+            ),
             _ => text(StatusCode::NOT_FOUND, "try /metrics, /healthz, /readyz or /\n".to_owned()),
         }
     }

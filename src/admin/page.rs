@@ -1,8 +1,7 @@
 //! The status page: what a person wants to see first, without scripts.
 
-use std::sync::PoisonError;
-
-use super::Admin;
+use crate::health::Status;
+use crate::metrics::Metrics;
 
 /// What is configured, by name.
 #[derive(Clone, Debug, Default)]
@@ -26,24 +25,23 @@ const SINK_COLUMNS: [(&str, &str); 6] = [
     ("in flight", "standpipe_sink_in_flight_events"),
     ("payload bytes", "standpipe_sink_delivered_bytes_total"),
     ("billed bytes", "standpipe_sink_billed_bytes_total"),
-    ("bytes of dead letters", "standpipe_dead_letter_bytes"),
+    ("dead letter bytes", "standpipe_dead_letter_bytes"),
 ];
 
-pub(super) fn html(admin: &Admin) -> String {
-    let metrics = admin.metrics.render().unwrap_or_default();
-    let issues = admin.status.issues();
+pub(super) fn html(metrics: &Metrics, status: &Status, summary: &Summary) -> String {
+    let metrics = metrics.render().unwrap_or_default();
+    let issues = status.issues();
     let state = if issues.is_empty() {
-        "<p class=ok>All well.</p>".to_owned()
+        "<p class=ok>No issues.</p>".to_owned()
     } else {
         format!(
             "<p class=bad>Needs attention:</p><ul><li>{}</ul>",
             escape(&issues.join("\n")).replace('\n', "<li>")
         )
     };
-    let notes: Vec<String> =
-        admin.status.notes().iter().map(|note| format!("<p>{}</p>", escape(note))).collect();
+    let notes: Vec<String> = status.notes().iter().map(|note| format!("<p>{}</p>", escape(note))).collect();
     let notes = notes.concat();
-    let Summary { sources, sinks } = &*admin.summary.read().unwrap_or_else(PoisonError::into_inner);
+    let Summary { sources, sinks } = summary;
     let sources = table("Source", "source", sources, &SOURCE_COLUMNS, &metrics);
     let sinks = table("Sink", "sink", sinks, &SINK_COLUMNS, &metrics);
     format!(

@@ -12,23 +12,22 @@ use prometheus::Gauge;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::CredentialsFault;
-use crate::config::{AssumeRole, session_name};
-use crate::event::Origin;
+use super::fault::CredentialsFault;
+use super::role::ResolvedRole;
 
 /// Credentials of one principal.
 #[derive(Debug)]
 pub struct Credentials {
-    from: From,
+    from: CredentialsOrigin,
     /// What is known. The lock covers copies in and out.
-    known: Mutex<Known>,
+    known: Mutex<CredentialsState>,
     /// One permit: with the one who renews.
     renewal: Semaphore,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    keys: Option<Fresh>,
+struct CredentialsState {
+    keys: Option<CachedKeys>,
     principal: Option<String>,
     /// A refusal made it worth asking STS who we are.
     wants_identity: bool,
@@ -36,7 +35,7 @@ struct Known {
 }
 
 #[derive(Clone, Debug)]
-struct Fresh {
+struct CachedKeys {
     keys: Keys,
     got_at: Instant,
     renew_at: Option<Instant>,
@@ -45,28 +44,11 @@ struct Fresh {
 
 /// Where credentials come from.
 #[derive(Debug)]
-enum From {
+enum CredentialsOrigin {
     /// The SDK's chain: environment, profile, web identity, container, instance.
     Chain { provider: Option<SharedCredentialsProvider>, identity: Option<aws_sdk_sts::Client> },
     /// A role, assumed with other credentials.
-    Role { before: Arc<Credentials>, client: aws_sdk_sts::Client, role: Box<Role> },
-}
-
-/// A role to assume, with its names made.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Role {
-    /// Its ARN.
-    pub arn: String,
-    /// What its trust policy asks for.
-    pub external_id: Option<String>,
-    /// The session's name.
-    pub session_name: String,
-    /// Region of the STS endpoint; none: the sink's.
-    pub region: Option<String>,
-    /// How long the credentials are to last.
-    pub duration: Duration,
-    /// Another STS endpoint.
-    pub sts_endpoint_url: Option<String>,
+    Role { before: Arc<Credentials>, client: aws_sdk_sts::Client, role: Box<ResolvedRole> },
 }
 
 /// Credentials are renewed this long before they expire, or at two thirds of their life if that is sooner.
@@ -78,34 +60,19 @@ const NEW: Duration = Duration::from_secs(5);
 /// When an early renewal fails, the next is tried after this long, with the old credentials meanwhile.
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
 
-impl Role {
-    /// The role of a setting, with its names made; none when the origin lacks a field of theirs.
-    #[must_use]
-    pub fn of(role: &AssumeRole, origin: &Origin) -> Option<Self> {
-        Some(Self {
-            arn: role.arn.render(origin)?,
-            external_id: role.external_id.clone(),
-            session_name: session_name(&role.session_name.render(origin)?),
-            region: role.region.clone(),
-            duration: role.duration,
-            sts_endpoint_url: role.sts_endpoint_url.clone(),
-        })
-    }
-}
-
 impl Credentials {
     pub(super) fn base(
         provider: Option<SharedCredentialsProvider>,
         identity: Option<aws_sdk_sts::Client>,
     ) -> Self {
-        Self::new(From::Chain { provider, identity })
+        Self::new(CredentialsOrigin::Chain { provider, identity })
     }
 
-    pub(super) fn role(before: Arc<Self>, client: aws_sdk_sts::Client, role: Role) -> Self {
-        Self::new(From::Role { before, client, role: Box::new(role) })
+    pub(super) fn role(before: Arc<Self>, client: aws_sdk_sts::Client, role: ResolvedRole) -> Self {
+        Self::new(CredentialsOrigin::Role { before, client, role: Box::new(role) })
     }
 
-    fn new(from: From) -> Self {
+    fn new(from: CredentialsOrigin) -> Self {
         Self { from, known: Mutex::default(), renewal: Semaphore::new(1) }
     }
 
@@ -118,8 +85,8 @@ impl Credentials {
     pub fn principal(&self) -> String {
         let named = self.with(|known| known.principal.clone());
         named.unwrap_or_else(|| match &self.from {
-            From::Chain { .. } => "the host's own credentials".to_owned(),
-            From::Role { role, .. } => format!("role `{}`", role.arn),
+            CredentialsOrigin::Chain { .. } => "the host's own credentials".to_owned(),
+            CredentialsOrigin::Role { role, .. } => format!("role `{}`", role.arn),
         })
     }
 
@@ -142,14 +109,14 @@ impl Credentials {
     }
 
     /// Does this to keys that are not new, here and with whom they are assumed by, and asks for the name of their owner.
-    fn doubt(&self, change: &dyn Fn(&mut Option<Fresh>)) {
+    fn doubt(&self, change: &dyn Fn(&mut Option<CachedKeys>)) {
         self.with(|known| {
             if known.keys.as_ref().is_some_and(|fresh| fresh.got_at.elapsed() >= NEW) {
                 change(&mut known.keys);
             }
             known.wants_identity = true;
         });
-        if let From::Role { before, .. } = &self.from {
+        if let CredentialsOrigin::Role { before, .. } = &self.from {
             before.doubt(change);
         }
     }
@@ -172,14 +139,14 @@ impl Credentials {
 
     async fn fetch(&self) -> Result<Keys, CredentialsFault> {
         match &self.from {
-            From::Chain { provider, identity } => {
+            CredentialsOrigin::Chain { provider, identity } => {
                 let nothing = CredentialsError::not_loaded_no_source;
                 let provider = provider.as_ref().ok_or_else(nothing).map_err(CredentialsFault::from_chain)?;
                 let keys = provider.provide_credentials().await.map_err(CredentialsFault::from_chain)?;
                 self.identify(identity.as_ref()).await;
                 Ok(keys)
             }
-            From::Role { before, client, role } => self.assume(before, client, role).await,
+            CredentialsOrigin::Role { before, client, role } => self.assume(before, client, role).await,
         }
     }
 
@@ -187,7 +154,7 @@ impl Credentials {
         &self,
         before: &Self,
         client: &aws_sdk_sts::Client,
-        role: &Role,
+        role: &ResolvedRole,
     ) -> Result<Keys, CredentialsFault> {
         let seconds = i32::try_from(role.duration.as_secs()).unwrap_or(i32::MAX);
         let call = client.assume_role().role_arn(&role.arn).role_session_name(&role.session_name);
@@ -231,7 +198,7 @@ impl Credentials {
         let now = Instant::now();
         let left = keys.expiry().map(until);
         let early = |left: Duration| left.saturating_sub(EARLY.min(left / 3));
-        let fresh = Fresh {
+        let fresh = CachedKeys {
             keys: keys.clone(),
             got_at: now,
             renew_at: left.map(|left| now + early(left)),
@@ -257,7 +224,7 @@ impl Credentials {
         })
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut CredentialsState) -> T) -> T {
         look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -276,9 +243,9 @@ fn until(expiry: std::time::SystemTime) -> Duration {
 
 /// Hands [`Credentials`] to an SDK client.
 #[derive(Debug)]
-pub(super) struct Provider(pub(super) Arc<Credentials>);
+pub(super) struct SdkProvider(pub(super) Arc<Credentials>);
 
-impl ProvideCredentials for Provider {
+impl ProvideCredentials for SdkProvider {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,

@@ -7,7 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 
-use super::Role;
+use super::role::ResolvedRole;
 
 /// Credentials could not be had.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl CredentialsFault {
     }
 
     /// `sts:AssumeRole` failed.
-    pub(super) fn from_sts(error: SdkError<AssumeRoleError>, role: &Role, caller: &str) -> Self {
+    pub(super) fn from_sts(error: SdkError<AssumeRoleError>, role: &ResolvedRole, caller: &str) -> Self {
         let arn = &role.arn;
         let Some(service) = error.as_service_error() else {
             // A fault of the network or of an earlier role: the latter brings its own explanation as the cause.
@@ -47,8 +47,8 @@ impl CredentialsFault {
     }
 }
 
-fn fix(code: &str, role: &Role, caller: &str) -> Option<(&'static str, String)> {
-    let Role { arn, external_id, .. } = role;
+fn fix(code: &str, role: &ResolvedRole, caller: &str) -> Option<(&'static str, String)> {
+    let ResolvedRole { arn, external_id, .. } = role;
     let sent = match external_id {
         Some(id) => {
             format!("if it asks for an external id (`sts:ExternalId`), that must be the one sent, `{id}`")

@@ -3,14 +3,16 @@
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::{Aws, AwsError, Caller, Refused, Role};
-use crate::access::call::{Call, Service};
+use super::call::{ApiCall, ApiClient, AwsService};
+use super::connection::AwsConnection;
+use super::probe::CallError;
+use super::role::ResolvedRole;
 
 /// What IAM's simulation says of one action on one resource.
 ///
 /// Source: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_EvaluationResult.html>.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Simulation {
+pub struct PolicySimulation {
     /// `allowed`, `explicitDeny` or `implicitDeny`.
     pub decision: String,
     /// The statements that decide, in words.
@@ -23,41 +25,52 @@ pub struct Simulation {
     pub boundary_denies: bool,
 }
 
-impl Aws {
+/// What IAM is to simulate.
+#[derive(Clone, Copy, Debug)]
+pub struct SimulatedRequest<'a> {
+    /// The ARN of the user or role whose policies decide.
+    pub principal: &'a str,
+    /// What it asks for, such as `firehose:PutRecordBatch`.
+    pub action: &'a str,
+    /// Of what: an ARN.
+    pub resource: &'a str,
+}
+
+impl AwsConnection {
     /// The trust policy of `role`, read by the last of `before`. Needs `iam:GetRole`, and to be of the role's account.
     pub async fn trust_policy(
         &self,
         region: Option<String>,
-        before: Vec<Role>,
-        role: &Role,
-    ) -> Result<String, Refused> {
+        before: Vec<ResolvedRole>,
+        role: &ResolvedRole,
+    ) -> Result<String, CallError> {
         let name = role.arn.rsplit('/').next().unwrap_or_default();
-        let call = Call::new(Service::Iam, "GetRole", json!({ "RoleName": name }));
+        let call = ApiCall::new(AwsService::Iam, "GetRole", json!({ "RoleName": name }));
         let output = self.iam(region, before, Some(role)).await?.call(&call).await?;
         let text = |pointer: &str| output.pointer(pointer).and_then(Value::as_str);
         let policy = text("/Role/AssumeRolePolicyDocument").filter(|_| text("/Role/Arn") == Some(&role.arn));
         let policy =
-            policy.ok_or_else(|| Refused::Unusable("the caller's account has no such role".to_owned()))?;
+            policy.ok_or_else(|| CallError::Unusable("the caller's account has no such role".to_owned()))?;
         Ok(percent_decode_str(policy).decode_utf8_lossy().into_owned())
     }
 
-    /// Whether `principal`, the ARN of a user or role, may do `action` on `resource`, by its own policies, asked by the last of
-    /// `roles`. Needs `iam:SimulatePrincipalPolicy`, and to be of the principal's account.
+    /// Whether a principal may do what is asked by its own policies, asked by the last of `roles`. Needs `iam:SimulatePrincipalPolicy`, and to be of the principal's account.
     pub async fn simulate(
         &self,
         region: Option<String>,
-        roles: Vec<Role>,
-        (principal, action, resource): (&str, &str, &str),
-    ) -> Result<Simulation, Refused> {
+        roles: Vec<ResolvedRole>,
+        asked: SimulatedRequest<'_>,
+    ) -> Result<PolicySimulation, CallError> {
+        let SimulatedRequest { principal, action, resource } = asked;
         let last = roles.last().cloned();
         let secure = json!({ "ContextKeyName": "aws:SecureTransport", "ContextKeyType": "boolean",
             "ContextKeyValues": ["true"] });
         let input = json!({ "PolicySourceArn": principal, "ActionNames": [action], "ResourceArns": [resource],
             "ContextEntries": [secure] });
-        let call = Call::new(Service::Iam, "SimulatePrincipalPolicy", input);
+        let call = ApiCall::new(AwsService::Iam, "SimulatePrincipalPolicy", input);
         let output = self.iam(region, roles, last.as_ref()).await?.call(&call).await?;
-        Simulation::read(&output)
-            .ok_or_else(|| Refused::Unusable("the simulation's answer has no result".to_owned()))
+        PolicySimulation::read(&output)
+            .ok_or_else(|| CallError::Unusable("the simulation's answer has no result".to_owned()))
     }
 
     /// IAM, asked by the last of `roles`.
@@ -66,21 +79,18 @@ impl Aws {
     async fn iam(
         &self,
         region: Option<String>,
-        roles: Vec<Role>,
-        role: Option<&Role>,
-    ) -> Result<Caller, Refused> {
-        let base = self.load(region).await;
-        let region = base.region().cloned().ok_or(AwsError::NoRegion)?;
+        roles: Vec<ResolvedRole>,
+        role: Option<&ResolvedRole>,
+    ) -> Result<ApiClient, CallError> {
         let own = role.and_then(|role| role.sts_endpoint_url.clone());
         if own.is_none() && self.settings().endpoint_url.is_some() {
-            return Err(Refused::Unusable("no endpoint of IAM is known".to_owned()));
+            return Err(CallError::Unusable("no endpoint of IAM is known".to_owned()));
         }
-        let credentials = self.credentials(&base, &region, roles);
-        Ok(Caller::of(self, base, &region, credentials, own)?)
+        Ok(ApiClient::new(self, region, roles).await?.at(own))
     }
 }
 
-impl Simulation {
+impl PolicySimulation {
     /// The one result of an answer, whichever way its members are told.
     fn read(output: &Value) -> Option<Self> {
         let result = output.pointer("/EvaluationResults/0")?;
@@ -130,7 +140,7 @@ mod tests {
 
     #[track_caller]
     fn check(result: &Value, expected: Option<(bool, bool)>, statements: &[&str]) {
-        let read = Simulation::read(&json!({ "EvaluationResults": [result] }));
+        let read = PolicySimulation::read(&json!({ "EvaluationResults": [result] }));
         assert_eq!(read.as_ref().map(|it| (it.is_allowed(), it.is_denied())), expected, "{read:?}");
         assert_eq!(read.map(|it| it.statements).unwrap_or_default(), statements);
     }
@@ -147,7 +157,7 @@ mod tests {
         check(&unknown, Some((false, false)), &[]);
         check(&json!({ "EvalDecision": "somethingNew" }), Some((false, false)), &[]);
         check(&json!({}), None, &[]);
-        assert_eq!(Simulation::read(&json!({ "EvaluationResults": "" })), None);
+        assert_eq!(PolicySimulation::read(&json!({ "EvaluationResults": "" })), None);
     }
 
     #[test]
@@ -157,7 +167,7 @@ mod tests {
             "OrganizationsDecisionDetail": { "AllowedByOrganizations": "false" },
             "PermissionsBoundaryDecisionDetail": { "AllowedByPermissionsBoundary": "true" },
         }] });
-        let read = Simulation::read(&result).unwrap();
+        let read = PolicySimulation::read(&result).unwrap();
         assert_eq!((read.organization_denies, read.boundary_denies), (true, false));
     }
 }

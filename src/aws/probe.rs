@@ -25,12 +25,16 @@ use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::date_time::Format;
 use tokio::net::lookup_host;
 
-use super::{Aws, AwsError, CredentialsFault, FirehoseClient, Role, credentials};
+use super::connection::{AwsConnection, AwsSession};
+use super::error::AwsError;
+use super::fault::CredentialsFault;
+use super::firehose::FirehoseClient;
+use super::role::ResolvedRole;
 use crate::causes::with_causes;
 
 /// Why a call did not do what it should.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Refused {
+pub enum CallError {
     /// The service said no.
     Answered {
         /// The error's code, bare.
@@ -48,7 +52,7 @@ pub enum Refused {
     /// Nothing was answered.
     Unanswered {
         /// How it failed.
-        how: Unanswered,
+        how: NoAnswer,
         /// In words.
         message: String,
     },
@@ -58,7 +62,7 @@ pub enum Refused {
 
 /// How a call failed without an answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Unanswered {
+pub enum NoAnswer {
     /// Nobody listens there.
     Refused,
     /// The certificate is not trusted.
@@ -73,7 +77,7 @@ pub enum Unanswered {
 
 /// What is seen of a stream.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct StreamFacts {
+pub struct StreamDescription {
     /// Its ARN.
     pub arn: String,
     /// Such as `ACTIVE`.
@@ -90,28 +94,31 @@ pub struct StreamFacts {
     pub decompresses: bool,
 }
 
-impl Aws {
+impl AwsConnection {
     /// Whether Firehose answers, and what time it says it is, in seconds since 1970. Any answer will do: nobody's key is used.
-    pub async fn reach_firehose(&self, region: Option<String>) -> Result<Option<i64>, Refused> {
-        let base = self.load(region).await;
-        base.region().ok_or(AwsError::NoRegion)?;
+    pub async fn reach_firehose(&self, region: Option<String>) -> Result<Option<i64>, CallError> {
+        let base = self.load(region).await?;
         let nobody = base.into_builder().credentials_provider(nobody()).build();
         let mut builder = aws_sdk_firehose::config::Builder::from(&nobody);
         if let Some(url) = &self.settings().endpoint_url {
             builder = builder.endpoint_url(url);
         }
-        let (glance, seen) = Glance::new();
+        let (glance, seen) = ExchangeRecorder::new();
         let client = aws_sdk_firehose::Client::from_conf(builder.build());
         let sent = client.list_delivery_streams().limit(1).customize().interceptor(glance).send().await;
         answered(sent, &seen).await
     }
 
     /// The same of the STS that `role` is assumed at; its ARN says which region's it is, if nothing else does.
-    pub async fn reach_sts(&self, region: Option<String>, role: &Role) -> Result<Option<i64>, Refused> {
+    pub async fn reach_sts(
+        &self,
+        region: Option<String>,
+        role: &ResolvedRole,
+    ) -> Result<Option<i64>, CallError> {
         let region = role.region.clone().or(region);
-        let base = self.load(region).await;
+        let base = self.load(region).await?;
         let nobody = base.into_builder().credentials_provider(nobody()).build();
-        let (glance, seen) = Glance::new();
+        let (glance, seen) = ExchangeRecorder::new();
         let client = sts(&nobody, role.sts_endpoint_url.as_ref());
         answered(client.get_caller_identity().customize().interceptor(glance).send().await, &seen).await
     }
@@ -120,60 +127,60 @@ impl Aws {
     pub async fn identity(
         &self,
         region: Option<String>,
-        first: Option<&Role>,
-    ) -> Result<Option<String>, Refused> {
-        let client = self.firehose(region.clone(), Vec::new()).await?;
-        client.credentials.prove().await.map_err(|fault| Refused::of(&fault))?;
+        first: Option<&ResolvedRole>,
+    ) -> Result<Option<String>, CallError> {
+        let AwsSession { config, credentials, region: own } = self.session(region, Vec::new()).await?;
+        credentials.prove().await.map_err(|fault| CallError::of(&fault))?;
         let url = first.and_then(|role| role.sts_endpoint_url.as_ref());
         if self.settings().endpoint_url.is_some() && url.is_none() {
             return Ok(None);
         }
-        let base = self.load(region).await;
-        let shared = SharedCredentialsProvider::new(credentials::Provider(Arc::clone(&client.credentials)));
-        let region = first.and_then(|role| role.region.clone()).map(Region::new);
-        let mut config = base.into_builder().credentials_provider(shared);
-        config.set_region(region.or_else(|| Some(Region::new(client.region.clone()))));
-        let sent = sts(&config.build(), url).get_caller_identity().send().await;
+        let region = first.and_then(|role| role.region.clone()).unwrap_or(own);
+        let config = config.into_builder().region(Region::new(region)).build();
+        let sent = sts(&config, url).get_caller_identity().send().await;
         sent.map(|output| output.arn().map(str::to_owned)).map_err(|error| refused(&error))
     }
 }
 
 impl FirehoseClient {
     /// Gets credentials, and says whose they are.
-    pub async fn prove(&self) -> Result<String, Refused> {
-        self.credentials.prove().await.map_err(|fault| Refused::of(&fault))
+    pub async fn prove(&self) -> Result<String, CallError> {
+        self.credentials.prove().await.map_err(|fault| CallError::of(&fault))
     }
 
     /// What the stream is. Needs `firehose:DescribeDeliveryStream`.
-    pub async fn describe(&self, stream: &str) -> Result<StreamFacts, Refused> {
+    pub async fn describe(&self, stream: &str) -> Result<StreamDescription, CallError> {
         let sent = self.client.describe_delivery_stream().delivery_stream_name(stream).send().await;
         let output = sent.map_err(|error| refused(&error))?;
         let described = output.delivery_stream_description();
-        described.map(facts).ok_or_else(|| Refused::Unusable("the answer describes no stream".to_owned()))
+        described.map(facts).ok_or_else(|| CallError::Unusable("the answer describes no stream".to_owned()))
     }
 
     /// Puts these records, of which there may be none: then nothing is written, whatever is answered.
-    pub async fn put(&self, stream: &str, records: &[&[u8]]) -> Result<(), Refused> {
+    pub async fn put(&self, stream: &str, records: &[&[u8]]) -> Result<(), CallError> {
         let record = |data: &&[u8]| Record::builder().data(Blob::new(data.to_vec())).build().ok();
         let records = records.iter().filter_map(record).collect();
         let call = self.client.put_record_batch().delivery_stream_name(stream).set_records(Some(records));
         let output = call.send().await.map_err(|error| refused(&error))?;
         let rejected = output.request_responses().iter().find_map(|response| {
             let code = response.error_code()?.to_owned();
-            Some(Refused::Answered { code, message: response.error_message().unwrap_or_default().to_owned() })
+            Some(CallError::Answered {
+                code,
+                message: response.error_message().unwrap_or_default().to_owned(),
+            })
         });
         rejected.map_or(Ok(()), Err)
     }
 }
 
-impl Refused {
+impl CallError {
     pub(super) fn of(fault: &CredentialsFault) -> Self {
         let fix = fault.fix.as_ref().map(|(_, fix)| fix.clone());
         Self::Credentials { message: with_causes(fault), fix }
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answered { code, message } => write!(f, "{code}: {message}"),
@@ -184,7 +191,7 @@ impl fmt::Display for Refused {
     }
 }
 
-impl From<AwsError> for Refused {
+impl From<AwsError> for CallError {
     fn from(error: AwsError) -> Self {
         Self::Unusable(with_causes(&error))
     }
@@ -207,43 +214,43 @@ fn nobody() -> SharedCredentialsProvider {
 /// An answer, even one that says no, has crossed the network.
 async fn answered<T, E>(
     sent: Result<T, SdkError<E, Response>>,
-    seen: &Mutex<Glimpse>,
-) -> Result<Option<i64>, Refused>
+    seen: &Mutex<ExchangeFacts>,
+) -> Result<Option<i64>, CallError>
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let Glimpse { host, date } = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let ExchangeFacts { host, date } = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match sent {
         Err(error) if error.as_service_error().is_none() => Err(match refused(&error) {
-            Refused::Unanswered { how: Unanswered::Name, message } => unresolved(&host, &message).await,
-            other @ (Refused::Answered { .. }
-            | Refused::Credentials { .. }
-            | Refused::Unanswered { .. }
-            | Refused::Unusable(_)) => other,
+            CallError::Unanswered { how: NoAnswer::Name, message } => unresolved(&host, &message).await,
+            other @ (CallError::Answered { .. }
+            | CallError::Credentials { .. }
+            | CallError::Unanswered { .. }
+            | CallError::Unusable(_)) => other,
         }),
         Ok(_) | Err(_) => Ok(date),
     }
 }
 
 /// Whose name it is that did not resolve: where the endpoint's does, it was the proxy's.
-async fn unresolved(host: &str, message: &str) -> Refused {
+async fn unresolved(host: &str, message: &str) -> CallError {
     let resolves = lookup_host((host, 443)).await.is_ok_and(|mut addresses| addresses.next().is_some());
     if resolves {
         let message = format!("the name of the proxy on the way to `{host}` does not resolve: {message}");
-        return Refused::Unanswered { how: Unanswered::ProxyName, message };
+        return CallError::Unanswered { how: NoAnswer::ProxyName, message };
     }
     let message = format!("the name `{host}` does not resolve: {message}");
-    Refused::Unanswered { how: Unanswered::Name, message }
+    CallError::Unanswered { how: NoAnswer::Name, message }
 }
 
-fn refused<E>(error: &SdkError<E, Response>) -> Refused
+fn refused<E>(error: &SdkError<E, Response>) -> CallError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     if let Some(service) = error.as_service_error() {
         let code = service.code().unwrap_or("unknown");
         let bare = code.rsplit('#').next().and_then(|code| code.split(':').next()).unwrap_or(code).to_owned();
-        return Refused::Answered {
+        return CallError::Answered {
             code: bare,
             message: service.message().unwrap_or("no message").to_owned(),
         };
@@ -252,42 +259,42 @@ where
 }
 
 /// Why nothing was answered: some cause tells.
-pub(super) fn unanswered(error: &(dyn Error + 'static)) -> Refused {
-    let mut how = Unanswered::Other;
+pub(super) fn unanswered(error: &(dyn Error + 'static)) -> CallError {
+    let mut how = NoAnswer::Other;
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = next {
         if let Some(fault) = cause.downcast_ref::<CredentialsFault>() {
-            return Refused::of(fault);
+            return CallError::of(fault);
         }
         how = kind(cause).unwrap_or(how);
         next = cause.source();
     }
-    Refused::Unanswered { how, message: with_causes(error) }
+    CallError::Unanswered { how, message: with_causes(error) }
 }
 
 /// How the standard library begins the error of a name that the resolver knows no address of.
 const LOOKUP_FAILED: &str = "failed to lookup address information";
 
 /// What one cause tells, if anything.
-fn kind(cause: &(dyn Error + 'static)) -> Option<Unanswered> {
+fn kind(cause: &(dyn Error + 'static)) -> Option<NoAnswer> {
     let is_certificate = |error: &rustls::Error| matches!(error, rustls::Error::InvalidCertificate(_));
     if cause.downcast_ref().is_some_and(is_certificate) {
-        return Some(Unanswered::Certificate);
+        return Some(NoAnswer::Certificate);
     }
     let error: &io::Error = cause.downcast_ref()?;
     // A kind of its own it has not.
     if error.to_string().starts_with(LOOKUP_FAILED) {
-        return Some(Unanswered::Name);
+        return Some(NoAnswer::Name);
     }
     if error.kind() == io::ErrorKind::ConnectionRefused {
-        return Some(Unanswered::Refused);
+        return Some(NoAnswer::Refused);
     }
     // What an I/O error wraps is not among its causes, and may be another one.
     let inside: &(dyn Error + 'static) = error.get_ref()?;
     kind(inside)
 }
 
-fn facts(described: &DeliveryStreamDescription) -> StreamFacts {
+fn facts(described: &DeliveryStreamDescription) -> StreamDescription {
     let decompresses = |processing: Option<&ProcessingConfiguration>| {
         let processors = processing.filter(|processing| processing.enabled() == Some(true));
         processors.is_some_and(|processing| {
@@ -298,7 +305,7 @@ fn facts(described: &DeliveryStreamDescription) -> StreamFacts {
         })
     };
     let encryption = described.delivery_stream_encryption_configuration();
-    StreamFacts {
+    StreamDescription {
         arn: described.delivery_stream_arn().to_owned(),
         status: described.delivery_stream_status().as_str().to_owned(),
         is_active: *described.delivery_stream_status() == DeliveryStreamStatus::Active,
@@ -321,7 +328,7 @@ fn facts(described: &DeliveryStreamDescription) -> StreamFacts {
 
 /// What is seen of one request and its answer.
 #[derive(Clone, Debug, Default)]
-struct Glimpse {
+struct ExchangeFacts {
     /// The host that it is for.
     host: String,
     /// The time that the answer says it is, in seconds since 1970.
@@ -330,20 +337,20 @@ struct Glimpse {
 
 /// Looks at a request and its answer. The lock covers the handing over.
 #[derive(Debug)]
-struct Glance(Arc<Mutex<Glimpse>>);
+struct ExchangeRecorder(Arc<Mutex<ExchangeFacts>>);
 
-impl Glance {
-    fn new() -> (Self, Arc<Mutex<Glimpse>>) {
+impl ExchangeRecorder {
+    fn new() -> (Self, Arc<Mutex<ExchangeFacts>>) {
         let seen = Arc::default();
         (Self(Arc::clone(&seen)), seen)
     }
 
-    fn note(&self, note: impl FnOnce(&mut Glimpse)) {
+    fn note(&self, note: impl FnOnce(&mut ExchangeFacts)) {
         note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-impl Intercept for Glance {
+impl Intercept for ExchangeRecorder {
     fn name(&self) -> &'static str {
         "Glance"
     }

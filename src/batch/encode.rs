@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes};
 
 use super::json;
-use super::pen::Pen;
+use super::padded_writer::PaddedWriter;
 use crate::config::{Encoding, Packing, Sink, TooLong};
-use crate::event::{Block, Borders, Buffers, Clockface, Event, Message, Origin, Part, Timestamp};
+use crate::event::{Block, Borders, Buffers, Clockface, Event, FieldPlace, Message, Origin, Part, Timestamp};
 use crate::limits::MAX_RECORD_BYTES;
 
 /// Writes events for one sink.
@@ -39,7 +39,7 @@ pub struct Output {
 }
 
 /// Room made at a time while lines are written.
-const PEN_BYTES: usize = 4 * 1024;
+const LINES_ROOM: usize = 4 * 1024;
 
 /// How each JSON object begins: a time follows.
 const BEFORE_TIME: &[u8; 14] = b"{\"timestamp\":\"";
@@ -190,20 +190,20 @@ impl Encoder {
     /// Writes UTF-8 lines as JSON, until a block is full or a line is too large for a record. Returns those that are left.
     fn json_lines<'l>(mut lines: &'l [u8], read_at: Timestamp, out: &mut Output) -> &'l [u8] {
         out.prepare();
-        let mut pen = Pen::new(&mut out.data, PEN_BYTES);
+        let mut writer = PaddedWriter::new(&mut out.data, LINES_ROOM);
         let time = out.face.show(read_at);
         while !lines.is_empty() {
-            let start = pen.at();
+            let start = writer.at();
             if start >= BLOCK_BYTES {
                 break;
             }
-            pen.put_all(BEFORE_TIME);
-            pen.put_all(time);
-            pen.put_all(BEFORE_MESSAGE);
-            let len = json::escape_line(lines, &mut pen);
-            pen.put(&out.after);
-            if pen.at().saturating_sub(start) > MAX_RECORD_BYTES {
-                pen.back_to(start);
+            writer.put_all(BEFORE_TIME);
+            writer.put_all(time);
+            writer.put_all(BEFORE_MESSAGE);
+            let len = json::escape_line(lines, &mut writer);
+            writer.put(&out.after);
+            if writer.at().saturating_sub(start) > MAX_RECORD_BYTES {
+                writer.back_to(start);
                 break;
             }
             out.events = out.events.saturating_add(1);
@@ -283,19 +283,15 @@ impl Encoder {
     /// Everything that follows the message and is the same for all events of an origin.
     fn write_after(&self, origin: &Origin, out: &mut Vec<u8>) {
         out.put_u8(b'"');
-        let optional =
-            [("owner", &origin.owner), ("log_group", &origin.log_group), ("log_stream", &origin.log_stream)];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                member(out, name, value);
-            }
+        for (field, value) in origin.fields.at(FieldPlace::BeforeSource) {
+            member(out, field.name(), value);
         }
         member(out, "source", &origin.source);
-        if origin.owner.is_none() {
+        if !origin.fields.are_remote() {
             member(out, "host", &origin.host);
         }
-        if let Some(file) = &origin.file {
-            member(out, "file", file);
+        for (field, value) in origin.fields.at(FieldPlace::AfterHost) {
+            member(out, field.name(), value);
         }
         if !origin.attributes.is_empty() {
             out.put_slice(b",\"attributes\":{");
@@ -418,6 +414,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Buffer, Compression, DirectorySink, SinkKind, Template};
+    use crate::event::Field;
 
     fn sink(encoding: Encoding, packing: Packing, too_long: TooLong) -> Sink {
         Sink {
@@ -438,24 +435,15 @@ mod tests {
     }
 
     fn file() -> Origin {
-        Origin {
-            source: "app".into(),
-            host: "h1".into(),
-            file: Some("/a\"b.log".into()),
-            ..Origin::default()
-        }
+        Origin::new("app", "h1").with(Field::File, "/a\"b.log")
     }
 
     fn envelope() -> Origin {
-        Origin {
-            source: "subs".into(),
-            host: "h1".into(),
-            owner: Some("111111111111".into()),
-            log_group: Some("/aws/x".into()),
-            log_stream: Some("s".into()),
-            attributes: [("team".into(), "pay".into())].into(),
-            ..Origin::default()
-        }
+        let origin = Origin::new("subs", "h1")
+            .with(Field::Owner, "111111111111")
+            .with(Field::LogGroup, "/aws/x")
+            .with(Field::LogStream, "s");
+        Origin { attributes: [("team".into(), "pay".into())].into(), ..origin }
     }
 
     /// Encodes each message as an event of its own and returns what each became.
@@ -464,7 +452,7 @@ mod tests {
         let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
         out.origin(&encoder, origin);
         for message in messages {
-            let id = origin.owner.is_some().then_some("42");
+            let id = origin.get(Field::Owner).is_some().then_some("42");
             let event = Event { message: *message, timestamp: None, id, part: None };
             encoder.event(&event, Timestamp(0), &mut out).unwrap();
         }

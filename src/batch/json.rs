@@ -2,7 +2,7 @@
 
 use wide::u8x16;
 
-use super::pen::Pen;
+use super::padded_writer::PaddedWriter;
 
 /// As many bytes are looked at together.
 const STEP: usize = 16;
@@ -37,14 +37,15 @@ const ESCAPES: [Escape; 93] = {
 /// Writes the inside of a JSON string. What is not UTF-8 is replaced by U+FFFD.
 pub(super) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     // Few bytes are escaped in most text.
-    let mut pen = Pen::new(out, bytes.len().saturating_add(bytes.len() / 8).saturating_add(WINDOW));
+    let mut writer =
+        PaddedWriter::new(out, bytes.len().saturating_add(bytes.len() / 8).saturating_add(WINDOW));
     if is_utf8(bytes) {
-        return escape_text(bytes, &mut pen);
+        return escape_text(bytes, &mut writer);
     }
     for chunk in bytes.utf8_chunks() {
-        escape_text(chunk.valid().as_bytes(), &mut pen);
+        escape_text(chunk.valid().as_bytes(), &mut writer);
         if !chunk.invalid().is_empty() {
-            pen.put("\u{FFFD}".as_bytes());
+            writer.put("\u{FFFD}".as_bytes());
         }
     }
 }
@@ -54,20 +55,20 @@ pub(super) fn is_utf8(bytes: &[u8]) -> bool {
     simdutf8::basic::from_utf8(bytes).is_ok()
 }
 
-fn escape_text(mut text: &[u8], pen: &mut Pen<'_>) {
+fn escape_text(mut text: &[u8], writer: &mut PaddedWriter<'_>) {
     loop {
-        let len = escape_line(text, pen);
+        let len = escape_line(text, writer);
         let Some(([b'\n'], rest)) = text.get(len..).and_then(<[u8]>::split_first_chunk) else { return };
-        pen.put(b"\\n");
+        writer.put(b"\\n");
         text = rest;
     }
 }
 
 /// Writes text up to its first newline, or to its end, as the inside of a JSON string. Returns how much of it that was.
-pub(super) fn escape_line(text: &[u8], pen: &mut Pen<'_>) -> usize {
+pub(super) fn escape_line(text: &[u8], writer: &mut PaddedWriter<'_>) -> usize {
     let mut at = 0;
     while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        if let Some(newline) = escape_block(window, STEP, pen) {
+        if let Some(newline) = escape_block(window, STEP, writer) {
             return at.saturating_add(newline);
         }
         at = at.saturating_add(STEP);
@@ -76,7 +77,7 @@ pub(super) fn escape_line(text: &[u8], pen: &mut Pen<'_>) -> usize {
     for _ in 0..2 {
         let rest = text.get(at..).unwrap_or_default();
         let len = rest.len().min(STEP);
-        if let Some(newline) = escape_block(&padded(rest), len, pen) {
+        if let Some(newline) = escape_block(&padded(rest), len, writer) {
             return at.saturating_add(newline);
         }
         at = at.saturating_add(len);
@@ -95,10 +96,10 @@ fn padded(rest: &[u8]) -> [u8; WINDOW] {
 
 /// Writes the first `len` bytes of a window's block. Stops at a newline, and returns where it is.
 #[inline]
-fn escape_block(window: &[u8; WINDOW], len: usize, pen: &mut Pen<'_>) -> Option<usize> {
+fn escape_block(window: &[u8; WINDOW], len: usize, writer: &mut PaddedWriter<'_>) -> Option<usize> {
     let mut specials = specials(window) & mask(len);
     let mut newline = None;
-    pen.fill(|space: &mut [u8; ESCAPED]| {
+    writer.fill(|space: &mut [u8; ESCAPED]| {
         let (mut done, mut filled) = (0, 0);
         while specials != 0 {
             let at = specials.trailing_zeros() as usize;
@@ -162,14 +163,14 @@ pub fn unescape(text: &str, out: &mut Vec<u8>) {
     if memchr::memchr(b'\\', text).is_none() {
         return out.extend_from_slice(text);
     }
-    let mut pen = Pen::new(out, text.len().saturating_add(WINDOW));
+    let mut writer = PaddedWriter::new(out, text.len().saturating_add(WINDOW));
     let mut at: usize = 0;
     while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        let mut done = unescape_block(window, &mut pen);
+        let mut done = unescape_block(window, &mut writer);
         if done < STEP {
             done = done.saturating_add(unescape_one(
                 text.get(at.saturating_add(done)..).unwrap_or_default(),
-                &mut pen,
+                &mut writer,
             ));
         }
         at = at.saturating_add(done);
@@ -177,20 +178,20 @@ pub fn unescape(text: &str, out: &mut Vec<u8>) {
     let mut rest = text.get(at..).unwrap_or_default();
     while let Some(found) = memchr::memchr(b'\\', rest) {
         let (plain, escape) = rest.split_at(found);
-        pen.put(plain);
-        let len = unescape_one(escape, &mut pen);
+        writer.put(plain);
+        let len = unescape_one(escape, &mut writer);
         rest = escape.get(len..).unwrap_or_default();
     }
-    pen.put(rest);
+    writer.put(rest);
 }
 
 /// Writes a window's block up to an escape of more than one letter. Returns how much of the window that was: at least a block
 /// where there is no such escape, one byte more where the last escape reaches out of it.
 #[inline]
-fn unescape_block(window: &[u8; WINDOW], pen: &mut Pen<'_>) -> usize {
+fn unescape_block(window: &[u8; WINDOW], writer: &mut PaddedWriter<'_>) -> usize {
     let mut escapes = backslashes(window);
     let mut done = 0;
-    pen.fill(|space: &mut [u8; WINDOW]| {
+    writer.fill(|space: &mut [u8; WINDOW]| {
         let mut filled = 0;
         while escapes != 0 {
             let at = escapes.trailing_zeros() as usize;
@@ -227,18 +228,18 @@ const fn unescaped(letter: u8) -> u8 {
 }
 
 /// Writes the escape that `text` begins with, and returns its length.
-fn unescape_one(text: &[u8], pen: &mut Pen<'_>) -> usize {
+fn unescape_one(text: &[u8], writer: &mut PaddedWriter<'_>) -> usize {
     match text.get(1) {
-        Some(b'u') => unescape_unicode(text, pen),
+        Some(b'u') => unescape_unicode(text, writer),
         Some(letter) => {
-            pen.put(&[unescaped(*letter)]);
+            writer.put(&[unescaped(*letter)]);
             2
         }
         None => 1,
     }
 }
 
-fn unescape_unicode(text: &[u8], pen: &mut Pen<'_>) -> usize {
+fn unescape_unicode(text: &[u8], writer: &mut PaddedWriter<'_>) -> usize {
     let unit = |at: usize| -> Option<u32> {
         let (escape, digits) = text.get(at..at.checked_add(6)?)?.split_at_checked(2)?;
         let digits = std::str::from_utf8(digits).ok()?;
@@ -253,7 +254,7 @@ fn unescape_unicode(text: &[u8], pen: &mut Pen<'_>) -> usize {
         Some(joined) => (joined, 12),
         None => (char::from_u32(first).unwrap_or('\u{FFFD}'), 6),
     };
-    pen.put(found.encode_utf8(&mut [0; 4]).as_bytes());
+    writer.put(found.encode_utf8(&mut [0; 4]).as_bytes());
     len
 }
 

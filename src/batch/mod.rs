@@ -9,7 +9,7 @@
 mod encode;
 mod json;
 mod packer;
-mod pen;
+mod padded_writer;
 
 pub use encode::{BUFFER_BYTES, Encoder, Output, TooLarge, message_bytes};
 pub use json::unescape;

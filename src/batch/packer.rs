@@ -19,12 +19,12 @@ const TAIL_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Packer {
     packing: Packing,
-    open: Option<Open>,
+    open: Option<OpenRecord>,
 }
 
 /// A record being filled.
 #[derive(Debug)]
-struct Open {
+struct OpenRecord {
     parts: Vec<Bytes>,
     tail: BytesMut,
     len: usize,
@@ -52,9 +52,9 @@ impl Packer {
         now: Instant,
         closed: &mut impl FnMut(Record),
     ) {
-        let mut rest = Rest::new(block);
+        let mut rest = BlockCursor::new(block);
         while !rest.is_empty() {
-            let open = self.open.get_or_insert_with(|| Open::new(origin, now));
+            let open = self.open.get_or_insert_with(|| OpenRecord::new(origin, now));
             let fitting = match self.packing {
                 Packing::Lines => rest.take(TARGET_RECORD_BYTES.saturating_sub(open.len)),
                 Packing::Event => None,
@@ -87,7 +87,7 @@ impl Packer {
     }
 }
 
-impl Open {
+impl OpenRecord {
     fn new(origin: &Arc<Origin>, since: Instant) -> Self {
         Self {
             parts: Vec::new(),
@@ -145,7 +145,7 @@ impl Open {
 }
 
 /// What is left of a block.
-struct Rest<'a> {
+struct BlockCursor<'a> {
     block: &'a Block,
     /// Bytes taken so far.
     from: usize,
@@ -153,7 +153,7 @@ struct Rest<'a> {
     taken: u64,
 }
 
-impl<'a> Rest<'a> {
+impl<'a> BlockCursor<'a> {
     fn new(block: &'a Block) -> Self {
         Self { block, from: 0, taken: 0 }
     }
@@ -224,14 +224,14 @@ mod tests {
     use crate::event::{AckGuard, Acknowledge, Outcome};
     use crate::limits::billed;
 
-    struct Nobody;
+    struct IgnoredAck;
 
-    impl Acknowledge for Nobody {
+    impl Acknowledge for IgnoredAck {
         fn acknowledge(&self, _: u64, _: Outcome) {}
     }
 
     fn ack() -> AckGuard {
-        AckGuard::open(Arc::new(Nobody), 0)
+        AckGuard::open(Arc::new(IgnoredAck), 0)
     }
 
     fn with_ends(events: &[Vec<u8>]) -> Block {
@@ -300,13 +300,13 @@ mod tests {
     #[tokio::test]
     async fn a_chunk_is_done_when_its_last_record_is() {
         #[derive(Default)]
-        struct Seen(Mutex<Vec<u64>>);
-        impl Acknowledge for Seen {
+        struct AckLog(Mutex<Vec<u64>>);
+        impl Acknowledge for AckLog {
             fn acknowledge(&self, number: u64, _: Outcome) {
                 self.0.lock().unwrap().push(number);
             }
         }
-        let seen = Arc::new(Seen::default());
+        let seen = Arc::new(AckLog::default());
         let mut packer = Packer::new(Packing::Lines);
         let mut records = Vec::new();
         let chunk = AckGuard::open(Arc::clone(&seen) as Arc<dyn Acknowledge>, 9);

@@ -1,4 +1,4 @@
-//! Records waiting for their sink, in order.
+//! Records waiting for their sink, in order: what a destination keeps them in, without the tasks that fill and empty it.
 //!
 //! In:      closed records.
 //! Out:     as many as fit into one request.
@@ -7,6 +7,6 @@
 //! Stop:    emptied by the sink, or dropped with its ack guards unsettled; what is on disk stays there.
 
 pub mod disk;
-mod memory;
+mod fifo;
 
-pub use memory::MemoryBuffer;
+pub use fifo::{RecordFifo, RequestRoom};

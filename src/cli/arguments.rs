@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::access::render::Format;
+use crate::access::render::RenderFormat;
 
 /// The command line of `standpipe`.
 #[derive(Debug, Parser)]
@@ -26,17 +26,17 @@ pub enum Command {
     /// Run the daemon
     #[command(
         after_help = "Examples:\n  standpipe run\n  standpipe run -c agent.toml -c local.toml\n  standpipe run -c config/quickstart.toml --once\n\n\
-                            Exit codes: 0 drained, 1 failed, 75 stopped with data undelivered (it is read or sent again), 78 bad configuration"
+                            Exit codes: 0 everything delivered, 1 failed, 75 stopped with data undelivered (it is read or sent again), 78 bad configuration"
     )]
     Run {
         /// The configuration files.
         #[command(flatten)]
         files: Files,
-        /// Read what is there, deliver it, and exit
+        /// Deliver the data that exists, and exit
         #[arg(long)]
         once: bool,
     },
-    /// Check a configuration and show what it makes, without a network
+    /// Check a configuration and show its pipeline, without a network
     #[command(
         after_help = "Example:\n  standpipe check -c agent.toml\n\nExit codes: 0 good, 78 bad configuration"
     )]
@@ -45,10 +45,10 @@ pub enum Command {
         #[command(flatten)]
         files: Files,
     },
-    /// Walk every hop live, and say which is broken and how to fix it
+    /// Check every hop live, and show which is broken and how to fix it
     #[command(
         after_help = "Examples:\n  standpipe doctor -c agent.toml\n  standpipe doctor -c agent.toml --json | jq .first_failure\n  standpipe doctor -c agent.toml --topology topology.toml\n\n\
-                            Changes nothing. Run it as the user that standpipe runs as.\nExit codes: 0 no failure, 1 something fails, 78 bad configuration"
+                            Changes nothing. Run it as standpipe's user.\nExit codes: 0 no failure, 1 something fails, 78 bad configuration"
     )]
     Doctor {
         /// The configuration files.
@@ -57,24 +57,24 @@ pub enum Command {
         /// Print JSON for machines
         #[arg(long)]
         json: bool,
-        /// Put one line to each stream, to be sure that it may be put to
+        /// Put one line to each stream, to make sure that it works
         #[arg(long)]
         write_probe: bool,
-        /// Look at the hops of a topology too, from log groups to the bucket
+        /// Check the hops of a topology, too, from log groups to the bucket
         #[arg(long, value_name = "TOPOLOGY")]
         topology: Option<PathBuf>,
     },
-    /// Decode payloads of any kind to one JSON object a line
+    /// Decode payloads of any kind to one JSON object per line
     #[command(
         after_help = "Examples:\n  standpipe decode object.json.gz\n  aws kinesis get-records ... --query 'Records[0].Data' --output text | standpipe decode -\n\n\
-                            Reads CloudWatch Logs envelopes, CloudTrail files, Firehose request bodies and backup objects,\ngzipped, in base64, or both. Exit codes: 0 all decoded, 1 not all"
+                            Reads CloudWatch Logs envelopes, CloudTrail files, Firehose request bodies and backup objects,\ngzipped, in base64, or both. Exit codes: 0 all decoded, 1 some not"
     )]
     Decode {
-        /// Files to decode; `-` or none is standard input
+        /// Files to decode; `-` or no file reads standard input
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Set up the plumbing between accounts: roles, policies, destinations, subscriptions
+    /// Set up access between accounts: roles, policies, destinations, subscriptions
     #[command(
         after_help = "Examples:\n  standpipe access render topology.toml --format cli --out access/\n  standpipe access apply topology.toml\n  standpipe access verify topology.toml\n\nConfiguration: config/topology.toml is a sample with every key"
     )]
@@ -83,7 +83,7 @@ pub enum Command {
         #[command(subcommand)]
         what: Access,
     },
-    /// Look at checkpoints, buffers on disk and dead letters; also while the daemon runs
+    /// Inspect checkpoints, disk buffers and dead letters; also while the daemon runs
     #[command(
         after_help = "Examples:\n  standpipe state list\n  standpipe state show dead-letters archive --reason InvalidArgumentException --limit 5\n  standpipe state forget app /var/log/app/a.log"
     )]
@@ -96,19 +96,19 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  standpipe replay archive --dry-run\n  standpipe replay archive --reason InvalidArgumentException\n  \
                             standpipe replay _subscriptions\n  standpipe replay archive backup/processing-failed/*\n\n\
-                            What was delivered is removed from the dead letters; files from elsewhere are kept, with `FILE.delivered`\nbeside them. \
+                            Delivered letters are removed from the state directory. Other files stay, with `FILE.delivered` beside them.\n\
                             Exit codes: 0 all delivered, 75 some are left, 1 failed, 78 bad configuration"
     )]
     Replay(ReplayArguments),
     /// Ask the running daemon whether it is healthy
     #[command(
-        after_help = "Example, as a container's health check:\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 not, or no answer"
+        after_help = "Example, as a container's health check:\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 unhealthy or no answer"
     )]
     Health {
         /// The daemon's admin endpoint
         #[arg(long, default_value = "http://127.0.0.1:9598")]
         url: String,
-        /// Ask whether it delivers (/readyz), not only whether it lives
+        /// Ask whether it delivers (/readyz), not only whether it answers
         #[arg(long)]
         ready: bool,
     },
@@ -117,33 +117,33 @@ pub enum Command {
 /// What to do about access.
 #[derive(Debug, Subcommand)]
 pub enum Access {
-    /// Write every policy and every call, in the order of creation, from a topology
+    /// Write every policy and call of a topology to files, in the order of creation
     #[command(
-        after_help = "Examples:\n  standpipe access render topology.toml --out access/     # scripts for the AWS CLI, one for each account\n  standpipe access render topology.toml --format policies --out policies/\n  standpipe access render topology.toml --format terraform --out terraform/\n\nNo network, and nothing is changed. Exit codes: 0 written, 1 a file cannot be written, 78 bad topology"
+        after_help = "Examples:\n  standpipe access render topology.toml --out access/     # scripts for the AWS CLI, one per account\n  standpipe access render topology.toml --format policies --out policies/\n  standpipe access render topology.toml --format terraform --out terraform/\n\nUses no network and changes nothing. Exit codes: 0 written, 1 a file cannot be written, 78 bad topology"
     )]
     Render {
         /// The topology: accounts, and who sends logs where
         #[arg(value_name = "TOPOLOGY")]
         topology: PathBuf,
-        /// Scripts for the AWS CLI, templates, modules, or the policies with who may do what
+        /// Scripts, templates, modules, or the policies with tables of who may do what
         #[arg(long, value_enum, default_value_t = FormatName::Cli)]
         format: FormatName,
         /// Write files into this folder; without it, they are printed
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// Make or repair what a topology needs, through AWS's APIs, after showing what
+    /// Create or repair what a topology needs, through AWS's APIs, after showing the changes
     #[command(
-        after_help = "Examples:\n  standpipe access apply topology.toml                 # shows what would be done, and asks\n  standpipe access apply topology.toml --yes --account archive\n  standpipe access apply topology.toml --destroy       # takes away what it made\n\nEach account is reached by its `profile` or `assume_role`, or by the environment's credentials if they are of that account.\nIt may be stopped at any time and run again. Where it has no credentials, it gives a script for the account's owner.\n\nExit codes: 0 all is as planned, or nothing was to be done, 1 something failed or could not be seen, 2 wrong usage, 78 bad topology"
+        after_help = "Examples:\n  standpipe access apply topology.toml                 # shows the changes, and asks\n  standpipe access apply topology.toml --yes --account archive\n  standpipe access apply topology.toml --destroy       # removes what it made\n\nUses each account's `profile` or `assume_role`, or the environment's credentials if they belong to that account.\nYou can stop it at any time and run it again. Without credentials for an account, it writes a script for its owner.\n\nExit codes: 0 everything is as planned, 1 something failed or could not be read, 2 wrong usage, 78 bad topology"
     )]
     Apply {
         /// The topology: accounts, and who sends logs where
         #[arg(value_name = "TOPOLOGY")]
         topology: PathBuf,
-        /// Do it without asking
+        /// Make the changes without asking
         #[arg(long)]
         yes: bool,
-        /// Take away what was made: only what has the topology's tag, or, where nothing can be tagged, is as it was made
+        /// Remove what `apply` made: resources with the topology's tag, or, if they cannot have tags, unchanged ones
         #[arg(long)]
         destroy: bool,
         /// Only in this account; may be repeated
@@ -156,7 +156,7 @@ pub enum Access {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// Read what is there of a topology, and say which hop is broken and how to fix it
+    /// Check the actual resources of a topology, and show which hop is broken and how to fix it
     #[command(
         after_help = "Examples:\n  standpipe access verify topology.toml\n  standpipe access verify topology.toml --json | jq .first_failure\n\nChanges nothing. Exit codes: 0 no failure, 1 something fails, 78 bad topology"
     )]
@@ -184,7 +184,7 @@ pub enum FormatName {
     Policies,
 }
 
-impl From<FormatName> for Format {
+impl From<FormatName> for RenderFormat {
     fn from(name: FormatName) -> Self {
         match name {
             FormatName::Cli => Self::Cli,
@@ -211,7 +211,7 @@ pub struct Files {
 /// What `state` does.
 #[derive(Debug, Subcommand)]
 pub enum StateCommand {
-    /// List everything that is kept: checkpoints, buffers on disk, dead letters
+    /// List checkpoints, disk buffers and dead letters
     #[command(
         after_help = "Examples:\n  standpipe state list\n  standpipe state list --dir /var/lib/standpipe --json"
     )]
@@ -219,7 +219,7 @@ pub enum StateCommand {
         /// Where the state is.
         #[command(flatten)]
         place: StatePlace,
-        /// For machines
+        /// Print JSON for machines
         #[arg(long)]
         json: bool,
     },
@@ -233,7 +233,7 @@ pub enum StateCommand {
         #[command(subcommand)]
         what: Show,
     },
-    /// Drop checkpoints, so that files are read anew: from where `start` says
+    /// Drop checkpoints, so that files are read again, from `start`
     #[command(
         after_help = "Examples:\n  standpipe state forget app\n  standpipe state forget app /var/log/app/a.log\n\nThe daemon must be stopped."
     )]
@@ -251,7 +251,7 @@ pub enum StateCommand {
 /// What `state show` shows.
 #[derive(Debug, Subcommand)]
 pub enum Show {
-    /// Checkpoints: how far each file was delivered
+    /// Checkpoints: the position up to which each file was delivered
     #[command(after_help = "Example:\n  standpipe state show sources app")]
     Sources {
         /// Where the state is.
@@ -259,7 +259,7 @@ pub enum Show {
         place: StatePlace,
         /// Only this source
         source: Option<String>,
-        /// For machines: one JSON object a line
+        /// Print one JSON object per line, for machines
         #[arg(long)]
         json: bool,
     },
@@ -271,15 +271,15 @@ pub enum Show {
         /// Where the state is.
         #[command(flatten)]
         place: StatePlace,
-        /// The sink, or `_SOURCE` for what could not be decoded
+        /// The sink, or `_SOURCE` for payloads that could not be decoded
         sink: String,
         /// Only letters with this reason; may be repeated
         #[arg(long)]
         reason: Vec<String>,
-        /// Most letters to show; with --json all by default, else 20
+        /// Most letters to show; 20 by default, or all with --json
         #[arg(long)]
         limit: Option<usize>,
-        /// Whole letters, as they are kept: one JSON object a line
+        /// Print whole letters, one JSON object per line
         #[arg(long)]
         json: bool,
     },
@@ -291,7 +291,7 @@ pub struct StatePlace {
     /// The configuration that says where it is.
     #[command(flatten)]
     pub files: Files,
-    /// The state directory itself; no configuration is read then
+    /// The state directory, instead of a configuration
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     pub dir: Option<PathBuf>,
 }
@@ -302,12 +302,12 @@ pub struct ReplayArguments {
     /// The configuration files.
     #[command(flatten)]
     pub files: Files,
-    /// The sink, or `_SOURCE` for what that source could not decode
+    /// The sink, or `_SOURCE` for payloads that this source could not decode
     pub sink: String,
-    /// Files of letters, or objects that Firehose put into its backup bucket; by default the sink's dead letters
+    /// Files of letters, or objects from Firehose's backup bucket; by default the sink's dead letters
     #[arg(value_name = "FILE")]
     pub letters: Vec<PathBuf>,
-    /// Only say what would be delivered
+    /// Only show what would be delivered
     #[arg(long)]
     pub dry_run: bool,
     /// Only letters with this reason; may be repeated

@@ -10,6 +10,7 @@ use crate::config::{
     FirehoseSink, Format, HttpSource, Packing, Route, Sink, SinkKind, Source, Start, TooLong, When, WhenFull,
     legs, show_duration, show_size,
 };
+use crate::event::Field;
 
 /// Writes the pipeline to `out` and warnings to `err`, or all errors to `err`; returns the exit code.
 pub fn run(
@@ -124,8 +125,9 @@ fn of_endpoint(http: &HttpSource) -> Vec<Branch> {
     let mut below = vec![
         Branch::leaf(format!("listens on {scheme}://{}, {keys}", http.listen)),
         Branch::leaf(format!(
-            "at most {} connections, a request waits up to {}",
+            "at most {} connections, idle up to {}, a request waits up to {}",
             http.max_connections,
+            show_duration(http.idle_timeout),
             show_duration(http.timeout)
         )),
     ];
@@ -167,16 +169,8 @@ fn of_route(index: usize, route: &Route, to: &str) -> String {
 }
 
 fn of_when(when: &When) -> String {
-    let lists = [
-        ("owner", &when.owner),
-        ("log_group", &when.log_group),
-        ("log_stream", &when.log_stream),
-        ("file", &when.file),
-    ];
-    let mut conditions: Vec<String> = lists
-        .into_iter()
-        .filter(|(_, values)| !values.is_empty())
-        .map(|(name, values)| format!("{name} is {}", values.join(" or ")))
+    let mut conditions: Vec<String> = Field::in_order()
+        .filter_map(|field| Some(format!("{field} is {}", when.fields.get(&field)?.join(" or "))))
         .collect();
     let attributes = when.attributes.iter();
     conditions
@@ -238,16 +232,17 @@ fn of_packing(sink: &Sink) -> String {
 }
 
 fn of_firehose(firehose: &FirehoseSink) -> Vec<Branch> {
-    let region = match &firehose.region {
+    let region = match &firehose.aws.region {
         Some(region) => region.to_string(),
         None => "the environment's region".to_owned(),
     };
     let mut below = vec![Branch::leaf(format!("stream {} in {region}", firehose.stream))];
-    below.extend(firehose.profile.as_ref().map(|profile| Branch::leaf(format!("profile {profile}"))));
-    below.extend(firehose.assume_role.iter().map(|role| Branch::leaf(of_role(role))));
-    below.extend(firehose.endpoint_url.as_ref().map(|url| Branch::leaf(format!("endpoint {url}"))));
-    below.extend(firehose.ca_file.as_ref().map(|file| Branch::leaf(format!("trusts {}", file.display()))));
-    for (used, what) in [(firehose.use_fips, "FIPS"), (firehose.use_dual_stack, "dual-stack")] {
+    below.extend(firehose.aws.profile.as_ref().map(|profile| Branch::leaf(format!("profile {profile}"))));
+    below.extend(firehose.aws.assume_role.iter().map(|role| Branch::leaf(of_role(role))));
+    below.extend(firehose.aws.endpoint_url.as_ref().map(|url| Branch::leaf(format!("endpoint {url}"))));
+    below
+        .extend(firehose.aws.ca_file.as_ref().map(|file| Branch::leaf(format!("trusts {}", file.display()))));
+    for (used, what) in [(firehose.aws.use_fips, "FIPS"), (firehose.aws.use_dual_stack, "dual-stack")] {
         if used {
             below.push(Branch::leaf(format!("{what} endpoints")));
         }
@@ -255,8 +250,8 @@ fn of_firehose(firehose: &FirehoseSink) -> Vec<Branch> {
     below.push(Branch::leaf(format!(
         "at most {} requests at once, {} to connect, {} for an answer",
         firehose.max_concurrency,
-        show_duration(firehose.connect_timeout),
-        show_duration(firehose.request_timeout)
+        show_duration(firehose.aws.connect_timeout),
+        show_duration(firehose.aws.request_timeout)
     )));
     below
 }
@@ -356,7 +351,6 @@ sinks
         assert_eq!(code, 0, "{err}");
         assert_eq!(out, TREE);
         let warnings = "\
-warning: limits.shutdown: 5m is too near to or beyond systemd's 90s, after which it kills: raise `TimeoutStopSec=` too
 warning: sinks.local: no route leads here; name it in a route's `to`
 ";
         assert_eq!(err, warnings);

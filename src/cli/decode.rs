@@ -210,10 +210,10 @@ impl<W: Write> Events for Printer<W> {
 
     fn event(&mut self, event: Event<'_>) {
         let origin = Arc::clone(&self.origin);
-        self.line(|out| match (event.message, &origin.owner) {
+        self.line(|out| match event.message {
             // A CloudTrail record is JSON already.
-            (Message::Raw(record), None) if origin.log_group.is_none() => out.write_all(record),
-            (message, _) => write_event(out, &Event { message, ..event }, &origin),
+            Message::Raw(record) if origin.fields.is_empty() => out.write_all(record),
+            Message::Raw(_) | Message::Escaped(_) => write_event(out, &event, &origin),
         });
     }
 
@@ -239,13 +239,9 @@ fn write_event(out: &mut impl Write, event: &Event<'_>, origin: &Origin) -> io::
     if let Some(id) = event.id {
         write!(out, ",\"id\":\"{id}\"")?;
     }
-    let fields =
-        [("owner", &origin.owner), ("log_group", &origin.log_group), ("log_stream", &origin.log_stream)];
-    for (name, value) in fields {
-        if let Some(value) = value {
-            write!(out, ",\"{name}\":")?;
-            serde_json::to_writer(&mut *out, &**value)?;
-        }
+    for (field, value) in origin.fields.in_order() {
+        write!(out, ",\"{field}\":")?;
+        serde_json::to_writer(&mut *out, &**value)?;
     }
     out.write_all(b"}")
 }

@@ -7,12 +7,16 @@ use std::sync::Arc;
 
 use super::access::{planned, verify};
 use super::{configuration, exit};
-use crate::access::doctor::{Look, examine, tree};
+use crate::access::doctor::{DoctorOptions, MatchingFiles, examine};
+use crate::access::report::tree;
+use crate::causes::with_causes;
+use crate::config::FileSource;
 use crate::event::Timestamp;
+use crate::source::file;
 
 /// How to look, and how to say it.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
+pub struct DoctorOutput {
     /// For machines.
     pub json: bool,
     /// In colour.
@@ -23,7 +27,7 @@ pub struct Manner {
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug)]
-pub struct What<'a> {
+pub struct DoctorInput<'a> {
     /// The configuration files.
     pub files: &'a [PathBuf],
     /// A topology, whose hops come after the daemon's own.
@@ -35,9 +39,9 @@ pub struct What<'a> {
 /// # Errors
 /// When `out` or `err` cannot be written.
 pub fn run(
-    what: What<'_>,
+    what: DoctorInput<'_>,
     environment: &BTreeMap<String, String>,
-    manner: Manner,
+    manner: DoctorOutput,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
@@ -51,7 +55,7 @@ pub fn run(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let host = Arc::from(gethostname::gethostname().to_string_lossy());
-    let look = Look { host, write_probe: manner.write_probe, now: Timestamp::now() };
+    let look = DoctorOptions { host, write_probe: manner.write_probe, now: Timestamp::now(), find_files };
     let mut report = runtime.block_on(examine(&checked.config, &look));
     if let Some((topology, plan)) = &topology {
         report.hops.extend(runtime.block_on(verify::look(topology, plan, environment)).hops);
@@ -63,4 +67,10 @@ pub fn run(
     }
     out.flush()?;
     Ok(if report.first_failure().is_some() { exit::FAILED } else { exit::DONE })
+}
+
+/// The files that a source would read now.
+fn find_files(source: &FileSource) -> Result<MatchingFiles, String> {
+    let found = file::find(source).map_err(|error| with_causes(&error))?;
+    Ok(MatchingFiles { files: found.files.into_iter().collect(), unread: found.failed })
 }

@@ -15,6 +15,8 @@ use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
+use crate::connections::PEER_LOG;
+
 /// Lets each message through a few times in a while.
 #[derive(Clone, Debug, Default)]
 pub struct Limit {
@@ -94,7 +96,8 @@ impl<S: Subscriber> Filter<S> for Limit {
     }
 
     fn event_enabled(&self, event: &Event<'_>, _context: &Context<'_, S>) -> bool {
-        self.lets_through(event.metadata(), Instant::now())
+        // What is said of peers is limited by peer.
+        event.metadata().target() == PEER_LOG || self.lets_through(event.metadata(), Instant::now())
     }
 }
 

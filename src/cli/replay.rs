@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::ReplayArguments;
 use super::run::{runtime, signals};
+use super::state::printable;
 use super::table::{self, count};
 use super::{configuration, exit, logging};
 use crate::causes::with_causes;
 use crate::config::Config;
-use crate::daemon::{self, Replay, ReplayFile, Replayed, Signal, Target};
+use crate::daemon::{self, Replay, Signal, Target};
 use crate::deadletter::{self, FileSummary};
 use crate::event::Timestamp;
+use crate::source::dead_letters::{ReplayFile, Replayed};
 
 /// Delivers letters again, or says what would be; returns the exit code.
 ///
@@ -135,9 +137,9 @@ fn dry_run(
 
 fn row(file: &FileSummary, now: Timestamp) -> Vec<String> {
     let reasons: Vec<String> =
-        file.reasons.iter().map(|(reason, letters)| format!("{reason} {letters}")).collect();
+        file.reasons.iter().map(|(reason, letters)| format!("{} {letters}", printable(reason))).collect();
     vec![
-        file.path.display().to_string(),
+        printable(&file.path.to_string_lossy()),
         file.letters.to_string(),
         file.events.to_string(),
         table::size(file.bytes),

@@ -12,7 +12,8 @@ use tracing::{error, warn};
 use super::{configuration, exit, logging};
 use crate::causes::with_causes;
 use crate::config::{Checked, inspect};
-use crate::daemon::{self, End, Load, Run, Signal};
+use crate::daemon::{self, Environment, Load, Run, RunOutcome, Signal};
+use crate::source;
 
 /// Runs until a signal, or until there is nothing more to read; returns the exit code.
 ///
@@ -60,9 +61,10 @@ async fn serve(checked: Checked, load: Load, once: bool) -> u8 {
         }
     };
     let host = Arc::from(gethostname::gethostname().to_string_lossy());
-    match daemon::run(Run { config, load, once, host, signals }).await {
-        Ok(End::Drained) => exit::DONE,
-        Ok(End::Deadline) => exit::UNDELIVERED,
+    let environment = Environment { host, once, load, prepare: Arc::new(source::prepare) };
+    match daemon::run(Run { config, environment, signals }).await {
+        Ok(RunOutcome::Drained) => exit::DONE,
+        Ok(RunOutcome::Undelivered) => exit::UNDELIVERED,
         Err(error) => {
             error!(error = with_causes(&error), "failed");
             exit::FAILED

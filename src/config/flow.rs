@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::types::{Action, Config, Decoding, Format, Route, Source, When};
+use crate::event::Field;
 
 /// A route as one source's events meet it.
 #[derive(Debug)]
@@ -76,8 +77,27 @@ impl Source {
         }
     }
 
-    /// Whether its events carry an owner, a log group and a log stream.
+    /// The word that `type` names it by.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Stdin(_) => "stdin",
+            Self::FirehoseHttp(_) => "firehose_http",
+        }
+    }
+
+    /// Whether its events are those of envelopes.
     pub(crate) fn has_envelopes(&self) -> bool {
         self.decoding().format == Format::Envelope
+    }
+
+    /// Whether its events have this field.
+    pub(crate) fn has_field(&self, field: Field) -> bool {
+        let by_itself = match self {
+            Self::File(_) => field == Field::File,
+            Self::Stdin(_) | Self::FirehoseHttp(_) => false,
+        };
+        by_itself || (field.is_in_envelopes() && self.has_envelopes())
     }
 }

@@ -3,6 +3,7 @@
 //! Files and overrides make one tree of values, each with where it was written; `${..}` is replaced in it; then it is walked
 //! table by table, and every mistake is noted on the way, so that all of them come at once.
 
+mod aws_connection;
 mod expand;
 mod flow;
 mod layers;
@@ -96,6 +97,7 @@ fn config(mut root: Section<'_>) -> Option<Config> {
     let sinks = named(&mut root, "sinks", "[sinks.archive]", sinks::sink);
     let names = routes::Names { sources: sources.names, sinks: sinks.names };
     relations::check_sources(server.as_ref(), &sources.read, notes);
+    relations::check_sinks(names.sinks.len(), notes);
     let routes = root.tables("routes").and_then(|tables| {
         let n_routes = tables.len();
         let routes: Vec<Route> =

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::flow::reached;
 use super::problem::{Notes, quoted};
-use super::types::{Config, Encoding, Server, Source};
+use super::types::{Config, Encoding, MAX_SINKS, Server, Source};
 
 /// Notes addresses that two want to listen on, and a second standard input.
 pub(super) fn check_sources(server: Option<&Server>, sources: &BTreeMap<String, Source>, notes: &Notes) {
@@ -42,6 +42,16 @@ pub(super) fn check_sources(server: Option<&Server>, sources: &BTreeMap<String, 
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let same_host = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() != 0 && a.port() == b.port() && same_host
+}
+
+/// Notes more sinks than events can be routed to.
+pub(super) fn check_sinks(n_sinks: usize, notes: &Notes) {
+    if n_sinks > MAX_SINKS {
+        notes.problem_at(
+            "sinks",
+            format!("found {n_sinks} sinks, expected at most {MAX_SINKS}; one sink serves many streams with a name such as `logs-{{owner}}`"),
+        );
+    }
 }
 
 /// Notes sinks that re-emit envelopes, and sources that reach them and have none.

@@ -8,6 +8,7 @@ use super::sources::account;
 use super::tree::Node;
 use super::types::{Action, Route, When};
 use super::values::{Parsed, flag, glob, pattern, some, string};
+use crate::event::Field;
 
 /// The names that a route may use: those that were written, so that a broken source is not unknown as well.
 #[derive(Debug)]
@@ -47,12 +48,8 @@ pub(super) fn route(mut section: Section<'_>, names: &Names) -> Option<Route> {
 }
 
 fn when(mut section: Section<'_>) -> Option<When> {
-    let lists = [
-        section.list_of("owner", account),
-        section.list_of("log_group", glob),
-        section.list_of("log_stream", glob),
-        section.list_of("file", glob),
-    ];
+    // All are read, so that all mistakes are noted.
+    let fields: Vec<_> = Field::in_order().map(|field| section.condition(field)).collect();
     let has_attributes = section.has("attributes");
     let attributes = match section.table("attributes") {
         Some(table) => table.entries(some(glob)).into_iter().collect(),
@@ -62,26 +59,20 @@ fn when(mut section: Section<'_>) -> Option<When> {
     let has_message = section.has("message");
     let message = section.optional("message", pattern);
     section.finish();
-    let [owner, log_group, log_stream, file] = lists;
-    let when = When {
-        owner: owner?,
-        log_group: log_group?,
-        log_stream: log_stream?,
-        file: file?,
-        attributes,
-        message,
-    };
+    let fields = fields.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
+    let when = When { fields, attributes, message };
     (when.message.is_some() == has_message && !broken_attributes).then_some(when)
 }
 
 impl Section<'_> {
-    /// A list that may be left out, but not be broken: a route must not lose a condition.
-    fn list_of(&mut self, key: &'static str, parse: fn(&Node) -> Parsed<String>) -> Option<Vec<String>> {
-        if self.has(key) {
-            self.optional(key, some(parse))
-        } else {
-            self.or(key, Some(Vec::new()), |_| Ok(None))
-        }
+    /// The condition on a field: `Some(None)` where there is none, `None` where it is broken. A route must not lose a condition.
+    #[expect(clippy::option_option, reason = "to lack a condition and to lose it are not the same")]
+    fn condition(&mut self, field: Field) -> Option<Option<(Field, Vec<String>)>> {
+        let key = field.name();
+        let is_there = self.has(key);
+        let parse = if field == Field::Owner { account } else { glob };
+        let globs = self.optional(key, some(parse));
+        if is_there { Some(Some((field, globs?))) } else { Some(None) }
     }
 }
 

@@ -93,7 +93,32 @@ fn file(section: &mut Section<'_>) -> Option<FileSource> {
 }
 
 fn include(node: &Node) -> Parsed<String> {
-    glob(node).map(|pattern| absolute(&pattern))
+    let pattern = glob(node)?;
+    if has_bound_slash(&pattern) {
+        return Err(format!(
+            "found {}, in which a `/` is within `[..]` or after a `\\`; write it by itself",
+            node.describe()
+        ));
+    }
+    Ok(absolute(&pattern))
+}
+
+/// Whether a `/` belongs to something else than the path. A path is walked part by part, so that each has to be a glob by itself.
+fn has_bound_slash(pattern: &str) -> bool {
+    let (mut in_class, mut escaped) = (false, false);
+    for c in pattern.chars() {
+        if c == '/' && (in_class || escaped) {
+            return true;
+        }
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '[' => in_class = true,
+            ']' => in_class = false,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// A pattern without a slash is for names, and one that begins with `**` is for any folder: both stay as they are.
@@ -165,6 +190,13 @@ fn multiline(mut section: Section<'_>) -> Option<Multiline> {
 /// <https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html>.
 const LONGEST_REQUEST: Duration = Duration::from_secs(179);
 
+/// Beyond what an Application Load Balancer can be set to, 4,000 s: it must be the one that closes an idle connection, or a
+/// request that it sends meanwhile is lost with a 502.
+/// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html>
+const LONGEST_BALANCER_IDLE: Duration = Duration::from_secs(4_100);
+
+const DAY: Duration = Duration::from_secs(86_400);
+
 fn firehose_http(section: &mut Section<'_>) -> Option<HttpSource> {
     let listen = section.or("listen", ([127, 0, 0, 1], 8_443).into(), address);
     let access_keys = section.secrets("access_keys");
@@ -176,7 +208,18 @@ fn firehose_http(section: &mut Section<'_>) -> Option<HttpSource> {
     let least = Duration::from_millis(100);
     let timeout = section.or("timeout", Duration::from_secs(150), duration(least..=LONGEST_REQUEST));
     let max_connections = section.or("max_connections", 256, count(1..=65_536));
-    let source = HttpSource { listen, access_keys, source_arns, tls, decoding, timeout, max_connections };
+    let second = Duration::from_secs(1);
+    let idle_timeout = section.or("idle_timeout", LONGEST_BALANCER_IDLE, duration(second..=DAY));
+    let source = HttpSource {
+        listen,
+        access_keys,
+        source_arns,
+        tls,
+        decoding,
+        timeout,
+        max_connections,
+        idle_timeout,
+    };
     (source.tls.is_some() == has_tls).then_some(source)
 }
 

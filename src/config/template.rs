@@ -3,16 +3,8 @@
 use std::fmt;
 
 use super::problem::{alternatives, nearest};
-use super::types::{Field, Piece, Template};
-use crate::event::Origin;
-
-const FIELDS: [(&str, Field); 5] = [
-    ("owner", Field::Owner),
-    ("log_group", Field::LogGroup),
-    ("log_stream", Field::LogStream),
-    ("source", Field::Source),
-    ("host", Field::Host),
-];
+use super::types::{Template, TemplateField, TemplatePiece};
+use crate::event::{Field, Origin};
 
 impl Template {
     /// Reads a template.
@@ -27,13 +19,13 @@ impl Template {
             let inside = from_brace.strip_prefix('{').ok_or("has a `}` without a `{`")?;
             let (name, after) = inside.split_once('}').ok_or("has a `{` without a `}`")?;
             if !before.is_empty() {
-                pieces.push(Piece::Text(before.to_owned()));
+                pieces.push(TemplatePiece::Text(before.to_owned()));
             }
-            pieces.push(Piece::Field(field(name)?));
+            pieces.push(TemplatePiece::Field(field(name)?));
             rest = after;
         }
         if !rest.is_empty() {
-            pieces.push(Piece::Text(rest.to_owned()));
+            pieces.push(TemplatePiece::Text(rest.to_owned()));
         }
         Ok(Self { pieces: pieces.into() })
     }
@@ -45,18 +37,18 @@ impl Template {
     }
 
     /// The fields it is made from, in order.
-    pub fn fields(&self) -> impl Iterator<Item = Field> {
+    pub fn fields(&self) -> impl Iterator<Item = TemplateField> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Text(_) => None,
-            Piece::Field(field) => Some(*field),
+            TemplatePiece::Text(_) => None,
+            TemplatePiece::Field(field) => Some(*field),
         })
     }
 
     /// The constant pieces, in order.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Text(text) => Some(text.as_str()),
-            Piece::Field(_) => None,
+            TemplatePiece::Text(text) => Some(text.as_str()),
+            TemplatePiece::Field(_) => None,
         })
     }
 
@@ -66,8 +58,8 @@ impl Template {
         let mut name = String::new();
         for piece in self.pieces.iter() {
             match piece {
-                Piece::Text(text) => name.push_str(text),
-                Piece::Field(field) => name.push_str(field.of(origin)?),
+                TemplatePiece::Text(text) => name.push_str(text),
+                TemplatePiece::Field(field) => name.push_str(field.of(origin)?),
             }
         }
         Some(name)
@@ -79,33 +71,41 @@ impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for piece in self.pieces.iter() {
             match piece {
-                Piece::Text(text) => f.write_str(text)?,
-                Piece::Field(field) => write!(f, "{{{field}}}")?,
+                TemplatePiece::Text(text) => f.write_str(text)?,
+                TemplatePiece::Field(field) => write!(f, "{{{field}}}")?,
             }
         }
         Ok(())
     }
 }
 
-impl Field {
+impl TemplateField {
+    /// Every field that names may be made from.
+    fn all() -> impl Iterator<Item = Self> {
+        let known = Field::in_order().filter(|field| field.is_in_names()).map(Self::Origin);
+        known.chain([Self::Source, Self::Host])
+    }
+
     /// What an origin says of the field.
     #[must_use]
     pub fn of(self, origin: &Origin) -> Option<&str> {
         match self {
-            Self::Owner => origin.owner.as_deref(),
-            Self::LogGroup => origin.log_group.as_deref(),
-            Self::LogStream => origin.log_stream.as_deref(),
+            Self::Origin(field) => origin.get(field).map(|value| &**value),
             Self::Source => Some(&origin.source),
             Self::Host => Some(&origin.host),
         }
     }
 
-    fn name(self) -> &'static str {
-        FIELDS.iter().find(|(_, field)| *field == self).map_or("", |(name, _)| name)
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Origin(field) => field.name(),
+            Self::Source => "source",
+            Self::Host => "host",
+        }
     }
 }
 
-impl fmt::Display for Field {
+impl fmt::Display for TemplateField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -140,11 +140,11 @@ fn fitted(rendered: &str, allowed: impl Fn(char) -> bool) -> String {
     rendered.chars().take(LONGEST_NAME).map(|c| if allowed(c) { c } else { '-' }).collect()
 }
 
-fn field(name: &str) -> Result<Field, String> {
-    if let Some((_, field)) = FIELDS.iter().find(|(known, _)| *known == name) {
-        return Ok(*field);
+fn field(name: &str) -> Result<TemplateField, String> {
+    if let Some(field) = TemplateField::all().find(|known| known.name() == name) {
+        return Ok(field);
     }
-    let names = || FIELDS.iter().map(|(name, _)| *name);
+    let names = || TemplateField::all().map(TemplateField::name);
     Err(match nearest(name, names()) {
         Some(near) => format!("has no field `{{{name}}}` to take; did you mean `{{{near}}}`?"),
         None => format!("has no field `{{{name}}}` to take; fields are {}", alternatives(names())),
@@ -158,13 +158,7 @@ mod tests {
     use super::*;
 
     fn origin() -> Origin {
-        Origin {
-            source: "app".into(),
-            host: "web-1".into(),
-            owner: Some("111122223333".into()),
-            log_group: Some("/aws/lambda/f".into()),
-            ..Origin::default()
-        }
+        Origin::new("app", "web-1").with(Field::Owner, "111122223333").with(Field::LogGroup, "/aws/lambda/f")
     }
 
     #[track_caller]

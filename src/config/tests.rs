@@ -159,6 +159,10 @@ fn sources_are_held_to_what_they_can_do() {
             "sources.a.include: found `/a[`, which is not a glob: unclosed character class; missing ']' (item 0)",
         ),
         (
+            "[sources.a]\ntype = \"file\"\ninclude = [\"/a/[x/y].log\"]\n",
+            "sources.a.include: found `/a/[x/y].log`, in which a `/` is within `[..]` or after a `\\`; write it by itself (item 0)",
+        ),
+        (
             "[sources.a]\ntype = \"stdin\"\nmax_line = \"1MiB\"\n",
             "sources.a.max_line: found `1MiB`, expected `1KiB` to `1000KiB`",
         ),
@@ -298,6 +302,20 @@ fn envelopes_are_neither_lines_nor_compressed_again() {
 }
 
 #[test]
+fn more_sinks_than_routes_can_tell_apart_are_refused() {
+    let sink = |number| format!("[sinks.s{number}]\ntype = \"directory\"\npath = \"o\"\n");
+    let text =
+        |n_sinks| format!("[sources.app]\ntype = \"stdin\"\n{}", (0..n_sinks).map(sink).collect::<String>());
+    check(&text(MAX_SINKS), &[]);
+    check(
+        &text(MAX_SINKS + 1),
+        &[
+            "standpipe.toml: sinks: found 65 sinks, expected at most 64; one sink serves many streams with a name such as `logs-{owner}`",
+        ],
+    );
+}
+
+#[test]
 fn routes_name_what_is_there_and_lead_somewhere() {
     check_with_base(
         "[[routes]]\nfrom = [\"ap\"]\nto = [\"archive\"]\n[[routes]]\nto = [\"out\"]\ndrop = true\n[[routes]]\nwhen = { owner = [\"1\"], mesage = \"x\" }\n[[routes]]\nfrom = []\nto = [\"out\", \"out\"]\n",
@@ -396,8 +414,8 @@ fn variables_set_values_of_every_type() {
     assert_eq!(files.exclude, [""; 0]);
     let sink = &config.sinks["out"];
     let SinkKind::Firehose(firehose) = &sink.kind else { panic!("{config:?}") };
-    assert!(firehose.use_fips);
-    assert_eq!(firehose.assume_role[0].arn.to_string(), "arn:aws:iam::222222222222:role/writer");
+    assert!(firehose.aws.use_fips);
+    assert_eq!(firehose.aws.assume_role[0].arn.to_string(), "arn:aws:iam::222222222222:role/writer");
     assert_eq!(sink.compression, Compression::Gzip(9));
     assert_eq!(sink.fields, [("env".to_owned(), "prod".to_owned())]);
     assert_eq!(config.routes[0].from, ["files"]);
@@ -540,9 +558,8 @@ fn relative_globs_are_made_absolute() {
 fn what_is_probably_not_meant_is_warned_of() {
     check_warnings(BASE, &[]);
     check_warnings(
-        "[limits]\nshutdown = \"90s\"\n[sources.a]\ntype = \"firehose_http\"\nlisten = \"0.0.0.0:1\"\n[sources.b]\ntype = \"stdin\"\n[sinks.out]\ntype = \"firehose\"\nstream = \"{owner}\"\nca_file = \"/nowhere\"\npacking = \"event\"\ncompression = \"gzip\"\n[sinks.two]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nfrom = [\"a\"]\nto = [\"out\"]\n",
+        "[sources.a]\ntype = \"firehose_http\"\nlisten = \"0.0.0.0:1\"\n[sources.b]\ntype = \"stdin\"\n[sinks.out]\ntype = \"firehose\"\nstream = \"{owner}\"\nca_file = \"/nowhere\"\npacking = \"event\"\ncompression = \"gzip\"\n[sinks.two]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nfrom = [\"a\"]\nto = [\"out\"]\n",
         &[
-            "limits.shutdown: 1m30s is too near to or beyond systemd's 90s, after which it kills: raise `TimeoutStopSec=` too",
             "sources.a.access_keys: is empty and `0.0.0.0:1` is not loopback: whoever reaches it may send",
             "sources.a.tls: is missing and `0.0.0.0:1` is not loopback: keys and logs arrive in plain HTTP",
             "sources.b: reaches no sink, so that nothing it reads is delivered; add a route",

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::secret::Secret;
+use crate::event::Field;
+
+/// Most sinks of one configuration: routes give each event to a set of them, which is one machine word.
+pub const MAX_SINKS: usize = 64;
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -165,6 +169,8 @@ pub struct HttpSource {
     pub timeout: Duration,
     /// Most connections at once.
     pub max_connections: usize,
+    /// How long a connection stays open between two requests. Longer than a load balancer keeps it.
+    pub idle_timeout: Duration,
 }
 
 /// Certificate chain and key, as PEM files.
@@ -244,6 +250,15 @@ pub enum SinkKind {
 pub struct FirehoseSink {
     /// The stream's name; may hold `{owner}` and the like.
     pub stream: Template,
+    /// How AWS is reached.
+    pub aws: AwsSettings,
+    /// Most requests of one destination under way at once.
+    pub max_concurrency: usize,
+}
+
+/// How AWS is reached: where, as whom, and through what.
+#[derive(Clone, Debug)]
+pub struct AwsSettings {
     /// The region; none: the environment's or the profile's.
     pub region: Option<Template>,
     /// A profile of the shared configuration files.
@@ -262,8 +277,6 @@ pub struct FirehoseSink {
     pub connect_timeout: Duration,
     /// Longest wait for one request's answer.
     pub request_timeout: Duration,
-    /// Most requests of one destination under way at once.
-    pub max_concurrency: usize,
 }
 
 /// One role to assume.
@@ -275,7 +288,7 @@ pub struct AssumeRole {
     pub external_id: Option<String>,
     /// The session's name in the other account's `CloudTrail`; may hold `{host}` and the like.
     pub session_name: Template,
-    /// STS region; none: the sink's.
+    /// STS region; none: the connection's.
     pub region: Option<String>,
     /// How long the credentials are to last.
     pub duration: Duration,
@@ -344,14 +357,8 @@ pub enum Action {
 /// A route's conditions; an empty list always holds.
 #[derive(Clone, Debug, Default)]
 pub struct When {
-    /// Account ids or globs.
-    pub owner: Vec<String>,
-    /// Log group names or globs.
-    pub log_group: Vec<String>,
-    /// Log stream names or globs.
-    pub log_stream: Vec<String>,
-    /// File paths or globs.
-    pub file: Vec<String>,
+    /// Fields: each with values or globs. One without a condition is left out.
+    pub fields: BTreeMap<Field, Vec<String>>,
     /// Common attributes: name, and values or globs.
     pub attributes: BTreeMap<String, Vec<String>>,
     /// A pattern that the message must contain a match of.
@@ -362,29 +369,25 @@ pub struct When {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Template {
     /// The pieces in order.
-    pub pieces: Arc<[Piece]>,
+    pub pieces: Arc<[TemplatePiece]>,
 }
 
 /// A piece of a [`Template`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Piece {
+pub enum TemplatePiece {
     /// Itself.
     Text(String),
     /// What the metadata says.
-    Field(Field),
+    Field(TemplateField),
 }
 
 /// Metadata that names may be made from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Field {
-    /// `{owner}`
-    Owner,
-    /// `{log_group}`
-    LogGroup,
-    /// `{log_stream}`
-    LogStream,
+pub enum TemplateField {
     /// `{source}`
     Source,
     /// `{host}`
     Host,
+    /// `{owner}` and the like.
+    Origin(Field),
 }

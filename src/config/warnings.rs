@@ -4,12 +4,13 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::flow::{legs, reached};
 use super::problem::{Notes, quoted};
-use super::types::{Compression, Config, Field, HttpSource, Packing, Route, SinkKind, Source, Template};
-use super::units::show_duration;
+use super::types::{
+    Compression, Config, HttpSource, Packing, Route, SinkKind, Source, Template, TemplateField,
+};
+use crate::event::Field;
 
 /// Something to look at: the dotted key it concerns, and a sentence.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,7 +30,6 @@ impl fmt::Display for Warning {
 /// All warnings about a configuration without errors.
 pub(super) fn warnings(config: &Config, notes: &Notes) -> Vec<Warning> {
     let mut found = Found(Vec::new());
-    found.limits(config);
     found.sources(config);
     found.sinks(config);
     found.routes(config);
@@ -44,19 +44,6 @@ struct Found(Vec<Warning>);
 impl Found {
     fn add(&mut self, key: impl Into<String>, text: impl Into<String>) {
         self.0.push(Warning { key: key.into(), text: text.into() });
-    }
-
-    fn limits(&mut self, config: &Config) {
-        /// `DefaultTimeoutStopSec` of systemd is 90 s; what comes after the drain takes a moment as well.
-        const LONGEST: Duration = Duration::from_secs(80);
-        let shutdown = config.limits.shutdown;
-        if shutdown > LONGEST {
-            let shutdown = show_duration(shutdown);
-            self.add(
-                "limits.shutdown",
-                format!("{shutdown} is too near to or beyond systemd's 90s, after which it kills: raise `TimeoutStopSec=` too"),
-            );
-        }
     }
 
     fn sources(&mut self, config: &Config) {
@@ -126,20 +113,25 @@ impl Found {
     }
 
     fn template(&mut self, key: &str, template: &Template, config: &Config, sources: &[&str]) {
-        let from_envelope = |field: &Field| match field {
-            Field::Owner | Field::LogGroup | Field::LogStream => true,
-            Field::Source | Field::Host => false,
+        let fields = template.fields().filter_map(|field| match field {
+            TemplateField::Origin(field) => Some(field),
+            TemplateField::Source | TemplateField::Host => None,
+        });
+        let lacking = |field: &Field| {
+            let lacks =
+                |name: &&str| config.sources.get(*name).is_some_and(|source| !source.has_field(*field));
+            sources.iter().copied().filter(lacks).collect::<Vec<&str>>()
         };
-        let Some(field) = template.fields().find(from_envelope) else { return };
-        let lacks = |name: &&str| config.sources.get(*name).is_some_and(|source| !source.has_envelopes());
-        let without: Vec<&str> = sources.iter().copied().filter(lacks).collect();
-        if !without.is_empty() {
-            let without = quoted(without);
-            self.add(
-                key,
-                format!("is made from `{{{field}}}`, which events of {without} do not have: they have no destination here"),
-            );
-        }
+        let Some((field, without)) =
+            fields.map(|field| (field, lacking(&field))).find(|(_, without)| !without.is_empty())
+        else {
+            return;
+        };
+        let without = quoted(without);
+        self.add(
+            key,
+            format!("is made from `{{{field}}}`, which events of {without} do not have: they have no destination here"),
+        );
     }
 
     fn routes(&mut self, config: &Config) {
@@ -161,27 +153,25 @@ impl Found {
     /// Conditions on what a source's events never have.
     fn conditions(&mut self, key: &str, route: &Route, config: &Config) {
         let covered = || config.sources.iter().filter(|(name, _)| route.covers(name));
-        let conditions: [Condition; 5] = [
-            ("owner", route.when.owner.is_empty(), Source::has_envelopes),
-            ("log_group", route.when.log_group.is_empty(), Source::has_envelopes),
-            ("log_stream", route.when.log_stream.is_empty(), Source::has_envelopes),
-            ("file", route.when.file.is_empty(), |source| matches!(source, Source::File(_))),
-            ("attributes", route.when.attributes.is_empty(), |source| {
-                matches!(source, Source::FirehoseHttp(_))
-            }),
-        ];
-        for (condition, absent, can_hold) in conditions {
-            if absent {
-                continue;
-            }
+        let fields = Field::in_order().filter(|field| route.when.fields.contains_key(field)).map(Some);
+        let attributes = (!route.when.attributes.is_empty()).then_some(None);
+        for field in fields.chain(attributes) {
+            let can_hold = |source: &Source| match field {
+                Some(field) => source.has_field(field),
+                None => matches!(source, Source::FirehoseHttp(_)),
+            };
             let never: Vec<&str> =
                 covered().filter(|(_, source)| !can_hold(source)).map(|(name, _)| name.as_str()).collect();
             let all = never.len() == covered().count();
             if all || (!route.from.is_empty() && !never.is_empty()) {
                 let never = quoted(never);
+                let (condition, what) = match field {
+                    Some(field) => (field.name(), what(field)),
+                    None => ("attributes", "common attributes (they do not come from Firehose)".to_owned()),
+                };
                 self.add(
                     format!("{key}.when.{condition}"),
-                    format!("can never hold for events of {never}, which have no {}", what(condition)),
+                    format!("can never hold for events of {never}, which have no {what}"),
                 );
             }
         }
@@ -203,17 +193,9 @@ impl Found {
     }
 }
 
-/// A condition's key, whether the route is without it, and whether it can hold for events of a source.
-type Condition = (&'static str, bool, fn(&Source) -> bool);
-
-fn what(condition: &str) -> &str {
-    match condition {
-        "owner" => "owner (their `format` is not `envelope`)",
-        "log_group" => "log group (their `format` is not `envelope`)",
-        "log_stream" => "log stream (their `format` is not `envelope`)",
-        "file" => "file",
-        _ => "common attributes (they do not come from Firehose)",
-    }
+fn what(field: Field) -> String {
+    let why = if field.is_in_envelopes() { " (their `format` is not `envelope`)" } else { "" };
+    format!("{}{why}", field.title())
 }
 
 type Named<T> = Vec<(String, T)>;
@@ -224,12 +206,12 @@ fn names_of(kind: &SinkKind) -> (Named<&Template>, Named<&PathBuf>) {
         SinkKind::Directory(directory) => (vec![("stream".to_owned(), &directory.stream)], Vec::new()),
         SinkKind::Firehose(firehose) => {
             let mut templates = vec![("stream".to_owned(), &firehose.stream)];
-            templates.extend(firehose.region.as_ref().map(|region| ("region".to_owned(), region)));
-            for role in &firehose.assume_role {
+            templates.extend(firehose.aws.region.as_ref().map(|region| ("region".to_owned(), region)));
+            for role in &firehose.aws.assume_role {
                 templates.push(("assume_role.arn".to_owned(), &role.arn));
                 templates.push(("assume_role.session_name".to_owned(), &role.session_name));
             }
-            let files = firehose.ca_file.iter().map(|file| ("ca_file".to_owned(), file)).collect();
+            let files = firehose.aws.ca_file.iter().map(|file| ("ca_file".to_owned(), file)).collect();
             (templates, files)
         }
     }

@@ -9,15 +9,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::generation::Generation;
-use super::sources;
 use crate::batch::{self, Packer};
 use crate::config::{self, Packing};
 use crate::decode::{Decoder, Scratch};
 use crate::event::{AckGuard, Acknowledge, Buffers, Origin, Outcome, Timestamp};
-use crate::health::Status;
-use crate::health::Watchdog;
+use crate::health::{Status, Watchdog};
 use crate::metrics::Metrics;
-use crate::pipeline::process::WorkerState;
+use crate::pipeline::WorkerState;
 use crate::route::Router;
 
 const CHUNKS: u64 = 20;
@@ -52,15 +50,15 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
     let router = Arc::new(Router::new(&config.routes, &["out"]).unwrap());
     let mut state =
         WorkerState::new(router, Arc::clone(&generation.sinks), &Buffers::new(batch::BUFFER_BYTES, 4));
-    let decoder = Decoder::new(sources::decoding(&config.sources["app"]));
+    let decoder = Decoder::new(config.sources["app"].decoding());
     let (mut scratch, mut packer) = (Scratch::default(), Packer::new(Packing::Lines));
     let origin = Arc::new(Origin { source: "app".into(), host: "h".into(), ..Origin::default() });
     let mut work = || {
         let mut process = state.begin(Timestamp(0));
         decoder.decode(&mut scratch, &origin, payload, &mut process);
-        let fate = process.finish();
-        assert!(fate.unfit.is_empty(), "{:?}", fate.unfit);
-        for block in fate.segments.iter().flat_map(|segment| &segment.blocks) {
+        let encoded = process.finish();
+        assert!(encoded.undeliverable.is_empty(), "{:?}", encoded.undeliverable);
+        for block in encoded.segments.iter().flat_map(|segment| &segment.blocks) {
             let ack = AckGuard::open(Arc::new(Nobody), 0);
             packer.push(block, &origin, ack, Instant::now(), &mut drop);
         }

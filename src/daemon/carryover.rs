@@ -1,31 +1,27 @@
-//! What stays while plants come and go: positions, counters, the admin endpoints, standard input, and who runs the process.
+//! What survives a reload: positions, counters, the admin endpoints, what sources leave to their successors, and the service manager.
 
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::checkpoint_task;
+use super::options::Environment;
 use super::signals::SignalQueue;
 use super::systemd::ServiceManager;
-use super::{Load, checkpoint_task};
 use crate::ack::{CheckpointError, Checkpoints};
 use crate::admin::Admin;
-use crate::event::Buffers;
 use crate::health::Status;
 use crate::metrics::Metrics;
-use crate::source::{file, stdin};
+use crate::source::{SourceCarryover, SourceContext};
 use crate::state::StateDir;
 
-/// See the module.
+/// One for the life of the process.
 pub(crate) struct Carryover {
-    /// The name of the host.
-    pub(crate) host: Arc<str>,
-    /// Read what is there, and end.
-    pub(crate) once: bool,
-    /// Reads the configuration.
-    pub(crate) load: Load,
+    /// What does not change with a configuration.
+    pub(crate) environment: Environment,
     /// The state directory, locked.
     pub(crate) state: StateDir,
-    /// Where files were read to.
+    /// Positions in the state directory.
     pub(crate) checkpoints: Arc<Checkpoints>,
     /// Counters go on through a reload.
     pub(crate) metrics: Metrics,
@@ -33,13 +29,11 @@ pub(crate) struct Carryover {
     pub(crate) status: Arc<Status>,
     /// What the admin endpoints show.
     pub(crate) admin: Arc<Admin>,
-    /// What files are read into.
-    pub(crate) read_buffers: Arc<Buffers>,
-    /// What standard input left.
-    pub(crate) remainder: Arc<stdin::Remainder>,
+    /// What the sources of one generation leave to those of the next.
+    pub(crate) sources: Arc<SourceCarryover>,
     /// Who runs the process.
     pub(crate) systemd: Arc<ServiceManager>,
-    /// What is wished for.
+    /// Signals that are still to be acted on.
     pub(crate) signals: SignalQueue,
     helpers: JoinSet<()>,
 }
@@ -50,8 +44,7 @@ impl Carryover {
     /// # Errors
     /// When the positions cannot be read.
     pub(crate) fn open(
-        (host, once): (Arc<str>, bool),
-        load: Load,
+        environment: Environment,
         state: StateDir,
         signals: SignalQueue,
     ) -> Result<Self, CheckpointError> {
@@ -61,20 +54,29 @@ impl Carryover {
         helpers.spawn(checkpoint_task::save_often(Arc::clone(&checkpoints), Arc::clone(&status)));
         helpers.spawn(Arc::clone(&systemd).run(Arc::clone(&status), metrics.clone()));
         Ok(Self {
-            host,
-            once,
-            load,
+            environment,
             state,
             checkpoints,
             admin: Admin::new(metrics.clone(), Arc::clone(&status)),
             metrics,
             status,
-            read_buffers: file::read_buffers(),
-            remainder: Arc::default(),
+            sources: Arc::default(),
             systemd,
             signals,
             helpers,
         })
+    }
+
+    /// What a source of this name is prepared with.
+    pub(crate) fn context(&self, name: &str) -> SourceContext {
+        SourceContext {
+            name: name.into(),
+            host: Arc::clone(&self.environment.host),
+            once: self.environment.once,
+            checkpoints: Arc::clone(&self.checkpoints),
+            status: Arc::clone(&self.status),
+            carryover: Arc::clone(&self.sources),
+        }
     }
 
     /// What runs throughout.

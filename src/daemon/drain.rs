@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::generation::Generation;
 use super::signals::{Signal, SignalQueue};
-use super::{End, sources};
+use super::sources::RunningSources;
 
 /// Sources that have not ended by then are waited for with nothing lingering.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
@@ -23,19 +23,29 @@ const CLOSE: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum DrainOutcome {
     /// Everything was delivered.
-    Nothing,
+    Delivered,
     /// What was not is in disk buffers, which the next generation opens.
     OnDisk,
     /// The deadline, or a second signal, came first.
     GivenUp,
 }
 
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RunOutcome {
+    /// Everything that was read was delivered.
+    Drained,
+    /// The deadline came first, or what was delivered could not be written down; what is not known as delivered is on disk, or is
+    /// read or sent again.
+    Undelivered,
+}
+
 impl DrainOutcome {
     /// How a run ends that ends with this.
-    pub(crate) fn end(self) -> End {
+    pub(crate) fn outcome(self) -> RunOutcome {
         match self {
-            Self::Nothing => End::Drained,
-            Self::OnDisk | Self::GivenUp => End::Deadline,
+            Self::Delivered => RunOutcome::Drained,
+            Self::OnDisk | Self::GivenUp => RunOutcome::Undelivered,
         }
     }
 }
@@ -61,7 +71,7 @@ impl Generation {
     /// Ends stage after stage, until the deadline or until a stop was asked for more than `stops` times.
     pub(crate) async fn drain(
         &self,
-        sources: sources::Running,
+        sources: &mut RunningSources,
         limit: DrainDeadline,
         signals: &mut SignalQueue,
         stops: u32,
@@ -74,7 +84,7 @@ impl Generation {
             let next = deadline.min(Instant::now() + Duration::from_secs(1));
             tokio::select! {
                 done = timeout_at(next, drained.as_mut()) => if done.is_ok() {
-                    return self.rest();
+                    return self.outcome();
                 },
                 signal = signals.next() => if signal == Signal::Stop && signals.stops() > stops {
                     return self.give_up();
@@ -92,10 +102,10 @@ impl Generation {
     }
 
     /// What is left once every stage has ended.
-    fn rest(&self) -> DrainOutcome {
+    fn outcome(&self) -> DrainOutcome {
         let mut undelivered = self.sinks.iter().filter(|sink| sink.metrics.in_flight() != 0).peekable();
         if undelivered.peek().is_none() {
-            return DrainOutcome::Nothing;
+            return DrainOutcome::Delivered;
         }
         if !undelivered.all(|sink| sink.is_handed_over()) {
             return self.give_up();
@@ -104,8 +114,8 @@ impl Generation {
         DrainOutcome::OnDisk
     }
 
-    async fn end_stages(&self, sources: sources::Running) {
-        let ended = sources::all_ended(sources);
+    async fn end_stages(&self, sources: &mut RunningSources) {
+        let ended = sources.all_ended();
         tokio::pin!(ended);
         // A source that answers requests ends once they are delivered, which is not to wait for fuller records.
         if timeout(FLUSH_AFTER, ended.as_mut()).await.is_err() {
@@ -113,15 +123,11 @@ impl Generation {
             self.sinks.iter().for_each(|sink| sink.wake());
             ended.await;
         }
-        self.close_job_queue();
-        self.decoding.closed().await;
+        self.workers.close();
+        self.workers.processed().await;
         self.sinks.iter().for_each(|sink| sink.end());
         joined(&self.deliveries).await;
         self.shared.dead_letters.emptied().await;
-    }
-
-    fn close_job_queue(&self) {
-        drop(self.job_queue.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Leaves what is in disk buffers to those sinks of the next generation that deliver it: the end of this one does not wait for it.
@@ -140,7 +146,7 @@ impl Generation {
         deliveries.shutdown().await;
         self.shares.close();
         self.sinks.iter().for_each(|sink| sink.wake());
-        let is_closed = timeout(CLOSE, joined(&self.spools)).await.is_ok();
+        let is_closed = timeout(CLOSE, joined(&self.disk_tasks)).await.is_ok();
         if !is_closed {
             warn!("a disk buffer does not close in time; what it delivered last may be delivered again");
         }
@@ -150,14 +156,19 @@ impl Generation {
     /// Ends everything, however long the disk takes: another generation is to have the same files. What is undelivered is given up,
     /// and goes back to where it came from.
     pub(crate) async fn retire(&self) {
-        self.close_job_queue();
+        self.workers.close();
         // A source may hang in a read; what it still brings finds nobody.
-        if timeout(CLOSE, self.decoding.closed()).await.is_err() {
+        if timeout(CLOSE, self.workers.processed()).await.is_err() {
             warn!("a source does not end: it hangs in a read; it is left alone");
-            self.kill_workers();
-            self.decoding.closed().await;
+            self.workers.kill();
+            self.workers.processed().await;
         }
         while !self.close().await {}
+        self.release();
+    }
+
+    /// Drops what is still queued, with its ack guards: nothing of this generation runs any more.
+    pub(crate) fn release(&self) {
         self.shared.dead_letters.abandon();
         self.sinks.iter().for_each(|sink| sink.retire());
     }

@@ -1,37 +1,30 @@
-//! What is built from one configuration: memory, sinks, workers, and the way into them.
+//! What one configuration builds: memory, sinks, workers, and the way into them.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{RunError, sources};
+use super::error::RunError;
 use crate::admin;
 use crate::batch;
 use crate::buffer;
-use crate::config::{Config, Decoding, Source};
-use crate::deadletter::{DeadLetters, Limits};
+use crate::config::{Config, Source};
+use crate::deadletter::{DeadLetters, LetterLimits};
 use crate::decode::Decoder;
-use crate::destination::queue::Shares;
 use crate::destination::recovered;
-use crate::destination::registry::{Common, RunningSink};
-use crate::event::{Budget, Buffers};
-use crate::health::Status;
-use crate::health::{Activity, Watchdog};
+use crate::destination::registry::{RunningSink, SharedResources};
+use crate::destination::shares::MemoryShares;
+use crate::event::{Budget, Buffers, Framing};
+use crate::health::{Activity, Status, Watchdog};
 use crate::metrics::{Metrics, SourceMetrics, gauge};
-use crate::pipeline::worker::{self, Processor, Queues, SourceDecoder};
-use crate::pipeline::{Intake, Jobs};
+use crate::pipeline::{Enqueuer, Intake, Processor, SourceDecoder, WorkerState, Workers};
 use crate::route::Router;
-use crate::sink::Offload;
-use crate::sink::{self, Digester, Shared};
-
-/// Chunks waiting for a worker, at the most.
-const JOBS: usize = 64;
+use crate::sink::{self, Digester, Offload, OffloadTask, SinkResources};
 
 /// Pieces of the sinks' work waiting for a worker, at the most.
 const TASKS: usize = 64;
@@ -54,41 +47,30 @@ const DEAD_LETTER_SHARES: u64 = 8;
 /// Sources that wait for memory for so long are complained of.
 const LONG: Duration = Duration::from_secs(2);
 
-/// Workers and sinks, and the way into them.
-#[derive(Clone, Debug)]
+/// What one configuration builds; nothing flows before its sources start.
+#[derive(Debug)]
 pub(crate) struct Generation {
     /// The memory of what waits.
     pub(crate) budget: Arc<Budget>,
     /// What the sinks share.
-    pub(crate) shared: Shared,
+    pub(crate) shared: SinkResources,
     /// How memory is shared among destinations.
-    pub(crate) shares: Arc<Shares>,
-    /// Told when a backpressure opens.
+    pub(crate) shares: Arc<MemoryShares>,
+    /// Told when a destination has room again.
     pub(crate) room_freed: Arc<Notify>,
     /// The sinks.
     pub(crate) sinks: Arc<[Arc<RunningSink>]>,
     /// The running deliveries. The lock covers a spawn.
     pub(crate) deliveries: Arc<Mutex<JoinSet<()>>>,
     /// What keeps records on disk. The lock covers a spawn.
-    pub(crate) spools: Arc<Mutex<JoinSet<()>>>,
-    /// The lock covers a look, or the taking.
-    pub(crate) job_queue: Arc<Mutex<Option<JobQueue>>>,
-    /// Closed when every worker has seen the end of the jobs.
-    pub(crate) decoding: Arc<watch::Sender<()>>,
-    /// Dropped to end the workers whatever is still queued.
-    workers: Arc<Mutex<Option<crossbeam_channel::Sender<Infallible>>>>,
+    pub(crate) disk_tasks: Arc<Mutex<JoinSet<()>>>,
+    /// What decodes, routes and encodes.
+    pub(crate) workers: Workers,
     memory_limit: u64,
 }
 
-/// The way in, closed when the sources have ended.
-#[derive(Debug)]
-pub(crate) struct JobQueue {
-    jobs: crossbeam_channel::Sender<Jobs>,
-    places: Arc<Semaphore>,
-}
-
 impl Generation {
-    /// Builds everything; nothing flows before the sources start.
+    /// Builds everything.
     ///
     /// # Errors
     /// When a sink's settings are of no use, or a thread cannot be started.
@@ -103,70 +85,40 @@ impl Generation {
         let (offload, tasks) = Offload::new(TASKS);
         let room_freed = Arc::new(Notify::new());
         let share = usize::try_from(budget.limit() / DEAD_LETTER_SHARES).unwrap_or(usize::MAX);
-        let limits = Limits::new(config.state.max_dead_letters);
+        let limits = LetterLimits::new(config.state.max_dead_letters);
         let dead_letters = DeadLetters::new(&config.state.dir, limits, share, Arc::clone(&room_freed));
-        let for_sinks = for_sinks(requests, offload, dead_letters, Arc::clone(status));
-        let shares = Shares::new(Arc::clone(&budget));
-        let (deliveries, spools) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
-        let common = Common {
-            shared: for_sinks.clone(),
+        let shared = for_sinks(requests, offload, dead_letters, Arc::clone(status));
+        let shares = MemoryShares::new(Arc::clone(&budget));
+        let (deliveries, disk_tasks) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
+        let resources = SharedResources {
+            shared: shared.clone(),
             shares: Arc::clone(&shares),
             room_freed: Arc::clone(&room_freed),
             runtime: Handle::current(),
             deliveries: Arc::clone(&deliveries),
-            spools: Arc::clone(&spools),
+            disk_tasks: Arc::clone(&disk_tasks),
             state: config.state.dir.as_path().into(),
             read_buffers: Buffers::new(buffer::disk::BUFFER_BYTES, READ_BUFFERS),
         };
         let sink = |(name, sink): (&String, _)| {
-            let sink = RunningSink::new(name, sink, metrics.sink(name), common.clone());
+            let sink = RunningSink::new(name, sink, metrics.sink(name), resources.clone());
             sink.map(Arc::new).map_err(|source| RunError::Sink { sink: name.clone(), source })
         };
         let sinks: Arc<[_]> = config.sinks.iter().map(sink).collect::<Result<_, _>>()?;
-        let names: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
-        let router = Arc::new(Router::new(&config.routes, &names)?);
-        let processor = Arc::new(Processor {
-            decoders: decoders(config, metrics),
+        let enqueuer = Enqueuer {
             sinks: Arc::clone(&sinks),
-            router,
             metrics: metrics.clone(),
-            blocks: Buffers::new(batch::BUFFER_BYTES, BLOCKS),
-            dead_letters: Arc::clone(&for_sinks.dead_letters),
-        });
-        let (kill_tx, kill_rx) = crossbeam_channel::bounded(0);
-        let (decoding, at_work) = watch::channel(());
-        let (jobs, receiver) = crossbeam_channel::bounded(JOBS);
-        let places = Arc::new(Semaphore::new(JOBS));
-        let queues =
-            Queues { jobs: receiver, places: Arc::clone(&places), tasks, kill_rx, decoding: at_work };
-        worker::spawn(config.limits.workers, &processor, &queues, watchdog).map_err(RunError::Thread)?;
-        Ok(Self {
-            budget,
-            shared: for_sinks,
-            shares,
-            room_freed,
-            sinks,
-            deliveries,
-            spools,
-            job_queue: Arc::new(Mutex::new(Some(JobQueue { jobs, places }))),
-            decoding: Arc::new(decoding),
-            workers: Arc::new(Mutex::new(Some(kill_tx))),
-            memory_limit: config.limits.memory,
-        })
+            dead_letters: Arc::clone(&shared.dead_letters),
+        };
+        let workers = workers(config, enqueuer, tasks, watchdog)?;
+        let memory_limit = config.limits.memory;
+        Ok(Self { budget, shared, shares, room_freed, sinks, deliveries, disk_tasks, workers, memory_limit })
     }
 
-    /// A source's way in; `None` once the job_queue is closed.
-    pub(crate) fn intake(&self, decoding: &Decoding, metrics: SourceMetrics) -> Option<Intake> {
-        let job_queue = self.job_queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let JobQueue { jobs, places } = job_queue.as_ref()?;
-        let framing = crate::decode::framing(decoding);
+    /// A source's way in; `None` once it is closed.
+    pub(crate) fn intake(&self, framing: Arc<dyn Framing>, metrics: SourceMetrics) -> Option<Intake> {
         let (budget, room_freed) = (Arc::clone(&self.budget), Arc::clone(&self.room_freed));
-        Some(Intake::new(budget, jobs.clone(), Arc::clone(places), room_freed, framing, metrics))
-    }
-
-    /// Ends the workers, whatever is still queued.
-    pub(crate) fn kill_workers(&self) {
-        drop(self.workers.lock().unwrap_or_else(PoisonError::into_inner).take());
+        Some(Intake::new(budget, self.workers.queue()?, room_freed, framing, metrics))
     }
 
     /// What is configured, by name.
@@ -179,10 +131,11 @@ impl Generation {
 
     /// Keeps gauges true and closes what is idle.
     pub(crate) async fn tick(
-        self,
+        self: Arc<Self>,
         metrics: Metrics,
         status: Arc<Status>,
-        (activity, every): (Arc<Activity>, Duration),
+        activity: Arc<Activity>,
+        every: Duration,
     ) {
         metrics.memory_limit_bytes.set(gauge(self.memory_limit));
         let mut clock = interval(every);
@@ -222,9 +175,14 @@ impl Generation {
 }
 
 /// What the sinks share, with so many bytes for requests under way.
-fn for_sinks(requests: u64, offload: Offload, dead_letters: Arc<DeadLetters>, status: Arc<Status>) -> Shared {
+fn for_sinks(
+    requests: u64,
+    offload: Offload,
+    dead_letters: Arc<DeadLetters>,
+    status: Arc<Status>,
+) -> SinkResources {
     let request_memory_kib = u32::try_from(requests / 1024).unwrap_or(u32::MAX);
-    Shared {
+    SinkResources {
         offload,
         request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
         request_memory_kib,
@@ -235,10 +193,24 @@ fn for_sinks(requests: u64, offload: Offload, dead_letters: Arc<DeadLetters>, st
     }
 }
 
-fn decoders(config: &Config, metrics: &Metrics) -> BTreeMap<Arc<str>, SourceDecoder> {
+/// The threads, and what they work with.
+fn workers(
+    config: &Config,
+    enqueuer: Enqueuer,
+    tasks: Receiver<OffloadTask>,
+    watchdog: &Watchdog,
+) -> Result<Workers, RunError> {
+    let names: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
+    let router = Arc::new(Router::new(&config.routes, &names)?);
+    let buffers = Buffers::new(batch::BUFFER_BYTES, BLOCKS);
+    let sinks = Arc::clone(&enqueuer.sinks);
+    let state = || WorkerState::new(Arc::clone(&router), Arc::clone(&sinks), &buffers);
     let decoder = |(name, source): (&String, &Source)| {
-        let decoder = Decoder::new(sources::decoding(source));
-        (Arc::from(name.as_str()), SourceDecoder { decoder, metrics: metrics.source(name) })
+        let decoder = Decoder::new(source.decoding());
+        let decoder = SourceDecoder { decoder, metrics: enqueuer.metrics.source(name) };
+        (Arc::from(name.as_str()), Arc::new(decoder))
     };
-    config.sources.iter().map(decoder).collect()
+    let sources = config.sources.iter().map(decoder).collect();
+    let processor = Arc::new(Processor { sources, enqueuer: Arc::new(enqueuer) });
+    Workers::start(config.limits.workers, &processor, state, tasks, watchdog).map_err(RunError::Thread)
 }

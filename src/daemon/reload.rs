@@ -1,7 +1,6 @@
 //! A configuration made ready to run, beside another that runs: all that can be wrong with it is known before that one is
 //! stopped.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,45 +10,42 @@ use tokio::task::AbortHandle;
 use tracing::{error, warn};
 
 use super::carryover::Carryover;
+use super::error::RunError;
 use super::generation::Generation;
-use super::{Load, RunError};
+use super::options::Load;
+use super::sources::ReadySource;
 use crate::admin;
 use crate::causes::with_causes;
-use crate::config::{Checked, Config, Errors, Source};
-use crate::source::firehose_http::Endpoint;
-
-/// Endpoints by the names of their sources.
-pub(crate) type Endpoints = BTreeMap<String, Endpoint>;
+use crate::config::{Checked, Config, Errors};
 
 /// Everything that a configuration needs to run.
 pub(crate) struct Prepared {
     pub(crate) config: Config,
     pub(crate) generation: Generation,
-    pub(crate) endpoints: Endpoints,
-    pub(crate) sockets: Sockets,
+    pub(crate) sources: Vec<ReadySource>,
+    pub(crate) admin: AdminSocket,
 }
 
-/// The sockets of a configuration, so that the next one takes over those that stay.
+/// The admin endpoints' socket, which the next configuration takes over if it has the same address.
 #[derive(Debug)]
-pub(crate) struct Sockets {
-    admin: (SocketAddr, AdminSocket),
-    sources: Vec<(String, SocketAddr, Arc<TcpListener>)>,
+pub(crate) struct AdminSocket {
+    listen: SocketAddr,
+    state: SocketState,
 }
 
-/// The admin endpoints' socket.
 #[derive(Debug)]
-enum AdminSocket {
+enum SocketState {
     /// Not served yet.
     Bound(TcpListener),
-    /// Served until it is dropped.
-    Served(Arc<Server>),
+    /// Served until the last of these is dropped.
+    Served(Arc<AdminServer>),
 }
 
 /// A task that ends with this value.
 #[derive(Debug)]
-struct Server(AbortHandle);
+struct AdminServer(AbortHandle);
 
-impl Drop for Server {
+impl Drop for AdminServer {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -73,86 +69,67 @@ enum ReloadError {
 }
 
 impl Prepared {
-    /// Builds the generation and binds what is not bound yet.
+    /// Builds the generation, prepares its sources, and binds what is not bound yet.
     ///
     /// # Errors
     /// When it cannot be run.
     pub(crate) async fn new(
         config: Config,
         carryover: &Carryover,
-        current: Option<&Sockets>,
+        current: Option<&AdminSocket>,
     ) -> Result<Self, RunError> {
-        let generation =
-            Generation::build(&config, &carryover.metrics, &carryover.status, &carryover.systemd.watchdog)?;
-        let mut endpoints = Endpoints::new();
+        let watchdog = &carryover.systemd.watchdog;
+        let generation = Generation::build(&config, &carryover.metrics, &carryover.status, watchdog)?;
         let mut sources = Vec::new();
         for (name, source) in &config.sources {
-            let Source::FirehoseHttp(http) = source else { continue };
-            if carryover.once {
-                continue;
-            }
-            let bound = current.and_then(|current| current.of_source(name, http.listen));
-            let endpoint = Endpoint::open(http.clone(), bound).await.map_err(|error| RunError::Source {
-                source_name: name.clone(),
-                message: with_causes(&error),
-            })?;
-            sources.push((name.clone(), http.listen, endpoint.listener()));
-            endpoints.insert(name.clone(), endpoint);
+            let prepared = (carryover.environment.prepare)(source.clone(), carryover.context(name)).await;
+            let prepared = prepared.map_err(|source| RunError::Source { name: name.clone(), source })?;
+            sources.extend(prepared.map(|source| ReadySource { name: name.as_str().into(), source }));
         }
-        let listen = config.server.listen;
-        let admin = match current.and_then(|current| current.of_admin(listen)) {
-            Some(server) => AdminSocket::Served(server),
-            None => AdminSocket::Bound(admin::bind(listen).await?),
-        };
-        Ok(Self { config, generation, endpoints, sockets: Sockets { admin: (listen, admin), sources } })
+        let admin = AdminSocket::open(config.server.listen, current).await?;
+        Ok(Self { config, generation, sources, admin })
     }
 }
 
-impl Sockets {
-    /// The socket of a source; another source's, if it has the same address.
-    fn of_source(&self, name: &str, listen: SocketAddr) -> Option<Arc<TcpListener>> {
-        let same = |(known, address, _): &&(String, SocketAddr, _)| {
-            *address == listen && (listen.port() != 0 || known == name)
+impl AdminSocket {
+    async fn open(listen: SocketAddr, current: Option<&Self>) -> Result<Self, RunError> {
+        let state = match current {
+            Some(Self { listen: same, state: SocketState::Served(server) }) if *same == listen => {
+                SocketState::Served(Arc::clone(server))
+            }
+            _ => SocketState::Bound(admin::bind(listen).await?),
         };
-        self.sources.iter().find(same).map(|(_, _, listener)| Arc::clone(listener))
-    }
-
-    fn of_admin(&self, listen: SocketAddr) -> Option<Arc<Server>> {
-        match &self.admin {
-            (address, AdminSocket::Served(server)) if *address == listen => Some(Arc::clone(server)),
-            _ => None,
-        }
+        Ok(Self { listen, state })
     }
 
     /// Serves the admin endpoints, if they are not served already.
-    pub(crate) fn serve_admin(self, carryover: &mut Carryover) -> Self {
-        let (listen, socket) = self.admin;
-        let socket = match socket {
-            AdminSocket::Bound(listener) => {
+    pub(crate) fn serve(self, carryover: &mut Carryover) -> Self {
+        let state = match self.state {
+            SocketState::Bound(listener) => {
                 let served = admin::serve(listener, Arc::clone(&carryover.admin));
-                AdminSocket::Served(Arc::new(Server(carryover.helpers().spawn(served))))
+                SocketState::Served(Arc::new(AdminServer(carryover.helpers().spawn(served))))
             }
-            served @ AdminSocket::Served(_) => served,
+            served @ SocketState::Served(_) => served,
         };
-        Self { admin: (listen, socket), ..self }
+        Self { state, ..self }
     }
 }
 
 /// The configuration as it is now, made ready; none, and why in the log, when that cannot be.
-pub(crate) async fn prepare(carryover: &Carryover, current: &Sockets) -> Option<Prepared> {
+pub(crate) async fn prepare(carryover: &Carryover, current: &AdminSocket) -> Option<Prepared> {
     let prepared = attempt(carryover, current).await;
     carryover.metrics.config_last_reload_successful.set(i64::from(prepared.is_ok()));
     match prepared {
         Ok(prepared) => Some(prepared),
         Err(why) => {
-            report_issue(&why, carryover);
+            report(&why, carryover);
             None
         }
     }
 }
 
-async fn attempt(carryover: &Carryover, current: &Sockets) -> Result<Prepared, ReloadError> {
-    let load = Load::clone(&carryover.load);
+async fn attempt(carryover: &Carryover, current: &AdminSocket) -> Result<Prepared, ReloadError> {
+    let load = Load::clone(&carryover.environment.load);
     let Checked { config, warnings } =
         tokio::task::spawn_blocking(move || load()).await.map_err(|_| ReloadError::CutShort)??;
     if config.state.dir != carryover.state.path() {
@@ -165,7 +142,7 @@ async fn attempt(carryover: &Carryover, current: &Sockets) -> Result<Prepared, R
     Ok(prepared)
 }
 
-fn report_issue(why: &ReloadError, carryover: &Carryover) {
+fn report(why: &ReloadError, carryover: &Carryover) {
     let words = match why {
         ReloadError::Config(errors) => {
             for problem in errors.problems() {

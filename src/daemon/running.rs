@@ -1,25 +1,29 @@
 //! A generation at work: its sources run until a signal, or until they have ended; then it is drained, and gone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::carryover::Carryover;
-use super::drain::{DrainDeadline, DrainOutcome};
+use super::drain::{DrainDeadline, DrainOutcome, RunOutcome};
+use super::error::RunError;
 use super::generation::Generation;
-use super::reload::{self, Prepared, Sockets};
+use super::reload::{self, AdminSocket, Prepared};
 use super::signals::Signal;
-use super::{End, RunError, sources};
+use super::sources::RunningSources;
 use crate::config::{Config, Source};
+use crate::decode;
 use crate::source::Stopper;
 
-/// See the module.
+/// One configuration, running.
 pub(crate) struct RunningGeneration {
     config: Config,
-    generation: Generation,
-    sockets: Sockets,
-    sources: sources::Running,
+    generation: Arc<Generation>,
+    admin: AdminSocket,
+    sources: RunningSources,
     stopper: Stopper,
     helpers: JoinSet<()>,
 }
@@ -29,38 +33,41 @@ pub(crate) enum Next {
     /// Another one.
     Generation(Box<Prepared>),
     /// Nothing.
-    End(End),
+    End(RunOutcome),
 }
+
+/// How long a source may take to finish, beyond the drain.
+const FINISH: Duration = Duration::from_secs(5);
 
 impl RunningGeneration {
     /// Takes up what is on disk, and starts everything.
     pub(crate) async fn start(prepared: Prepared, carryover: &mut Carryover) -> Self {
-        let Prepared { config, generation, endpoints, sockets } = prepared;
+        let Prepared { config, generation, sources: ready, admin } = prepared;
+        let generation = Arc::new(generation);
         generation.resume(&config).await;
         let mut helpers = JoinSet::new();
         let letters = Arc::clone(&generation.shared.dead_letters);
-        helpers.spawn(letters.run(carryover.metrics.clone(), Arc::clone(&carryover.status)));
-        let all_progressed = (carryover.systemd.watchdog.activity(), carryover.systemd.round());
-        helpers.spawn(generation.clone().tick(
-            carryover.metrics.clone(),
-            Arc::clone(&carryover.status),
-            all_progressed,
-        ));
+        let (metrics, status) = (carryover.metrics.clone(), Arc::clone(&carryover.status));
+        helpers.spawn(letters.run(metrics.clone(), Arc::clone(&status)));
+        let (activity, every) = (carryover.systemd.watchdog.activity(), carryover.systemd.round());
+        helpers.spawn(Arc::clone(&generation).tick(metrics, status, activity, every));
+        carryover.metrics.announce(&config);
         carryover.admin.show(generation.summary(&config));
-        let sockets = sockets.serve_admin(carryover);
+        let admin = admin.serve(carryover);
         let (stopper, stop) = Stopper::new();
-        let context = sources::Context {
-            host: Arc::clone(&carryover.host),
-            once: carryover.once,
-            checkpoints: Arc::clone(&carryover.checkpoints),
-            read_buffers: Arc::clone(&carryover.read_buffers),
-            remainder: Arc::clone(&carryover.remainder),
-            stop,
-        };
-        let sources = sources::spawn(&config, &generation, &carryover.metrics, endpoints, &context);
+        let mut sources = RunningSources::new();
+        for source in ready {
+            let framing = config.sources.get(&*source.name).map(|config| decode::framing(config.decoding()));
+            let metrics = carryover.metrics.source(&source.name);
+            let intake = framing.and_then(|framing| generation.intake(framing, metrics));
+            // The workers take chunks until the sources have ended, and every prepared source is configured.
+            if let Some(intake) = intake {
+                sources.start(source, intake, stop.clone());
+            }
+        }
         carryover.systemd.ready(config.sources.len(), config.sinks.len());
         info!(sources = config.sources.len(), sinks = config.sinks.len(), "running");
-        Self { config, generation, sockets, sources, stopper, helpers }
+        Self { config, generation, admin, sources, stopper, helpers }
     }
 
     /// Runs until something ends it.
@@ -70,7 +77,7 @@ impl RunningGeneration {
     pub(crate) async fn run(mut self, carryover: &mut Carryover) -> Result<Next, RunError> {
         loop {
             let signal = tokio::select! {
-                failed = sources::ended(&mut self.sources) => return self.end(carryover, failed).await,
+                failed = self.sources.ended() => return self.end(carryover, failed).await,
                 signal = carryover.signals.pending() => signal,
             };
             match signal {
@@ -79,7 +86,9 @@ impl RunningGeneration {
                     info!(budget_seconds, "stopping: draining what was read");
                     return self.end(carryover, None).await;
                 }
-                Signal::Reload if carryover.once => warn!("not reloaded: a run with --once ends by itself"),
+                Signal::Reload if carryover.environment.once => {
+                    warn!("not reloaded: a run with --once ends by itself");
+                }
                 Signal::Reload => {
                     if let Some(next) = self.reload(carryover).await {
                         return Ok(next);
@@ -89,22 +98,28 @@ impl RunningGeneration {
         }
     }
 
-    /// Drains, and writes down what was delivered.
-    async fn end(self, carryover: &mut Carryover, failed: Option<RunError>) -> Result<Next, RunError> {
+    /// Drains, finishes the sources, and writes down what was delivered.
+    async fn end(mut self, carryover: &mut Carryover, failed: Option<RunError>) -> Result<Next, RunError> {
         carryover.systemd.stopping();
         self.stopper.stop();
         let budget = self.config.limits.shutdown;
-        let deadline =
-            if carryover.once { DrainDeadline::Progress(budget) } else { DrainDeadline::Total(budget) };
+        let deadline = match carryover.environment.once {
+            true => DrainDeadline::Progress(budget),
+            false => DrainDeadline::Total(budget),
+        };
         let stops = carryover.signals.stops();
-        let rest = self.generation.drain(self.sources, deadline, &mut carryover.signals, stops).await;
+        let drained = self.generation.drain(&mut self.sources, deadline, &mut carryover.signals, stops).await;
+        self.sources.cut_short().await;
         self.generation.close().await;
+        // Ack guards that nobody will settle any more end here: sources are finished when everything that they handed out has ended.
+        self.generation.release();
+        self.sources.finish(FINISH).await;
         let is_saved = carryover.save().await;
         match failed {
             Some(error) => Err(error),
             // What is delivered and not written down is read again.
-            None if !is_saved => Ok(Next::End(End::Deadline)),
-            None => Ok(Next::End(rest.end())),
+            None if !is_saved => Ok(Next::End(RunOutcome::Undelivered)),
+            None => Ok(Next::End(drained.outcome())),
         }
     }
 
@@ -112,15 +127,15 @@ impl RunningGeneration {
     async fn reload(&mut self, carryover: &mut Carryover) -> Option<Next> {
         info!("reloading the configuration");
         carryover.systemd.reloading();
-        let Some(prepared) = reload::prepare(carryover, &self.sockets).await else {
+        let Some(prepared) = reload::prepare(carryover, &self.admin).await else {
             carryover.systemd.ready(self.config.sources.len(), self.config.sinks.len());
             return None;
         };
-        let rest = self.give_way(carryover, &prepared).await;
-        let goes_on = match rest {
+        let drained = self.give_way(carryover, &prepared).await;
+        let goes_on = match drained {
             _ if carryover.signals.stops() == 0 => true,
-            // What is left of standard input is in memory: only another generation can deliver it, if there is one to deliver to.
-            DrainOutcome::Nothing => !carryover.remainder.is_empty(),
+            // What a source left in memory, only another generation can deliver, if there is one to deliver to.
+            DrainOutcome::Delivered => carryover.sources.holds_data(),
             // A stop drains what is on disk too, for as long as it may.
             DrainOutcome::OnDisk => carryover.signals.stops() == 1,
             DrainOutcome::GivenUp => false,
@@ -129,7 +144,7 @@ impl RunningGeneration {
             return Some(Next::Generation(Box::new(prepared)));
         }
         carryover.systemd.stopping();
-        Some(Next::End(rest.end()))
+        Some(Next::End(drained.outcome()))
     }
 
     /// Drains, and ends everything that another generation could meet.
@@ -139,15 +154,15 @@ impl RunningGeneration {
             budget_seconds = budget.as_secs(),
             "the configuration is right: draining what was read with the old one"
         );
-        carryover
-            .remainder
-            .goes_on(next.config.sources.values().any(|source| matches!(source, Source::Stdin(_))));
+        let successors: BTreeSet<&'static str> = next.config.sources.values().map(Source::kind).collect();
+        carryover.sources.announce(&successors);
         self.generation.hand_over(&next.generation);
         self.stopper.stop();
-        let sources = std::mem::take(&mut self.sources);
-        let rest =
-            self.generation.drain(sources, DrainDeadline::Total(budget), &mut carryover.signals, 1).await;
+        let deadline = DrainDeadline::Total(budget);
+        let drained = self.generation.drain(&mut self.sources, deadline, &mut carryover.signals, 1).await;
+        self.sources.cut_short().await;
         self.generation.retire().await;
+        std::mem::replace(&mut self.sources, RunningSources::new()).finish(FINISH).await;
         self.helpers.shutdown().await;
         for name in self.config.sources.keys() {
             carryover.metrics.source(name).retire();
@@ -155,6 +170,6 @@ impl RunningGeneration {
         carryover.save().await;
         carryover.checkpoints.renew();
         carryover.status.clear();
-        rest
+        drained
     }
 }

@@ -1,147 +1,95 @@
-//! The configured sources, running.
+//! The sources of a generation, running.
 
 use std::sync::Arc;
-use std::thread;
+use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::info;
+use tokio::time::timeout;
+use tracing::error;
 
-use super::RunError;
-use super::generation::Generation;
-use super::reload::Endpoints;
-use crate::ack::Checkpoints;
+use super::error::RunError;
 use crate::causes::with_causes;
-use crate::config::{Config, Decoding, Source};
-use crate::event::{Buffers, FilePositions};
-use crate::metrics::Metrics;
 use crate::pipeline::Intake;
-use crate::source::Stop;
-use crate::source::file::FileSource;
-use crate::source::{firehose_http, stdin};
+use crate::source::{Source, SourceError, Stop};
 
-/// What every source is given.
-#[derive(Debug)]
-pub(crate) struct Context {
-    /// The name of the host.
-    pub(crate) host: Arc<str>,
-    /// Read what is there, and end.
-    pub(crate) once: bool,
-    /// Where files were read to.
-    pub(crate) checkpoints: Arc<Checkpoints>,
-    /// What files are read into.
-    pub(crate) read_buffers: Arc<Buffers>,
-    /// What standard input left.
-    pub(crate) remainder: Arc<stdin::Remainder>,
-    /// The signal to stop.
-    pub(crate) stop: Stop,
+/// A source that is ready to run, with its name.
+pub(crate) struct ReadySource {
+    pub(crate) name: Arc<str>,
+    pub(crate) source: Box<dyn Source>,
 }
 
-/// Sources by name, each with how it ended.
-pub(crate) type Running = JoinSet<(String, Result<(), String>)>;
+/// Sources at work, and those that have ended and are still to be finished.
+pub(crate) struct RunningSources {
+    tasks: JoinSet<EndedSource>,
+    ended: Vec<ReadySource>,
+    /// Cuts their runs short.
+    cut: watch::Sender<bool>,
+}
 
-/// Starts every source.
-pub(crate) fn spawn(
-    config: &Config,
-    generation: &Generation,
-    metrics: &Metrics,
-    mut endpoints: Endpoints,
-    context: &Context,
-) -> Running {
-    let mut running = Running::new();
-    for (name, source) in &config.sources {
-        // The job_queue is open until the sources have ended.
-        let Some(intake) = generation.intake(decoding(source), metrics.source(name)) else { continue };
-        let endpoint = endpoints.remove(name);
-        start(&mut running, name, (source.clone(), endpoint), intake, context);
+struct EndedSource {
+    source: ReadySource,
+    result: Result<(), SourceError>,
+}
+
+impl RunningSources {
+    /// No source yet.
+    pub(crate) fn new() -> Self {
+        Self { tasks: JoinSet::new(), ended: Vec::new(), cut: watch::Sender::new(false) }
     }
-    running
-}
 
-/// How a source's payloads become events.
-pub(crate) fn decoding(source: &Source) -> &Decoding {
-    match source {
-        Source::File(file) => &file.decoding,
-        Source::Stdin(stdin) => &stdin.decoding,
-        Source::FirehoseHttp(http) => &http.decoding,
-    }
-}
-
-/// Waits until every source has ended by itself, or one has failed.
-pub(crate) async fn ended(running: &mut Running) -> Option<RunError> {
-    while let Some(ended) = running.join_next().await {
-        let failure = match ended {
-            Ok((_, Ok(()))) => continue,
-            Ok((source_name, Err(message))) => RunError::Source { source_name, message },
-            Err(error) => RunError::Source { source_name: "unknown".to_owned(), message: error.to_string() },
-        };
-        return Some(failure);
-    }
-    None
-}
-
-/// Waits until every source has ended, however.
-pub(crate) async fn all_ended(mut running: Running) {
-    while running.join_next().await.is_some() {}
-}
-
-fn start(
-    running: &mut Running,
-    name: &str,
-    (source, endpoint): (Source, Option<firehose_http::Endpoint>),
-    intake: Intake,
-    context: &Context,
-) {
-    let (named, host, stop) = (Arc::<str>::from(name), Arc::clone(&context.host), context.stop.clone());
-    let name = name.to_owned();
-    match source {
-        Source::File(file) => {
-            let positions = Arc::<Checkpoints>::clone(&context.checkpoints);
-            let files = (positions as Arc<dyn FilePositions>, Arc::clone(&context.read_buffers));
-            let source = FileSource::new(named, host, file, intake, files, context.once);
-            on_thread(running, name, async move { source.run(stop).await });
-        }
-        Source::Stdin(stdin) => {
-            let flow = (intake, Arc::clone(&context.remainder));
-            on_thread(running, name, async move { stdin::run(named, host, stdin, flow, stop).await });
-        }
-        Source::FirehoseHttp(_) => {
-            let Some(endpoint) = endpoint else {
-                info!(
-                    source = name,
-                    "not started: a run with --once reads what is there, and requests are not"
-                );
-                return;
+    /// Starts a source.
+    pub(crate) fn start(&mut self, mut source: ReadySource, intake: Intake, stop: Stop) {
+        let mut cut = self.cut.subscribe();
+        self.tasks.spawn(async move {
+            let result = tokio::select! {
+                result = source.source.run(intake, stop) => result,
+                // An error would say that nobody is left to cut it short.
+                Ok(_) = cut.wait_for(|cut| *cut) => Ok(()),
             };
-            info!(source = name, address = %endpoint.address(), "firehose endpoint listening");
-            running.spawn(async move {
-                firehose_http::serve(endpoint, named, host, intake, stop).await;
-                (name, Ok(()))
+            EndedSource { source, result }
+        });
+    }
+
+    /// Waits until every source has ended by itself, or one has failed. Cancel-safe.
+    pub(crate) async fn ended(&mut self) -> Option<RunError> {
+        while let Some(ended) = self.tasks.join_next().await {
+            // A panic aborts the process.
+            let Ok(EndedSource { source, result }) = ended else { continue };
+            let name = source.name.to_string();
+            self.ended.push(source);
+            if let Err(source) = result {
+                return Some(RunError::Source { name, source });
+            }
+        }
+        None
+    }
+
+    /// Waits until every source has ended, however. Cancel-safe.
+    pub(crate) async fn all_ended(&mut self) {
+        while self.ended().await.is_some() {}
+    }
+
+    /// Ends every run at its next await.
+    pub(crate) async fn cut_short(&mut self) {
+        self.cut.send_replace(true);
+        self.all_ended().await;
+    }
+
+    /// Finishes the sources, side by side: everything that they handed out has ended.
+    pub(crate) async fn finish(self, within: Duration) {
+        let mut finishing = JoinSet::new();
+        for ReadySource { name, source } in self.ended {
+            finishing.spawn(async move {
+                match timeout(within, source.finish()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(failed)) => {
+                        error!(source = &*name, error = with_causes(&failed), "the source could not finish");
+                    }
+                    Err(_) => error!(source = &*name, "the source did not finish in time"),
+                }
             });
         }
+        while finishing.join_next().await.is_some() {}
     }
-}
-
-/// Runs a source that blocks on reads on a thread of its own.
-pub(crate) fn on_thread<E: std::error::Error + Send + 'static>(
-    running: &mut Running,
-    name: String,
-    source: impl Future<Output = Result<(), E>> + Send + 'static,
-) {
-    let (done, result) = oneshot::channel();
-    let runtime = Handle::current();
-    let body = move || {
-        let ended = runtime.block_on(source).map_err(|error| with_causes(&error));
-        // Nobody listens any more when the process is past its deadline.
-        done.send(ended).ok();
-    };
-    let started = thread::Builder::new().name(format!("source-{name}")).spawn(body);
-    running.spawn(async move {
-        let ended = match started {
-            Ok(_detached) => result.await.unwrap_or_else(|_| Err("its thread ended unexpectedly".to_owned())),
-            Err(error) => Err(format!("cannot start a thread: {error}")),
-        };
-        (name, ended)
-    });
 }

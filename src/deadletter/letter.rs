@@ -9,12 +9,12 @@ use base64_simd::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Origin, Record, Timestamp};
+use crate::event::{AckGuard, Origin, OriginFields, Record, RequestNames, Timestamp};
 
 /// What the bytes of a letter are, which decides how they are delivered again.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Content {
+pub enum LetterContent {
     /// A whole record, as it was put.
     #[default]
     Record,
@@ -39,10 +39,12 @@ pub struct Letter<'a> {
     pub error: Option<&'a str>,
     /// Where the bytes come from.
     pub origin: &'a Origin,
+    /// The request that brought them.
+    pub request: Option<&'a RequestNames>,
     /// The bytes.
     pub bytes: &'a [u8],
     /// What they are.
-    pub content: Content,
+    pub content: LetterContent,
     /// How many events they hold.
     pub events: u64,
     /// How many bytes they were before compression; none: they are not compressed.
@@ -64,8 +66,9 @@ impl<'a> Letter<'a> {
             reason,
             error: None,
             origin,
+            request: None,
             bytes,
-            content: Content::Record,
+            content: LetterContent::Record,
             events: 1,
             payload: None,
             timestamp: None,
@@ -76,7 +79,7 @@ impl<'a> Letter<'a> {
 
     /// Writes the letter as one line, with its newline.
     pub(super) fn write(&self, folder: &str, out: &mut Vec<u8>) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, &Line::of(self, folder))?;
+        serde_json::to_writer(&mut *out, &LetterLine::of(self, folder))?;
         out.push(b'\n');
         Ok(())
     }
@@ -93,10 +96,12 @@ pub struct DeadLetter {
     pub error: Option<String>,
     /// Where the bytes come from.
     pub origin: Arc<Origin>,
+    /// The request that brought them.
+    pub request: Option<Arc<RequestNames>>,
     /// The bytes.
     pub bytes: Bytes,
     /// What they are.
-    pub content: Content,
+    pub content: LetterContent,
     /// How many events they hold.
     pub events: u64,
     /// How many bytes they were before compression; none: they are not compressed.
@@ -122,8 +127,9 @@ impl DeadLetter {
             reason: reason.to_owned(),
             error: error.map(str::to_owned),
             origin: Arc::clone(&record.origin),
+            request: record.acks.first().and_then(AckGuard::request),
             bytes,
-            content: Content::Record,
+            content: LetterContent::Record,
             events: record.events,
             payload: record.compressed.then_some(record.payload),
             ..Self::default()
@@ -138,6 +144,7 @@ impl DeadLetter {
             reason: &self.reason,
             error: self.error.as_deref(),
             origin: &self.origin,
+            request: self.request.as_deref(),
             bytes: &self.bytes,
             content: self.content,
             events: self.events,
@@ -151,16 +158,16 @@ impl DeadLetter {
     /// Reads one JSON value: a letter, or an object of Firehose's own backup. None: it is neither.
     #[must_use]
     pub fn from_json(json: &str) -> Option<Self> {
-        if let Ok(line) = serde_json::from_str::<Line<'_>>(json) {
+        if let Ok(line) = serde_json::from_str::<LetterLine<'_>>(json) {
             return line.into_letter();
         }
-        serde_json::from_str::<Backup<'_>>(json).ok()?.into_letter()
+        serde_json::from_str::<BackupObject<'_>>(json).ok()?.into_letter()
     }
 }
 
 /// A letter as it is written.
 #[derive(Deserialize, Serialize)]
-struct Line<'a> {
+struct LetterLine<'a> {
     time: Cow<'a, str>,
     /// The sink; of undecodable payloads the source, with `_` before it.
     #[serde(default)]
@@ -168,7 +175,7 @@ struct Line<'a> {
     reason: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<Cow<'a, str>>,
-    content: Content,
+    content: LetterContent,
     events: u64,
     /// How many bytes there are.
     size: usize,
@@ -177,14 +184,10 @@ struct Line<'a> {
     source: Cow<'a, str>,
     #[serde(default)]
     host: Cow<'a, str>,
+    #[serde(flatten)]
+    fields: OriginFields,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    file: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    owner: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    log_group: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    log_stream: Option<Cow<'a, str>>,
+    request: Option<Cow<'a, RequestNames>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -201,7 +204,7 @@ struct Line<'a> {
     base64: Option<Cow<'a, str>>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> LetterLine<'a> {
     fn of(letter: &Letter<'a>, folder: &'a str) -> Self {
         let text = str::from_utf8(letter.bytes).ok().filter(|text| is_plain(text));
         let base64 = text.is_none().then(|| STANDARD.encode_to_string(letter.bytes).into());
@@ -218,10 +221,8 @@ impl<'a> Line<'a> {
             payload: letter.payload,
             source: Cow::from(&*origin.source),
             host: Cow::from(&*origin.host),
-            file: origin.file.as_deref().map(Cow::from),
-            owner: origin.owner.as_deref().map(Cow::from),
-            log_group: origin.log_group.as_deref().map(Cow::from),
-            log_stream: origin.log_stream.as_deref().map(Cow::from),
+            fields: origin.fields.clone(),
+            request: letter.request.map(Cow::Borrowed),
             attributes: attributes.map(|(name, value)| (Cow::from(&**name), Cow::from(&**value))).collect(),
             timestamp: letter.timestamp.map(|time| time.to_rfc3339().into()),
             id: letter.id.map(Cow::from),
@@ -246,10 +247,7 @@ impl<'a> Line<'a> {
         let origin = Origin {
             source: shared(self.source),
             host: shared(self.host),
-            file: self.file.map(shared),
-            owner: self.owner.map(shared),
-            log_group: self.log_group.map(shared),
-            log_stream: self.log_stream.map(shared),
+            fields: self.fields,
             attributes: attributes.map(|(name, value)| (Box::from(&*name), Box::from(&*value))).collect(),
         };
         let timestamp = match self.timestamp {
@@ -261,6 +259,7 @@ impl<'a> Line<'a> {
             reason: self.reason.into_owned(),
             error: self.error.map(Cow::into_owned),
             origin: Arc::new(origin),
+            request: self.request.map(|names| Arc::new(names.into_owned())),
             bytes,
             content: self.content,
             events: self.events,
@@ -293,7 +292,7 @@ fn is_plain(text: &str) -> bool {
 /// <https://docs.aws.amazon.com/firehose/latest/dev/record-format-conversion-error-handling.html>.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Backup<'a> {
+struct BackupObject<'a> {
     #[serde(borrow)]
     raw_data: Cow<'a, str>,
     /// Milliseconds since 1970.
@@ -305,7 +304,7 @@ struct Backup<'a> {
     error_message: Option<String>,
 }
 
-impl Backup<'_> {
+impl BackupObject<'_> {
     fn into_letter(self) -> Option<DeadLetter> {
         let bytes = Bytes::from(STANDARD.decode_to_vec(self.raw_data.as_bytes()).ok()?);
         let gzipped = bytes.starts_with(&[0x1f, 0x8b]);
@@ -318,7 +317,7 @@ impl Backup<'_> {
             // Compressed before standpipe saw it: what it was is not known.
             payload: gzipped.then_some(bytes.len()),
             bytes,
-            content: Content::Record,
+            content: LetterContent::Record,
             ..DeadLetter::default()
         })
     }

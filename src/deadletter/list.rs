@@ -1,14 +1,13 @@
 //! What there is: folders, files, and what is in them. Reads only, also while a daemon runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::files::{files_in, folders_in};
 use super::progress::delivered_in;
-use super::store::Held;
-use super::{EXTENSION, FOLDER, Reader};
+use super::{FOLDER, LetterReader};
 use crate::event::Timestamp;
 
 /// What is in one folder.
@@ -116,7 +115,7 @@ impl FileSummary {
         let bytes = file.metadata()?.len();
         let done = delivered_in(&path, bytes)?;
         let mut summary = Self { path, bytes, ..Self::default() };
-        let mut reader = Reader::new(file)?;
+        let mut reader = LetterReader::new(file)?;
         while let Some(entry) = reader.next_entry()? {
             if done.contains(&entry.number) {
                 continue;
@@ -135,57 +134,5 @@ impl FileSummary {
             *count = count.saturating_add(1);
         }
         Ok(summary)
-    }
-}
-
-pub(super) fn folders_in(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in entries(dir)? {
-        if entry.file_type()?.is_dir() {
-            names.extend(entry.file_name().into_string().ok());
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-pub(super) fn files_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let paths = entries(dir)?.into_iter().map(|entry| entry.path());
-    let mut paths: Vec<PathBuf> =
-        paths.filter(|path| path.extension() == Some(OsStr::new(EXTENSION))).collect();
-    paths.sort();
-    Ok(paths)
-}
-
-/// What a killed replay left beside files that are gone since.
-pub(super) fn left_over_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let beside = ["delivered", "new"].map(OsStr::new);
-    let is_left_over = |path: &PathBuf| {
-        let of = path.file_name().and_then(OsStr::to_str).and_then(|name| name.split_once("Z-"));
-        let number = of.and_then(|(time, rest)| Some((time, rest.split('.').next()?)));
-        path.extension().is_some_and(|extension| beside.contains(&extension))
-            && number
-                .is_some_and(|(time, number)| !dir.join(format!("{time}Z-{number}.{EXTENSION}")).exists())
-    };
-    Ok(entries(dir)?.into_iter().map(|entry| entry.path()).filter(is_left_over).collect())
-}
-
-/// How much is in a folder; what is kept aside counts too.
-pub(super) fn size_of(dir: &Path) -> io::Result<Held> {
-    let mut held = Held::default();
-    for entry in entries(dir)? {
-        // One that is gone since was replayed.
-        let Ok(metadata) = entry.metadata() else { continue };
-        held.files = held.files.saturating_add(1);
-        held.bytes = held.bytes.saturating_add(metadata.len());
-    }
-    Ok(held)
-}
-
-fn entries(dir: &Path) -> io::Result<Vec<fs::DirEntry>> {
-    match fs::read_dir(dir) {
-        Ok(entries) => entries.collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
     }
 }

@@ -13,33 +13,34 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
-use super::store::{self, Locked};
-use super::{Entry, Reader};
+use super::store::{self, LockOutcome};
+use super::{LetterEntry, LetterReader};
 use crate::event::{Acknowledge, Outcome};
+use crate::sync::Lock;
 
 /// One file while it is replayed. It is locked for as long as this lives.
 #[derive(Debug)]
-pub struct Progress {
+pub struct ReplayProgress {
     path: PathBuf,
     _lock: File,
     size: u64,
     /// Whether it is a file of standpipe's own, which is removed once everything in it was delivered.
     own: bool,
     /// The lock covers a change of the sets; a save writes outside of it.
-    state: Mutex<State>,
+    state: Lock<ReplayedLetters>,
     /// Where it is noted, once it is. The lock covers a write.
-    notes: Mutex<Option<File>>,
+    notes: Lock<Option<File>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ReplayedLetters {
     done: BTreeSet<u64>,
     /// Of these, those that are not on disk yet.
     fresh: BTreeSet<u64>,
     under_way: u64,
-    /// How many ended well since [`Progress::begin`].
+    /// How many ended well since [`ReplayProgress::begin`].
     ended_well: u64,
     read: bool,
 }
@@ -65,7 +66,7 @@ pub enum ProgressError {
     },
 }
 
-impl Progress {
+impl ReplayProgress {
     /// Takes a file, if no other process has it. `own` says that it belongs to a state directory.
     ///
     /// # Errors
@@ -76,7 +77,7 @@ impl Progress {
             Err(error) if own && error.kind() == ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed("read"))?,
         };
-        if store::lock(&file).map_err(failed("lock"))? != Locked::Ours {
+        if store::lock(&file).map_err(failed("lock"))? != LockOutcome::Ours {
             return Ok(None);
         }
         let size = file.metadata().map_err(failed("read"))?.len();
@@ -88,8 +89,8 @@ impl Progress {
             Some(notes) if notes.size == size => notes.done,
             Some(_) | None => BTreeSet::new(),
         };
-        let state = Mutex::new(State { done, ..State::default() });
-        Ok(Some(Self { path: path.to_owned(), _lock: file, size, own, state, notes: Mutex::new(None) }))
+        let state = Lock::new(ReplayedLetters { done, ..ReplayedLetters::default() });
+        Ok(Some(Self { path: path.to_owned(), _lock: file, size, own, state, notes: Lock::new(None) }))
     }
 
     /// The file.
@@ -102,11 +103,11 @@ impl Progress {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn reader(&self) -> io::Result<Reader> {
-        Reader::new(File::open(&self.path)?)
+    pub fn reader(&self) -> io::Result<LetterReader> {
+        LetterReader::new(File::open(&self.path)?)
     }
 
-    /// Notes that a letter goes on its way; false when it was delivered before.
+    /// DeliveredNotes that a letter goes on its way; false when it was delivered before.
     #[must_use]
     pub fn set_out(&self, number: u64) -> bool {
         let mut state = self.state();
@@ -115,7 +116,7 @@ impl Progress {
         goes
     }
 
-    /// Notes that every letter that is to go has gone.
+    /// DeliveredNotes that every letter that is to go has gone.
     pub fn set_read(&self) {
         self.state().read = true;
     }
@@ -140,7 +141,7 @@ impl Progress {
     pub fn save(&self) -> Result<(), ProgressError> {
         let path = notes_path(&self.path);
         let failed = |source| ProgressError::Io { action: "write", path: path.clone(), source };
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = self.notes.lock();
         let (fresh, all) = {
             let mut state = self.state();
             if state.fresh.is_empty() {
@@ -226,14 +227,15 @@ impl Progress {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, ReplayedLetters> {
+        self.state.lock()
     }
 }
 
-impl Acknowledge for Progress {
+impl Acknowledge for ReplayProgress {
     fn acknowledge(&self, number: u64, outcome: Outcome) {
         let mut state = self.state();
+        debug_assert!(state.under_way > 0, "more letters ended than went");
         state.under_way = state.under_way.saturating_sub(1);
         if outcome == Outcome::Done {
             state.ended_well = state.ended_well.saturating_add(1);
@@ -249,7 +251,7 @@ pub(super) fn delivered_in(path: &Path, size: u64) -> io::Result<BTreeSet<u64>> 
     Ok(notes.map(|notes| notes.done).unwrap_or_default())
 }
 
-struct Notes {
+struct DeliveredNotes {
     size: u64,
     done: BTreeSet<u64>,
 }
@@ -262,7 +264,7 @@ fn notes_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn notes_in(path: &Path) -> io::Result<Option<Notes>> {
+fn notes_in(path: &Path) -> io::Result<Option<DeliveredNotes>> {
     match fs::read(notes_path(path)) {
         Ok(text) => Ok(parse(&String::from_utf8_lossy(&text))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -271,7 +273,7 @@ fn notes_in(path: &Path) -> io::Result<Option<Notes>> {
 }
 
 /// Reads notes; a torn last line says nothing.
-fn parse(text: &str) -> Option<Notes> {
+fn parse(text: &str) -> Option<DeliveredNotes> {
     let (whole, _torn) = text.rsplit_once('\n')?;
     let mut lines = whole.lines();
     let size = lines.next()?.strip_prefix(HEADER)?.parse().ok()?;
@@ -281,7 +283,7 @@ fn parse(text: &str) -> Option<Notes> {
             done.extend(from..to);
         }
     }
-    Some(Notes { size, done })
+    Some(DeliveredNotes { size, done })
 }
 
 /// A range that a file can have; a longer one was not written by us.
@@ -314,9 +316,9 @@ fn append(file: &mut File, text: &str) -> io::Result<()> {
 fn for_each_left(
     path: &Path,
     done: &BTreeSet<u64>,
-    mut each: impl FnMut(Entry) -> io::Result<()>,
+    mut each: impl FnMut(LetterEntry) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut reader = Reader::new(File::open(path)?)?;
+    let mut reader = LetterReader::new(File::open(path)?)?;
     while let Some(entry) = reader.next_entry()? {
         if !done.contains(&entry.number) {
             each(entry)?;

@@ -4,25 +4,26 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use super::store::{Limits, Store};
+use super::store::{LetterLimits, LetterStore};
 use super::{DeadLetter, FOLDER, Letter};
 use crate::event::Backpressure;
 use crate::health::Status;
 use crate::metrics::{Metrics, gauge};
+use crate::sync::Lock;
 
 /// Dead letters of one state directory.
 #[derive(Debug)]
 pub struct DeadLetters {
-    store: Store,
+    store: LetterStore,
     /// The lock covers a push, or the taking of a batch.
-    queues: Mutex<BTreeMap<Arc<str>, Queue>>,
+    queues: Lock<BTreeMap<Arc<str>, FolderQueue>>,
     came: Notify,
     emptied: Notify,
     /// A folder whose waiting letters take so many bytes shuts its backpressure.
@@ -49,7 +50,7 @@ impl std::fmt::Debug for PendingDeadLetter {
 }
 
 #[derive(Debug)]
-struct Queue {
+struct FolderQueue {
     waiting: VecDeque<PendingDeadLetter>,
     /// Of the letters that wait, and of those that are written at present.
     bytes: usize,
@@ -58,6 +59,15 @@ struct Queue {
     /// After a failure.
     not_before: Option<Instant>,
     said: Option<Instant>,
+}
+
+impl FolderQueue {
+    /// So many letters do not wait any more.
+    fn forget(&mut self, letters: usize, bytes: usize) {
+        debug_assert!(self.letters >= letters && self.bytes >= bytes, "fewer letters wait than have ended");
+        self.letters = self.letters.saturating_sub(letters);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
 }
 
 /// So many letters, or bytes of them, are written and fsynced together at the most.
@@ -76,10 +86,10 @@ impl DeadLetters {
     /// Letters that wait may take `share` bytes for each folder before their sources wait too; `room_freed` is told when
     /// they go on.
     #[must_use]
-    pub fn new(state: &Path, limits: Limits, share: usize, room_freed: Arc<Notify>) -> Arc<Self> {
+    pub fn new(state: &Path, limits: LetterLimits, share: usize, room_freed: Arc<Notify>) -> Arc<Self> {
         Arc::new(Self {
-            store: Store::new(state.join(FOLDER), limits),
-            queues: Mutex::default(),
+            store: LetterStore::new(state.join(FOLDER), limits),
+            queues: Lock::default(),
             came: Notify::new(),
             emptied: Notify::new(),
             share,
@@ -137,9 +147,14 @@ impl DeadLetters {
         }
     }
 
-    /// Gives up what is not on disk.
+    /// Gives up what is not on disk, but for what is being written.
     pub fn abandon(&self) {
-        let abandoned = std::mem::take(&mut *self.queues());
+        let take = |queue: &mut FolderQueue| {
+            let waiting = std::mem::take(&mut queue.waiting);
+            queue.forget(waiting.len(), waiting.iter().map(|pending| pending.letter.bytes.len()).sum());
+            waiting
+        };
+        let abandoned: Vec<_> = self.queues().values_mut().map(take).collect();
         // Ack guards are dropped here, after the lock.
         drop(abandoned);
     }
@@ -217,6 +232,7 @@ impl DeadLetters {
                 bytes,
                 reason,
                 error,
+                fix = super::fix(reason),
                 "not deliverable; kept as dead letters"
             );
         }
@@ -226,8 +242,7 @@ impl DeadLetters {
             (pending.done)();
         }
         let failed_before = self.with_queue(folder, |queue, share| {
-            queue.letters = queue.letters.saturating_sub(letters);
-            queue.bytes = queue.bytes.saturating_sub(bytes);
+            queue.forget(letters, bytes);
             if queue.bytes <= share / 4 * 3 {
                 queue.backpressure.set_full(false);
             }
@@ -276,9 +291,9 @@ impl DeadLetters {
         })
     }
 
-    fn with_queue<T>(&self, folder: &Arc<str>, look: impl FnOnce(&mut Queue, usize) -> T) -> T {
+    fn with_queue<T>(&self, folder: &Arc<str>, look: impl FnOnce(&mut FolderQueue, usize) -> T) -> T {
         let mut queues = self.queues();
-        let queue = queues.entry(Arc::clone(folder)).or_insert_with(|| Queue {
+        let queue = queues.entry(Arc::clone(folder)).or_insert_with(|| FolderQueue {
             waiting: VecDeque::new(),
             bytes: 0,
             letters: 0,
@@ -289,8 +304,8 @@ impl DeadLetters {
         look(queue, self.share)
     }
 
-    fn queues(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Queue>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, FolderQueue>> {
+        self.queues.lock()
     }
 }
 

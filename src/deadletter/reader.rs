@@ -17,17 +17,17 @@ const LONGEST_LINE: u64 = 256 << 20;
 const BLOCK: usize = 64 << 10;
 
 /// Letters one after another.
-pub struct Reader {
+pub struct LetterReader {
     input: Box<dyn BufRead + Send>,
     line: Vec<u8>,
     /// The rest of a line that holds several.
-    ready: VecDeque<Entry>,
+    ready: VecDeque<LetterEntry>,
     next: u64,
 }
 
 /// One value of a file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct LetterEntry {
     /// Its place in the file, from 0.
     pub number: u64,
     /// Its text as it stands there.
@@ -36,7 +36,7 @@ pub struct Entry {
     pub letter: Option<DeadLetter>,
 }
 
-impl Reader {
+impl LetterReader {
     /// Reads from the file's present place.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the file cannot be read, or its gzip is damaged.
-    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+    pub fn next_entry(&mut self) -> io::Result<Option<LetterEntry>> {
         loop {
             if let Some(entry) = self.ready.pop_front() {
                 return Ok(Some(entry));
@@ -92,20 +92,20 @@ impl Reader {
     }
 
     fn push(&mut self, raw: Vec<u8>, letter: Option<DeadLetter>) {
-        self.ready.push_back(Entry { number: self.next, raw, letter });
+        self.ready.push_back(LetterEntry { number: self.next, raw, letter });
         self.next = self.next.saturating_add(1);
     }
 }
 
-impl std::fmt::Debug for Reader {
+impl std::fmt::Debug for LetterReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader").field("next", &self.next).finish_non_exhaustive()
+        f.debug_struct("LetterReader").field("next", &self.next).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-pub(super) fn read_all(input: &[u8]) -> io::Result<Vec<Entry>> {
-    let mut reader = Reader::over(io::Cursor::new(input.to_vec()))?;
+pub(super) fn read_all(input: &[u8]) -> io::Result<Vec<LetterEntry>> {
+    let mut reader = LetterReader::over(io::Cursor::new(input.to_vec()))?;
     let mut entries = Vec::new();
     while let Some(entry) = reader.next_entry()? {
         entries.push(entry);

@@ -5,24 +5,26 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::{EXTENSION, Letter, list};
+use super::files::{self, FolderSize};
+use super::{EXTENSION, Letter};
 use crate::event::Timestamp;
+use crate::sync::Lock;
 
 /// How much is kept, and in what pieces.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct LetterLimits {
     /// Most bytes of one sink's letters, or of one source's payloads.
     pub folder: u64,
     /// A file is closed when it holds so many bytes.
     pub file: u64,
 }
 
-impl Limits {
+impl LetterLimits {
     /// Files of 16 MiB, or of an eighth of the folder where that is less.
     #[must_use]
     pub fn new(folder: u64) -> Self {
@@ -38,50 +40,43 @@ const LONGEST: Duration = Duration::from_mins(5);
 
 /// The folders of one state directory.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(super) struct LetterStore {
     dir: PathBuf,
-    limits: Limits,
+    limits: LetterLimits,
     /// The lock covers a look-up.
-    folders: Mutex<BTreeMap<String, Arc<Mutex<Folder>>>>,
+    folders: Lock<BTreeMap<String, Arc<Lock<LetterFolder>>>>,
 }
 
 /// One folder. Its lock keeps lines whole: it covers a write and its fsync.
 #[derive(Debug, Default)]
-struct Folder {
-    open: Option<Open>,
-    held: Option<Held>,
-}
-
-/// What is in a folder.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Held {
-    pub(super) files: u64,
-    pub(super) bytes: u64,
+struct LetterFolder {
+    open: Option<OpenFile>,
+    held: Option<FolderSize>,
 }
 
 /// The file that is appended to, locked.
 #[derive(Debug)]
-struct Open {
+struct OpenFile {
     file: File,
     len: u64,
     opened: Instant,
     written: Instant,
 }
 
-impl Store {
-    pub(super) fn new(dir: PathBuf, limits: Limits) -> Self {
-        Self { dir, limits, folders: Mutex::default() }
+impl LetterStore {
+    pub(super) fn new(dir: PathBuf, limits: LetterLimits) -> Self {
+        Self { dir, limits, folders: Lock::default() }
     }
 
     /// Cuts torn letters off the ends of files that a crash left, and keeps them aside.
     pub(super) fn recover(&self) {
-        for folder in list::folders_in(&self.dir).unwrap_or_default() {
+        for folder in files::folders_in(&self.dir).unwrap_or_default() {
             let folder = self.dir.join(folder);
-            for path in list::left_over_in(&folder).unwrap_or_default() {
+            for path in files::left_over_in(&folder).unwrap_or_default() {
                 // That it stays is no harm.
                 fs::remove_file(path).ok();
             }
-            for path in list::files_in(&folder).unwrap_or_default() {
+            for path in files::files_in(&folder).unwrap_or_default() {
                 if let Err(error) = recover(&path) {
                     warn!(path = %path.display(), %error, "cannot look at a file of dead letters");
                 }
@@ -96,9 +91,9 @@ impl Store {
             letter.write(name, &mut text)?;
         }
         let folder = self.folder(name);
-        let mut folder = folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folder = folder.lock();
         self.make_room(name, &mut folder, text.len() as u64)?;
-        let may_grow = |open: &Open| open.len < self.limits.file && open.is_there();
+        let may_grow = |open: &OpenFile| open.len < self.limits.file && open.is_there();
         let mut open = match folder.open.take().filter(may_grow) {
             Some(open) => open,
             None => self.open(name, &mut folder)?,
@@ -117,13 +112,13 @@ impl Store {
     }
 
     /// Closes files that had nothing new for a while, and counts what each folder holds: others take files away.
-    pub(super) fn tick(&self, now: Instant) -> Vec<(String, Held)> {
-        for name in list::folders_in(&self.dir).unwrap_or_default() {
+    pub(super) fn tick(&self, now: Instant) -> Vec<(String, FolderSize)> {
+        for name in files::folders_in(&self.dir).unwrap_or_default() {
             self.folder(&name);
         }
-        let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let look = |(name, folder): (String, Arc<Mutex<Folder>>)| {
-            let mut folder = folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let folders = self.folders.lock().clone();
+        let look = |(name, folder): (String, Arc<Lock<LetterFolder>>)| {
+            let mut folder = folder.lock();
             folder.open = folder.open.take().filter(|open| open.is_wanted(now));
             let held = self.survey(&name, &mut folder).ok()?;
             Some((name, held))
@@ -131,20 +126,21 @@ impl Store {
         folders.into_iter().filter_map(look).collect()
     }
 
-    fn folder(&self, name: &str) -> Arc<Mutex<Folder>> {
-        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+    fn folder(&self, name: &str) -> Arc<Lock<LetterFolder>> {
+        let mut folders = self.folders.lock();
         Arc::clone(folders.entry(name.to_owned()).or_default())
     }
 
-    fn survey(&self, name: &str, folder: &mut Folder) -> io::Result<Held> {
-        let held = list::size_of(&self.dir.join(name))?;
+    fn survey(&self, name: &str, folder: &mut LetterFolder) -> io::Result<FolderSize> {
+        let held = files::size_of(&self.dir.join(name))?;
         folder.held = Some(held);
         Ok(held)
     }
 
     /// What is larger than the whole limit is let in when there is nothing else, or it would wait for ever.
-    fn make_room(&self, name: &str, folder: &mut Folder, wanted: u64) -> io::Result<()> {
-        let fits = |held: Held| held.bytes == 0 || held.bytes.saturating_add(wanted) <= self.limits.folder;
+    fn make_room(&self, name: &str, folder: &mut LetterFolder, wanted: u64) -> io::Result<()> {
+        let fits =
+            |held: FolderSize| held.bytes == 0 || held.bytes.saturating_add(wanted) <= self.limits.folder;
         if folder.held.is_some_and(fits) || fits(self.survey(name, folder)?) {
             return Ok(());
         }
@@ -155,7 +151,7 @@ impl Store {
         Err(io::Error::new(ErrorKind::QuotaExceeded, full))
     }
 
-    fn open(&self, name: &str, folder: &mut Folder) -> io::Result<Open> {
+    fn open(&self, name: &str, folder: &mut LetterFolder) -> io::Result<OpenFile> {
         let dir = self.dir.join(name);
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         let file = create_locked(&dir)?;
@@ -166,11 +162,11 @@ impl Store {
             held.files = held.files.saturating_add(1);
         }
         let now = Instant::now();
-        Ok(Open { file, len: 0, opened: now, written: now })
+        Ok(OpenFile { file, len: 0, opened: now, written: now })
     }
 }
 
-impl Open {
+impl OpenFile {
     fn append(&mut self, text: &[u8]) -> io::Result<()> {
         self.file.write_all(text)?;
         self.file.sync_data()?;
@@ -197,8 +193,8 @@ fn create_locked(dir: &Path) -> io::Result<File> {
         match OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path) {
             // A replay may have taken it, empty as it is, before it was locked.
             Ok(file) => match lock(&file)? {
-                Locked::Ours => return Ok(file),
-                Locked::Gone | Locked::Taken => {}
+                LockOutcome::Ours => return Ok(file),
+                LockOutcome::Gone | LockOutcome::Taken => {}
             },
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -209,7 +205,7 @@ fn create_locked(dir: &Path) -> io::Result<File> {
 
 /// Whether a file could be locked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Locked {
+pub(super) enum LockOutcome {
     /// It is, until it is closed.
     Ours,
     /// Another process writes it, or replays it.
@@ -219,11 +215,11 @@ pub(super) enum Locked {
 }
 
 /// Locks a file that is still the one of its name: others remove and replace files only while they hold its lock.
-pub(super) fn lock(file: &File) -> io::Result<Locked> {
+pub(super) fn lock(file: &File) -> io::Result<LockOutcome> {
     match file.try_lock() {
-        Ok(()) if file.metadata()?.nlink() == 0 => Ok(Locked::Gone),
-        Ok(()) => Ok(Locked::Ours),
-        Err(TryLockError::WouldBlock) => Ok(Locked::Taken),
+        Ok(()) if file.metadata()?.nlink() == 0 => Ok(LockOutcome::Gone),
+        Ok(()) => Ok(LockOutcome::Ours),
+        Err(TryLockError::WouldBlock) => Ok(LockOutcome::Taken),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }
@@ -231,7 +227,7 @@ pub(super) fn lock(file: &File) -> io::Result<Locked> {
 /// Cuts a torn last line off, and keeps it aside.
 fn recover(path: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().read(true).write(true).open(path)?;
-    if lock(&file)? != Locked::Ours {
+    if lock(&file)? != LockOutcome::Ours {
         return Ok(());
     }
     let len = file.metadata()?.len();

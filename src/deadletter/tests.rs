@@ -11,19 +11,14 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::reader::read_all;
-use super::store::Store;
+use super::store::LetterStore;
 use super::*;
-use crate::event::{Acknowledge, Origin, Outcome, Timestamp};
+use crate::event::{Acknowledge, Field, Origin, OriginFields, Outcome, RequestNames, Timestamp};
 use crate::health::Status;
 use crate::metrics::Metrics;
 
 fn letter(bytes: &[u8]) -> DeadLetter {
-    let origin = Origin {
-        source: "app".into(),
-        host: "host-1".into(),
-        file: Some("/var/log/a.log".into()),
-        ..Origin::default()
-    };
+    let origin = Origin::new("app", "host-1").with(Field::File, "/var/log/a.log");
     DeadLetter {
         time: Timestamp(1_795_309_323_004),
         reason: "too_large".into(),
@@ -48,12 +43,16 @@ prop_compose! {
     fn any_origin()(
         source in ".{0,10}",
         host in ".{0,10}",
-        (file, owner, log_group, log_stream) in (any_text(), any_text(), any_text(), any_text()),
+        values in prop::collection::vec(any_text(), Field::ALL.len()),
         attributes in prop::collection::btree_map(".{0,5}", ".{0,5}", 0..3),
     ) -> Origin {
         let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value.into()));
         let (source, host) = (source.into(), host.into());
-        Origin { source, host, file, owner, log_group, log_stream, attributes: attributes.collect() }
+        let mut fields = OriginFields::default();
+        for (field, value) in Field::ALL.iter().zip(values) {
+            fields.set(*field, value);
+        }
+        Origin { source, host, fields, attributes: attributes.collect() }
     }
 }
 
@@ -64,11 +63,12 @@ prop_compose! {
         origin in any_origin(),
         bytes in prop_oneof![prop::collection::vec(any::<u8>(), 0..300), ".{0,300}".prop_map(String::into_bytes)],
         content in prop::sample::select(vec![
-            Content::Record, Content::Events, Content::Message, Content::Envelope, Content::Payload,
+            LetterContent::Record, LetterContent::Events, LetterContent::Message, LetterContent::Envelope, LetterContent::Payload,
         ]),
         (events, payload) in (any::<u64>(), prop::option::of(any::<usize>())),
         timestamp in prop::option::of((0_i64..4_000_000_000_000).prop_map(Timestamp)),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        request in prop::option::of((".{0,9}", ".{0,9}")),
     ) -> DeadLetter {
         let mut ends: Vec<u32> = cuts.iter().map(|cut| u32::try_from(cut.index(bytes.len() + 1)).unwrap()).collect();
         ends.sort_unstable();
@@ -76,7 +76,9 @@ prop_compose! {
             *last = u32::try_from(bytes.len()).unwrap();
         }
         let (origin, bytes) = (Arc::new(origin), bytes.into());
-        DeadLetter { time: Timestamp(time), reason, error, origin, bytes, content, events, payload, timestamp, id, ends }
+        let names = |(arn, id): (String, String)| RequestNames { source_arn: arn.into(), request_id: id.into() };
+        let request = request.map(|request| Arc::new(names(request)));
+        DeadLetter { time: Timestamp(time), reason, error, origin, bytes, content, events, payload, timestamp, id, ends, request }
     }
 }
 
@@ -128,6 +130,14 @@ fn a_letter_is_plain_to_read() {
     assert!(controls.len() < 1700, "control characters do not make it six times as large");
 }
 
+#[test]
+fn what_a_later_version_wrote_beside_is_left_out() {
+    let written = String::from_utf8(line(&letter(b"text"))).unwrap();
+    let later = written.replace("\"file\":", "\"planet\":{\"of\":[\"mars\"]},\"file\":");
+    assert_ne!(written, later);
+    assert_eq!(DeadLetter::from_json(&later), Some(letter(b"text")));
+}
+
 /// What a backup object of Firehose says: the bytes, and why they are there.
 #[track_caller]
 fn check_backup(json: &str, expected: Option<(&[u8], &str, Option<&str>)>) {
@@ -168,8 +178,8 @@ fn several_values_in_a_line_and_gzip_are_read() {
     }
 }
 
-fn store(state: &Path, limit: u64) -> Store {
-    Store::new(state.join(FOLDER), Limits::new(limit))
+fn store(state: &Path, limit: u64) -> LetterStore {
+    LetterStore::new(state.join(FOLDER), LetterLimits::new(limit))
 }
 
 fn paths(state: &TempDir) -> Vec<std::path::PathBuf> {
@@ -227,11 +237,11 @@ fn a_file_that_is_written_is_not_replayed_and_not_recovered() {
     let writer = store(state.path(), 1 << 20);
     writer.write("archive", &[letter(b"x").borrow()]).unwrap();
     let path = paths(&state).remove(0);
-    assert!(Progress::begin(&path, true).unwrap().is_none());
+    assert!(ReplayProgress::begin(&path, true).unwrap().is_none());
     drop(writer);
-    let taken = Progress::begin(&path, true).unwrap();
+    let taken = ReplayProgress::begin(&path, true).unwrap();
     assert!(taken.is_some());
-    assert!(Progress::begin(&path, true).unwrap().is_none(), "another replay has it");
+    assert!(ReplayProgress::begin(&path, true).unwrap().is_none(), "another replay has it");
     // The next writer makes a file of its own.
     store(state.path(), 1 << 20).write("archive", &[letter(b"y").borrow()]).unwrap();
     assert_eq!(paths(&state).len(), 2);
@@ -250,7 +260,7 @@ fn file_of(letters: u8) -> (TempDir, std::path::PathBuf) {
 }
 
 /// What a replay finds to be sent.
-fn left(progress: &Progress) -> Vec<u8> {
+fn left(progress: &ReplayProgress) -> Vec<u8> {
     let mut reader = progress.reader().unwrap();
     let mut left = Vec::new();
     while let Some(entry) = reader.next_entry().unwrap() {
@@ -264,7 +274,7 @@ fn left(progress: &Progress) -> Vec<u8> {
 #[test]
 fn what_was_delivered_before_a_kill_is_not_delivered_again() {
     let (_state, path) = file_of(6);
-    let progress = Progress::begin(&path, true).unwrap().unwrap();
+    let progress = ReplayProgress::begin(&path, true).unwrap().unwrap();
     assert_eq!(left(&progress), b"012345");
     for number in [0, 1, 4] {
         progress.acknowledge(number, Outcome::Done);
@@ -277,7 +287,7 @@ fn what_was_delivered_before_a_kill_is_not_delivered_again() {
     assert_eq!(delivered(&path).unwrap(), [0, 1, 4].into());
     let notes = path.with_extension("ndjson.delivered");
     fs::write(&notes, [fs::read(&notes).unwrap(), b"2".to_vec()].concat()).unwrap();
-    let progress = Progress::begin(&path, true).unwrap().unwrap();
+    let progress = ReplayProgress::begin(&path, true).unwrap().unwrap();
     assert_eq!(left(&progress), b"235", "a torn note says nothing");
     progress.acknowledge(5, Outcome::Done);
     progress.save().unwrap();
@@ -288,13 +298,13 @@ fn what_was_delivered_before_a_kill_is_not_delivered_again() {
 #[test]
 fn a_file_holds_what_is_left_and_goes_when_nothing_is() {
     let (state, path) = file_of(4);
-    let progress = Progress::begin(&path, true).unwrap().unwrap();
+    let progress = ReplayProgress::begin(&path, true).unwrap().unwrap();
     assert_eq!(left(&progress), b"0123");
     progress.acknowledge(1, Outcome::Done);
     progress.acknowledge(2, Outcome::Abandoned);
     progress.finish().unwrap();
     drop(progress);
-    let progress = Progress::begin(&path, true).unwrap().unwrap();
+    let progress = ReplayProgress::begin(&path, true).unwrap().unwrap();
     assert_eq!(left(&progress), b"023");
     for number in 0..3 {
         progress.acknowledge(number, Outcome::Done);
@@ -325,7 +335,7 @@ fn what_a_kill_left_beside_a_file_goes_at_the_next_start_when_the_file_is_gone()
 fn what_is_no_letter_is_kept_aside_when_its_file_goes() {
     let (_state, path) = file_of(1);
     fs::write(&path, [fs::read(&path).unwrap(), b"{\"tim".to_vec()].concat()).unwrap();
-    let progress = Progress::begin(&path, true).unwrap().unwrap();
+    let progress = ReplayProgress::begin(&path, true).unwrap().unwrap();
     assert!(progress.set_out(0));
     progress.acknowledge(0, Outcome::Done);
     progress.finish().unwrap();
@@ -339,17 +349,17 @@ fn a_file_from_elsewhere_is_not_touched() {
     let path = folder.path().join("object");
     let object = b"{\"rawData\":\"YQ==\"}\n{\"rawData\":\"Yg==\"}\n";
     fs::write(&path, object).unwrap();
-    let progress = Progress::begin(&path, false).unwrap().unwrap();
+    let progress = ReplayProgress::begin(&path, false).unwrap().unwrap();
     assert_eq!(left(&progress), b"ab");
     progress.acknowledge(0, Outcome::Done);
     progress.finish().unwrap();
     drop(progress);
     assert_eq!(fs::read(&path).unwrap(), object);
-    let progress = Progress::begin(&path, false).unwrap().unwrap();
+    let progress = ReplayProgress::begin(&path, false).unwrap().unwrap();
     assert_eq!(left(&progress), b"b", "what was delivered is noted beside it");
     drop(progress);
     fs::write(&path, b"{\"rawData\":\"Yw==\"}\n").unwrap();
-    assert!(matches!(Progress::begin(&path, false), Err(ProgressError::Changed { .. })));
+    assert!(matches!(ReplayProgress::begin(&path, false), Err(ProgressError::Changed { .. })));
 }
 
 /// Waits for what has to come, but not for ever.
@@ -360,7 +370,8 @@ async fn patiently<T>(what: impl Future<Output = T>) -> T {
 #[tokio::test]
 async fn many_letters_share_a_write_and_nothing_is_told_before_it_is_on_disk() {
     let state = tempfile::tempdir().unwrap();
-    let letters = DeadLetters::new(state.path(), Limits::new(1 << 20), 1 << 20, Arc::new(Notify::new()));
+    let letters =
+        DeadLetters::new(state.path(), LetterLimits::new(1 << 20), 1 << 20, Arc::new(Notify::new()));
     let (told, mut done) = tokio::sync::mpsc::channel(500);
     let path = state.path().to_owned();
     for number in 0..500_u32 {
@@ -386,7 +397,7 @@ async fn many_letters_share_a_write_and_nothing_is_told_before_it_is_on_disk() {
 #[tokio::test]
 async fn a_full_folder_shuts_its_gate_says_so_and_goes_on_when_there_is_room() {
     let state = tempfile::tempdir().unwrap();
-    let letters = DeadLetters::new(state.path(), Limits::new(1000), 100, Arc::new(Notify::new()));
+    let letters = DeadLetters::new(state.path(), LetterLimits::new(1000), 100, Arc::new(Notify::new()));
     let status = Arc::new(Status::default());
     letters.write("archive", &[letter(&[b'x'; 2000]).borrow()]).unwrap();
     let running = tokio::spawn(Arc::clone(&letters).run(Metrics::new(), Arc::clone(&status)));

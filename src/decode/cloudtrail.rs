@@ -5,22 +5,49 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::json::{self, Malformed, Scanned, Scanner};
-use super::{Scratch, payload, time};
+use super::escapes::unescape;
+use super::json::Scanner;
+use super::payload::{self, InflateBuffers};
+use super::strings::{Malformed, Scanned};
 use crate::event::{Event, Events, Message, Origin, Timestamp};
 
 /// Where a record's parts stand in the text.
 #[derive(Clone, Debug)]
-pub(crate) struct Record {
+struct TrailRecord {
     text: Range<usize>,
     id: Range<usize>,
     timestamp: Option<Timestamp>,
 }
 
+/// Buffers, used again from payload to payload.
+#[derive(Debug, Default)]
+pub(crate) struct TrailScratch {
+    records: Vec<TrailRecord>,
+    /// A record without the white space between its values.
+    compact: Vec<u8>,
+}
+
+/// So many records are kept room for.
+const KEEP_RECORDS: usize = 64 << 10;
+
+/// So much of a compacted record is kept.
+const KEEP_BYTES: usize = 256 << 10;
+
+impl TrailScratch {
+    /// Gives back what an unusually large payload needed.
+    pub(crate) fn shrink(&mut self) {
+        self.records.clear();
+        self.records.shrink_to(KEEP_RECORDS);
+        self.compact.clear();
+        self.compact.shrink_to(KEEP_BYTES);
+    }
+}
+
 /// Decodes a payload of any number of `{"Records":[..]}`. One that is no log file, such as a digest, is undecodable.
 pub(crate) fn decode<E: Events>(
     max: usize,
-    scratch: &mut Scratch,
+    buffers: &mut InflateBuffers,
+    scratch: &mut TrailScratch,
     origin: &Arc<Origin>,
     payload: &Bytes,
     events: &mut E,
@@ -30,7 +57,7 @@ pub(crate) fn decode<E: Events>(
         Ok(bare) => bare,
         Err(reason) => return events.undecodable(reason, payload),
     };
-    let Scratch { buffers, records, joined, .. } = scratch;
+    let TrailScratch { records, compact } = scratch;
     let text = match payload::open(&bare, max, buffers) {
         Ok(opened) => opened.text,
         Err(reason) => return events.undecodable(reason, payload),
@@ -42,13 +69,13 @@ pub(crate) fn decode<E: Events>(
     for record in records.iter() {
         let raw = text.get(record.text.clone()).unwrap_or_default();
         let id = text.get(record.id.clone()).filter(|id| !id.is_empty());
-        let message = one_line(raw, joined);
+        let message = one_line(raw, compact);
         events.event(Event { message: Message::Raw(message), timestamp: record.timestamp, id, part: None });
     }
 }
 
 /// Finds every record, or says why the payload is none of `CloudTrail`'s.
-fn scan(text: &str, records: &mut Vec<Record>) -> Result<(), &'static str> {
+fn scan(text: &str, records: &mut Vec<TrailRecord>) -> Result<(), &'static str> {
     let mut scanner = Scanner::new(text);
     while scanner.peek().is_some() {
         match log_file(&mut scanner, records) {
@@ -60,13 +87,13 @@ fn scan(text: &str, records: &mut Vec<Record>) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn log_file(scanner: &mut Scanner<'_>, records: &mut Vec<Record>) -> Scanned<bool> {
+fn log_file(scanner: &mut Scanner<'_>, records: &mut Vec<TrailRecord>) -> Scanned<bool> {
     if scanner.peek() != Some(b'{') {
         return scanner.value().map(|_| false);
     }
     let (mut found, before) = (false, records.len());
     scanner.object(|scanner, name| {
-        if json::unescape(name) != "Records" {
+        if unescape(name) != "Records" {
             return scanner.value().map(drop);
         }
         // Given twice, the last one counts.
@@ -83,13 +110,13 @@ fn log_file(scanner: &mut Scanner<'_>, records: &mut Vec<Record>) -> Scanned<boo
     Ok(found)
 }
 
-fn record(scanner: &mut Scanner<'_>) -> Scanned<Record> {
+fn record(scanner: &mut Scanner<'_>) -> Scanned<TrailRecord> {
     scanner.peek();
     let start = scanner.at();
     let (mut id, mut timestamp) = (0..0, None);
     if scanner.peek() != Some(b'{') {
         let text = scanner.value()?;
-        return Ok(Record { text: scanner.range(text), id, timestamp });
+        return Ok(TrailRecord { text: scanner.range(text), id, timestamp });
     }
     scanner.object(|scanner, name| {
         let wanted = matches!(name, "eventID" | "eventTime") && scanner.peek() == Some(b'"');
@@ -100,11 +127,11 @@ fn record(scanner: &mut Scanner<'_>) -> Scanned<Record> {
         if name == "eventID" {
             id = scanner.range(inside);
         } else {
-            timestamp = time::rfc3339(inside);
+            timestamp = Timestamp::from_any_rfc3339(inside);
         }
         Ok(())
     })?;
-    Ok(Record { text: start..scanner.at(), id, timestamp })
+    Ok(TrailRecord { text: start..scanner.at(), id, timestamp })
 }
 
 /// A record on one line: pretty-printed ones lose the white space between their values.

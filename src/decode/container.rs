@@ -8,17 +8,16 @@ use std::time::Duration;
 use memchr::memrchr;
 use regex::bytes::Regex;
 
-use super::Scratch;
-use super::json::{self, Scanner};
-use super::lines::{self, Lines};
-use super::long::Limit;
-use super::time;
+use super::escapes::{strip_escaped_newline, unescape};
+use super::json::Scanner;
+use super::lines::{self, LineFraming};
+use super::long::LengthLimit;
 use crate::config;
 use crate::event::{Event, Events, Framing, Message, Timestamp};
 
 /// Which runtime wrote the lines.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Runtime {
+pub(crate) enum ContainerRuntime {
     Docker,
     Cri,
 }
@@ -26,8 +25,8 @@ pub(crate) enum Runtime {
 /// How container lines become events.
 #[derive(Clone, Debug)]
 pub(crate) struct Container {
-    pub(crate) runtime: Runtime,
-    pub(crate) limit: Limit,
+    pub(crate) runtime: ContainerRuntime,
+    pub(crate) limit: LengthLimit,
     pub(crate) multiline: Option<config::Multiline>,
 }
 
@@ -36,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One line of the runtime's.
 #[derive(Clone, Copy)]
-struct Piece<'a> {
+struct ContainerLine<'a> {
     stream: usize,
     timestamp: Option<Timestamp>,
     text: Message<'a>,
@@ -49,46 +48,53 @@ const STREAMS: usize = 3;
 
 /// What is gathered of one stream's event.
 #[derive(Debug, Default)]
-struct Open {
+struct OpenEvent {
     text: Vec<u8>,
     timestamp: Option<Timestamp>,
     /// Which event was begun first; none: nothing is open.
     begun: Option<u64>,
-    /// Whether the last piece was partial.
+    /// Whether the last line was partial.
     mid: bool,
 }
 
 /// The open events of all streams.
 #[derive(Debug, Default)]
 pub(crate) struct Joiner {
-    streams: [Open; STREAMS],
+    streams: [OpenEvent; STREAMS],
     begun: u64,
 }
 
 impl Container {
-    pub(crate) fn decode<E: Events>(&self, scratch: &mut Scratch, payload: &[u8], events: &mut E) {
+    /// Decodes whole lines. `long` is a buffer for an event that is cut.
+    pub(crate) fn decode<E: Events>(
+        &self,
+        joiner: &mut Joiner,
+        long: &mut Vec<u8>,
+        payload: &[u8],
+        events: &mut E,
+    ) {
         for line in lines::each(payload) {
-            match self.piece(line) {
-                Some(piece) => self.take(piece, scratch, events),
+            match self.parse(line) {
+                Some(line) => self.take(line, joiner, long, events),
                 None => events.undecodable(self.label(), line),
             }
         }
-        self.flush(scratch, true, events);
-        scratch.joiner.shrink();
+        self.flush(joiner, long, true, events);
+        joiner.shrink();
     }
 
     const fn label(&self) -> &'static str {
         match self.runtime {
-            Runtime::Docker => "docker",
-            Runtime::Cri => "cri",
+            ContainerRuntime::Docker => "docker",
+            ContainerRuntime::Cri => "cri",
         }
     }
 
-    fn piece<'a>(&self, line: &'a [u8]) -> Option<Piece<'a>> {
+    fn parse<'a>(&self, line: &'a [u8]) -> Option<ContainerLine<'a>> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         match self.runtime {
-            Runtime::Docker => docker(line),
-            Runtime::Cri => cri(line),
+            ContainerRuntime::Docker => docker(line),
+            ContainerRuntime::Cri => cri(line),
         }
     }
 
@@ -96,37 +102,43 @@ impl Container {
         self.multiline.as_ref().map(|multiline| &multiline.start)
     }
 
-    fn take<E: Events>(&self, piece: Piece<'_>, scratch: &mut Scratch, events: &mut E) {
-        let Some(open) = scratch.joiner.streams.get(piece.stream) else { return };
-        if self.multiline.is_none() && !open.mid && !piece.partial {
-            let event = Event { message: piece.text, timestamp: piece.timestamp, id: None, part: None };
-            return self.limit.apply(event, &mut scratch.long, events);
+    fn take<E: Events>(
+        &self,
+        line: ContainerLine<'_>,
+        joiner: &mut Joiner,
+        long: &mut Vec<u8>,
+        events: &mut E,
+    ) {
+        let Some(open) = joiner.streams.get(line.stream) else { return };
+        if self.multiline.is_none() && !open.mid && !line.partial {
+            let event = Event { message: line.text, timestamp: line.timestamp, id: None, part: None };
+            return self.limit.apply(event, long, events);
         }
-        let begins = !open.mid && self.start().is_some_and(|start| matches(start, piece.text));
+        let begins = !open.mid && self.start().is_some_and(|start| matches(start, line.text));
         if begins {
-            self.flush(scratch, false, events);
+            self.flush(joiner, long, false, events);
         }
-        scratch.joiner.add(piece, self.runtime);
-        if self.multiline.is_none() && !piece.partial {
-            self.tell(piece.stream, scratch, events);
+        joiner.add(line, self.runtime);
+        if self.multiline.is_none() && !line.partial {
+            self.tell(line.stream, joiner, long, events);
         }
     }
 
     /// Tells the open events in the order in which they were begun; those in the middle of a message only with `all`.
-    fn flush<E: Events>(&self, scratch: &mut Scratch, all: bool, events: &mut E) {
-        while let Some(stream) = scratch.joiner.oldest(all) {
-            self.tell(stream, scratch, events);
+    fn flush<E: Events>(&self, joiner: &mut Joiner, long: &mut Vec<u8>, all: bool, events: &mut E) {
+        while let Some(stream) = joiner.oldest(all) {
+            self.tell(stream, joiner, long, events);
         }
     }
 
-    fn tell<E: Events>(&self, stream: usize, scratch: &mut Scratch, events: &mut E) {
-        let Some(open) = scratch.joiner.streams.get_mut(stream) else { return };
+    fn tell<E: Events>(&self, stream: usize, joiner: &mut Joiner, long: &mut Vec<u8>, events: &mut E) {
+        let Some(open) = joiner.streams.get_mut(stream) else { return };
         let message = match (self.runtime, str::from_utf8(&open.text)) {
-            (Runtime::Docker, Ok(inside)) => Message::Escaped(inside),
-            (Runtime::Docker, Err(_)) | (Runtime::Cri, _) => Message::Raw(&open.text),
+            (ContainerRuntime::Docker, Ok(inside)) => Message::Escaped(inside),
+            (ContainerRuntime::Docker, Err(_)) | (ContainerRuntime::Cri, _) => Message::Raw(&open.text),
         };
         let event = Event { message, timestamp: open.timestamp, id: None, part: None };
-        self.limit.apply(event, &mut scratch.long, events);
+        self.limit.apply(event, long, events);
         open.text.clear();
         open.begun = None;
         open.mid = false;
@@ -134,23 +146,23 @@ impl Container {
 }
 
 impl Joiner {
-    fn add(&mut self, piece: Piece<'_>, runtime: Runtime) {
-        let Some(open) = self.streams.get_mut(piece.stream) else { return };
+    fn add(&mut self, line: ContainerLine<'_>, runtime: ContainerRuntime) {
+        let Some(open) = self.streams.get_mut(line.stream) else { return };
         if open.begun.is_none() {
             open.begun = Some(self.begun);
-            open.timestamp = piece.timestamp;
+            open.timestamp = line.timestamp;
             self.begun = self.begun.wrapping_add(1);
         } else if !open.mid {
             open.text.extend_from_slice(match runtime {
-                Runtime::Docker => b"\\n",
-                Runtime::Cri => b"\n",
+                ContainerRuntime::Docker => b"\\n",
+                ContainerRuntime::Cri => b"\n",
             });
         }
-        open.text.extend_from_slice(match piece.text {
+        open.text.extend_from_slice(match line.text {
             Message::Raw(text) => text,
             Message::Escaped(inside) => inside.as_bytes(),
         });
-        open.mid = piece.partial;
+        open.mid = line.partial;
     }
 
     fn oldest(&self, all: bool) -> Option<usize> {
@@ -167,7 +179,7 @@ impl Joiner {
 }
 
 /// `{"log":"text\n","stream":"stdout","time":"2026-11-22T01:02:03.004Z"}`
-fn docker(line: &[u8]) -> Option<Piece<'_>> {
+fn docker(line: &[u8]) -> Option<ContainerLine<'_>> {
     let mut scanner = Scanner::new(str::from_utf8(line).ok()?);
     let (mut log, mut stream, mut timestamp) = (None, "", None);
     scanner
@@ -175,7 +187,7 @@ fn docker(line: &[u8]) -> Option<Piece<'_>> {
             match (name, scanner.peek()) {
                 ("log", Some(b'"')) => log = Some(scanner.string()?),
                 ("stream", Some(b'"')) => stream = scanner.string()?,
-                ("time", Some(b'"')) => timestamp = time::rfc3339(scanner.string()?),
+                ("time", Some(b'"')) => timestamp = Timestamp::from_any_rfc3339(scanner.string()?),
                 _ => drop(scanner.value()?),
             }
             Ok(())
@@ -185,16 +197,16 @@ fn docker(line: &[u8]) -> Option<Piece<'_>> {
         return None;
     }
     let log = log?;
-    let whole = json::strip_escaped_newline(log);
+    let whole = strip_escaped_newline(log);
     let text = Message::Escaped(whole.unwrap_or(log));
-    Some(Piece { stream: stream_number(stream), timestamp, text, partial: whole.is_none() })
+    Some(ContainerLine { stream: stream_number(stream), timestamp, text, partial: whole.is_none() })
 }
 
 /// `2026-11-22T01:02:03.004Z stdout F text`
-fn cri(line: &[u8]) -> Option<Piece<'_>> {
+fn cri(line: &[u8]) -> Option<ContainerLine<'_>> {
     let mut fields = line.splitn(4, |byte| *byte == b' ');
     let mut word = || fields.next().and_then(|field| str::from_utf8(field).ok());
-    let timestamp = time::rfc3339(word()?)?;
+    let timestamp = Timestamp::from_any_rfc3339(word()?)?;
     let stream = word()?;
     let tags = word()?;
     let partial = match tags.split_once(':').map_or(tags, |(first, _)| first) {
@@ -204,7 +216,7 @@ fn cri(line: &[u8]) -> Option<Piece<'_>> {
     };
     let text = fields.next().unwrap_or_default();
     let text = if partial { text } else { text.strip_suffix(b"\r").unwrap_or(text) };
-    Some(Piece {
+    Some(ContainerLine {
         stream: stream_number(stream),
         timestamp: Some(timestamp),
         text: Message::Raw(text),
@@ -223,7 +235,7 @@ fn stream_number(name: &str) -> usize {
 fn matches(start: &Regex, text: Message<'_>) -> bool {
     match text {
         Message::Raw(text) => start.is_match(text),
-        Message::Escaped(inside) => start.is_match(json::unescape(inside).as_bytes()),
+        Message::Escaped(inside) => start.is_match(unescape(inside).as_bytes()),
     }
 }
 
@@ -236,25 +248,25 @@ impl Framing for Container {
         let mut mid = [false; STREAMS];
         let (mut at, mut whole) = (0, 0);
         for line in lines::each(bytes.get(..lines_end).unwrap_or_default()) {
-            let piece = self.piece(line);
+            let parsed = self.parse(line);
             let between = mid == [false; STREAMS];
-            let begins = |start| piece.is_some_and(|piece| matches(start, piece.text));
+            let begins = |start| parsed.is_some_and(|parsed| matches(start, parsed.text));
             if between && self.start().is_some_and(begins) {
                 whole = at;
             }
             at += line.len();
-            if let Some(piece) = piece
-                && let Some(mid) = mid.get_mut(piece.stream)
+            if let Some(parsed) = parsed
+                && let Some(mid) = mid.get_mut(parsed.stream)
             {
-                *mid = piece.partial;
+                *mid = parsed.partial;
             }
             if self.multiline.is_none() && mid == [false; STREAMS] {
                 whole = at;
             }
         }
         // The runtime's own words around each line count too: twice as much is surely enough.
-        let bound = Limit { max: self.limit.max.saturating_mul(2), ..self.limit };
-        if whole == 0 && bytes.len() > bound.max { Lines(bound).whole(bytes, false) } else { whole }
+        let bound = LengthLimit { max: self.limit.max.saturating_mul(2), ..self.limit };
+        if whole == 0 && bytes.len() > bound.max { LineFraming(bound).whole(bytes, false) } else { whole }
     }
 
     fn patience(&self) -> Option<Duration> {

@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Scratch;
-use super::json::{self, Malformed, Scanned, Scanner};
-use super::strings::{BLOCK, Specials};
-use super::{gzip, payload};
-use crate::event::{Event, Events, Message, Origin, Timestamp};
+use super::escapes::unescape;
+use super::gzip;
+use super::json::Scanner;
+use super::payload::{self, InflateBuffers, OpenedPayload};
+use super::strings::{BLOCK, Malformed, Scanned, Specials};
+use crate::event::{Event, Events, Field, Message, Origin, Timestamp};
 
 /// So much of an envelope is inflated to find its head.
 const HEAD: usize = 4 << 10;
 
 /// Where an event's parts stand in the text.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Span {
+struct EventSpan {
     id: Range<usize>,
     timestamp: Option<Timestamp>,
     message: Range<usize>,
@@ -28,7 +29,7 @@ pub(crate) struct Span {
 
 /// An envelope's fields beside its events, still escaped.
 #[derive(Clone, Copy, Default)]
-struct Head<'a> {
+struct EnvelopeHead<'a> {
     message_type: Option<&'a str>,
     owner: Option<&'a str>,
     log_group: Option<&'a str>,
@@ -36,9 +37,27 @@ struct Head<'a> {
     has_events: bool,
 }
 
+/// Buffers, used again from payload to payload.
+#[derive(Debug, Default)]
+pub(crate) struct EnvelopeScratch {
+    spans: Vec<EventSpan>,
+    last_origin: Option<LastOrigin>,
+}
+
+/// So many spans are kept room for.
+const KEEP_SPANS: usize = 64 << 10;
+
+impl EnvelopeScratch {
+    /// Gives back what an unusually large payload needed.
+    pub(crate) fn shrink(&mut self) {
+        self.spans.clear();
+        self.spans.shrink_to(KEEP_SPANS);
+    }
+}
+
 /// What one JSON value turned out to be.
-enum Found<'a> {
-    Data(Head<'a>),
+enum ScannedValue<'a> {
+    Data(EnvelopeHead<'a>),
     /// A test of the way by `CloudWatch` Logs: nothing to ship.
     Control,
     Other,
@@ -47,7 +66,8 @@ enum Found<'a> {
 /// Decodes a payload of any number of envelopes.
 pub(crate) fn decode<E: Events>(
     max: usize,
-    scratch: &mut Scratch,
+    buffers: &mut InflateBuffers,
+    scratch: &mut EnvelopeScratch,
     origin: &Arc<Origin>,
     payload: &Bytes,
     events: &mut E,
@@ -61,13 +81,13 @@ pub(crate) fn decode<E: Events>(
         Ok(bare) => bare,
         Err(reason) => return refuse(events, reason),
     };
-    if !wants.events && wants.envelopes && pass_through(scratch, origin, &bare, events) {
+    if !wants.events && wants.envelopes && pass_through(buffers, scratch, origin, &bare, events) {
         return;
     }
-    let Scratch { buffers, spans, last_origin, .. } = scratch;
+    let EnvelopeScratch { spans, last_origin } = scratch;
     match payload::open(&bare, max, buffers) {
         Ok(opened) => {
-            let mut walk = Walk { opened, payload, origin, spans, last_origin, events };
+            let mut walk = EnvelopeWalk { opened, payload, origin, spans, last_origin, events };
             walk.all();
         }
         Err(reason) => refuse(events, reason),
@@ -75,12 +95,18 @@ pub(crate) fn decode<E: Events>(
 }
 
 /// Tells a gzipped envelope by its head alone. False: the head does not hold enough.
-fn pass_through<E: Events>(scratch: &mut Scratch, origin: &Arc<Origin>, gz: &Bytes, events: &mut E) -> bool {
+fn pass_through<E: Events>(
+    buffers: &mut InflateBuffers,
+    scratch: &mut EnvelopeScratch,
+    origin: &Arc<Origin>,
+    gz: &Bytes,
+    events: &mut E,
+) -> bool {
     if !gzip::is_gzip(gz) {
         return false;
     }
     let mut space = [0; HEAD];
-    let Some(inflated) = scratch.buffers.inflater.head(gz, &mut space) else { return false };
+    let Some(inflated) = buffers.inflater.head(gz, &mut space) else { return false };
     // A character may be cut at the end.
     let text = match str::from_utf8(inflated) {
         Ok(text) => text,
@@ -88,7 +114,7 @@ fn pass_through<E: Events>(scratch: &mut Scratch, origin: &Arc<Origin>, gz: &Byt
             inflated.get(..error.valid_up_to()).and_then(|valid| str::from_utf8(valid).ok()).unwrap_or("")
         }
     };
-    let mut head = Head::default();
+    let mut head = EnvelopeHead::default();
     // An error is where the head ends; what was found until then counts.
     let mut scanner = Scanner::new(text);
     scanner.object(|scanner, name| head.field(scanner, name, |_| Err(Malformed))).ok();
@@ -111,16 +137,16 @@ fn pass_through<E: Events>(scratch: &mut Scratch, origin: &Arc<Origin>, gz: &Byt
 }
 
 /// One payload, envelope by envelope.
-struct Walk<'a, E> {
-    opened: payload::Opened<'a>,
+struct EnvelopeWalk<'a, E> {
+    opened: OpenedPayload<'a>,
     payload: &'a Bytes,
     origin: &'a Arc<Origin>,
-    spans: &'a mut Vec<Span>,
+    spans: &'a mut Vec<EventSpan>,
     last_origin: &'a mut Option<LastOrigin>,
     events: &'a mut E,
 }
 
-impl<E: Events> Walk<'_, E> {
+impl<E: Events> EnvelopeWalk<'_, E> {
     fn all(&mut self) {
         let mut scanner = Scanner::new(self.opened.text);
         while scanner.peek().is_some() {
@@ -132,9 +158,9 @@ impl<E: Events> Walk<'_, E> {
         }
     }
 
-    fn tell(&mut self, found: &Found<'_>, range: Range<usize>) {
+    fn tell(&mut self, found: &ScannedValue<'_>, range: Range<usize>) {
         match found {
-            Found::Data(head) if !self.spans.is_empty() => {
+            ScannedValue::Data(head) if !self.spans.is_empty() => {
                 let origin = head.origin(self.origin, self.last_origin);
                 self.events.origin(&origin);
                 let wants = self.events.wants();
@@ -146,8 +172,8 @@ impl<E: Events> Walk<'_, E> {
                     self.events.envelope(&envelope);
                 }
             }
-            Found::Data(_) | Found::Control => {}
-            Found::Other => self.refuse("not_envelope", range),
+            ScannedValue::Data(_) | ScannedValue::Control => {}
+            ScannedValue::Other => self.refuse("not_envelope", range),
         }
     }
 
@@ -191,12 +217,12 @@ impl<E: Events> Walk<'_, E> {
 }
 
 /// Reads one JSON value; its events' spans are left in `spans`.
-fn scan<'a>(scanner: &mut Scanner<'a>, spans: &mut Vec<Span>) -> Scanned<Found<'a>> {
+fn scan<'a>(scanner: &mut Scanner<'a>, spans: &mut Vec<EventSpan>) -> Scanned<ScannedValue<'a>> {
     spans.clear();
     if scanner.peek() != Some(b'{') {
-        return scanner.value().map(|_| Found::Other);
+        return scanner.value().map(|_| ScannedValue::Other);
     }
-    let mut head = Head::default();
+    let mut head = EnvelopeHead::default();
     let mut shaped = true;
     scanner.object(|scanner, name| {
         head.field(scanner, name, |scanner| {
@@ -206,15 +232,15 @@ fn scan<'a>(scanner: &mut Scanner<'a>, spans: &mut Vec<Span>) -> Scanned<Found<'
             Ok(())
         })
     })?;
-    let is_control = head.message_type.is_some_and(|kind| json::unescape(kind) == "CONTROL_MESSAGE");
+    let is_control = head.message_type.is_some_and(|kind| unescape(kind) == "CONTROL_MESSAGE");
     Ok(match is_control {
-        _ if !head.has_events || !shaped => Found::Other,
-        true => Found::Control,
-        false => Found::Data(head),
+        _ if !head.has_events || !shaped => ScannedValue::Other,
+        true => ScannedValue::Control,
+        false => ScannedValue::Data(head),
     })
 }
 
-impl<'a> Head<'a> {
+impl<'a> EnvelopeHead<'a> {
     /// Reads one field's value; `log_events` that of `logEvents`.
     fn field(
         &mut self,
@@ -222,7 +248,7 @@ impl<'a> Head<'a> {
         name: &str,
         mut log_events: impl FnMut(&mut Scanner<'a>) -> Scanned,
     ) -> Scanned {
-        match json::unescape(name).as_ref() {
+        match unescape(name).as_ref() {
             "messageType" => self.message_type = Some(scalar(scanner)?),
             "owner" => self.owner = Some(scalar(scanner)?),
             "logGroup" => self.log_group = Some(scalar(scanner)?),
@@ -238,24 +264,22 @@ impl<'a> Head<'a> {
 
     /// The origin of the envelope's events; the last one again where nothing differs.
     fn origin(&self, base: &Arc<Origin>, last: &mut Option<LastOrigin>) -> Arc<Origin> {
-        let [owner, group, stream] = [self.owner, self.log_group, self.log_stream]
-            .map(|field| json::unescape(field.unwrap_or_default()));
+        let [owner, group, stream] =
+            [self.owner, self.log_group, self.log_stream].map(|field| unescape(field.unwrap_or_default()));
         if let Some(last) = last {
-            let is = |known: &Option<Arc<str>>, field: &str| known.as_deref().unwrap_or_default() == field;
-            let origin = &last.origin;
+            let is = |field, value: &str| last.origin.text(field) == value;
             let same =
-                is(&origin.owner, &owner) && is(&origin.log_group, &group) && is(&origin.log_stream, &stream);
+                is(Field::Owner, &owner) && is(Field::LogGroup, &group) && is(Field::LogStream, &stream);
             if same && (Arc::ptr_eq(&last.base, base) || last.base == *base) {
                 return Arc::clone(&last.origin);
             }
         }
-        let field = |field: &str| (!field.is_empty()).then(|| Arc::from(field));
-        let origin = Arc::new(Origin {
-            owner: field(&owner),
-            log_group: field(&group),
-            log_stream: field(&stream),
-            ..Origin::clone(base)
-        });
+        let mut origin = Origin::clone(base);
+        for (field, value) in [(Field::Owner, &owner), (Field::LogGroup, &group), (Field::LogStream, &stream)]
+        {
+            origin.fields.set(field, (!value.is_empty()).then(|| Arc::from(&**value)));
+        }
+        let origin = Arc::new(origin);
         *last = Some(LastOrigin { base: Arc::clone(base), origin: Arc::clone(&origin) });
         origin
     }
@@ -263,7 +287,7 @@ impl<'a> Head<'a> {
 
 /// The origin last made, and what it was made from.
 #[derive(Debug)]
-pub(crate) struct LastOrigin {
+struct LastOrigin {
     base: Arc<Origin>,
     origin: Arc<Origin>,
 }
@@ -278,7 +302,7 @@ fn scalar<'a>(scanner: &mut Scanner<'a>) -> Scanned<&'a str> {
 }
 
 /// Reads the events. False: it is JSON, but not a list of events that each have a message.
-fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> Scanned<bool> {
+fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) -> Scanned<bool> {
     if scanner.peek() != Some(b'[') {
         scanner.value()?;
         return Ok(false);
@@ -305,7 +329,7 @@ fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> Scanned<bool>
 #[inline(always)]
 fn usual_events(
     scanner: &mut Scanner<'_>,
-    spans: &mut Vec<Span>,
+    spans: &mut Vec<EventSpan>,
     find: impl Fn(&[u8; BLOCK]) -> Specials + Copy,
 ) -> bool {
     let Ok(first) = usual_event(scanner, find) else { return false };
@@ -321,7 +345,10 @@ fn usual_events(
 /// Reads an event in the shape that `CloudWatch` Logs writes, letter for letter. Any other is left unread.
 #[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
 #[inline(always)]
-fn usual_event(scanner: &mut Scanner<'_>, find: impl Fn(&[u8; BLOCK]) -> Specials + Copy) -> Scanned<Span> {
+fn usual_event(
+    scanner: &mut Scanner<'_>,
+    find: impl Fn(&[u8; BLOCK]) -> Specials + Copy,
+) -> Scanned<EventSpan> {
     let mut ahead = scanner.clone();
     ahead.literal(b"{\"id\":\"")?;
     let id = ahead.inside_with(find)?;
@@ -330,7 +357,7 @@ fn usual_event(scanner: &mut Scanner<'_>, find: impl Fn(&[u8; BLOCK]) -> Special
     ahead.literal(b",\"message\":\"")?;
     let message = ahead.inside_with(find)?;
     ahead.literal(b"}")?;
-    let span = Span {
+    let span = EventSpan {
         id: ahead.range(id),
         timestamp: Some(Timestamp(timestamp)),
         message: ahead.range(message),
@@ -346,10 +373,10 @@ fn usual_event(scanner: &mut Scanner<'_>, find: impl Fn(&[u8; BLOCK]) -> Special
     expect(clippy::used_underscore_binding, reason = "by a macro: its token only proves what the CPU has")
 )]
 mod widest {
-    use super::{BLOCK, Scanner, Span, Specials};
+    use super::{BLOCK, EventSpan, Scanner, Specials};
 
     /// See [`super::usual_events`].
-    pub(super) fn usual_events(scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> bool {
+    pub(super) fn usual_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) -> bool {
         #[cfg(target_arch = "x86_64")]
         if let Some(token) = <archmage::X64V4Token as archmage::SimdToken>::summon() {
             return with_avx512(token, scanner, spans);
@@ -359,7 +386,11 @@ mod widest {
 
     #[cfg(target_arch = "x86_64")]
     #[archmage::arcane]
-    fn with_avx512(_token: archmage::X64V4Token, scanner: &mut Scanner<'_>, spans: &mut Vec<Span>) -> bool {
+    fn with_avx512(
+        _token: archmage::X64V4Token,
+        scanner: &mut Scanner<'_>,
+        spans: &mut Vec<EventSpan>,
+    ) -> bool {
         use archmage::intrinsics::x86_64::{
             _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_loadu_si512, _mm512_set1_epi8,
         };
@@ -375,10 +406,10 @@ mod widest {
     }
 }
 
-fn log_event(scanner: &mut Scanner<'_>) -> Scanned<Span> {
-    let mut span = Span::default();
+fn log_event(scanner: &mut Scanner<'_>) -> Scanned<EventSpan> {
+    let mut span = EventSpan::default();
     scanner.object(|scanner, name| {
-        match json::unescape(name).as_ref() {
+        match unescape(name).as_ref() {
             "id" => span.id = scalar(scanner).map(|id| scanner.range(id))?,
             "timestamp" => span.timestamp = milliseconds(scalar(scanner)?),
             "message" => {
@@ -420,7 +451,7 @@ mod tests {
                 let (at, _) = text.char_indices().nth(at.index(text.chars().count())).unwrap();
                 text.insert_str(at, &byte);
             }
-            let read = |usual: fn(&mut Scanner<'_>, &mut Vec<Span>) -> bool| {
+            let read = |usual: fn(&mut Scanner<'_>, &mut Vec<EventSpan>) -> bool| {
                 let (mut scanner, mut spans) = (Scanner::new(&text), Vec::new());
                 (usual(&mut scanner, &mut spans), scanner.at(), spans)
             };

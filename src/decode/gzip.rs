@@ -6,12 +6,12 @@ use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
 
 /// Why a payload cannot be inflated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Failed {
+pub(crate) enum InflateError {
     Corrupt,
     TooLarge,
 }
 
-impl Failed {
+impl InflateError {
     /// The metric's label.
     pub(crate) const fn reason(self) -> &'static str {
         match self {
@@ -52,33 +52,38 @@ impl Default for Inflater {
 impl Inflater {
     /// Inflates every member of `gz` into the front of `out`, which grows as needed and never shrinks, so that its bytes
     /// need not be zeroed again. Returns how many bytes are filled.
-    pub(crate) fn inflate(&mut self, gz: &[u8], max: usize, out: &mut Vec<u8>) -> Result<usize, Failed> {
+    pub(crate) fn inflate(
+        &mut self,
+        gz: &[u8],
+        max: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, InflateError> {
         if gz.len() < SMALLEST {
-            return Err(Failed::Corrupt);
+            return Err(InflateError::Corrupt);
         }
         // libdeflate stops after the first member without a word. The magic may stand in a single member by chance; then
         // the stream is merely slower.
         if is_single(gz) { self.single(gz, max, out) } else { self.members(gz, max, out) }
     }
 
-    fn single(&mut self, gz: &[u8], max: usize, out: &mut Vec<u8>) -> Result<usize, Failed> {
+    fn single(&mut self, gz: &[u8], max: usize, out: &mut Vec<u8>) -> Result<usize, InflateError> {
         let mut size = told_size(gz).min(gz.len().saturating_mul(BEST_RATIO)).clamp(64, max.max(64));
         loop {
             grow(out, size);
             let space = out.get_mut(..size).unwrap_or_default();
             match self.whole.gzip_decompress(gz, space) {
                 Ok(filled) if filled <= max => return Ok(filled),
-                Err(DecompressionError::BadData) => return Err(Failed::Corrupt),
+                Err(DecompressionError::BadData) => return Err(InflateError::Corrupt),
                 Err(DecompressionError::InsufficientSpace) if size < max => {
                     size = size.saturating_mul(2).min(max);
                 }
-                Ok(_) | Err(DecompressionError::InsufficientSpace) => return Err(Failed::TooLarge),
+                Ok(_) | Err(DecompressionError::InsufficientSpace) => return Err(InflateError::TooLarge),
             }
         }
     }
 
     /// Several members, with white space or zeros between them or after the last.
-    fn members(&mut self, gz: &[u8], max: usize, out: &mut Vec<u8>) -> Result<usize, Failed> {
+    fn members(&mut self, gz: &[u8], max: usize, out: &mut Vec<u8>) -> Result<usize, InflateError> {
         let mut rest = gz;
         let mut filled = 0;
         while !rest.is_empty() {
@@ -97,7 +102,7 @@ impl Inflater {
         max: usize,
         out: &mut Vec<u8>,
         filled: &mut usize,
-    ) -> Result<usize, Failed> {
+    ) -> Result<usize, InflateError> {
         self.stream.reset(true);
         let mut taken = 0;
         loop {
@@ -114,12 +119,12 @@ impl Inflater {
             taken += took;
             *filled += gave;
             if *filled > max {
-                return Err(Failed::TooLarge);
+                return Err(InflateError::TooLarge);
             }
-            match status.map_err(|_| Failed::Corrupt)? {
+            match status.map_err(|_| InflateError::Corrupt)? {
                 Status::StreamEnd => return Ok(taken),
                 // Neither took nor gave: the member ends too early.
-                Status::Ok | Status::BufError if took == 0 && gave == 0 => return Err(Failed::Corrupt),
+                Status::Ok | Status::BufError if took == 0 && gave == 0 => return Err(InflateError::Corrupt),
                 Status::Ok | Status::BufError => {}
             }
         }
@@ -174,7 +179,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(payload: &[u8], max: usize, expected: Result<&[u8], Failed>) {
+    fn check(payload: &[u8], max: usize, expected: Result<&[u8], InflateError>) {
         let mut out = Vec::new();
         let inflated = Inflater::default().inflate(payload, max, &mut out);
         assert_eq!(inflated.map(|len| &out[..len]), expected);
@@ -197,8 +202,8 @@ mod tests {
     #[test]
     fn a_bomb_is_too_large() {
         let bomb = deflate(&vec![b'x'; 1_000_000]);
-        check(&bomb, 1_000, Err(Failed::TooLarge));
-        check(&join(&[&bomb, &bomb]), 1_500_000, Err(Failed::TooLarge));
+        check(&bomb, 1_000, Err(InflateError::TooLarge));
+        check(&join(&[&bomb, &bomb]), 1_500_000, Err(InflateError::TooLarge));
         check(&bomb, 1_000_000, Ok(&vec![b'x'; 1_000_000]));
         check(&join(&[&bomb, &bomb]), 2_000_000, Ok(&vec![b'x'; 2_000_000]));
     }
@@ -206,10 +211,10 @@ mod tests {
     #[test]
     fn a_damaged_member_is_corrupt() {
         let gz = deflate(b"some text that is long enough to be cut");
-        check(&gz[..gz.len() - 1], 100, Err(Failed::Corrupt));
-        check(&gz[..20], 100, Err(Failed::Corrupt));
-        check(&join(&[&gz, &gz[..gz.len() - 1]]), 100, Err(Failed::Corrupt));
-        check(b"\x1f\x8b\x08", 100, Err(Failed::Corrupt));
+        check(&gz[..gz.len() - 1], 100, Err(InflateError::Corrupt));
+        check(&gz[..20], 100, Err(InflateError::Corrupt));
+        check(&join(&[&gz, &gz[..gz.len() - 1]]), 100, Err(InflateError::Corrupt));
+        check(b"\x1f\x8b\x08", 100, Err(InflateError::Corrupt));
     }
 
     proptest! {

@@ -8,20 +8,42 @@ use bytes::Bytes;
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 use regex::bytes::Regex;
 
-use super::Scratch;
-use super::long::{self, Limit};
+use super::long::{self, LengthLimit};
 use crate::config::{self, TooLong};
 use crate::event::{Event, Events, Framing, Message, Part, Piece};
 
+/// Buffers for messages that are not passed on as they stand.
+#[derive(Debug, Default)]
+pub(crate) struct LineScratch {
+    /// An event without the `\r` of its line ends.
+    joined: Vec<u8>,
+    /// An event that was cut.
+    pub(crate) long: Vec<u8>,
+}
+
+/// So much of a joined or cut message is kept.
+const KEEP_BYTES: usize = 2 << 20;
+
+impl LineScratch {
+    /// Gives back what an unusually large payload needed.
+    pub(crate) fn shrink(&mut self) {
+        for buffer in [&mut self.joined, &mut self.long] {
+            buffer.clear();
+            buffer.shrink_to(KEEP_BYTES);
+        }
+    }
+}
+
 /// Decodes whole lines. A last one without its newline is an event too.
 pub(crate) fn decode<E: Events>(
-    limit: Limit,
-    scratch: &mut Scratch,
-    (payload, piece): (&Bytes, Piece),
+    limit: LengthLimit,
+    scratch: &mut LineScratch,
+    payload: &Bytes,
+    piece: Piece,
     events: &mut E,
 ) {
     if !piece.is_whole() {
-        return decode_piece(limit, scratch, (payload, piece), events);
+        return decode_piece(limit, scratch, payload, piece, events);
     }
     let (newlines, has_return) = survey(payload);
     if has_return && memmem::find(payload, b"\r\n").is_some() || has_long_line(payload, limit.max) {
@@ -41,9 +63,10 @@ pub(crate) fn decode<E: Events>(
 
 /// Decodes lines of which the first or the last is a part of one that is too long.
 fn decode_piece<E: Events>(
-    limit: Limit,
-    scratch: &mut Scratch,
-    (payload, piece): (&Bytes, Piece),
+    limit: LengthLimit,
+    scratch: &mut LineScratch,
+    payload: &Bytes,
+    piece: Piece,
     events: &mut E,
 ) {
     let mut at = 0;
@@ -57,13 +80,14 @@ fn decode_piece<E: Events>(
 
 /// Decodes lines of which one that matches `start` begins an event and others continue it.
 pub(crate) fn decode_joined<E: Events>(
-    limit: Limit,
+    limit: LengthLimit,
     start: &Regex,
-    scratch: &mut Scratch,
-    (payload, piece): (&Bytes, Piece),
+    scratch: &mut LineScratch,
+    payload: &Bytes,
+    piece: Piece,
     events: &mut E,
 ) {
-    let Scratch { joined, long, .. } = scratch;
+    let LineScratch { joined, long } = scratch;
     let mut tell = |event: &[u8], part: Option<Part>| {
         if !event.is_empty() {
             limit.apply(Event { part, ..raw(without_crlf(strip(event), joined)) }, long, events);
@@ -160,12 +184,12 @@ fn without_crlf<'a>(event: &'a [u8], joined: &'a mut Vec<u8>) -> &'a [u8] {
 
 /// Cuts after the last newline.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lines(pub(crate) Limit);
+pub(crate) struct LineFraming(pub(crate) LengthLimit);
 
 /// Where an over-long line may not be split, so many times the longest line are waited for before it is cut after all.
 const HELD_BACK: usize = 4;
 
-impl Framing for Lines {
+impl Framing for LineFraming {
     fn whole(&self, bytes: &[u8], end: bool) -> usize {
         if end {
             return bytes.len();
@@ -191,19 +215,19 @@ impl Framing for Lines {
 
 /// Cuts before the last line that begins an event.
 #[derive(Clone, Debug)]
-pub(crate) struct JoinedLines {
-    limit: Limit,
+pub(crate) struct JoinedLineFraming {
+    limit: LengthLimit,
     start: Regex,
     patience: Duration,
 }
 
-impl JoinedLines {
-    pub(crate) fn new(limit: Limit, multiline: &config::Multiline) -> Self {
+impl JoinedLineFraming {
+    pub(crate) fn new(limit: LengthLimit, multiline: &config::Multiline) -> Self {
         Self { limit, start: multiline.start.clone(), patience: multiline.timeout }
     }
 }
 
-impl Framing for JoinedLines {
+impl Framing for JoinedLineFraming {
     fn whole(&self, bytes: &[u8], end: bool) -> usize {
         if end {
             return bytes.len();
@@ -219,7 +243,7 @@ impl Framing for JoinedLines {
             }
             line_end = begin;
         }
-        if bytes.len() > self.limit.max { Lines(self.limit).whole(bytes, false) } else { 0 }
+        if bytes.len() > self.limit.max { LineFraming(self.limit).whole(bytes, false) } else { 0 }
     }
 
     fn goes_on(&self, taken: &[u8], rest: &[u8]) -> bool {

@@ -3,16 +3,16 @@
 use crate::config::{Decoding, TooLong};
 use crate::event::{Event, Events, Message, Part};
 
-use super::json;
+use super::escapes;
 
 /// The longest event, and the choice for longer ones.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limit {
+pub(crate) struct LengthLimit {
     pub(crate) max: usize,
     pub(crate) too_long: TooLong,
 }
 
-impl Limit {
+impl LengthLimit {
     pub(crate) fn new(config: &Decoding) -> Self {
         Self { max: config.max_line.max(1), too_long: config.too_long }
     }
@@ -68,7 +68,7 @@ fn decoded_len(message: Message<'_>) -> usize {
     let mut rest = inside.as_bytes();
     while let Some(begin) = memchr::memchr(b'\\', rest) {
         rest = rest.get(begin..).unwrap_or_default();
-        let (stands_for, escape) = json::escape(rest).map_or((1, 2), |(c, len)| (c.len_utf8(), len));
+        let (stands_for, escape) = escapes::escape(rest).map_or((1, 2), |(c, len)| (c.len_utf8(), len));
         len = len.saturating_sub(escape).saturating_add(stands_for);
         rest = rest.get(escape..).unwrap_or_default();
     }
@@ -111,7 +111,8 @@ fn escaped_border(inside: &str, max: usize) -> usize {
     let mut past = 0;
     while let Some(found) = memchr::memchr(b'\\', inside.as_bytes().get(past..).unwrap_or_default()) {
         let begin = past + found;
-        let len = json::escape(inside.as_bytes().get(begin..).unwrap_or_default()).map_or(2, |(_, len)| len);
+        let len =
+            escapes::escape(inside.as_bytes().get(begin..).unwrap_or_default()).map_or(2, |(_, len)| len);
         if begin >= max {
             break;
         }
@@ -125,7 +126,7 @@ fn escaped_border(inside: &str, max: usize) -> usize {
         return floor;
     }
     // Even one character or escape is longer: it goes whole.
-    match json::escape(inside.as_bytes()) {
+    match escapes::escape(inside.as_bytes()) {
         Some((_, len)) if inside.starts_with('\\') => len,
         _ => inside.chars().next().map_or(0, char::len_utf8),
     }
@@ -136,13 +137,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decode::testing::Seen;
+    use crate::decode::testing::SeenEvents;
 
     #[track_caller]
     fn check(max: usize, too_long: TooLong, message: Message<'_>, expected: &[&str]) {
-        let mut seen = Seen::default();
+        let mut seen = SeenEvents::default();
         let event = Event { message, timestamp: None, id: None, part: None };
-        Limit { max, too_long }.apply(event, &mut Vec::new(), &mut seen);
+        LengthLimit { max, too_long }.apply(event, &mut Vec::new(), &mut seen);
         assert_eq!(seen.told(), expected);
     }
 
@@ -177,9 +178,9 @@ mod tests {
         fn parts_join_to_the_whole_and_each_is_valid(message: String, max in 1_usize..40) {
             let quoted = serde_json::to_string(&message).unwrap();
             let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap();
-            let mut seen = Seen::default();
+            let mut seen = SeenEvents::default();
             let event = Event { message: Message::Escaped(inside), timestamp: None, id: None, part: None };
-            Limit { max, too_long: TooLong::Split }.apply(event, &mut Vec::new(), &mut seen);
+            LengthLimit { max, too_long: TooLong::Split }.apply(event, &mut Vec::new(), &mut seen);
             let parts: Vec<String> = seen.told().iter().map(|part| serde_json::from_str(&format!("\"{part}\"")).unwrap()).collect();
             let mut before = 0;
             for (part, mark) in parts.iter().zip(&seen.parts) {

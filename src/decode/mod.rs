@@ -9,13 +9,13 @@
 mod cloudtrail;
 mod container;
 mod envelope;
+mod escapes;
 mod gzip;
 mod json;
 mod lines;
 mod long;
 mod payload;
 mod strings;
-pub(crate) mod time;
 
 #[cfg(test)]
 mod testing;
@@ -27,22 +27,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use regex::bytes::Regex;
 
-use self::container::{Container, Runtime};
-use self::long::Limit;
+use self::cloudtrail::TrailScratch;
+use self::container::{Container, ContainerRuntime, Joiner};
+use self::envelope::EnvelopeScratch;
+use self::lines::LineScratch;
+use self::long::LengthLimit;
+use self::payload::InflateBuffers;
 use crate::config::{Decoding, Format};
 use crate::event::{Events, Framing, Origin, Piece};
 
 /// Decodes payloads of one format. Shared by all workers.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    kind: Kind,
+    kind: DecoderKind,
     max_inflated: usize,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
-    Lines(Limit),
-    JoinedLines(Limit, Regex),
+enum DecoderKind {
+    Lines(LengthLimit),
+    JoinedLines(LengthLimit, Regex),
     Container(Container),
     Envelope,
     Cloudtrail,
@@ -51,13 +55,11 @@ enum Kind {
 /// One worker's buffers, reused from payload to payload.
 #[derive(Default)]
 pub struct Scratch {
-    buffers: payload::Buffers,
-    spans: Vec<envelope::Span>,
-    records: Vec<cloudtrail::Record>,
-    last_origin: Option<envelope::LastOrigin>,
-    joiner: container::Joiner,
-    joined: Vec<u8>,
-    long: Vec<u8>,
+    buffers: InflateBuffers,
+    envelope: EnvelopeScratch,
+    cloudtrail: TrailScratch,
+    lines: LineScratch,
+    joiner: Joiner,
 }
 
 impl std::fmt::Debug for Scratch {
@@ -66,24 +68,13 @@ impl std::fmt::Debug for Scratch {
     }
 }
 
-/// So many spans are kept from one payload to the next.
-const KEEP_SPANS: usize = 64 << 10;
-
-/// So much of a joined or cut message is kept.
-const KEEP_BYTES: usize = 2 << 20;
-
 impl Scratch {
     /// Gives back what an unusually large payload needed.
     fn shrink(&mut self) {
         self.buffers.shrink();
-        for buffer in [&mut self.joined, &mut self.long] {
-            buffer.clear();
-            buffer.shrink_to(KEEP_BYTES);
-        }
-        self.spans.clear();
-        self.spans.shrink_to(KEEP_SPANS);
-        self.records.clear();
-        self.records.shrink_to(KEEP_SPANS);
+        self.envelope.shrink();
+        self.cloudtrail.shrink();
+        self.lines.shrink();
     }
 }
 
@@ -91,14 +82,14 @@ impl Decoder {
     /// A decoder of the configured format.
     #[must_use]
     pub fn new(config: &Decoding) -> Self {
-        let limit = Limit::new(config);
+        let limit = LengthLimit::new(config);
         let kind = match (config.format, &config.multiline) {
-            (Format::Lines, None) => Kind::Lines(limit),
-            (Format::Lines, Some(multiline)) => Kind::JoinedLines(limit, multiline.start.clone()),
-            (Format::Docker, _) => Kind::Container(container(config, Runtime::Docker)),
-            (Format::Cri, _) => Kind::Container(container(config, Runtime::Cri)),
-            (Format::Envelope, _) => Kind::Envelope,
-            (Format::Cloudtrail, _) => Kind::Cloudtrail,
+            (Format::Lines, None) => DecoderKind::Lines(limit),
+            (Format::Lines, Some(multiline)) => DecoderKind::JoinedLines(limit, multiline.start.clone()),
+            (Format::Docker, _) => DecoderKind::Container(container(config, ContainerRuntime::Docker)),
+            (Format::Cri, _) => DecoderKind::Container(container(config, ContainerRuntime::Cri)),
+            (Format::Envelope, _) => DecoderKind::Envelope,
+            (Format::Cloudtrail, _) => DecoderKind::Cloudtrail,
         };
         Self { kind, max_inflated: config.max_inflated }
     }
@@ -111,7 +102,7 @@ impl Decoder {
         payload: &Bytes,
         events: &mut E,
     ) {
-        self.decode_piece(scratch, origin, (payload, Piece::default()), events);
+        self.decode_piece(scratch, origin, payload, Piece::default(), events);
     }
 
     /// The same of a payload that may begin or end within an event.
@@ -119,37 +110,47 @@ impl Decoder {
         &self,
         scratch: &mut Scratch,
         origin: &Arc<Origin>,
-        (payload, piece): (&Bytes, Piece),
+        payload: &Bytes,
+        piece: Piece,
         events: &mut E,
     ) {
+        let max = self.max_inflated;
         match &self.kind {
-            Kind::Envelope => envelope::decode(self.max_inflated, scratch, origin, payload, events),
-            Kind::Cloudtrail => cloudtrail::decode(self.max_inflated, scratch, origin, payload, events),
-            Kind::Lines(_) | Kind::JoinedLines(..) | Kind::Container(_) => {
+            DecoderKind::Envelope => {
+                envelope::decode(max, &mut scratch.buffers, &mut scratch.envelope, origin, payload, events);
+            }
+            DecoderKind::Cloudtrail => {
+                cloudtrail::decode(
+                    max,
+                    &mut scratch.buffers,
+                    &mut scratch.cloudtrail,
+                    origin,
+                    payload,
+                    events,
+                );
+            }
+            DecoderKind::Lines(_) | DecoderKind::JoinedLines(..) | DecoderKind::Container(_) => {
                 events.origin(origin);
-                self.decode_lines(scratch, (payload, piece), events);
+                self.decode_lines(scratch, payload, piece, events);
             }
         }
         scratch.shrink();
     }
 
-    fn decode_lines<E: Events>(
-        &self,
-        scratch: &mut Scratch,
-        (payload, piece): (&Bytes, Piece),
-        events: &mut E,
-    ) {
+    fn decode_lines<E: Events>(&self, scratch: &mut Scratch, payload: &Bytes, piece: Piece, events: &mut E) {
         let payload = match payload::lines(payload, self.max_inflated, &mut scratch.buffers) {
             Ok(plain) => plain,
             Err(reason) => return events.undecodable(reason, payload),
         };
         match &self.kind {
-            Kind::Lines(limit) => lines::decode(*limit, scratch, (&payload, piece), events),
-            Kind::JoinedLines(limit, start) => {
-                lines::decode_joined(*limit, start, scratch, (&payload, piece), events);
+            DecoderKind::Lines(limit) => lines::decode(*limit, &mut scratch.lines, &payload, piece, events),
+            DecoderKind::JoinedLines(limit, start) => {
+                lines::decode_joined(*limit, start, &mut scratch.lines, &payload, piece, events);
             }
-            Kind::Container(container) => container.decode(scratch, &payload, events),
-            Kind::Envelope | Kind::Cloudtrail => {}
+            DecoderKind::Container(container) => {
+                container.decode(&mut scratch.joiner, &mut scratch.lines.long, &payload, events)
+            }
+            DecoderKind::Envelope | DecoderKind::Cloudtrail => {}
         }
     }
 }
@@ -160,31 +161,31 @@ impl Decoder {
 /// The reason as a metric's label, as in [`Events::undecodable`].
 pub fn unpack(payload: &Bytes, max_inflated: usize) -> Result<String, &'static str> {
     let bare = payload::armoured(payload)?;
-    payload::open(&bare, max_inflated, &mut payload::Buffers::default()).map(|opened| opened.text.to_owned())
+    payload::open(&bare, max_inflated, &mut InflateBuffers::default()).map(|opened| opened.text.to_owned())
 }
 
 /// How a source cuts what it reads in the configured format.
 #[must_use]
 pub fn framing(config: &Decoding) -> Arc<dyn Framing> {
-    let limit = Limit::new(config);
+    let limit = LengthLimit::new(config);
     match (config.format, &config.multiline) {
-        (Format::Lines, None) => Arc::new(lines::Lines(limit)),
-        (Format::Lines, Some(multiline)) => Arc::new(lines::JoinedLines::new(limit, multiline)),
-        (Format::Docker, _) => Arc::new(container(config, Runtime::Docker)),
-        (Format::Cri, _) => Arc::new(container(config, Runtime::Cri)),
-        (Format::Envelope | Format::Cloudtrail, _) => Arc::new(Object),
+        (Format::Lines, None) => Arc::new(lines::LineFraming(limit)),
+        (Format::Lines, Some(multiline)) => Arc::new(lines::JoinedLineFraming::new(limit, multiline)),
+        (Format::Docker, _) => Arc::new(container(config, ContainerRuntime::Docker)),
+        (Format::Cri, _) => Arc::new(container(config, ContainerRuntime::Cri)),
+        (Format::Envelope | Format::Cloudtrail, _) => Arc::new(WholeObject),
     }
 }
 
-fn container(config: &Decoding, runtime: Runtime) -> Container {
-    Container { runtime, limit: Limit::new(config), multiline: config.multiline.clone() }
+fn container(config: &Decoding, runtime: ContainerRuntime) -> Container {
+    Container { runtime, limit: LengthLimit::new(config), multiline: config.multiline.clone() }
 }
 
 /// Payloads that must be read whole: they may be compressed, or be one JSON value over many lines.
 #[derive(Clone, Copy, Debug)]
-struct Object;
+struct WholeObject;
 
-impl Framing for Object {
+impl Framing for WholeObject {
     fn whole(&self, bytes: &[u8], end: bool) -> usize {
         if end { bytes.len() } else { 0 }
     }

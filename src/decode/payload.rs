@@ -8,7 +8,7 @@ use super::gzip::{self, Inflater};
 
 /// Buffers that payloads are inflated into.
 #[derive(Default)]
-pub(crate) struct Buffers {
+pub(crate) struct InflateBuffers {
     pub(crate) inflater: Inflater,
     first: Vec<u8>,
     second: Vec<u8>,
@@ -17,7 +17,7 @@ pub(crate) struct Buffers {
 /// A buffer above this is given back after the payload that needed it.
 const KEEP: usize = 8 << 20;
 
-impl Buffers {
+impl InflateBuffers {
     pub(crate) fn shrink(&mut self) {
         for buffer in [&mut self.first, &mut self.second] {
             if buffer.capacity() > KEEP {
@@ -28,7 +28,7 @@ impl Buffers {
 }
 
 /// A payload with its layers taken off.
-pub(crate) struct Opened<'a> {
+pub(crate) struct OpenedPayload<'a> {
     pub(crate) text: &'a str,
     /// The innermost gzip bytes, if there were any.
     pub(crate) gz: Option<Bytes>,
@@ -64,23 +64,23 @@ pub(crate) fn base64(text: &[u8]) -> Option<Vec<u8>> {
 pub(crate) fn open<'a>(
     bare: &'a Bytes,
     max: usize,
-    buffers: &'a mut Buffers,
-) -> Result<Opened<'a>, &'static str> {
+    buffers: &'a mut InflateBuffers,
+) -> Result<OpenedPayload<'a>, &'static str> {
     if !gzip::is_gzip(bare) {
-        return Ok(Opened { text: text(bare)?, gz: None });
+        return Ok(OpenedPayload { text: text(bare)?, gz: None });
     }
-    let Buffers { inflater, first, second } = buffers;
-    let len = inflater.inflate(bare, max, first).map_err(gzip::Failed::reason)?;
+    let InflateBuffers { inflater, first, second } = buffers;
+    let len = inflater.inflate(bare, max, first).map_err(gzip::InflateError::reason)?;
     let inner = first.get(..len).unwrap_or_default();
     if !gzip::is_gzip(inner) {
-        return Ok(Opened { text: text(inner)?, gz: Some(bare.clone()) });
+        return Ok(OpenedPayload { text: text(inner)?, gz: Some(bare.clone()) });
     }
-    let len = inflater.inflate(inner, max, second).map_err(gzip::Failed::reason)?;
+    let len = inflater.inflate(inner, max, second).map_err(gzip::InflateError::reason)?;
     let innermost = second.get(..len).unwrap_or_default();
     if gzip::is_gzip(innermost) {
         return Err("gzip");
     }
-    Ok(Opened { text: text(innermost)?, gz: Some(Bytes::copy_from_slice(inner)) })
+    Ok(OpenedPayload { text: text(innermost)?, gz: Some(Bytes::copy_from_slice(inner)) })
 }
 
 fn text(bytes: &[u8]) -> Result<&str, &'static str> {
@@ -91,7 +91,7 @@ fn text(bytes: &[u8]) -> Result<&str, &'static str> {
 pub(crate) fn lines<'a>(
     payload: &'a Bytes,
     max: usize,
-    buffers: &mut Buffers,
+    buffers: &mut InflateBuffers,
 ) -> Result<Cow<'a, Bytes>, &'static str> {
     if !gzip::is_gzip(payload) {
         return Ok(Cow::Borrowed(payload));
@@ -102,7 +102,7 @@ pub(crate) fn lines<'a>(
             inflated.truncate(len);
             Ok(Cow::Owned(Bytes::from(inflated)))
         }
-        Err(gzip::Failed::TooLarge) => Err(gzip::Failed::TooLarge.reason()),
-        Err(gzip::Failed::Corrupt) => Ok(Cow::Borrowed(payload)),
+        Err(gzip::InflateError::TooLarge) => Err(gzip::InflateError::TooLarge.reason()),
+        Err(gzip::InflateError::Corrupt) => Ok(Cow::Borrowed(payload)),
     }
 }

@@ -5,7 +5,13 @@
 
 use wide::u8x16;
 
-use super::json::{self, Malformed, Scanned};
+use super::escapes;
+
+/// The text is not JSON, or ends too early.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Malformed;
+
+pub(crate) type Scanned<T = ()> = Result<T, Malformed>;
 
 /// As many bytes as a word has bits.
 pub(super) const BLOCK: usize = 64;
@@ -93,7 +99,7 @@ impl Escapes {
             letters &= letters - 1;
             // The second half of a surrogate pair was checked with the first.
             if backslash >= self.checked {
-                let (_, len) = json::escape(text.get(backslash..)?)?;
+                let (_, len) = escapes::escape(text.get(backslash..)?)?;
                 self.checked = backslash + len;
             }
         }

@@ -12,13 +12,13 @@ pub(crate) fn config(format: Format) -> Decoding {
     Decoding { format, multiline: None, max_line: 1_000, too_long: TooLong::Split, max_inflated: 1 << 20 }
 }
 
-pub(crate) fn decode_with(config: &Decoding, payload: &[u8]) -> Seen {
-    let mut seen = Seen::default();
+pub(crate) fn decode_with(config: &Decoding, payload: &[u8]) -> SeenEvents {
+    let mut seen = SeenEvents::default();
     decode_into(config, payload, &mut seen);
     seen
 }
 
-pub(crate) fn decode_into(config: &Decoding, payload: &[u8], seen: &mut Seen) {
+pub(crate) fn decode_into(config: &Decoding, payload: &[u8], seen: &mut SeenEvents) {
     let origin = Arc::new(Origin { source: Arc::from("test"), ..Origin::default() });
     let payload = Bytes::copy_from_slice(payload);
     Decoder::new(config).decode(&mut Scratch::default(), &origin, &payload, seen);
@@ -26,7 +26,7 @@ pub(crate) fn decode_into(config: &Decoding, payload: &[u8], seen: &mut Seen) {
 
 /// Everything told, one text each: `timestamp id message`, `lines ..`, `envelope ..`, `undecodable reason ..`.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct SeenEvents {
     told: Vec<String>,
     pub(crate) wants: Wants,
     pub(crate) origins: Vec<Arc<Origin>>,
@@ -35,20 +35,20 @@ pub(crate) struct Seen {
     pub(crate) parts: Vec<Option<Part>>,
 }
 
-impl Default for Seen {
+impl Default for SeenEvents {
     fn default() -> Self {
         let wants = Wants { events: true, envelopes: false };
         Self { told: Vec::new(), wants, origins: Vec::new(), envelopes: Vec::new(), parts: Vec::new() }
     }
 }
 
-impl Seen {
+impl SeenEvents {
     pub(crate) fn told(&self) -> &[String] {
         &self.told
     }
 }
 
-impl Events for Seen {
+impl Events for SeenEvents {
     fn wants(&self) -> Wants {
         self.wants
     }

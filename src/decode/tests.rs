@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use regex::bytes::Regex;
 use serde_json::{Value, json};
 
-use super::testing::{Seen, config, decode_into, decode_with};
+use super::testing::{SeenEvents, config, decode_into, decode_with};
 use super::{Decoder, Scratch, framing, gzip};
 use crate::config::{Decoding, Format, Multiline, TooLong};
-use crate::event::{Part, Piece, Wants};
+use crate::event::{Field, Part, Piece, Wants};
 
 fn multiline(format: Format, start: &str) -> Decoding {
     let multiline = Multiline { start: Regex::new(start).unwrap(), timeout: Duration::from_secs(1) };
@@ -56,10 +56,10 @@ fn a_line_too_long_is_split_cut_or_refused() {
 /// What a chunk tells that begins or ends within an event: `message@offset`, with `!` where it is the last part.
 #[track_caller]
 fn check_piece(config: &Decoding, payload: &str, before: u64, goes_on: bool, expected: &[&str]) {
-    let mut seen = Seen::default();
+    let mut seen = SeenEvents::default();
     let payload = Bytes::copy_from_slice(payload.as_bytes());
     let piece = Piece { before, goes_on };
-    Decoder::new(config).decode_piece(&mut Scratch::default(), &Arc::default(), (&payload, piece), &mut seen);
+    Decoder::new(config).decode_piece(&mut Scratch::default(), &Arc::default(), &payload, piece, &mut seen);
     let mark = |part: Part| format!("@{}{}", part.offset, if part.last { "!" } else { "" });
     let told: Vec<String> = seen
         .told()
@@ -196,7 +196,7 @@ fn a_source_cuts_after_the_last_whole_event() {
 /// Reads `bytes` step by step as a source would, and decodes each chunk.
 fn decode_in_steps(config: &Decoding, bytes: &[u8], steps: &[usize]) -> Vec<String> {
     let framing = framing(config);
-    let (mut begin, mut end, mut seen) = (0, 0, Seen::default());
+    let (mut begin, mut end, mut seen) = (0, 0, SeenEvents::default());
     for step in steps.iter().copied().chain([bytes.len()]) {
         end = bytes.len().min(end + step);
         let whole = framing.whole(&bytes[begin..end], false);
@@ -349,20 +349,19 @@ fn the_origin_is_told_with_its_names_unescaped() {
         br#"{"owner":12,"logGroup":"\/aws\/x","logStream":"","logEvents":[{"message":"a"}]}"#,
     );
     let [origin] = &seen.origins[..] else { panic!("one origin: {:?}", seen.origins) };
-    assert_eq!(origin.owner.as_deref(), Some("12"));
-    assert_eq!(origin.log_group.as_deref(), Some("/aws/x"));
-    assert_eq!(origin.log_stream, None);
+    assert_eq!(origin.text(Field::Owner), "12");
+    assert_eq!(origin.text(Field::LogGroup), "/aws/x");
+    assert_eq!(origin.get(Field::LogStream), None);
     assert_eq!(&*origin.source, "test");
 }
 
 #[track_caller]
 fn check_passed_on(payload: &[u8], owners: &[&str]) -> Vec<Vec<u8>> {
-    let mut seen = Seen::default();
+    let mut seen = SeenEvents::default();
     seen.wants = Wants { events: false, envelopes: true };
     decode_into(&config(Format::Envelope), payload, &mut seen);
     assert_eq!(seen.told(), [] as [&str; 0]);
-    let told: Vec<&str> =
-        seen.origins.iter().map(|origin| origin.owner.as_deref().unwrap_or_default()).collect();
+    let told: Vec<&str> = seen.origins.iter().map(|origin| origin.text(Field::Owner)).collect();
     assert_eq!(told, owners);
     seen.envelopes.iter().map(|envelope| envelope.to_vec()).collect()
 }

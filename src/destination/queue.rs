@@ -1,154 +1,119 @@
-//! What one destination is fed from: its open record, its buffer, and the backpressure that says whether it takes more.
+//! One destination's queue, as those see it who push and who take: an open record that is being filled, closed records in their
+//! storage, and the backpressure that says whether there is room for more.
+//!
+//! Everything that changes is under one lock, and whoever waits for a change waits for one signal, `changed`: it takes the signal
+//! first, then looks, and then awaits it, so that no change is missed.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, sleep_until};
 
-use super::store::{OnDisk, Store};
+use super::shares::MemoryShares;
+use super::storage::disk::ReadRequest;
+use super::storage::{DiskStorage, Storage, StorageOptions};
 use crate::batch::Packer;
-use crate::buffer::MemoryBuffer;
+use crate::buffer::RequestRoom;
+use crate::buffer::disk::LogContents;
 use crate::config::Packing;
-use crate::event::{AckGuard, Backpressure, Block, Budget, Origin, Record};
+use crate::event::{AckGuard, Backpressure, Block, Origin, Record};
 use crate::limits::{MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
-use crate::metrics::{SinkMetrics, gauge};
+use crate::metrics::SinkMetrics;
 use crate::sink::RecordQueue;
 
 /// One destination's input.
 #[derive(Debug)]
 pub(crate) struct DestinationQueue {
     /// The lock covers appends and takes, which move pieces without copying large ones.
-    inner: Mutex<Inner>,
-    /// Told when the sink may find something to take.
-    pub(crate) changed: Notify,
-    /// Told when there may be something to store on disk, or to read from there.
-    pub(crate) to_write: Notify,
-    pub(crate) to_read: Notify,
-    /// Told when what is left may all be on disk.
-    pub(crate) left: Notify,
-    pub(crate) backpressure: Arc<Backpressure>,
-    pub(crate) shares: Arc<Shares>,
-    pub(crate) linger: Duration,
-    /// Most bytes in memory of records that are on disk.
-    pub(crate) disk_memory: usize,
+    state: Mutex<QueueState>,
+    /// Told when whoever waits for the queue may find something to do.
+    changed: Arc<Notify>,
+    backpressure: Arc<Backpressure>,
+    shares: Arc<MemoryShares>,
+    linger: Duration,
+    /// A task waits for changes too, which stores what comes in and reads it back.
+    is_on_disk: bool,
     metrics: SinkMetrics,
 }
 
-/// Where a queue keeps its records.
+/// How a queue works.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Storage {
-    /// In memory.
-    Memory,
-    /// On disk, with at most so many bytes of them in memory as well.
-    Disk(usize),
+pub(crate) struct QueueOptions {
+    /// How records are packed.
+    pub(crate) packing: Packing,
+    /// How long a record waits to be filled.
+    pub(crate) linger: Duration,
+    /// Where records are kept.
+    pub(crate) storage: StorageOptions,
 }
 
 #[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) packer: Packer,
-    pub(crate) store: Store,
-    /// Bytes whose sources wait for them: in memory, those accepted and not ended, in the open record, the buffer, and
-    /// requests; with records on disk, those that are not there yet.
-    pub(crate) held: usize,
-    /// In memory: of these, bytes not taken by the sink yet.
-    pub(crate) waiting: usize,
-    pub(crate) failing: bool,
-    pub(crate) ended: bool,
+struct QueueState {
+    packer: Packer,
+    storage: Storage,
+    failing: bool,
+    ended: bool,
     /// What is on disk is left there once nothing else is to be stored.
-    pub(crate) hands_over: bool,
-    pub(crate) active: Instant,
+    hands_over: bool,
+    active: Instant,
 }
-
-/// How the memory is shared among destinations.
-#[derive(Debug)]
-pub(crate) struct Shares {
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) destinations: AtomicUsize,
-    /// Drain: nothing lingers any more.
-    pub(crate) flushing: AtomicBool,
-    /// The process is about to end: what is on disk stays there.
-    pub(crate) closing: AtomicBool,
-}
-
-/// The least that a destination may hold, however many there are.
-const LEAST_SHARE: usize = 1024 * 1024;
 
 /// The queue has ended; another one is to be made.
 #[derive(Debug)]
 pub(crate) struct Ended;
 
-impl Shares {
-    /// Shares of a budget.
-    #[must_use]
-    pub(crate) fn new(budget: Arc<Budget>) -> Arc<Self> {
-        Arc::new(Self {
-            budget,
-            destinations: AtomicUsize::new(0),
-            flushing: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-        })
-    }
-
-    /// Leaves what is on disk there from now on.
-    pub(crate) fn close(&self) {
-        self.flush();
-        self.closing.store(true, Ordering::Release);
-    }
-
-    /// Sends what there is from now on, without waiting for more.
-    pub(crate) fn flush(&self) {
-        self.flushing.store(true, Ordering::Release);
-    }
-
-    /// A single destination may hold everything; several leave room for one more, and failing ones for twice as many.
-    fn share(&self, failing: bool) -> usize {
-        let destinations = self.destinations.load(Ordering::Acquire);
-        let total = usize::try_from(self.budget.limit()).unwrap_or(usize::MAX);
-        if destinations <= 1 {
-            return total;
-        }
-        let parts = destinations.saturating_add(1).saturating_mul(if failing { 2 } else { 1 });
-        (total / parts).max(LEAST_SHARE)
-    }
+/// What is to be stored on disk now, or when to look again.
+#[derive(Debug)]
+pub(crate) enum NextToStore {
+    /// These.
+    Records(Vec<Record>),
+    /// The open record is due then.
+    At(Instant),
+    /// Nothing.
+    Wait,
+    /// Nothing ever again: the input has ended, and everything that was stored is delivered.
+    Ended,
 }
+
+/// What is to be sent now, or when to look again.
+enum NextRequest {
+    Take(Vec<Record>),
+    At(Instant),
+    Wait,
+    Ended,
+}
+
+/// What a request that is not begun yet has room for.
+const REQUEST: RequestRoom = RequestRoom { records: MAX_REQUEST_RECORDS, bytes: TARGET_REQUEST_BYTES };
 
 impl DestinationQueue {
     /// A queue with nothing in it.
     #[must_use]
     pub(crate) fn new(
-        (packing, linger): (Packing, Duration),
-        storage: Storage,
+        options: QueueOptions,
         backpressure: Arc<Backpressure>,
-        shares: Arc<Shares>,
+        shares: Arc<MemoryShares>,
         metrics: SinkMetrics,
     ) -> Arc<Self> {
-        shares.destinations.fetch_add(1, Ordering::AcqRel);
-        let (store, disk_memory) = match storage {
-            Storage::Memory => (Store::Memory(MemoryBuffer::default()), 0),
-            Storage::Disk(memory) => (Store::Disk(Box::<OnDisk>::default()), memory),
-        };
-        let inner = Inner {
-            packer: Packer::new(packing),
-            store,
-            held: 0,
-            waiting: 0,
+        shares.join();
+        let changed = Arc::new(Notify::new());
+        let state = QueueState {
+            packer: Packer::new(options.packing),
+            storage: Storage::new(options.storage, &shares, &metrics, &changed),
             failing: false,
             ended: false,
             hands_over: false,
             active: Instant::now(),
         };
         Arc::new(Self {
-            inner: Mutex::new(inner),
-            changed: Notify::new(),
-            to_write: Notify::new(),
-            to_read: Notify::new(),
-            left: Notify::new(),
+            is_on_disk: state.storage.disk().is_some(),
+            state: Mutex::new(state),
+            changed,
             backpressure,
             shares,
-            linger,
-            disk_memory,
+            linger: options.linger,
             metrics,
         })
     }
@@ -159,6 +124,42 @@ impl DestinationQueue {
         &self.backpressure
     }
 
+    /// How memory is shared among destinations.
+    pub(crate) fn shares(&self) -> &MemoryShares {
+        &self.shares
+    }
+
+    /// Resolves when something has changed after the call.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Makes everybody look again, such as after [`MemoryShares::flush`].
+    pub(crate) fn wake(&self) {
+        self.changed.notify_waiters();
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut QueueState) -> T) -> T {
+        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Shut above the share, open again well below it.
+    fn set_backpressure(&self, state: &QueueState) {
+        let (storage, held) = (&state.storage, state.storage.held());
+        let most = storage.most_held(&self.shares, state.failing);
+        if held > most || storage.is_full() {
+            self.backpressure.set_full(true);
+        } else if held < most / 4 * 3 {
+            self.backpressure.set_full(false);
+        }
+        if let Some(throttled) = storage.throttles(!state.failing && !state.ended) {
+            self.backpressure.set_throttled(throttled);
+        }
+    }
+}
+
+/// What comes in.
+impl DestinationQueue {
     /// Adds encoded events of one origin, in order.
     ///
     /// # Errors
@@ -166,27 +167,23 @@ impl DestinationQueue {
     pub(crate) fn push(&self, blocks: &[Block], origin: &Arc<Origin>, ack: &AckGuard) -> Result<(), Ended> {
         let now = Instant::now();
         let bytes: usize = blocks.iter().map(|block| block.data.len()).sum();
-        let is_news = self.with(|inner| {
-            if inner.ended {
+        let is_news = self.with(|state| {
+            if state.ended {
                 return Err(Ended);
             }
             // Who waits knows when the open record is due, and need not hear of what is added to it.
-            let mut is_news = inner.packer.open_since().is_none();
+            let mut is_news = state.packer.open_since().is_none();
             self.metrics.accept(blocks.iter().map(Block::events).sum());
-            if !inner.store.is_on_disk() {
-                self.metrics.buffer_bytes.add(gauge(bytes));
-                inner.waiting = inner.waiting.saturating_add(bytes);
-            }
-            inner.held = inner.held.saturating_add(bytes);
-            inner.active = now;
+            state.storage.accept(bytes, bytes);
+            state.active = now;
+            let QueueState { packer, storage, .. } = state;
             for block in blocks {
-                let store = &mut inner.store;
-                inner.packer.push(block, origin, ack.split(), now, &mut |record| {
-                    store.push(record);
+                packer.push(block, origin, ack.split(), now, &mut |record| {
+                    storage.push(record);
                     is_news = true;
                 });
             }
-            self.set_backpressure(inner);
+            self.set_backpressure(state);
             Ok(is_news)
         })?;
         if is_news {
@@ -200,19 +197,15 @@ impl DestinationQueue {
     /// # Errors
     /// When the queue has ended; the record is given back.
     pub(crate) fn push_record(&self, record: Record) -> Result<(), Record> {
-        self.with(|inner| {
-            if inner.ended {
+        self.with(|state| {
+            if state.ended {
                 return Err(record);
             }
             self.metrics.accept(record.events);
-            if !inner.store.is_on_disk() {
-                self.metrics.buffer_bytes.add(gauge(record.len));
-                inner.waiting = inner.waiting.saturating_add(record.len);
-            }
-            inner.held = inner.held.saturating_add(record.payload);
-            inner.active = Instant::now();
-            inner.store.push(record);
-            self.set_backpressure(inner);
+            state.storage.accept(record.len, record.payload);
+            state.active = Instant::now();
+            state.storage.push(record);
+            self.set_backpressure(state);
             Ok(())
         })?;
         self.wake();
@@ -221,16 +214,21 @@ impl DestinationQueue {
 
     /// Ends the input: the sink takes what is left, and then ends.
     pub(crate) fn end(&self) {
-        self.with(|inner| inner.ended = true);
+        self.with(|state| state.ended = true);
+        self.wake();
+    }
+
+    /// Ends the input, and leaves what is on disk there once everything is: another queue is to take it up.
+    pub(crate) fn end_and_hand_over(&self) {
+        self.with(|state| (state.ended, state.hands_over) = (true, true));
         self.wake();
     }
 
     /// Ends the input if nothing was there for `idle`; whether it did.
     pub(crate) fn end_if_idle(&self, idle: Duration) -> bool {
-        let ended = self.with(|inner| {
-            let is_idle = inner.held == 0 && inner.store.is_drained();
-            inner.ended |= is_idle && inner.active.elapsed() >= idle;
-            inner.ended
+        let ended = self.with(|state| {
+            state.ended |= state.storage.is_drained() && state.active.elapsed() >= idle;
+            state.ended
         });
         if ended {
             self.wake();
@@ -238,124 +236,155 @@ impl DestinationQueue {
         ended
     }
 
-    /// Makes everybody look again, such as after [`Shares::flush`].
-    pub(crate) fn wake(&self) {
-        self.changed.notify_one();
-        self.to_write.notify_one();
+    /// Whether everything that was accepted has ended.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.with(|state| state.storage.is_drained())
+    }
+
+    /// Whether what there is still to deliver is on disk, and stays there.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.with(|state| {
+            let is_stored = self.is_on_disk && state.storage.held() == 0;
+            state.hands_over && state.ended && is_stored
+        })
     }
 
     /// The age of the oldest record that waits.
     #[must_use]
     pub(crate) fn oldest(&self) -> Option<Duration> {
-        self.with(|inner| inner.oldest().map(|since| since.elapsed()))
+        self.with(|state| state.oldest().map(|since| since.elapsed()))
     }
+}
 
-    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> T {
-        look(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Shut above the share, open again well below it.
-    pub(crate) fn set_backpressure(&self, inner: &Inner) {
-        let (share, full) = match &inner.store {
-            Store::Memory(_) => (self.shares.share(inner.failing), false),
-            Store::Disk(disk) => (self.shares.share(false), disk.full),
-        };
-        if inner.held > share || full {
-            self.backpressure.set_full(true);
-        } else if inner.held < share / 4 * 3 {
-            self.backpressure.set_full(false);
-        }
-        self.set_throttled(inner);
-    }
-
-    /// What is to be sent now, or when to look again.
-    fn next(&self) -> Next {
+/// What the sink takes.
+impl DestinationQueue {
+    fn next_request(&self) -> NextRequest {
         let now = Instant::now();
-        self.with(|inner| {
-            let linger = if self.hurries(inner) { Duration::ZERO } else { self.linger };
-            if !inner.store.is_on_disk() {
-                inner.close_aged(now, if inner.ended { Duration::ZERO } else { linger });
+        self.with(|state| {
+            let linger = if self.hurries(state) { Duration::ZERO } else { self.linger };
+            if !self.is_on_disk {
+                state.close_aged(now, if state.ended { Duration::ZERO } else { linger });
             }
-            if inner.has_request(now, linger) {
-                let taken = inner.store.take(MAX_REQUEST_RECORDS, TARGET_REQUEST_BYTES);
-                return Next::Take(self.taken(inner, taken));
+            if state.has_request(now, linger) {
+                state.active = now;
+                return NextRequest::Take(state.storage.take_request(REQUEST));
             }
-            match inner.oldest() {
+            match state.oldest() {
                 // The request is to be filled with what is being read.
-                Some(_) if inner.store.is_reading() => Next::Wait,
-                Some(since) => Next::At(since + linger),
-                None if inner.ended && inner.is_handed_out() => Next::Ended,
-                None => Next::Wait,
+                Some(_) if state.storage.is_reading() => NextRequest::Wait,
+                Some(since) => NextRequest::At(since + linger),
+                None if state.ended && state.storage.is_taken() => NextRequest::Ended,
+                None => NextRequest::Wait,
             }
         })
     }
 
     /// Whether to wait for fuller records is of no use: in a drain, or when sources wait for memory that only this can free.
-    fn hurries(&self, inner: &Inner) -> bool {
-        let nothing_under_way = inner.held <= inner.waiting;
-        self.shares.flushing.load(Ordering::Acquire) || (nothing_under_way && self.shares.budget.is_spent())
+    fn hurries(&self, state: &QueueState) -> bool {
+        self.shares.is_flushing() || (state.storage.nothing_under_way() && self.shares.budget().is_spent())
     }
 
-    fn taken(&self, inner: &mut Inner, records: Vec<Record>) -> Vec<Record> {
-        inner.active = Instant::now();
-        if inner.store.is_on_disk() {
-            self.to_read.notify_one();
-            return records;
+    /// What was taken makes room for what is read from disk.
+    fn wake_reader(&self) {
+        if self.is_on_disk {
+            self.wake();
         }
-        let bytes: usize = records.iter().map(|record| record.len).sum();
-        inner.waiting = inner.waiting.saturating_sub(bytes);
-        self.metrics.buffer_bytes.sub(gauge(bytes));
-        records
     }
 }
 
-/// What a sink finds.
-enum Next {
-    Take(Vec<Record>),
-    At(Instant),
-    Wait,
-    Ended,
+/// What the task asks and tells that keeps the records on disk.
+impl DestinationQueue {
+    /// The log is open, and this is in it. Returns how many events it still has to deliver: what a run before accepted is this run's.
+    pub(crate) fn opened(&self, contents: &LogContents) -> u64 {
+        self.change_disk(|disk| {
+            let events = disk.opened(contents);
+            self.metrics.accept(events);
+            events
+        })
+    }
+
+    /// Takes the records that are to be stored now.
+    pub(crate) fn next_to_store(&self) -> NextToStore {
+        let now = Instant::now();
+        self.with(|state| {
+            let at_once = state.ended || self.stores_at_once(state);
+            let linger = if at_once { Duration::ZERO } else { self.linger };
+            state.close_aged(now, linger);
+            let batch = state.storage.disk_mut().map(DiskStorage::next_batch).unwrap_or_default();
+            match state.packer.open_since() {
+                _ if !batch.is_empty() => NextToStore::Records(batch),
+                Some(since) => NextToStore::At(since + linger),
+                None if state.ended && state.storage.is_drained() => NextToStore::Ended,
+                None => NextToStore::Wait,
+            }
+        })
+    }
+
+    /// Whether to wait for a fuller record is of no use: in a drain, or when sources wait for memory that only this can free.
+    fn stores_at_once(&self, state: &QueueState) -> bool {
+        let alone = state.storage.disk().is_some_and(DiskStorage::has_no_pending);
+        self.shares.is_flushing() || (alone && self.shares.budget().is_spent())
+    }
+
+    /// What is to be read now.
+    pub(crate) fn next_to_read(&self) -> Option<ReadRequest> {
+        self.with(|state| state.storage.disk_mut().and_then(DiskStorage::next_read))
+    }
+
+    /// Looks at what is on disk; without a disk, there is nothing.
+    pub(crate) fn look_at_disk<T: Default>(&self, look: impl FnOnce(&DiskStorage) -> T) -> T {
+        self.with(|state| state.storage.disk().map(look).unwrap_or_default())
+    }
+
+    /// Changes what is on disk, and tells whoever waits for that; without a disk, there is nothing.
+    pub(crate) fn change_disk<T: Default>(&self, change: impl FnOnce(&mut DiskStorage) -> T) -> T {
+        let result = self.with(|state| {
+            let result = state.storage.disk_mut().map(change).unwrap_or_default();
+            self.set_backpressure(state);
+            result
+        });
+        self.wake();
+        result
+    }
 }
 
-impl Inner {
+impl QueueState {
+    /// When the first event came of what is to be sent next. On disk, the open record is the writer's to close.
     fn oldest(&self) -> Option<Instant> {
-        let open = || if self.store.is_on_disk() { None } else { self.packer.open_since() };
-        self.store.oldest().or_else(open)
+        let open = || if self.storage.disk().is_some() { None } else { self.packer.open_since() };
+        self.storage.ready().oldest.or_else(open)
     }
 
-    /// Whether the sink has taken everything there is.
-    fn is_handed_out(&self) -> bool {
-        let unstored = self.store.is_on_disk() && self.held > 0;
-        !unstored && self.store.is_handed_out()
-    }
-
-    pub(crate) fn close_aged(&mut self, now: Instant, linger: Duration) {
+    fn close_aged(&mut self, now: Instant, linger: Duration) {
         if self.packer.open_since().is_some_and(|since| since + linger <= now) {
-            let store = &mut self.store;
-            self.packer.close(&mut |record| store.push(record));
+            let storage = &mut self.storage;
+            self.packer.close(&mut |record| storage.push(record));
         }
     }
 
     /// Whether a request is full, or its first record has waited long enough.
     fn has_request(&self, now: Instant, linger: Duration) -> bool {
-        let (bytes, records) = self.store.ready();
-        let full = bytes > TARGET_REQUEST_BYTES.saturating_sub(TARGET_RECORD_BYTES);
-        let aged = || self.store.oldest().is_some_and(|since| self.ended || since + linger <= now);
-        full || records >= MAX_REQUEST_RECORDS || (aged() && !self.store.is_reading())
+        let ready = self.storage.ready();
+        let is_full = ready.bytes > TARGET_REQUEST_BYTES.saturating_sub(TARGET_RECORD_BYTES)
+            || ready.records >= MAX_REQUEST_RECORDS;
+        let is_aged = ready.oldest.is_some_and(|since| self.ended || since + linger <= now);
+        is_full || (is_aged && !self.storage.is_reading())
     }
 }
 
 impl RecordQueue for DestinationQueue {
     async fn take(&self) -> Option<Vec<Record>> {
         loop {
-            // A permit that `notify_one` left behind is found here, so no change is missed.
-            let changed = self.changed.notified();
-            let spent = self.shares.budget.spent();
-            match self.next() {
-                Next::Take(records) => return Some(records),
-                Next::Ended => return None,
-                Next::Wait => changed.await,
-                Next::At(when) => tokio::select! {
+            let changed = self.changed();
+            let spent = self.shares.budget().spent();
+            match self.next_request() {
+                NextRequest::Take(records) => {
+                    self.wake_reader();
+                    return Some(records);
+                }
+                NextRequest::Ended => return None,
+                NextRequest::Wait => changed.await,
+                NextRequest::At(when) => tokio::select! {
                     () = changed => {}
                     () = spent => {}
                     () = sleep_until(when) => {}
@@ -365,45 +394,48 @@ impl RecordQueue for DestinationQueue {
     }
 
     fn top_up(&self, records: usize, bytes: usize) -> Vec<Record> {
-        let more = MAX_REQUEST_RECORDS.saturating_sub(records);
-        let room = TARGET_REQUEST_BYTES.saturating_sub(bytes);
-        self.with(|inner| {
-            let taken = inner.store.take(more, room);
-            self.taken(inner, taken)
-        })
+        let room = RequestRoom {
+            records: MAX_REQUEST_RECORDS.saturating_sub(records),
+            bytes: TARGET_REQUEST_BYTES.saturating_sub(bytes),
+        };
+        let taken = self.with(|state| {
+            state.active = Instant::now();
+            state.storage.take_fitting(room)
+        });
+        self.wake_reader();
+        taken
     }
 
-    async fn left(&self) {
-        while !self.is_handed_over() {
-            self.left.notified().await;
+    async fn handed_over(&self) {
+        loop {
+            let changed = self.changed();
+            if self.is_handed_over() {
+                return;
+            }
+            changed.await;
         }
     }
 
     fn set_failing(&self, failing: bool) {
-        self.with(|inner| {
-            inner.failing = failing;
-            self.set_backpressure(inner);
+        self.with(|state| {
+            state.failing = failing;
+            self.set_backpressure(state);
         });
     }
 
     fn release(&self, bytes: usize) {
-        self.with(|inner| {
-            inner.active = Instant::now();
-            match &mut inner.store {
-                Store::Memory(_) => inner.held = inner.held.saturating_sub(bytes),
-                Store::Disk(disk) => {
-                    disk.taken = disk.taken.saturating_sub(bytes);
-                    self.to_read.notify_one();
-                }
-            }
-            self.set_backpressure(inner);
+        self.with(|state| {
+            state.active = Instant::now();
+            state.storage.release(bytes);
+            self.set_backpressure(state);
         });
+        self.wake_reader();
     }
 }
 
 impl Drop for DestinationQueue {
     fn drop(&mut self) {
-        self.shares.destinations.fetch_sub(1, Ordering::AcqRel);
+        self.shares.leave();
         self.backpressure.set_full(false);
         self.backpressure.set_throttled(false);
     }

@@ -6,66 +6,51 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use tracing::{error, warn};
 
-use crate::buffer::disk::{self, Disk, Layout, Meta};
-use crate::destination::registry::{Key, RunningSink};
+use super::key::{DestinationKey, spool_dir};
+use super::registry::RunningSink;
+use crate::buffer::disk::{self, LogOptions, OsFileSystem, RecordMeta};
 use crate::health::Status;
 
-/// Where disk buffers are, below the state directory: `spool/SINK/DESTINATION`.
-const SPOOL: &str = "spool";
-
-/// A sink's disk buffers.
-pub(crate) fn of_sink(state: &Path, sink: &str) -> PathBuf {
-    state.join(SPOOL).join(sink)
-}
-
-/// The name of a destination's directory: its stream, for people, and a hash of all that tells it apart.
-pub(crate) fn dir_name(key: &Key) -> String {
-    let hash = digest(&SHA256, format!("{key:?}").as_bytes());
-    let short = hash.as_ref().first_chunk().copied().map_or(0, u64::from_be_bytes);
-    format!("{}-{short:016x}", key.stream)
-}
-
 /// A log that has something to deliver, and where it goes now.
-struct Recovered {
-    key: Key,
+struct EarlierLog {
+    key: DestinationKey,
     dir: PathBuf,
 }
 
 /// Opens a destination for each log that an earlier run left. Blocks.
 pub(crate) fn reopen(sink: &RunningSink, state: &Path, status: &Status) {
     let mut found = Vec::new();
-    for dir in dirs(&of_sink(state, &sink.name)) {
-        match disk::peek(&Disk, &dir) {
+    for dir in dirs(&spool_dir(state).join(&sink.name)) {
+        match disk::peek(&OsFileSystem, &dir) {
             Ok(None) => remove_empty(&dir),
             Ok(Some(meta)) => match key(sink, &meta) {
-                Ok(key) => found.push(Recovered { key, dir }),
+                Ok(key) => found.push(EarlierLog { key, dir }),
                 Err(why) => keep(&dir, &why, status),
             },
             Err(failure) => keep(&dir, &format!("cannot be read: {failure}"), status),
         }
     }
     // Those that are where new records of their destination go come first, and take them.
-    found.sort_by_key(|recovered| !has_own_name(recovered));
+    found.sort_by_key(|log| !has_own_name(log));
     let mut opened = BTreeSet::new();
-    for recovered in found {
-        let is_first = opened.insert(recovered.key.clone());
-        let dir = if has_own_name(&recovered) { recovered.dir } else { move_over(&recovered, is_first) };
-        sink.resume(recovered.key, dir, is_first);
+    for log in found {
+        let is_first = opened.insert(log.key.clone());
+        let dir = if has_own_name(&log) { log.dir } else { move_over(&log, is_first) };
+        sink.resume(log.key, dir, is_first);
     }
 }
 
 /// Says which disk buffers belong to no sink of the configuration. They are kept.
 pub(crate) fn name_strangers(state: &Path, sinks: &[&str], status: &Status) {
-    for dir in dirs(&state.join(SPOOL)) {
+    for dir in dirs(&spool_dir(state)) {
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if sinks.contains(&name.as_str()) {
             continue;
         }
         for log in dirs(&dir) {
-            if !matches!(disk::peek(&Disk, &log), Ok(None)) {
+            if !matches!(disk::peek(&OsFileSystem, &log), Ok(None)) {
                 let why = format!(
                     "holds undelivered records of the sink `{name}`, which is not configured: configure it again to deliver them"
                 );
@@ -91,7 +76,7 @@ fn dirs(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Where the records of a log go now.
-fn key(sink: &RunningSink, meta: &Meta) -> Result<Key, String> {
+fn key(sink: &RunningSink, meta: &RecordMeta) -> Result<DestinationKey, String> {
     let unknown: Vec<String> = sink
         .fields()
         .iter()
@@ -107,13 +92,13 @@ fn key(sink: &RunningSink, meta: &Meta) -> Result<Key, String> {
     sink.key(&meta.origin).ok_or_else(|| "lacks what the sink's names are made from".to_owned())
 }
 
-fn has_own_name(recovered: &Recovered) -> bool {
-    recovered.dir.file_name().is_some_and(|name| name.to_string_lossy() == dir_name(&recovered.key))
+fn has_own_name(log: &EarlierLog) -> bool {
+    log.dir.file_name().is_some_and(|name| name.to_string_lossy() == log.key.dir_name())
 }
 
 /// Gives the directory of a log the name of where it goes now, so that no new destination takes the same one.
-fn move_over(recovered: &Recovered, is_first: bool) -> PathBuf {
-    let own = recovered.dir.with_file_name(dir_name(&recovered.key));
+fn move_over(log: &EarlierLog, is_first: bool) -> PathBuf {
+    let own = log.dir.with_file_name(log.key.dir_name());
     let numbered = |number: u32| {
         let mut name = own.clone().into_os_string();
         name.push(format!(".{number}"));
@@ -121,12 +106,12 @@ fn move_over(recovered: &Recovered, is_first: bool) -> PathBuf {
     };
     let first = is_first.then(|| own.clone());
     let free = first.into_iter().chain((1..=u32::MAX).map(numbered)).find(|path| !path.exists());
-    let Some(to) = free else { return recovered.dir.clone() };
-    match fs::rename(&recovered.dir, &to) {
+    let Some(to) = free else { return log.dir.clone() };
+    match fs::rename(&log.dir, &to) {
         Ok(()) => to,
         Err(failure) => {
-            error!(dir = %recovered.dir.display(), error = %failure, "cannot rename a disk buffer; it is delivered from where it is");
-            recovered.dir.clone()
+            error!(dir = %log.dir.display(), error = %failure, "cannot rename a disk buffer; it is delivered from where it is");
+            log.dir.clone()
         }
     }
 }
@@ -134,10 +119,10 @@ fn move_over(recovered: &Recovered, is_first: bool) -> PathBuf {
 /// Removes a log whose records were all delivered.
 fn remove_empty(dir: &Path) {
     let remove = || -> io::Result<()> {
-        let layout = Layout { segment_bytes: u64::MAX, shared: Arc::from([]) };
-        let opened = disk::open(Disk, dir, layout)?;
-        let backlog = disk::Backlog::new(&opened.segments, opened.delivered, &opened.ahead);
-        if opened.findings.is_empty() && backlog.unread_events() == 0 { opened.log.remove() } else { Ok(()) }
+        let options = LogOptions { segment_bytes: u64::MAX, shared: Arc::from([]) };
+        let opened = disk::open(OsFileSystem, dir, options)?;
+        let backlog = disk::Backlog::new(&opened.contents, Arc::default());
+        if opened.damage.is_empty() && backlog.unread_events() == 0 { opened.log.remove() } else { Ok(()) }
     };
     if let Err(failure) = remove() {
         warn!(dir = %dir.display(), error = %failure, "cannot remove an empty disk buffer; it is left");

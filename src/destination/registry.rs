@@ -1,27 +1,28 @@
 //! A sink's destinations: one for each distinct stream, region and chain of roles, made when first needed, closed when idle.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::info;
 
-use crate::aws::{Aws, AwsError, Role};
+use super::delivery::DeliveryParts;
+use super::disk::{self, DirLocks, DiskContext, DiskQuota};
+use super::key::{DestinationKey, DestinationKind, spool_dir};
+use super::queue::{DestinationQueue, QueueOptions};
+use super::shares::MemoryShares;
+use super::storage::StorageOptions;
+use crate::aws::{AwsConnection, AwsError, FirehoseClients};
 use crate::batch::Encoder;
-use crate::config::{Buffer, Compression, DirectorySink, Sink, SinkKind, Template, stream_name};
-use crate::destination::disk::DiskWriter;
-use crate::destination::queue::{DestinationQueue, Shares, Storage};
-use crate::destination::quota::Quota;
-use crate::destination::recovered;
+use crate::config::{Buffer, Sink, SinkKind};
 use crate::event::{Backpressure, Buffers, Origin};
 use crate::metrics::SinkMetrics;
-use crate::sink::RecordQueue;
-use crate::sink::{Delivery, Directory, Firehose, Service, Shared};
+use crate::sink::SinkResources;
 
 /// One configured sink, running.
 #[derive(Debug)]
@@ -35,47 +36,45 @@ pub(crate) struct RunningSink {
     /// Shut while its dead letters cannot be written.
     pub(crate) dead_letter_backpressure: Arc<Backpressure>,
     config: Sink,
-    kind: Kind,
-    common: Common,
+    kind: DestinationKind,
+    resources: SharedResources,
     /// The open destinations. The lock covers look-ups and the making of an entry, never a delivery.
-    open: Mutex<Open>,
+    open: Mutex<OpenDestinations>,
     /// How much its disk buffer may hold.
-    quota: Arc<Quota>,
+    quota: Arc<DiskQuota>,
     /// The names of the fields that its destinations are made from.
     fields: Arc<[Box<str>]>,
-    /// Who has which directory of the disk buffer. The lock covers a look-up.
-    turns: Mutex<BTreeMap<PathBuf, Weak<Semaphore>>>,
+    /// Who has which directory of the disk buffer.
+    dir_locks: DirLocks,
     /// Another generation's sink takes up what is on disk: at the end of the input it stays there.
     has_successor: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Open {
-    by_key: BTreeMap<Key, Arc<DestinationQueue>>,
+struct OpenDestinations {
+    by_key: BTreeMap<DestinationKey, Arc<DestinationQueue>>,
     /// Those that only deliver what an earlier run left.
     recovered: Vec<Arc<DestinationQueue>>,
 }
 
-impl Open {
+impl OpenDestinations {
     fn queues(&self) -> impl Iterator<Item = &Arc<DestinationQueue>> {
         self.by_key.values().chain(&self.recovered)
     }
-}
 
-/// What an sink's destinations are.
-#[derive(Clone, Debug)]
-enum Kind {
-    Firehose(Aws),
-    Directory(DirectorySink),
+    /// What has ended and is not delivered stays, to be told when the process is about to end.
+    fn close_idle(&mut self, idle: Duration) {
+        self.by_key.retain(|_, queue| !(queue.end_if_idle(idle) && queue.is_drained()));
+    }
 }
 
 /// What all sinks share.
 #[derive(Clone, Debug)]
-pub(crate) struct Common {
-    /// For the sinks.
-    pub(crate) shared: Shared,
+pub(crate) struct SharedResources {
+    /// What all deliveries share.
+    pub(crate) shared: SinkResources,
     /// How memory is shared.
-    pub(crate) shares: Arc<Shares>,
+    pub(crate) shares: Arc<MemoryShares>,
     /// Told when a backpressure opens.
     pub(crate) room_freed: Arc<Notify>,
     /// Where delivery runs.
@@ -83,19 +82,11 @@ pub(crate) struct Common {
     /// The running deliveries. The lock covers a spawn.
     pub(crate) deliveries: Arc<Mutex<JoinSet<()>>>,
     /// What keeps records on disk. The lock covers a spawn.
-    pub(crate) spools: Arc<Mutex<JoinSet<()>>>,
+    pub(crate) disk_tasks: Arc<Mutex<JoinSet<()>>>,
     /// The state directory.
     pub(crate) state: Arc<Path>,
     /// What records are read into from disk.
     pub(crate) read_buffers: Arc<Buffers>,
-}
-
-/// What tells destinations apart.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct Key {
-    pub(crate) stream: String,
-    region: Option<String>,
-    roles: Vec<Role>,
 }
 
 /// Why an event has no destination; the label of its dead letter.
@@ -127,26 +118,28 @@ impl RunningSink {
         name: &str,
         config: &Sink,
         metrics: SinkMetrics,
-        common: Common,
+        resources: SharedResources,
     ) -> Result<Self, AwsError> {
         let kind = match &config.kind {
             SinkKind::Firehose(firehose) => {
-                Kind::Firehose(Aws::new((**firehose).clone(), metrics.credentials_expiry())?)
+                let connection = AwsConnection::new(format!("sink `{name}`"), firehose.aws.clone())?;
+                let clients = FirehoseClients::new(connection, Some(metrics.credentials_expiry()));
+                DestinationKind::Firehose(clients, firehose.clone())
             }
-            SinkKind::Directory(directory) => Kind::Directory(directory.clone()),
+            SinkKind::Directory(directory) => DestinationKind::Directory(directory.clone()),
         };
         Ok(Self {
             name: name.to_owned(),
             encoder: Encoder::new(config),
             metrics,
-            dead_letter_backpressure: common.shared.dead_letters.backpressure(&name.into()),
+            dead_letter_backpressure: resources.shared.dead_letters.backpressure(&name.into()),
             config: config.clone(),
-            fields: fields(&kind),
+            fields: kind.fields(),
             kind,
-            common,
+            resources,
             open: Mutex::default(),
-            quota: Arc::new(Quota::new(config.buffer)),
-            turns: Mutex::default(),
+            quota: Arc::new(DiskQuota::new(config.buffer)),
+            dir_locks: DirLocks::default(),
             has_successor: AtomicBool::new(false),
         })
     }
@@ -162,16 +155,14 @@ impl RunningSink {
             return Ok(Arc::clone(queue));
         }
         if open.by_key.len() >= self.config.max_destinations {
-            close_idle(&mut open, Duration::ZERO);
+            open.close_idle(Duration::ZERO);
         }
         if open.by_key.len() >= self.config.max_destinations {
             return Err(NoDestination::TooMany);
         }
         let dir = match self.config.buffer {
             Buffer::Memory => None,
-            Buffer::Disk(_) => {
-                Some(recovered::of_sink(&self.common.state, &self.name).join(recovered::dir_name(&key)))
-            }
+            Buffer::Disk(_) => Some(spool_dir(&self.resources.state).join(&self.name).join(key.dir_name())),
         };
         let queue = self.open(key.clone(), dir);
         open.by_key.insert(key, Arc::clone(&queue));
@@ -179,7 +170,7 @@ impl RunningSink {
     }
 
     /// Delivers what an earlier run left in a directory; `takes_more`: and new records of the destination as well.
-    pub(crate) fn resume(&self, key: Key, dir: PathBuf, takes_more: bool) {
+    pub(crate) fn resume(&self, key: DestinationKey, dir: PathBuf, takes_more: bool) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = self.open(key.clone(), Some(dir));
         if takes_more && self.config.buffer != Buffer::Memory {
@@ -204,7 +195,7 @@ impl RunningSink {
     /// Closes destinations that had nothing to do for long, and reports on the others.
     pub(crate) fn tick(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        close_idle(&mut open, self.config.idle);
+        open.close_idle(self.config.idle);
         open.recovered.retain(|queue| !queue.is_drained());
         let oldest = open.queues().filter_map(|queue| queue.oldest()).max();
         self.metrics.buffer_oldest_seconds.set(oldest.unwrap_or_default().as_secs_f64());
@@ -245,138 +236,64 @@ impl RunningSink {
     }
 
     /// What tells the destination of events of this origin apart; none when the origin lacks a field.
-    pub(crate) fn key(&self, origin: &Origin) -> Option<Key> {
-        match &self.kind {
-            Kind::Directory(directory) => {
-                let stream = stream_name(&directory.stream.render(origin)?);
-                Some(Key { stream, region: None, roles: Vec::new() })
-            }
-            Kind::Firehose(aws) => Some(Key {
-                stream: stream_name(&aws.settings().stream.render(origin)?),
-                region: match &aws.settings().region {
-                    Some(region) => Some(region.render(origin)?),
-                    None => None,
-                },
-                roles: aws
-                    .settings()
-                    .assume_role
-                    .iter()
-                    .map(|role| Role::of(role, origin))
-                    .collect::<Option<_>>()?,
-            }),
-        }
+    pub(crate) fn key(&self, origin: &Origin) -> Option<DestinationKey> {
+        self.kind.key(origin)
     }
 
-    fn open(&self, key: Key, dir: Option<PathBuf>) -> Arc<DestinationQueue> {
-        let Common { shares, room_freed, runtime, deliveries, spools, .. } = &self.common;
+    /// Opens a destination: its queue, what delivers it, and with a directory what keeps its records there.
+    fn open(&self, key: DestinationKey, dir: Option<PathBuf>) -> Arc<DestinationQueue> {
+        let SharedResources { shares, room_freed, runtime, deliveries, disk_tasks, .. } = &self.resources;
+        let most_in_memory = self.quota.most_in_memory();
+        let options = QueueOptions {
+            packing: self.config.packing,
+            linger: self.config.linger,
+            storage: match dir {
+                Some(_) => StorageOptions::Disk { most_in_memory },
+                None => StorageOptions::Memory,
+            },
+        };
         let backpressure = Backpressure::new(Arc::clone(room_freed));
-        let Sink { packing, linger, .. } = self.config;
-        let storage =
-            if dir.is_some() { Storage::Disk(self.quota.most_in_memory()) } else { Storage::Memory };
-        let queue = DestinationQueue::new(
-            (packing, linger),
-            storage,
-            backpressure,
-            Arc::clone(shares),
-            self.metrics.clone(),
-        );
+        let queue = DestinationQueue::new(options, backpressure, Arc::clone(shares), self.metrics.clone());
         if let Some(dir) = dir {
-            let spool = self.spool(&key, dir, Arc::clone(&queue));
-            spawn(spools, spool.run(), runtime);
+            let dir_lock = self.dir_locks.of(&dir);
+            let context = self.disk_context(&key, dir, Arc::clone(&queue));
+            spawn(disk_tasks, disk::run(context, dir_lock), runtime);
         }
-        spawn(deliveries, self.delivery(key, Arc::clone(&queue)), runtime);
+        info!(sink = self.name, stream = key.stream, "destination opened");
+        let delivery = self.delivery(&key, Arc::clone(&queue));
+        spawn(deliveries, delivery.run(self.kind.clone(), key), runtime);
         queue
     }
 
     /// What keeps the queue's records in a directory.
-    fn spool(&self, key: &Key, dir: PathBuf, queue: Arc<DestinationQueue>) -> DiskWriter {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        let turn = turns.get(&dir).and_then(Weak::upgrade).unwrap_or_else(|| Arc::new(Semaphore::new(1)));
-        turns.insert(dir.clone(), Arc::downgrade(&turn));
-        DiskWriter {
+    fn disk_context(&self, key: &DestinationKey, dir: PathBuf, queue: Arc<DestinationQueue>) -> DiskContext {
+        DiskContext {
             queue,
             dir,
             fields: Arc::clone(&self.fields),
             label: self.label(key),
             quota: Arc::clone(&self.quota),
-            turn,
             metrics: self.metrics.clone(),
-            dead_letters: Arc::clone(&self.common.shared.dead_letters),
-            status: Arc::clone(&self.common.shared.status),
-            buffers: Arc::clone(&self.common.read_buffers),
+            dead_letters: Arc::clone(&self.resources.shared.dead_letters),
+            status: Arc::clone(&self.resources.shared.status),
+            buffers: Arc::clone(&self.resources.read_buffers),
         }
     }
 
-    fn label(&self, key: &Key) -> String {
-        format!("{} ({})", self.name, key.stream)
-    }
-
-    /// The future that delivers what `queue` holds.
-    fn delivery(&self, key: Key, queue: Arc<DestinationQueue>) -> impl Future<Output = ()> + Send + use<> {
-        info!(sink = self.name, stream = key.stream, "destination opened");
-        let parts = Parts {
+    /// What delivers the queue's records.
+    fn delivery(&self, key: &DestinationKey, queue: Arc<DestinationQueue>) -> DeliveryParts {
+        DeliveryParts {
             queue,
-            shared: self.common.shared.clone(),
+            shared: self.resources.shared.clone(),
             metrics: self.metrics.clone(),
             compression: self.config.compression,
-            label: self.label(&key),
-        };
-        let kind = self.kind.clone();
-        async move {
-            match kind {
-                Kind::Firehose(aws) => parts.deliver_to_firehose(aws, key).await,
-                Kind::Directory(directory) => {
-                    let gzipped = parts.compression != Compression::None;
-                    parts.deliver(Directory::new(directory.path, key.stream, gzipped), 1).await;
-                }
-            }
+            label: self.label(key),
         }
     }
-}
 
-/// What a delivery is made of.
-struct Parts {
-    queue: Arc<DestinationQueue>,
-    shared: Shared,
-    metrics: SinkMetrics,
-    compression: Compression,
-    label: String,
-}
-
-impl Parts {
-    async fn deliver<S: Service>(self, service: S, window: usize) {
-        let settings = (self.compression, window, self.label);
-        Delivery::new(Arc::new(service), self.queue, self.shared, self.metrics, settings).run().await;
+    fn label(&self, key: &DestinationKey) -> String {
+        format!("{} ({})", self.name, key.stream)
     }
-
-    async fn deliver_to_firehose(self, aws: Aws, key: Key) {
-        let window = aws.settings().max_concurrency;
-        loop {
-            match aws.firehose(key.region.clone(), key.roles.clone()).await {
-                Ok(client) => {
-                    let service = Firehose::new(client, self.shared.clone(), key.stream);
-                    return self.deliver(service, window).await;
-                }
-                Err(fault) => {
-                    error!(destination = self.label, error = %fault, "held; data is kept");
-                    self.shared.status.report_issue(&self.label, Some(fault.to_string()));
-                    tokio::select! {
-                        () = tokio::time::sleep(CONNECT_AGAIN) => {}
-                        () = self.queue.left() => return,
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// How long to wait before a client is made again; the environment or a profile may have changed.
-const CONNECT_AGAIN: Duration = Duration::from_secs(30);
-
-/// What has ended and is not delivered stays, to be told when the process is about to end.
-fn close_idle(open: &mut Open, idle: Duration) {
-    open.by_key.retain(|_, queue| !(queue.end_if_idle(idle) && queue.is_drained()));
 }
 
 fn spawn(tasks: &Mutex<JoinSet<()>>, task: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
@@ -384,20 +301,4 @@ fn spawn(tasks: &Mutex<JoinSet<()>>, task: impl Future<Output = ()> + Send + 'st
     // Those that have ended are taken out, so that the set does not grow.
     while tasks.try_join_next().is_some() {}
     tasks.spawn_on(task, runtime);
-}
-
-/// The names of the fields that the destinations of a sink are made from.
-fn fields(kind: &Kind) -> Arc<[Box<str>]> {
-    let of = |template: &Template| -> Vec<Box<str>> {
-        template.fields().map(|field| field.to_string().into_boxed_str()).collect()
-    };
-    let names: BTreeSet<Box<str>> = match kind {
-        Kind::Directory(directory) => of(&directory.stream).into_iter().collect(),
-        Kind::Firehose(aws) => {
-            let settings = aws.settings();
-            let roles = settings.assume_role.iter().flat_map(|role| [&role.arn, &role.session_name]);
-            [&settings.stream].into_iter().chain(&settings.region).chain(roles).flat_map(of).collect()
-        }
-    };
-    names.into_iter().collect()
 }

@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Held, Timestamp};
 
 /// How a chunk ended.
@@ -23,6 +25,20 @@ pub enum Outcome {
 pub trait Acknowledge: Send + Sync {
     /// The chunk with this number has ended.
     fn acknowledge(&self, number: u64, outcome: Outcome);
+
+    /// The request that brought the chunk, where it was one.
+    fn request(&self) -> Option<Arc<RequestNames>> {
+        None
+    }
+}
+
+/// What tells a request from others: for a person who reads a dead letter.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RequestNames {
+    /// The ARN of the delivery stream that sent it, as it says.
+    pub source_arn: Box<str>,
+    /// Its id.
+    pub request_id: Box<str>,
 }
 
 /// One chunk's account; see the module.
@@ -90,6 +106,12 @@ impl AckGuard {
     #[must_use]
     pub fn dead_lettered_at(&self) -> Option<Timestamp> {
         self.shared.dead_lettered_at
+    }
+
+    /// The request that brought the chunk, where it was one.
+    #[must_use]
+    pub fn request(&self) -> Option<Arc<RequestNames>> {
+        self.shared.owner.request()
     }
 
     /// Gives the chunk's memory to the shared, to be freed with it.

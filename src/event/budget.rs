@@ -16,6 +16,8 @@ pub struct Budget {
     limit: u64,
     /// Bytes out at present; may exceed `limit` by what [`Held::resize`] added.
     used: AtomicU64,
+    /// Of these, bytes that stay however much is delivered: who is admitted alone does not wait for them.
+    standing: AtomicU64,
     /// One permit, with the one who waits at the head of the queue, so that a large request is not overtaken for ever.
     turn: Semaphore,
     freed: Notify,
@@ -32,6 +34,7 @@ impl Budget {
         Arc::new(Self {
             limit,
             used: AtomicU64::new(0),
+            standing: AtomicU64::new(0),
             turn: Semaphore::new(1),
             freed: Notify::new(),
             spent: Notify::new(),
@@ -92,19 +95,26 @@ impl Budget {
     /// admission.
     #[must_use]
     pub fn charge(self: &Arc<Self>, bytes: u64) -> Held {
-        let mut held = Held { budget: Arc::clone(self), bytes: 0 };
+        let mut held = Held { budget: Arc::clone(self), bytes: 0, is_standing: false };
         held.resize(bytes);
         held
     }
 
+    /// Memory that is kept for long beside what flows, to be resized; without waiting.
+    #[must_use]
+    pub fn standing(self: &Arc<Self>) -> Held {
+        Held { budget: Arc::clone(self), bytes: 0, is_standing: true }
+    }
+
     fn take(self: &Arc<Self>, bytes: u64) -> Option<Held> {
+        let standing = self.standing.load(Ordering::Acquire);
         let fits = |used: u64| {
             let wanted = used.saturating_add(bytes);
-            (used == 0 || wanted <= self.limit).then_some(wanted)
+            (used <= standing || wanted <= self.limit).then_some(wanted)
         };
         let before = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
         self.note_peak(before.saturating_add(bytes));
-        Some(Held { budget: Arc::clone(self), bytes })
+        Some(Held { budget: Arc::clone(self), bytes, is_standing: false })
     }
 
     fn note_peak(&self, used: u64) {
@@ -123,6 +133,7 @@ impl Budget {
 pub struct Held {
     budget: Arc<Budget>,
     bytes: u64,
+    is_standing: bool,
 }
 
 impl Held {
@@ -134,6 +145,7 @@ impl Held {
 
     /// Corrects the amount to what is really held. Never waits: what goes beyond the limit delays the next admission.
     pub fn resize(&mut self, bytes: u64) {
+        self.note_standing(bytes);
         if bytes > self.bytes {
             let more = bytes.saturating_sub(self.bytes);
             let before = self.budget.used.fetch_add(more, Ordering::AcqRel);
@@ -149,12 +161,20 @@ impl Held {
     pub fn split(&mut self, bytes: u64) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes = self.bytes.saturating_sub(bytes);
-        Self { budget: Arc::clone(&self.budget), bytes }
+        Self { budget: Arc::clone(&self.budget), bytes, is_standing: self.is_standing }
+    }
+
+    fn note_standing(&self, bytes: u64) {
+        if self.is_standing {
+            self.budget.standing.fetch_add(bytes, Ordering::AcqRel);
+            self.budget.standing.fetch_sub(self.bytes, Ordering::AcqRel);
+        }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        self.note_standing(0);
         self.budget.give_back(self.bytes);
     }
 }
@@ -223,5 +243,17 @@ mod tests {
         held.resize(10);
         assert!(budget.try_admit(90).is_some());
         assert_eq!(budget.peak(), 150);
+    }
+
+    #[test]
+    fn who_is_admitted_alone_does_not_wait_for_what_stays() {
+        let budget = Budget::new(100);
+        let mut stays = budget.standing();
+        stays.resize(10);
+        assert!(budget.try_admit(95).is_some(), "nothing else is out");
+        let _other = budget.try_admit(1).unwrap();
+        assert!(budget.try_admit(95).is_none());
+        drop(stays);
+        assert_eq!(budget.used(), 1);
     }
 }

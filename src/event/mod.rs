@@ -10,6 +10,7 @@ mod budget;
 mod buffers;
 mod decoded;
 mod framing;
+mod origin;
 mod position;
 mod time;
 
@@ -18,35 +19,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-pub use ack::{AckGuard, Acknowledge, Outcome};
+pub use ack::{AckGuard, Acknowledge, Outcome, RequestNames};
 pub use backpressure::Backpressure;
 pub use budget::{Budget, Held};
 pub use buffers::Buffers;
 pub use decoded::{Event, Events, Message, Part, Piece, Wants};
 pub use framing::Framing;
+pub use origin::{Field, FieldPlace, Origin, OriginFields};
 pub use position::{FileAccount, FilePosition, FilePositions, Fingerprint, Mark, Place};
 pub use time::{Clockface, Timestamp};
-
-/// Where events come from: the metadata that routes, names and encodings may use.
-///
-/// One value serves every event of a file, or of an envelope.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Origin {
-    /// The source's name in the configuration.
-    pub source: Arc<str>,
-    /// The name of the host that standpipe runs on.
-    pub host: Arc<str>,
-    /// The file's path, for local files.
-    pub file: Option<Arc<str>>,
-    /// The account that the log data comes from, for subscription payloads.
-    pub owner: Option<Arc<str>>,
-    /// The log group, for subscription payloads.
-    pub log_group: Option<Arc<str>>,
-    /// The log stream, for subscription payloads.
-    pub log_stream: Option<Arc<str>>,
-    /// Firehose's common attributes, in the order they came.
-    pub attributes: Arc<[(Box<str>, Box<str>)]>,
-}
 
 /// Raw bytes of one origin, as a source read them: whole events, as its [`Framing`] cuts them, but for one that is too long.
 #[derive(Debug)]

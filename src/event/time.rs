@@ -36,6 +36,12 @@ impl Timestamp {
         // Written again it is the same text only if every mark stood in its place and no number was out of its range.
         (time.to_rfc3339() == text).then_some(time)
     }
+
+    /// Reads a time in any form of RFC 3339, such as `2026-11-22T01:02:03.004Z` or `2026-11-22 02:02:03+01:00`, to the millisecond.
+    #[must_use]
+    pub fn from_any_rfc3339(text: &str) -> Option<Self> {
+        any_rfc3339(text)
+    }
 }
 
 /// A time's text, made anew only where it differs from that of the time shown before: in a log, mostly the milliseconds.
@@ -120,6 +126,59 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
+fn any_rfc3339(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.split_once(['T', 't', ' '])?;
+    let days = day(date)?;
+    let zone_at = time.find(['Z', 'z', '+', '-'])?;
+    let (clock, zone) = time.split_at_checked(zone_at)?;
+    let local = milliseconds(clock)?;
+    let offset = offset_minutes(zone)?;
+    let total = days.checked_mul(86_400_000)?.checked_add(local)?.checked_sub(offset.checked_mul(60_000)?)?;
+    Some(Timestamp(total))
+}
+
+/// Days since 1970-01-01 of `2026-11-22`.
+fn day(date: &str) -> Option<i64> {
+    let mut parts = date.split('-');
+    let (year, month, day) =
+        (number(parts.next()?, 4)?, number(parts.next()?, 2)?, number(parts.next()?, 2)?);
+    if parts.next().is_some() || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    Some(days(year, month, day))
+}
+
+fn milliseconds(clock: &str) -> Option<i64> {
+    let (whole, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let mut parts = whole.split(':');
+    let (hour, minute, second) =
+        (number(parts.next()?, 2)?, number(parts.next()?, 2)?, number(parts.next()?, 2)?);
+    if parts.next().is_some() || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let mut thousandths = 0;
+    for place in 0..3 {
+        let digit = fraction.chars().nth(place).map_or(Some(0), |c| c.to_digit(10))?;
+        thousandths = thousandths * 10 + i64::from(digit);
+    }
+    Some(((hour * 60 + minute) * 60 + second) * 1_000 + thousandths)
+}
+
+fn offset_minutes(zone: &str) -> Option<i64> {
+    let sign = match zone.chars().next()? {
+        '+' => 1,
+        '-' => -1,
+        _ => return (zone.len() == 1).then_some(0),
+    };
+    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+    Some(sign * (number(hours, 2)? * 60 + number(minutes, 2)?))
+}
+
+fn number(digits: &str, len: usize) -> Option<i64> {
+    let plain = digits.len() == len && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -138,6 +197,36 @@ mod tests {
         check_time(951_782_400_000, "2000-02-29T00:00:00.000Z");
         check_time(1_795_309_323_004, "2026-11-22T01:02:03.004Z");
         check_time(i64::MAX, "9999-12-31T07:12:55.807Z");
+    }
+
+    #[track_caller]
+    fn check_any(text: &str, expected: Option<i64>) {
+        assert_eq!(Timestamp::from_any_rfc3339(text), expected.map(Timestamp), "{text}");
+    }
+
+    #[test]
+    fn a_time_of_another_form_is_read_to_the_millisecond() {
+        check_any("1970-01-01T00:00:00Z", Some(0));
+        check_any("2000-02-29T12:00:00Z", Some(951_825_600_000));
+        check_any("2023-07-10T11:42:36Z", Some(1_688_989_356_000));
+        check_any("2016-10-06T00:17:09.669794202Z", Some(1_475_713_029_669));
+        check_any("2016-10-06T02:17:09.6+02:00", Some(1_475_713_029_600));
+        check_any("1969-12-31T23:59:59.999Z", Some(-1));
+    }
+
+    #[test]
+    fn what_is_not_a_time_of_any_form_is_none() {
+        for text in [
+            "",
+            "2023",
+            "2023-07-10",
+            "2023-13-10T00:00:00Z",
+            "2023-07-10T00:00:00",
+            "2023-07-10T0:0:0Z",
+            "x",
+        ] {
+            check_any(text, None);
+        }
     }
 
     proptest! {

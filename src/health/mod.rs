@@ -3,5 +3,5 @@
 mod status;
 mod watchdog;
 
-pub use self::status::Status;
+pub use self::status::{Heartbeat, Status};
 pub use self::watchdog::{Activity, Watchdog};

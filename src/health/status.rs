@@ -1,21 +1,42 @@
 //! How the daemon is, in words: for /readyz, the status page and systemd.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::sync::Lock;
 
 /// What is wrong at present, by who says so.
 #[derive(Debug, Default)]
 pub struct Status {
-    /// Complaints by name. The lock covers a change of the map.
-    issues: Mutex<BTreeMap<String, String>>,
+    /// By name. The lock covers a change of the map.
+    issues: Lock<BTreeMap<String, String>>,
     /// What a person should know and no delivery waits for, by what it is about. The lock covers a change of the map.
-    notes: Mutex<BTreeMap<String, String>>,
+    notes: Lock<BTreeMap<String, String>>,
+    /// Loops that have to come round. The lock covers a look at a short list.
+    loops: Lock<Vec<(String, Weak<Lock<Instant>>)>>,
 }
+
+/// A loop that comes round, watched for as long as this is kept.
+#[derive(Debug)]
+pub struct Heartbeat(Arc<Lock<Instant>>);
+
+impl Heartbeat {
+    /// It comes round.
+    pub fn beat(&self, now: Instant) {
+        *self.0.lock() = now;
+    }
+}
+
+/// A loop that did not come round for so long stands still; each is meant to once a second.
+const STANDS_STILL: Duration = Duration::from_secs(10);
 
 impl Status {
     /// Sets or clears what is wrong with `who`.
     pub fn report_issue(&self, who: &str, issue: Option<String>) {
-        let mut issues = self.issues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut issues = self.issues.lock();
         match issue {
             Some(issue) => {
                 issues.insert(who.to_owned(), issue);
@@ -26,27 +47,71 @@ impl Status {
         }
     }
 
+    /// Watches a loop of `who`, which has to come round once a second.
+    #[must_use]
+    pub fn heartbeat(&self, who: &str) -> Heartbeat {
+        let beat = Arc::new(Lock::new(Instant::now()));
+        self.loops.lock().push((who.to_owned(), Arc::downgrade(&beat)));
+        Heartbeat(beat)
+    }
+
     /// All issues, one a line; none when all is well.
     #[must_use]
     pub fn issues(&self) -> Vec<String> {
-        let issues = self.issues.lock().unwrap_or_else(PoisonError::into_inner);
-        issues.iter().map(|(who, issue)| format!("{who}: {issue}")).collect()
+        let issues = self.issues.lock();
+        let mut lines: Vec<String> = issues.iter().map(|(who, issue)| format!("{who}: {issue}")).collect();
+        drop(issues);
+        lines.extend(self.standing_still(Instant::now()));
+        lines
+    }
+
+    fn standing_still(&self, now: Instant) -> Vec<String> {
+        let mut loops = self.loops.lock();
+        loops.retain(|(_, beat)| beat.strong_count() > 0);
+        let still = |(who, beat): &(String, Weak<Lock<Instant>>)| {
+            let still = now.duration_since(*beat.upgrade()?.lock());
+            let words =
+                || format!("{who}: takes no connections, and has stood still for {} s", still.as_secs());
+            (still >= STANDS_STILL).then(words)
+        };
+        loops.iter().filter_map(still).collect()
     }
 
     /// Notes what a person should know of `what`, although nothing is wrong with what runs: it does not change readiness.
     pub fn note(&self, what: &str, note: String) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), note);
+        self.notes.lock().insert(what.to_owned(), note);
     }
 
     /// All notes.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.notes.lock().values().cloned().collect()
     }
 
-    /// Forgets everything: who spoke is gone, and another speaks for himself.
+    /// Forgets all that was said: who spoke is gone, and another speaks for himself.
     pub fn clear(&self) {
-        self.issues.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.issues.lock().clear();
+        self.notes.lock().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_stands_still_is_an_issue_until_it_goes_on_or_ends() {
+        let status = Status::default();
+        let heartbeat = status.heartbeat("source a");
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert!(status.issues().is_empty());
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(status.issues(), ["source a: takes no connections, and has stood still for 12 s"]);
+        heartbeat.beat(Instant::now());
+        assert!(status.issues().is_empty());
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert_eq!(status.issues().len(), 1);
+        drop(heartbeat);
+        assert!(status.issues().is_empty());
     }
 }

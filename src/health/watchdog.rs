@@ -4,7 +4,9 @@
 //! of work for long, or does not come round any more, has none.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use crate::sync::Lock;
 
 /// One thread's or loop's activity.
 #[derive(Debug, Default)]
@@ -34,8 +36,8 @@ impl Activity {
 /// All activities of the process, and whether each makes progress.
 #[derive(Debug, Default)]
 pub struct Watchdog(
-    /// With what each was at when it was last felt. The lock covers a look.
-    Mutex<Vec<(Weak<Activity>, Option<u64>)>>,
+    /// With what each was at when it was last looked at. The lock covers a look.
+    Lock<Vec<(Weak<Activity>, Option<u64>)>>,
 );
 
 impl Watchdog {
@@ -43,14 +45,14 @@ impl Watchdog {
     #[must_use]
     pub fn activity(&self) -> Arc<Activity> {
         let activity = Arc::<Activity>::default();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((Arc::downgrade(&activity), None));
+        self.0.lock().push((Arc::downgrade(&activity), None));
         activity
     }
 
     /// Whether none is still at what it was at when this was last asked.
     #[must_use]
     pub fn all_progressed(&self) -> bool {
-        let mut watchdog = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watchdog = self.0.lock();
         let mut all_progressed = true;
         watchdog.retain_mut(|(activity, before)| {
             let Some(activity) = activity.upgrade() else { return false };
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_for_work_has_a_pulse() {
+    fn who_waits_for_work_progresses() {
         let watchdog = Watchdog::default();
         let worker = watchdog.activity();
         assert!(watchdog.all_progressed() && watchdog.all_progressed());
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_at_the_same_work_twice_has_none_until_it_goes_on() {
+    fn who_is_at_the_same_work_twice_does_not_progress_until_it_goes_on() {
         let watchdog = Watchdog::default();
         let (stuck, well) = (watchdog.activity(), watchdog.activity());
         stuck.begin();

@@ -2,28 +2,35 @@
 //!
 //! A part of the pipeline is handed its own struct of counters, with its labels looked up once; nothing is looked up per event.
 
+mod announce;
+mod barrier;
+mod process;
 mod register;
 mod sink;
 mod source;
 
-use std::sync::{Arc, PoisonError, RwLock};
-
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
-use self::register::Maker;
+use self::barrier::ScrapeBarrier;
+use self::process::ProcessCollector;
+use self::register::{Family, MetricRegistrar};
 use self::sink::SinkFamilies;
-pub use self::sink::SinkMetrics;
 use self::source::SourceFamilies;
-pub use self::source::{Fate, SourceMetrics};
+use crate::config::Config;
+
+pub(crate) use self::register::gauge;
+pub use self::sink::SinkMetrics;
+pub use self::source::{ChunkCounts, LazyGauge, SourceMetrics};
 
 /// All families; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
-    settlement: ScrapeBarrier,
+    barrier: ScrapeBarrier,
     source: SourceFamilies,
     sink: SinkFamilies,
     filtered_events: IntCounterVec,
+    admin_errors: IntCounterVec,
     dead_letter_bytes: IntGaugeVec,
     dead_letter_files: IntGaugeVec,
     dead_letter_waiting: IntGaugeVec,
@@ -35,6 +42,39 @@ pub struct Metrics {
     pub config_last_reload_successful: IntGauge,
 }
 
+const FILTERED_EVENTS: Family = Family {
+    name: "filtered_events_total",
+    help: "Events that a route dropped, or that no route took (route \"none\").",
+    labels: &["route"],
+};
+const ADMIN_ERRORS: Family = Family {
+    name: "admin_errors_total",
+    help: "Connections to the admin endpoint that were ended or not accepted, by reason.",
+    labels: &["reason"],
+};
+const DEAD_LETTER_BYTES: Family = Family {
+    name: "dead_letter_bytes",
+    help: "Bytes of dead letters on disk, of a sink, or of a source's undecodable payloads (\"_SOURCE\").",
+    labels: &["sink"],
+};
+const DEAD_LETTER_FILES: Family =
+    Family { name: "dead_letter_files", help: "Files of dead letters.", labels: &["sink"] };
+const DEAD_LETTER_WAITING: Family = Family {
+    name: "dead_letter_waiting",
+    help: "Dead letters that wait in memory until they can be written.",
+    labels: &["sink"],
+};
+const MEMORY_BYTES: Family = Family { name: "memory_bytes", help: "Payload bytes in memory.", labels: &[] };
+const MEMORY_LIMIT_BYTES: Family =
+    Family { name: "memory_limit_bytes", help: "The limit on payload bytes in memory.", labels: &[] };
+const CONFIG_LAST_RELOAD_SUCCESSFUL: Family = Family {
+    name: "config_last_reload_successful",
+    help: "1 when the newest configuration read is the one that runs, 0 after a reload that failed.",
+    labels: &[],
+};
+const BUILD_INFO: Family =
+    Family { name: "build_info", help: "The running build; always 1.", labels: &["version", "revision"] };
+
 impl Metrics {
     /// Registers every family.
     ///
@@ -42,56 +82,55 @@ impl Metrics {
     /// Never in practice: the names are constants, and a test makes one.
     #[must_use]
     pub fn new() -> Self {
-        let maker = Maker { registry: Registry::new() };
+        let registrar = MetricRegistrar { registry: Registry::new() };
         let metrics = Self {
-            source: SourceFamilies::register(&maker),
-            sink: SinkFamilies::register(&maker),
-            filtered_events: maker.counters(
-                "filtered_events_total",
-                "Events that a route dropped, or that no route took (route \"none\").",
-                &["route"],
-            ),
-            dead_letter_bytes: maker.gauges(
-                "dead_letter_bytes",
-                "Bytes of dead letters on disk, of a sink, or of a source's undecodable payloads (\"_SOURCE\").",
-                &["sink"],
-            ),
-            dead_letter_files: maker.gauges("dead_letter_files", "Files of dead letters.", &["sink"]),
-            dead_letter_waiting: maker.gauges(
-                "dead_letter_waiting",
-                "Dead letters that wait in memory until they can be written.",
-                &["sink"],
-            ),
-            memory_bytes: maker.gauge("memory_bytes", "Payload bytes in memory."),
-            memory_limit_bytes: maker.gauge("memory_limit_bytes", "The limit on payload bytes in memory."),
-            config_last_reload_successful: maker.gauge(
-                "config_last_reload_successful",
-                "1 when the newest configuration read is the one that runs, 0 after a reload that failed.",
-            ),
-            registry: maker.registry.clone(),
-            settlement: ScrapeBarrier::default(),
+            source: SourceFamilies::register(&registrar),
+            sink: SinkFamilies::register(&registrar),
+            filtered_events: registrar.counters(&FILTERED_EVENTS),
+            admin_errors: registrar.counters(&ADMIN_ERRORS),
+            dead_letter_bytes: registrar.gauges(&DEAD_LETTER_BYTES),
+            dead_letter_files: registrar.gauges(&DEAD_LETTER_FILES),
+            dead_letter_waiting: registrar.gauges(&DEAD_LETTER_WAITING),
+            memory_bytes: registrar.gauge(&MEMORY_BYTES),
+            memory_limit_bytes: registrar.gauge(&MEMORY_LIMIT_BYTES),
+            config_last_reload_successful: registrar.gauge(&CONFIG_LAST_RELOAD_SUCCESSFUL),
+            registry: registrar.registry.clone(),
+            barrier: ScrapeBarrier::default(),
         };
-        let build = maker.gauges("build_info", "The running build; always 1.", &["version", "revision"]);
-        build
-            .with_label_values(&[
-                env!("CARGO_PKG_VERSION"),
-                option_env!("STANDPIPE_REVISION").unwrap_or("unknown"),
-            ])
-            .set(1);
+        registrar.register(ProcessCollector::new());
+        let revision = option_env!("STANDPIPE_REVISION").unwrap_or("unknown");
+        registrar.gauges(&BUILD_INFO).with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         metrics.config_last_reload_successful.set(1);
+        for reason in ["accept", "connections_full", "stalled"] {
+            metrics.admin_errors.with_label_values(&[reason]);
+        }
         metrics
+    }
+
+    /// Shows at 0 what this configuration can count, so that the first of anything is seen as an increase.
+    pub(crate) fn announce(&self, config: &Config) {
+        for (name, source) in &config.sources {
+            self.source(name).announce(&announce::of_source(source));
+        }
+        for (name, sink) in &config.sinks {
+            self.sink(name).announce(&announce::of_sink(sink));
+        }
+        let routes = (0..config.routes.len()).map(|route| route.to_string());
+        for route in routes.chain(["none".to_owned()]) {
+            self.filtered_events.with_label_values(&[route.as_str()]);
+        }
     }
 
     /// The counters of one source.
     #[must_use]
     pub fn source(&self, source: &str) -> SourceMetrics {
-        self.source.of(source, &self.settlement)
+        self.source.of(source, &self.barrier)
     }
 
     /// The counters of one sink.
     #[must_use]
     pub fn sink(&self, sink: &str) -> SinkMetrics {
-        self.sink.of(sink, &self.settlement)
+        self.sink.of(sink, &self.barrier)
     }
 
     /// The counter of events that a route dropped.
@@ -104,6 +143,11 @@ impl Metrics {
     #[must_use]
     pub fn in_flight(&self) -> i64 {
         self.sink.in_flight()
+    }
+
+    /// Counts a connection to the admin endpoint that was ended or not accepted.
+    pub(crate) fn admin_error(&self, reason: &str) {
+        self.admin_errors.with_label_values(&[reason]).inc();
     }
 
     /// Notes how much a folder of dead letters holds.
@@ -122,37 +166,13 @@ impl Metrics {
     /// # Errors
     /// When a family cannot be written as text.
     pub fn render(&self) -> Result<String, prometheus::Error> {
-        let families = self.settlement.scrape(|| self.registry.gather());
+        let families = self.barrier.scrape(|| self.registry.gather());
         TextEncoder::new().encode_to_string(&families)
     }
-}
-
-/// A count as the value of a gauge.
-pub(crate) fn gauge(count: impl TryInto<i64>) -> i64 {
-    count.try_into().unwrap_or(i64::MAX)
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Makes counters that belong together move together: shared by those who count, exclusive for a scrape, so that at every
-/// scrape what was read is what was routed, filtered or undecodable, and what was accepted is what was delivered, given to the
-/// dead letters, dropped, or is in flight.
-#[derive(Clone, Debug, Default)]
-pub struct ScrapeBarrier(Arc<RwLock<()>>);
-
-impl ScrapeBarrier {
-    /// Counts without a scrape in between.
-    pub fn together(&self, count: impl FnOnce()) {
-        let _shared = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        count();
-    }
-
-    fn scrape<T>(&self, scrape: impl FnOnce() -> T) -> T {
-        let _alone = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        scrape()
     }
 }

@@ -1,63 +1,108 @@
 //! Families, made and registered.
 
-use prometheus::core::Collector;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
+/// A family as it is written: name without the common prefix, help, and labels.
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) labels: &'static [&'static str],
+}
+
 /// Makes and registers families under the common prefix.
-pub(super) struct Maker {
+pub(super) struct MetricRegistrar {
     pub(super) registry: Registry,
 }
 
-const PREFIX: &str = "standpipe_";
-const CONSTANT: &str = "metric names are constants that a test registers";
+pub(super) const CONSTANT: &str = "metric names are constants that a test registers";
 
 #[expect(clippy::expect_used, reason = "metric names are constants that a test registers")]
-impl Maker {
+impl MetricRegistrar {
     fn add<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
         let collector = made.expect(CONSTANT);
-        self.registry.register(Box::new(collector.clone())).expect(CONSTANT);
+        self.register(collector.clone());
         collector
     }
 
-    fn opts(name: &str, help: &str) -> Opts {
-        Opts::new(format!("{PREFIX}{name}"), help)
+    /// Registers what is there already.
+    pub(super) fn register(&self, collector: impl Collector + 'static) {
+        self.registry.register(Box::new(collector)).expect(CONSTANT);
     }
 
-    pub(super) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(Self::opts(name, help), labels))
+    pub(super) fn counters(&self, family: &Family) -> IntCounterVec {
+        self.add(IntCounterVec::new(family.opts(), family.labels))
     }
 
-    pub(super) fn float_counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::CounterVec {
-        self.add(prometheus::CounterVec::new(Self::opts(name, help), labels))
+    pub(super) fn float_counters(&self, family: &Family) -> CounterVec {
+        self.add(CounterVec::new(family.opts(), family.labels))
     }
 
-    pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.add(IntGauge::with_opts(Self::opts(name, help)))
+    pub(super) fn gauge(&self, family: &Family) -> IntGauge {
+        self.add(IntGauge::with_opts(family.opts()))
     }
 
-    pub(super) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(Self::opts(name, help), labels))
+    pub(super) fn gauges(&self, family: &Family) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(family.opts(), family.labels))
     }
 
-    pub(super) fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        self.add(GaugeVec::new(Self::opts(name, help), labels))
+    pub(super) fn float_gauges(&self, family: &Family) -> GaugeVec {
+        self.add(GaugeVec::new(family.opts(), family.labels))
+    }
+
+    /// Gauges of which a series is shown only while it is not 0.
+    pub(super) fn nonzero_gauges(&self, family: &Family) -> GaugeVec {
+        let gauges = GaugeVec::new(family.opts(), family.labels).expect(CONSTANT);
+        self.register(NonZeroGauges(gauges.clone()));
+        gauges
     }
 
     /// For what takes from 10 ms to half a minute, such as a request.
-    pub(super) fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        self.with_buckets(&[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0], name, help, labels)
+    pub(super) fn histograms(&self, family: &Family) -> HistogramVec {
+        self.with_buckets(&[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0], family)
     }
 
     /// For what takes from half a millisecond to seconds, such as a disk.
-    pub(super) fn quick_histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        let buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
-        self.with_buckets(&buckets, name, help, labels)
+    pub(super) fn quick_histograms(&self, family: &Family) -> HistogramVec {
+        self.with_buckets(
+            &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5],
+            family,
+        )
     }
 
-    fn with_buckets(&self, buckets: &[f64], name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        let opts = HistogramOpts::new(format!("{PREFIX}{name}"), help).buckets(buckets.to_vec());
-        self.add(HistogramVec::new(opts, labels))
+    fn with_buckets(&self, buckets: &[f64], family: &Family) -> HistogramVec {
+        let opts = HistogramOpts::from(family.opts()).buckets(buckets.to_vec());
+        self.add(HistogramVec::new(opts, family.labels))
     }
+}
+
+impl Family {
+    fn opts(&self) -> Opts {
+        Opts::new(format!("standpipe_{}", self.name), self.help)
+    }
+}
+
+struct NonZeroGauges(GaugeVec);
+
+impl Collector for NonZeroGauges {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = self.0.collect();
+        for family in &mut families {
+            let metrics = family.take_metric().into_iter();
+            family.set_metric(metrics.filter(|metric| metric.get_gauge().get_value() != 0.0).collect());
+        }
+        families
+    }
+}
+
+/// A count as the value of a gauge.
+pub(crate) fn gauge(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }

@@ -8,14 +8,15 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 };
 
-use super::register::Maker;
-use super::{ScrapeBarrier, gauge};
+use super::announce::SinkLabels;
+use super::barrier::ScrapeBarrier;
+use super::register::{Family, MetricRegistrar, gauge};
 
 /// What a sink counts.
 #[derive(Clone, Debug)]
 pub struct SinkMetrics {
     name: String,
-    settlement: ScrapeBarrier,
+    barrier: ScrapeBarrier,
     accepted: IntCounter,
     delivered: IntCounter,
     in_flight: IntGauge,
@@ -42,7 +43,7 @@ pub struct SinkMetrics {
     dead_lettered: IntCounterVec,
     dropped: IntCounterVec,
     returned: IntCounter,
-    fsync: Histogram,
+    fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
 }
@@ -77,7 +78,7 @@ impl SinkMetrics {
 
     /// Counts events taken from the router.
     pub fn accept(&self, events: u64) {
-        self.settlement.together(|| {
+        self.barrier.together(|| {
             self.accepted.inc_by(events);
             self.in_flight.add(gauge(events));
         });
@@ -85,7 +86,7 @@ impl SinkMetrics {
 
     /// Counts events that the destination accepted.
     pub fn deliver(&self, events: u64) {
-        self.settlement.together(|| {
+        self.barrier.together(|| {
             self.delivered.inc_by(events);
             self.in_flight.sub(gauge(events));
         });
@@ -93,7 +94,7 @@ impl SinkMetrics {
 
     /// Counts events that went to the dead letters.
     pub fn dead_letter(&self, reason: &str, events: u64) {
-        self.settlement.together(|| {
+        self.barrier.together(|| {
             self.dead_lettered.with_label_values(&[self.name.as_str(), reason]).inc_by(events);
             self.in_flight.sub(gauge(events));
         });
@@ -101,7 +102,7 @@ impl SinkMetrics {
 
     /// Counts events of a disk buffer that will never be delivered: `oldest` for room, or `corrupt`.
     pub fn dropped(&self, reason: &str, events: u64) {
-        self.settlement.together(|| {
+        self.barrier.together(|| {
             self.dropped.with_label_values(&[self.name.as_str(), reason]).inc_by(events);
             self.in_flight.sub(gauge(events));
         });
@@ -109,7 +110,7 @@ impl SinkMetrics {
 
     /// Nothing of the sink runs any more: what is in flight goes back to where it came from, and there is nothing to gauge.
     pub fn retire(&self) {
-        self.settlement.together(|| {
+        self.barrier.together(|| {
             self.returned.inc_by(u64::try_from(self.in_flight.get()).unwrap_or(0));
             self.in_flight.set(0);
         });
@@ -134,7 +135,7 @@ impl SinkMetrics {
 
     /// Counts a sync of the disk buffer.
     pub fn fsync(&self, took: Duration) {
-        self.fsync.observe(took.as_secs_f64());
+        self.fsync.with_label_values(&[self.name.as_str()]).observe(took.as_secs_f64());
     }
 
     /// Counts a damaged place in the disk buffer.
@@ -147,12 +148,136 @@ impl SinkMetrics {
         self.buffer_errors.with_label_values(&[self.name.as_str(), reason]).inc();
     }
 
-    /// Notes when the credentials in use expire, in seconds since 1970.
+    /// Shows at 0 what the sink can count.
+    pub(super) fn announce(&self, labels: &SinkLabels) {
+        let name = self.name.as_str();
+        for outcome in OUTCOMES {
+            self.requests.with_label_values(&[name, outcome]);
+        }
+        for reason in &labels.dead_letters {
+            self.dead_lettered.with_label_values(&[name, *reason]);
+        }
+        if !labels.has_disk_buffer {
+            return;
+        }
+        self.fsync.with_label_values(&[name]);
+        for (family, reasons) in
+            [(&self.dropped, DROPPED_FOR), (&self.corrupt, CORRUPT_BY), (&self.buffer_errors, BUFFER_ACTIONS)]
+        {
+            for reason in reasons {
+                family.with_label_values(&[name, *reason]);
+            }
+        }
+    }
+
+    /// When the credentials in use expire, in seconds since 1970; shown once it is known.
     #[must_use]
     pub fn credentials_expiry(&self) -> Gauge {
         self.credentials_expiry.with_label_values(&[self.name.as_str()])
     }
 }
+
+const OUTCOMES: [&str; 6] = ["ok", "partial", "throttled", "failed", "held", "rejected"];
+const DROPPED_FOR: &[&str] = &["oldest", "corrupt"];
+const CORRUPT_BY: &[&str] =
+    &["torn", "zeros", "checksum", "header", "version", "missing", "unreadable", "cursor"];
+const BUFFER_ACTIONS: &[&str] = &["open", "write", "sync", "read", "cursor", "dead_letter"];
+
+const SINK: &[&str] = &["sink"];
+const SINK_AND_REASON: &[&str] = &["sink", "reason"];
+const ACCEPTED: Family =
+    Family { name: "sink_accepted_events_total", help: "Events a sink took from the router.", labels: SINK };
+const DELIVERED: Family = Family {
+    name: "sink_delivered_events_total",
+    help: "Events that the destination accepted.",
+    labels: SINK,
+};
+const DEAD_LETTERED: Family = Family {
+    name: "dead_letter_events_total",
+    help: "Events written to the dead letters.",
+    labels: SINK_AND_REASON,
+};
+const IN_FLIGHT: Family =
+    Family { name: "sink_in_flight_events", help: "Events accepted and not yet delivered.", labels: SINK };
+const DELIVERED_BYTES: Family = Family {
+    name: "sink_delivered_bytes_total",
+    help: "Payload bytes that the destination accepted, before compression.",
+    labels: SINK,
+};
+const BILLED_BYTES: Family = Family {
+    name: "sink_billed_bytes_total",
+    help: "Bytes as AWS bills them: each record rounded up to 5 KiB.",
+    labels: SINK,
+};
+const RECORDS: Family =
+    Family { name: "sink_records_total", help: "Records that the destination accepted.", labels: SINK };
+const REQUESTS: Family =
+    Family { name: "sink_requests_total", help: "Requests by outcome.", labels: &["sink", "outcome"] };
+const REJECTED: Family = Family {
+    name: "sink_rejected_records_total",
+    help: "Records refused one by one, by error code; they are sent again.",
+    labels: &["sink", "code"],
+};
+const DURATION: Family = Family {
+    name: "sink_request_duration_seconds",
+    help: "Time from sending a request to its answer.",
+    labels: SINK,
+};
+const CONCURRENCY: Family = Family {
+    name: "sink_concurrency",
+    help: "Requests that may be under way at once, over the sink's destinations.",
+    labels: SINK,
+};
+const RATE_LIMIT: Family = Family {
+    name: "sink_rate_limit_bytes_per_second",
+    help: "Payload bytes a second that the sink's destinations keep to since more was refused; 0 is no limit.",
+    labels: SINK,
+};
+const HELD: Family = Family {
+    name: "sink_held",
+    help: "Destinations of the sink that are held for this reason.",
+    labels: SINK_AND_REASON,
+};
+const BUFFER_BYTES: Family = Family {
+    name: "buffer_bytes",
+    help: "Bytes waiting in the sink's buffer; of a disk buffer, bytes of its files.",
+    labels: SINK,
+};
+const BUFFER_OLDEST: Family = Family {
+    name: "buffer_oldest_seconds",
+    help: "Age of the oldest record in the sink's buffer.",
+    labels: SINK,
+};
+const CREDENTIALS_EXPIRY: Family = Family {
+    name: "credentials_expiry_timestamp_seconds",
+    help: "When the credentials in use expire, in seconds since 1970.",
+    labels: SINK,
+};
+const DROPPED: Family = Family {
+    name: "sink_dropped_events_total",
+    help: "Events accepted that will never be delivered, by reason.",
+    labels: SINK_AND_REASON,
+};
+const RETURNED: Family = Family {
+    name: "sink_returned_events_total",
+    help: "Events undelivered at a reload: read again, or taken up from disk, and accepted anew.",
+    labels: SINK,
+};
+const FSYNC: Family = Family {
+    name: "buffer_fsync_duration_seconds",
+    help: "Time of one sync of the sink's disk buffer.",
+    labels: SINK,
+};
+const CORRUPT: Family = Family {
+    name: "buffer_corrupt_total",
+    help: "Damaged places found in the sink's disk buffer, by reason.",
+    labels: SINK_AND_REASON,
+};
+const BUFFER_ERRORS: Family = Family {
+    name: "buffer_errors_total",
+    help: "What the sink's disk buffer could not do and tries again, by reason.",
+    labels: SINK_AND_REASON,
+};
 
 /// The families of all sinks.
 #[derive(Clone, Debug)]
@@ -181,103 +306,29 @@ pub(super) struct SinkFamilies {
 }
 
 impl SinkFamilies {
-    #[expect(clippy::too_many_lines, reason = "a flat table")]
-    pub(super) fn register(maker: &Maker) -> Self {
-        let sink = &["sink"];
+    pub(super) fn register(registrar: &MetricRegistrar) -> Self {
         Self {
-            accepted: maker.counters(
-                "sink_accepted_events_total",
-                "Events a sink took from the router.",
-                sink,
-            ),
-            delivered: maker.counters(
-                "sink_delivered_events_total",
-                "Events that the destination accepted.",
-                sink,
-            ),
-            dead_lettered: maker.counters(
-                "dead_letter_events_total",
-                "Events written to the dead letters.",
-                &["sink", "reason"],
-            ),
-            in_flight: maker.gauges("sink_in_flight_events", "Events accepted and not yet delivered.", sink),
-            delivered_bytes: maker.counters(
-                "sink_delivered_bytes_total",
-                "Payload bytes that the destination accepted, before compression.",
-                sink,
-            ),
-            billed_bytes: maker.counters(
-                "sink_billed_bytes_total",
-                "Bytes as AWS bills them: each record rounded up to 5 KiB.",
-                sink,
-            ),
-            records: maker.counters("sink_records_total", "Records that the destination accepted.", sink),
-            requests: maker.counters("sink_requests_total", "Requests by outcome.", &["sink", "outcome"]),
-            rejected: maker.counters(
-                "sink_rejected_records_total",
-                "Records refused one by one, by error code; they are sent again.",
-                &["sink", "code"],
-            ),
-            duration: maker.histograms(
-                "sink_request_duration_seconds",
-                "Time from sending a request to its answer.",
-                sink,
-            ),
-            concurrency: maker.gauges(
-                "sink_concurrency",
-                "Requests that may be under way at once, over the sink's destinations.",
-                sink,
-            ),
-            rate_limit: maker.gauges(
-                "sink_rate_limit_bytes_per_second",
-                "Payload bytes a second that the sink's destinations keep to since more was refused; 0 is no limit.",
-                sink,
-            ),
-            held: maker.gauges(
-                "sink_held",
-                "Destinations of the sink that are held for this reason.",
-                &["sink", "reason"],
-            ),
-            buffer_bytes: maker.gauges(
-                "buffer_bytes",
-                "Bytes waiting in the sink's buffer; of a disk buffer, bytes of its files.",
-                sink,
-            ),
-            buffer_oldest: maker.float_gauges(
-                "buffer_oldest_seconds",
-                "Age of the oldest record in the sink's buffer.",
-                sink,
-            ),
-            credentials_expiry: maker.float_gauges(
-                "credentials_expiry_timestamp_seconds",
-                "When the credentials in use expire, in seconds since 1970.",
-                sink,
-            ),
-            dropped: maker.counters(
-                "sink_dropped_events_total",
-                "Events accepted that will never be delivered, by reason.",
-                &["sink", "reason"],
-            ),
-            returned: maker.counters(
-                "sink_returned_events_total",
-                "Events undelivered at a reload: read again, or taken up from disk, and accepted anew.",
-                sink,
-            ),
-            fsync: maker.quick_histograms(
-                "buffer_fsync_duration_seconds",
-                "Time of one sync of the sink's disk buffer.",
-                sink,
-            ),
-            corrupt: maker.counters(
-                "buffer_corrupt_total",
-                "Damaged places found in the sink's disk buffer, by reason.",
-                &["sink", "reason"],
-            ),
-            buffer_errors: maker.counters(
-                "buffer_errors_total",
-                "What the sink's disk buffer could not do and tries again, by reason.",
-                &["sink", "reason"],
-            ),
+            accepted: registrar.counters(&ACCEPTED),
+            delivered: registrar.counters(&DELIVERED),
+            dead_lettered: registrar.counters(&DEAD_LETTERED),
+            in_flight: registrar.gauges(&IN_FLIGHT),
+            delivered_bytes: registrar.counters(&DELIVERED_BYTES),
+            billed_bytes: registrar.counters(&BILLED_BYTES),
+            records: registrar.counters(&RECORDS),
+            requests: registrar.counters(&REQUESTS),
+            rejected: registrar.counters(&REJECTED),
+            duration: registrar.histograms(&DURATION),
+            concurrency: registrar.gauges(&CONCURRENCY),
+            rate_limit: registrar.gauges(&RATE_LIMIT),
+            held: registrar.gauges(&HELD),
+            buffer_bytes: registrar.gauges(&BUFFER_BYTES),
+            buffer_oldest: registrar.float_gauges(&BUFFER_OLDEST),
+            credentials_expiry: registrar.nonzero_gauges(&CREDENTIALS_EXPIRY),
+            dropped: registrar.counters(&DROPPED),
+            returned: registrar.counters(&RETURNED),
+            fsync: registrar.quick_histograms(&FSYNC),
+            corrupt: registrar.counters(&CORRUPT),
+            buffer_errors: registrar.counters(&BUFFER_ERRORS),
         }
     }
 
@@ -289,10 +340,10 @@ impl SinkFamilies {
         metrics.map(|metric| metric.get_gauge().get_value() as i64).sum()
     }
 
-    pub(super) fn of(&self, sink: &str, settlement: &ScrapeBarrier) -> SinkMetrics {
+    pub(super) fn of(&self, sink: &str, barrier: &ScrapeBarrier) -> SinkMetrics {
         SinkMetrics {
             name: sink.to_owned(),
-            settlement: settlement.clone(),
+            barrier: barrier.clone(),
             accepted: self.accepted.with_label_values(&[sink]),
             delivered: self.delivered.with_label_values(&[sink]),
             in_flight: self.in_flight.with_label_values(&[sink]),
@@ -311,7 +362,7 @@ impl SinkFamilies {
             dead_lettered: self.dead_lettered.clone(),
             dropped: self.dropped.clone(),
             returned: self.returned.with_label_values(&[sink]),
-            fsync: self.fsync.with_label_values(&[sink]),
+            fsync: self.fsync.clone(),
             corrupt: self.corrupt.clone(),
             buffer_errors: self.buffer_errors.clone(),
         }

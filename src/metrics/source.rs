@@ -1,23 +1,25 @@
 //! What sources count.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::ScrapeBarrier;
-use super::register::Maker;
+use super::announce::SourceLabels;
+use super::barrier::ScrapeBarrier;
+use super::register::{Family, MetricRegistrar};
 
 /// What a source counts.
 #[derive(Clone, Debug)]
 pub struct SourceMetrics {
     name: String,
-    settlement: ScrapeBarrier,
+    barrier: ScrapeBarrier,
     events: IntCounter,
     routed: IntCounter,
     /// Payload bytes read.
     pub bytes: IntCounter,
     /// Bytes in the files that were not read yet.
-    pub behind_bytes: IntGauge,
+    pub behind_bytes: LazyGauge,
     /// Age of the oldest event read and not yet acknowledged.
     pub lag_seconds: Gauge,
     backpressure_seconds: prometheus::Counter,
@@ -39,16 +41,16 @@ impl SourceMetrics {
     }
 
     /// Counts what became of a chunk's events, all at once.
-    pub fn read(&self, fate: &Fate<'_>) {
-        self.settlement.together(|| {
-            let undecodable: u64 = fate.undecodable.iter().map(|(_, payloads)| payloads).sum();
-            let filtered: u64 = fate.filtered.iter().map(|(_, events)| events).sum();
-            self.events.inc_by(fate.routed.saturating_add(filtered).saturating_add(undecodable));
-            self.routed.inc_by(fate.routed);
-            for (counter, events) in fate.filtered {
+    pub fn read(&self, counts: &ChunkCounts<'_>) {
+        self.barrier.together(|| {
+            let undecodable: u64 = counts.undecodable.iter().map(|(_, payloads)| payloads).sum();
+            let filtered: u64 = counts.filtered.iter().map(|(_, events)| events).sum();
+            self.events.inc_by(counts.routed.saturating_add(filtered).saturating_add(undecodable));
+            self.routed.inc_by(counts.routed);
+            for (counter, events) in counts.filtered {
                 counter.inc_by(*events);
             }
-            for (reason, payloads) in fate.undecodable {
+            for (reason, payloads) in counts.undecodable {
                 self.undecodable.with_label_values(&[self.name.as_str(), reason]).inc_by(*payloads);
             }
         });
@@ -59,9 +61,30 @@ impl SourceMetrics {
         self.lost.with_label_values(&[self.name.as_str(), reason]).inc_by(bytes);
     }
 
+    /// Shows errors at 0, by reason.
+    pub(crate) fn announce_errors(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        for reason in reasons {
+            self.errors.with_label_values(&[self.name.as_str(), reason]);
+        }
+    }
+
+    /// Shows at 0 what the source can count.
+    pub(super) fn announce(&self, labels: &SourceLabels) {
+        self.announce_errors(labels.errors.iter().copied());
+        for reason in labels.lost {
+            self.lost.with_label_values(&[self.name.as_str(), *reason]);
+        }
+        for reason in &labels.undecodable {
+            self.undecodable.with_label_values(&[self.name.as_str(), *reason]);
+        }
+        if labels.has_files {
+            self.behind_bytes.show();
+        }
+    }
+
     /// The source does not run any more: there is nothing to gauge.
     pub fn retire(&self) {
-        self.behind_bytes.set(0);
+        self.behind_bytes.remove();
         self.lag_seconds.set(0.0);
     }
 
@@ -71,9 +94,39 @@ impl SourceMetrics {
     }
 }
 
+/// A gauge that is shown from its first value on: most sources have none.
+#[derive(Clone, Debug)]
+pub struct LazyGauge {
+    family: IntGaugeVec,
+    source: String,
+    gauge: OnceLock<IntGauge>,
+}
+
+impl LazyGauge {
+    /// Sets and shows it.
+    pub fn set(&self, value: i64) {
+        self.show().set(value);
+    }
+
+    /// Its value; 0 before the first.
+    #[must_use]
+    pub fn get(&self) -> i64 {
+        self.gauge.get().map_or(0, IntGauge::get)
+    }
+
+    fn show(&self) -> &IntGauge {
+        self.gauge.get_or_init(|| self.family.with_label_values(&[self.source.as_str()]))
+    }
+
+    fn remove(&self) {
+        // An error says that it is not shown.
+        self.family.remove_label_values(&[self.source.as_str()]).ok();
+    }
+}
+
 /// What became of a chunk's events.
 #[derive(Debug, Default)]
-pub struct Fate<'a> {
+pub struct ChunkCounts<'a> {
     /// Events that at least one sink took.
     pub routed: u64,
     /// Events that a route dropped, or none took, by the route's counter.
@@ -81,6 +134,43 @@ pub struct Fate<'a> {
     /// Payloads that could not be decoded, by reason.
     pub undecodable: &'a [(&'static str, u64)],
 }
+
+const SOURCE: &[&str] = &["source"];
+const SOURCE_AND_REASON: &[&str] = &["source", "reason"];
+const EVENTS: Family = Family { name: "source_events_total", help: "Events read.", labels: SOURCE };
+const ROUTED: Family = Family {
+    name: "source_routed_events_total",
+    help: "Events read that at least one route gave to a sink.",
+    labels: SOURCE,
+};
+const BYTES: Family = Family { name: "source_bytes_total", help: "Payload bytes read.", labels: SOURCE };
+const ERRORS: Family = Family {
+    name: "source_errors_total",
+    help: "Errors at a source that lost nothing.",
+    labels: SOURCE_AND_REASON,
+};
+const UNDECODABLE: Family = Family {
+    name: "undecodable_total",
+    help: "Payloads that could not be decoded and went to the dead letters.",
+    labels: SOURCE_AND_REASON,
+};
+const LAG: Family = Family {
+    name: "source_lag_seconds",
+    help: "Age of the oldest event read and not yet acknowledged.",
+    labels: SOURCE,
+};
+const BEHIND: Family =
+    Family { name: "file_behind_bytes", help: "Bytes in the files that were not read yet.", labels: SOURCE };
+const LOST: Family = Family {
+    name: "file_lost_bytes_total",
+    help: "Bytes of files that were gone before they could be read.",
+    labels: SOURCE_AND_REASON,
+};
+const BACKPRESSURE: Family = Family {
+    name: "backpressure_seconds_total",
+    help: "Time a source waited for memory or for a destination.",
+    labels: SOURCE,
+};
 
 /// The families of all sources.
 #[derive(Clone, Debug)]
@@ -97,50 +187,32 @@ pub(super) struct SourceFamilies {
 }
 
 impl SourceFamilies {
-    pub(super) fn register(maker: &Maker) -> Self {
-        let source = &["source"];
-        let reason = &["source", "reason"];
+    pub(super) fn register(registrar: &MetricRegistrar) -> Self {
         Self {
-            events: maker.counters("source_events_total", "Events read.", source),
-            routed: maker.counters(
-                "source_routed_events_total",
-                "Events read that at least one route gave to a sink.",
-                source,
-            ),
-            bytes: maker.counters("source_bytes_total", "Payload bytes read.", source),
-            errors: maker.counters("source_errors_total", "Errors at a source that lost nothing.", reason),
-            undecodable: maker.counters(
-                "undecodable_total",
-                "Payloads that could not be decoded and went to the dead letters.",
-                reason,
-            ),
-            lag: maker.float_gauges(
-                "source_lag_seconds",
-                "Age of the oldest event read and not yet acknowledged.",
-                source,
-            ),
-            behind: maker.gauges("file_behind_bytes", "Bytes in the files that were not read yet.", source),
-            lost: maker.counters(
-                "file_lost_bytes_total",
-                "Bytes of files that were gone before they could be read.",
-                reason,
-            ),
-            backpressure: maker.float_counters(
-                "backpressure_seconds_total",
-                "Time a source waited for memory or for a destination.",
-                source,
-            ),
+            events: registrar.counters(&EVENTS),
+            routed: registrar.counters(&ROUTED),
+            bytes: registrar.counters(&BYTES),
+            errors: registrar.counters(&ERRORS),
+            undecodable: registrar.counters(&UNDECODABLE),
+            lag: registrar.float_gauges(&LAG),
+            behind: registrar.gauges(&BEHIND),
+            lost: registrar.counters(&LOST),
+            backpressure: registrar.float_counters(&BACKPRESSURE),
         }
     }
 
-    pub(super) fn of(&self, source: &str, settlement: &ScrapeBarrier) -> SourceMetrics {
+    pub(super) fn of(&self, source: &str, barrier: &ScrapeBarrier) -> SourceMetrics {
         SourceMetrics {
             name: source.to_owned(),
-            settlement: settlement.clone(),
+            barrier: barrier.clone(),
             events: self.events.with_label_values(&[source]),
             routed: self.routed.with_label_values(&[source]),
             bytes: self.bytes.with_label_values(&[source]),
-            behind_bytes: self.behind.with_label_values(&[source]),
+            behind_bytes: LazyGauge {
+                family: self.behind.clone(),
+                source: source.to_owned(),
+                gauge: OnceLock::new(),
+            },
             lag_seconds: self.lag.with_label_values(&[source]),
             backpressure_seconds: self.backpressure.with_label_values(&[source]),
             errors: self.errors.clone(),

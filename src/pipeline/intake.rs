@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -53,13 +54,20 @@ impl Expansion {
 /// Backpressure is counted while it lasts, not only when it is over.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
+/// The sources' end of the queue to the workers.
+#[derive(Clone, Debug)]
+pub struct IntakeQueue {
+    /// Chunks.
+    pub jobs: crossbeam_channel::Sender<Jobs>,
+    /// One permit a place in `jobs`, given back by the workers, so that a task never blocks on the channel.
+    pub places: Arc<Semaphore>,
+}
+
 /// A source's way into the pipeline.
 #[derive(Clone, Debug)]
 pub struct Intake {
     budget: Arc<Budget>,
-    jobs: crossbeam_channel::Sender<Jobs>,
-    /// One permit a place in `jobs`, so that a task never blocks on the channel.
-    places: Arc<Semaphore>,
+    queue: IntakeQueue,
     room_freed: Arc<Notify>,
     framing: Arc<dyn Framing>,
     expansion: Arc<Expansion>,
@@ -68,17 +76,16 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Joins the parts; `places` has as many permits as `jobs` has room, given back by the workers.
+    /// Joins the parts.
     #[must_use]
     pub fn new(
         budget: Arc<Budget>,
-        jobs: crossbeam_channel::Sender<Jobs>,
-        places: Arc<Semaphore>,
+        queue: IntakeQueue,
         room_freed: Arc<Notify>,
         framing: Arc<dyn Framing>,
         metrics: SourceMetrics,
     ) -> Self {
-        Self { budget, jobs, places, room_freed, framing, expansion: Arc::default(), metrics }
+        Self { budget, queue, room_freed, framing, expansion: Arc::default(), metrics }
     }
 
     /// How the source's format cuts events.
@@ -116,6 +123,12 @@ impl Intake {
         self.budget.charge(bytes as u64)
     }
 
+    /// Memory that is kept for long beside what flows, to be resized; without waiting.
+    #[must_use]
+    pub fn standing(&self) -> Held {
+        self.budget.standing()
+    }
+
     /// Opens an ordered lane: chunks of one lane reach each destination in the order they were submitted.
     #[must_use]
     pub fn lane(&self, when_full: WhenFullDestination) -> Arc<OrderedLane> {
@@ -143,7 +156,7 @@ impl Intake {
         &self,
         chunks: impl Iterator<Item = (Arc<OrderedLane>, Chunk)>,
     ) -> Result<(), Closed> {
-        let place = self.places.acquire().await.map_err(|_| Closed)?;
+        let place = self.queue.places.acquire().await.map_err(|_| Closed)?;
         place.forget();
         let job = |(lane, mut chunk): (Arc<OrderedLane>, Chunk)| {
             let slot = lane.next_slot();
@@ -151,12 +164,13 @@ impl Intake {
             chunk.held.resize(self.expansion.of(admitted));
             Job { chunk, slot, admitted }
         };
-        self.jobs.send(chunks.map(job).collect()).map_err(|_| Closed)
+        self.queue.jobs.send(chunks.map(job).collect()).map_err(|_| Closed)
     }
 
-    /// Resolves when some destination's backpressure has opened since the call.
-    pub async fn room_freed(&self) {
-        self.room_freed.notified().await;
+    /// Resolves when some destination's backpressure has opened since the call. Call it before looking whether a lane is blocked:
+    /// what opens between the look and the wait is not missed.
+    pub fn room_freed(&self) -> Notified<'_> {
+        self.room_freed.notified()
     }
 }
 
@@ -219,7 +233,7 @@ impl OrderedLane {
 
     /// Whether events are given up where there is no room for them.
     #[must_use]
-    pub fn may_give_up(&self) -> bool {
+    pub fn may_reject(&self) -> bool {
         self.when_full == WhenFullDestination::Reject
     }
 

@@ -1,7 +1,20 @@
-//! The data's way: what sources hand over is decoded, routed, written and given to destinations, on worker threads.
+//! The data's way: what sources hand over is decoded, routed, encoded and enqueued at its destinations, on worker threads.
+//!
+//! In:      [`Chunk`](crate::event::Chunk)s, by an [`Intake`]; chunks of one lane in order.
+//! Out:     encoded events to the queues of destinations, and dead letters.
+//! Full:    the queue of chunks is bounded, and so is their memory: sources wait, nothing here does.
+//! Failure: what cannot be decoded, or taken by a sink, becomes a dead letter.
+//! Stop:    the workers end when the sources have, and every chunk is done.
 
-pub(crate) mod intake;
-pub(crate) mod process;
-pub(crate) mod worker;
+mod encoded;
+mod enqueue;
+mod intake;
+mod process;
+mod routing;
+mod worker;
 
-pub use self::intake::{CommitSlot, Intake, Job, Jobs, OrderedLane, WhenFullDestination};
+pub(crate) use self::enqueue::Enqueuer;
+pub use self::intake::{CommitSlot, Intake, IntakeQueue, Job, Jobs, OrderedLane, WhenFullDestination};
+pub(crate) use self::process::{Processor, SourceDecoder};
+pub(crate) use self::routing::WorkerState;
+pub(crate) use self::worker::Workers;

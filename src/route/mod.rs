@@ -7,13 +7,10 @@
 use globset::{GlobBuilder, GlobMatcher};
 use regex::bytes::Regex;
 
-use crate::config::{Action, Route, When};
-use crate::event::Origin;
+use crate::config::{Action, MAX_SINKS, Route, When};
+use crate::event::{Field, Origin};
 
-/// Most sinks of one configuration: a set of them is one machine word.
-pub const MAX_SINKS: usize = 64;
-
-/// A set of sinks, by their places in the list that the router was given.
+/// A set of at most [`MAX_SINKS`] sinks, which is one machine word, by their places in the list that the router was given.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct SinkSet(u64);
 
@@ -61,10 +58,7 @@ pub struct Router {
 #[derive(Debug)]
 struct Compiled {
     from: Vec<String>,
-    owner: Globs,
-    log_group: Globs,
-    log_stream: Globs,
-    file: Globs,
+    fields: Vec<(Field, Globs)>,
     attributes: Vec<(String, Globs)>,
     message: Option<Regex>,
     to: Target,
@@ -206,10 +200,7 @@ impl Compiled {
     fn everything(sinks: SinkSet) -> Self {
         Self {
             from: Vec::new(),
-            owner: Globs::default(),
-            log_group: Globs::default(),
-            log_stream: Globs::default(),
-            file: Globs::default(),
+            fields: Vec::new(),
             attributes: Vec::new(),
             message: None,
             to: Target::Sinks(sinks),
@@ -217,15 +208,13 @@ impl Compiled {
     }
 
     fn new(index: usize, route: &Route, sinks: &[&str]) -> Result<Self, RouteError> {
-        let When { owner, log_group, log_stream, file, attributes, message } = &route.when;
+        let When { fields, attributes, message } = &route.when;
         let globs = |list: &[String]| Globs::new(index, list);
+        let fields = fields.iter().map(|(field, list)| Ok((*field, globs(list)?)));
         let attributes = attributes.iter().map(|(name, list)| Ok((name.clone(), globs(list)?)));
         Ok(Self {
             from: route.from.clone(),
-            owner: globs(owner)?,
-            log_group: globs(log_group)?,
-            log_stream: globs(log_stream)?,
-            file: globs(file)?,
+            fields: fields.collect::<Result<_, RouteError>>()?,
             attributes: attributes.collect::<Result<_, RouteError>>()?,
             message: message.clone(),
             to: Target::new(index, &route.action, sinks)?,
@@ -235,10 +224,7 @@ impl Compiled {
     fn admits(&self, origin: &Origin) -> bool {
         let from = &self.from;
         (from.is_empty() || from.iter().any(|name| **name == *origin.source))
-            && self.owner.admit(origin.owner.as_deref())
-            && self.log_group.admit(origin.log_group.as_deref())
-            && self.log_stream.admit(origin.log_stream.as_deref())
-            && self.file.admit(origin.file.as_deref())
+            && self.fields.iter().all(|(field, globs)| globs.admit(origin.get(*field).map(|value| &**value)))
             && self.attributes.iter().all(|(name, globs)| globs.admit(attribute(origin, name)))
     }
 }
@@ -287,8 +273,7 @@ mod tests {
     fn when(owner: &[&str], group: &[&str], message: Option<&str>) -> When {
         let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect();
         When {
-            owner: strings(owner),
-            log_group: strings(group),
+            fields: [(Field::Owner, strings(owner)), (Field::LogGroup, strings(group))].into(),
             message: message.map(|pattern| Regex::new(pattern).unwrap()),
             ..When::default()
         }
@@ -304,12 +289,9 @@ mod tests {
     }
 
     fn origin() -> Origin {
-        Origin {
-            source: "subs".into(),
-            owner: Some("111111111111".into()),
-            log_group: Some("/aws/lambda/pay/out".into()),
-            ..Origin::default()
-        }
+        Origin::new("subs", "")
+            .with(Field::Owner, "111111111111")
+            .with(Field::LogGroup, "/aws/lambda/pay/out")
     }
 
     #[track_caller]
@@ -340,11 +322,8 @@ mod tests {
         check(&[both()], "x", Decision::Sinks([1].into_iter().collect()));
         check(&[to(&["other"], When::default(), &["a"])], "x", Decision::Filtered(None));
         check(&[to(&[], when(&["2*"], &[], None), &["a"])], "x", Decision::Filtered(None));
-        check(
-            &[to(&[], When { file: vec!["*".into()], ..When::default() }, &["a"])],
-            "x",
-            Decision::Filtered(None),
-        );
+        let file = When { fields: [(Field::File, vec!["*".into()])].into(), ..When::default() };
+        check(&[to(&[], file, &["a"])], "x", Decision::Filtered(None));
     }
 
     #[test]

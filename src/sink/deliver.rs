@@ -7,25 +7,27 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
-use super::flight::{Flight, Flown, Places, fly};
+use super::answer::{Answer, Hold, Rejected, THROTTLED};
+use super::in_flight::{Completed, InFlight, RequestTimes};
 use super::pacing::{Pacing, Room};
-use super::parcel::{Parcel, Waiting};
-use super::step::Refusal;
-use super::succession::Succession;
-use super::{Answer, Hold, Rejected, Service, Shared, THROTTLED};
+use super::pending_request::{PendingRequest, RetryQueue};
+use super::record_queue::RecordQueue;
+use super::resources::SinkResources;
+use super::send_order::SendOrder;
+use super::service::SinkService;
+use super::step::RefusedBy;
 use crate::config::Compression;
 use crate::deadletter::{DeadLetter, PendingDeadLetter};
 use crate::event::{AckGuard, Record, Timestamp};
 use crate::limits::TARGET_RECORD_BYTES;
 use crate::metrics::{SinkMetrics, gauge};
-use crate::sink::RecordQueue;
 
 /// One destination's loop.
 #[derive(Debug)]
-pub struct Delivery<S, P> {
+pub struct DeliveryLoop<S, P> {
     service: Arc<S>,
     record_queue: Arc<P>,
-    shared: Shared,
+    resources: SinkResources,
     metrics: SinkMetrics,
     compression: Compression,
     /// The sink's and the destination's name, for people.
@@ -33,48 +35,59 @@ pub struct Delivery<S, P> {
     pacing: Pacing,
     /// What a request carries while nothing limits it.
     full: Room,
-    waiting: Waiting,
+    retries: RetryQueue,
     /// The order in which requests take memory, and in which they leave.
-    memory_order: Succession,
-    departures: Succession,
-    flying: JoinSet<Flown>,
+    memory_order: SendOrder,
+    departure_order: SendOrder,
+    in_flight: JoinSet<Completed>,
     /// Nothing is sent before this.
     paused_until: Option<Instant>,
-    held: Option<Held>,
-    last_said: Option<Instant>,
-    complained: bool,
-    /// The record_queue has ended.
+    held: Option<HoldState>,
+    last_logged: Option<Instant>,
+    issue_reported: bool,
+    /// The queue has ended.
     ended: bool,
-    /// What is not under way is left to whoever comes next.
-    leaves: bool,
+    /// What is not under way is handed over to whoever runs next.
+    handed_over: bool,
+}
+
+/// How a destination's loop is set up.
+#[derive(Debug)]
+pub struct DeliverySettings {
+    /// How records are compressed.
+    pub compression: Compression,
+    /// Most requests under way.
+    pub window: usize,
+    /// The sink's and the destination's name, for people.
+    pub label: String,
 }
 
 /// The state of a held destination.
 #[derive(Debug)]
-struct Held {
+struct HoldState {
     reason: &'static str,
     attempts: u32,
-    /// When it was said last.
+    /// When it was held last.
     since: Instant,
 }
 
-/// The same issue is said no more often than this.
-const SAY_AGAIN: Duration = Duration::from_mins(1);
+/// The same issue is logged no more often than this.
+const LOG_AGAIN: Duration = Duration::from_mins(1);
 
-/// So many failed requests in a row are a issue.
-const COMPLAIN_AFTER: u32 = 3;
+/// So many failed requests in a row are an issue.
+const ISSUE_AFTER: u32 = 3;
 
-impl<S: Service, P: RecordQueue> Delivery<S, P> {
-    /// The loop of the destination that `label` names, with at most `window` requests under way.
+impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
+    /// The loop of one destination.
     #[must_use]
     pub fn new(
         service: Arc<S>,
         record_queue: Arc<P>,
-        shared: Shared,
+        resources: SinkResources,
         metrics: SinkMetrics,
-        settings: (Compression, usize, String),
+        settings: DeliverySettings,
     ) -> Self {
-        let (compression, window, label) = settings;
+        let DeliverySettings { compression, window, label } = settings;
         let pacing = Pacing::new(window, Instant::now());
         // Records that are compressed on their way make small requests anyway.
         let smaller = service.best_request(window).filter(|_| compression == Compression::None);
@@ -83,52 +96,54 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
         Self {
             service,
             record_queue,
-            shared,
+            resources,
             metrics,
             compression,
             label,
             pacing,
             full,
-            waiting: Waiting::default(),
-            memory_order: Succession::default(),
-            departures: Succession::default(),
-            flying: JoinSet::new(),
+            retries: RetryQueue::default(),
+            memory_order: SendOrder::default(),
+            departure_order: SendOrder::default(),
+            in_flight: JoinSet::new(),
             paused_until: None,
             held: None,
-            last_said: None,
-            complained: false,
+            last_logged: None,
+            issue_reported: false,
             ended: false,
-            leaves: false,
+            handed_over: false,
         }
     }
 
-    /// Delivers until the record_queue has ended and every record has, or what is under way when the rest is left.
+    /// Delivers until the queue and every record have ended; once the rest is handed over, only what is under way.
     pub async fn run(mut self) {
         loop {
-            if self.leaves {
-                self.waiting = Waiting::default();
+            if self.handed_over {
+                self.retries = RetryQueue::default();
             }
             let now = Instant::now();
             let window = self.pacing.window();
-            let may_fly = self.flying.len() < window && self.blocked_until().is_none_or(|until| until <= now);
-            if may_fly && let Some(parcel) = self.waiting.take_due(self.room().bytes(), now) {
-                self.launch_again(parcel);
+            let may_send =
+                self.in_flight.len() < window && self.blocked_until().is_none_or(|until| until <= now);
+            if may_send && let Some(request) = self.retries.take_due(self.room().bytes(), now) {
+                self.resend(request);
                 continue;
             }
-            if self.ended && self.flying.is_empty() && self.waiting.is_empty() {
+            if self.ended && self.in_flight.is_empty() && self.retries.is_empty() {
                 break;
             }
-            let may_take =
-                may_fly && !self.ended && self.flying.len().saturating_add(self.waiting.requests()) < window;
+            let may_take = may_send
+                && !self.ended
+                && self.in_flight.len().saturating_add(self.retries.requests()) < window;
             let wake = self.wake(now);
             tokio::select! {
                 // Answers first: they free memory, and tell how the service is.
                 biased;
-                Some(flown) = self.flying.join_next(), if !self.flying.is_empty() => self.landed(flown),
+                Some(completed) = self.in_flight.join_next(), if !self.in_flight.is_empty() => self.on_response(completed),
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
-                () = self.record_queue.left(), if !self.leaves => (self.ended, self.leaves) = (true, true),
+                () = self.record_queue.handed_over(), if !self.handed_over => (self.ended, self.handed_over) = (true, true),
                 taken = self.record_queue.take(), if may_take => match taken {
-                    Some(records) => self.launch(Parcel::new(records)),
+                    Some(records) => self.send(PendingRequest::new(records)),
                     None => self.ended = true,
                 },
             }
@@ -136,7 +151,7 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
         self.metrics.concurrency.sub(gauge(self.pacing.window()));
         self.metrics.rate_limit.sub(self.rate_limit());
         self.set_held(None);
-        self.clear_complaint();
+        self.clear_issue();
     }
 
     /// Nothing is sent before this: a pause, or the rate.
@@ -146,7 +161,7 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
 
     /// When something that waits may go, if anything does and nothing else would wake the loop.
     fn wake(&self, now: Instant) -> Option<Instant> {
-        let due = self.waiting.next();
+        let due = self.retries.next();
         let blocked = self.blocked_until().filter(|until| *until > now);
         match (due, blocked) {
             (Some(due), Some(blocked)) => Some(due.max(blocked)),
@@ -164,47 +179,51 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
         }
     }
 
-    fn launch_again(&mut self, mut parcel: Parcel) {
-        let (room, bytes) = (self.room(), parcel.bytes());
-        if !parcel.isolated && room.bytes() > bytes {
-            let more = self.record_queue.top_up(parcel.records.len(), bytes);
-            parcel.records.extend(more);
+    fn resend(&mut self, mut request: PendingRequest) {
+        let (room, bytes) = (self.room(), request.bytes());
+        if !request.isolated && room.bytes() > bytes {
+            let more = self.record_queue.top_up(request.records.len(), bytes);
+            request.records.extend(more);
         }
-        self.launch(parcel);
+        self.send(request);
     }
 
-    fn launch(&mut self, mut parcel: Parcel) {
+    fn send(&mut self, mut request: PendingRequest) {
         let room = self.room();
         let now = Instant::now();
-        if let Some(rest) = parcel.keep(room) {
-            self.waiting.push(now, rest);
+        if let Some(rest) = request.keep(room) {
+            self.retries.push(now, rest);
         }
-        self.pacing.send(parcel.load(), now, fastrand::f64());
-        let (service, shared, compression) =
-            (Arc::clone(&self.service), self.shared.clone(), self.compression);
-        let places = Places { memory: self.memory_order.next(), departure: self.departures.next() };
-        let flight = Flight { parcel, places, launched: now };
-        self.flying.spawn(async move { fly(flight, (&*service, compression), &shared).await });
+        self.pacing.send(request.load(), now, fastrand::f64());
+        let (service, resources, compression) =
+            (Arc::clone(&self.service), self.resources.clone(), self.compression);
+        let in_flight = InFlight {
+            request,
+            memory_slot: self.memory_order.next(),
+            departure_slot: self.departure_order.next(),
+            started: now,
+        };
+        self.in_flight.spawn(async move { in_flight.send(&*service, compression, &resources).await });
     }
 
-    fn landed(&mut self, flown: Result<Flown, tokio::task::JoinError>) {
-        let Ok(Flown { parcel, answer, launched, sent }) = flown else {
+    fn on_response(&mut self, completed: Result<Completed, tokio::task::JoinError>) {
+        let Ok(Completed { request, answer, times }) = completed else {
             // Its ack guards were dropped: the source keeps the data. Only a panic or the deadline leads here.
             error!(destination = self.label, "a request was given up");
             return;
         };
         let now = Instant::now();
-        let before = (self.pacing.window(), self.rate_limit());
+        let (window_before, rate_before) = (self.pacing.window(), self.rate_limit());
         match answer {
-            Answer::Accepted(rejected) => self.accepted(parcel, &rejected, (launched, sent), now),
+            Answer::Accepted(rejected) => self.accepted(request, &rejected, times, now),
             Answer::TryLater { outcome, message } => {
-                self.try_later(parcel, (launched, sent), now, outcome, &message);
+                self.try_later(request, times, now, outcome, &message);
             }
-            Answer::Held(hold) => self.hold(parcel, launched, now, &hold),
-            Answer::Refused { code, message } => self.refused(parcel, &code, &message, now),
+            Answer::Held(hold) => self.hold(request, times.started, now, &hold),
+            Answer::Refused { code, message } => self.refused(request, &code, &message, now),
         }
-        self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(before.0)));
-        self.metrics.rate_limit.add(self.rate_limit().saturating_sub(before.1));
+        self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(window_before)));
+        self.metrics.rate_limit.add(self.rate_limit().saturating_sub(rate_before));
         self.record_queue.set_failing(self.pacing.is_failing() || self.held.is_some());
     }
 
@@ -216,23 +235,23 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
 
     fn accepted(
         &mut self,
-        parcel: Parcel,
+        request: PendingRequest,
         rejected: &[Rejected],
-        (launched, sent): (Instant, Instant),
+        times: RequestTimes,
         now: Instant,
     ) {
-        self.metrics.duration.observe(now.duration_since(sent).as_secs_f64());
+        self.metrics.duration.observe(now.duration_since(times.sent).as_secs_f64());
         self.metrics.request(if rejected.is_empty() { "ok" } else { "partial" });
-        let count = parcel.records.len();
+        let count = request.records.len();
         if rejected.len() < count {
             self.pacing.accepted(now);
             self.resume();
         }
-        let attempts = parcel.attempts.saturating_add(1);
-        let load = parcel.load();
+        let attempts = request.attempts.saturating_add(1);
+        let load = request.load();
         let mut refused = rejected.iter().peekable();
         let mut again = Vec::new();
-        for (index, record) in parcel.records.into_iter().enumerate() {
+        for (index, record) in request.records.into_iter().enumerate() {
             match refused.next_if(|rejected| rejected.index == index) {
                 Some(rejected) => {
                     self.metrics.rejected(&rejected.code, 1);
@@ -241,14 +260,14 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
                 None => self.delivered(record),
             }
         }
-        let again = Parcel { records: again, attempts, isolated: parcel.isolated };
-        self.pacing.answered(launched, now, load, again.load(), Refusal::Records);
+        let again = PendingRequest { records: again, attempts, isolated: request.isolated };
+        self.pacing.answered(times.started, now, load, again.load(), RefusedBy::Records);
         if !again.records.is_empty() {
             let delay = Pacing::record_delay(attempts, fastrand::f64());
             if again.records.len() == count {
-                self.pause_after_failure(sent, now);
+                self.pause_after_failure(times.sent, now);
             }
-            self.waiting.push(now + delay, again);
+            self.retries.push(now + delay, again);
         }
     }
 
@@ -263,22 +282,22 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
 
     fn try_later(
         &mut self,
-        mut parcel: Parcel,
-        (launched, sent): (Instant, Instant),
+        mut request: PendingRequest,
+        times: RequestTimes,
         now: Instant,
         outcome: &'static str,
         message: &str,
     ) {
         self.metrics.request(outcome);
-        let load = parcel.load();
+        let load = request.load();
         match outcome {
-            THROTTLED => self.pacing.answered(launched, now, load, load, Refusal::Call),
-            _broken => self.pacing.broke(sent, now),
+            THROTTLED => self.pacing.answered(times.started, now, load, load, RefusedBy::Call),
+            _broken => self.pacing.broke(times.sent, now),
         }
-        self.pause_after_failure(sent, now);
-        if self.pacing.failures() >= COMPLAIN_AFTER {
+        self.pause_after_failure(times.sent, now);
+        if self.pacing.failures() >= ISSUE_AFTER {
             self.report_issue(format!("not delivering: {message}"));
-            if self.say_now(now) {
+            if self.may_log(now) {
                 warn!(
                     destination = self.label,
                     outcome,
@@ -287,8 +306,8 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
                 );
             }
         }
-        parcel.attempts = parcel.attempts.saturating_add(1);
-        self.waiting.push(now + Pacing::record_delay(parcel.attempts, fastrand::f64()), parcel);
+        request.attempts = request.attempts.saturating_add(1);
+        self.retries.push(now + Pacing::record_delay(request.attempts, fastrand::f64()), request);
     }
 
     fn pause_after_failure(&mut self, sent: Instant, now: Instant) {
@@ -298,15 +317,15 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
         }
     }
 
-    fn hold(&mut self, parcel: Parcel, launched: Instant, now: Instant, hold: &Hold) {
+    fn hold(&mut self, request: PendingRequest, started: Instant, now: Instant, hold: &Hold) {
         self.metrics.request("held");
-        self.waiting.push(now, parcel);
+        self.retries.push(now, request);
         // Others that were under way at the same time say the same.
-        if self.held.as_ref().is_some_and(|held| held.reason == hold.reason && launched < held.since) {
+        if self.held.as_ref().is_some_and(|held| held.reason == hold.reason && started < held.since) {
             return;
         }
         let attempts = self.held.as_ref().map_or(1, |held| held.attempts.saturating_add(1));
-        self.set_held(Some(Held { reason: hold.reason, attempts, since: now }));
+        self.set_held(Some(HoldState { reason: hold.reason, attempts, since: now }));
         self.service.refresh_credentials(hold);
         // What may fix itself at the next try, does; only what does not is worth a wait, and a person's time.
         if attempts == 1 && hold.may_fix_itself() {
@@ -314,7 +333,7 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
         }
         self.pause(now, Pacing::hold_delay(attempts, fastrand::f64()));
         self.report_issue(format!("held: {}; {}", hold.message, hold.fix));
-        if self.say_now(now) {
+        if self.may_log(now) {
             error!(
                 destination = self.label,
                 reason = hold.reason,
@@ -326,19 +345,19 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
     }
 
     /// Halves what was refused; a single record goes to the dead letters.
-    fn refused(&mut self, parcel: Parcel, code: &str, message: &str, now: Instant) {
+    fn refused(&mut self, request: PendingRequest, code: &str, message: &str, now: Instant) {
         self.metrics.request("rejected");
         self.resume();
-        match parcel.halves() {
-            Ok(halves) => halves.into_iter().for_each(|half| self.waiting.push(now, half)),
+        match request.halves() {
+            Ok(halves) => halves.into_iter().for_each(|half| self.retries.push(now, half)),
             Err(single) => self.enqueue(single, code, message),
         }
     }
 
     /// Queues dead letters; their records end once they are on disk, and hold memory until then.
-    fn enqueue(&self, parcel: Parcel, code: &str, message: &str) {
+    fn enqueue(&self, request: PendingRequest, code: &str, message: &str) {
         let folder: Arc<str> = self.metrics.name().into();
-        for record in parcel.records {
+        for record in request.records {
             let letter = DeadLetter::of_record(&record, code, Some(message), Timestamp::now());
             let (metrics, record_queue, code) =
                 (self.metrics.clone(), Arc::clone(&self.record_queue), code.to_owned());
@@ -348,7 +367,7 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
                 record.acks.into_iter().for_each(AckGuard::settle);
             };
             let pending = PendingDeadLetter { folder: Arc::clone(&folder), letter, done: Box::new(done) };
-            self.shared.dead_letters.enqueue(pending);
+            self.resources.dead_letters.enqueue(pending);
         }
     }
 
@@ -360,14 +379,14 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
     fn resume(&mut self) {
         self.paused_until = None;
         if let Some(held) = self.set_held(None) {
-            self.last_said = None;
+            self.last_logged = None;
             info!(destination = self.label, reason = held.reason, "no longer held");
         }
-        self.clear_complaint();
+        self.clear_issue();
     }
 
     /// Changes why the destination is held, and returns why it was. The metric counts a sink's held destinations.
-    fn set_held(&mut self, held: Option<Held>) -> Option<Held> {
+    fn set_held(&mut self, held: Option<HoldState>) -> Option<HoldState> {
         let before = std::mem::replace(&mut self.held, held);
         for (held, change) in [(&before, -1), (&self.held, 1)] {
             if let Some(held) = held {
@@ -378,20 +397,20 @@ impl<S: Service, P: RecordQueue> Delivery<S, P> {
     }
 
     fn report_issue(&mut self, issue: String) {
-        self.complained = true;
-        self.shared.status.report_issue(&self.label, Some(issue));
+        self.issue_reported = true;
+        self.resources.status.report_issue(&self.label, Some(issue));
     }
 
-    fn clear_complaint(&mut self) {
-        if std::mem::take(&mut self.complained) {
-            self.shared.status.report_issue(&self.label, None);
+    fn clear_issue(&mut self) {
+        if std::mem::take(&mut self.issue_reported) {
+            self.resources.status.report_issue(&self.label, None);
         }
     }
 
-    fn say_now(&mut self, now: Instant) -> bool {
-        let due = self.last_said.is_none_or(|said| now.duration_since(said) >= SAY_AGAIN);
+    fn may_log(&mut self, now: Instant) -> bool {
+        let due = self.last_logged.is_none_or(|logged| now.duration_since(logged) >= LOG_AGAIN);
         if due {
-            self.last_said = Some(now);
+            self.last_logged = Some(now);
         }
         due
     }

@@ -10,17 +10,19 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Answer, Hold, Parts, Passage, Reply, Service};
+use super::answer::{Answer, Hold};
+use super::send_order::ReservedSend;
+use super::service::{RecordParts, ServiceReply, SinkService};
 use crate::event::Timestamp;
 
 /// A folder that objects are written to.
 #[derive(Debug)]
 pub struct Directory {
-    target: Arc<Target>,
+    target: Arc<ObjectFolder>,
 }
 
 #[derive(Debug)]
-struct Target {
+struct ObjectFolder {
     path: PathBuf,
     stream: String,
     /// What an object's name ends with.
@@ -31,13 +33,13 @@ impl Directory {
     /// The folder `path`, with objects named after `stream`; `gzipped` gives them `.gz`.
     #[must_use]
     pub fn new(path: PathBuf, stream: String, gzipped: bool) -> Self {
-        Self { target: Arc::new(Target { path, stream, extension: if gzipped { ".gz" } else { "" } }) }
+        Self { target: Arc::new(ObjectFolder { path, stream, extension: if gzipped { ".gz" } else { "" } }) }
     }
 }
 
-impl Service for Directory {
-    async fn put(&self, records: Vec<Parts>, passage: Passage) -> Reply {
-        let _written = passage.turn().await;
+impl SinkService for Directory {
+    async fn put(&self, records: Vec<RecordParts>, reserved: ReservedSend) -> ServiceReply {
+        let _written = reserved.wait().await;
         let sent = Instant::now();
         let target = Arc::clone(&self.target);
         let write = move || target.write(&records, Timestamp::now());
@@ -49,7 +51,7 @@ impl Service for Directory {
             }
             Err(error) => Answer::TryLater { outcome: "failed", message: error.to_string() },
         };
-        Reply { answer, sent }
+        ServiceReply { answer, sent }
     }
 
     fn refresh_credentials(&self, _: &Hold) {}
@@ -63,8 +65,8 @@ impl Service for Directory {
     }
 }
 
-impl Target {
-    fn write(&self, records: &[Parts], now: Timestamp) -> io::Result<()> {
+impl ObjectFolder {
+    fn write(&self, records: &[RecordParts], now: Timestamp) -> io::Result<()> {
         let time = now.to_rfc3339();
         let folder = self.path.join(time.get(..13).unwrap_or_default().replace(['-', 'T'], "/"));
         fs::create_dir_all(&folder)?;
@@ -80,7 +82,7 @@ impl Target {
     }
 }
 
-fn write_synced(path: &Path, records: &[Parts]) -> io::Result<()> {
+fn write_synced(path: &Path, records: &[RecordParts]) -> io::Result<()> {
     let mut file = io::BufWriter::with_capacity(256 * 1024, File::create(path)?);
     for part in records.iter().flatten() {
         file.write_all(part)?;

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::step::Step;
+use super::step::RateStep;
 
 /// What a fault refuses, and the trial of what may be one.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct FaultEstimate {
     /// Of the records, from 0 to 1.
     share: f64,
     trial: Option<Trial>,
@@ -37,7 +37,7 @@ struct Trial {
 
 /// What a trial says.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Verdict {
+pub(super) enum TrialVerdict {
     /// There is none, or it ended: the step is judged as any other.
     Quota,
     /// Not known yet: the rate stays as it is.
@@ -81,25 +81,25 @@ const FOLLOW_UP: f64 = 0.1;
 /// A smaller share is none.
 const NO_FAULT: f64 = 0.01;
 
-impl Fault {
+impl FaultEstimate {
     /// None is known.
     pub(super) fn new(now: Instant) -> Self {
         Self { share: 0.0, trial: None, tried: now }
     }
 
     /// What was refused beyond the fault's share and chance, of what the fault leaves, from 0 to 1.
-    pub(super) fn excess(&self, step: &Step, is_limited: bool) -> f64 {
+    pub(super) fn excess(&self, step: &RateStep, is_limited: bool) -> f64 {
         let beyond = step.share() - self.share;
         let sure = if is_limited { SURE } else { SURE_FREE };
         if beyond > sure * self.deviation(step) { beyond / (1.0 - self.share) } else { 0.0 }
     }
 
-    fn deviation(&self, step: &Step) -> f64 {
+    fn deviation(&self, step: &RateStep) -> f64 {
         (self.share * (1.0 - self.share) * (1.0 / step.units() + 1.0 / KNOWN_FROM)).sqrt()
     }
 
     /// The share may change. Above the quota only downwards: its refusals must not be taken for more of the fault.
-    pub(super) fn follow(&mut self, step: &Step, is_below_quota: bool) {
+    pub(super) fn follow(&mut self, step: &RateStep, is_below_quota: bool) {
         let (beyond, deviation) = (step.share() - self.share, self.deviation(step));
         if beyond < -2.0 * deviation {
             self.share += FOLLOW_DOWN * beyond;
@@ -133,14 +133,14 @@ impl Fault {
     }
 
     /// What was sent at the lower rate is evidence.
-    pub(super) fn judge(&mut self, step: &Step, now: Instant) -> Verdict {
-        let Some(trial) = &mut self.trial else { return Verdict::Quota };
+    pub(super) fn judge(&mut self, step: &RateStep, now: Instant) -> TrialVerdict {
+        let Some(trial) = &mut self.trial else { return TrialVerdict::Quota };
         trial.add(step);
         let (evidence, seconds) = (trial.evidence(), trial.seconds.unwrap_or(0.0));
         let is_possible = step.share() <= MOST;
         let is_fault = is_possible && evidence > FAULT_EVIDENCE && seconds > FAULT_SECONDS;
         if !is_fault && is_possible && evidence > -QUOTA_EVIDENCE && seconds < TRIAL_SECONDS {
-            return Verdict::Open;
+            return TrialVerdict::Open;
         }
         let (share, rate) = (trial.refused / trial.units.max(1.0), trial.rate);
         // What is less at the lower rate was the quota's.
@@ -149,7 +149,7 @@ impl Fault {
         }
         (self.trial, self.tried) = (None, now);
         self.forget_little();
-        if is_fault { Verdict::Fault(rate) } else { Verdict::Quota }
+        if is_fault { TrialVerdict::Fault(rate) } else { TrialVerdict::Quota }
     }
 }
 
@@ -158,7 +158,7 @@ impl Trial {
         Self { before, known, rate, units: 0.0, refused: 0.0, seconds: None }
     }
 
-    fn add(&mut self, step: &Step) {
+    fn add(&mut self, step: &RateStep) {
         let Some(seconds) = &mut self.seconds else { return self.seconds = Some(0.0) };
         *seconds += step.seconds();
         self.units += step.units();
@@ -180,80 +180,80 @@ impl Trial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::step::{Load, Refusal};
+    use crate::sink::step::{RefusedBy, RequestLoad};
 
     /// Two seconds of a hundred calls of four records, of which this share was refused.
-    fn step(share: f64, now: Instant) -> Step {
-        let mut step = Step::new(now);
+    fn step(share: f64, now: Instant) -> RateStep {
+        let mut step = RateStep::new(now);
         for _ in 0..100 {
-            let refused = Load { bytes: 4_000.0 * share, records: 4.0 * share };
+            let refused = RequestLoad { bytes: 4_000.0 * share, records: 4.0 * share };
             let sent = now + Duration::from_secs(2);
-            step.answered(sent, Load { bytes: 4_000.0, records: 4.0 }, refused, Refusal::Records);
+            step.answered(sent, RequestLoad { bytes: 4_000.0, records: 4.0 }, refused, RefusedBy::Records);
         }
         step
     }
 
     #[track_caller]
-    fn check(before: f64, after: f64, verdict: Verdict) {
+    fn check(before: f64, after: f64, verdict: TrialVerdict) {
         let now = Instant::now();
-        let mut fault = Fault::new(now);
+        let mut fault = FaultEstimate::new(now);
         fault.try_lower(before, Some(1e6));
         let first = fault.judge(&step(before.min(MOST), now), now);
-        assert_eq!(first, if before < MOST { Verdict::Open } else { Verdict::Quota });
+        assert_eq!(first, if before < MOST { TrialVerdict::Open } else { TrialVerdict::Quota });
         assert_eq!(fault.judge(&step(after, now), now), verdict, "{before} became {after}");
-        let is_fault = verdict != Verdict::Quota;
+        let is_fault = verdict != TrialVerdict::Quota;
         assert_eq!(fault.excess(&step(after, now), true) > 0.0, !is_fault && after > 0.0);
     }
 
     #[test]
     fn what_is_refused_as_often_at_a_lower_rate_is_a_fault() {
-        check(0.28, 0.28, Verdict::Fault(Some(1e6)));
-        check(0.15, 0.15, Verdict::Fault(Some(1e6)));
-        check(0.28, 0.1, Verdict::Quota);
-        check(0.28, 0.0, Verdict::Quota);
-        check(0.28, 0.8, Verdict::Quota);
-        check(0.8, 0.8, Verdict::Quota);
+        check(0.28, 0.28, TrialVerdict::Fault(Some(1e6)));
+        check(0.15, 0.15, TrialVerdict::Fault(Some(1e6)));
+        check(0.28, 0.1, TrialVerdict::Quota);
+        check(0.28, 0.0, TrialVerdict::Quota);
+        check(0.28, 0.8, TrialVerdict::Quota);
+        check(0.8, 0.8, TrialVerdict::Quota);
     }
 
     #[test]
     fn few_answers_decide_nothing() {
         let now = Instant::now();
-        let mut fault = Fault::new(now);
+        let mut fault = FaultEstimate::new(now);
         fault.try_lower(0.1, None);
-        let mut few = Step::new(now);
-        few.answered(now, Load::new(4_000, 4), Load::default(), Refusal::Records);
-        assert_eq!(fault.judge(&few, now), Verdict::Open);
+        let mut few = RateStep::new(now);
+        few.answered(now, RequestLoad::new(4_000, 4), RequestLoad::default(), RefusedBy::Records);
+        assert_eq!(fault.judge(&few, now), TrialVerdict::Open);
     }
 
     #[test]
     fn a_trial_that_comes_to_no_end_is_a_quotas() {
         let now = Instant::now();
-        let mut fault = Fault::new(now);
+        let mut fault = FaultEstimate::new(now);
         fault.try_lower(0.5, None);
-        let mut between = Step::new(now);
+        let mut between = RateStep::new(now);
         between.answered(
             now + Duration::from_secs(2),
-            Load::new(4_000, 4),
-            Load::new(1_000, 1),
-            Refusal::Records,
+            RequestLoad::new(4_000, 4),
+            RequestLoad::new(1_000, 1),
+            RefusedBy::Records,
         );
-        let verdicts: Vec<Verdict> = (0..12).map(|_| fault.judge(&between, now)).collect();
-        assert!(verdicts.iter().take(10).all(|verdict| *verdict == Verdict::Open), "{verdicts:?}");
-        assert_eq!(verdicts.last(), Some(&Verdict::Quota));
+        let verdicts: Vec<TrialVerdict> = (0..12).map(|_| fault.judge(&between, now)).collect();
+        assert!(verdicts.iter().take(10).all(|verdict| *verdict == TrialVerdict::Open), "{verdicts:?}");
+        assert_eq!(verdicts.last(), Some(&TrialVerdict::Quota));
     }
 
     #[test]
     fn a_known_fault_is_tried_again_and_what_falls_with_the_rate_is_the_quotas() {
         let now = Instant::now();
-        let mut fault = Fault::new(now);
+        let mut fault = FaultEstimate::new(now);
         fault.try_lower(0.5, None);
-        assert_eq!(fault.judge(&step(0.5, now), now), Verdict::Open);
-        assert_eq!(fault.judge(&step(0.5, now), now), Verdict::Fault(None));
+        assert_eq!(fault.judge(&step(0.5, now), now), TrialVerdict::Open);
+        assert_eq!(fault.judge(&step(0.5, now), now), TrialVerdict::Fault(None));
         let later = now + Duration::from_secs_f64(AGAIN + 1.0);
         assert!(!fault.is_due(now) && fault.is_due(later));
         fault.try_again(Some(1e6));
-        assert_eq!(fault.judge(&step(0.2, later), later), Verdict::Open);
-        assert_eq!(fault.judge(&step(0.2, later), later), Verdict::Quota);
+        assert_eq!(fault.judge(&step(0.2, later), later), TrialVerdict::Open);
+        assert_eq!(fault.judge(&step(0.2, later), later), TrialVerdict::Quota);
         assert!(fault.excess(&step(0.2, later), true) <= 0.0);
         assert!(fault.excess(&step(0.5, later), true) > 0.3);
         assert!(!fault.is_due(later));

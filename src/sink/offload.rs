@@ -6,14 +6,14 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::event::Closed;
 
-/// A piece of work.
-pub type Task = Box<dyn FnOnce() + Send>;
+/// A piece of work for the worker threads.
+pub type OffloadTask = Box<dyn FnOnce() + Send>;
 
 /// Runs CPU-bound work (compression, base64, hashing) on the worker threads, ahead of decoding, so that what is nearest to
 /// leaving leaves first.
 #[derive(Clone, Debug)]
 pub struct Offload {
-    tasks: crossbeam_channel::Sender<Task>,
+    tasks: crossbeam_channel::Sender<OffloadTask>,
     /// One permit a place in `tasks`, so that a task never blocks on the channel.
     places: Arc<Semaphore>,
 }
@@ -21,7 +21,7 @@ pub struct Offload {
 impl Offload {
     /// A queue of `capacity` tasks, and the end that the threads take from.
     #[must_use]
-    pub fn new(capacity: usize) -> (Self, crossbeam_channel::Receiver<Task>) {
+    pub fn new(capacity: usize) -> (Self, crossbeam_channel::Receiver<OffloadTask>) {
         let (tasks, receiver) = crossbeam_channel::bounded(capacity);
         (Self { tasks, places: Arc::new(Semaphore::new(capacity)) }, receiver)
     }

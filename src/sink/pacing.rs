@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::rate::RateLimit;
-use super::step::{Load, Refusal};
+use super::step::{RefusedBy, RequestLoad};
 use crate::limits::TARGET_REQUEST_BYTES;
 
 /// The window of requests under way, which grows by one a round trip and halves when one fails; the rate, which refusals teach;
@@ -68,8 +68,11 @@ const FIRST_OUTAGE: u32 = 1;
 /// The longest delay before a refused record is sent again.
 const RECORD_CAP: Duration = Duration::from_secs(5);
 
-/// First and longest wait while held for a person to fix something.
-const HOLD: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
+/// The first wait while held for a person to fix something; doubles with each try.
+const FIRST_HOLD: Duration = Duration::from_secs(5);
+
+/// The longest.
+const LONGEST_HOLD: Duration = Duration::from_mins(1);
 
 impl Pacing {
     /// A window that may grow to `most` requests.
@@ -139,7 +142,7 @@ impl Pacing {
     }
 
     /// A request goes. `chance` is between 0 and 1.
-    pub(super) fn send(&mut self, load: Load, now: Instant, chance: f64) {
+    pub(super) fn send(&mut self, load: RequestLoad, now: Instant, chance: f64) {
         if !self.is_out() {
             self.rate.send(load.bytes, now, chance);
         }
@@ -158,8 +161,15 @@ impl Pacing {
     }
 
     /// A request was answered, and part of it, or all, refused as too much.
-    pub(super) fn answered(&mut self, sent: Instant, now: Instant, load: Load, refused: Load, by: Refusal) {
-        self.throttled |= by == Refusal::Call;
+    pub(super) fn answered(
+        &mut self,
+        sent: Instant,
+        now: Instant,
+        load: RequestLoad,
+        refused: RequestLoad,
+        by: RefusedBy,
+    ) {
+        self.throttled |= by == RefusedBy::Call;
         // What an outage refuses tells nothing of a rate.
         if !self.is_out() || refused.records < load.records {
             self.rate.answered(sent, now, load, refused, by);
@@ -194,9 +204,8 @@ impl Pacing {
 
     /// How long a held destination waits before its `attempts`th next try: 5 to 60 seconds, give or take a fifth.
     pub(super) fn hold_delay(attempts: u32, chance: f64) -> Duration {
-        let (first, longest) = HOLD;
-        let delay = doubled(first, longest, attempts);
-        delay.mul_f64(0.8 + 0.4 * chance.clamp(0.0, 1.0)).min(longest)
+        let delay = doubled(FIRST_HOLD, LONGEST_HOLD, attempts);
+        delay.mul_f64(0.8 + 0.4 * chance.clamp(0.0, 1.0)).min(LONGEST_HOLD)
     }
 }
 

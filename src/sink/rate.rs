@@ -8,25 +8,24 @@
 //! a quota see the same share refused; growth is relatively less at a higher rate; so shares come to be equal, as in Kelly's
 //! proportional fairness (<https://www.jstor.org/stable/3010473>).
 //!
-//! Refusals that stay as many when the rate falls are no quota but a [`Fault`]. They are only sent again, and steps are judged by
+//! Refusals that stay as many when the rate falls are no quota but a [`FaultEstimate`]. They are only sent again, and steps are judged by
 //! what is refused beyond them.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fault::{Fault, Verdict};
-use super::step::{Load, Refusal, Step};
+use super::fault::{FaultEstimate, TrialVerdict};
+use super::step::{RateStep, RefusedBy, RequestLoad};
 use crate::limits::{BILLING_STEP, TARGET_RECORD_BYTES};
 
 /// The rate of one destination: none until something is refused.
 #[derive(Debug)]
 pub(super) struct RateLimit {
-    limit: Option<Limit>,
-    step: Step,
-    fault: Fault,
-    /// When something was accepted last, and the rate then.
-    accepted: (Instant, Option<f64>),
+    limit: Option<TokenBucket>,
+    step: RateStep,
+    fault: FaultEstimate,
+    last_accepted: LastAccepted,
     /// Smoothed, in seconds.
     latency: f64,
     /// Most requests under way.
@@ -35,26 +34,41 @@ pub(super) struct RateLimit {
 
 /// A token bucket.
 #[derive(Debug)]
-struct Limit {
+struct TokenBucket {
     /// Payload bytes a second.
     rate: f64,
     /// The next request may go at this time.
     next: Instant,
     /// Requests of this step went as soon as they might: the limit was felt.
     felt: bool,
-    /// Steps without refusals since the last with, and the answers in them.
-    clean: (f64, f64),
+    /// What went without refusals since the last step with one.
+    clean: CleanSteps,
     /// The rate before the last cut.
     ceiling: f64,
     /// The cuts that followed each other without a step between them that grew.
-    run: Run,
+    streak: CutStreak,
     /// The rate multiplies with each step, until the next refusal.
     doubling: bool,
 }
 
+/// When something was accepted last, and the rate then.
+#[derive(Clone, Copy, Debug)]
+struct LastAccepted {
+    at: Instant,
+    rate: Option<f64>,
+}
+
+/// Steps in a row without a refusal.
+#[derive(Clone, Copy, Debug, Default)]
+struct CleanSteps {
+    steps: f64,
+    /// Answers in them.
+    units: f64,
+}
+
 /// Cuts that follow each other.
 #[derive(Debug)]
-struct Run {
+struct CutStreak {
     /// The rate before them.
     rate: f64,
     /// Answers in their steps, and how many of them were refusals.
@@ -66,7 +80,10 @@ struct Run {
 const OUTAGE: f64 = 10.0;
 
 /// A request carries so many seconds of the rate, or more where latency and concurrency ask for it.
-const SPAN: (f64, f64) = (0.03, 0.8);
+const LEAST_SPAN: f64 = 0.03;
+
+/// But no more than this.
+const MOST_SPAN: f64 = 0.8;
 
 /// So much more than the concurrency that the latency asks for is left free.
 const SPARE: f64 = 1.1;
@@ -147,9 +164,9 @@ impl RateLimit {
     pub(super) fn new(concurrency: f64, now: Instant) -> Self {
         Self {
             limit: None,
-            step: Step::new(now),
-            fault: Fault::new(now),
-            accepted: (now, None),
+            step: RateStep::new(now),
+            fault: FaultEstimate::new(now),
+            last_accepted: LastAccepted { at: now, rate: None },
             latency: 0.0,
             concurrency,
         }
@@ -185,7 +202,7 @@ impl RateLimit {
 
     /// The seconds that a request stands for: so many that most of the concurrency is enough for the latency.
     fn span(&self) -> f64 {
-        (SPARE * self.latency / self.concurrency).clamp(SPAN.0, SPAN.1)
+        (SPARE * self.latency / self.concurrency).clamp(LEAST_SPAN, MOST_SPAN)
     }
 
     /// So many times slower is growth at this latency.
@@ -206,12 +223,19 @@ impl RateLimit {
     }
 
     /// A request sent at `sent` was answered `now`.
-    pub(super) fn answered(&mut self, sent: Instant, now: Instant, load: Load, refused: Load, by: Refusal) {
+    pub(super) fn answered(
+        &mut self,
+        sent: Instant,
+        now: Instant,
+        load: RequestLoad,
+        refused: RequestLoad,
+        by: RefusedBy,
+    ) {
         self.latency += 0.2 * (now.duration_since(sent).as_secs_f64() - self.latency);
         // Without a limit, refusals alone may be an outage.
-        let tells = self.limit.is_some() || by == Refusal::Records;
+        let tells = self.limit.is_some() || by == RefusedBy::Records;
         if tells && self.step.is_over(sent) {
-            let step = std::mem::replace(&mut self.step, Step::new(sent));
+            let step = std::mem::replace(&mut self.step, RateStep::new(sent));
             self.judge(&step, now);
         }
         self.step.answered(sent, load, refused, by);
@@ -222,31 +246,31 @@ impl RateLimit {
 
     /// After an outage the rate is what it was before.
     fn was_accepted(&mut self, now: Instant) {
-        let (at, rate) = self.accepted;
+        let LastAccepted { at, rate } = self.last_accepted;
         let out = now.duration_since(at).as_secs_f64() > OUTAGE + 2.0 * self.latency;
         if out && self.step.has_refusals() {
-            self.step = Step::new(now);
+            self.step = RateStep::new(now);
             if let (Some(rate), Some(limit)) = (rate, &mut self.limit) {
                 limit.rate = rate;
             }
         }
-        self.accepted = (now, self.rate());
+        self.last_accepted = LastAccepted { at: now, rate: self.rate() };
     }
 
     /// After many refusals of whole calls something was accepted: a small request may have been why.
     pub(super) fn slow_start(&mut self, now: Instant) {
         if self.limit.is_none() {
-            self.limit = Some(Limit::new(SLOW_START, 0.0, now));
-            self.step = Step::new(now);
-            self.accepted = (now, Some(SLOW_START));
+            self.limit = Some(TokenBucket::new(SLOW_START, 0.0, now));
+            self.step = RateStep::new(now);
+            self.last_accepted = LastAccepted { at: now, rate: Some(SLOW_START) };
         }
     }
 
-    fn judge(&mut self, step: &Step, now: Instant) {
+    fn judge(&mut self, step: &RateStep, now: Instant) {
         match self.fault.judge(step, now) {
-            Verdict::Open => return,
-            Verdict::Fault(rate) => return self.restore(rate),
-            Verdict::Quota => {}
+            TrialVerdict::Open => return,
+            TrialVerdict::Fault(rate) => return self.restore(rate),
+            TrialVerdict::Quota => {}
         }
         let excess = self.fault.excess(step, self.limit.is_some());
         let is_below_quota = self.limit.as_ref().is_none_or(|limit| limit.rate < BELOW_QUOTA * limit.ceiling);
@@ -273,46 +297,54 @@ impl RateLimit {
     }
 
     /// Lowers the rate to see whether the fault is one.
-    fn try_again(&mut self, step: &Step, now: Instant) {
+    fn try_again(&mut self, step: &RateStep, now: Instant) {
         let before = self.rate();
-        let limit = self.limit.get_or_insert_with(|| Limit::new(step.rate(), step.rate(), now));
+        let limit = self.limit.get_or_insert_with(|| TokenBucket::new(step.rate(), step.rate(), now));
         limit.start_over(limit.rate.min(step.rate()) * TRIAL_RATE);
         self.fault.try_again(before);
-        self.step = Step::new(now);
+        self.step = RateStep::new(now);
     }
 
-    fn cut(&mut self, step: &Step, excess: f64, now: Instant) {
+    fn cut(&mut self, step: &RateStep, excess: f64, now: Instant) {
         let slower = self.slower();
         let sure = 1.0 + (CUT_SURE - 1.0) / (1.0 + CUT_CALMER * self.latency);
         let Some(limit) = &mut self.limit else { return self.first_cut(step, excess, now) };
         if excess > TRIAL_SHARE
-            && let Some(share) = limit.run.suspect(limit.rate)
+            && let Some(share) = limit.streak.suspect(limit.rate)
         {
-            self.fault.try_lower(share, Some(limit.run.rate));
+            self.fault.try_lower(share, Some(limit.streak.rate));
         }
         let many = (excess * step.units() / SURE_REFUSALS).min(1.0);
         let kept = (1.0 - excess).powf(CUT_UNSURE + (sure - CUT_UNSURE) * many).max(MOST_CUT);
         if limit.change(kept, step, slower, now) {
-            self.step = Step::new(now);
+            self.step = RateStep::new(now);
         }
     }
 
-    fn first_cut(&mut self, step: &Step, excess: f64, now: Instant) {
+    fn first_cut(&mut self, step: &RateStep, excess: f64, now: Instant) {
         let kept = (1.0 - excess) * (1.0 - excess.min(BELOW));
         let sent = step.rate();
         // Before there is a limit the quota's bucket is full.
         let unfilled = sent * step.seconds().max(0.25) / (step.seconds() + 1.0);
-        self.limit = Some(Limit::new((unfilled * kept).max(SLOW_START / 2.0), unfilled, now));
+        self.limit = Some(TokenBucket::new((unfilled * kept).max(SLOW_START / 2.0), unfilled, now));
         if step.units() >= FIRST_UNITS {
             self.fault.try_lower(step.share(), None);
         }
-        self.step = Step::new(now);
+        self.step = RateStep::new(now);
     }
 }
 
-impl Limit {
+impl TokenBucket {
     fn new(rate: f64, ceiling: f64, now: Instant) -> Self {
-        Self { rate, next: now, felt: false, clean: (0.0, 0.0), ceiling, run: Run::new(rate), doubling: true }
+        Self {
+            rate,
+            next: now,
+            felt: false,
+            clean: CleanSteps::default(),
+            ceiling,
+            streak: CutStreak::new(rate),
+            doubling: true,
+        }
     }
 
     /// As if there had been no cuts.
@@ -329,39 +361,39 @@ impl Limit {
     }
 
     /// A step with refusals: what is kept of the rate, and growth. Whether it is a cut.
-    fn change(&mut self, kept: f64, step: &Step, slower: f64, now: Instant) -> bool {
+    fn change(&mut self, kept: f64, step: &RateStep, slower: f64, now: Instant) -> bool {
         let change = kept * (self.growth(slower) * step.seconds().min(2.0)).exp();
         if !std::mem::take(&mut self.felt) {
             self.rate = self.rate.min(step.rate());
         }
         let before = self.rate;
         self.rate = (self.rate * change).max(LEAST_RATE);
-        self.clean = (0.0, 0.0);
+        self.clean = CleanSteps::default();
         self.doubling = false;
         if change >= 1.0 {
-            self.run = Run::new(self.rate);
+            self.streak = CutStreak::new(self.rate);
             return false;
         }
-        if self.run.units <= 0.0 {
-            self.run.rate = before;
+        if self.streak.units <= 0.0 {
+            self.streak.rate = before;
         }
-        self.run.units += step.units();
-        self.run.refused += step.units() * step.share();
+        self.streak.units += step.units();
+        self.streak.refused += step.units() * step.share();
         self.ceiling = before;
         self.next = self.next.max(now);
         true
     }
 
     /// A step without.
-    fn grow(&mut self, step: &Step, slower: f64) {
-        self.run = Run::new(self.rate);
+    fn grow(&mut self, step: &RateStep, slower: f64) {
+        self.streak = CutStreak::new(self.rate);
         if !std::mem::take(&mut self.felt) {
             return;
         }
-        let (steps, units) = self.clean;
+        let CleanSteps { steps, units } = self.clean;
         // What was refused before may be again: the way up to there is no hint of more.
         if self.rate > self.ceiling {
-            self.clean = (steps + 1.0, units + step.units());
+            self.clean = CleanSteps { steps: steps + 1.0, units: units + step.units() };
         }
         let hurry = ((steps - HURRY_STEPS) / slower).min(units / HURRY_UNITS - 1.0);
         let growth = hurried(self.growth(slower), hurry) * step.seconds().min(2.0);
@@ -370,7 +402,7 @@ impl Limit {
     }
 }
 
-impl Run {
+impl CutStreak {
     fn new(rate: f64) -> Self {
         Self { rate, units: 0.0, refused: 0.0 }
     }

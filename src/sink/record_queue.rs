@@ -4,23 +4,25 @@ use std::future::Future;
 
 use crate::event::Record;
 
-/// Records waiting for a sink, in order.
+/// The records that wait for one destination, in order.
 pub trait RecordQueue: Send + Sync + 'static {
-    /// Waits for records, and takes as many as fit into one request; `None` once the input has ended and nothing is left.
+    /// Waits for records, and takes as many as fit into one request. Returns `None` when the input has ended and the queue is
+    /// empty.
     ///
     /// Cancel-safe: nothing is taken before the wait is over.
     fn take(&self) -> impl Future<Output = Option<Vec<Record>>> + Send;
 
-    /// Takes what is ready now and fits into a request that already holds so many records and bytes.
+    /// Takes the records that are ready now and still fit into a request of so many records and bytes.
     fn top_up(&self, records: usize, bytes: usize) -> Vec<Record>;
 
-    /// Waits until what was not taken, or was and is not delivered, is to be left to whoever comes next; for ever, where that
-    /// does not happen. Cancel-safe.
-    fn left(&self) -> impl Future<Output = ()> + Send;
+    /// Resolves when undelivered records are to be handed over to whoever runs next. Never resolves for a queue in memory.
+    ///
+    /// Cancel-safe.
+    fn handed_over(&self) -> impl Future<Output = ()> + Send;
 
-    /// Whether the destination works: one that fails may hold less of the memory.
+    /// Tells whether the destination fails at present. While it does, the queue may hold less of the memory.
     fn set_failing(&self, failing: bool);
 
-    /// Records that were taken have ended; so many bytes are no longer held.
+    /// Gives back the memory of records that were taken and have ended: so many bytes.
     fn release(&self, bytes: usize);
 }

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 /// What a request carried, or what of it was refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Load {
+pub(super) struct RequestLoad {
     /// Payload bytes.
     pub(super) bytes: f64,
     /// Records.
@@ -13,14 +13,14 @@ pub(super) struct Load {
 
 /// How a request was refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Refusal {
+pub(super) enum RefusedBy {
     /// Records of it, or none.
     Records,
     /// The call as a whole.
     Call,
 }
 
-impl Load {
+impl RequestLoad {
     /// So many payload bytes in so many records.
     #[expect(clippy::cast_precision_loss, reason = "a request's size")]
     pub(super) fn new(bytes: usize, records: usize) -> Self {
@@ -35,11 +35,11 @@ impl Load {
 
 /// The requests sent since the last change of rate that are answered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
+pub(super) struct RateStep {
     start: Instant,
     last_sent: Instant,
-    sent: Load,
-    refused: Load,
+    sent: RequestLoad,
+    refused: RequestLoad,
     /// The most records that were refused only together.
     unit: f64,
     calls: f64,
@@ -62,21 +62,21 @@ const SHORT_STEP: f64 = 0.3;
 /// A step is taken for so many seconds at least.
 const BURST: f64 = 0.25;
 
-impl Step {
+impl RateStep {
     /// Nothing was sent yet.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             start: now,
             last_sent: now,
-            sent: Load::default(),
-            refused: Load::default(),
+            sent: RequestLoad::default(),
+            refused: RequestLoad::default(),
             unit: 1.0,
             calls: 0.0,
         }
     }
 
     /// A request that was sent at `sent` has its answer. Those of an earlier rate tell nothing of this one.
-    pub(super) fn answered(&mut self, sent: Instant, load: Load, refused: Load, by: Refusal) {
+    pub(super) fn answered(&mut self, sent: Instant, load: RequestLoad, refused: RequestLoad, by: RefusedBy) {
         if sent < self.start {
             return;
         }
@@ -84,7 +84,7 @@ impl Step {
         self.refused.add(refused);
         self.calls += 1.0;
         self.last_sent = self.last_sent.max(sent);
-        if by == Refusal::Call {
+        if by == RefusedBy::Call {
             self.unit = self.unit.max(refused.records);
         }
     }

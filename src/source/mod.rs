@@ -6,29 +6,19 @@
 //! Failure: what cannot be read is counted, said once, and tried again; the rest goes on.
 //! Stop:    reads nothing more; what was not handed over is read again at the next start.
 
-mod cut;
-pub(crate) mod dead_letters;
-mod stop;
+mod carryover;
+pub mod dead_letters;
 pub mod file;
 pub mod firehose_http;
+mod framer;
+mod lifecycle;
+mod registry;
 pub mod stdin;
+mod stop;
+mod thread;
 
-use std::io;
-
+pub use self::carryover::{Carried, SourceCarryover};
+pub use self::lifecycle::{Source, SourceContext, SourceError, SourceFuture};
+pub use self::registry::{PrepareSource, PreparedSource, prepare};
 pub use self::stop::{Stop, Stopper};
-
-/// Why a source cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// A pattern that is none.
-    #[error("`{pattern}` is not a glob: write `*`, `**`, `?`, `[..]` or `{{..}}`, and close every bracket")]
-    Glob {
-        /// As it was written.
-        pattern: String,
-        /// What is wrong with it.
-        source: globset::Error,
-    },
-    /// Standard input failed.
-    #[error("cannot read standard input")]
-    Stdin(#[source] io::Error),
-}
+pub(crate) use self::thread::on_thread;

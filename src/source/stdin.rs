@@ -3,84 +3,114 @@
 //! A read of standard input cannot be called off, so a thread of its own waits until there is something to read, or a stop; only
 //! then it reads. It is asked for one block at a time. What it has read is handed over in a stop too: nobody can read it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::SourceError;
-use super::cut::{Cut, Cutter, End};
+use super::framer::{Framer, FramerState, NextFrame, Upcoming};
 use crate::config::StdinSource;
 use crate::event::Closed;
 use crate::event::{AckGuard, Acknowledge, Chunk, Held, Origin, Outcome, Piece, Timestamp};
 use crate::metrics::SourceMetrics;
 use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
-use crate::source::Stop;
+use crate::source::{Carried, Source, SourceContext, SourceFuture, Stop, on_thread};
 
-/// Reads standard input to its end, or until a stop is asked for; begins with what an earlier run left.
-pub async fn run(
-    name: Arc<str>,
-    host: Arc<str>,
+/// A source of type `stdin`: reads to the end, or until a stop is asked for; begins with what an earlier run left.
+pub struct Stdin {
     config: StdinSource,
-    (intake, remainder): (Intake, Arc<Remainder>),
-    stop: Stop,
-) -> Result<(), SourceError> {
-    let origin = Origin { source: name, host, ..Origin::default() };
-    run_from(io::stdin(), origin, &config, (intake, remainder), stop).await
+    context: SourceContext,
+    carryover: Arc<StdinCarryover>,
+}
+
+impl Stdin {
+    /// A source that is ready to run.
+    #[must_use]
+    pub fn prepare(config: StdinSource, context: SourceContext) -> Self {
+        let carryover = context.carryover.get::<StdinCarryover>("");
+        Self { config, context, carryover }
+    }
+}
+
+impl Source for Stdin {
+    fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
+        let SourceContext { name, host, .. } = &self.context;
+        let origin = Origin { source: Arc::clone(name), host: Arc::clone(host), ..Origin::default() };
+        let (config, carryover) = (self.config.clone(), Arc::clone(&self.carryover));
+        let reading = async move { run_from(io::stdin(), origin, &config, intake, carryover, stop).await };
+        Box::pin(on_thread(name, reading))
+    }
 }
 
 /// What a run of the source leaves to the next one, since standard input cannot be read again.
 #[derive(Debug, Default)]
-pub struct Remainder(
+pub struct StdinCarryover(
     /// The lock covers a look or a change.
-    Mutex<Left>,
+    Mutex<CarriedInput>,
 );
 
 #[derive(Debug, Default)]
-struct Left {
+struct CarriedInput {
     /// Whether there will be a next run.
     goes_on: bool,
     /// What was read and is not a whole event yet.
     carry: BytesMut,
-    /// Whether the rest of a line is left out.
-    skipping: bool,
-    /// So many bytes before `carry` belong to an event that is too long for a chunk.
-    within: u64,
-    /// What was handed over and has not ended, in order, with the memory it takes.
-    under_way: BTreeMap<u64, (Bytes, Piece, Held)>,
+    /// Where the stream stands before `carry`.
+    framer: FramerState,
+    /// What was handed over and has not ended, in order.
+    in_flight: BTreeMap<u64, InFlightInput>,
     next: u64,
 }
 
-impl Remainder {
+impl Carried for StdinCarryover {
+    fn holds_data(&self) -> bool {
+        !self.is_empty()
+    }
+
+    fn announce(&self, successors: &BTreeSet<&'static str>) {
+        self.goes_on(successors.contains("stdin"));
+    }
+}
+
+/// A copy of a chunk, with the memory it takes.
+#[derive(Debug)]
+struct InFlightInput {
+    payload: Bytes,
+    piece: Piece,
+    held: Held,
+}
+
+impl StdinCarryover {
     /// Says whether a stop that comes is followed by another run.
     pub fn goes_on(&self, goes_on: bool) {
-        self.left().goes_on = goes_on;
+        self.lock().goes_on = goes_on;
     }
 
     /// Whether nothing is left that only another run can deliver.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let left = self.left();
-        left.carry.is_empty() && left.under_way.is_empty()
+        let carried = self.lock();
+        carried.carry.is_empty() && carried.in_flight.is_empty()
     }
 
-    fn left(&self) -> MutexGuard<'_, Left> {
+    fn lock(&self) -> MutexGuard<'_, CarriedInput> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Input that can be waited for without reading it.
-trait Input: Read {
+trait WaitableInput: Read {
     /// Waits until a read would not wait; false when it is called off before, by the other end of the pipe being closed.
     fn wait(&mut self, called_off: &PipeReader) -> bool;
 }
 
-impl Input for io::Stdin {
+impl WaitableInput for io::Stdin {
     fn wait(&mut self, called_off: &PipeReader) -> bool {
         loop {
             let mut both = [PollFd::new(self, PollFlags::IN), PollFd::new(called_off, PollFlags::IN)];
@@ -95,10 +125,11 @@ impl Input for io::Stdin {
 }
 
 async fn run_from(
-    input: impl Input + Send + 'static,
+    input: impl WaitableInput + Send + 'static,
     origin: Origin,
     config: &StdinSource,
-    (intake, remainder): (Intake, Arc<Remainder>),
+    intake: Intake,
+    carryover: Arc<StdinCarryover>,
     stop: Stop,
 ) -> Result<(), SourceError> {
     let (ask, asked) = mpsc::channel(1);
@@ -106,28 +137,25 @@ async fn run_from(
     let (called_off, call_off) = io::pipe().map_err(SourceError::Stdin)?;
     let reading = std::thread::Builder::new().name("stdin".to_owned());
     reading.spawn(move || read_when_asked(input, asked, &give, &called_off)).map_err(SourceError::Stdin)?;
-    let pump = Pump {
+    let reader = StdinReader {
         ask,
         given,
         call_off: Some(call_off),
         lane: intake.lane(WhenFullDestination::Wait),
-        owner: Arc::new(Owner { metrics: intake.metrics.clone(), remainder }),
+        acks: Arc::new(StdinAcks { metrics: intake.metrics.clone(), carryover }),
         origin: Arc::new(origin),
-        cutter: Cutter::new(&config.decoding),
-        most: config.decoding.max_inflated,
+        framer: Framer::new(&config.decoding, intake.framing()),
         carry: BytesMut::new(),
         held: None,
-        skipping: false,
-        within: 0,
         intake,
         stop,
     };
-    pump.run().await
+    reader.run().await
 }
 
 /// The thread's part: one block, or the end, for each question; nothing when it is called off.
 fn read_when_asked(
-    mut input: impl Input,
+    mut input: impl WaitableInput,
     mut asked: mpsc::Receiver<()>,
     give: &mpsc::Sender<io::Result<Vec<u8>>>,
     called_off: &PipeReader,
@@ -156,30 +184,24 @@ fn read_block(input: &mut impl Read) -> io::Result<Vec<u8>> {
 }
 
 /// Carries blocks to the pipeline.
-struct Pump {
+struct StdinReader {
     ask: mpsc::Sender<()>,
     given: mpsc::Receiver<io::Result<Vec<u8>>>,
     /// Closed to call off the wait for input.
     call_off: Option<PipeWriter>,
     intake: Intake,
     lane: Arc<OrderedLane>,
-    owner: Arc<Owner>,
+    acks: Arc<StdinAcks>,
     origin: Arc<Origin>,
-    cutter: Cutter,
-    /// Most bytes of an object.
-    most: usize,
-    /// What was read and is not a whole event yet.
+    framer: Framer,
+    /// What was read and is not handed over.
     carry: BytesMut,
-    /// The memory that `carry` takes.
+    /// The memory of `carry`; none: it is empty.
     held: Option<Held>,
     stop: Stop,
-    /// Whether the rest of a line is left out.
-    skipping: bool,
-    /// So many bytes before `carry` belong to an event that is too long for a chunk.
-    within: u64,
 }
 
-impl Pump {
+impl StdinReader {
     /// What was read before a stop is handed over: it cannot be read again.
     async fn run(mut self) -> Result<(), SourceError> {
         if self.resume().await.is_err() {
@@ -188,25 +210,26 @@ impl Pump {
         while let Some(room) = self.room().await {
             let Some(block) = self.next_block().await? else { break };
             self.take(&block, room);
-            if self.hand_over(End::Open).await.is_err() {
+            if self.hand_over(Upcoming::More).await.is_err() {
                 return Ok(());
             }
         }
         if !self.leave() {
             // A closed pipeline is a stop.
-            self.hand_over(End::Last).await.ok();
+            self.hand_over(Upcoming::Nothing).await.ok();
         }
         Ok(())
     }
 
     /// Takes up what an earlier run left. It is in memory already.
     async fn resume(&mut self) -> Result<(), Closed> {
-        let (carry, under_way) = {
-            let mut left = self.owner.remainder.left();
-            (left.goes_on, self.skipping, self.within) = (false, left.skipping, left.within);
-            (std::mem::take(&mut left.carry), std::mem::take(&mut left.under_way))
+        let (carry, in_flight) = {
+            let mut carried = self.acks.carryover.lock();
+            carried.goes_on = false;
+            self.framer.resume(carried.framer);
+            (std::mem::take(&mut carried.carry), std::mem::take(&mut carried.in_flight))
         };
-        for (payload, piece, held) in under_way.into_values() {
+        for InFlightInput { payload, piece, held } in in_flight.into_values() {
             let charged = self.intake.charge(payload.len());
             drop(held);
             self.submit(payload, piece, charged).await?;
@@ -220,22 +243,25 @@ impl Pump {
 
     /// Leaves what is no whole event yet to the next run; whether there will be one.
     fn leave(&mut self) -> bool {
-        let mut left = self.owner.remainder.left();
-        if !left.goes_on || !self.stop.is_requested() {
+        let mut carried = self.acks.carryover.lock();
+        if !carried.goes_on || !self.stop.is_requested() {
             return false;
         }
-        left.carry = std::mem::take(&mut self.carry);
-        (left.skipping, left.within) = (self.skipping, self.within);
+        carried.carry = std::mem::take(&mut self.carry);
+        carried.framer = self.framer.state();
         true
     }
 
     /// Memory for one block; none at a stop.
     async fn room(&mut self) -> Option<Held> {
-        while self.lane.is_blocked() {
+        loop {
+            let freed = self.intake.room_freed();
+            if !self.lane.is_blocked() {
+                break;
+            }
             tokio::select! {
                 () = self.stop.requested() => return None,
-                () = self.intake.room_freed() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = freed => {}
             }
         }
         tokio::select! {
@@ -255,19 +281,16 @@ impl Pump {
             return Ok(None);
         }
         let patience = self.intake.framing().patience().filter(|_| !self.carry.is_empty());
-        if let Some(patience) = patience
-            && !self.came_within(patience).await
-        {
+        let in_time = match patience {
+            Some(patience) => timeout(patience, self.received()).await.ok(),
+            None => Some(self.received().await),
+        };
+        let block = if let Some(block) = in_time {
+            block
+        } else {
             // A closed pipeline is noticed when the next block is handed over.
-            self.hand_over(End::Quiet).await.ok();
-        }
-        let block = tokio::select! {
-            block = self.given.recv() => block,
-            () = self.stop.requested() => {
-                drop(self.call_off.take());
-                // What was being read still comes.
-                self.given.recv().await
-            }
+            self.hand_over(Upcoming::Quiet).await.ok();
+            self.received().await
         };
         match block {
             Some(Ok(bytes)) => Ok(Some(bytes).filter(|bytes| !bytes.is_empty())),
@@ -276,70 +299,39 @@ impl Pump {
         }
     }
 
-    /// Whether a block is there before the time is over.
-    async fn came_within(&mut self, patience: Duration) -> bool {
-        let deadline = tokio::time::sleep(patience);
-        tokio::pin!(deadline);
-        let mut look = tokio::time::interval(patience.min(LOOK));
-        loop {
-            tokio::select! {
-                () = &mut deadline => return !self.given.is_empty(),
-                () = self.stop.requested() => return true,
-                _ = look.tick() => if !self.given.is_empty() { return true },
+    /// What the thread gives next; a stop calls its wait for input off. Cancel-safe.
+    async fn received(&mut self) -> Option<io::Result<Vec<u8>>> {
+        tokio::select! {
+            block = self.given.recv() => block,
+            () = self.stop.requested() => {
+                drop(self.call_off.take());
+                // What was being read still comes.
+                self.given.recv().await
             }
         }
     }
 
     /// Hands over all that is whole.
-    async fn hand_over(&mut self, end: End) -> Result<(), Closed> {
-        while !self.carry.is_empty() {
-            if self.skipping {
-                self.skip();
-                continue;
-            }
-            let cut = self.cut(end);
-            match cut {
-                Cut::Whole(taken) | Cut::Piece(taken) | Cut::Head(taken) => {
-                    self.skipping = matches!(cut, Cut::Head(_));
-                    let piece = self.piece_of(cut, end);
-                    self.within = piece.next(taken);
-                    self.send(taken, piece).await?;
+    async fn hand_over(&mut self, upcoming: Upcoming) -> Result<(), Closed> {
+        loop {
+            match self.framer.next(self.intake.framing(), &self.carry, upcoming) {
+                NextFrame::Events { len, piece } | NextFrame::Part { len, piece } => {
+                    self.send(len, piece).await?;
                 }
-                Cut::Wait => break,
+                NextFrame::LeftOut { len, lost, reason } => {
+                    drop(self.carry.split_to(len));
+                    self.intake.metrics.lost(reason, lost);
+                }
+                NextFrame::Incomplete => return Ok(()),
             }
         }
-        Ok(())
     }
 
-    fn cut(&self, end: End) -> Cut {
-        if !self.intake.framing().is_object() {
-            return self.cutter.cut(self.intake.framing(), &self.carry, end);
-        }
-        let is_whole = end == End::Last || self.carry.len() > self.most;
-        if is_whole { Cut::Whole(self.carry.len()) } else { Cut::Wait }
-    }
-
-    fn piece_of(&self, cut: Cut, end: End) -> Piece {
-        let framing = self.intake.framing();
-        if framing.is_object() {
-            return Piece::default();
-        }
-        self.cutter.piece_of(framing, &self.carry, (cut, end), self.within)
-    }
-
-    fn skip(&mut self) {
-        let line = memchr::memchr(b'\n', &self.carry);
-        let taken = line.map_or(self.carry.len(), |at| at.saturating_add(1));
-        drop(self.carry.split_to(taken));
-        self.skipping = line.is_none();
-        self.intake.metrics.lost("truncated", line.unwrap_or(taken) as u64);
-    }
-
-    async fn send(&mut self, taken: usize, piece: Piece) -> Result<(), Closed> {
+    async fn send(&mut self, len: usize, piece: Piece) -> Result<(), Closed> {
         // Copied to its size, so that the chunk does not keep the whole buffer alive.
-        let payload = Bytes::copy_from_slice(&self.carry.split_to(taken));
-        let Some(all) = &mut self.held else { return Ok(()) };
-        let held = all.split(taken as u64);
+        let payload = Bytes::copy_from_slice(&self.carry.split_to(len));
+        let all = self.held.get_or_insert_with(|| self.intake.charge(len));
+        let held = all.split(len as u64);
         if self.carry.is_empty() {
             self.carry = BytesMut::new();
             self.held = None;
@@ -351,9 +343,7 @@ impl Pump {
 
     async fn submit(&self, payload: Bytes, piece: Piece, mut held: Held) -> Result<(), Closed> {
         self.intake.metrics.bytes.inc_by(payload.len() as u64);
-        let number = self.owner.begin(&payload, piece, &mut held);
-        let owner = Arc::clone(&self.owner) as Arc<dyn Acknowledge>;
-        let ack = AckGuard::open(owner, number);
+        let ack = self.acks.open(&payload, piece, &mut held);
         let chunk =
             Chunk { origin: Arc::clone(&self.origin), payload, piece, read_at: Timestamp::now(), ack, held };
         self.intake.submit(&self.lane, chunk).await
@@ -361,31 +351,33 @@ impl Pump {
 }
 
 /// Standard input has no position to move: what has not ended is kept, and what is given up for good is counted.
-struct Owner {
+struct StdinAcks {
     metrics: SourceMetrics,
-    remainder: Arc<Remainder>,
+    carryover: Arc<StdinCarryover>,
 }
 
-impl Owner {
-    fn begin(&self, payload: &Bytes, piece: Piece, held: &mut Held) -> u64 {
+impl StdinAcks {
+    /// Keeps a copy of a chunk until its guard is gone.
+    fn open(self: &Arc<Self>, payload: &Bytes, piece: Piece, held: &mut Held) -> AckGuard {
         let mut kept = held.split(0);
         kept.resize(payload.len() as u64);
-        let mut left = self.remainder.left();
-        let number = left.next;
-        left.next = number.saturating_add(1);
-        left.under_way.insert(number, (payload.clone(), piece, kept));
-        number
+        let mut carried = self.carryover.lock();
+        let number = carried.next;
+        carried.next = number.saturating_add(1);
+        let copy = InFlightInput { payload: payload.clone(), piece, held: kept };
+        carried.in_flight.insert(number, copy);
+        AckGuard::open(Arc::clone(self) as Arc<dyn Acknowledge>, number)
     }
 }
 
-impl Acknowledge for Owner {
+impl Acknowledge for StdinAcks {
     fn acknowledge(&self, number: u64, outcome: Outcome) {
-        let mut left = self.remainder.left();
-        if outcome == Outcome::Abandoned && left.goes_on {
+        let mut carried = self.carryover.lock();
+        if outcome == Outcome::Abandoned && carried.goes_on {
             return;
         }
-        let ended = left.under_way.remove(&number);
-        drop(left);
+        let ended = carried.in_flight.remove(&number);
+        drop(carried);
         if outcome == Outcome::Abandoned && ended.is_some() {
             self.metrics.error("abandoned");
         }
@@ -395,22 +387,20 @@ impl Acknowledge for Owner {
 /// Most bytes read at once; a pipe holds no more.
 const BLOCK: usize = 64 * 1024;
 
-/// How often to look whether something has come.
-const LOOK: Duration = Duration::from_millis(100);
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc as pipe;
+    use std::time::Duration;
 
     use tokio::sync::{Notify, Semaphore};
 
     use super::*;
     use crate::config::{Decoding, Format, TooLong};
-    use crate::event::{Budget, Framing};
+    use crate::event::{Backpressure, Budget, Framing};
     use crate::metrics::Metrics;
-    use crate::pipeline::Jobs;
+    use crate::pipeline::{IntakeQueue, Jobs};
     use crate::source::Stopper;
-    use crate::source::file::tests::{Indented, Lines, Object};
+    use crate::source::file::tests::{IndentedFraming, LineFraming, ObjectFraming};
 
     /// Input that comes in the pieces it is given in.
     struct Pieces(pipe::Receiver<Vec<u8>>, Option<Vec<u8>>);
@@ -423,7 +413,7 @@ mod tests {
         }
     }
 
-    impl Input for Pieces {
+    impl WaitableInput for Pieces {
         fn wait(&mut self, called_off: &PipeReader) -> bool {
             loop {
                 match self.0.recv_timeout(Duration::from_millis(1)) {
@@ -442,7 +432,7 @@ mod tests {
         poll(&mut fds, Some(&rustix::event::Timespec::default())).unwrap() == 0
     }
 
-    struct Running {
+    struct RunningStdin {
         jobs: crossbeam_channel::Receiver<Jobs>,
         budget: Arc<Budget>,
         ended: tokio::task::JoinHandle<Result<(), SourceError>>,
@@ -450,26 +440,34 @@ mod tests {
         _runtime: tokio::runtime::Runtime,
     }
 
-    fn start(input: impl Input + Send + 'static, framing: impl Framing + 'static, memory: u64) -> Running {
+    fn start(
+        input: impl WaitableInput + Send + 'static,
+        framing: impl Framing + 'static,
+        memory: u64,
+    ) -> RunningStdin {
         start_with(input, framing, memory, Arc::default())
     }
 
+    fn intake(
+        budget: &Arc<Budget>,
+        framing: impl Framing + 'static,
+        room_freed: Arc<Notify>,
+    ) -> (Intake, crossbeam_channel::Receiver<Jobs>) {
+        let (sender, jobs) = crossbeam_channel::bounded(1_000);
+        let queue = IntakeQueue { jobs: sender, places: Arc::new(Semaphore::new(1_000)) };
+        let metrics = Metrics::new().source("stdin");
+        let intake = Intake::new(Arc::clone(budget), queue, room_freed, Arc::new(framing), metrics);
+        (intake, jobs)
+    }
+
     fn start_with(
-        input: impl Input + Send + 'static,
+        input: impl WaitableInput + Send + 'static,
         framing: impl Framing + 'static,
         memory: u64,
-        remainder: Arc<Remainder>,
-    ) -> Running {
-        let (sender, jobs) = crossbeam_channel::bounded(1_000);
+        carryover: Arc<StdinCarryover>,
+    ) -> RunningStdin {
         let budget = Budget::new(memory);
-        let intake = Intake::new(
-            Arc::clone(&budget),
-            sender,
-            Arc::new(Semaphore::new(1_000)),
-            Arc::new(Notify::new()),
-            Arc::new(framing),
-            Metrics::new().source("stdin"),
-        );
+        let (intake, jobs) = intake(&budget, framing, Arc::default());
         let decoding = Decoding {
             format: Format::Lines,
             multiline: None,
@@ -482,12 +480,12 @@ mod tests {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let ended = runtime.spawn(async move {
             let config = StdinSource { decoding };
-            run_from(input, Origin::default(), &config, (intake, remainder), stop).await
+            run_from(input, Origin::default(), &config, intake, carryover, stop).await
         });
-        Running { jobs, budget, ended, stopper, _runtime: runtime }
+        RunningStdin { jobs, budget, ended, stopper, _runtime: runtime }
     }
 
-    impl Running {
+    impl RunningStdin {
         fn next(&self) -> String {
             let job = self.jobs.recv_timeout(Duration::from_secs(30)).unwrap().remove(0);
             job.chunk.ack.settle();
@@ -515,16 +513,16 @@ mod tests {
 
     #[test]
     fn lines_come_whole_however_they_were_written() {
-        check(Lines, &["a\nb", "c\n", "d"], &["a\n", "bc\n", "d"]);
-        check(Lines, &[], &[]);
-        check(Lines, &["0123456789", "0123456789", "0", "123\n"], &["01234567890123456789", "0123\n"]);
-        check(Object, &["{\"a\":", "1}"], &["{\"a\":1}"]);
+        check(LineFraming, &["a\nb", "c\n", "d"], &["a\n", "bc\n", "d"]);
+        check(LineFraming, &[], &[]);
+        check(LineFraming, &["0123456789", "0123456789", "0", "123\n"], &["01234567890123456789", "0123\n"]);
+        check(ObjectFraming, &["{\"a\":", "1}"], &["{\"a\":1}"]);
     }
 
     #[test]
     fn an_event_that_is_not_continued_is_whole_after_a_while() {
         let (give, input) = pipe::channel();
-        let running = start(Pieces(input, None), Indented, 1 << 20);
+        let running = start(Pieces(input, None), IndentedFraming, 1 << 20);
         give.send(b"a\n b\n".to_vec()).unwrap();
         assert_eq!(running.next(), "a\n b\n");
         give.send(b"c\n".to_vec()).unwrap();
@@ -534,7 +532,7 @@ mod tests {
     #[test]
     fn a_stop_is_heeded_while_nothing_comes_and_ships_what_was_read() {
         let (give, input) = pipe::channel();
-        let running = start(Pieces(input, None), Lines, 1 << 20);
+        let running = start(Pieces(input, None), LineFraming, 1 << 20);
         give.send(b"a\nhalf".to_vec()).unwrap();
         assert_eq!(running.next(), "a\n");
         running.stopper.stop();
@@ -543,26 +541,26 @@ mod tests {
 
     #[test]
     fn half_a_line_and_what_did_not_end_are_left_to_the_next_run() {
-        let remainder = Arc::<Remainder>::default();
+        let carryover = Arc::<StdinCarryover>::default();
         let (give, input) = pipe::channel();
-        let running = start_with(Pieces(input, None), Lines, 1 << 20, Arc::clone(&remainder));
+        let running = start_with(Pieces(input, None), LineFraming, 1 << 20, Arc::clone(&carryover));
         give.send(b"a\nb\nha".to_vec()).unwrap();
         assert_eq!(running.next(), "a\nb\n");
         give.send(b"lf\nc\nmore".to_vec()).unwrap();
         let given_up = running.jobs.recv_timeout(Duration::from_secs(30)).unwrap().remove(0);
-        remainder.goes_on(true);
+        carryover.goes_on(true);
         running.stopper.stop();
         assert_eq!(running.rest(), Vec::<String>::new());
         drop(given_up);
 
         let (give, input) = pipe::channel();
-        let next = start_with(Pieces(input, None), Lines, 1 << 20, Arc::clone(&remainder));
+        let next = start_with(Pieces(input, None), LineFraming, 1 << 20, Arc::clone(&carryover));
         assert_eq!(next.next(), "half\nc\n");
         give.send(b" and more\n".to_vec()).unwrap();
         assert_eq!(next.next(), "more and more\n");
         drop(give);
         assert_eq!(next.rest(), Vec::<String>::new());
-        assert!(remainder.is_empty());
+        assert!(carryover.is_empty());
         assert_eq!(next.budget.used(), 0);
     }
 
@@ -581,7 +579,7 @@ mod tests {
         }
     }
 
-    impl Input for Slow {
+    impl WaitableInput for Slow {
         fn wait(&mut self, _: &PipeReader) -> bool {
             true
         }
@@ -591,17 +589,31 @@ mod tests {
     fn what_is_being_read_at_a_stop_is_shipped() {
         let (reading, is_reading) = pipe::channel();
         let (read, go_on) = pipe::channel();
-        let running = start(Slow { reading, go_on }, Lines, 1 << 20);
+        let running = start(Slow { reading, go_on }, LineFraming, 1 << 20);
         is_reading.recv().unwrap();
         running.stopper.stop();
         read.send(()).unwrap();
         assert_eq!(running.next(), "late\n");
     }
 
+    #[tokio::test]
+    async fn a_destination_that_takes_more_between_the_look_and_the_wait_is_not_missed() {
+        let room_freed = Arc::<Notify>::default();
+        let (intake, _jobs) = intake(&Budget::new(1 << 20), LineFraming, Arc::clone(&room_freed));
+        let lane = intake.lane(WhenFullDestination::Wait);
+        let backpressure = Backpressure::new(room_freed);
+        lane.feeds(&backpressure);
+        backpressure.set_full(true);
+        let freed = intake.room_freed();
+        assert!(lane.is_blocked());
+        backpressure.set_full(false);
+        timeout(Duration::from_secs(30), freed).await.unwrap();
+    }
+
     #[test]
     fn memory_smaller_than_a_block_is_enough() {
         let (give, input) = pipe::channel();
-        let running = start(Pieces(input, None), Lines, 10);
+        let running = start(Pieces(input, None), LineFraming, 10);
         for _ in 0..100 {
             give.send(b"a line of text\n".to_vec()).unwrap();
             assert_eq!(running.next(), "a line of text\n");

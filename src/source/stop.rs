@@ -1,4 +1,4 @@
-//! The wish to stop, as the sources see it.
+//! The request to stop, as the sources see it.
 
 use tokio::sync::watch;
 

@@ -37,6 +37,22 @@ fn check_draws_the_pipeline_and_names_mistakes() {
 }
 
 #[test]
+fn what_run_refuses_check_refuses() {
+    let world = World::new();
+    let sink = |number: u32| format!("[sinks.s{number}]\ntype = \"directory\"\npath = \"out\"\n");
+    let many = (0..65).map(sink).collect::<String>();
+    let slash = "[sources.b]\ntype = \"file\"\ninclude = [\"/var/log/[a/b].log\"]\n".to_owned();
+    for (what, wrong) in [("at most 64", many), ("[a/b]", slash)] {
+        world.config(&format!("{FILE_SOURCE}{MESSAGE_SINK}{wrong}"));
+        let config = world.config_path();
+        for command in ["check", "run"] {
+            let (_, words) = check(&run(&world, &[command, "-c", config.to_str().unwrap()]), 78);
+            assert!(words.contains(what), "{words}");
+        }
+    }
+}
+
+#[test]
 fn wrong_usage_is_told_apart() {
     let world = World::new();
     check(&run(&world, &["sink-the-ship"]), 2);

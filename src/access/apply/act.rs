@@ -7,10 +7,10 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{self, Instant};
 
-use crate::access::call::Call;
-use crate::access::live::{Clients, Look, Seen, read_one};
-use crate::access::plan::{Kind, Plan, Resource, Stage};
-use crate::aws::{Caller, Refused};
+use crate::access::live::{AccountClients, Observation, ObservedState, read_one};
+use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};
+use crate::aws::ApiCall;
+use crate::aws::{ApiClient, CallError};
 
 /// How long a call is tried that AWS is not ready for: a new role takes some seconds until every service knows it.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// What is told while it is done.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Told {
+pub enum ApplyEvent {
     /// The call was made.
     Done(String),
     /// AWS is not ready, and says this; the call is tried again.
@@ -33,20 +33,20 @@ pub enum Told {
 
 /// A resource and the calls for it.
 #[derive(Clone, Debug)]
-pub struct Act<'p> {
+pub struct ApplyStep<'p> {
     /// Where it is.
-    pub stage: &'p Stage,
+    pub stage: &'p PlanStage,
     /// What it is.
-    pub resource: &'p Resource,
+    pub resource: &'p PlannedResource,
     /// What is called, in order.
-    pub calls: Vec<Call>,
+    pub calls: Vec<ApiCall>,
     /// Whether it is there afterwards.
     pub stays: bool,
 }
 
 /// Why a resource was not finished.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Stopped {
+pub enum StepError {
     /// Someone wished to stop.
     Signal,
     /// What failed, and why.
@@ -55,24 +55,28 @@ pub enum Stopped {
 
 /// Makes changes.
 #[derive(Debug)]
-pub struct Worker<'a> {
+pub struct StepRunner<'a> {
     /// The plan.
-    pub plan: &'a Plan,
+    pub plan: &'a AccessPlan,
     /// Who makes calls where.
-    pub clients: &'a Clients,
+    pub clients: &'a AccountClients,
     /// What was seen before.
-    pub seen: &'a Seen,
+    pub seen: &'a ObservedState,
     /// True once someone signals to stop.
     pub stop: watch::Receiver<bool>,
 }
 
-impl Worker<'_> {
+impl StepRunner<'_> {
     /// Does what one resource needs, to the end; waits until it is ready, or gone. A signal to stop is heeded while it waits.
     ///
     /// # Errors
     /// When a call fails, or when it is to stop.
-    pub async fn act(&mut self, act: &Act<'_>, tell: &mut impl FnMut(Told)) -> Result<(), Stopped> {
-        let no_one = || Stopped::Failed("there are no credentials".to_owned());
+    pub async fn act(
+        &mut self,
+        act: &ApplyStep<'_>,
+        tell: &mut impl FnMut(ApplyEvent),
+    ) -> Result<(), StepError> {
+        let no_one = || StepError::Failed("there are no credentials".to_owned());
         let caller = self.clients.caller(&act.stage.account.name).ok_or_else(no_one)?;
         let mut answers: BTreeMap<&str, Value> = BTreeMap::new();
         let mut is_new = false;
@@ -80,13 +84,13 @@ impl Worker<'_> {
             let told = |operation: &str, pointer: &str| {
                 Some(answers.get(operation)?.pointer(pointer)?.as_str()?.to_owned())
             };
-            let lacks = || Stopped::Failed(format!("`{call}` needs what no answer told"));
+            let lacks = || StepError::Failed(format!("`{call}` needs what no answer told"));
             let filled = call.filled(&told).ok_or_else(lacks)?;
             let answer = self.patiently(caller, &filled, is_new, tell).await?;
             answers.insert(call.operation, answer);
             is_new |= call.operation.starts_with("Create");
             if !call.is_look() {
-                tell(Told::Done(call.to_string()));
+                tell(ApplyEvent::Done(call.to_string()));
             }
         }
         if takes_time(&act.resource.kind) { self.ready(act).await } else { Ok(()) }
@@ -94,11 +98,11 @@ impl Worker<'_> {
 
     async fn patiently(
         &mut self,
-        caller: &Caller,
-        call: &Call,
+        caller: &ApiClient,
+        call: &ApiCall,
         is_new: bool,
-        tell: &mut impl FnMut(Told),
-    ) -> Result<Value, Stopped> {
+        tell: &mut impl FnMut(ApplyEvent),
+    ) -> Result<Value, StepError> {
         let deadline = Instant::now() + PATIENCE;
         let mut wait = SHORTEST;
         loop {
@@ -107,10 +111,10 @@ impl Worker<'_> {
                 Err(refused) => refused,
             };
             if !is_unready(&refused, is_new) || deadline < Instant::now() + wait {
-                return Err(Stopped::Failed(failed(call, &refused)));
+                return Err(StepError::Failed(failed(call, &refused)));
             }
             if wait == SHORTEST {
-                tell(Told::Waits(call.to_string(), refused.to_string()));
+                tell(ApplyEvent::Waits(call.to_string(), refused.to_string()));
             }
             self.pause(wait).await?;
             wait = LONGEST.min(wait * 2);
@@ -118,22 +122,24 @@ impl Worker<'_> {
     }
 
     /// Waits until a stream or table is ACTIVE, or gone.
-    async fn ready(&mut self, act: &Act<'_>) -> Result<(), Stopped> {
+    async fn ready(&mut self, act: &ApplyStep<'_>) -> Result<(), StepError> {
         let deadline = Instant::now() + MAKING;
         let mut wait = SHORTEST;
         loop {
             let look = read_one(self.plan, act.stage, act.resource, self.clients, self.seen).await;
             let status = match &look {
-                Look::Absent if !act.stays => return Ok(()),
-                Look::Absent => "not there",
-                Look::Unseen(why) => return Err(Stopped::Failed(why.clone())),
-                Look::Found(state) => state.get("status").and_then(Value::as_str).unwrap_or("in no state"),
+                Observation::Absent if !act.stays => return Ok(()),
+                Observation::Absent => "not there",
+                Observation::Unseen(why) => return Err(StepError::Failed(why.clone())),
+                Observation::Found(state) => {
+                    state.get("status").and_then(Value::as_str).unwrap_or("in no state")
+                }
             };
             if act.stays && status == "ACTIVE" {
                 return Ok(());
             }
             if status.ends_with("FAILED") || deadline < Instant::now() + wait {
-                return Err(Stopped::Failed(format!("it is {status}")));
+                return Err(StepError::Failed(format!("it is {status}")));
             }
             self.pause(wait).await?;
             wait = LONGEST.min(wait * 2);
@@ -141,35 +147,38 @@ impl Worker<'_> {
     }
 
     /// Waits, unless someone signals to stop.
-    async fn pause(&mut self, wait: Duration) -> Result<(), Stopped> {
+    async fn pause(&mut self, wait: Duration) -> Result<(), StepError> {
         tokio::select! {
             () = time::sleep(wait) => Ok(()),
-            Ok(_) = self.stop.wait_for(|stop| *stop) => Err(Stopped::Signal),
+            Ok(_) = self.stop.wait_for(|stop| *stop) => Err(StepError::Signal),
         }
     }
 }
 
 /// What is made, and goes, in the background.
-const fn takes_time(kind: &Kind) -> bool {
-    matches!(kind, Kind::DeliveryStream(_) | Kind::DataStream { .. } | Kind::LeaseTable { .. })
+const fn takes_time(kind: &ResourceKind) -> bool {
+    matches!(
+        kind,
+        ResourceKind::DeliveryStream(_) | ResourceKind::DataStream { .. } | ResourceKind::LeaseTable { .. }
+    )
 }
 
-fn failed(call: &Call, refused: &Refused) -> String {
+fn failed(call: &ApiCall, refused: &CallError) -> String {
     match refused {
-        Refused::Answered { code, .. } if code.starts_with("AccessDenied") => {
+        CallError::Answered { code, .. } if code.starts_with("AccessDenied") => {
             format!("`{call}`: {refused}; allow `{}` to whoever applies", call.action())
         }
-        Refused::Answered { .. }
-        | Refused::Credentials { .. }
-        | Refused::Unanswered { .. }
-        | Refused::Unusable(_) => format!("`{call}`: {refused}"),
+        CallError::Answered { .. }
+        | CallError::Credentials { .. }
+        | CallError::Unanswered { .. }
+        | CallError::Unusable(_) => format!("`{call}`: {refused}"),
     }
 }
 
 /// Whether AWS has not heard yet of what was just made, or is busy with it: the words of the scripts that `render` writes.
 ///
 /// What was made a moment ago may not be found yet either, with `is_new`.
-fn is_unready(refused: &Refused, is_new: bool) -> bool {
+fn is_unready(refused: &CallError, is_new: bool) -> bool {
     const WORDS: &[&str] = &[
         "rincipal",
         "assume",
@@ -183,7 +192,7 @@ fn is_unready(refused: &Refused, is_new: bool) -> bool {
     ];
     const NOT_FOUND: &[&str] =
         &["NoSuchEntity", "NotFoundException", "ResourceNotFoundException", "NoSuchBucket"];
-    let Refused::Answered { code, message } = refused else { return false };
+    let CallError::Answered { code, message } = refused else { return false };
     // A denial of the caller names the action, which may be `iam:..AssumeRole..`.
     let is_denied = code.starts_with("AccessDenied");
     let said = |word: &&str| code.contains(*word) || message.contains(*word);
@@ -197,7 +206,7 @@ mod tests {
     #[test]
     fn what_passes_by_itself_is_waited_for() {
         let check = |code: &str, message: &str, is_new: bool, expected: bool| {
-            let refused = Refused::Answered { code: code.to_owned(), message: message.to_owned() };
+            let refused = CallError::Answered { code: code.to_owned(), message: message.to_owned() };
             assert_eq!(is_unready(&refused, is_new), expected, "{code}: {message}");
         };
         check(

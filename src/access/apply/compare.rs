@@ -3,7 +3,7 @@
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
-use crate::access::policy::arn::is_account;
+use crate::arn::{Arn, ResourceType, is_account};
 
 /// Whether they mean the same: a list of one is its item, the order of a list does not matter, and an account's id is its root.
 #[must_use]
@@ -29,9 +29,9 @@ fn plain(value: &Value) -> Value {
 }
 
 /// The account of `arn:aws:iam::222222222222:root`.
-fn root(text: &str) -> Option<&str> {
-    let (partition, account) = text.strip_prefix("arn:")?.strip_suffix(":root")?.split_once(":iam::")?;
-    (is_account(account) && !partition.contains(':')).then_some(account)
+fn root(text: &str) -> Option<String> {
+    let arn: Arn = text.parse().ok()?;
+    (arn.resource_type() == ResourceType::Account && is_account(&arn.account)).then_some(arn.account)
 }
 
 /// The lines of both as JSON for people, with `-` before those that are there and `+` before those that are to be, and two of

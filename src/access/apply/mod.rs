@@ -12,8 +12,8 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-pub use self::act::{Act, Stopped, Told, Worker};
-pub use self::changes::{Action, Change, Difference, changes};
+pub use self::act::{ApplyEvent, ApplyStep, StepError, StepRunner};
+pub use self::changes::{AspectDifference, ChangeAction, PlannedChange, changes};
 pub use self::compare::same;
-pub use self::removals::{Fate, Removal, removals};
+pub use self::removals::{PlannedRemoval, RemovalAction, removals};
 pub use self::show::{change_json, removal_json, show_change, show_removal};

@@ -2,45 +2,54 @@
 
 use serde_json::{Value, json};
 
-use super::changes::{Action, Change, Difference};
+use super::changes::{AspectDifference, ChangeAction, PlannedChange};
 use super::compare::lines;
-use super::removals::{Fate, Removal};
+use super::removals::{PlannedRemoval, RemovalAction};
 
-/// The word of an action, and its colour on a terminal.
-const fn word(action: &Action) -> (&'static str, &'static str) {
-    match action {
-        Action::Create => ("create", "32"),
-        Action::Change(_) => ("change", "33"),
-        Action::Keep => ("keep", "2"),
-        Action::Unseen(_) => ("unseen", "31"),
-        Action::ByHand(_) => ("hand", "35"),
-    }
+/// The word of an action.
+struct ActionWord {
+    text: &'static str,
+    /// Its colour on a terminal, as the code of an escape sequence.
+    code: &'static str,
 }
 
-const fn fate_word(fate: &Fate) -> (&'static str, &'static str) {
-    match fate {
-        Fate::Delete(_) => ("delete", "31"),
-        Fate::Leave(_) => ("leave", "33"),
-        Fate::Gone => ("gone", "2"),
-        Fate::Unseen(_) => ("unseen", "31"),
-    }
+const fn word(action: &ChangeAction) -> ActionWord {
+    let (text, code) = match action {
+        ChangeAction::Create => ("create", "32"),
+        ChangeAction::Change(_) => ("change", "33"),
+        ChangeAction::Keep => ("keep", "2"),
+        ChangeAction::Unseen(_) => ("unseen", "31"),
+        ChangeAction::ByHand(_) => ("hand", "35"),
+    };
+    ActionWord { text, code }
 }
 
-fn line((word, code): (&str, &str), title: &str, more: &str, colour: bool) -> String {
+const fn removal_word(removal: &RemovalAction) -> ActionWord {
+    let (text, code) = match removal {
+        RemovalAction::Delete(_) => ("delete", "31"),
+        RemovalAction::Leave(_) => ("leave", "33"),
+        RemovalAction::Gone => ("gone", "2"),
+        RemovalAction::Unseen(_) => ("unseen", "31"),
+    };
+    ActionWord { text, code }
+}
+
+fn line(word: &ActionWord, title: &str, more: &str, colour: bool) -> String {
+    let ActionWord { text: word, code } = word;
     let word = if colour { format!("\u{1b}[{code}m{word:6}\u{1b}[0m") } else { format!("{word:6}") };
     format!("  {word}  {title}{more}\n")
 }
 
 /// A change in a line, with the aspects that differ below it.
 #[must_use]
-pub fn show_change(change: &Change<'_>, is_foreign: bool, colour: bool) -> String {
+pub fn show_change(change: &PlannedChange<'_>, is_foreign: bool, colour: bool) -> String {
     let more = match &change.action {
-        Action::Unseen(why) | Action::ByHand(why) => format!(": {why}"),
-        Action::Change(_) if is_foreign => " (it was there before this topology)".to_owned(),
-        Action::Create | Action::Change(_) | Action::Keep => String::new(),
+        ChangeAction::Unseen(why) | ChangeAction::ByHand(why) => format!(": {why}"),
+        ChangeAction::Change(_) if is_foreign => " (it was there before this topology)".to_owned(),
+        ChangeAction::Create | ChangeAction::Change(_) | ChangeAction::Keep => String::new(),
     };
-    let mut text = line(word(&change.action), &change.resource.title(), &more, colour);
-    if let Action::Change(differences) = &change.action {
+    let mut text = line(&word(&change.action), &change.resource.title(), &more, colour);
+    if let ChangeAction::Change(differences) = &change.action {
         for difference in differences {
             text.push_str(&show_difference(difference, colour));
         }
@@ -48,8 +57,8 @@ pub fn show_change(change: &Change<'_>, is_foreign: bool, colour: bool) -> Strin
     text
 }
 
-fn show_difference(difference: &Difference, colour: bool) -> String {
-    let Difference { aspect, found, wanted } = difference;
+fn show_difference(difference: &AspectDifference, colour: bool) -> String {
+    let AspectDifference { aspect, found, wanted } = difference;
     let is_document = wanted.is_object() || found.as_ref().is_some_and(Value::is_object);
     if !is_document {
         let found = found.as_ref().map_or_else(|| "nothing".to_owned(), said);
@@ -79,50 +88,49 @@ fn said(value: &Value) -> String {
 
 /// A removal in a line.
 #[must_use]
-pub fn show_removal(removal: &Removal<'_>, colour: bool) -> String {
-    let more = match &removal.fate {
-        Fate::Delete(Some(what)) => format!(", {what}"),
-        Fate::Leave(why) | Fate::Unseen(why) => format!(": {why}"),
-        Fate::Delete(None) | Fate::Gone => String::new(),
+pub fn show_removal(removal: &PlannedRemoval<'_>, colour: bool) -> String {
+    let more = match &removal.action {
+        RemovalAction::Delete(Some(what)) => format!(", {what}"),
+        RemovalAction::Leave(why) | RemovalAction::Unseen(why) => format!(": {why}"),
+        RemovalAction::Delete(None) | RemovalAction::Gone => String::new(),
     };
-    line(fate_word(&removal.fate), &removal.resource.title(), &more, colour)
+    line(&removal_word(&removal.action), &removal.resource.title(), &more, colour)
 }
 
 /// A change for machines.
 #[must_use]
-pub fn change_json(change: &Change<'_>) -> Value {
+pub fn change_json(change: &PlannedChange<'_>) -> Value {
     let mut json = json!({
         "account": change.stage.account.name,
         "id": change.resource.id,
         "resource": change.resource.title(),
-        "action": word(&change.action).0,
+        "action": word(&change.action).text,
     });
     match &change.action {
-        Action::Unseen(why) | Action::ByHand(why) => add(&mut json, "why", why.as_str().into()),
-        Action::Change(differences) => {
-            let one =
-                |it: &Difference| json!({ "aspect": it.aspect, "found": it.found, "wanted": it.wanted });
+        ChangeAction::Unseen(why) | ChangeAction::ByHand(why) => add(&mut json, "why", why.as_str().into()),
+        ChangeAction::Change(differences) => {
+            let one = |it: &AspectDifference| json!({ "aspect": it.aspect, "found": it.found, "wanted": it.wanted });
             add(&mut json, "differences", differences.iter().map(one).collect());
         }
-        Action::Create | Action::Keep => {}
+        ChangeAction::Create | ChangeAction::Keep => {}
     }
     json
 }
 
 /// A removal for machines.
 #[must_use]
-pub fn removal_json(removal: &Removal<'_>) -> Value {
+pub fn removal_json(removal: &PlannedRemoval<'_>) -> Value {
     let mut json = json!({
         "account": removal.stage.account.name,
         "id": removal.resource.id,
         "resource": removal.resource.title(),
-        "action": fate_word(&removal.fate).0,
+        "action": removal_word(&removal.action).text,
     });
-    match &removal.fate {
-        Fate::Leave(why) | Fate::Unseen(why) | Fate::Delete(Some(why)) => {
+    match &removal.action {
+        RemovalAction::Leave(why) | RemovalAction::Unseen(why) | RemovalAction::Delete(Some(why)) => {
             add(&mut json, "why", why.as_str().into());
         }
-        Fate::Delete(None) | Fate::Gone => {}
+        RemovalAction::Delete(None) | RemovalAction::Gone => {}
     }
     json
 }

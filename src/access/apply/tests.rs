@@ -6,26 +6,26 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::access::live::{Access, Look, Seen, State, desired, extra};
-use crate::access::plan::{Kind, Plan, plan};
+use crate::access::live::{AccountAccess, Observation, ObservedState, ResourceState, desired, extra};
+use crate::access::plan::{AccessPlan, ResourceKind, plan};
 use crate::config::topology;
 
-fn planned(name: &str) -> Plan {
+fn planned(name: &str) -> AccessPlan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/access/{name}.toml"));
     plan(&topology::load(&path, &BTreeMap::new()).unwrap()).unwrap()
 }
 
 /// A world in which all is as planned, and made by the plan.
-fn perfect(plan: &Plan) -> Seen {
-    let mut seen = Seen::default();
+fn perfect(plan: &AccessPlan) -> ObservedState {
+    let mut seen = ObservedState::default();
     let (key, value) = plan.tags.last().unwrap();
     for stage in &plan.stages {
-        seen.accounts.insert(stage.account.name.clone(), Access::As("arn".to_owned()));
+        seen.accounts.insert(stage.account.name.clone(), AccountAccess::As("arn".to_owned()));
         for resource in &stage.resources {
             let mut state = desired(resource);
             state.insert(extra::TAGS, json!({ key: value }));
             state.insert(extra::ARN, json!(format!("arn:{}", resource.id)));
-            if matches!(resource.kind, Kind::DeliveryStream(_)) {
+            if matches!(resource.kind, ResourceKind::DeliveryStream(_)) {
                 state.insert(extra::SOURCE, json!("DirectPut"));
                 state.insert(extra::DECOMPRESSES, json!(false));
             }
@@ -34,34 +34,35 @@ fn perfect(plan: &Plan) -> Seen {
                 let other = json!({ "Id": "other", "QueueArn": "arn:other" });
                 state.insert(extra::NOTIFICATIONS, json!({ "QueueConfigurations": [other, entry] }));
             }
-            seen.resources.insert((stage.account.name.clone(), resource.id.clone()), Look::Found(state));
+            seen.resources
+                .insert((stage.account.name.clone(), resource.id.clone()), Observation::Found(state));
         }
     }
     seen
 }
 
-fn state<'s>(seen: &'s mut Seen, id: &str) -> &'s mut State {
+fn state<'s>(seen: &'s mut ObservedState, id: &str) -> &'s mut ResourceState {
     let look = seen.resources.iter_mut().find(|((_, other), _)| other == id).unwrap().1;
     match look {
-        Look::Found(state) => state,
-        Look::Absent | Look::Unseen(_) => panic!("{id} is there"),
+        Observation::Found(state) => state,
+        Observation::Absent | Observation::Unseen(_) => panic!("{id} is there"),
     }
 }
 
 /// What is done, as `ID: action aspect..`.
-fn told(plan: &Plan, seen: &Seen) -> Vec<String> {
+fn told(plan: &AccessPlan, seen: &ObservedState) -> Vec<String> {
     let all = changes(plan, seen, |_| true);
-    let one = |change: &Change<'_>| {
+    let one = |change: &PlannedChange<'_>| {
         let id = &change.resource.id;
         match &change.action {
-            Action::Keep => None,
-            Action::Create => Some(format!("{id}: create")),
-            Action::Change(differences) => {
+            ChangeAction::Keep => None,
+            ChangeAction::Create => Some(format!("{id}: create")),
+            ChangeAction::Change(differences) => {
                 let aspects: Vec<&str> = differences.iter().map(|it| it.aspect).collect();
                 Some(format!("{id}: change {}", aspects.join(" ")))
             }
-            Action::Unseen(why) => Some(format!("{id}: unseen {why}")),
-            Action::ByHand(_) => Some(format!("{id}: hand")),
+            ChangeAction::Unseen(why) => Some(format!("{id}: unseen {why}")),
+            ChangeAction::ByHand(_) => Some(format!("{id}: hand")),
         }
     };
     all.iter().filter_map(one).collect()
@@ -69,7 +70,7 @@ fn told(plan: &Plan, seen: &Seen) -> Vec<String> {
 
 #[test]
 fn only_what_differs_is_changed() {
-    let check = |name: &str, spoil: &dyn Fn(&mut Seen), expected: &[&str]| {
+    let check = |name: &str, spoil: &dyn Fn(&mut ObservedState), expected: &[&str]| {
         let plan = planned(name);
         let mut seen = perfect(&plan);
         spoil(&mut seen);
@@ -79,7 +80,7 @@ fn only_what_differs_is_changed() {
         check(name, &|_| {}, &[]);
     }
     let set = |id: &'static str, aspect: &'static str, value: Value| {
-        move |seen: &mut Seen| drop(state(seen, id).insert(aspect, value.clone()))
+        move |seen: &mut ObservedState| drop(state(seen, id).insert(aspect, value.clone()))
     };
     check("moto", &set("LogsRole", "trust", json!({})), &["LogsRole: change trust"]);
     check("moto", &set("Bucket", "publicAccessBlock", json!(false)), &["Bucket: change publicAccessBlock"]);
@@ -96,20 +97,21 @@ fn only_what_differs_is_changed() {
         &|seen| drop(state(seen, "WriterRole").remove("permissions")),
         &["WriterRole: change permissions"],
     );
-    let bare = |seen: &mut Seen| {
+    let bare = |seen: &mut ObservedState| {
         let errors = state(seen, "StreamErrors");
         errors.remove("retentionInDays");
         errors.remove("logStream");
     };
     check("moto", &bare, &["StreamErrors: change logStream retentionInDays"]);
-    let part =
-        |seen: &mut Seen| drop(state(seen, "ReaderCrossRoleForCloudtrailIdentity").remove("permissions"));
+    let part = |seen: &mut ObservedState| {
+        drop(state(seen, "ReaderCrossRoleForCloudtrailIdentity").remove("permissions"))
+    };
     check("trail", &part, &["ReaderCrossRoleForCloudtrailIdentity: create"]);
-    let absent = |seen: &mut Seen| {
+    let absent = |seen: &mut ObservedState| {
         for ((_, id), look) in &mut seen.resources {
             match id.as_str() {
-                "Destination" => *look = Look::Absent,
-                "LogsRole" => *look = Look::Unseen("no".to_owned()),
+                "Destination" => *look = Observation::Absent,
+                "LogsRole" => *look = Observation::Unseen("no".to_owned()),
                 _ => {}
             }
         }
@@ -121,10 +123,10 @@ fn only_what_differs_is_changed() {
 fn every_change_has_calls() {
     for name in ["basic", "moto", "organization", "three-accounts", "trail"] {
         let plan = planned(name);
-        let seen = Seen::default();
+        let seen = ObservedState::default();
         for stage in &plan.stages {
             for resource in &stage.resources {
-                let create = Change { stage, resource, action: Action::Create };
+                let create = PlannedChange { stage, resource, action: ChangeAction::Create };
                 assert!(!create.calls(&plan, &seen).is_empty(), "{}", resource.title());
             }
         }
@@ -134,20 +136,21 @@ fn every_change_has_calls() {
 #[test]
 fn only_the_topologys_own_is_taken_away() {
     let plan = planned("moto");
-    let fate = |spoil: &dyn Fn(&mut Seen), id: &str, held: Option<&str>| {
+    let action = |spoil: &dyn Fn(&mut ObservedState), id: &str, held: Option<&str>| {
         let mut seen = perfect(&plan);
         spoil(&mut seen);
         let all = removals(&plan, &seen, |_| true, |_, _| held.map(str::to_owned));
         let one = all.into_iter().find(|removal| removal.resource.id == id).unwrap();
-        (one.calls(&seen), one.fate)
+        (one.calls(&seen), one.action)
     };
-    let check = |spoil: &dyn Fn(&mut Seen), id: &str, operations: &[&str]| {
-        let (calls, fate) = fate(spoil, id, None);
+    let check = |spoil: &dyn Fn(&mut ObservedState), id: &str, operations: &[&str]| {
+        let (calls, action) = action(spoil, id, None);
         let found: Vec<&str> = calls.iter().map(|call| call.operation).collect();
-        assert_eq!(found, operations, "{id}: {fate:?}");
+        assert_eq!(found, operations, "{id}: {action:?}");
     };
-    let untag =
-        |id: &'static str| move |seen: &mut Seen| drop(state(seen, id).insert(extra::TAGS, json!({})));
+    let untag = |id: &'static str| {
+        move |seen: &mut ObservedState| drop(state(seen, id).insert(extra::TAGS, json!({})))
+    };
     check(&|_| {}, "Bucket", &["DeleteBucket"]);
     check(&|_| {}, "KeyLogs", &["ScheduleKeyDeletion"]);
     check(&|_| {}, "LogsRole", &["DeleteRolePolicy", "DeleteRole"]);
@@ -164,12 +167,15 @@ fn only_the_topologys_own_is_taken_away() {
     );
     check(&|seen| drop(state(seen, "LogsRole").insert(extra::OTHERS, json!({ "o": {} }))), "LogsRole", &[]);
     check(&|seen| drop(state(seen, "KeyLogs").insert("state", json!("PendingDeletion"))), "KeyLogs", &[]);
-    assert_eq!(fate(&|_| {}, "Bucket", Some("it is not empty")).1, Fate::Leave("it is not empty".to_owned()));
+    assert_eq!(
+        action(&|_| {}, "Bucket", Some("it is not empty")).1,
+        RemovalAction::Leave("it is not empty".to_owned())
+    );
 
     let all = removals(&plan, &perfect(&plan), |_| true, |_, _| None);
     let first = all.first().unwrap();
     assert!(
-        matches!(first.resource.kind, Kind::Filter(_)),
+        matches!(first.resource.kind, ResourceKind::Filter(_)),
         "the last made goes first: {}",
         first.resource.title()
     );
@@ -180,7 +186,7 @@ fn what_a_bucket_tells_others_stays() {
     let plan = planned("trail");
     let seen = perfect(&plan);
     let all = removals(&plan, &seen, |_| true, |_, _| None);
-    let one = all.iter().find(|it| matches!(it.resource.kind, Kind::Notification { .. })).unwrap();
+    let one = all.iter().find(|it| matches!(it.resource.kind, ResourceKind::Notification { .. })).unwrap();
     let calls = one.calls(&seen);
     let kept = &calls.first().unwrap().input["NotificationConfiguration"]["QueueConfigurations"];
     assert_eq!(*kept, json!([{ "Id": "other", "QueueArn": "arn:other" }]));
@@ -212,7 +218,11 @@ fn every_permission_that_is_needed_is_documented() {
         let plan = planned(name);
         let seen = perfect(&plan);
         let made = plan.stages.iter().flat_map(|stage| {
-            stage.resources.iter().map(move |resource| Change { stage, resource, action: Action::Create })
+            stage.resources.iter().map(move |resource| PlannedChange {
+                stage,
+                resource,
+                action: ChangeAction::Create,
+            })
         });
         let made: Vec<_> = made.flat_map(|change| change.calls(&plan, &seen)).collect();
         let gone = removals(&plan, &seen, |_| true, |_, _| None);

@@ -3,14 +3,12 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::finding::Finding;
-use crate::causes::with_causes;
+use crate::access::report::HopFinding;
 use crate::config::{FileSource, HttpSource};
-use crate::source::file;
 
 /// Below this much room, a warning: dead letters and a disk buffer need some.
 const LITTLE_ROOM: u64 = 1024 * 1024 * 1024;
@@ -21,47 +19,50 @@ const NO_ROOM: u64 = 16 * 1024 * 1024;
 const MOST_NAMED: usize = 5;
 
 /// Whether state can be kept in `dir`, which need not be there yet.
-pub(super) fn state(dir: &Path) -> Vec<Finding> {
+pub(super) fn state(dir: &Path) -> Vec<HopFinding> {
     const WHY: &str = "checkpoints are kept there: without them, what was read is read again after a restart";
     let Some(there) = dir.ancestors().find(|path| path.exists()) else {
-        return vec![Finding::failure("state_dir", format!("`{}` has no parent", dir.display())).why(WHY)];
+        return vec![HopFinding::failure("state_dir", format!("`{}` has no parent", dir.display())).why(WHY)];
     };
     let shown = dir.display();
     if !there.is_dir() {
         let seen = format!("`{}` is not a directory", there.display());
-        return vec![Finding::failure("state_dir", seen).why(WHY).fix("set `state.dir` to a directory")];
+        return vec![HopFinding::failure("state_dir", seen).why(WHY).fix("set `state.dir` to a directory")];
     }
     if let Err(error) = access(there, Access::WRITE_OK | Access::EXEC_OK) {
         let seen =
             format!("`{}` cannot be written: {}; {}", there.display(), io::Error::from(error), owner(there));
         let fix =
             format!("give `{}` to the user that standpipe runs as, or set `state.dir`", there.display());
-        return vec![Finding::failure("state_dir", seen).why(WHY).fix(fix)];
+        return vec![HopFinding::failure("state_dir", seen).why(WHY).fix(fix)];
     }
     let seen =
         if there == dir { format!("`{shown}` can be written") } else { format!("`{shown}` can be made") };
-    vec![Finding::ok("state_dir", seen), room(there)]
+    vec![HopFinding::ok("state_dir", seen), room(there)]
 }
 
-fn room(dir: &Path) -> Finding {
+fn room(dir: &Path) -> HopFinding {
     const CHECK: &str = "free_room";
     let shown = dir.display();
     let free = match statvfs(dir) {
         Ok(room) => room.f_bavail.saturating_mul(room.f_frsize),
         Err(error) => {
-            return Finding::warning(CHECK, format!("cannot tell for `{shown}`: {}", io::Error::from(error)));
+            return HopFinding::warning(
+                CHECK,
+                format!("cannot tell for `{shown}`: {}", io::Error::from(error)),
+            );
         }
     };
     let seen = format!("{} free where `{shown}` is", about(free));
     let why = "without room neither checkpoints nor dead letters can be written, and sources wait";
     match free {
         _ if free < NO_ROOM => {
-            Finding::failure(CHECK, seen).why(why).fix("make room, or set `state.dir` elsewhere")
+            HopFinding::failure(CHECK, seen).why(why).fix("make room, or set `state.dir` elsewhere")
         }
         _ if free < LITTLE_ROOM => {
-            Finding::warning(CHECK, seen).why(why).fix("make room, or set `state.dir` elsewhere")
+            HopFinding::warning(CHECK, seen).why(why).fix("make room, or set `state.dir` elsewhere")
         }
-        _ => Finding::ok(CHECK, seen),
+        _ => HopFinding::ok(CHECK, seen),
     }
 }
 
@@ -71,17 +72,24 @@ fn about(bytes: u64) -> String {
     if bytes < LITTLE_ROOM { format!("{} MiB", bytes / MIB) } else { format!("{} GiB", bytes / LITTLE_ROOM) }
 }
 
-/// Whether the patterns of a source find files, and these can be read.
-pub(super) fn files(source: &FileSource) -> Vec<Finding> {
+/// What the patterns of a file source find.
+#[derive(Debug, Default)]
+pub struct MatchingFiles {
+    /// Files that match.
+    pub files: Vec<PathBuf>,
+    /// Directories that could not be looked into.
+    pub unread: Vec<(PathBuf, io::Error)>,
+}
+
+/// Whether the patterns of a source, which match what was `found`, find files, and these can be read.
+pub(super) fn files(source: &FileSource, found: Result<MatchingFiles, String>) -> Vec<HopFinding> {
     const CHECK: &str = "files";
-    let found = match file::find(source) {
+    let found = match found {
         Ok(found) => found,
-        Err(error) => {
-            return vec![Finding::failure(CHECK, with_causes(&error)).fix("correct `include` and `exclude`")];
-        }
+        Err(error) => return vec![HopFinding::failure(CHECK, error).fix("correct `include` and `exclude`")],
     };
-    let mut findings: Vec<Finding> = found
-        .failed
+    let mut findings: Vec<HopFinding> = found
+        .unread
         .iter()
         .take(MOST_NAMED)
         .map(|(dir, error)| unreadable(dir, error, "files in it are not found"))
@@ -95,56 +103,64 @@ pub(super) fn files(source: &FileSource) -> Vec<Finding> {
     findings.extend(locked.iter().take(MOST_NAMED).map(|(path, error)| unreadable(path, error, why)));
     let more = locked.len().saturating_sub(MOST_NAMED);
     if 0 < more {
-        findings.push(Finding::failure(CHECK, format!("{more} more cannot be read")));
+        findings.push(HopFinding::failure(CHECK, format!("{more} more cannot be read")));
     }
     let globs = source.include.join("`, `");
     if found.files.is_empty() {
         let seen = format!("no file matches `{globs}`");
         let why = "nothing is read until one appears";
-        findings
-            .push(Finding::warning(CHECK, seen).why(why).fix("correct `include`, if files should be there"));
+        findings.push(
+            HopFinding::warning(CHECK, seen).why(why).fix("correct `include`, if files should be there"),
+        );
     } else {
         let readable = found.files.len().saturating_sub(locked.len());
         let seen = format!("{} of {} files that match `{globs}` can be read", readable, found.files.len());
-        findings.push(Finding::ok(CHECK, seen));
+        findings.push(HopFinding::ok(CHECK, seen));
     }
     findings
 }
 
-fn unreadable(path: &Path, error: &io::Error, why: &str) -> Finding {
+fn unreadable(path: &Path, error: &io::Error, why: &str) -> HopFinding {
     let shown = path.display();
-    Finding::failure("files", format!("`{shown}` cannot be read: {error}; {}", owner(path)))
+    HopFinding::failure("files", format!("`{shown}` cannot be read: {error}; {}", owner(path)))
         .why(why)
         .fix(format!("let the user that standpipe runs as read `{shown}`: by its group, or an ACL"))
 }
 
 /// Whether the certificate and key of a listener can be read.
-pub(super) fn listener(source: &HttpSource) -> Vec<Finding> {
+pub(super) fn listener(source: &HttpSource) -> Vec<HopFinding> {
     const CHECK: &str = "listener_tls";
     let Some(tls) = &source.tls else {
         let seen = format!("plain HTTP on {}", source.listen);
         let why = "Firehose delivers to HTTPS on port 443 alone: a load balancer in front has to end TLS";
-        return vec![Finding::ok(CHECK, seen).why(why)];
+        return vec![HopFinding::ok(CHECK, seen).why(why)];
     };
     let locked = [&tls.cert, &tls.key].into_iter().filter_map(|path| {
         let error = io::Error::from(access(path, Access::READ_OK).err()?);
         Some(
-            Finding::failure(CHECK, format!("`{}` cannot be read: {error}; {}", path.display(), owner(path)))
-                .why("standpipe does not start without it")
-                .fix("let the user that standpipe runs as read it, or correct `tls`"),
+            HopFinding::failure(
+                CHECK,
+                format!("`{}` cannot be read: {error}; {}", path.display(), owner(path)),
+            )
+            .why("standpipe does not start without it")
+            .fix("let the user that standpipe runs as read it, or correct `tls`"),
         )
     });
     let findings: Vec<_> = locked.collect();
-    if findings.is_empty() { vec![Finding::ok(CHECK, "certificate and key can be read")] } else { findings }
+    if findings.is_empty() {
+        vec![HopFinding::ok(CHECK, "certificate and key can be read")]
+    } else {
+        findings
+    }
 }
 
 /// Whether a folder can be written to, or made.
-pub(super) fn folder(path: &Path) -> Finding {
+pub(super) fn folder(path: &Path) -> HopFinding {
     const CHECK: &str = "directory";
     let shown = path.display();
     let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
     match access(there, Access::WRITE_OK | Access::EXEC_OK) {
-        Ok(()) => Finding::ok(CHECK, format!("`{shown}` can be written")),
+        Ok(()) => HopFinding::ok(CHECK, format!("`{shown}` can be written")),
         Err(error) => {
             let seen = format!(
                 "`{}` cannot be written: {}; {}",
@@ -152,7 +168,7 @@ pub(super) fn folder(path: &Path) -> Finding {
                 io::Error::from(error),
                 owner(there)
             );
-            Finding::failure(CHECK, seen)
+            HopFinding::failure(CHECK, seen)
                 .fix("let the user that standpipe runs as write there, or set `path`")
         }
     }
@@ -179,19 +195,19 @@ fn name(file: &str, id: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::doctor::finding::Level;
+    use crate::access::report::Severity;
 
     #[test]
     fn a_state_directory_is_looked_at_and_not_made() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("a/state");
         let levels: Vec<_> = state(&dir).iter().map(|finding| (finding.check, finding.level)).collect();
-        assert_eq!(levels.first(), Some(&("state_dir", Level::Ok)));
+        assert_eq!(levels.first(), Some(&("state_dir", Severity::Ok)));
         assert_eq!(levels.get(1).map(|(check, _)| *check), Some("free_room"));
         assert!(!dir.exists());
         fs::write(home.path().join("file"), "").unwrap();
         let findings = state(&home.path().join("file/state"));
-        assert_eq!(findings.first().map(|finding| finding.level), Some(Level::Failure));
+        assert_eq!(findings.first().map(|finding| finding.level), Some(Severity::Failure));
     }
 
     #[test]

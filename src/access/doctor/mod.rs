@@ -1,47 +1,47 @@
 //! Which hop is broken: walks what the configuration names, in the order that logs pass it, and changes nothing.
 //!
-//! Each file looks at one thing and returns its [`Finding`]s. What comes after a failure in the same hop is left out, and said
+//! Each file looks at one thing and returns its [`HopFinding`]s. What comes after a failure in the same hop is left out, and said
 //! to be: it could only fail for the same reason.
 
+mod call_error;
 mod endpoint;
-mod finding;
 mod local;
 mod role;
 mod simulation;
 mod stream;
 mod target;
-mod tree;
 mod trust;
 
 use std::sync::Arc;
 
-use prometheus::Gauge;
-
-pub use self::finding::{Finding, Fix, Hop, Level, Missing, Report};
-use self::stream::Stream;
-use self::target::{Target, targets};
-pub use self::tree::tree;
-use crate::aws::{Aws, Refused, Unanswered};
-use crate::config::{Config, FirehoseSink, SinkKind, Source};
+use self::call_error::{advice, describe};
+pub use self::local::MatchingFiles;
+use self::stream::StreamCheck;
+use self::target::{StreamTarget, targets};
+use crate::access::report::{Hop, HopFinding, HopReport, Severity};
+use crate::aws::{AwsConnection, CallError, FirehoseClients};
+use crate::config::{Config, FileSource, FirehoseSink, SinkKind, Source};
 use crate::event::Timestamp;
 
 /// How to look.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct DoctorOptions {
     /// The name of the host, as `{host}` in names.
     pub host: Arc<str>,
     /// Put one line to each stream, to be sure that it may be put to.
     pub write_probe: bool,
     /// The time.
     pub now: Timestamp,
+    /// Finds the files of a source, or says why its patterns are none.
+    pub find_files: fn(&FileSource) -> Result<MatchingFiles, String>,
 }
 
 /// Looks at all that `config` names.
-pub async fn examine(config: &Config, look: &Look) -> Report {
+pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
     let mut hops = vec![Hop { name: "state".to_owned(), findings: local::state(&config.state.dir) }];
     for (name, source) in &config.sources {
         let findings = match source {
-            Source::File(file) => local::files(file),
+            Source::File(file) => local::files(file, (look.find_files)(file)),
             Source::FirehoseHttp(http) => local::listener(http),
             Source::Stdin(_) => continue,
         };
@@ -54,18 +54,15 @@ pub async fn examine(config: &Config, look: &Look) -> Report {
         };
         hops.push(Hop { name: format!("sinks.{name}"), findings });
     }
-    Report { hops }
+    HopReport { hops }
 }
 
-async fn of_sink(config: &Config, name: &str, sink: &FirehoseSink, look: &Look) -> Vec<Finding> {
-    // Nobody reads it: these credentials live as long as the look.
-    let gauge = Gauge::new("credentials_expiry", "unread");
-    let aws = match gauge.map(|gauge| Aws::new(sink.clone(), gauge)) {
-        Ok(Ok(aws)) => aws,
-        Ok(Err(error)) => {
-            return vec![Finding::failure("endpoint", say(&error.into())).fix("correct `ca_file`")];
+async fn of_sink(config: &Config, name: &str, sink: &FirehoseSink, look: &DoctorOptions) -> Vec<HopFinding> {
+    let aws = match AwsConnection::new(format!("sink `{name}`"), sink.aws.clone()) {
+        Ok(connection) => FirehoseClients::new(connection, None),
+        Err(error) => {
+            return vec![HopFinding::failure("endpoint", describe(&error.into())).fix("correct `ca_file`")];
         }
-        Err(error) => return vec![Finding::failure("endpoint", error.to_string())],
     };
     let (targets, lacking) = targets(config, name, sink, &look.host);
     let mut findings = Vec::new();
@@ -73,7 +70,7 @@ async fn of_sink(config: &Config, name: &str, sink: &FirehoseSink, look: &Look) 
         let seen = format!(
             "names are made from `{{{field}}}`, which events alone tell: such streams are not looked at"
         );
-        findings.push(Finding::new("targets", Level::Skipped, seen));
+        findings.push(HopFinding::new("targets", Severity::Skipped, seen));
     }
     for target in &targets {
         let mut own = Vec::new();
@@ -84,20 +81,26 @@ async fn of_sink(config: &Config, name: &str, sink: &FirehoseSink, look: &Look) 
 }
 
 /// One step after the other, until one fails.
-async fn of_target(aws: &Aws, target: &Target, look: &Look, findings: &mut Vec<Finding>) {
-    let Target { stream, region, roles } = target;
+async fn of_target(
+    aws: &FirehoseClients,
+    target: &StreamTarget,
+    look: &DoctorOptions,
+    findings: &mut Vec<HopFinding>,
+) {
+    let StreamTarget { stream, region, roles } = target;
+    let connection = aws.connection();
     let skipped = |what: &str| {
-        Finding::new("skipped", Level::Skipped, format!("{what} of `{stream}`, after the failure"))
+        HopFinding::new("skipped", Severity::Skipped, format!("{what} of `{stream}`, after the failure"))
     };
-    findings.extend(endpoint::check("Firehose", &aws.reach_firehose(region.clone()).await, look.now));
+    findings.extend(endpoint::check("Firehose", &connection.reach_firehose(region.clone()).await, look.now));
     for role in roles {
-        let reached = aws.reach_sts(region.clone(), role).await;
+        let reached = connection.reach_sts(region.clone(), role).await;
         findings.extend(endpoint::check(&format!("STS for `{}`", role.arn), &reached, look.now));
     }
     if has_failed(findings) {
         return findings.push(skipped("credentials, roles and the stream"));
     }
-    let mut principal = match first(aws, target).await {
+    let mut principal = match first(connection, target).await {
         Ok((finding, principal)) => {
             findings.push(finding);
             principal
@@ -109,100 +112,65 @@ async fn of_target(aws: &Aws, target: &Target, look: &Look, findings: &mut Vec<F
     }
     for (index, role) in roles.iter().enumerate() {
         let upto = roles.iter().take(index.saturating_add(1)).cloned().collect();
-        let assumed = match aws.firehose(region.clone(), upto).await {
+        let assumed = match aws.client(region.clone(), upto).await {
             Ok(client) => client.prove().await,
             Err(error) => Err(error.into()),
         };
         match assumed {
             Ok(session) => {
-                findings.push(Finding::ok("assume_role", format!("`{}` as `{session}`", role.arn)));
+                findings.push(HopFinding::ok("assume_role", format!("`{}` as `{session}`", role.arn)));
                 principal = session;
             }
             Err(refused) => {
                 let before = roles.iter().take(index).cloned().collect();
-                let policy = aws.trust_policy(region.clone(), before, role).await;
+                let policy = connection.trust_policy(region.clone(), before, role).await;
                 let denied = role::denied(role, &principal, &refused);
                 let trust = trust::check(role, &principal, policy);
                 return findings.extend([denied, trust, skipped("what follows")]);
             }
         }
     }
-    match aws.firehose(region.clone(), roles.clone()).await {
+    match aws.client(region.clone(), roles.clone()).await {
         Ok(client) => {
-            let stream = Stream { client: &client, name: stream, principal: &principal };
+            let stream = StreamCheck { client: &client, name: stream, principal: &principal };
             // A line that is written is proof enough.
             let simulated = if look.write_probe {
                 None
             } else {
                 let policies_of = simulation::policies_of(roles.last(), &principal);
-                simulation::ask(aws, (region.clone(), roles.clone()), policies_of, &stream.arn()).await
+                simulation::ask(connection, target, policies_of, &stream.arn()).await
             };
             findings.extend(stream.check(look.write_probe, simulated.as_ref()).await);
         }
-        Err(error) => findings.push(Finding::failure("stream", say(&error.into())).fix("set `region`")),
+        Err(error) => {
+            findings.push(HopFinding::failure("stream", describe(&error.into())).fix("set `region`"))
+        }
     }
 }
 
-fn has_failed(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.level == Level::Failure)
+fn has_failed(findings: &[HopFinding]) -> bool {
+    findings.iter().any(|finding| finding.level == Severity::Failure)
 }
 
 /// Whose the first credentials are.
-async fn first(aws: &Aws, target: &Target) -> Result<(Finding, String), Finding> {
+async fn first(aws: &AwsConnection, target: &StreamTarget) -> Result<(HopFinding, String), HopFinding> {
     const CHECK: &str = "credentials";
     match aws.identity(target.region.clone(), target.roles.first()).await {
-        Ok(Some(arn)) => Ok((Finding::ok(CHECK, format!("found: `{arn}`")), arn)),
+        Ok(Some(arn)) => Ok((HopFinding::ok(CHECK, format!("found: `{arn}`")), arn)),
         Ok(None) => {
             let seen = "found; whose they are is not asked, since `endpoint_url` is set and no STS with it";
-            Ok((Finding::ok(CHECK, seen), String::new()))
+            Ok((HopFinding::ok(CHECK, seen), String::new()))
         }
-        Err(Refused::Answered { code, message }) => {
-            Err(Finding::failure(CHECK, format!("sts:GetCallerIdentity: {code}: {message}"))
+        Err(CallError::Answered { code, message }) => {
+            Err(HopFinding::failure(CHECK, format!("sts:GetCallerIdentity: {code}: {message}"))
                 .why("every call is signed with them")
                 .fix(
                     "check the access key, the secret key and, for temporary credentials, the session token",
                 ))
         }
         Err(refused) => {
-            let fix = network(&refused);
-            Err(Finding::failure(CHECK, say(&refused)).why("every call is signed with them").fix(fix))
+            let fix = advice(&refused);
+            Err(HopFinding::failure(CHECK, describe(&refused)).why("every call is signed with them").fix(fix))
         }
-    }
-}
-
-/// A refusal in words.
-fn say(refused: &Refused) -> String {
-    match refused {
-        Refused::Answered { code, message } => format!("{code}: {message}"),
-        Refused::Credentials { message, .. }
-        | Refused::Unanswered { message, .. }
-        | Refused::Unusable(message) => message.clone(),
-    }
-}
-
-/// What to do about a refusal that is not about a permission.
-fn network(refused: &Refused) -> String {
-    match refused {
-        Refused::Credentials { fix: Some(fix), .. } => fix.clone(),
-        Refused::Unanswered { how, .. } => match how {
-            Unanswered::Refused => {
-                "nobody listens there: correct `endpoint_url`, or the proxy's address in HTTPS_PROXY"
-            }
-            Unanswered::Certificate => {
-                "where a proxy or an endpoint of your own ends TLS, name its authority's certificate as `ca_file`"
-            }
-            Unanswered::Name => {
-                "see that `region` is a region of AWS, and that this host's resolver answers for it; within a VPC, turn DNS \
-                 support on, and make an interface endpoint with private DNS where there is no way out; or set HTTPS_PROXY to a \
-                 proxy, which then resolves it"
-            }
-            Unanswered::ProxyName => "correct the proxy's name in HTTPS_PROXY, or the host's resolver",
-            Unanswered::Other => {
-                "see that port 443 is open outwards, or set HTTPS_PROXY; within a VPC, make an interface endpoint"
-            }
-        }
-        .to_owned(),
-        Refused::Answered { .. } | Refused::Credentials { fix: None, .. } => "see the message".to_owned(),
-        Refused::Unusable(_) => "correct the sink's settings".to_owned(),
     }
 }

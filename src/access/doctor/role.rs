@@ -2,33 +2,37 @@
 
 use std::time::Duration;
 
-use super::finding::{Finding, Fix, Missing};
-use crate::access::policy::arn::Form;
-use crate::access::policy::document::{Condition, Element, Principals, Statement, Test};
-use crate::access::policy::{Arn, Caller, Document};
-use crate::aws::{Refused, Role};
+use super::call_error::{advice, describe};
+use crate::access::policy::document::{Comparison, Negatable, PolicyCondition, Principals, Statement};
+use crate::access::policy::{PolicyDocument, RequestPrincipal};
+use crate::access::report::{Fix, HopFinding, MissingPolicy};
+use crate::arn::Arn;
+use crate::arn::ResourceType;
+use crate::aws::{CallError, ResolvedRole};
 
 /// What is said of a failed assumption of `role` by `caller`, whose ARN is as STS gives it.
-pub(super) fn denied(role: &Role, caller: &str, refused: &Refused) -> Finding {
+pub(super) fn denied(role: &ResolvedRole, caller: &str, refused: &CallError) -> HopFinding {
     const CHECK: &str = "assume_role";
-    let Refused::Credentials { message, fix } = refused else {
-        return Finding::failure(CHECK, super::say(refused)).fix(super::network(refused));
+    let CallError::Credentials { message, fix } = refused else {
+        return HopFinding::failure(CHECK, describe(refused)).fix(advice(refused));
     };
-    let failure = Finding::failure(CHECK, message.clone())
+    let failure = HopFinding::failure(CHECK, message.clone())
         .why("standpipe puts records as this role, and holds them until it can be assumed");
     let Some(text) = fix else { return failure };
     let mut fix = Fix::from(text.clone());
-    if let Some(caller) = caller.parse().ok().as_ref().and_then(Caller::from_arn) {
-        let side = Blamed::by(message);
-        if side != Blamed::Identity {
+    if let Some(caller) = caller.parse().ok().as_ref().and_then(RequestPrincipal::from_arn) {
+        let side = DeniedBy::by(message);
+        if side != DeniedBy::Identity {
             fix.policies.push(trust(role, &caller));
             fix.commands.extend(trust_commands(role));
         }
-        if side != Blamed::Trust {
+        if side != DeniedBy::Trust {
             let statement = may_assume(role);
             fix.commands.extend(attach(&caller.principal(), "standpipe-assume-role", &statement));
-            fix.policies
-                .push(Missing { at: format!("a policy of `{}`", caller.principal()), document: statement });
+            fix.policies.push(MissingPolicy {
+                at: format!("a policy of `{}`", caller.principal()),
+                document: statement,
+            });
         }
     }
     failure.fix(fix)
@@ -39,13 +43,13 @@ pub(super) fn denied(role: &Role, caller: &str, refused: &Refused) -> Finding {
 const LONGEST_CHAINED: Duration = Duration::from_hours(1);
 
 /// What is said of a first role whose session is longer than AWS gives to a caller that is a role itself.
-pub(super) fn too_long(role: &Role, caller: &str) -> Option<Finding> {
+pub(super) fn too_long(role: &ResolvedRole, caller: &str) -> Option<HopFinding> {
     if role.duration <= LONGEST_CHAINED || !caller.contains(":assumed-role/") {
         return None;
     }
     let hours = role.duration.as_secs() / 3_600;
     let seen = format!("`{}` is asked for more than an hour (about {hours} h) by `{caller}`", role.arn);
-    let failure = Finding::failure("session_duration", seen)
+    let failure = HopFinding::failure("session_duration", seen)
         .why("a chain of roles lasts an hour at most: AWS refuses to begin a longer one");
     Some(failure.fix("leave `duration` of the first `assume_role` out: standpipe renews it in time"))
 }
@@ -54,13 +58,13 @@ pub(super) fn too_long(role: &Role, caller: &str) -> Option<Finding> {
 ///
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Blamed {
+enum DeniedBy {
     Identity,
     Trust,
     Nobody,
 }
 
-impl Blamed {
+impl DeniedBy {
     fn by(message: &str) -> Self {
         if message.contains("identity-based policy") {
             Self::Identity
@@ -73,19 +77,21 @@ impl Blamed {
 }
 
 /// The trust policy that the role needs.
-fn trust(role: &Role, caller: &Caller) -> Missing {
+fn trust(role: &ResolvedRole, caller: &RequestPrincipal) -> MissingPolicy {
     let mut statement = Statement::allow("StandpipeMayAssume", ["sts:AssumeRole"]);
-    statement.principals = Some(Element::Is(Principals::aws([caller.principal()])));
-    let external_id =
-        role.external_id.iter().map(|id| Condition::new(Test::StringEquals, "sts:ExternalId", [id]));
+    statement.principals = Some(Negatable::Is(Principals::aws([caller.principal()])));
+    let external_id = role
+        .external_id
+        .iter()
+        .map(|id| PolicyCondition::new(Comparison::StringEquals, "sts:ExternalId", [id]));
     statement.conditions = external_id.collect();
-    Missing {
+    MissingPolicy {
         at: format!("a statement of the trust policy of `{}`", role.arn),
         document: document(statement),
     }
 }
 
-fn trust_commands(role: &Role) -> Vec<String> {
+fn trust_commands(role: &ResolvedRole) -> Vec<String> {
     let name = role_name(&role.arn);
     vec![
         format!("aws iam get-role --role-name {name} --query Role.AssumeRolePolicyDocument > trust.json"),
@@ -94,38 +100,38 @@ fn trust_commands(role: &Role) -> Vec<String> {
     ]
 }
 
-fn may_assume(role: &Role) -> Document {
+fn may_assume(role: &ResolvedRole) -> PolicyDocument {
     let mut statement = Statement::allow("AssumeStandpipesRole", ["sts:AssumeRole"]);
-    statement.resources = Some(Element::Is(vec![role.arn.clone()]));
+    statement.resources = Some(Negatable::Is(vec![role.arn.clone()]));
     document(statement)
 }
 
-pub(super) fn document(statement: Statement) -> Document {
-    Document { statements: vec![statement], ..Document::default() }
+pub(super) fn document(statement: Statement) -> PolicyDocument {
+    PolicyDocument { statements: vec![statement], ..PolicyDocument::default() }
 }
 
 /// The command that adds a policy to a user or role; none for others.
-pub(super) fn attach(principal: &str, policy: &str, document: &Document) -> Option<String> {
+pub(super) fn attach(principal: &str, policy: &str, document: &PolicyDocument) -> Option<String> {
     let arn: Arn = principal.parse().ok()?;
-    let of = match arn.form() {
-        Form::Role { name, .. } => format!("put-role-policy --role-name {name}"),
-        Form::User { name, .. } => format!("put-user-policy --user-name {name}"),
-        Form::LogGroup { .. }
-        | Form::LogStream { .. }
-        | Form::Destination(_)
-        | Form::DeliveryStream(_)
-        | Form::Stream(_)
-        | Form::Consumer { .. }
-        | Form::Session { .. }
-        | Form::FederatedUser(_)
-        | Form::Account
-        | Form::Bucket(_)
-        | Form::Object { .. }
-        | Form::Key(_)
-        | Form::KeyAlias(_)
-        | Form::Queue(_)
-        | Form::Table(_)
-        | Form::Other => return None,
+    let of = match arn.resource_type() {
+        ResourceType::Role { name, .. } => format!("put-role-policy --role-name {name}"),
+        ResourceType::User { name, .. } => format!("put-user-policy --user-name {name}"),
+        ResourceType::LogGroup { .. }
+        | ResourceType::LogStream { .. }
+        | ResourceType::Destination(_)
+        | ResourceType::DeliveryStream(_)
+        | ResourceType::Stream(_)
+        | ResourceType::Consumer { .. }
+        | ResourceType::Session { .. }
+        | ResourceType::FederatedUser(_)
+        | ResourceType::Account
+        | ResourceType::Bucket(_)
+        | ResourceType::Object { .. }
+        | ResourceType::Key(_)
+        | ResourceType::KeyAlias(_)
+        | ResourceType::Queue(_)
+        | ResourceType::Table(_)
+        | ResourceType::Other => return None,
     };
     Some(format!("aws iam {of} --policy-name {policy} --policy-document '{}'", document.to_json()))
 }
@@ -138,13 +144,13 @@ fn role_name(arn: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn refused(message: &str) -> Refused {
-        Refused::Credentials { message: message.to_owned(), fix: Some("m".to_owned()) }
+    fn refused(message: &str) -> CallError {
+        CallError::Credentials { message: message.to_owned(), fix: Some("m".to_owned()) }
     }
 
     #[track_caller]
     fn check(message: &str, expected: &[&str]) {
-        let role = Role {
+        let role = ResolvedRole {
             arn: "arn:aws:iam::222222222222:role/a/writer".to_owned(),
             external_id: Some("example".to_owned()),
             session_name: "s".to_owned(),
@@ -165,7 +171,7 @@ mod tests {
     #[test]
     fn a_chain_of_roles_longer_than_an_hour_is_told_before_aws_refuses() {
         let check = |hours: u64, caller: &str, expected: bool| {
-            let role = Role {
+            let role = ResolvedRole {
                 arn: "arn:aws:iam::222222222222:role/writer".to_owned(),
                 external_id: None,
                 session_name: "s".to_owned(),

@@ -1,8 +1,9 @@
 //! The put permission by IAM's simulation, where the daemon's own credentials may ask for it.
 
-use super::finding::{Finding, Fix};
-use crate::access::policy::Caller;
-use crate::aws::{Aws, Role, Simulation};
+use super::target::StreamTarget;
+use crate::access::policy::RequestPrincipal;
+use crate::access::report::{Fix, HopFinding};
+use crate::aws::{AwsConnection, PolicySimulation, ResolvedRole, SimulatedRequest};
 
 /// What is needed to put.
 pub(super) const PUT: &str = "firehose:PutRecordBatch";
@@ -10,33 +11,34 @@ pub(super) const PUT: &str = "firehose:PutRecordBatch";
 /// Whose policies are simulated: those of the role that was assumed last, else of whoever the first credentials belong to.
 ///
 /// A simulation knows users and roles; the ARN of a session that no setting made does not tell the path of its role.
-pub(super) fn policies_of(last: Option<&Role>, principal: &str) -> Option<String> {
+pub(super) fn policies_of(last: Option<&ResolvedRole>, principal: &str) -> Option<String> {
     if let Some(role) = last {
         return Some(role.arn.clone());
     }
-    match Caller::from_arn(&principal.parse().ok()?)? {
-        Caller::User(arn) | Caller::Session { role: arn, .. } => Some(arn.to_string()),
-        Caller::Root(_)
-        | Caller::FederatedUser { .. }
-        | Caller::Service { .. }
-        | Caller::Federated { .. }
-        | Caller::Anonymous => None,
+    match RequestPrincipal::from_arn(&principal.parse().ok()?)? {
+        RequestPrincipal::User(arn) | RequestPrincipal::Session { role: arn, .. } => Some(arn.to_string()),
+        RequestPrincipal::Root(_)
+        | RequestPrincipal::FederatedUser { .. }
+        | RequestPrincipal::Service { .. }
+        | RequestPrincipal::Federated { .. }
+        | RequestPrincipal::Anonymous => None,
     }
 }
 
 /// What the simulation says; none where it may not be asked, or gives no answer: the put itself is looked at next.
 pub(super) async fn ask(
-    aws: &Aws,
-    (region, roles): (Option<String>, Vec<Role>),
+    connection: &AwsConnection,
+    target: &StreamTarget,
     principal: Option<String>,
     stream: &str,
-) -> Option<Simulation> {
-    aws.simulate(region, roles, (&principal?, PUT, stream)).await.ok()
+) -> Option<PolicySimulation> {
+    let asked = SimulatedRequest { principal: &principal?, action: PUT, resource: stream };
+    connection.simulate(target.region.clone(), target.roles.clone(), asked).await.ok()
 }
 
 /// What is said of a denial; `grant` is the policy that is missing, if one is.
-pub(super) fn denied(simulation: &Simulation, stream: &str, grant: Fix) -> Finding {
-    let Simulation { decision, statements, organization_denies, boundary_denies, .. } = simulation;
+pub(super) fn denied(simulation: &PolicySimulation, stream: &str, grant: Fix) -> HopFinding {
+    let PolicySimulation { decision, statements, organization_denies, boundary_denies, .. } = simulation;
     let by = if statements.is_empty() { "no statement allows it".to_owned() } else { statements.join(", ") };
     let (by, fix) = if *organization_denies {
         let text = "the policies of the organization do not allow it";
@@ -51,15 +53,15 @@ pub(super) fn denied(simulation: &Simulation, stream: &str, grant: Fix) -> Findi
         (by, grant)
     };
     let seen = format!("`{PUT}` on `{stream}`: {decision} by IAM's simulation: {by}");
-    Finding::failure("put", seen).why("standpipe holds the records until they can be put").fix(fix)
+    HopFinding::failure("put", seen).why("standpipe holds the records until they can be put").fix(fix)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn simulation(decision: &str) -> Simulation {
-        Simulation {
+    fn simulation(decision: &str) -> PolicySimulation {
+        PolicySimulation {
             decision: decision.to_owned(),
             statements: Vec::new(),
             unknown: Vec::new(),
@@ -69,7 +71,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(simulation: &Simulation, seen: &str, fix: &str) {
+    fn check(simulation: &PolicySimulation, seen: &str, fix: &str) {
         let finding = denied(simulation, "s", Fix::from("grant it"));
         assert!(finding.seen.ends_with(seen), "{}", finding.seen);
         assert_eq!(finding.fix.unwrap().text, fix);
@@ -84,17 +86,17 @@ mod tests {
         );
         let third = "the statement at line 3 of policy `no`".to_owned();
         check(
-            &Simulation { statements: vec![third.clone()], ..simulation("explicitDeny") },
+            &PolicySimulation { statements: vec![third.clone()], ..simulation("explicitDeny") },
             &format!("explicitDeny by IAM's simulation: {third}"),
             &format!("take the denial out of {third}, after a look at why it is there"),
         );
         check(
-            &Simulation { organization_denies: true, ..simulation("implicitDeny") },
+            &PolicySimulation { organization_denies: true, ..simulation("implicitDeny") },
             "the policies of the organization do not allow it",
             "let the organization's service control policies allow it",
         );
         check(
-            &Simulation { boundary_denies: true, ..simulation("implicitDeny") },
+            &PolicySimulation { boundary_denies: true, ..simulation("implicitDeny") },
             "the permissions boundary does not allow it",
             "let the permissions boundary allow it too",
         );

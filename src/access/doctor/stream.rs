@@ -1,32 +1,34 @@
 //! Whether the stream is there, takes records, and may be put to.
 
-use super::finding::{Finding, Fix, Level, Missing};
+use super::call_error::{advice, describe};
 use super::role::{attach, document};
 use super::simulation::{self, PUT};
-use crate::access::policy::document::{Element, Statement};
-use crate::access::policy::{Arn, Caller, Place};
-use crate::aws::{FirehoseClient, Refused, Simulation, StreamFacts};
+use crate::access::policy::RequestPrincipal;
+use crate::access::policy::document::{Negatable, Statement};
+use crate::access::report::{Fix, HopFinding, MissingPolicy, Severity};
+use crate::arn::{AccountRegion, Arn};
+use crate::aws::{CallError, FirehoseClient, PolicySimulation, StreamDescription};
 
 /// What `--write-probe` puts.
 const PROBE: &[u8] = b"standpipe doctor: a probe, to be ignored\n";
 
 /// What is asked about.
-pub(super) struct Stream<'a> {
+pub(super) struct StreamCheck<'a> {
     pub(super) client: &'a FirehoseClient,
     pub(super) name: &'a str,
     /// Who asks, as STS names it, if that is known.
     pub(super) principal: &'a str,
 }
 
-impl Stream<'_> {
+impl StreamCheck<'_> {
     /// Looks at the stream, and tries to put to it: nothing, or one line with `write`. What a simulation denied is not tried.
-    pub(super) async fn check(&self, write: bool, simulated: Option<&Simulation>) -> Vec<Finding> {
+    pub(super) async fn check(&self, write: bool, simulated: Option<&PolicySimulation>) -> Vec<HopFinding> {
         let mut findings = match self.client.describe(self.name).await {
             Ok(facts) => of_facts(&facts),
             Err(refused) => vec![self.undescribed(&refused)],
         };
         let is_missing =
-            findings.iter().any(|finding| finding.check == "stream" && finding.level == Level::Failure);
+            findings.iter().any(|finding| finding.check == "stream" && finding.level == Severity::Failure);
         if is_missing {
             return findings;
         }
@@ -40,59 +42,64 @@ impl Stream<'_> {
         findings
     }
 
-    fn undescribed(&self, refused: &Refused) -> Finding {
+    fn undescribed(&self, refused: &CallError) -> HopFinding {
         const CHECK: &str = "stream";
         match refused {
-            Refused::Answered { code, message } if code == "ResourceNotFoundException" => {
-                Finding::failure(CHECK, format!("there is no stream `{}`: {message}", self.name))
+            CallError::Answered { code, message } if code == "ResourceNotFoundException" => {
+                HopFinding::failure(CHECK, format!("there is no stream `{}`: {message}", self.name))
                     .why("nothing can be put to it; standpipe holds the records")
                     .fix(self.absent())
             }
-            Refused::Answered { code, message } if code.starts_with("AccessDenied") => {
+            CallError::Answered { code, message } if code.starts_with("AccessDenied") => {
                 let seen = format!("its state cannot be seen: {message}");
-                Finding::warning(CHECK, seen)
+                HopFinding::warning(CHECK, seen)
                     .fix(self.grant("firehose:DescribeDeliveryStream", "standpipe-describe"))
             }
-            Refused::Answered { .. }
-            | Refused::Credentials { .. }
-            | Refused::Unanswered { .. }
-            | Refused::Unusable(_) => {
-                Finding::failure(CHECK, super::say(refused)).fix(super::network(refused))
-            }
+            CallError::Answered { .. }
+            | CallError::Credentials { .. }
+            | CallError::Unanswered { .. }
+            | CallError::Unusable(_) => HopFinding::failure(CHECK, describe(refused)).fix(advice(refused)),
         }
     }
 
-    fn put(&self, put: Result<(), Refused>, write: bool, simulated: Option<&Simulation>) -> Finding {
+    fn put(
+        &self,
+        put: Result<(), CallError>,
+        write: bool,
+        simulated: Option<&PolicySimulation>,
+    ) -> HopFinding {
         const CHECK: &str = "put";
         const WHY: &str = "standpipe holds the records until they can be put";
         match put {
-            Ok(()) if write => Finding::ok(CHECK, format!("one record was written to `{}`", self.name)),
-            Ok(()) => Finding::ok(CHECK, format!("`{}` accepts an empty put", self.name)),
-            Err(Refused::Answered { code, message }) => match code.as_str() {
+            Ok(()) if write => HopFinding::ok(CHECK, format!("one record was written to `{}`", self.name)),
+            Ok(()) => HopFinding::ok(CHECK, format!("`{}` accepts an empty put", self.name)),
+            Err(CallError::Answered { code, message }) => match code.as_str() {
                 "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
-                    Finding::failure(CHECK, message).why(WHY).fix(self.grant(PUT, "standpipe-put"))
+                    HopFinding::failure(CHECK, message).why(WHY).fix(self.grant(PUT, "standpipe-put"))
                 }
-                "ResourceNotFoundException" => Finding::failure(CHECK, message).why(WHY).fix(self.absent()),
-                "InvalidSourceException" => Finding::failure(CHECK, message)
+                "ResourceNotFoundException" => {
+                    HopFinding::failure(CHECK, message).why(WHY).fix(self.absent())
+                }
+                "InvalidSourceException" => HopFinding::failure(CHECK, message)
                     .why("a stream with CloudWatch Logs decompression takes nothing but subscriptions")
                     .fix("turn decompression off, or name another stream"),
-                "InvalidKMSResourceException" => Finding::failure(CHECK, message)
+                "InvalidKMSResourceException" => HopFinding::failure(CHECK, message)
                     .why(WHY)
                     .fix("enable the stream's key, and allow Firehose and the stream's role to use it"),
                 // AWS does not say whether permission is looked at before the request's form.
                 "ValidationException" | "ValidationError" | "InvalidArgumentException" if !write => {
                     undenied(simulated)
                 }
-                _ => Finding::failure(CHECK, format!("{code}: {message}")).why(WHY),
+                _ => HopFinding::failure(CHECK, format!("{code}: {message}")).why(WHY),
             },
-            Err(other) => Finding::failure(CHECK, super::say(&other)).fix(super::network(&other)),
+            Err(other) => HopFinding::failure(CHECK, describe(&other)).fix(advice(&other)),
         }
     }
 
     /// The stream's ARN, in the account of whoever asks.
     pub(super) fn arn(&self) -> String {
         let account = self.principal.parse::<Arn>().map_or_else(|_| "ACCOUNT".to_owned(), |arn| arn.account);
-        Place { region: self.client.region.clone(), account }.delivery_stream(self.name).to_string()
+        AccountRegion { region: self.client.region.clone(), account }.delivery_stream(self.name).to_string()
     }
 
     fn absent(&self) -> String {
@@ -101,56 +108,56 @@ impl Stream<'_> {
 
     fn grant(&self, action: &str, policy: &str) -> Fix {
         let mut statement = Statement::allow("StandpipeStream", [action]);
-        statement.resources = Some(Element::Is(vec![self.arn()]));
+        statement.resources = Some(Negatable::Is(vec![self.arn()]));
         let document = document(statement);
-        let caller = self.principal.parse().ok().as_ref().and_then(Caller::from_arn);
+        let caller = self.principal.parse().ok().as_ref().and_then(RequestPrincipal::from_arn);
         let principal = caller.map_or_else(|| self.principal.to_owned(), |caller| caller.principal());
         Fix {
             text: format!("allow `{action}` on `{}` to `{principal}`", self.arn()),
             commands: attach(&principal, policy, &document).into_iter().collect(),
-            policies: vec![Missing { at: format!("a policy of `{principal}`"), document }],
+            policies: vec![MissingPolicy { at: format!("a policy of `{principal}`"), document }],
             calls: Vec::new(),
         }
     }
 }
 
 /// What is said of an empty put that was refused for its form alone, beside what a simulation said.
-fn undenied(simulated: Option<&Simulation>) -> Finding {
+fn undenied(simulated: Option<&PolicySimulation>) -> HopFinding {
     const CHECK: &str = "put";
     if let Some(allowed) = simulated.filter(|simulated| simulated.is_allowed()) {
         let by = allowed.statements.join(", ");
         let seen = format!("`{PUT}` is allowed by IAM's simulation: {by}; and an empty put was not denied");
-        return Finding::ok(CHECK, seen);
+        return HopFinding::ok(CHECK, seen);
     }
     let mut seen = "an empty put was not denied, which is no proof that a full one is allowed".to_owned();
-    if let Some(Simulation { decision, unknown, .. }) = simulated {
+    if let Some(PolicySimulation { decision, unknown, .. }) = simulated {
         let keys: Vec<String> = unknown.iter().map(|key| format!("`{key}`")).collect();
         seen = format!("{seen}; IAM's simulation says {decision}, without knowing {}", keys.join(", "));
     }
-    Finding::warning(CHECK, seen).fix("run `standpipe doctor --write-probe`, which puts one line")
+    HopFinding::warning(CHECK, seen).fix("run `standpipe doctor --write-probe`, which puts one line")
 }
 
-fn of_facts(facts: &StreamFacts) -> Vec<Finding> {
-    let StreamFacts { arn, status, is_active, source, failure, key, decompresses } = facts;
+fn of_facts(facts: &StreamDescription) -> Vec<HopFinding> {
+    let StreamDescription { arn, status, is_active, source, failure, key, decompresses } = facts;
     let seen = format!("`{arn}` is {status}, source {source}");
     let mut findings = vec![if *is_active {
-        Finding::ok("stream", seen)
+        HopFinding::ok("stream", seen)
     } else {
         let failure = failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
-        Finding::failure("stream", format!("{seen}{failure}"))
+        HopFinding::failure("stream", format!("{seen}{failure}"))
             .why("it takes no records until it is ACTIVE")
             .fix("wait until it is ACTIVE; where it failed, fix the cause and make it anew")
     }];
     if source != "DirectPut" {
         findings.push(
-            Finding::failure("stream_source", format!("its source is {source}"))
+            HopFinding::failure("stream_source", format!("its source is {source}"))
                 .why("such a stream takes records from its source alone, and refuses puts")
                 .fix("name a stream whose source is Direct PUT"),
         );
     }
     if *decompresses {
         findings.push(
-            Finding::failure("stream_source", "CloudWatch Logs decompression is on")
+            HopFinding::failure("stream_source", "CloudWatch Logs decompression is on")
                 .why("such a stream takes nothing but subscriptions of CloudWatch Logs, and refuses standpipe's puts")
                 .fix("turn decompression off, or name another stream"),
         );
@@ -158,9 +165,9 @@ fn of_facts(facts: &StreamFacts) -> Vec<Finding> {
     if let Some((key, status)) = key {
         let seen = format!("encrypted with `{key}`: {status}");
         findings.push(if status == "ENABLED" {
-            Finding::ok("stream_key", seen)
+            HopFinding::ok("stream_key", seen)
         } else {
-            Finding::warning("stream_key", seen)
+            HopFinding::warning("stream_key", seen)
         });
     }
     findings
@@ -170,8 +177,8 @@ fn of_facts(facts: &StreamFacts) -> Vec<Finding> {
 mod tests {
     use super::*;
 
-    fn facts() -> StreamFacts {
-        StreamFacts {
+    fn facts() -> StreamDescription {
+        StreamDescription {
             arn: "arn:aws:firehose:us-east-1:222222222222:deliverystream/logs".to_owned(),
             status: "ACTIVE".to_owned(),
             is_active: true,
@@ -183,27 +190,28 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(facts: &StreamFacts, expected: &[(&str, Level)]) {
+    fn check(facts: &StreamDescription, expected: &[(&str, Severity)]) {
         let findings = of_facts(facts);
         let found: Vec<_> = findings.iter().map(|finding| (finding.check, finding.level)).collect();
         assert_eq!(found, expected);
-        let is_fixed = |finding: &Finding| finding.level != Level::Failure || finding.fix.is_some();
+        let is_fixed = |finding: &HopFinding| finding.level != Severity::Failure || finding.fix.is_some();
         assert!(findings.iter().all(is_fixed));
     }
 
     #[test]
     fn a_stream_that_refuses_puts_is_a_failure() {
-        let ok = ("stream", Level::Ok);
-        let wrong = ("stream_source", Level::Failure);
+        let ok = ("stream", Severity::Ok);
+        let wrong = ("stream_source", Severity::Failure);
         check(&facts(), &[ok]);
         check(
-            &StreamFacts { is_active: false, status: "CREATING".to_owned(), ..facts() },
-            &[("stream", Level::Failure)],
+            &StreamDescription { is_active: false, status: "CREATING".to_owned(), ..facts() },
+            &[("stream", Severity::Failure)],
         );
-        check(&StreamFacts { source: "KinesisStreamAsSource".to_owned(), ..facts() }, &[ok, wrong]);
-        check(&StreamFacts { decompresses: true, ..facts() }, &[ok, wrong]);
-        let key = |status: &str| StreamFacts { key: Some(("k".to_owned(), status.to_owned())), ..facts() };
-        check(&key("ENABLED"), &[ok, ("stream_key", Level::Ok)]);
-        check(&key("ENABLING"), &[ok, ("stream_key", Level::Warning)]);
+        check(&StreamDescription { source: "KinesisStreamAsSource".to_owned(), ..facts() }, &[ok, wrong]);
+        check(&StreamDescription { decompresses: true, ..facts() }, &[ok, wrong]);
+        let key =
+            |status: &str| StreamDescription { key: Some(("k".to_owned(), status.to_owned())), ..facts() };
+        check(&key("ENABLED"), &[ok, ("stream_key", Severity::Ok)]);
+        check(&key("ENABLING"), &[ok, ("stream_key", Severity::Warning)]);
     }
 }

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::aws::Role;
-use crate::config::{Config, Field, FirehoseSink, Template, legs, stream_name};
-use crate::event::Origin;
+use crate::aws::ResolvedRole;
+use crate::config::{Config, FirehoseSink, TemplateField, legs, stream_name};
+use crate::event::{Field, Origin};
 
 /// A stream, and as whom it is put to.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Target {
+pub(super) struct StreamTarget {
     pub(super) stream: String,
     pub(super) region: Option<String>,
-    pub(super) roles: Vec<Role>,
+    pub(super) roles: Vec<ResolvedRole>,
 }
 
 /// The targets of a sink whose names the configuration alone makes, and the metadata that others depend on.
@@ -21,19 +21,12 @@ pub(super) fn targets(
     name: &str,
     sink: &FirehoseSink,
     host: &Arc<str>,
-) -> (BTreeSet<Target>, Vec<Field>) {
+) -> (BTreeSet<StreamTarget>, Vec<TemplateField>) {
     let mut targets = BTreeSet::new();
     let mut lacking = Vec::new();
     for (source, owner) in origins(config, name) {
-        let origin = Origin {
-            source: source.into(),
-            host: Arc::clone(host),
-            file: None,
-            owner,
-            log_group: None,
-            log_stream: None,
-            attributes: Arc::default(),
-        };
+        let mut origin = Origin::new(source, Arc::clone(host));
+        origin.fields.set(Field::Owner, owner);
         match target(sink, &origin) {
             Some(target) => drop(targets.insert(target)),
             None => lacking.extend(fields(sink).filter(|field| field.of(&origin).is_none())),
@@ -49,8 +42,9 @@ fn origins<'c>(config: &'c Config, sink: &str) -> Vec<(&'c str, Option<Arc<str>>
     let mut origins = Vec::new();
     for source in config.sources.keys() {
         for leg in legs(config, source).into_iter().filter(|leg| leg.sinks.contains(sink)) {
-            let owners = leg.route.map_or(&[][..], |(_, route)| &route.when.owner);
-            let exact = owners.iter().filter(|owner| owner.bytes().all(|byte| byte.is_ascii_digit()));
+            let owners = leg.route.and_then(|(_, route)| route.when.fields.get(&Field::Owner));
+            let exact =
+                owners.into_iter().flatten().filter(|owner| owner.bytes().all(|byte| byte.is_ascii_digit()));
             let before = origins.len();
             origins.extend(exact.map(|owner| (source.as_str(), Some(Arc::from(owner.as_str())))));
             if origins.len() == before {
@@ -61,18 +55,22 @@ fn origins<'c>(config: &'c Config, sink: &str) -> Vec<(&'c str, Option<Arc<str>>
     origins
 }
 
-fn target(sink: &FirehoseSink, origin: &Origin) -> Option<Target> {
-    Some(Target {
+fn target(sink: &FirehoseSink, origin: &Origin) -> Option<StreamTarget> {
+    Some(StreamTarget {
         stream: stream_name(&sink.stream.render(origin)?),
-        region: match &sink.region {
+        region: match &sink.aws.region {
             Some(region) => Some(region.render(origin)?),
             None => None,
         },
-        roles: sink.assume_role.iter().map(|role| Role::of(role, origin)).collect::<Option<_>>()?,
+        roles: sink
+            .aws
+            .assume_role
+            .iter()
+            .map(|role| ResolvedRole::of(role, origin))
+            .collect::<Option<_>>()?,
     })
 }
 
-fn fields(sink: &FirehoseSink) -> impl Iterator<Item = Field> {
-    let roles = sink.assume_role.iter().flat_map(|role| role.arn.fields().chain(role.session_name.fields()));
-    sink.stream.fields().chain(sink.region.iter().flat_map(Template::fields)).chain(roles)
+fn fields(sink: &FirehoseSink) -> impl Iterator<Item = TemplateField> {
+    sink.stream.fields().chain(sink.aws.fields())
 }

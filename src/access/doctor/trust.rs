@@ -1,32 +1,40 @@
 //! What a role's trust policy, where it can be read, says of whoever was denied.
 
-use super::finding::{Finding, Level};
+use super::call_error::describe;
 use crate::access::policy::{
-    Answer, Arn, Attached, Caller, Context, Decision, Document, Policies, Request, Resource, Side, evaluate,
+    AccessDecision, AccessRequest, ApplicablePolicies, Evaluation, NamedPolicy, PolicyDocument, PolicyType,
+    RequestContext, RequestPrincipal, ResourcePolicies, evaluate,
 };
-use crate::aws::{Refused, Role};
+use crate::access::report::{HopFinding, Severity};
+use crate::arn::Arn;
+use crate::aws::{CallError, ResolvedRole};
 
 /// What is said of the trust policy of `role`, given to `caller`, whose ARN is as STS gives it.
-pub(super) fn check(role: &Role, caller: &str, policy: Result<String, Refused>) -> Finding {
+pub(super) fn check(role: &ResolvedRole, caller: &str, policy: Result<String, CallError>) -> HopFinding {
     const CHECK: &str = "trust_policy";
-    let unseen = |why: String| Finding::new(CHECK, Level::Skipped, format!("it could not be read: {why}"));
-    let document: Document = match policy.map(|text| text.parse()) {
+    let unseen =
+        |why: String| HopFinding::new(CHECK, Severity::Skipped, format!("it could not be read: {why}"));
+    let document: PolicyDocument = match policy.map(|text| text.parse()) {
         Ok(Ok(document)) => document,
-        Ok(Err(error)) => return Finding::failure(CHECK, error.to_string()).fix("correct the trust policy"),
-        Err(refused) => return unseen(super::say(&refused)),
+        Ok(Err(error)) => {
+            return HopFinding::failure(CHECK, error.to_string()).fix("correct the trust policy");
+        }
+        Err(refused) => return unseen(describe(&refused)),
     };
     let Some(answer) = judge(role, caller, document) else {
         return unseen(format!("`{caller}` is no user or role"));
     };
     let seen = answer.decision.to_string();
     match &answer.decision {
-        Decision::Missing { gaps } if gaps.iter().any(|gap| gap.side == Side::Resource) => {
-            Finding::failure(CHECK, seen).fix("put the statement above into it")
+        AccessDecision::Missing { gaps } if gaps.iter().any(|gap| gap.side == PolicyType::Resource) => {
+            HopFinding::failure(CHECK, seen).fix("put the statement above into it")
         }
-        Decision::Denied { .. } => {
-            Finding::failure(CHECK, seen).fix("take the denial out, or except the caller")
+        AccessDecision::Denied { .. } => {
+            HopFinding::failure(CHECK, seen).fix("take the denial out, or except the caller")
         }
-        Decision::Missing { .. } | Decision::Undecided { .. } | Decision::Allowed { .. } => Finding::ok(
+        AccessDecision::Missing { .. }
+        | AccessDecision::Undecided { .. }
+        | AccessDecision::Allowed { .. } => HopFinding::ok(
             CHECK,
             format!(
                 "it does not stand against it ({seen}): then the caller's own policies do, or its organization's"
@@ -36,18 +44,18 @@ pub(super) fn check(role: &Role, caller: &str, policy: Result<String, Refused>) 
 }
 
 /// Whether the trust policy lets the caller in; the caller's own policies are not seen.
-fn judge(role: &Role, caller: &str, document: Document) -> Option<Answer> {
-    let caller = Caller::from_arn(&caller.parse().ok()?)?;
+fn judge(role: &ResolvedRole, caller: &str, document: PolicyDocument) -> Option<Evaluation> {
+    let caller = RequestPrincipal::from_arn(&caller.parse().ok()?)?;
     let owner = role.arn.parse::<Arn>().ok()?.account;
-    let context = Context::open()
+    let context = RequestContext::open()
         .with("sts:ExternalId", role.external_id.as_deref())
         .with("sts:RoleSessionName", [role.session_name.as_str()]);
     let resource = role.arn.clone();
-    let request = Request { caller, action: "sts:AssumeRole".to_owned(), resource, owner, context };
+    let request = AccessRequest { caller, action: "sts:AssumeRole".to_owned(), resource, owner, context };
     let name = format!("the trust policy of `{}`", role.arn);
-    let policies = Policies {
-        resource: Resource::Required(Some(vec![Attached { name, document }])),
-        ..Policies::default()
+    let policies = ApplicablePolicies {
+        resource: ResourcePolicies::Required(Some(vec![NamedPolicy { name, document }])),
+        ..ApplicablePolicies::default()
     };
     Some(evaluate(&request, &policies))
 }
@@ -59,8 +67,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn said(statement: &str, level: Level, part: &str) {
-        let role = Role {
+    fn said(statement: &str, level: Severity, part: &str) {
+        let role = ResolvedRole {
             arn: "arn:aws:iam::222222222222:role/writer".to_owned(),
             external_id: Some("exampel".to_owned()),
             session_name: "standpipe-h".to_owned(),
@@ -85,31 +93,31 @@ mod tests {
         let external = r#""StringEquals": {"sts:ExternalId": "example"}"#;
         said(
             &by(role, "sts:AssumeRole", external),
-            Level::Failure,
+            Severity::Failure,
             "asks for `sts:ExternalId` by `StringEquals` `example`, and the request has `exampel`",
         );
         said(
             &by("arn:aws:iam::111111111111:role/other", "sts:AssumeRole", ""),
-            Level::Failure,
+            Severity::Failure,
             "names the principal `arn:aws:iam::111111111111:role/other`, not",
         );
         said(
             &by(role, "sts:AssumeRoleWithSAML", ""),
-            Level::Failure,
+            Severity::Failure,
             "names the action `sts:AssumeRoleWithSAML`, not `sts:AssumeRole`",
         );
         said(
             &by(role, "sts:AssumeRole", "").replace("Allow", "Deny"),
-            Level::Failure,
+            Severity::Failure,
             "denied by statement 1 `S`",
         );
-        said(&by(role, "sts:AssumeRole", ""), Level::Ok, "the caller's policies could not be seen");
-        said("{}", Level::Failure, "`Statement[0]`: `Effect` is missing");
+        said(&by(role, "sts:AssumeRole", ""), Severity::Ok, "the caller's policies could not be seen");
+        said("{}", Severity::Failure, "`Statement[0]`: `Effect` is missing");
     }
 
     #[test]
     fn a_policy_that_cannot_be_read_is_said() {
-        let role = Role {
+        let role = ResolvedRole {
             arn: "r".to_owned(),
             external_id: None,
             session_name: String::new(),
@@ -117,7 +125,7 @@ mod tests {
             duration: Duration::ZERO,
             sts_endpoint_url: None,
         };
-        let refused = Refused::Answered { code: "AccessDenied".to_owned(), message: "no".to_owned() };
-        assert_eq!(check(&role, "c", Err(refused)).level, Level::Skipped);
+        let refused = CallError::Answered { code: "AccessDenied".to_owned(), message: "no".to_owned() };
+        assert_eq!(check(&role, "c", Err(refused)).level, Severity::Skipped);
     }
 }

@@ -8,24 +8,24 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::Access;
-use crate::access::call::{Call, Service};
-use crate::aws::{Caller, Principal, Refused, Role};
-use crate::config::topology::Account;
+use super::AccountAccess;
+use crate::aws::{ApiCall, ApiClient, AwsConnection, AwsService, CallError, ResolvedRole};
+use crate::config::AwsSettings;
+use crate::config::topology::AwsAccount;
 
 /// How long a role is assumed for: no chain of roles may ask for longer.
 const SESSION: Duration = Duration::from_hours(1);
 
 /// Who makes the calls in each account.
 #[derive(Clone, Debug, Default)]
-pub struct Clients {
-    callers: BTreeMap<String, Arc<Caller>>,
-    accounts: BTreeMap<String, Access>,
+pub struct AccountClients {
+    callers: BTreeMap<String, Arc<ApiClient>>,
+    accounts: BTreeMap<String, AccountAccess>,
 }
 
-impl Clients {
+impl AccountClients {
     /// Finds credentials for each account, and asks STS whose they are. `ca_file` is trusted besides the system's authorities.
-    pub async fn connect(accounts: &[Arc<Account>], ca_file: Option<&PathBuf>) -> Self {
+    pub async fn connect(accounts: &[Arc<AwsAccount>], ca_file: Option<&PathBuf>) -> Self {
         let mut tasks = JoinSet::new();
         for account in accounts.iter().map(Arc::clone) {
             let ca_file = ca_file.cloned();
@@ -36,9 +36,9 @@ impl Clients {
             let access = match connected {
                 Ok((caller, arn)) => {
                     clients.callers.insert(name.clone(), Arc::new(caller));
-                    Access::As(arn)
+                    AccountAccess::As(arn)
                 }
-                Err(why) => Access::Denied(why),
+                Err(why) => AccountAccess::Denied(why),
             };
             clients.accounts.insert(name, access);
         }
@@ -47,7 +47,7 @@ impl Clients {
 
     /// Who makes calls in an account, if anybody can.
     #[must_use]
-    pub fn caller(&self, account: &str) -> Option<&Arc<Caller>> {
+    pub fn caller(&self, account: &str) -> Option<&Arc<ApiClient>> {
         self.callers.get(account)
     }
 
@@ -55,21 +55,21 @@ impl Clients {
     #[must_use]
     pub fn arn(&self, account: &str) -> Option<&str> {
         match self.accounts.get(account) {
-            Some(Access::As(arn)) => Some(arn),
-            Some(Access::Denied(_)) | None => None,
+            Some(AccountAccess::As(arn)) => Some(arn),
+            Some(AccountAccess::Denied(_)) | None => None,
         }
     }
 
     /// Who acts in each account, or why nobody can.
     #[must_use]
-    pub fn accounts(&self) -> &BTreeMap<String, Access> {
+    pub fn accounts(&self) -> &BTreeMap<String, AccountAccess> {
         &self.accounts
     }
 }
 
-async fn connect(account: &Account, ca_file: Option<PathBuf>) -> Result<(Caller, String), String> {
-    let Account { name, place, profile, assume_role, .. } = account;
-    let role = assume_role.as_ref().map(|role| Role {
+async fn connect(account: &AwsAccount, ca_file: Option<PathBuf>) -> Result<(ApiClient, String), String> {
+    let AwsAccount { name, place, profile, assume_role, .. } = account;
+    let role = assume_role.as_ref().map(|role| ResolvedRole {
         arn: role.arn.clone(),
         external_id: role.external_id.clone(),
         session_name: "standpipe-access".to_owned(),
@@ -77,12 +77,15 @@ async fn connect(account: &Account, ca_file: Option<PathBuf>) -> Result<(Caller,
         duration: SESSION,
         sts_endpoint_url: None,
     });
-    let principal = Principal { profile: profile.clone(), role, ca_file };
-    let caller =
-        Caller::new(&place.region, principal).await.map_err(|error| Refused::from(error).to_string())?;
-    let whose = Call::new(Service::Sts, "GetCallerIdentity", json!({}));
+    let settings = AwsSettings { profile: profile.clone(), ca_file, ..AwsSettings::default() };
+    let unusable = |error| CallError::from(error).to_string();
+    let connection =
+        AwsConnection::new(format!("account `{name}`"), settings).map_err(unusable)?.of_command();
+    let roles = role.into_iter().collect();
+    let caller = ApiClient::new(&connection, Some(place.region.clone()), roles).await.map_err(unusable)?;
+    let whose = ApiCall::new(AwsService::Sts, "GetCallerIdentity", json!({}));
     let found = caller.call(&whose).await.map_err(|refused| {
-        if let Refused::Credentials { message, fix: Some(fix) } = &refused {
+        if let CallError::Credentials { message, fix: Some(fix) } = &refused {
             return format!("{message}; {fix}");
         }
         refused.to_string()

@@ -2,25 +2,29 @@
 
 use serde_json::{Value, json};
 
-use super::State;
-use crate::access::plan::{DeliveryStream, Filter, KeyUse, Kind, Resource, selection};
-use crate::access::policy::Document;
+use super::ResourceState;
+use crate::access::plan::{
+    DeliveryStream, KeyUse, PlannedResource, ResourceKind, SubscriptionFilter, selection,
+};
+use crate::access::policy::PolicyDocument;
 use crate::access::render::{QUEUE_RETENTION, QUEUE_VISIBILITY};
 
 /// The aspects that a plan wants of a resource. A key that the plan makes is named by its alias, any other by its ARN.
 #[must_use]
-pub fn desired(resource: &Resource) -> State {
+pub fn desired(resource: &PlannedResource) -> ResourceState {
     match &resource.kind {
-        Kind::Key { policy, .. } => State::from([("state", "Enabled".into()), ("policy", document(policy))]),
-        Kind::LogGroup { retention, key, stream, .. } => {
+        ResourceKind::Key { policy, .. } => {
+            ResourceState::from([("state", "Enabled".into()), ("policy", document(policy))])
+        }
+        ResourceKind::LogGroup { retention, key, stream, .. } => {
             // Without a wish, what its owner set stays.
             let mut state = encrypted(key.as_ref());
             state.extend(stream.as_ref().map(|stream| ("logStream", json!(stream))));
             state.extend(retention.map(|days| ("retentionInDays", days.into())));
             state
         }
-        Kind::Bucket { policy, key, queue, prefix, .. } => {
-            let mut state = State::from([
+        ResourceKind::Bucket { policy, key, queue, prefix, .. } => {
+            let mut state = ResourceState::from([
                 ("publicAccessBlock", true.into()),
                 ("ownership", "BucketOwnerEnforced".into()),
                 ("kmsKey", key_name(key.as_ref())),
@@ -29,37 +33,37 @@ pub fn desired(resource: &Resource) -> State {
             state.extend(queue.as_ref().map(|queue| ("notification", notification(queue, prefix))));
             state
         }
-        Kind::Notification { queue, prefix, .. } => {
-            State::from([("notification", notification(queue, prefix))])
+        ResourceKind::Notification { queue, prefix, .. } => {
+            ResourceState::from([("notification", notification(queue, prefix))])
         }
-        Kind::Queue { policy, .. } => State::from([
+        ResourceKind::Queue { policy, .. } => ResourceState::from([
             ("messageRetentionPeriod", QUEUE_RETENTION.into()),
             ("visibilityTimeout", QUEUE_VISIBILITY.into()),
             ("policy", document(policy)),
         ]),
-        Kind::Role { trust, permissions, .. } => {
-            State::from([("trust", document(trust)), ("permissions", document(permissions))])
+        ResourceKind::Role { trust, permissions, .. } => {
+            ResourceState::from([("trust", document(trust)), ("permissions", document(permissions))])
         }
-        Kind::RolePolicy { policy, .. } | Kind::ManagedPolicy { policy, .. } => {
-            State::from([("permissions", document(policy))])
+        ResourceKind::RolePolicy { policy, .. } | ResourceKind::ManagedPolicy { policy, .. } => {
+            ResourceState::from([("permissions", document(policy))])
         }
-        Kind::DeliveryStream(stream) => delivery_stream(stream),
-        Kind::DataStream { key, .. } => {
+        ResourceKind::DeliveryStream(stream) => delivery_stream(stream),
+        ResourceKind::DataStream { key, .. } => {
             let mut state = encrypted(key.as_ref());
             state.insert("status", "ACTIVE".into());
             state
         }
-        Kind::LeaseTable { .. } => State::from([("status", "ACTIVE".into())]),
-        Kind::Destination { target, role, policy, .. } => {
-            let mut state = State::from([("target", json!(target)), ("role", json!(role))]);
+        ResourceKind::LeaseTable { .. } => ResourceState::from([("status", "ACTIVE".into())]),
+        ResourceKind::Destination { target, role, policy, .. } => {
+            let mut state = ResourceState::from([("target", json!(target)), ("role", json!(role))]);
             if !policy.statements.is_empty() {
                 state.insert("policy", document(policy));
             }
             state
         }
-        Kind::LogsPolicy { policy, .. } => State::from([("policy", document(policy))]),
-        Kind::Filter(wanted) => filter(wanted),
-        Kind::AccountFilter { filter: wanted, exclude } => {
+        ResourceKind::LogsPolicy { policy, .. } => ResourceState::from([("policy", document(policy))]),
+        ResourceKind::Filter(wanted) => filter(wanted),
+        ResourceKind::AccountFilter { filter: wanted, exclude } => {
             let mut state = filter(wanted);
             state.insert("selection", selection(exclude).into());
             state
@@ -67,7 +71,7 @@ pub fn desired(resource: &Resource) -> State {
     }
 }
 
-fn delivery_stream(stream: &DeliveryStream) -> State {
+fn delivery_stream(stream: &DeliveryStream) -> ResourceState {
     let mut state = encrypted(stream.key.as_ref());
     state.extend([
         ("status", "ACTIVE".into()),
@@ -80,12 +84,12 @@ fn delivery_stream(stream: &DeliveryStream) -> State {
 }
 
 /// With a key, if one is wanted.
-fn encrypted(key: Option<&KeyUse>) -> State {
+fn encrypted(key: Option<&KeyUse>) -> ResourceState {
     key.iter().map(|key| ("kmsKey", key_name(Some(key)))).collect()
 }
 
-fn filter(filter: &Filter) -> State {
-    State::from([
+fn filter(filter: &SubscriptionFilter) -> ResourceState {
+    ResourceState::from([
         ("pattern", json!(filter.pattern)),
         ("destination", json!(filter.to)),
         ("role", json!(filter.role)),
@@ -105,7 +109,7 @@ fn key_name(key: Option<&KeyUse>) -> Value {
     }
 }
 
-fn document(document: &Document) -> Value {
+fn document(document: &PolicyDocument) -> Value {
     // A document is objects, lists and strings.
     serde_json::from_str(&document.to_json()).unwrap_or_default()
 }

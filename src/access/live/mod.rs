@@ -2,7 +2,7 @@
 //!
 //! Aspects are plain JSON, so that one comparison, one difference and one fix serve all kinds of resources.
 
-mod beside;
+mod prerequisite;
 mod clients;
 mod desired;
 mod fix;
@@ -12,16 +12,16 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub use self::beside::{Beside, beside};
-pub use self::clients::Clients;
+pub use self::clients::AccountClients;
 pub use self::desired::desired;
-pub use self::fix::{Fixer, NOTIFICATION_ID};
+pub use self::fix::{CallPlanner, NOTIFICATION_ID};
+pub use self::prerequisite::{Prerequisite, beside};
 pub use self::read::{held_buckets, read, read_one};
 
 /// The aspects of a resource by their names; documents of policies are objects, not strings.
 ///
 /// What was seen holds all of what [`desired()`] wants, as far as it is there, and may hold more: what [`extra`] names.
-pub type State = BTreeMap<&'static str, Value>;
+pub type ResourceState = BTreeMap<&'static str, Value>;
 
 /// The names of aspects that are seen and never wanted: what an explanation needs beside.
 pub mod extra {
@@ -54,9 +54,9 @@ pub mod extra {
 
 /// What was seen of a resource.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Look {
+pub enum Observation {
     /// It is there.
-    Found(State),
+    Found(ResourceState),
     /// It is not there.
     Absent,
     /// It could not be seen, and why.
@@ -65,7 +65,7 @@ pub enum Look {
 
 /// Whether an account could be looked at.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Access {
+pub enum AccountAccess {
     /// By whom: an ARN as STS gives it.
     As(String),
     /// Not, and why.
@@ -74,19 +74,19 @@ pub enum Access {
 
 /// What was seen of a plan.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Seen {
+pub struct ObservedState {
     /// The accounts by their names in the topology.
-    pub accounts: BTreeMap<String, Access>,
+    pub accounts: BTreeMap<String, AccountAccess>,
     /// The resources by the names of their accounts and their ids in the plan, and what is [`beside()`] them.
     ///
     /// A policy of a role that exists is found whenever the role is, without `permissions` if the policy is not there.
-    pub resources: BTreeMap<(String, String), Look>,
+    pub resources: BTreeMap<(String, String), Observation>,
 }
 
-impl Seen {
+impl ObservedState {
     /// What was seen of one resource.
     #[must_use]
-    pub fn look(&self, account: &str, id: &str) -> Option<&Look> {
+    pub fn look(&self, account: &str, id: &str) -> Option<&Observation> {
         self.resources.get(&(account.to_owned(), id.to_owned()))
     }
 }

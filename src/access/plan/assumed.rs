@@ -2,31 +2,42 @@
 
 use std::sync::Arc;
 
-use super::statements::{Says, alias, allow, by_role, document, through};
+use super::draft::{PlanDraft, PlanPhase};
+use super::resource::ResourceKind;
+use super::statements::{StatementBuilder, alias, allow, by_role, document, through};
 use super::storage::queue;
 use super::streams::data_key;
-use super::{Draft, Kind, Phase};
-use crate::access::policy::document::{Document, Principals, Statement, Test};
-use crate::config::topology::{Account, Assumer, Reader};
+use crate::access::policy::document::{Comparison, PolicyDocument, Principals, Statement};
+use crate::config::topology::{AwsAccount, BucketReader, RoleAssumer};
 
 /// The role that puts to the Firehose stream. Firehose has no resource policies, so that another account comes by a role.
-pub(super) fn writer(draft: &mut Draft<'_>) {
+pub(super) fn writer(draft: &mut PlanDraft<'_>) {
     let (Some(writer), Some(stream)) = (&draft.topology.writer, &draft.topology.stream) else { return };
     let arn = stream.account.place.delivery_stream(&stream.name);
     let puts = allow("StandpipePutsToTheStream", ["firehose:PutRecordBatch"]).on([arn]);
     let description = format!("standpipe puts to Firehose stream {}", stream.name);
-    let role =
-        Role { id: "Writer", sid: "StandpipeBecomesTheWriter", description, permissions: document([puts]) };
+    let role = AssumedRole {
+        id: "Writer",
+        sid: "StandpipeBecomesTheWriter",
+        description,
+        permissions: document([puts]),
+    };
     assumed(draft, writer, &stream.account, role);
 }
 
 /// The role that reads the Kinesis stream, and the table of its leases.
-pub(super) fn consumer(draft: &mut Draft<'_>) {
+pub(super) fn consumer(draft: &mut PlanDraft<'_>) {
     let topology = draft.topology;
     let (Some(consumer), Some(kinesis)) = (&topology.consumer, &topology.kinesis) else { return };
     let place = &kinesis.account.place;
     let table = consumer.lease_table.clone();
-    draft.add(Phase::Free, &kinesis.account, "Leases", &[], Kind::LeaseTable { name: table.clone() });
+    draft.add(
+        PlanPhase::Free,
+        &kinesis.account,
+        "Leases",
+        &[],
+        ResourceKind::LeaseTable { name: table.clone() },
+    );
     let reads = [
         "kinesis:DescribeStreamSummary",
         "kinesis:ListShards",
@@ -46,7 +57,7 @@ pub(super) fn consumer(draft: &mut Draft<'_>) {
         allow("StandpipeKeepsItsLeases", leases).on([place.table(&table)]),
     ];
     statements.extend(data_key(topology, kinesis, "StandpipeDecryptsRecords", "kms:Decrypt"));
-    let role = Role {
+    let role = AssumedRole {
         id: "Consumer",
         sid: "StandpipeBecomesTheConsumer",
         description: format!("standpipe reads Kinesis stream {}", kinesis.name),
@@ -56,26 +67,26 @@ pub(super) fn consumer(draft: &mut Draft<'_>) {
 }
 
 /// Roles that read objects of buckets, and queues that tell of them.
-pub(super) fn readers(draft: &mut Draft<'_>) {
+pub(super) fn readers(draft: &mut PlanDraft<'_>) {
     let topology = draft.topology;
     for reader in &topology.readers {
         let is_own = topology.bucket.as_ref().is_some_and(|bucket| bucket.name == reader.bucket);
         let account = &reader.bucket_account;
         if let Some(name) = reader.queue.as_ref().filter(|_| !is_own) {
             let place = &account.place;
-            let queue_id = queue(draft, Phase::Free, account, name, &reader.bucket);
+            let queue_id = queue(draft, PlanPhase::Free, account, name, &reader.bucket);
             let id = format!("Notification {}", reader.bucket);
             if !draft.has(account, &id) {
-                let kind = Kind::Notification {
+                let kind = ResourceKind::Notification {
                     bucket: reader.bucket.clone(),
                     queue: place.queue(name).to_string(),
                     prefix: reader.prefix.clone(),
                 };
-                draft.add(Phase::Free, account, &id, &[queue_id], kind);
+                draft.add(PlanPhase::Free, account, &id, &[queue_id], kind);
             }
         }
         let id = format!("Reader {}", reader.assumer.name);
-        let role = Role {
+        let role = AssumedRole {
             id: &id,
             sid: "StandpipeBecomesTheReader",
             description: format!("standpipe reads objects of bucket {}", reader.bucket),
@@ -87,7 +98,7 @@ pub(super) fn readers(draft: &mut Draft<'_>) {
 
 /// Objects are read, and the bucket is listed: two resources. Listing on `bucket/*` would allow nothing, and without
 /// `s3:ListBucket` a missing object is answered as a denied one.
-fn reads(prefix: &str, reader: &Reader) -> Document {
+fn reads(prefix: &str, reader: &BucketReader) -> PolicyDocument {
     let place = &reader.bucket_account.place;
     let objects = place.object(&reader.bucket, &format!("{}*", reader.prefix));
     let bucket = place.bucket(&reader.bucket);
@@ -95,14 +106,14 @@ fn reads(prefix: &str, reader: &Reader) -> Document {
     let list = if reader.prefix.is_empty() {
         list
     } else {
-        list.when(Test::StringLike, "s3:prefix", [format!("{}*", reader.prefix)])
+        list.when(Comparison::StringLike, "s3:prefix", [format!("{}*", reader.prefix)])
     };
     let mut statements = vec![allow("StandpipeReadsObjects", ["s3:GetObject"]).on([&objects]), list];
     if let Some(key) = &reader.key {
         let statement = allow("StandpipeDecryptsObjects", ["kms:Decrypt"]);
         let statement = through(statement, key, Some(alias(prefix, key)), "s3");
         let context = [bucket.to_string(), objects.to_string()];
-        statements.push(statement.when(Test::StringLike, "kms:EncryptionContext:aws:s3:arn", context));
+        statements.push(statement.when(Comparison::StringLike, "kms:EncryptionContext:aws:s3:arn", context));
     }
     if let Some(queue) = &reader.queue {
         let actions = [
@@ -117,33 +128,34 @@ fn reads(prefix: &str, reader: &Reader) -> Document {
 }
 
 /// What a role that is assumed is about.
-struct Role<'a> {
+struct AssumedRole<'a> {
     id: &'a str,
     sid: &'a str,
     description: String,
-    permissions: Document,
+    permissions: PolicyDocument,
 }
 
 /// Both sides: the role, which trusts the assumer, and what the assumer's own account has to allow.
-fn assumed(draft: &mut Draft<'_>, assumer: &Assumer, owner: &Arc<Account>, role: Role<'_>) {
-    let Role { id, sid, description, permissions } = role;
+fn assumed(draft: &mut PlanDraft<'_>, assumer: &RoleAssumer, owner: &Arc<AwsAccount>, role: AssumedRole<'_>) {
+    let AssumedRole { id, sid, description, permissions } = role;
     let trust = document([trust(assumer)]);
     let name = assumer.name.clone();
-    let kind = Kind::Role { name: name.clone(), description: description.clone(), trust, permissions };
-    draft.add(Phase::Free, owner, &format!("{id} Role"), &[], kind);
+    let kind =
+        ResourceKind::Role { name: name.clone(), description: description.clone(), trust, permissions };
+    draft.add(PlanPhase::Free, owner, &format!("{id} Role"), &[], kind);
     let policy = document([allow(sid, ["sts:AssumeRole"]).on([owner.place.role(&name)])]);
     let policy_name = format!("assume-{name}");
     let kind = match &assumer.role {
         Some(path) => {
             let role = path.rsplit('/').next().unwrap_or(path).to_owned();
-            Kind::RolePolicy { role, name: policy_name, policy }
+            ResourceKind::RolePolicy { role, name: policy_name, policy }
         }
-        None => Kind::ManagedPolicy { name: policy_name, description, policy },
+        None => ResourceKind::ManagedPolicy { name: policy_name, description, policy },
     };
-    draft.add(Phase::Free, &assumer.account, &format!("{id} Identity"), &[], kind);
+    draft.add(PlanPhase::Free, &assumer.account, &format!("{id} Identity"), &[], kind);
 }
 
-fn trust(assumer: &Assumer) -> Statement {
+fn trust(assumer: &RoleAssumer) -> Statement {
     let statement = if let Some(role) = &assumer.role {
         by_role(allow("ThisRoleAlone", ["sts:AssumeRole"]), &assumer.account, role)
     } else {
@@ -151,7 +163,7 @@ fn trust(assumer: &Assumer) -> Statement {
         allow("WhomTheOtherAccountLets", ["sts:AssumeRole"]).by(Principals::aws([root]))
     };
     match &assumer.external_id {
-        Some(id) => statement.when(Test::StringEquals, "sts:ExternalId", [id]),
+        Some(id) => statement.when(Comparison::StringEquals, "sts:ExternalId", [id]),
         None => statement,
     }
 }

@@ -1,7 +1,7 @@
 //! AWS's limits on the length of policies.
 
-use super::{Kind, Part, Plan, Resource};
-use crate::access::policy::document::Document;
+use super::resource::{AccessPlan, DocumentPurpose, PlannedResource, ResourceKind};
+use crate::access::policy::document::PolicyDocument;
 
 /// Most characters of a resource policy of `CloudWatch` Logs, and of a destination's.
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutResourcePolicy.html>.
@@ -68,13 +68,13 @@ pub enum PlanError {
 }
 
 /// Compares every document with the limit of its kind.
-pub(super) fn check(plan: &Plan) -> Result<(), PlanError> {
+pub(super) fn check(plan: &AccessPlan) -> Result<(), PlanError> {
     for resource in plan.stages.iter().flat_map(|stage| &stage.resources) {
         for attached in resource.documents() {
             let most = limit(&resource.kind, attached.part);
             within(resource, attached.part.as_str(), attached.document, most)?;
         }
-        if let Kind::AccountFilter { exclude, .. } = &resource.kind {
+        if let ResourceKind::AccountFilter { exclude, .. } = &resource.kind {
             let len = selection(exclude).len();
             if len > MAX_SELECTION {
                 return Err(PlanError::Selection { title: resource.title(), len, most: MAX_SELECTION });
@@ -91,22 +91,22 @@ pub(crate) fn selection(exclude: &[String]) -> String {
 }
 
 /// Most characters of a document of such a resource.
-pub(crate) fn limit(kind: &Kind, part: Part) -> usize {
+pub(crate) fn limit(kind: &ResourceKind, part: DocumentPurpose) -> usize {
     match (kind, part) {
-        (Kind::Role { .. }, Part::Trust) => MAX_TRUST,
-        (Kind::Role { .. } | Kind::RolePolicy { .. }, _) => MAX_ROLE,
-        (Kind::ManagedPolicy { .. }, _) => MAX_MANAGED,
-        (Kind::Bucket { .. }, _) => MAX_BUCKET,
-        (Kind::Key { .. }, _) => MAX_KEY,
-        (Kind::Destination { .. } | Kind::LogsPolicy { .. }, _) => MAX_LOGS_POLICY,
+        (ResourceKind::Role { .. }, DocumentPurpose::Trust) => MAX_TRUST,
+        (ResourceKind::Role { .. } | ResourceKind::RolePolicy { .. }, _) => MAX_ROLE,
+        (ResourceKind::ManagedPolicy { .. }, _) => MAX_MANAGED,
+        (ResourceKind::Bucket { .. }, _) => MAX_BUCKET,
+        (ResourceKind::Key { .. }, _) => MAX_KEY,
+        (ResourceKind::Destination { .. } | ResourceKind::LogsPolicy { .. }, _) => MAX_LOGS_POLICY,
         _ => usize::MAX,
     }
 }
 
 fn within(
-    resource: &Resource,
+    resource: &PlannedResource,
     part: &'static str,
-    document: &Document,
+    document: &PolicyDocument,
     most: usize,
 ) -> Result<(), PlanError> {
     let len = document.to_json().len();

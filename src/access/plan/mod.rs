@@ -5,6 +5,7 @@
 //! (<https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html>) own pages, less what is not needed.
 
 mod assumed;
+mod draft;
 mod keys;
 mod limits;
 mod resource;
@@ -18,20 +19,19 @@ mod vended;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
+use self::draft::PlanDraft;
 pub use limits::PlanError;
 pub(crate) use limits::{limit, selection};
 pub use resource::{
-    Attached, ByHand, DeliveryStream, ERROR_STREAM, Filter, KeyUse, Kind, Part, Plan, Resource, Stage,
+    AccessPlan, DeliveryStream, DocumentPurpose, ERROR_STREAM, KeyUse, ManualStep, PlanStage,
+    PlannedResource, ResourceDocument, ResourceKind, SubscriptionFilter,
 };
 
-use crate::access::policy::document::Document;
-use crate::config::topology::{Account, Key, Topology};
+use crate::config::topology::Topology;
 
 /// Works out the resources of a topology, and checks them against AWS's limits.
-pub fn plan(topology: &Topology) -> Result<Plan, PlanError> {
-    let mut draft = Draft { topology, parts: Vec::new(), by_hand: Vec::new() };
+pub fn plan(topology: &Topology) -> Result<AccessPlan, PlanError> {
+    let mut draft = PlanDraft { topology, parts: Vec::new(), by_hand: Vec::new() };
     keys::keys(&mut draft);
     senders::log_groups(&mut draft);
     storage::bucket(&mut draft);
@@ -47,91 +47,7 @@ pub fn plan(topology: &Topology) -> Result<Plan, PlanError> {
         topology.tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     tags.push(("standpipe-topology".to_owned(), topology.name.clone()));
     let region = topology.region.clone();
-    let plan = Plan { region, tags, stages: stages::stages(draft) };
+    let plan = AccessPlan { region, tags, stages: stages::stages(draft) };
     limits::check(&plan)?;
     Ok(plan)
-}
-
-/// What was worked out so far.
-struct Draft<'t> {
-    topology: &'t Topology,
-    parts: Vec<Placed>,
-    by_hand: Vec<(Arc<Account>, ByHand)>,
-}
-
-/// A resource of an account, and what comes before it.
-struct Placed {
-    phase: Phase,
-    account: Arc<Account>,
-    resource: Resource,
-}
-
-/// What a resource waits for in other accounts.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Phase {
-    /// Nothing, and a stream waits for it.
-    Store,
-    /// The bucket.
-    Stream,
-    /// Nothing, and nothing of another account waits for it.
-    Free,
-    /// The destination.
-    Send,
-}
-
-impl Draft<'_> {
-    fn add(
-        &mut self,
-        phase: Phase,
-        account: &Arc<Account>,
-        id: &str,
-        needs: &[String],
-        kind: Kind,
-    ) -> String {
-        let id = logical(id);
-        let resource = Resource { id: id.clone(), needs: needs.to_vec(), kind };
-        self.parts.push(Placed { phase, account: Arc::clone(account), resource });
-        id
-    }
-
-    /// Whether a resource of this name is there already.
-    fn has(&self, account: &Account, id: &str) -> bool {
-        let id = logical(id);
-        self.parts.iter().any(|part| part.account.name == account.name && part.resource.id == id)
-    }
-
-    fn by_hand(&mut self, account: &Arc<Account>, file: &str, what: String, document: Document) {
-        let by_hand = ByHand { what, document, file: file.to_owned() };
-        self.by_hand.push((Arc::clone(account), by_hand));
-    }
-
-    /// How a resource of the key's account names a key.
-    fn key_use(&self, key: Option<&Arc<Key>>) -> Option<KeyUse> {
-        let key = key?;
-        Some(match &key.arn {
-            Some(arn) => KeyUse::Given(arn.clone()),
-            None => KeyUse::Made {
-                id: logical(&format!("Key {}", key.name)),
-                alias: statements::alias(&self.topology.name, key),
-            },
-        })
-    }
-}
-
-/// The ids of a key that is made, for `needs`.
-fn key_needs(key: Option<&KeyUse>) -> Vec<String> {
-    match key {
-        Some(KeyUse::Made { id, .. }) => vec![id.clone()],
-        Some(KeyUse::Given(_)) | None => Vec::new(),
-    }
-}
-
-/// `Filter /aws/lambda/orders` as `FilterAwsLambdaOrders`: names in templates are letters and digits.
-fn logical(text: &str) -> String {
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let capital = |word: &str| {
-        let mut letters = word.chars();
-        letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
-    };
-    words.map(capital).collect()
 }

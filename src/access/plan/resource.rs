@@ -2,62 +2,62 @@
 
 use std::sync::Arc;
 
-use crate::access::policy::document::Document;
-use crate::config::topology::Account;
+use crate::access::policy::document::PolicyDocument;
+use crate::config::topology::AwsAccount;
 
 /// All that has to be there for a topology, in the order of its making.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct AccessPlan {
     /// The region of everything.
     pub region: String,
     /// What everything that can be tagged is tagged with; the mark of what was made by this topology is among them.
     pub tags: Vec<(String, String)>,
     /// One account's part after the other. An account comes twice only where its parts stand on both sides of another's.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<PlanStage>,
 }
 
 /// What is made in one account, one after the other.
 #[derive(Clone, Debug)]
-pub struct Stage {
+pub struct PlanStage {
     /// The account.
-    pub account: Arc<Account>,
+    pub account: Arc<AwsAccount>,
     /// Its resources; each stands after those that it needs.
-    pub resources: Vec<Resource>,
+    pub resources: Vec<PlannedResource>,
     /// What the account's owner has to do by hand, since it belongs to something that was not made here.
-    pub by_hand: Vec<ByHand>,
+    pub by_hand: Vec<ManualStep>,
 }
 
 /// Something to do by hand.
 #[derive(Clone, Debug)]
-pub struct ByHand {
+pub struct ManualStep {
     /// What, and why, as sentences on one line.
     pub what: String,
     /// The statements in question.
-    pub document: Document,
+    pub document: PolicyDocument,
     /// What its file is called.
     pub file: String,
 }
 
 /// One resource.
 #[derive(Clone, Debug)]
-pub struct Resource {
+pub struct PlannedResource {
     /// Its name in templates: letters and digits, unique in the stage.
     pub id: String,
     /// The ids of resources of the same stage that have to be there before it.
     pub needs: Vec<String>,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ResourceKind,
 }
 
 /// What a resource is.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum ResourceKind {
     /// A KMS key and its alias.
     Key {
         /// Such as `alias/standpipe-logs`.
         alias: String,
         /// The key's policy.
-        policy: Document,
+        policy: PolicyDocument,
     },
     /// A log group.
     LogGroup {
@@ -75,7 +75,7 @@ pub enum Kind {
         /// Its name.
         name: String,
         /// Its policy.
-        policy: Document,
+        policy: PolicyDocument,
         /// What encrypts objects; without it, S3's own key.
         key: Option<KeyUse>,
         /// The ARN of a queue to tell of objects.
@@ -97,7 +97,7 @@ pub enum Kind {
         /// Its name.
         name: String,
         /// Its policy.
-        policy: Document,
+        policy: PolicyDocument,
     },
     /// A role with one policy of its own.
     Role {
@@ -106,9 +106,9 @@ pub enum Kind {
         /// What it is for.
         description: String,
         /// Who may assume it.
-        trust: Document,
+        trust: PolicyDocument,
         /// What it may do.
-        permissions: Document,
+        permissions: PolicyDocument,
     },
     /// A policy on a role that exists.
     RolePolicy {
@@ -117,7 +117,7 @@ pub enum Kind {
         /// The policy's name.
         name: String,
         /// The policy.
-        policy: Document,
+        policy: PolicyDocument,
     },
     /// A policy to be attached by hand to whoever needs it.
     ManagedPolicy {
@@ -126,7 +126,7 @@ pub enum Kind {
         /// What it is for.
         description: String,
         /// The policy.
-        policy: Document,
+        policy: PolicyDocument,
     },
     /// A Firehose stream to a bucket.
     DeliveryStream(DeliveryStream),
@@ -151,21 +151,21 @@ pub enum Kind {
         /// The ARN of the role that writes there.
         role: String,
         /// Who may subscribe.
-        policy: Document,
+        policy: PolicyDocument,
     },
     /// A resource policy of `CloudWatch` Logs, for a whole region of an account.
     LogsPolicy {
         /// Its name.
         name: String,
         /// The policy.
-        policy: Document,
+        policy: PolicyDocument,
     },
     /// A subscription filter of a log group.
-    Filter(Filter),
+    Filter(SubscriptionFilter),
     /// A subscription filter of a whole account.
     AccountFilter {
         /// What it does; `group` is empty.
-        filter: Filter,
+        filter: SubscriptionFilter,
         /// Log groups that are left out.
         exclude: Vec<String>,
     },
@@ -190,7 +190,7 @@ pub struct DeliveryStream {
 
 /// A subscription filter.
 #[derive(Clone, Debug)]
-pub struct Filter {
+pub struct SubscriptionFilter {
     /// The log group.
     pub group: String,
     /// The filter's name.
@@ -222,16 +222,16 @@ pub const ERROR_STREAM: &str = "DestinationDelivery";
 
 /// A policy of a resource, with what it belongs to.
 #[derive(Clone, Copy, Debug)]
-pub struct Attached<'a> {
+pub struct ResourceDocument<'a> {
     /// What the document is for, as the end of a file's name.
-    pub part: Part,
+    pub part: DocumentPurpose,
     /// The document.
-    pub document: &'a Document,
+    pub document: &'a PolicyDocument,
 }
 
 /// What a document says about its resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Part {
+pub enum DocumentPurpose {
     /// Who may assume the role.
     Trust,
     /// What the role, or whoever it is attached to, may do.
@@ -240,7 +240,7 @@ pub enum Part {
     Policy,
 }
 
-impl Part {
+impl DocumentPurpose {
     /// The end of a file's name.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -251,51 +251,53 @@ impl Part {
     }
 }
 
-impl Resource {
+impl PlannedResource {
     /// Its documents.
-    pub fn documents(&self) -> Vec<Attached<'_>> {
-        let one = |part, document| vec![Attached { part, document }];
+    pub fn documents(&self) -> Vec<ResourceDocument<'_>> {
+        let one = |part, document| vec![ResourceDocument { part, document }];
         match &self.kind {
-            Kind::Role { trust, permissions, .. } => vec![
-                Attached { part: Part::Trust, document: trust },
-                Attached { part: Part::Permissions, document: permissions },
+            ResourceKind::Role { trust, permissions, .. } => vec![
+                ResourceDocument { part: DocumentPurpose::Trust, document: trust },
+                ResourceDocument { part: DocumentPurpose::Permissions, document: permissions },
             ],
-            Kind::RolePolicy { policy, .. } | Kind::ManagedPolicy { policy, .. } => {
-                one(Part::Permissions, policy)
+            ResourceKind::RolePolicy { policy, .. } | ResourceKind::ManagedPolicy { policy, .. } => {
+                one(DocumentPurpose::Permissions, policy)
             }
-            Kind::Key { policy, .. }
-            | Kind::Bucket { policy, .. }
-            | Kind::Queue { policy, .. }
-            | Kind::Destination { policy, .. }
-            | Kind::LogsPolicy { policy, .. } => one(Part::Policy, policy),
-            Kind::LogGroup { .. }
-            | Kind::Notification { .. }
-            | Kind::DeliveryStream(_)
-            | Kind::DataStream { .. }
-            | Kind::LeaseTable { .. }
-            | Kind::Filter(_)
-            | Kind::AccountFilter { .. } => Vec::new(),
+            ResourceKind::Key { policy, .. }
+            | ResourceKind::Bucket { policy, .. }
+            | ResourceKind::Queue { policy, .. }
+            | ResourceKind::Destination { policy, .. }
+            | ResourceKind::LogsPolicy { policy, .. } => one(DocumentPurpose::Policy, policy),
+            ResourceKind::LogGroup { .. }
+            | ResourceKind::Notification { .. }
+            | ResourceKind::DeliveryStream(_)
+            | ResourceKind::DataStream { .. }
+            | ResourceKind::LeaseTable { .. }
+            | ResourceKind::Filter(_)
+            | ResourceKind::AccountFilter { .. } => Vec::new(),
         }
     }
 
     /// What it is, such as "role `standpipe-writer`".
     pub fn title(&self) -> String {
         match &self.kind {
-            Kind::Key { alias, .. } => format!("KMS key `{alias}`"),
-            Kind::LogGroup { name, .. } => format!("log group `{name}`"),
-            Kind::Bucket { name, .. } => format!("bucket `{name}`"),
-            Kind::Notification { bucket, .. } => format!("notification of bucket `{bucket}`"),
-            Kind::Queue { name, .. } => format!("queue `{name}`"),
-            Kind::Role { name, .. } => format!("role `{name}`"),
-            Kind::RolePolicy { role, name, .. } => format!("policy `{name}` of role `{role}`"),
-            Kind::ManagedPolicy { name, .. } => format!("policy `{name}`"),
-            Kind::DeliveryStream(stream) => format!("Firehose stream `{}`", stream.name),
-            Kind::DataStream { name, .. } => format!("Kinesis stream `{name}`"),
-            Kind::LeaseTable { name } => format!("table `{name}`"),
-            Kind::Destination { name, .. } => format!("destination `{name}`"),
-            Kind::LogsPolicy { name, .. } => format!("resource policy `{name}` of CloudWatch Logs"),
-            Kind::Filter(filter) => format!("filter `{}` of log group `{}`", filter.name, filter.group),
-            Kind::AccountFilter { filter, .. } => format!("filter `{}` of the account", filter.name),
+            ResourceKind::Key { alias, .. } => format!("KMS key `{alias}`"),
+            ResourceKind::LogGroup { name, .. } => format!("log group `{name}`"),
+            ResourceKind::Bucket { name, .. } => format!("bucket `{name}`"),
+            ResourceKind::Notification { bucket, .. } => format!("notification of bucket `{bucket}`"),
+            ResourceKind::Queue { name, .. } => format!("queue `{name}`"),
+            ResourceKind::Role { name, .. } => format!("role `{name}`"),
+            ResourceKind::RolePolicy { role, name, .. } => format!("policy `{name}` of role `{role}`"),
+            ResourceKind::ManagedPolicy { name, .. } => format!("policy `{name}`"),
+            ResourceKind::DeliveryStream(stream) => format!("Firehose stream `{}`", stream.name),
+            ResourceKind::DataStream { name, .. } => format!("Kinesis stream `{name}`"),
+            ResourceKind::LeaseTable { name } => format!("table `{name}`"),
+            ResourceKind::Destination { name, .. } => format!("destination `{name}`"),
+            ResourceKind::LogsPolicy { name, .. } => format!("resource policy `{name}` of CloudWatch Logs"),
+            ResourceKind::Filter(filter) => {
+                format!("filter `{}` of log group `{}`", filter.name, filter.group)
+            }
+            ResourceKind::AccountFilter { filter, .. } => format!("filter `{}` of the account", filter.name),
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::statements::{Says, all_logs, allow, document, logs_service};
+use super::draft::{PlanDraft, PlanPhase, key_needs, logical};
+use super::resource::{ResourceKind, SubscriptionFilter};
+use super::statements::{StatementBuilder, allow, document, logs_service};
 use super::streams::{errors, logs_role, target};
-use super::{Draft, Filter, Kind, Phase, key_needs};
-use crate::access::policy::document::Test;
-use crate::config::topology::{Account, Destination, Scope, Subscription, Topology};
+use crate::access::policy::document::Comparison;
+use crate::config::topology::{AwsAccount, LogsDestination, Subscription, SubscriptionScope, Topology};
 
 /// Log groups that are made.
-pub(super) fn log_groups(draft: &mut Draft<'_>) {
+pub(super) fn log_groups(draft: &mut PlanDraft<'_>) {
     for groups in &draft.topology.log_groups {
         let key = draft.key_use(groups.key.as_ref());
         let needs = key_needs(key.as_ref());
@@ -19,33 +20,33 @@ pub(super) fn log_groups(draft: &mut Draft<'_>) {
                 continue;
             }
             let (name, retention) = (name.clone(), groups.retention);
-            let kind = Kind::LogGroup { name, retention, key: key.clone(), stream: None };
-            draft.add(Phase::Free, &groups.account, &id, &needs, kind);
+            let kind = ResourceKind::LogGroup { name, retention, key: key.clone(), stream: None };
+            draft.add(PlanPhase::Free, &groups.account, &id, &needs, kind);
         }
     }
 }
 
 /// The filters of all who send.
-pub(super) fn subscriptions(draft: &mut Draft<'_>) {
+pub(super) fn subscriptions(draft: &mut PlanDraft<'_>) {
     let topology = draft.topology;
     let Some(destination) = &topology.destination else { return };
     for subscription in &topology.subscriptions {
         let is_own = subscription.account.name == destination.account.name;
         match &subscription.scope {
-            Scope::Groups(groups) => {
+            SubscriptionScope::Groups(groups) => {
                 for group in groups {
                     let role = if is_own { None } else { sender(draft, &subscription.account, group) };
                     filter(draft, destination, subscription, group, role);
                 }
             }
-            Scope::Account { exclude } => whole(draft, destination, subscription, exclude),
+            SubscriptionScope::Account { exclude } => whole(draft, destination, subscription, exclude),
         }
     }
 }
 
 fn filter(
-    draft: &mut Draft<'_>,
-    destination: &Destination,
+    draft: &mut PlanDraft<'_>,
+    destination: &LogsDestination,
     subscription: &Subscription,
     group: &str,
     sender: Option<String>,
@@ -54,7 +55,7 @@ fn filter(
     let mut filter = towards(draft.topology, destination, subscription, group);
     filter.role = filter.role.or_else(|| sender.map(|name| account.place.role(&name).to_string()));
     let needs = [
-        super::logical(&format!("Log Group {group}")),
+        logical(&format!("Log Group {group}")),
         "SenderRole".to_owned(),
         "LogsRole".to_owned(),
         "Stream".to_owned(),
@@ -62,11 +63,11 @@ fn filter(
         "Destination".to_owned(),
     ];
     let id = unique(draft, account, &format!("Filter {group} {}", subscription.name));
-    draft.add(Phase::Send, account, &id, &needs, Kind::Filter(filter));
+    draft.add(PlanPhase::Send, account, &id, &needs, ResourceKind::Filter(filter));
 }
 
 /// Different names may have the same letters.
-fn unique(draft: &Draft<'_>, account: &Account, id: &str) -> String {
+fn unique(draft: &PlanDraft<'_>, account: &AwsAccount, id: &str) -> String {
     let mut candidate = id.to_owned();
     let mut number = 2;
     while draft.has(account, &candidate) {
@@ -76,7 +77,12 @@ fn unique(draft: &Draft<'_>, account: &Account, id: &str) -> String {
     candidate
 }
 
-fn whole(draft: &mut Draft<'_>, destination: &Destination, subscription: &Subscription, exclude: &[String]) {
+fn whole(
+    draft: &mut PlanDraft<'_>,
+    destination: &LogsDestination,
+    subscription: &Subscription,
+    exclude: &[String],
+) {
     let account = &subscription.account;
     let filter = towards(draft.topology, destination, subscription, "");
     let mut exclude = exclude.to_vec();
@@ -88,23 +94,29 @@ fn whole(draft: &mut Draft<'_>, destination: &Destination, subscription: &Subscr
         }
     }
     let needs = ["LogsRole".to_owned(), "Stream".to_owned(), "Kinesis".to_owned(), "Destination".to_owned()];
-    draft.add(Phase::Send, account, "Account Filter", &needs, Kind::AccountFilter { filter, exclude });
+    draft.add(
+        PlanPhase::Send,
+        account,
+        "Account Filter",
+        &needs,
+        ResourceKind::AccountFilter { filter, exclude },
+    );
 }
 
 /// A filter to the destination; in the destination's own account to what is behind it, with the same role.
 fn towards(
     topology: &Topology,
-    destination: &Destination,
+    destination: &LogsDestination,
     subscription: &Subscription,
     group: &str,
-) -> Filter {
+) -> SubscriptionFilter {
     let place = &destination.account.place;
     let is_own = subscription.account.name == destination.account.name;
     let (to, role) = match target(topology, destination).filter(|_| is_own) {
         Some((target, _, _)) => (target, Some(place.role(&logs_role(topology)).to_string())),
         None => (place.destination(&destination.name).to_string(), None),
     };
-    Filter {
+    SubscriptionFilter {
         group: group.to_owned(),
         name: subscription.name.clone(),
         pattern: subscription.pattern.clone(),
@@ -114,7 +126,7 @@ fn towards(
 }
 
 /// Whether an AWS service writes the group through log delivery.
-fn is_vended(topology: &Topology, account: &Account, group: &str) -> bool {
+fn is_vended(topology: &Topology, account: &AwsAccount, group: &str) -> bool {
     let is_named = topology
         .vended
         .iter()
@@ -125,7 +137,7 @@ fn is_vended(topology: &Topology, account: &Account, group: &str) -> bool {
 /// The role that a filter needs whose group is vended, if the destination is open to an organization; made once an account.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/Cross-Account-Log_Subscription-Update.html>.
-fn sender(draft: &mut Draft<'_>, account: &Arc<Account>, group: &str) -> Option<String> {
+fn sender(draft: &mut PlanDraft<'_>, account: &Arc<AwsAccount>, group: &str) -> Option<String> {
     let topology = draft.topology;
     topology.organization.as_ref()?;
     if !is_vended(topology, account, group) {
@@ -138,22 +150,22 @@ fn sender(draft: &mut Draft<'_>, account: &Arc<Account>, group: &str) -> Option<
     let place = &account.place;
     let own = topology.subscriptions.iter().filter(|it| it.account.name == account.name);
     let groups = own.flat_map(|it| match &it.scope {
-        Scope::Groups(groups) => groups.as_slice(),
-        Scope::Account { .. } => &[],
+        SubscriptionScope::Groups(groups) => groups.as_slice(),
+        SubscriptionScope::Account { .. } => &[],
     });
     let vended = groups.filter(|group| is_vended(topology, account, group));
     let resources: Vec<_> = vended.map(|group| place.log_group(group, true)).collect();
     let trust = allow("LogsOfThisAccountAlone", ["sts:AssumeRole"]).by(logs_service(place)).when(
-        Test::StringLike,
+        Comparison::StringLike,
         "aws:SourceArn",
-        [all_logs(place)],
+        [place.all_logs()],
     );
-    let role = Kind::Role {
+    let role = ResourceKind::Role {
         name: name.clone(),
         description: "CloudWatch Logs sends on what AWS services write to log groups".to_owned(),
         trust: document([trust]),
         permissions: document([allow("LogsSendsOnVendedLogs", ["logs:PutLogEvents"]).on(resources)]),
     };
-    draft.add(Phase::Free, account, "Sender Role", &[], role);
+    draft.add(PlanPhase::Free, account, "Sender Role", &[], role);
     Some(name)
 }

@@ -1,34 +1,35 @@
 //! Statements, written as they are read: who may do what, on what, and when.
 
-use crate::access::policy::arn::{Arn, Place};
 use crate::access::policy::document::{
-    Condition, Document, Effect, Element, Operator, Principals, SetOperator, Statement, Test,
+    Comparison, ConditionOperator, Effect, Negatable, PolicyCondition, PolicyDocument, Principals,
+    SetOperator, Statement,
 };
-use crate::config::topology::{Account, Key};
+use crate::arn::{AccountRegion, Arn};
+use crate::config::topology::{AwsAccount, KmsKey};
 
 /// The parts of a statement, one after the other.
-pub(super) trait Says {
+pub(super) trait StatementBuilder {
     /// On these resources.
     fn on<R: ToString>(self, resources: impl IntoIterator<Item = R>) -> Self;
     /// By these principals.
     fn by(self, principals: Principals) -> Self;
     /// When the request's key is one of these.
-    fn when<V: ToString>(self, test: Test, key: &str, values: impl IntoIterator<Item = V>) -> Self;
+    fn when<V: ToString>(self, test: Comparison, key: &str, values: impl IntoIterator<Item = V>) -> Self;
 }
 
-impl Says for Statement {
+impl StatementBuilder for Statement {
     fn on<R: ToString>(mut self, resources: impl IntoIterator<Item = R>) -> Self {
-        self.resources = Some(Element::Is(resources.into_iter().map(|it| it.to_string()).collect()));
+        self.resources = Some(Negatable::Is(resources.into_iter().map(|it| it.to_string()).collect()));
         self
     }
 
     fn by(mut self, principals: Principals) -> Self {
-        self.principals = Some(Element::Is(principals));
+        self.principals = Some(Negatable::Is(principals));
         self
     }
 
-    fn when<V: ToString>(mut self, test: Test, key: &str, values: impl IntoIterator<Item = V>) -> Self {
-        self.conditions.push(Condition::new(test, key, values.into_iter().map(|it| it.to_string())));
+    fn when<V: ToString>(mut self, test: Comparison, key: &str, values: impl IntoIterator<Item = V>) -> Self {
+        self.conditions.push(PolicyCondition::new(test, key, values.into_iter().map(|it| it.to_string())));
         self
     }
 }
@@ -39,22 +40,22 @@ pub(super) fn allow<const N: usize>(sid: &str, actions: [&str; N]) -> Statement 
 }
 
 /// A policy of these statements.
-pub(super) fn document(statements: impl IntoIterator<Item = Statement>) -> Document {
-    Document { statements: statements.into_iter().collect(), ..Document::default() }
+pub(super) fn document(statements: impl IntoIterator<Item = Statement>) -> PolicyDocument {
+    PolicyDocument { statements: statements.into_iter().collect(), ..PolicyDocument::default() }
 }
 
 /// Nobody reaches the bucket without TLS.
 pub(super) fn no_plain_http(bucket: &Arn, objects: &Arn) -> Statement {
     let denied = allow("NobodyComesWithoutTls", ["s3:*"]).by(Principals::Everyone).on([bucket, objects]);
-    Statement { effect: Effect::Deny, ..denied }.when(Test::Bool, "aws:SecureTransport", ["false"])
+    Statement { effect: Effect::Deny, ..denied }.when(Comparison::Bool, "aws:SecureTransport", ["false"])
 }
 
 /// One role of an account. It is the account that is named, and the role that is asked for: a policy that names a role itself
 /// cannot be written before the role is there, and no longer means it when the role is made anew.
-pub(super) fn by_role(statement: Statement, account: &Account, role: &str) -> Statement {
+pub(super) fn by_role(statement: Statement, account: &AwsAccount, role: &str) -> Statement {
     let arn = account.place.role(role);
     statement.by(Principals::aws([account.place.root().to_string()])).when(
-        Test::ArnEquals,
+        Comparison::ArnEquals,
         "aws:PrincipalArn",
         [arn],
     )
@@ -63,17 +64,12 @@ pub(super) fn by_role(statement: Statement, account: &Account, role: &str) -> St
 /// The service principal of `CloudWatch` Logs in a region.
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CrossAccountSubscriptions.html>; in China it ends as the
 /// endpoints there do.
-pub(super) fn logs_service(place: &Place) -> Principals {
+pub(super) fn logs_service(place: &AccountRegion) -> Principals {
     Principals::service([format!("logs.{}.{}", place.region, place.partition().dns_suffix())])
 }
 
-/// All that `CloudWatch` Logs does for an account in a region.
-pub(super) fn all_logs(place: &Place) -> String {
-    format!("arn:{}:logs:{}:{}:*", place.partition().as_str(), place.region, place.account)
-}
-
 /// The alias of a key that is made.
-pub(super) fn alias(prefix: &str, key: &Key) -> String {
+pub(super) fn alias(prefix: &str, key: &KmsKey) -> String {
     format!("alias/{prefix}-{}", key.name)
 }
 
@@ -81,21 +77,25 @@ pub(super) fn alias(prefix: &str, key: &Key) -> String {
 /// account's, by that account's key policy and by the encryption context.
 ///
 /// Source: <https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html>.
-pub(super) fn through(statement: Statement, key: &Key, alias: Option<String>, service: &str) -> Statement {
+pub(super) fn through(statement: Statement, key: &KmsKey, alias: Option<String>, service: &str) -> Statement {
     let place = &key.account.place;
     if let Some(arn) = &key.arn {
         return via(statement.on([arn]), place, service);
     }
     let mut statement = statement.on([place.key("*")]);
-    let operator =
-        Operator { test: Test::StringEquals, set: Some(SetOperator::ForAnyValue), if_exists: false };
-    let named = |alias| Condition { operator, key: "kms:ResourceAliases".to_owned(), values: vec![alias] };
+    let operator = ConditionOperator {
+        test: Comparison::StringEquals,
+        set: Some(SetOperator::ForAnyValue),
+        if_exists: false,
+    };
+    let named =
+        |alias| PolicyCondition { operator, key: "kms:ResourceAliases".to_owned(), values: vec![alias] };
     statement.conditions.extend(alias.map(named));
     via(statement, place, service)
 }
 
 /// Only through a service of the region.
-pub(super) fn via(statement: Statement, place: &Place, service: &str) -> Statement {
+pub(super) fn via(statement: Statement, place: &AccountRegion, service: &str) -> Statement {
     let endpoint = format!("{service}.{}.{}", place.region, place.partition().dns_suffix());
-    statement.when(Test::StringEquals, "kms:ViaService", [endpoint])
+    statement.when(Comparison::StringEquals, "kms:ViaService", [endpoint])
 }

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
-use crate::access::policy::document::{Effect, Element, Principals};
+use crate::access::policy::document::{Effect, Negatable, PolicyDocument, Principals};
 use crate::access::policy::{
-    self as fit, Attached as Seen, Caller, Context, Policies, Request, Resource as Owner, evaluate,
+    self as fit, AccessRequest, ApplicablePolicies, NamedPolicy, RequestContext, RequestPrincipal,
+    ResourcePolicies, evaluate,
 };
 use crate::config::topology::load;
 
 const TOPOLOGIES: [&str; 4] = ["basic", "three-accounts", "organization", "trail"];
 
-fn of(name: &str) -> Plan {
+fn of(name: &str) -> AccessPlan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/access/{name}.toml"));
     plan(&load(&path, &BTreeMap::new()).unwrap()).unwrap()
 }
 
-fn written(text: &str) -> Result<Plan, PlanError> {
+fn written(text: &str) -> Result<AccessPlan, PlanError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("topology.toml");
     std::fs::write(&path, text).unwrap();
@@ -25,9 +26,9 @@ fn written(text: &str) -> Result<Plan, PlanError> {
 }
 
 /// The document of a resource; the title has to contain the words.
-fn document(plan: &Plan, words: &str, part: Part) -> Document {
+fn document(plan: &AccessPlan, words: &str, part: DocumentPurpose) -> PolicyDocument {
     let resources = plan.stages.iter().flat_map(|stage| &stage.resources);
-    let found: Vec<Document> = resources
+    let found: Vec<PolicyDocument> = resources
         .filter(|resource| resource.title().contains(words))
         .flat_map(|resource| resource.documents().into_iter().map(|it| (it.part, it.document.clone())))
         .filter(|(is, _)| *is == part)
@@ -37,29 +38,29 @@ fn document(plan: &Plan, words: &str, part: Part) -> Document {
     found[0].clone()
 }
 
-fn seen(document: Document) -> Vec<Seen> {
-    vec![Seen { name: "it".to_owned(), document }]
+fn seen(document: PolicyDocument) -> Vec<NamedPolicy> {
+    vec![NamedPolicy { name: "it".to_owned(), document }]
 }
 
-fn service(names: &[&str]) -> Caller {
-    Caller::Service { names: names.iter().map(|&name| name.to_owned()).collect() }
+fn service(names: &[&str]) -> RequestPrincipal {
+    RequestPrincipal::Service { names: names.iter().map(|&name| name.to_owned()).collect() }
 }
 
-fn session(role: &str) -> Caller {
-    Caller::Session { role: role.parse().unwrap(), name: "s".to_owned() }
+fn session(role: &str) -> RequestPrincipal {
+    RequestPrincipal::Session { role: role.parse().unwrap(), name: "s".to_owned() }
 }
 
-fn context(keys: &[(&str, &str)]) -> Context {
-    keys.iter().fold(Context::default(), |context, (key, value)| context.with(key, [*value]))
+fn context(keys: &[(&str, &str)]) -> RequestContext {
+    keys.iter().fold(RequestContext::default(), |context, (key, value)| context.with(key, [*value]))
 }
 
 /// Everything, for the side that is not asked about.
-fn everything() -> Document {
+fn everything() -> PolicyDocument {
     r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#.parse().unwrap()
 }
 
 struct Case<'a> {
-    caller: Caller,
+    caller: RequestPrincipal,
     action: &'a str,
     resource: &'a str,
     owner: &'a str,
@@ -67,9 +68,9 @@ struct Case<'a> {
 }
 
 #[track_caller]
-fn check(case: Case<'_>, policies: &Policies, allowed: bool) {
+fn check(case: Case<'_>, policies: &ApplicablePolicies, allowed: bool) {
     let Case { caller, action, resource, owner, keys } = case;
-    let request = Request {
+    let request = AccessRequest {
         caller,
         action: action.to_owned(),
         resource: resource.to_owned(),
@@ -85,11 +86,17 @@ const ARCHIVE: &str = "222222222222";
 
 /// Who may assume a role.
 #[track_caller]
-fn assume(trust: &Document, identity: Document, caller: &Caller, keys: &[(&str, &str)], allowed: bool) {
-    let policies = Policies {
+fn assume(
+    trust: &PolicyDocument,
+    identity: PolicyDocument,
+    caller: &RequestPrincipal,
+    keys: &[(&str, &str)],
+    allowed: bool,
+) {
+    let policies = ApplicablePolicies {
         identity: Some(seen(identity)),
-        resource: Owner::Required(Some(seen(trust.clone()))),
-        ..Policies::default()
+        resource: ResourcePolicies::Required(Some(seen(trust.clone()))),
+        ..ApplicablePolicies::default()
     };
     let resource = format!("arn:aws:iam::{ARCHIVE}:role/r");
     let case =
@@ -99,21 +106,25 @@ fn assume(trust: &Document, identity: Document, caller: &Caller, keys: &[(&str, 
 
 /// What a role may do with what has no policies, or one that says nothing.
 #[track_caller]
-fn may(identity: &Document, action: &str, resource: &str, keys: &[(&str, &str)], allowed: bool) {
+fn may(identity: &PolicyDocument, action: &str, resource: &str, keys: &[(&str, &str)], allowed: bool) {
     let caller = session(&format!("arn:aws:iam::{ARCHIVE}:role/r"));
-    let policies = Policies {
+    let policies = ApplicablePolicies {
         identity: Some(seen(identity.clone())),
-        resource: Owner::Unsupported,
-        ..Policies::default()
+        resource: ResourcePolicies::Unsupported,
+        ..ApplicablePolicies::default()
     };
     check(Case { caller, action, resource, owner: ARCHIVE, keys }, &policies, allowed);
 }
 
 /// What a resource's policy lets others do, who may do everything by their own.
 #[track_caller]
-fn lets(policy: &Document, case: Case<'_>, allowed: bool) {
-    let resource = Owner::Optional(Some(seen(policy.clone())));
-    check(case, &Policies { identity: Some(seen(everything())), resource, ..Policies::default() }, allowed);
+fn lets(policy: &PolicyDocument, case: Case<'_>, allowed: bool) {
+    let resource = ResourcePolicies::Optional(Some(seen(policy.clone())));
+    check(
+        case,
+        &ApplicablePolicies { identity: Some(seen(everything())), resource, ..ApplicablePolicies::default() },
+        allowed,
+    );
 }
 
 #[test]
@@ -125,13 +136,13 @@ fn every_document_is_fit_for_its_place_and_grants_little() {
                 let title = format!("{name}: {} {}", resource.title(), attached.part.as_str());
                 let document = attached.document;
                 let kind = match attached.part {
-                    Part::Trust => fit::Kind::Trust,
-                    Part::Permissions => fit::Kind::Identity,
-                    Part::Policy => fit::Kind::Resource,
+                    DocumentPurpose::Trust => fit::PolicyUse::Trust,
+                    DocumentPurpose::Permissions => fit::PolicyUse::Identity,
+                    DocumentPurpose::Policy => fit::PolicyUse::Resource,
                 };
                 assert_eq!(document.misfits(kind), [], "{title}");
-                assert_eq!(document.to_json().parse::<Document>().unwrap(), *document, "{title}");
-                let is_key = matches!(resource.kind, Kind::Key { .. });
+                assert_eq!(document.to_json().parse::<PolicyDocument>().unwrap(), *document, "{title}");
+                let is_key = matches!(resource.kind, ResourceKind::Key { .. });
                 for statement in &document.statements {
                     narrow(statement, is_key, &title);
                 }
@@ -156,11 +167,11 @@ fn narrow(statement: &crate::access::policy::document::Statement, is_key: bool, 
         assert!(!resources.contains(&"*".to_owned()), "{title}: {sid}");
     }
     let open = match &statement.principals {
-        Some(Element::Is(Principals::Everyone)) => true,
-        Some(Element::Is(Principals::Named(kinds))) => {
-            kinds.contains_key(&crate::access::policy::document::PrincipalKind::Service)
+        Some(Negatable::Is(Principals::Everyone)) => true,
+        Some(Negatable::Is(Principals::Named(kinds))) => {
+            kinds.contains_key(&crate::access::policy::document::PrincipalType::Service)
         }
-        Some(Element::Not(_)) => panic!("{title}: {sid}"),
+        Some(Negatable::Not(_)) => panic!("{title}: {sid}"),
         None => false,
     };
     assert!(!open || !statement.conditions.is_empty(), "{title}: {sid} is for somebody in particular");
@@ -168,7 +179,7 @@ fn narrow(statement: &crate::access::policy::document::Statement, is_key: bool, 
 
 #[test]
 fn cloudwatch_logs_comes_for_the_senders_alone() {
-    let trust = document(&of("basic"), "`standpipe-logs`", Part::Trust);
+    let trust = document(&of("basic"), "`standpipe-logs`", DocumentPurpose::Trust);
     let logs = service(&["logs.amazonaws.com", "logs.ap-northeast-1.amazonaws.com"]);
     let source = |account: &str| format!("arn:aws:logs:ap-northeast-1:{account}:*");
     for (account, allowed) in [(APP, true), (ARCHIVE, true), ("999999999999", false)] {
@@ -178,7 +189,7 @@ fn cloudwatch_logs_comes_for_the_senders_alone() {
     let elsewhere = service(&["logs.amazonaws.com", "logs.us-east-1.amazonaws.com"]);
     assume(&trust, everything(), &elsewhere, &[("aws:SourceArn", &source(APP))], false);
 
-    let trust = document(&of("organization"), "`standpipe-logs`", Part::Trust);
+    let trust = document(&of("organization"), "`standpipe-logs`", DocumentPurpose::Trust);
     let logs = service(&["logs.cn-north-1.amazonaws.com.cn"]);
     assume(&trust, everything(), &logs, &[("aws:SourceOrgID", "o-a1b2c3d4e5")], true);
     assume(&trust, everything(), &logs, &[("aws:SourceOrgID", "o-0000000000")], false);
@@ -186,13 +197,13 @@ fn cloudwatch_logs_comes_for_the_senders_alone() {
 
 #[test]
 fn cloudwatch_logs_puts_to_the_stream_and_no_other() {
-    let put = document(&of("basic"), "`standpipe-logs`", Part::Permissions);
+    let put = document(&of("basic"), "`standpipe-logs`", DocumentPurpose::Permissions);
     let stream = |name: &str| format!("arn:aws:firehose:ap-northeast-1:{ARCHIVE}:deliverystream/{name}");
     may(&put, "firehose:PutRecordBatch", &stream("delivery-test-stream"), &[], true);
     may(&put, "firehose:PutRecordBatch", &stream("delivery-test-stream-2"), &[], false);
     may(&put, "firehose:DeleteDeliveryStream", &stream("delivery-test-stream"), &[], false);
 
-    let put = document(&of("organization"), "`standpipe-logs`", Part::Permissions);
+    let put = document(&of("organization"), "`standpipe-logs`", DocumentPurpose::Permissions);
     let stream = format!("arn:aws-cn:kinesis:cn-north-1:{ARCHIVE}:stream/cwl");
     may(&put, "kinesis:PutRecord", &stream, &[], true);
     let key = format!("arn:aws-cn:kms:cn-north-1:{ARCHIVE}:key/1");
@@ -210,11 +221,11 @@ fn cloudwatch_logs_puts_to_the_stream_and_no_other() {
 #[test]
 fn firehose_writes_below_the_prefix() {
     let plan = of("basic");
-    let trust = document(&plan, "`standpipe-firehose`", Part::Trust);
+    let trust = document(&plan, "`standpipe-firehose`", DocumentPurpose::Trust);
     let firehose = service(&["firehose.amazonaws.com"]);
     assume(&trust, everything(), &firehose, &[("sts:ExternalId", ARCHIVE)], true);
     assume(&trust, everything(), &firehose, &[("sts:ExternalId", APP)], false);
-    let writes = document(&plan, "`standpipe-firehose`", Part::Permissions);
+    let writes = document(&plan, "`standpipe-firehose`", DocumentPurpose::Permissions);
     may(&writes, "s3:PutObject", "arn:aws:s3:::org-logs/cwl/2026/x", &[], true);
     may(&writes, "s3:PutObject", "arn:aws:s3:::org-logs/other/x", &[], false);
     may(&writes, "s3:DeleteObject", "arn:aws:s3:::org-logs/cwl/x", &[], false);
@@ -228,22 +239,19 @@ const PLAIN: &[(&str, &str)] = &[("aws:SecureTransport", "false")];
 #[test]
 fn a_bucket_of_another_account_agrees_to_the_role_alone_and_to_tls_alone() {
     let plan = of("three-accounts");
-    let policy = document(&plan, "bucket `gov-logs`", Part::Policy);
+    let policy = document(&plan, "bucket `gov-logs`", DocumentPurpose::Policy);
     let role = |name: &str| session(&format!("arn:aws-us-gov:iam::{ARCHIVE}:role/{name}"));
-    let put = |caller: Caller, action: &'static str, keys: &'static [(&'static str, &'static str)]| Case {
-        caller,
-        action,
-        resource: "arn:aws-us-gov:s3:::gov-logs/x",
-        owner: "333333333333",
-        keys,
-    };
+    let put =
+        |caller: RequestPrincipal, action: &'static str, keys: &'static [(&'static str, &'static str)]| {
+            Case { caller, action, resource: "arn:aws-us-gov:s3:::gov-logs/x", owner: "333333333333", keys }
+        };
     lets(&policy, put(role("logs-firehose"), "s3:PutObject", TLS), true);
     lets(&policy, put(role("logs-firehose"), "s3:PutObject", PLAIN), false);
     lets(&policy, put(role("other"), "s3:PutObject", TLS), false);
     lets(&policy, put(role("logs-firehose"), "s3:DeleteObject", TLS), false);
 
-    let key = document(&plan, "KMS key", Part::Policy);
-    let use_of = |caller: Caller, keys: &'static [(&'static str, &'static str)]| Case {
+    let key = document(&plan, "KMS key", DocumentPurpose::Policy);
+    let use_of = |caller: RequestPrincipal, keys: &'static [(&'static str, &'static str)]| Case {
         caller,
         action: "kms:GenerateDataKey",
         resource: "arn:aws-us-gov:kms:us-gov-west-1:333333333333:key/1",
@@ -257,8 +265,9 @@ fn a_bucket_of_another_account_agrees_to_the_role_alone_and_to_tls_alone() {
 
 #[test]
 fn only_the_accounts_that_send_subscribe() {
-    let user = |account: &str| Caller::User(format!("arn:aws:iam::{account}:user/u").parse().unwrap());
-    let basic = document(&of("basic"), "destination", Part::Policy);
+    let user =
+        |account: &str| RequestPrincipal::User(format!("arn:aws:iam::{account}:user/u").parse().unwrap());
+    let basic = document(&of("basic"), "destination", DocumentPurpose::Policy);
     let arn = format!("arn:aws:logs:ap-northeast-1:{ARCHIVE}:destination:delivery-test-destination");
     let filter = |caller| Case {
         caller,
@@ -270,10 +279,10 @@ fn only_the_accounts_that_send_subscribe() {
     lets(&basic, filter(user(APP)), true);
     lets(&basic, filter(user("999999999999")), false);
 
-    let organization = document(&of("organization"), "destination", Part::Policy);
+    let organization = document(&of("organization"), "destination", DocumentPurpose::Policy);
     let arn = format!("arn:aws-cn:logs:cn-north-1:{ARCHIVE}:destination:all-logs");
     for (id, allowed) in [("o-a1b2c3d4e5", true), ("o-0000000000", false)] {
-        let caller = Caller::User(format!("arn:aws-cn:iam::{APP}:user/u").parse().unwrap());
+        let caller = RequestPrincipal::User(format!("arn:aws-cn:iam::{APP}:user/u").parse().unwrap());
         let keys = [("aws:PrincipalOrgID", id)];
         let case = Case {
             caller,
@@ -289,24 +298,24 @@ fn only_the_accounts_that_send_subscribe() {
 #[test]
 fn the_writer_is_assumed_by_whom_it_trusts_with_the_external_id() {
     let plan = of("basic");
-    let trust = document(&plan, "role `standpipe-writer`", Part::Trust);
+    let trust = document(&plan, "role `standpipe-writer`", DocumentPurpose::Trust);
     let id = [("sts:ExternalId", "example")];
     let host = session(&format!("arn:aws:iam::{APP}:role/host"));
     assume(&trust, everything(), &host, &id, true);
     assume(&trust, everything(), &host, &[], false);
     assume(&trust, everything(), &host, &[("sts:ExternalId", "other")], false);
     assume(&trust, everything(), &session("arn:aws:iam::999999999999:role/host"), &id, false);
-    let put = document(&plan, "role `standpipe-writer`", Part::Permissions);
+    let put = document(&plan, "role `standpipe-writer`", DocumentPurpose::Permissions);
     let stream = |name: &str| format!("arn:aws:firehose:ap-northeast-1:{ARCHIVE}:deliverystream/{name}");
     may(&put, "firehose:PutRecordBatch", &stream("delivery-test-stream"), &[], true);
     may(&put, "firehose:PutRecordBatch", &stream("other"), &[], false);
 
     let plan = of("three-accounts");
-    let trust = document(&plan, "role `logs-writer`", Part::Trust);
+    let trust = document(&plan, "role `logs-writer`", DocumentPurpose::Trust);
     let role = |path: &str| session(&format!("arn:aws-us-gov:iam::{APP}:role/{path}"));
     assume(&trust, everything(), &role("service-role/app-host"), &id, true);
     assume(&trust, everything(), &role("app-host"), &id, false);
-    let identity = document(&plan, "policy `assume-logs-writer`", Part::Permissions);
+    let identity = document(&plan, "policy `assume-logs-writer`", DocumentPurpose::Permissions);
     let writer = format!("arn:aws-us-gov:iam::{ARCHIVE}:role/logs-writer");
     may(&identity, "sts:AssumeRole", &writer, &[], true);
     may(&identity, "sts:AssumeRole", &format!("{writer}2"), &[], false);
@@ -315,7 +324,7 @@ fn the_writer_is_assumed_by_whom_it_trusts_with_the_external_id() {
 #[test]
 fn the_reader_lists_the_bucket_and_reads_below_the_prefix() {
     let plan = of("trail");
-    let reads = document(&plan, "role `cross-role-for-cloudtrail`", Part::Permissions);
+    let reads = document(&plan, "role `cross-role-for-cloudtrail`", DocumentPurpose::Permissions);
     let bucket = "arn:aws:s3:::my-cloudtrail-bucket";
     let below = "AWSLogs/000000000000/CloudTrail/";
     may(&reads, "s3:GetObject", &format!("{bucket}/{below}eu-central-1/x.json.gz"), &[], true);
@@ -325,14 +334,14 @@ fn the_reader_lists_the_bucket_and_reads_below_the_prefix() {
     may(&reads, "sqs:DeleteMessage", "arn:aws:sqs:eu-central-1:000000000000:trail", &[], true);
 
     // What is often written instead allows no listing at all.
-    let often: Document = format!(
+    let often: PolicyDocument = format!(
         r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":["s3:Get*","s3:List*"],"Resource":"{bucket}/*"}}}}"#
     )
     .parse()
     .unwrap();
     may(&often, "s3:ListBucket", bucket, &[("s3:prefix", below)], false);
 
-    let queue = document(&plan, "queue `trail`", Part::Policy);
+    let queue = document(&plan, "queue `trail`", DocumentPurpose::Policy);
     for (bucket, allowed) in [("my-cloudtrail-bucket", true), ("other", false)] {
         let source = format!("arn:aws:s3:::{bucket}");
         let keys = [("aws:SourceArn", source.as_str()), ("aws:SourceAccount", "000000000000")];
@@ -345,7 +354,7 @@ fn the_reader_lists_the_bucket_and_reads_below_the_prefix() {
 
 #[test]
 fn the_consumer_reads_the_stream_and_keeps_its_leases() {
-    let reads = document(&of("organization"), "role `standpipe-consumer`", Part::Permissions);
+    let reads = document(&of("organization"), "role `standpipe-consumer`", DocumentPurpose::Permissions);
     let stream = format!("arn:aws-cn:kinesis:cn-north-1:{ARCHIVE}:stream/cwl");
     let table = format!("arn:aws-cn:dynamodb:cn-north-1:{ARCHIVE}:table/standpipe-cwl");
     for action in ["kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"] {
@@ -357,7 +366,7 @@ fn the_consumer_reads_the_stream_and_keeps_its_leases() {
 }
 
 /// A topology of vended log groups of these names.
-fn vended(names: impl Iterator<Item = String>) -> Result<Plan, PlanError> {
+fn vended(names: impl Iterator<Item = String>) -> Result<AccessPlan, PlanError> {
     let names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
     written(&format!(
         "region = \"us-west-2\"\n[accounts.app]\nid = \"{APP}\"\n[[vended]]\naccount = \"app\"\nservice = \"states\"\nlog_groups = [{}]\n",
@@ -370,7 +379,7 @@ fn vended_logs_fit_in_few_policies_and_every_group_is_covered() {
     let name = |number: usize| format!("/aws/vendedlogs/states/a-name-that-is-rather-long-{number}-Logs");
     for (n_groups, n_policies, wide) in [(1, 1, false), (20, 1, false), (100, 3, false), (1_000, 1, true)] {
         let plan = vended((0..n_groups).map(name)).unwrap();
-        let policies: Vec<&Document> =
+        let policies: Vec<&PolicyDocument> =
             plan.stages[0].resources.iter().map(|resource| resource.documents()[0].document).collect();
         assert_eq!(policies.len(), n_policies, "{n_groups} groups");
         for policy in &policies {
@@ -382,13 +391,16 @@ fn vended_logs_fit_in_few_policies_and_every_group_is_covered() {
             let group = format!("arn:aws:logs:us-west-2:{APP}:log-group:{}:log-stream:s", name(number));
             let source = format!("arn:aws:logs:us-west-2:{APP}:x");
             let keys = [("aws:SourceAccount", APP), ("aws:SourceArn", source.as_str())];
-            let resource = Owner::Optional(Some(
-                policies.iter().map(|&it| Seen { name: "it".to_owned(), document: it.clone() }).collect(),
+            let resource = ResourcePolicies::Optional(Some(
+                policies
+                    .iter()
+                    .map(|&it| NamedPolicy { name: "it".to_owned(), document: it.clone() })
+                    .collect(),
             ));
             let caller = service(&["delivery.logs.amazonaws.com"]);
             let case =
                 Case { caller, action: "logs:PutLogEvents", resource: &group, owner: APP, keys: &keys };
-            check(case, &Policies { resource, ..Policies::default() }, true);
+            check(case, &ApplicablePolicies { resource, ..ApplicablePolicies::default() }, true);
         }
     }
     let scattered = vended((0..1_000).map(|number| format!("a-group-of-its-own-{number}")));

@@ -4,21 +4,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::draft::{PlanDraft, PlanPhase};
 use super::limits::{MAX_LOGS_POLICY, PlanError};
-use super::statements::{Says, all_logs, allow, document};
-use super::{Draft, Kind, Phase};
-use crate::access::policy::arn::Place;
-use crate::access::policy::document::{Document, Principals, Test};
-use crate::config::topology::Vended;
+use super::resource::ResourceKind;
+use super::statements::{StatementBuilder, allow, document};
+use crate::access::policy::document::{Comparison, PolicyDocument, Principals};
+use crate::arn::AccountRegion;
+use crate::config::topology::VendedLogs;
 
 /// Most resource policies that are made: half of the 10 that AWS allows in a region, since others need some too.
 pub(super) const MAX_POLICIES: usize = 5;
 
 /// Resource policies for all vended log groups of an account, and what roles need that turn logging on.
-pub(super) fn vended(draft: &mut Draft<'_>) -> Result<(), PlanError> {
+pub(super) fn vended(draft: &mut PlanDraft<'_>) -> Result<(), PlanError> {
     let topology = draft.topology;
     for account in &topology.accounts {
-        let own: Vec<&Vended> = topology.vended.iter().filter(|it| it.account.name == account.name).collect();
+        let own: Vec<&VendedLogs> =
+            topology.vended.iter().filter(|it| it.account.name == account.name).collect();
         let groups: BTreeSet<&str> = own.iter().flat_map(|it| &it.log_groups).map(String::as_str).collect();
         if groups.is_empty() {
             continue;
@@ -29,11 +31,11 @@ pub(super) fn vended(draft: &mut Draft<'_>) -> Result<(), PlanError> {
             let number = index + 1;
             let name = format!("{}-log-delivery-{number}", topology.name);
             draft.add(
-                Phase::Free,
+                PlanPhase::Free,
                 account,
                 &format!("Logs Policy {number}"),
                 &[],
-                Kind::LogsPolicy { name, policy },
+                ResourceKind::LogsPolicy { name, policy },
             );
         }
         for vended in own {
@@ -46,7 +48,7 @@ pub(super) fn vended(draft: &mut Draft<'_>) -> Result<(), PlanError> {
 /// What a state machine's role, or whoever turns logging on, needs. It plays no part in writing the logs.
 ///
 /// Source: <https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html>: none of these can be narrowed to a resource.
-fn turns_on(draft: &mut Draft<'_>, vended: &Vended) {
+fn turns_on(draft: &mut PlanDraft<'_>, vended: &VendedLogs) {
     let Some(role) = &vended.role else { return };
     let id = format!("Turns On {role}");
     if draft.has(&vended.account, &id) {
@@ -65,17 +67,17 @@ fn turns_on(draft: &mut Draft<'_>, vended: &Vended) {
         "logs:DescribeLogGroups",
     ];
     let policy = document([allow("TheServiceTurnsLoggingOn", actions).on(["*"])]);
-    let kind = Kind::RolePolicy {
+    let kind = ResourceKind::RolePolicy {
         role: role.rsplit('/').next().unwrap_or(role).to_owned(),
         name: format!("{}-log-delivery", draft.topology.name),
         policy,
     };
-    draft.add(Phase::Free, &vended.account, &id, &[], kind);
+    draft.add(PlanPhase::Free, &vended.account, &id, &[], kind);
 }
 
 /// As few policies as hold all groups. When they are too many, groups of one folder are named together by a prefix, the
 /// folder with the most groups first.
-fn policies(place: &Place, groups: &BTreeSet<&str>) -> Option<Vec<Document>> {
+fn policies(place: &AccountRegion, groups: &BTreeSet<&str>) -> Option<Vec<PolicyDocument>> {
     let mut names: BTreeSet<String> = groups.iter().map(|&group| group.to_owned()).collect();
     loop {
         let packed = pack(place, &names);
@@ -87,7 +89,7 @@ fn policies(place: &Place, groups: &BTreeSet<&str>) -> Option<Vec<Document>> {
 }
 
 /// Fills policies one after the other.
-fn pack(place: &Place, names: &BTreeSet<String>) -> Vec<Document> {
+fn pack(place: &AccountRegion, names: &BTreeSet<String>) -> Vec<PolicyDocument> {
     let empty = policy(place, &[]).to_json().len();
     let mut packed = Vec::new();
     let (mut taken, mut len): (Vec<&String>, usize) = (Vec::new(), empty);
@@ -107,13 +109,13 @@ fn pack(place: &Place, names: &BTreeSet<String>) -> Vec<Document> {
 }
 
 /// One policy. Log delivery writes as itself; the role of a state machine, or of whatever else logs, is not asked.
-fn policy(place: &Place, names: &[&String]) -> Document {
+fn policy(place: &AccountRegion, names: &[&String]) -> PolicyDocument {
     let resources = names.iter().map(|name| place.log_stream(name, "*"));
     let statement = allow("LogDeliveryWritesTheseLogGroups", ["logs:CreateLogStream", "logs:PutLogEvents"])
         .by(Principals::service(["delivery.logs.amazonaws.com"]))
         .on(resources)
-        .when(Test::StringEquals, "aws:SourceAccount", [&place.account])
-        .when(Test::ArnLike, "aws:SourceArn", [all_logs(place)]);
+        .when(Comparison::StringEquals, "aws:SourceAccount", [&place.account])
+        .when(Comparison::ArnLike, "aws:SourceArn", [place.all_logs()]);
     document([statement])
 }
 

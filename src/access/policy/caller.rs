@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use super::arn::{Arn, Form, Place, is_account};
-use super::context::Context;
-use super::document::{PrincipalKind, Principals};
+use super::context::RequestContext;
+use super::document::{PrincipalType, Principals};
 use super::truth::Truth;
+use crate::arn::{AccountRegion, Arn, ResourceType, is_account};
 
 /// Who asks.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Caller {
+pub enum RequestPrincipal {
     /// A user.
     User(Arn),
     /// A session of a role.
@@ -47,7 +47,7 @@ pub enum Caller {
 
 /// How far what a resource's policy grants to a caller goes, within one account.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Reach {
+pub(super) enum GrantReach {
     /// To the account: its own policies decide who may.
     Account,
     /// To the role or user, within the limits of a boundary and of session policies.
@@ -58,32 +58,32 @@ pub(super) enum Reach {
 
 /// Whether an element means the caller.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Meant {
+pub(super) struct PrincipalMatch {
     pub(super) truth: Truth,
     /// Of those entries that mean the caller, the one that goes furthest.
-    pub(super) reach: Reach,
+    pub(super) reach: GrantReach,
 }
 
-impl Caller {
+impl RequestPrincipal {
     /// The caller of an ARN as `sts:GetCallerIdentity` gives it: a user, the root user, or a session.
     ///
     /// The ARN of a session does not tell the path of its role: it is taken as `/`.
     #[must_use]
     pub fn from_arn(arn: &Arn) -> Option<Self> {
-        let home = Place { region: String::new(), account: arn.account.clone() };
+        let home = AccountRegion { region: String::new(), account: arn.account.clone() };
         let of = |resource: String| Arn {
             partition: arn.partition,
             service: "iam".to_owned(),
             resource,
             ..home.root()
         };
-        match (arn.service.as_str(), arn.form()) {
-            ("iam", Form::User { .. }) => Some(Self::User(arn.clone())),
-            ("iam", Form::Account) => Some(Self::Root(arn.clone())),
-            ("sts", Form::Session { role, name }) => {
+        match (arn.service.as_str(), arn.resource_type()) {
+            ("iam", ResourceType::User { .. }) => Some(Self::User(arn.clone())),
+            ("iam", ResourceType::Account) => Some(Self::Root(arn.clone())),
+            ("sts", ResourceType::Session { role, name }) => {
                 Some(Self::Session { role: of(format!("role/{role}")), name: name.to_owned() })
             }
-            ("sts", Form::FederatedUser(name)) => {
+            ("sts", ResourceType::FederatedUser(name)) => {
                 Some(Self::FederatedUser { session: arn.clone(), user: of(format!("user/{name}")) })
             }
             _ => None,
@@ -117,25 +117,25 @@ impl Caller {
     /// The keys that every request of this caller carries.
     ///
     /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html>.
-    pub(super) fn context(&self) -> Context {
+    pub(super) fn context(&self) -> RequestContext {
         let (kind, arn) = match self {
             Self::User(arn) => ("User", arn),
             Self::Session { role, .. } => ("AssumedRole", role),
             Self::Root(arn) => ("Account", arn),
             Self::FederatedUser { session, .. } => ("FederatedUser", session),
             Self::Service { names } => {
-                return Context::default()
+                return RequestContext::default()
                     .with("aws:PrincipalIsAWSService", ["true"])
                     .with("aws:PrincipalServiceName", names.first())
                     .with("aws:PrincipalServiceNamesList", names);
             }
             Self::Federated { .. } | Self::Anonymous => {
-                return Context::default().with("aws:PrincipalIsAWSService", ["false"]);
+                return RequestContext::default().with("aws:PrincipalIsAWSService", ["false"]);
             }
         };
-        let form = arn.form();
-        let user_name = if let Form::User { name, .. } = form { Some(name) } else { None };
-        Context::default()
+        let form = arn.resource_type();
+        let user_name = if let ResourceType::User { name, .. } = form { Some(name) } else { None };
+        RequestContext::default()
             .with("aws:PrincipalArn", [arn.to_string()])
             .with("aws:PrincipalAccount", [arn.account.clone()])
             .with("aws:PrincipalType", [kind])
@@ -144,21 +144,21 @@ impl Caller {
     }
 
     /// Whether a `Principal` element means it.
-    pub(super) fn is_in(&self, principals: &Principals) -> Meant {
+    pub(super) fn is_in(&self, principals: &Principals) -> PrincipalMatch {
         let named = match principals {
-            Principals::Everyone => return Meant { truth: Truth::Yes, reach: Reach::Direct },
+            Principals::Everyone => return PrincipalMatch { truth: Truth::Yes, reach: GrantReach::Direct },
             Principals::Named(named) => named,
         };
-        let entries = of(named, PrincipalKind::Aws).iter();
+        let entries = of(named, PrincipalType::Aws).iter();
         let known =
             entries.filter_map(|entry| self.is_entry(entry)).chain(self.is_service_or_provider(named)).max();
         match known {
-            Some(reach) => Meant { truth: Truth::Yes, reach },
+            Some(reach) => PrincipalMatch { truth: Truth::Yes, reach },
             // Nothing here tells the canonical id of an account.
-            None if !of(named, PrincipalKind::CanonicalUser).is_empty() && self.account().is_some() => {
-                Meant { truth: Truth::Maybe, reach: Reach::Account }
+            None if !of(named, PrincipalType::CanonicalUser).is_empty() && self.account().is_some() => {
+                PrincipalMatch { truth: Truth::Maybe, reach: GrantReach::Account }
             }
-            None => Meant { truth: Truth::No, reach: Reach::Account },
+            None => PrincipalMatch { truth: Truth::No, reach: GrantReach::Account },
         }
     }
 
@@ -169,45 +169,45 @@ impl Caller {
             Principals::Everyone => return Truth::Yes,
             Principals::Named(named) => named,
         };
-        let there = |reach: Reach| {
-            of(named, PrincipalKind::Aws).iter().any(|entry| self.is_entry(entry) == Some(reach))
+        let there = |reach: GrantReach| {
+            of(named, PrincipalType::Aws).iter().any(|entry| self.is_entry(entry) == Some(reach))
         };
         match self {
             Self::Service { .. } | Self::Federated { .. } => {
                 self.is_service_or_provider(named).is_some().into()
             }
-            Self::Anonymous => there(Reach::Direct).into(),
-            Self::Root(_) => there(Reach::Account).into(),
-            Self::User(_) => spared([there(Reach::Direct), there(Reach::Account)]),
+            Self::Anonymous => there(GrantReach::Direct).into(),
+            Self::Root(_) => there(GrantReach::Account).into(),
+            Self::User(_) => spared([there(GrantReach::Direct), there(GrantReach::Account)]),
             Self::Session { .. } | Self::FederatedUser { .. } => {
-                spared([there(Reach::Direct), there(Reach::Entity), there(Reach::Account)])
+                spared([there(GrantReach::Direct), there(GrantReach::Entity), there(GrantReach::Account)])
             }
         }
     }
 
-    fn is_service_or_provider(&self, named: &BTreeMap<PrincipalKind, Vec<String>>) -> Option<Reach> {
+    fn is_service_or_provider(&self, named: &BTreeMap<PrincipalType, Vec<String>>) -> Option<GrantReach> {
         let is = match self {
-            Self::Service { names } => of(named, PrincipalKind::Service)
+            Self::Service { names } => of(named, PrincipalType::Service)
                 .iter()
                 .any(|entry| names.iter().any(|name| name.eq_ignore_ascii_case(entry))),
-            Self::Federated { provider } => of(named, PrincipalKind::Federated).contains(provider),
+            Self::Federated { provider } => of(named, PrincipalType::Federated).contains(provider),
             Self::User(_)
             | Self::Session { .. }
             | Self::Root(_)
             | Self::FederatedUser { .. }
             | Self::Anonymous => false,
         };
-        is.then_some(Reach::Direct)
+        is.then_some(GrantReach::Direct)
     }
 
     /// Whether one value of `AWS` means it. A wildcard within a name means nobody, and so does the id of somebody deleted.
-    fn is_entry(&self, entry: &str) -> Option<Reach> {
+    fn is_entry(&self, entry: &str) -> Option<GrantReach> {
         if entry == "*" {
-            return Some(Reach::Direct);
+            return Some(GrantReach::Direct);
         }
         let account = self.account()?;
         if is_account(entry) {
-            return (entry == account).then_some(Reach::Account);
+            return (entry == account).then_some(GrantReach::Account);
         }
         let entry: Arn = entry.parse().ok()?;
         if entry.account != account {
@@ -215,13 +215,13 @@ impl Caller {
         }
         let is = |own: &Arn, reach| (*own == entry).then_some(reach);
         match self {
-            _ if entry.form() == Form::Account => is(&self.root()?, Reach::Account),
-            Self::User(arn) => is(arn, Reach::Direct),
+            _ if entry.resource_type() == ResourceType::Account => is(&self.root()?, GrantReach::Account),
+            Self::User(arn) => is(arn, GrantReach::Direct),
             Self::Session { role, name } => {
-                is(role, Reach::Entity).or_else(|| is(&session(role, name)?, Reach::Direct))
+                is(role, GrantReach::Entity).or_else(|| is(&session(role, name)?, GrantReach::Direct))
             }
             Self::FederatedUser { session, user } => {
-                is(session, Reach::Direct).or_else(|| is(user, Reach::Entity))
+                is(session, GrantReach::Direct).or_else(|| is(user, GrantReach::Entity))
             }
             Self::Root(_) | Self::Service { .. } | Self::Federated { .. } | Self::Anonymous => None,
         }
@@ -240,7 +240,7 @@ impl Caller {
 
 /// The ARN of a role's session, which leaves the path out.
 fn session(role: &Arn, name: &str) -> Option<Arn> {
-    let Form::Role { name: role_name, .. } = role.form() else { return None };
+    let ResourceType::Role { name: role_name, .. } = role.resource_type() else { return None };
     let resource = format!("assumed-role/{role_name}/{name}");
     Some(Arn { service: "sts".to_owned(), resource, ..role.clone() })
 }
@@ -254,6 +254,6 @@ fn spared<const N: usize>(chain: [bool; N]) -> Truth {
     }
 }
 
-fn of(named: &BTreeMap<PrincipalKind, Vec<String>>, kind: PrincipalKind) -> &[String] {
+fn of(named: &BTreeMap<PrincipalType, Vec<String>>, kind: PrincipalType) -> &[String] {
     named.get(&kind).map_or(&[], Vec::as_slice)
 }

@@ -5,56 +5,56 @@
 use core::net::IpAddr;
 use std::cmp::Ordering;
 
-use super::context::Lookup;
-use super::document::{Condition, SetOperator, Test};
-use super::pattern::{Expanded, Language};
+use super::context::KeyLookup;
+use super::document::{Comparison, PolicyCondition, SetOperator};
+use super::pattern::{ExpandedPattern, PatternContext};
 use super::truth::Truth;
-use crate::decode::time::rfc3339;
+use crate::event::Timestamp;
 
 /// Whether a condition holds, and the keys it would take to know.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Held {
+pub(super) struct ConditionResult {
     pub(super) truth: Truth,
     pub(super) unknown: Vec<String>,
 }
 
 /// Whether `condition` holds.
-pub(super) fn holds(condition: &Condition, language: Language<'_>) -> Held {
-    let Condition { operator, key, values } = condition;
+pub(super) fn holds(condition: &PolicyCondition, language: PatternContext<'_>) -> ConditionResult {
+    let PolicyCondition { operator, key, values } = condition;
     let mut unknown = Vec::new();
     let truth = match language.context.look_up(key) {
-        Lookup::Unknown => {
+        KeyLookup::Unknown => {
             unknown.push(key.clone());
             Truth::Maybe
         }
-        found if operator.test == Test::Null => null(found, values),
-        Lookup::Absent if operator.if_exists => Truth::Yes,
-        Lookup::Absent => match operator.set {
+        found if operator.test == Comparison::Null => null(found, values),
+        KeyLookup::Absent if operator.if_exists => Truth::Yes,
+        KeyLookup::Absent => match operator.set {
             Some(SetOperator::ForAllValues) => Truth::Yes,
             Some(SetOperator::ForAnyValue) => Truth::No,
             None => is_negated(operator.test).into(),
         },
-        Lookup::Values(found) => compare(condition, found, language, &mut unknown),
+        KeyLookup::Values(found) => compare(condition, found, language, &mut unknown),
     };
     if truth != Truth::Maybe {
         unknown.clear();
     }
-    Held { truth, unknown }
+    ConditionResult { truth, unknown }
 }
 
-fn null(found: Lookup<'_>, values: &[String]) -> Truth {
-    let wanted = if found == Lookup::Absent { "true" } else { "false" };
+fn null(found: KeyLookup<'_>, values: &[String]) -> Truth {
+    let wanted = if found == KeyLookup::Absent { "true" } else { "false" };
     values.iter().any(|value| value.eq_ignore_ascii_case(wanted)).into()
 }
 
 /// Each of the request's values against all of the policy's, then together.
 fn compare(
-    condition: &Condition,
+    condition: &PolicyCondition,
     found: &[String],
-    language: Language<'_>,
+    language: PatternContext<'_>,
     unknown: &mut Vec<String>,
 ) -> Truth {
-    let Condition { operator, values, .. } = condition;
+    let PolicyCondition { operator, values, .. } = condition;
     let negated = is_negated(operator.test);
     // An empty text is a null value to a set operator.
     let found = found.iter().filter(|value| operator.set.is_none() || !value.is_empty());
@@ -71,57 +71,65 @@ fn compare(
     }
 }
 
-const fn is_negated(test: Test) -> bool {
+const fn is_negated(test: Comparison) -> bool {
     matches!(
         test,
-        Test::StringNotEquals
-            | Test::StringNotEqualsIgnoreCase
-            | Test::StringNotLike
-            | Test::NumericNotEquals
-            | Test::DateNotEquals
-            | Test::NotIpAddress
-            | Test::ArnNotEquals
-            | Test::ArnNotLike
+        Comparison::StringNotEquals
+            | Comparison::StringNotEqualsIgnoreCase
+            | Comparison::StringNotLike
+            | Comparison::NumericNotEquals
+            | Comparison::DateNotEquals
+            | Comparison::NotIpAddress
+            | Comparison::ArnNotEquals
+            | Comparison::ArnNotLike
     )
 }
 
 /// Whether one value of the request matches one of the policy, without the negation.
-fn matches(test: Test, value: &str, found: &str, language: Language<'_>, unknown: &mut Vec<String>) -> Truth {
+fn matches(
+    test: Comparison,
+    value: &str,
+    found: &str,
+    language: PatternContext<'_>,
+    unknown: &mut Vec<String>,
+) -> Truth {
     match test {
-        Test::StringEquals | Test::StringNotEquals => covers(language.exact(value), found, unknown),
-        Test::StringEqualsIgnoreCase | Test::StringNotEqualsIgnoreCase => {
+        Comparison::StringEquals | Comparison::StringNotEquals => {
+            covers(language.exact(value), found, unknown)
+        }
+        Comparison::StringEqualsIgnoreCase | Comparison::StringNotEqualsIgnoreCase => {
             let lower = match language.exact(value) {
-                Expanded::Pattern(pattern) => Expanded::Pattern(pattern.to_lowercase()),
-                other @ (Expanded::NoValue | Expanded::Unknown(_)) => other,
+                ExpandedPattern::Pattern(pattern) => ExpandedPattern::Pattern(pattern.to_lowercase()),
+                other @ (ExpandedPattern::NoValue | ExpandedPattern::Unknown(_)) => other,
             };
             covers(lower, &found.to_lowercase(), unknown)
         }
-        Test::StringLike | Test::StringNotLike => covers(language.like(value), found, unknown),
-        Test::ArnEquals | Test::ArnLike | Test::ArnNotEquals | Test::ArnNotLike => {
+        Comparison::StringLike | Comparison::StringNotLike => covers(language.like(value), found, unknown),
+        Comparison::ArnEquals | Comparison::ArnLike | Comparison::ArnNotEquals | Comparison::ArnNotLike => {
             covers(language.arn(value), found, unknown)
         }
-        Test::Bool => (truth(value).is_some() && truth(value) == truth(found)).into(),
-        Test::BinaryEquals => (binary(value).is_some() && binary(value) == binary(found)).into(),
-        Test::IpAddress | Test::NotIpAddress => in_network(value, found).unwrap_or(false).into(),
-        Test::Null => Truth::No,
-        Test::NumericEquals | Test::NumericNotEquals => numbers(value, found, Ordering::is_eq),
-        Test::NumericLessThan => numbers(value, found, Ordering::is_lt),
-        Test::NumericLessThanEquals => numbers(value, found, Ordering::is_le),
-        Test::NumericGreaterThan => numbers(value, found, Ordering::is_gt),
-        Test::NumericGreaterThanEquals => numbers(value, found, Ordering::is_ge),
-        Test::DateEquals | Test::DateNotEquals => dates(value, found, Ordering::is_eq),
-        Test::DateLessThan => dates(value, found, Ordering::is_lt),
-        Test::DateLessThanEquals => dates(value, found, Ordering::is_le),
-        Test::DateGreaterThan => dates(value, found, Ordering::is_gt),
-        Test::DateGreaterThanEquals => dates(value, found, Ordering::is_ge),
+        Comparison::Bool => (truth(value).is_some() && truth(value) == truth(found)).into(),
+        Comparison::BinaryEquals => (binary(value).is_some() && binary(value) == binary(found)).into(),
+        Comparison::IpAddress | Comparison::NotIpAddress => in_network(value, found).unwrap_or(false).into(),
+        Comparison::Null => Truth::No,
+        Comparison::NumericEquals | Comparison::NumericNotEquals => numbers(value, found, Ordering::is_eq),
+        Comparison::NumericLessThan => numbers(value, found, Ordering::is_lt),
+        Comparison::NumericLessThanEquals => numbers(value, found, Ordering::is_le),
+        Comparison::NumericGreaterThan => numbers(value, found, Ordering::is_gt),
+        Comparison::NumericGreaterThanEquals => numbers(value, found, Ordering::is_ge),
+        Comparison::DateEquals | Comparison::DateNotEquals => dates(value, found, Ordering::is_eq),
+        Comparison::DateLessThan => dates(value, found, Ordering::is_lt),
+        Comparison::DateLessThanEquals => dates(value, found, Ordering::is_le),
+        Comparison::DateGreaterThan => dates(value, found, Ordering::is_gt),
+        Comparison::DateGreaterThanEquals => dates(value, found, Ordering::is_ge),
     }
 }
 
-fn covers(expanded: Expanded, found: &str, unknown: &mut Vec<String>) -> Truth {
+fn covers(expanded: ExpandedPattern, found: &str, unknown: &mut Vec<String>) -> Truth {
     match expanded {
-        Expanded::Pattern(pattern) => pattern.covers(found).into(),
-        Expanded::NoValue => Truth::No,
-        Expanded::Unknown(key) => {
+        ExpandedPattern::Pattern(pattern) => pattern.covers(found).into(),
+        ExpandedPattern::NoValue => Truth::No,
+        ExpandedPattern::Unknown(key) => {
             unknown.push(key);
             Truth::Maybe
         }
@@ -163,7 +171,9 @@ fn date(text: &str) -> Option<i64> {
             None => text.to_owned(),
         },
     };
-    rfc3339(&full).map(|time| time.0).or_else(|| text.parse::<i64>().ok()?.checked_mul(1_000))
+    Timestamp::from_any_rfc3339(&full)
+        .map(|time| time.0)
+        .or_else(|| text.parse::<i64>().ok()?.checked_mul(1_000))
 }
 
 /// `19:20+01:00` is without seconds.

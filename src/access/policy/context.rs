@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 ///
 /// A key that was not given is absent, unless the context is [open](Self::open): then nobody knows.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Context {
+pub struct RequestContext {
     /// By the key in lower case: names of keys have no case.
     keys: BTreeMap<String, Vec<String>>,
     open: bool,
@@ -14,7 +14,7 @@ pub struct Context {
 
 /// What is known of one key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Lookup<'a> {
+pub(super) enum KeyLookup<'a> {
     /// Its values; mostly one.
     Values(&'a [String]),
     /// The request does not carry it.
@@ -23,7 +23,7 @@ pub(super) enum Lookup<'a> {
     Unknown,
 }
 
-impl Context {
+impl RequestContext {
     /// A context whose other keys are not known.
     #[must_use]
     pub fn open() -> Self {
@@ -46,12 +46,12 @@ impl Context {
         self
     }
 
-    pub(super) fn look_up(&self, key: &str) -> Lookup<'_> {
+    pub(super) fn look_up(&self, key: &str) -> KeyLookup<'_> {
         match self.keys.get(&key.to_ascii_lowercase()) {
-            Some(values) if values.is_empty() => Lookup::Absent,
-            Some(values) => Lookup::Values(values),
-            None if self.open => Lookup::Unknown,
-            None => Lookup::Absent,
+            Some(values) if values.is_empty() => KeyLookup::Absent,
+            Some(values) => KeyLookup::Values(values),
+            None if self.open => KeyLookup::Unknown,
+            None => KeyLookup::Absent,
         }
     }
 }

@@ -10,9 +10,9 @@ use serde::ser::{SerializeMap, Serializer};
 
 /// A policy.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Document {
+pub struct PolicyDocument {
     /// The version of the language.
-    pub version: Version,
+    pub version: LanguageVersion,
     /// A name, for resource policies alone.
     pub id: Option<String>,
     /// What it says.
@@ -21,7 +21,7 @@ pub struct Document {
 
 /// The version of the language.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Version {
+pub enum LanguageVersion {
     /// `2008-10-17`, and what a document without a version is; it has no variables.
     V2008,
     /// `2012-10-17`.
@@ -37,13 +37,13 @@ pub struct Statement {
     /// Whether it allows or denies.
     pub effect: Effect,
     /// Who; none in the policy of an identity.
-    pub principals: Option<Element<Principals>>,
+    pub principals: Option<Negatable<Principals>>,
     /// What is done; with `*` and `?`.
-    pub actions: Element<Vec<String>>,
+    pub actions: Negatable<Vec<String>>,
     /// To what; none in a role's trust policy. With `*`, `?` and variables.
-    pub resources: Option<Element<Vec<String>>>,
+    pub resources: Option<Negatable<Vec<String>>>,
     /// When: all of them must hold.
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<PolicyCondition>,
 }
 
 /// Whether a statement allows or denies.
@@ -57,7 +57,7 @@ pub enum Effect {
 
 /// An element of a statement, or its negation such as `NotAction`.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Element<T> {
+pub enum Negatable<T> {
     /// These.
     Is(T),
     /// All but these.
@@ -70,12 +70,12 @@ pub enum Principals {
     /// `"*"`: everyone, known or not.
     Everyone,
     /// Those named, by kind.
-    Named(BTreeMap<PrincipalKind, Vec<String>>),
+    Named(BTreeMap<PrincipalType, Vec<String>>),
 }
 
 /// What a principal is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum PrincipalKind {
+pub enum PrincipalType {
     /// Accounts, users, roles, sessions.
     Aws,
     /// Services, such as `firehose.amazonaws.com`.
@@ -88,9 +88,9 @@ pub enum PrincipalKind {
 
 /// One test of a key of the request.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Condition {
+pub struct PolicyCondition {
     /// How.
-    pub operator: Operator,
+    pub operator: ConditionOperator,
     /// The key, such as `aws:SourceArn`; its case does not matter.
     pub key: String,
     /// Any of these; numbers and truths as text.
@@ -99,9 +99,9 @@ pub struct Condition {
 
 /// How a key is tested, such as `ForAnyValue:StringLikeIfExists`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Operator {
+pub struct ConditionOperator {
     /// The comparison.
-    pub test: Test,
+    pub test: Comparison,
     /// For keys of many values.
     pub set: Option<SetOperator>,
     /// Holds as well when the key is absent.
@@ -123,11 +123,11 @@ macro_rules! tests {
         ///
         /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>.
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-        pub enum Test {
+        pub enum Comparison {
             $(#[doc = concat!("`", stringify!($name), "`.")] $name),+
         }
 
-        impl Test {
+        impl Comparison {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
@@ -149,15 +149,15 @@ tests! {
     Bool, BinaryEquals, IpAddress, NotIpAddress, ArnEquals, ArnLike, ArnNotEquals, ArnNotLike, Null,
 }
 
-impl From<Test> for Operator {
-    fn from(test: Test) -> Self {
+impl From<Comparison> for ConditionOperator {
+    fn from(test: Comparison) -> Self {
         Self { test, set: None, if_exists: false }
     }
 }
 
-impl Condition {
+impl PolicyCondition {
     /// A plain test against some values.
-    pub fn new<V: Into<String>>(test: Test, key: &str, values: impl IntoIterator<Item = V>) -> Self {
+    pub fn new<V: Into<String>>(test: Comparison, key: &str, values: impl IntoIterator<Item = V>) -> Self {
         let values = values.into_iter().map(Into::into).collect();
         Self { operator: test.into(), key: key.to_owned(), values }
     }
@@ -166,15 +166,15 @@ impl Condition {
 impl Principals {
     /// Accounts (by id or ARN), users, roles or sessions.
     pub fn aws<V: Into<String>>(values: impl IntoIterator<Item = V>) -> Self {
-        Self::of(PrincipalKind::Aws, values)
+        Self::of(PrincipalType::Aws, values)
     }
 
     /// Services, such as `firehose.amazonaws.com`.
     pub fn service<V: Into<String>>(values: impl IntoIterator<Item = V>) -> Self {
-        Self::of(PrincipalKind::Service, values)
+        Self::of(PrincipalType::Service, values)
     }
 
-    fn of<V: Into<String>>(kind: PrincipalKind, values: impl IntoIterator<Item = V>) -> Self {
+    fn of<V: Into<String>>(kind: PrincipalType, values: impl IntoIterator<Item = V>) -> Self {
         Self::Named(BTreeMap::from([(kind, values.into_iter().map(Into::into).collect())]))
     }
 }
@@ -186,14 +186,14 @@ impl Statement {
             sid: (!sid.is_empty()).then(|| sid.to_owned()),
             effect: Effect::Allow,
             principals: None,
-            actions: Element::Is(actions.into_iter().map(Into::into).collect()),
+            actions: Negatable::Is(actions.into_iter().map(Into::into).collect()),
             resources: None,
             conditions: Vec::new(),
         }
     }
 }
 
-impl Document {
+impl PolicyDocument {
     /// The document as JSON without spaces: what limits on its length count.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -208,7 +208,7 @@ impl Document {
     }
 }
 
-impl Version {
+impl LanguageVersion {
     /// As it is written.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -219,7 +219,7 @@ impl Version {
     }
 }
 
-impl PrincipalKind {
+impl PrincipalType {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Aws, Self::Service, Self::Federated, Self::CanonicalUser];
 
@@ -235,7 +235,7 @@ impl PrincipalKind {
     }
 }
 
-impl<T> Element<T> {
+impl<T> Negatable<T> {
     /// What is written, negated or not.
     pub const fn written(&self) -> &T {
         match self {
@@ -252,7 +252,7 @@ impl<T> Element<T> {
     }
 }
 
-impl fmt::Display for Operator {
+impl fmt::Display for ConditionOperator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.set {
             Some(SetOperator::ForAnyValue) => "ForAnyValue:",
@@ -273,7 +273,7 @@ impl fmt::Display for Effect {
     }
 }
 
-impl Serialize for Document {
+impl Serialize for PolicyDocument {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("Version", self.version.as_str())?;
@@ -295,12 +295,12 @@ impl Serialize for Statement {
         if let Some(principals) = &self.principals {
             map.serialize_entry(principals.key("Principal", "NotPrincipal"), principals.written())?;
         }
-        map.serialize_entry(self.actions.key("Action", "NotAction"), &Values(self.actions.written()))?;
+        map.serialize_entry(self.actions.key("Action", "NotAction"), &OneOrMany(self.actions.written()))?;
         if let Some(resources) = &self.resources {
-            map.serialize_entry(resources.key("Resource", "NotResource"), &Values(resources.written()))?;
+            map.serialize_entry(resources.key("Resource", "NotResource"), &OneOrMany(resources.written()))?;
         }
         if !self.conditions.is_empty() {
-            map.serialize_entry("Condition", &Conditions(&self.conditions))?;
+            map.serialize_entry("Condition", &ConditionBlock(&self.conditions))?;
         }
         map.end()
     }
@@ -311,7 +311,7 @@ impl Serialize for Principals {
         match self {
             Self::Everyone => serializer.serialize_str("*"),
             Self::Named(named) => {
-                let entries = named.iter().map(|(kind, values)| (kind.as_str(), Values(values)));
+                let entries = named.iter().map(|(kind, values)| (kind.as_str(), OneOrMany(values)));
                 serializer.collect_map(entries)
             }
         }
@@ -319,9 +319,9 @@ impl Serialize for Principals {
 }
 
 /// One value by itself, several as a list: as AWS's own examples do.
-struct Values<'a>(&'a [String]);
+struct OneOrMany<'a>(&'a [String]);
 
-impl Serialize for Values<'_> {
+impl Serialize for OneOrMany<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             [one] => one.serialize(serializer),
@@ -331,27 +331,27 @@ impl Serialize for Values<'_> {
 }
 
 /// Tests by operator, then by key.
-struct Conditions<'a>(&'a [Condition]);
+struct ConditionBlock<'a>(&'a [PolicyCondition]);
 
-impl Serialize for Conditions<'_> {
+impl Serialize for ConditionBlock<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut operators: Vec<(String, Vec<(&str, Values<'_>)>)> = Vec::new();
-        for Condition { operator, key, values } in self.0 {
+        let mut operators: Vec<(String, Vec<(&str, OneOrMany<'_>)>)> = Vec::new();
+        for PolicyCondition { operator, key, values } in self.0 {
             let name = operator.to_string();
-            let entry = (key.as_str(), Values(values));
+            let entry = (key.as_str(), OneOrMany(values));
             match operators.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, keys)) => keys.push(entry),
                 None => operators.push((name, vec![entry])),
             }
         }
-        serializer.collect_map(operators.iter().map(|(name, keys)| (name, Keys(keys))))
+        serializer.collect_map(operators.iter().map(|(name, keys)| (name, ConditionKeys(keys))))
     }
 }
 
 /// Keys and their values, in the order written.
-struct Keys<'a>(&'a [(&'a str, Values<'a>)]);
+struct ConditionKeys<'a>(&'a [(&'a str, OneOrMany<'a>)]);
 
-impl Serialize for Keys<'_> {
+impl Serialize for ConditionKeys<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, values)| (key, values)))
     }

@@ -2,31 +2,34 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::answer::{Answer, Cite, Decision, Fault, Found, Gap, Lack, Side, Unknown};
-use super::document::{Element, PrincipalKind, Principals};
-use super::pattern::Pattern;
+use super::decision::{
+    AccessDecision, ContextValue, Evaluation, MissingAllow, MissingReason, PolicyType, StatementMismatch,
+    StatementRef, UnknownFact,
+};
+use super::document::{Negatable, PrincipalType, Principals};
+use super::pattern::WildcardPattern;
 
 /// How far a statement is from a request: the fewer elements are at fault, and the less these differ, the nearer. Endless when it
 /// is about another service.
-pub(super) fn strangeness(faults: &[Fault]) -> f64 {
+pub(super) fn strangeness(faults: &[StatementMismatch]) -> f64 {
     faults.iter().map(|fault| 1.0 + distance(fault)).sum()
 }
 
 /// From 0, nearly the same, to 1.
-fn distance(fault: &Fault) -> f64 {
+fn distance(fault: &StatementMismatch) -> f64 {
     match fault {
-        Fault::Principal { caller, element } => {
+        StatementMismatch::Principal { caller, element } => {
             nearest(caller, &entries(element.written())).map_or(1.0, |(_, distance)| distance)
         }
-        Fault::Action { asked, element } => {
+        StatementMismatch::Action { asked, element } => {
             let service = |action: &str| action.split(':').next().unwrap_or_default().to_ascii_lowercase();
             let same = element.written().iter().any(|action| service(action) == service(asked));
-            if same || matches!(element, Element::Not(_)) { 0.5 } else { f64::INFINITY }
+            if same || matches!(element, Negatable::Not(_)) { 0.5 } else { f64::INFINITY }
         }
-        Fault::Resource { asked, element } => {
+        StatementMismatch::Resource { asked, element } => {
             nearest(asked, element.written()).map_or(1.0, |(_, distance)| distance)
         }
-        Fault::Condition { .. } => 0.0,
+        StatementMismatch::Condition { .. } => 0.0,
     }
 }
 
@@ -37,7 +40,7 @@ fn nearest<'a>(asked: &str, texts: &'a [String]) -> Option<(&'a str, f64)> {
     distances.min_by(|(_, one), (_, other)| one.total_cmp(other))
 }
 
-impl Display for Answer {
+impl Display for Evaluation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.decision.fmt(f)?;
         if self.unknowns.is_empty() {
@@ -48,13 +51,13 @@ impl Display for Answer {
             f,
             ", ",
             self.unknowns.iter().map(|unknown| {
-                if let Unknown::Unseen(side) = unknown { side.to_string() } else { unknown.to_string() }
+                if let UnknownFact::Unseen(side) = unknown { side.to_string() } else { unknown.to_string() }
             }),
         )
     }
 }
 
-impl Display for Decision {
+impl Display for AccessDecision {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Allowed { by } if by.is_empty() => f.write_str("allowed: it is the account's root user"),
@@ -75,7 +78,7 @@ impl Display for Decision {
     }
 }
 
-impl Display for Side {
+impl Display for PolicyType {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Identity => "the caller's policies",
@@ -88,7 +91,7 @@ impl Display for Side {
     }
 }
 
-impl Display for Cite {
+impl Display for StatementRef {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "statement {}", self.number)?;
         if let Some(sid) = &self.sid {
@@ -98,35 +101,38 @@ impl Display for Cite {
     }
 }
 
-impl Display for Gap {
+impl Display for MissingAllow {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let side = self.side;
         match &self.lack {
-            Lack::NotSupported { service, owner } => write!(
+            MissingReason::NotSupported { service, owner } => write!(
                 f,
                 "`{service}` has no policies of resources, so that only identities of account {owner} can be allowed: \
                  assume a role there"
             ),
-            Lack::NoPolicy => match side {
-                Side::Resource => f.write_str("the resource has no policy"),
-                Side::Identity => f.write_str("the caller has no policy"),
-                Side::Boundary | Side::Session | Side::ServiceControl | Side::ResourceControl => {
+            MissingReason::NoPolicy => match side {
+                PolicyType::Resource => f.write_str("the resource has no policy"),
+                PolicyType::Identity => f.write_str("the caller has no policy"),
+                PolicyType::Boundary
+                | PolicyType::Session
+                | PolicyType::ServiceControl
+                | PolicyType::ResourceControl => {
                     write!(f, "{side} are empty")
                 }
             },
-            Lack::NoStatement => write!(f, "{side}: no statement allows anything like it"),
-            Lack::Nearest { cite, faults } => {
+            MissingReason::NoStatement => write!(f, "{side}: no statement allows anything like it"),
+            MissingReason::Nearest { cite, faults } => {
                 write!(f, "{side}: nearest is {cite}, which ")?;
                 list(f, ", and ", faults)
             }
-            Lack::Delegated { cite } => {
+            MissingReason::Delegated { cite } => {
                 write!(f, "{cite} names the account, which leaves it to the caller's own policies")
             }
         }
     }
 }
 
-impl Display for Fault {
+impl Display for StatementMismatch {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Principal { caller, element } => {
@@ -146,8 +152,8 @@ impl Display for Fault {
                 write!(f, "asks for `{key}` by `{operator}` ")?;
                 some(f, wanted)?;
                 match found {
-                    Found::Absent => f.write_str(", which the request does not carry"),
-                    Found::Values(values) => {
+                    ContextValue::Absent => f.write_str(", which the request does not carry"),
+                    ContextValue::Values(values) => {
                         f.write_str(", and the request has ")?;
                         some(f, values)
                     }
@@ -157,7 +163,7 @@ impl Display for Fault {
     }
 }
 
-impl Display for Unknown {
+impl Display for UnknownFact {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unseen(side) => write!(f, "{side} could not be seen"),
@@ -177,15 +183,15 @@ impl Display for Unknown {
 /// What an element names, and that it is not what is asked for.
 fn named<T>(
     f: &mut Formatter<'_>,
-    element: &Element<T>,
+    element: &Negatable<T>,
     what: &str,
     asked: &str,
     entries: &[String],
 ) -> fmt::Result {
     match (element, nearest(asked, entries)) {
-        (Element::Not(_), _) => write!(f, "is about all but the {what} `{asked}`"),
-        (Element::Is(_), None) => write!(f, "names no {what}"),
-        (Element::Is(_), Some((nearest, _))) => {
+        (Negatable::Not(_), _) => write!(f, "is about all but the {what} `{asked}`"),
+        (Negatable::Is(_), None) => write!(f, "names no {what}"),
+        (Negatable::Is(_), Some((nearest, _))) => {
             write!(f, "names the {what} `{nearest}`")?;
             match entries.len() {
                 0 | 1 => {}
@@ -225,7 +231,7 @@ fn difference(asked: &str, named: &str) -> Option<String> {
         .zip(named.splitn(6, ':'))
         .zip(parts)
         .filter(|((asked, named), part)| {
-            !part.is_empty() && !Pattern::action(named).covers(&asked.to_ascii_lowercase())
+            !part.is_empty() && !WildcardPattern::action(named).covers(&asked.to_ascii_lowercase())
         })
         .map(|(_, part)| part)
         .collect();
@@ -257,7 +263,7 @@ fn entries(principals: &Principals) -> Vec<String> {
     match principals {
         Principals::Everyone => vec!["*".to_owned()],
         Principals::Named(named) => {
-            PrincipalKind::ALL.iter().filter_map(|kind| named.get(kind)).flatten().cloned().collect()
+            PrincipalType::ALL.iter().filter_map(|kind| named.get(kind)).flatten().cloned().collect()
         }
     }
 }

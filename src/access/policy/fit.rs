@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use super::document::{Document, Element, PrincipalKind, Principals, Statement};
+use super::document::{Negatable, PolicyDocument, PrincipalType, Principals, Statement};
 
 /// What a document is attached to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
+pub enum PolicyUse {
     /// A user, a group or a role.
     Identity,
     /// A resource.
@@ -20,7 +20,7 @@ pub enum Kind {
 
 /// What AWS would refuse, or what means nobody.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Misfit {
+pub enum PolicyMisfit {
     /// An element that has no place there.
     #[error("{at}: `{element}` does not belong in a policy of this kind")]
     Superfluous {
@@ -61,21 +61,21 @@ pub enum Misfit {
     },
 }
 
-impl Document {
+impl PolicyDocument {
     /// What AWS would refuse if the document were attached as `kind`, and principals that mean nobody.
     #[must_use]
-    pub fn misfits(&self, kind: Kind) -> Vec<Misfit> {
+    pub fn misfits(&self, kind: PolicyUse) -> Vec<PolicyMisfit> {
         let mut misfits = Vec::new();
-        if self.id.is_some() && kind == Kind::Identity {
-            misfits.push(Misfit::Superfluous { at: "the policy".to_owned(), element: "Id" });
+        if self.id.is_some() && kind == PolicyUse::Identity {
+            misfits.push(PolicyMisfit::Superfluous { at: "the policy".to_owned(), element: "Id" });
         }
         let mut sids = BTreeSet::new();
         for (index, statement) in self.statements.iter().enumerate() {
             let at = format!("statement {}", index.saturating_add(1));
             let plain = |sid: &String| sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
             let is_taken = |sid: &String| !sids.insert(sid.clone()) || !plain(sid);
-            if kind != Kind::Resource && statement.sid.as_ref().is_some_and(is_taken) {
-                misfits.push(Misfit::Sid { at: at.clone() });
+            if kind != PolicyUse::Resource && statement.sid.as_ref().is_some_and(is_taken) {
+                misfits.push(PolicyMisfit::Sid { at: at.clone() });
             }
             elements(statement, kind, &at, &mut misfits);
             texts(statement, &at, &mut misfits);
@@ -84,28 +84,28 @@ impl Document {
     }
 }
 
-fn elements(statement: &Statement, kind: Kind, at: &str, misfits: &mut Vec<Misfit>) {
+fn elements(statement: &Statement, kind: PolicyUse, at: &str, misfits: &mut Vec<PolicyMisfit>) {
     let mut rule = |is_there: bool, wanted: bool, element: &'static str| match (is_there, wanted) {
-        (true, false) => misfits.push(Misfit::Superfluous { at: at.to_owned(), element }),
-        (false, true) => misfits.push(Misfit::Missing { at: at.to_owned(), element }),
+        (true, false) => misfits.push(PolicyMisfit::Superfluous { at: at.to_owned(), element }),
+        (false, true) => misfits.push(PolicyMisfit::Missing { at: at.to_owned(), element }),
         (true, true) | (false, false) => {}
     };
-    rule(statement.principals.is_some(), kind != Kind::Identity, "Principal");
-    rule(statement.resources.is_some(), kind != Kind::Trust, "Resource");
-    let is_negated = matches!(statement.principals, Some(Element::Not(_)));
-    rule(is_negated && kind == Kind::Trust, false, "NotPrincipal");
+    rule(statement.principals.is_some(), kind != PolicyUse::Identity, "Principal");
+    rule(statement.resources.is_some(), kind != PolicyUse::Trust, "Resource");
+    let is_negated = matches!(statement.principals, Some(Negatable::Not(_)));
+    rule(is_negated && kind == PolicyUse::Trust, false, "NotPrincipal");
 }
 
-fn texts(statement: &Statement, at: &str, misfits: &mut Vec<Misfit>) {
-    for text in statement.resources.iter().flat_map(Element::written) {
+fn texts(statement: &Statement, at: &str, misfits: &mut Vec<PolicyMisfit>) {
+    for text in statement.resources.iter().flat_map(Negatable::written) {
         if text != "*" && !text.starts_with("arn:") {
-            misfits.push(Misfit::Resource { at: at.to_owned(), text: text.clone() });
+            misfits.push(PolicyMisfit::Resource { at: at.to_owned(), text: text.clone() });
         }
     }
-    if let Some(Principals::Named(named)) = statement.principals.as_ref().map(Element::written) {
-        for text in named.get(&PrincipalKind::Aws).into_iter().flatten() {
+    if let Some(Principals::Named(named)) = statement.principals.as_ref().map(Negatable::written) {
+        for text in named.get(&PrincipalType::Aws).into_iter().flatten() {
             if text != "*" && text.contains('*') {
-                misfits.push(Misfit::Wildcard { at: at.to_owned(), text: text.clone() });
+                misfits.push(PolicyMisfit::Wildcard { at: at.to_owned(), text: text.clone() });
             }
         }
     }

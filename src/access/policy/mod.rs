@@ -10,8 +10,7 @@
 //! `reference_policies_elements_resource.html`; conditions `reference_policies_elements_condition_operators.html` and
 //! `reference_policies_condition-logic-multiple-context-keys-or-values.html`; variables `reference_policies_variables.html`.
 
-mod answer;
-pub mod arn;
+mod decision;
 mod caller;
 mod condition;
 mod context;
@@ -21,20 +20,23 @@ mod explain;
 mod fit;
 mod parse;
 mod pattern;
+mod request;
 mod statement;
-mod tree;
+mod json;
 mod truth;
-mod view;
+mod verdict;
 
-pub use self::answer::{Answer, Cite, Decision, Fault, Found, Gap, Lack, Side, Unknown};
-pub use self::arn::{Arn, Place};
-pub use self::caller::Caller;
-pub use self::context::Context;
-pub use self::document::Document;
-pub use self::evaluate::examine;
-pub use self::evaluate::{Attached, Limit, Policies, Request, Resource, evaluate};
-pub use self::fit::{Kind, Misfit};
-pub use self::parse::{DocumentError, Problem};
+pub use self::caller::RequestPrincipal;
+pub use self::context::RequestContext;
+pub use self::decision::{
+    AccessDecision, ContextValue, Evaluation, MissingAllow, MissingReason, PolicyType, StatementMismatch,
+    StatementRef, UnknownFact,
+};
+pub use self::document::PolicyDocument;
+pub use self::evaluate::{evaluate, examine};
+pub use self::fit::{PolicyMisfit, PolicyUse};
+pub use self::parse::{PolicyParseError, PolicyProblem};
+pub use self::request::{AccessRequest, ApplicablePolicies, LimitingPolicies, NamedPolicy, ResourcePolicies};
 
 #[cfg(test)]
 mod tests;

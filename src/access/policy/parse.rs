@@ -7,23 +7,23 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::document::{
-    Condition, Document, Effect, Element, Operator, PrincipalKind, Principals, SetOperator, Statement, Test,
-    Version,
+    Comparison, ConditionOperator, Effect, LanguageVersion, Negatable, PolicyCondition, PolicyDocument,
+    PrincipalType, Principals, SetOperator, Statement,
 };
-use super::tree::Node;
+use super::json::JsonNode;
 
 /// A text is not a policy.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct DocumentError {
+pub struct PolicyParseError {
     /// Where, such as `Statement[1].Action`; empty for the whole.
     pub path: String,
     /// What is wrong there.
-    pub problem: Problem,
+    pub problem: PolicyProblem,
 }
 
 /// What is wrong with a policy.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Problem {
+pub enum PolicyProblem {
     /// It is no JSON.
     #[error("not JSON: {0}")]
     Json(String),
@@ -59,9 +59,9 @@ pub enum Problem {
     Action(String),
 }
 
-type Parsed<T> = Result<T, DocumentError>;
+type PolicyParse<T> = Result<T, PolicyParseError>;
 
-impl fmt::Display for DocumentError {
+impl fmt::Display for PolicyParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.path.is_empty() {
             write!(f, "the policy: {}", self.problem)
@@ -71,44 +71,47 @@ impl fmt::Display for DocumentError {
     }
 }
 
-impl std::error::Error for DocumentError {}
+impl std::error::Error for PolicyParseError {}
 
-impl FromStr for Document {
-    type Err = DocumentError;
+impl FromStr for PolicyDocument {
+    type Err = PolicyParseError;
 
-    fn from_str(text: &str) -> Parsed<Self> {
-        let node: Node = serde_json::from_str(text).map_err(|error| DocumentError {
+    fn from_str(text: &str) -> PolicyParse<Self> {
+        let node: JsonNode = serde_json::from_str(text).map_err(|error| PolicyParseError {
             path: String::new(),
-            problem: Problem::Json(error.to_string()),
+            problem: PolicyProblem::Json(error.to_string()),
         })?;
-        document(&At { path: String::new(), node: &node })
+        document(&JsonAt { path: String::new(), node: &node })
     }
 }
 
 /// A node, and where it stands.
-struct At<'a> {
+struct JsonAt<'a> {
     path: String,
-    node: &'a Node,
+    node: &'a JsonNode,
 }
 
 /// The entries of an object whose keys are known.
-struct Fields<'a> {
+struct JsonFields<'a> {
     path: String,
-    entries: &'a [(String, Node)],
+    entries: &'a [(String, JsonNode)],
 }
 
-fn document(at: &At<'_>) -> Parsed<Document> {
+fn document(at: &JsonAt<'_>) -> PolicyParse<PolicyDocument> {
     let fields = at.fields("a policy", &["Version", "Id", "Statement"])?;
     let version = match fields.get("Version") {
-        Some(at) => at.word("version", &[("2012-10-17", Version::V2012), ("2008-10-17", Version::V2008)])?,
-        None => Version::V2008,
+        Some(at) => at.word(
+            "version",
+            &[("2012-10-17", LanguageVersion::V2012), ("2008-10-17", LanguageVersion::V2008)],
+        )?,
+        None => LanguageVersion::V2008,
     };
     let id = fields.get("Id").map(|at| at.text("a text").map(str::to_owned)).transpose()?;
     let statements = fields.needed("Statement")?.each(statement)?;
-    Ok(Document { version, id, statements })
+    Ok(PolicyDocument { version, id, statements })
 }
 
-fn statement(at: &At<'_>) -> Parsed<Statement> {
+fn statement(at: &JsonAt<'_>) -> PolicyParse<Statement> {
     let keys = [
         "Sid",
         "Effect",
@@ -128,31 +131,31 @@ fn statement(at: &At<'_>) -> Parsed<Statement> {
         sid: fields.get("Sid").map(|at| at.text("a text").map(str::to_owned)).transpose()?,
         effect,
         principals: fields.element("Principal", "NotPrincipal", principals)?,
-        actions: actions.ok_or_else(|| fields.error(Problem::Missing("Action")))?,
+        actions: actions.ok_or_else(|| fields.error(PolicyProblem::Missing("Action")))?,
         resources: fields.element("Resource", "NotResource", |at| at.each(resource))?,
         conditions: fields.get("Condition").as_ref().map(conditions).transpose()?.unwrap_or_default(),
     })
 }
 
-fn action(at: &At<'_>) -> Parsed<String> {
+fn action(at: &JsonAt<'_>) -> PolicyParse<String> {
     let text = at.text("an action")?;
     let is_action =
         text.split_once(':').is_some_and(|(service, name)| !service.is_empty() && !name.is_empty());
     if !is_action && text != "*" {
-        return Err(at.error(Problem::Action(text.to_owned())));
+        return Err(at.error(PolicyProblem::Action(text.to_owned())));
     }
     Ok(text.to_owned())
 }
 
-fn resource(at: &At<'_>) -> Parsed<String> {
+fn resource(at: &JsonAt<'_>) -> PolicyParse<String> {
     match at.text("an ARN or `*`")? {
         "" => Err(at.expected("an ARN or `*`")),
         text => Ok(text.to_owned()),
     }
 }
 
-fn principals(at: &At<'_>) -> Parsed<Principals> {
-    if let Node::Text(text) = at.node {
+fn principals(at: &JsonAt<'_>) -> PolicyParse<Principals> {
+    if let JsonNode::Text(text) = at.node {
         return if text == "*" {
             Ok(Principals::Everyone)
         } else {
@@ -160,9 +163,9 @@ fn principals(at: &At<'_>) -> Parsed<Principals> {
         };
     }
     let mut named = BTreeMap::new();
-    let kinds = PrincipalKind::ALL.map(PrincipalKind::as_str);
+    let kinds = PrincipalType::ALL.map(PrincipalType::as_str);
     let fields = at.fields("`*`, or an object of kinds", &kinds)?;
-    for kind in PrincipalKind::ALL {
+    for kind in PrincipalType::ALL {
         if let Some(at) = fields.get(kind.as_str()) {
             named.insert(kind, at.each(|at| at.text("a principal").map(str::to_owned))?);
         }
@@ -170,91 +173,95 @@ fn principals(at: &At<'_>) -> Parsed<Principals> {
     Ok(Principals::Named(named))
 }
 
-fn conditions(at: &At<'_>) -> Parsed<Vec<Condition>> {
+fn conditions(at: &JsonAt<'_>) -> PolicyParse<Vec<PolicyCondition>> {
     let mut conditions = Vec::new();
     for (name, tests) in at.entries("an object of operators")? {
         let operator = tests.operator(name)?;
         for (key, values) in tests.entries("an object of keys")? {
-            let values = values.each(At::scalar)?;
-            conditions.push(Condition { operator, key: key.to_owned(), values });
+            let values = values.each(JsonAt::scalar)?;
+            conditions.push(PolicyCondition { operator, key: key.to_owned(), values });
         }
     }
     Ok(conditions)
 }
 
-impl<'a> At<'a> {
-    fn error(&self, problem: Problem) -> DocumentError {
-        DocumentError { path: self.path.clone(), problem }
+impl<'a> JsonAt<'a> {
+    fn error(&self, problem: PolicyProblem) -> PolicyParseError {
+        PolicyParseError { path: self.path.clone(), problem }
     }
 
-    fn expected(&self, expected: &'static str) -> DocumentError {
-        self.error(Problem::Expected { expected, found: self.node.to_string() })
+    fn expected(&self, expected: &'static str) -> PolicyParseError {
+        self.error(PolicyProblem::Expected { expected, found: self.node.to_string() })
     }
 
-    fn below(&self, key: &str, node: &'a Node) -> Self {
+    fn below(&self, key: &str, node: &'a JsonNode) -> Self {
         let dot = if self.path.is_empty() { "" } else { "." };
         Self { path: format!("{}{dot}{key}", self.path), node }
     }
 
     /// The entries of an object, no key twice.
-    fn entries(&self, expected: &'static str) -> Parsed<Vec<(&'a str, Self)>> {
-        let Node::Object(entries) = self.node else { return Err(self.expected(expected)) };
+    fn entries(&self, expected: &'static str) -> PolicyParse<Vec<(&'a str, Self)>> {
+        let JsonNode::Object(entries) = self.node else { return Err(self.expected(expected)) };
         let mut seen = std::collections::BTreeSet::new();
         let mut below = Vec::with_capacity(entries.len());
         for (key, node) in entries {
             if !seen.insert(key) {
-                return Err(self.error(Problem::Twice(key.clone())));
+                return Err(self.error(PolicyProblem::Twice(key.clone())));
             }
             below.push((key.as_str(), self.below(key, node)));
         }
         Ok(below)
     }
 
-    fn fields(&self, expected: &'static str, known: &[&'static str]) -> Parsed<Fields<'a>> {
+    fn fields(&self, expected: &'static str, known: &[&'static str]) -> PolicyParse<JsonFields<'a>> {
         for (key, _) in self.entries(expected)? {
             if !known.contains(&key) {
                 return Err(self.error(unknown("key", key, known.iter().copied())));
             }
         }
-        let Node::Object(entries) = self.node else { return Err(self.expected(expected)) };
-        Ok(Fields { path: self.path.clone(), entries })
+        let JsonNode::Object(entries) = self.node else { return Err(self.expected(expected)) };
+        Ok(JsonFields { path: self.path.clone(), entries })
     }
 
     /// Each of a list, or the one that stands for a list of one.
-    fn each<T>(&self, parse: impl Fn(&Self) -> Parsed<T>) -> Parsed<Vec<T>> {
+    fn each<T>(&self, parse: impl Fn(&Self) -> PolicyParse<T>) -> PolicyParse<Vec<T>> {
         match self.node {
-            Node::List(nodes) => nodes
+            JsonNode::List(nodes) => nodes
                 .iter()
                 .enumerate()
                 .map(|(index, node)| parse(&Self { path: format!("{}[{index}]", self.path), node }))
                 .collect(),
-            Node::Null | Node::Truth(_) | Node::Number(_) | Node::Text(_) | Node::Object(_) => {
-                Ok(vec![parse(self)?])
-            }
+            JsonNode::Null
+            | JsonNode::Truth(_)
+            | JsonNode::Number(_)
+            | JsonNode::Text(_)
+            | JsonNode::Object(_) => Ok(vec![parse(self)?]),
         }
     }
 
-    fn text(&self, expected: &'static str) -> Parsed<&'a str> {
+    fn text(&self, expected: &'static str) -> PolicyParse<&'a str> {
         match self.node {
-            Node::Text(text) => Ok(text),
-            Node::Null | Node::Truth(_) | Node::Number(_) | Node::List(_) | Node::Object(_) => {
-                Err(self.expected(expected))
-            }
+            JsonNode::Text(text) => Ok(text),
+            JsonNode::Null
+            | JsonNode::Truth(_)
+            | JsonNode::Number(_)
+            | JsonNode::List(_)
+            | JsonNode::Object(_) => Err(self.expected(expected)),
         }
     }
 
     /// A text; numbers and truths need no quotes.
-    fn scalar(&self) -> Parsed<String> {
+    fn scalar(&self) -> PolicyParse<String> {
         match self.node {
-            Node::Text(text) | Node::Number(text) => Ok(text.clone()),
-            Node::Truth(truth) => Ok(truth.to_string()),
-            Node::Null | Node::List(_) | Node::Object(_) => {
+            JsonNode::Text(text) | JsonNode::Number(text) => Ok(text.clone()),
+            JsonNode::Truth(truth) => Ok(truth.to_string()),
+            JsonNode::Null | JsonNode::List(_) | JsonNode::Object(_) => {
                 Err(self.expected("a text, a number, true or false"))
             }
         }
     }
 
-    fn word<T: Copy>(&self, what: &'static str, words: &[(&'static str, T)]) -> Parsed<T> {
+    fn word<T: Copy>(&self, what: &'static str, words: &[(&'static str, T)]) -> PolicyParse<T> {
         let text = self.text("a text")?;
         let known = words.iter().find(|(word, _)| *word == text);
         known
@@ -263,37 +270,39 @@ impl<'a> At<'a> {
     }
 
     /// An operator such as `ForAnyValue:StringLikeIfExists`.
-    fn operator(&self, name: &str) -> Parsed<Operator> {
+    fn operator(&self, name: &str) -> PolicyParse<ConditionOperator> {
         let (set, plain) = match name.split_once(':') {
             Some(("ForAnyValue", plain)) => (Some(SetOperator::ForAnyValue), plain),
             Some(("ForAllValues", plain)) => (Some(SetOperator::ForAllValues), plain),
             _ => (None, name),
         };
         let (if_exists, plain) = plain.strip_suffix("IfExists").map_or((false, plain), |plain| (true, plain));
-        let test = Test::ALL.iter().copied().find(|test| test.as_str() == plain);
+        let test = Comparison::ALL.iter().copied().find(|test| test.as_str() == plain);
         match test {
-            Some(test) if !(if_exists && test == Test::Null) => Ok(Operator { test, set, if_exists }),
+            Some(test) if !(if_exists && test == Comparison::Null) => {
+                Ok(ConditionOperator { test, set, if_exists })
+            }
             _ => {
-                let known = Test::ALL.iter().map(|test| test.as_str());
+                let known = Comparison::ALL.iter().map(|test| test.as_str());
                 Err(self.error(unknown("condition operator", name, known)))
             }
         }
     }
 }
 
-impl<'a> Fields<'a> {
-    fn error(&self, problem: Problem) -> DocumentError {
-        DocumentError { path: self.path.clone(), problem }
+impl<'a> JsonFields<'a> {
+    fn error(&self, problem: PolicyProblem) -> PolicyParseError {
+        PolicyParseError { path: self.path.clone(), problem }
     }
 
-    fn get(&self, key: &str) -> Option<At<'a>> {
+    fn get(&self, key: &str) -> Option<JsonAt<'a>> {
         let (key, node) = self.entries.iter().find(|(own, _)| own == key)?;
         let dot = if self.path.is_empty() { "" } else { "." };
-        Some(At { path: format!("{}{dot}{key}", self.path), node })
+        Some(JsonAt { path: format!("{}{dot}{key}", self.path), node })
     }
 
-    fn needed(&self, key: &'static str) -> Parsed<At<'a>> {
-        self.get(key).ok_or_else(|| self.error(Problem::Missing(key)))
+    fn needed(&self, key: &'static str) -> PolicyParse<JsonAt<'a>> {
+        self.get(key).ok_or_else(|| self.error(PolicyProblem::Missing(key)))
     }
 
     /// An element, or its negation.
@@ -301,21 +310,21 @@ impl<'a> Fields<'a> {
         &self,
         plain: &'static str,
         negated: &'static str,
-        parse: impl Fn(&At<'a>) -> Parsed<T>,
-    ) -> Parsed<Option<Element<T>>> {
+        parse: impl Fn(&JsonAt<'a>) -> PolicyParse<T>,
+    ) -> PolicyParse<Option<Negatable<T>>> {
         match (self.get(plain), self.get(negated)) {
-            (Some(_), Some(_)) => Err(self.error(Problem::Both(plain, negated))),
-            (Some(at), None) => parse(&at).map(|parsed| Some(Element::Is(parsed))),
-            (None, Some(at)) => parse(&at).map(|parsed| Some(Element::Not(parsed))),
+            (Some(_), Some(_)) => Err(self.error(PolicyProblem::Both(plain, negated))),
+            (Some(at), None) => parse(&at).map(|parsed| Some(Negatable::Is(parsed))),
+            (None, Some(at)) => parse(&at).map(|parsed| Some(Negatable::Not(parsed))),
             (None, None) => Ok(None),
         }
     }
 }
 
-fn unknown(what: &'static str, word: &str, known: impl Iterator<Item = &'static str>) -> Problem {
+fn unknown(what: &'static str, word: &str, known: impl Iterator<Item = &'static str>) -> PolicyProblem {
     let likeness =
         known.map(|known| (strsim::jaro_winkler(&known.to_lowercase(), &word.to_lowercase()), known));
     let nearest =
         likeness.filter(|(likeness, _)| 0.8 < *likeness).max_by(|(one, _), (other, _)| one.total_cmp(other));
-    Problem::Word { what, word: word.to_owned(), nearest: nearest.map(|(_, known)| known) }
+    PolicyProblem::Word { what, word: word.to_owned(), nearest: nearest.map(|(_, known)| known) }
 }

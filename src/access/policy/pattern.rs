@@ -3,15 +3,15 @@
 //! Sources: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html> and
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html>.
 
-use super::context::{Context, Lookup};
-use super::document::Version;
+use super::context::{KeyLookup, RequestContext};
+use super::document::LanguageVersion;
 
 /// A text with wildcards, its variables replaced; the second is another way to read it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Pattern(Vec<Token>, Option<Vec<Token>>);
+pub(super) struct WildcardPattern(Vec<PatternToken>, Option<Vec<PatternToken>>);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Token {
+enum PatternToken {
     /// This character.
     Char(char),
     /// Any character, or any but a colon.
@@ -22,9 +22,9 @@ enum Token {
 
 /// What a text of a policy became.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Expanded {
+pub(super) enum ExpandedPattern {
     /// A pattern.
-    Pattern(Pattern),
+    Pattern(WildcardPattern),
     /// A variable has no value: nothing is equal to it, or like it.
     NoValue,
     /// A variable's key is not known.
@@ -33,16 +33,16 @@ pub(super) enum Expanded {
 
 /// What a text may hold besides characters.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Language<'a> {
+pub(super) struct PatternContext<'a> {
     /// The document's: variables came with `2012-10-17`.
-    pub(super) version: Version,
+    pub(super) version: LanguageVersion,
     /// Where variables get their values.
-    pub(super) context: &'a Context,
+    pub(super) context: &'a RequestContext,
 }
 
 /// A piece of a text.
 #[derive(Clone, Copy, Debug)]
-enum Piece<'a> {
+enum PatternPiece<'a> {
     Char(char),
     /// A variable's inside.
     Variable(&'a str),
@@ -51,7 +51,7 @@ enum Piece<'a> {
 /// How many colons an ARN has before its resource.
 const ARN_COLONS: usize = 5;
 
-impl Pattern {
+impl WildcardPattern {
     /// `*` and `?` without colons to heed and without variables, in any case: for actions.
     pub(super) fn action(text: &str) -> Self {
         Self(text.to_ascii_lowercase().chars().map(|c| wild(c, true, true)).collect(), None)
@@ -62,8 +62,8 @@ impl Pattern {
         let mut tokens = Vec::with_capacity(self.0.len());
         for token in &self.0 {
             match token {
-                Token::Char(c) => tokens.extend(c.to_lowercase().map(Token::Char)),
-                other @ (Token::One { .. } | Token::Many { .. }) => tokens.push(*other),
+                PatternToken::Char(c) => tokens.extend(c.to_lowercase().map(PatternToken::Char)),
+                other @ (PatternToken::One { .. } | PatternToken::Many { .. }) => tokens.push(*other),
             }
         }
         Self(tokens, None)
@@ -75,13 +75,13 @@ impl Pattern {
     }
 }
 
-fn covers(tokens: &[Token], text: &str) -> bool {
+fn covers(tokens: &[PatternToken], text: &str) -> bool {
     // In each place: whether the tokens before it cover what was read so far.
     let mut places = Vec::with_capacity(tokens.len().saturating_add(1));
     let mut here = true;
     for token in tokens {
         places.push(here);
-        here = here && matches!(token, Token::Many { .. });
+        here = here && matches!(token, PatternToken::Many { .. });
     }
     places.push(here);
     for c in text.chars() {
@@ -93,12 +93,12 @@ fn covers(tokens: &[Token], text: &str) -> bool {
     places.last().copied().unwrap_or(false)
 }
 
-fn read(tokens: &[Token], places: &[bool], c: char) -> Vec<bool> {
+fn read(tokens: &[PatternToken], places: &[bool], c: char) -> Vec<bool> {
     let mut next = Vec::with_capacity(places.len());
     let mut moved = false;
     for (place, token) in places.iter().zip(tokens) {
         let takes = *place && token.takes(c);
-        if matches!(token, Token::Many { .. }) {
+        if matches!(token, PatternToken::Many { .. }) {
             moved = moved || takes;
             next.push(moved);
         } else {
@@ -110,7 +110,7 @@ fn read(tokens: &[Token], places: &[bool], c: char) -> Vec<bool> {
     next
 }
 
-impl Token {
+impl PatternToken {
     fn takes(self, c: char) -> bool {
         match self {
             Self::Char(own) => own == c,
@@ -119,19 +119,19 @@ impl Token {
     }
 }
 
-impl Language<'_> {
+impl PatternContext<'_> {
     /// A text without wildcards.
-    pub(super) fn exact(self, text: &str) -> Expanded {
-        self.expand(text, Token::Char)
+    pub(super) fn exact(self, text: &str) -> ExpandedPattern {
+        self.expand(text, PatternToken::Char)
     }
 
     /// A text whose wildcards cover anything.
-    pub(super) fn like(self, text: &str) -> Expanded {
+    pub(super) fn like(self, text: &str) -> ExpandedPattern {
         self.expand(text, |c| wild(c, true, true))
     }
 
     /// The ARN of a condition: its six parts are compared one by one.
-    pub(super) fn arn(self, text: &str) -> Expanded {
+    pub(super) fn arn(self, text: &str) -> ExpandedPattern {
         if text == "*" {
             return self.like(text);
         }
@@ -142,23 +142,24 @@ impl Language<'_> {
 
     /// The ARN of a resource: in its first five parts a `*` at the end of a part runs on over colons, another does not. An ARN of
     /// fewer parts is read as it stands, and as if `*` stood in the missing ones: AWS says both.
-    pub(super) fn resource(self, text: &str) -> Expanded {
+    pub(super) fn resource(self, text: &str) -> ExpandedPattern {
         let complete = complete(text);
         match (self.whole_resource(text), self.whole_resource(&complete)) {
-            (Expanded::Pattern(Pattern(one, _)), Expanded::Pattern(Pattern(other, _))) if one != other => {
-                Expanded::Pattern(Pattern(one, Some(other)))
-            }
+            (
+                ExpandedPattern::Pattern(WildcardPattern(one, _)),
+                ExpandedPattern::Pattern(WildcardPattern(other, _)),
+            ) if one != other => ExpandedPattern::Pattern(WildcardPattern(one, Some(other))),
             (expanded, _) => expanded,
         }
     }
 
-    fn whole_resource(self, text: &str) -> Expanded {
+    fn whole_resource(self, text: &str) -> ExpandedPattern {
         let head = text.match_indices(':').nth(ARN_COLONS - 1).map_or(0, |(at, _)| at.saturating_add(1));
         let head = if head == 0 && text.starts_with("arn:") { text.len() } else { head };
         // Variables are for what follows the fifth colon.
         let (fixed, rest) = text.split_at_checked(head).unwrap_or(("", text));
         if fixed.contains("${") {
-            return Expanded::NoValue;
+            return ExpandedPattern::NoValue;
         }
         let mut colons = 0;
         let mut tokens = Vec::with_capacity(text.len());
@@ -168,27 +169,27 @@ impl Language<'_> {
             tokens.push(part(c, &mut colons, run_on));
         }
         match self.like(rest) {
-            Expanded::Pattern(Pattern(rest, _)) => {
+            ExpandedPattern::Pattern(WildcardPattern(rest, _)) => {
                 tokens.extend(rest);
-                Expanded::Pattern(Pattern(tokens, None))
+                ExpandedPattern::Pattern(WildcardPattern(tokens, None))
             }
-            other @ (Expanded::NoValue | Expanded::Unknown(_)) => other,
+            other @ (ExpandedPattern::NoValue | ExpandedPattern::Unknown(_)) => other,
         }
     }
 
-    fn expand(self, text: &str, mut token: impl FnMut(char) -> Token) -> Expanded {
+    fn expand(self, text: &str, mut token: impl FnMut(char) -> PatternToken) -> ExpandedPattern {
         let mut tokens = Vec::with_capacity(text.len());
         for piece in pieces(text, self.version) {
             match piece {
-                Piece::Char(c) => tokens.push(token(c)),
-                Piece::Variable(inside) => match self.value(inside) {
-                    Ok(Some(value)) => tokens.extend(value.chars().map(Token::Char)),
-                    Ok(None) => return Expanded::NoValue,
-                    Err(key) => return Expanded::Unknown(key),
+                PatternPiece::Char(c) => tokens.push(token(c)),
+                PatternPiece::Variable(inside) => match self.value(inside) {
+                    Ok(Some(value)) => tokens.extend(value.chars().map(PatternToken::Char)),
+                    Ok(None) => return ExpandedPattern::NoValue,
+                    Err(key) => return ExpandedPattern::Unknown(key),
                 },
             }
         }
-        Expanded::Pattern(Pattern(tokens, None))
+        ExpandedPattern::Pattern(WildcardPattern(tokens, None))
     }
 
     /// The value of a variable: none when it has none, an error with its key when that is not known.
@@ -203,28 +204,28 @@ impl Language<'_> {
             None => (inside.trim(), None),
         };
         match self.context.look_up(key) {
-            Lookup::Values([value]) => Ok(Some(value.clone())),
+            KeyLookup::Values([value]) => Ok(Some(value.clone())),
             // A key of many values is no variable.
-            Lookup::Values(_) => Ok(None),
-            Lookup::Absent => Ok(default.map(str::to_owned)),
-            Lookup::Unknown => Err(key.to_owned()),
+            KeyLookup::Values(_) => Ok(None),
+            KeyLookup::Absent => Ok(default.map(str::to_owned)),
+            KeyLookup::Unknown => Err(key.to_owned()),
         }
     }
 }
 
 /// Characters and variables; before `2012-10-17` there are none.
-fn pieces(text: &str, version: Version) -> Vec<Piece<'_>> {
+fn pieces(text: &str, version: LanguageVersion) -> Vec<PatternPiece<'_>> {
     let mut pieces = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let variable = rest.strip_prefix("${").and_then(|after| after.split_once('}'));
         match variable {
-            Some((inside, after)) if version == Version::V2012 => {
-                pieces.push(Piece::Variable(inside));
+            Some((inside, after)) if version == LanguageVersion::V2012 => {
+                pieces.push(PatternPiece::Variable(inside));
                 rest = after;
             }
             _ => {
-                pieces.push(Piece::Char(c));
+                pieces.push(PatternPiece::Char(c));
                 rest = rest.split_at_checked(c.len_utf8()).map_or("", |(_, after)| after);
             }
         }
@@ -232,16 +233,16 @@ fn pieces(text: &str, version: Version) -> Vec<Piece<'_>> {
     pieces
 }
 
-fn wild(c: char, one: bool, many: bool) -> Token {
+fn wild(c: char, one: bool, many: bool) -> PatternToken {
     match c {
-        '*' => Token::Many { colon: many },
-        '?' => Token::One { colon: one },
-        c => Token::Char(c),
+        '*' => PatternToken::Many { colon: many },
+        '?' => PatternToken::One { colon: one },
+        c => PatternToken::Char(c),
     }
 }
 
 /// A character of an ARN: wildcards keep to their part, but for the last part, and for a `*` that runs on.
-fn part(c: char, colons: &mut usize, run_on: bool) -> Token {
+fn part(c: char, colons: &mut usize, run_on: bool) -> PatternToken {
     if c == ':' {
         *colons = colons.saturating_add(1);
     }

@@ -1,19 +1,21 @@
 //! A shell script for each account: the AWS CLI, called so that it can be run again and again.
 
-use super::tree::{Tree, json};
+use super::template::{TemplateValue, json};
+use super::text::{RenderedFile, add, annotated, comments, head, name, numbered};
 use super::values::{QUEUE_RETENTION, QUEUE_VISIBILITY, account_filter, s3_destination};
-use super::{File, add, annotated, comments, head, name, numbered};
-use crate::access::call::word as shell;
-use crate::access::plan::{Filter, KeyUse, Kind, Plan, Resource, Stage, selection};
-use crate::access::policy::document::Document;
+use crate::access::command::word as shell;
+use crate::access::plan::{
+    AccessPlan, KeyUse, PlanStage, PlannedResource, ResourceKind, SubscriptionFilter, selection,
+};
+use crate::access::policy::document::PolicyDocument;
 
 /// What every script has in it.
 const FUNCTIONS: &str = include_str!("functions.sh");
 
 /// One script a stage.
-pub(super) fn files(plan: &Plan) -> Vec<File> {
+pub(super) fn files(plan: &AccessPlan) -> Vec<RenderedFile> {
     numbered(plan)
-        .map(|(number, stage)| File {
+        .map(|(number, stage)| RenderedFile {
             path: format!("{}.sh", name(number, stage)),
             text: script(plan, number, stage),
             is_script: true,
@@ -21,7 +23,7 @@ pub(super) fn files(plan: &Plan) -> Vec<File> {
         .collect()
 }
 
-fn script(plan: &Plan, number: usize, stage: &Stage) -> String {
+fn script(plan: &AccessPlan, number: usize, stage: &PlanStage) -> String {
     let how = "With credentials of this account: export AWS_PROFILE, or log in, before.";
     let mut text = format!("#!/usr/bin/env bash\n{}", comments(&head(plan, number, stage, how)));
     text.push_str("# shellcheck disable=SC2034,SC2329  # not every script needs every function\n");
@@ -56,7 +58,7 @@ fn script(plan: &Plan, number: usize, stage: &Stage) -> String {
     text
 }
 
-fn tags(plan: &Plan) -> String {
+fn tags(plan: &AccessPlan) -> String {
     let words = |key: &str, value: &str| -> String {
         let all: Vec<String> =
             plan.tags.iter().map(|(tag, is)| shell(&format!("{key}={tag},{value}={is}"))).collect();
@@ -72,49 +74,49 @@ fn tags(plan: &Plan) -> String {
 }
 
 /// The calls that make one resource.
-fn calls(resource: &Resource, text: &mut String) {
+fn calls(resource: &PlannedResource, text: &mut String) {
     match &resource.kind {
-        Kind::Key { alias, policy } => about("policy", policy, "key", &[alias], text),
-        Kind::LogGroup { name, retention, key, stream } => {
+        ResourceKind::Key { alias, policy } => about("policy", policy, "key", &[alias], text),
+        ResourceKind::LogGroup { name, retention, key, stream } => {
             let days = retention.map(|days| days.to_string()).unwrap_or_default();
             let key = key_arn(key.as_ref(), text);
             let stream = stream.as_deref().unwrap_or_default();
             add(text, format!("log_group {} {} {key} {}\n", shell(name), shell(&days), shell(stream)));
         }
-        Kind::Bucket { name, policy, key, queue, prefix } => {
+        ResourceKind::Bucket { name, policy, key, queue, prefix } => {
             bucket(policy, key.as_ref(), text);
             call("bucket", &[name], text);
             if let Some(queue) = queue {
                 notification(name, queue, prefix, text);
             }
         }
-        Kind::Notification { bucket, queue, prefix } => notification(bucket, queue, prefix, text),
-        Kind::Queue { name, policy } => {
+        ResourceKind::Notification { bucket, queue, prefix } => notification(bucket, queue, prefix, text),
+        ResourceKind::Queue { name, policy } => {
             keep_json("attributes", &queue_attributes(policy), text);
             call("queue", &[name], text);
         }
-        Kind::Role { name, description, trust, permissions } => {
+        ResourceKind::Role { name, description, trust, permissions } => {
             keep("trust", trust, text);
             keep("permissions", permissions, text);
             call("role", &[name, description], text);
         }
-        Kind::RolePolicy { role, name, policy } => {
+        ResourceKind::RolePolicy { role, name, policy } => {
             about("permissions", policy, "role_policy", &[role, name], text);
         }
-        Kind::ManagedPolicy { name, description, policy } => {
+        ResourceKind::ManagedPolicy { name, description, policy } => {
             about("permissions", policy, "managed_policy", &[name, description], text);
         }
-        Kind::DeliveryStream(stream) => {
+        ResourceKind::DeliveryStream(stream) => {
             keep_json("destination", &s3_destination(stream), text);
             let key = key_arn(stream.key.as_ref(), text);
             add(text, format!("delivery_stream {} {key}\n", shell(&stream.name)));
         }
-        Kind::DataStream { name, key } => {
+        ResourceKind::DataStream { name, key } => {
             let key = key_arn(key.as_ref(), text);
             add(text, format!("data_stream {} {key}\n", shell(name)));
         }
-        Kind::LeaseTable { name } => call("lease_table", &[name], text),
-        Kind::Destination { name, target, role, policy } => {
+        ResourceKind::LeaseTable { name } => call("lease_table", &[name], text),
+        ResourceKind::Destination { name, target, role, policy } => {
             if policy.statements.is_empty() {
                 text.push_str("document policy </dev/null\n");
             } else {
@@ -122,25 +124,25 @@ fn calls(resource: &Resource, text: &mut String) {
             }
             call("destination", &[name, target, role], text);
         }
-        Kind::LogsPolicy { name, policy } => about("policy", policy, "logs_policy", &[name], text),
-        Kind::Filter(filter) => subscription(filter, text),
-        Kind::AccountFilter { filter, exclude } => {
+        ResourceKind::LogsPolicy { name, policy } => about("policy", policy, "logs_policy", &[name], text),
+        ResourceKind::Filter(filter) => subscription(filter, text),
+        ResourceKind::AccountFilter { filter, exclude } => {
             keep_json("policy", &account_filter(filter), text);
             call("account_filter", &[&filter.name, &selection(exclude)], text);
         }
     }
 }
 
-fn bucket(policy: &Document, key: Option<&KeyUse>, text: &mut String) {
-    let blocked = Tree::map([
+fn bucket(policy: &PolicyDocument, key: Option<&KeyUse>, text: &mut String) {
+    let blocked = TemplateValue::map([
         ("BlockPublicAcls", true.into()),
         ("IgnorePublicAcls", true.into()),
         ("BlockPublicPolicy", true.into()),
         ("RestrictPublicBuckets", true.into()),
     ]);
     keep_json("access", &blocked, text);
-    let rule = Tree::map([("ObjectOwnership", "BucketOwnerEnforced".into())]);
-    keep_json("ownership", &Tree::map([("Rules", [rule].into())]), text);
+    let rule = TemplateValue::map([("ObjectOwnership", "BucketOwnerEnforced".into())]);
+    keep_json("ownership", &TemplateValue::map([("Rules", [rule].into())]), text);
     let arn = match key {
         None => None,
         Some(KeyUse::Given(arn)) => Some(arn.as_str()),
@@ -150,33 +152,37 @@ fn bucket(policy: &Document, key: Option<&KeyUse>, text: &mut String) {
         }
     };
     let algorithm = if arn.is_some() { "aws:kms" } else { "AES256" };
-    let default = Tree::map([("SSEAlgorithm", algorithm.into())]).with("KMSMasterKeyID", arn.map(Tree::from));
-    let rule = Tree::map([
+    let default = TemplateValue::map([("SSEAlgorithm", algorithm.into())])
+        .with("KMSMasterKeyID", arn.map(TemplateValue::from));
+    let rule = TemplateValue::map([
         ("ApplyServerSideEncryptionByDefault", default),
         ("BucketKeyEnabled", arn.is_some().into()),
     ]);
-    let rules = json(&Tree::map([("Rules", [rule].into())]), 0);
+    let rules = json(&TemplateValue::map([("Rules", [rule].into())]), 0);
     // Without quotes around the mark, the shell puts the key's ARN in.
     add(text, format!("document encryption <<JSON\n{rules}\nJSON\n"));
     keep("policy", policy, text);
 }
 
 fn notification(bucket: &str, queue: &str, prefix: &str, text: &mut String) {
-    let mut one = Tree::map([
+    let mut one = TemplateValue::map([
         ("Id", "standpipe".into()),
         ("QueueArn", queue.into()),
-        ("Events", [Tree::from("s3:ObjectCreated:*")].into()),
+        ("Events", [TemplateValue::from("s3:ObjectCreated:*")].into()),
     ]);
     if !prefix.is_empty() {
-        let rule = Tree::map([("Name", "prefix".into()), ("Value", prefix.into())]);
-        one = one.with("Filter", Some(Tree::map([("Key", Tree::map([("FilterRules", [rule].into())]))])));
+        let rule = TemplateValue::map([("Name", "prefix".into()), ("Value", prefix.into())]);
+        one = one.with(
+            "Filter",
+            Some(TemplateValue::map([("Key", TemplateValue::map([("FilterRules", [rule].into())]))])),
+        );
     }
     keep_json("notification", &one, text);
     call("notification", &[bucket], text);
 }
 
-fn queue_attributes(policy: &Document) -> Tree {
-    Tree::map([
+fn queue_attributes(policy: &PolicyDocument) -> TemplateValue {
+    TemplateValue::map([
         ("MessageRetentionPeriod", QUEUE_RETENTION.to_string().into()),
         ("VisibilityTimeout", QUEUE_VISIBILITY.to_string().into()),
         ("SqsManagedSseEnabled", "true".into()),
@@ -184,10 +190,12 @@ fn queue_attributes(policy: &Document) -> Tree {
     ])
 }
 
-fn subscription(filter: &Filter, text: &mut String) {
-    let wanted =
-        Tree::map([("filterPattern", (&filter.pattern).into()), ("destinationArn", (&filter.to).into())])
-            .with("roleArn", filter.role.as_ref().map(Tree::from));
+fn subscription(filter: &SubscriptionFilter, text: &mut String) {
+    let wanted = TemplateValue::map([
+        ("filterPattern", (&filter.pattern).into()),
+        ("destinationArn", (&filter.to).into()),
+    ])
+    .with("roleArn", filter.role.as_ref().map(TemplateValue::from));
     keep_json("wanted", &wanted, text);
     let role = filter.role.clone().unwrap_or_default();
     call("filter", &[&filter.group, &filter.name, &filter.pattern, &filter.to, &role], text);
@@ -206,16 +214,16 @@ fn key_arn(key: Option<&KeyUse>, text: &mut String) -> String {
 }
 
 /// A call that takes one document.
-fn about(name: &str, document: &Document, function: &str, arguments: &[&String], text: &mut String) {
+fn about(name: &str, document: &PolicyDocument, function: &str, arguments: &[&String], text: &mut String) {
     keep(name, document, text);
     call(function, arguments, text);
 }
 
-fn keep(name: &str, document: &Document, text: &mut String) {
+fn keep(name: &str, document: &PolicyDocument, text: &mut String) {
     add(text, format!("document {name} <<'JSON'\n{}\nJSON\n", document.to_pretty_json()));
 }
 
-fn keep_json(name: &str, tree: &Tree, text: &mut String) {
+fn keep_json(name: &str, tree: &TemplateValue, text: &mut String) {
     add(text, format!("document {name} <<'JSON'\n{}\nJSON\n", json(tree, 0)));
 }
 

@@ -5,9 +5,10 @@ mod cloudformation;
 mod hcl;
 mod policies;
 mod terraform;
-mod tree;
+mod template;
+mod text;
 mod values;
-mod wants;
+mod needs;
 mod yaml;
 
 #[cfg(test)]
@@ -15,11 +16,12 @@ mod tests;
 
 pub(crate) use values::{QUEUE_RETENTION, QUEUE_VISIBILITY};
 
-use super::plan::{Plan, Resource, Stage};
+pub use self::text::RenderedFile;
+use super::plan::AccessPlan;
 
 /// How a plan is printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Format {
+pub enum RenderFormat {
     /// One shell script for each account, with the AWS CLI.
     Cli,
     /// One template for each account.
@@ -30,75 +32,13 @@ pub enum Format {
     Policies,
 }
 
-/// A file.
-#[derive(Clone, Debug)]
-pub struct File {
-    /// Where it belongs in the folder of all.
-    pub path: String,
-    /// What it holds.
-    pub text: String,
-    /// Whether it is to be run.
-    pub is_script: bool,
-}
-
 /// All files of a format.
 #[must_use]
-pub fn render(plan: &Plan, format: Format) -> Vec<File> {
+pub fn render(plan: &AccessPlan, format: RenderFormat) -> Vec<RenderedFile> {
     match format {
-        Format::Cli => cli::files(plan),
-        Format::CloudFormation => cloudformation::files(plan),
-        Format::Terraform => terraform::files(plan),
-        Format::Policies => policies::files(plan),
+        RenderFormat::Cli => cli::files(plan),
+        RenderFormat::CloudFormation => cloudformation::files(plan),
+        RenderFormat::Terraform => terraform::files(plan),
+        RenderFormat::Policies => policies::files(plan),
     }
-}
-
-/// A stage as files are named: `2-archive`.
-fn name(number: usize, stage: &Stage) -> String {
-    format!("{number}-{}", stage.account.name)
-}
-
-/// The stages, counted from 1.
-fn numbered(plan: &Plan) -> impl Iterator<Item = (usize, &Stage)> {
-    plan.stages.iter().enumerate().map(|(index, stage)| (index + 1, stage))
-}
-
-/// What stands at the head of a stage's file: whose it is, what comes before, what it makes, what is left to do by hand.
-fn head(plan: &Plan, number: usize, stage: &Stage, how: &str) -> Vec<String> {
-    let account = &stage.account;
-    let owner = account.owner.as_deref().unwrap_or("the account's administrators");
-    let of = plan.stages.len();
-    let id = &account.place.account;
-    let mut lines = vec![
-        format!("Step {number} of {of}: account {} ({id}), {}.", account.name, plan.region),
-        format!("By {owner}. {how}"),
-    ];
-    if let Some(before) = number.checked_sub(2).and_then(|index| plan.stages.get(index)) {
-        lines.push(format!("After step {} (account {}).", number - 1, before.account.name));
-    }
-    lines.push("Makes, and repairs when it is run again:".to_owned());
-    lines.extend(stage.resources.iter().map(|resource| format!("  {}", resource.title())));
-    for by_hand in &stage.by_hand {
-        lines.push(format!("By hand: {}", by_hand.what));
-    }
-    lines
-}
-
-/// Lines as comments; an empty line has no blank after its mark.
-fn comments(lines: &[String]) -> String {
-    let comment = |line: &String| if line.is_empty() { "#\n".to_owned() } else { format!("# {line}\n") };
-    lines.iter().map(comment).collect::<Vec<_>>().concat()
-}
-
-/// The title of a resource and who may do what by its policies, as comments.
-fn annotated(resource: &Resource) -> String {
-    let mut lines = vec![resource.title()];
-    for attached in resource.documents() {
-        lines.extend(wants::lines(resource, attached));
-    }
-    comments(&lines)
-}
-
-/// Appends to a text that is being made.
-fn add(text: &mut String, more: impl AsRef<str>) {
-    text.push_str(more.as_ref());
 }

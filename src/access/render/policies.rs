@@ -1,12 +1,12 @@
 //! The policies as JSON, and a page that says of each who may do what.
 
-use super::wants::{self, heading};
-use super::{File, add, name, numbered};
-use crate::access::plan::{Attached, Plan, Resource, Stage};
+use super::needs::{self, heading};
+use super::text::{RenderedFile, add, name, numbered};
+use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceDocument};
 
 /// The page, and a file a policy.
-pub(super) fn files(plan: &Plan) -> Vec<File> {
-    let file = |path: String, text: String| File { path, text, is_script: false };
+pub(super) fn files(plan: &AccessPlan) -> Vec<RenderedFile> {
+    let file = |path: String, text: String| RenderedFile { path, text, is_script: false };
     let mut files = vec![file("README.md".to_owned(), page(plan))];
     for (number, stage) in numbered(plan) {
         for resource in &stage.resources {
@@ -23,12 +23,17 @@ pub(super) fn files(plan: &Plan) -> Vec<File> {
     files
 }
 
-fn path(number: usize, stage: &Stage, resource: &Resource, attached: Attached<'_>) -> String {
+fn path(
+    number: usize,
+    stage: &PlanStage,
+    resource: &PlannedResource,
+    attached: ResourceDocument<'_>,
+) -> String {
     format!("{}/{}-{}.json", name(number, stage), resource.id, attached.part.as_str())
 }
 
 /// The order of creation, and a table a policy.
-fn page(plan: &Plan) -> String {
+fn page(plan: &AccessPlan) -> String {
     let mut text = format!("# Who may do what\n\nRegion {}. In this order:\n", plan.region);
     for (number, stage) in numbered(plan) {
         let account = &stage.account;
@@ -56,7 +61,7 @@ fn page(plan: &Plan) -> String {
     text
 }
 
-fn table(resource: &Resource, attached: Attached<'_>, path: &str) -> String {
+fn table(resource: &PlannedResource, attached: ResourceDocument<'_>, path: &str) -> String {
     let title = resource.title();
     let heading = heading(attached.part);
     let mut text = format!("\n### {title}: {heading}\n\n[{path}]({path})\n\n");
@@ -65,7 +70,7 @@ fn table(resource: &Resource, attached: Attached<'_>, path: &str) -> String {
         return text;
     }
     text.push_str("| why | who | where | when | what | want |\n|---|---|---|---|---|---|\n");
-    for wants in wants::of(resource, attached) {
+    for wants in needs::of(resource, attached) {
         let cells = [&wants.why, &wants.who, &wants.place, &wants.when, &wants.what, &wants.want];
         let cells: Vec<String> =
             cells.iter().map(|cell| cell.replace('|', "\\|").replace('*', "\\*")).collect();

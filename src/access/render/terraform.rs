@@ -1,17 +1,18 @@
 //! A Terraform module for each account, and a root that calls them in order with a provider for each.
 
-use super::hcl::{self, Item, block, raw, text};
-use super::tree::Tree;
+use super::hcl::{self, HclItem, block, raw, text};
+use super::template::TemplateValue;
+use super::text::{RenderedFile, annotated, comments, head, name, numbered};
 use super::values::{QUEUE_RETENTION, QUEUE_VISIBILITY, account_filter};
-use super::{File, annotated, comments, head, name, numbered};
 use crate::access::plan::{
-    DeliveryStream, ERROR_STREAM, Filter, KeyUse, Kind, Plan, Resource, Stage, selection,
+    AccessPlan, DeliveryStream, ERROR_STREAM, KeyUse, PlanStage, PlannedResource, ResourceKind,
+    SubscriptionFilter, selection,
 };
-use crate::access::policy::document::Document;
+use crate::access::policy::document::PolicyDocument;
 
 /// The root, and a module a stage.
-pub(super) fn files(plan: &Plan) -> Vec<File> {
-    let file = |path: String, text: String| File { path, text, is_script: false };
+pub(super) fn files(plan: &AccessPlan) -> Vec<RenderedFile> {
+    let file = |path: String, text: String| RenderedFile { path, text, is_script: false };
     let root = file("main.tf".to_owned(), root(plan));
     let modules = numbered(plan)
         .map(|(number, stage)| file(format!("{}/main.tf", name(number, stage)), module(plan, number, stage)));
@@ -19,14 +20,14 @@ pub(super) fn files(plan: &Plan) -> Vec<File> {
 }
 
 /// Where the provider comes from.
-fn requirements(items: impl IntoIterator<Item = Item>) -> String {
-    let aws = Tree::map([("source", "hashicorp/aws".into()), ("version", ">= 6.0".into())]);
+fn requirements(items: impl IntoIterator<Item = HclItem>) -> String {
+    let aws = TemplateValue::map([("source", "hashicorp/aws".into()), ("version", ">= 6.0".into())]);
     let providers = block("required_providers", [raw("aws", hcl::expression(&aws, 4))]);
-    let items: Vec<Item> = items.into_iter().chain([providers]).collect();
+    let items: Vec<HclItem> = items.into_iter().chain([providers]).collect();
     hcl::top("terraform", &items)
 }
 
-fn root(plan: &Plan) -> String {
+fn root(plan: &AccessPlan) -> String {
     let mut all = requirements([text("required_version", ">= 1.3")]);
     let mut known: Vec<&str> = Vec::new();
     for stage in &plan.stages {
@@ -39,8 +40,8 @@ fn root(plan: &Plan) -> String {
         items.extend(account.profile.as_ref().map(|profile| text("profile", profile)));
         // Credentials of another account are refused before anything is done.
         items.push(raw("allowed_account_ids", format!("[\"{}\"]", account.place.account)));
-        let tags = plan.tags.iter().map(|(key, value)| (key.clone(), Tree::from(value))).collect();
-        items.push(block("default_tags", [raw("tags", hcl::expression(&Tree::Map(tags), 4))]));
+        let tags = plan.tags.iter().map(|(key, value)| (key.clone(), TemplateValue::from(value))).collect();
+        items.push(block("default_tags", [raw("tags", hcl::expression(&TemplateValue::Map(tags), 4))]));
         all.push('\n');
         all.push_str(&hcl::top("provider \"aws\"", &items));
     }
@@ -61,11 +62,11 @@ fn root(plan: &Plan) -> String {
 }
 
 /// What a module is called: a name begins with a letter.
-fn label(number: usize, stage: &Stage) -> String {
+fn label(number: usize, stage: &PlanStage) -> String {
     format!("step_{}", name(number, stage).replace('-', "_"))
 }
 
-fn module(plan: &Plan, number: usize, stage: &Stage) -> String {
+fn module(plan: &AccessPlan, number: usize, stage: &PlanStage) -> String {
     let mut all =
         comments(&head(plan, number, stage, "terraform init && terraform apply, in the folder above."));
     all.push('\n');
@@ -74,7 +75,7 @@ fn module(plan: &Plan, number: usize, stage: &Stage) -> String {
         all.push('\n');
         all.push_str(&annotated(resource));
         let blocks = blocks(resource);
-        for (index, Block { kind, mut items, name }) in blocks.into_iter().enumerate() {
+        for (index, TerraformBlock { kind, mut items, name }) in blocks.into_iter().enumerate() {
             if index > 0 {
                 all.push('\n');
             } else {
@@ -87,14 +88,14 @@ fn module(plan: &Plan, number: usize, stage: &Stage) -> String {
 }
 
 /// A `resource` block.
-struct Block {
+struct TerraformBlock {
     kind: &'static str,
     name: String,
-    items: Vec<Item>,
+    items: Vec<HclItem>,
 }
 
 /// What has to be there before. A reference says it too, but names are written out so that a file can be read by itself.
-fn depends_on(stage: &Stage, resource: &Resource) -> Option<Item> {
+fn depends_on(stage: &PlanStage, resource: &PlannedResource) -> Option<HclItem> {
     let needed = resource.needs.iter().filter_map(|id| stage.resources.iter().find(|other| other.id == *id));
     let all: Vec<String> =
         needed.flat_map(blocks).map(|block| format!("    {}.{},\n", block.kind, block.name)).collect();
@@ -102,71 +103,78 @@ fn depends_on(stage: &Stage, resource: &Resource) -> Option<Item> {
 }
 
 /// The blocks of one resource.
-fn blocks(resource: &Resource) -> Vec<Block> {
+fn blocks(resource: &PlannedResource) -> Vec<TerraformBlock> {
     let name = snake(&resource.id);
-    let one = |kind, items| vec![Block { kind, name: name.clone(), items }];
+    let one = |kind, items| vec![TerraformBlock { kind, name: name.clone(), items }];
     match &resource.kind {
-        Kind::Key { alias, policy } => key(&name, alias, policy),
-        Kind::LogGroup { name: group, retention, key, stream } => {
+        ResourceKind::Key { alias, policy } => key(&name, alias, policy),
+        ResourceKind::LogGroup { name: group, retention, key, stream } => {
             log_group(&name, group, *retention, key.as_ref(), stream.as_deref())
         }
-        Kind::Bucket { name: bucket, policy, key, queue, prefix } => {
+        ResourceKind::Bucket { name: bucket, policy, key, queue, prefix } => {
             let mut blocks = self::bucket(&name, bucket, policy, key.as_ref());
             let bucket = format!("aws_s3_bucket.{name}.id");
             blocks.extend(queue.as_ref().map(|queue| notification(&name, bucket, queue, prefix)));
             blocks
         }
         // Terraform's resource is all that the bucket tells: what it tells others has to be added by hand.
-        Kind::Notification { bucket, queue, prefix } => {
+        ResourceKind::Notification { bucket, queue, prefix } => {
             vec![notification(&name, hcl::string(bucket), queue, prefix)]
         }
-        Kind::Queue { name: queue, policy } => self::queue(&name, queue, policy),
-        Kind::Role { name: role, description, trust, permissions } => {
+        ResourceKind::Queue { name: queue, policy } => self::queue(&name, queue, policy),
+        ResourceKind::Role { name: role, description, trust, permissions } => {
             self::role(&name, role, description, [trust, permissions])
         }
-        Kind::RolePolicy { role, name, policy } => one(
+        ResourceKind::RolePolicy { role, name, policy } => one(
             "aws_iam_role_policy",
             vec![text("name", name), text("role", role), document("policy", policy)],
         ),
-        Kind::ManagedPolicy { name, description, policy } => {
+        ResourceKind::ManagedPolicy { name, description, policy } => {
             let items =
                 vec![text("name", name), text("description", description), document("policy", policy)];
             one("aws_iam_policy", items)
         }
-        Kind::DeliveryStream(stream) => one("aws_kinesis_firehose_delivery_stream", delivery_stream(stream)),
-        Kind::DataStream { name, key } => one("aws_kinesis_stream", data_stream(name, key.as_ref())),
-        Kind::LeaseTable { name } => one("aws_dynamodb_table", table(name)),
-        Kind::Destination { name: destination, target, role, policy } => {
+        ResourceKind::DeliveryStream(stream) => {
+            one("aws_kinesis_firehose_delivery_stream", delivery_stream(stream))
+        }
+        ResourceKind::DataStream { name, key } => one("aws_kinesis_stream", data_stream(name, key.as_ref())),
+        ResourceKind::LeaseTable { name } => one("aws_dynamodb_table", table(name)),
+        ResourceKind::Destination { name: destination, target, role, policy } => {
             self::destination(&name, destination, [target, role], policy)
         }
-        Kind::LogsPolicy { name, policy } => {
+        ResourceKind::LogsPolicy { name, policy } => {
             let items = vec![text("policy_name", name), document("policy_document", policy)];
             one("aws_cloudwatch_log_resource_policy", items)
         }
-        Kind::Filter(filter) => one("aws_cloudwatch_log_subscription_filter", subscription(filter)),
-        Kind::AccountFilter { filter, exclude } => {
+        ResourceKind::Filter(filter) => one("aws_cloudwatch_log_subscription_filter", subscription(filter)),
+        ResourceKind::AccountFilter { filter, exclude } => {
             one("aws_cloudwatch_log_account_policy", account_policy(filter, exclude))
         }
     }
 }
 
 /// A policy as an attribute.
-fn document(name: &str, policy: &Document) -> Item {
-    raw(name, hcl::json(&Tree::policy(policy), 2))
+fn document(name: &str, policy: &PolicyDocument) -> HclItem {
+    raw(name, hcl::json(&TemplateValue::policy(policy), 2))
 }
 
-fn role(name: &str, role: &str, description: &str, [trust, permissions]: [&Document; 2]) -> Vec<Block> {
+fn role(
+    name: &str,
+    role: &str,
+    description: &str,
+    [trust, permissions]: [&PolicyDocument; 2],
+) -> Vec<TerraformBlock> {
     let items =
         vec![text("name", role), text("description", description), document("assume_role_policy", trust)];
     let of = raw("role", format!("aws_iam_role.{name}.name"));
     let own = vec![text("name", role), of, document("policy", permissions)];
     vec![
-        Block { kind: "aws_iam_role", name: name.to_owned(), items },
-        Block { kind: "aws_iam_role_policy", name: name.to_owned(), items: own },
+        TerraformBlock { kind: "aws_iam_role", name: name.to_owned(), items },
+        TerraformBlock { kind: "aws_iam_role_policy", name: name.to_owned(), items: own },
     ]
 }
 
-fn data_stream(name: &str, key: Option<&KeyUse>) -> Vec<Item> {
+fn data_stream(name: &str, key: Option<&KeyUse>) -> Vec<HclItem> {
     let mut items = vec![text("name", name)];
     if let Some(key) = key {
         items.push(text("encryption_type", "KMS"));
@@ -176,12 +184,12 @@ fn data_stream(name: &str, key: Option<&KeyUse>) -> Vec<Item> {
     items
 }
 
-fn table(name: &str) -> Vec<Item> {
+fn table(name: &str) -> Vec<HclItem> {
     let key = block("attribute", [text("name", "leaseKey"), text("type", "S")]);
     vec![text("name", name), text("billing_mode", "PAY_PER_REQUEST"), text("hash_key", "leaseKey"), key]
 }
 
-fn account_policy(filter: &Filter, exclude: &[String]) -> Vec<Item> {
+fn account_policy(filter: &SubscriptionFilter, exclude: &[String]) -> Vec<HclItem> {
     let selection = selection(exclude);
     let mut items = vec![
         text("policy_name", &filter.name),
@@ -193,13 +201,13 @@ fn account_policy(filter: &Filter, exclude: &[String]) -> Vec<Item> {
     items
 }
 
-fn key(name: &str, alias: &str, policy: &Document) -> Vec<Block> {
+fn key(name: &str, alias: &str, policy: &PolicyDocument) -> Vec<TerraformBlock> {
     let items =
         vec![text("description", alias), raw("enable_key_rotation", "true"), document("policy", policy)];
     let named = vec![text("name", alias), raw("target_key_id", format!("aws_kms_key.{name}.key_id"))];
     vec![
-        Block { kind: "aws_kms_key", name: name.to_owned(), items },
-        Block { kind: "aws_kms_alias", name: name.to_owned(), items: named },
+        TerraformBlock { kind: "aws_kms_key", name: name.to_owned(), items },
+        TerraformBlock { kind: "aws_kms_alias", name: name.to_owned(), items: named },
     ]
 }
 
@@ -209,20 +217,20 @@ fn log_group(
     retention: Option<u32>,
     key: Option<&KeyUse>,
     stream: Option<&str>,
-) -> Vec<Block> {
+) -> Vec<TerraformBlock> {
     let mut items = vec![text("name", group)];
     items.extend(retention.map(|days| raw("retention_in_days", days.to_string())));
     items.extend(key.map(|key| raw("kms_key_id", arn(key))));
-    let mut blocks = vec![Block { kind: "aws_cloudwatch_log_group", name: name.to_owned(), items }];
+    let mut blocks = vec![TerraformBlock { kind: "aws_cloudwatch_log_group", name: name.to_owned(), items }];
     if let Some(stream) = stream {
         let group = raw("log_group_name", format!("aws_cloudwatch_log_group.{name}.name"));
         let items = vec![text("name", stream), group];
-        blocks.push(Block { kind: "aws_cloudwatch_log_stream", name: name.to_owned(), items });
+        blocks.push(TerraformBlock { kind: "aws_cloudwatch_log_stream", name: name.to_owned(), items });
     }
     blocks
 }
 
-fn bucket(name: &str, bucket: &str, policy: &Document, key: Option<&KeyUse>) -> Vec<Block> {
+fn bucket(name: &str, bucket: &str, policy: &PolicyDocument, key: Option<&KeyUse>) -> Vec<TerraformBlock> {
     let of = || raw("bucket", format!("aws_s3_bucket.{name}.id"));
     let yes = |name: &str| raw(name, "true");
     let algorithm = if key.is_some() { "aws:kms" } else { "AES256" };
@@ -235,7 +243,7 @@ fn bucket(name: &str, bucket: &str, policy: &Document, key: Option<&KeyUse>) -> 
     let access =
         ["block_public_acls", "ignore_public_acls", "block_public_policy", "restrict_public_buckets"];
     let owner = block("rule", [text("object_ownership", "BucketOwnerEnforced")]);
-    let make = |kind, items| Block { kind, name: name.to_owned(), items };
+    let make = |kind, items| TerraformBlock { kind, name: name.to_owned(), items };
     vec![
         make("aws_s3_bucket", vec![text("bucket", bucket)]),
         make("aws_s3_bucket_public_access_block", [of()].into_iter().chain(access.map(yes)).collect()),
@@ -245,15 +253,15 @@ fn bucket(name: &str, bucket: &str, policy: &Document, key: Option<&KeyUse>) -> 
     ]
 }
 
-fn notification(name: &str, bucket: String, queue: &str, prefix: &str) -> Block {
+fn notification(name: &str, bucket: String, queue: &str, prefix: &str) -> TerraformBlock {
     let mut items =
         vec![text("id", "standpipe"), text("queue_arn", queue), raw("events", "[\"s3:ObjectCreated:*\"]")];
     items.extend((!prefix.is_empty()).then(|| text("filter_prefix", prefix)));
     let items = vec![raw("bucket", bucket), block("queue", items)];
-    Block { kind: "aws_s3_bucket_notification", name: name.to_owned(), items }
+    TerraformBlock { kind: "aws_s3_bucket_notification", name: name.to_owned(), items }
 }
 
-fn queue(name: &str, queue: &str, policy: &Document) -> Vec<Block> {
+fn queue(name: &str, queue: &str, policy: &PolicyDocument) -> Vec<TerraformBlock> {
     let items = vec![
         text("name", queue),
         raw("message_retention_seconds", QUEUE_RETENTION.to_string()),
@@ -262,12 +270,12 @@ fn queue(name: &str, queue: &str, policy: &Document) -> Vec<Block> {
     ];
     let policy = vec![raw("queue_url", format!("aws_sqs_queue.{name}.url")), document("policy", policy)];
     vec![
-        Block { kind: "aws_sqs_queue", name: name.to_owned(), items },
-        Block { kind: "aws_sqs_queue_policy", name: name.to_owned(), items: policy },
+        TerraformBlock { kind: "aws_sqs_queue", name: name.to_owned(), items },
+        TerraformBlock { kind: "aws_sqs_queue_policy", name: name.to_owned(), items: policy },
     ]
 }
 
-fn delivery_stream(stream: &DeliveryStream) -> Vec<Item> {
+fn delivery_stream(stream: &DeliveryStream) -> Vec<HclItem> {
     let logging = block(
         "cloudwatch_logging_options",
         [
@@ -292,20 +300,30 @@ fn delivery_stream(stream: &DeliveryStream) -> Vec<Item> {
     items
 }
 
-fn destination(name: &str, destination: &str, [target, role]: [&String; 2], policy: &Document) -> Vec<Block> {
+fn destination(
+    name: &str,
+    destination: &str,
+    [target, role]: [&String; 2],
+    policy: &PolicyDocument,
+) -> Vec<TerraformBlock> {
     let items = vec![text("name", destination), text("target_arn", target), text("role_arn", role)];
-    let mut blocks = vec![Block { kind: "aws_cloudwatch_log_destination", name: name.to_owned(), items }];
+    let mut blocks =
+        vec![TerraformBlock { kind: "aws_cloudwatch_log_destination", name: name.to_owned(), items }];
     if !policy.statements.is_empty() {
         let items = vec![
             raw("destination_name", format!("aws_cloudwatch_log_destination.{name}.name")),
             document("access_policy", policy),
         ];
-        blocks.push(Block { kind: "aws_cloudwatch_log_destination_policy", name: name.to_owned(), items });
+        blocks.push(TerraformBlock {
+            kind: "aws_cloudwatch_log_destination_policy",
+            name: name.to_owned(),
+            items,
+        });
     }
     blocks
 }
 
-fn subscription(filter: &Filter) -> Vec<Item> {
+fn subscription(filter: &SubscriptionFilter) -> Vec<HclItem> {
     let mut items = vec![
         text("name", &filter.name),
         text("log_group_name", &filter.group),

@@ -4,15 +4,15 @@ use config::{FileFormat, Format as _};
 use proptest::prelude::*;
 
 use super::hcl;
-use super::tree::Tree;
+use super::template::TemplateValue;
 use super::yaml;
 
 proptest! {
     #[test]
     fn yaml_reads_back_what_was_written(texts in prop::collection::vec("\\PC{0,12}", 1..4), flag: bool) {
-        let list = Tree::List(texts.iter().map(Tree::from).collect());
-        let inner = Tree::map([("list", list), ("flag", flag.into())]);
-        let tree = Tree::map([("Key", Tree::List(vec![inner]))]);
+        let list = TemplateValue::List(texts.iter().map(TemplateValue::from).collect());
+        let inner = TemplateValue::map([("list", list), ("flag", flag.into())]);
+        let tree = TemplateValue::map([("Key", TemplateValue::List(vec![inner]))]);
         let text = format!("value:{}", yaml::below(&tree, 0));
         let read = FileFormat::Yaml.parse(None, &text).unwrap();
         let item = &read["value"].clone().into_table().unwrap()["Key"].clone().into_array().unwrap()[0];

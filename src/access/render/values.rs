@@ -1,7 +1,7 @@
 //! What several forms say alike.
 
-use super::tree::Tree;
-use crate::access::plan::{DeliveryStream, ERROR_STREAM, Filter};
+use super::template::TemplateValue;
+use crate::access::plan::{DeliveryStream, ERROR_STREAM, SubscriptionFilter};
 
 /// How long a queue keeps what nobody took: the longest there is, 14 days in seconds.
 pub(crate) const QUEUE_RETENTION: u32 = 1_209_600;
@@ -10,24 +10,24 @@ pub(crate) const QUEUE_RETENTION: u32 = 1_209_600;
 pub(crate) const QUEUE_VISIBILITY: u32 = 300;
 
 /// What Firehose is told of its bucket.
-pub(super) fn s3_destination(stream: &DeliveryStream) -> Tree {
-    let prefix = (!stream.prefix.is_empty()).then(|| Tree::from(&stream.prefix));
-    let logging = Tree::map([
+pub(super) fn s3_destination(stream: &DeliveryStream) -> TemplateValue {
+    let prefix = (!stream.prefix.is_empty()).then(|| TemplateValue::from(&stream.prefix));
+    let logging = TemplateValue::map([
         ("Enabled", true.into()),
         ("LogGroupName", (&stream.errors).into()),
         ("LogStreamName", ERROR_STREAM.into()),
     ]);
-    Tree::map([("RoleARN", (&stream.role).into()), ("BucketARN", (&stream.bucket).into())])
+    TemplateValue::map([("RoleARN", (&stream.role).into()), ("BucketARN", (&stream.bucket).into())])
         .with("Prefix", prefix)
         .with("CloudWatchLoggingOptions", Some(logging))
 }
 
 /// What an account-wide filter is told. Each log stream goes one way, so that its order can stay.
-pub(super) fn account_filter(filter: &Filter) -> Tree {
-    Tree::map([
+pub(super) fn account_filter(filter: &SubscriptionFilter) -> TemplateValue {
+    TemplateValue::map([
         ("DestinationArn", (&filter.to).into()),
         ("FilterPattern", (&filter.pattern).into()),
         ("Distribution", "ByLogStream".into()),
     ])
-    .with("RoleArn", filter.role.as_ref().map(Tree::from))
+    .with("RoleArn", filter.role.as_ref().map(TemplateValue::from))
 }

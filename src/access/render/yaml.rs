@@ -1,24 +1,24 @@
 //! Trees as YAML: blocks, with every string in double quotes, so that nothing is taken for something else.
 
-use super::tree::{Tree, quoted};
+use super::template::{TemplateValue, quoted};
 
 /// The tree below a key that stands at `indent` blanks: with the blank or the line end after the key's colon.
-pub(super) fn below(tree: &Tree, indent: usize) -> String {
+pub(super) fn below(tree: &TemplateValue, indent: usize) -> String {
     let mut text = String::new();
     value(tree, indent, &mut text);
     text
 }
 
-fn value(tree: &Tree, indent: usize, text: &mut String) {
+fn value(tree: &TemplateValue, indent: usize, text: &mut String) {
     match tree {
-        Tree::Map(entries) if !entries.is_empty() => {
+        TemplateValue::Map(entries) if !entries.is_empty() => {
             text.push('\n');
             for entry in entries {
                 blanks(indent + 2, text);
                 self::entry(entry, indent + 2, text);
             }
         }
-        Tree::List(items) if !items.is_empty() => {
+        TemplateValue::List(items) if !items.is_empty() => {
             text.push('\n');
             for item in items {
                 blanks(indent + 2, text);
@@ -26,7 +26,11 @@ fn value(tree: &Tree, indent: usize, text: &mut String) {
                 self::item(item, indent + 2, text);
             }
         }
-        Tree::Flag(_) | Tree::Number(_) | Tree::Text(_) | Tree::Map(_) | Tree::List(_) => {
+        TemplateValue::Flag(_)
+        | TemplateValue::Number(_)
+        | TemplateValue::Text(_)
+        | TemplateValue::Map(_)
+        | TemplateValue::List(_) => {
             text.push(' ');
             text.push_str(&scalar(tree));
             text.push('\n');
@@ -35,15 +39,15 @@ fn value(tree: &Tree, indent: usize, text: &mut String) {
 }
 
 /// A key and its value; the blanks before the key are there.
-fn entry((key, tree): &(String, Tree), indent: usize, text: &mut String) {
+fn entry((key, tree): &(String, TemplateValue), indent: usize, text: &mut String) {
     text.push_str(&self::key(key));
     text.push(':');
     value(tree, indent, text);
 }
 
 /// An item after its dash: the first key of a map stands on the dash's line.
-fn item(tree: &Tree, indent: usize, text: &mut String) {
-    let Tree::Map(entries) = tree else { return value(tree, indent, text) };
+fn item(tree: &TemplateValue, indent: usize, text: &mut String) {
+    let TemplateValue::Map(entries) = tree else { return value(tree, indent, text) };
     for (index, entry) in entries.iter().enumerate() {
         if index == 0 {
             text.push(' ');
@@ -62,12 +66,12 @@ fn key(key: &str) -> String {
     if key.chars().all(|c| c.is_ascii_alphanumeric()) { key.to_owned() } else { quoted(key) }
 }
 
-fn scalar(tree: &Tree) -> String {
+fn scalar(tree: &TemplateValue) -> String {
     match tree {
-        Tree::Flag(flag) => flag.to_string(),
-        Tree::Number(number) => number.to_string(),
-        Tree::Text(text) => quoted(text),
-        Tree::List(_) => "[]".to_owned(),
-        Tree::Map(_) => "{}".to_owned(),
+        TemplateValue::Flag(flag) => flag.to_string(),
+        TemplateValue::Number(number) => number.to_string(),
+        TemplateValue::Text(text) => quoted(text),
+        TemplateValue::List(_) => "[]".to_owned(),
+        TemplateValue::Map(_) => "{}".to_owned(),
     }
 }

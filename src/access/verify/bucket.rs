@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 
-use super::ask::{Ask, Holder, Of, Sources, all};
-use super::keys::{Key, Use, through};
-use super::remedy::{Foreign, Remedy};
+use super::keys::{KeyRequest, ObservedKey, through};
+use super::observed::{ObservedPlan, ObservedResource};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all};
+use super::policy_fix::{ForeignPolicy, PolicyFix};
 use super::stream;
-use super::view::{Item, View};
-use crate::access::doctor::{Finding, Hop, Level};
-use crate::access::live::{Beside, State};
-use crate::access::plan::Kind;
-use crate::access::policy::{Caller, Context};
-use crate::config::topology::{Account, Bucket, Stream};
+use crate::access::live::{Prerequisite, ResourceState};
+use crate::access::plan::ResourceKind;
+use crate::access::policy::{RequestContext, RequestPrincipal};
+use crate::access::report::{Hop, HopFinding, Severity};
+use crate::config::topology::{AwsAccount, FirehoseStream, LogBucket};
 
 /// What Firehose does with objects, and with the bucket; with another account's, it hands objects over.
 /// Sources: <https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html#using-iam-s3> and
@@ -20,15 +20,15 @@ const OBJECT: [&str; 4] = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObj
 const BUCKET: [&str; 3] = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"];
 
 /// The bucket, if there is one.
-pub(super) fn hop(view: View<'_>) -> Option<Hop> {
+pub(super) fn hop(view: ObservedPlan<'_>) -> Option<Hop> {
     let bucket = view.topology.bucket.as_ref()?;
-    let item = view.find(&bucket.account, |kind| matches!(kind, Kind::Bucket { .. }))?;
+    let item = view.find(&bucket.account, |kind| matches!(kind, ResourceKind::Bucket { .. }))?;
     let name = format!("bucket {} of {}", bucket.name, bucket.account.name);
     let findings =
         match item.there("bucket", "Firehose has nowhere to write to, and keeps records for a day at most") {
             Err(missing) => vec![*missing],
             Ok(state) => {
-                let mut findings = vec![Finding::ok("bucket", format!("{} is there", item.title()))];
+                let mut findings = vec![HopFinding::ok("bucket", format!("{} is there", item.title()))];
                 if let Some(stream) = &view.topology.stream {
                     findings.extend(target(view, bucket, stream));
                     findings.extend(written(view, bucket, item, stream));
@@ -44,42 +44,51 @@ pub(super) fn hop(view: View<'_>) -> Option<Hop> {
 }
 
 /// Whether the stream writes to this bucket.
-fn target(view: View<'_>, bucket: &Bucket, stream: &Stream) -> Option<Finding> {
+fn target(view: ObservedPlan<'_>, bucket: &LogBucket, stream: &FirehoseStream) -> Option<HopFinding> {
     const CHECK: &str = "stream_bucket";
-    let item = view.find(&stream.account, |kind| matches!(kind, Kind::DeliveryStream(_)))?;
+    let item = view.find(&stream.account, |kind| matches!(kind, ResourceKind::DeliveryStream(_)))?;
     let found = item.text("bucket")?;
     let wanted = bucket.account.place.bucket(&bucket.name).to_string();
     if found == wanted {
         return None;
     }
-    let finding = Finding::failure(CHECK, format!("stream `{}` writes to `{found}`", stream.name));
+    let finding = HopFinding::failure(CHECK, format!("stream `{}` writes to `{found}`", stream.name));
     let fix = item.repair("let it write to the bucket", &["bucket"]);
     Some(finding.why("objects do not arrive in this bucket").fix(fix))
 }
 
 /// Whether Firehose's role may write, by what its own account and the bucket say.
-fn written<'a>(view: View<'a>, bucket: &'a Bucket, item: Item<'a>, stream: &Stream) -> Vec<Finding> {
+fn written<'a>(
+    view: ObservedPlan<'a>,
+    bucket: &'a LogBucket,
+    item: ObservedResource<'a>,
+    stream: &FirehoseStream,
+) -> Vec<HopFinding> {
     const WHY: &str = "Firehose cannot write objects without it, and keeps records for a day at most";
-    let is_stream = |kind: &Kind| matches!(kind, Kind::DeliveryStream(_));
+    let is_stream = |kind: &ResourceKind| matches!(kind, ResourceKind::DeliveryStream(_));
     let role = view.find(&stream.account, is_stream).and_then(|stream| view.role(stream.text("role")?));
-    let Some(holder) = role.filter(|role| role.state().is_some()).and_then(Holder::of) else {
-        return vec![Finding::new("put_objects", Level::Skipped, "the stream's role was not looked at")];
+    let Some(holder) = role.filter(|role| role.state().is_some()).and_then(PolicyHolder::of) else {
+        return vec![HopFinding::new(
+            "put_objects",
+            Severity::Skipped,
+            "the stream's role was not looked at",
+        )];
     };
     let is_other = stream.account.name != bucket.account.name;
     let place = &bucket.account.place;
     let (prefix, fix) = stream::prefix(view).unwrap_or_else(|| (bucket.prefix.clone(), None));
-    let mut context: Context = super::ask::context();
+    let mut context: RequestContext = super::permission::context();
     if is_other {
         context = context.with("s3:x-amz-acl", ["bucket-owner-full-control"]);
     }
-    let ask = |action: &'static str, resource: String| Ask {
+    let ask = |action: &'static str, resource: String| PermissionCheck {
         caller: holder.caller.clone(),
         action,
         resource,
         owner: place.account.clone(),
         context: context.clone(),
         holder: Some(&holder),
-        of: Of::Optional(Sources::of(item, "policy")),
+        of: TargetPolicies::Optional(PolicySources::of(item, "policy")),
     };
     let object = place.object(&bucket.name, &format!("{prefix}2026/11/22/01/standpipe")).to_string();
     let of_objects: Vec<_> =
@@ -88,10 +97,10 @@ fn written<'a>(view: View<'a>, bucket: &'a Bucket, item: Item<'a>, stream: &Stre
     let of_bucket: Vec<_> = BUCKET.iter().map(|action| ask(action, arn.clone())).collect();
     let mut put = all("put_objects", WHY, &of_objects);
     match (fix, put.level) {
-        (Some(fix), Level::Failure) => put = put.fix(fix),
+        (Some(fix), Severity::Failure) => put = put.fix(fix),
         (Some(fix), _) => {
             let seen = format!("the stream writes below `{prefix}`, not below `{}`", bucket.prefix);
-            let differs = Finding::warning("stream_prefix", seen).fix(fix);
+            let differs = HopFinding::warning("stream_prefix", seen).fix(fix);
             return vec![differs, put, all("find_bucket", WHY, &of_bucket)];
         }
         (None, _) => {}
@@ -101,36 +110,46 @@ fn written<'a>(view: View<'a>, bucket: &'a Bucket, item: Item<'a>, stream: &Stre
 
 /// Whose the objects are.
 /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html>.
-fn ownership(bucket: &Bucket, item: Item<'_>, stream: &Stream, state: &State) -> Finding {
+fn ownership(
+    bucket: &LogBucket,
+    item: ObservedResource<'_>,
+    stream: &FirehoseStream,
+    state: &ResourceState,
+) -> HopFinding {
     const CHECK: &str = "bucket_ownership";
     let found = state.get("ownership").and_then(Value::as_str).unwrap_or("ObjectWriter");
     let seen = format!("objects are owned as {found} says");
     let fix = || item.repair("let the bucket's owner own all objects", &["ownership"]);
     match found {
-        "BucketOwnerEnforced" => Finding::ok(CHECK, seen),
+        "BucketOwnerEnforced" => HopFinding::ok(CHECK, seen),
         // Firehose hands objects over when it writes to another account.
-        "BucketOwnerPreferred" if stream.account.name != bucket.account.name => Finding::ok(CHECK, seen),
-        _ if stream.account.name == bucket.account.name => Finding::warning(CHECK, seen)
+        "BucketOwnerPreferred" if stream.account.name != bucket.account.name => HopFinding::ok(CHECK, seen),
+        _ if stream.account.name == bucket.account.name => HopFinding::warning(CHECK, seen)
             .why("access control lists decide too who may read objects")
             .fix(fix()),
-        _ => Finding::failure(CHECK, seen)
+        _ => HopFinding::failure(CHECK, seen)
             .why("objects belong to the stream's account, so that the bucket's policies do not let anybody read them")
             .fix(fix()),
     }
 }
 
-fn public(item: Item<'_>, state: &State) -> Finding {
+fn public(item: ObservedResource<'_>, state: &ResourceState) -> HopFinding {
     const CHECK: &str = "public_access";
     if state.get("publicAccessBlock") == Some(&Value::Bool(true)) {
-        return Finding::ok(CHECK, "public access is blocked");
+        return HopFinding::ok(CHECK, "public access is blocked");
     }
-    Finding::warning(CHECK, "public access is not blocked")
+    HopFinding::warning(CHECK, "public access is not blocked")
         .why("one wrong policy or access control list would show logs to everybody")
         .fix(item.repair("block public access", &["publicAccessBlock"]))
 }
 
 /// The key that objects are encrypted with by default, and Firehose's use of it.
-fn key(view: View<'_>, bucket: &Bucket, item: Item<'_>, state: &State) -> Vec<Finding> {
+fn key(
+    view: ObservedPlan<'_>,
+    bucket: &LogBucket,
+    item: ObservedResource<'_>,
+    state: &ResourceState,
+) -> Vec<HopFinding> {
     const CHECK: &str = "bucket_key";
     const WHY: &str = "every object is encrypted with it, and Firehose can write none without";
     let Some(name) = state.get("kmsKey").and_then(Value::as_str) else {
@@ -138,20 +157,20 @@ fn key(view: View<'_>, bucket: &Bucket, item: Item<'_>, state: &State) -> Vec<Fi
         let Some(wanted) = wanted.as_str() else { return Vec::new() };
         let seen = format!("objects are not encrypted with `{wanted}` by default");
         return vec![
-            Finding::warning(CHECK, seen).fix(item.repair("encrypt objects with the key", &["kmsKey"])),
+            HopFinding::warning(CHECK, seen).fix(item.repair("encrypt objects with the key", &["kmsKey"])),
         ];
     };
-    let key = Key::of(view, &bucket.account, name);
+    let key = ObservedKey::of(view, &bucket.account, name);
     let usable = key.usable(CHECK, WHY);
-    if usable.level == Level::Failure {
+    if usable.level == Severity::Failure {
         return vec![usable];
     }
-    let is_stream = |kind: &Kind| matches!(kind, Kind::DeliveryStream(_));
+    let is_stream = |kind: &ResourceKind| matches!(kind, ResourceKind::DeliveryStream(_));
     let stream = view.topology.stream.as_ref().and_then(|stream| view.find(&stream.account, is_stream));
     let role = stream.and_then(|stream| view.role(stream.text("role")?));
-    let used = role.filter(|role| role.state().is_some()).and_then(Holder::of).and_then(|holder| {
+    let used = role.filter(|role| role.state().is_some()).and_then(PolicyHolder::of).and_then(|holder| {
         let arn = bucket.account.place.bucket(&bucket.name).to_string();
-        let by = Use {
+        let by = KeyRequest {
             caller: holder.caller.clone(),
             holder: Some(&holder),
             actions: &["kms:GenerateDataKey", "kms:Decrypt"],
@@ -163,7 +182,12 @@ fn key(view: View<'_>, bucket: &Bucket, item: Item<'_>, state: &State) -> Vec<Fi
 }
 
 /// The queue that is told of objects.
-fn told(view: View<'_>, bucket: &Bucket, item: Item<'_>, state: &State) -> Vec<Finding> {
+fn told(
+    view: ObservedPlan<'_>,
+    bucket: &LogBucket,
+    item: ObservedResource<'_>,
+    state: &ResourceState,
+) -> Vec<HopFinding> {
     let Some(queue) = &bucket.queue else { return Vec::new() };
     let mut findings = queue_told(view, &bucket.account, queue, &bucket.name);
     findings.push(notification(item, state));
@@ -171,13 +195,13 @@ fn told(view: View<'_>, bucket: &Bucket, item: Item<'_>, state: &State) -> Vec<F
 }
 
 /// Whether a bucket tells the queue of what is wanted.
-pub(super) fn notification(item: Item<'_>, state: &State) -> Finding {
+pub(super) fn notification(item: ObservedResource<'_>, state: &ResourceState) -> HopFinding {
     const CHECK: &str = "notification";
     let wanted = item.wanted("notification");
     let part =
         |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let failure = |seen: String| {
-        Finding::failure(CHECK, seen)
+        HopFinding::failure(CHECK, seen)
             .why("whoever waits at the queue hears nothing of new objects")
             .fix(item.repair("let the bucket tell the queue; what it tells others stays", &["notification"]))
     };
@@ -185,7 +209,7 @@ pub(super) fn notification(item: Item<'_>, state: &State) -> Finding {
         return failure(format!("the bucket tells `{}` nothing", part(&wanted, "queue")));
     };
     if *found == wanted {
-        return Finding::ok(CHECK, format!("the bucket tells `{}`", part(&wanted, "queue")));
+        return HopFinding::ok(CHECK, format!("the bucket tells `{}`", part(&wanted, "queue")));
     }
     let is_wider = part(found, "queue") == part(&wanted, "queue")
         && found.get("events") == wanted.get("events")
@@ -196,43 +220,48 @@ pub(super) fn notification(item: Item<'_>, state: &State) -> Finding {
         found.get("events").map(ToString::to_string).unwrap_or_default(),
         part(found, "prefix")
     );
-    if is_wider { Finding::warning(CHECK, seen) } else { failure(seen) }
+    if is_wider { HopFinding::warning(CHECK, seen) } else { failure(seen) }
 }
 
 /// Whether a queue is there, and the bucket may send to it.
-pub(super) fn queue_told(view: View<'_>, account: &Account, queue: &str, bucket: &str) -> Vec<Finding> {
+pub(super) fn queue_told(
+    view: ObservedPlan<'_>,
+    account: &AwsAccount,
+    queue: &str,
+    bucket: &str,
+) -> Vec<HopFinding> {
     const WHY: &str = "S3 tells the queue of new objects, and only the queue's policy lets it";
-    let is = |kind: &Kind| matches!(kind, Kind::Queue { name, .. } if name == queue);
+    let is = |kind: &ResourceKind| matches!(kind, ResourceKind::Queue { name, .. } if name == queue);
     let Some(item) = view.find(account, is) else { return Vec::new() };
     if let Err(missing) = item.there("queue", "nobody is told of new objects") {
         return vec![*missing];
     }
     let place = &account.place;
-    let ask = Ask {
-        caller: Caller::Service { names: vec!["s3.amazonaws.com".to_owned()] },
+    let ask = PermissionCheck {
+        caller: RequestPrincipal::Service { names: vec!["s3.amazonaws.com".to_owned()] },
         action: "sqs:SendMessage",
         resource: place.queue(queue).to_string(),
         owner: place.account.clone(),
-        context: super::ask::context()
+        context: super::permission::context()
             .with("aws:SourceArn", [place.bucket(bucket).to_string()])
             .with("aws:SourceAccount", [place.account.as_str()]),
         holder: None,
-        of: Of::Optional(Sources::of(item, "policy")),
+        of: TargetPolicies::Optional(PolicySources::of(item, "policy")),
     };
-    let there = Finding::ok("queue", format!("{} is there", item.title()));
+    let there = HopFinding::ok("queue", format!("{} is there", item.title()));
     vec![there, all("queue_policy", WHY, &[ask])]
 }
 
 /// The policy of a bucket, which the plan makes or which is there beside it.
-pub(super) fn policy<'a>(view: View<'a>, account: &'a Account, bucket: &str) -> Sources<'a> {
-    let is = |kind: &Kind| matches!(kind, Kind::Bucket { name, .. } if name == bucket);
+pub(super) fn policy<'a>(view: ObservedPlan<'a>, account: &'a AwsAccount, bucket: &str) -> PolicySources<'a> {
+    let is = |kind: &ResourceKind| matches!(kind, ResourceKind::Bucket { name, .. } if name == bucket);
     if let Some(item) = view.find(account, is) {
-        return Sources::of(item, "policy");
+        return PolicySources::of(item, "policy");
     }
-    let state = view.beside_state(account, &Beside::Bucket(bucket.to_owned()));
-    let Some(found) = state.and_then(|state| super::view::document(state.get("policy")?)) else {
-        return Sources::none();
+    let state = view.beside_state(account, &Prerequisite::Bucket(bucket.to_owned()));
+    let Some(found) = state.and_then(|state| super::observed::document(state.get("policy")?)) else {
+        return PolicySources::none();
     };
-    let remedy = Remedy::Foreign(account, Foreign::Bucket(bucket.to_owned()));
-    Sources::one(&format!("the policy of bucket `{bucket}`"), Some(found), remedy)
+    let remedy = PolicyFix::Foreign(account, ForeignPolicy::Bucket(bucket.to_owned()));
+    PolicySources::one(&format!("the policy of bucket `{bucket}`"), Some(found), remedy)
 }

@@ -2,33 +2,41 @@
 
 use serde_json::Value;
 
-use super::view::{Item, View};
-use crate::access::doctor::{Finding, Level};
-use crate::access::live::{Beside, Look, extra};
-use crate::access::plan::Filter;
-use crate::config::topology::Stream;
+use super::observed::{ObservedPlan, ObservedResource};
+use crate::access::live::{Observation, Prerequisite, extra};
+use crate::access::plan::SubscriptionFilter;
+use crate::access::report::{HopFinding, Severity};
+use crate::config::topology::FirehoseStream;
 
 /// What became of what a filter had to send, within the last hour.
-pub(super) fn delivery(view: View<'_>, item: Item<'_>, filter: &Filter) -> Option<Finding> {
-    let look = view.beside(item.account(), &Beside::Deliveries(filter.group.clone()))?;
+pub(super) fn delivery(
+    view: ObservedPlan<'_>,
+    item: ObservedResource<'_>,
+    filter: &SubscriptionFilter,
+) -> Option<HopFinding> {
+    let look = view.beside(item.account(), &Prerequisite::Deliveries(filter.group.clone()))?;
     counted("filter_delivery", look, |counts| delivered(filter, counts))
 }
 
 /// A stream's quota, and what was refused for it within the last hour.
-pub(super) fn quota(view: View<'_>, stream: &Stream) -> Option<Finding> {
-    let look = view.beside(&stream.account, &Beside::Quota(stream.name.clone()))?;
+pub(super) fn quota(view: ObservedPlan<'_>, stream: &FirehoseStream) -> Option<HopFinding> {
+    let look = view.beside(&stream.account, &Prerequisite::Quota(stream.name.clone()))?;
     counted("stream_quota", look, throttled)
 }
 
 /// What is said of counts; that they are not to be seen keeps nothing from passing.
-fn counted(check: &'static str, look: &Look, say: impl FnOnce(&Value) -> Finding) -> Option<Finding> {
+fn counted(
+    check: &'static str,
+    look: &Observation,
+    say: impl FnOnce(&Value) -> HopFinding,
+) -> Option<HopFinding> {
     match look {
-        Look::Found(state) => Some(say(state.get(extra::COUNTS)?)),
-        Look::Unseen(reason) => {
+        Observation::Found(state) => Some(say(state.get(extra::COUNTS)?)),
+        Observation::Unseen(reason) => {
             let seen = format!("what CloudWatch counts could not be seen: {reason}");
-            Some(Finding::new(check, Level::Skipped, seen))
+            Some(HopFinding::new(check, Severity::Skipped, seen))
         }
-        Look::Absent => None,
+        Observation::Absent => None,
     }
 }
 
@@ -40,7 +48,7 @@ fn number(counts: &Value, of: &str, metric: &str) -> f64 {
 /// What is tried again and what is not is told of `DeliveryErrors`.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html>.
-fn delivered(filter: &Filter, counts: &Value) -> Finding {
+fn delivered(filter: &SubscriptionFilter, counts: &Value) -> HopFinding {
     const CHECK: &str = "filter_delivery";
     let count = |metric| number(counts, &filter.name, metric);
     let (sent, failed, slowed) =
@@ -50,21 +58,21 @@ fn delivered(filter: &Filter, counts: &Value) -> Finding {
         "within the last hour it sent {sent:.0} events, {failed:.0} failed, {slowed:.0} were throttled"
     );
     if 0.0 < failed {
-        Finding::warning(CHECK, seen)
+        HopFinding::warning(CHECK, seen)
             .why("CloudWatch Logs tries again for 24 hours what may pass later, and never again what was denied or led nowhere")
             .fix("fix what fails below; what is lost is still in the log group for as long as it keeps its events")
     } else if 0.0 < slowed {
-        Finding::warning(CHECK, seen)
+        HopFinding::warning(CHECK, seen)
             .why("the destination takes less than is sent; CloudWatch Logs tries again for 24 hours")
             .fix("give the stream a higher quota or more shards, or let the filter's pattern pass less")
     } else if 0.0 < sent {
-        Finding::ok(CHECK, seen)
+        HopFinding::ok(CHECK, seen)
     } else if came <= 0.0 {
-        Finding::ok(CHECK, "no event came into the log group within the last hour")
+        HopFinding::ok(CHECK, "no event came into the log group within the last hour")
     } else if filter.pattern.is_empty() {
         let seen =
             format!("{came:.0} events came into the log group within the last hour, and none was sent");
-        Finding::warning(CHECK, seen)
+        HopFinding::warning(CHECK, seen)
             .why("a filter without a pattern sends all of them")
             .fix("wait some minutes if the filter is new; else make it anew")
     } else {
@@ -72,12 +80,12 @@ fn delivered(filter: &Filter, counts: &Value) -> Finding {
             "none of {came:.0} events within the last hour was sent: none matches `{}`",
             filter.pattern
         );
-        Finding::ok(CHECK, seen)
+        HopFinding::ok(CHECK, seen)
     }
 }
 
 /// A stream's quota in words, with what was refused for it.
-fn throttled(counts: &Value) -> Finding {
+fn throttled(counts: &Value) -> HopFinding {
     const CHECK: &str = "stream_quota";
     const MIB: f64 = 1_048_576.0;
     let limit = |metric: &str| counts.get(metric).and_then(Value::as_f64);
@@ -95,12 +103,12 @@ fn throttled(counts: &Value) -> Finding {
     };
     if refused <= 0.0 {
         return match quota {
-            Some(quota) => Finding::ok(CHECK, quota),
-            None => Finding::new(CHECK, Level::Skipped, "CloudWatch tells no quota for the last hour"),
+            Some(quota) => HopFinding::ok(CHECK, quota),
+            None => HopFinding::new(CHECK, Severity::Skipped, "CloudWatch tells no quota for the last hour"),
         };
     }
     let quota = quota.map(|quota| format!("; {quota}")).unwrap_or_default();
-    Finding::warning(
+    HopFinding::warning(
         CHECK,
         format!("{refused:.0} records were refused for its quota within the last hour{quota}"),
     )
@@ -115,15 +123,15 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(finding: &Finding, level: Level, part: &str) {
+    fn check(finding: &HopFinding, level: Severity, part: &str) {
         assert_eq!(finding.level, level, "{}", finding.seen);
         assert!(finding.seen.contains(part), "it says `{part}`: {}", finding.seen);
-        assert_eq!(finding.fix.is_some(), level == Level::Warning);
+        assert_eq!(finding.fix.is_some(), level == Severity::Warning);
     }
 
     #[test]
     fn a_filter_that_does_not_deliver_is_told() {
-        let filter = |pattern: &str| Filter {
+        let filter = |pattern: &str| SubscriptionFilter {
             group: "g".to_owned(),
             name: "f".to_owned(),
             pattern: pattern.to_owned(),
@@ -135,13 +143,13 @@ mod tests {
             json!({ "": { "IncomingLogEvents": 9 },
             "f": { "ForwardedLogEvents": sent, "DeliveryErrors": failed, "DeliveryThrottling": slowed } })
         };
-        check(&said("", of(9, 0, 0)), Level::Ok, "it sent 9 events, 0 failed, 0 were throttled");
-        check(&said("", of(4, 5, 1)), Level::Warning, "it sent 4 events, 5 failed, 1 were throttled");
-        check(&said("", of(4, 0, 5)), Level::Warning, "5 were throttled");
-        check(&said("", of(0, 0, 0)), Level::Warning, "9 events came");
-        check(&said("ERROR", of(0, 0, 0)), Level::Ok, "none matches `ERROR`");
-        check(&said("", json!({})), Level::Ok, "no event came");
-        check(&said("", json!({ "other": { "DeliveryErrors": 5 } })), Level::Ok, "no event came");
+        check(&said("", of(9, 0, 0)), Severity::Ok, "it sent 9 events, 0 failed, 0 were throttled");
+        check(&said("", of(4, 5, 1)), Severity::Warning, "it sent 4 events, 5 failed, 1 were throttled");
+        check(&said("", of(4, 0, 5)), Severity::Warning, "5 were throttled");
+        check(&said("", of(0, 0, 0)), Severity::Warning, "9 events came");
+        check(&said("ERROR", of(0, 0, 0)), Severity::Ok, "none matches `ERROR`");
+        check(&said("", json!({})), Severity::Ok, "no event came");
+        check(&said("", json!({ "other": { "DeliveryErrors": 5 } })), Severity::Ok, "no event came");
     }
 
     #[test]
@@ -151,20 +159,20 @@ mod tests {
             "PutRequestsPerSecondLimit": 2_000, "ThrottledRecords": refused })
         };
         let quota = "it takes 5.0 MiB, 500000 records and 2000 requests a second";
-        check(&throttled(&limits(0)), Level::Ok, quota);
+        check(&throttled(&limits(0)), Severity::Ok, quota);
         check(
             &throttled(&limits(7)),
-            Level::Warning,
+            Severity::Warning,
             &format!("7 records were refused for its quota within the last hour; {quota}"),
         );
-        check(&throttled(&json!({ "ThrottledRecords": 7 })), Level::Warning, "7 records were refused");
-        check(&throttled(&json!({})), Level::Skipped, "no quota");
+        check(&throttled(&json!({ "ThrottledRecords": 7 })), Severity::Warning, "7 records were refused");
+        check(&throttled(&json!({})), Severity::Skipped, "no quota");
     }
 
     #[test]
     fn counts_that_are_not_to_be_seen_are_no_failure() {
-        let unseen = Look::Unseen("`cloudwatch:ListMetrics`: AccessDenied: no".to_owned());
+        let unseen = Observation::Unseen("`cloudwatch:ListMetrics`: AccessDenied: no".to_owned());
         let finding = counted("filter_delivery", &unseen, throttled).unwrap();
-        check(&finding, Level::Skipped, "cloudwatch:ListMetrics");
+        check(&finding, Severity::Skipped, "cloudwatch:ListMetrics");
     }
 }

@@ -1,32 +1,38 @@
 //! The destination: what it leads to, who may subscribe to it, and the role that writes there.
 
-use super::ask::{Ask, Holder, Of, Sources, all, context};
-use super::keys::{Key, Use, through};
+use super::keys::{KeyRequest, ObservedKey, through};
+use super::observed::{ObservedPlan, ObservedResource};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
 use super::senders::{differing, logs, pass_role, trusts};
-use super::view::{Item, View};
-use crate::access::doctor::{Finding, Hop, Level};
-use crate::access::live::Access;
-use crate::access::plan::Kind;
-use crate::access::policy::{Caller, Context, Decision, Side};
-use crate::config::topology::{Account, Destination, Scope, Subscription, Target};
+use crate::access::live::AccountAccess;
+use crate::access::plan::ResourceKind;
+use crate::access::policy::{AccessDecision, PolicyType, RequestContext, RequestPrincipal};
+use crate::access::report::{Hop, HopFinding, Severity};
+use crate::config::topology::{
+    AwsAccount, DestinationTarget, LogsDestination, Subscription, SubscriptionScope,
+};
 
 /// The destination, if there is one.
-pub(super) fn hop(view: View<'_>) -> Option<Hop> {
+pub(super) fn hop(view: ObservedPlan<'_>) -> Option<Hop> {
     let destination = view.topology.destination.as_ref()?;
-    let item = view.find(&destination.account, |kind| matches!(kind, Kind::Destination { .. }))?;
+    let item = view.find(&destination.account, |kind| matches!(kind, ResourceKind::Destination { .. }))?;
     let name = format!("destination {} of {}", destination.name, destination.account.name);
     Some(Hop { name, findings: findings(view, destination, item) })
 }
 
-fn findings<'a>(view: View<'a>, destination: &'a Destination, item: Item<'a>) -> Vec<Finding> {
+fn findings<'a>(
+    view: ObservedPlan<'a>,
+    destination: &'a LogsDestination,
+    item: ObservedResource<'a>,
+) -> Vec<HopFinding> {
     const CHECK: &str = "destination";
-    let Kind::Destination { target, role, .. } = &item.resource.kind else { return Vec::new() };
+    let ResourceKind::Destination { target, role, .. } = &item.resource.kind else { return Vec::new() };
     if let Err(missing) =
         item.there(CHECK, "filters of other accounts lead here, and have nowhere to send to")
     {
         return pass_role(view, item, role).into_iter().chain([*missing]).collect();
     }
-    let mut findings = vec![Finding::ok(CHECK, format!("{} is there", item.title()))];
+    let mut findings = vec![HopFinding::ok(CHECK, format!("{} is there", item.title()))];
     findings.extend(policies(view, destination, item));
     findings.push(leads(item, target));
     let found = item.text("role").unwrap_or_default();
@@ -37,34 +43,38 @@ fn findings<'a>(view: View<'a>, destination: &'a Destination, item: Item<'a>) ->
     findings
 }
 
-fn leads(item: Item<'_>, target: &str) -> Finding {
+fn leads(item: ObservedResource<'_>, target: &str) -> HopFinding {
     const CHECK: &str = "destination_target";
     let found = item.text("target").unwrap_or_default();
     if found == target {
-        return Finding::ok(CHECK, format!("it leads to `{found}`"));
+        return HopFinding::ok(CHECK, format!("it leads to `{found}`"));
     }
     let seen = format!("it leads to `{found}`, not to `{target}`{}", differing(found, target));
-    Finding::failure(CHECK, seen)
+    HopFinding::failure(CHECK, seen)
         .why("what is sent to it arrives somewhere else, or nowhere")
         .fix(item.repair("let it lead to the stream", &["target"]))
 }
 
 /// Each account of another's that subscribes is let in.
-fn policies<'a>(view: View<'a>, destination: &'a Destination, item: Item<'a>) -> Vec<Finding> {
+fn policies<'a>(
+    view: ObservedPlan<'a>,
+    destination: &'a LogsDestination,
+    item: ObservedResource<'a>,
+) -> Vec<HopFinding> {
     const CHECK: &str = "destination_policy";
     const WHY: &str = "AWS refuses the sender's filter without it";
-    let mut findings: Vec<Finding> = Vec::new();
+    let mut findings: Vec<HopFinding> = Vec::new();
     let mut asked: Vec<(&str, bool)> = Vec::new();
     for Subscription { account, scope, .. } in &view.topology.subscriptions {
-        let is_whole = matches!(scope, Scope::Account { .. });
+        let is_whole = matches!(scope, SubscriptionScope::Account { .. });
         if account.name == destination.account.name || asked.contains(&(&account.name, is_whole)) {
             continue;
         }
         asked.push((&account.name, is_whole));
         let both = ["logs:PutSubscriptionFilter", "logs:PutAccountPolicy"];
         let actions = both.iter().take(if is_whole { 2 } else { 1 });
-        let asks: Vec<Ask<'_>> =
-            actions.map(|action| subscribes(view, destination, account, (item, action))).collect();
+        let asks: Vec<PermissionCheck<'_>> =
+            actions.map(|action| subscribes(view, destination, account, item, action)).collect();
         let mut finding = all(CHECK, WHY, &asks);
         finding.seen = format!("account {} ({}): {}", account.name, account.place.account, finding.seen);
         findings.push(finding);
@@ -74,39 +84,40 @@ fn policies<'a>(view: View<'a>, destination: &'a Destination, item: Item<'a>) ->
 
 /// Whether an account may subscribe: whoever it lets, or whoever looks in its name.
 fn subscribes<'a>(
-    view: View<'a>,
-    destination: &Destination,
-    account: &Account,
-    (item, action): (Item<'a>, &'static str),
-) -> Ask<'a> {
+    view: ObservedPlan<'a>,
+    destination: &LogsDestination,
+    account: &AwsAccount,
+    item: ObservedResource<'a>,
+    action: &'static str,
+) -> PermissionCheck<'a> {
     let owner = item.account();
-    let ask = |caller| Ask {
+    let ask = |caller| PermissionCheck {
         caller,
         action,
         resource: owner.place.destination(&destination.name).to_string(),
         owner: owner.place.account.clone(),
         context: organized(view, context(), "aws:PrincipalOrgID"),
         holder: None,
-        of: Of::Optional(Sources::of(item, "policy")),
+        of: TargetPolicies::Optional(PolicySources::of(item, "policy")),
     };
-    let whole = ask(Caller::Root(account.place.root()));
-    let Some(Access::As(arn)) = view.seen.accounts.get(&account.name) else { return whole };
-    let Some(caller) = arn.parse().ok().as_ref().and_then(Caller::from_arn) else { return whole };
+    let whole = ask(RequestPrincipal::Root(account.place.root()));
+    let Some(AccountAccess::As(arn)) = view.seen.accounts.get(&account.name) else { return whole };
+    let Some(caller) = arn.parse().ok().as_ref().and_then(RequestPrincipal::from_arn) else { return whole };
     let own = ask(caller);
     // The policies of the person are not the question here: only whether the destination would let this one in.
     let answer = own.answer();
     let is_barred = match &answer.decision {
-        Decision::Allowed { .. } => false,
-        Decision::Denied { .. } => true,
-        Decision::Missing { gaps } | Decision::Undecided { gaps, .. } => {
-            gaps.iter().any(|gap| gap.side == Side::Resource)
+        AccessDecision::Allowed { .. } => false,
+        AccessDecision::Denied { .. } => true,
+        AccessDecision::Missing { gaps } | AccessDecision::Undecided { gaps, .. } => {
+            gaps.iter().any(|gap| gap.side == PolicyType::Resource)
         }
     };
     if whole.answer().is_allowed() || is_barred { whole } else { own }
 }
 
 /// With the organization that the topology names.
-fn organized(view: View<'_>, context: Context, key: &str) -> Context {
+fn organized(view: ObservedPlan<'_>, context: RequestContext, key: &str) -> RequestContext {
     match &view.topology.organization {
         Some(id) => context.with(key, [id.as_str()]),
         None => context,
@@ -115,20 +126,20 @@ fn organized(view: View<'_>, context: Context, key: &str) -> Context {
 
 /// The role that `CloudWatch` Logs writes with.
 fn writer<'a>(
-    view: View<'a>,
-    destination: &'a Destination,
-    item: Item<'a>,
+    view: ObservedPlan<'a>,
+    destination: &'a LogsDestination,
+    item: ObservedResource<'a>,
     found: &str,
     wanted: &str,
-) -> Vec<Finding> {
+) -> Vec<HopFinding> {
     const CHECK: &str = "destination_role";
     const WHY: &str = "CloudWatch Logs writes to the stream as this role";
     let Some(role) = view.role(found) else {
         let seen = format!("it writes as `{found}`, not as `{wanted}`{}", differing(found, wanted));
         let finding = if found.contains(&format!(":{}:", destination.account.place.account)) {
-            Finding::warning(CHECK, format!("{seen}: that one was not looked at"))
+            HopFinding::warning(CHECK, format!("{seen}: that one was not looked at"))
         } else {
-            Finding::failure(CHECK, seen)
+            HopFinding::failure(CHECK, seen)
         };
         return vec![finding.why(WHY).fix(item.repair("let it write as the role", &["role"]))];
     };
@@ -142,15 +153,19 @@ fn writer<'a>(
 }
 
 /// It trusts `CloudWatch` Logs for all who send, and for the destination's own account, from which the first message comes.
-fn trust<'a>(view: View<'a>, destination: &'a Destination, role: Item<'a>) -> Finding {
-    let own: &Account = &destination.account;
-    let mut accounts: Vec<&Account> = vec![own];
+fn trust<'a>(
+    view: ObservedPlan<'a>,
+    destination: &'a LogsDestination,
+    role: ObservedResource<'a>,
+) -> HopFinding {
+    let own: &AwsAccount = &destination.account;
+    let mut accounts: Vec<&AwsAccount> = vec![own];
     for Subscription { account, .. } in &view.topology.subscriptions {
         if !accounts.iter().any(|known| known.name == account.name) {
             accounts.push(account);
         }
     }
-    let sources: Vec<(&Account, String)> = accounts
+    let sources: Vec<(&AwsAccount, String)> = accounts
         .into_iter()
         .map(|account| (account, account.place.log_group("standpipe", true).to_string()))
         .collect();
@@ -162,27 +177,32 @@ fn trust<'a>(view: View<'a>, destination: &'a Destination, role: Item<'a>) -> Fi
     all("destination_trust", why, &asks)
 }
 
-fn permissions<'a>(view: View<'a>, destination: &'a Destination, role: Item<'a>) -> Finding {
-    let holder = Holder::of(role);
+fn permissions<'a>(
+    view: ObservedPlan<'a>,
+    destination: &'a LogsDestination,
+    role: ObservedResource<'a>,
+) -> HopFinding {
+    let holder = PolicyHolder::of(role);
     let kinesis = view.topology.kinesis.as_ref();
-    let stream = kinesis
-        .and_then(|kinesis| view.find(&kinesis.account, |kind| matches!(kind, Kind::DataStream { .. })));
+    let stream = kinesis.and_then(|kinesis| {
+        view.find(&kinesis.account, |kind| matches!(kind, ResourceKind::DataStream { .. }))
+    });
     let (arn, actions): (_, &[&'static str]) = match (destination.target, &view.topology.stream, kinesis) {
-        (Target::Stream, Some(stream), _) => {
+        (DestinationTarget::Stream, Some(stream), _) => {
             let arn = stream.account.place.delivery_stream(&stream.name);
             (arn, &["firehose:PutRecord", "firehose:PutRecordBatch"])
         }
-        (Target::Kinesis, _, Some(kinesis)) => {
+        (DestinationTarget::Kinesis, _, Some(kinesis)) => {
             (kinesis.account.place.stream(&kinesis.name), &["kinesis:PutRecord"])
         }
-        (Target::Stream | Target::Kinesis, _, _) => {
-            return Finding::new("destination_permissions", Level::Skipped, "it leads nowhere");
+        (DestinationTarget::Stream | DestinationTarget::Kinesis, _, _) => {
+            return HopFinding::new("destination_permissions", Severity::Skipped, "it leads nowhere");
         }
     };
-    let asks: Vec<Ask<'_>> = holder
+    let asks: Vec<PermissionCheck<'_>> = holder
         .iter()
         .flat_map(|holder| actions.iter().map(move |action| (holder, *action)))
-        .map(|(holder, action)| Ask {
+        .map(|(holder, action)| PermissionCheck {
             caller: holder.caller.clone(),
             action,
             resource: arn.to_string(),
@@ -190,8 +210,8 @@ fn permissions<'a>(view: View<'a>, destination: &'a Destination, role: Item<'a>)
             context: context(),
             holder: Some(holder),
             of: match destination.target {
-                Target::Stream => Of::Nothing,
-                Target::Kinesis => Of::Optional(Sources::of_stream(stream)),
+                DestinationTarget::Stream => TargetPolicies::Nothing,
+                DestinationTarget::Kinesis => TargetPolicies::Optional(PolicySources::of_stream(stream)),
             },
         })
         .collect();
@@ -199,13 +219,18 @@ fn permissions<'a>(view: View<'a>, destination: &'a Destination, role: Item<'a>)
 }
 
 /// The key of a Kinesis stream.
-fn encrypts(view: View<'_>, destination: &Destination, role: Item<'_>) -> Option<Finding> {
-    let kinesis = view.topology.kinesis.as_ref().filter(|_| destination.target == Target::Kinesis)?;
-    let stream = view.find(&kinesis.account, |kind| matches!(kind, Kind::DataStream { .. }))?;
-    let key = Key::of(view, &kinesis.account, stream.text("kmsKey")?);
-    let holder = Holder::of(role)?;
+fn encrypts(
+    view: ObservedPlan<'_>,
+    destination: &LogsDestination,
+    role: ObservedResource<'_>,
+) -> Option<HopFinding> {
+    let kinesis =
+        view.topology.kinesis.as_ref().filter(|_| destination.target == DestinationTarget::Kinesis)?;
+    let stream = view.find(&kinesis.account, |kind| matches!(kind, ResourceKind::DataStream { .. }))?;
+    let key = ObservedKey::of(view, &kinesis.account, stream.text("kmsKey")?);
+    let holder = PolicyHolder::of(role)?;
     let arn = kinesis.account.place.stream(&kinesis.name).to_string();
-    let by = Use {
+    let by = KeyRequest {
         caller: holder.caller.clone(),
         holder: Some(&holder),
         actions: &["kms:GenerateDataKey"],

@@ -3,31 +3,31 @@
 //! Pure. Each permission is asked of the policies as they were seen, not as they are wanted: what differs from the plan and is enough
 //! passes, and only what really keeps logs from passing is a failure.
 
-mod ask;
+mod permission;
 mod assumed;
 mod bucket;
 mod counts;
 mod destination;
-mod remedy;
+mod policy_fix;
 mod keys;
 mod senders;
 mod stream;
 mod vended;
-mod view;
+mod observed;
 
 #[cfg(test)]
 mod tests;
 
-use self::view::View;
-use super::doctor::{Finding, Hop, Level, Report};
-use super::live::{Access, Seen};
-use super::plan::Plan;
+use self::observed::ObservedPlan;
+use super::live::{AccountAccess, ObservedState};
+use super::plan::AccessPlan;
+use super::report::{Hop, HopFinding, HopReport, Severity};
 use crate::config::topology::Topology;
 
 /// Explains what was seen of a topology's plan.
 #[must_use]
-pub fn examine(topology: &Topology, plan: &Plan, seen: &Seen) -> Report {
-    let view = View { topology, plan, seen };
+pub fn examine(topology: &Topology, plan: &AccessPlan, seen: &ObservedState) -> HopReport {
+    let view = ObservedPlan { topology, plan, seen };
     let mut hops = vec![accounts(view)];
     hops.extend(vended::hops(view));
     hops.extend(senders::hops(view));
@@ -38,28 +38,30 @@ pub fn examine(topology: &Topology, plan: &Plan, seen: &Seen) -> Report {
     hops.extend(stream::kinesis(view));
     hops.extend(assumed::consumer(view));
     hops.extend(assumed::readers(view));
-    Report { hops }
+    HopReport { hops }
 }
 
 /// Whose credentials there were.
-fn accounts(view: View<'_>) -> Hop {
-    let mut findings: Vec<Finding> = Vec::new();
+fn accounts(view: ObservedPlan<'_>) -> Hop {
+    let mut findings: Vec<HopFinding> = Vec::new();
     for account in &view.topology.accounts {
         let id = &account.place.account;
         let name = &account.name;
         findings.push(match view.seen.accounts.get(name) {
-            Some(Access::As(arn)) => Finding::ok("credentials", format!("{name} ({id}): `{arn}`")),
-            Some(Access::Denied(reason)) => {
-                Finding::warning("credentials", format!("{name} ({id}): {reason}"))
+            Some(AccountAccess::As(arn)) => HopFinding::ok("credentials", format!("{name} ({id}): `{arn}`")),
+            Some(AccountAccess::Denied(reason)) => {
+                HopFinding::warning("credentials", format!("{name} ({id}): {reason}"))
                     .why("what is in this account is not seen")
                     .fix(format!("name a `profile` for `[accounts.{name}]`, or let its owner run this"))
             }
-            None => Finding::new("credentials", Level::Skipped, format!("{name} ({id}) was not looked at")),
+            None => {
+                HopFinding::new("credentials", Severity::Skipped, format!("{name} ({id}) was not looked at"))
+            }
         });
     }
-    findings.push(Finding::new(
+    findings.push(HopFinding::new(
         "organization",
-        Level::Skipped,
+        Severity::Skipped,
         "service and resource control policies of organizations are not looked at: they may deny what is found to be allowed",
     ));
     Hop { name: "accounts".to_owned(), findings }

@@ -2,32 +2,33 @@
 
 use serde_json::Value;
 
-use super::ask::{Ask, Holder, Of, Sources, all, context};
 use super::counts;
-use super::keys::{Key, Use};
-use super::remedy::{Remedy, put_policy};
-use super::view::{Item, View, unseen};
-use crate::access::call::{Call, Service};
-use crate::access::doctor::{Finding, Fix, Hop, Level};
-use crate::access::live::{Beside, Look, State, extra};
-use crate::access::plan::{Filter, Kind};
-use crate::access::policy::document::{Element, Statement};
-use crate::access::policy::{Arn, Caller, Document};
-use crate::config::topology::{Account, Scope};
+use super::keys::{KeyRequest, ObservedKey};
+use super::observed::{ObservedPlan, ObservedResource, unseen};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
+use super::policy_fix::{PolicyFix, put_policy};
+use crate::access::live::{Observation, Prerequisite, ResourceState, extra};
+use crate::access::plan::{ResourceKind, SubscriptionFilter};
+use crate::access::policy::document::{Negatable, Statement};
+use crate::access::policy::{PolicyDocument, RequestPrincipal};
+use crate::access::report::{Fix, Hop, HopFinding, Severity};
+use crate::arn::Arn;
+use crate::aws::{ApiCall, AwsService};
+use crate::config::topology::{AwsAccount, SubscriptionScope};
 
 /// Most filters of a log group.
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>.
 const MOST_FILTERS: usize = 2;
 
 /// A hop for each log group that is subscribed, and for each account that is as a whole.
-pub(super) fn hops(view: View<'_>) -> Vec<Hop> {
+pub(super) fn hops(view: ObservedPlan<'_>) -> Vec<Hop> {
     let mut hops = Vec::new();
     for subscription in &view.topology.subscriptions {
         let account = &subscription.account;
         match &subscription.scope {
-            Scope::Groups(groups) => {
+            SubscriptionScope::Groups(groups) => {
                 for group in groups {
-                    let is = |kind: &Kind| matches!(kind, Kind::Filter(filter) if filter.group == *group && filter.name == subscription.name);
+                    let is = |kind: &ResourceKind| matches!(kind, ResourceKind::Filter(filter) if filter.group == *group && filter.name == subscription.name);
                     let Some(item) = view.find(account, is) else { continue };
                     let mut findings = group_there(view, account, group);
                     if !failed(&findings) {
@@ -36,8 +37,8 @@ pub(super) fn hops(view: View<'_>) -> Vec<Hop> {
                     hops.push(Hop { name: format!("{group} of {}", account.name), findings });
                 }
             }
-            Scope::Account { .. } => {
-                let is = |kind: &Kind| matches!(kind, Kind::AccountFilter { .. });
+            SubscriptionScope::Account { .. } => {
+                let is = |kind: &ResourceKind| matches!(kind, ResourceKind::AccountFilter { .. });
                 let Some(item) = view.find(account, is) else { continue };
                 let mut findings = of_filter(view, item);
                 findings.extend(selection(item));
@@ -48,25 +49,31 @@ pub(super) fn hops(view: View<'_>) -> Vec<Hop> {
     hops
 }
 
-pub(super) fn failed(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.level == Level::Failure)
+pub(super) fn failed(findings: &[HopFinding]) -> bool {
+    findings.iter().any(|finding| finding.level == Severity::Failure)
 }
 
 /// Whether a log group is there, and can be written.
-pub(super) fn group_there<'a>(view: View<'a>, account: &'a Account, group: &str) -> Vec<Finding> {
+pub(super) fn group_there<'a>(
+    view: ObservedPlan<'a>,
+    account: &'a AwsAccount,
+    group: &str,
+) -> Vec<HopFinding> {
     const CHECK: &str = "log_group";
-    let beside = Beside::LogGroup(group.to_owned());
+    let beside = Prerequisite::LogGroup(group.to_owned());
     match view.beside(account, &beside) {
-        Some(Look::Found(state)) => {
-            let there = Finding::ok(CHECK, format!("log group `{group}` is there"));
+        Some(Observation::Found(state)) => {
+            let there = HopFinding::ok(CHECK, format!("log group `{group}` is there"));
             std::iter::once(there).chain(group_key(view, account, group, state)).collect()
         }
-        Some(Look::Absent) => {
+        Some(Observation::Absent) => {
             let seen = format!("there is no log group `{group}` in account {}", account.name);
             let fix = make_group(view, account, group);
-            vec![Finding::failure(CHECK, seen).why("its filter goes with it, and nothing is sent").fix(fix)]
+            vec![
+                HopFinding::failure(CHECK, seen).why("its filter goes with it, and nothing is sent").fix(fix),
+            ]
         }
-        Some(Look::Unseen(reason)) => {
+        Some(Observation::Unseen(reason)) => {
             vec![unseen(CHECK, &format!("log group `{group}`"), &account.name, reason)]
         }
         None => Vec::new(),
@@ -74,17 +81,17 @@ pub(super) fn group_there<'a>(view: View<'a>, account: &'a Account, group: &str)
 }
 
 /// The group, and the filters that are lost with it.
-fn make_group(view: View<'_>, account: &Account, group: &str) -> Fix {
-    let is = |kind: &Kind| matches!(kind, Kind::LogGroup { name, .. } if name == group);
+fn make_group(view: ObservedPlan<'_>, account: &AwsAccount, group: &str) -> Fix {
+    let is = |kind: &ResourceKind| matches!(kind, ResourceKind::LogGroup { name, .. } if name == group);
     let text = format!("make log group `{group}`, or correct its name");
     let mut fix = if let Some(item) = view.find(account, is) {
         item.create(&text)
     } else {
         let input = serde_json::json!({ "logGroupName": group });
-        Fix::from(text).calls(account, vec![Call::new(Service::Logs, "CreateLogGroup", input)])
+        Fix::from(text).calls(account, vec![ApiCall::new(AwsService::Logs, "CreateLogGroup", input)])
     };
     for item in view.items(account) {
-        if matches!(&item.resource.kind, Kind::Filter(filter) if filter.group == group) {
+        if matches!(&item.resource.kind, ResourceKind::Filter(filter) if filter.group == group) {
             fix = fix.and(item.create("and its filter anew"));
         }
     }
@@ -94,17 +101,22 @@ fn make_group(view: View<'_>, account: &Account, group: &str) -> Fix {
 /// What encrypts a log group lets `CloudWatch` Logs use it.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html>.
-fn group_key<'a>(view: View<'a>, account: &'a Account, group: &str, state: &State) -> Vec<Finding> {
+fn group_key<'a>(
+    view: ObservedPlan<'a>,
+    account: &'a AwsAccount,
+    group: &str,
+    state: &ResourceState,
+) -> Vec<HopFinding> {
     const CHECK: &str = "log_group_key";
     const WHY: &str = "CloudWatch Logs can neither store nor send the group's events without its key";
     let Some(name) = state.get("kmsKey").and_then(Value::as_str) else { return Vec::new() };
-    let key = Key::of(view, account, name);
+    let key = ObservedKey::of(view, account, name);
     let usable = key.usable(CHECK, WHY);
-    if usable.level == Level::Failure {
+    if usable.level == Severity::Failure {
         return vec![usable];
     }
     let arn = account.place.log_group(group, false).to_string();
-    let by = Use {
+    let by = KeyRequest {
         caller: logs(account),
         holder: None,
         actions: &["kms:GenerateDataKey", "kms:Decrypt"],
@@ -116,16 +128,17 @@ fn group_key<'a>(view: View<'a>, account: &'a Account, group: &str, state: &Stat
 /// `CloudWatch` Logs as it calls in a region; pages on whole accounts name it without the region.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CrossAccountSubscriptions.html>.
-pub(super) fn logs(account: &Account) -> Caller {
+pub(super) fn logs(account: &AwsAccount) -> RequestPrincipal {
     let place = &account.place;
     let regional = format!("logs.{}.{}", place.region, place.partition().dns_suffix());
-    Caller::Service { names: vec![regional, "logs.amazonaws.com".to_owned()] }
+    RequestPrincipal::Service { names: vec![regional, "logs.amazonaws.com".to_owned()] }
 }
 
-fn of_filter(view: View<'_>, item: Item<'_>) -> Vec<Finding> {
+fn of_filter(view: ObservedPlan<'_>, item: ObservedResource<'_>) -> Vec<HopFinding> {
     const CHECK: &str = "filter";
     const WHY: &str = "without it nothing of the log group is sent";
-    let (Kind::Filter(filter) | Kind::AccountFilter { filter, .. }) = &item.resource.kind else {
+    let (ResourceKind::Filter(filter) | ResourceKind::AccountFilter { filter, .. }) = &item.resource.kind
+    else {
         return Vec::new();
     };
     let state = match item.there(CHECK, WHY) {
@@ -135,7 +148,7 @@ fn of_filter(view: View<'_>, item: Item<'_>) -> Vec<Finding> {
             return passing.into_iter().chain([crowded(view, item, filter, *missing)]).collect();
         }
     };
-    let mut findings = vec![Finding::ok(CHECK, format!("{} is there", item.title()))];
+    let mut findings = vec![HopFinding::ok(CHECK, format!("{} is there", item.title()))];
     findings.push(destination(item, filter, state));
     findings.extend(pattern(item, filter, state));
     findings.extend(role(view, item, filter, state));
@@ -146,11 +159,16 @@ fn of_filter(view: View<'_>, item: Item<'_>) -> Vec<Finding> {
 }
 
 /// A group with two filters of others has no room for this one.
-fn crowded(view: View<'_>, item: Item<'_>, filter: &Filter, missing: Finding) -> Finding {
-    let state = view.beside_state(item.account(), &Beside::LogGroup(filter.group.clone()));
+fn crowded(
+    view: ObservedPlan<'_>,
+    item: ObservedResource<'_>,
+    filter: &SubscriptionFilter,
+    missing: HopFinding,
+) -> HopFinding {
+    let state = view.beside_state(item.account(), &Prerequisite::LogGroup(filter.group.clone()));
     let others = state.and_then(|state| state.get(extra::FILTERS)?.as_object());
     let others: Vec<(&String, &Value)> = others.into_iter().flatten().collect();
-    let is_missing = missing.level == Level::Failure;
+    let is_missing = missing.level == Severity::Failure;
     if others.len() < MOST_FILTERS || !is_missing {
         return missing;
     }
@@ -160,19 +178,19 @@ fn crowded(view: View<'_>, item: Item<'_>, filter: &Filter, missing: Finding) ->
     let text = "AWS allows two filters a log group: take away the one that is not needed, here the last, then make this one";
     let last = others.last().map(|(name, _)| name.as_str()).unwrap_or_default();
     let input = serde_json::json!({ "logGroupName": filter.group, "filterName": last });
-    let take = Call::new(Service::Logs, "DeleteSubscriptionFilter", input);
+    let take = ApiCall::new(AwsService::Logs, "DeleteSubscriptionFilter", input);
     let fix = Fix::from(text).calls(item.account(), vec![take]).and(item.create(text));
-    Finding { seen, ..missing }.fix(fix)
+    HopFinding { seen, ..missing }.fix(fix)
 }
 
-fn destination(item: Item<'_>, filter: &Filter, state: &State) -> Finding {
+fn destination(item: ObservedResource<'_>, filter: &SubscriptionFilter, state: &ResourceState) -> HopFinding {
     const CHECK: &str = "filter_destination";
     let found = state.get("destination").and_then(Value::as_str).unwrap_or_default();
     if found == filter.to {
-        return Finding::ok(CHECK, format!("it leads to `{found}`"));
+        return HopFinding::ok(CHECK, format!("it leads to `{found}`"));
     }
     let seen = format!("it leads to `{found}`, not to `{}`{}", filter.to, differing(found, &filter.to));
-    Finding::failure(CHECK, seen)
+    HopFinding::failure(CHECK, seen)
         .why("what it sends arrives somewhere else, or nowhere")
         .fix(item.repair("let it lead to the destination", &["destination"]))
 }
@@ -190,18 +208,27 @@ pub(super) fn differing(found: &str, wanted: &str) -> String {
     format!(" (another {})", differing.join(" and "))
 }
 
-fn pattern(item: Item<'_>, filter: &Filter, state: &State) -> Option<Finding> {
+fn pattern(
+    item: ObservedResource<'_>,
+    filter: &SubscriptionFilter,
+    state: &ResourceState,
+) -> Option<HopFinding> {
     let found = state.get("pattern").and_then(Value::as_str).unwrap_or_default();
     if found == filter.pattern {
         return None;
     }
     let seen = format!("its pattern is `{found}`, not `{}`", filter.pattern);
-    let finding = Finding::warning("filter_pattern", seen).why("it decides which events are sent");
+    let finding = HopFinding::warning("filter_pattern", seen).why("it decides which events are sent");
     Some(finding.fix(item.repair("put the pattern right, if it was not meant", &["pattern"])))
 }
 
 /// The role that `CloudWatch` Logs writes with, where the filter has to name one.
-fn role(view: View<'_>, item: Item<'_>, filter: &Filter, state: &State) -> Vec<Finding> {
+fn role(
+    view: ObservedPlan<'_>,
+    item: ObservedResource<'_>,
+    filter: &SubscriptionFilter,
+    state: &ResourceState,
+) -> Vec<HopFinding> {
     const CHECK: &str = "filter_role";
     let Some(wanted) = &filter.role else { return Vec::new() };
     let found = state.get("role").and_then(Value::as_str);
@@ -210,17 +237,17 @@ fn role(view: View<'_>, item: Item<'_>, filter: &Filter, state: &State) -> Vec<F
     }
     let Some(found) = found else {
         let why = "CloudWatch Logs writes as this role: to a stream of its own account, and with vended log groups of an organization";
-        let failure = Finding::failure(CHECK, format!("it names no role, and needs `{wanted}`")).why(why);
+        let failure = HopFinding::failure(CHECK, format!("it names no role, and needs `{wanted}`")).why(why);
         let failure = failure.fix(item.repair("let it name the role", &["role"]));
         return pass_role(view, item, wanted).into_iter().chain([failure]).collect();
     };
     let seen = format!("it names the role `{found}`, not `{wanted}`: that one was not looked at");
-    let finding = Finding::warning(CHECK, seen);
+    let finding = HopFinding::warning(CHECK, seen);
     vec![finding.fix(item.repair("let it name the role, unless the other was meant", &["role"]))]
 }
 
 /// Whether the sender's own role is in order; the one of the destination's account is looked at there.
-fn sender(view: View<'_>, filter: &Filter, arn: &str) -> Vec<Finding> {
+fn sender(view: ObservedPlan<'_>, filter: &SubscriptionFilter, arn: &str) -> Vec<HopFinding> {
     const CHECK: &str = "filter_role";
     let Some(item) = view.role(arn).filter(|_| filter.to.contains(":destination:")) else {
         return Vec::new();
@@ -232,25 +259,29 @@ fn sender(view: View<'_>, filter: &Filter, arn: &str) -> Vec<Finding> {
     let account = item.account();
     let group = account.place.log_group(&filter.group, true).to_string();
     let trust = trusts(item, &logs(account), &[(account, group.clone())]);
-    let holder = Holder::of(item);
-    let puts = holder.as_ref().map(|holder| Ask {
+    let holder = PolicyHolder::of(item);
+    let puts = holder.as_ref().map(|holder| PermissionCheck {
         caller: holder.caller.clone(),
         action: "logs:PutLogEvents",
         resource: group,
         owner: account.place.account.clone(),
         context: context(),
         holder: Some(holder),
-        of: Of::Optional(Sources::none()),
+        of: TargetPolicies::Optional(PolicySources::none()),
     });
-    let puts: Vec<Ask<'_>> = puts.into_iter().collect();
+    let puts: Vec<PermissionCheck<'_>> = puts.into_iter().collect();
     vec![all(CHECK, why, &trust), all(CHECK, why, &puts)]
 }
 
 /// Asks whether a service that acts for these accounts may assume a role; each account with something that it acts for.
-pub(super) fn trusts<'a>(role: Item<'a>, service: &Caller, sources: &[(&Account, String)]) -> Vec<Ask<'a>> {
-    let Kind::Role { name, .. } = &role.resource.kind else { return Vec::new() };
+pub(super) fn trusts<'a>(
+    role: ObservedResource<'a>,
+    service: &RequestPrincipal,
+    sources: &[(&AwsAccount, String)],
+) -> Vec<PermissionCheck<'a>> {
+    let ResourceKind::Role { name, .. } = &role.resource.kind else { return Vec::new() };
     let own = role.account();
-    let ask = |(account, source): &(&Account, String)| Ask {
+    let ask = |(account, source): &(&AwsAccount, String)| PermissionCheck {
         caller: service.clone(),
         action: "sts:AssumeRole",
         resource: own.place.role(name).to_string(),
@@ -259,75 +290,81 @@ pub(super) fn trusts<'a>(role: Item<'a>, service: &Caller, sources: &[(&Account,
             .with("aws:SourceArn", [source.as_str()])
             .with("aws:SourceAccount", [account.place.account.as_str()]),
         holder: None,
-        of: Of::Required(Sources::of(role, "trust")),
+        of: TargetPolicies::Required(PolicySources::of(role, "trust")),
     };
     sources.iter().map(ask).collect()
 }
 
 /// Whether whoever looks, and would put what is missing, may pass the role to it; nothing is said where that is not known to fail.
-pub(super) fn pass_role(view: View<'_>, item: Item<'_>, role: &str) -> Option<Finding> {
+pub(super) fn pass_role(
+    view: ObservedPlan<'_>,
+    item: ObservedResource<'_>,
+    role: &str,
+) -> Option<HopFinding> {
     const POLICY: &str = "standpipe-pass-role";
     let account = item.account();
-    let state = view.beside_state(account, &Beside::Caller)?;
+    let state = view.beside_state(account, &Prerequisite::Caller)?;
     // Without a look at its policies nothing is known to fail.
     state.get(extra::OTHERS)?;
     let arn: Arn = state.get(extra::ARN)?.as_str()?.parse().ok()?;
     let (own, holder) = passer(account, &arn, state)?;
     let mut statement = Statement::allow("PassesTheRoleToLogs", ["iam:PassRole"]);
-    statement.resources = Some(Element::Is(vec![role.to_owned()]));
-    let document = Document { statements: vec![statement], ..Document::default() };
+    statement.resources = Some(Negatable::Is(vec![role.to_owned()]));
+    let document = PolicyDocument { statements: vec![statement], ..PolicyDocument::default() };
     let text = format!("allow `iam:PassRole` on `{role}` to `{own}`, then make {}", item.title());
     let give = Fix::from(text)
         .policy(format!("a policy of `{own}`"), document.clone())
         .calls(account, vec![put_policy(&own, POLICY, &document)])
         .and(item.create(""));
-    let home = Sources::one(POLICY, None, Remedy::Ready(give));
+    let home = PolicySources::one(POLICY, None, PolicyFix::Ready(give));
     let holder = holder.with(home);
-    let ask = Ask {
+    let ask = PermissionCheck {
         caller: holder.caller.clone(),
         action: "iam:PassRole",
         resource: role.to_owned(),
         owner: account.place.account.clone(),
         context: context(),
         holder: Some(&holder),
-        of: Of::Optional(Sources::none()),
+        of: TargetPolicies::Optional(PolicySources::none()),
     };
     let why = "whoever puts a filter or destination with a role has to be allowed to pass that role on";
     let finding = all("pass_role", why, &[ask]);
-    (finding.level == Level::Failure).then_some(finding)
+    (finding.level == Severity::Failure).then_some(finding)
 }
 
 /// The role or user that looks, with its policies.
-fn passer<'a>(account: &'a Account, arn: &Arn, state: &State) -> Option<(Arn, Holder<'a>)> {
-    match Caller::from_arn(arn)? {
-        Caller::Session { role, .. } => Some((role.clone(), Holder::new(account, role, Some(state)))),
-        Caller::User(user) => Some((user.clone(), Holder::user(account, user, state))),
+fn passer<'a>(account: &'a AwsAccount, arn: &Arn, state: &ResourceState) -> Option<(Arn, PolicyHolder<'a>)> {
+    match RequestPrincipal::from_arn(arn)? {
+        RequestPrincipal::Session { role, .. } => {
+            Some((role.clone(), PolicyHolder::new(account, role, Some(state))))
+        }
+        RequestPrincipal::User(user) => Some((user.clone(), PolicyHolder::user(account, user, state))),
         // The root user may do everything.
-        Caller::Root(_)
-        | Caller::FederatedUser { .. }
-        | Caller::Service { .. }
-        | Caller::Federated { .. }
-        | Caller::Anonymous => None,
+        RequestPrincipal::Root(_)
+        | RequestPrincipal::FederatedUser { .. }
+        | RequestPrincipal::Service { .. }
+        | RequestPrincipal::Federated { .. }
+        | RequestPrincipal::Anonymous => None,
     }
 }
 
 /// What a filter of a whole account leaves out.
-fn selection(item: Item<'_>) -> Option<Finding> {
+fn selection(item: ObservedResource<'_>) -> Option<HopFinding> {
     const CHECK: &str = "filter_selection";
     let found = item.state()?.get("selection").and_then(Value::as_str).unwrap_or_default();
     let wanted = item.wanted("selection");
     if wanted == found {
         return None;
     }
-    let Kind::AccountFilter { exclude, .. } = &item.resource.kind else { return None };
+    let ResourceKind::AccountFilter { exclude, .. } = &item.resource.kind else { return None };
     let seen = format!("it leaves out `{found}`");
     let fix = item.repair("put what it leaves out right", &["selection"]);
     let loops =
         exclude.iter().find(|group| group.starts_with("/aws/kinesisfirehose/") && !found.contains(*group));
     Some(match loops {
-        Some(group) => Finding::failure(CHECK, format!("{seen}, and not `{group}`"))
+        Some(group) => HopFinding::failure(CHECK, format!("{seen}, and not `{group}`"))
             .why("what Firehose says of its failures would be sent to Firehose for ever")
             .fix(fix),
-        None => Finding::warning(CHECK, seen).fix(fix),
+        None => HopFinding::warning(CHECK, seen).fix(fix),
     })
 }

@@ -2,21 +2,21 @@
 
 use serde_json::Value;
 
-use super::ask::{Ask, Holder, Of, Sources, all, context};
 use super::counts::quota;
-use super::keys::Key;
+use super::keys::ObservedKey;
+use super::observed::{ObservedPlan, ObservedResource};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
 use super::senders::{differing, trusts};
-use super::view::{Item, View};
-use crate::access::doctor::{Finding, Fix, Hop, Level};
-use crate::access::live::{State, extra};
-use crate::access::plan::{DeliveryStream, ERROR_STREAM, Kind};
-use crate::access::policy::Caller;
+use crate::access::live::{ResourceState, extra};
+use crate::access::plan::{DeliveryStream, ERROR_STREAM, ResourceKind};
+use crate::access::policy::RequestPrincipal;
+use crate::access::report::{Fix, Hop, HopFinding, Severity};
 
 /// The Firehose stream, if there is one.
-pub(super) fn firehose(view: View<'_>) -> Option<Hop> {
+pub(super) fn firehose(view: ObservedPlan<'_>) -> Option<Hop> {
     let stream = view.topology.stream.as_ref()?;
-    let item = view.find(&stream.account, |kind| matches!(kind, Kind::DeliveryStream(_)))?;
-    let Kind::DeliveryStream(wanted) = &item.resource.kind else { return None };
+    let item = view.find(&stream.account, |kind| matches!(kind, ResourceKind::DeliveryStream(_)))?;
+    let ResourceKind::DeliveryStream(wanted) = &item.resource.kind else { return None };
     let name = format!("stream {} of {}", stream.name, stream.account.name);
     let why = "nothing can be put to it";
     let findings = match item.there("stream", why) {
@@ -35,9 +35,9 @@ pub(super) fn firehose(view: View<'_>) -> Option<Hop> {
 }
 
 /// The Kinesis stream, if there is one.
-pub(super) fn kinesis(view: View<'_>) -> Option<Hop> {
+pub(super) fn kinesis(view: ObservedPlan<'_>) -> Option<Hop> {
     let kinesis = view.topology.kinesis.as_ref()?;
-    let item = view.find(&kinesis.account, |kind| matches!(kind, Kind::DataStream { .. }))?;
+    let item = view.find(&kinesis.account, |kind| matches!(kind, ResourceKind::DataStream { .. }))?;
     let name = format!("Kinesis stream {} of {}", kinesis.name, kinesis.account.name);
     let why = "nothing can be put to it or read from it";
     let findings = match item.there("stream", why) {
@@ -47,29 +47,29 @@ pub(super) fn kinesis(view: View<'_>) -> Option<Hop> {
     Some(Hop { name, findings })
 }
 
-fn active(item: Item<'_>, state: &State, why: &str) -> Finding {
+fn active(item: ObservedResource<'_>, state: &ResourceState, why: &str) -> HopFinding {
     const CHECK: &str = "stream";
     let status = state.get("status").and_then(Value::as_str).unwrap_or_default();
     let seen = format!("{} is {status}", item.title());
     match status {
-        "ACTIVE" | "UPDATING" => Finding::ok(CHECK, seen),
+        "ACTIVE" | "UPDATING" => HopFinding::ok(CHECK, seen),
         _ if status.ends_with("_FAILED") => {
             let fix = item.repair("make it anew, when its role and key are in order", &[extra::SOURCE]);
-            Finding::failure(CHECK, seen).why(why).fix(fix)
+            HopFinding::failure(CHECK, seen).why(why).fix(fix)
         }
-        _ => Finding::failure(CHECK, seen).why(why).fix("wait until it is ACTIVE"),
+        _ => HopFinding::failure(CHECK, seen).why(why).fix("wait until it is ACTIVE"),
     }
 }
 
 /// Where the stream takes records from.
-fn source(view: View<'_>, item: Item<'_>, state: &State) -> Vec<Finding> {
+fn source(view: ObservedPlan<'_>, item: ObservedResource<'_>, state: &ResourceState) -> Vec<HopFinding> {
     const CHECK: &str = "stream_source";
     let mut findings = Vec::new();
     let source = state.get(extra::SOURCE).and_then(Value::as_str);
     if let Some(source) = source.filter(|source| *source != "DirectPut") {
         let text = "its source cannot be changed: make the stream anew, when what waits in it is delivered";
         findings.push(
-            Finding::failure(CHECK, format!("its source is {source}"))
+            HopFinding::failure(CHECK, format!("its source is {source}"))
                 .why("such a stream takes records from its source alone, and refuses puts")
                 .fix(item.repair(text, &[extra::SOURCE])),
         );
@@ -79,9 +79,9 @@ fn source(view: View<'_>, item: Item<'_>, state: &State) -> Vec<Finding> {
         let why =
             "such a stream takes nothing but subscriptions of CloudWatch Logs, and refuses standpipe's puts";
         let finding = if view.topology.writer.is_some() {
-            Finding::failure(CHECK, seen).why(why)
+            HopFinding::failure(CHECK, seen).why(why)
         } else {
-            Finding::warning(CHECK, seen).why(format!("{why}; and objects hold what was unpacked"))
+            HopFinding::warning(CHECK, seen).why(format!("{why}; and objects hold what was unpacked"))
         };
         findings.push(finding.fix(item.repair("turn decompression off", &[extra::DECOMPRESSES])));
     }
@@ -89,36 +89,42 @@ fn source(view: View<'_>, item: Item<'_>, state: &State) -> Vec<Finding> {
 }
 
 /// The key that was seen in use; or that there is none, where one is wanted.
-fn key(view: View<'_>, item: Item<'_>, state: &State) -> Option<Finding> {
+fn key(view: ObservedPlan<'_>, item: ObservedResource<'_>, state: &ResourceState) -> Option<HopFinding> {
     const CHECK: &str = "stream_key";
     match state.get("kmsKey").and_then(Value::as_str) {
         Some(name) => Some(
-            Key::of(view, item.account(), name).usable(CHECK, "the stream refuses records without its key"),
+            ObservedKey::of(view, item.account(), name)
+                .usable(CHECK, "the stream refuses records without its key"),
         ),
         None if item.wanted("kmsKey").is_null() => None,
         None => {
-            let finding = Finding::warning(CHECK, "it is not encrypted with a key of the account's");
+            let finding = HopFinding::warning(CHECK, "it is not encrypted with a key of the account's");
             Some(finding.fix(item.repair("encrypt it", &["kmsKey"])))
         }
     }
 }
 
 /// The role that Firehose writes with.
-fn role(view: View<'_>, item: Item<'_>, wanted: &DeliveryStream, state: &State) -> Vec<Finding> {
+fn role(
+    view: ObservedPlan<'_>,
+    item: ObservedResource<'_>,
+    wanted: &DeliveryStream,
+    state: &ResourceState,
+) -> Vec<HopFinding> {
     const CHECK: &str = "stream_role";
     const WHY: &str = "Firehose writes to the bucket as this role";
     let found = state.get("role").and_then(Value::as_str).unwrap_or_default();
     let Some(role) = view.role(found) else {
         let seen =
             format!("it writes as `{found}`, not as `{}`{}", wanted.role, differing(found, &wanted.role));
-        let finding = Finding::warning(CHECK, format!("{seen}: that one was not looked at"));
+        let finding = HopFinding::warning(CHECK, format!("{seen}: that one was not looked at"));
         return vec![finding.why(WHY).fix(item.repair("let it write as the role", &["role"]))];
     };
     if let Err(missing) = role.there(CHECK, WHY) {
         return vec![*missing];
     }
     let account = item.account();
-    let firehose = Caller::Service { names: vec!["firehose.amazonaws.com".to_owned()] };
+    let firehose = RequestPrincipal::Service { names: vec!["firehose.amazonaws.com".to_owned()] };
     let arn = account.place.delivery_stream(&wanted.name).to_string();
     let mut asks = trusts(role, &firehose, &[(account, arn)]);
     for ask in &mut asks {
@@ -129,7 +135,12 @@ fn role(view: View<'_>, item: Item<'_>, wanted: &DeliveryStream, state: &State) 
 }
 
 /// What Firehose cannot deliver it reports to a log group; logs pass without.
-fn errors(view: View<'_>, item: Item<'_>, wanted: &DeliveryStream, state: &State) -> Vec<Finding> {
+fn errors(
+    view: ObservedPlan<'_>,
+    item: ObservedResource<'_>,
+    wanted: &DeliveryStream,
+    state: &ResourceState,
+) -> Vec<HopFinding> {
     const CHECK: &str = "stream_errors";
     const WHY: &str = "what Firehose cannot deliver is reported there; without it, failures are not told";
     let found = state.get("errorLogGroup").and_then(Value::as_str);
@@ -139,14 +150,15 @@ fn errors(view: View<'_>, item: Item<'_>, wanted: &DeliveryStream, state: &State
             found.map_or_else(|| "nowhere".to_owned(), |it| format!("`{it}`"))
         );
         let fix = item.repair("let it report its errors", &["errorLogGroup"]);
-        return vec![Finding::warning(CHECK, seen).why(WHY).fix(fix)];
+        return vec![HopFinding::warning(CHECK, seen).why(WHY).fix(fix)];
     }
     let account = item.account();
-    let is = |kind: &Kind| matches!(kind, Kind::LogGroup { name, .. } if *name == wanted.errors);
+    let is =
+        |kind: &ResourceKind| matches!(kind, ResourceKind::LogGroup { name, .. } if *name == wanted.errors);
     let group = view.find(account, is).and_then(|group| {
         let missing = match group.there(CHECK, WHY) {
             Ok(state) if state.get("logStream").and_then(Value::as_str) == Some(ERROR_STREAM) => return None,
-            Ok(_) => Finding::failure(
+            Ok(_) => HopFinding::failure(
                 CHECK,
                 format!("log group `{}` has no log stream `{ERROR_STREAM}`", wanted.errors),
             )
@@ -154,31 +166,31 @@ fn errors(view: View<'_>, item: Item<'_>, wanted: &DeliveryStream, state: &State
             .fix(group.repair("make the log stream", &["logStream"])),
             Err(missing) => *missing,
         };
-        Some(Finding { level: Level::Warning, ..missing })
+        Some(HopFinding { level: Severity::Warning, ..missing })
     });
     let role = state.get("role").and_then(Value::as_str).and_then(|role| view.role(role));
-    let holder = role.and_then(Holder::of);
+    let holder = role.and_then(PolicyHolder::of);
     let reports = holder.as_ref().map(|holder| {
-        let ask = Ask {
+        let ask = PermissionCheck {
             caller: holder.caller.clone(),
             action: "logs:PutLogEvents",
             resource: account.place.log_stream(&wanted.errors, ERROR_STREAM).to_string(),
             owner: account.place.account.clone(),
             context: context(),
             holder: Some(holder),
-            of: Of::Optional(Sources::none()),
+            of: TargetPolicies::Optional(PolicySources::none()),
         };
         let finding = all(CHECK, WHY, &[ask]);
-        Finding { level: finding.level.min(Level::Warning), ..finding }
+        HopFinding { level: finding.level.min(Severity::Warning), ..finding }
     });
     group.into_iter().chain(reports).collect()
 }
 
 /// What a stream has to be told so that it writes where it may.
-pub(super) fn prefix(view: View<'_>) -> Option<(String, Option<Fix>)> {
+pub(super) fn prefix(view: ObservedPlan<'_>) -> Option<(String, Option<Fix>)> {
     let stream = view.topology.stream.as_ref()?;
-    let item = view.find(&stream.account, |kind| matches!(kind, Kind::DeliveryStream(_)))?;
-    let Kind::DeliveryStream(wanted) = &item.resource.kind else { return None };
+    let item = view.find(&stream.account, |kind| matches!(kind, ResourceKind::DeliveryStream(_)))?;
+    let ResourceKind::DeliveryStream(wanted) = &item.resource.kind else { return None };
     let found = item.text("prefix").unwrap_or(&wanted.prefix).to_owned();
     let fix = (found != wanted.prefix)
         .then(|| item.repair(&format!("let the stream write below `{}`", wanted.prefix), &["prefix"]));

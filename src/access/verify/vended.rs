@@ -1,23 +1,23 @@
 //! Log groups that AWS services write: the resource policies that let them.
 
-use super::ask::{Ask, Of, Sources, all, context};
-use super::remedy::{Foreign, Remedy};
+use super::observed::{ObservedPlan, ObservedResource, document, unseen};
+use super::permission::{PermissionCheck, PolicySources, TargetPolicies, all, context};
+use super::policy_fix::{ForeignPolicy, PolicyFix};
 use super::senders::{failed, group_there};
-use super::view::{Item, View, document, unseen};
-use crate::access::call::{Call, Service};
-use crate::access::doctor::{Finding, Fix, Hop, Level};
-use crate::access::live::{Beside, Look, State, extra};
-use crate::access::plan::Kind;
-use crate::access::policy::document::{Element, Statement};
-use crate::access::policy::{Caller, Document};
-use crate::config::topology::{Account, Vended};
+use crate::access::live::{Observation, Prerequisite, ResourceState, extra};
+use crate::access::plan::ResourceKind;
+use crate::access::policy::document::{Negatable, Statement};
+use crate::access::policy::{PolicyDocument, RequestPrincipal};
+use crate::access::report::{Fix, Hop, HopFinding, Severity};
+use crate::aws::{ApiCall, AwsService};
+use crate::config::topology::{AwsAccount, VendedLogs};
 
 /// Most resource policies of a region of an account, and most characters of one; a policy of one log group comes besides.
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutResourcePolicy.html>.
 const MOST_POLICIES: usize = 10;
 
 /// A hop for each log group that a service writes.
-pub(super) fn hops(view: View<'_>) -> Vec<Hop> {
+pub(super) fn hops(view: ObservedPlan<'_>) -> Vec<Hop> {
     let mut hops = Vec::new();
     for vended in &view.topology.vended {
         for group in &vended.log_groups {
@@ -33,24 +33,24 @@ pub(super) fn hops(view: View<'_>) -> Vec<Hop> {
 }
 
 /// Whether log delivery may write to the group.
-fn delivers(view: View<'_>, account: &Account, group: &str) -> Finding {
+fn delivers(view: ObservedPlan<'_>, account: &AwsAccount, group: &str) -> HopFinding {
     const CHECK: &str = "logs_policy";
     const WHY: &str = "log delivery writes as a service, and only a resource policy of CloudWatch Logs lets it: the role of what logs \
                        plays no part. Without it logs stop, and no error is to be seen anywhere";
-    let policies = match view.beside(account, &Beside::LogsPolicies) {
-        Some(Look::Found(state)) => state,
-        Some(Look::Unseen(reason)) => {
+    let policies = match view.beside(account, &Prerequisite::LogsPolicies) {
+        Some(Observation::Found(state)) => state,
+        Some(Observation::Unseen(reason)) => {
             return unseen(CHECK, "the resource policies of CloudWatch Logs", &account.name, reason);
         }
-        Some(Look::Absent) | None => {
-            return Finding::new(CHECK, Level::Skipped, "the resource policies were not looked at");
+        Some(Observation::Absent) | None => {
+            return HopFinding::new(CHECK, Severity::Skipped, "the resource policies were not looked at");
         }
     };
     let home = fix(view, account, group, policies);
     let sources = sources(view, account, group, policies, home);
     let place = &account.place;
-    let ask = |action| Ask {
-        caller: Caller::Service { names: vec!["delivery.logs.amazonaws.com".to_owned()] },
+    let ask = |action| PermissionCheck {
+        caller: RequestPrincipal::Service { names: vec!["delivery.logs.amazonaws.com".to_owned()] },
         action,
         resource: place.log_stream(group, "standpipe").to_string(),
         owner: place.account.clone(),
@@ -58,11 +58,11 @@ fn delivers(view: View<'_>, account: &Account, group: &str) -> Finding {
             .with("aws:SourceAccount", [place.account.as_str()])
             .with("aws:SourceArn", [place.log_group(group, false).to_string()]),
         holder: None,
-        of: Of::Optional(sources.clone()),
+        of: TargetPolicies::Optional(sources.clone()),
     };
     let mut finding = all(CHECK, WHY, &["logs:CreateLogStream", "logs:PutLogEvents"].map(ask));
     let n_policies = n_policies(policies);
-    if finding.level == Level::Failure && MOST_POLICIES <= n_policies {
+    if finding.level == Severity::Failure && MOST_POLICIES <= n_policies {
         finding.seen = format!(
             "{}; {n_policies} resource policies are there, of {MOST_POLICIES} of 5,120 characters that a region has room for",
             finding.seen
@@ -71,38 +71,38 @@ fn delivers(view: View<'_>, account: &Account, group: &str) -> Finding {
     finding
 }
 
-fn n_policies(policies: &State) -> usize {
+fn n_policies(policies: &ResourceState) -> usize {
     policies.get(extra::OTHERS).and_then(|all| all.as_object()).map_or(0, serde_json::Map::len)
 }
 
 /// All policies of the region, and the group's own.
 fn sources<'a>(
-    view: View<'a>,
-    account: &'a Account,
+    view: ObservedPlan<'a>,
+    account: &'a AwsAccount,
     group: &str,
-    policies: &State,
+    policies: &ResourceState,
     home: Fix,
-) -> Sources<'a> {
-    let mut sources = Sources::one("", None, Remedy::Ready(home));
+) -> PolicySources<'a> {
+    let mut sources = PolicySources::one("", None, PolicyFix::Ready(home));
     let all = policies.get(extra::OTHERS).and_then(|all| all.as_object());
     for (name, value) in all.into_iter().flatten() {
         let Some(document) = document(value) else { continue };
-        let remedy = Remedy::Foreign(account, Foreign::Logs(name.clone()));
+        let remedy = PolicyFix::Foreign(account, ForeignPolicy::Logs(name.clone()));
         sources = sources.with(format!("resource policy `{name}`"), document, remedy);
     }
-    let own = view.beside_state(account, &Beside::LogGroup(group.to_owned()));
+    let own = view.beside_state(account, &Prerequisite::LogGroup(group.to_owned()));
     if let Some(document) = own.and_then(|state| document(state.get("policy")?)) {
-        let remedy = Remedy::Ready(Fix::from("take the denial out of the log group's own policy"));
+        let remedy = PolicyFix::Ready(Fix::from("take the denial out of the log group's own policy"));
         sources = sources.with(format!("the policy of log group `{group}`"), document, remedy);
     }
     sources
 }
 
 /// The plan's policy that covers the group; where there is no room for one more, a policy of the log group's own.
-fn fix(view: View<'_>, account: &Account, group: &str, policies: &State) -> Fix {
+fn fix(view: ObservedPlan<'_>, account: &AwsAccount, group: &str, policies: &ResourceState) -> Fix {
     let planned = view.items(account).find(|item| covers(*item, account, group));
     let Some(item) = planned else { return Fix::default() };
-    let Kind::LogsPolicy { name, .. } = &item.resource.kind else { return Fix::default() };
+    let ResourceKind::LogsPolicy { name, .. } = &item.resource.kind else { return Fix::default() };
     let all = policies.get(extra::OTHERS).and_then(|all| all.as_object());
     let is_there = all.is_some_and(|all| all.contains_key(name));
     if is_there || n_policies(policies) < MOST_POLICIES {
@@ -110,56 +110,63 @@ fn fix(view: View<'_>, account: &Account, group: &str, policies: &State) -> Fix 
             "put resource policy `{name}`; what turned logging on, and its role, stay as they are"
         ));
     }
-    let own = view.beside_state(account, &Beside::LogGroup(group.to_owned()));
+    let own = view.beside_state(account, &Prerequisite::LogGroup(group.to_owned()));
     let text = "there is no room for one more policy of the region: put one on the log group itself, or merge others";
     let document = of_group(item, account, group, own.and_then(|state| document(state.get("policy")?)));
     let arn = account.place.log_group(group, false).to_string();
     let input = serde_json::json!({ "resourceArn": arn, "policyDocument": document.to_json() });
     Fix::from(text)
         .policy(format!("the policy of log group `{group}`"), document)
-        .calls(account, vec![Call::new(Service::Logs, "PutResourcePolicy", input)])
+        .calls(account, vec![ApiCall::new(AwsService::Logs, "PutResourcePolicy", input)])
 }
 
 /// What the plan's policy says, for one log group alone, beside what the group's policy says already.
-fn of_group(item: Item<'_>, account: &Account, group: &str, there: Option<Document>) -> Document {
-    let Kind::LogsPolicy { policy, .. } = &item.resource.kind else { return Document::default() };
+fn of_group(
+    item: ObservedResource<'_>,
+    account: &AwsAccount,
+    group: &str,
+    there: Option<PolicyDocument>,
+) -> PolicyDocument {
+    let ResourceKind::LogsPolicy { policy, .. } = &item.resource.kind else {
+        return PolicyDocument::default();
+    };
     let streams = account.place.log_stream(group, "*").to_string();
     let narrowed = policy
         .statements
         .iter()
         .cloned()
-        .map(|statement| Statement { resources: Some(Element::Is(vec![streams.clone()])), ..statement });
-    let narrowed = Document { statements: narrowed.collect(), ..policy.clone() };
+        .map(|statement| Statement { resources: Some(Negatable::Is(vec![streams.clone()])), ..statement });
+    let narrowed = PolicyDocument { statements: narrowed.collect(), ..policy.clone() };
     match there {
-        Some(there) => super::view::merged(&there, &narrowed, None),
+        Some(there) => super::observed::merged(&there, &narrowed, None),
         None => narrowed,
     }
 }
 
-fn covers(item: Item<'_>, account: &Account, group: &str) -> bool {
-    let Kind::LogsPolicy { policy, .. } = &item.resource.kind else { return false };
+fn covers(item: ObservedResource<'_>, account: &AwsAccount, group: &str) -> bool {
+    let ResourceKind::LogsPolicy { policy, .. } = &item.resource.kind else { return false };
     let stream = account.place.log_stream(group, "*").to_string();
     let resources = policy.statements.iter().flat_map(|statement| &statement.resources);
-    resources.flat_map(Element::written).any(|resource| match resource.strip_suffix("*:log-stream:*") {
+    resources.flat_map(Negatable::written).any(|resource| match resource.strip_suffix("*:log-stream:*") {
         Some(folder) => stream.starts_with(folder),
         None => *resource == stream,
     })
 }
 
 /// What turning logging on needs; what is on stays on without it.
-fn turns_on(view: View<'_>, vended: &Vended) -> Option<Finding> {
+fn turns_on(view: ObservedPlan<'_>, vended: &VendedLogs) -> Option<HopFinding> {
     const CHECK: &str = "turns_on";
     let path = vended.role.as_ref()?;
     let role = path.rsplit('/').next().unwrap_or(path);
-    let is = |kind: &Kind| matches!(kind, Kind::RolePolicy { role: of, name, .. } if of == role && name.ends_with("-log-delivery"));
+    let is = |kind: &ResourceKind| matches!(kind, ResourceKind::RolePolicy { role: of, name, .. } if of == role && name.ends_with("-log-delivery"));
     let item = view.find(&vended.account, is)?;
     let there = item.there(CHECK, "");
     match there {
         Ok(state) if state.contains_key("permissions") => None,
-        Err(unseen) if unseen.level != Level::Failure => Some(*unseen),
+        Err(unseen) if unseen.level != Severity::Failure => Some(*unseen),
         Ok(_) | Err(_) => {
             let seen = format!("role `{role}` has no policy for turning logging on");
-            let finding = Finding::warning(CHECK, seen)
+            let finding = HopFinding::warning(CHECK, seen)
                 .why("who turns logging on needs it; what is on stays on, and writes without this role");
             Some(finding.fix(item.create("put the policy, before logging is turned on or changed")))
         }

@@ -3,19 +3,20 @@
 //! A client crate for each of eight services would be built for some forty operations; what they have in common is here: the
 //! protocols, the endpoints, the signature, and the retry of what may be tried again.
 
+mod api_call;
 mod endpoint;
 mod query;
 mod rest;
+mod unsigned;
 mod wire;
 mod xml;
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use aws_config::{Region, SdkConfig};
+use aws_config::SdkConfig;
 use aws_credential_types::Credentials as Keys;
 use aws_sigv4::http_request::{
     PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
@@ -34,11 +35,14 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use tokio::time;
 
-use self::endpoint::{Endpoint, endpoint};
-use self::wire::Wire;
-use super::probe::unanswered;
-use super::{Aws, AwsError, Credentials, Refused, Role, Unanswered, connector};
-use crate::access::call::{Call, Service};
+pub use self::api_call::{ApiCall, AwsService, answer};
+use self::endpoint::{ServiceEndpoint, endpoint};
+use self::unsigned::UnsignedRequest;
+use super::connection::{AwsConnection, AwsSession};
+use super::credentials::Credentials;
+use super::error::AwsError;
+use super::probe::{CallError, NoAnswer, unanswered};
+use super::role::ResolvedRole;
 use crate::event::Timestamp;
 
 /// Most bytes of an answer; the longest are lists of a thousand items.
@@ -58,7 +62,7 @@ const SKEW: i64 = 240_000;
 
 /// Makes calls with the credentials of one principal in one region.
 #[derive(Debug)]
-pub struct Caller {
+pub struct ApiClient {
     http: Connector,
     config: SdkConfig,
     region: String,
@@ -71,47 +75,24 @@ pub struct Caller {
     skew: AtomicI64,
 }
 
-/// Whose credentials are used.
-#[derive(Clone, Debug)]
-pub struct Principal {
-    /// A profile; without it, the environment's own chain.
-    pub profile: Option<String>,
-    /// A role that is assumed with them.
-    pub role: Option<Role>,
-    /// An authority to trust besides the system's.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl Caller {
-    /// Prepares calls in `region`; nothing is asked yet.
+impl ApiClient {
+    /// Prepares calls in `region`, or the environment's, as the last of `roles`; nothing is asked yet.
     ///
     /// # Errors
-    /// When the authority's certificate is of no use.
-    pub async fn new(region: &str, principal: Principal) -> Result<Self, AwsError> {
-        let Principal { profile, role, ca_file } = principal;
-        let (config, credentials) = super::principal(region, profile, role, ca_file.as_ref()).await?;
-        Ok(Self {
-            http: connector(ca_file.as_ref())?,
-            config,
-            region: region.to_owned(),
-            credentials,
-            owner: None,
-            url: None,
-            skew: AtomicI64::new(0),
-        })
+    /// When there is no region.
+    pub async fn new(
+        connection: &AwsConnection,
+        region: Option<String>,
+        roles: Vec<ResolvedRole>,
+    ) -> Result<Self, AwsError> {
+        let AwsSession { config, credentials, region } = connection.session(region, roles).await?;
+        let (http, skew) = (connection.connector(), AtomicI64::new(0));
+        Ok(Self { http, config, region, credentials, owner: None, url: None, skew })
     }
 
-    /// The same for a sink's credentials; with `url`, everything is asked there.
-    pub(super) fn of(
-        aws: &Aws,
-        config: SdkConfig,
-        region: &Region,
-        credentials: Arc<Credentials>,
-        url: Option<String>,
-    ) -> Result<Self, AwsError> {
-        let http = connector(aws.settings().ca_file.as_ref())?;
-        let region = region.to_string();
-        Ok(Self { http, config, region, credentials, owner: None, url, skew: AtomicI64::new(0) })
+    /// The same, where everything is asked at `url`, if it is set.
+    pub(super) fn at(self, url: Option<String>) -> Self {
+        Self { url, ..self }
     }
 
     /// Buckets that are another account's than this are refused.
@@ -124,8 +105,8 @@ impl Caller {
     ///
     /// # Errors
     /// What the service refused, or why it did not answer.
-    pub async fn call(&self, call: &Call) -> Result<Value, Refused> {
-        let unknown = || Refused::Unusable(format!("`{call}` is no operation that is known"));
+    pub async fn call(&self, call: &ApiCall) -> Result<Value, CallError> {
+        let unknown = || CallError::Unusable(format!("`{call}` is no operation that is known"));
         let wire = wire::request(call, self.owner.as_deref()).ok_or_else(unknown)?;
         let mut endpoint = endpoint(call.service, &self.region, &self.config);
         if let Some(url) = &self.url {
@@ -137,7 +118,7 @@ impl Caller {
         loop {
             let refused = match self.send(call, &endpoint, &wire).await {
                 Ok(body) => return wire::answer(call, &body),
-                Err(Failed { refused, date }) => {
+                Err(FailedRequest { refused, date }) => {
                     if !is_corrected && self.correct(date) {
                         is_corrected = true;
                         continue;
@@ -153,9 +134,14 @@ impl Caller {
         }
     }
 
-    async fn send(&self, call: &Call, endpoint: &Endpoint, wire: &Wire) -> Result<String, Failed> {
-        let keys = self.credentials.keys().await.map_err(|fault| Refused::of(&fault))?;
-        let request = self.signed(call.service, endpoint, wire, &keys).map_err(Refused::Unusable)?;
+    async fn send(
+        &self,
+        call: &ApiCall,
+        endpoint: &ServiceEndpoint,
+        wire: &UnsignedRequest,
+    ) -> Result<String, FailedRequest> {
+        let keys = self.credentials.keys().await.map_err(|fault| CallError::of(&fault))?;
+        let request = self.signed(call.service, endpoint, wire, &keys).map_err(CallError::Unusable)?;
         let sent = time::timeout(DEADLINE, self.http.call(request)).await.map_err(|_| late(&endpoint.url))?;
         let response = sent.map_err(|error| unanswered(&error))?;
         let status = response.status();
@@ -171,14 +157,14 @@ impl Caller {
         if status.is_success() {
             return Ok(body);
         }
-        Err(Failed { refused: wire::refusal(status.as_u16(), header.as_deref(), &body), date })
+        Err(FailedRequest { refused: wire::refusal(status.as_u16(), header.as_deref(), &body), date })
     }
 
     fn signed(
         &self,
-        service: Service,
-        endpoint: &Endpoint,
-        wire: &Wire,
+        service: AwsService,
+        endpoint: &ServiceEndpoint,
+        wire: &UnsignedRequest,
         keys: &Keys,
     ) -> Result<HttpRequest, String> {
         let wrong = |error: &dyn Error| format!("a request to `{}` cannot be made: {error}", endpoint.url);
@@ -223,13 +209,13 @@ impl Caller {
 }
 
 /// A request that failed, and the time that its answer says it is, in seconds since 1970.
-struct Failed {
-    refused: Refused,
+struct FailedRequest {
+    refused: CallError,
     date: Option<i64>,
 }
 
-impl From<Refused> for Failed {
-    fn from(refused: Refused) -> Self {
+impl From<CallError> for FailedRequest {
+    fn from(refused: CallError) -> Self {
         Self { refused, date: None }
     }
 }
@@ -238,16 +224,16 @@ fn date(headers: &Headers) -> Option<i64> {
     DateTime::from_str(headers.get("date")?, Format::HttpDate).ok().map(|time| time.secs())
 }
 
-fn late(url: &str) -> Refused {
+fn late(url: &str) -> CallError {
     let message = format!("`{url}` did not answer within {} s", DEADLINE.as_secs());
-    Refused::Unanswered { how: Unanswered::Other, message }
+    CallError::Unanswered { how: NoAnswer::Other, message }
 }
 
 /// S3 signs a path as it stands, and wants the body's hash in a header.
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
-fn settings(service: Service) -> SigningSettings {
+fn settings(service: AwsService) -> SigningSettings {
     let mut settings = SigningSettings::default();
-    if service == Service::S3 {
+    if service == AwsService::S3 {
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -258,9 +244,9 @@ fn settings(service: Service) -> SigningSettings {
 /// Whether the same call may go through a moment later.
 ///
 /// Source: the codes that AWS's own clients take for throttling, and any status from 500 on.
-fn may_pass(refused: &Refused) -> bool {
+fn may_pass(refused: &CallError) -> bool {
     match refused {
-        Refused::Answered { code, .. } => {
+        CallError::Answered { code, .. } => {
             code.contains("Throttl")
                 || code.starts_with('5')
                 || matches!(
@@ -276,10 +262,10 @@ fn may_pass(refused: &Refused) -> bool {
                         | "RequestTimeout"
                 )
         }
-        Refused::Unanswered { how, .. } => {
-            matches!(how, Unanswered::Other | Unanswered::Name | Unanswered::ProxyName)
+        CallError::Unanswered { how, .. } => {
+            matches!(how, NoAnswer::Other | NoAnswer::Name | NoAnswer::ProxyName)
         }
-        Refused::Credentials { .. } | Refused::Unusable(_) => false,
+        CallError::Credentials { .. } | CallError::Unusable(_) => false,
     }
 }
 

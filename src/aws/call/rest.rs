@@ -5,11 +5,11 @@ use percent_encoding::utf8_percent_encode;
 use serde_json::{Value, json};
 
 use super::query::ESCAPED;
-use super::wire::Wire;
+use super::unsigned::UnsignedRequest;
 use super::xml;
 
 /// An operation of a bucket.
-struct Operation {
+struct S3Operation {
     name: &'static str,
     method: &'static str,
     /// What of the bucket, as the query says it.
@@ -20,20 +20,20 @@ struct Operation {
     answer: Option<&'static str>,
 }
 
-const fn get(name: &'static str, part: &'static str, answer: Option<&'static str>) -> Operation {
-    Operation { name, method: "GET", part, body: None, answer }
+const fn get(name: &'static str, part: &'static str, answer: Option<&'static str>) -> S3Operation {
+    S3Operation { name, method: "GET", part, body: None, answer }
 }
 
-const fn put(name: &'static str, part: &'static str, body: &'static str) -> Operation {
-    Operation { name, method: "PUT", part, body: Some(body), answer: None }
+const fn put(name: &'static str, part: &'static str, body: &'static str) -> S3Operation {
+    S3Operation { name, method: "PUT", part, body: Some(body), answer: None }
 }
 
-const fn delete(name: &'static str, part: &'static str) -> Operation {
-    Operation { name, method: "DELETE", part, body: None, answer: None }
+const fn delete(name: &'static str, part: &'static str) -> S3Operation {
+    S3Operation { name, method: "DELETE", part, body: None, answer: None }
 }
 
 /// Source: S3's service model, 2006-03-01.
-const OPERATIONS: &[Operation] = &[
+const OPERATIONS: &[S3Operation] = &[
     put("CreateBucket", "", "CreateBucketConfiguration"),
     delete("DeleteBucket", ""),
     delete("DeleteBucketPolicy", "policy"),
@@ -57,13 +57,13 @@ const OPERATIONS: &[Operation] = &[
 /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html>.
 const OWNER: &str = "x-amz-expected-bucket-owner";
 
-fn operation(name: &str) -> Option<&'static Operation> {
+fn operation(name: &str) -> Option<&'static S3Operation> {
     OPERATIONS.iter().find(|operation| operation.name == name)
 }
 
 /// The request: with the bucket in the path, which a caller may move into the host's name. None for an operation that is not known.
-pub(super) fn request(name: &str, input: &Value, owner: Option<&str>) -> Option<Wire> {
-    let Operation { method, part, body, .. } = operation(name)?;
+pub(super) fn request(name: &str, input: &Value, owner: Option<&str>) -> Option<UnsignedRequest> {
+    let S3Operation { method, part, body, .. } = operation(name)?;
     let bucket = input.get("Bucket")?.as_str()?;
     let body = body.and_then(|member| Some((member, input.get(member)?)));
     let body = body.map(|(member, value)| match value.as_str() {
@@ -82,7 +82,7 @@ pub(super) fn request(name: &str, input: &Value, owner: Option<&str>) -> Option<
         headers.push(("content-type", "application/xml".to_owned()));
     }
     let path = format!("/{}", utf8_percent_encode(bucket, ESCAPED));
-    Some(Wire { method, path, query: query.join("&"), headers, body })
+    Some(UnsignedRequest { method, path, query: query.join("&"), headers, body })
 }
 
 /// The output of an operation by the API's names.

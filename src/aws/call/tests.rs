@@ -9,6 +9,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use serde_json::json;
 
 use super::*;
+use crate::config::AwsSettings;
 
 /// A server that gives these answers, one a connection, and hands on what it was asked.
 fn server(answers: Vec<&'static str>) -> (SocketAddr, Receiver<String>) {
@@ -33,10 +34,10 @@ fn server(answers: Vec<&'static str>) -> (SocketAddr, Receiver<String>) {
     (address, requests)
 }
 
-fn caller(address: SocketAddr) -> Caller {
+fn caller(address: SocketAddr) -> ApiClient {
     let keys = Keys::new("AKIAIOSFODNN7EXAMPLE", "a-secret", Some("a-token".to_owned()), None, "test");
-    Caller {
-        http: connector(None).unwrap(),
+    ApiClient {
+        http: AwsConnection::new("a test", AwsSettings::default()).unwrap().connector(),
         config: SdkConfig::builder().endpoint_url(format!("http://{address}")).build(),
         region: "eu-west-1".to_owned(),
         credentials: Arc::new(Credentials::base(Some(SharedCredentialsProvider::new(keys)), None)),
@@ -51,8 +52,8 @@ const BUSY: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-len
 const DENIED: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 34\r\n\r\n{\"__type\":\"AccessDeniedException\"}";
 const SKEWED: &str = "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\ncontent-length: 38\r\n\r\n{\"__type\":\"InvalidSignatureException\"}";
 
-fn list() -> Call {
-    Call::new(Service::Firehose, "ListDeliveryStreams", json!({}))
+fn list() -> ApiCall {
+    ApiCall::new(AwsService::Firehose, "ListDeliveryStreams", json!({}))
 }
 
 #[tokio::test]
@@ -78,7 +79,7 @@ async fn a_throttle_is_tried_again_and_a_denial_is_not() {
 
     let (address, requests) = server(vec![DENIED]);
     let refused = caller(address).call(&list()).await.unwrap_err();
-    assert!(matches!(refused, Refused::Answered { code, .. } if code == "AccessDeniedException"));
+    assert!(matches!(refused, CallError::Answered { code, .. } if code == "AccessDeniedException"));
     assert_eq!(requests.iter().count(), 1);
 }
 

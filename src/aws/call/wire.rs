@@ -2,27 +2,16 @@
 
 use serde_json::{Value, json};
 
+use super::api_call::{ApiCall, AwsService};
+use super::unsigned::UnsignedRequest;
 use super::{query, rest, xml};
-use crate::access::call::{Call, Service};
-use crate::aws::Refused;
-
-/// A request that is not signed yet.
-#[derive(Debug)]
-pub(super) struct Wire {
-    pub(super) method: &'static str,
-    /// Escaped.
-    pub(super) path: String,
-    /// Escaped.
-    pub(super) query: String,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Vec<u8>,
-}
+use crate::aws::probe::CallError;
 
 /// How a service is spoken to.
 ///
 /// Source: the services' models.
 #[derive(Clone, Copy, Debug)]
-enum Protocol {
+enum ServiceProtocol {
     /// JSON, of a version, with the operation in a header after this.
     Json(&'static str, &'static str),
     /// A form of a version of the API; the answer is XML.
@@ -31,58 +20,63 @@ enum Protocol {
     Rest,
 }
 
-const fn protocol(service: Service) -> Protocol {
+const fn protocol(service: AwsService) -> ServiceProtocol {
     match service {
-        Service::Logs => Protocol::Json("1.1", "Logs_20140328"),
-        Service::Firehose => Protocol::Json("1.1", "Firehose_20150804"),
-        Service::Kinesis => Protocol::Json("1.1", "Kinesis_20131202"),
-        Service::Kms => Protocol::Json("1.1", "TrentService"),
-        Service::DynamoDb => Protocol::Json("1.0", "DynamoDB_20120810"),
-        Service::Sqs => Protocol::Json("1.0", "AmazonSQS"),
-        Service::Iam => Protocol::Query("2010-05-08"),
-        Service::Sts => Protocol::Query("2011-06-15"),
-        Service::CloudWatch => Protocol::Query("2010-08-01"),
-        Service::S3 => Protocol::Rest,
+        AwsService::Logs => ServiceProtocol::Json("1.1", "Logs_20140328"),
+        AwsService::Firehose => ServiceProtocol::Json("1.1", "Firehose_20150804"),
+        AwsService::Kinesis => ServiceProtocol::Json("1.1", "Kinesis_20131202"),
+        AwsService::Kms => ServiceProtocol::Json("1.1", "TrentService"),
+        AwsService::DynamoDb => ServiceProtocol::Json("1.0", "DynamoDB_20120810"),
+        AwsService::Sqs => ServiceProtocol::Json("1.0", "AmazonSQS"),
+        AwsService::Iam => ServiceProtocol::Query("2010-05-08"),
+        AwsService::Sts => ServiceProtocol::Query("2011-06-15"),
+        AwsService::CloudWatch => ServiceProtocol::Query("2010-08-01"),
+        AwsService::S3 => ServiceProtocol::Rest,
     }
 }
 
 /// The request of a call; a bucket has to be `owner`'s. None for an operation of S3 that is not known.
-pub(super) fn request(call: &Call, owner: Option<&str>) -> Option<Wire> {
-    let post =
-        |headers, body| Wire { method: "POST", path: "/".to_owned(), query: String::new(), headers, body };
+pub(super) fn request(call: &ApiCall, owner: Option<&str>) -> Option<UnsignedRequest> {
+    let post = |headers, body| UnsignedRequest {
+        method: "POST",
+        path: "/".to_owned(),
+        query: String::new(),
+        headers,
+        body,
+    };
     match protocol(call.service) {
-        Protocol::Json(version, target) => {
+        ServiceProtocol::Json(version, target) => {
             let headers = vec![
                 ("content-type", format!("application/x-amz-json-{version}")),
                 ("x-amz-target", format!("{target}.{}", call.operation)),
             ];
             Some(post(headers, call.input.to_string().into_bytes()))
         }
-        Protocol::Query(version) => {
+        ServiceProtocol::Query(version) => {
             let content = "application/x-www-form-urlencoded; charset=utf-8".to_owned();
             let body = query::form(call.operation, version, &call.input);
             Some(post(vec![("content-type", content)], body.into_bytes()))
         }
-        Protocol::Rest => rest::request(call.operation, &call.input, owner),
+        ServiceProtocol::Rest => rest::request(call.operation, &call.input, owner),
     }
 }
 
 /// What a successful answer says.
-pub(super) fn answer(call: &Call, body: &str) -> Result<Value, Refused> {
+pub(super) fn answer(call: &ApiCall, body: &str) -> Result<Value, CallError> {
     let read = match protocol(call.service) {
-        Protocol::Json(..) if body.trim().is_empty() => Some(json!({})),
-        Protocol::Json(..) => serde_json::from_str(body).ok(),
-        Protocol::Query(_) => xml::read(body).map(|(_, mut root)| {
+        ServiceProtocol::Json(..) if body.trim().is_empty() => Some(json!({})),
+        ServiceProtocol::Json(..) => serde_json::from_str(body).ok(),
+        ServiceProtocol::Query(_) => xml::read(body).map(|(_, mut root)| {
             let result = root.get_mut(format!("{}Result", call.operation)).map(Value::take);
             result.filter(Value::is_object).unwrap_or_else(|| json!({}))
         }),
-        Protocol::Rest => rest::answer(call.operation, body),
+        ServiceProtocol::Rest => rest::answer(call.operation, body),
     };
-    read.ok_or_else(|| Refused::Unusable(format!("the answer to `{call}` cannot be read")))
+    read.ok_or_else(|| CallError::Unusable(format!("the answer to `{call}` cannot be read")))
 }
 
 /// The code and the words of an answer that says no, in whichever form it comes: proxies and emulators mix them.
-pub(super) fn refusal(status: u16, header: Option<&str>, body: &str) -> Refused {
+pub(super) fn refusal(status: u16, header: Option<&str>, body: &str) -> CallError {
     let (code, message) = match serde_json::from_str::<Value>(body) {
         Ok(json) => said(&json, ["__type", "code", "Code"], ["message", "Message", "errorMessage"]),
         Err(_) => xml::read(body).map_or((None, None), |(_, root)| {
@@ -98,7 +92,7 @@ pub(super) fn refusal(status: u16, header: Option<&str>, body: &str) -> Refused 
         let start: String = body.trim().chars().take(200).collect();
         if start.is_empty() || start.starts_with('<') { format!("status {status}") } else { start }
     });
-    Refused::Answered { code, message }
+    CallError::Answered { code, message }
 }
 
 fn said(error: &Value, codes: [&str; 3], messages: [&str; 3]) -> (Option<String>, Option<String>) {
@@ -117,8 +111,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(service: Service, operation: &'static str, input: Value, header: (&str, &str), body: &str) {
-        let wire = request(&Call::new(service, operation, input), None).unwrap();
+    fn check(service: AwsService, operation: &'static str, input: Value, header: (&str, &str), body: &str) {
+        let wire = request(&ApiCall::new(service, operation, input), None).unwrap();
         let found = wire.headers.iter().find(|(name, _)| *name == header.0).map(|(_, value)| value.as_str());
         assert_eq!(found, Some(header.1), "{operation}");
         assert_eq!(String::from_utf8(wire.body).unwrap(), body);
@@ -131,24 +125,24 @@ mod tests {
         let content = "content-type";
         let name = json!({ "logGroupName": "a" });
         check(
-            Service::Logs,
+            AwsService::Logs,
             "CreateLogGroup",
             name,
             (target, "Logs_20140328.CreateLogGroup"),
             r#"{"logGroupName":"a"}"#,
         );
-        check(Service::Kms, "CreateKey", json!({}), (target, "TrentService.CreateKey"), "{}");
-        check(Service::Kms, "CreateKey", json!({}), (content, "application/x-amz-json-1.1"), "{}");
+        check(AwsService::Kms, "CreateKey", json!({}), (target, "TrentService.CreateKey"), "{}");
+        check(AwsService::Kms, "CreateKey", json!({}), (content, "application/x-amz-json-1.1"), "{}");
         check(
-            Service::Sqs,
+            AwsService::Sqs,
             "GetQueueUrl",
             json!({ "QueueName": "q" }),
             (target, "AmazonSQS.GetQueueUrl"),
             r#"{"QueueName":"q"}"#,
         );
-        check(Service::Sqs, "GetQueueUrl", json!({}), (content, "application/x-amz-json-1.0"), "{}");
+        check(AwsService::Sqs, "GetQueueUrl", json!({}), (content, "application/x-amz-json-1.0"), "{}");
         check(
-            Service::DynamoDb,
+            AwsService::DynamoDb,
             "DescribeTable",
             json!({}),
             (target, "DynamoDB_20120810.DescribeTable"),
@@ -156,12 +150,12 @@ mod tests {
         );
         let form = "application/x-www-form-urlencoded; charset=utf-8";
         let body = "Action=GetCallerIdentity&Version=2011-06-15";
-        check(Service::Sts, "GetCallerIdentity", json!({}), (content, form), body);
+        check(AwsService::Sts, "GetCallerIdentity", json!({}), (content, form), body);
     }
 
     #[track_caller]
     fn says(status: u16, header: Option<&str>, body: &str, code: &str, message: &str) {
-        let expected = Refused::Answered { code: code.to_owned(), message: message.to_owned() };
+        let expected = CallError::Answered { code: code.to_owned(), message: message.to_owned() };
         assert_eq!(refusal(status, header, body), expected);
     }
 
@@ -199,7 +193,7 @@ mod tests {
         let body = "<GetRoleResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><GetRoleResult><Role><RoleName>r</RoleName>\
                     <Tags><member><Key>k</Key><Value>v</Value></member></Tags></Role></GetRoleResult>\
                     <ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></GetRoleResponse>";
-        let call = Call::new(Service::Iam, "GetRole", json!({}));
+        let call = ApiCall::new(AwsService::Iam, "GetRole", json!({}));
         let role = json!({ "Role": { "RoleName": "r", "Tags": [{ "Key": "k", "Value": "v" }] } });
         assert_eq!(answer(&call, body), Ok(role));
         assert!(answer(&call, "<html").is_err());

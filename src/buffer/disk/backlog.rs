@@ -5,73 +5,83 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::cursor::{Ahead, Position};
+use super::cursor::{LogPosition, OutOfOrderAck};
 use super::frame::SEGMENT_HEADER;
-use super::log::Stored;
-use super::open::Segment;
-use super::reader::{Loaded, LoadedRecord, Part};
-use super::tracker::Tracker;
+use super::log::StoredAt;
+use super::open::{LogContents, LogSegment};
+use super::reader::{LoadedRange, SegmentRange};
+use super::tracker::AckTracker;
+use crate::buffer::{RecordFifo, RequestRoom};
 use crate::event::{AckGuard, Held, Record, Timestamp};
 
 /// The undelivered part of a log.
 #[derive(Debug)]
 pub struct Backlog {
     /// From the first that is not delivered whole.
-    segments: VecDeque<Known>,
+    segments: VecDeque<KnownSegment>,
     /// Up to where records were made ready, or passed over.
-    read: Position,
+    read: LogPosition,
     /// Records with the numbers of their segments, in order.
-    ready: VecDeque<(u64, Record)>,
-    ready_bytes: usize,
-    tracker: Arc<Tracker>,
-    /// Records that a run before delivered beyond the place where it stopped, by segment and end; and their events.
-    ahead: BTreeMap<(u64, u64), u64>,
+    ready: RecordFifo<u64>,
+    tracker: Arc<AckTracker>,
+    /// Records that a run before delivered beyond the place where it stopped, and how many events each holds.
+    out_of_order: BTreeMap<StoredAt, u64>,
 }
 
 /// A segment, and how many of its events were made ready or passed over.
 #[derive(Debug)]
-struct Known {
-    segment: Segment,
+struct KnownSegment {
+    segment: LogSegment,
     passed: u64,
 }
 
-/// The oldest records, taken out to make room.
+/// The oldest records, taken out to make room: all of one segment that the sink has not taken.
 #[derive(Debug)]
 pub struct Evicted {
     /// Their segment.
     pub segment: u64,
     /// Those that were in memory.
     pub records: Vec<Record>,
-    /// Those behind them that are only in the file: where, how many events, and the ack guard for all of them.
-    pub unread: Option<(Part, u64, AckGuard)>,
+    /// Those behind them.
+    pub unread: Option<EvictedRange>,
+}
+
+/// Evicted records that are only in the file.
+#[derive(Debug)]
+pub struct EvictedRange {
+    /// Where they are.
+    pub range: SegmentRange,
+    /// How many events they hold.
+    pub events: u64,
+    /// For all of them.
+    pub ack: AckGuard,
 }
 
 impl Backlog {
-    /// What an opened log still has to deliver.
+    /// What an opened log still has to deliver. `moved` is notified each time the place moves up to which it is delivered.
     #[must_use]
-    pub fn new(segments: &[Segment], delivered: Position, ahead: &[Ahead]) -> Self {
-        let passed = |segment: &Segment| {
-            if segment.number == delivered.segment { delivered.events.min(segment.events) } else { 0 }
+    pub fn new(contents: &LogContents, moved: Arc<Notify>) -> Self {
+        let LogContents { segments, delivered, out_of_order } = contents;
+        let known = segments.iter().map(|segment| {
+            let is_begun = segment.number == delivered.segment;
+            let passed = if is_begun { delivered.events.min(segment.events) } else { 0 };
+            KnownSegment { segment: *segment, passed }
+        });
+        let is_left = |ack: &&OutOfOrderAck| {
+            (ack.segment, ack.end) > (delivered.segment, delivered.offset)
+                && segments.iter().any(|segment| segment.number == ack.segment)
         };
-        let known = segments.iter().map(|segment| Known { segment: *segment, passed: passed(segment) });
-        let is_known = |record: &&Ahead| segments.iter().any(|segment| segment.number == record.segment);
-        let ahead = ahead
-            .iter()
-            .filter(|record| (record.segment, record.end) > (delivered.segment, delivered.offset));
+        let at = |ack: &OutOfOrderAck| (StoredAt { segment: ack.segment, end: ack.end }, ack.events);
         Self {
             segments: known.collect(),
-            read: delivered,
-            ready: VecDeque::new(),
-            ready_bytes: 0,
-            tracker: Tracker::new(delivered),
-            ahead: ahead
-                .filter(is_known)
-                .map(|record| ((record.segment, record.end), record.events))
-                .collect(),
+            read: *delivered,
+            ready: RecordFifo::default(),
+            tracker: AckTracker::new(*delivered, moved),
+            out_of_order: out_of_order.iter().filter(is_left).map(at).collect(),
         }
     }
 
@@ -80,19 +90,25 @@ impl Backlog {
     pub fn unread_events(&self) -> u64 {
         let unread: u64 =
             self.segments.iter().map(|known| known.segment.events.saturating_sub(known.passed)).sum();
-        unread.saturating_sub(self.ahead.values().sum())
+        unread.saturating_sub(self.out_of_order.values().sum())
     }
 
-    /// What follows the records' ends.
+    /// Up to where every record has ended. Cheaper than [`Self::delivered`], and enough to see whether it moved.
     #[must_use]
-    pub fn tracker(&self) -> &Arc<Tracker> {
-        &self.tracker
+    pub fn ended(&self) -> LogPosition {
+        self.tracker.position()
+    }
+
+    /// Whether a record of the segment was taken and has not ended.
+    #[must_use]
+    pub fn is_under_way(&self, segment: u64) -> bool {
+        self.tracker.is_under_way(segment)
     }
 
     /// Notes where a record was stored, in the order of the log. Without memory to hold it, it is read when it is its turn.
     ///
     /// Its ack guards are the caller's, who settles them: it is on disk.
-    pub fn stored(&mut self, record: Record, at: Stored, held: Option<Held>) {
+    pub fn stored(&mut self, record: Record, at: StoredAt, held: Option<Held>) {
         let was_caught_up = self.unread().is_none();
         match self.segments.back_mut() {
             Some(known) if known.segment.number == at.segment => {
@@ -100,33 +116,29 @@ impl Backlog {
                 known.segment.events = known.segment.events.saturating_add(record.events);
             }
             _ => {
-                let segment = Segment { number: at.segment, end: at.end, events: record.events };
-                self.segments.push_back(Known { segment, passed: 0 });
+                let segment = LogSegment { number: at.segment, end: at.end, events: record.events };
+                self.segments.push_back(KnownSegment { segment, passed: 0 });
             }
         }
         if was_caught_up && let Some(held) = held {
-            self.make_ready(record, (at.segment, at.end), held);
+            self.make_ready(record, at, held);
         }
     }
 
-    /// Takes from the front while there are at most so many records of at most so many bytes.
-    pub fn take(&mut self, mut records: usize, mut bytes: usize) -> Vec<Record> {
-        let mut taken = Vec::new();
-        while let Some((_, record)) = self.ready.front() {
-            let (Some(fewer), Some(rest)) = (records.checked_sub(1), bytes.checked_sub(record.len)) else {
-                break;
-            };
-            (records, bytes) = (fewer, rest);
-            self.ready_bytes = self.ready_bytes.saturating_sub(record.len);
-            taken.extend(self.ready.pop_front().map(|(_, record)| record));
-        }
-        taken
+    /// Takes what a new request carries, and the first ready record in any case.
+    pub fn take_request(&mut self, room: RequestRoom) -> Vec<Record> {
+        self.ready.take_request(room)
+    }
+
+    /// Takes only what there is room for.
+    pub fn take_fitting(&mut self, room: RequestRoom) -> Vec<Record> {
+        self.ready.take_fitting(room)
     }
 
     /// Bytes that are ready.
     #[must_use]
     pub fn ready_bytes(&self) -> usize {
-        self.ready_bytes
+        self.ready.bytes()
     }
 
     /// Records that are ready.
@@ -138,29 +150,29 @@ impl Backlog {
     /// When the first event of the first ready record came.
     #[must_use]
     pub fn oldest(&self) -> Option<Instant> {
-        self.ready.front().map(|(_, record)| record.since)
+        self.ready.oldest()
     }
 
     /// What is to be read next; none when every record was made ready.
     #[must_use]
-    pub fn unread(&self) -> Option<Part> {
-        let part = |known: &Known| {
-            let Segment { number, end, .. } = known.segment;
+    pub fn unread(&self) -> Option<SegmentRange> {
+        let range = |known: &KnownSegment| {
+            let LogSegment { number, end, .. } = known.segment;
             let from = if number == self.read.segment {
                 self.read.offset.max(SEGMENT_HEADER)
             } else {
                 SEGMENT_HEADER
             };
-            (number >= self.read.segment && from < end).then_some(Part { segment: number, from, end })
+            (number >= self.read.segment && from < end).then_some(SegmentRange { segment: number, from, end })
         };
-        self.segments.iter().find_map(part)
+        self.segments.iter().find_map(range)
     }
 
     /// Bytes of the file that are still to be read.
     #[must_use]
     pub fn unread_bytes(&self) -> u64 {
-        let bytes = |known: &Known| {
-            let Segment { number, end, .. } = known.segment;
+        let bytes = |known: &KnownSegment| {
+            let LogSegment { number, end, .. } = known.segment;
             let read = if number == self.read.segment { self.read.offset } else { 0 };
             if number < self.read.segment { 0 } else { end.saturating_sub(read) }
         };
@@ -169,10 +181,10 @@ impl Backlog {
 
     /// The records that were delivered beyond the place, by this run or one before.
     #[must_use]
-    pub fn ahead(&self) -> Vec<Ahead> {
-        let before = self.ahead.iter();
-        let before = before.map(|(&(segment, end), &events)| Ahead { segment, end, events });
-        self.tracker.ahead().into_iter().chain(before).collect()
+    pub fn out_of_order(&self) -> Vec<OutOfOrderAck> {
+        let before = self.out_of_order.iter();
+        let before = before.map(|(at, &events)| OutOfOrderAck { segment: at.segment, end: at.end, events });
+        self.tracker.out_of_order().into_iter().chain(before).collect()
     }
 
     /// Whether everything that was stored has ended.
@@ -182,59 +194,64 @@ impl Backlog {
     }
 
     /// Makes what was read ready. Returns how many events are lost, for what was damaged.
-    pub fn loaded(&mut self, loaded: Loaded, mut charge: impl FnMut(usize) -> Held) -> u64 {
-        let Loaded { part, to, records, .. } = loaded;
-        if self.unread().is_none_or(|now| (now.segment, now.from) != (part.segment, part.from)) {
+    pub fn loaded(&mut self, loaded: LoadedRange, mut charge: impl FnMut(usize) -> Held) -> u64 {
+        let LoadedRange { range, to, records, .. } = loaded;
+        if !self.is_next_to_read(range) {
             // It was evicted meanwhile.
             return 0;
         }
         let now = (Instant::now(), Timestamp::now());
         for read in records {
-            let place = (part.segment, read.end);
-            if self.ahead.remove(&place).is_some() {
-                self.skip(place, read.events);
+            let at = StoredAt { segment: range.segment, end: read.end };
+            if self.out_of_order.remove(&at).is_some() {
+                self.skip(at, read.events);
                 continue;
             }
             let held = charge(read.data.len());
-            self.make_ready(read.into_record(now), place, held);
+            self.make_ready(read.into_record(now), at, held);
         }
-        self.pass(part.segment, to)
+        self.pass(range.segment, to)
+    }
+
+    /// Whether what is to be read next begins where this range does.
+    #[must_use]
+    pub fn is_next_to_read(&self, range: SegmentRange) -> bool {
+        self.unread().is_some_and(|next| (next.segment, next.from) == (range.segment, range.from))
     }
 
     /// Takes the oldest records out that the sink has not taken: those of one segment.
     pub fn evict(&mut self) -> Option<Evicted> {
         let unread = self.unread();
-        let segment = self.ready.front().map(|(segment, _)| *segment).or(unread.map(|part| part.segment))?;
-        let count = self.ready.partition_point(|(number, _)| *number == segment);
-        let records: Vec<Record> = self.ready.drain(..count).map(|(_, record)| record).collect();
-        let bytes: usize = records.iter().map(|record| record.len).sum();
-        self.ready_bytes = self.ready_bytes.saturating_sub(bytes);
-        let unread = unread.filter(|part| part.segment == segment).and_then(|part| {
-            let known = self.segments.iter_mut().find(|known| known.segment.number == segment)?;
-            let left = known.segment.events.saturating_sub(known.passed);
-            known.passed = known.segment.events;
-            self.read = Position { segment, offset: part.end, events: known.passed };
-            let before: u64 = self
-                .ahead
-                .extract_if((segment, 0)..=(segment, u64::MAX), |_, _| true)
-                .map(|(_, events)| events)
-                .sum();
-            let events = left.saturating_sub(before);
-            Some((part, events, self.tracker.begin_up_to(self.read)))
-        });
+        let segment = self.ready.front().copied().or(unread.map(|range| range.segment))?;
+        let records = self.ready.take_while(|number| *number == segment);
+        let unread =
+            unread.filter(|range| range.segment == segment).and_then(|range| self.evict_unread(range));
         Some(Evicted { segment, records, unread })
+    }
+
+    fn evict_unread(&mut self, range: SegmentRange) -> Option<EvictedRange> {
+        let segment = range.segment;
+        let known = self.segments.iter_mut().find(|known| known.segment.number == segment)?;
+        let left = known.segment.events.saturating_sub(known.passed);
+        known.passed = known.segment.events;
+        self.read = LogPosition { segment, offset: range.end, events: known.passed };
+        let whole = StoredAt { segment, end: 0 }..=StoredAt { segment, end: u64::MAX };
+        let before: u64 = self.out_of_order.extract_if(whole, |_, _| true).map(|(_, events)| events).sum();
+        let ack = self.tracker.begin_up_to(self.read);
+        Some(EvictedRange { range, events: left.saturating_sub(before), ack })
     }
 
     /// Up to where the log is delivered; a segment that is delivered whole, with others behind it, is passed.
     #[must_use]
-    pub fn delivered(&self) -> Position {
+    pub fn delivered(&self) -> LogPosition {
         let position = self.tracker.position();
         let behind = self.segments.iter().find(|known| known.segment.number > position.segment);
-        let ends =
-            |known: &Known| known.segment.number == position.segment && position.offset < known.segment.end;
+        let ends = |known: &KnownSegment| {
+            known.segment.number == position.segment && position.offset < known.segment.end
+        };
         match behind {
             Some(next) if !self.segments.iter().any(ends) => {
-                Position { segment: next.segment.number, offset: SEGMENT_HEADER, events: 0 }
+                LogPosition { segment: next.segment.number, offset: SEGMENT_HEADER, events: 0 }
             }
             _ => position,
         }
@@ -245,24 +262,25 @@ impl Backlog {
         while self.segments.pop_front_if(|known| known.segment.number < segment).is_some() {}
     }
 
-    fn make_ready(&mut self, mut record: Record, (segment, end): (u64, u64), held: Held) {
+    fn make_ready(&mut self, mut record: Record, at: StoredAt, held: Held) {
+        let StoredAt { segment, end } = at;
         let Some(known) = self.segments.iter_mut().rev().find(|known| known.segment.number == segment) else {
             return;
         };
         known.passed = known.passed.saturating_add(record.events);
-        self.read = Position { segment, offset: end, events: known.passed };
+        self.read = LogPosition { segment, offset: end, events: known.passed };
         let ack = self.tracker.begin(self.read, record.events);
         ack.hold(held);
         record.acks = vec![ack];
-        self.ready_bytes = self.ready_bytes.saturating_add(record.len);
-        self.ready.push_back((segment, record));
+        self.ready.push(segment, record);
     }
 
     /// Moves over a record that was delivered by a run before.
-    fn skip(&mut self, (segment, end): (u64, u64), events: u64) {
+    fn skip(&mut self, at: StoredAt, events: u64) {
+        let StoredAt { segment, end } = at;
         if let Some(known) = self.segments.iter_mut().find(|known| known.segment.number == segment) {
             known.passed = known.passed.saturating_add(events);
-            self.read = Position { segment, offset: end, events: known.passed };
+            self.read = LogPosition { segment, offset: end, events: known.passed };
             self.tracker.begin(self.read, events).settle();
         }
     }
@@ -275,30 +293,12 @@ impl Backlog {
         let at_end = to >= known.segment.end;
         let lost = if at_end { known.segment.events.saturating_sub(known.passed) } else { 0 };
         known.passed = known.passed.saturating_add(lost);
-        let place = Position { segment, offset: to, events: known.passed };
+        let place = LogPosition { segment, offset: to, events: known.passed };
         if place != self.read {
             self.read = place;
             // What is lost has ended; it is nothing that was delivered.
             self.tracker.begin_up_to(place).settle();
         }
         lost
-    }
-}
-
-impl LoadedRecord {
-    /// The record as a sink takes it, without ack guards. `now` on both clocks.
-    #[must_use]
-    pub fn into_record(self, (now, wall): (Instant, Timestamp)) -> Record {
-        let age = u64::try_from(wall.0.saturating_sub(self.time.0)).unwrap_or(0);
-        Record {
-            len: self.data.len(),
-            parts: vec![self.data],
-            payload: self.payload,
-            compressed: self.compressed,
-            events: self.events,
-            acks: Vec::new(),
-            origin: self.meta.origin,
-            since: now.checked_sub(Duration::from_millis(age)).unwrap_or(now),
-        }
     }
 }

@@ -4,12 +4,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::Files;
+use super::files::FileSystem;
 use super::frame::{u32_at, u64_at};
 
 /// A place in a log.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Position {
+pub struct LogPosition {
     /// The segment's number.
     pub segment: u64,
     /// Bytes from the segment's start.
@@ -20,7 +20,7 @@ pub struct Position {
 
 /// A record that was delivered although one before it was not.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Ahead {
+pub struct OutOfOrderAck {
     /// The segment's number.
     pub segment: u64,
     /// Where the record's frame ends.
@@ -38,30 +38,30 @@ const SLOT: usize = 44;
 const MAGIC: &[u8; 4] = b"CURS";
 const VERSION: u32 = 1;
 
-/// The file that keeps a [`Position`].
+/// The file that keeps a [`LogPosition`].
 #[derive(Debug)]
-pub(super) struct CursorFile<F: Files> {
+pub(super) struct CursorFile<F: FileSystem> {
     path: PathBuf,
     sequence: u64,
     /// None: not made yet, or its last write failed.
     file: Option<F::File>,
-    saved: Option<Position>,
+    saved: Option<LogPosition>,
 }
 
 /// What a cursor file says.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Said {
+pub(super) enum CursorState {
     /// Nothing was delivered yet.
     Nothing,
     /// Up to here, and these.
-    Delivered(Position, Vec<Ahead>),
+    Delivered(LogPosition, Vec<OutOfOrderAck>),
     /// It cannot be read.
     Damaged,
 }
 
-impl<F: Files> CursorFile<F> {
+impl<F: FileSystem> CursorFile<F> {
     /// Reads the cursor of a log.
-    pub(super) fn open(files: &F, dir: &Path) -> io::Result<(Self, Said)> {
+    pub(super) fn open(files: &F, dir: &Path) -> io::Result<(Self, CursorState)> {
         let path = dir.join(NAME);
         let mut bytes = Vec::new();
         match files.open(&path) {
@@ -70,20 +70,20 @@ impl<F: Files> CursorFile<F> {
             Err(error) => return Err(error),
         }
         let newest = newest(&bytes);
-        let said = match newest {
-            Some((_, position)) => Said::Delivered(position, ahead(&bytes)),
-            None if bytes.is_empty() => Said::Nothing,
-            None => Said::Damaged,
+        let state = match newest {
+            Some((_, position)) => CursorState::Delivered(position, out_of_order(&bytes)),
+            None if bytes.is_empty() => CursorState::Nothing,
+            None => CursorState::Damaged,
         };
         let sequence = newest.map_or(0, |(sequence, _)| sequence);
         let saved = newest.map(|(_, position)| position);
-        Ok((Self { path, sequence, file: None, saved }, said))
+        Ok((Self { path, sequence, file: None, saved }, state))
     }
 
     /// Makes the file with both of its places, which stand before everything: on a full disk there is room to write down what is
     /// delivered, and so to remove it.
     pub(super) fn make(&mut self, files: &F) -> io::Result<()> {
-        let before = Position::default();
+        let before = LogPosition::default();
         let mut file = files.create(&self.path)?;
         for sequence in [1, 2] {
             files.write(&mut file, (sequence % 2) * APART, &encode(sequence, before))?;
@@ -97,7 +97,7 @@ impl<F: Files> CursorFile<F> {
     }
 
     /// Writes a place down, and returns when it is on disk.
-    pub(super) fn save(&mut self, files: &F, position: Position) -> io::Result<()> {
+    pub(super) fn save(&mut self, files: &F, position: LogPosition) -> io::Result<()> {
         // It never moves back: what it passed is gone.
         if self.saved.is_some_and(|saved| position <= saved) {
             return Ok(());
@@ -121,17 +121,17 @@ impl<F: Files> CursorFile<F> {
     }
 
     /// Writes down what was delivered beyond the place. What stood there before stays true, and what is torn is not believed.
-    pub(super) fn save_ahead(&mut self, files: &F, records: &[Ahead]) -> io::Result<()> {
+    pub(super) fn save_out_of_order(&mut self, files: &F, records: &[OutOfOrderAck]) -> io::Result<()> {
         if records.is_empty() {
             return Ok(());
         }
         let mut out = Vec::new();
-        for record in records.iter().take(MOST_AHEAD) {
+        for record in records.iter().take(MAX_OUT_OF_ORDER) {
             for number in [record.segment, record.end, record.events] {
                 out.extend_from_slice(&number.to_le_bytes());
             }
         }
-        let (count, sum) = (records.len().min(MOST_AHEAD), crc32c::crc32c(&out));
+        let (count, sum) = (records.len().min(MAX_OUT_OF_ORDER), crc32c::crc32c(&out));
         let head = [u32::try_from(count).unwrap_or(0).to_le_bytes(), sum.to_le_bytes()].concat();
         let mut file = self.open_again(files)?.0;
         files.write(&mut file, 2 * APART, &[head, out].concat())?;
@@ -148,26 +148,30 @@ impl<F: Files> CursorFile<F> {
 }
 
 /// More than any window of requests holds; what is beyond is delivered twice.
-const MOST_AHEAD: usize = 64 * 1024;
-const AHEAD_BYTES: usize = 24;
-const LONGEST: usize = 3 * 4096 + MOST_AHEAD * AHEAD_BYTES;
+const MAX_OUT_OF_ORDER: usize = 64 * 1024;
+const OUT_OF_ORDER_BYTES: usize = 24;
+const LONGEST: usize = 3 * 4096 + MAX_OUT_OF_ORDER * OUT_OF_ORDER_BYTES;
 
 /// The records delivered beyond the place; none when that part is torn. Pure.
-fn ahead(bytes: &[u8]) -> Vec<Ahead> {
+fn out_of_order(bytes: &[u8]) -> Vec<OutOfOrderAck> {
     let read = || {
         let part = bytes.get(usize::try_from(2 * APART).ok()?..)?;
-        let count = usize::try_from(u32_at(part, 0)?).ok()?.min(MOST_AHEAD);
-        let listed = part.get(8..)?.get(..count.checked_mul(AHEAD_BYTES)?)?;
+        let count = usize::try_from(u32_at(part, 0)?).ok()?.min(MAX_OUT_OF_ORDER);
+        let listed = part.get(8..)?.get(..count.checked_mul(OUT_OF_ORDER_BYTES)?)?;
         let entry = |entry: &[u8]| {
-            Some(Ahead { segment: u64_at(entry, 0)?, end: u64_at(entry, 8)?, events: u64_at(entry, 16)? })
+            Some(OutOfOrderAck {
+                segment: u64_at(entry, 0)?,
+                end: u64_at(entry, 8)?,
+                events: u64_at(entry, 16)?,
+            })
         };
         let sound = u32_at(part, 4)? == crc32c::crc32c(listed);
-        sound.then(|| listed.chunks_exact(AHEAD_BYTES).filter_map(entry).collect())
+        sound.then(|| listed.chunks_exact(OUT_OF_ORDER_BYTES).filter_map(entry).collect())
     };
     read().unwrap_or_default()
 }
 
-fn encode(sequence: u64, position: Position) -> Vec<u8> {
+fn encode(sequence: u64, position: LogPosition) -> Vec<u8> {
     let mut out = Vec::with_capacity(SLOT);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
@@ -180,16 +184,16 @@ fn encode(sequence: u64, position: Position) -> Vec<u8> {
 }
 
 /// The newest whole place in the file. Pure.
-fn newest(bytes: &[u8]) -> Option<(u64, Position)> {
+fn newest(bytes: &[u8]) -> Option<(u64, LogPosition)> {
     let second = usize::try_from(APART).ok().and_then(|apart| bytes.get(apart..)).unwrap_or_default();
     [bytes, second].into_iter().filter_map(decode).max_by_key(|(sequence, _)| *sequence)
 }
 
-fn decode(bytes: &[u8]) -> Option<(u64, Position)> {
+fn decode(bytes: &[u8]) -> Option<(u64, LogPosition)> {
     let sound = bytes.starts_with(MAGIC)
         && u32_at(bytes, 4)? == VERSION
         && u32_at(bytes, 40)? == crc32c::crc32c(bytes.get(..40)?);
     let position =
-        Position { segment: u64_at(bytes, 16)?, offset: u64_at(bytes, 24)?, events: u64_at(bytes, 32)? };
+        LogPosition { segment: u64_at(bytes, 16)?, offset: u64_at(bytes, 24)?, events: u64_at(bytes, 32)? };
     sound.then_some((u64_at(bytes, 8)?, position))
 }

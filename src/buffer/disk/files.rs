@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A file system. Everything blocks.
-pub trait Files: std::fmt::Debug + Clone + Send + Sync + 'static {
+pub trait FileSystem: std::fmt::Debug + Clone + Send + Sync + 'static {
     /// An open file.
     type File: std::fmt::Debug + Send + 'static;
 
@@ -52,9 +52,9 @@ pub trait Files: std::fmt::Debug + Clone + Send + Sync + 'static {
 
 /// The operating system's.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Disk;
+pub struct OsFileSystem;
 
-impl Files for Disk {
+impl FileSystem for OsFileSystem {
     type File = File;
 
     fn make_dir(&self, dir: &Path) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! Segment headers and frames, encoded and decoded. Pure.
+//! LogSegment headers and frames, encoded and decoded. Pure.
 //!
 //! All numbers are little-endian, all checksums CRC32C. A frame says where it stands and carries its segment's salt, so that
 //! bytes of a payload that look like a frame are never taken for one.
@@ -77,14 +77,14 @@ impl SegmentHeader {
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum FrameKind {
     /// A record with its origin.
     Record,
     /// The end of a segment that is complete: `events` are those of all its records.
     Seal,
 }
 
-impl Kind {
+impl FrameKind {
     const fn magic(self) -> [u8; 4] {
         match self {
             Self::Record => *b"SREC",
@@ -100,7 +100,7 @@ impl Kind {
 /// What a frame begins with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Frame {
-    pub(super) kind: Kind,
+    pub(super) kind: FrameKind,
     pub(super) salt: u32,
     pub(super) offset: u64,
     /// When the record was written; of a seal, when the first one was.
@@ -117,7 +117,7 @@ impl Frame {
     /// The frame that ends a segment.
     pub(super) fn seal(salt: u32, offset: u64, time: Timestamp, events: u64) -> Self {
         Self {
-            kind: Kind::Seal,
+            kind: FrameKind::Seal,
             salt,
             offset,
             time,
@@ -148,7 +148,7 @@ impl Frame {
 
     /// The frame header at the front of `bytes`, if a whole one stands there.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let kind = Kind::of(bytes.get(..4)?)?;
+        let kind = FrameKind::of(bytes.get(..4)?)?;
         if u32_at(bytes, 52)? != crc32c::crc32c(bytes.get(..52)?) {
             return None;
         }
@@ -180,7 +180,7 @@ impl Frame {
     /// What every record frame of a segment begins with.
     pub(super) fn needle(salt: u32) -> [u8; 8] {
         let mut needle = [0; 8];
-        let halves = Kind::Record.magic().into_iter().chain(salt.to_le_bytes());
+        let halves = FrameKind::Record.magic().into_iter().chain(salt.to_le_bytes());
         needle.iter_mut().zip(halves).for_each(|(to, from)| *to = from);
         needle
     }
@@ -235,7 +235,7 @@ mod tests {
             bit in 0..FRAME_HEADER * 8,
         ) {
             let frame = Frame {
-                kind: Kind::Record, salt, offset, time: Timestamp(time), events, origin_bytes, record_bytes,
+                kind: FrameKind::Record, salt, offset, time: Timestamp(time), events, origin_bytes, record_bytes,
                 payload_bytes, compressed, body_sum,
             };
             let mut bytes = Vec::new();

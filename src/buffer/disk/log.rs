@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::cursor::{Ahead, CursorFile, NAME as CURSOR, Position};
-use super::files::Files;
-use super::frame::{FRAME_HEADER, Frame, Kind, SEGMENT_HEADER, SegmentHeader};
-use super::meta::Meta;
+use super::cursor::{CursorFile, LogPosition, NAME as CURSOR, OutOfOrderAck};
+use super::files::FileSystem;
+use super::frame::{FRAME_HEADER, Frame, FrameKind, SEGMENT_HEADER, SegmentHeader};
+use super::meta::RecordMeta;
 use crate::event::{Origin, Record, Timestamp};
 
 /// A log's directory, to write to. Everything blocks.
 #[derive(Debug)]
-pub struct Log<F: Files> {
+pub struct Log<F: FileSystem> {
     pub(super) files: F,
     pub(super) dir: PathBuf,
     /// A segment that has so many bytes is sealed.
@@ -26,7 +26,7 @@ pub struct Log<F: Files> {
     pub(super) segments: Vec<(u64, u64)>,
     /// The next segment's number.
     pub(super) next: u64,
-    pub(super) active: Option<Active<F>>,
+    pub(super) open: Option<OpenSegment<F>>,
     /// The last origin and its JSON, which most records share.
     pub(super) origin: Option<(Arc<Origin>, Vec<u8>)>,
     /// Small pieces on their way to the file.
@@ -35,7 +35,7 @@ pub struct Log<F: Files> {
 
 /// The segment that is written to.
 #[derive(Debug)]
-pub(super) struct Active<F: Files> {
+pub(super) struct OpenSegment<F: FileSystem> {
     file: F::File,
     number: u64,
     salt: u32,
@@ -48,8 +48,8 @@ pub(super) struct Active<F: Files> {
 }
 
 /// Where a record was put.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Stored {
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct StoredAt {
     /// The segment's number.
     pub segment: u64,
     /// Where its frame ends.
@@ -60,7 +60,7 @@ pub struct Stored {
 #[derive(Debug, Default)]
 pub struct Appended {
     /// Where the records are, from the first on, as far as they are on disk for good.
-    pub stored: Vec<Stored>,
+    pub stored: Vec<StoredAt>,
     /// Why those after them are not. They must be appended again.
     pub failed: Option<AppendError>,
     /// How long each sync took.
@@ -105,7 +105,7 @@ const GATHER_BELOW: usize = 16 * 1024;
 /// So much is gathered at most.
 const STAGE: usize = 256 * 1024;
 
-impl<F: Files> Log<F> {
+impl<F: FileSystem> Log<F> {
     /// Appends records, and returns once they are on disk: all bytes with one sync, unless a segment becomes full.
     ///
     /// A segment whose write or sync failed is given up behind what was on disk before, and never synced again: the next append
@@ -125,14 +125,14 @@ impl<F: Files> Log<F> {
         &mut self,
         records: &[Record],
         now: Timestamp,
-        written: &mut Vec<Stored>,
+        written: &mut Vec<StoredAt>,
         appended: &mut Appended,
     ) -> Result<(), AppendError> {
         for record in records {
-            if self.active.as_ref().is_some_and(|active| active.at >= self.segment_bytes) {
+            if self.open.as_ref().is_some_and(|open| open.at >= self.segment_bytes) {
                 self.write_seal().map_err(|source| self.write_error(source))?;
                 self.sync(written, appended)?;
-                self.active = None;
+                self.open = None;
             }
             let stored = self.write(record, now).map_err(|source| self.write_error(source))?;
             written.push(stored);
@@ -156,20 +156,20 @@ impl<F: Files> Log<F> {
     /// Whether this is the segment that is written to.
     #[must_use]
     pub fn is_open(&self, segment: u64) -> bool {
-        self.active.as_ref().is_some_and(|active| active.number == segment)
+        self.open.as_ref().is_some_and(|open| open.number == segment)
     }
 
     /// Writes down up to where the log was delivered, and removes the segments that are delivered whole.
     ///
     /// # Errors
     /// When the place is not on disk; then nothing is removed.
-    pub fn save(&mut self, delivered: Position) -> io::Result<()> {
+    pub fn save(&mut self, delivered: LogPosition) -> io::Result<()> {
         self.cursor.save(&self.files, delivered)?;
         let passed = self.segments.partition_point(|(number, _)| *number < delivered.segment);
         for _ in 0..passed {
             let Some((number, _)) = self.segments.first().copied() else { break };
-            if self.active.as_ref().is_some_and(|active| active.number == number) {
-                self.active = None;
+            if self.open.as_ref().is_some_and(|open| open.number == number) {
+                self.open = None;
             }
             let path = self.path(number);
             // Whoever read it last may still have it open, and removed alone it would keep its room.
@@ -186,17 +186,17 @@ impl<F: Files> Log<F> {
     ///
     /// # Errors
     /// When it is not on disk; those records are then delivered again.
-    pub fn save_ahead(&mut self, records: &[Ahead]) -> io::Result<()> {
-        self.cursor.save_ahead(&self.files, records)
+    pub fn save_out_of_order(&mut self, records: &[OutOfOrderAck]) -> io::Result<()> {
+        self.cursor.save_out_of_order(&self.files, records)
     }
 
     /// Ends the segment that is written to, so that it can be removed once it is delivered. Returns the next one's number.
     pub fn rotate(&mut self) -> u64 {
         // What is not sealed is looked through at the next start, and sealed then.
-        if self.active.is_some() && self.write_seal().is_err() {
+        if self.open.is_some() && self.write_seal().is_err() {
             self.give_up();
         }
-        self.active = None;
+        self.open = None;
         self.next
     }
 
@@ -204,9 +204,9 @@ impl<F: Files> Log<F> {
     ///
     /// # Errors
     /// When the file cannot be cut.
-    pub fn hollow(&mut self, number: u64) -> io::Result<()> {
-        if self.active.as_ref().is_some_and(|active| active.number == number) {
-            self.active = None;
+    pub fn clear_segment(&mut self, number: u64) -> io::Result<()> {
+        if self.open.as_ref().is_some_and(|open| open.number == number) {
+            self.open = None;
         }
         let mut file = self.files.open_to_write(&self.path(number))?;
         let mut header = Vec::new();
@@ -226,7 +226,7 @@ impl<F: Files> Log<F> {
     /// # Errors
     /// When something cannot be removed.
     pub fn remove(mut self) -> io::Result<()> {
-        self.active = None;
+        self.open = None;
         for (number, _) in &self.segments {
             remove(&self.files, &self.path(*number))?;
         }
@@ -239,29 +239,29 @@ impl<F: Files> Log<F> {
         Ok(())
     }
 
-    fn write(&mut self, record: &Record, now: Timestamp) -> io::Result<Stored> {
-        let mut active = match self.active.take() {
-            Some(active) => active,
+    fn write(&mut self, record: &Record, now: Timestamp) -> io::Result<StoredAt> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
             None => self.begin(now)?,
         };
-        let written = self.write_frame(&mut active, record, now);
-        let stored = Stored { segment: active.number, end: active.at };
-        let size = active.at;
-        self.active = Some(active);
+        let written = self.write_frame(&mut open, record, now);
+        let stored = StoredAt { segment: open.number, end: open.at };
+        let size = open.at;
+        self.open = Some(open);
         written?;
         self.set_size(stored.segment, size);
         Ok(stored)
     }
 
-    fn write_frame(&mut self, active: &mut Active<F>, record: &Record, now: Timestamp) -> io::Result<()> {
+    fn write_frame(&mut self, open: &mut OpenSegment<F>, record: &Record, now: Timestamp) -> io::Result<()> {
         self.know(&record.origin);
         let (known, origin) = self.origin.take().unwrap_or_default();
         let sum =
             record.parts.iter().fold(crc32c::crc32c(&origin), |sum, part| crc32c::crc32c_append(sum, part));
         let frame = Frame {
-            kind: Kind::Record,
-            salt: active.salt,
-            offset: active.at,
+            kind: FrameKind::Record,
+            salt: open.salt,
+            offset: open.at,
             time: now,
             events: record.events,
             origin_bytes: length(origin.len()),
@@ -273,41 +273,41 @@ impl<F: Files> Log<F> {
         self.stage.clear();
         frame.encode(&mut self.stage);
         self.stage.extend_from_slice(&origin);
-        let mut at = active.at;
+        let mut at = open.at;
         for part in &record.parts {
-            self.write_part(active, &mut at, part)?;
+            self.write_part(open, &mut at, part)?;
         }
-        self.flush(active, &mut at)?;
+        self.flush(open, &mut at)?;
         self.origin = Some((known, origin));
-        active.at = frame.end();
-        active.events = active.events.saturating_add(record.events);
+        open.at = frame.end();
+        open.events = open.events.saturating_add(record.events);
         Ok(())
     }
 
-    fn write_part(&mut self, active: &mut Active<F>, at: &mut u64, part: &Bytes) -> io::Result<()> {
+    fn write_part(&mut self, open: &mut OpenSegment<F>, at: &mut u64, part: &Bytes) -> io::Result<()> {
         if part.len() < GATHER_BELOW {
             self.stage.extend_from_slice(part);
             if self.stage.len() < STAGE {
                 return Ok(());
             }
-            return self.flush(active, at);
+            return self.flush(open, at);
         }
-        self.flush(active, at)?;
-        self.files.write(&mut active.file, *at, part)?;
+        self.flush(open, at)?;
+        self.files.write(&mut open.file, *at, part)?;
         *at = at.saturating_add(part.len() as u64);
         Ok(())
     }
 
-    fn flush(&mut self, active: &mut Active<F>, at: &mut u64) -> io::Result<()> {
+    fn flush(&mut self, open: &mut OpenSegment<F>, at: &mut u64) -> io::Result<()> {
         if !self.stage.is_empty() {
-            self.files.write(&mut active.file, *at, &self.stage)?;
+            self.files.write(&mut open.file, *at, &self.stage)?;
             *at = at.saturating_add(self.stage.len() as u64);
             self.stage.clear();
         }
         Ok(())
     }
 
-    fn begin(&mut self, now: Timestamp) -> io::Result<Active<F>> {
+    fn begin(&mut self, now: Timestamp) -> io::Result<OpenSegment<F>> {
         let number = self.next;
         self.next = number.saturating_add(1);
         let previous = self.segments.last().map_or(0, |(number, _)| *number);
@@ -316,35 +316,35 @@ impl<F: Files> Log<F> {
         self.segments.push((number, 0));
         let header = SegmentHeader { salt, number, previous }.encode();
         let written = self.files.write(&mut file, 0, &header);
-        let active = Active { file, number, salt, at: SEGMENT_HEADER, synced: 0, events: 0, first: now };
+        let open = OpenSegment { file, number, salt, at: SEGMENT_HEADER, synced: 0, events: 0, first: now };
         if let Err(error) = written {
             // Kept for a moment, so that its file is removed.
-            self.active = Some(active);
+            self.open = Some(open);
             return Err(error);
         }
-        Ok(active)
+        Ok(open)
     }
 
     /// Ends the segment's file with its totals. Not synced.
     fn write_seal(&mut self) -> io::Result<()> {
-        let Some(mut active) = self.active.take() else { return Ok(()) };
+        let Some(mut open) = self.open.take() else { return Ok(()) };
         self.stage.clear();
-        Frame::seal(active.salt, active.at, active.first, active.events).encode(&mut self.stage);
-        let written = self.files.write(&mut active.file, active.at, &self.stage);
-        self.set_size(active.number, active.at.saturating_add(FRAME_HEADER as u64));
-        self.active = Some(active);
+        Frame::seal(open.salt, open.at, open.first, open.events).encode(&mut self.stage);
+        let written = self.files.write(&mut open.file, open.at, &self.stage);
+        self.set_size(open.number, open.at.saturating_add(FRAME_HEADER as u64));
+        self.open = Some(open);
         written
     }
 
-    fn sync(&mut self, written: &mut Vec<Stored>, appended: &mut Appended) -> Result<(), AppendError> {
-        if let Some(active) = &mut self.active {
+    fn sync(&mut self, written: &mut Vec<StoredAt>, appended: &mut Appended) -> Result<(), AppendError> {
+        if let Some(open) = &mut self.open {
             let since = Instant::now();
-            let mut synced = self.files.sync(&mut active.file);
-            if synced.is_ok() && active.synced == 0 {
+            let mut synced = self.files.sync(&mut open.file);
+            if synced.is_ok() && open.synced == 0 {
                 synced = self.files.sync_dir(&self.dir);
             }
             synced.map_err(|source| AppendError::Sync { dir: self.dir.clone(), source })?;
-            active.synced = active.at;
+            open.synced = open.at;
             appended.syncs.push(since.elapsed());
         }
         appended.stored.append(written);
@@ -353,7 +353,7 @@ impl<F: Files> Log<F> {
 
     /// Leaves the segment that failed. What was on disk before stays; the rest is cut off if that is possible.
     fn give_up(&mut self) {
-        let Some(Active { mut file, number, synced, .. }) = self.active.take() else { return };
+        let Some(OpenSegment { mut file, number, synced, .. }) = self.open.take() else { return };
         if synced == 0 {
             drop(file);
             // A rest that cannot be removed holds nothing that anyone was told is stored.
@@ -375,7 +375,7 @@ impl<F: Files> Log<F> {
         {
             return json.len();
         }
-        let json = Meta::encode(origin, &self.shared);
+        let json = RecordMeta::encode(origin, &self.shared);
         let len = json.len();
         self.origin = Some((Arc::clone(origin), json));
         len
@@ -397,7 +397,7 @@ impl<F: Files> Log<F> {
 }
 
 /// Removes a file, unless somebody did already.
-fn remove<F: Files>(files: &F, path: &Path) -> io::Result<()> {
+fn remove<F: FileSystem>(files: &F, path: &Path) -> io::Result<()> {
     match files.remove(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Origin;
+use crate::event::{Origin, OriginFields};
 
 /// What is stored of where a record came from and goes to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Meta {
+pub struct RecordMeta {
     /// The origin of its first event.
     pub origin: Arc<Origin>,
     /// The names of the origin's fields that are the same for all records of the log, since its destination is made from them.
@@ -16,34 +16,24 @@ pub struct Meta {
 }
 
 #[derive(Deserialize, Serialize)]
-struct Stored {
+struct StoredMeta {
     source: Box<str>,
     host: Box<str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    file: Option<Box<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    owner: Option<Box<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    log_group: Option<Box<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    log_stream: Option<Box<str>>,
+    #[serde(flatten)]
+    fields: OriginFields,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<(Box<str>, Box<str>)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     shared: Vec<Box<str>>,
 }
 
-impl Meta {
+impl RecordMeta {
     /// The JSON that is stored.
     pub(super) fn encode(origin: &Origin, shared: &[Box<str>]) -> Vec<u8> {
-        let text = |field: &Option<Arc<str>>| field.as_deref().map(Box::from);
-        let stored = Stored {
+        let stored = StoredMeta {
             source: Box::from(&*origin.source),
             host: Box::from(&*origin.host),
-            file: text(&origin.file),
-            owner: text(&origin.owner),
-            log_group: text(&origin.log_group),
-            log_stream: text(&origin.log_stream),
+            fields: origin.fields.clone(),
             attributes: origin.attributes.to_vec(),
             shared: shared.to_vec(),
         };
@@ -53,15 +43,11 @@ impl Meta {
 
     /// Reads it back.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let stored: Stored = serde_json::from_slice(bytes).ok()?;
-        let text = |field: Option<Box<str>>| field.map(Arc::from);
+        let stored: StoredMeta = serde_json::from_slice(bytes).ok()?;
         let origin = Origin {
             source: stored.source.into(),
             host: stored.host.into(),
-            file: text(stored.file),
-            owner: text(stored.owner),
-            log_group: text(stored.log_group),
-            log_stream: text(stored.log_stream),
+            fields: stored.fields,
             attributes: stored.attributes.into(),
         };
         Some(Self { origin: Arc::new(origin), shared: stored.shared.into() })
@@ -71,33 +57,50 @@ impl Meta {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Field;
 
     #[track_caller]
     fn check(origin: &Origin) {
         let shared = [Box::from("owner")];
-        let read = Meta::decode(&Meta::encode(origin, &shared)).unwrap();
+        let read = RecordMeta::decode(&RecordMeta::encode(origin, &shared)).unwrap();
         assert_eq!((&*read.origin, &*read.shared), (origin, &shared[..]));
     }
 
     #[test]
     fn an_origin_reads_back_whatever_it_holds() {
         check(&Origin::default());
-        check(&Origin { source: "app".into(), file: Some("/a \"b\" \u{1}.log".into()), ..Origin::default() });
-        check(&Origin {
-            source: "subscriptions".into(),
-            host: "web-1".into(),
-            owner: Some("111122223333".into()),
-            log_group: Some("/aws/lambda/f".into()),
-            log_stream: Some("s".into()),
-            attributes: [("team".into(), "web".into())].into(),
-            ..Origin::default()
-        });
+        check(&Origin::new("app", "").with(Field::File, "/a \"b\" \u{1}.log"));
+        check(&subscriptions());
+    }
+
+    fn subscriptions() -> Origin {
+        let origin = Origin::new("subscriptions", "web-1")
+            .with(Field::Owner, "111122223333")
+            .with(Field::LogGroup, "/aws/lambda/f")
+            .with(Field::LogStream, "s");
+        Origin { attributes: [("team".into(), "web".into())].into(), ..origin }
+    }
+
+    #[test]
+    fn an_origin_is_stored_as_before() {
+        let encoded = RecordMeta::encode(&Origin::new("app", "h").with(Field::File, "/a"), &[]);
+        assert_eq!(encoded, br#"{"source":"app","host":"h","file":"/a"}"#);
+        let encoded = RecordMeta::encode(&subscriptions(), &["owner".into()]);
+        let expected = r#"{"source":"subscriptions","host":"web-1","owner":"111122223333","log_group":"/aws/lambda/f","log_stream":"s","attributes":[["team","web"]],"shared":["owner"]}"#;
+        assert_eq!(String::from_utf8(encoded).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_a_later_version_stored_beside_is_left_out() {
+        let stored = br#"{"source":"app","host":"h","planet":{"of":["mars"]},"file":"/a","attributes":[]}"#;
+        let origin = Origin::new("app", "h").with(Field::File, "/a");
+        assert_eq!(*RecordMeta::decode(stored).unwrap().origin, origin);
     }
 
     #[test]
     fn what_is_no_origin_is_refused() {
         for bytes in [&b""[..], b"{", b"{}", b"[]", b"{\"source\":1,\"host\":\"\"}", b"\xff"] {
-            assert_eq!(Meta::decode(bytes), None);
+            assert_eq!(RecordMeta::decode(bytes), None);
         }
     }
 }

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A record is stored once its bytes, and for a new segment its directory, are synced. `frame.rs` has the format, [`Log`] writes,
-//! [`open()`] recovers, [`Reader`] reads, and [`Backlog`] knows what is still to be delivered.
+//! [`open()`] recovers, [`LogReader`] reads, and [`Backlog`] knows what is still to be delivered.
 
 mod backlog;
 mod cursor;
@@ -24,17 +24,16 @@ mod meta;
 mod open;
 mod reader;
 mod tracker;
-mod walk;
+mod scan;
 
-pub use backlog::{Backlog, Evicted};
-pub use cursor::{Ahead, Position};
-pub use files::{Disk, Files};
-pub use log::{AppendError, Appended, Log, Stored};
-pub use meta::Meta;
-pub use open::{Finding, Layout, Opened, Segment, open};
-pub use reader::{BUFFER_BYTES, Loaded, LoadedRecord, Part, Reader, peek};
-pub use tracker::Tracker;
-pub use walk::{Flaw, Recovered, recover};
+pub use backlog::{Backlog, Evicted, EvictedRange};
+pub use cursor::{LogPosition, OutOfOrderAck};
+pub use files::{FileSystem, OsFileSystem};
+pub use log::{AppendError, Appended, Log, StoredAt};
+pub use meta::RecordMeta;
+pub use open::{Damage, LogContents, LogOptions, LogSegment, OpenedLog, open};
+pub use reader::{BUFFER_BYTES, LoadedRange, LoadedRecord, LogReader, SegmentRange, peek};
+pub use scan::{Flaw, RecoveredSegment, recover};
 
 #[cfg(test)]
 mod testing;

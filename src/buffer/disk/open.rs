@@ -2,34 +2,41 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::cursor::{Ahead, CursorFile, NAME as CURSOR, Position, Said};
-use super::files::Files;
-use super::frame::{FRAME_HEADER, Frame, Kind, NotHeader, SEGMENT_HEADER, SegmentHeader};
+use super::cursor::{CursorFile, CursorState, LogPosition, NAME as CURSOR, OutOfOrderAck};
+use super::files::FileSystem;
+use super::frame::{FRAME_HEADER, Frame, FrameKind, NotHeader, SEGMENT_HEADER, SegmentHeader};
 use super::log::{self, Log};
-use super::walk::{Flaw, Source, Step, Walk, salt_of_first_frame};
-use crate::event::Timestamp;
+use super::scan::{Flaw, FrameScan, ScanStep, SegmentBytes, salt_of_first_frame};
 
 /// What a log holds when it is opened.
 #[derive(Debug)]
-pub struct Opened<F: Files> {
+pub struct OpenedLog<F: FileSystem> {
     /// To write to it.
     pub log: Log<F>,
-    /// Its segments, in order.
-    pub segments: Vec<Segment>,
-    /// Up to where it was delivered.
-    pub delivered: Position,
-    /// What was delivered beyond that.
-    pub ahead: Vec<Ahead>,
+    /// What is in it.
+    pub contents: LogContents,
     /// What was damaged.
-    pub findings: Vec<Finding>,
+    pub damage: Vec<Damage>,
+}
+
+/// What is in a log, and what of it was delivered.
+#[derive(Clone, Debug, Default)]
+pub struct LogContents {
+    /// Its segments, in order.
+    pub segments: Vec<LogSegment>,
+    /// Up to where it was delivered.
+    pub delivered: LogPosition,
+    /// What was delivered beyond that.
+    pub out_of_order: Vec<OutOfOrderAck>,
 }
 
 /// What is known of a segment that was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Segment {
+pub struct LogSegment {
     /// Its number.
     pub number: u64,
     /// Where its records end.
@@ -40,7 +47,7 @@ pub struct Segment {
 
 /// Something damaged.
 #[derive(Clone, Debug)]
-pub struct Finding {
+pub struct Damage {
     /// In which way.
     pub flaw: Flaw,
     /// The file.
@@ -51,7 +58,7 @@ pub struct Finding {
 
 /// How a log is written.
 #[derive(Clone, Debug)]
-pub struct Layout {
+pub struct LogOptions {
     /// A segment that has so many bytes is full.
     pub segment_bytes: u64,
     /// The names of the fields that all records of the log share.
@@ -65,10 +72,10 @@ const KEEP_ASIDE: usize = 16;
 ///
 /// # Errors
 /// When the directory cannot be read or written; nothing was lost then, and another try may be made.
-pub fn open<F: Files>(files: F, dir: &Path, layout: Layout) -> io::Result<Opened<F>> {
+pub fn open<F: FileSystem>(files: F, dir: &Path, options: LogOptions) -> io::Result<OpenedLog<F>> {
     files.make_dir(dir)?;
-    let mut opening = Opening { files, dir: dir.to_owned(), findings: Vec::new(), kept: 0 };
-    let (cursor, delivered, ahead) = opening.cursor()?;
+    let mut opening = LogRecovery { files, dir: dir.to_owned(), damage: Vec::new(), kept: 0 };
+    let (cursor, delivered, out_of_order) = opening.cursor()?;
     let found = opening.segments(delivered)?;
     let (mut segments, mut sizes, mut present) = (Vec::new(), Vec::new(), BTreeSet::new());
     // A number is never used again: the cursor may stand in the middle of the segment that had it.
@@ -82,62 +89,62 @@ pub fn open<F: Files>(files: F, dir: &Path, layout: Layout) -> io::Result<Opened
             sizes.push((number, size));
         }
     }
-    let Opening { files, dir, findings, .. } = opening;
+    let LogRecovery { files, dir, damage, .. } = opening;
     let log = Log {
         files,
         dir,
-        segment_bytes: layout.segment_bytes,
-        shared: layout.shared,
+        segment_bytes: options.segment_bytes,
+        shared: options.shared,
         cursor,
         segments: sizes,
         next,
-        active: None,
+        open: None,
         origin: None,
         stage: Vec::new(),
     };
-    Ok(Opened { log, segments, delivered, ahead, findings })
+    Ok(OpenedLog { log, contents: LogContents { segments, delivered, out_of_order }, damage })
 }
 
-struct Opening<F: Files> {
+struct LogRecovery<F: FileSystem> {
     files: F,
     dir: PathBuf,
-    findings: Vec<Finding>,
+    damage: Vec<Damage>,
     /// Parts kept aside already.
     kept: usize,
 }
 
-/// A segment's file, as a walk reads it.
-pub(super) struct Reading<'f, F: Files> {
+/// A segment's file, as a scan reads it.
+pub(super) struct SegmentFile<'f, F: FileSystem> {
     pub(super) files: &'f F,
     pub(super) file: &'f mut F::File,
 }
 
-impl<F: Files> Source for Reading<'_, F> {
+impl<F: FileSystem> SegmentBytes for SegmentFile<'_, F> {
     fn read(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<()> {
         self.files.read(self.file, offset, len, out)
     }
 }
 
-impl<F: Files> Opening<F> {
-    fn cursor(&mut self) -> io::Result<(CursorFile<F>, Position, Vec<Ahead>)> {
-        let (mut cursor, said) = CursorFile::open(&self.files, &self.dir)?;
-        let (delivered, ahead) = match said {
-            Said::Delivered(position, ahead) => (position, ahead),
-            Said::Nothing => {
+impl<F: FileSystem> LogRecovery<F> {
+    fn cursor(&mut self) -> io::Result<(CursorFile<F>, LogPosition, Vec<OutOfOrderAck>)> {
+        let (mut cursor, state) = CursorFile::open(&self.files, &self.dir)?;
+        let (delivered, out_of_order) = match state {
+            CursorState::Delivered(position, out_of_order) => (position, out_of_order),
+            CursorState::Nothing => {
                 cursor.make(&self.files)?;
                 Default::default()
             }
-            Said::Damaged => {
+            CursorState::Damaged => {
                 self.put_aside(&self.dir.join(CURSOR), Flaw::Cursor)?;
                 cursor.make(&self.files)?;
                 Default::default()
             }
         };
-        Ok((cursor, delivered, ahead))
+        Ok((cursor, delivered, out_of_order))
     }
 
     /// The files of segments that are not delivered, in order. Those that are were about to be removed.
-    fn segments(&mut self, delivered: Position) -> io::Result<Vec<(u64, u64)>> {
+    fn segments(&mut self, delivered: LogPosition) -> io::Result<Vec<(u64, u64)>> {
         let names = self.files.list(&self.dir)?;
         self.kept = names.iter().filter(|(name, _)| name.ends_with(ASIDE)).count();
         let mut found: Vec<(u64, u64)> =
@@ -151,7 +158,7 @@ impl<F: Files> Opening<F> {
     }
 
     /// Looks at one segment: what it holds, the number of the one before it, and its size.
-    fn segment(&mut self, number: u64, size: u64) -> io::Result<Option<(Segment, u64, u64)>> {
+    fn segment(&mut self, number: u64, size: u64) -> io::Result<Option<(LogSegment, u64, u64)>> {
         let path = log::path(&self.dir, number);
         let mut file = self.files.open(&path)?;
         let mut head = Vec::new();
@@ -160,14 +167,14 @@ impl<F: Files> Opening<F> {
             Ok(header) => header,
             Err(NotHeader::Version(_)) => return self.put_aside(&path, Flaw::Version).map(|()| None),
             Err(NotHeader::Damaged) => {
-                let salt = salt_of_first_frame(&mut Reading { files: &self.files, file: &mut file })?;
+                let salt = salt_of_first_frame(&mut SegmentFile { files: &self.files, file: &mut file })?;
                 let Some(salt) = salt else { return self.put_aside(&path, Flaw::Header).map(|()| None) };
-                self.keep_part(&path, (0, SEGMENT_HEADER), Flaw::Header)?;
+                self.keep_part(&path, 0..SEGMENT_HEADER, Flaw::Header)?;
                 self.fix_header(&path, SegmentHeader { salt, number, previous: 0 })?
             }
         };
         if let Some(seal) = self.seal(&mut file, &header, size)? {
-            let segment = Segment { number, end: seal.offset, events: seal.events };
+            let segment = LogSegment { number, end: seal.offset, events: seal.events };
             return Ok(Some((segment, header.previous, size)));
         }
         let whole = self.look_through(number, &header, size)?;
@@ -180,7 +187,7 @@ impl<F: Files> Opening<F> {
         let mut bytes = Vec::new();
         self.files.read(file, at, FRAME_HEADER, &mut bytes)?;
         let is_seal =
-            |frame: &Frame| frame.kind == Kind::Seal && frame.salt == header.salt && frame.offset == at;
+            |frame: &Frame| frame.kind == FrameKind::Seal && frame.salt == header.salt && frame.offset == at;
         Ok(Frame::decode(&bytes).filter(is_seal))
     }
 
@@ -190,49 +197,46 @@ impl<F: Files> Opening<F> {
         number: u64,
         header: &SegmentHeader,
         size: u64,
-    ) -> io::Result<Option<(Segment, u64)>> {
+    ) -> io::Result<Option<(LogSegment, u64)>> {
         let path = log::path(&self.dir, number);
         let mut file = self.files.open_to_write(&path)?;
-        let source = Reading { files: &self.files, file: &mut file };
-        let mut walk = Walk::new(source, header.salt, SEGMENT_HEADER, size);
+        let source = SegmentFile { files: &self.files, file: &mut file };
+        let mut scan = FrameScan::new(source, header.salt, SEGMENT_HEADER, size);
         let (mut body, mut flaws) = (Vec::new(), Vec::new());
         let (mut end, mut events, mut first) = (SEGMENT_HEADER, 0u64, None);
         loop {
-            let from = walk.at;
-            match walk.next(&mut body)? {
-                Step::Record(frame) => {
+            let from = scan.at;
+            match scan.next(&mut body)? {
+                ScanStep::Record(frame) => {
                     end = frame.end();
                     events = events.saturating_add(frame.events);
                     first.get_or_insert(frame.time);
                 }
-                Step::Flaw(flaw, to) => flaws.push((from, to, flaw)),
-                Step::End => break,
+                ScanStep::Flaw(flaw, to) => flaws.push((from, to, flaw)),
+                ScanStep::End => break,
             }
         }
         // What is damaged in the middle stays where it is: it is put aside when it is read.
         if let Some((from, to, flaw)) = flaws.pop_if(|(from, ..)| *from >= end) {
-            self.keep_part(&path, (from, to), flaw)?;
+            self.keep_part(&path, from..to, flaw)?;
         }
         if end == SEGMENT_HEADER {
             self.files.remove(&path)?;
             return Ok(None);
         }
-        let size = self.complete(&mut file, header.salt, (end, events, first.unwrap_or_default()))?;
-        Ok(Some((Segment { number, end, events }, size)))
+        let size =
+            self.complete(&mut file, &Frame::seal(header.salt, end, first.unwrap_or_default(), events))?;
+        Ok(Some((LogSegment { number, end, events }, size)))
     }
 
-    fn complete(
-        &self,
-        file: &mut F::File,
-        salt: u32,
-        (end, events, first): (u64, u64, Timestamp),
-    ) -> io::Result<u64> {
-        self.files.truncate(file, end)?;
-        let mut seal = Vec::new();
-        Frame::seal(salt, end, first, events).encode(&mut seal);
-        self.files.write(file, end, &seal)?;
+    /// Ends a segment's file with its seal; returns the file's size.
+    fn complete(&self, file: &mut F::File, seal: &Frame) -> io::Result<u64> {
+        self.files.truncate(file, seal.offset)?;
+        let mut bytes = Vec::new();
+        seal.encode(&mut bytes);
+        self.files.write(file, seal.offset, &bytes)?;
         self.files.sync(file)?;
-        Ok(end.saturating_add(seal.len() as u64))
+        Ok(seal.offset.saturating_add(bytes.len() as u64))
     }
 
     /// Writes the header of a segment that is known by its first frame. Which one stood before it is no longer known.
@@ -243,10 +247,10 @@ impl<F: Files> Opening<F> {
         Ok(header)
     }
 
-    fn note_missing(&mut self, previous: u64, delivered: Position, present: &BTreeSet<u64>) {
+    fn note_missing(&mut self, previous: u64, delivered: LogPosition, present: &BTreeSet<u64>) {
         if previous != 0 && previous >= delivered.segment && !present.contains(&previous) {
             let file = log::path(&self.dir, previous);
-            self.findings.push(Finding { flaw: Flaw::Missing, file, kept: None });
+            self.damage.push(Damage { flaw: Flaw::Missing, file, kept: None });
         }
     }
 
@@ -255,14 +259,14 @@ impl<F: Files> Opening<F> {
         let kept = aside(path, None);
         self.files.rename(path, &kept)?;
         self.files.sync_dir(&self.dir)?;
-        self.findings.push(Finding { flaw, file: path.to_owned(), kept: Some(kept) });
+        self.damage.push(Damage { flaw, file: path.to_owned(), kept: Some(kept) });
         Ok(())
     }
 
-    fn keep_part(&mut self, path: &Path, part: (u64, u64), flaw: Flaw) -> io::Result<()> {
+    fn keep_part(&mut self, path: &Path, part: Range<u64>, flaw: Flaw) -> io::Result<()> {
         let kept = if self.kept < KEEP_ASIDE { Some(copy_aside(&self.files, path, part)?) } else { None };
         self.kept = self.kept.saturating_add(1);
-        self.findings.push(Finding { flaw, file: path.to_owned(), kept });
+        self.damage.push(Damage { flaw, file: path.to_owned(), kept });
         Ok(())
     }
 }
@@ -281,18 +285,18 @@ pub(super) fn aside(path: &Path, offset: Option<u64>) -> PathBuf {
 }
 
 /// Copies a part of a file aside, and returns when the copy is on disk.
-fn copy_aside<F: Files>(files: &F, path: &Path, (from, to): (u64, u64)) -> io::Result<PathBuf> {
+fn copy_aside<F: FileSystem>(files: &F, path: &Path, part: Range<u64>) -> io::Result<PathBuf> {
     const PIECE: u64 = 1024 * 1024;
-    let kept = aside(path, Some(from));
+    let kept = aside(path, Some(part.start));
     let (mut source, mut copy) = (files.open(path)?, files.create(&kept)?);
-    let (mut at, mut bytes) = (from, Vec::new());
-    while at < to {
-        let piece = usize::try_from(to.saturating_sub(at).min(PIECE)).unwrap_or(0);
+    let (mut at, mut bytes) = (part.start, Vec::new());
+    while at < part.end {
+        let piece = usize::try_from(part.end.saturating_sub(at).min(PIECE)).unwrap_or(0);
         files.read(&mut source, at, piece, &mut bytes)?;
         if bytes.is_empty() {
             break;
         }
-        files.write(&mut copy, at.saturating_sub(from), &bytes)?;
+        files.write(&mut copy, at.saturating_sub(part.start), &bytes)?;
         at = at.saturating_add(bytes.len() as u64);
     }
     files.sync(&mut copy)?;
@@ -300,12 +304,12 @@ fn copy_aside<F: Files>(files: &F, path: &Path, (from, to): (u64, u64)) -> io::R
 }
 
 /// Keeps a damaged part of a segment aside if there is room for it.
-pub(super) fn keep_part<F: Files>(files: &F, path: &Path, part: (u64, u64), flaw: Flaw) -> Finding {
+pub(super) fn keep_part<F: FileSystem>(files: &F, path: &Path, part: Range<u64>, flaw: Flaw) -> Damage {
     let dir = path.parent().unwrap_or(path);
     let room = files
         .list(dir)
         .is_ok_and(|names| names.iter().filter(|(name, _)| name.ends_with(ASIDE)).count() < KEEP_ASIDE);
     // That it cannot be kept is no reason to stop delivering what is whole.
     let kept = if room { copy_aside(files, path, part).ok() } else { None };
-    Finding { flaw, file: path.to_owned(), kept }
+    Damage { flaw, file: path.to_owned(), kept }
 }

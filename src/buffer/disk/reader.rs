@@ -1,35 +1,46 @@
 //! The reading side of a log: records that memory let go of, or that a run before left.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
-use super::cursor::{CursorFile, Position, Said};
-use super::files::Files;
+use super::cursor::{CursorFile, CursorState, LogPosition};
+use super::files::FileSystem;
 use super::frame::{Frame, SEGMENT_HEADER, SegmentHeader};
 use super::log;
-use super::meta::Meta;
-use super::open::{Finding, Reading, aside, keep_part};
-use super::walk::{Flaw, Step, Walk, salt_of_first_frame};
-use crate::event::{Buffers, Timestamp};
+use super::meta::RecordMeta;
+use super::open::{Damage, SegmentFile, aside, keep_part};
+use super::scan::{Flaw, FrameScan, ScanStep, salt_of_first_frame};
+use crate::event::{Buffers, Record, Timestamp};
 
 /// Reads a log's records. Everything blocks.
 #[derive(Debug)]
-pub struct Reader<F: Files> {
+pub struct LogReader<F: FileSystem> {
     files: F,
     dir: PathBuf,
-    /// The segment that was read last: its number, its file and its salt.
-    open: Option<(u64, F::File, u32)>,
+    /// The segment that was read last.
+    open: Option<ReadSegment<F>>,
     buffers: Arc<Buffers>,
     /// The last origin, which most records share.
-    meta: Option<(Vec<u8>, Meta)>,
+    meta: Option<(Vec<u8>, RecordMeta)>,
+}
+
+/// A segment's file, open to be read.
+#[derive(Debug)]
+struct ReadSegment<F: FileSystem> {
+    number: u64,
+    file: F::File,
+    salt: u32,
 }
 
 /// What is to be read of one segment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Part {
+pub struct SegmentRange {
     /// The segment's number.
     pub segment: u64,
     /// Where the first record begins.
@@ -40,15 +51,15 @@ pub struct Part {
 
 /// What was read.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedRange {
     /// What was asked for.
-    pub part: Part,
+    pub range: SegmentRange,
     /// Up to where it was read.
     pub to: u64,
     /// The whole records.
     pub records: Vec<LoadedRecord>,
     /// What was damaged.
-    pub findings: Vec<Finding>,
+    pub damage: Vec<Damage>,
 }
 
 /// One record as it was stored.
@@ -63,17 +74,35 @@ pub struct LoadedRecord {
     /// How many events it holds.
     pub events: u64,
     /// Where it comes from.
-    pub meta: Meta,
+    pub meta: RecordMeta,
     /// When it was stored.
     pub time: Timestamp,
     /// Where its frame ends.
     pub end: u64,
 }
 
+impl LoadedRecord {
+    /// The record as a sink takes it, without ack guards. `now` on both clocks.
+    #[must_use]
+    pub fn into_record(self, (now, wall): (Instant, Timestamp)) -> Record {
+        let age = u64::try_from(wall.0.saturating_sub(self.time.0)).unwrap_or(0);
+        Record {
+            len: self.data.len(),
+            parts: vec![self.data],
+            payload: self.payload,
+            compressed: self.compressed,
+            events: self.events,
+            acks: Vec::new(),
+            origin: self.meta.origin,
+            since: now.checked_sub(Duration::from_millis(age)).unwrap_or(now),
+        }
+    }
+}
+
 /// Room for the largest record with its origin.
 pub const BUFFER_BYTES: usize = crate::limits::MAX_RECORD_BYTES + 8 * 1024;
 
-impl<F: Files> Reader<F> {
+impl<F: FileSystem> LogReader<F> {
     /// A reader of the log in a directory. `buffers` are of [`BUFFER_BYTES`].
     #[must_use]
     pub fn new(files: F, dir: &Path, buffers: Arc<Buffers>) -> Self {
@@ -84,66 +113,69 @@ impl<F: Files> Reader<F> {
     ///
     /// # Errors
     /// When the disk refuses before anything was read.
-    pub fn read(&mut self, part: Part, bytes: usize) -> io::Result<Loaded> {
-        let mut loaded = Loaded { part, to: part.from, records: Vec::new(), findings: Vec::new() };
+    pub fn read(&mut self, range: SegmentRange, bytes: usize) -> io::Result<LoadedRange> {
+        let mut loaded = LoadedRange { range, to: range.from, records: Vec::new(), damage: Vec::new() };
         let mut segment = match self.open.take() {
-            Some(open) if open.0 == part.segment => open,
-            _ => self.open(part.segment)?,
+            Some(open) if open.number == range.segment => open,
+            _ => self.open(range.segment)?,
         };
-        let read = self.walk((&mut segment.1, segment.2), &mut loaded, bytes);
+        let read = self.scan(&mut segment, &mut loaded, bytes);
         self.open = Some(segment);
         match read {
             // What was read before is of use; the next call meets the error again.
-            Err(error) if loaded.to == part.from => Err(error),
+            Err(error) if loaded.to == range.from => Err(error),
             _ => Ok(loaded),
         }
     }
 
     /// Gives a segment up that the disk cannot read.
-    pub fn give_up(&mut self, part: Part) -> Loaded {
+    pub fn give_up(&mut self, range: SegmentRange) -> LoadedRange {
         self.open = None;
-        let path = log::path(&self.dir, part.segment);
+        let path = log::path(&self.dir, range.segment);
         let kept = aside(&path, None);
         // The file itself stays what it is if it cannot be renamed.
         let renamed = self.files.rename(&path, &kept).is_ok();
-        let finding = Finding { flaw: Flaw::Unreadable, file: path, kept: renamed.then_some(kept) };
-        Loaded { part, to: part.end, records: Vec::new(), findings: vec![finding] }
+        let damage = Damage { flaw: Flaw::Unreadable, file: path, kept: renamed.then_some(kept) };
+        LoadedRange { range, to: range.end, records: Vec::new(), damage: vec![damage] }
     }
 
-    fn open(&self, number: u64) -> io::Result<(u64, F::File, u32)> {
+    fn open(&self, number: u64) -> io::Result<ReadSegment<F>> {
         let mut file = self.files.open(&log::path(&self.dir, number))?;
         let mut head = Vec::new();
         self.files.read(&mut file, 0, usize::try_from(SEGMENT_HEADER).unwrap_or(0), &mut head)?;
         let salt = match SegmentHeader::decode(&head) {
             Ok(header) => header.salt,
-            Err(_) => salt_of_first_frame(&mut Reading { files: &self.files, file: &mut file })?.unwrap_or(0),
+            Err(_) => {
+                salt_of_first_frame(&mut SegmentFile { files: &self.files, file: &mut file })?.unwrap_or(0)
+            }
         };
-        Ok((number, file, salt))
+        Ok(ReadSegment { number, file, salt })
     }
 
-    fn walk(
+    fn scan(
         &mut self,
-        (file, salt): (&mut F::File, u32),
-        loaded: &mut Loaded,
+        segment: &mut ReadSegment<F>,
+        loaded: &mut LoadedRange,
         bytes: usize,
     ) -> io::Result<()> {
         let files = self.files.clone();
-        let mut walk = Walk::new(Reading { files: &files, file }, salt, loaded.part.from, loaded.part.end);
+        let source = SegmentFile { files: &files, file: &mut segment.file };
+        let mut scan = FrameScan::new(source, segment.salt, loaded.range.from, loaded.range.end);
         let (mut left, mut body) = (bytes, self.buffers.take(BUFFER_BYTES));
         loop {
-            let from = walk.at;
-            let step = walk.next(&mut body)?;
-            loaded.to = walk.at;
+            let from = scan.at;
+            let step = scan.next(&mut body)?;
+            loaded.to = scan.at;
             match step {
-                Step::Record(frame) => match self.meta(&body, &frame) {
+                ScanStep::Record(frame) => match self.meta(&body, &frame) {
                     Some(meta) => {
                         left = left.saturating_sub(frame.record_bytes as usize);
                         loaded.records.push(self.record(&mut body, &frame, meta));
                     }
-                    None => self.found((from, walk.at), Flaw::Checksum, loaded),
+                    None => self.found(from..scan.at, Flaw::Checksum, loaded),
                 },
-                Step::Flaw(flaw, to) => self.found((from, to), flaw, loaded),
-                Step::End => break,
+                ScanStep::Flaw(flaw, to) => self.found(from..to, flaw, loaded),
+                ScanStep::End => break,
             }
             if left == 0 {
                 break;
@@ -153,17 +185,17 @@ impl<F: Files> Reader<F> {
         Ok(())
     }
 
-    fn found(&self, part: (u64, u64), flaw: Flaw, loaded: &mut Loaded) {
-        let path = log::path(&self.dir, loaded.part.segment);
-        loaded.findings.push(keep_part(&self.files, &path, part, flaw));
+    fn found(&self, bytes: Range<u64>, flaw: Flaw, loaded: &mut LoadedRange) {
+        let path = log::path(&self.dir, loaded.range.segment);
+        loaded.damage.push(keep_part(&self.files, &path, bytes, flaw));
     }
 
-    fn meta(&mut self, body: &[u8], frame: &Frame) -> Option<Meta> {
+    fn meta(&mut self, body: &[u8], frame: &Frame) -> Option<RecordMeta> {
         let json = body.get(..frame.origin_bytes as usize)?;
         match &self.meta {
             Some((known, meta)) if known == json => Some(meta.clone()),
             _ => {
-                let meta = Meta::decode(json)?;
+                let meta = RecordMeta::decode(json)?;
                 self.meta = Some((json.to_vec(), meta.clone()));
                 Some(meta)
             }
@@ -171,7 +203,7 @@ impl<F: Files> Reader<F> {
     }
 
     /// A large record takes the buffer with it; a small one is copied.
-    fn record(&self, body: &mut Vec<u8>, frame: &Frame, meta: Meta) -> LoadedRecord {
+    fn record(&self, body: &mut Vec<u8>, frame: &Frame, meta: RecordMeta) -> LoadedRecord {
         let origin = (frame.origin_bytes as usize).min(body.len());
         let data = if body.len() < BUFFER_BYTES / 2 {
             Bytes::copy_from_slice(body.get(origin..).unwrap_or_default())
@@ -195,31 +227,31 @@ impl<F: Files> Reader<F> {
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn peek<F: Files>(files: &F, dir: &Path) -> io::Result<Option<Meta>> {
-    let (_, said) = CursorFile::open(files, dir)?;
-    let delivered = match said {
-        Said::Delivered(position, _) => position,
-        Said::Nothing | Said::Damaged => Position::default(),
+pub fn peek<F: FileSystem>(files: &F, dir: &Path) -> io::Result<Option<RecordMeta>> {
+    let (_, state) = CursorFile::open(files, dir)?;
+    let delivered = match state {
+        CursorState::Delivered(position, _) => position,
+        CursorState::Nothing | CursorState::Damaged => LogPosition::default(),
     };
     let mut segments: Vec<(u64, u64)> =
         files.list(dir)?.iter().filter_map(|(name, size)| Some((log::number(name)?, *size))).collect();
     segments.sort_unstable();
-    let mut reader = Reader::new(files.clone(), dir, Buffers::new(BUFFER_BYTES, 0));
+    let mut reader = LogReader::new(files.clone(), dir, Buffers::new(BUFFER_BYTES, 0));
     for (number, size) in segments.into_iter().filter(|(number, _)| *number >= delivered.segment) {
-        let Ok((_, mut file, salt)) = reader.open(number) else { continue };
+        let Ok(ReadSegment { mut file, salt, .. }) = reader.open(number) else { continue };
         let from = if number == delivered.segment { delivered.offset } else { 0 };
-        let source = Reading { files, file: &mut file };
-        let mut walk = Walk::new(source, salt, from.max(SEGMENT_HEADER), size);
+        let source = SegmentFile { files, file: &mut file };
+        let mut scan = FrameScan::new(source, salt, from.max(SEGMENT_HEADER), size);
         let mut body = Vec::new();
         loop {
-            match walk.next(&mut body)? {
-                Step::Record(frame) => {
+            match scan.next(&mut body)? {
+                ScanStep::Record(frame) => {
                     if let Some(meta) = reader.meta(&body, &frame) {
                         return Ok(Some(meta));
                     }
                 }
-                Step::Flaw(..) => {}
-                Step::End => break,
+                ScanStep::Flaw(..) => {}
+                ScanStep::End => break,
             }
         }
     }

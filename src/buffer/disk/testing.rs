@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::files::Files;
-use super::frame::{FRAME_HEADER, Frame, Kind, SEGMENT_HEADER, SegmentHeader};
-use super::meta::Meta;
+use super::files::FileSystem;
+use super::frame::{FRAME_HEADER, Frame, FrameKind, SEGMENT_HEADER, SegmentHeader};
+use super::meta::RecordMeta;
 use crate::event::{AckGuard, Acknowledge, Origin, Outcome, Record, Timestamp};
 
 const SALT: u32 = 0x5eed_5eed;
 
 fn origin_json() -> Vec<u8> {
-    Meta::encode(&Origin { source: "app".into(), ..Origin::default() }, &[])
+    RecordMeta::encode(&Origin { source: "app".into(), ..Origin::default() }, &[])
 }
 
 /// The bytes of a segment that holds these records and is not sealed.
@@ -26,7 +26,7 @@ pub(super) fn image(texts: &[&str]) -> Vec<u8> {
     for text in texts {
         let body = [origin_json(), text.as_bytes().to_vec()].concat();
         let frame = Frame {
-            kind: Kind::Record,
+            kind: FrameKind::Record,
             salt: SALT,
             offset: image.len() as u64,
             time: Timestamp(1),
@@ -54,9 +54,9 @@ pub(super) fn frames(texts: &[&str]) -> Vec<Range<usize>> {
     texts.iter().map(frame).collect()
 }
 
-struct Nobody;
+struct NoSource;
 
-impl Acknowledge for Nobody {
+impl Acknowledge for NoSource {
     fn acknowledge(&self, _: u64, _: Outcome) {}
 }
 
@@ -69,7 +69,7 @@ pub(super) fn record(text: &str) -> Record {
         payload: text.len(),
         compressed: false,
         events: 1,
-        acks: vec![AckGuard::open(Arc::new(Nobody), 0)],
+        acks: vec![AckGuard::open(Arc::new(NoSource), 0)],
         origin: Arc::new(Origin { source: "app".into(), ..Origin::default() }),
         since: Instant::now(),
     }
@@ -77,11 +77,11 @@ pub(super) fn record(text: &str) -> Record {
 
 /// A file system in memory. A crash takes what was not synced: whole, in part, or leaves something else.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Memory(Arc<Mutex<State>>);
+pub(super) struct MemoryFileSystem(Arc<Mutex<FileSystemState>>);
 
 #[derive(Debug, Default)]
-struct State {
-    nodes: Vec<Node>,
+struct FileSystemState {
+    nodes: Vec<FileNode>,
     names: BTreeMap<PathBuf, usize>,
     synced_names: BTreeMap<PathBuf, usize>,
     /// Calls until the one that fails, how many fail from there on, and how.
@@ -91,19 +91,19 @@ struct State {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Node {
+struct FileNode {
     data: Vec<u8>,
     synced: Vec<u8>,
-    unsynced: Vec<Change>,
+    unsynced: Vec<FileChange>,
 }
 
 #[derive(Clone, Debug)]
-enum Change {
+enum FileChange {
     Write(usize, Vec<u8>),
     Truncate(usize),
 }
 
-impl Change {
+impl FileChange {
     fn apply(&self, data: &mut Vec<u8>) {
         match self {
             Self::Write(offset, bytes) => {
@@ -119,7 +119,7 @@ pub(super) const EIO: i32 = 5;
 pub(super) const ENOSPC: i32 = 28;
 pub(super) const EROFS: i32 = 30;
 
-impl Memory {
+impl MemoryFileSystem {
     /// After so many more calls that change something, so many fail in this way.
     pub(super) fn fail(&self, after: u32, count: u32, code: i32) {
         self.0.lock().unwrap().failure = Some((after, count, code));
@@ -159,7 +159,7 @@ impl Memory {
             let survive = random.usize(..=changes.len());
             for (index, change) in changes.iter().enumerate().take(survive) {
                 let mut change = change.clone();
-                if let (true, Change::Write(_, bytes)) = (index + 1 == survive, &mut change) {
+                if let (true, FileChange::Write(_, bytes)) = (index + 1 == survive, &mut change) {
                     match random.u8(..4) {
                         0 => bytes.truncate(random.usize(..=bytes.len())),
                         1 => bytes.fill(0),
@@ -198,7 +198,7 @@ impl Memory {
         }
     }
 
-    fn change_node(&self, node: usize, change: Change) {
+    fn change_node(&self, node: usize, change: FileChange) {
         let mut state = self.0.lock().unwrap();
         let node = &mut state.nodes[node];
         change.apply(&mut node.data);
@@ -210,7 +210,7 @@ impl Memory {
     }
 }
 
-impl Files for Memory {
+impl FileSystem for MemoryFileSystem {
     type File = usize;
 
     fn make_dir(&self, _: &Path) -> io::Result<()> {
@@ -229,7 +229,7 @@ impl Files for Memory {
     fn create(&self, path: &Path) -> io::Result<usize> {
         self.may()?;
         let mut state = self.0.lock().unwrap();
-        state.nodes.push(Node::default());
+        state.nodes.push(FileNode::default());
         let node = state.nodes.len() - 1;
         state.names.insert(path.to_owned(), node);
         Ok(node)
@@ -248,10 +248,10 @@ impl Files for Memory {
         let offset = usize::try_from(offset).unwrap();
         if let Err(error) = self.may() {
             // Part of it is written before the disk is full.
-            self.change_node(*file, Change::Write(offset, bytes[..bytes.len() / 2].to_vec()));
+            self.change_node(*file, FileChange::Write(offset, bytes[..bytes.len() / 2].to_vec()));
             return Err(error);
         }
-        self.change_node(*file, Change::Write(offset, bytes.to_vec()));
+        self.change_node(*file, FileChange::Write(offset, bytes.to_vec()));
         Ok(())
     }
 
@@ -266,7 +266,7 @@ impl Files for Memory {
 
     fn truncate(&self, file: &mut usize, len: u64) -> io::Result<()> {
         self.may()?;
-        self.change_node(*file, Change::Truncate(usize::try_from(len).unwrap()));
+        self.change_node(*file, FileChange::Truncate(usize::try_from(len).unwrap()));
         Ok(())
     }
 
@@ -289,7 +289,7 @@ impl Files for Memory {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.may()?;
         let mut state = self.0.lock().unwrap();
-        let State { names, synced_names, .. } = &mut *state;
+        let FileSystemState { names, synced_names, .. } = &mut *state;
         synced_names.retain(|path, _| path.parent() != Some(dir));
         synced_names.extend(
             names.iter().filter(|(path, _)| path.parent() == Some(dir)).map(|(p, n)| (p.clone(), *n)),

@@ -6,41 +6,42 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::testing::{EIO, ENOSPC, EROFS, Memory, record};
+use super::testing::{EIO, ENOSPC, EROFS, MemoryFileSystem, record};
 use super::*;
+use crate::buffer::RequestRoom;
 use crate::event::{AckGuard, Budget, Buffers, Record, Timestamp};
 
 fn dir() -> PathBuf {
     PathBuf::from("/state/spool/archive/logs")
 }
 
-fn layout() -> Layout {
-    Layout { segment_bytes: 300, shared: Arc::from([]) }
+fn options() -> LogOptions {
+    LogOptions { segment_bytes: 300, shared: Arc::from([]) }
 }
 
 /// A log as the daemon uses it, one step at a time.
-struct Spool {
-    log: Log<Memory>,
-    reader: Reader<Memory>,
+struct TestLog {
+    writer: Log<MemoryFileSystem>,
+    reader: LogReader<MemoryFileSystem>,
     backlog: Backlog,
-    findings: Vec<Finding>,
+    damage: Vec<Damage>,
     budget: Arc<Budget>,
     /// Events that the last opening found, less those that were lost when they were read.
     events: u64,
 }
 
-impl Spool {
-    fn open(files: &Memory) -> std::io::Result<Self> {
-        let Opened { log, segments, delivered, ahead, findings } = open(files.clone(), &dir(), layout())?;
-        let backlog = Backlog::new(&segments, delivered, &ahead);
-        let reader = Reader::new(files.clone(), &dir(), Buffers::new(BUFFER_BYTES, 1));
+impl TestLog {
+    fn open(files: &MemoryFileSystem) -> std::io::Result<Self> {
+        let OpenedLog { log: writer, contents, damage } = open(files.clone(), &dir(), options())?;
+        let backlog = Backlog::new(&contents, Arc::default());
+        let reader = LogReader::new(files.clone(), &dir(), Buffers::new(BUFFER_BYTES, 1));
         let events = backlog.unread_events();
-        Ok(Self { log, reader, backlog, findings, budget: Budget::new(1 << 30), events })
+        Ok(Self { writer, reader, backlog, damage, budget: Budget::new(1 << 30), events })
     }
 
     /// Appends, keeping what is stored in memory or not; returns how many were stored.
     fn push(&mut self, records: Vec<Record>, keep: bool) -> usize {
-        let appended = self.log.append(&records, Timestamp(1));
+        let appended = self.writer.append(&records, Timestamp(1));
         let count = appended.stored.len();
         assert_eq!(appended.failed.is_none(), count == records.len());
         for (mut record, stored) in records.into_iter().zip(appended.stored) {
@@ -56,16 +57,16 @@ impl Spool {
             && let Some(part) = self.backlog.unread()
         {
             let loaded = self.reader.read(part, 8).unwrap();
-            self.findings.extend(loaded.findings.iter().cloned());
+            self.damage.extend(loaded.damage.iter().cloned());
             let budget = Arc::clone(&self.budget);
             self.events -= self.backlog.loaded(loaded, |bytes| budget.charge(bytes as u64)).min(self.events);
         }
-        self.backlog.take(records, usize::MAX)
+        self.backlog.take_request(RequestRoom { records, bytes: usize::MAX })
     }
 
     fn save(&mut self) -> std::io::Result<()> {
         let delivered = self.backlog.delivered();
-        self.log.save(delivered)?;
+        self.writer.save(delivered)?;
         self.backlog.forget_before(delivered.segment);
         Ok(())
     }
@@ -83,7 +84,7 @@ impl Spool {
     }
 
     fn flaws(&self) -> Vec<Flaw> {
-        self.findings.iter().map(|finding| finding.flaw).collect()
+        self.damage.iter().map(|damage| damage.flaw).collect()
     }
 }
 
@@ -106,10 +107,10 @@ fn records(texts: &[&str]) -> Vec<Record> {
 const SIX: [&str; 6] = ["one\n", "two\n", "three\n", "four\n", "five\n", "six\n"];
 
 /// A log with six records in two segments, of a process that was killed.
-fn six() -> Memory {
-    let files = Memory::default();
-    let mut spool = Spool::open(&files).unwrap();
-    assert_eq!(spool.push(records(&SIX), true), 6);
+fn six() -> MemoryFileSystem {
+    let files = MemoryFileSystem::default();
+    let mut log = TestLog::open(&files).unwrap();
+    assert_eq!(log.push(records(&SIX), true), 6);
     let segments = files.names().iter().filter(|name| log::number(name).is_some()).count();
     assert_eq!(segments, 2, "{:?}", files.names());
     files
@@ -121,25 +122,25 @@ fn segment(number: u64) -> PathBuf {
 
 /// Damages the log of six records: what is left of it, what is found, and what is kept aside.
 #[track_caller]
-fn check(damage: impl FnOnce(&Memory), left: &[&str], flaws: &[Flaw], kept: usize) {
+fn check(damage: impl FnOnce(&MemoryFileSystem), left: &[&str], flaws: &[Flaw], kept: usize) {
     let files = six();
     damage(&files);
-    let mut spool = Spool::open(&files).unwrap();
-    assert_eq!(spool.rest(), left);
-    assert_eq!(spool.flaws(), flaws);
-    assert_eq!(spool.events, left.len() as u64, "what is accepted is what is delivered or lost");
+    let mut log = TestLog::open(&files).unwrap();
+    assert_eq!(log.rest(), left);
+    assert_eq!(log.flaws(), flaws);
+    assert_eq!(log.events, left.len() as u64, "what is accepted is what is delivered or lost");
     let aside = files.names().iter().filter(|name| name.ends_with(".corrupt")).count();
     assert_eq!(aside, kept, "{:?}", files.names());
-    assert!(spool.findings.iter().all(|finding| finding.kept.is_some() == (kept > 0)));
+    assert!(log.damage.iter().all(|damage| damage.kept.is_some() == (kept > 0)));
 
     // And it goes on.
-    assert_eq!(spool.push(records(&["seven\n"]), true), 1);
-    assert_eq!(spool.rest(), ["seven\n"]);
-    spool.save().unwrap();
-    assert_eq!(Spool::open(&files).unwrap().rest(), Vec::<String>::new());
+    assert_eq!(log.push(records(&["seven\n"]), true), 1);
+    assert_eq!(log.rest(), ["seven\n"]);
+    log.save().unwrap();
+    assert_eq!(TestLog::open(&files).unwrap().rest(), Vec::<String>::new());
 }
 
-fn flip(files: &Memory, number: u64, text: &str) {
+fn flip(files: &MemoryFileSystem, number: u64, text: &str) {
     files.change(&segment(number), |data| {
         let at = memchr::memmem::find(data, text.as_bytes()).unwrap();
         data[at] ^= 1;
@@ -216,26 +217,26 @@ fn a_damaged_header_before_whole_records_is_fixed() {
 #[test]
 fn a_damaged_cursor_delivers_again_and_loses_nothing() {
     let files = six();
-    let mut spool = Spool::open(&files).unwrap();
-    end_all(spool.take(3));
-    spool.save().unwrap();
+    let mut log = TestLog::open(&files).unwrap();
+    end_all(log.take(3));
+    log.save().unwrap();
     files.change(&dir().join("cursor"), |data| data.fill(7));
-    let mut spool = Spool::open(&files).unwrap();
-    assert_eq!((spool.flaws(), spool.rest()), (vec![Flaw::Cursor], SIX.map(str::to_owned).to_vec()));
+    let mut log = TestLog::open(&files).unwrap();
+    assert_eq!((log.flaws(), log.rest()), (vec![Flaw::Cursor], SIX.map(str::to_owned).to_vec()));
 }
 
 #[test]
 fn a_torn_write_of_the_cursor_leaves_the_one_before() {
     let files = six();
-    let mut spool = Spool::open(&files).unwrap();
+    let mut log = TestLog::open(&files).unwrap();
     for _ in 0..2 {
-        end_all(spool.take(1));
-        spool.save().unwrap();
+        end_all(log.take(1));
+        log.save().unwrap();
     }
     for half in [0..44, 4096..4140] {
         let torn = files.data(&dir().join("cursor")).unwrap();
         files.change(&dir().join("cursor"), |data| data[half].fill(1));
-        let rest = Spool::open(&files).unwrap().rest();
+        let rest = TestLog::open(&files).unwrap().rest();
         assert!(rest == SIX[1..] || rest == SIX[2..], "{rest:?}");
         files.change(&dir().join("cursor"), |data| *data = torn);
     }
@@ -244,49 +245,49 @@ fn a_torn_write_of_the_cursor_leaves_the_one_before() {
 #[test]
 fn a_full_disk_stores_nothing_by_half_and_goes_on_when_there_is_room() {
     for after in 0..8 {
-        let files = Memory::default();
-        let mut spool = Spool::open(&files).unwrap();
-        assert_eq!(spool.push(records(&SIX[..2]), true), 2);
+        let files = MemoryFileSystem::default();
+        let mut log = TestLog::open(&files).unwrap();
+        assert_eq!(log.push(records(&SIX[..2]), true), 2);
         files.fail(after, u32::MAX, ENOSPC);
-        let stored = spool.push(records(&SIX[2..]), true);
+        let stored = log.push(records(&SIX[2..]), true);
         assert!(stored < 4, "after {after}");
         files.works_again();
-        assert_eq!(spool.push(records(&SIX[2 + stored..]), true), 4 - stored);
-        assert_eq!(spool.rest(), SIX);
-        let again = Spool::open(&files).unwrap().rest();
+        assert_eq!(log.push(records(&SIX[2 + stored..]), true), 4 - stored);
+        assert_eq!(log.rest(), SIX);
+        let again = TestLog::open(&files).unwrap().rest();
         assert_eq!(again.iter().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(SIX));
     }
 }
 
 #[test]
 fn the_cursor_has_its_room_before_anything_is_stored() {
-    let files = Memory::default();
-    let mut spool = Spool::open(&files).unwrap();
+    let files = MemoryFileSystem::default();
+    let mut log = TestLog::open(&files).unwrap();
     let cursor = dir().join("cursor");
     let made = files.data(&cursor).unwrap();
     assert!(made.chunks(4096).all(|block| block.iter().any(|byte| *byte != 0)), "both blocks are written to");
-    assert_eq!(spool.push(records(&SIX), true), 6);
+    assert_eq!(log.push(records(&SIX), true), 6);
     for _ in 0..3 {
-        spool.take(1).into_iter().flat_map(|record| record.acks).for_each(AckGuard::settle);
-        spool.save().unwrap();
+        log.take(1).into_iter().flat_map(|record| record.acks).for_each(AckGuard::settle);
+        log.save().unwrap();
         assert_eq!(files.data(&cursor).unwrap().len(), made.len());
     }
     assert_ne!(files.data(&cursor).unwrap(), made, "it moved");
-    assert_eq!(Spool::open(&files).unwrap().rest(), SIX[3..]);
+    assert_eq!(TestLog::open(&files).unwrap().rest(), SIX[3..]);
 }
 
 #[test]
 fn a_failed_sync_is_never_taken_for_done() {
-    let files = Memory::default();
-    let mut spool = Spool::open(&files).unwrap();
-    assert_eq!(spool.push(records(&SIX[..2]), true), 2);
+    let files = MemoryFileSystem::default();
+    let mut log = TestLog::open(&files).unwrap();
+    assert_eq!(log.push(records(&SIX[..2]), true), 2);
     // The frame's two writes succeed, and the sync after them does not.
     files.fail(1, 1, EIO);
-    assert_eq!(spool.push(records(&SIX[2..3]), true), 0);
-    assert_eq!(spool.push(records(&SIX[2..]), true), 4);
+    assert_eq!(log.push(records(&SIX[2..3]), true), 0);
+    assert_eq!(log.push(records(&SIX[2..]), true), 4);
     // Nothing that was not synced is left, and what was acknowledged is there all the same.
     files.crash(&mut fastrand::Rng::with_seed(0));
-    let left = Spool::open(&files).unwrap().rest();
+    let left = TestLog::open(&files).unwrap().rest();
     assert_eq!(left.iter().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(SIX));
 }
 
@@ -294,131 +295,131 @@ fn a_failed_sync_is_never_taken_for_done() {
 fn a_read_only_file_system_fails_and_changes_nothing() {
     let files = six();
     let names = files.names();
-    let mut spool = Spool::open(&files).unwrap();
+    let mut log = TestLog::open(&files).unwrap();
     files.fail(0, u32::MAX, EROFS);
-    assert_eq!(spool.push(records(&["seven\n"]), true), 0);
-    assert_eq!(spool.rest(), SIX, "what is there is delivered");
-    assert!(spool.save().is_err());
-    assert!(Spool::open(&files).is_err());
+    assert_eq!(log.push(records(&["seven\n"]), true), 0);
+    assert_eq!(log.rest(), SIX, "what is there is delivered");
+    assert!(log.save().is_err());
+    assert!(TestLog::open(&files).is_err());
     files.works_again();
     assert_eq!(files.names(), names);
-    assert_eq!(Spool::open(&files).unwrap().rest(), SIX);
+    assert_eq!(TestLog::open(&files).unwrap().rest(), SIX);
 }
 
 #[test]
 fn what_was_delivered_out_of_order_is_not_delivered_again_after_a_stop() {
     let files = six();
-    let mut spool = Spool::open(&files).unwrap();
-    let mut taken = spool.take(6);
+    let mut log = TestLog::open(&files).unwrap();
+    let mut taken = log.take(6);
     assert_eq!(taken.len(), 2, "one read's worth");
     drop(end(taken.remove(1)));
-    let ahead = spool.backlog.ahead();
-    spool.save().unwrap();
-    spool.log.save_ahead(&ahead).unwrap();
-    let mut spool = Spool::open(&files).unwrap();
-    assert_eq!(spool.events, 5);
-    assert_eq!(spool.rest(), ["one\n", "three\n", "four\n", "five\n", "six\n"]);
+    let out_of_order = log.backlog.out_of_order();
+    log.save().unwrap();
+    log.writer.save_out_of_order(&out_of_order).unwrap();
+    let mut log = TestLog::open(&files).unwrap();
+    assert_eq!(log.events, 5);
+    assert_eq!(log.rest(), ["one\n", "three\n", "four\n", "five\n", "six\n"]);
 }
 
 /// As a clean stop does it.
-fn stop(mut spool: Spool, files: &Memory) -> Spool {
-    let ahead = spool.backlog.ahead();
-    spool.save().unwrap();
-    spool.log.save_ahead(&ahead).unwrap();
-    Spool::open(files).unwrap()
+fn stop(mut log: TestLog, files: &MemoryFileSystem) -> TestLog {
+    let out_of_order = log.backlog.out_of_order();
+    log.save().unwrap();
+    log.writer.save_out_of_order(&out_of_order).unwrap();
+    TestLog::open(files).unwrap()
 }
 
 #[test]
 fn what_was_delivered_out_of_order_is_remembered_over_several_stops() {
-    let files = Memory::default();
-    let mut spool = Spool::open(&files).unwrap();
-    assert_eq!(spool.push(records(&SIX[..5]), true), 5);
-    drop(end(spool.take(4).remove(3)));
-    let mut spool = stop(spool, &files);
-    drop(end(spool.take(2).remove(1)));
-    let mut spool = stop(spool, &files);
-    assert_eq!(spool.events, 3);
-    assert_eq!(spool.rest(), ["one\n", "three\n", "five\n"]);
+    let files = MemoryFileSystem::default();
+    let mut log = TestLog::open(&files).unwrap();
+    assert_eq!(log.push(records(&SIX[..5]), true), 5);
+    drop(end(log.take(4).remove(3)));
+    let mut log = stop(log, &files);
+    drop(end(log.take(2).remove(1)));
+    let mut log = stop(log, &files);
+    assert_eq!(log.events, 3);
+    assert_eq!(log.rest(), ["one\n", "three\n", "five\n"]);
 }
 
 #[test]
 fn what_was_evicted_behind_something_under_way_is_not_taken_from_what_is_left() {
     let files = six();
-    let mut spool = Spool::open(&files).unwrap();
-    let under_way = spool.take(1);
-    let evicted = spool.backlog.evict().unwrap();
+    let mut log = TestLog::open(&files).unwrap();
+    let under_way = log.take(1);
+    let evicted = log.backlog.evict().unwrap();
     end_all(evicted.records);
-    let (part, _, ack) = evicted.unread.unwrap();
+    let EvictedRange { range, ack, .. } = evicted.unread.unwrap();
     ack.settle();
-    assert_eq!(part.segment, 1);
+    assert_eq!(range.segment, 1);
     drop(under_way);
-    let mut spool = stop(spool, &files);
-    let left = spool.events;
-    assert_eq!(spool.rest().len() as u64, left);
+    let mut log = stop(log, &files);
+    let left = log.events;
+    assert_eq!(log.rest().len() as u64, left);
 }
 
 #[test]
 fn delivered_segments_are_removed_and_in_the_end_the_log_is() {
     let files = six();
-    let mut spool = Spool::open(&files).unwrap();
-    let before = spool.log.bytes();
-    let taken = spool.take(2).into_iter().chain(spool.take(3)).map(end).count();
+    let mut log = TestLog::open(&files).unwrap();
+    let before = log.writer.bytes();
+    let taken = log.take(2).into_iter().chain(log.take(3)).map(end).count();
     assert!(taken >= 4);
-    spool.save().unwrap();
-    assert!(spool.log.bytes() < before && !files.names().contains(&format!("{:020}.spool", 1)));
-    spool.rest();
-    spool.save().unwrap();
-    assert!(spool.backlog.is_drained());
-    spool.log.remove().unwrap();
+    log.save().unwrap();
+    assert!(log.writer.bytes() < before && !files.names().contains(&format!("{:020}.spool", 1)));
+    log.rest();
+    log.save().unwrap();
+    assert!(log.backlog.is_drained());
+    log.writer.remove().unwrap();
     assert_eq!(files.names(), Vec::<String>::new());
 }
 
 #[test]
 fn a_segment_after_those_that_were_removed_is_delivered_from_its_start() {
     let files = six();
-    let mut spool = Spool::open(&files).unwrap();
-    spool.rest();
-    let segment = spool.log.rotate();
-    spool.log.save(Position { segment, offset: 0, events: 0 }).unwrap();
+    let mut log = TestLog::open(&files).unwrap();
+    log.rest();
+    let segment = log.writer.rotate();
+    log.writer.save(LogPosition { segment, offset: 0, events: 0 }).unwrap();
     // The place where the removed segments ended is not saved again.
-    spool.save().unwrap();
-    let mut spool = Spool::open(&files).unwrap();
-    assert_eq!(spool.push(records(&SIX), true), 6);
-    assert_eq!(Spool::open(&files).unwrap().rest(), SIX);
+    log.save().unwrap();
+    let mut log = TestLog::open(&files).unwrap();
+    assert_eq!(log.push(records(&SIX), true), 6);
+    assert_eq!(TestLog::open(&files).unwrap().rest(), SIX);
 }
 
 #[test]
 fn the_oldest_make_room_a_segment_at_a_time() {
     let files = six();
-    let mut spool = Spool::open(&files).unwrap();
-    let taken = spool.take(1);
-    let evicted = spool.backlog.evict().unwrap();
-    let (_, events, ack) = evicted.unread.unwrap();
+    let mut log = TestLog::open(&files).unwrap();
+    let taken = log.take(1);
+    let evicted = log.backlog.evict().unwrap();
+    let EvictedRange { events, ack, .. } = evicted.unread.unwrap();
     assert_eq!((evicted.segment, evicted.records.len() as u64 + events), (1, 3));
     end_all(evicted.records);
     ack.settle();
-    assert!(spool.backlog.tracker().is_under_way(1), "the first record is with the sink");
-    assert_eq!(spool.backlog.evict().unwrap().segment, 2);
+    assert!(log.backlog.is_under_way(1), "the first record is with the sink");
+    assert_eq!(log.backlog.evict().unwrap().segment, 2);
     end_all(taken);
-    assert!(!spool.backlog.tracker().is_under_way(1));
+    assert!(!log.backlog.is_under_way(1));
 
     // Where an earlier one is under way, a segment is emptied and not removed, so that none is missing.
     let files = six();
-    let mut spool = Spool::open(&files).unwrap();
-    spool.log.hollow(1).unwrap();
-    let mut spool = Spool::open(&files).unwrap();
-    assert_eq!((spool.rest(), spool.flaws()), (vec!["five\n".to_owned(), "six\n".to_owned()], vec![]));
+    let mut log = TestLog::open(&files).unwrap();
+    log.writer.clear_segment(1).unwrap();
+    let mut log = TestLog::open(&files).unwrap();
+    assert_eq!((log.rest(), log.flaws()), (vec!["five\n".to_owned(), "six\n".to_owned()], vec![]));
 }
 
 #[test]
 fn a_look_says_where_the_first_undelivered_record_comes_from() {
-    let files = Memory::default();
+    let files = MemoryFileSystem::default();
     assert_eq!(peek(&files, &dir()).unwrap(), None);
     let files = six();
     assert_eq!(&*peek(&files, &dir()).unwrap().unwrap().origin.source, "app");
-    let mut spool = Spool::open(&files).unwrap();
-    spool.rest();
-    spool.save().unwrap();
+    let mut log = TestLog::open(&files).unwrap();
+    log.rest();
+    log.save().unwrap();
     assert_eq!(peek(&files, &dir()).unwrap(), None);
 }
 
@@ -426,30 +427,37 @@ fn a_look_says_where_the_first_undelivered_record_comes_from() {
 fn the_real_file_system_keeps_what_the_double_does() {
     let state = tempfile::tempdir().unwrap();
     let dir = state.path().join("spool/archive/logs");
-    let open = || open(Disk, &dir, layout()).unwrap();
+    let open = || open(OsFileSystem, &dir, options()).unwrap();
     let large = "x".repeat(900_000);
     let texts = ["one\n", &large, "three\n"];
-    let Opened { mut log, .. } = open();
+    let OpenedLog { mut log, .. } = open();
     assert!(log.append(&records(&texts), Timestamp(1)).failed.is_none());
     drop(log);
-    let Opened { segments, delivered, ahead, findings, log } = open();
-    assert!(findings.is_empty());
+    let OpenedLog { log, contents, damage } = open();
+    assert!(damage.is_empty());
     assert_eq!(log.bytes(), on_disk(&dir));
-    let mut backlog = Backlog::new(&segments, delivered, &ahead);
+    let mut backlog = Backlog::new(&contents, Arc::default());
     assert_eq!(backlog.unread_events(), 3);
     let budget = Budget::new(1 << 30);
-    let mut reader = Reader::new(Disk, &dir, Buffers::new(BUFFER_BYTES, 1));
+    let mut reader = LogReader::new(OsFileSystem, &dir, Buffers::new(BUFFER_BYTES, 1));
     while let Some(part) = backlog.unread() {
         let loaded = reader.read(part, 1).unwrap();
         assert_eq!(backlog.loaded(loaded, |bytes| budget.charge(bytes as u64)), 0);
     }
-    let read: Vec<String> = backlog.take(9, usize::MAX).into_iter().map(end).collect();
+    let read: Vec<String> =
+        backlog.take_request(RequestRoom { records: 9, bytes: usize::MAX }).into_iter().map(end).collect();
     assert_eq!(read, texts);
     assert_eq!(budget.used(), 0);
 }
 
 fn on_disk(dir: &Path) -> u64 {
-    Disk.list(dir).unwrap().iter().filter(|(name, _)| log::number(name).is_some()).map(|(_, size)| size).sum()
+    OsFileSystem
+        .list(dir)
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| log::number(name).is_some())
+        .map(|(_, size)| size)
+        .sum()
 }
 
 /// Sparse files: were they looked through, this test would take minutes.
@@ -459,22 +467,22 @@ fn a_hundred_gibibytes_are_opened_by_their_headers_and_seals() {
     const SIZE: u64 = 64 * 1024 * 1024;
     let state = tempfile::tempdir().unwrap();
     for number in 1..=SEGMENTS {
-        let mut file = Disk.create(&log::path(state.path(), number)).unwrap();
+        let mut file = OsFileSystem.create(&log::path(state.path(), number)).unwrap();
         let header = frame::SegmentHeader { salt: 7, number, previous: number - 1 };
         let seal = SIZE - frame::FRAME_HEADER as u64;
         let mut end = Vec::new();
         frame::Frame::seal(7, seal, Timestamp(1), 1_000).encode(&mut end);
-        Disk.write(&mut file, 0, &header.encode()).unwrap();
-        Disk.write(&mut file, seal, &end).unwrap();
+        OsFileSystem.write(&mut file, 0, &header.encode()).unwrap();
+        OsFileSystem.write(&mut file, seal, &end).unwrap();
     }
-    let Opened { log, segments, delivered, ahead, findings } = open(Disk, state.path(), layout()).unwrap();
-    assert_eq!((log.bytes(), segments.len()), (SEGMENTS * SIZE, 1_600));
-    assert_eq!(Backlog::new(&segments, delivered, &ahead).unread_events(), SEGMENTS * 1_000);
-    assert!(findings.is_empty(), "{findings:?}");
+    let OpenedLog { log, contents, damage } = open(OsFileSystem, state.path(), options()).unwrap();
+    assert_eq!((log.bytes(), contents.segments.len()), (SEGMENTS * SIZE, 1_600));
+    assert_eq!(Backlog::new(&contents, Arc::default()).unread_events(), SEGMENTS * 1_000);
+    assert!(damage.is_empty(), "{damage:?}");
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum PlayStep {
     Push { count: usize, keep: bool },
     Take(usize),
     Deliver(prop::sample::Index),
@@ -485,17 +493,17 @@ enum Step {
     Stop,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = PlayStep> {
     prop_oneof![
-        6 => (1_usize..6, any::<bool>()).prop_map(|(count, keep)| Step::Push { count, keep }),
-        4 => (1_usize..6).prop_map(Step::Take),
-        6 => any::<prop::sample::Index>().prop_map(Step::Deliver),
-        2 => Just(Step::Save),
-        2 => Just(Step::Retire),
+        6 => (1_usize..6, any::<bool>()).prop_map(|(count, keep)| PlayStep::Push { count, keep }),
+        4 => (1_usize..6).prop_map(PlayStep::Take),
+        6 => any::<prop::sample::Index>().prop_map(PlayStep::Deliver),
+        2 => Just(PlayStep::Save),
+        2 => Just(PlayStep::Retire),
         2 => (0_u32..12, 1_u32..6, prop::sample::select(vec![EIO, ENOSPC, EROFS]))
-            .prop_map(|(after, count, code)| Step::Fail { after, count, code }),
-        1 => any::<u64>().prop_map(Step::Crash),
-        1 => Just(Step::Stop),
+            .prop_map(|(after, count, code)| PlayStep::Fail { after, count, code }),
+        1 => any::<u64>().prop_map(PlayStep::Crash),
+        1 => Just(PlayStep::Stop),
     ]
 }
 
@@ -549,21 +557,21 @@ impl Model {
     }
 }
 
-fn reopen(files: &Memory) -> Spool {
+fn reopen(files: &MemoryFileSystem) -> TestLog {
     // A file system may refuse for a while.
     for _ in 0..100 {
-        if let Ok(spool) = Spool::open(files) {
-            return spool;
+        if let Ok(log) = TestLog::open(files) {
+            return log;
         }
     }
     files.works_again();
-    Spool::open(files).unwrap()
+    TestLog::open(files).unwrap()
 }
 
 /// A log that is played with.
 struct Play {
-    files: Memory,
-    spool: Spool,
+    files: MemoryFileSystem,
+    log: TestLog,
     model: Model,
     /// Pushed, and not stored yet.
     waiting: Vec<String>,
@@ -571,41 +579,41 @@ struct Play {
 }
 
 impl Play {
-    fn step(&mut self, step: &Step) {
+    fn step(&mut self, step: &PlayStep) {
         match *step {
-            Step::Push { count, keep } => self.push(count, keep),
-            Step::Take(count) => {
-                for record in self.spool.take(count) {
+            PlayStep::Push { count, keep } => self.push(count, keep),
+            PlayStep::Take(count) => {
+                for record in self.log.take(count) {
                     self.model.took(&record);
                     self.taken.push(record);
                 }
             }
-            Step::Deliver(index) => {
+            PlayStep::Deliver(index) => {
                 if !self.taken.is_empty() {
                     let record = self.taken.remove(index.index(self.taken.len()));
                     self.model.delivers(record);
                 }
             }
             // That it cannot be saved is no harm before a stop.
-            Step::Save => drop(self.spool.save()),
-            Step::Retire => {
-                if self.spool.backlog.is_drained() {
-                    let segment = self.spool.log.rotate();
-                    drop(self.spool.log.save(Position { segment, offset: 0, events: 0 }));
+            PlayStep::Save => drop(self.log.save()),
+            PlayStep::Retire => {
+                if self.log.backlog.is_drained() {
+                    let segment = self.log.writer.rotate();
+                    drop(self.log.writer.save(LogPosition { segment, offset: 0, events: 0 }));
                 }
             }
-            Step::Fail { after, count, code } => {
+            PlayStep::Fail { after, count, code } => {
                 self.model.faulted = true;
                 self.files.fail(after, count, code);
             }
-            Step::Crash(seed) => {
+            PlayStep::Crash(seed) => {
                 self.taken.clear();
                 self.files.crash(&mut fastrand::Rng::with_seed(seed));
                 // What was not acknowledged is read again by its source, as something new.
                 self.waiting.clear();
                 self.reopen();
             }
-            Step::Stop => self.stop(),
+            PlayStep::Stop => self.stop(),
         }
     }
 
@@ -617,7 +625,7 @@ impl Play {
         }
         let records: Vec<Record> = self.waiting.iter().map(|text| record(text)).collect();
         let ids: Vec<u64> = records.iter().map(id).collect();
-        let stored = self.spool.push(records, keep);
+        let stored = self.log.push(records, keep);
         self.waiting.drain(..stored);
         self.model.acknowledged.extend(&ids[..stored]);
     }
@@ -625,14 +633,14 @@ impl Play {
     fn stop(&mut self) {
         self.files.works_again();
         self.taken.clear();
-        self.spool.save().unwrap();
-        self.spool.log.save_ahead(&self.spool.backlog.ahead()).unwrap();
+        self.log.save().unwrap();
+        self.log.writer.save_out_of_order(&self.log.backlog.out_of_order()).unwrap();
         self.model.settled.extend(&self.model.delivered_now);
         self.reopen();
     }
 
     fn reopen(&mut self) {
-        self.spool = reopen(&self.files);
+        self.log = reopen(&self.files);
         self.model.reopened();
     }
 
@@ -642,7 +650,7 @@ impl Play {
         self.taken.clear();
         self.reopen();
         loop {
-            let records = self.spool.take(5);
+            let records = self.log.take(5);
             if records.is_empty() {
                 break;
             }
@@ -654,15 +662,15 @@ impl Play {
         let Model { acknowledged, delivered, .. } = &self.model;
         let lost: Vec<_> = acknowledged.iter().filter(|id| !delivered.contains_key(id)).collect();
         assert!(lost.is_empty(), "lost: {lost:?}");
-        assert!(self.spool.backlog.is_drained());
-        assert_eq!(self.spool.budget.used(), 0);
+        assert!(self.log.backlog.is_drained());
+        assert_eq!(self.log.budget.used(), 0);
     }
 }
 
-fn play(steps: &[Step]) {
-    let files = Memory::default();
-    let spool = Spool::open(&files).unwrap();
-    let mut play = Play { files, spool, model: Model::default(), waiting: Vec::new(), taken: Vec::new() };
+fn play(steps: &[PlayStep]) {
+    let files = MemoryFileSystem::default();
+    let log = TestLog::open(&files).unwrap();
+    let mut play = Play { files, log, model: Model::default(), waiting: Vec::new(), taken: Vec::new() };
     for step in steps {
         play.step(step);
     }

@@ -11,18 +11,18 @@ use tokio::sync::watch;
 use super::render::{show, write_all};
 use super::{ca_file, planned};
 use crate::access::apply::{
-    Act, Action, Fate, Stopped, Told, Worker, change_json, changes, removal_json, removals, show_change,
-    show_removal,
+    ApplyEvent, ApplyStep, ChangeAction, RemovalAction, StepError, StepRunner, change_json, changes,
+    removal_json, removals, show_change, show_removal,
 };
-use crate::access::live::{Access, Clients, Seen, held_buckets, read};
-use crate::access::plan::{Kind, Plan, Resource, Stage};
-use crate::access::render::{File, Format, render};
+use crate::access::live::{AccountAccess, AccountClients, ObservedState, held_buckets, read};
+use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};
+use crate::access::render::{RenderFormat, RenderedFile, render};
 use crate::cli::exit;
-use crate::config::topology::Account;
+use crate::config::topology::AwsAccount;
 
 /// What to apply, and how.
 #[derive(Clone, Debug)]
-pub struct Apply {
+pub struct ApplyOptions {
     /// The topology's file.
     pub topology: PathBuf,
     /// Whether it may be done.
@@ -67,7 +67,7 @@ impl Consent {
 /// # Errors
 /// When `out` or `err` cannot be written.
 pub fn run(
-    apply: &Apply,
+    apply: &ApplyOptions,
     environment: &BTreeMap<String, String>,
     input: &mut impl BufRead,
     out: &mut impl Write,
@@ -80,10 +80,10 @@ pub fn run(
             return Ok(exit::USAGE);
         }
     }
-    let accounts: Vec<Arc<Account>> =
+    let accounts: Vec<Arc<AwsAccount>> =
         topology.accounts.iter().filter(|account| apply.is_about(account)).map(Arc::clone).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let clients = runtime.block_on(Clients::connect(&accounts, ca_file(environment).as_ref()));
+    let clients = runtime.block_on(AccountClients::connect(&accounts, ca_file(environment).as_ref()));
     let seen = runtime.block_on(read(&plan, &[], &clients));
     let tasks = if apply.destroy {
         let held = runtime.block_on(held_buckets(&plan, &clients));
@@ -91,7 +91,8 @@ pub fn run(
     } else {
         to_change(apply, &plan, &seen)
     };
-    let mut session = Session { apply, plan: &plan, seen: &seen, done: Vec::new(), failures: Vec::new() };
+    let mut session =
+        ApplySession { apply, plan: &plan, seen: &seen, done: Vec::new(), failures: Vec::new() };
     if !apply.json {
         session.show(&tasks, out)?;
     }
@@ -103,8 +104,8 @@ pub fn run(
 }
 
 /// One resource, and what is to be done to it.
-struct Task<'p> {
-    act: Act<'p>,
+struct ApplyTask<'p> {
+    act: ApplyStep<'p>,
     /// For people.
     text: String,
     /// For machines.
@@ -115,11 +116,11 @@ struct Task<'p> {
     is_open: bool,
 }
 
-fn to_change<'p>(apply: &Apply, plan: &'p Plan, seen: &Seen) -> Vec<Task<'p>> {
+fn to_change<'p>(apply: &ApplyOptions, plan: &'p AccessPlan, seen: &ObservedState) -> Vec<ApplyTask<'p>> {
     let all = changes(plan, seen, |stage| apply.is_about(&stage.account));
     all.iter()
-        .map(|change| Task {
-            act: Act {
+        .map(|change| ApplyTask {
+            act: ApplyStep {
                 stage: change.stage,
                 resource: change.resource,
                 calls: change.calls(plan, seen),
@@ -128,25 +129,25 @@ fn to_change<'p>(apply: &Apply, plan: &'p Plan, seen: &Seen) -> Vec<Task<'p>> {
             text: show_change(change, change.is_foreign(plan, seen) == Some(true), apply.colour),
             json: change_json(change),
             is_change: change.is_change(),
-            is_open: matches!(change.action, Action::Unseen(_) | Action::ByHand(_)),
+            is_open: matches!(change.action, ChangeAction::Unseen(_) | ChangeAction::ByHand(_)),
         })
         .collect()
 }
 
 fn to_remove<'p>(
-    apply: &Apply,
-    plan: &'p Plan,
-    seen: &Seen,
+    apply: &ApplyOptions,
+    plan: &'p AccessPlan,
+    seen: &ObservedState,
     held: &BTreeMap<(String, String), String>,
-) -> Vec<Task<'p>> {
-    let why = |stage: &Stage, resource: &Resource| {
-        let Kind::Bucket { name, .. } = &resource.kind else { return None };
+) -> Vec<ApplyTask<'p>> {
+    let why = |stage: &PlanStage, resource: &PlannedResource| {
+        let ResourceKind::Bucket { name, .. } = &resource.kind else { return None };
         held.get(&(stage.account.name.clone(), name.clone())).cloned()
     };
     let all = removals(plan, seen, |stage| apply.is_about(&stage.account), why);
     all.iter()
-        .map(|removal| Task {
-            act: Act {
+        .map(|removal| ApplyTask {
+            act: ApplyStep {
                 stage: removal.stage,
                 resource: removal.resource,
                 calls: removal.calls(seen),
@@ -155,31 +156,31 @@ fn to_remove<'p>(
             text: show_removal(removal, apply.colour),
             json: removal_json(removal),
             is_change: removal.is_change(),
-            is_open: matches!(removal.fate, Fate::Unseen(_)),
+            is_open: matches!(removal.action, RemovalAction::Unseen(_)),
         })
         .collect()
 }
 
-impl Apply {
-    fn is_about(&self, account: &Account) -> bool {
+impl ApplyOptions {
+    fn is_about(&self, account: &AwsAccount) -> bool {
         self.accounts.is_empty() || self.accounts.contains(&account.name)
     }
 }
 
 /// One run.
-struct Session<'a> {
-    apply: &'a Apply,
-    plan: &'a Plan,
-    seen: &'a Seen,
+struct ApplySession<'a> {
+    apply: &'a ApplyOptions,
+    plan: &'a AccessPlan,
+    seen: &'a ObservedState,
     /// Calls that were made: the account, the resource, the call.
     done: Vec<Value>,
     failures: Vec<Value>,
 }
 
-impl Session<'_> {
+impl ApplySession<'_> {
     /// What is to be done, account by account.
-    fn show(&self, tasks: &[Task<'_>], out: &mut impl Write) -> io::Result<()> {
-        let mut before: Option<&Stage> = None;
+    fn show(&self, tasks: &[ApplyTask<'_>], out: &mut impl Write) -> io::Result<()> {
+        let mut before: Option<&PlanStage> = None;
         for task in tasks {
             let stage = task.act.stage;
             if !before.is_some_and(|before| std::ptr::eq(before, stage)) {
@@ -202,11 +203,11 @@ impl Session<'_> {
         out.flush()
     }
 
-    fn show_account(&self, account: &Account, out: &mut impl Write) -> io::Result<()> {
-        let Account { name, place, .. } = account;
+    fn show_account(&self, account: &AwsAccount, out: &mut impl Write) -> io::Result<()> {
+        let AwsAccount { name, place, .. } = account;
         match self.seen.accounts.get(name) {
-            Some(Access::As(arn)) => writeln!(out, "account {name} ({}), as {arn}", place.account),
-            Some(Access::Denied(_)) | None => writeln!(out, "account {name} ({})", place.account),
+            Some(AccountAccess::As(arn)) => writeln!(out, "account {name} ({}), as {arn}", place.account),
+            Some(AccountAccess::Denied(_)) | None => writeln!(out, "account {name} ({})", place.account),
         }
     }
 
@@ -223,7 +224,7 @@ impl Session<'_> {
     /// Whether it is to be done: with `--yes`, or when someone says so.
     fn may(
         &self,
-        tasks: &[Task<'_>],
+        tasks: &[ApplyTask<'_>],
         input: &mut impl BufRead,
         out: &mut impl Write,
         err: &mut impl Write,
@@ -251,9 +252,14 @@ impl Session<'_> {
 
     /// Does one task after the other. After a failure the rest of that account's step is left; a signal to stop ends it between two
     /// resources.
-    async fn work(&mut self, clients: &Clients, tasks: &[Task<'_>], out: &mut impl Write) -> io::Result<()> {
+    async fn work(
+        &mut self,
+        clients: &AccountClients,
+        tasks: &[ApplyTask<'_>],
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         let (stop, stopped) = watch::channel(false);
-        let mut worker = Worker { plan: self.plan, clients, seen: self.seen, stop: stopped };
+        let mut worker = StepRunner { plan: self.plan, clients, seen: self.seen, stop: stopped };
         let signal = async {
             tokio::signal::ctrl_c().await.ok();
             stop.send_replace(true);
@@ -268,13 +274,13 @@ impl Session<'_> {
 
     async fn all(
         &mut self,
-        worker: &mut Worker<'_>,
-        tasks: &[Task<'_>],
+        worker: &mut StepRunner<'_>,
+        tasks: &[ApplyTask<'_>],
         out: &mut impl Write,
     ) -> io::Result<()> {
-        let mut broken: Option<&Stage> = None;
+        let mut broken: Option<&PlanStage> = None;
         for task in tasks.iter().filter(|task| task.is_change) {
-            let Act { stage, resource, .. } = &task.act;
+            let ApplyStep { stage, resource, .. } = &task.act;
             if broken.is_some_and(|broken| std::ptr::eq(broken, *stage)) {
                 self.fail(task, "left, since one before it failed", out)?;
                 continue;
@@ -287,11 +293,11 @@ impl Session<'_> {
             let mut wrote = Ok(());
             let mut tell = |told| {
                 let line = match told {
-                    Told::Done(call) => {
+                    ApplyEvent::Done(call) => {
                         self.done.push(json!({ "account": account, "resource": title, "call": call }));
                         format!("done    {account}: {title}: {call}\n")
                     }
-                    Told::Waits(call, why) => format!("wait    {account}: {title}: `{call}`: {why}\n"),
+                    ApplyEvent::Waits(call, why) => format!("wait    {account}: {title}: `{call}`: {why}\n"),
                 };
                 if !self.apply.json && wrote.is_ok() {
                     wrote = out.write_all(line.as_bytes()).and_then(|()| out.flush());
@@ -301,8 +307,8 @@ impl Session<'_> {
             wrote?;
             match done {
                 Ok(()) => {}
-                Err(Stopped::Signal) => self.fail(task, "left unfinished: stopped", out)?,
-                Err(Stopped::Failed(why)) => {
+                Err(StepError::Signal) => self.fail(task, "left unfinished: stopped", out)?,
+                Err(StepError::Failed(why)) => {
                     self.fail(task, &why, out)?;
                     // What is made rests on what is made before it; what is taken away does not.
                     broken = (!self.apply.destroy).then_some(*stage);
@@ -312,7 +318,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn fail(&mut self, task: &Task<'_>, why: &str, out: &mut impl Write) -> io::Result<()> {
+    fn fail(&mut self, task: &ApplyTask<'_>, why: &str, out: &mut impl Write) -> io::Result<()> {
         let (account, title) = (&task.act.stage.account.name, task.act.resource.title());
         self.failures.push(json!({ "account": account, "resource": title, "why": why }));
         if self.apply.json { Ok(()) } else { writeln!(out, "failed  {account}: {title}: {why}") }
@@ -321,7 +327,7 @@ impl Session<'_> {
     /// What is left to say, with scripts for the owners of accounts without credentials; the exit code.
     fn end(
         &self,
-        tasks: &[Task<'_>],
+        tasks: &[ApplyTask<'_>],
         is_applied: bool,
         out: &mut impl Write,
         err: &mut impl Write,
@@ -332,7 +338,7 @@ impl Session<'_> {
             writeln!(out, "{:#}", self.report(tasks, is_applied, is_ok, &scripts))?;
         } else {
             for (name, access) in &self.seen.accounts {
-                if let Access::Denied(why) = access {
+                if let AccountAccess::Denied(why) = access {
                     writeln!(err, "account {name} could not be looked at: {why}")?;
                 }
             }
@@ -356,20 +362,26 @@ impl Session<'_> {
     }
 
     /// The scripts of accounts that could not be looked at.
-    fn scripts(&self) -> Vec<File> {
-        let is_denied = |stage: &Stage| {
+    fn scripts(&self) -> Vec<RenderedFile> {
+        let is_denied = |stage: &PlanStage| {
             self.apply.is_about(&stage.account)
-                && !matches!(self.seen.accounts.get(&stage.account.name), Some(Access::As(_)))
+                && !matches!(self.seen.accounts.get(&stage.account.name), Some(AccountAccess::As(_)))
         };
-        let files = render(self.plan, Format::Cli);
+        let files = render(self.plan, RenderFormat::Cli);
         let pairs = self.plan.stages.iter().zip(files);
         pairs.filter(|(stage, _)| is_denied(stage)).map(|(_, file)| file).collect()
     }
 
-    fn report(&self, tasks: &[Task<'_>], is_applied: bool, is_ok: bool, scripts: &[File]) -> Value {
-        let access = |access: &Access| match access {
-            Access::As(arn) => json!({ "as": arn }),
-            Access::Denied(why) => json!({ "denied": why }),
+    fn report(
+        &self,
+        tasks: &[ApplyTask<'_>],
+        is_applied: bool,
+        is_ok: bool,
+        scripts: &[RenderedFile],
+    ) -> Value {
+        let access = |access: &AccountAccess| match access {
+            AccountAccess::As(arn) => json!({ "as": arn }),
+            AccountAccess::Denied(why) => json!({ "denied": why }),
         };
         let accounts: Value =
             self.seen.accounts.iter().map(|(name, is)| (name.clone(), access(is))).collect();

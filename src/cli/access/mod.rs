@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::access::plan::{Plan, plan};
+use crate::access::plan::{AccessPlan, plan};
 use crate::config::topology::{Topology, load};
 
 /// The topology and its plan; none when it has errors, all of which were written to `err`.
@@ -16,7 +16,7 @@ pub(super) fn planned(
     file: &Path,
     environment: &BTreeMap<String, String>,
     err: &mut impl Write,
-) -> io::Result<Option<(Topology, Plan)>> {
+) -> io::Result<Option<(Topology, AccessPlan)>> {
     let topology = match load(file, environment) {
         Ok(topology) => topology,
         Err(errors) => return writeln!(err, "{errors}").map(|()| None),

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::planned;
-use crate::access::render::{File, Format, render};
+use crate::access::render::{RenderFormat, RenderedFile, render};
 use crate::cli::exit;
 
 /// Writes the files of a format to `out`, or into a folder; returns the exit code.
@@ -16,7 +16,7 @@ use crate::cli::exit;
 pub fn run(
     topology: &Path,
     environment: &BTreeMap<String, String>,
-    format: Format,
+    format: RenderFormat,
     folder: Option<&Path>,
     out: &mut impl Write,
     err: &mut impl Write,
@@ -37,7 +37,7 @@ pub fn run(
 
 /// Writes files into a folder, and names them; whether all could be written.
 pub(super) fn write_all(
-    files: &[File],
+    files: &[RenderedFile],
     folder: &Path,
     out: &mut impl Write,
     err: &mut impl Write,
@@ -53,14 +53,14 @@ pub(super) fn write_all(
 }
 
 /// A file after its name, if there are several.
-pub(super) fn show(file: &File, is_named: bool, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn show(file: &RenderedFile, is_named: bool, out: &mut impl Write) -> io::Result<()> {
     if is_named {
         writeln!(out, "# ==> {} <==", file.path)?;
     }
     out.write_all(file.text.as_bytes())
 }
 
-fn write(folder: &Path, file: &File) -> io::Result<()> {
+fn write(folder: &Path, file: &RenderedFile) -> io::Result<()> {
     let path = folder.join(&file.path);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;

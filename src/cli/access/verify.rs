@@ -5,12 +5,21 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::{ca_file, planned};
-use crate::access::doctor::{Report, tree};
-use crate::access::live::{Clients, beside, read};
-use crate::access::plan::Plan;
+use crate::access::live::{AccountClients, beside, read};
+use crate::access::plan::AccessPlan;
+use crate::access::report::{HopReport, tree};
 use crate::access::verify::examine;
 use crate::cli::exit;
 use crate::config::topology::Topology;
+
+/// How to say it.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifyOutput {
+    /// For machines.
+    pub json: bool,
+    /// In colour.
+    pub colour: bool,
+}
 
 /// Writes what was found to `out`; returns the exit code, which is 1 when something fails.
 ///
@@ -19,17 +28,17 @@ use crate::config::topology::Topology;
 pub fn run(
     topology: &Path,
     environment: &BTreeMap<String, String>,
-    (json, colour): (bool, bool),
+    output: VerifyOutput,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
     let Some((topology, plan)) = planned(topology, environment, err)? else { return Ok(exit::CONFIG) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(look(&topology, &plan, environment));
-    if json {
+    if output.json {
         writeln!(out, "{:#}", report.to_json())?;
     } else {
-        out.write_all(tree(&report, colour).as_bytes())?;
+        out.write_all(tree(&report, output.colour).as_bytes())?;
     }
     out.flush()?;
     Ok(if report.first_failure().is_some() { exit::FAILED } else { exit::DONE })
@@ -38,9 +47,9 @@ pub fn run(
 /// Reads what is there of a topology, and explains it.
 pub(in crate::cli) async fn look(
     topology: &Topology,
-    plan: &Plan,
+    plan: &AccessPlan,
     environment: &BTreeMap<String, String>,
-) -> Report {
-    let clients = Clients::connect(&topology.accounts, ca_file(environment).as_ref()).await;
+) -> HopReport {
+    let clients = AccountClients::connect(&topology.accounts, ca_file(environment).as_ref()).await;
     examine(topology, plan, &read(plan, &beside(topology), &clients).await)
 }

@@ -7,18 +7,20 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Failed, table, table_or_none};
+use super::error::StateCommandError;
+use super::rows::table_or_none;
 use crate::ack::{Checkpoints, Entry};
+use crate::cli::table;
 use crate::event::Timestamp;
 
 /// One file's checkpoint, and the file as it is now.
-pub(super) struct Checkpoint {
+pub(super) struct ShownCheckpoint {
     pub(super) entry: Entry,
-    now: Now,
+    now: FileNow,
 }
 
 /// The file as it is now.
-enum Now {
+enum FileNow {
     /// It has so many bytes.
     There(u64),
     /// Offsets of a gzipped file are of its plain text: what is left cannot be told without inflating it.
@@ -27,22 +29,24 @@ enum Now {
     Elsewhere,
 }
 
-impl Checkpoint {
+impl ShownCheckpoint {
     fn new(entry: Entry) -> Self {
         let place = &entry.position.place;
         let now = match fs::metadata(&place.path) {
-            Ok(metadata) if (metadata.dev(), metadata.ino()) != (place.device, place.inode) => Now::Elsewhere,
-            Ok(_) if place.path.extension().is_some_and(|extension| extension == "gz") => Now::Gzipped,
-            Ok(metadata) => Now::There(metadata.len()),
-            Err(_) => Now::Elsewhere,
+            Ok(metadata) if (metadata.dev(), metadata.ino()) != (place.device, place.inode) => {
+                FileNow::Elsewhere
+            }
+            Ok(_) if place.path.extension().is_some_and(|extension| extension == "gz") => FileNow::Gzipped,
+            Ok(metadata) => FileNow::There(metadata.len()),
+            Err(_) => FileNow::Elsewhere,
         };
         Self { entry, now }
     }
 
     fn left(&self) -> Option<u64> {
         match self.now {
-            Now::There(size) => Some(size.saturating_sub(self.entry.position.mark.offset)),
-            Now::Gzipped | Now::Elsewhere => None,
+            FileNow::There(size) => Some(size.saturating_sub(self.entry.position.mark.offset)),
+            FileNow::Gzipped | FileNow::Elsewhere => None,
         }
     }
 
@@ -63,9 +67,9 @@ impl Checkpoint {
     fn row(&self, now: Timestamp) -> Vec<String> {
         let position = &self.entry.position;
         let left = match self.now {
-            Now::There(_) => table::size(self.left().unwrap_or_default()),
-            Now::Gzipped => "gzipped".to_owned(),
-            Now::Elsewhere => "moved or gone".to_owned(),
+            FileNow::There(_) => table::size(self.left().unwrap_or_default()),
+            FileNow::Gzipped => "gzipped".to_owned(),
+            FileNow::Elsewhere => "moved or gone".to_owned(),
         };
         vec![
             self.entry.source.to_string(),
@@ -78,14 +82,14 @@ impl Checkpoint {
 }
 
 /// The checkpoints of all sources, or of one.
-pub(super) fn read(dir: &Path, source: Option<&str>) -> Result<Vec<Checkpoint>, Failed> {
+pub(super) fn read(dir: &Path, source: Option<&str>) -> Result<Vec<ShownCheckpoint>, StateCommandError> {
     let mut entries = Checkpoints::list(dir)?.entries;
     entries.retain(|entry| source.is_none_or(|source| &*entry.source == source));
     entries.sort_by(|a, b| (&a.source, &a.position.place.path).cmp(&(&b.source, &b.position.place.path)));
-    Ok(entries.into_iter().map(Checkpoint::new).collect())
+    Ok(entries.into_iter().map(ShownCheckpoint::new).collect())
 }
 
-pub(super) fn table(checkpoints: &[Checkpoint], out: &mut impl Write) -> Result<(), Failed> {
+pub(super) fn table(checkpoints: &[ShownCheckpoint], out: &mut impl Write) -> Result<(), StateCommandError> {
     let now = Timestamp::now();
     let mut rows = vec![table::row(["source", "file", "delivered to byte", "left", "moved ago"])];
     rows.extend(checkpoints.iter().map(|checkpoint| checkpoint.row(now)));
@@ -97,7 +101,7 @@ pub(super) fn show(
     source: Option<&str>,
     as_json: bool,
     out: &mut impl Write,
-) -> Result<(), Failed> {
+) -> Result<(), StateCommandError> {
     let checkpoints = read(dir, source)?;
     if let Some(name) = source.filter(|_| checkpoints.is_empty()) {
         return Err(unknown(dir, name)?);
@@ -112,9 +116,14 @@ pub(super) fn show(
 }
 
 /// The error about a source that has no checkpoints.
-pub(super) fn unknown(dir: &Path, name: &str) -> Result<Failed, Failed> {
+pub(super) fn unknown(dir: &Path, name: &str) -> Result<StateCommandError, StateCommandError> {
     let mut known: Vec<String> =
         read(dir, None)?.iter().map(|found| found.entry.source.to_string()).collect();
     known.dedup();
-    Ok(Failed::Unknown { what: "checkpoint of a source", name: name.to_owned(), dir: dir.to_owned(), known })
+    Ok(StateCommandError::Unknown {
+        what: "checkpoint of a source",
+        name: name.to_owned(),
+        dir: dir.to_owned(),
+        known,
+    })
 }

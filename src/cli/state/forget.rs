@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::{Failed, checkpoints};
+use super::checkpoints;
+use super::error::StateCommandError;
+use super::printable::printable;
 use crate::ack::Checkpoints;
 use crate::event::FilePositions;
 use crate::state::StateDir;
@@ -14,7 +16,7 @@ pub(super) fn forget(
     source: &str,
     file: Option<&Path>,
     out: &mut impl Write,
-) -> Result<(), Failed> {
+) -> Result<(), StateCommandError> {
     // A daemon would write them again from its memory.
     let _locked = StateDir::lock(dir)?;
     let checkpoints = Checkpoints::open(dir)?;
@@ -33,13 +35,19 @@ pub(super) fn forget(
         }
         account.forget();
         dropped = dropped.saturating_add(1);
-        writeln!(out, "forgot {} (delivered to byte {})", path.display(), position.mark.offset)?;
+        let name = printable(&path.to_string_lossy());
+        writeln!(out, "forgot {name} (delivered to byte {})", position.mark.offset)?;
     }
     if let Some(file) = file.filter(|_| dropped == 0) {
         let name = file.display().to_string();
-        return Err(Failed::Unknown { what: "checkpoint of a file", name, dir: dir.to_owned(), known });
+        return Err(StateCommandError::Unknown {
+            what: "checkpoint of a file",
+            name,
+            dir: dir.to_owned(),
+            known,
+        });
     }
-    checkpoints.save().map_err(|source| Failed::Save { dir: dir.to_owned(), source })?;
+    checkpoints.save().map_err(|source| StateCommandError::Save { dir: dir.to_owned(), source })?;
     writeln!(out, "at the next start `{source}` reads them from where its `start` says")?;
     Ok(())
 }

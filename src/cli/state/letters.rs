@@ -6,15 +6,17 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Failed, folders, table};
-use crate::deadletter::{self, DeadLetter, FolderSummary, Reader};
+use super::error::StateCommandError;
+use super::printable::printable;
+use crate::cli::table;
+use crate::deadletter::{self, DeadLetter, FolderSummary, LetterReader};
 use crate::event::Timestamp;
 
 /// What is in each folder.
-pub(super) fn summaries(dir: &Path) -> Result<Vec<FolderSummary>, Failed> {
+pub(super) fn summaries(dir: &Path) -> Result<Vec<FolderSummary>, StateCommandError> {
     let summary = |name: String| {
         let path = dir.join(deadletter::FOLDER).join(&name);
-        deadletter::summary(dir, &name).map_err(|source| Failed::Read { path, source })
+        deadletter::summary(dir, &name).map_err(|source| StateCommandError::Read { path, source })
     };
     folders(dir)?.into_iter().map(summary).collect()
 }
@@ -54,27 +56,36 @@ pub(super) fn row(folder: &FolderSummary, now: Timestamp) -> Vec<String> {
 /// How many letters are shown to a person at once.
 const SHOWN: usize = 20;
 
+/// Which letters are shown, and how.
+#[derive(Debug)]
+pub(super) struct LetterQuery<'a> {
+    /// The state directory.
+    pub(super) dir: &'a Path,
+    /// The sink, or `_SOURCE`.
+    pub(super) folder: &'a str,
+    /// None: all.
+    pub(super) reasons: &'a [String],
+    pub(super) limit: Option<usize>,
+    pub(super) as_json: bool,
+}
+
 /// Writes the letters of a folder, oldest first.
-pub(super) fn show(
-    (dir, folder): (&Path, &str),
-    reasons: &[String],
-    (limit, as_json): (Option<usize>, bool),
-    out: &mut impl Write,
-) -> Result<(), Failed> {
+pub(super) fn show(query: &LetterQuery<'_>, out: &mut impl Write) -> Result<(), StateCommandError> {
+    let &LetterQuery { dir, folder, reasons, limit, as_json } = query;
     let known = folders(dir)?;
     if !known.iter().any(|name| name == folder) {
         let (name, dir) = (folder.to_owned(), dir.to_owned());
-        return Err(Failed::Unknown { what: "dead letters of a sink", name, dir, known });
+        return Err(StateCommandError::Unknown { what: "dead letters of a sink", name, dir, known });
     }
     let limit = limit.unwrap_or(if as_json { usize::MAX } else { SHOWN });
     let (mut shown, mut more) = (0_usize, 0_u64);
     let path = dir.join(deadletter::FOLDER).join(folder);
-    for path in deadletter::files(dir, folder).map_err(|source| Failed::Read { path, source })? {
-        let failed = |source| Failed::Read { path: path.clone(), source };
+    for path in deadletter::files(dir, folder).map_err(|source| StateCommandError::Read { path, source })? {
+        let failed = |source| StateCommandError::Read { path: path.clone(), source };
         // One that is gone since was replayed.
         let Ok(file) = File::open(&path) else { continue };
         let delivered = deadletter::delivered(&path).map_err(failed)?;
-        let mut reader = Reader::new(file).map_err(failed)?;
+        let mut reader = LetterReader::new(file).map_err(failed)?;
         while let Some(entry) = reader.next_entry().map_err(failed)? {
             let Some(letter) = entry.letter else { continue };
             let wanted = reasons.is_empty() || reasons.contains(&letter.reason);
@@ -103,22 +114,35 @@ pub(super) fn show(
     Ok(())
 }
 
-fn describe(letter: &DeadLetter, number: usize, path: &Path, out: &mut impl Write) -> Result<(), Failed> {
+fn describe(
+    letter: &DeadLetter,
+    number: usize,
+    path: &Path,
+    out: &mut impl Write,
+) -> Result<(), StateCommandError> {
     let DeadLetter { time, reason, error, origin, bytes, events, .. } = letter;
     if number > 1 {
         writeln!(out)?;
     }
     let size = table::size(bytes.len() as u64);
-    writeln!(out, "{number}  {}  {reason}  {}, {size}", time.to_rfc3339(), table::count(*events, "event"))?;
+    let (time, count) = (time.to_rfc3339(), table::count(*events, "event"));
+    writeln!(out, "{number}  {time}  {}  {count}, {size}", printable(reason))?;
     if let Some(error) = error {
-        writeln!(out, "   error  {error}")?;
+        writeln!(out, "   error  {}", printable(error))?;
     }
-    let from = [Some(&origin.source), origin.owner.as_ref(), origin.log_group.as_ref()];
-    let rest = [origin.log_stream.as_ref(), origin.file.as_ref(), Some(&origin.host)];
-    let from: Vec<&str> =
-        from.into_iter().chain(rest).flatten().map(|part| &**part).filter(|part| !part.is_empty()).collect();
-    writeln!(out, "   from   {}", from.join("  "))?;
-    writeln!(out, "   in     {}", path.file_name().unwrap_or_default().display())?;
+    if let Some(fix) = deadletter::fix(reason) {
+        writeln!(out, "   fix    {fix}")?;
+    }
+    let fields = origin.fields.in_order().map(|(_, value)| value);
+    let from = [&origin.source].into_iter().chain(fields).chain([&origin.host]);
+    let from: Vec<&str> = from.map(|part| &**part).filter(|part| !part.is_empty()).collect();
+    writeln!(out, "   from   {}", printable(&from.join("  ")))?;
+    if let Some(request) = &letter.request {
+        let (arn, id) = (printable(&request.source_arn), printable(&request.request_id));
+        writeln!(out, "   by     {arn}  request {id}")?;
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    writeln!(out, "   in     {}", printable(&name))?;
     writeln!(out, "   bytes  {}", beginning(bytes))?;
     Ok(())
 }
@@ -128,14 +152,19 @@ fn beginning(bytes: &[u8]) -> String {
     const MOST: usize = 200;
     let front = bytes.get(..MOST).unwrap_or(bytes);
     let cut = if front.len() < bytes.len() { "…" } else { "" };
-    let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     match str::from_utf8(front) {
-        Ok(text) => format!("{}{cut}", text.chars().map(plain).collect::<String>()),
+        Ok(text) => format!("{}{cut}", printable(text)),
         // The cut may be within a character.
         Err(error) if error.error_len().is_none() => {
             let text = String::from_utf8_lossy(front.get(..error.valid_up_to()).unwrap_or_default());
-            format!("{}{cut}", text.chars().map(plain).collect::<String>())
+            format!("{}{cut}", printable(&text))
         }
         Err(_) => format!("{}{cut}", front.escape_ascii()),
     }
+}
+
+/// The names of folders of dead letters.
+fn folders(dir: &Path) -> Result<Vec<String>, StateCommandError> {
+    let path = dir.join(deadletter::FOLDER);
+    deadletter::folders(dir).map_err(|source| StateCommandError::Read { path, source })
 }

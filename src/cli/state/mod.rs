@@ -1,8 +1,11 @@
 //! `standpipe state`: what is kept between runs. Listing and showing change nothing, and go on beside the daemon.
 
 mod checkpoints;
+mod error;
 mod forget;
 mod letters;
+mod printable;
+mod rows;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,11 +14,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use self::checkpoints::Checkpoint;
+use self::checkpoints::ShownCheckpoint;
+use self::error::StateCommandError;
+use self::letters::LetterQuery;
+use self::rows::table_or_none;
+
+pub(super) use self::printable::printable;
 use super::arguments::{Show, StateCommand, StatePlace};
 use super::{configuration, exit, table};
 use crate::causes::with_causes;
-use crate::deadletter::{self, FolderSummary};
+use crate::deadletter::FolderSummary;
 use crate::event::Timestamp;
 
 /// Does what the command says; returns the exit code.
@@ -42,7 +50,9 @@ pub fn run(
         }
         StateCommand::Show { what: Show::DeadLetters { sink, reason, limit, json, .. } } => {
             // Many letters are not to be collected in memory.
-            letters::show((&dir, sink), reason, (*limit, *json), out)
+            let query =
+                LetterQuery { dir: &dir, folder: sink, reasons: reason, limit: *limit, as_json: *json };
+            letters::show(&query, out)
         }
         StateCommand::Forget { source, file, .. } => forget::forget(&dir, source, file.as_deref(), &mut text),
     };
@@ -51,75 +61,11 @@ pub fn run(
     match done {
         Ok(()) => Ok(exit::DONE),
         // Whoever reads has read enough.
-        Err(Failed::Write(error)) => Err(error),
+        Err(StateCommandError::Write(error)) => Err(error),
         Err(failed) => {
             writeln!(err, "standpipe: {}", with_causes(&failed))?;
             Ok(exit::FAILED)
         }
-    }
-}
-
-/// The state cannot be shown or changed.
-#[derive(Debug, thiserror::Error)]
-enum Failed {
-    /// A file of it cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The checkpoints cannot be read.
-    #[error(transparent)]
-    Checkpoints(#[from] crate::ack::CheckpointError),
-    /// The checkpoints cannot be written.
-    #[error("cannot write the checkpoints in `{}`", dir.display())]
-    Save {
-        /// The state directory.
-        dir: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The directory is in use, or cannot be used.
-    #[error(transparent)]
-    State(#[from] crate::state::StateError),
-    /// Nothing has that name.
-    #[error("no {what} `{name}` in `{}`: {}", dir.display(), known_words(known))]
-    Unknown {
-        /// What was looked for.
-        what: &'static str,
-        /// The name.
-        name: String,
-        /// The state directory.
-        dir: PathBuf,
-        /// What there is.
-        known: Vec<String>,
-    },
-    /// The output is closed.
-    #[error("cannot write the output")]
-    Write(#[source] io::Error),
-}
-
-impl From<io::Error> for Failed {
-    fn from(error: io::Error) -> Self {
-        Self::Write(error)
-    }
-}
-
-impl From<serde_json::Error> for Failed {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Write(error.into())
-    }
-}
-
-fn known_words(known: &[String]) -> String {
-    const MOST: usize = 10;
-    let shown: Vec<String> = known.iter().take(MOST).map(|name| format!("`{name}`")).collect();
-    match known.len().checked_sub(MOST) {
-        _ if known.is_empty() => "there is none".to_owned(),
-        None | Some(0) => format!("there is {}", shown.join(", ")),
-        Some(more) => format!("there is {} and {more} more", shown.join(", ")),
     }
 }
 
@@ -135,22 +81,23 @@ fn directory(
 }
 
 /// The files of one sink's buffer.
-struct Spool {
+struct SinkBuffer {
     sink: String,
     files: u64,
     bytes: u64,
 }
 
-fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), Failed> {
-    fs::read_dir(dir).map_err(|source| Failed::Read { path: dir.to_owned(), source })?;
+fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), StateCommandError> {
+    fs::read_dir(dir).map_err(|source| StateCommandError::Read { path: dir.to_owned(), source })?;
     let checkpoints = checkpoints::read(dir, None)?;
     let spools = spools(&dir.join("spool"))?;
     let letters = letters::summaries(dir)?;
     if as_json {
-        let spool = |spool: &Spool| json!({ "sink": spool.sink, "files": spool.files, "bytes": spool.bytes });
+        let spool =
+            |spool: &SinkBuffer| json!({ "sink": spool.sink, "files": spool.files, "bytes": spool.bytes });
         let all = json!({
             "dir": dir,
-            "checkpoints": checkpoints.iter().map(Checkpoint::json).collect::<Vec<_>>(),
+            "checkpoints": checkpoints.iter().map(ShownCheckpoint::json).collect::<Vec<_>>(),
             "spool": spools.iter().map(spool).collect::<Vec<_>>(),
             "dead_letters": letters.iter().map(letters::json).collect::<Vec<_>>(),
         });
@@ -173,7 +120,7 @@ fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), Failed> {
     letters_table(&letters, out)
 }
 
-fn letters_table(letters: &[FolderSummary], out: &mut impl Write) -> Result<(), Failed> {
+fn letters_table(letters: &[FolderSummary], out: &mut impl Write) -> Result<(), StateCommandError> {
     let now = Timestamp::now();
     let mut rows = vec![table::row(["sink", "files", "letters", "events", "size", "oldest", "reasons"])];
     rows.extend(letters.iter().map(|folder| letters::row(folder, now)));
@@ -186,19 +133,11 @@ fn letters_table(letters: &[FolderSummary], out: &mut impl Write) -> Result<(), 
     Ok(())
 }
 
-fn table_or_none(rows: &[Vec<String>], out: &mut impl Write) -> Result<(), Failed> {
-    if rows.len() > 1 {
-        table::write(out, rows)?;
-    } else {
-        writeln!(out, "  none")?;
-    }
-    Ok(())
-}
-
-fn spools(dir: &Path) -> Result<Vec<Spool>, Failed> {
+fn spools(dir: &Path) -> Result<Vec<SinkBuffer>, StateCommandError> {
     let mut spools = Vec::new();
     for entry in entries(dir)? {
-        let mut spool = Spool { sink: entry.file_name().to_string_lossy().into_owned(), files: 0, bytes: 0 };
+        let mut spool =
+            SinkBuffer { sink: entry.file_name().to_string_lossy().into_owned(), files: 0, bytes: 0 };
         let mut folders = vec![entry.path()];
         while let Some(folder) = folders.pop() {
             for entry in entries(&folder)? {
@@ -218,8 +157,8 @@ fn spools(dir: &Path) -> Result<Vec<Spool>, Failed> {
     Ok(spools)
 }
 
-fn entries(dir: &Path) -> Result<Vec<fs::DirEntry>, Failed> {
-    let failed = |source| Failed::Read { path: dir.to_owned(), source };
+fn entries(dir: &Path) -> Result<Vec<fs::DirEntry>, StateCommandError> {
+    let failed = |source| StateCommandError::Read { path: dir.to_owned(), source };
     match fs::read_dir(dir) {
         Ok(entries) => entries.collect::<io::Result<_>>().map_err(failed),
         // It is a file, or was removed, or there never was one.
@@ -228,10 +167,4 @@ fn entries(dir: &Path) -> Result<Vec<fs::DirEntry>, Failed> {
         }
         Err(error) => Err(failed(error)),
     }
-}
-
-/// The names of folders of dead letters.
-fn folders(dir: &Path) -> Result<Vec<String>, Failed> {
-    let path = dir.join(deadletter::FOLDER);
-    deadletter::folders(dir).map_err(|source| Failed::Read { path, source })
 }

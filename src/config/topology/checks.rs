@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::types::{Account, Assumer, Key, Scope, Topology};
-use crate::access::policy::arn::Arn;
+use super::types::{AwsAccount, KmsKey, RoleAssumer, SubscriptionScope, Topology};
+use crate::arn::Arn;
 use crate::config::problem::Notes;
 
 /// Most filters of one log group.
@@ -40,7 +40,7 @@ fn keys(topology: &Topology, notes: &Notes) {
             notes.problem_at(&format!("keys.{}.arn", key.name), text);
         }
     }
-    let check = |table: String, account: &Arc<Account>, key: Option<&Arc<Key>>| {
+    let check = |table: String, account: &Arc<AwsAccount>, key: Option<&Arc<KmsKey>>| {
         if let Some(key) = key.filter(|key| key.account.name != account.name) {
             let text = format!(
                 "`{}` is a key of account `{}`, but this is in `{}`; use a key of the same account",
@@ -103,7 +103,7 @@ fn filters(topology: &Topology, notes: &Notes) {
     for (index, subscription) in topology.subscriptions.iter().enumerate() {
         let key = format!("subscriptions[{index}]");
         let account = subscription.account.name.as_str();
-        let Scope::Groups(groups) = &subscription.scope else {
+        let SubscriptionScope::Groups(groups) = &subscription.scope else {
             if !of_accounts.insert(account) {
                 let text =
                     format!("account `{account}` is subscribed as a whole already; AWS allows that once");
@@ -133,7 +133,7 @@ fn filters(topology: &Topology, notes: &Notes) {
 /// Roles of one account have names of their own.
 fn roles(topology: &Topology, notes: &Notes) {
     let mut taken: BTreeSet<(String, String)> = BTreeSet::new();
-    let mut take = |account: &Account, role: &str, key: &str| {
+    let mut take = |account: &AwsAccount, role: &str, key: &str| {
         if !taken.insert((account.name.clone(), role.to_owned())) {
             let text =
                 format!("account `{}` has a role `{role}` already; give this one another name", account.name);
@@ -156,7 +156,7 @@ fn roles(topology: &Topology, notes: &Notes) {
     for (index, reader) in topology.readers.iter().enumerate() {
         take(&reader.bucket_account, &reader.assumer.name, &format!("readers[{index}].name"));
     }
-    let mut assumers: Vec<(&Assumer, String)> = Vec::new();
+    let mut assumers: Vec<(&RoleAssumer, String)> = Vec::new();
     assumers.extend(topology.writer.iter().map(|writer| (writer, "writer.role".to_owned())));
     assumers.extend(topology.consumer.iter().map(|consumer| (&consumer.assumer, "consumer.role".to_owned())));
     let readers = topology.readers.iter().enumerate();
@@ -172,7 +172,7 @@ fn roles(topology: &Topology, notes: &Notes) {
 
 /// A bucket tells one queue.
 fn readers(topology: &Topology, notes: &Notes) {
-    let mut told: BTreeMap<&str, (&str, &Account)> = BTreeMap::new();
+    let mut told: BTreeMap<&str, (&str, &AwsAccount)> = BTreeMap::new();
     let own = topology.bucket.as_ref();
     if let Some(bucket) = own {
         told.insert(&bucket.name, (bucket.queue.as_deref().unwrap_or_default(), &bucket.account));

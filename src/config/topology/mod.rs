@@ -1,6 +1,7 @@
 //! The topology file of `standpipe access`: which accounts send logs where, read with the same care as the configuration.
 
 mod checks;
+mod named;
 mod names;
 mod parts;
 mod types;
@@ -14,13 +15,14 @@ use std::sync::Arc;
 
 pub use types::*;
 
+use self::named::NamedParts;
 use super::expand::Expansion;
 use super::layers;
-use super::problem::{Errors, Notes, suggestion};
+use super::problem::{Errors, Notes};
 use super::section::{Section, expected};
 use super::tree::Node;
 use super::values::{Parsed, string, string_that};
-use crate::access::policy::arn::Place;
+use crate::arn::{AccountRegion, Partition};
 
 /// Reads and checks a topology; every mistake is said at once.
 pub fn load(file: &Path, environment: &BTreeMap<String, String>) -> Result<Topology, Errors> {
@@ -44,8 +46,7 @@ fn read(file: &Path, environment: &BTreeMap<String, String>, notes: &Notes) -> O
 }
 
 fn topology(mut root: Section<'_>) -> Option<Topology> {
-    let region =
-        root.required("region", "us-east-1", string_that(names::is_region, "a region such as `us-east-1`"));
+    let region = root.required("region", "us-east-1", region);
     let name = root.or("name", "standpipe".to_owned(), string_that(names::is_prefix, names::PREFIX));
     let organization = organization(&mut root);
     let tags = tags(&mut root);
@@ -53,7 +54,7 @@ fn topology(mut root: Section<'_>) -> Option<Topology> {
     let bucket = part(&mut root, "bucket", |section| parts::bucket(section, &known));
     let stream = part(&mut root, "stream", |section| parts::stream(section, &known));
     let kinesis = part(&mut root, "kinesis", |section| parts::kinesis(section, &known));
-    let targets = parts::Targets { stream: stream.as_ref(), kinesis: kinesis.as_ref() };
+    let targets = parts::DestinationTargets { stream: stream.as_ref(), kinesis: kinesis.as_ref() };
     let destination = part(&mut root, "destination", |section| parts::destination(section, &targets));
     let subscriptions =
         each(&mut root, "subscriptions", |section| parts::subscriptions(section, &known, &name));
@@ -84,45 +85,18 @@ fn topology(mut root: Section<'_>) -> Option<Topology> {
     })
 }
 
-/// What other tables refer to by name.
-struct Known {
-    accounts: Vec<Arc<Account>>,
-    keys: Vec<Arc<Key>>,
-    /// Whether every account, or key, that was written could be read: only then is a name that is not there a mistake of its own.
-    whole: bool,
+/// A region of a partition that is known: what is made of any other would have wrong ARNs.
+fn region(node: &Node) -> Parsed<String> {
+    let region = string_that(names::is_region, "a region such as `us-east-1`")(node)?;
+    if Partition::of_region(&region).is_some() {
+        return Ok(region);
+    }
+    let known = Partition::names();
+    Err(format!("`{region}` is a region of no partition that is known here; the partitions are {known}"))
 }
 
-impl Known {
-    /// The account that a key names; none for one that could not be read, which was reported where it stands.
-    fn account(&self, node: &Node) -> Parsed<Option<Arc<Account>>> {
-        find(node, &self.accounts, |account| &account.name, "account", self.whole)
-    }
-
-    fn key(&self, node: &Node) -> Parsed<Option<Arc<Key>>> {
-        find(node, &self.keys, |key| &key.name, "key", self.whole)
-    }
-}
-
-fn find<T>(
-    node: &Node,
-    known: &[Arc<T>],
-    name: impl Fn(&T) -> &String,
-    what: &str,
-    whole: bool,
-) -> Parsed<Option<Arc<T>>> {
-    let wanted = string(node)?;
-    match known.iter().find(|one| *name(one) == wanted) {
-        Some(found) => Ok(Some(Arc::clone(found))),
-        None if !whole => Ok(None),
-        None => {
-            let near = suggestion(&wanted, known.iter().map(|one| name(one).as_str()));
-            Err(format!("found `{wanted}`, which is no {what}; {near}"))
-        }
-    }
-}
-
-fn known(root: &mut Section<'_>, region: Option<&str>) -> Option<Known> {
-    let mut known = Known { accounts: Vec::new(), keys: Vec::new(), whole: true };
+fn known(root: &mut Section<'_>, region: Option<&str>) -> Option<NamedParts> {
+    let mut known = NamedParts { accounts: Vec::new(), keys: Vec::new(), whole: true };
     if !root.has("accounts") {
         root.problem("accounts", "missing; name every account, such as `[accounts.archive]`");
     }
@@ -133,7 +107,7 @@ fn known(root: &mut Section<'_>, region: Option<&str>) -> Option<Known> {
             None => known.whole = false,
         }
     }
-    let accounts = Known { accounts: known.accounts.clone(), keys: Vec::new(), whole: known.whole };
+    let accounts = NamedParts { accounts: known.accounts.clone(), keys: Vec::new(), whole: known.whole };
     for (name, section) in root.table_or_empty("keys")?.named_tables() {
         match section.and_then(|section| parts::key(section, &name, &accounts)) {
             Some(key) => known.keys.push(Arc::new(key)),
@@ -143,7 +117,7 @@ fn known(root: &mut Section<'_>, region: Option<&str>) -> Option<Known> {
     Some(known)
 }
 
-fn account(mut section: Section<'_>, name: &str, region: &str) -> Option<Account> {
+fn account(mut section: Section<'_>, name: &str, region: &str) -> Option<AwsAccount> {
     if !names::is_part(name) {
         section.problem_here(format!("is no name; use {}", names::PART));
     }
@@ -153,8 +127,8 @@ fn account(mut section: Section<'_>, name: &str, region: &str) -> Option<Account
     let assume_role = parts::administrator(&mut section, id.as_deref());
     let owner = section.optional("owner", string);
     section.finish();
-    let place = Place { region: region.to_owned(), account: id? };
-    Some(Account { name: name.to_owned(), place, profile, assume_role, owner })
+    let place = AccountRegion { region: region.to_owned(), account: id? };
+    Some(AwsAccount { name: name.to_owned(), place, profile, assume_role, owner })
 }
 
 fn organization(root: &mut Section<'_>) -> Option<String> {

@@ -1,6 +1,6 @@
 //! What names may be: the patterns of AWS's own models.
 
-pub(super) use crate::access::policy::arn::is_account;
+pub(super) use crate::arn::is_account;
 
 /// What [`is_part`] allows.
 pub(super) const PART: &str = "1 to 32 lower-case letters, digits, `_` and `-`, a letter first";

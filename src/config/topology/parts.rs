@@ -2,23 +2,25 @@
 
 use std::sync::Arc;
 
+use super::named::NamedParts;
 use super::names;
-use super::{
-    Account, Administrator, Assumer, Bucket, Consumer, Destination, Key, Kinesis, Known, LogGroups, Reader,
-    Scope, Stream, Subscription, Target, Vended,
+use super::types::{
+    AdministratorRole, AwsAccount, BucketReader, DestinationTarget, FirehoseStream, KinesisConsumer,
+    KinesisStream, KmsKey, LogBucket, LogGroups, LogsDestination, RoleAssumer, Subscription,
+    SubscriptionScope, VendedLogs,
 };
-use crate::access::policy::arn::{Arn, Form};
+use crate::arn::{Arn, ResourceType};
 use crate::config::section::{Section, expected};
 use crate::config::tree::{Node, Written};
 use crate::config::values::{Parsed, any_string, choice, some, string, string_that};
 
 /// The account that a required key names.
-fn account(section: &mut Section<'_>, key: &'static str, known: &Known) -> Option<Arc<Account>> {
+fn account(section: &mut Section<'_>, key: &'static str, known: &NamedParts) -> Option<Arc<AwsAccount>> {
     section.required(key, "archive", |node| known.account(node)).flatten()
 }
 
 /// The key that an optional `kms_key` names.
-fn kms_key(section: &mut Section<'_>, known: &Known) -> Option<Arc<Key>> {
+fn kms_key(section: &mut Section<'_>, known: &NamedParts) -> Option<Arc<KmsKey>> {
     section.optional("kms_key", |node| known.key(node)).flatten()
 }
 
@@ -41,32 +43,32 @@ fn prefix(section: &mut Section<'_>) -> String {
     })
 }
 
-pub(super) fn key(mut section: Section<'_>, name: &str, known: &Known) -> Option<Key> {
+pub(super) fn key(mut section: Section<'_>, name: &str, known: &NamedParts) -> Option<KmsKey> {
     if !names::is_part(name) {
         section.problem_here(format!("is no name; use {}", names::PART));
     }
     let account = account(&mut section, "account", known);
     let arn = section.optional("arn", key_arn);
     section.finish();
-    Some(Key { name: name.to_owned(), account: account?, arn })
+    Some(KmsKey { name: name.to_owned(), account: account?, arn })
 }
 
 fn key_arn(node: &Node) -> Parsed<String> {
     let text = string(node)?;
-    let is_key = |arn: Arn| matches!(arn.form(), Form::Key(_)) && !arn.account.is_empty();
+    let is_key = |arn: Arn| matches!(arn.resource_type(), ResourceType::Key(_)) && !arn.account.is_empty();
     let what =
         "a key's ARN such as `arn:aws:kms:us-east-1:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab`";
     if text.parse().is_ok_and(is_key) { Ok(text) } else { Err(expected(node, what)) }
 }
 
-pub(super) fn bucket(mut section: Section<'_>, known: &Known) -> Option<Bucket> {
+pub(super) fn bucket(mut section: Section<'_>, known: &NamedParts) -> Option<LogBucket> {
     let account = account(&mut section, "account", known);
     let name = named(&mut section, "name", "org-logs", names::is_bucket, BUCKET);
     let prefix = prefix(&mut section);
     let key = kms_key(&mut section, known);
     let queue = queue(&mut section);
     section.finish();
-    Some(Bucket { account: account?, name: name?, prefix, key, queue })
+    Some(LogBucket { account: account?, name: name?, prefix, key, queue })
 }
 
 fn queue(section: &mut Section<'_>) -> Option<String> {
@@ -76,20 +78,20 @@ fn queue(section: &mut Section<'_>) -> Option<String> {
     )
 }
 
-pub(super) fn stream(mut section: Section<'_>, known: &Known) -> Option<Stream> {
+pub(super) fn stream(mut section: Section<'_>, known: &NamedParts) -> Option<FirehoseStream> {
     let account = account(&mut section, "account", known);
     let name = named(&mut section, "name", "logs", names::is_stream, STREAM);
     let key = kms_key(&mut section, known);
     section.finish();
-    Some(Stream { account: account?, name: name?, key })
+    Some(FirehoseStream { account: account?, name: name?, key })
 }
 
-pub(super) fn kinesis(mut section: Section<'_>, known: &Known) -> Option<Kinesis> {
+pub(super) fn kinesis(mut section: Section<'_>, known: &NamedParts) -> Option<KinesisStream> {
     let account = account(&mut section, "account", known);
     let name = named(&mut section, "name", "logs", names::is_stream, STREAM);
     let key = kms_key(&mut section, known);
     section.finish();
-    Some(Kinesis { account: account?, name: name?, key })
+    Some(KinesisStream { account: account?, name: name?, key })
 }
 
 const BUCKET: &str = "a bucket's name of 3 to 63 lower-case letters, digits, `.` and `-`";
@@ -99,18 +101,25 @@ const ROLE: &str = "a role's name of 1 to 64 letters, digits and `+=,.@_-`";
 const ROLE_PATH: &str = "a role's name, after its path if it has one, such as `app-host`; not its ARN";
 
 /// What a destination may lead to.
-pub(super) struct Targets<'a> {
-    pub(super) stream: Option<&'a Stream>,
-    pub(super) kinesis: Option<&'a Kinesis>,
+pub(super) struct DestinationTargets<'a> {
+    pub(super) stream: Option<&'a FirehoseStream>,
+    pub(super) kinesis: Option<&'a KinesisStream>,
 }
 
-pub(super) fn destination(mut section: Section<'_>, targets: &Targets<'_>) -> Option<Destination> {
-    let default = if targets.stream.is_none() { Target::Kinesis } else { Target::Stream };
-    let target =
-        section.or("target", default, choice(&[("stream", Target::Stream), ("kinesis", Target::Kinesis)]));
+pub(super) fn destination(
+    mut section: Section<'_>,
+    targets: &DestinationTargets<'_>,
+) -> Option<LogsDestination> {
+    let default =
+        if targets.stream.is_none() { DestinationTarget::Kinesis } else { DestinationTarget::Stream };
+    let target = section.or(
+        "target",
+        default,
+        choice(&[("stream", DestinationTarget::Stream), ("kinesis", DestinationTarget::Kinesis)]),
+    );
     let owner = match target {
-        Target::Stream => targets.stream.map(|stream| Arc::clone(&stream.account)),
-        Target::Kinesis => targets.kinesis.map(|kinesis| Arc::clone(&kinesis.account)),
+        DestinationTarget::Stream => targets.stream.map(|stream| Arc::clone(&stream.account)),
+        DestinationTarget::Kinesis => targets.kinesis.map(|kinesis| Arc::clone(&kinesis.account)),
     };
     if owner.is_none() {
         section.problem_here("leads nowhere; describe its target in `[stream]` or `[kinesis]`");
@@ -126,21 +135,21 @@ pub(super) fn destination(mut section: Section<'_>, targets: &Targets<'_>) -> Op
     let what = "1 to 512 letters, digits, `.`, `_`, `-`, `/` and `#`";
     let name = named(&mut section, "name", "logs", names::is_destination, what);
     section.finish();
-    Some(Destination { account: owner, name: name?, target })
+    Some(LogsDestination { account: owner, name: name?, target })
 }
 
 /// One subscription for each account that is named.
 pub(super) fn subscriptions(
     mut section: Section<'_>,
-    known: &Known,
+    known: &NamedParts,
     prefix: &str,
 ) -> Option<Vec<Subscription>> {
     let accounts = section.required("account", "app", |node| accounts(node, known));
     let is_account = section.or("scope", false, choice(&[("log_groups", false), ("account", true)]));
     let scope = if is_account {
-        Some(Scope::Account { exclude: section.or("exclude", Vec::new(), groups) })
+        Some(SubscriptionScope::Account { exclude: section.or("exclude", Vec::new(), groups) })
     } else {
-        section.required("log_groups", r#"["/aws/lambda/orders"]"#, groups).map(Scope::Groups)
+        section.required("log_groups", r#"["/aws/lambda/orders"]"#, groups).map(SubscriptionScope::Groups)
     };
     let what = "1 to 512 letters, digits, `.`, `_`, `-`, `/` and `#`";
     let name = section.or("filter_name", prefix.to_owned(), string_that(names::is_destination, what));
@@ -157,7 +166,7 @@ pub(super) fn subscriptions(
 }
 
 /// An account's name, or a list of them.
-fn accounts(node: &Node, known: &Known) -> Parsed<Vec<Arc<Account>>> {
+fn accounts(node: &Node, known: &NamedParts) -> Parsed<Vec<Arc<AwsAccount>>> {
     if matches!(node.value, Written::List(_)) {
         let found = some(|node| known.account(node))(node)?;
         return Ok(found.into_iter().flatten().collect());
@@ -187,16 +196,16 @@ fn filter_pattern(node: &Node) -> Parsed<String> {
     }
 }
 
-pub(super) fn vended(mut section: Section<'_>, known: &Known) -> Option<Vec<Vended>> {
+pub(super) fn vended(mut section: Section<'_>, known: &NamedParts) -> Option<Vec<VendedLogs>> {
     let account = account(&mut section, "account", known);
     let service = named(&mut section, "service", "states", names::is_service, "a service such as `states`");
     let log_groups = section.required("log_groups", r#"["/aws/vendedlogs/states/orders"]"#, groups);
     let role = section.optional("role", string_that(names::is_role_path, ROLE_PATH));
     section.finish();
-    Some(vec![Vended { account: account?, service: service?, log_groups: log_groups?, role }])
+    Some(vec![VendedLogs { account: account?, service: service?, log_groups: log_groups?, role }])
 }
 
-pub(super) fn log_groups(mut section: Section<'_>, known: &Known) -> Option<Vec<LogGroups>> {
+pub(super) fn log_groups(mut section: Section<'_>, known: &NamedParts) -> Option<Vec<LogGroups>> {
     let account = account(&mut section, "account", known);
     let names = section.required("names", r#"["/aws/vendedlogs/states/orders"]"#, groups);
     let retention = section.optional("retention_days", retention);
@@ -215,29 +224,33 @@ fn retention(node: &Node) -> Parsed<u32> {
 }
 
 /// Who assumes a role, called `PREFIX-WHAT` if it is not named.
-fn assumer(section: &mut Section<'_>, known: &Known, default: String) -> Option<Assumer> {
+fn assumer(section: &mut Section<'_>, known: &NamedParts, default: String) -> Option<RoleAssumer> {
     let account = account(section, "account", known);
     let role = section.optional("role", string_that(names::is_role_path, ROLE_PATH));
     let external_id = external_id(section);
     let name = section.or("name", default, string_that(names::is_role, ROLE));
-    Some(Assumer { account: account?, role, external_id, name })
+    Some(RoleAssumer { account: account?, role, external_id, name })
 }
 
-pub(super) fn writer(mut section: Section<'_>, known: &Known, prefix: &str) -> Option<Assumer> {
+pub(super) fn writer(mut section: Section<'_>, known: &NamedParts, prefix: &str) -> Option<RoleAssumer> {
     let writer = assumer(&mut section, known, format!("{prefix}-writer"));
     section.finish();
     writer
 }
 
-pub(super) fn consumer(mut section: Section<'_>, known: &Known, prefix: &str) -> Option<Consumer> {
+pub(super) fn consumer(
+    mut section: Section<'_>,
+    known: &NamedParts,
+    prefix: &str,
+) -> Option<KinesisConsumer> {
     let assumer = assumer(&mut section, known, format!("{prefix}-consumer"));
     let what = "a table's name of 3 to 255 letters, digits, `_`, `.` and `-`";
     let lease_table = named(&mut section, "lease_table", "standpipe-leases", names::is_table, what);
     section.finish();
-    Some(Consumer { assumer: assumer?, lease_table: lease_table? })
+    Some(KinesisConsumer { assumer: assumer?, lease_table: lease_table? })
 }
 
-pub(super) fn reader(mut section: Section<'_>, known: &Known, name: &str) -> Option<Reader> {
+pub(super) fn reader(mut section: Section<'_>, known: &NamedParts, name: &str) -> Option<BucketReader> {
     let assumer = assumer(&mut section, known, format!("{name}-reader"));
     let bucket = named(&mut section, "bucket", "my-cloudtrail-bucket", names::is_bucket, BUCKET);
     let bucket_account = account(&mut section, "bucket_account", known);
@@ -245,7 +258,14 @@ pub(super) fn reader(mut section: Section<'_>, known: &Known, name: &str) -> Opt
     let key = kms_key(&mut section, known);
     let queue = queue(&mut section);
     section.finish();
-    Some(Reader { assumer: assumer?, bucket_account: bucket_account?, bucket: bucket?, prefix, key, queue })
+    Some(BucketReader {
+        assumer: assumer?,
+        bucket_account: bucket_account?,
+        bucket: bucket?,
+        prefix,
+        key,
+        queue,
+    })
 }
 
 fn external_id(section: &mut Section<'_>) -> Option<String> {
@@ -254,12 +274,13 @@ fn external_id(section: &mut Section<'_>) -> Option<String> {
 }
 
 /// The role of an account, whose id is `of`, that may change it.
-pub(super) fn administrator(section: &mut Section<'_>, of: Option<&str>) -> Option<Administrator> {
+pub(super) fn administrator(section: &mut Section<'_>, of: Option<&str>) -> Option<AdministratorRole> {
     let has_role = section.has("assume_role");
     let arn = section.optional("assume_role", |node| {
         let text = string(node)?;
-        let is_own =
-            |arn: Arn| matches!(arn.form(), Form::Role { .. }) && of.is_none_or(|of| arn.account == of);
+        let is_own = |arn: Arn| {
+            matches!(arn.resource_type(), ResourceType::Role { .. }) && of.is_none_or(|of| arn.account == of)
+        };
         let what = "the ARN of a role of this account, such as `arn:aws:iam::222222222222:role/admin`";
         if text.parse().is_ok_and(is_own) { Ok(text) } else { Err(expected(node, what)) }
     });
@@ -267,5 +288,5 @@ pub(super) fn administrator(section: &mut Section<'_>, of: Option<&str>) -> Opti
     if external_id.is_some() && !has_role {
         section.problem("external_id", "is said when a role is assumed; name one as `assume_role`");
     }
-    Some(Administrator { arn: arn?, external_id })
+    Some(AdministratorRole { arn: arn?, external_id })
 }

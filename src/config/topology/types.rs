@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::access::policy::arn::Place;
+use crate::arn::AccountRegion;
 
 /// Who sends logs where, across accounts, in one region.
 #[derive(Clone, Debug)]
@@ -18,49 +18,49 @@ pub struct Topology {
     /// Put on everything that is made and can be tagged.
     pub tags: BTreeMap<String, String>,
     /// All accounts, in the order of their names.
-    pub accounts: Vec<Arc<Account>>,
+    pub accounts: Vec<Arc<AwsAccount>>,
     /// KMS keys.
-    pub keys: Vec<Arc<Key>>,
+    pub keys: Vec<Arc<KmsKey>>,
     /// Where the logs end.
-    pub bucket: Option<Bucket>,
+    pub bucket: Option<LogBucket>,
     /// The Firehose stream that fills the bucket.
-    pub stream: Option<Stream>,
+    pub stream: Option<FirehoseStream>,
     /// A Kinesis stream that standpipe reads.
-    pub kinesis: Option<Kinesis>,
+    pub kinesis: Option<KinesisStream>,
     /// What other accounts subscribe their log groups to.
-    pub destination: Option<Destination>,
+    pub destination: Option<LogsDestination>,
     /// Who subscribes.
     pub subscriptions: Vec<Subscription>,
     /// Log groups that AWS services write.
-    pub vended: Vec<Vended>,
+    pub vended: Vec<VendedLogs>,
     /// Log groups that are made.
     pub log_groups: Vec<LogGroups>,
     /// Who reads objects of another account's bucket.
-    pub readers: Vec<Reader>,
+    pub readers: Vec<BucketReader>,
     /// Who puts to the Firehose stream.
-    pub writer: Option<Assumer>,
+    pub writer: Option<RoleAssumer>,
     /// Who reads the Kinesis stream.
-    pub consumer: Option<Consumer>,
+    pub consumer: Option<KinesisConsumer>,
 }
 
 /// An AWS account.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Account {
+pub struct AwsAccount {
     /// Its name in the topology.
     pub name: String,
     /// Its region and its id of twelve digits.
-    pub place: Place,
+    pub place: AccountRegion,
     /// The profile of the AWS CLI and of Terraform with its credentials.
     pub profile: Option<String>,
     /// The role to administer it with.
-    pub assume_role: Option<Administrator>,
+    pub assume_role: Option<AdministratorRole>,
     /// The people who may change it.
     pub owner: Option<String>,
 }
 
 /// A role of an account that may change it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Administrator {
+pub struct AdministratorRole {
     /// Its ARN.
     pub arn: String,
     /// What its trust policy asks for.
@@ -69,66 +69,66 @@ pub struct Administrator {
 
 /// A KMS key.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub struct KmsKey {
     /// Its name in the topology.
     pub name: String,
     /// The account that it belongs to.
-    pub account: Arc<Account>,
+    pub account: Arc<AwsAccount>,
     /// The ARN of a key that exists; without it, one is made.
     pub arn: Option<String>,
 }
 
 /// The bucket that Firehose fills.
 #[derive(Clone, Debug)]
-pub struct Bucket {
+pub struct LogBucket {
     /// Its owner.
-    pub account: Arc<Account>,
+    pub account: Arc<AwsAccount>,
     /// Its name.
     pub name: String,
     /// What the names of the objects begin with.
     pub prefix: String,
     /// What encrypts the objects; without it, S3's own key.
-    pub key: Option<Arc<Key>>,
+    pub key: Option<Arc<KmsKey>>,
     /// A queue in the same account that is told of every object.
     pub queue: Option<String>,
 }
 
 /// A Firehose stream.
 #[derive(Clone, Debug)]
-pub struct Stream {
+pub struct FirehoseStream {
     /// Its owner.
-    pub account: Arc<Account>,
+    pub account: Arc<AwsAccount>,
     /// Its name.
     pub name: String,
     /// What encrypts data that waits in it.
-    pub key: Option<Arc<Key>>,
+    pub key: Option<Arc<KmsKey>>,
 }
 
 /// A Kinesis stream.
 #[derive(Clone, Debug)]
-pub struct Kinesis {
+pub struct KinesisStream {
     /// Its owner.
-    pub account: Arc<Account>,
+    pub account: Arc<AwsAccount>,
     /// Its name.
     pub name: String,
     /// What encrypts its records.
-    pub key: Option<Arc<Key>>,
+    pub key: Option<Arc<KmsKey>>,
 }
 
 /// A destination of `CloudWatch` Logs, in the account of what it leads to.
 #[derive(Clone, Debug)]
-pub struct Destination {
+pub struct LogsDestination {
     /// Its owner.
-    pub account: Arc<Account>,
+    pub account: Arc<AwsAccount>,
     /// Its name.
     pub name: String,
     /// What it leads to.
-    pub target: Target,
+    pub target: DestinationTarget,
 }
 
 /// What a destination leads to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Target {
+pub enum DestinationTarget {
     /// The Firehose stream.
     Stream,
     /// The Kinesis stream.
@@ -139,9 +139,9 @@ pub enum Target {
 #[derive(Clone, Debug)]
 pub struct Subscription {
     /// Who sends.
-    pub account: Arc<Account>,
+    pub account: Arc<AwsAccount>,
     /// Which log groups.
-    pub scope: Scope,
+    pub scope: SubscriptionScope,
     /// The filter's name.
     pub name: String,
     /// Which events; all when empty.
@@ -150,7 +150,7 @@ pub struct Subscription {
 
 /// Which log groups a subscription takes.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Scope {
+pub enum SubscriptionScope {
     /// These.
     Groups(Vec<String>),
     /// All of the account, those that are made later too, but these.
@@ -162,9 +162,9 @@ pub enum Scope {
 
 /// Log groups that an AWS service writes through log delivery.
 #[derive(Clone, Debug)]
-pub struct Vended {
+pub struct VendedLogs {
     /// Their owner.
-    pub account: Arc<Account>,
+    pub account: Arc<AwsAccount>,
     /// The service, such as `states`.
     pub service: String,
     /// The groups' names.
@@ -177,20 +177,20 @@ pub struct Vended {
 #[derive(Clone, Debug)]
 pub struct LogGroups {
     /// Their owner.
-    pub account: Arc<Account>,
+    pub account: Arc<AwsAccount>,
     /// Their names.
     pub names: Vec<String>,
     /// How long events are kept, in days; for ever without it.
     pub retention: Option<u32>,
     /// What encrypts them.
-    pub key: Option<Arc<Key>>,
+    pub key: Option<Arc<KmsKey>>,
 }
 
 /// Who assumes a role, and what the role is called.
 #[derive(Clone, Debug)]
-pub struct Assumer {
+pub struct RoleAssumer {
     /// Where standpipe runs.
-    pub account: Arc<Account>,
+    pub account: Arc<AwsAccount>,
     /// The role that standpipe runs as; without it, whoever the account lets.
     pub role: Option<String>,
     /// What has to be said when the role is assumed.
@@ -201,26 +201,26 @@ pub struct Assumer {
 
 /// Who reads the Kinesis stream.
 #[derive(Clone, Debug)]
-pub struct Consumer {
+pub struct KinesisConsumer {
     /// Who assumes the role.
-    pub assumer: Assumer,
+    pub assumer: RoleAssumer,
     /// The `DynamoDB` table of its leases, in the stream's account.
     pub lease_table: String,
 }
 
 /// Who reads objects of a bucket.
 #[derive(Clone, Debug)]
-pub struct Reader {
+pub struct BucketReader {
     /// Who assumes the role.
-    pub assumer: Assumer,
+    pub assumer: RoleAssumer,
     /// The bucket's owner.
-    pub bucket_account: Arc<Account>,
+    pub bucket_account: Arc<AwsAccount>,
     /// The bucket, which exists, or is the topology's own.
     pub bucket: String,
     /// Which objects: those whose names begin so.
     pub prefix: String,
     /// What encrypts the objects.
-    pub key: Option<Arc<Key>>,
+    pub key: Option<Arc<KmsKey>>,
     /// A queue in the bucket's account that is told of every object.
     pub queue: Option<String>,
 }

@@ -11,13 +11,13 @@ use aws_sdk_firehose::operation::put_record_batch::{PutRecordBatchError, PutReco
 
 use crate::aws::{Credentials, CredentialsFault, principal_in};
 use crate::causes::with_causes;
-use crate::sink::{
+use crate::sink::answer::{
     Answer, EXPIRED_CREDENTIALS, Hold, Rejected, SIGNATURE, THROTTLED, UNRECOGNIZED_CREDENTIALS,
 };
 
 /// The stream that a request went to.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct StreamTarget {
     pub(super) stream: String,
     pub(super) region: String,
 }
@@ -45,7 +45,7 @@ pub(super) fn accepted(output: &PutRecordBatchOutput, sent: usize) -> Answer {
 /// What a call without a 200 means.
 pub(super) fn failed(
     error: &SdkError<PutRecordBatchError>,
-    target: &Target,
+    target: &StreamTarget,
     credentials: &Credentials,
 ) -> Answer {
     if let Some(fault) = credentials_fault(error) {
@@ -57,18 +57,18 @@ pub(super) fn failed(
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let code = service.code().unwrap_or("unknown");
     let message = service.message().unwrap_or("no message");
-    judge(&Said { status, code, message }, target, &credentials.principal())
+    judge(&ServiceError { status, code, message }, target, &credentials.principal())
 }
 
 /// What the service said.
-struct Said<'a> {
+struct ServiceError<'a> {
     status: u16,
     code: &'a str,
     message: &'a str,
 }
 
-fn judge(said: &Said<'_>, target: &Target, principal: &str) -> Answer {
-    let Said { status, code, message } = *said;
+fn judge(said: &ServiceError<'_>, target: &StreamTarget, principal: &str) -> Answer {
+    let ServiceError { status, code, message } = *said;
     let text = || format!("{code}: {message}");
     // A code may come with a namespace before it and an address behind it.
     let bare = code.rsplit('#').next().unwrap_or(code);
@@ -112,8 +112,8 @@ fn by_status(status: u16, code: &str, text: String) -> Answer {
     }
 }
 
-fn hold(code: &str, message: &str, target: &Target, principal: &str) -> Option<Hold> {
-    let Target { stream, region } = target;
+fn hold(code: &str, message: &str, target: &StreamTarget, principal: &str) -> Option<Hold> {
+    let StreamTarget { stream, region } = target;
     let principal = principal_in(message).unwrap_or(principal);
     let said = |what: &str| format!("{ACTION} on `{stream}` in {region} as {principal}: {what}: {message}");
     let (reason, what, fix) = match code {
@@ -210,8 +210,8 @@ mod tests {
 
     #[track_caller]
     fn check(status: u16, code: &str, expected: &str) {
-        let target = Target { stream: "logs".into(), region: "us-east-1".into() };
-        let answer = judge(&Said { status, code, message: "m" }, &target, PRINCIPAL);
+        let target = StreamTarget { stream: "logs".into(), region: "us-east-1".into() };
+        let answer = judge(&ServiceError { status, code, message: "m" }, &target, PRINCIPAL);
         assert_eq!(kind(&answer), expected, "{code}");
     }
 
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_denial_names_action_principal_account_and_resource() {
-        let target = Target { stream: "logs".into(), region: "us-east-1".into() };
+        let target = StreamTarget { stream: "logs".into(), region: "us-east-1".into() };
         let hold = hold("AccessDeniedException", "no", &target, PRINCIPAL).unwrap();
         let text = format!("{}; {}", hold.message, hold.fix);
         for part in

@@ -1,7 +1,6 @@
 //! Amazon Data Firehose: one `PutRecordBatch` call, and what its answer means.
 
 mod answer;
-mod digest;
 mod request;
 
 #[cfg(test)]
@@ -19,11 +18,13 @@ use aws_sdk_firehose::types::Record;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use self::answer::Target;
-pub use self::digest::Digester;
-pub use self::request::BODY_BYTES;
-use self::request::{Body, ReadyMade};
-use super::{Front, Hold, Parts, Passage, Reply, Service, Shared, Turn};
+use self::answer::StreamTarget;
+use self::request::{BodyInterceptor, PutBody};
+use super::answer::Hold;
+use super::body_size::most_bytes;
+use super::resources::SinkResources;
+use super::send_order::{ClearedSend, ReservedSend, SendPermit};
+use super::service::{RecordParts, ServiceReply, SinkService};
 use crate::aws::FirehoseClient;
 use crate::event::Closed;
 
@@ -31,39 +32,43 @@ use crate::event::Closed;
 #[derive(Debug)]
 pub struct Firehose {
     client: Arc<FirehoseClient>,
-    shared: Shared,
-    target: Target,
+    resources: SinkResources,
+    target: StreamTarget,
 }
 
 impl Firehose {
     /// The stream `stream` in the client's region.
     #[must_use]
-    pub fn new(client: Arc<FirehoseClient>, shared: Shared, stream: String) -> Self {
+    pub fn new(client: Arc<FirehoseClient>, resources: SinkResources, stream: String) -> Self {
         let region = client.region.clone();
-        Self { client, shared, target: Target { stream, region } }
+        Self { client, resources, target: StreamTarget { stream, region } }
     }
 }
 
 impl Firehose {
     /// A body that is hashed when it is made; then its turn is waited for.
-    async fn make_alone(&self, records: Vec<Parts>, passage: Passage) -> Result<(Body, Turn), Closed> {
-        let (stream, buffers) = (self.target.stream.clone(), Arc::clone(&self.shared.bodies));
-        let body = self.shared.offload.run(move || Body::new(&stream, &records, &buffers)).await?;
-        Ok((body, passage.turn().await))
+    async fn make_alone(
+        &self,
+        records: Vec<RecordParts>,
+        reserved: ReservedSend,
+    ) -> Result<(PutBody, ClearedSend), Closed> {
+        let (stream, buffers) = (self.target.stream.clone(), Arc::clone(&self.resources.bodies));
+        let body = self.resources.offload.run(move || PutBody::new(&stream, &records, &buffers)).await?;
+        Ok((body, reserved.wait().await))
     }
 
     /// A body that is hashed when its turn has come, together with those that wait behind it.
     async fn make_in_company(
         &self,
-        records: Vec<Parts>,
-        mut passage: Passage,
-    ) -> Result<(Body, Turn), Closed> {
-        let Shared { offload, digester, bodies, .. } = &self.shared;
-        passage.give_way();
+        records: Vec<RecordParts>,
+        mut reserved: ReservedSend,
+    ) -> Result<(PutBody, ClearedSend), Closed> {
+        let SinkResources { offload, digester, bodies, .. } = &self.resources;
+        reserved.give_way();
         let (stream, buffers) = (self.target.stream.clone(), Arc::clone(bodies));
         let encoded = offload.run(move || request::encode(&stream, &records, &buffers)).await?;
         let (number, mut hashed) = digester.enter(encoded);
-        let turn = passage.turn().await;
+        let cleared = reserved.wait().await;
         let body = if let Ok(body) = hashed.try_recv() {
             body
         } else {
@@ -71,30 +76,30 @@ impl Firehose {
             offload.run(move || digester.hash(number)).await?;
             hashed.await.map_err(|_| Closed)?
         };
-        Ok((Body::hashed(body, bodies), turn))
+        Ok((PutBody::hashed(body, bodies), cleared))
     }
 }
 
-impl Service for Firehose {
-    async fn put(&self, records: Vec<Parts>, passage: Passage) -> Reply {
+impl SinkService for Firehose {
+    async fn put(&self, records: Vec<RecordParts>, reserved: ReservedSend) -> ServiceReply {
         let count = records.len();
-        let made = if self.shared.digester.is_grouped() {
-            self.make_in_company(records, passage).await
+        let made = if self.resources.digester.is_grouped() {
+            self.make_in_company(records, reserved).await
         } else {
-            self.make_alone(records, passage).await
+            self.make_alone(records, reserved).await
         };
-        let (body, Turn { front, memory }) = match made {
+        let (body, ClearedSend { permit, memory }) = match made {
             Ok(made) => made,
-            Err(closed) => return Reply::unsent(closed.to_string()),
+            Err(closed) => return ServiceReply::unsent(closed.to_string()),
         };
-        let (ready_made, written) = ReadyMade::new(body, memory);
+        let (ready_made, written) = BodyInterceptor::new(body, memory);
         let answer = call(&self.client.client, &self.target.stream, ready_made);
         let sent = Instant::now();
-        let answer = match leave(answer, written, front).await {
+        let answer = match leave(answer, written, permit).await {
             Ok(output) => answer::accepted(&output, count),
             Err(error) => answer::failed(&error, &self.target, &self.client.credentials),
         };
-        Reply { answer, sent }
+        ServiceReply { answer, sent }
     }
 
     fn refresh_credentials(&self, hold: &Hold) {
@@ -104,11 +109,11 @@ impl Service for Firehose {
 
     /// Most of the memory that a request takes is its body.
     fn request_bytes(&self, payload: usize) -> usize {
-        request::most_bytes(payload, 0)
+        most_bytes(payload, 0)
     }
 
     fn best_request(&self, concurrency: usize) -> Option<usize> {
-        self.shared.digester.best_request(concurrency)
+        self.resources.digester.best_request(concurrency)
     }
 
     fn billed(&self, record: usize) -> usize {
@@ -120,7 +125,7 @@ impl Service for Firehose {
 fn call(
     client: &Client,
     stream: &str,
-    ready_made: ReadyMade,
+    ready_made: BodyInterceptor,
 ) -> impl Future<Output = Result<PutRecordBatchOutput, SdkError<PutRecordBatchError>>> + use<> {
     // The SDK checks that there is a record; the body is replaced before it is signed.
     let placeholder = Record::builder().data(Blob::new(Vec::new())).build();
@@ -134,7 +139,7 @@ fn call(
 const HEAD_START: Duration = Duration::from_millis(10);
 
 /// Waits for the answer, and lets the next request go by then or before.
-async fn leave<T>(answer: impl Future<Output = T>, written: oneshot::Receiver<()>, front: Front) -> T {
+async fn leave<T>(answer: impl Future<Output = T>, written: oneshot::Receiver<()>, permit: SendPermit) -> T {
     let mut answer = pin!(answer);
     let had_its_start = async {
         // The body is dropped once it is written: the end of the channel is the message.
@@ -143,7 +148,7 @@ async fn leave<T>(answer: impl Future<Output = T>, written: oneshot::Receiver<()
     };
     tokio::select! {
         answered = answer.as_mut() => return answered,
-        () = had_its_start => drop(front),
+        () = had_its_start => drop(permit),
     }
     answer.await
 }

@@ -22,14 +22,14 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::digest::{Hashed, hex};
 use crate::event::Buffers;
-use crate::limits::{MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
-use crate::sink::Parts;
+use crate::sink::body_size::most_bytes;
+use crate::sink::digest::{HashedBody, hex};
+use crate::sink::service::RecordParts;
 
 /// A request body and its SHA-256.
 #[derive(Clone, Debug)]
-pub(super) struct Body {
+pub(super) struct PutBody {
     pub(super) bytes: Bytes,
     /// In lower-case hexadecimal.
     pub(super) sha256: String,
@@ -41,61 +41,55 @@ const STEP: usize = 48 * 1024;
 const BEFORE_RECORD: &[u8] = b"{\"Data\":\"";
 const AFTER_RECORD: &[u8] = b"\"}";
 
-/// Room for the body of any request that is filled to its target.
-pub const BODY_BYTES: usize = most_bytes(TARGET_REQUEST_BYTES, MAX_REQUEST_RECORDS);
-
-/// The body of a single record fits into a quarter of it: buffers come in this size, its half, and its quarter.
-const _: () = assert!(most_bytes(TARGET_RECORD_BYTES, 1) <= BODY_BYTES / 4);
-
-/// How long the body is for so many payload bytes in so many records, at the most.
-pub(super) const fn most_bytes(payload: usize, records: usize) -> usize {
-    payload.div_ceil(3).saturating_mul(4).saturating_add(records.saturating_mul(24)).saturating_add(128)
-}
-
-impl Body {
+impl PutBody {
     /// Encodes records for a stream, into one of `buffers`, and hashes them while they are in the cache.
-    pub(super) fn new(stream: &str, records: &[Parts], buffers: &Arc<Buffers>) -> Self {
-        let mut writer = Writer::for_records(stream, records, buffers, Some(Hash::new(&SHA256)));
-        writer.hash_on();
-        let sha256 = writer.hash.map(|hash| hex(hash.finish().as_ref())).unwrap_or_default();
-        Self { bytes: buffers.share(writer.out), sha256 }
+    pub(super) fn new(stream: &str, records: &[RecordParts], buffers: &Arc<Buffers>) -> Self {
+        let mut encoder = BodyEncoder::for_records(stream, records, buffers, Some(Hash::new(&SHA256)));
+        encoder.hash_on();
+        let sha256 = encoder.hash.map(|hash| hex(hash.finish().as_ref())).unwrap_or_default();
+        Self { bytes: buffers.share(encoder.out), sha256 }
     }
 
     /// The same, hashed already.
-    pub(super) fn hashed(Hashed { body, sha256 }: Hashed, buffers: &Arc<Buffers>) -> Self {
+    pub(super) fn hashed(HashedBody { body, sha256 }: HashedBody, buffers: &Arc<Buffers>) -> Self {
         Self { bytes: buffers.share(body), sha256 }
     }
 }
 
 /// Encodes records for a stream, into one of `buffers`, to be hashed later.
-pub(super) fn encode(stream: &str, records: &[Parts], buffers: &Arc<Buffers>) -> Vec<u8> {
-    Writer::for_records(stream, records, buffers, None).out
+pub(super) fn encode(stream: &str, records: &[RecordParts], buffers: &Arc<Buffers>) -> Vec<u8> {
+    BodyEncoder::for_records(stream, records, buffers, None).out
 }
 
-struct Writer {
+struct BodyEncoder {
     out: Vec<u8>,
     hash: Option<Hash>,
     /// How much of `out` was hashed.
     hashed: usize,
 }
 
-impl Writer {
-    fn for_records(stream: &str, records: &[Parts], buffers: &Arc<Buffers>, hash: Option<Hash>) -> Self {
+impl BodyEncoder {
+    fn for_records(
+        stream: &str,
+        records: &[RecordParts],
+        buffers: &Arc<Buffers>,
+        hash: Option<Hash>,
+    ) -> Self {
         let payload = records.iter().flatten().map(Bytes::len).sum();
         let out = buffers.take(most_bytes(payload, records.len()));
-        let mut writer = Self { out, hash, hashed: 0 };
+        let mut encoder = Self { out, hash, hashed: 0 };
         // Stream names hold no character that JSON would have to escape.
-        writer.put(format!("{{\"DeliveryStreamName\":\"{stream}\",\"Records\":[").as_bytes());
+        encoder.put(format!("{{\"DeliveryStreamName\":\"{stream}\",\"Records\":[").as_bytes());
         for (index, parts) in records.iter().enumerate() {
             if index > 0 {
-                writer.put(b",");
+                encoder.put(b",");
             }
-            writer.put(BEFORE_RECORD);
-            writer.base64(parts);
-            writer.put(AFTER_RECORD);
+            encoder.put(BEFORE_RECORD);
+            encoder.base64(parts);
+            encoder.put(AFTER_RECORD);
         }
-        writer.put(b"]}");
-        writer
+        encoder.put(b"]}");
+        encoder
     }
 
     fn put(&mut self, text: &[u8]) {
@@ -134,25 +128,25 @@ impl Writer {
 
 /// Puts the body into the request in place of the SDK's, before it is signed.
 #[derive(Debug)]
-pub(super) struct ReadyMade {
+pub(super) struct BodyInterceptor {
     /// Given to the request: the only attempt, since the SDK's retries are off. The lock covers the handing over.
-    body: Mutex<Option<(Leaving, String)>>,
+    body: Mutex<Option<(OutgoingBody, String)>>,
 }
 
-impl ReadyMade {
+impl BodyInterceptor {
     /// The interceptor, and a channel that ends when all of the body was taken by the connection. `memory` is given back when the
     /// connection has written it.
-    pub(super) fn new(body: Body, memory: Option<OwnedSemaphorePermit>) -> (Self, oneshot::Receiver<()>) {
+    pub(super) fn new(body: PutBody, memory: Option<OwnedSemaphorePermit>) -> (Self, oneshot::Receiver<()>) {
         let (sender, written) = oneshot::channel();
-        let rest = Bytes::from_owner(Counted { bytes: body.bytes, _memory: memory });
-        let leaving = Leaving { rest, _written: sender };
-        (Self { body: Mutex::new(Some((leaving, body.sha256))) }, written)
+        let rest = Bytes::from_owner(CountedBody { bytes: body.bytes, _memory: memory });
+        let outgoing = OutgoingBody { rest, _written: sender };
+        (Self { body: Mutex::new(Some((outgoing, body.sha256))) }, written)
     }
 }
 
-impl Intercept for ReadyMade {
+impl Intercept for BodyInterceptor {
     fn name(&self) -> &'static str {
-        "ReadyMade"
+        "BodyInterceptor"
     }
 
     fn modify_before_signing(
@@ -162,10 +156,10 @@ impl Intercept for ReadyMade {
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (leaving, sha256) = body.ok_or("the body was sent already")?;
+        let (outgoing, sha256) = body.ok_or("the body was sent already")?;
         let request = context.request_mut();
-        request.headers_mut().insert("content-length", leaving.rest.len().to_string());
-        *request.body_mut() = SdkBody::from_body_1_x(leaving);
+        request.headers_mut().insert("content-length", outgoing.rest.len().to_string());
+        *request.body_mut() = SdkBody::from_body_1_x(outgoing);
         bag.interceptor_state().store_put(PayloadSigningOverride::Precomputed(sha256));
         Ok(())
     }
@@ -173,13 +167,13 @@ impl Intercept for ReadyMade {
 
 /// A body and what it counts for. The connection may hold its last frame for long: whoever had the memory before the buffer is
 /// back would make another, and so there would be more of them than are counted.
-struct Counted {
+struct CountedBody {
     // What is declared first is dropped first.
     bytes: Bytes,
     _memory: Option<OwnedSemaphorePermit>,
 }
 
-impl AsRef<[u8]> for Counted {
+impl AsRef<[u8]> for CountedBody {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -187,7 +181,7 @@ impl AsRef<[u8]> for Counted {
 
 /// The body on its way out, a frame at a time; dropped by the connection when it has taken the last.
 #[derive(Debug)]
-struct Leaving {
+struct OutgoingBody {
     rest: Bytes,
     _written: oneshot::Sender<()>,
 }
@@ -195,7 +189,7 @@ struct Leaving {
 /// How much is handed to the connection at a time.
 const FRAME: usize = 256 * 1024;
 
-impl hyper::body::Body for Leaving {
+impl hyper::body::Body for OutgoingBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -223,6 +217,8 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::limits::TARGET_REQUEST_BYTES;
+    use crate::sink::body_size::BODY_BYTES;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -231,9 +227,9 @@ mod tests {
             records in prop::collection::vec(
                 prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..6), 0..5),
         ) {
-            let parts: Vec<Parts> =
+            let parts: Vec<RecordParts> =
                 records.iter().map(|parts| parts.iter().cloned().map(Bytes::from).collect()).collect();
-            let body = Body::new("logs", &parts, &Buffers::new(BODY_BYTES, 1));
+            let body = PutBody::new("logs", &parts, &Buffers::new(BODY_BYTES, 1));
             prop_assert_eq!(&encode("logs", &parts, &Buffers::new(BODY_BYTES, 1)), &body.bytes);
             let expected = serde_json::json!({
                 "DeliveryStreamName": "logs",
@@ -258,19 +254,19 @@ mod tests {
     fn memory_is_given_back_after_the_buffer_and_not_before_the_last_frame() {
         let (buffers, memory) = (Buffers::new(BODY_BYTES, 1), Arc::new(Semaphore::new(1)));
         let parts = vec![Bytes::from(vec![7; TARGET_REQUEST_BYTES])];
-        let body = Body::new("logs", &[parts], &buffers);
+        let body = PutBody::new("logs", &[parts], &buffers);
         let place = body.bytes.as_ptr();
         let permit = Arc::clone(&memory).try_acquire_owned().unwrap();
-        let (ready_made, mut written) = ReadyMade::new(body, Some(permit));
-        let (mut leaving, _) = ready_made.body.lock().unwrap().take().unwrap();
+        let (ready_made, mut written) = BodyInterceptor::new(body, Some(permit));
+        let (mut outgoing, _) = ready_made.body.lock().unwrap().take().unwrap();
         let mut last = None;
         let mut context = Context::from_waker(std::task::Waker::noop());
         while let Poll::Ready(Some(frame)) =
-            hyper::body::Body::poll_frame(Pin::new(&mut leaving), &mut context)
+            hyper::body::Body::poll_frame(Pin::new(&mut outgoing), &mut context)
         {
             last = Some(frame.unwrap());
         }
-        drop(leaving);
+        drop(outgoing);
         assert_eq!(written.try_recv(), Err(oneshot::error::TryRecvError::Closed), "all of it was taken");
         assert_eq!(memory.available_permits(), 0, "the connection has not written the last frame");
         drop(last);
@@ -283,7 +279,7 @@ mod tests {
     fn large_pieces_are_encoded_in_steps() {
         let parts =
             vec![Bytes::from(vec![1; 100_001]), Bytes::from(vec![2; 2]), Bytes::from(vec![3; 200_000])];
-        let body = Body::new("s", std::slice::from_ref(&parts), &Buffers::new(BODY_BYTES, 1));
+        let body = PutBody::new("s", std::slice::from_ref(&parts), &Buffers::new(BODY_BYTES, 1));
         let encoded = STANDARD.encode_to_string(parts.concat());
         let text = String::from_utf8(body.bytes.to_vec()).unwrap();
         assert_eq!(

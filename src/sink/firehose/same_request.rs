@@ -15,15 +15,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::call;
-use super::request::{BODY_BYTES, Body, ReadyMade};
+use super::request::{BodyInterceptor, PutBody};
 use crate::event::Buffers;
+use crate::sink::body_size::BODY_BYTES;
 
 /// When the requests are signed.
 const NOVEMBER: Duration = Duration::from_hours(489_937);
 
 /// A request as it was on the wire.
 #[derive(Debug, PartialEq)]
-struct Wire {
+struct SentRequest {
     /// `POST / HTTP/1.1`
     line: String,
     /// As `name: value` in alphabetical order, the signature among them.
@@ -48,7 +49,7 @@ fn client(endpoint: &str) -> Client {
 }
 
 /// Takes one request and accepts it.
-async fn receive(listener: &TcpListener) -> Wire {
+async fn receive(listener: &TcpListener) -> SentRequest {
     let (mut socket, _) = listener.accept().await.unwrap();
     let mut read = Vec::new();
     let (head, body_at) = loop {
@@ -67,7 +68,7 @@ async fn receive(listener: &TcpListener) -> Wire {
     }
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 42\r\nConnection: close\r\n\r\n{\"FailedPutCount\":0,\"RequestResponses\":[]}";
     socket.write_all(answer.as_bytes()).await.unwrap();
-    Wire { line: line.to_owned(), headers, body: read.split_off(body_at) }
+    SentRequest { line: line.to_owned(), headers, body: read.split_off(body_at) }
 }
 
 async fn by_the_sdk(client: &Client, stream: &str, records: &[Vec<u8>]) {
@@ -81,7 +82,7 @@ async fn by_us(client: &Client, stream: &str, records: &[Vec<u8>]) {
     let parts = |data: &Vec<u8>| data.chunks(1 + data.len() / 2).map(Bytes::copy_from_slice).collect();
     let records: Vec<_> = records.iter().map(parts).collect();
     let (ready_made, _written) =
-        ReadyMade::new(Body::new(stream, &records, &Buffers::new(BODY_BYTES, 1)), None);
+        BodyInterceptor::new(PutBody::new(stream, &records, &Buffers::new(BODY_BYTES, 1)), None);
     call(client, stream, ready_made).await.unwrap();
 }
 
@@ -97,7 +98,7 @@ fn check(stream: &str, records: &[Vec<u8>]) {
         let (ours, ()) = tokio::join!(receive(&listener), by_us(&second, stream, records));
         (theirs, ours)
     });
-    let json = |wire: &Wire| serde_json::from_slice::<Value>(&wire.body).unwrap();
+    let json = |wire: &SentRequest| serde_json::from_slice::<Value>(&wire.body).unwrap();
     assert_eq!(json(&theirs), json(&ours));
     for name in ["x-amz-target: Firehose_20150804.PutRecordBatch", "content-type: application/x-amz-json-1.1"]
     {

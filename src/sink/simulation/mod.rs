@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::pacing::{Pacing, Room};
-use super::step::{Load, Refusal};
+use super::step::{RefusedBy, RequestLoad};
 use crate::limits::{MAX_RECORD_BYTES, MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 
 /// How the service says that it is too much.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Mode {
+enum SimMode {
     /// Single records inside a 200.
     Records,
     /// The call.
@@ -26,14 +26,14 @@ enum Mode {
 
 /// What is simulated.
 #[derive(Clone, Copy, Debug)]
-struct Case {
+struct SimCase {
     /// Bytes a second.
     bytes: f64,
     /// Records a second.
     records: f64,
     latency: Duration,
     senders: usize,
-    mode: Mode,
+    mode: SimMode,
     /// The size of events that are records by themselves; none: lines, which records of any size are made of.
     event: Option<usize>,
     /// Seconds between the senders' starts.
@@ -50,8 +50,8 @@ struct Case {
 
 const MIB: f64 = 1_048_576.0;
 
-impl Case {
-    fn of(mib: f64, latency: u64, senders: usize, mode: Mode) -> Self {
+impl SimCase {
+    fn of(mib: f64, latency: u64, senders: usize, mode: SimMode) -> Self {
         Self {
             bytes: mib * MIB,
             records: f64::INFINITY,
@@ -75,41 +75,41 @@ impl Case {
 }
 
 /// The service: two buckets.
-struct Service {
-    case: Case,
+struct SimService {
+    case: SimCase,
     bytes: f64,
     records: f64,
     filled: f64,
     rng: fastrand::Rng,
 }
 
-impl Service {
-    fn new(case: Case) -> Self {
+impl SimService {
+    fn new(case: SimCase) -> Self {
         let rng = fastrand::Rng::with_seed(case.seed);
         Self { case, bytes: Self::room(case.bytes), records: case.records, filled: 0.0, rng }
     }
 
     /// A second's worth, but never less than a record needs.
     fn room(rate: f64) -> f64 {
-        rate.max(Load::new(MAX_RECORD_BYTES, 1).bytes)
+        rate.max(RequestLoad::new(MAX_RECORD_BYTES, 1).bytes)
     }
 
-    fn put(&mut self, now: f64, request: &[usize]) -> Answer {
+    fn put(&mut self, now: f64, request: &[usize]) -> SimAnswer {
         let seconds = now - self.filled;
         self.filled = now;
-        let Case { bytes, records, faults, outage, mode, .. } = self.case;
+        let SimCase { bytes, records, faults, outage, mode, .. } = self.case;
         self.bytes = (self.bytes + bytes * seconds).min(Self::room(bytes));
         self.records = (self.records + records * seconds).min(records);
-        let total = Load::new(request.iter().sum(), request.len());
-        let whole = mode == Mode::Calls || (mode == Mode::Mixed && self.rng.bool());
+        let total = RequestLoad::new(request.iter().sum(), request.len());
+        let whole = mode == SimMode::Calls || (mode == SimMode::Mixed && self.rng.bool());
         let out = now >= seconds_of(outage.0) && now < seconds_of(outage.1);
         let broken = out || self.rng.f64() < faults.1;
         if broken || (whole && (self.bytes < total.bytes || self.records < total.records)) {
-            return Answer { accepted: Vec::new(), refused: request.to_vec(), by: Refusal::Call };
+            return SimAnswer { accepted: Vec::new(), refused: request.to_vec(), by: RefusedBy::Call };
         }
-        let mut answer = Answer { accepted: Vec::new(), refused: Vec::new(), by: Refusal::Records };
+        let mut answer = SimAnswer { accepted: Vec::new(), refused: Vec::new(), by: RefusedBy::Records };
         for record in request {
-            let load = Load::new(*record, 1);
+            let load = RequestLoad::new(*record, 1);
             let faulty = self.rng.f64() < faults.0;
             if !faulty && self.bytes >= load.bytes && self.records >= 1.0 {
                 self.bytes -= load.bytes;
@@ -124,7 +124,7 @@ impl Service {
 }
 
 #[derive(Default)]
-struct Tally {
+struct SimTally {
     accepted: f64,
     sent: f64,
     refused: f64,
@@ -132,7 +132,7 @@ struct Tally {
 }
 
 /// One sender's loop, as [`super::Delivery`] keeps it, with ever more to send.
-struct Sender {
+struct SimSender {
     pacing: Pacing,
     waiting: Vec<(f64, u32, Vec<usize>)>,
     flying: usize,
@@ -144,38 +144,38 @@ struct Sender {
     /// When it looks next what it may send.
     looks: f64,
     starts: f64,
-    by_second: Vec<Tally>,
+    by_second: Vec<SimTally>,
 }
 
-struct Answer {
+struct SimAnswer {
     accepted: Vec<usize>,
     refused: Vec<usize>,
-    by: Refusal,
+    by: RefusedBy,
 }
 
-struct Flight {
+struct SimFlight {
     sender: usize,
     launched: f64,
     sent: f64,
     attempts: u32,
     request: Vec<usize>,
-    answer: Option<Answer>,
+    answer: Option<SimAnswer>,
 }
 
-struct World {
-    case: Case,
+struct SimWorld {
+    case: SimCase,
     zero: Instant,
-    service: Service,
-    senders: Vec<Sender>,
-    flights: Vec<Flight>,
+    service: SimService,
+    senders: Vec<SimSender>,
+    flights: Vec<SimFlight>,
     /// Microseconds, and what happens: a sender looks, or a flight goes on.
-    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    events: BinaryHeap<Reverse<(u64, u64, SimEvent)>>,
     order: u64,
     rng: fastrand::Rng,
 }
 
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
-enum Event {
+enum SimEvent {
     Look(usize),
     Arrive(usize),
     Land(usize),
@@ -190,14 +190,14 @@ const HEAD_START: f64 = 0.01;
 /// Bytes a second of a sender's network and CPU.
 const WIRE: f64 = 600e6;
 
-impl World {
-    fn run(case: Case) -> Vec<Sender> {
+impl SimWorld {
+    fn run(case: SimCase) -> Vec<SimSender> {
         let zero = Instant::now() + Duration::from_secs(1_000);
         let mut rng = fastrand::Rng::with_seed(case.seed ^ 0xA5A5);
         let senders = (0..case.senders).map(|number| {
             let starts =
                 seconds_of(case.stagger) * f64::from(u32::try_from(number).unwrap()) + 0.3 * rng.f64();
-            Sender {
+            SimSender {
                 pacing: Pacing::new(16, zero + Duration::from_secs_f64(starts)),
                 waiting: Vec::new(),
                 flying: 0,
@@ -210,7 +210,7 @@ impl World {
             }
         });
         let senders: Vec<_> = senders.collect();
-        let service = Service::new(case);
+        let service = SimService::new(case);
         let mut world = Self {
             case,
             zero,
@@ -230,15 +230,15 @@ impl World {
                 break;
             }
             match event {
-                Event::Look(sender) => world.look(sender, now),
-                Event::Arrive(flight) => world.arrive(flight, now),
-                Event::Land(flight) => world.land(flight, now),
+                SimEvent::Look(sender) => world.look(sender, now),
+                SimEvent::Arrive(flight) => world.arrive(flight, now),
+                SimEvent::Land(flight) => world.land(flight, now),
             }
         }
         world.senders
     }
 
-    fn at(&mut self, when: f64, event: Event) {
+    fn at(&mut self, when: f64, event: SimEvent) {
         self.order += 1;
         let micros = u64::try_from(Duration::from_secs_f64(when).as_nanos().div_ceil(1_000)).unwrap();
         self.events.push(Reverse((micros, self.order, event)));
@@ -248,7 +248,7 @@ impl World {
     fn look_at(&mut self, number: usize, when: f64) {
         if when < self.senders[number].looks {
             self.senders[number].looks = when;
-            self.at(when, Event::Look(number));
+            self.at(when, SimEvent::Look(number));
         }
     }
 
@@ -275,7 +275,7 @@ impl World {
             return self.look_at(number, blocked);
         }
         let (attempts, request) = sender.request(now, event);
-        let load = Load::new(request.iter().sum(), request.len());
+        let load = RequestLoad::new(request.iter().sum(), request.len());
         sender.pacing.send(load, instant, chance);
         sender.flying += 1;
         sender.bytes += request.iter().sum::<usize>();
@@ -283,8 +283,8 @@ impl World {
         let written = sent + load.bytes / WIRE;
         sender.departure = written + HEAD_START.min(self.case.latency.as_secs_f64());
         let there = written + self.half_latency();
-        self.flights.push(Flight { sender: number, launched: now, sent, attempts, request, answer: None });
-        self.at(there, Event::Arrive(self.flights.len() - 1));
+        self.flights.push(SimFlight { sender: number, launched: now, sent, attempts, request, answer: None });
+        self.at(there, SimEvent::Arrive(self.flights.len() - 1));
         self.look_at(number, now);
     }
 
@@ -296,18 +296,21 @@ impl World {
         let answer = self.service.put(now, &self.flights[flight].request);
         self.flights[flight].answer = Some(answer);
         let back = now + self.half_latency();
-        self.at(back, Event::Land(flight));
+        self.at(back, SimEvent::Land(flight));
     }
 
     fn land(&mut self, flight: usize, now: f64) {
-        let Flight { sender: number, launched, sent, attempts, request, answer } = &mut self.flights[flight];
+        let SimFlight { sender: number, launched, sent, attempts, request, answer } =
+            &mut self.flights[flight];
         let launched = self.zero + Duration::from_secs_f64(*launched);
         let (number, attempts, request) = (*number, *attempts + 1, std::mem::take(request));
         let (sent, at) =
             (self.zero + Duration::from_secs_f64(*sent), self.zero + Duration::from_secs_f64(now));
-        let Answer { accepted, refused, by } = answer.take().unwrap();
-        let (all, bad) =
-            (Load::new(request.iter().sum(), request.len()), Load::new(refused.iter().sum(), refused.len()));
+        let SimAnswer { accepted, refused, by } = answer.take().unwrap();
+        let (all, bad) = (
+            RequestLoad::new(request.iter().sum(), request.len()),
+            RequestLoad::new(refused.iter().sum(), refused.len()),
+        );
         let chance = self.rng.f64();
         let sender = &mut self.senders[number];
         sender.flying -= 1;
@@ -329,7 +332,7 @@ impl World {
     }
 }
 
-impl Sender {
+impl SimSender {
     /// What goes next: what waits to be sent again, and what is new.
     fn request(&mut self, now: f64, event: Option<usize>) -> (u32, Vec<usize>) {
         let room = self.pacing.room();
@@ -363,10 +366,10 @@ impl Sender {
         (attempts, request)
     }
 
-    fn count(&mut self, now: f64, all: Load, bad: Load) {
+    fn count(&mut self, now: f64, all: RequestLoad, bad: RequestLoad) {
         let second = usize::try_from(Duration::from_secs_f64(now).as_secs()).unwrap();
         if self.by_second.len() <= second {
-            self.by_second.resize_with(second + 1, Tally::default);
+            self.by_second.resize_with(second + 1, SimTally::default);
         }
         let tally = &mut self.by_second[second];
         tally.accepted += all.bytes - bad.bytes;
@@ -375,7 +378,7 @@ impl Sender {
         tally.calls += 1;
     }
 
-    fn sum(&self, from: u64, to: u64, of: impl Fn(&Tally) -> f64) -> f64 {
+    fn sum(&self, from: u64, to: u64, of: impl Fn(&SimTally) -> f64) -> f64 {
         let seconds = usize::try_from(to - from).unwrap();
         self.by_second.iter().skip(usize::try_from(from).unwrap()).take(seconds).map(of).sum()
     }
@@ -399,7 +402,7 @@ fn seconds_of(seconds: u64) -> f64 {
 
 /// What the senders got from a second on.
 #[derive(Debug)]
-struct Outcome {
+struct SimOutcome {
     /// Of the quota.
     goodput: f64,
     /// Of the records sent.
@@ -408,16 +411,16 @@ struct Outcome {
     shares: (f64, f64),
 }
 
-fn outcome(case: Case, from: u64) -> Outcome {
-    let senders = World::run(case);
-    let sum = |of: fn(&Tally) -> f64| -> Vec<f64> {
+fn outcome(case: SimCase, from: u64) -> SimOutcome {
+    let senders = SimWorld::run(case);
+    let sum = |of: fn(&SimTally) -> f64| -> Vec<f64> {
         senders.iter().map(|sender| sender.sum(from, case.seconds, of)).collect()
     };
     let accepted = sum(|tally| tally.accepted);
     let total: f64 = accepted.iter().sum();
     let quota = if case.event.is_some() { case.records * 2048.0 } else { case.bytes };
     let fair = total / seconds_of(case.senders as u64);
-    Outcome {
+    SimOutcome {
         goodput: total / quota / seconds_of(case.seconds - from),
         refused: sum(|tally| tally.refused).iter().sum::<f64>() / sum(|tally| tally.sent).iter().sum::<f64>(),
         shares: (

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Case, Mode, World, outcome, seconds_of};
+use super::{SimCase, SimMode, SimWorld, outcome, seconds_of};
 
 /// Quotas in MiB a second, latencies in milliseconds.
-fn sweep(senders: usize, mode: Mode) -> Vec<Case> {
+fn sweep(senders: usize, mode: SimMode) -> Vec<SimCase> {
     let mut cases = Vec::new();
     for mib in [0.5, 1.0, 5.0, 20.0, 200.0] {
         for latency in [5, 100, 2_000] {
-            let case = Case::of(mib, latency, senders, mode);
+            let case = SimCase::of(mib, latency, senders, mode);
             let share = mib / seconds_of(senders as u64) * case.latency.as_secs_f64();
             // What is under way at once is bounded by memory, and by the window of 500 records each.
             if share < 20.0 {
@@ -25,7 +25,7 @@ fn sweep(senders: usize, mode: Mode) -> Vec<Case> {
 
 /// Every quota is used, and little is refused.
 #[track_caller]
-fn check(senders: usize, mode: Mode) {
+fn check(senders: usize, mode: SimMode) {
     for case in sweep(senders, mode) {
         let outcome = outcome(case, 30);
         // At two seconds a call each change is felt late. A share of 128 KiB a second is a few records.
@@ -42,39 +42,39 @@ fn check(senders: usize, mode: Mode) {
 
 #[test]
 fn one_sender_uses_a_quota_that_refuses_records_and_keeps_to_it() {
-    check(1, Mode::Records);
+    check(1, SimMode::Records);
 }
 
 #[test]
 fn one_sender_uses_a_quota_that_refuses_calls_and_keeps_to_it() {
-    check(1, Mode::Calls);
+    check(1, SimMode::Calls);
 }
 
 #[test]
 fn one_sender_uses_a_quota_that_refuses_both_and_keeps_to_it() {
-    check(1, Mode::Mixed);
+    check(1, SimMode::Mixed);
 }
 
 #[test]
 fn four_senders_use_a_quota_that_refuses_records_and_keep_to_it() {
-    check(4, Mode::Records);
+    check(4, SimMode::Records);
 }
 
 #[test]
 fn four_senders_use_a_quota_that_refuses_calls_and_keep_to_it() {
-    check(4, Mode::Calls);
+    check(4, SimMode::Calls);
 }
 
 #[test]
 fn four_senders_use_a_quota_that_refuses_both_and_keep_to_it() {
-    check(4, Mode::Mixed);
+    check(4, SimMode::Mixed);
 }
 
 #[test]
 fn four_senders_come_to_fair_shares() {
-    for mode in [Mode::Records, Mode::Calls, Mode::Mixed] {
+    for mode in [SimMode::Records, SimMode::Calls, SimMode::Mixed] {
         for case in sweep(4, mode) {
-            let case = Case { seconds: 180, ..case };
+            let case = SimCase { seconds: 180, ..case };
             let outcome = outcome(case, 120);
             let (least, most) = match case.bytes / 4.0 {
                 _ if case.latency >= Duration::from_secs(2) => (0.4, 1.8),
@@ -89,7 +89,7 @@ fn four_senders_come_to_fair_shares() {
 #[test]
 fn who_comes_later_gets_a_fair_share() {
     for mib in [5.0, 50.0] {
-        let case = Case { stagger: 20, seconds: 300, ..Case::of(mib, 50, 4, Mode::Records) };
+        let case = SimCase { stagger: 20, seconds: 300, ..SimCase::of(mib, 50, 4, SimMode::Records) };
         let outcome = outcome(case, 240);
         assert!(outcome.shares.0 >= 0.75 && outcome.shares.1 <= 1.25, "{outcome:?}");
         assert!(outcome.goodput >= 0.97, "{outcome:?}");
@@ -98,11 +98,11 @@ fn who_comes_later_gets_a_fair_share() {
 
 #[test]
 fn refusals_that_are_no_quota_slow_nothing_down() {
-    let quiet = Case { seconds: 90, ..Case::of(10_000.0, 20, 1, Mode::Records) };
-    let faulty = Case { faults: (0.2, 0.1), ..quiet };
+    let quiet = SimCase { seconds: 90, ..SimCase::of(10_000.0, 20, 1, SimMode::Records) };
+    let faulty = SimCase { faults: (0.2, 0.1), ..quiet };
     // Told from a quota within five seconds.
     for (from, to, share) in [(0, 10, 0.35), (10, 30, 0.6), (30, 90, 0.6)] {
-        let speed = |case: Case| World::run(case)[0].sum(from, to, |second| second.accepted);
+        let speed = |case: SimCase| SimWorld::run(case)[0].sum(from, to, |second| second.accepted);
         let (clean, slowed) = (speed(quiet), speed(faulty));
         // More than a quarter of what is sent has to be sent again.
         assert!(slowed >= share * clean, "{slowed} of {clean} bytes in seconds {from} to {to}");
@@ -113,7 +113,7 @@ fn refusals_that_are_no_quota_slow_nothing_down() {
 fn a_quota_is_used_in_spite_of_faults() {
     for mib in [2.0, 20.0] {
         for latency in [30, 200] {
-            let case = Case { faults: (0.2, 0.1), ..Case::of(mib, latency, 1, Mode::Mixed) };
+            let case = SimCase { faults: (0.2, 0.1), ..SimCase::of(mib, latency, 1, SimMode::Mixed) };
             let outcome = outcome(case, 30);
             // The faults alone refuse 0.28; a part of the quota's refusals is taken for theirs.
             assert!(outcome.goodput >= 0.90 && outcome.refused <= 0.75, "{case:?}: {outcome:?}");
@@ -124,9 +124,9 @@ fn a_quota_is_used_in_spite_of_faults() {
 #[test]
 fn an_outage_of_ten_minutes_costs_a_few_calls_a_minute_and_is_over_at_once() {
     for mib in [1.0, 5.0, 1_000.0] {
-        for mode in [Mode::Records, Mode::Calls] {
-            let case = Case { outage: (100, 700), seconds: 780, ..Case::of(mib, 20, 1, mode) };
-            let senders = World::run(case);
+        for mode in [SimMode::Records, SimMode::Calls] {
+            let case = SimCase { outage: (100, 700), seconds: 780, ..SimCase::of(mib, 20, 1, mode) };
+            let senders = SimWorld::run(case);
             let calls = |from, to| senders[0].sum(from, to, |second| f64::from(second.calls));
             for minute in 1..10 {
                 let calls = calls(100 + 60 * minute, 160 + 60 * minute);

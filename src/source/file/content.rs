@@ -8,13 +8,13 @@ use flate2::read::MultiGzDecoder;
 use crate::event::Fingerprint;
 
 /// An open file.
-pub(super) enum Content {
+pub(super) enum FileContent {
     Plain(File),
-    Gzip(Box<Gzip>),
+    Gzip(Box<GzipText>),
 }
 
 /// A gzipped file, decompressed from front to back.
-pub(super) struct Gzip {
+pub(super) struct GzipText {
     file: File,
     text: MultiGzDecoder<File>,
     /// The text at hand.
@@ -26,12 +26,12 @@ pub(super) struct Gzip {
     broken: bool,
 }
 
-impl Content {
+impl FileContent {
     /// Takes an open file; it is read as gzip where that is asked for and its first bytes say so.
     pub(super) fn new(file: File, may_be_gzip: bool) -> io::Result<Self> {
         if may_be_gzip && read_at(&file, Vec::new(), 0, MAGIC.len())? == MAGIC {
-            let (file, text) = Gzip::rewound(file)?;
-            return Ok(Self::Gzip(Box::new(Gzip {
+            let (file, text) = GzipText::rewound(file)?;
+            return Ok(Self::Gzip(Box::new(GzipText {
                 file,
                 text,
                 window: Vec::new(),
@@ -73,7 +73,7 @@ impl Content {
     }
 
     /// Reads at `offset` with one call, into the memory of `buffer`, as much as it holds or the file has.
-    pub(super) fn glance(&self, mut buffer: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+    pub(super) fn quick_read(&self, mut buffer: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
         buffer.clear();
         if let Self::Plain(file) = self {
             match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut buffer), offset) {
@@ -93,7 +93,7 @@ impl Content {
     }
 }
 
-impl Content {
+impl FileContent {
     /// Where the bytes end.
     pub(super) fn end(&mut self) -> io::Result<u64> {
         match self {
@@ -106,7 +106,7 @@ impl Content {
     }
 }
 
-impl Gzip {
+impl GzipText {
     fn rewound(file: File) -> io::Result<(File, MultiGzDecoder<File>)> {
         let mut source = file.try_clone()?;
         source.seek(SeekFrom::Start(0))?;
@@ -182,7 +182,7 @@ fn read_at(file: &File, mut bytes: Vec<u8>, offset: u64, len: usize) -> io::Resu
 }
 
 /// The first bytes, as far as a fingerprint goes.
-pub(super) fn first_bytes(content: &mut Content) -> io::Result<Vec<u8>> {
+pub(super) fn first_bytes(content: &mut FileContent) -> io::Result<Vec<u8>> {
     content.read_at(0, Fingerprint::MOST)
 }
 
@@ -209,10 +209,10 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn open(bytes: &[u8]) -> Content {
+    fn open(bytes: &[u8]) -> FileContent {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        Content::new(file, true).unwrap()
+        FileContent::new(file, true).unwrap()
     }
 
     #[test]

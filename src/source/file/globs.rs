@@ -15,19 +15,19 @@ pub(super) struct Patterns {
     include: GlobSet,
     exclude_paths: GlobSet,
     exclude_names: GlobSet,
-    roots: Vec<Root>,
+    roots: Vec<WalkRoot>,
 }
 
 /// Where the walk for one pattern begins, and what it follows from there.
 #[derive(Debug)]
-struct Root {
+struct WalkRoot {
     dir: PathBuf,
-    steps: Vec<Step>,
+    steps: Vec<GlobPart>,
 }
 
 /// One component of a pattern.
 #[derive(Debug)]
-enum Step {
+enum GlobPart {
     /// One name.
     Name(GlobMatcher),
     /// Any number of directories.
@@ -36,7 +36,7 @@ enum Step {
 
 /// What a walk came upon.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
+pub(super) struct PatternWalk {
     /// Paths that match.
     pub(super) files: BTreeSet<PathBuf>,
     /// Those of them that are symbolic links.
@@ -55,7 +55,7 @@ impl Patterns {
             include: set(include)?,
             exclude_paths: set(paths)?,
             exclude_names: set(names)?,
-            roots: include.iter().map(|pattern| Root::new(pattern)).collect::<Result<_, _>>()?,
+            roots: include.iter().map(|pattern| WalkRoot::new(pattern)).collect::<Result<_, _>>()?,
         })
     }
 
@@ -67,8 +67,8 @@ impl Patterns {
     }
 
     /// Walks only the directories that a pattern may match in.
-    pub(super) fn walk(&self) -> Walk {
-        let mut walk = Walk::default();
+    pub(super) fn walk(&self) -> PatternWalk {
+        let mut walk = PatternWalk::default();
         for root in &self.roots {
             self.descend(&root.dir, &[root.steps.as_slice()], MOST_LEVELS, &mut walk);
         }
@@ -76,7 +76,7 @@ impl Patterns {
     }
 
     /// `states` are the rests of the pattern that a path below `dir` may still match.
-    fn descend(&self, dir: &Path, states: &[&[Step]], levels: usize, walk: &mut Walk) {
+    fn descend(&self, dir: &Path, states: &[&[GlobPart]], levels: usize, walk: &mut PatternWalk) {
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -107,13 +107,13 @@ impl Patterns {
 }
 
 /// Whether a name ends the pattern, and what may still match below it.
-fn advance<'a>(states: &[&'a [Step]], name: &Path, is_link: bool) -> (bool, Vec<&'a [Step]>) {
+fn advance<'a>(states: &[&'a [GlobPart]], name: &Path, is_link: bool) -> (bool, Vec<&'a [GlobPart]>) {
     let mut is_match = false;
     let mut below = Vec::new();
     for state in states {
         let mut rest = *state;
         // `**` stands for no directory as well.
-        while let Some((Step::Deep, after)) = rest.split_first() {
+        while let Some((GlobPart::Deep, after)) = rest.split_first() {
             // A link under `**` is not followed: it may lead back up.
             if !is_link {
                 below.push(rest);
@@ -121,7 +121,7 @@ fn advance<'a>(states: &[&'a [Step]], name: &Path, is_link: bool) -> (bool, Vec<
             is_match |= after.is_empty();
             rest = after;
         }
-        if let Some((Step::Name(glob), after)) = rest.split_first()
+        if let Some((GlobPart::Name(glob), after)) = rest.split_first()
             && glob.is_match(name)
         {
             if after.is_empty() { is_match = true } else { below.push(after) }
@@ -130,7 +130,7 @@ fn advance<'a>(states: &[&'a [Step]], name: &Path, is_link: bool) -> (bool, Vec<
     (is_match, below)
 }
 
-impl Root {
+impl WalkRoot {
     fn new(pattern: &str) -> Result<Self, SourceError> {
         let components: Vec<&str> = components(pattern);
         let mut dir = PathBuf::from(Component::RootDir.as_os_str());
@@ -140,13 +140,13 @@ impl Root {
             if steps.is_empty() && !is_last && !component.contains(['*', '?', '[', '{', '\\']) {
                 dir.push(component);
             } else if *component == "**" {
-                steps.push(Step::Deep);
+                steps.push(GlobPart::Deep);
             } else if component.contains('/') {
                 // Alternatives of several levels: everything below is looked at, and the whole pattern decides.
-                steps.extend([Step::Deep, Step::Name(glob("*")?.compile_matcher())]);
+                steps.extend([GlobPart::Deep, GlobPart::Name(glob("*")?.compile_matcher())]);
                 break;
             } else {
-                steps.push(Step::Name(glob(component)?.compile_matcher()));
+                steps.push(GlobPart::Name(glob(component)?.compile_matcher()));
             }
         }
         Ok(Self { dir, steps })

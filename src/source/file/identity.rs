@@ -23,7 +23,7 @@ impl FileKey {
 
 /// What became of a file that was read before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Fate {
+pub(super) enum KnownFate {
     /// It is still there.
     Alive,
     /// Its inode was emptied or holds something else.
@@ -47,7 +47,7 @@ pub(super) enum Agreement {
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "a row of a table of facts")]
 pub(super) struct Likeness {
-    pub(super) fate: Fate,
+    pub(super) fate: KnownFate,
     pub(super) agreement: Agreement,
     /// The new one's name is what a rotation makes of the old one's.
     pub(super) related: bool,
@@ -65,7 +65,7 @@ pub(super) struct Likeness {
 
 /// What to do with the new file, as far as one known file goes.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Verdict {
+pub(super) enum CopyVerdict {
     /// It has nothing to do with the old one.
     Unrelated,
     /// It may be a copy that the old one is about to be emptied for: wait.
@@ -77,17 +77,25 @@ pub(super) enum Verdict {
 }
 
 impl Likeness {
-    pub(super) fn verdict(self) -> Verdict {
+    pub(super) fn verdict(self) -> CopyVerdict {
         let likely = self.related || self.strong;
         match (self.fate, self.agreement) {
-            (Fate::Alive, Agreement::Agrees | Agreement::Shorter) if !self.settled => Verdict::Unclear,
-            (Fate::Alive, Agreement::Agrees) if self.gzipped && likely => Verdict::Covered,
-            (Fate::Missing, Agreement::Agrees) if likely || self.remounted => Verdict::Continues,
-            (Fate::Rewritten, Agreement::Agrees) if likely => Verdict::Continues,
-            (Fate::Rewritten, Agreement::Shorter) if self.related && !self.settled => Verdict::Unclear,
-            (Fate::Rewritten, Agreement::Shorter) if self.related => Verdict::Covered,
-            (Fate::Gone, Agreement::Agrees) if likely && (self.gzipped || self.held) => Verdict::Continues,
-            (Fate::Alive | Fate::Missing | Fate::Rewritten | Fate::Gone, _) => Verdict::Unrelated,
+            (KnownFate::Alive, Agreement::Agrees | Agreement::Shorter) if !self.settled => {
+                CopyVerdict::Unclear
+            }
+            (KnownFate::Alive, Agreement::Agrees) if self.gzipped && likely => CopyVerdict::Covered,
+            (KnownFate::Missing, Agreement::Agrees) if likely || self.remounted => CopyVerdict::Continues,
+            (KnownFate::Rewritten, Agreement::Agrees) if likely => CopyVerdict::Continues,
+            (KnownFate::Rewritten, Agreement::Shorter) if self.related && !self.settled => {
+                CopyVerdict::Unclear
+            }
+            (KnownFate::Rewritten, Agreement::Shorter) if self.related => CopyVerdict::Covered,
+            (KnownFate::Gone, Agreement::Agrees) if likely && (self.gzipped || self.held) => {
+                CopyVerdict::Continues
+            }
+            (KnownFate::Alive | KnownFate::Missing | KnownFate::Rewritten | KnownFate::Gone, _) => {
+                CopyVerdict::Unrelated
+            }
         }
     }
 }
@@ -167,7 +175,7 @@ mod tests {
     }
 
     const SAME: Likeness = Likeness {
-        fate: Fate::Rewritten,
+        fate: KnownFate::Rewritten,
         agreement: Agreement::Agrees,
         related: true,
         remounted: false,
@@ -178,48 +186,48 @@ mod tests {
     };
 
     #[track_caller]
-    fn check(likeness: Likeness, expected: Verdict) {
+    fn check(likeness: Likeness, expected: CopyVerdict) {
         assert_eq!(likeness.verdict(), expected, "{likeness:?}");
     }
 
     #[test]
     fn a_copy_of_an_emptied_file_is_read_on() {
-        check(SAME, Verdict::Continues);
-        check(Likeness { related: false, ..SAME }, Verdict::Unrelated);
-        check(Likeness { related: false, strong: true, ..SAME }, Verdict::Continues);
-        check(Likeness { agreement: Agreement::Differs, strong: true, ..SAME }, Verdict::Unrelated);
-        check(Likeness { agreement: Agreement::Shorter, settled: false, ..SAME }, Verdict::Unclear);
-        check(Likeness { agreement: Agreement::Shorter, ..SAME }, Verdict::Covered);
+        check(SAME, CopyVerdict::Continues);
+        check(Likeness { related: false, ..SAME }, CopyVerdict::Unrelated);
+        check(Likeness { related: false, strong: true, ..SAME }, CopyVerdict::Continues);
+        check(Likeness { agreement: Agreement::Differs, strong: true, ..SAME }, CopyVerdict::Unrelated);
+        check(Likeness { agreement: Agreement::Shorter, settled: false, ..SAME }, CopyVerdict::Unclear);
+        check(Likeness { agreement: Agreement::Shorter, ..SAME }, CopyVerdict::Covered);
         check(
             Likeness { agreement: Agreement::Shorter, related: false, strong: true, ..SAME },
-            Verdict::Unrelated,
+            CopyVerdict::Unrelated,
         );
     }
 
     #[test]
     fn a_file_that_is_still_there_is_waited_for_and_then_both_are_read() {
-        let alive = Likeness { fate: Fate::Alive, ..SAME };
-        check(Likeness { settled: false, ..alive }, Verdict::Unclear);
-        check(alive, Verdict::Unrelated);
-        check(Likeness { gzipped: true, ..alive }, Verdict::Covered);
-        check(Likeness { gzipped: true, related: false, ..alive }, Verdict::Unrelated);
-        check(Likeness { agreement: Agreement::Differs, settled: false, ..alive }, Verdict::Unrelated);
+        let alive = Likeness { fate: KnownFate::Alive, ..SAME };
+        check(Likeness { settled: false, ..alive }, CopyVerdict::Unclear);
+        check(alive, CopyVerdict::Unrelated);
+        check(Likeness { gzipped: true, ..alive }, CopyVerdict::Covered);
+        check(Likeness { gzipped: true, related: false, ..alive }, CopyVerdict::Unrelated);
+        check(Likeness { agreement: Agreement::Differs, settled: false, ..alive }, CopyVerdict::Unrelated);
     }
 
     #[test]
     fn two_files_of_the_same_content_one_after_the_other_are_both_read() {
-        let gone = Likeness { fate: Fate::Gone, ..SAME };
-        check(gone, Verdict::Unrelated);
-        check(Likeness { gzipped: true, ..gone }, Verdict::Continues);
-        check(Likeness { held: true, ..gone }, Verdict::Continues);
+        let gone = Likeness { fate: KnownFate::Gone, ..SAME };
+        check(gone, CopyVerdict::Unrelated);
+        check(Likeness { gzipped: true, ..gone }, CopyVerdict::Continues);
+        check(Likeness { held: true, ..gone }, CopyVerdict::Continues);
     }
 
     #[test]
     fn what_changed_while_standpipe_was_down_is_found() {
-        let missing = Likeness { fate: Fate::Missing, ..SAME };
-        check(missing, Verdict::Continues);
-        check(Likeness { related: false, ..missing }, Verdict::Unrelated);
-        check(Likeness { related: false, remounted: true, ..missing }, Verdict::Continues);
-        check(Likeness { agreement: Agreement::Shorter, ..missing }, Verdict::Unrelated);
+        let missing = Likeness { fate: KnownFate::Missing, ..SAME };
+        check(missing, CopyVerdict::Continues);
+        check(Likeness { related: false, ..missing }, CopyVerdict::Unrelated);
+        check(Likeness { related: false, remounted: true, ..missing }, CopyVerdict::Continues);
+        check(Likeness { agreement: Agreement::Shorter, ..missing }, CopyVerdict::Unrelated);
     }
 }

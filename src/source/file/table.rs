@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::identity::{Fate, FileKey};
-use super::tail::{Progress, Recent, Tail};
-use crate::event::{FileAccount, Fingerprint, Mark};
+use super::gone::{GoneFile, GoneFiles};
+use super::identity::FileKey;
+use super::tracked::TrackedFile;
 
 /// A file's number in the table.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -16,9 +15,9 @@ pub(super) struct FileNo(u64);
 
 /// Files by number, by inode and by path, and when each is to be looked at.
 #[derive(Default)]
-pub(super) struct Table {
+pub(super) struct FileTable {
     next: u64,
-    tails: BTreeMap<FileNo, Tail>,
+    tracked: BTreeMap<FileNo, TrackedFile>,
     by_key: HashMap<FileKey, FileNo>,
     by_path: HashMap<PathBuf, FileNo>,
     /// Files to be looked at now, each once, in fair order.
@@ -30,99 +29,48 @@ pub(super) struct Table {
     /// Files with a descriptor, by when they were last used.
     open: BTreeMap<u64, FileNo>,
     uses: u64,
+    /// Files that lost their name and may have another.
+    nameless: Vec<FileNo>,
     /// What was read of files that are not there any more.
-    pub(super) departed: Vec<Departed>,
+    pub(super) gone: GoneFiles,
 }
 
-/// An account whose file is gone, or holds something else now.
-#[derive(Clone)]
-pub(super) struct Departed {
-    pub(super) account: Arc<dyn FileAccount>,
-    pub(super) key: FileKey,
-    pub(super) path: PathBuf,
-    pub(super) origin: Arc<str>,
-    pub(super) head: Fingerprint,
-    pub(super) mark: Mark,
-    pub(super) recent: Recent,
-    pub(super) fate: Fate,
-    pub(super) since: Instant,
-    /// Bytes that were seen but not read; reported as lost unless a copy turns up.
-    pub(super) unread: u64,
-}
-
-impl Departed {
-    /// What an earlier run left.
-    pub(super) fn stored(account: Arc<dyn FileAccount>, now: Instant) -> Self {
-        let position = account.position();
-        let place = position.place;
-        let is_gzip = place.path.extension().is_some_and(|extension| extension == "gz");
-        Self {
-            account,
-            key: FileKey { device: place.device, inode: place.inode },
-            path: place.path,
-            origin: position.origin,
-            head: position.head,
-            mark: position.mark,
-            recent: Recent::default(),
-            fate: Fate::Missing,
-            since: now,
-            unread: if is_gzip { 0 } else { position.mark.size.saturating_sub(position.mark.offset) },
-        }
-    }
-
-    /// What is left of a file that was followed.
-    pub(super) fn of(tail: &Tail, progress: &Progress, fate: Fate, unread: u64, now: Instant) -> Self {
-        Self {
-            account: Arc::clone(&progress.owner.account),
-            key: tail.key,
-            path: tail.path.clone(),
-            origin: progress.origin.file.clone().unwrap_or_default(),
-            head: progress.head,
-            mark: progress.mark,
-            recent: progress.recent,
-            fate,
-            since: now,
-            unread,
-        }
-    }
-}
-
-impl Table {
-    pub(super) fn insert(&mut self, tail: Tail) -> FileNo {
+impl FileTable {
+    pub(super) fn insert(&mut self, file: TrackedFile) -> FileNo {
         let no = FileNo(self.next);
         self.next = self.next.saturating_add(1);
-        self.by_key.insert(tail.key, no);
-        self.by_path.insert(tail.path.clone(), no);
-        self.tails.insert(no, tail);
+        self.by_key.insert(file.key, no);
+        self.by_path.insert(file.path.clone(), no);
+        self.tracked.insert(no, file);
         no
     }
 
-    pub(super) fn remove(&mut self, no: FileNo) -> Option<Tail> {
+    pub(super) fn remove(&mut self, no: FileNo) -> Option<TrackedFile> {
         self.close(no);
-        let tail = self.tails.remove(&no)?;
-        if self.by_key.get(&tail.key) == Some(&no) {
-            self.by_key.remove(&tail.key);
+        let file = self.tracked.remove(&no)?;
+        if self.by_key.get(&file.key) == Some(&no) {
+            self.by_key.remove(&file.key);
         }
         // Other paths of the same file are dropped when they are looked at.
-        if self.by_path.get(&tail.path) == Some(&no) {
-            self.by_path.remove(&tail.path);
+        if self.by_path.get(&file.path) == Some(&no) {
+            self.by_path.remove(&file.path);
         }
-        if let Some(at) = tail.wake {
+        if let Some(at) = file.wake {
             self.wakes.remove(&(at, no));
         }
-        Some(tail)
+        Some(file)
     }
 
-    pub(super) fn get(&self, no: FileNo) -> Option<&Tail> {
-        self.tails.get(&no)
+    pub(super) fn get(&self, no: FileNo) -> Option<&TrackedFile> {
+        self.tracked.get(&no)
     }
 
-    pub(super) fn get_mut(&mut self, no: FileNo) -> Option<&mut Tail> {
-        self.tails.get_mut(&no)
+    pub(super) fn get_mut(&mut self, no: FileNo) -> Option<&mut TrackedFile> {
+        self.tracked.get_mut(&no)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (FileNo, &Tail)> {
-        self.tails.iter().map(|(no, tail)| (*no, tail))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (FileNo, &TrackedFile)> {
+        self.tracked.iter().map(|(no, file)| (*no, file))
     }
 
     pub(super) fn by_key(&self, key: FileKey) -> Option<FileNo> {
@@ -130,7 +78,7 @@ impl Table {
     }
 
     pub(super) fn by_path(&self, path: &Path) -> Option<FileNo> {
-        self.by_path.get(path).copied().filter(|no| self.tails.contains_key(no))
+        self.by_path.get(path).copied().filter(|no| self.tracked.contains_key(no))
     }
 
     pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
@@ -147,11 +95,27 @@ impl Table {
         self.by_path.remove(path);
     }
 
+    /// Notes that a file has lost its name.
+    pub(super) fn set_nameless(&mut self, no: FileNo) {
+        self.nameless.push(no);
+    }
+
+    /// Takes the files that have lost their name.
+    pub(super) fn take_nameless(&mut self) -> Vec<FileNo> {
+        std::mem::take(&mut self.nameless)
+    }
+
+    /// Remembers what was read of a file that is gone. Whatever is held back may be a copy of it.
+    pub(super) fn remember(&mut self, gone: GoneFile) {
+        self.gone.remember(gone);
+        self.queue_held();
+    }
+
     /// Puts a file at the end of the queue, unless it stands in it.
     pub(super) fn queue(&mut self, no: FileNo) {
-        let Some(tail) = self.tails.get_mut(&no) else { return };
-        if !tail.is_queued {
-            tail.is_queued = true;
+        let Some(file) = self.tracked.get_mut(&no) else { return };
+        if !file.is_queued {
+            file.is_queued = true;
             self.ready.push_back(no);
         }
     }
@@ -162,7 +126,7 @@ impl Table {
     }
 
     /// Queues every file that is held back.
-    pub(super) fn queue_held(&mut self) {
+    fn queue_held(&mut self) {
         for no in std::mem::take(&mut self.held) {
             self.queue(no);
         }
@@ -172,8 +136,8 @@ impl Table {
     pub(super) fn next_ready(&mut self) -> Option<FileNo> {
         loop {
             let no = self.ready.pop_front()?;
-            if let Some(tail) = self.tails.get_mut(&no) {
-                tail.is_queued = false;
+            if let Some(file) = self.tracked.get_mut(&no) {
+                file.is_queued = false;
                 return Some(no);
             }
         }
@@ -185,8 +149,8 @@ impl Table {
 
     /// Queues a file at a later time; none: only when it is told to have changed.
     pub(super) fn wake_at(&mut self, no: FileNo, at: Option<Instant>) {
-        let Some(tail) = self.tails.get_mut(&no) else { return };
-        if let Some(before) = std::mem::replace(&mut tail.wake, at) {
+        let Some(file) = self.tracked.get_mut(&no) else { return };
+        if let Some(before) = std::mem::replace(&mut file.wake, at) {
             self.wakes.remove(&(before, no));
         }
         if let Some(at) = at {
@@ -217,23 +181,23 @@ impl Table {
     /// Notes that a file's descriptor was used.
     pub(super) fn used(&mut self, no: FileNo) {
         self.uses = self.uses.saturating_add(1);
-        let Some(tail) = self.tails.get_mut(&no) else { return };
-        self.open.remove(&tail.used);
-        tail.used = self.uses;
+        let Some(file) = self.tracked.get_mut(&no) else { return };
+        self.open.remove(&file.used);
+        file.used = self.uses;
         self.open.insert(self.uses, no);
     }
 
     pub(super) fn close(&mut self, no: FileNo) {
-        let Some(tail) = self.tails.get_mut(&no) else { return };
-        if tail.content.take().is_some() {
-            self.open.remove(&tail.used);
+        let Some(file) = self.tracked.get_mut(&no) else { return };
+        if file.content.take().is_some() {
+            self.open.remove(&file.used);
         }
     }
 
     /// Closes the file that was used longest ago, and was read to its end if there is such a one. Whether there was any.
     pub(super) fn close_one(&mut self) -> bool {
-        let closable = |no: &&FileNo| self.get(**no).is_some_and(Tail::can_be_closed);
-        let is_read = |no: &&FileNo| self.get(**no).is_some_and(|tail| tail.unread() == 0);
+        let closable = |no: &&FileNo| self.get(**no).is_some_and(TrackedFile::can_be_closed);
+        let is_read = |no: &&FileNo| self.get(**no).is_some_and(|file| file.unread() == 0);
         let read = self.open.values().filter(closable).find(is_read);
         let Some(no) = read.or_else(|| self.open.values().find(closable)).copied() else { return false };
         self.close(no);

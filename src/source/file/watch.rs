@@ -21,19 +21,19 @@ use tracing::warn;
 use super::identity::FileKey;
 
 /// Watches directories. Without inotify it reports nothing, and says that it cannot.
-pub(super) struct Watch {
+pub(super) struct DirWatcher {
     queue: Option<OwnedFd>,
     /// Where events are read into.
     space: Box<[MaybeUninit<u8>]>,
-    dirs: Dirs,
-    changes: Changes,
+    dirs: WatchedDirs,
+    changes: FileChanges,
     /// Files that were written to, by the directory's descriptor.
     written: HashMap<i32, HashSet<CString>>,
 }
 
 /// Paths that something happened to.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct FileChanges {
     /// Names that came, went or changed their permissions.
     pub(super) names: HashSet<PathBuf>,
     /// Renames, in order: the old name, and the new one.
@@ -48,13 +48,13 @@ pub(super) struct Changes {
 
 /// Watched directories.
 #[derive(Default)]
-struct Dirs {
+struct WatchedDirs {
     /// By path: the inode that is watched under it, if it still is, and the watch.
     by_path: HashMap<PathBuf, (Option<FileKey>, i32)>,
     by_watch: HashMap<i32, PathBuf>,
 }
 
-impl Watch {
+impl DirWatcher {
     /// Starts watching nothing.
     pub(super) fn start() -> Self {
         let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
@@ -67,8 +67,8 @@ impl Watch {
         Self {
             queue: None,
             space: Box::default(),
-            dirs: Dirs::default(),
-            changes: Changes::default(),
+            dirs: WatchedDirs::default(),
+            changes: FileChanges::default(),
             written: HashMap::new(),
         }
     }
@@ -129,7 +129,7 @@ impl Watch {
     }
 
     /// Takes what has changed since the last call.
-    pub(super) fn take(&mut self) -> Changes {
+    pub(super) fn take(&mut self) -> FileChanges {
         self.read();
         let mut changes = std::mem::take(&mut self.changes);
         for (watch, names) in self.written.drain() {
@@ -178,7 +178,7 @@ impl Watch {
         let written: usize = self.written.values().map(HashSet::len).sum();
         if written.saturating_add(self.changes.len()) > MOST_PATHS {
             self.written.clear();
-            self.changes = Changes { overflow: true, ..Changes::default() };
+            self.changes = FileChanges { overflow: true, ..FileChanges::default() };
         }
     }
 }
@@ -193,8 +193,8 @@ fn note_written(written: &mut HashMap<i32, HashSet<CString>>, watch: i32, name: 
     }
 }
 
-impl Changes {
-    fn add(&mut self, event: &inotify::Event<'_>, dirs: &mut Dirs) {
+impl FileChanges {
+    fn add(&mut self, event: &inotify::Event<'_>, dirs: &mut WatchedDirs) {
         let kind = event.events();
         if kind.contains(ReadFlags::QUEUE_OVERFLOW) {
             self.overflow = true;
@@ -224,7 +224,7 @@ impl Changes {
     }
 }
 
-impl Dirs {
+impl WatchedDirs {
     /// The kernel watches this no longer.
     fn dropped(&mut self, watch: i32) {
         if let Some(path) = self.by_watch.remove(&watch)
@@ -271,15 +271,15 @@ mod tests {
     use super::*;
 
     /// A watched directory, and what happens in it.
-    struct World {
+    struct WatchedWorld {
         dir: tempfile::TempDir,
-        watch: Watch,
+        watch: DirWatcher,
     }
 
-    impl World {
+    impl WatchedWorld {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let mut watch = Watch::start();
+            let mut watch = DirWatcher::start();
             assert!(watch.add(dir.path()) && !watch.add(dir.path()));
             Self { dir, watch }
         }
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_written_to_is_told_once_however_often() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         world.write("a").write("b");
         world.watch.take();
         assert!(!world.watch.has_changed());
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn reading_a_file_is_not_a_change() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         world.write("a");
         world.watch.take();
         fs::read(world.path("a")).unwrap();
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_rename_is_told_with_both_names() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         world.write("a");
         world.watch.take();
         world.rename("a", "b").rename("b", "c");
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_file_that_came_and_was_written_to_is_told_as_a_name_alone() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         world.write("a");
         let changes = world.watch.take();
         assert_eq!((changes.names, changes.written), (world.names(&["a"]), Vec::new()));
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_went_and_came_back_is_watched_again() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         let sub = world.path("sub");
         for _ in 0..3 {
             fs::create_dir(&sub).unwrap();
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_directory_under_a_new_name_stays_watched_when_the_old_name_is_forgotten() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         fs::create_dir(world.path("old")).unwrap();
         assert!(world.watch.add(&world.path("old")));
         world.rename("old", "new");
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn more_changes_than_are_kept_ask_for_a_walk() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         for number in 0..=MOST_PATHS {
             world.watch.changes.names.insert(format!("/{number}").into());
         }
@@ -390,7 +390,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_woken_by_a_change() {
-        let mut world = World::new();
+        let mut world = WatchedWorld::new();
         let path = world.path("a");
         let writer = tokio::task::spawn_blocking(move || fs::write(path, "text").unwrap());
         world.watch.changed().await;

@@ -9,11 +9,11 @@ use serde::Serialize;
 use crate::event::Timestamp;
 
 /// An answer with its body at hand, so that `Content-Length` is set.
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type HttpAnswer = Response<Full<Bytes>>;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+struct AnswerBody<'a> {
     request_id: &'a str,
     timestamp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -21,8 +21,8 @@ struct Body<'a> {
 }
 
 /// An answer of the protocol's form.
-pub(super) fn answer(status: StatusCode, request_id: &str, error: Option<&str>) -> Answer {
-    let body = Body { request_id, timestamp: Timestamp::now().0, error_message: error };
+pub(super) fn answer(status: StatusCode, request_id: &str, error: Option<&str>) -> HttpAnswer {
+    let body = AnswerBody { request_id, timestamp: Timestamp::now().0, error_message: error };
     let body = serde_json::to_vec(&body).unwrap_or_default();
     let mut answer = with_type(status, "application/json", Bytes::from(body));
     if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -32,7 +32,7 @@ pub(super) fn answer(status: StatusCode, request_id: &str, error: Option<&str>) 
 }
 
 /// An answer to anything that is not Firehose.
-pub(super) fn plain(status: StatusCode) -> Answer {
+pub(super) fn plain(status: StatusCode) -> HttpAnswer {
     let text = match status {
         StatusCode::OK => "ok\n",
         StatusCode::METHOD_NOT_ALLOWED => "send records by POST\n",
@@ -45,7 +45,7 @@ pub(super) fn plain(status: StatusCode) -> Answer {
     answer
 }
 
-fn with_type(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+fn with_type(status: StatusCode, content_type: &'static str, body: Bytes) -> HttpAnswer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

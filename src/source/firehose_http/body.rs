@@ -12,7 +12,7 @@ pub enum BodyError {
 }
 
 /// A record is at most 1,024,000 bytes, which is 1,365,336 characters of base64; and a margin.
-const MAX_DATA: usize = 1_365_336 + 4_096;
+pub(super) const MAX_DATA: usize = 1_365_336 + 4_096;
 
 /// As much of a name, or of the request's id, as is looked at.
 const MAX_WORD: usize = 256;
@@ -23,14 +23,14 @@ const MAX_DEPTH: usize = 64;
 /// An incremental scanner: any key order, unknown keys skipped, escapes understood.
 #[derive(Debug, Default)]
 pub struct BodyScanner {
-    levels: Vec<Level>,
-    expect: Expect,
-    inside: Inside,
+    levels: Vec<JsonLevel>,
+    expect: Expected,
+    inside: ScanState,
     /// What the string being read is.
-    kind: Kind,
+    kind: StringRole,
     /// The string's text so far, unescaped.
     text: Vec<u8>,
-    key: Key,
+    key: KnownKey,
     request_id: Option<String>,
     found_records: bool,
     found_data: bool,
@@ -38,7 +38,7 @@ pub struct BodyScanner {
 
 /// An object or array that is open.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Level {
+enum JsonLevel {
     Root,
     /// `records`
     Records,
@@ -50,7 +50,7 @@ enum Level {
 
 /// What may come next, outside of strings and scalars.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Expect {
+enum Expected {
     #[default]
     Value,
     ValueOrEnd,
@@ -62,7 +62,7 @@ enum Expect {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-enum Inside {
+enum ScanState {
     #[default]
     Structure,
     String,
@@ -78,7 +78,7 @@ enum Inside {
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Kind {
+enum StringRole {
     #[default]
     Ignored,
     Key,
@@ -87,7 +87,7 @@ enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Key {
+enum KnownKey {
     #[default]
     Other,
     RequestId,
@@ -102,7 +102,7 @@ impl BodyScanner {
     /// When the body cannot be a request's, whatever follows.
     pub fn next<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<&'s [u8]>, BodyError> {
         while let Some((byte, rest)) = input.split_first() {
-            if !matches!(self.inside, Inside::String) {
+            if !matches!(self.inside, ScanState::String) {
                 *input = if self.step(*byte)? { rest } else { input };
                 continue;
             }
@@ -116,8 +116,8 @@ impl BodyScanner {
             *input = rest;
             if *special == b'\\' {
                 self.gather(run)?;
-                self.inside = Inside::Escape;
-            } else if self.kind == Kind::Data {
+                self.inside = ScanState::Escape;
+            } else if self.kind == StringRole::Data {
                 self.end_string();
                 self.found_data = true;
                 if self.text.is_empty() {
@@ -140,10 +140,27 @@ impl BodyScanner {
     /// When it ended too early, or was not a request's.
     pub fn finish(&self) -> Result<(), BodyError> {
         match (self.expect, self.found_records) {
-            (Expect::Nothing, true) => Ok(()),
-            (Expect::Nothing, false) => Err(BodyError::Malformed("there are no `records`")),
+            (Expected::Nothing, true) => Ok(()),
+            (Expected::Nothing, false) => Err(BodyError::Malformed("there are no `records`")),
             _ => Err(BodyError::Malformed("it ends too early")),
         }
+    }
+
+    /// How many bytes there are of a record that is not whole.
+    pub(super) fn gathered(&self) -> usize {
+        if self.is_in_string() && self.kind == StringRole::Data { self.text.len() } else { 0 }
+    }
+
+    /// Gives back what it does not need.
+    pub(super) fn shrink(&mut self) {
+        if !self.is_in_string() {
+            self.text.clear();
+        }
+        self.text.shrink_to_fit();
+    }
+
+    fn is_in_string(&self) -> bool {
+        matches!(self.inside, ScanState::String | ScanState::Escape | ScanState::Unicode { .. })
     }
 
     /// The body's own request id.
@@ -154,12 +171,12 @@ impl BodyScanner {
 
     fn gather(&mut self, run: &[u8]) -> Result<(), BodyError> {
         let most = match self.kind {
-            Kind::Ignored => return Ok(()),
-            Kind::Data if self.text.len().saturating_add(run.len()) > MAX_DATA => {
+            StringRole::Ignored => return Ok(()),
+            StringRole::Data if self.text.len().saturating_add(run.len()) > MAX_DATA => {
                 return Err(BodyError::DataTooLong);
             }
-            Kind::Data => run.len(),
-            Kind::Key | Kind::RequestId => MAX_WORD.saturating_sub(self.text.len()),
+            StringRole::Data => run.len(),
+            StringRole::Key | StringRole::RequestId => MAX_WORD.saturating_sub(self.text.len()),
         };
         self.text.extend_from_slice(run.get(..most).unwrap_or(run));
         Ok(())
@@ -168,13 +185,13 @@ impl BodyScanner {
     /// Takes one byte outside of a string's plain text. False: the byte is to be looked at again.
     fn step(&mut self, byte: u8) -> Result<bool, BodyError> {
         match self.inside {
-            Inside::Structure | Inside::String => self.structure(byte)?,
-            Inside::Escape => self.escape(byte)?,
-            Inside::Unicode { digits, value } => self.unicode(byte, digits, value)?,
-            Inside::Scalar => {
+            ScanState::Structure | ScanState::String => self.structure(byte)?,
+            ScanState::Escape => self.escape(byte)?,
+            ScanState::Unicode { digits, value } => self.unicode(byte, digits, value)?,
+            ScanState::Scalar => {
                 let goes_on = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
                 if !goes_on {
-                    self.inside = Inside::Structure;
+                    self.inside = ScanState::Structure;
                 }
                 return Ok(goes_on);
             }
@@ -183,7 +200,7 @@ impl BodyScanner {
     }
 
     fn escape(&mut self, byte: u8) -> Result<(), BodyError> {
-        self.inside = Inside::String;
+        self.inside = ScanState::String;
         let plain = match byte {
             b'"' | b'\\' | b'/' => byte,
             b'n' => b'\n',
@@ -192,7 +209,7 @@ impl BodyScanner {
             b'b' => 8,
             b'f' => 12,
             b'u' => {
-                self.inside = Inside::Unicode { digits: 0, value: 0 };
+                self.inside = ScanState::Unicode { digits: 0, value: 0 };
                 return Ok(());
             }
             _ => return Err(BodyError::Malformed("a string has an unknown escape")),
@@ -205,10 +222,10 @@ impl BodyScanner {
             char::from(byte).to_digit(16).ok_or(BodyError::Malformed("a string has an unknown escape"))?;
         let value = value << 4 | digit;
         if digits < 3 {
-            self.inside = Inside::Unicode { digits: digits.saturating_add(1), value };
+            self.inside = ScanState::Unicode { digits: digits.saturating_add(1), value };
             return Ok(());
         }
-        self.inside = Inside::String;
+        self.inside = ScanState::String;
         // Half a surrogate pair stands for nothing that is looked for here.
         let c = char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER);
         self.gather(c.encode_utf8(&mut [0; 4]).as_bytes())
@@ -217,15 +234,15 @@ impl BodyScanner {
     fn structure(&mut self, byte: u8) -> Result<(), BodyError> {
         match (byte, self.expect) {
             (b' ' | b'\t' | b'\r' | b'\n', _) => {}
-            (b'"', Expect::Key | Expect::KeyOrEnd) => self.begin_string(Kind::Key),
-            (b':', Expect::Colon) => self.expect = Expect::Value,
-            (b',', Expect::CommaOrEnd) => {
-                let in_array = matches!(self.levels.last(), Some(Level::Records | Level::Array));
-                self.expect = if in_array { Expect::Value } else { Expect::Key };
+            (b'"', Expected::Key | Expected::KeyOrEnd) => self.begin_string(StringRole::Key),
+            (b':', Expected::Colon) => self.expect = Expected::Value,
+            (b',', Expected::CommaOrEnd) => {
+                let in_array = matches!(self.levels.last(), Some(JsonLevel::Records | JsonLevel::Array));
+                self.expect = if in_array { Expected::Value } else { Expected::Key };
             }
-            (b'}', Expect::KeyOrEnd | Expect::CommaOrEnd) => self.close(false)?,
-            (b']', Expect::ValueOrEnd | Expect::CommaOrEnd) => self.close(true)?,
-            (_, Expect::Value | Expect::ValueOrEnd) => self.value(byte)?,
+            (b'}', Expected::KeyOrEnd | Expected::CommaOrEnd) => self.close(false)?,
+            (b']', Expected::ValueOrEnd | Expected::CommaOrEnd) => self.close(true)?,
+            (_, Expected::Value | Expected::ValueOrEnd) => self.value(byte)?,
             _ => return Err(BodyError::Malformed("its grammar is broken")),
         }
         Ok(())
@@ -233,79 +250,82 @@ impl BodyScanner {
 
     fn value(&mut self, byte: u8) -> Result<(), BodyError> {
         let level = self.levels.last().copied();
-        let is_data = level == Some(Level::Record) && self.key == Key::Data;
+        let is_data = level == Some(JsonLevel::Record) && self.key == KnownKey::Data;
         match byte {
-            b'"' if level == Some(Level::Records) => return Err(NO_RECORD),
-            b'"' if is_data => self.begin_string(Kind::Data),
-            b'"' if level == Some(Level::Root) && self.key == Key::RequestId => {
-                self.begin_string(Kind::RequestId);
+            b'"' if level == Some(JsonLevel::Records) => return Err(NO_RECORD),
+            b'"' if is_data => self.begin_string(StringRole::Data),
+            b'"' if level == Some(JsonLevel::Root) && self.key == KnownKey::RequestId => {
+                self.begin_string(StringRole::RequestId);
             }
-            b'"' if level.is_some() => self.begin_string(Kind::Ignored),
+            b'"' if level.is_some() => self.begin_string(StringRole::Ignored),
             _ if is_data => return Err(BodyError::Malformed("a record's `data` is not a string")),
             b'{' => self.open(match level {
-                None => Level::Root,
-                Some(Level::Records) => Level::Record,
-                Some(_) => Level::Object,
+                None => JsonLevel::Root,
+                Some(JsonLevel::Records) => JsonLevel::Record,
+                Some(_) => JsonLevel::Object,
             })?,
-            _ if level == Some(Level::Records) => return Err(NO_RECORD),
-            b'[' if level == Some(Level::Root) && self.key == Key::Records => self.open(Level::Records)?,
-            b'[' if level.is_some() => self.open(Level::Array)?,
+            _ if level == Some(JsonLevel::Records) => return Err(NO_RECORD),
+            b'[' if level == Some(JsonLevel::Root) && self.key == KnownKey::Records => {
+                self.open(JsonLevel::Records)?
+            }
+            b'[' if level.is_some() => self.open(JsonLevel::Array)?,
             b'-' | b'0'..=b'9' | b't' | b'f' | b'n' if level.is_some() => {
-                self.inside = Inside::Scalar;
-                self.expect = Expect::CommaOrEnd;
+                self.inside = ScanState::Scalar;
+                self.expect = Expected::CommaOrEnd;
             }
             _ => return Err(BodyError::Malformed("it is not an object")),
         }
         Ok(())
     }
 
-    fn open(&mut self, level: Level) -> Result<(), BodyError> {
+    fn open(&mut self, level: JsonLevel) -> Result<(), BodyError> {
         if self.levels.len() >= MAX_DEPTH {
             return Err(BodyError::Malformed("it is nested too deep"));
         }
         self.levels.push(level);
-        self.found_records |= level == Level::Records;
-        self.found_data &= level != Level::Record;
-        let is_array = matches!(level, Level::Records | Level::Array);
-        self.expect = if is_array { Expect::ValueOrEnd } else { Expect::KeyOrEnd };
+        self.found_records |= level == JsonLevel::Records;
+        self.found_data &= level != JsonLevel::Record;
+        let is_array = matches!(level, JsonLevel::Records | JsonLevel::Array);
+        self.expect = if is_array { Expected::ValueOrEnd } else { Expected::KeyOrEnd };
         Ok(())
     }
 
     fn close(&mut self, array: bool) -> Result<(), BodyError> {
         match (self.levels.pop(), array) {
-            (Some(Level::Records | Level::Array), true) | (Some(Level::Root | Level::Object), false) => {}
-            (Some(Level::Record), false) if self.found_data => {}
-            (Some(Level::Record), false) => return Err(BodyError::Malformed("a record has no `data`")),
+            (Some(JsonLevel::Records | JsonLevel::Array), true)
+            | (Some(JsonLevel::Root | JsonLevel::Object), false) => {}
+            (Some(JsonLevel::Record), false) if self.found_data => {}
+            (Some(JsonLevel::Record), false) => return Err(BodyError::Malformed("a record has no `data`")),
             _ => return Err(BodyError::Malformed("its brackets do not match")),
         }
-        self.expect = if self.levels.is_empty() { Expect::Nothing } else { Expect::CommaOrEnd };
+        self.expect = if self.levels.is_empty() { Expected::Nothing } else { Expected::CommaOrEnd };
         Ok(())
     }
 
-    fn begin_string(&mut self, kind: Kind) {
+    fn begin_string(&mut self, kind: StringRole) {
         self.kind = kind;
         self.text.clear();
-        self.inside = Inside::String;
+        self.inside = ScanState::String;
     }
 
     fn end_string(&mut self) {
-        self.inside = Inside::Structure;
-        self.expect = if self.kind == Kind::Key { Expect::Colon } else { Expect::CommaOrEnd };
+        self.inside = ScanState::Structure;
+        self.expect = if self.kind == StringRole::Key { Expected::Colon } else { Expected::CommaOrEnd };
     }
 
     fn end_word(&mut self) {
         self.end_string();
         match self.kind {
-            Kind::Key => {
+            StringRole::Key => {
                 self.key = match self.text.as_slice() {
-                    b"requestId" => Key::RequestId,
-                    b"records" => Key::Records,
-                    b"data" => Key::Data,
-                    _ => Key::Other,
+                    b"requestId" => KnownKey::RequestId,
+                    b"records" => KnownKey::Records,
+                    b"data" => KnownKey::Data,
+                    _ => KnownKey::Other,
                 }
             }
-            Kind::RequestId => self.request_id = Some(String::from_utf8_lossy(&self.text).into_owned()),
-            Kind::Ignored | Kind::Data => {}
+            StringRole::RequestId => self.request_id = Some(String::from_utf8_lossy(&self.text).into_owned()),
+            StringRole::Ignored | StringRole::Data => {}
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Gunzip {
 }
 
 /// Bytes inflated at a time: small enough not to hold up other tasks.
-const STEP: usize = 64 << 10;
+const STEP: usize = 32 << 10;
 
 const WINDOW_BITS: u8 = 15;
 

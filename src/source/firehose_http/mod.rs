@@ -7,114 +7,89 @@
 //!          letter, since a failed request would be sent again for hours.
 //! Stop:    accepts no more, and answers the requests in flight as their chunks end.
 
+mod admission;
 mod answer;
 mod body;
-mod delivery;
-mod exchange;
+mod connection;
+mod context;
+mod error;
 mod gunzip;
-mod ledger;
-mod progress;
-mod request;
+mod handler;
+mod large_records;
+mod limits;
+mod pace;
+mod recent;
+mod remembered;
+mod request_reader;
+mod request_state;
+mod session;
+mod source;
 mod tls;
 
 #[cfg(test)]
 mod tests;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{interval, timeout};
+use tokio::time::interval;
 use tokio_rustls::TlsAcceptor;
 
 pub use self::body::{BodyError, BodyScanner};
+pub use self::error::ServeError;
+pub use self::source::FirehoseHttp;
 
-use self::ledger::Ledger;
-use self::request::Admission;
+use self::admission::Admission;
+use self::connection::connection;
+use self::context::HttpContext;
+use self::large_records::LargeRecords;
+use self::limits::{EndpointLimits, LARGE_HEADS, LARGE_RECORDS};
+use self::recent::RecentRequests;
 use crate::config::HttpSource;
+use crate::connections::{BoundedListener, ListenerEvent, PeerLog, Places};
+use crate::health::Status;
 use crate::pipeline::Intake;
 use crate::source::Stop;
-
-/// Why the endpoint cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The address is taken, or not ours.
-    #[error("cannot listen on `{listen}`: choose a free address of this host in `listen`")]
-    Listen {
-        /// The address.
-        listen: SocketAddr,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The certificate or key cannot be read.
-    #[error("cannot read `{}` as PEM: `tls` needs a certificate chain in `cert` and its private key in `key`", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: rustls_pki_types::pem::Error,
-    },
-    /// The certificate and key do not make a server.
-    #[error("cannot serve TLS with the certificate and key in `tls`")]
-    Tls(#[from] rustls::Error),
-    /// An ARN's pattern.
-    #[error("cannot read a pattern in `source_arns`")]
-    SourceArns(#[from] globset::Error),
-}
-
-/// What all requests share.
-#[derive(Debug)]
-struct Shared {
-    name: Arc<str>,
-    host: Arc<str>,
-    intake: Intake,
-    admission: Admission,
-    ledger: Ledger,
-    /// One permit a body being read: see [`READERS`].
-    readers: Semaphore,
-    timeout: Duration,
-    max_inflated: usize,
-}
-
-/// Bodies read at once. Each holds at most one record, about 2.4 MB, before that record's memory is admitted.
-const READERS: usize = 8;
-
-/// Room for the headers: the common attributes alone may be 64 KB.
-const MAX_HEADERS: usize = 160 << 10;
-
-const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// Longest time without a request, or with half a head, on a connection.
-const IDLE: Duration = Duration::from_mins(1);
-
-/// What is left of a connection once its last request was answered: time to write the answer.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How often the lag is reported.
 const REPORT: Duration = Duration::from_secs(1);
 
-/// After a failed accept, such as for want of file descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
+/// What `source_errors_total` counts of an endpoint, by reason.
+const ERRORS: [&str; 17] = [
+    "aborted",
+    "accept",
+    "attributes",
+    "bad_request",
+    "base64",
+    "closed",
+    "connections_full",
+    "forbidden",
+    "full",
+    "given_up",
+    "mismatch",
+    "no_request",
+    "stalled",
+    "timeout",
+    "tls",
+    "too_slow",
+    "unauthorized",
+];
 
 /// An endpoint that is ready to be served: whatever is wrong with its configuration is known by then.
-pub struct Endpoint {
+pub struct HttpEndpoint {
     config: HttpSource,
     listener: Arc<TcpListener>,
     address: SocketAddr,
     acceptor: Option<TlsAcceptor>,
     admission: Admission,
+    limits: EndpointLimits,
 }
 
-impl Endpoint {
+impl HttpEndpoint {
     /// Reads the certificate and binds the address, unless it is bound already: who connects while nobody accepts waits.
     ///
     /// # Errors
@@ -129,7 +104,8 @@ impl Endpoint {
             None => Arc::new(TcpListener::bind(listen).await.map_err(failed)?),
         };
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { config, listener, address, acceptor, admission })
+        let limits = EndpointLimits::default();
+        Ok(Self { config, listener, address, acceptor, admission, limits })
     }
 
     /// Where it listens.
@@ -146,93 +122,65 @@ impl Endpoint {
 }
 
 /// Serves the endpoint until `stop`, and then until the requests in flight are answered. Nothing that a sender does ends it.
-pub async fn serve(endpoint: Endpoint, name: Arc<str>, host: Arc<str>, intake: Intake, mut stop: Stop) {
-    let Endpoint { config, listener, acceptor, admission, .. } = endpoint;
-    let shared = Arc::new(Shared {
+pub async fn serve(
+    endpoint: HttpEndpoint,
+    name: Arc<str>,
+    host: Arc<str>,
+    intake: Intake,
+    status: Arc<Status>,
+    mut stop: Stop,
+) {
+    let HttpEndpoint { config, listener, acceptor, admission, limits, .. } = endpoint;
+    intake.metrics.announce_errors(ERRORS);
+    let context = Arc::new(HttpContext {
+        recent: RecentRequests::new(intake.standing()),
         name,
         host,
         intake,
         admission,
-        ledger: Ledger::default(),
-        readers: Semaphore::new(READERS),
+        large_records: LargeRecords::new(LARGE_RECORDS),
+        large_heads: Arc::new(Semaphore::new(LARGE_HEADS)),
         timeout: config.timeout,
+        idle_timeout: config.idle_timeout,
         max_inflated: config.decoding.max_inflated,
+        limits,
+        log: PeerLog::default(),
     });
     let mut connections = JoinSet::new();
-    let most = config.max_connections.max(1);
+    let places = Places::new(config.max_connections);
+    let who = format!("source {}", context.name);
+    let mut listener = BoundedListener::new(listener, places, None, Arc::clone(&status), who.clone());
     let mut clock = interval(REPORT);
     loop {
-        let stream = tokio::select! {
+        let newcomer = tokio::select! {
             now = clock.tick() => {
-                shared.intake.metrics.lag_seconds.set(shared.ledger.lag(now).as_secs_f64());
+                context.intake.metrics.lag_seconds.set(context.recent.lag(now).as_secs_f64());
                 continue;
             }
             () = stop.requested() => break,
             Some(_) = connections.join_next() => continue,
-            stream = accept(&listener, &shared), if connections.len() < most => stream,
+            newcomer = listener.next(|event| context.note(&event)) => newcomer,
         };
-        connections.spawn(connection(Arc::clone(&shared), acceptor.clone(), stream, stop.clone()));
+        connections.spawn(connection(Arc::clone(&context), acceptor.clone(), newcomer, stop.clone()));
     }
     drop(listener);
+    status.report_issue(&who, None);
     while connections.join_next().await.is_some() {}
 }
 
-async fn accept(listener: &TcpListener, shared: &Shared) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) => {
-                shared.intake.metrics.error("accept");
-                tracing::warn!(source = &*shared.name, %error, "a connection cannot be accepted");
-                tokio::time::sleep(PAUSE).await;
+impl HttpContext {
+    fn note(&self, event: &ListenerEvent<'_>) {
+        match event {
+            ListenerEvent::Dropped(peer) => {
+                self.cut(*peer, "connections_full", "all connections are taken, and it was idle for longest");
+            }
+            ListenerEvent::Refused(peer) => {
+                self.cut(*peer, "connections_full", "all connections are taken, and at work");
+            }
+            ListenerEvent::Failed(error) => {
+                self.intake.metrics.error("accept");
+                tracing::warn!(source = &*self.name, %error, "a connection cannot be accepted");
             }
         }
-    }
-}
-
-async fn connection(shared: Arc<Shared>, acceptor: Option<TlsAcceptor>, stream: TcpStream, mut stop: Stop) {
-    // Small answers must not wait for more to say.
-    stream.set_nodelay(true).ok();
-    let Some(acceptor) = acceptor else { return talk(shared, stream, stop).await };
-    let shaken = tokio::select! {
-        () = stop.requested() => return,
-        shaken = timeout(HANDSHAKE, acceptor.accept(stream)) => shaken,
-    };
-    match shaken {
-        Ok(Ok(stream)) => talk(shared, stream, stop).await,
-        Ok(Err(_)) | Err(_) => shared.intake.metrics.error("tls"),
-    }
-}
-
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>, stream: S, mut stop: Stop) {
-    let (busy, mut quiet) = watch::channel(false);
-    let service = service_fn(|request| {
-        let (shared, busy) = (&shared, &busy);
-        async move {
-            busy.send_replace(true);
-            let answer = exchange::exchange(shared, request).await;
-            busy.send_replace(false);
-            Ok::<_, Infallible>(answer)
-        }
-    });
-    let talk = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
-        .max_buf_size(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(talk);
-    // A sender that goes away or breaks the protocol ends its connection; what it was owed it will ask for again.
-    tokio::select! {
-        _ = talk.as_mut() => return,
-        () = stop.requested() => talk.as_mut().graceful_shutdown(),
-    }
-    // A connection on which no request has begun would be waited for.
-    let answered = async {
-        quiet.wait_for(|busy| !busy).await.ok();
-        tokio::time::sleep(LAST_WORDS).await;
-    };
-    tokio::select! {
-        _ = talk => {}
-        () = answered => {}
     }
 }

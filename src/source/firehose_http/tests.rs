@@ -1,5 +1,7 @@
 //! The endpoint over real sockets, before a worker that settles, drops or keeps what it is given.
 
+mod hostile;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,11 +16,14 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
-use super::{Endpoint, serve};
+use super::limits::EndpointLimits;
+use super::recent::ENTRY_BYTES;
+use super::{HttpEndpoint, serve};
 use crate::config::{Decoding, Format, HttpSource, Secret, Tls, TooLong};
 use crate::event::{AckGuard, Budget, Framing, Origin};
+use crate::health::Status;
 use crate::metrics::Metrics;
-use crate::pipeline::{Intake, Job, Jobs};
+use crate::pipeline::{Intake, IntakeQueue, Job, Jobs};
 use crate::source::{Stop, Stopper};
 
 /// What the worker does with a chunk.
@@ -39,14 +44,14 @@ impl Framing for Whole {
 }
 
 /// What the worker has seen, and what it is to do.
-struct Worker {
+struct FakeWorker {
     will: Mutex<Will>,
     seen: Mutex<Vec<(Arc<Origin>, Vec<u8>)>>,
     kept: Mutex<Vec<AckGuard>>,
     came: Notify,
 }
 
-impl Worker {
+impl FakeWorker {
     fn will(&self, will: Will) {
         *self.will.lock().unwrap() = will;
     }
@@ -92,9 +97,10 @@ impl Worker {
 /// A running endpoint.
 struct Serving {
     address: SocketAddr,
-    worker: Arc<Worker>,
+    worker: Arc<FakeWorker>,
     budget: Arc<Budget>,
     metrics: Metrics,
+    status: Arc<Status>,
     stopper: Stopper,
     server: JoinHandle<()>,
 }
@@ -115,23 +121,27 @@ fn config() -> HttpSource {
         decoding,
         timeout: Duration::from_mins(1),
         max_connections: 16,
+        idle_timeout: Duration::from_mins(1),
     }
 }
 
 async fn start(config: HttpSource) -> Serving {
+    start_with(config, EndpointLimits::default()).await
+}
+
+async fn start_with(config: HttpSource, limits: EndpointLimits) -> Serving {
     let budget = Budget::new(16 << 20);
     let (job_tx, job_rx) = crossbeam_channel::bounded::<Jobs>(4);
     let places = Arc::new(Semaphore::new(4));
     let metrics = Metrics::new();
     let intake = Intake::new(
         Arc::clone(&budget),
-        job_tx,
-        Arc::clone(&places),
+        IntakeQueue { jobs: job_tx, places: Arc::clone(&places) },
         Arc::new(Notify::new()),
         Arc::new(Whole),
         metrics.source("http"),
     );
-    let worker = Arc::new(Worker {
+    let worker = Arc::new(FakeWorker {
         will: Mutex::new(Will::Settle),
         seen: Mutex::default(),
         kept: Mutex::default(),
@@ -147,10 +157,12 @@ async fn start(config: HttpSource) -> Serving {
         }
     });
     let (stopper, stop): (Stopper, Stop) = Stopper::new();
-    let endpoint = Endpoint::open(config, None).await.unwrap();
+    let mut endpoint = HttpEndpoint::open(config, None).await.unwrap();
+    endpoint.limits = limits;
     let address = endpoint.address();
-    let server = tokio::spawn(serve(endpoint, "http".into(), "host".into(), intake, stop));
-    Serving { address, worker, budget, metrics, stopper, server }
+    let status = Arc::<Status>::default();
+    let serve = serve(endpoint, "http".into(), "host".into(), intake, Arc::clone(&status), stop);
+    Serving { address, worker, budget, metrics, status, stopper, server: tokio::spawn(serve) }
 }
 
 impl Serving {
@@ -158,11 +170,11 @@ impl Serving {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    async fn send(&self, post: &Post) -> Reply {
+    async fn send(&self, post: &Post) -> HttpReply {
         talk(&mut self.connect().await, &post.bytes()).await
     }
 
-    fn send_apart(&self, post: &Post) -> JoinHandle<Reply> {
+    fn send_apart(&self, post: &Post) -> JoinHandle<HttpReply> {
         let (address, bytes) = (self.address, post.bytes());
         tokio::spawn(async move { talk(&mut TcpStream::connect(address).await.unwrap(), &bytes).await })
     }
@@ -231,24 +243,24 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 }
 
 #[derive(Debug)]
-struct Reply {
+struct HttpReply {
     status: u16,
     head: String,
     body: String,
 }
 
-impl Reply {
+impl HttpReply {
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
 
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &[u8]) -> Reply {
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &[u8]) -> HttpReply {
     stream.write_all(request).await.unwrap();
     read_reply(stream).await
 }
 
-async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> Reply {
+async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> HttpReply {
     let mut read = Vec::new();
     let head_len = loop {
         if let Some(at) = memchr::memmem::find(&read, b"\r\n\r\n") {
@@ -263,7 +275,7 @@ async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> Reply {
         assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0, "half an answer");
     }
     let body = String::from_utf8(read[head_len..].to_vec()).unwrap();
-    Reply { status: head.split(' ').nth(1).unwrap().parse().unwrap(), head, body }
+    HttpReply { status: head.split(' ').nth(1).unwrap().parse().unwrap(), head, body }
 }
 
 #[tokio::test]
@@ -278,7 +290,7 @@ async fn a_delivered_request_is_answered_in_the_exact_form() {
     assert!(body["timestamp"].is_u64());
     assert_eq!(body.as_object().unwrap().len(), 2);
     assert_eq!(endpoint.worker.seen(), ["one", "two"]);
-    assert_eq!(endpoint.budget.used(), 0);
+    assert_eq!(endpoint.budget.used(), ENTRY_BYTES, "the request is remembered, and nothing else is held");
     endpoint.stopped().await;
 }
 
@@ -488,7 +500,11 @@ async fn the_largest_body_fits_into_a_small_budget() {
     assert_eq!(second.await.unwrap().status, 200);
     assert_eq!(endpoint.worker.seen.lock().unwrap().len(), 98);
     assert!(endpoint.budget.peak() <= 16 << 20);
-    assert_eq!(endpoint.budget.used(), 0);
+    assert_eq!(
+        endpoint.budget.used(),
+        2 * ENTRY_BYTES,
+        "two requests are remembered, and nothing else is held"
+    );
     endpoint.stopped().await;
 }
 
@@ -544,7 +560,7 @@ async fn an_endpoint_that_cannot_be_served_says_why() {
         (HttpSource { tls: Some(no_files), ..config() }, "cannot read `/nowhere/tls.crt`".to_owned()),
         (HttpSource { source_arns: vec!["[".to_owned()], ..config() }, "cannot read a pattern".to_owned()),
     ] {
-        let error = Endpoint::open(config, None).await.err().unwrap();
+        let error = HttpEndpoint::open(config, None).await.err().unwrap();
         assert!(error.to_string().starts_with(&expected), "{error}");
     }
     first.stopped().await;

@@ -35,7 +35,9 @@ fn found(pattern: &str, text: &str) -> BTreeSet<String> {
 fn metrics() -> BTreeSet<String> {
     let files = fs::read_dir(root().join("src/metrics")).unwrap().map(|entry| entry.unwrap().path());
     let text: String = files.map(|path| fs::read_to_string(path).unwrap()).collect();
-    found(r#"maker\s*\.\s*\w+\(\s*"(\w+)""#, &text)
+    let mut names = found(r#"Family\s*\{\s*name: "(\w+)""#, &text);
+    names.extend(found(r#""(process_\w+)""#, &text));
+    names
 }
 
 #[test]

@@ -2,25 +2,32 @@
 
 use serde_json::{Value, json};
 
-use super::{Fixer, with};
-use crate::access::call::{Call, Service, answer};
-use crate::access::plan::{DeliveryStream, ERROR_STREAM, Filter, KeyUse, Kind, Resource, selection};
-use crate::access::policy::Document;
+use super::{CallPlanner, with};
+use crate::access::plan::{
+    DeliveryStream, ERROR_STREAM, KeyUse, PlannedResource, ResourceKind, SubscriptionFilter, selection,
+};
+use crate::access::policy::PolicyDocument;
+use crate::aws::{ApiCall, AwsService, answer};
 
-impl Fixer<'_> {
-    pub(super) fn create_log_group(&self, name: &str) -> Call {
+impl CallPlanner<'_> {
+    pub(super) fn create_log_group(&self, name: &str) -> ApiCall {
         let input = json!({ "logGroupName": name, "tags": self.tag_map() });
-        Call::new(Service::Logs, "CreateLogGroup", input)
+        ApiCall::new(AwsService::Logs, "CreateLogGroup", input)
     }
 
-    pub(super) fn repair_log_group(&self, resource: &Resource, name: &str, aspect: &str) -> Vec<Call> {
-        let Kind::LogGroup { retention, key, stream, .. } = &resource.kind else { return Vec::new() };
+    pub(super) fn repair_log_group(
+        &self,
+        resource: &PlannedResource,
+        name: &str,
+        aspect: &str,
+    ) -> Vec<ApiCall> {
+        let ResourceKind::LogGroup { retention, key, stream, .. } = &resource.kind else { return Vec::new() };
         match aspect {
             "retentionInDays" => {
                 let put = |days: &u32| json!({ "logGroupName": name, "retentionInDays": days });
                 retention
                     .iter()
-                    .map(|days| Call::new(Service::Logs, "PutRetentionPolicy", put(days)))
+                    .map(|days| ApiCall::new(AwsService::Logs, "PutRetentionPolicy", put(days)))
                     .collect()
             }
             "kmsKey" => {
@@ -28,18 +35,21 @@ impl Fixer<'_> {
                     return Vec::new();
                 };
                 let input = json!({ "logGroupName": name, "kmsKeyId": arn });
-                calls.push(Call::new(Service::Logs, "AssociateKmsKey", input));
+                calls.push(ApiCall::new(AwsService::Logs, "AssociateKmsKey", input));
                 calls
             }
             "logStream" => {
                 let make = |stream: &String| json!({ "logGroupName": name, "logStreamName": stream });
-                stream.iter().map(|one| Call::new(Service::Logs, "CreateLogStream", make(one))).collect()
+                stream
+                    .iter()
+                    .map(|one| ApiCall::new(AwsService::Logs, "CreateLogStream", make(one)))
+                    .collect()
             }
             _ => Vec::new(),
         }
     }
 
-    pub(super) fn create_delivery_stream(&self, stream: &DeliveryStream) -> Vec<Call> {
+    pub(super) fn create_delivery_stream(&self, stream: &DeliveryStream) -> Vec<ApiCall> {
         let (mut calls, encryption) = match &stream.key {
             None => (Vec::new(), None),
             Some(key) => {
@@ -55,13 +65,13 @@ impl Fixer<'_> {
             "Tags": self.tags("Key", "Value"),
         });
         let input = with(input, [("DeliveryStreamEncryptionConfigurationInput", encryption)]);
-        calls.push(Call::new(Service::Firehose, "CreateDeliveryStream", input));
+        calls.push(ApiCall::new(AwsService::Firehose, "CreateDeliveryStream", input));
         calls
     }
 
     /// What is not named in an update stays as it is.
     /// Source: <https://docs.aws.amazon.com/firehose/latest/APIReference/API_UpdateDestination.html>.
-    pub(super) fn repair_delivery_stream(&self, stream: &DeliveryStream, aspect: &str) -> Vec<Call> {
+    pub(super) fn repair_delivery_stream(&self, stream: &DeliveryStream, aspect: &str) -> Vec<ApiCall> {
         match aspect {
             "role" | "bucket" | "prefix" | "errorLogGroup" => {
                 // An empty one takes away what was there.
@@ -74,7 +84,7 @@ impl Fixer<'_> {
             // Its source cannot be changed.
             super::extra::SOURCE => {
                 let name = json!({ "DeliveryStreamName": stream.name });
-                let delete = Call::new(Service::Firehose, "DeleteDeliveryStream", name);
+                let delete = ApiCall::new(AwsService::Firehose, "DeleteDeliveryStream", name);
                 std::iter::once(delete).chain(self.create_delivery_stream(stream)).collect()
             }
             "kmsKey" => {
@@ -85,31 +95,31 @@ impl Fixer<'_> {
                     "DeliveryStreamName": stream.name,
                     "DeliveryStreamEncryptionConfigurationInput": customer_key(&arn),
                 });
-                calls.push(Call::new(Service::Firehose, "StartDeliveryStreamEncryption", input));
+                calls.push(ApiCall::new(AwsService::Firehose, "StartDeliveryStreamEncryption", input));
                 calls
             }
             _ => Vec::new(),
         }
     }
 
-    pub(super) fn create_data_stream(&self, name: &str) -> Vec<Call> {
+    pub(super) fn create_data_stream(&self, name: &str) -> Vec<ApiCall> {
         let mode = json!({ "StreamMode": "ON_DEMAND" });
         let stream = json!({ "StreamName": name, "StreamModeDetails": mode });
         let tags = json!({ "StreamName": name, "Tags": self.tag_map() });
         vec![
-            Call::new(Service::Kinesis, "CreateStream", stream),
-            Call::new(Service::Kinesis, "AddTagsToStream", tags),
+            ApiCall::new(AwsService::Kinesis, "CreateStream", stream),
+            ApiCall::new(AwsService::Kinesis, "AddTagsToStream", tags),
         ]
     }
 
-    pub(super) fn encrypt_data_stream(&self, name: &str, key: &KeyUse) -> Vec<Call> {
+    pub(super) fn encrypt_data_stream(&self, name: &str, key: &KeyUse) -> Vec<ApiCall> {
         let (mut calls, arn) = self.key_arn(key);
         let input = json!({ "StreamName": name, "EncryptionType": "KMS", "KeyId": arn });
-        calls.push(Call::new(Service::Kinesis, "StartStreamEncryption", input));
+        calls.push(ApiCall::new(AwsService::Kinesis, "StartStreamEncryption", input));
         calls
     }
 
-    pub(super) fn create_table(&self, name: &str) -> Call {
+    pub(super) fn create_table(&self, name: &str) -> ApiCall {
         let input = json!({
             "TableName": name,
             "BillingMode": "PAY_PER_REQUEST",
@@ -117,34 +127,34 @@ impl Fixer<'_> {
             "KeySchema": [{ "AttributeName": "leaseKey", "KeyType": "HASH" }],
             "Tags": self.tags("Key", "Value"),
         });
-        Call::new(Service::DynamoDb, "CreateTable", input)
+        ApiCall::new(AwsService::DynamoDb, "CreateTable", input)
     }
 
-    pub(super) fn create_destination(&self, name: &str, target: &str, role: &str) -> Vec<Call> {
+    pub(super) fn create_destination(&self, name: &str, target: &str, role: &str) -> Vec<ApiCall> {
         let arn = self.place().destination(name).to_string();
         let tags = json!({ "resourceArn": arn, "tags": self.tag_map() });
-        vec![put_destination(name, target, role), Call::new(Service::Logs, "TagResource", tags)]
+        vec![put_destination(name, target, role), ApiCall::new(AwsService::Logs, "TagResource", tags)]
     }
 }
 
-pub(super) fn put_destination(name: &str, target: &str, role: &str) -> Call {
+pub(super) fn put_destination(name: &str, target: &str, role: &str) -> ApiCall {
     let input = json!({ "destinationName": name, "targetArn": target, "roleArn": role });
-    Call::new(Service::Logs, "PutDestination", input)
+    ApiCall::new(AwsService::Logs, "PutDestination", input)
 }
 
 /// From single accounts to an organization AWS refuses without `forceUpdate`, which would stop the filters of vended log groups
 /// that have no role yet: so it is not said.
-pub(super) fn put_destination_policy(name: &str, policy: &Document) -> Call {
+pub(super) fn put_destination_policy(name: &str, policy: &PolicyDocument) -> ApiCall {
     let input = json!({ "destinationName": name, "accessPolicy": policy.to_json() });
-    Call::new(Service::Logs, "PutDestinationPolicy", input)
+    ApiCall::new(AwsService::Logs, "PutDestinationPolicy", input)
 }
 
-pub(super) fn put_logs_policy(name: &str, policy: &Document) -> Call {
+pub(super) fn put_logs_policy(name: &str, policy: &PolicyDocument) -> ApiCall {
     let input = json!({ "policyName": name, "policyDocument": policy.to_json() });
-    Call::new(Service::Logs, "PutResourcePolicy", input)
+    ApiCall::new(AwsService::Logs, "PutResourcePolicy", input)
 }
 
-pub(super) fn put_filter(filter: &Filter) -> Call {
+pub(super) fn put_filter(filter: &SubscriptionFilter) -> ApiCall {
     let input = json!({
         "logGroupName": filter.group,
         "filterName": filter.name,
@@ -152,10 +162,10 @@ pub(super) fn put_filter(filter: &Filter) -> Call {
         "destinationArn": filter.to,
     });
     let input = with(input, [("roleArn", filter.role.as_ref().map(|role| json!(role)))]);
-    Call::new(Service::Logs, "PutSubscriptionFilter", input)
+    ApiCall::new(AwsService::Logs, "PutSubscriptionFilter", input)
 }
 
-pub(super) fn put_account_filter(filter: &Filter, exclude: &[String]) -> Call {
+pub(super) fn put_account_filter(filter: &SubscriptionFilter, exclude: &[String]) -> ApiCall {
     let policy = json!({
         "DestinationArn": filter.to,
         "FilterPattern": filter.pattern,
@@ -169,7 +179,7 @@ pub(super) fn put_account_filter(filter: &Filter, exclude: &[String]) -> Call {
         "policyDocument": policy.to_string(),
     });
     let criteria = (!exclude.is_empty()).then(|| selection(exclude).into());
-    Call::new(Service::Logs, "PutAccountPolicy", with(input, [("selectionCriteria", criteria)]))
+    ApiCall::new(AwsService::Logs, "PutAccountPolicy", with(input, [("selectionCriteria", criteria)]))
 }
 
 fn s3_destination(stream: &DeliveryStream) -> Value {
@@ -190,14 +200,14 @@ fn customer_key(arn: &str) -> Value {
 }
 
 /// An update names the version that it is of, and the destination.
-fn update(stream: &DeliveryStream, destination: &Value) -> Vec<Call> {
+fn update(stream: &DeliveryStream, destination: &Value) -> Vec<ApiCall> {
     const LOOK: &str = "DescribeDeliveryStream";
-    let look = Call::new(Service::Firehose, LOOK, json!({ "DeliveryStreamName": stream.name }));
+    let look = ApiCall::new(AwsService::Firehose, LOOK, json!({ "DeliveryStreamName": stream.name }));
     let input = json!({
         "DeliveryStreamName": stream.name,
         "CurrentDeliveryStreamVersionId": answer(LOOK, "DeliveryStreamDescription.VersionId"),
         "DestinationId": answer(LOOK, "DeliveryStreamDescription.Destinations[0].DestinationId"),
         "ExtendedS3DestinationUpdate": destination,
     });
-    vec![look, Call::new(Service::Firehose, "UpdateDestination", input)]
+    vec![look, ApiCall::new(AwsService::Firehose, "UpdateDestination", input)]
 }

@@ -2,35 +2,35 @@
 
 use serde_json::{Value, json};
 
-use super::{Fixer, text, with};
-use crate::access::call::{Call, Service, answer};
+use super::{CallPlanner, text, with};
 use crate::access::live::extra;
-use crate::access::plan::{KeyUse, Kind, Resource};
-use crate::access::policy::Document;
+use crate::access::plan::{KeyUse, PlannedResource, ResourceKind};
+use crate::access::policy::PolicyDocument;
 use crate::access::render::{QUEUE_RETENTION, QUEUE_VISIBILITY};
+use crate::aws::{ApiCall, AwsService, answer};
 
 /// The id of a bucket's entry that is this topology's; the others are left alone.
 pub const NOTIFICATION_ID: &str = "standpipe";
 
-impl Fixer<'_> {
-    pub(super) fn create_key(&self, alias: &str, policy: &Document) -> Vec<Call> {
+impl CallPlanner<'_> {
+    pub(super) fn create_key(&self, alias: &str, policy: &PolicyDocument) -> Vec<ApiCall> {
         let id = answer("CreateKey", "KeyMetadata.KeyId");
         let tags = self.tags("TagKey", "TagValue");
         let key = json!({ "Description": alias, "Policy": policy.to_json(), "Tags": tags });
         vec![
-            Call::new(Service::Kms, "CreateKey", key),
-            Call::new(Service::Kms, "CreateAlias", json!({ "AliasName": alias, "TargetKeyId": id })),
-            Call::new(Service::Kms, "EnableKeyRotation", json!({ "KeyId": id })),
+            ApiCall::new(AwsService::Kms, "CreateKey", key),
+            ApiCall::new(AwsService::Kms, "CreateAlias", json!({ "AliasName": alias, "TargetKeyId": id })),
+            ApiCall::new(AwsService::Kms, "EnableKeyRotation", json!({ "KeyId": id })),
         ]
     }
 
     pub(super) fn repair_key(
         &self,
-        resource: &Resource,
+        resource: &PlannedResource,
         alias: &str,
-        policy: &Document,
+        policy: &PolicyDocument,
         aspect: &str,
-    ) -> Vec<Call> {
+    ) -> Vec<ApiCall> {
         let (mut calls, arn) =
             self.key_arn(&KeyUse::Made { id: resource.id.clone(), alias: alias.to_owned() });
         let id = arn.split_once(":key/").map_or(arn.as_str(), |(_, id)| id);
@@ -38,22 +38,22 @@ impl Fixer<'_> {
         match aspect {
             "policy" => {
                 let input = json!({ "KeyId": id, "PolicyName": "default", "Policy": policy.to_json() });
-                calls.push(Call::new(Service::Kms, "PutKeyPolicy", input));
+                calls.push(ApiCall::new(AwsService::Kms, "PutKeyPolicy", input));
             }
             "state" => {
                 let state = self.state(resource).map(|state| text(state, "state"));
                 if state.as_deref() == Some("PendingDeletion") {
                     // The key is disabled after this.
-                    calls.push(Call::new(Service::Kms, "CancelKeyDeletion", key()));
+                    calls.push(ApiCall::new(AwsService::Kms, "CancelKeyDeletion", key()));
                 }
-                calls.push(Call::new(Service::Kms, "EnableKey", key()));
+                calls.push(ApiCall::new(AwsService::Kms, "EnableKey", key()));
             }
             _ => return Vec::new(),
         }
         calls
     }
 
-    pub(super) fn create_bucket(&self, name: &str) -> Vec<Call> {
+    pub(super) fn create_bucket(&self, name: &str) -> Vec<ApiCall> {
         let region = &self.place().region;
         // us-east-1 is where a bucket is made without a word, and must not be named.
         // Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html>.
@@ -61,13 +61,15 @@ impl Fixer<'_> {
         let bucket = with(json!({ "Bucket": name }), [("CreateBucketConfiguration", place)]);
         let tagging = json!({ "Bucket": name, "Tagging": { "TagSet": self.tags("Key", "Value") } });
         vec![
-            Call::new(Service::S3, "CreateBucket", bucket),
-            Call::new(Service::S3, "PutBucketTagging", tagging),
+            ApiCall::new(AwsService::S3, "CreateBucket", bucket),
+            ApiCall::new(AwsService::S3, "PutBucketTagging", tagging),
         ]
     }
 
-    pub(super) fn repair_bucket(&self, resource: &Resource, aspect: &str) -> Vec<Call> {
-        let Kind::Bucket { name, policy, key, queue, prefix } = &resource.kind else { return Vec::new() };
+    pub(super) fn repair_bucket(&self, resource: &PlannedResource, aspect: &str) -> Vec<ApiCall> {
+        let ResourceKind::Bucket { name, policy, key, queue, prefix } = &resource.kind else {
+            return Vec::new();
+        };
         match aspect {
             "publicAccessBlock" => {
                 let blocked = json!({
@@ -92,7 +94,7 @@ impl Fixer<'_> {
         }
     }
 
-    fn encrypt_bucket(&self, bucket: &str, key: Option<&KeyUse>) -> Vec<Call> {
+    fn encrypt_bucket(&self, bucket: &str, key: Option<&KeyUse>) -> Vec<ApiCall> {
         let (mut calls, default) = match key.map(|key| self.key_arn(key)) {
             None => (Vec::new(), json!({ "SSEAlgorithm": "AES256" })),
             Some((calls, arn)) => (calls, json!({ "SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn })),
@@ -107,11 +109,11 @@ impl Fixer<'_> {
     /// What the bucket tells others stays: S3 knows no call that adds one entry.
     pub(super) fn put_notification(
         &self,
-        resource: &Resource,
+        resource: &PlannedResource,
         bucket: &str,
         queue: &str,
         prefix: &str,
-    ) -> Call {
+    ) -> ApiCall {
         let known = self.state(resource).and_then(|state| state.get(extra::NOTIFICATIONS));
         let mut all = known.and_then(Value::as_object).cloned().unwrap_or_default();
         let others = all.get("QueueConfigurations").and_then(Value::as_array).into_iter().flatten();
@@ -127,7 +129,7 @@ impl Fixer<'_> {
         setting("PutBucketNotificationConfiguration", bucket, "NotificationConfiguration", &all)
     }
 
-    pub(super) fn create_queue(&self, name: &str, policy: &Document) -> Call {
+    pub(super) fn create_queue(&self, name: &str, policy: &PolicyDocument) -> ApiCall {
         let attributes = json!({
             "MessageRetentionPeriod": QUEUE_RETENTION.to_string(),
             "VisibilityTimeout": QUEUE_VISIBILITY.to_string(),
@@ -135,15 +137,15 @@ impl Fixer<'_> {
             "Policy": policy.to_json(),
         });
         let input = json!({ "QueueName": name, "Attributes": attributes, "tags": self.tag_map() });
-        Call::new(Service::Sqs, "CreateQueue", input)
+        ApiCall::new(AwsService::Sqs, "CreateQueue", input)
     }
 }
 
-fn setting(operation: &'static str, bucket: &str, key: &str, value: &Value) -> Call {
-    Call::new(Service::S3, operation, json!({ "Bucket": bucket, key: value }))
+fn setting(operation: &'static str, bucket: &str, key: &str, value: &Value) -> ApiCall {
+    ApiCall::new(AwsService::S3, operation, json!({ "Bucket": bucket, key: value }))
 }
 
-pub(super) fn repair_queue(name: &str, policy: &Document, aspect: &str) -> Vec<Call> {
+pub(super) fn repair_queue(name: &str, policy: &PolicyDocument, aspect: &str) -> Vec<ApiCall> {
     let (attribute, value) = match aspect {
         "messageRetentionPeriod" => ("MessageRetentionPeriod", QUEUE_RETENTION.to_string()),
         "visibilityTimeout" => ("VisibilityTimeout", QUEUE_VISIBILITY.to_string()),
@@ -152,9 +154,9 @@ pub(super) fn repair_queue(name: &str, policy: &Document, aspect: &str) -> Vec<C
     };
     let url = answer("GetQueueUrl", "QueueUrl");
     vec![
-        Call::new(Service::Sqs, "GetQueueUrl", json!({ "QueueName": name })),
-        Call::new(
-            Service::Sqs,
+        ApiCall::new(AwsService::Sqs, "GetQueueUrl", json!({ "QueueName": name })),
+        ApiCall::new(
+            AwsService::Sqs,
             "SetQueueAttributes",
             json!({ "QueueUrl": url, "Attributes": { attribute: value } }),
         ),

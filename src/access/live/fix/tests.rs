@@ -16,7 +16,7 @@ const TOPOLOGIES: [&str; 6] = [
     "config/topology.toml",
 ];
 
-fn plans() -> impl Iterator<Item = Plan> {
+fn plans() -> impl Iterator<Item = AccessPlan> {
     TOPOLOGIES.into_iter().map(|path| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         plan(&topology::load(&path, &BTreeMap::new()).unwrap()).unwrap()
@@ -24,16 +24,16 @@ fn plans() -> impl Iterator<Item = Plan> {
 }
 
 /// What no call can bring about: it comes by waiting.
-fn is_waited_for(kind: &Kind, aspect: &str) -> bool {
-    aspect == "status" || (matches!(kind, Kind::LeaseTable { .. }) && aspect == "kmsKey")
+fn is_waited_for(kind: &ResourceKind, aspect: &str) -> bool {
+    aspect == "status" || (matches!(kind, ResourceKind::LeaseTable { .. }) && aspect == "kmsKey")
 }
 
 #[test]
 fn every_resource_can_be_made_and_every_aspect_fixed() {
-    let seen = Seen::default();
+    let seen = ObservedState::default();
     for plan in plans() {
         for stage in &plan.stages {
-            let fixer = Fixer { plan: &plan, stage, seen: &seen };
+            let fixer = CallPlanner { plan: &plan, stage, seen: &seen };
             for resource in &stage.resources {
                 let title = resource.title();
                 let made = fixer.create(resource);
@@ -50,10 +50,10 @@ fn every_resource_can_be_made_and_every_aspect_fixed() {
 
 #[test]
 fn every_document_of_a_plan_is_in_the_calls_that_make_it() {
-    let seen = Seen::default();
+    let seen = ObservedState::default();
     for plan in plans() {
         for stage in &plan.stages {
-            let fixer = Fixer { plan: &plan, stage, seen: &seen };
+            let fixer = CallPlanner { plan: &plan, stage, seen: &seen };
             for resource in &stage.resources {
                 let inputs: Vec<Value> = fixer.create(resource).into_iter().map(|call| call.input).collect();
                 let strings = strings(&inputs.into());
@@ -76,43 +76,52 @@ fn strings(value: &Value) -> Vec<String> {
 
 /// The operations that fix an aspect of the first resource of a plan that is `is`, as it was seen.
 #[track_caller]
-fn check(topology: &str, is: fn(&Kind) -> bool, aspect: &str, seen: State, operations: &[&str]) -> Vec<Call> {
+fn check(
+    topology: &str,
+    is: fn(&ResourceKind) -> bool,
+    aspect: &str,
+    seen: ResourceState,
+    operations: &[&str],
+) -> Vec<ApiCall> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(topology);
     let plan = plan(&topology::load(&path, &BTreeMap::new()).unwrap()).unwrap();
     let all = || plan.stages.iter().flat_map(|stage| stage.resources.iter().map(move |it| (stage, it)));
     let (stage, resource) = all().find(|(_, resource)| is(&resource.kind)).unwrap();
     let at = (stage.account.name.clone(), resource.id.clone());
-    let seen = Seen { resources: BTreeMap::from([(at, Look::Found(seen))]), ..Seen::default() };
-    let calls = Fixer { plan: &plan, stage, seen: &seen }.repair(resource, aspect);
+    let seen = ObservedState {
+        resources: BTreeMap::from([(at, Observation::Found(seen))]),
+        ..ObservedState::default()
+    };
+    let calls = CallPlanner { plan: &plan, stage, seen: &seen }.repair(resource, aspect);
     assert_eq!(calls.iter().map(|call| call.operation).collect::<Vec<_>>(), operations);
     calls
 }
 
 #[test]
 fn what_was_seen_decides_how_a_thing_is_fixed() {
-    let key = |kind: &Kind| matches!(kind, Kind::Key { .. });
+    let key = |kind: &ResourceKind| matches!(kind, ResourceKind::Key { .. });
     let sample = "config/topology.toml";
     let arn = || (extra::ARN, json!("arn:aws:kms:r:a:key/k"));
-    let state = |state: &str| State::from([("state", json!(state)), arn()]);
+    let state = |state: &str| ResourceState::from([("state", json!(state)), arn()]);
     check(sample, key, "state", state("Disabled"), &["EnableKey"]);
     check(sample, key, "state", state("PendingDeletion"), &["CancelKeyDeletion", "EnableKey"]);
-    check(sample, key, "policy", State::from([arn()]), &["PutKeyPolicy"]);
-    check(sample, key, "policy", State::new(), &["DescribeKey", "PutKeyPolicy"]);
+    check(sample, key, "policy", ResourceState::from([arn()]), &["PutKeyPolicy"]);
+    check(sample, key, "policy", ResourceState::new(), &["DescribeKey", "PutKeyPolicy"]);
 
-    let managed = |kind: &Kind| matches!(kind, Kind::ManagedPolicy { .. });
-    let versions = |ids: &[&str]| State::from([(extra::VERSIONS, json!(ids))]);
+    let managed = |kind: &ResourceKind| matches!(kind, ResourceKind::ManagedPolicy { .. });
+    let versions = |ids: &[&str]| ResourceState::from([(extra::VERSIONS, json!(ids))]);
     let basic = "tests/access/basic.toml";
     check(basic, managed, "permissions", versions(&["v3", "v2", "v1"]), &["CreatePolicyVersion"]);
     let full = ["DeletePolicyVersion", "CreatePolicyVersion"];
     let calls = check(basic, managed, "permissions", versions(&["v4", "v3", "v2", "v1"]), &full);
     assert_eq!(calls.first().unwrap().input["VersionId"], "v1", "the oldest makes room");
 
-    let bucket = |kind: &Kind| matches!(kind, Kind::Bucket { .. });
+    let bucket = |kind: &ResourceKind| matches!(kind, ResourceKind::Bucket { .. });
     let others = json!({
         "TopicConfigurations": [{ "Id": "t" }],
         "QueueConfigurations": [{ "Id": "other" }, { "Id": NOTIFICATION_ID, "QueueArn": "old" }],
     });
-    let seen = State::from([(extra::NOTIFICATIONS, others)]);
+    let seen = ResourceState::from([(extra::NOTIFICATIONS, others)]);
     let put = "PutBucketNotificationConfiguration";
     let calls = check("tests/access/moto.toml", bucket, "notification", seen, &[put]);
     let put = &calls.first().unwrap().input["NotificationConfiguration"];
@@ -120,27 +129,33 @@ fn what_was_seen_decides_how_a_thing_is_fixed() {
     let queues: Vec<_> = put["QueueConfigurations"].as_array().unwrap().iter().map(|it| &it["Id"]).collect();
     assert_eq!(queues, ["other", NOTIFICATION_ID]);
 
-    let stream = |kind: &Kind| matches!(kind, Kind::DeliveryStream(_));
+    let stream = |kind: &ResourceKind| matches!(kind, ResourceKind::DeliveryStream(_));
     let update = ["DescribeDeliveryStream", "UpdateDestination"];
-    check(basic, stream, "prefix", State::new(), &update);
-    check(basic, stream, extra::DECOMPRESSES, State::new(), &update);
-    check(basic, stream, extra::SOURCE, State::new(), &["DeleteDeliveryStream", "CreateDeliveryStream"]);
+    check(basic, stream, "prefix", ResourceState::new(), &update);
+    check(basic, stream, extra::DECOMPRESSES, ResourceState::new(), &update);
+    check(
+        basic,
+        stream,
+        extra::SOURCE,
+        ResourceState::new(),
+        &["DeleteDeliveryStream", "CreateDeliveryStream"],
+    );
 }
 
 #[test]
 fn one_call_fixes_several_aspects() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/access/basic.toml");
     let plan = plan(&topology::load(&path, &BTreeMap::new()).unwrap()).unwrap();
-    let seen = Seen::default();
+    let seen = ObservedState::default();
     for stage in &plan.stages {
         for resource in &stage.resources {
-            let fixer = Fixer { plan: &plan, stage, seen: &seen };
+            let fixer = CallPlanner { plan: &plan, stage, seen: &seen };
             let n_calls = |aspects: &[&str]| fixer.repairs(resource, aspects.iter().copied()).len();
-            if matches!(resource.kind, Kind::DeliveryStream(_)) {
+            if matches!(resource.kind, ResourceKind::DeliveryStream(_)) {
                 assert_eq!(n_calls(&["role", "bucket", "prefix"]), 2);
-            } else if matches!(resource.kind, Kind::Destination { .. }) {
+            } else if matches!(resource.kind, ResourceKind::Destination { .. }) {
                 assert_eq!(n_calls(&["target", "role", "policy"]), 2);
-            } else if matches!(resource.kind, Kind::Filter(_)) {
+            } else if matches!(resource.kind, ResourceKind::Filter(_)) {
                 assert_eq!(n_calls(&["pattern", "destination", "role"]), 1);
             }
         }

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{Asker, Seen, list, text};
-use super::{State, extra};
-use crate::access::call::Service;
+use super::reader::{AccountReader, PageNames, ReadResult, list, text};
+use super::{ResourceState, extra};
+use crate::aws::AwsService;
 use crate::event::Timestamp;
 
 /// How far back is looked, in milliseconds.
@@ -29,9 +29,9 @@ const OF_STREAM: [(&str, &str); 4] = [
 /// Most metrics of a group that are asked for; a call takes 500.
 const MOST_METRICS: usize = 400;
 
-impl Asker<'_> {
+impl AccountReader<'_> {
     /// What came into a log group within the last hour, and what became of it at its filters.
-    pub(super) async fn deliveries(&self, group: &str) -> Seen<State> {
+    pub(super) async fn deliveries(&self, group: &str) -> ReadResult<ResourceState> {
         // The kind of a destination is a dimension too, so that only a list tells which metrics there are.
         let input = json!({ "Namespace": "AWS/Logs", "RecentlyActive": "PT3H",
             "Dimensions": [{ "Name": "LogGroupName", "Value": group }] });
@@ -43,11 +43,11 @@ impl Asker<'_> {
         for (metric, values) in metrics.iter().zip(self.values(queries, 60).await?) {
             count(&mut counts, metric, values.iter().sum());
         }
-        Ok(State::from([(extra::COUNTS, counts.into())]))
+        Ok(ResourceState::from([(extra::COUNTS, counts.into())]))
     }
 
     /// A stream's quota, and what was refused for it within the last hour.
-    pub(super) async fn quota(&self, stream: &str) -> Seen<State> {
+    pub(super) async fn quota(&self, stream: &str) -> ReadResult<ResourceState> {
         let metric = |(name, statistic)| {
             let dimensions = json!([{ "Name": "DeliveryStreamName", "Value": stream }]);
             (json!({ "Namespace": "AWS/Firehose", "MetricName": name, "Dimensions": dimensions }), statistic)
@@ -59,11 +59,11 @@ impl Asker<'_> {
             let value = if statistic == "Sum" { Some(values.iter().sum()) } else { values.first().copied() };
             counts.extend(value.map(|value| (name.to_owned(), json!(value))));
         }
-        Ok(State::from([(extra::COUNTS, counts.into())]))
+        Ok(ResourceState::from([(extra::COUNTS, counts.into())]))
     }
 
     /// The values of metrics within the last hour, the newest first, for each with a statistic of periods of `period` seconds.
-    async fn values(&self, queries: Vec<(Value, &str)>, period: u32) -> Seen<Vec<Vec<f64>>> {
+    async fn values(&self, queries: Vec<(Value, &str)>, period: u32) -> ReadResult<Vec<Vec<f64>>> {
         let mut values = vec![Vec::new(); queries.len()];
         if queries.is_empty() {
             return Ok(values);
@@ -86,9 +86,10 @@ impl Asker<'_> {
         Ok(values)
     }
 
-    async fn metrics(&self, operation: &'static str, input: Value, list: &str) -> Seen<Vec<Value>> {
+    async fn metrics(&self, operation: &'static str, input: Value, list: &str) -> ReadResult<Vec<Value>> {
         let input = if let Value::Object(input) = input { input } else { Map::new() };
-        self.all((Service::CloudWatch, operation), input, list, ("NextToken", "NextToken")).await
+        self.all(AwsService::CloudWatch, operation, input, PageNames { items: list, token: "NextToken" })
+            .await
     }
 }
 

@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{Asker, Gap, Seen, list, note, optional, policy, tags, text};
+use super::reader::{AccountReader, ReadResult, Unread, list, note, optional, policy, tags, text};
 use super::stores::tag_map;
-use super::{State, extra};
-use crate::access::call::Service;
+use super::{ResourceState, extra};
+use crate::aws::AwsService;
 
-impl Asker<'_> {
-    pub(super) async fn log_group(&self, name: &str, stream: Option<&str>) -> Seen<State> {
+impl AccountReader<'_> {
+    pub(super) async fn log_group(&self, name: &str, stream: Option<&str>) -> ReadResult<ResourceState> {
         let found =
             self.logs("DescribeLogGroups", json!({ "logGroupNamePrefix": name }), "logGroups").await?;
         let found = named(found, "/logGroupName", name)?;
         let arn = self.place.log_group(name, false).to_string();
         let mut state =
-            State::from([("kmsKey", self.key_name(found.get("kmsKeyId"))), (extra::ARN, json!(arn))]);
+            ResourceState::from([("kmsKey", self.key_name(found.get("kmsKeyId"))), (extra::ARN, json!(arn))]);
         note(&mut state, "retentionInDays", found.get("retentionInDays").cloned());
         if let Some(stream) = stream {
             let input = json!({ "logGroupName": name, "logStreamNamePrefix": stream });
@@ -27,7 +27,7 @@ impl Asker<'_> {
     }
 
     /// A log group that the plan rests on: its filters and its own policy too.
-    pub(super) async fn log_group_beside(&self, name: &str) -> Seen<State> {
+    pub(super) async fn log_group_beside(&self, name: &str) -> ReadResult<ResourceState> {
         let mut state = self.log_group(name, None).await?;
         let input = json!({ "logGroupName": name });
         let filters = self.logs("DescribeSubscriptionFilters", input, "subscriptionFilters").await?;
@@ -45,13 +45,13 @@ impl Asker<'_> {
     }
 
     async fn logs_tags(&self, arn: &str) -> Option<Value> {
-        let tagged = self.ask(Service::Logs, "ListTagsForResource", json!({ "resourceArn": arn })).await;
+        let tagged = self.ask(AwsService::Logs, "ListTagsForResource", json!({ "resourceArn": arn })).await;
         tagged.ok().map(|answer| tag_map(&answer, "tags"))
     }
 
-    pub(super) async fn delivery_stream(&self, name: &str) -> Seen<State> {
+    pub(super) async fn delivery_stream(&self, name: &str) -> ReadResult<ResourceState> {
         let input = || json!({ "DeliveryStreamName": name });
-        let found = self.ask(Service::Firehose, "DescribeDeliveryStream", input()).await?;
+        let found = self.ask(AwsService::Firehose, "DescribeDeliveryStream", input()).await?;
         let stream = found.get("DeliveryStreamDescription").cloned().unwrap_or_default();
         let encryption = stream.get("DeliveryStreamEncryptionConfiguration");
         let is_own = encryption.is_some_and(|it| {
@@ -61,7 +61,7 @@ impl Asker<'_> {
             stream.pointer("/Destinations/0/ExtendedS3DestinationDescription").cloned().unwrap_or_default();
         let logging = to.get("CloudWatchLoggingOptions").filter(|it| it.get("Enabled") == Some(&json!(true)));
         let key = encryption.filter(|_| is_own).and_then(|it| it.get("KeyARN"));
-        let mut state = State::from([
+        let mut state = ResourceState::from([
             ("status", json!(text(&stream, "/DeliveryStreamStatus"))),
             ("role", json!(text(&to, "/RoleARN"))),
             ("bucket", json!(text(&to, "/BucketARN"))),
@@ -73,43 +73,43 @@ impl Asker<'_> {
         ]);
         note(&mut state, "errorLogGroup", logging.map(|it| json!(text(it, "/LogGroupName"))));
         let input = json!({ "DeliveryStreamName": name, "Limit": 50 });
-        let tagged = self.ask(Service::Firehose, "ListTagsForDeliveryStream", input).await;
+        let tagged = self.ask(AwsService::Firehose, "ListTagsForDeliveryStream", input).await;
         note(&mut state, extra::TAGS, tagged.ok().map(|it| tags(list(&it, "/Tags"), "Key", "Value")));
         Ok(state)
     }
 
-    pub(super) async fn data_stream(&self, name: &str) -> Seen<State> {
+    pub(super) async fn data_stream(&self, name: &str) -> ReadResult<ResourceState> {
         let input = json!({ "StreamName": name });
-        let found = self.ask(Service::Kinesis, "DescribeStreamSummary", input).await?;
+        let found = self.ask(AwsService::Kinesis, "DescribeStreamSummary", input).await?;
         let stream = found.get("StreamDescriptionSummary").cloned().unwrap_or_default();
         let key = stream.get("KeyId").filter(|_| text(&stream, "/EncryptionType") == "KMS");
-        let mut state = State::from([
+        let mut state = ResourceState::from([
             ("status", json!(text(&stream, "/StreamStatus"))),
             ("kmsKey", self.key_name(key)),
             (extra::ARN, json!(text(&stream, "/StreamARN"))),
         ]);
         note(&mut state, "policy", self.data_stream_policy(text(&stream, "/StreamARN")).await);
         let input = json!({ "StreamName": name, "Limit": 50 });
-        let tagged = self.ask(Service::Kinesis, "ListTagsForStream", input).await;
+        let tagged = self.ask(AwsService::Kinesis, "ListTagsForStream", input).await;
         note(&mut state, extra::TAGS, tagged.ok().map(|it| tags(list(&it, "/Tags"), "Key", "Value")));
         Ok(state)
     }
 
     /// A stream's own policy, or null where it has none; not told where it may not be read.
     async fn data_stream_policy(&self, arn: &str) -> Option<Value> {
-        let asked = self.ask(Service::Kinesis, "GetResourcePolicy", json!({ "ResourceARN": arn })).await;
+        let asked = self.ask(AwsService::Kinesis, "GetResourcePolicy", json!({ "ResourceARN": arn })).await;
         let own = optional(asked).ok()?.unwrap_or_default();
         let own = text(&own, "/Policy");
         // An empty object is none too.
         Some(if own.trim_matches(['{', '}', ' ']).is_empty() { Value::Null } else { policy(own) })
     }
 
-    pub(super) async fn destination(&self, name: &str) -> Seen<State> {
+    pub(super) async fn destination(&self, name: &str) -> ReadResult<ResourceState> {
         let input = json!({ "DestinationNamePrefix": name });
         let found = self.logs("DescribeDestinations", input, "destinations").await?;
         let found = named(found, "/destinationName", name)?;
         let arn = self.place.destination(name).to_string();
-        let mut state = State::from([
+        let mut state = ResourceState::from([
             ("target", json!(text(&found, "/targetArn"))),
             ("role", json!(text(&found, "/roleArn"))),
             (extra::ARN, json!(arn)),
@@ -120,36 +120,36 @@ impl Asker<'_> {
         Ok(state)
     }
 
-    pub(super) async fn logs_policy(&self, name: &str) -> Seen<State> {
+    pub(super) async fn logs_policy(&self, name: &str) -> ReadResult<ResourceState> {
         let mut all = self.logs_policies().await?;
-        let own = all.remove(name).ok_or(Gap::Absent)?;
-        Ok(State::from([("policy", own), (extra::OTHERS, all.into())]))
+        let own = all.remove(name).ok_or(Unread::Absent)?;
+        Ok(ResourceState::from([("policy", own), (extra::OTHERS, all.into())]))
     }
 
     /// All resource policies of the account.
-    pub(super) async fn logs_policies(&self) -> Seen<Map<String, Value>> {
+    pub(super) async fn logs_policies(&self) -> ReadResult<Map<String, Value>> {
         let all = self.logs("DescribeResourcePolicies", json!({}), "resourcePolicies").await?;
         let document = |found: &Value| policy(text(found, "/policyDocument"));
         Ok(all.iter().map(|found| (text(found, "/policyName").to_owned(), document(found))).collect())
     }
 
-    pub(super) async fn filter(&self, group: &str, name: &str) -> Seen<State> {
+    pub(super) async fn filter(&self, group: &str, name: &str) -> ReadResult<ResourceState> {
         let input = json!({ "logGroupName": group, "filterNamePrefix": name });
         let all = self.logs("DescribeSubscriptionFilters", input, "subscriptionFilters").await?;
         let found = named(all, "/filterName", name)?;
-        Ok(State::from([
+        Ok(ResourceState::from([
             ("pattern", json!(text(&found, "/filterPattern"))),
             ("destination", json!(text(&found, "/destinationArn"))),
             ("role", found.get("roleArn").cloned().unwrap_or_default()),
         ]))
     }
 
-    pub(super) async fn account_filter(&self, name: &str) -> Seen<State> {
+    pub(super) async fn account_filter(&self, name: &str) -> ReadResult<ResourceState> {
         let input = json!({ "policyType": "SUBSCRIPTION_FILTER_POLICY" });
         let all = self.logs("DescribeAccountPolicies", input, "accountPolicies").await?;
         let found = named(all, "/policyName", name)?;
         let document = policy(text(&found, "/policyDocument"));
-        Ok(State::from([
+        Ok(ResourceState::from([
             ("pattern", json!(text(&document, "/FilterPattern"))),
             ("destination", json!(text(&document, "/DestinationArn"))),
             ("role", document.get("RoleArn").cloned().unwrap_or_default()),
@@ -159,8 +159,8 @@ impl Asker<'_> {
 }
 
 /// The item of this name: lists are asked for by its start.
-fn named(items: Vec<Value>, pointer: &str, name: &str) -> Seen<Value> {
-    items.into_iter().find(|item| text(item, pointer) == name).ok_or(Gap::Absent)
+fn named(items: Vec<Value>, pointer: &str, name: &str) -> ReadResult<Value> {
+    items.into_iter().find(|item| text(item, pointer) == name).ok_or(Unread::Absent)
 }
 
 /// Whether a stream takes nothing but what `CloudWatch` Logs sends.

@@ -2,42 +2,42 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{Asker, Seen, list, note, optional, policy, tags, text};
-use super::{State, extra};
-use crate::access::call::Service;
-use crate::access::policy::Arn;
-use crate::access::policy::arn::Form;
+use super::reader::{AccountReader, ReadResult, list, note, optional, policy, tags, text};
+use super::{ResourceState, extra};
+use crate::arn::Arn;
+use crate::arn::ResourceType;
+use crate::aws::AwsService;
 
 /// What has policies, and how they are asked for.
-struct Holder {
+struct IdentityType {
     name: &'static str,
     list: &'static str,
     get: &'static str,
     attached: &'static str,
 }
 
-const ROLE: Holder = Holder {
+const ROLE: IdentityType = IdentityType {
     name: "RoleName",
     list: "ListRolePolicies",
     get: "GetRolePolicy",
     attached: "ListAttachedRolePolicies",
 };
-const USER: Holder = Holder {
+const USER: IdentityType = IdentityType {
     name: "UserName",
     list: "ListUserPolicies",
     get: "GetUserPolicy",
     attached: "ListAttachedUserPolicies",
 };
-const GROUP: Holder = Holder {
+const GROUP: IdentityType = IdentityType {
     name: "GroupName",
     list: "ListGroupPolicies",
     get: "GetGroupPolicy",
     attached: "ListAttachedGroupPolicies",
 };
 
-impl Asker<'_> {
-    pub(super) async fn role(&self, name: &str) -> Seen<State> {
-        let role = self.ask(Service::Iam, "GetRole", json!({ "RoleName": name })).await?;
+impl AccountReader<'_> {
+    pub(super) async fn role(&self, name: &str) -> ReadResult<ResourceState> {
+        let role = self.ask(AwsService::Iam, "GetRole", json!({ "RoleName": name })).await?;
         let mut state = self.around(&role, name).await;
         state.insert("trust", policy(text(&role, "/Role/AssumeRolePolicyDocument")));
         let own = optional(self.inline(name, name).await)?;
@@ -45,17 +45,16 @@ impl Asker<'_> {
         Ok(state)
     }
 
-    pub(super) async fn role_policy(&self, role_name: &str, name: &str) -> Seen<State> {
-        let role = self.ask(Service::Iam, "GetRole", json!({ "RoleName": role_name })).await?;
+    pub(super) async fn role_policy(&self, role_name: &str, name: &str) -> ReadResult<ResourceState> {
+        let role = self.ask(AwsService::Iam, "GetRole", json!({ "RoleName": role_name })).await?;
         let own = optional(self.inline(role_name, name).await)?;
         let mut state = self.around(&role, name).await;
         note(&mut state, "permissions", own);
         Ok(state)
     }
 
-    pub(super) async fn managed_policy(&self, name: &str) -> Seen<State> {
-        let arn =
-            format!("arn:{}:iam::{}:policy/{name}", self.place.partition().as_str(), self.place.account);
+    pub(super) async fn managed_policy(&self, name: &str) -> ReadResult<ResourceState> {
+        let arn = self.place.managed_policy(name).to_string();
         let (found, document) = self.attached(&arn).await?;
         let input = json!({ "PolicyArn": arn });
         let versions = self.iam("ListPolicyVersions", input, "Versions").await?;
@@ -64,7 +63,7 @@ impl Asker<'_> {
         old.sort_by_key(|id| {
             std::cmp::Reverse(id.trim_start_matches('v').parse::<u64>().unwrap_or_default())
         });
-        Ok(State::from([
+        Ok(ResourceState::from([
             ("permissions", document),
             (extra::ARN, json!(arn)),
             (extra::VERSIONS, json!(old)),
@@ -73,9 +72,9 @@ impl Asker<'_> {
     }
 
     /// What else there is about a role, beside its policy `own`; what is denied is left out.
-    async fn around(&self, role: &Value, own: &str) -> State {
+    async fn around(&self, role: &Value, own: &str) -> ResourceState {
         let name = text(role, "/Role/RoleName");
-        let mut state = State::from([
+        let mut state = ResourceState::from([
             (extra::ARN, json!(text(role, "/Role/Arn"))),
             (extra::TAGS, tags(list(role, "/Role/Tags"), "Key", "Value")),
         ]);
@@ -86,7 +85,7 @@ impl Asker<'_> {
     }
 
     /// With the boundary of this ARN, if there is one.
-    async fn bound(&self, state: &mut State, boundary: &str) {
+    async fn bound(&self, state: &mut ResourceState, boundary: &str) {
         if !boundary.is_empty() {
             state.insert(extra::BOUNDARY_ARN, json!(boundary));
             let document = self.attached(boundary).await.ok().map(|(_, document)| document);
@@ -95,30 +94,30 @@ impl Asker<'_> {
     }
 
     /// Whoever asks, whose ARN is `arn` as STS gives it; of a role or user, its policies.
-    pub(super) async fn itself(&self, arn: &str) -> Seen<State> {
+    pub(super) async fn itself(&self, arn: &str) -> ReadResult<ResourceState> {
         let own: Option<Arn> = arn.parse().ok();
-        let mut state = match own.as_ref().map(Arn::form) {
-            Some(Form::Session { role, .. }) => {
-                let role = self.ask(Service::Iam, "GetRole", json!({ "RoleName": role })).await?;
+        let mut state = match own.as_ref().map(Arn::resource_type) {
+            Some(ResourceType::Session { role, .. }) => {
+                let role = self.ask(AwsService::Iam, "GetRole", json!({ "RoleName": role })).await?;
                 self.around(&role, "").await
             }
-            Some(Form::User { name, .. }) => self.user(name).await?,
-            Some(_) | None => State::new(),
+            Some(ResourceType::User { name, .. }) => self.user(name).await?,
+            Some(_) | None => ResourceState::new(),
         };
         state.insert(extra::ARN, json!(arn));
         Ok(state)
     }
 
     /// The policies of a user, those of its groups too, and its boundary.
-    async fn user(&self, name: &str) -> Seen<State> {
-        let user = self.ask(Service::Iam, "GetUser", json!({ "UserName": name })).await?;
-        let mut state = State::new();
+    async fn user(&self, name: &str) -> ReadResult<ResourceState> {
+        let user = self.ask(AwsService::Iam, "GetUser", json!({ "UserName": name })).await?;
+        let mut state = ResourceState::new();
         note(&mut state, extra::OTHERS, self.of_user(name).await.ok().map(Value::Object));
         self.bound(&mut state, text(&user, "/User/PermissionsBoundary/PermissionsBoundaryArn")).await;
         Ok(state)
     }
 
-    async fn of_user(&self, name: &str) -> Seen<Map<String, Value>> {
+    async fn of_user(&self, name: &str) -> ReadResult<Map<String, Value>> {
         let mut all = self.policies(&USER, name, None).await?;
         let input = json!({ "UserName": name });
         for group in self.iam("ListGroupsForUser", input, "Groups").await? {
@@ -133,7 +132,12 @@ impl Asker<'_> {
     }
 
     /// All policies of a role, user or group but one.
-    async fn policies(&self, kind: &Holder, name: &str, but: Option<&str>) -> Seen<Map<String, Value>> {
+    async fn policies(
+        &self,
+        kind: &IdentityType,
+        name: &str,
+        but: Option<&str>,
+    ) -> ReadResult<Map<String, Value>> {
         let mut all = Map::new();
         let input = || Value::from(Map::from_iter([(kind.name.to_owned(), name.into())]));
         for policy_name in self.iam(kind.list, input(), "PolicyNames").await? {
@@ -143,7 +147,7 @@ impl Asker<'_> {
                 if let Some(input) = input.as_object_mut() {
                     input.insert("PolicyName".to_owned(), policy_name.into());
                 }
-                let found = self.ask(Service::Iam, kind.get, input).await?;
+                let found = self.ask(AwsService::Iam, kind.get, input).await?;
                 all.insert(policy_name.to_owned(), policy(text(&found, "/PolicyDocument")));
             }
         }
@@ -155,17 +159,17 @@ impl Asker<'_> {
         Ok(all)
     }
 
-    async fn inline(&self, role: &str, name: &str) -> Seen<Value> {
+    async fn inline(&self, role: &str, name: &str) -> ReadResult<Value> {
         let input = json!({ "RoleName": role, "PolicyName": name });
-        let found = self.ask(Service::Iam, "GetRolePolicy", input).await?;
+        let found = self.ask(AwsService::Iam, "GetRolePolicy", input).await?;
         Ok(policy(text(&found, "/PolicyDocument")))
     }
 
     /// A managed policy, and what its version in force says.
-    async fn attached(&self, arn: &str) -> Seen<(Value, Value)> {
-        let found = self.ask(Service::Iam, "GetPolicy", json!({ "PolicyArn": arn })).await?;
+    async fn attached(&self, arn: &str) -> ReadResult<(Value, Value)> {
+        let found = self.ask(AwsService::Iam, "GetPolicy", json!({ "PolicyArn": arn })).await?;
         let input = json!({ "PolicyArn": arn, "VersionId": text(&found, "/Policy/DefaultVersionId") });
-        let version = self.ask(Service::Iam, "GetPolicyVersion", input).await?;
+        let version = self.ask(AwsService::Iam, "GetPolicyVersion", input).await?;
         let document = policy(text(&version, "/PolicyVersion/Document"));
         Ok((found, document))
     }

@@ -1,6 +1,6 @@
 //! Looks at every resource of a plan: calls that change nothing, a few of an account at a time.
 
-mod ask;
+mod reader;
 mod counts;
 mod flow;
 mod identity;
@@ -12,33 +12,34 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use self::ask::{Asker, Gap};
-use super::{Access, Beside, Clients, Look, Seen, State, extra};
-use crate::access::plan::{Kind, Plan, Resource, Stage};
-use crate::aws::Caller;
-use crate::config::topology::Account;
+use self::reader::{AccountReader, KeyAliases, Unread};
+use super::{AccountAccess, AccountClients, Observation, ObservedState, Prerequisite, ResourceState, extra};
+use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};
+use crate::aws::ApiClient;
+use crate::config::topology::AwsAccount;
 
 /// Most resources of an account that are looked at side by side: IAM and `CloudWatch` Logs answer a few calls a second.
 const SIDE_BY_SIDE: usize = 4;
 
-/// The names in the plan of keys that it makes, by all that others may call them.
-type Aliases = BTreeMap<String, String>;
-
 /// Something to look at.
 #[derive(Clone, Debug)]
-enum Thing {
-    Planned(Resource),
-    Beside(Beside),
+enum ReadTarget {
+    Planned(PlannedResource),
+    Beside(Prerequisite),
 }
 
 /// Looks at all resources of a plan, and at what it rests on.
-pub async fn read(plan: &Plan, beside: &[(Arc<Account>, Beside)], clients: &Clients) -> Seen {
-    let mut seen = Seen { accounts: clients.accounts().clone(), resources: BTreeMap::new() };
+pub async fn read(
+    plan: &AccessPlan,
+    beside: &[(Arc<AwsAccount>, Prerequisite)],
+    clients: &AccountClients,
+) -> ObservedState {
+    let mut seen = ObservedState { accounts: clients.accounts().clone(), resources: BTreeMap::new() };
     let planned = plan.stages.iter().flat_map(|stage| {
-        stage.resources.iter().map(|resource| (&stage.account, Thing::Planned(resource.clone())))
+        stage.resources.iter().map(|resource| (&stage.account, ReadTarget::Planned(resource.clone())))
     });
-    let beside = beside.iter().map(|(account, beside)| (account, Thing::Beside(beside.clone())));
-    let is_key = |thing: &Thing| matches!(thing, Thing::Planned(resource) if matches!(resource.kind, Kind::Key { .. }));
+    let beside = beside.iter().map(|(account, beside)| (account, ReadTarget::Beside(beside.clone())));
+    let is_key = |thing: &ReadTarget| matches!(thing, ReadTarget::Planned(resource) if matches!(resource.kind, ResourceKind::Key { .. }));
     let (keys, rest): (Vec<_>, Vec<_>) = planned.chain(beside).partition(|(_, thing)| is_key(thing));
     // Keys come first: others tell theirs by its ARN.
     look(keys, clients, &Arc::default(), &mut seen).await;
@@ -49,26 +50,26 @@ pub async fn read(plan: &Plan, beside: &[(Arc<Account>, Beside)], clients: &Clie
 
 /// Looks at one resource anew.
 pub async fn read_one(
-    plan: &Plan,
-    stage: &Stage,
-    resource: &Resource,
-    clients: &Clients,
-    seen: &Seen,
-) -> Look {
+    plan: &AccessPlan,
+    stage: &PlanStage,
+    resource: &PlannedResource,
+    clients: &AccountClients,
+    seen: &ObservedState,
+) -> Observation {
     match clients.caller(&stage.account.name) {
         Some(caller) => one(caller, &aliases(plan, seen), &stage.account, resource).await,
-        None => Look::Unseen(nobody(clients, &stage.account.name)),
+        None => Observation::Unseen(nobody(clients, &stage.account.name)),
     }
 }
 
 /// Why each bucket of a plan cannot be deleted, by account and name; those that can are left out.
-pub async fn held_buckets(plan: &Plan, clients: &Clients) -> BTreeMap<(String, String), String> {
+pub async fn held_buckets(plan: &AccessPlan, clients: &AccountClients) -> BTreeMap<(String, String), String> {
     let mut held = BTreeMap::new();
     for stage in &plan.stages {
         let Some(caller) = clients.caller(&stage.account.name) else { continue };
-        let asker = Asker { caller, aliases: &Aliases::new(), place: &stage.account.place };
+        let asker = AccountReader { caller, aliases: &KeyAliases::new(), place: &stage.account.place };
         for resource in &stage.resources {
-            let Kind::Bucket { name, .. } = &resource.kind else { continue };
+            let ResourceKind::Bucket { name, .. } = &resource.kind else { continue };
             let why = asker.held(name).await;
             held.extend(why.map(|why| ((stage.account.name.clone(), name.clone()), why)));
         }
@@ -77,22 +78,22 @@ pub async fn held_buckets(plan: &Plan, clients: &Clients) -> BTreeMap<(String, S
 }
 
 async fn look(
-    things: Vec<(&Arc<Account>, Thing)>,
-    clients: &Clients,
-    aliases: &Arc<Aliases>,
-    seen: &mut Seen,
+    things: Vec<(&Arc<AwsAccount>, ReadTarget)>,
+    clients: &AccountClients,
+    aliases: &Arc<KeyAliases>,
+    seen: &mut ObservedState,
 ) {
     let mut tasks = JoinSet::new();
     let mut permits: BTreeMap<&str, Arc<Semaphore>> = BTreeMap::new();
     for (account, thing) in things {
         let name = account.name.as_str();
         let id = match &thing {
-            Thing::Planned(resource) => resource.id.clone(),
-            Thing::Beside(beside) => beside.id(),
+            ReadTarget::Planned(resource) => resource.id.clone(),
+            ReadTarget::Beside(beside) => beside.id(),
         };
         let key = (name.to_owned(), id);
         let Some(caller) = clients.caller(name).map(Arc::clone) else {
-            seen.resources.insert(key, Look::Unseen(nobody(clients, name)));
+            seen.resources.insert(key, Observation::Unseen(nobody(clients, name)));
             continue;
         };
         let permits = permits.entry(name).or_insert_with(|| Arc::new(Semaphore::new(SIDE_BY_SIDE)));
@@ -102,8 +103,8 @@ async fn look(
             // Nobody closes the semaphore.
             let _permit = permits.acquire().await.ok();
             let look = match &thing {
-                Thing::Planned(resource) => one(&caller, &aliases, &account, resource).await,
-                Thing::Beside(beside) => one_beside(&caller, &aliases, &account, (beside, &own)).await,
+                ReadTarget::Planned(resource) => one(&caller, &aliases, &account, resource).await,
+                ReadTarget::Beside(beside) => one_beside(&caller, &aliases, &account, beside, &own).await,
             };
             (key, look)
         });
@@ -114,70 +115,78 @@ async fn look(
 }
 
 /// Why nobody can look at an account.
-fn nobody(clients: &Clients, account: &str) -> String {
+fn nobody(clients: &AccountClients, account: &str) -> String {
     match clients.accounts().get(account) {
-        Some(Access::Denied(why)) => why.clone(),
-        Some(Access::As(_)) | None => "there are no credentials".to_owned(),
+        Some(AccountAccess::Denied(why)) => why.clone(),
+        Some(AccountAccess::As(_)) | None => "there are no credentials".to_owned(),
     }
 }
 
 /// Looks at what is beside a plan; `own` is the ARN of whoever looks.
 async fn one_beside(
-    caller: &Caller,
-    aliases: &Aliases,
-    account: &Account,
-    (beside, own): (&Beside, &str),
-) -> Look {
-    let asker = Asker { caller, aliases, place: &account.place };
+    caller: &ApiClient,
+    aliases: &KeyAliases,
+    account: &AwsAccount,
+    beside: &Prerequisite,
+    own: &str,
+) -> Observation {
+    let asker = AccountReader { caller, aliases, place: &account.place };
     found(match beside {
-        Beside::Caller => asker.itself(own).await,
-        Beside::LogGroup(name) => asker.log_group_beside(name).await,
-        Beside::Deliveries(name) => asker.deliveries(name).await,
-        Beside::Quota(name) => asker.quota(name).await,
-        Beside::LogsPolicies => {
-            asker.logs_policies().await.map(|all| State::from([(extra::OTHERS, all.into())]))
+        Prerequisite::Caller => asker.itself(own).await,
+        Prerequisite::LogGroup(name) => asker.log_group_beside(name).await,
+        Prerequisite::Deliveries(name) => asker.deliveries(name).await,
+        Prerequisite::Quota(name) => asker.quota(name).await,
+        Prerequisite::LogsPolicies => {
+            asker.logs_policies().await.map(|all| ResourceState::from([(extra::OTHERS, all.into())]))
         }
-        Beside::Bucket(name) => asker.bucket(name, None).await,
-        Beside::Key(arn) => asker.key(arn).await,
+        Prerequisite::Bucket(name) => asker.bucket(name, None).await,
+        Prerequisite::Key(arn) => asker.key(arn).await,
     })
 }
 
-fn found(state: Result<State, Gap>) -> Look {
+fn found(state: Result<ResourceState, Unread>) -> Observation {
     match state {
-        Ok(state) => Look::Found(state),
-        Err(Gap::Absent) => Look::Absent,
-        Err(Gap::Unseen(why)) => Look::Unseen(why),
+        Ok(state) => Observation::Found(state),
+        Err(Unread::Absent) => Observation::Absent,
+        Err(Unread::Unseen(why)) => Observation::Unseen(why),
     }
 }
 
-async fn one(caller: &Caller, aliases: &Aliases, account: &Account, resource: &Resource) -> Look {
-    let asker = Asker { caller, aliases, place: &account.place };
+async fn one(
+    caller: &ApiClient,
+    aliases: &KeyAliases,
+    account: &AwsAccount,
+    resource: &PlannedResource,
+) -> Observation {
+    let asker = AccountReader { caller, aliases, place: &account.place };
     found(match &resource.kind {
-        Kind::Key { alias, .. } => asker.key(alias).await,
-        Kind::LogGroup { name, stream, .. } => asker.log_group(name, stream.as_deref()).await,
-        Kind::Bucket { name, queue, .. } => asker.bucket(name, queue.as_deref()).await,
-        Kind::Notification { bucket, queue, .. } => asker.notification(bucket, queue).await,
-        Kind::Queue { name, .. } => asker.queue(name).await,
-        Kind::Role { name, .. } => asker.role(name).await,
-        Kind::RolePolicy { role, name, .. } => asker.role_policy(role, name).await,
-        Kind::ManagedPolicy { name, .. } => asker.managed_policy(name).await,
-        Kind::DeliveryStream(stream) => asker.delivery_stream(&stream.name).await,
-        Kind::DataStream { name, .. } => asker.data_stream(name).await,
-        Kind::LeaseTable { name } => asker.table(name).await,
-        Kind::Destination { name, .. } => asker.destination(name).await,
-        Kind::LogsPolicy { name, .. } => asker.logs_policy(name).await,
-        Kind::Filter(filter) => asker.filter(&filter.group, &filter.name).await,
-        Kind::AccountFilter { filter, .. } => asker.account_filter(&filter.name).await,
+        ResourceKind::Key { alias, .. } => asker.key(alias).await,
+        ResourceKind::LogGroup { name, stream, .. } => asker.log_group(name, stream.as_deref()).await,
+        ResourceKind::Bucket { name, queue, .. } => asker.bucket(name, queue.as_deref()).await,
+        ResourceKind::Notification { bucket, queue, .. } => asker.notification(bucket, queue).await,
+        ResourceKind::Queue { name, .. } => asker.queue(name).await,
+        ResourceKind::Role { name, .. } => asker.role(name).await,
+        ResourceKind::RolePolicy { role, name, .. } => asker.role_policy(role, name).await,
+        ResourceKind::ManagedPolicy { name, .. } => asker.managed_policy(name).await,
+        ResourceKind::DeliveryStream(stream) => asker.delivery_stream(&stream.name).await,
+        ResourceKind::DataStream { name, .. } => asker.data_stream(name).await,
+        ResourceKind::LeaseTable { name } => asker.table(name).await,
+        ResourceKind::Destination { name, .. } => asker.destination(name).await,
+        ResourceKind::LogsPolicy { name, .. } => asker.logs_policy(name).await,
+        ResourceKind::Filter(filter) => asker.filter(&filter.group, &filter.name).await,
+        ResourceKind::AccountFilter { filter, .. } => asker.account_filter(&filter.name).await,
     })
 }
 
 /// Every key that is there: its ARN and its id, and the ARN of its alias.
-fn aliases(plan: &Plan, seen: &Seen) -> Aliases {
-    let mut aliases = Aliases::new();
+fn aliases(plan: &AccessPlan, seen: &ObservedState) -> KeyAliases {
+    let mut aliases = KeyAliases::new();
     for stage in &plan.stages {
         for resource in &stage.resources {
-            let Kind::Key { alias, .. } = &resource.kind else { continue };
-            let Some(Look::Found(state)) = seen.look(&stage.account.name, &resource.id) else { continue };
+            let ResourceKind::Key { alias, .. } = &resource.kind else { continue };
+            let Some(Observation::Found(state)) = seen.look(&stage.account.name, &resource.id) else {
+                continue;
+            };
             let Some(arn) = state.get(extra::ARN).and_then(|arn| arn.as_str()) else { continue };
             aliases.insert(arn.to_owned(), alias.clone());
             if let Some((before, id)) = arn.rsplit_once("key/") {

@@ -2,28 +2,28 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{Asker, Gap, Seen, list, note, optional, policy, tags, text};
-use super::{State, extra};
-use crate::access::call::Service;
+use super::reader::{AccountReader, PageNames, ReadResult, Unread, list, note, optional, policy, tags, text};
+use super::{ResourceState, extra};
 use crate::access::live::NOTIFICATION_ID;
+use crate::aws::AwsService;
 
-impl Asker<'_> {
-    pub(super) async fn key(&self, alias: &str) -> Seen<State> {
-        let key = self.ask(Service::Kms, "DescribeKey", json!({ "KeyId": alias })).await?;
+impl AccountReader<'_> {
+    pub(super) async fn key(&self, alias: &str) -> ReadResult<ResourceState> {
+        let key = self.ask(AwsService::Kms, "DescribeKey", json!({ "KeyId": alias })).await?;
         let id = text(&key, "/KeyMetadata/KeyId");
         let input = json!({ "KeyId": id, "PolicyName": "default" });
-        let own = self.ask(Service::Kms, "GetKeyPolicy", input).await?;
-        let mut state = State::from([
+        let own = self.ask(AwsService::Kms, "GetKeyPolicy", input).await?;
+        let mut state = ResourceState::from([
             ("state", json!(text(&key, "/KeyMetadata/KeyState"))),
             ("policy", policy(text(&own, "/Policy"))),
             (extra::ARN, json!(text(&key, "/KeyMetadata/Arn"))),
         ]);
-        let tagged = self.ask(Service::Kms, "ListResourceTags", json!({ "KeyId": id, "Limit": 50 })).await;
+        let tagged = self.ask(AwsService::Kms, "ListResourceTags", json!({ "KeyId": id, "Limit": 50 })).await;
         note(&mut state, extra::TAGS, tagged.ok().map(|it| tags(list(&it, "/Tags"), "TagKey", "TagValue")));
         Ok(state)
     }
 
-    pub(super) async fn bucket(&self, name: &str, queue: Option<&str>) -> Seen<State> {
+    pub(super) async fn bucket(&self, name: &str, queue: Option<&str>) -> ReadResult<ResourceState> {
         self.s3("GetBucketLocation", name).await?;
         let blocked = optional(self.s3("GetPublicAccessBlock", name).await)?;
         let is_blocked = blocked.is_some_and(|blocked| {
@@ -34,7 +34,7 @@ impl Asker<'_> {
         let encryption = optional(self.s3("GetBucketEncryption", name).await)?.unwrap_or_default();
         let own = optional(self.s3("GetBucketPolicy", name).await)?;
         let default = "/ServerSideEncryptionConfiguration/Rules/0/ApplyServerSideEncryptionByDefault";
-        let mut state = State::from([
+        let mut state = ResourceState::from([
             ("publicAccessBlock", json!(is_blocked)),
             ("kmsKey", self.key_name(encryption.pointer(&format!("{default}/KMSMasterKeyID")))),
             (extra::ARN, json!(self.place.bucket(name).to_string())),
@@ -57,26 +57,26 @@ impl Asker<'_> {
     /// Why a bucket cannot be deleted: what is in it, old versions too.
     pub(super) async fn held(&self, name: &str) -> Option<String> {
         let input = json!({ "Bucket": name, "MaxKeys": 1 });
-        match self.ask(Service::S3, "ListObjectVersions", input).await {
+        match self.ask(AwsService::S3, "ListObjectVersions", input).await {
             Ok(found)
                 if list(&found, "/Versions").is_empty() && list(&found, "/DeleteMarkers").is_empty() =>
             {
                 None
             }
             Ok(_) => Some("it is not empty".to_owned()),
-            Err(Gap::Absent) => None,
-            Err(Gap::Unseen(why)) => Some(format!("whether it is empty cannot be seen: {why}")),
+            Err(Unread::Absent) => None,
+            Err(Unread::Unseen(why)) => Some(format!("whether it is empty cannot be seen: {why}")),
         }
     }
 
-    pub(super) async fn notification(&self, bucket: &str, queue: &str) -> Seen<State> {
-        let mut state = State::new();
+    pub(super) async fn notification(&self, bucket: &str, queue: &str) -> ReadResult<ResourceState> {
+        let mut state = ResourceState::new();
         self.told(bucket, queue, &mut state).await?;
         Ok(state)
     }
 
     /// What a bucket tells a queue, and all that it tells.
-    async fn told(&self, bucket: &str, queue: &str, state: &mut State) -> Seen<()> {
+    async fn told(&self, bucket: &str, queue: &str, state: &mut ResourceState) -> ReadResult<()> {
         let all = self.s3("GetBucketNotificationConfiguration", bucket).await?;
         note(state, "notification", one(list(&all, "/QueueConfigurations"), queue));
         let all = if all.is_object() { all } else { json!({}) };
@@ -84,35 +84,37 @@ impl Asker<'_> {
         Ok(())
     }
 
-    async fn s3(&self, operation: &'static str, bucket: &str) -> Seen<Value> {
-        self.ask(Service::S3, operation, json!({ "Bucket": bucket })).await
+    async fn s3(&self, operation: &'static str, bucket: &str) -> ReadResult<Value> {
+        self.ask(AwsService::S3, operation, json!({ "Bucket": bucket })).await
     }
 
-    pub(super) async fn queue(&self, name: &str) -> Seen<State> {
-        let found = self.ask(Service::Sqs, "GetQueueUrl", json!({ "QueueName": name })).await?;
+    pub(super) async fn queue(&self, name: &str) -> ReadResult<ResourceState> {
+        let found = self.ask(AwsService::Sqs, "GetQueueUrl", json!({ "QueueName": name })).await?;
         let url = text(&found, "/QueueUrl");
         let input = json!({ "QueueUrl": url, "AttributeNames": ["All"] });
-        let found = self.ask(Service::Sqs, "GetQueueAttributes", input).await?;
+        let found = self.ask(AwsService::Sqs, "GetQueueAttributes", input).await?;
         let number =
             |name: &str| text(&found, &format!("/Attributes/{name}")).parse::<u64>().ok().map(Value::from);
-        let mut state = State::from([(extra::ARN, json!(text(&found, "/Attributes/QueueArn")))]);
+        let mut state = ResourceState::from([(extra::ARN, json!(text(&found, "/Attributes/QueueArn")))]);
         note(&mut state, "messageRetentionPeriod", number("MessageRetentionPeriod"));
         note(&mut state, "visibilityTimeout", number("VisibilityTimeout"));
         let own = found.pointer("/Attributes/Policy").and_then(Value::as_str).filter(|own| !own.is_empty());
         note(&mut state, "policy", own.map(policy));
-        let tagged = self.ask(Service::Sqs, "ListQueueTags", json!({ "QueueUrl": url })).await;
+        let tagged = self.ask(AwsService::Sqs, "ListQueueTags", json!({ "QueueUrl": url })).await;
         note(&mut state, extra::TAGS, tagged.ok().map(|it| tag_map(&it, "Tags")));
         Ok(state)
     }
 
-    pub(super) async fn table(&self, name: &str) -> Seen<State> {
-        let found = self.ask(Service::DynamoDb, "DescribeTable", json!({ "TableName": name })).await?;
+    pub(super) async fn table(&self, name: &str) -> ReadResult<ResourceState> {
+        let found = self.ask(AwsService::DynamoDb, "DescribeTable", json!({ "TableName": name })).await?;
         let arn = text(&found, "/Table/TableArn");
-        let mut state =
-            State::from([("status", json!(text(&found, "/Table/TableStatus"))), (extra::ARN, json!(arn))]);
+        let mut state = ResourceState::from([
+            ("status", json!(text(&found, "/Table/TableStatus"))),
+            (extra::ARN, json!(arn)),
+        ]);
         let input = Map::from_iter([("ResourceArn".to_owned(), json!(arn))]);
-        let operation = (Service::DynamoDb, "ListTagsOfResource");
-        let tagged = self.all(operation, input, "Tags", ("NextToken", "NextToken")).await;
+        let names = PageNames { items: "Tags", token: "NextToken" };
+        let tagged = self.all(AwsService::DynamoDb, "ListTagsOfResource", input, names).await;
         note(&mut state, extra::TAGS, tagged.ok().map(|it| tags(&it, "Key", "Value")));
         Ok(state)
     }

@@ -1,9 +1,9 @@
 //! When conditions hold.
 
 use crate::access::policy::condition::holds;
-use crate::access::policy::context::Context;
-use crate::access::policy::document::Version;
-use crate::access::policy::pattern::Language;
+use crate::access::policy::context::RequestContext;
+use crate::access::policy::document::LanguageVersion;
+use crate::access::policy::pattern::PatternContext;
 use crate::access::policy::truth::Truth;
 
 use super::policy;
@@ -18,12 +18,12 @@ fn check(rows: &[Row<'_>]) {
         let document = policy(&format!(
             r#"{{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {{"{operator}": {{"K": {values}}}}}}}"#
         ));
-        let context = Context::default()
+        let context = RequestContext::default()
             .with("k", found.iter().copied())
             .with("aws:username", ["Carlos"])
             .with("aws:PrincipalTag/team", ["Yellow"]);
         let condition = &document.statements[0].conditions[0];
-        let held = holds(condition, Language { version: Version::V2012, context: &context });
+        let held = holds(condition, PatternContext { version: LanguageVersion::V2012, context: &context });
         assert_eq!(held.truth, Truth::from(*expected), "{rule}: {operator} {values} {found:?}");
     }
 }

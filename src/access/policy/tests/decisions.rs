@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{CASE, Case};
-use crate::access::policy::answer::Decision;
+use crate::access::policy::decision::AccessDecision;
 
 /// One line.
 #[derive(Deserialize)]
@@ -79,10 +79,10 @@ impl Row {
         }
         .answer();
         let found = match answer.decision {
-            Decision::Allowed { .. } => "allowed",
-            Decision::Denied { .. } => "denied",
-            Decision::Missing { .. } => "not allowed",
-            Decision::Undecided { .. } => "cannot tell",
+            AccessDecision::Allowed { .. } => "allowed",
+            AccessDecision::Denied { .. } => "denied",
+            AccessDecision::Missing { .. } => "not allowed",
+            AccessDecision::Undecided { .. } => "cannot tell",
         };
         assert_eq!(found, self.expected, "{}: {answer}", self.rule);
     }

@@ -1,11 +1,13 @@
 //! Documents: parsed strictly, printed as AWS writes them, and fit for their place.
 
-use crate::access::policy::document::{Condition, Document, Element, Principals, Statement, Test, Version};
-use crate::access::policy::fit::Kind;
+use crate::access::policy::document::{
+    Comparison, LanguageVersion, Negatable, PolicyCondition, PolicyDocument, Principals, Statement,
+};
+use crate::access::policy::fit::PolicyUse;
 
 #[track_caller]
 fn check_error(text: &str, expected: &str) {
-    assert_eq!(text.parse::<Document>().unwrap_err().to_string(), expected);
+    assert_eq!(text.parse::<PolicyDocument>().unwrap_err().to_string(), expected);
 }
 
 #[test]
@@ -97,31 +99,32 @@ fn what_is_no_json_is_said_with_its_place() {
 #[test]
 fn a_document_is_printed_as_aws_writes_them() {
     let mut statement = Statement::allow("PutToStream", ["firehose:PutRecord", "firehose:PutRecordBatch"]);
-    statement.principals = Some(Element::Is(Principals::service(["logs.amazonaws.com"])));
-    statement.resources = Some(Element::Is(vec!["*".to_owned()]));
+    statement.principals = Some(Negatable::Is(Principals::service(["logs.amazonaws.com"])));
+    statement.resources = Some(Negatable::Is(vec!["*".to_owned()]));
     statement.conditions = vec![
-        Condition::new(Test::StringEquals, "aws:SourceAccount", ["111111111111"]),
-        Condition::new(Test::ArnLike, "aws:SourceArn", ["a", "b"]),
-        Condition::new(Test::StringEquals, "aws:PrincipalOrgID", ["o-1"]),
+        PolicyCondition::new(Comparison::StringEquals, "aws:SourceAccount", ["111111111111"]),
+        PolicyCondition::new(Comparison::ArnLike, "aws:SourceArn", ["a", "b"]),
+        PolicyCondition::new(Comparison::StringEquals, "aws:PrincipalOrgID", ["o-1"]),
     ];
-    let document = Document { id: Some("i".to_owned()), statements: vec![statement], ..Document::default() };
+    let document =
+        PolicyDocument { id: Some("i".to_owned()), statements: vec![statement], ..PolicyDocument::default() };
     let text = r#"{"Version":"2012-10-17","Id":"i","Statement":[{"Sid":"PutToStream","Effect":"Allow","Principal":{"Service":"logs.amazonaws.com"},"Action":["firehose:PutRecord","firehose:PutRecordBatch"],"Resource":"*","Condition":{"StringEquals":{"aws:SourceAccount":"111111111111","aws:PrincipalOrgID":"o-1"},"ArnLike":{"aws:SourceArn":["a","b"]}}}]}"#;
     assert_eq!(document.to_json(), text);
-    assert_eq!(text.parse::<Document>().unwrap().to_json(), text);
+    assert_eq!(text.parse::<PolicyDocument>().unwrap().to_json(), text);
 }
 
 #[test]
 fn all_forms_of_a_document_are_read() {
     let text = r#"{"Statement": {"NotPrincipal": {"CanonicalUser": ["c"], "Federated": "f", "AWS": []}, "Effect": "Deny",
         "NotAction": ["s3:*"], "NotResource": "arn:aws:s3:::b", "Condition": {"ForAllValues:NumericLessThanIfExists": {"k": [1, 2.5, true, "x"]}}}}"#;
-    let document: Document = text.parse().unwrap();
-    assert_eq!(document.version, Version::V2008);
+    let document: PolicyDocument = text.parse().unwrap();
+    assert_eq!(document.version, LanguageVersion::V2008);
     let expected = r#"{"Version":"2008-10-17","Statement":[{"Effect":"Deny","NotPrincipal":{"AWS":[],"Federated":"f","CanonicalUser":"c"},"NotAction":"s3:*","NotResource":"arn:aws:s3:::b","Condition":{"ForAllValues:NumericLessThanIfExists":{"k":["1","2.5","true","x"]}}}]}"#;
     assert_eq!(document.to_json(), expected);
 }
 
 #[track_caller]
-fn check_fit(kind: Kind, statements: &str, expected: &[&str]) {
+fn check_fit(kind: PolicyUse, statements: &str, expected: &[&str]) {
     let misfits: Vec<_> = super::policy(statements).misfits(kind).iter().map(ToString::to_string).collect();
     assert_eq!(misfits, expected);
 }
@@ -132,11 +135,11 @@ fn a_document_fits_its_place() {
     let trust = r#"{"Effect": "Allow", "Principal": {"Service": "s"}, "Action": "sts:AssumeRole"}"#;
     let resource =
         r#"{"Sid": "with spaces", "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}"#;
-    check_fit(Kind::Identity, identity, &[]);
-    check_fit(Kind::Trust, trust, &[]);
-    check_fit(Kind::Resource, resource, &[]);
+    check_fit(PolicyUse::Identity, identity, &[]);
+    check_fit(PolicyUse::Trust, trust, &[]);
+    check_fit(PolicyUse::Resource, resource, &[]);
     check_fit(
-        Kind::Identity,
+        PolicyUse::Identity,
         resource,
         &[
             "statement 1: `Sid` may hold letters and digits alone, and no two may be the same",
@@ -144,34 +147,34 @@ fn a_document_fits_its_place() {
         ],
     );
     check_fit(
-        Kind::Trust,
+        PolicyUse::Trust,
         identity,
         &[
             "statement 1: `Principal` is missing",
             "statement 1: `Resource` does not belong in a policy of this kind",
         ],
     );
-    check_fit(Kind::Resource, identity, &["statement 1: `Principal` is missing"]);
-    check_fit(Kind::Resource, trust, &["statement 1: `Resource` is missing"]);
+    check_fit(PolicyUse::Resource, identity, &["statement 1: `Principal` is missing"]);
+    check_fit(PolicyUse::Resource, trust, &["statement 1: `Resource` is missing"]);
     check_fit(
-        Kind::Identity,
+        PolicyUse::Identity,
         &format!("{identity}, {identity}"),
         &["statement 2: `Sid` may hold letters and digits alone, and no two may be the same"],
     );
     check_fit(
-        Kind::Identity,
+        PolicyUse::Identity,
         r#"{"Effect": "Allow", "Action": "*", "Resource": "logs"}"#,
         &["statement 1: the resource `logs` is neither an ARN nor `*`"],
     );
     check_fit(
-        Kind::Trust,
+        PolicyUse::Trust,
         r#"{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:role/*"}, "Action": "*"}"#,
         &[
             "statement 1: the principal `arn:aws:iam::111111111111:role/*` means nobody: a `*` within a principal is no wildcard",
         ],
     );
     check_fit(
-        Kind::Trust,
+        PolicyUse::Trust,
         r#"{"Effect": "Deny", "NotPrincipal": "*", "Action": "*"}"#,
         &["statement 1: `NotPrincipal` does not belong in a policy of this kind"],
     );

@@ -1,8 +1,8 @@
 //! Answers in words: the statement, the element at fault, and what is wrong with it.
 
 use super::{CASE, Case, attached};
-use crate::access::policy::evaluate::{Limit, Policies, Resource, evaluate};
-use crate::access::policy::{Context, Request};
+use crate::access::policy::{AccessRequest, RequestContext};
+use crate::access::policy::{ApplicablePolicies, LimitingPolicies, ResourcePolicies, evaluate};
 
 #[track_caller]
 fn check(case: Case<'_>, expected: &str) {
@@ -195,24 +195,24 @@ fn a_grant_to_the_account_alone_is_explained() {
 
 #[test]
 fn a_service_without_policies_of_resources_says_to_assume_a_role() {
-    let request = Request {
+    let request = AccessRequest {
         caller: super::caller("arn:aws:iam::111111111111:user/carlos"),
         action: "firehose:PutRecordBatch".to_owned(),
         resource: "arn:aws:firehose:us-east-1:222222222222:deliverystream/logs".to_owned(),
         owner: "222222222222".to_owned(),
-        context: Context::default(),
+        context: RequestContext::default(),
     };
     let identity = Some(attached(
         "policy `all` of user `carlos`",
         r#"{"Effect": "Allow", "Action": "*", "Resource": "*"}"#,
     ));
-    let policies = Policies {
+    let policies = ApplicablePolicies {
         identity,
-        resource: Resource::Unsupported,
-        boundary: Limit::Absent,
-        session: Limit::Absent,
-        service_control: Limit::Unseen,
-        resource_control: Limit::Unseen,
+        resource: ResourcePolicies::Unsupported,
+        boundary: LimitingPolicies::Absent,
+        session: LimitingPolicies::Absent,
+        service_control: LimitingPolicies::Unseen,
+        resource_control: LimitingPolicies::Unseen,
     };
     assert_eq!(
         evaluate(&request, &policies).to_string(),

@@ -1,6 +1,5 @@
 //! Promises of the policy engine; each case's name is a rule of AWS's documentation.
 
-mod arns;
 mod conditions;
 mod decisions;
 mod documents;
@@ -9,30 +8,31 @@ mod patterns;
 mod properties;
 mod unknowns;
 
-use super::answer::Answer;
-use super::caller::Caller;
-use super::context::Context;
-use super::document::Document;
-use super::evaluate::{Attached, Limit, Policies, Request, Resource, evaluate};
+use super::caller::RequestPrincipal;
+use super::context::RequestContext;
+use super::decision::Evaluation;
+use super::document::PolicyDocument;
+use super::evaluate::evaluate;
+use super::request::{AccessRequest, ApplicablePolicies, LimitingPolicies, NamedPolicy, ResourcePolicies};
 
 /// A document of these statements, in the newer language.
-pub(super) fn policy(statements: &str) -> Document {
+pub(super) fn policy(statements: &str) -> PolicyDocument {
     format!(r#"{{"Version": "2012-10-17", "Statement": [{statements}]}}"#).parse().unwrap()
 }
 
-pub(super) fn attached(name: &str, statements: &str) -> Vec<Attached> {
-    vec![Attached { name: name.to_owned(), document: policy(statements) }]
+pub(super) fn attached(name: &str, statements: &str) -> Vec<NamedPolicy> {
+    vec![NamedPolicy { name: name.to_owned(), document: policy(statements) }]
 }
 
 /// The caller of an ARN, or of a service's name.
-pub(super) fn caller(text: &str) -> Caller {
+pub(super) fn caller(text: &str) -> RequestPrincipal {
     match text {
-        "anonymous" => Caller::Anonymous,
-        _ if text.ends_with(".amazonaws.com") => Caller::Service { names: vec![text.to_owned()] },
+        "anonymous" => RequestPrincipal::Anonymous,
+        _ if text.ends_with(".amazonaws.com") => RequestPrincipal::Service { names: vec![text.to_owned()] },
         _ if text.starts_with("https:") => {
-            Caller::Federated { provider: text.trim_start_matches("https:").to_owned() }
+            RequestPrincipal::Federated { provider: text.trim_start_matches("https:").to_owned() }
         }
-        _ => Caller::from_arn(&text.parse().unwrap()).unwrap(),
+        _ => RequestPrincipal::from_arn(&text.parse().unwrap()).unwrap(),
     }
 }
 
@@ -71,30 +71,32 @@ pub(super) const CASE: Case<'static> = Case {
 };
 
 impl Case<'_> {
-    pub(super) fn answer(&self) -> Answer {
+    pub(super) fn answer(&self) -> Evaluation {
         let seen = |name, statements: &str| {
             if statements.is_empty() { Vec::new() } else { attached(name, statements) }
         };
         let limit = |name, statements: &str| match statements {
-            "" => Limit::Absent,
-            _ => Limit::Seen(attached(name, statements)),
+            "" => LimitingPolicies::Absent,
+            _ => LimitingPolicies::Seen(attached(name, statements)),
         };
         let on_resource = Some(seen("the bucket's policy", self.on_resource));
-        let context =
-            self.context.iter().fold(Context::default(), |context, (key, value)| context.with(key, [*value]));
-        let request = Request {
+        let context = self
+            .context
+            .iter()
+            .fold(RequestContext::default(), |context, (key, value)| context.with(key, [*value]));
+        let request = AccessRequest {
             caller: caller(self.caller),
             action: self.action.to_owned(),
             resource: self.resource.to_owned(),
             owner: self.owner.to_owned(),
             context,
         };
-        let policies = Policies {
+        let policies = ApplicablePolicies {
             identity: Some(seen("the user's policy", self.identity)),
             resource: if self.required {
-                Resource::Required(on_resource)
+                ResourcePolicies::Required(on_resource)
             } else {
-                Resource::Optional(on_resource)
+                ResourcePolicies::Optional(on_resource)
             },
             boundary: limit("the boundary", self.boundary),
             session: limit("the session policy", self.session),

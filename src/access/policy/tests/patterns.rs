@@ -1,16 +1,16 @@
 //! What actions and resources cover.
 
-use crate::access::policy::context::Context;
-use crate::access::policy::document::Version;
-use crate::access::policy::pattern::{Expanded, Language, Pattern};
+use crate::access::policy::context::RequestContext;
+use crate::access::policy::document::LanguageVersion;
+use crate::access::policy::pattern::{ExpandedPattern, PatternContext, WildcardPattern};
 
 #[track_caller]
 fn check_action(rule: &str, pattern: &str, action: &str, expected: bool) {
-    assert_eq!(Pattern::action(pattern).covers(&action.to_ascii_lowercase()), expected, "{rule}");
+    assert_eq!(WildcardPattern::action(pattern).covers(&action.to_ascii_lowercase()), expected, "{rule}");
 }
 
-fn context() -> Context {
-    Context::default()
+fn context() -> RequestContext {
+    RequestContext::default()
         .with("aws:username", ["David"])
         .with("aws:PrincipalTag/department", ["finance"])
         .with("odd", ["a*b"])
@@ -19,16 +19,16 @@ fn context() -> Context {
 
 #[track_caller]
 fn check(rule: &str, pattern: &str, resource: &str, expected: bool) {
-    check_in(Version::V2012, rule, pattern, resource, expected);
+    check_in(LanguageVersion::V2012, rule, pattern, resource, expected);
 }
 
 #[track_caller]
-fn check_in(version: Version, rule: &str, pattern: &str, resource: &str, expected: bool) {
+fn check_in(version: LanguageVersion, rule: &str, pattern: &str, resource: &str, expected: bool) {
     let context = context();
-    let found = match (Language { version, context: &context }).resource(pattern) {
-        Expanded::Pattern(pattern) => pattern.covers(resource),
-        Expanded::NoValue => false,
-        Expanded::Unknown(key) => panic!("{key} is known"),
+    let found = match (PatternContext { version, context: &context }).resource(pattern) {
+        ExpandedPattern::Pattern(pattern) => pattern.covers(resource),
+        ExpandedPattern::NoValue => false,
+        ExpandedPattern::Unknown(key) => panic!("{key} is known"),
     };
     assert_eq!(found, expected, "{rule}: {pattern} {resource}");
 }
@@ -163,7 +163,7 @@ fn variables_stand_for_keys_of_the_request() {
         false,
     );
     check("an open brace is text", "arn:aws:s3:::b/${x", "arn:aws:s3:::b/${x", true);
-    let old = Version::V2008;
+    let old = LanguageVersion::V2008;
     check_in(
         old,
         "the old language has no variables",

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::{attached, caller};
-use crate::access::policy::document::Version;
-use crate::access::policy::evaluate::{Attached, Policies, Request, Resource, evaluate};
-use crate::access::policy::pattern::{Expanded, Language, Pattern};
-use crate::access::policy::{Context, Document, examine};
+use crate::access::policy::document::LanguageVersion;
+use crate::access::policy::pattern::{ExpandedPattern, PatternContext, WildcardPattern};
+use crate::access::policy::{AccessRequest, ApplicablePolicies, NamedPolicy, ResourcePolicies, evaluate};
+use crate::access::policy::{PolicyDocument, RequestContext, examine};
 
 /// Texts that are likely to meet.
 fn text() -> impl Strategy<Value = String> {
@@ -82,29 +82,33 @@ fn document() -> impl Strategy<Value = String> {
     })
 }
 
-fn answer(document: Document, open: bool) -> String {
-    let context = if open { Context::open() } else { Context::default() };
-    let request = Request {
+fn answer(document: PolicyDocument, open: bool) -> String {
+    let context = if open { RequestContext::open() } else { RequestContext::default() };
+    let request = AccessRequest {
         caller: caller("arn:aws:iam::111111111111:user/carlos"),
         action: "s3:GetObject".to_owned(),
         resource: "arn:aws:s3:::bucket/key".to_owned(),
         owner: "111111111111".to_owned(),
         context: context.with("*", ["*"]).with("many", ["a", "b"]),
     };
-    let both = vec![Attached { name: "p".to_owned(), document }];
-    let resource = Resource::Optional(Some(both.clone()));
-    evaluate(&request, &Policies { identity: Some(both), resource, ..Policies::default() }).to_string()
+    let both = vec![NamedPolicy { name: "p".to_owned(), document }];
+    let resource = ResourcePolicies::Optional(Some(both.clone()));
+    evaluate(
+        &request,
+        &ApplicablePolicies { identity: Some(both), resource, ..ApplicablePolicies::default() },
+    )
+    .to_string()
 }
 
 proptest! {
     #[test]
     fn what_is_printed_means_the_same(text in document(), open: bool) {
         // An empty resource is none of the language.
-        if let Ok(read) = text.parse::<Document>() {
+        if let Ok(read) = text.parse::<PolicyDocument>() {
             let printed = read.to_json();
-            let again: Document = printed.parse().unwrap();
+            let again: PolicyDocument = printed.parse().unwrap();
             prop_assert_eq!(again.to_json(), printed);
-            prop_assert_eq!(again.to_pretty_json().parse::<Document>().unwrap(), again.clone());
+            prop_assert_eq!(again.to_pretty_json().parse::<PolicyDocument>().unwrap(), again.clone());
             prop_assert_eq!(answer(read, open), answer(again, open));
         }
     }
@@ -114,17 +118,17 @@ proptest! {
         let is_text = std::str::from_utf8(&bytes).is_ok();
         prop_assert!(is_text || examine(&bytes).is_none());
         let broken = text.get(..cut).unwrap_or(&text);
-        let is_document = broken.parse::<Document>().is_ok();
+        let is_document = broken.parse::<PolicyDocument>().is_ok();
         prop_assert!(is_document || examine(broken.as_bytes()).is_none());
     }
 
     #[test]
     fn a_pattern_covers_what_a_slower_reading_says(pattern in "[ab:*?]{0,8}", text in "[ab:]{0,8}") {
-        let context = Context::default();
-        let language = Language { version: Version::V2012, context: &context };
-        let Expanded::Pattern(read) = language.like(&pattern) else { panic!("there are no variables") };
+        let context = RequestContext::default();
+        let language = PatternContext { version: LanguageVersion::V2012, context: &context };
+        let ExpandedPattern::Pattern(read) = language.like(&pattern) else { panic!("there are no variables") };
         prop_assert_eq!(read.covers(&text), slow(&pattern, &text));
-        prop_assert_eq!(Pattern::action(&pattern).covers(&text), slow(&pattern, &text));
+        prop_assert_eq!(WildcardPattern::action(&pattern).covers(&text), slow(&pattern, &text));
     }
 }
 
@@ -147,14 +151,17 @@ fn crafted_wildcards_take_no_time() {
         "p",
         &format!(r#"{{"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::{}b"}}"#, "*a".repeat(60)),
     ));
-    let request = Request {
+    let request = AccessRequest {
         caller: caller("arn:aws:iam::111111111111:user/carlos"),
         action: "s3:GetObject".to_owned(),
         resource: format!("arn:aws:s3:::{}", "a".repeat(900)),
         owner: "111111111111".to_owned(),
-        context: Context::default(),
+        context: RequestContext::default(),
     };
-    let policies =
-        Policies { identity, resource: Resource::Optional(Some(Vec::new())), ..Policies::default() };
+    let policies = ApplicablePolicies {
+        identity,
+        resource: ResourcePolicies::Optional(Some(Vec::new())),
+        ..ApplicablePolicies::default()
+    };
     assert!(!evaluate(&request, &policies).is_allowed());
 }

@@ -3,27 +3,30 @@
 use serde_json::{Value, json};
 
 use super::model::{Model, document, text};
-use crate::access::call::Call;
-use crate::access::live::{Beside, Look, extra};
-use crate::access::plan::Kind;
-use crate::access::policy::{self, Arn, Caller};
-use crate::access::verify::ask::{Ask, Holder, Of, Sources, context};
+use crate::access::live::{Observation, Prerequisite, extra};
+use crate::access::plan::ResourceKind;
+use crate::access::policy::{self, RequestPrincipal};
+use crate::access::verify::permission::{
+    PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, context,
+};
+use crate::arn::Arn;
+use crate::aws::ApiCall;
 
 impl Model {
-    pub(super) fn logs(&mut self, account: &str, call: &Call) -> Value {
+    pub(super) fn logs(&mut self, account: &str, call: &ApiCall) -> Value {
         let input = &call.input;
         match call.operation {
             "TagResource" | "PutRetentionPolicy" | "AssociateKmsKey" | "CreateLogStream" => {}
             "CreateLogGroup" => {
-                let id = Beside::LogGroup(text(input, "logGroupName")).id();
+                let id = Prerequisite::LogGroup(text(input, "logGroupName")).id();
                 let look = self.seen.resources.get_mut(&(account.to_owned(), id)).unwrap();
-                assert_eq!(*look, Look::Absent, "ResourceAlreadyExistsException");
-                *look = Look::Found([(extra::FILTERS, json!({}))].into());
+                assert_eq!(*look, Observation::Absent, "ResourceAlreadyExistsException");
+                *look = Observation::Found([(extra::FILTERS, json!({}))].into());
             }
             "PutDestination" => self.destination(account, input),
             "PutDestinationPolicy" => {
-                let id = self.known(account, |kind| matches!(kind, Kind::Destination { .. }));
-                let policy = document(input, "accessPolicy", policy::Kind::Resource, 5_120);
+                let id = self.known(account, |kind| matches!(kind, ResourceKind::Destination { .. }));
+                let policy = document(input, "accessPolicy", policy::PolicyUse::Resource, 5_120);
                 self.state(account, &id).insert("policy", policy);
             }
             "PutResourcePolicy" => self.resource_policy(account, input),
@@ -34,13 +37,13 @@ impl Model {
             }
             "PutSubscriptionFilter" => self.filter(account, input),
             "DeleteSubscriptionFilter" => {
-                let group = Beside::LogGroup(text(input, "logGroupName"));
+                let group = Prerequisite::LogGroup(text(input, "logGroupName"));
                 let filters = self.beside(account, &group).get_mut(extra::FILTERS).unwrap();
                 let filters = filters.as_object_mut().unwrap();
                 filters.remove(&text(input, "filterName")).expect("ResourceNotFoundException");
             }
             "PutAccountPolicy" => {
-                let id = self.known(account, |kind| matches!(kind, Kind::AccountFilter { .. }));
+                let id = self.known(account, |kind| matches!(kind, ResourceKind::AccountFilter { .. }));
                 let policy: Value = serde_json::from_str(&text(input, "policyDocument")).unwrap();
                 let state = [
                     ("pattern", policy["FilterPattern"].clone()),
@@ -48,14 +51,14 @@ impl Model {
                     ("role", policy["RoleArn"].clone()),
                     ("selection", input["selectionCriteria"].clone()),
                 ];
-                self.seen.resources.insert((account.to_owned(), id), Look::Found(state.into()));
+                self.seen.resources.insert((account.to_owned(), id), Observation::Found(state.into()));
             }
             other => panic!("{other}"),
         }
         json!({})
     }
 
-    fn known(&self, account: &str, is: impl Fn(&Kind) -> bool) -> String {
+    fn known(&self, account: &str, is: impl Fn(&ResourceKind) -> bool) -> String {
         self.resources(account).find(|resource| is(&resource.kind)).unwrap().id.clone()
     }
 
@@ -65,48 +68,48 @@ impl Model {
         self.passes(account, &role);
         let name = role.rsplit('/').next().unwrap().to_owned();
         let role_id =
-            self.known(account, |kind| matches!(kind, Kind::Role { name: own, .. } if *own == name));
+            self.known(account, |kind| matches!(kind, ResourceKind::Role { name: own, .. } if *own == name));
         assert!(self.state(account, &role_id).contains_key("trust"), "Could not deliver test message");
-        let id = self.known(account, |kind| matches!(kind, Kind::Destination { .. }));
+        let id = self.known(account, |kind| matches!(kind, ResourceKind::Destination { .. }));
         let at = (account.to_owned(), id);
         let look = self.seen.resources.get_mut(&at).unwrap();
-        if *look == Look::Absent {
-            *look = Look::Found(crate::access::live::State::new());
+        if *look == Observation::Absent {
+            *look = Observation::Found(crate::access::live::ResourceState::new());
         }
-        let Look::Found(state) = look else { panic!("{look:?}") };
+        let Observation::Found(state) = look else { panic!("{look:?}") };
         state.extend([("target", json!(target)), ("role", json!(role))]);
     }
 
     /// Whoever calls has to be allowed to pass a role.
     fn passes(&mut self, account: &str, role: &str) {
-        let state = self.beside(account, &Beside::Caller).clone();
+        let state = self.beside(account, &Prerequisite::Caller).clone();
         let owner = self.account(account);
         let arn: Arn = state[extra::ARN].as_str().unwrap().parse().unwrap();
-        let holder = match Caller::from_arn(&arn) {
-            Some(Caller::Session { role, .. }) => Holder::new(owner, role, Some(&state)),
-            Some(Caller::User(user)) => Holder::user(owner, user, &state),
+        let holder = match RequestPrincipal::from_arn(&arn) {
+            Some(RequestPrincipal::Session { role, .. }) => PolicyHolder::new(owner, role, Some(&state)),
+            Some(RequestPrincipal::User(user)) => PolicyHolder::user(owner, user, &state),
             other => panic!("{other:?}"),
         };
-        let ask = Ask {
+        let ask = PermissionCheck {
             caller: holder.caller.clone(),
             action: "iam:PassRole",
             resource: role.to_owned(),
             owner: owner.place.account.clone(),
             context: context(),
             holder: Some(&holder),
-            of: Of::Optional(Sources::none()),
+            of: TargetPolicies::Optional(PolicySources::none()),
         };
         assert!(ask.answer().is_allowed(), "AccessDeniedException: {}", ask.answer());
     }
 
     fn resource_policy(&mut self, account: &str, input: &Value) {
         if let Some(arn) = input.get("resourceArn") {
-            let policy = document(input, "policyDocument", policy::Kind::Resource, 51_200);
+            let policy = document(input, "policyDocument", policy::PolicyUse::Resource, 51_200);
             let group = arn.as_str().unwrap().split(":log-group:").last().unwrap().to_owned();
-            self.beside(account, &Beside::LogGroup(group)).insert("policy", policy);
+            self.beside(account, &Prerequisite::LogGroup(group)).insert("policy", policy);
             return;
         }
-        let policy = document(input, "policyDocument", policy::Kind::Resource, 5_120);
+        let policy = document(input, "policyDocument", policy::PolicyUse::Resource, 5_120);
         let policies = self.logs_policies(account);
         policies.insert(text(input, "policyName"), policy);
         assert!(policies.len() <= 10, "LimitExceededException: {} policies", policies.len());
@@ -123,9 +126,9 @@ impl Model {
         }
         let id = self.known(
             account,
-            |kind| matches!(kind, Kind::Filter(filter) if filter.group == group && filter.name == name),
+            |kind| matches!(kind, ResourceKind::Filter(filter) if filter.group == group && filter.name == name),
         );
-        let state = self.beside(account, &Beside::LogGroup(group));
+        let state = self.beside(account, &Prerequisite::LogGroup(group));
         let filters = state.get_mut(extra::FILTERS).unwrap().as_object_mut().unwrap();
         filters.insert(name, json!(to));
         assert!(filters.len() <= 2, "LimitExceededException");
@@ -134,15 +137,15 @@ impl Model {
             ("destination", json!(to)),
             ("role", input["roleArn"].clone()),
         ];
-        self.seen.resources.insert((account.to_owned(), id), Look::Found(state.into()));
+        self.seen.resources.insert((account.to_owned(), id), Observation::Found(state.into()));
     }
 
-    pub(super) fn stream(&mut self, account: &str, call: &Call) -> Value {
+    pub(super) fn stream(&mut self, account: &str, call: &ApiCall) -> Value {
         let input = &call.input;
-        let id = |model: &Self, is: fn(&Kind) -> bool| model.known(account, is);
-        let firehose: fn(&Kind) -> bool = |kind| matches!(kind, Kind::DeliveryStream(_));
-        let kinesis: fn(&Kind) -> bool = |kind| matches!(kind, Kind::DataStream { .. });
-        let table: fn(&Kind) -> bool = |kind| matches!(kind, Kind::LeaseTable { .. });
+        let id = |model: &Self, is: fn(&ResourceKind) -> bool| model.known(account, is);
+        let firehose: fn(&ResourceKind) -> bool = |kind| matches!(kind, ResourceKind::DeliveryStream(_));
+        let kinesis: fn(&ResourceKind) -> bool = |kind| matches!(kind, ResourceKind::DataStream { .. });
+        let table: fn(&ResourceKind) -> bool = |kind| matches!(kind, ResourceKind::LeaseTable { .. });
         match call.operation {
             "DescribeDeliveryStream" => {
                 let one = json!([{ "DestinationId": "destinationId-1" }]);
@@ -172,7 +175,7 @@ impl Model {
             }
             "PutResourcePolicy" => {
                 let id = id(self, kinesis);
-                let policy = document(input, "Policy", policy::Kind::Resource, 20_480);
+                let policy = document(input, "Policy", policy::PolicyUse::Resource, 20_480);
                 self.set(account, &id, "policy", policy);
             }
             "AddTagsToStream" | "StartStreamEncryption" => {}
@@ -183,11 +186,11 @@ impl Model {
     }
 
     /// Makes a resource at once: waiting is not played.
-    fn whole(&mut self, account: &str, is: fn(&Kind) -> bool) {
+    fn whole(&mut self, account: &str, is: fn(&ResourceKind) -> bool) {
         let resource = self.resources(account).find(|resource| is(&resource.kind)).unwrap().clone();
         let state = self.made(account, &resource);
         let at = (account.to_owned(), resource.id);
-        assert_eq!(self.seen.resources.get(&at), Some(&Look::Absent), "ResourceInUseException");
-        self.seen.resources.insert(at, Look::Found(state));
+        assert_eq!(self.seen.resources.get(&at), Some(&Observation::Absent), "ResourceInUseException");
+        self.seen.resources.insert(at, Observation::Found(state));
     }
 }

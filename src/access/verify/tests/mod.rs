@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use self::model::Model;
 use super::examine;
-use crate::access::doctor::{Level, tree};
-use crate::access::live::{Beside, Look};
+use crate::access::live::{Observation, Prerequisite};
+use crate::access::report::{Severity, tree};
 
 const TOPOLOGIES: [&str; 6] = ["basic", "moto", "organization", "three-accounts", "trail", "sample"];
 
@@ -79,14 +79,14 @@ impl Model {
     fn lose_group(&mut self, account: &str, group: &str) {
         let filters: Vec<String> = self
             .resources(account)
-            .filter(|resource| matches!(&resource.kind, crate::access::plan::Kind::Filter(it) if it.group == group))
+            .filter(|resource| matches!(&resource.kind, crate::access::plan::ResourceKind::Filter(it) if it.group == group))
             .map(|resource| resource.id.clone())
             .collect();
         for filter in filters {
             self.lose(account, &filter);
         }
-        let id = Beside::LogGroup(group.to_owned()).id();
-        self.seen.resources.insert((account.to_owned(), id), Look::Absent);
+        let id = Prerequisite::LogGroup(group.to_owned()).id();
+        self.seen.resources.insert((account.to_owned(), id), Observation::Absent);
     }
 }
 
@@ -97,7 +97,7 @@ fn what_a_plan_makes_lets_logs_pass() {
         let report = examine(&model.topology, &model.plan, &model.seen);
         let told = tree(&report, false);
         assert_eq!(report.first_failure().map(|(hop, _)| hop.name.as_str()), None, "{name}:\n{told}");
-        let warns = report.hops.iter().any(|hop| hop.level() == Level::Warning);
+        let warns = report.hops.iter().any(|hop| hop.level() == Severity::Warning);
         assert!(!warns, "{name}:\n{told}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::world::World;
-use super::{Indented, Object};
+use super::{IndentedFraming, ObjectFraming};
 use crate::config::{Start, TooLong};
 use crate::event::Backpressure;
 
@@ -58,7 +58,7 @@ fn once_ships_the_partial_line_at_the_end() {
 #[test]
 fn an_event_of_several_lines_is_whole_when_its_continuation_does_not_come() {
     let mut world = World::new();
-    world.framing = Arc::new(Indented);
+    world.framing = Arc::new(IndentedFraming);
     world.append("a.log", b"first\n more\nsecond\n").start();
     world.until("the second event", |arrived| arrived.chunks.len() == 2);
     assert_eq!(world.with(|arrived| arrived.chunks[0].1.clone()), b"first\n more\n");
@@ -174,7 +174,7 @@ fn a_file_whose_destination_takes_nothing_waits_and_holds_up_no_other() {
 #[test]
 fn an_object_is_read_whole_and_never_twice() {
     let mut world = World::new().including("*");
-    world.framing = Arc::new(Object);
+    world.framing = Arc::new(ObjectFraming);
     world.append(".new", b"{\"Records\":[]}").start();
     world.config.exclude = vec![".new".to_owned()];
     world.until("the object", |arrived| arrived.chunks.len() == 1);
@@ -190,7 +190,7 @@ fn an_object_is_read_whole_and_never_twice() {
 #[test]
 fn an_object_that_is_too_large_is_counted_as_lost() {
     let mut world = World::new();
-    world.framing = Arc::new(Object);
+    world.framing = Arc::new(ObjectFraming);
     world.config.decoding.max_inflated = 10;
     world.append("a.log", b"much too large").append("b.log", b"small").once();
     assert_eq!(world.with(|arrived| arrived.chunks.len()), 1);

@@ -13,9 +13,9 @@ use crate::event::Framing;
 
 /// One event a line.
 #[derive(Debug)]
-pub(crate) struct Lines;
+pub(crate) struct LineFraming;
 
-impl Framing for Lines {
+impl Framing for LineFraming {
     fn whole(&self, bytes: &[u8], end: bool) -> usize {
         if end { bytes.len() } else { memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1) }
     }
@@ -23,9 +23,9 @@ impl Framing for Lines {
 
 /// A line that begins with a blank continues the event before it.
 #[derive(Debug)]
-pub(crate) struct Indented;
+pub(crate) struct IndentedFraming;
 
-impl Framing for Indented {
+impl Framing for IndentedFraming {
     fn whole(&self, bytes: &[u8], end: bool) -> usize {
         if end {
             return bytes.len();
@@ -41,9 +41,9 @@ impl Framing for Indented {
 
 /// A file is one payload.
 #[derive(Debug)]
-pub(crate) struct Object;
+pub(crate) struct ObjectFraming;
 
-impl Framing for Object {
+impl Framing for ObjectFraming {
     fn whole(&self, bytes: &[u8], _: bool) -> usize {
         bytes.len()
     }

@@ -12,13 +12,15 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::{Notify, Semaphore};
 
-use super::super::watch::Watch;
-use super::super::{FileSource, read_buffers};
+use super::super::follower::run_with;
+use super::super::reader::read_buffers;
+use super::super::setup::FileSetup;
+use super::super::watch::DirWatcher;
 use super::positions::Positions;
 use crate::config::{self, Decoding, Format, Start, TooLong};
-use crate::event::{AckGuard, Backpressure, Budget, Framing};
+use crate::event::{AckGuard, Backpressure, Budget, Field, Framing};
 use crate::metrics::Metrics;
-use crate::pipeline::{Intake, Job, Jobs};
+use crate::pipeline::{Intake, IntakeQueue, Job, Jobs};
 use crate::source::{Stop, Stopper};
 
 /// A directory with log files, and what became of their lines.
@@ -35,7 +37,7 @@ pub(super) struct World {
     arrived: Arc<(Mutex<Arrived>, Condvar)>,
     /// Lines written, by whoever wrote them.
     expected: Vec<Vec<u8>>,
-    run: Option<Run>,
+    run: Option<SourceRun>,
 }
 
 #[derive(Default)]
@@ -50,7 +52,7 @@ pub(super) struct Arrived {
     pub(super) backpressure: Option<(String, Arc<Backpressure>)>,
 }
 
-struct Run {
+struct SourceRun {
     stopper: Stopper,
     source: JoinHandle<()>,
     worker: JoinHandle<()>,
@@ -77,7 +79,7 @@ impl World {
         Self {
             dir,
             config,
-            framing: Arc::new(super::Lines),
+            framing: Arc::new(super::LineFraming),
             positions: Arc::default(),
             metrics: Metrics::new(),
             inotify: true,
@@ -202,27 +204,27 @@ impl World {
         let places = Arc::new(Semaphore::new(4));
         let intake = Intake::new(
             Budget::new(self.memory),
-            jobs,
-            Arc::clone(&places),
+            IntakeQueue { jobs, places: Arc::clone(&places) },
             Arc::new(Notify::new()),
             Arc::clone(&self.framing),
             self.metrics.source("test"),
         );
         let positions = Arc::clone(&self.positions);
-        let source = FileSource::new(
-            "test".into(),
-            "host".into(),
-            self.config.clone(),
+        let setup = FileSetup {
+            name: "test".into(),
+            host: "host".into(),
+            config: self.config.clone(),
             intake,
-            (positions, read_buffers()),
+            positions,
+            buffers: read_buffers(),
             once,
-        );
+        };
         let (stopper, stop) = Stopper::new();
-        let watches = self.inotify && !once;
-        let source = std::thread::spawn(move || run(source, watches, stop));
+        let inotify = self.inotify && !once;
+        let source = std::thread::spawn(move || run(setup, inotify, stop));
         let arrived = Arc::clone(&self.arrived);
         let worker = std::thread::spawn(move || work(&taken, &places, &arrived));
-        self.run = Some(Run { stopper, source, worker });
+        self.run = Some(SourceRun { stopper, source, worker });
         self
     }
 
@@ -323,17 +325,17 @@ impl Arrived {
     }
 }
 
-fn run(source: FileSource, watches: bool, stop: Stop) {
-    let watch = if watches { Watch::start() } else { Watch::blind() };
+fn run(setup: FileSetup, inotify: bool, stop: Stop) {
+    let watcher = if inotify { DirWatcher::start() } else { DirWatcher::blind() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(source.run_with(watch, stop)).unwrap();
+    runtime.block_on(run_with(setup, watcher, stop)).unwrap();
 }
 
 fn work(jobs: &crossbeam_channel::Receiver<Jobs>, places: &Semaphore, arrived: &(Mutex<Arrived>, Condvar)) {
     for (place, Job { chunk, slot, .. }) in jobs.iter().flat_map(|jobs| jobs.into_iter().enumerate()) {
         places.add_permits(usize::from(place == 0));
         let mut state = arrived.0.lock().unwrap();
-        let file = chunk.origin.file.as_deref().unwrap_or_default().to_owned();
+        let file = chunk.origin.text(Field::File).to_owned();
         if let Some((blocked, backpressure)) = &state.backpressure
             && file.ends_with(blocked)
         {

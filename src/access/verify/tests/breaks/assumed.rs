@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Break, Model, broken};
-use crate::access::live::{Beside, Look, extra};
+use crate::access::live::{Observation, Prerequisite, extra};
 
 const WRITER: &str = "writer standpipe-writer of archive";
 const HOST: &str = "writer logs-writer of archive";
@@ -109,12 +109,12 @@ fn list_on_objects(it: &mut Model) {
 }
 
 fn key(it: &mut Model, state: &str) {
-    it.beside("trail", &Beside::Key(KEY.to_owned())).insert("state", json!(state));
+    it.beside("trail", &Prerequisite::Key(KEY.to_owned())).insert("state", json!(state));
 }
 
 fn denied(it: &mut Model) {
     let statement = json!({ "Sid": "Never", "Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": "*" });
-    let id = Beside::Bucket("my-cloudtrail-bucket".to_owned()).id();
-    assert!(matches!(it.seen.resources.get(&("trail".to_owned(), id.clone())), Some(Look::Found(_))));
+    let id = Prerequisite::Bucket("my-cloudtrail-bucket".to_owned()).id();
+    assert!(matches!(it.seen.resources.get(&("trail".to_owned(), id.clone())), Some(Observation::Found(_))));
     it.add("trail", &id, "policy", statement);
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Break, Model, broken};
-use crate::access::live::{Beside, extra};
+use crate::access::live::{Prerequisite, extra};
 
 const HOP: &str = "destination delivery-test-destination of archive";
 const ORGANIZATION: &str = "destination all-logs of archive";
@@ -50,7 +50,7 @@ fn no_pass(it: &mut Model) {
     it.lose("archive", "Destination");
     it.edit(
         "archive",
-        &Beside::Caller.id(),
+        &Prerequisite::Caller.id(),
         extra::OTHERS,
         r#""Action":"*""#,
         r#""Action":["logs:*","firehose:*"]"#,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Break, Model, broken};
-use crate::access::live::{Access, Beside, Look, extra};
+use crate::access::live::{AccountAccess, Observation, Prerequisite, extra};
 
 const BUCKET: &str = "bucket org-logs of archive";
 const DESTINATION: &str = "destination delivery-test-destination of archive";
@@ -20,15 +20,15 @@ pub(in crate::access::verify::tests) fn harmless() -> Vec<Break> {
         broken("basic", "errors are not reported", |it| it.unset("archive", "Stream", "errorLogGroup"), ("stream delivery-test-stream of archive", "stream_errors"), &["nowhere"]),
         broken("basic", "an account is not seen", blind, ("accounts", "credentials"), &["no credentials"]),
         broken("basic", "a stream is not seen", |it| unseen(it, "archive", "Stream"), ("stream delivery-test-stream of archive", "stream"), &["could not be seen: `firehose:DescribeDeliveryStream`"]),
-        broken("basic", "PassRole missing where all is made", |it| it.edit("archive", &Beside::Caller.id(), extra::OTHERS, r#""Action":"*""#, r#""Action":"logs:*""#), (DESTINATION, "destination"), &["is there"]),
+        broken("basic", "PassRole missing where all is made", |it| it.edit("archive", &Prerequisite::Caller.id(), extra::OTHERS, r#""Action":"*""#, r#""Action":"logs:*""#), (DESTINATION, "destination"), &["is there"]),
         broken("organization", "the stream's own policy is enough to read", stream_lets_read, ("consumer standpipe-consumer of archive", "read"), &["are allowed"]),
         broken("organization", "the stream's own policy is enough to put", stream_lets_put, ("destination all-logs of archive", "destination_permissions"), &["allowed by statement 1 `Lets` of the policy of Kinesis stream `cwl`"]),
         broken("organization", "the stream's own policy is not seen", stream_unseen, ("destination all-logs of archive", "destination_permissions"), &["cannot tell"]),
         broken("organization", "whose policies are not seen may pass the role", unseen_policies, ("/aws/vendedlogs/states/orders of app", "filter"), &["could not be seen"]),
         broken("organization", "the role that turns logging on has no policy", |it| it.unset("app", "TurnsOnStepFunctionsOrders", "permissions"), ("log delivery to /aws/vendedlogs/states/orders of app", "turns_on"), &["StepFunctions-Orders"]),
-        broken("basic", "deliveries fail", |it| it.set("app", &Beside::Deliveries("delivery-test".to_owned()).id(), extra::COUNTS, json!({ "delivery-test-filter": { "DeliveryErrors": 3 } })), ("delivery-test of app", "filter_delivery"), &["3 failed"]),
-        broken("basic", "records are refused for the quota", |it| it.set("archive", &Beside::Quota("delivery-test-stream".to_owned()).id(), extra::COUNTS, json!({ "ThrottledRecords": 3 })), ("stream delivery-test-stream of archive", "stream_quota"), &["3 records were refused"]),
-        broken("basic", "what is counted is not seen", |it| unseen(it, "app", &Beside::Deliveries("delivery-test".to_owned()).id()), ("delivery-test of app", "filter_delivery"), &["could not be seen"]),
+        broken("basic", "deliveries fail", |it| it.set("app", &Prerequisite::Deliveries("delivery-test".to_owned()).id(), extra::COUNTS, json!({ "delivery-test-filter": { "DeliveryErrors": 3 } })), ("delivery-test of app", "filter_delivery"), &["3 failed"]),
+        broken("basic", "records are refused for the quota", |it| it.set("archive", &Prerequisite::Quota("delivery-test-stream".to_owned()).id(), extra::COUNTS, json!({ "ThrottledRecords": 3 })), ("stream delivery-test-stream of archive", "stream_quota"), &["3 records were refused"]),
+        broken("basic", "what is counted is not seen", |it| unseen(it, "app", &Prerequisite::Deliveries("delivery-test".to_owned()).id()), ("delivery-test of app", "filter_delivery"), &["could not be seen"]),
         broken("moto", "a policy of the log group itself is enough", own_policy, ("log delivery to /aws/vendedlogs/states/orders of app", "logs_policy"), &["are allowed"]),
         broken("moto", "a bucket tells more than is wanted", |it| it.edit("archive", "Bucket", "notification", "cwl/", ""), (BUCKET, "notification"), &["below ``"]),
     ]
@@ -87,25 +87,26 @@ fn stream_unseen(it: &mut Model) {
 }
 
 fn unseen_policies(it: &mut Model) {
-    it.unset("app", &Beside::Caller.id(), extra::OTHERS);
+    it.unset("app", &Prerequisite::Caller.id(), extra::OTHERS);
     unseen(it, "app", "FilterAwsVendedlogsStatesOrdersStandpipe");
 }
 
 fn blind(it: &mut Model) {
-    it.seen.accounts.insert("app".to_owned(), Access::Denied("no credentials".to_owned()));
+    it.seen.accounts.insert("app".to_owned(), AccountAccess::Denied("no credentials".to_owned()));
     for ((account, _), look) in &mut it.seen.resources {
         if account == "app" {
-            *look = Look::Unseen("no credentials".to_owned());
+            *look = Observation::Unseen("no credentials".to_owned());
         }
     }
 }
 
 fn unseen(it: &mut Model, account: &str, id: &str) {
     let why = "`firehose:DescribeDeliveryStream`: AccessDeniedException: no".to_owned();
-    it.seen.resources.insert((account.to_owned(), id.to_owned()), Look::Unseen(why));
+    it.seen.resources.insert((account.to_owned(), id.to_owned()), Observation::Unseen(why));
 }
 
 fn own_policy(it: &mut Model) {
     let policy = it.logs_policies("app").remove("standpipe-log-delivery-1").unwrap();
-    it.beside("app", &Beside::LogGroup("/aws/vendedlogs/states/orders".to_owned())).insert("policy", policy);
+    it.beside("app", &Prerequisite::LogGroup("/aws/vendedlogs/states/orders".to_owned()))
+        .insert("policy", policy);
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Break, Model, broken};
-use crate::access::live::{Beside, extra};
+use crate::access::live::{Prerequisite, extra};
 
 const FILTER: &str = "FilterDeliveryTestDeliveryTestFilter";
 const BASIC: &str = "delivery-test of app";
@@ -39,7 +39,7 @@ fn lead(it: &mut Model, to: &str) {
 
 fn two_others(it: &mut Model) {
     it.lose("app", FILTER);
-    let state = it.beside("app", &Beside::LogGroup("delivery-test".to_owned()));
+    let state = it.beside("app", &Prerequisite::LogGroup("delivery-test".to_owned()));
     state.insert(
         extra::FILTERS,
         json!({ "a": "arn:aws:lambda:r:1:function:f", "b": "arn:aws:lambda:r:1:function:g" }),
@@ -48,12 +48,12 @@ fn two_others(it: &mut Model) {
 
 fn no_role_and_no_pass(it: &mut Model) {
     it.set("app", "FilterAwsVendedlogsStatesOrdersStandpipe", "role", Value::Null);
-    it.edit("app", &Beside::Caller.id(), extra::OTHERS, r#""Action":"*""#, r#""Action":"logs:*""#);
+    it.edit("app", &Prerequisite::Caller.id(), extra::OTHERS, r#""Action":"*""#, r#""Action":"logs:*""#);
 }
 
 fn no_role_and_a_user(it: &mut Model) {
     no_role_and_no_pass(it);
-    it.set("app", &Beside::Caller.id(), extra::ARN, json!("arn:aws-cn:iam::111111111111:user/me"));
+    it.set("app", &Prerequisite::Caller.id(), extra::ARN, json!("arn:aws-cn:iam::111111111111:user/me"));
 }
 
 #[rustfmt::skip] // One break a line.
@@ -75,7 +75,7 @@ pub(super) fn vended() -> Vec<Break> {
 
 /// Edits the region's policy as it is seen.
 fn narrow(it: &mut Model, from: &str, to: &str) {
-    it.edit("app", &Beside::LogsPolicies.id(), extra::OTHERS, from, to);
+    it.edit("app", &Prerequisite::LogsPolicies.id(), extra::OTHERS, from, to);
 }
 
 /// Takes the own policy away, and puts many of others there.

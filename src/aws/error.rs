@@ -1,0 +1,34 @@
+//! Why a client cannot be built.
+
+use std::path::PathBuf;
+
+/// A client cannot be built. Each says whose connection it is, such as "sink `archive`".
+#[derive(Debug, thiserror::Error)]
+pub enum AwsError {
+    /// The authority's certificate cannot be read.
+    #[error("cannot read `ca_file` `{}` of {whose}", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Whose connection.
+        whose: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The authority's certificate cannot be used.
+    #[error("cannot use `ca_file` `{}` of {whose}: {reason}", path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// Whose connection.
+        whose: String,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing says which region.
+    #[error("no region for {whose}: set its `region`, AWS_REGION, or a region in the profile")]
+    NoRegion {
+        /// Whose connection.
+        whose: String,
+    },
+}

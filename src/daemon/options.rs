@@ -1,0 +1,34 @@
+//! What the daemon is started with.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::signals::Signal;
+use crate::config::{Checked, Config, Errors};
+use crate::source::PrepareSource;
+
+/// Reads the configuration anew, for a reload. Blocks.
+pub type Load = Arc<dyn Fn() -> Result<Checked, Errors> + Send + Sync>;
+
+/// What to run, and what tells it to stop.
+pub struct Run {
+    /// The configuration.
+    pub config: Config,
+    /// What does not change with a configuration.
+    pub environment: Environment,
+    /// Signals as they come; the second stop makes it stop at once.
+    pub signals: mpsc::Receiver<Signal>,
+}
+
+/// What does not change with a configuration.
+pub struct Environment {
+    /// The name of the host.
+    pub host: Arc<str>,
+    /// Read what is there, and end.
+    pub once: bool,
+    /// Reads the configuration anew.
+    pub load: Load,
+    /// Prepares the sources.
+    pub prepare: PrepareSource,
+}

@@ -1,0 +1,71 @@
+//! What delivers one destination's records: its client is made, for as long as that takes, and then the sink's loop runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::error;
+
+use super::key::{DestinationKey, DestinationKind};
+use super::queue::DestinationQueue;
+use crate::aws::FirehoseClients;
+use crate::config::Compression;
+use crate::metrics::SinkMetrics;
+use crate::sink::{
+    DeliveryLoop, DeliverySettings, Directory, Firehose, RecordQueue, SinkResources, SinkService,
+};
+
+/// How long to wait before a client is made again; the environment or a profile may have changed.
+const CONNECT_AGAIN: Duration = Duration::from_secs(30);
+
+/// What a delivery is made of.
+pub(crate) struct DeliveryParts {
+    /// Where its records come from.
+    pub(crate) queue: Arc<DestinationQueue>,
+    /// What all destinations share.
+    pub(crate) shared: SinkResources,
+    /// What is counted.
+    pub(crate) metrics: SinkMetrics,
+    /// How records are compressed.
+    pub(crate) compression: Compression,
+    /// The sink's and the destination's name, for people.
+    pub(crate) label: String,
+}
+
+impl DeliveryParts {
+    /// Delivers until the queue has ended and every record has, or what is left is handed over.
+    pub(crate) async fn run(self, kind: DestinationKind, key: DestinationKey) {
+        match kind {
+            DestinationKind::Firehose(clients, sink) => {
+                self.deliver_to_firehose(clients, key, sink.max_concurrency).await;
+            }
+            DestinationKind::Directory(directory) => {
+                let gzipped = self.compression != Compression::None;
+                self.deliver(Directory::new(directory.path, key.stream, gzipped), 1).await;
+            }
+        }
+    }
+
+    async fn deliver<S: SinkService>(self, service: S, window: usize) {
+        let settings = DeliverySettings { compression: self.compression, window, label: self.label };
+        DeliveryLoop::new(Arc::new(service), self.queue, self.shared, self.metrics, settings).run().await;
+    }
+
+    async fn deliver_to_firehose(self, clients: FirehoseClients, key: DestinationKey, window: usize) {
+        loop {
+            match clients.client(key.region.clone(), key.roles.clone()).await {
+                Ok(client) => {
+                    let service = Firehose::new(client, self.shared.clone(), key.stream);
+                    return self.deliver(service, window).await;
+                }
+                Err(fault) => {
+                    error!(destination = self.label, error = %fault, "held; data is kept");
+                    self.shared.status.report_issue(&self.label, Some(fault.to_string()));
+                    tokio::select! {
+                        () = tokio::time::sleep(CONNECT_AGAIN) => {}
+                        () = self.queue.handed_over() => return,
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What a configuration can count: label values that are known before anything happens.
+
+use crate::config::{Buffer, Decoding, Format, Sink, Source, TooLong};
+
+/// Label values of one source.
+#[derive(Debug, Default)]
+pub(super) struct SourceLabels {
+    pub(super) errors: &'static [&'static str],
+    pub(super) lost: &'static [&'static str],
+    pub(super) undecodable: Vec<&'static str>,
+    /// Whether it reads files, which can be behind.
+    pub(super) has_files: bool,
+}
+
+/// Label values of one sink.
+#[derive(Debug)]
+pub(super) struct SinkLabels {
+    pub(super) dead_letters: Vec<&'static str>,
+    pub(super) has_disk_buffer: bool,
+}
+
+/// An endpoint announces its own errors when it is served.
+pub(super) fn of_source(source: &Source) -> SourceLabels {
+    match source {
+        Source::File(file) => SourceLabels {
+            errors: &["abandoned", "gzip", "look", "open", "read", "too_large", "walk"],
+            lost: &["deleted_unread", "too_large", "truncated", "truncated_unread"],
+            undecodable: undecodable(&file.decoding),
+            has_files: true,
+        },
+        Source::Stdin(stdin) => SourceLabels {
+            errors: &["abandoned"],
+            lost: &["truncated"],
+            undecodable: undecodable(&stdin.decoding),
+            has_files: false,
+        },
+        Source::FirehoseHttp(http) => {
+            SourceLabels { undecodable: undecodable(&http.decoding), ..SourceLabels::default() }
+        }
+    }
+}
+
+pub(super) fn of_sink(sink: &Sink) -> SinkLabels {
+    let has_disk_buffer = matches!(sink.buffer, Buffer::Disk(_));
+    let mut dead_letters = vec!["missing_field", "too_large", "too_many_destinations"];
+    dead_letters.extend(has_disk_buffer.then_some("buffer_full"));
+    SinkLabels { dead_letters, has_disk_buffer }
+}
+
+fn undecodable(decoding: &Decoding) -> Vec<&'static str> {
+    let mut reasons = match decoding.format {
+        Format::Lines => vec!["too_large"],
+        Format::Docker => vec!["docker", "too_large"],
+        Format::Cri => vec!["cri", "too_large"],
+        Format::Envelope => vec!["format", "gzip", "json", "not_envelope", "too_large", "utf8"],
+        Format::Cloudtrail => vec!["format", "gzip", "json", "not_cloudtrail", "too_large", "utf8"],
+    };
+    reasons.extend((decoding.too_long == TooLong::DeadLetter).then_some("too_long"));
+    reasons
+}

@@ -1,0 +1,117 @@
+//! What became of a chunk: encoded events for their destinations, and what goes to the dead letters.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::deadletter::{DeadLetter, LetterContent};
+use crate::destination::registry::NoDestination;
+use crate::event::{AckGuard, Block, Borders, Origin, Timestamp};
+
+/// What became of a chunk.
+#[derive(Debug, Default)]
+pub(crate) struct EncodedChunk {
+    /// Encoded events, in order.
+    pub(crate) segments: Vec<EncodedSegment>,
+    /// Events that at least one sink takes.
+    pub(crate) routed: u64,
+    /// Events that no sink takes, by the route that dropped them.
+    pub(crate) filtered: Vec<(Option<usize>, u64)>,
+    /// What goes to the dead letters.
+    pub(crate) undeliverable: Vec<Undeliverable>,
+}
+
+/// Encoded events of one origin for one sink.
+#[derive(Debug)]
+pub(crate) struct EncodedSegment {
+    /// The sink's place.
+    pub(crate) sink: usize,
+    /// Where the events come from.
+    pub(crate) origin: Arc<Origin>,
+    /// The events.
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// Bytes for the dead letters.
+#[derive(Debug)]
+pub(crate) struct Undeliverable {
+    /// The sink that cannot take the event; none: the payload cannot be decoded.
+    pub(crate) sink: Option<usize>,
+    /// Why.
+    pub(crate) reason: &'static str,
+    /// Where it comes from.
+    pub(crate) origin: Arc<Origin>,
+    /// The bytes.
+    pub(crate) bytes: Bytes,
+    /// What they are.
+    pub(crate) content: LetterContent,
+    /// How many events they hold.
+    pub(crate) events: u64,
+    /// The time of the one event.
+    pub(crate) timestamp: Option<Timestamp>,
+    /// Its id.
+    pub(crate) id: Option<String>,
+    /// Where the events end, where newlines do not say so.
+    pub(crate) ends: Vec<u32>,
+}
+
+impl EncodedChunk {
+    /// How many bytes it takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        let blocks = self.segments.iter().flat_map(|segment| &segment.blocks).map(|block| &block.data);
+        let undeliverable = self.undeliverable.iter().map(|undeliverable| &undeliverable.bytes);
+        blocks.chain(undeliverable).map(|bytes| bytes.len() as u64).sum()
+    }
+}
+
+impl Undeliverable {
+    /// A payload that cannot be decoded.
+    pub(crate) fn new(reason: &'static str, origin: Arc<Origin>, bytes: Bytes) -> Self {
+        let content = LetterContent::Payload;
+        Self {
+            sink: None,
+            reason,
+            origin,
+            bytes,
+            content,
+            events: 1,
+            timestamp: None,
+            id: None,
+            ends: Vec::new(),
+        }
+    }
+
+    /// A whole segment whose sink has no place for it.
+    #[must_use]
+    pub(crate) fn from_segment(segment: &EncodedSegment, why: NoDestination) -> Vec<Self> {
+        let undeliverable = |block: &Block| Self {
+            sink: Some(segment.sink),
+            content: LetterContent::Events,
+            events: block.events(),
+            ends: match &block.borders {
+                Borders::Newlines(_) => Vec::new(),
+                Borders::Ends(ends) => ends.clone(),
+            },
+            ..Self::new(why.reason(), Arc::clone(&segment.origin), block.data.clone())
+        };
+        segment.blocks.iter().map(undeliverable).collect()
+    }
+
+    /// As a dead letter.
+    pub(crate) fn letter(self, ack: &AckGuard) -> DeadLetter {
+        DeadLetter {
+            time: ack.dead_lettered_at().unwrap_or_else(Timestamp::now),
+            request: ack.request(),
+            reason: self.reason.to_owned(),
+            error: None,
+            origin: self.origin,
+            bytes: self.bytes,
+            content: self.content,
+            events: self.events,
+            payload: None,
+            timestamp: self.timestamp,
+            id: self.id,
+            ends: self.ends,
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Decoded events are routed, and encoded for the sinks that they go to.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::encoded::{EncodedChunk, EncodedSegment, Undeliverable};
+use crate::batch::{Output, TooLarge};
+use crate::deadletter::LetterContent;
+use crate::destination::registry::RunningSink;
+use crate::event::{Buffers, Event, Events, Message, Origin, Timestamp, Wants};
+use crate::route::{Decision, Plan, Router, SinkSet};
+
+/// What a worker keeps between chunks.
+#[derive(Debug)]
+pub(crate) struct WorkerState {
+    router: Arc<Router>,
+    sinks: Arc<[Arc<RunningSink>]>,
+    outputs: Vec<Output>,
+    wants: Wants,
+    /// The plan of the last origin, which most chunks share.
+    plan: Option<(Arc<Origin>, Plan)>,
+    unescaped: Vec<u8>,
+}
+
+impl WorkerState {
+    /// A worker's state.
+    #[must_use]
+    pub(crate) fn new(router: Arc<Router>, sinks: Arc<[Arc<RunningSink>]>, buffers: &Arc<Buffers>) -> Self {
+        let envelopes = sinks.iter().any(|sink| sink.encoder.wants_envelopes());
+        let events = sinks.iter().any(|sink| !sink.encoder.wants_envelopes());
+        let outputs = sinks.iter().map(|_| Output::new(Arc::clone(buffers))).collect();
+        let wants = Wants { events, envelopes };
+        Self { router, sinks, outputs, wants, plan: None, unescaped: Vec::new() }
+    }
+
+    /// Begins a chunk that was read at `read_at`.
+    pub(crate) fn begin(&mut self, read_at: Timestamp) -> Routing<'_> {
+        Routing { state: self, read_at, encoded: EncodedChunk::default() }
+    }
+}
+
+/// A chunk being processed.
+#[derive(Debug)]
+pub(crate) struct Routing<'a> {
+    state: &'a mut WorkerState,
+    read_at: Timestamp,
+    encoded: EncodedChunk,
+}
+
+impl Routing<'_> {
+    /// Ends the chunk.
+    #[must_use]
+    pub(crate) fn finish(mut self) -> EncodedChunk {
+        self.end_segment();
+        self.encoded
+    }
+
+    fn end_segment(&mut self) {
+        let Some((origin, _)) = &self.state.plan else { return };
+        for (index, (sink, output)) in self.state.sinks.iter().zip(&mut self.state.outputs).enumerate() {
+            let blocks = output.take(&sink.encoder);
+            if !blocks.is_empty() {
+                let origin = Arc::clone(origin);
+                self.encoded.segments.push(EncodedSegment { sink: index, origin, blocks });
+            }
+        }
+    }
+
+    /// Where an event goes: by the origin alone, or by its message too.
+    fn route(&mut self, message: Message<'_>) -> Option<Decision> {
+        let (_, plan) = self.state.plan.as_ref()?;
+        plan.fixed().or_else(|| {
+            Some(match message {
+                Message::Raw(bytes) => plan.decide(bytes),
+                Message::Escaped(text) if !text.contains('\\') => plan.decide(text.as_bytes()),
+                Message::Escaped(text) => {
+                    self.state.unescaped.clear();
+                    crate::batch::unescape(text, &mut self.state.unescaped);
+                    plan.decide(&self.state.unescaped)
+                }
+            })
+        })
+    }
+
+    /// Where all events of the origin go, if their messages do not matter.
+    fn route_all(&self) -> Option<Decision> {
+        self.state.plan.as_ref().and_then(|(_, plan)| plan.fixed())
+    }
+
+    /// Writes an event as each of its sinks wants it.
+    fn encode(&mut self, sinks: SinkSet, event: &Event<'_>) {
+        for index in sinks.iter() {
+            let Some((sink, output)) = self.state.output(index) else { continue };
+            if sink.encoder.wants_envelopes() {
+                continue;
+            }
+            if sink.encoder.event(event, self.read_at, output) == Err(TooLarge) {
+                let bytes = crate::batch::message_bytes(event.message);
+                self.too_large(index, LetterContent::Message, bytes.into(), Some(event));
+            }
+        }
+        self.encoded.routed += 1;
+    }
+
+    /// Writes a run of lines as each of its sinks wants it.
+    fn encode_lines(&mut self, sinks: SinkSet, lines: &Bytes, count: u64) {
+        for index in sinks.iter() {
+            let read_at = self.read_at;
+            let Some((sink, output)) = self.state.output(index) else { continue };
+            let mut too_large = Vec::new();
+            sink.encoder.lines((lines, count), read_at, output, &mut |line| too_large.push(line.to_vec()));
+            for line in too_large {
+                let event = Event { message: Message::Raw(b""), timestamp: None, id: None, part: None };
+                self.too_large(index, LetterContent::Message, line.into(), Some(&event));
+            }
+        }
+        self.encoded.routed += count;
+    }
+
+    /// Gives an envelope as it is to the sinks that want it so.
+    fn encode_envelope(&mut self, sinks: SinkSet, gzipped: &Bytes) {
+        for index in sinks.iter() {
+            let Some((sink, output)) = self.state.output(index) else { continue };
+            if sink.encoder.wants_envelopes() && sink.encoder.envelope(gzipped, output) == Err(TooLarge) {
+                self.too_large(index, LetterContent::Envelope, gzipped.clone(), None);
+            }
+        }
+        // It is counted as events where events are wanted too.
+        if !self.state.wants.events {
+            self.encoded.routed += 1;
+        }
+    }
+
+    fn filter(&mut self, route: Option<usize>, events: u64) {
+        match self.encoded.filtered.iter_mut().find(|(known, _)| *known == route) {
+            Some((_, count)) => *count += events,
+            None => self.encoded.filtered.push((route, events)),
+        }
+    }
+
+    /// An event, or an envelope, that is too large for a sink.
+    fn too_large(&mut self, sink: usize, content: LetterContent, bytes: Bytes, event: Option<&Event<'_>>) {
+        let timestamp = event.map(|event| event.timestamp.unwrap_or(self.read_at));
+        let id = event.and_then(|event| event.id.map(str::to_owned));
+        let undeliverable = Undeliverable::new(TOO_LARGE, self.origin_now(), bytes);
+        let undeliverable = Undeliverable { sink: Some(sink), content, timestamp, id, ..undeliverable };
+        self.encoded.undeliverable.push(undeliverable);
+    }
+
+    fn undecodable_bytes(&mut self, reason: &'static str, bytes: &[u8]) {
+        let bytes = Bytes::copy_from_slice(bytes);
+        self.encoded.undeliverable.push(Undeliverable::new(reason, self.origin_now(), bytes));
+    }
+
+    fn origin_now(&self) -> Arc<Origin> {
+        self.state.plan.as_ref().map(|(origin, _)| Arc::clone(origin)).unwrap_or_default()
+    }
+}
+
+const TOO_LARGE: &str = "too_large";
+
+impl WorkerState {
+    fn output(&mut self, sink: usize) -> Option<(&RunningSink, &mut Output)> {
+        Some((self.sinks.get(sink)?, self.outputs.get_mut(sink)?))
+    }
+}
+
+impl Events for Routing<'_> {
+    fn wants(&self) -> Wants {
+        self.state.wants
+    }
+
+    fn origin(&mut self, origin: &Arc<Origin>) {
+        if self.state.plan.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, origin)) {
+            return;
+        }
+        self.end_segment();
+        if self.state.plan.as_ref().is_none_or(|(known, _)| known != origin) {
+            let plan = self.state.router.plan(origin);
+            for (sink, output) in self.state.sinks.iter().zip(&mut self.state.outputs) {
+                output.origin(&sink.encoder, origin);
+            }
+            self.state.plan = Some((Arc::clone(origin), plan));
+        } else if let Some((known, _)) = &mut self.state.plan {
+            *known = Arc::clone(origin);
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        match self.route(event.message) {
+            Some(Decision::Sinks(sinks)) => self.encode(sinks, &event),
+            Some(Decision::Filtered(route)) => self.filter(route, 1),
+            None => self.undecodable_bytes("no_origin", &crate::batch::message_bytes(event.message)),
+        }
+    }
+
+    fn lines(&mut self, lines: &Bytes, count: u64) {
+        match self.route_all() {
+            Some(Decision::Sinks(sinks)) => self.encode_lines(sinks, lines, count),
+            Some(Decision::Filtered(route)) => self.filter(route, count),
+            None => {
+                let mut from = 0;
+                for at in memchr::memchr_iter(b'\n', lines) {
+                    let message = Message::Raw(lines.get(from..at).unwrap_or_default());
+                    self.event(Event { message, timestamp: None, id: None, part: None });
+                    from = at.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    fn envelope(&mut self, gzipped: &Bytes) {
+        match self.route(Message::Raw(b"")) {
+            Some(Decision::Sinks(sinks)) => self.encode_envelope(sinks, gzipped),
+            // It is counted as events where events are wanted too.
+            _ if self.state.wants.events => {}
+            Some(Decision::Filtered(_)) | None => self.filter(None, 1),
+        }
+    }
+
+    fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {
+        self.undecodable_bytes(reason, payload);
+    }
+}

@@ -1,0 +1,158 @@
+//! What becomes of the letters of a replay, and of their files.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::error;
+
+use crate::causes::with_causes;
+use crate::deadletter::ReplayProgress;
+
+/// A file of letters.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ReplayFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it is in the state directory, and is removed once everything in it was delivered.
+    pub own: bool,
+}
+
+/// What became of the letters.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Replayed {
+    /// Letters that went on their way.
+    pub sent: u64,
+    /// Of these, letters that were delivered, or failed again and were kept anew.
+    pub ended: u64,
+    /// Dead letters written meanwhile.
+    pub kept_anew: u64,
+    /// Letters that this target cannot take.
+    pub unfit: u64,
+    /// Values that are no letters: torn or changed.
+    pub damaged: u64,
+    /// Files that another process writes or replays at present.
+    pub taken: u64,
+    /// Files that could not be read or cleared; the log says why.
+    pub broken: u64,
+}
+
+impl Replayed {
+    /// Whether every letter that was asked for was delivered.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.ended == self.sent && self.kept_anew + self.unfit + self.damaged + self.taken + self.broken == 0
+    }
+}
+
+/// What is counted on the way, and the files that are not done.
+#[derive(Debug, Default)]
+pub struct ReplayTotals {
+    pub(super) sent: AtomicU64,
+    pub(super) unfit: AtomicU64,
+    pub(super) damaged: AtomicU64,
+    pub(super) taken: AtomicU64,
+    pub(super) broken: AtomicU64,
+    ended: AtomicU64,
+    /// The lock covers a push, or taking what has ended.
+    open: Mutex<Vec<Arc<ReplayProgress>>>,
+}
+
+/// How often what was delivered is noted: as much is doubled by a kill, with what is under way.
+const NOTE_EVERY: Duration = Duration::from_millis(200);
+
+impl ReplayTotals {
+    /// Adds a file that is being replayed.
+    pub(super) fn open(&self, file: Arc<ReplayProgress>) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+    }
+
+    /// How many files are being replayed.
+    pub(super) fn n_open(&self) -> usize {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(crate) fn replayed(&self, kept_anew: u64) -> Replayed {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Acquire);
+        Replayed {
+            sent: count(&self.sent),
+            ended: count(&self.ended),
+            kept_anew,
+            unfit: count(&self.unfit),
+            damaged: count(&self.damaged),
+            taken: count(&self.taken),
+            broken: count(&self.broken),
+        }
+    }
+
+    /// Resolves when nothing ended for so long.
+    pub(crate) async fn standstill(&self, deadline: Duration) {
+        let (mut before, mut since) = (self.moved(), Instant::now());
+        while since.elapsed() < deadline {
+            sleep(NOTE_EVERY).await;
+            let now = self.moved();
+            if now != before {
+                (before, since) = (now, Instant::now());
+            }
+        }
+    }
+
+    fn moved(&self) -> u64 {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open: u64 = open.iter().map(|file| file.ended_well()).sum();
+        open.saturating_add(self.ended.load(Ordering::Acquire))
+    }
+
+    /// The end: what was delivered is taken out of its file, what was not stays.
+    pub(super) async fn finish(self: &Arc<Self>) {
+        let progress = Arc::clone(self);
+        let left = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        let work = move || left.iter().for_each(|file| progress.clear(file));
+        tokio::task::spawn_blocking(work).await.ok();
+    }
+
+    fn clear(&self, file: &ReplayProgress) {
+        self.ended.fetch_add(file.ended_well(), Ordering::AcqRel);
+        if let Err(failed) = file.finish() {
+            self.broken.fetch_add(1, Ordering::AcqRel);
+            error!(error = with_causes(&failed), "what was delivered cannot be taken out of its file");
+        }
+    }
+}
+
+fn note(file: &ReplayProgress) {
+    if let Err(failed) = file.save() {
+        error!(error = with_causes(&failed), "what was delivered cannot be noted; a kill would double it");
+    }
+}
+
+/// Notes which letters were delivered, until `end` is dropped, and never left in the middle of a file.
+pub(super) async fn note_often(progress: Arc<ReplayTotals>, mut end: oneshot::Receiver<()>) {
+    let mut clock = interval(NOTE_EVERY);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = clock.tick() => {}
+            _ended = &mut end => return,
+        }
+        let (ended, open): (Vec<_>, Vec<_>) = {
+            let mut open = progress.open.lock().unwrap_or_else(PoisonError::into_inner);
+            let ended = open.extract_if(.., |file| file.has_ended()).collect();
+            (ended, open.clone())
+        };
+        let noted = Arc::clone(&progress);
+        let work = move || {
+            for file in open {
+                note(&file);
+            }
+            for file in ended {
+                noted.clear(&file);
+            }
+        };
+        // An error is the end of the runtime.
+        tokio::task::spawn_blocking(work).await.ok();
+    }
+}

@@ -1,0 +1,74 @@
+//! What is remembered of one file: the one place where this source meets whoever remembers it.
+
+use std::sync::Arc;
+
+use super::setup::FileSetup;
+use crate::event::{
+    AckGuard, Acknowledge, FileAccount, FilePosition, Fingerprint, Mark, Outcome, Place, Timestamp,
+};
+use crate::metrics::SourceMetrics;
+
+/// Moves a file's position by what is acknowledged, and counts what was given up.
+pub(super) struct AccountHandle {
+    account: Arc<dyn FileAccount>,
+    metrics: SourceMetrics,
+}
+
+impl AccountHandle {
+    /// Of the files that the source knew when it last ran.
+    pub(super) fn stored(setup: &FileSetup) -> impl Iterator<Item = Arc<Self>> {
+        let stored = setup.positions.stored(&setup.name).into_iter();
+        stored.map(|account| Arc::new(Self { account, metrics: setup.metrics().clone() }))
+    }
+
+    /// Of a file that is read from this position on.
+    pub(super) fn open(setup: &FileSetup, position: FilePosition) -> Arc<Self> {
+        let account = setup.positions.open(&setup.name, position);
+        Arc::new(Self { account, metrics: setup.metrics().clone() })
+    }
+
+    pub(super) fn position(&self) -> FilePosition {
+        self.account.position()
+    }
+
+    /// The bytes up to `mark` go into the pipeline, after those before.
+    pub(super) fn begin(self: &Arc<Self>, mark: Mark, read_at: Timestamp) -> AckGuard {
+        let number = self.account.begin(mark, read_at);
+        AckGuard::open(Arc::clone(self) as Arc<dyn Acknowledge>, number)
+    }
+
+    /// The bytes up to `mark` are left out: nobody has to acknowledge them.
+    pub(super) fn pass(&self, mark: Mark) {
+        let number = self.account.begin(mark, Timestamp::now());
+        self.account.acknowledge(number, Outcome::Done);
+    }
+
+    /// When the oldest bytes that are not acknowledged were read.
+    pub(super) fn oldest_unacknowledged(&self) -> Option<Timestamp> {
+        self.account.oldest_unacknowledged()
+    }
+
+    /// The file is elsewhere now.
+    pub(super) fn moved(&self, to: Place) {
+        self.account.moved(to);
+    }
+
+    /// More of the file's first bytes is known.
+    pub(super) fn grown(&self, head: Fingerprint) {
+        self.account.grown(head);
+    }
+
+    /// The file is gone for good.
+    pub(super) fn forget(&self) {
+        self.account.forget();
+    }
+}
+
+impl Acknowledge for AccountHandle {
+    fn acknowledge(&self, number: u64, outcome: Outcome) {
+        if outcome == Outcome::Abandoned {
+            self.metrics.error("abandoned");
+        }
+        self.account.acknowledge(number, outcome);
+    }
+}

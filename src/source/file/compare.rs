@@ -1,0 +1,177 @@
+//! A new file beside those that it may be a copy of.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::content::{FileContent, first_bytes};
+use super::gone::GoneFile;
+use super::identity::{Agreement, CopyVerdict, KnownFate, Likeness, is_rotated_name};
+use super::progress::{ReadProgress, RecentMarks};
+use super::setup::FileSetup;
+use super::table::{FileNo, FileTable};
+use super::tracked::{ReadStage, TrackedFile};
+use crate::event::{Field, Fingerprint, Mark};
+
+/// A new file's first bytes, hashed once for each length that is asked for.
+pub(super) struct FileHead {
+    pub(super) bytes: Vec<u8>,
+    hashed: HashMap<u16, Fingerprint>,
+}
+
+impl FileHead {
+    pub(super) fn read(content: &mut FileContent) -> io::Result<Self> {
+        Ok(Self { bytes: first_bytes(content)?, hashed: HashMap::new() })
+    }
+
+    pub(super) fn begins_with(&mut self, head: Fingerprint) -> bool {
+        let Some(start) = self.bytes.get(..usize::from(head.len)) else { return false };
+        *self.hashed.entry(head.len).or_insert_with(|| Fingerprint::of_start(start)) == head
+    }
+
+    fn is_shorter_than(&self, head: Fingerprint) -> bool {
+        self.bytes.len() < usize::from(head.len)
+    }
+}
+
+/// A file that is read, or was, which a new one may be a copy of.
+pub(super) struct CopiedFile {
+    /// Its index among those that are gone; none: it is there.
+    pub(super) gone: Option<usize>,
+    head: Fingerprint,
+    mark: Mark,
+    recent: RecentMarks,
+    fate: KnownFate,
+    origin: Arc<str>,
+    path: PathBuf,
+    device: u64,
+}
+
+impl CopiedFile {
+    fn gone(index: usize, gone: &GoneFile) -> Self {
+        Self {
+            gone: Some(index),
+            head: gone.head,
+            mark: gone.mark,
+            recent: gone.recent,
+            fate: gone.fate,
+            origin: Arc::clone(&gone.origin),
+            path: gone.path.clone(),
+            device: gone.key.device,
+        }
+    }
+
+    fn alive(file: &TrackedFile, progress: &ReadProgress) -> Self {
+        Self {
+            gone: None,
+            head: progress.head,
+            mark: progress.mark,
+            recent: progress.recent,
+            fate: KnownFate::Alive,
+            origin: progress.origin.get(Field::File).cloned().unwrap_or_default(),
+            path: file.path.clone(),
+            device: file.key.device,
+        }
+    }
+}
+
+/// The files that a new one may be a copy of.
+pub(super) fn copied_files(
+    setup: &FileSetup,
+    files: &FileTable,
+    no: FileNo,
+    first: &mut FileHead,
+    now: Instant,
+) -> Vec<CopiedFile> {
+    let Some(new) = files.get(no) else { return Vec::new() };
+    let is_early = |head, origin: &str, path: &Path, first: &FileHead| {
+        first.is_shorter_than(head) && is_rotated_name(&new.path, Path::new(origin), path)
+    };
+    let mut copied = Vec::new();
+    for (index, gone) in files.gone.iter().enumerate() {
+        let is_recent = gone.fate == KnownFate::Rewritten && now.duration_since(gone.since) < HOLD;
+        if first.begins_with(gone.head) || is_recent && is_early(gone.head, &gone.origin, &gone.path, first) {
+            copied.push(CopiedFile::gone(index, gone));
+        }
+    }
+    // What was there before standpipe started is no copy that is being made, unless it is compressed.
+    let may_copy = new.is_late || !new.is_plain() || setup.is_object();
+    for (_, file) in files.iter().filter(|(other, _)| may_copy && *other != no) {
+        let Some(progress) = file.progress() else { continue };
+        let origin = progress.origin.text(Field::File);
+        if first.begins_with(progress.head) || is_early(progress.head, origin, &file.path, first) {
+            copied.push(CopiedFile::alive(file, progress));
+        }
+    }
+    copied
+}
+
+/// What a new file is, as far as one known file goes.
+pub(super) fn compare(
+    setup: &FileSetup,
+    new: &mut TrackedFile,
+    first: &mut FileHead,
+    known: &CopiedFile,
+    now: Instant,
+) -> io::Result<CopyVerdict> {
+    let settled = setup.once || new.quiet(now) >= HOLD;
+    if known.head.is_empty() || known.mark.offset == 0 {
+        return Ok(CopyVerdict::Unrelated);
+    }
+    if !first.begins_with(known.head) {
+        // Too short to tell; a copy grows beyond that in no time.
+        return Ok(if settled { CopyVerdict::Unrelated } else { CopyVerdict::Unclear });
+    }
+    let mut agreement = agreement(new, known.mark)?;
+    if setup.is_object() {
+        let is_same = known.mark.offset == new.size && agreement == Agreement::Agrees;
+        return Ok(if is_same { CopyVerdict::Covered } else { CopyVerdict::Unrelated });
+    }
+    if agreement == Agreement::Shorter && settled {
+        agreement = agreement_before(new, known)?;
+    }
+    let likeness = Likeness {
+        fate: known.fate,
+        agreement,
+        related: is_rotated_name(&new.path, Path::new(&*known.origin), &known.path),
+        remounted: new.path == known.path && new.key.device != known.device,
+        strong: known.mark.offset >= STRONG,
+        gzipped: !new.is_plain(),
+        held: matches!(new.stage, ReadStage::Held),
+        settled,
+    };
+    Ok(likeness.verdict())
+}
+
+/// Whether a copy that ends before the known file's mark agrees with it at an earlier one.
+fn agreement_before(new: &mut TrackedFile, known: &CopiedFile) -> io::Result<Agreement> {
+    let earlier =
+        known.recent.iter().flatten().filter(|mark| mark.offset <= new.size).max_by_key(|mark| mark.offset);
+    let Some(mark) = earlier else { return Ok(Agreement::Differs) };
+    Ok(match agreement(new, *mark)? {
+        Agreement::Agrees => Agreement::Shorter,
+        Agreement::Differs | Agreement::Shorter => Agreement::Differs,
+    })
+}
+
+/// Whether a file holds the bytes that a mark stands behind.
+pub(super) fn agreement(file: &mut TrackedFile, mark: Mark) -> io::Result<Agreement> {
+    let Some(content) = &mut file.content else { return Ok(Agreement::Differs) };
+    let len = usize::from(mark.tail.len);
+    let before = content.read_at(mark.offset.saturating_sub(len as u64), len)?;
+    if before.len() < len {
+        return Ok(Agreement::Shorter);
+    }
+    let agrees = Fingerprint::of_end(&before) == mark.tail;
+    Ok(if agrees { Agreement::Agrees } else { Agreement::Differs })
+}
+
+/// How long a possible copy has to be quiet before it is taken for a file of its own.
+pub(super) const HOLD: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 3000 });
+
+/// Where beginning and end of so many bytes agree, it is no banner.
+const STRONG: u64 = 2 * Fingerprint::MOST as u64;

@@ -1,0 +1,335 @@
+//! From names to files: what is new, what was renamed, what lost its name.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::globs::{PatternWalk, Patterns};
+use super::identity::FileKey;
+use super::listing::leads_to;
+use super::opening::{self, OpenOutcome};
+use super::setup::FileSetup;
+use super::table::{FileNo, FileTable};
+use super::tracked::{NameState, TrackedFile};
+use super::watch::{DirWatcher, FileChanges};
+use crate::config::Start;
+use crate::source::SourceError;
+
+/// Finds files by patterns, inotify and walks, and keeps the table's names true.
+pub(super) struct Discovery {
+    setup: Arc<FileSetup>,
+    patterns: Patterns,
+    pub(super) watcher: DirWatcher,
+    /// Where symbolic links lead to, and the links.
+    links: HashMap<PathBuf, PathBuf>,
+    /// Directories that could not be read, as was said.
+    refused: HashSet<PathBuf>,
+    /// Whether what was there at the start is known.
+    is_started: bool,
+    next_walk: Instant,
+    /// The next walk may not be before, however much happens.
+    soonest_walk: Instant,
+}
+
+impl Discovery {
+    pub(super) fn new(setup: Arc<FileSetup>, watcher: DirWatcher) -> Result<Self, SourceError> {
+        let now = Instant::now();
+        Ok(Self {
+            patterns: Patterns::new(&setup.config.include, &setup.config.exclude)?,
+            setup,
+            watcher,
+            links: HashMap::new(),
+            refused: HashSet::new(),
+            is_started: false,
+            next_walk: now,
+            soonest_walk: now,
+        })
+    }
+
+    /// Says that what was there at the start is known: what is found from now on may be a copy made while standpipe runs.
+    pub(super) const fn set_started(&mut self) {
+        self.is_started = true;
+    }
+
+    pub(super) const fn next_walk(&self) -> Instant {
+        self.next_walk
+    }
+
+    /// Whether a path belongs to the source.
+    pub(super) fn matches(&self, path: &Path) -> bool {
+        self.patterns.matches(path)
+    }
+
+    /// The directory that a path's file was in, which for a symbolic link is another one.
+    pub(super) fn real_dir(&self, path: &Path) -> PathBuf {
+        let real = self.links.iter().find(|(_, link)| *link == path).map(|(real, _)| real.as_path());
+        real.unwrap_or(path).parent().unwrap_or(Path::new("/")).to_owned()
+    }
+
+    /// Takes in what changed since the last time. Whether that took a walk.
+    pub(super) fn discover(&mut self, files: &mut FileTable, now: Instant) -> bool {
+        let changes = self.watcher.take();
+        let walk_due = now >= self.next_walk || changes.overflow;
+        self.look_at_changed(files, &changes);
+        let walks = walk_due && !self.setup.once;
+        if walks {
+            self.walk(files, now);
+        }
+        walks
+    }
+
+    /// Walks the patterns, and looks at every file that is there, and at every one that was.
+    pub(super) fn walk(&mut self, files: &mut FileTable, now: Instant) {
+        let walk = self.walk_watched();
+        self.report_refused(&walk);
+        self.links.clear();
+        for link in &walk.links {
+            self.learn_link(link);
+        }
+        for path in &walk.files {
+            self.look(files, path, now);
+        }
+        let known = files.paths().filter(|path| !walk.files.contains(*path)).cloned();
+        for path in known.collect::<Vec<_>>() {
+            self.look(files, &path, now);
+        }
+        let done = Instant::now();
+        let took = done.duration_since(now);
+        self.soonest_walk = done.checked_add(took.saturating_mul(10)).unwrap_or(done);
+        let rescan = self.setup.config.rescan;
+        let pause = if self.watcher.works() {
+            rescan
+        } else {
+            rescan.min(WITHOUT_INOTIFY.max(took.saturating_mul(50)))
+        };
+        self.next_walk = done.checked_add(pause).unwrap_or(done);
+    }
+
+    /// Opens a file unless it is open; where its path leads elsewhere, finds out where to.
+    pub(super) fn open(&mut self, files: &mut FileTable, no: FileNo, now: Instant) -> OpenOutcome {
+        let outcome = opening::open(&self.setup, files, no, now);
+        if let OpenOutcome::NameLost(path) = &outcome {
+            self.look(files, path, now);
+        }
+        outcome
+    }
+
+    /// A file has another name.
+    pub(super) fn rename(&self, files: &mut FileTable, no: FileNo, path: &Path, now: Instant) {
+        let wanted = self.matches(path);
+        let Some(file) = files.get_mut(no) else { return };
+        let old = std::mem::replace(&mut file.path, path.to_owned());
+        file.renamed(NameState::Rotated, now);
+        file.wanted |= wanted;
+        if let Some(progress) = file.progress() {
+            progress.account.moved(file.location());
+        }
+        if files.by_path(&old) == Some(no) {
+            files.unname(&old);
+        }
+        files.name(path, no);
+        files.queue(no);
+    }
+
+    /// Looks at everything that inotify named.
+    fn look_at_changed(&mut self, files: &mut FileTable, changes: &FileChanges) {
+        let now = Instant::now();
+        for path in &changes.names {
+            let is_dir = self.watcher.remove(path) || path.is_dir();
+            if is_dir {
+                // Files may be in it already.
+                self.next_walk = self.next_walk.min(self.soonest_walk);
+            }
+            self.look_through_links(files, path, now);
+        }
+        self.look_at_renamed(files, &changes.renames, now);
+        for path in &changes.written {
+            let known = files.by_path(path);
+            match known.and_then(|no| Some((no, files.get(no)?))) {
+                // Whatever befell its name would have been told as well; whoever reads it looks at the file itself.
+                Some((no, file)) if file.is_at_hand() && file.path == *path => files.queue(no),
+                None if !self.matches(path) && !self.links.contains_key(path) => {}
+                Some(_) | None => self.look_through_links(files, path, now),
+            }
+        }
+    }
+
+    /// A file may have been made, written and renamed so fast that it was never seen under the name that matches.
+    fn look_at_renamed(&mut self, files: &mut FileTable, renames: &[(PathBuf, PathBuf)], now: Instant) {
+        let mut origins: HashMap<&Path, &Path> = HashMap::new();
+        for (from, to) in renames {
+            let origin = origins.remove(from.as_path()).unwrap_or(from);
+            origins.insert(to, origin);
+        }
+        for (path, origin) in origins {
+            let Ok(metadata) = fs::metadata(path) else { continue };
+            let is_known = files.by_key(FileKey::of(&metadata)).is_some();
+            if is_known || !metadata.is_file() || !self.matches(origin) {
+                continue;
+            }
+            self.find_new(files, path, &metadata, now);
+            if let Some(file) = files.by_path(path).and_then(|no| files.get_mut(no)) {
+                (file.name, file.origin) = (NameState::Rotated, Some(origin.to_owned()));
+            }
+        }
+    }
+
+    fn look_through_links(&mut self, files: &mut FileTable, path: &Path, now: Instant) {
+        self.look(files, path, now);
+        if let Some(link) = self.links.get(path).cloned() {
+            self.look(files, &link, now);
+        }
+    }
+
+    /// Walks until every directory that was walked had been watched before: what appears later is told.
+    fn walk_watched(&mut self) -> PatternWalk {
+        let mut walk = self.patterns.walk();
+        for _ in 0..MOST_WALKS {
+            let added = walk.dirs.iter().filter(|dir| self.watcher.add(dir)).count();
+            if added == 0 {
+                break;
+            }
+            walk = self.patterns.walk();
+        }
+        walk
+    }
+
+    fn report_refused(&mut self, walk: &PatternWalk) {
+        for (dir, error) in &walk.failed {
+            self.setup.metrics().error("walk");
+            if self.refused.insert(dir.clone()) {
+                warn!(dir = %dir.display(), %error, "cannot read directory; it is tried again");
+            }
+        }
+        for dir in &walk.dirs {
+            self.refused.remove(dir);
+        }
+    }
+
+    fn learn_link(&mut self, link: &Path) {
+        let Ok(real) = fs::canonicalize(link) else { return };
+        if let Some(dir) = real.parent() {
+            self.watcher.add(dir);
+        }
+        self.links.insert(real, link.to_owned());
+    }
+
+    /// Finds out what a path leads to now.
+    fn look(&mut self, files: &mut FileTable, path: &Path, now: Instant) {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() => self.look_at_file(files, path, &metadata, now),
+            Ok(_) => lose_name(files, path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => lose_name(files, path),
+            // Not to be seen is not gone.
+            Err(_) => self.setup.metrics().error("look"),
+        }
+    }
+
+    fn look_at_file(&mut self, files: &mut FileTable, path: &Path, metadata: &Metadata, now: Instant) {
+        let known = files.by_key(FileKey::of(metadata));
+        let before = files.by_path(path);
+        if before.is_some() && before != known {
+            lose_name(files, path);
+        }
+        match known {
+            Some(no) => {
+                self.find_again(files, no, path, now);
+                self.note(files, no, metadata, now);
+            }
+            None if self.matches(path) => self.find_new(files, path, metadata, now),
+            None => {}
+        }
+    }
+
+    fn note(&mut self, files: &mut FileTable, no: FileNo, metadata: &Metadata, now: Instant) {
+        let Some(file) = files.get_mut(no) else { return };
+        // A smaller size is for whoever reads it to see, beside what was not read.
+        if metadata.len() > file.size {
+            file.seen(metadata.len(), now);
+        }
+        // It may have been emptied and refilled to the size it had.
+        if file.progress().is_none()
+            || metadata.len() != file.size
+            || file.unread() > 0
+            || file.is_modified(metadata)
+        {
+            files.queue(no);
+            self.pin(files, no, now);
+        }
+    }
+
+    /// Opens a file that has something to read while there is room, so that it can be read even if it is deleted before
+    /// its turn.
+    fn pin(&mut self, files: &mut FileTable, no: FileNo, now: Instant) {
+        let Some(file) = files.get(no) else { return };
+        let is_at_risk = file.unread() > 0 && file.content.is_none() && file.failures == 0;
+        if is_at_risk && !file.is_named_gzip() && files.open() < self.setup.config.max_open {
+            self.open(files, no, now);
+        }
+    }
+
+    fn find_new(&mut self, files: &mut FileTable, path: &Path, metadata: &Metadata, now: Instant) {
+        let (key, size) = (FileKey::of(metadata), metadata.len());
+        let mut file = TrackedFile::new(path.to_owned(), key, size, now);
+        file.start = self.start_of_new(files, &file);
+        file.is_late = self.is_started;
+        let no = files.insert(file);
+        if self.is_started && path.is_symlink() {
+            self.learn_link(path);
+        }
+        files.queue(no);
+        self.pin(files, no, now);
+    }
+
+    /// Where a file is read from if nothing is known of it.
+    fn start_of_new(&self, files: &FileTable, file: &TrackedFile) -> u64 {
+        // By inode first: paths are long, and alike.
+        let was_known = || {
+            files.gone.iter().any(|gone| gone.key == file.key)
+                || files.gone.iter().any(|gone| gone.path == file.path)
+        };
+        match self.setup.config.start {
+            // A file that comes into being while it is watched for, or takes another's place, is new from its first byte.
+            Start::End if !self.is_started && !was_known() => file.size,
+            Start::End | Start::Beginning => 0,
+        }
+    }
+
+    /// A known file was found under a path, maybe another than before.
+    fn find_again(&self, files: &mut FileTable, no: FileNo, path: &Path, now: Instant) {
+        files.name(path, no);
+        let Some(file) = files.get(no) else { return };
+        if file.path == path && file.name != NameState::Gone {
+            return;
+        }
+        // A second link to it, or its real path beside a symbolic link.
+        let is_other_name = file.name != NameState::Gone && leads_to(&file.path, file.key);
+        if !is_other_name {
+            self.rename(files, no, path, now);
+        }
+    }
+}
+
+/// A path does not lead to the file that it led to.
+fn lose_name(files: &mut FileTable, path: &Path) {
+    let before = files.by_path(path);
+    files.unname(path);
+    let Some(no) = before else { return };
+    let Some(file) = files.get(no) else { return };
+    let is_named = file.path != path && leads_to(&file.path, file.key);
+    if !is_named && file.name != NameState::Gone {
+        files.set_nameless(no);
+    }
+}
+
+/// Where directories come faster than they can be walked, the events of those above them tell.
+const MOST_WALKS: usize = 8;
+
+/// How often files are looked at where nobody tells of changes.
+const WITHOUT_INOTIFY: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 1000 });

@@ -1,0 +1,51 @@
+//! The border of the source: a thread that follows files, with what all such sources share.
+
+use std::sync::Arc;
+
+use super::follower;
+use super::reader::read_buffers;
+use super::setup::FileSetup;
+use crate::config;
+use crate::event::{Buffers, FilePositions};
+use crate::pipeline::Intake;
+use crate::source::carryover::Carried;
+use crate::source::lifecycle::{Source, SourceContext, SourceFuture};
+use crate::source::stop::Stop;
+use crate::source::thread::on_thread;
+
+/// A source of type `file`, as the daemon sees it.
+pub struct Files {
+    config: config::FileSource,
+    context: SourceContext,
+    buffers: Arc<ReadBuffers>,
+}
+
+/// Buffers that files are read into, shared by all sources: what one keeps at rest is of use to the others.
+struct ReadBuffers(Arc<Buffers>);
+
+impl Carried for ReadBuffers {}
+
+impl Files {
+    /// A source that is ready to run.
+    #[must_use]
+    pub fn prepare(config: config::FileSource, context: SourceContext) -> Self {
+        let buffers = context.carryover.get_or("", || Arc::new(ReadBuffers(read_buffers())));
+        Self { config, context, buffers }
+    }
+}
+
+impl Source for Files {
+    fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
+        let SourceContext { name, host, once, checkpoints, .. } = &self.context;
+        let setup = FileSetup {
+            name: Arc::clone(name),
+            host: Arc::clone(host),
+            config: self.config.clone(),
+            intake,
+            positions: Arc::clone(checkpoints) as Arc<dyn FilePositions>,
+            buffers: Arc::clone(&self.buffers.0),
+            once: *once,
+        };
+        Box::pin(on_thread(name, follower::run(setup, stop)))
+    }
+}

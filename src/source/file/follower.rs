@@ -1,0 +1,364 @@
+//! The loop over all files of a source.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::futures::Notified;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::discovery::Discovery;
+use super::gauges::{self, FileGauges};
+use super::gone::GoneFiles;
+use super::inspect::{NextStep, ReadPlan, Readiness, next_step, readiness};
+use super::opening::{self, OpenOutcome};
+use super::outcome::ReadOutcome;
+use super::placement::Placement;
+use super::reader::{AfterBlock, BlockRead, BlockReader, ReadBlock};
+use super::rotation::Rotation;
+use super::setup::FileSetup;
+use super::stored::find_stored;
+use super::table::{FileNo, FileTable};
+use super::tracked::{NameState, TrackedFile};
+use super::watch::DirWatcher;
+use crate::event::{Closed, Held, Mark};
+use crate::source::SourceError;
+use crate::source::Stop;
+use crate::source::framer::Upcoming;
+
+/// Reads until a stop is asked for, or until everything was handed over.
+///
+/// It blocks on files: run it on a thread of its own.
+pub(super) async fn run(setup: FileSetup, stop: Stop) -> Result<(), SourceError> {
+    let watcher = if setup.once { DirWatcher::blind() } else { DirWatcher::start() };
+    run_with(setup, watcher, stop).await
+}
+
+pub(super) async fn run_with(setup: FileSetup, watcher: DirWatcher, stop: Stop) -> Result<(), SourceError> {
+    let mut follower = Follower::new(setup, watcher, stop)?;
+    // A closed pipeline is a stop: what was not taken is read again at the next start.
+    follower.run().await.ok();
+    Ok(())
+}
+
+/// Joins the parts: what is discovered is read in turns.
+struct Follower {
+    setup: Arc<FileSetup>,
+    stop: Stop,
+    files: FileTable,
+    discovery: Discovery,
+    reader: BlockReader,
+    gauges: FileGauges,
+    /// Files that wait for a destination.
+    blocked: Vec<FileNo>,
+    last_look: Instant,
+}
+
+impl Follower {
+    fn new(setup: FileSetup, watcher: DirWatcher, stop: Stop) -> Result<Self, SourceError> {
+        let setup = Arc::new(setup);
+        Ok(Self {
+            stop,
+            files: FileTable::default(),
+            discovery: Discovery::new(Arc::clone(&setup), watcher)?,
+            reader: BlockReader::new(Arc::clone(&setup)),
+            gauges: FileGauges::new(),
+            blocked: Vec::new(),
+            last_look: Instant::now(),
+            setup,
+        })
+    }
+
+    /// Reads until a stop, or with `once` until nothing is left.
+    async fn run(&mut self) -> Result<(), Closed> {
+        let setup = Arc::clone(&self.setup);
+        self.start();
+        while !self.stop.is_requested() {
+            // Before the look at who is blocked: what opens after it is not missed.
+            let room_freed = setup.intake.room_freed();
+            self.look_around();
+            self.round().await?;
+            self.gauges.set(&self.setup, &self.files);
+            if self.files.ready() > 0 {
+                continue;
+            }
+            if self.setup.once && self.blocked.is_empty() {
+                self.files.gone.count_lost(&self.setup, Instant::now());
+                gauges::set_behind(self.setup.metrics(), &self.files);
+                break;
+            }
+            self.rest(room_freed).await;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) {
+        let now = Instant::now();
+        self.files.gone = GoneFiles::stored(&self.setup, now);
+        self.discovery.walk(&mut self.files, now);
+        find_stored(&self.setup, &mut self.files, &mut self.discovery);
+        self.discovery.set_started();
+    }
+
+    /// Takes in what changed since the last time.
+    fn look_around(&mut self) {
+        let now = Instant::now();
+        self.last_look = now;
+        if self.discovery.discover(&mut self.files, now) {
+            self.files.gone.forget_old(now);
+        }
+        self.rotation().find_nameless();
+        self.files.queue_due(now);
+        self.files.gone.count_lost(&self.setup, now);
+    }
+
+    /// One turn for each file that stands in the queue now.
+    async fn round(&mut self) -> Result<(), Closed> {
+        for _ in 0..self.files.ready() {
+            let Some(no) = self.files.next_ready() else { break };
+            if self.stop.is_requested() {
+                break;
+            }
+            // A round over many files takes long, and files are renamed meanwhile.
+            if self.last_look.elapsed() >= GATHER {
+                self.last_look = Instant::now();
+                if self.discovery.watcher.has_new_names() {
+                    self.look_around();
+                }
+            }
+            match self.read(no).await? {
+                ReadOutcome::More => self.files.queue(no),
+                ReadOutcome::Idle => {}
+                ReadOutcome::Blocked => self.blocked.push(no),
+            }
+        }
+        self.hand_in().await?;
+        self.unblock();
+        Ok(())
+    }
+
+    /// Does what is next for a file: reads a block of it, where it has one.
+    async fn read(&mut self, no: FileNo) -> Result<ReadOutcome, Closed> {
+        let now = Instant::now();
+        match readiness(&self.setup, &mut self.files, no, now) {
+            Readiness::Ready => {}
+            Readiness::Waits => return Ok(ReadOutcome::Idle),
+            Readiness::Blocked => return Ok(ReadOutcome::Blocked),
+            Readiness::Gone => {
+                self.rotation().depart(no, 0);
+                return Ok(ReadOutcome::Idle);
+            }
+        }
+        if !self.open(no, now) {
+            return Ok(ReadOutcome::Idle);
+        }
+        if let Some(block) = self.reader.quick_read(&mut self.files, no, now) {
+            return self.take(no, now, block).await;
+        }
+        match next_step(&self.setup, &mut self.files, no, now) {
+            Ok(step) => self.act(no, now, step).await,
+            Err(error) => Ok(self.fail(no, &error)),
+        }
+    }
+
+    async fn act(&mut self, no: FileNo, now: Instant, step: NextStep) -> Result<ReadOutcome, Closed> {
+        Ok(match step {
+            NextStep::Read(plan) => return self.read_block(no, now, &plan).await,
+            NextStep::Wait => ReadOutcome::Idle,
+            NextStep::Place => {
+                let placed = Placement { setup: &self.setup, files: &mut self.files, no, now }.resume_at();
+                placed.unwrap_or_else(|error| self.fail(no, &error))
+            }
+            NextStep::Emptied { at_risk } => {
+                self.rotation().empty(no, at_risk);
+                ReadOutcome::More
+            }
+            NextStep::Park(upcoming) => self.park(no, now, upcoming),
+            NextStep::PassOver { unread } => {
+                if let Some(file) = self.files.get_mut(no) {
+                    self.reader.pass_over(file, unread);
+                }
+                ReadOutcome::Idle
+            }
+        })
+    }
+
+    async fn read_block(&mut self, no: FileNo, now: Instant, plan: &ReadPlan) -> Result<ReadOutcome, Closed> {
+        let len = usize::from(plan.mark.tail.len).saturating_add(plan.len);
+        let Some(held) = self.admit(len).await? else { return Ok(ReadOutcome::Idle) };
+        match self.reader.read(&mut self.files, no, plan, held) {
+            Ok(BlockRead::Block(block)) => self.take(no, now, block).await,
+            Ok(BlockRead::Nothing) => Ok(ReadOutcome::More),
+            Ok(BlockRead::Emptied) => {
+                self.rotation().empty(no, plan.at_risk);
+                Ok(ReadOutcome::More)
+            }
+            Err(error) => Ok(self.fail(no, &error)),
+        }
+    }
+
+    async fn take(&mut self, no: FileNo, now: Instant, block: ReadBlock) -> Result<ReadOutcome, Closed> {
+        let Some(file) = self.files.get_mut(no) else { return Ok(ReadOutcome::Idle) };
+        let after = self.reader.take(file, block);
+        if self.reader.batch.is_enough() {
+            self.hand_in().await?;
+        }
+        Ok(match after {
+            AfterBlock::ReadOn => ReadOutcome::More,
+            AfterBlock::Park(upcoming) => self.park(no, now, upcoming),
+        })
+    }
+
+    /// Nothing is to be read of a file now: sees to when it is read again, or ends it.
+    fn park(&mut self, no: FileNo, now: Instant, upcoming: Upcoming) -> ReadOutcome {
+        let Some(file) = self.files.get_mut(no) else { return ReadOutcome::Idle };
+        note_gzip_end(&self.setup, file, upcoming);
+        let next = file.next_read(now, &self.setup.timeouts());
+        if upcoming == Upcoming::Nothing && file.unread() == 0 && file.name != NameState::Present {
+            self.rotation().finish(no);
+        } else {
+            self.files.wake_at(no, next);
+        }
+        ReadOutcome::Idle
+    }
+
+    /// Opens a file unless it is open. Whether it is open now.
+    fn open(&mut self, no: FileNo, now: Instant) -> bool {
+        match self.discovery.open(&mut self.files, no, now) {
+            OpenOutcome::Open => true,
+            OpenOutcome::Later | OpenOutcome::NameLost(_) => false,
+            OpenOutcome::Nameless => {
+                let unread = self.files.get(no).map_or(0, TrackedFile::unread);
+                self.rotation().depart(no, unread);
+                false
+            }
+        }
+    }
+
+    fn fail(&mut self, no: FileNo, error: &io::Error) -> ReadOutcome {
+        opening::fail(&self.setup, &mut self.files, no, "read", error);
+        ReadOutcome::Idle
+    }
+
+    fn rotation(&mut self) -> Rotation<'_> {
+        Rotation { setup: &self.setup, files: &mut self.files, discovery: &self.discovery }
+    }
+
+    /// Gives the workers what is ready for them.
+    async fn hand_in(&mut self) -> Result<(), Closed> {
+        let chunks = self.reader.batch.take();
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            taken = self.setup.intake.submit_together(chunks.into_iter()) => taken,
+            // The chunks are given up with their ack guards: they are read again at the next start.
+            () = self.stop.requested() => Ok(()),
+        }
+    }
+
+    /// Waits for memory; files that come, are renamed or go meanwhile are noticed. None at a stop.
+    async fn admit(&mut self, bytes: usize) -> Result<Option<Held>, Closed> {
+        if let Some(held) = self.setup.intake.try_admit(bytes) {
+            return Ok(Some(held));
+        }
+        // What is ready may hold the very memory that is waited for.
+        self.hand_in().await?;
+        let setup = Arc::clone(&self.setup);
+        let admitted = setup.intake.admit(bytes);
+        tokio::pin!(admitted);
+        loop {
+            tokio::select! {
+                biased;
+                held = &mut admitted => return Ok(Some(held)),
+                () = self.stop.requested() => return Ok(None),
+                () = tokio::time::sleep(GATHER) => {}
+            }
+            if self.discovery.watcher.has_changed() || Instant::now() >= self.discovery.next_walk() {
+                self.look_around();
+            }
+            self.gauges.set(&self.setup, &self.files);
+        }
+    }
+
+    /// Puts back what no longer waits for a destination.
+    fn unblock(&mut self) {
+        for no in std::mem::take(&mut self.blocked) {
+            let progress = self.files.get(no).and_then(TrackedFile::progress);
+            if progress.is_some_and(|progress| progress.lane.is_blocked()) {
+                self.blocked.push(no);
+            } else {
+                self.files.queue(no);
+            }
+        }
+    }
+
+    /// Waits for anything to do.
+    async fn rest(&mut self, room_freed: Notified<'_>) {
+        let now = Instant::now();
+        // A run with `--once` does not walk again: it waits for destinations alone.
+        let walk =
+            if self.setup.once { now.checked_add(gauges::PERIOD) } else { Some(self.discovery.next_walk()) };
+        let report = self.gauges.wake(&self.setup, !self.blocked.is_empty());
+        let until = [walk, self.files.next_wake(), report].into_iter().flatten().min().unwrap_or(now);
+        let small_reads = self.reader.take_small_reads();
+        let is_changed = tokio::select! {
+            () = self.stop.requested() => return,
+            () = room_freed => false,
+            () = tokio::time::sleep_until(until) => false,
+            () = self.discovery.watcher.changed() => true,
+        };
+        if is_changed {
+            self.gather(gathering(small_reads)).await;
+        }
+    }
+
+    /// Writers write line by line: a short wait makes one block of many. Names do not wait for long, since a file may be gone.
+    async fn gather(&mut self, how_long: Duration) {
+        let begun = Instant::now();
+        loop {
+            let left = how_long.saturating_sub(begun.elapsed());
+            if left.is_zero() || begun.elapsed() >= GATHER && self.discovery.watcher.has_new_names() {
+                return;
+            }
+            tokio::select! {
+                () = self.stop.requested() => return,
+                () = tokio::time::sleep(left.min(GATHER)) => {}
+            }
+        }
+    }
+}
+
+/// A gzipped file is read as far as it goes: says so if that is not to its end, and notes its size if it is.
+fn note_gzip_end(setup: &FileSetup, file: &mut TrackedFile, upcoming: Upcoming) {
+    let Some(content) = file.content.as_ref().filter(|content| content.is_gzip()) else { return };
+    if content.is_broken() {
+        if !file.is_broken_reported {
+            file.is_broken_reported = true;
+            warn!(path = %file.path.display(), "gzipped file is torn or corrupt; what could be decompressed of it was read");
+            setup.metrics().error("gzip");
+        }
+        return;
+    }
+    let size = file.size;
+    if let Some(progress) = file.progress_mut()
+        && upcoming == Upcoming::Nothing
+        && progress.mark.size != size
+    {
+        progress.pass(Mark { size, ..progress.mark });
+    }
+}
+
+/// How long to gather changes after the first one, at the least and at the most.
+const GATHER: Duration = Duration::from_millis(20);
+const GATHER_AT_MOST: Duration = Duration::from_millis(150);
+
+/// Where many files give a little each, a longer wait lets them give more: a look at a file costs some 10 µs of CPU, whatever it
+/// gives.
+const GATHER_FOR_EACH: Duration = Duration::from_micros(150);
+
+fn gathering(small_reads: u32) -> Duration {
+    GATHER.saturating_add(GATHER_FOR_EACH.saturating_mul(small_reads)).min(GATHER_AT_MOST)
+}

@@ -1,0 +1,176 @@
+//! From where a file is read that was just found.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::account::AccountHandle;
+use super::compare::{FileHead, HOLD, agreement, compare, copied_files};
+use super::content::FileContent;
+use super::identity::{Agreement, CopyVerdict, KnownFate};
+use super::outcome::ReadOutcome;
+use super::progress::{ReadProgress, mark_at};
+use super::setup::FileSetup;
+use super::table::{FileNo, FileTable};
+use super::tracked::{NameState, ReadStage};
+use crate::event::{FilePosition, Fingerprint, Mark, Timestamp};
+
+/// Decides for one open file.
+pub(super) struct Placement<'a> {
+    pub(super) setup: &'a FileSetup,
+    pub(super) files: &'a mut FileTable,
+    pub(super) no: FileNo,
+    pub(super) now: Instant,
+}
+
+impl Placement<'_> {
+    /// Decides from where to read a file whose content was not looked at yet.
+    pub(super) fn resume_at(&mut self) -> io::Result<ReadOutcome> {
+        let Some(mut first) = self.head()? else { return Ok(ReadOutcome::Idle) };
+        if first.bytes.is_empty() {
+            return Ok(ReadOutcome::Idle);
+        }
+        if self.resume(&mut first)? {
+            return Ok(ReadOutcome::More);
+        }
+        let mut best = CopyVerdict::Unrelated;
+        for known in copied_files(self.setup, self.files, self.no, &mut first, self.now) {
+            let Some(file) = self.files.get_mut(self.no) else { break };
+            let verdict = compare(self.setup, file, &mut first, &known, self.now)?;
+            if let (CopyVerdict::Continues, Some(index)) = (verdict, known.gone) {
+                return Ok(self.adopt(index));
+            }
+            best = best.max(verdict);
+        }
+        match best {
+            CopyVerdict::Continues | CopyVerdict::Covered => self.cover(&first),
+            CopyVerdict::Unclear => Ok(self.hold()),
+            CopyVerdict::Unrelated => self.place_new(&first),
+        }
+    }
+
+    /// Goes on with a file that the last run knew by this inode, if it still holds what it held.
+    pub(super) fn resume_stored(&mut self) -> io::Result<bool> {
+        let Some(mut first) = self.head()? else { return Ok(false) };
+        self.resume(&mut first)
+    }
+
+    fn resume(&mut self, first: &mut FileHead) -> io::Result<bool> {
+        let mut index = 0;
+        while let Some(gone) = self.files.gone.get(index) {
+            let Some(file) = self.files.get(self.no) else { return Ok(false) };
+            let is_this = gone.key == file.key && gone.fate == KnownFate::Missing;
+            let (head, mark) = (gone.head, gone.mark);
+            if is_this {
+                if self.still_holds(first, head, mark)? {
+                    self.adopt(index);
+                    return Ok(true);
+                }
+                self.files.gone.set_rewritten(index);
+            }
+            index = index.saturating_add(1);
+        }
+        Ok(false)
+    }
+
+    /// Whether the file holds what was read of it.
+    fn still_holds(&mut self, first: &mut FileHead, head: Fingerprint, mark: Mark) -> io::Result<bool> {
+        let Some(file) = self.files.get_mut(self.no) else { return Ok(false) };
+        // Of a compressed file the next block tells: it is not to be decompressed at every start.
+        Ok(first.begins_with(head) && (!file.is_plain() || agreement(file, mark)? == Agreement::Agrees))
+    }
+
+    fn head(&mut self) -> io::Result<Option<FileHead>> {
+        self.content().map(FileHead::read).transpose()
+    }
+
+    fn content(&mut self) -> Option<&mut FileContent> {
+        self.files.get_mut(self.no)?.content.as_mut()
+    }
+
+    /// Reads a file on in the stead of one that is gone.
+    fn adopt(&mut self, index: usize) -> ReadOutcome {
+        let Some(file) = self.files.get(self.no) else { return ReadOutcome::Idle };
+        let location = file.location();
+        let Some(gone) = self.files.gone.take(index) else { return ReadOutcome::Idle };
+        if location.path != gone.path
+            && let Some(file) = self.files.get_mut(self.no)
+        {
+            file.renamed(NameState::Rotated, Instant::now());
+        }
+        gone.account.moved(location);
+        self.follow(gone.account, gone.origin, gone.head, gone.mark);
+        ReadOutcome::More
+    }
+
+    /// Takes a file for a copy of what was read already.
+    fn cover(&mut self, first: &FileHead) -> io::Result<ReadOutcome> {
+        let mark = self.end_mark()?;
+        self.begin(first, mark);
+        Ok(ReadOutcome::Idle)
+    }
+
+    /// Waits until it shows whether a file is a copy.
+    fn hold(&mut self) -> ReadOutcome {
+        if let Some(file) = self.files.get_mut(self.no) {
+            file.stage = ReadStage::Held;
+            let at = file.changed.checked_add(HOLD);
+            self.files.hold(self.no);
+            self.files.wake_at(self.no, at);
+        }
+        ReadOutcome::Idle
+    }
+
+    fn place_new(&mut self, first: &FileHead) -> io::Result<ReadOutcome> {
+        let Some(file) = self.files.get(self.no) else { return Ok(ReadOutcome::Idle) };
+        if !file.wanted {
+            self.files.remove(self.no);
+            return Ok(ReadOutcome::Idle);
+        }
+        let mark = match file.start {
+            0 => Mark::default(),
+            _ if !file.is_plain() => self.end_mark()?,
+            start => self.mark_of(start)?,
+        };
+        self.begin(first, mark);
+        Ok(ReadOutcome::More)
+    }
+
+    fn end_mark(&mut self) -> io::Result<Mark> {
+        let end = self.content().map_or(Ok(0), FileContent::end)?;
+        self.mark_of(end)
+    }
+
+    fn mark_of(&mut self, offset: u64) -> io::Result<Mark> {
+        let from = offset.saturating_sub(Fingerprint::MOST as u64);
+        let len = usize::try_from(offset.saturating_sub(from)).unwrap_or(Fingerprint::MOST);
+        let before = self.content().map_or(Ok(Vec::new()), |content| content.read_at(from, len))?;
+        let reached = from.saturating_add(before.len() as u64);
+        let size = self.files.get(self.no).map_or(reached, |file| file.size);
+        Ok(mark_at(reached, size, &before))
+    }
+
+    /// Follows a file of which nothing is known, from `start`.
+    fn begin(&mut self, first: &FileHead, start: Mark) {
+        let Some(file) = self.files.get(self.no) else { return };
+        let origin: Arc<str> = file.origin.as_ref().unwrap_or(&file.path).to_string_lossy().into();
+        let head = Fingerprint::of_start(&first.bytes);
+        let position = FilePosition {
+            place: file.location(),
+            origin: Arc::clone(&origin),
+            head,
+            mark: start,
+            time: Timestamp::now(),
+        };
+        let account = AccountHandle::open(self.setup, position);
+        self.follow(account, origin, head, start);
+    }
+
+    fn follow(&mut self, account: Arc<AccountHandle>, origin: Arc<str>, head: Fingerprint, mark: Mark) {
+        let progress = ReadProgress::new(self.setup, account, origin, head, mark);
+        if let Some(file) = self.files.get_mut(self.no) {
+            file.follow(progress);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The state of one file.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::content::FileContent;
+use super::identity::FileKey;
+use super::progress::ReadProgress;
+use super::setup::FileTimeouts;
+use crate::event::Place;
+use crate::source::framer::Upcoming;
+
+/// A file that is known by its inode.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct TrackedFile {
+    pub(super) key: FileKey,
+    /// The path it is opened by.
+    pub(super) path: PathBuf,
+    pub(super) name: NameState,
+    /// The path that its events carry, where that is not the one it was found at.
+    pub(super) origin: Option<PathBuf>,
+    pub(super) stage: ReadStage,
+    /// Whether its name matches the source's patterns; otherwise it is read only if it continues a file that did.
+    pub(super) wanted: bool,
+    /// Whether it was found after the first walk, so that it may be a copy made while standpipe runs.
+    pub(super) is_late: bool,
+    /// Where reading begins if nothing is known of the file.
+    pub(super) start: u64,
+    /// Its size when it was last looked at.
+    pub(super) size: u64,
+    /// When it was last written to, by its own account, as far as that was looked into.
+    modified: Option<(i64, i64)>,
+    /// Whether it was written to since its last bytes were compared.
+    pub(super) is_doubtful: bool,
+    /// When it last grew, or lost its name.
+    pub(super) changed: Instant,
+    /// The size at which no event was whole; it would be in vain to read again for the same end.
+    pub(super) no_event_at: Option<(u64, Upcoming)>,
+    /// How much is to be read at once, where a usual block does not hold an event.
+    pub(super) read_len: usize,
+    /// Whether little was read of it the last time, so that a quick read may do.
+    pub(super) is_slow: bool,
+    pub(super) content: Option<FileContent>,
+    /// When it was last used, as a number: for closing the one used longest ago.
+    pub(super) used: u64,
+    pub(super) is_queued: bool,
+    /// When it asked to be looked at again.
+    pub(super) wake: Option<Instant>,
+    /// How often in a row it could not be opened.
+    pub(super) failures: u32,
+    /// Whether a broken gzip file was reported.
+    pub(super) is_broken_reported: bool,
+}
+
+/// What became of the name that a file was found by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NameState {
+    /// It stands.
+    Present,
+    /// It was renamed, or is a copy: its writers will leave it.
+    Rotated,
+    /// There is none that we know.
+    Gone,
+}
+
+/// Whether it is read.
+pub(super) enum ReadStage {
+    /// Nothing is known of its content.
+    Unplaced,
+    /// It may be a copy of a file that is still there.
+    Held,
+    /// It is read.
+    Followed(Box<ReadProgress>),
+}
+
+impl TrackedFile {
+    pub(super) fn new(path: PathBuf, key: FileKey, size: u64, now: Instant) -> Self {
+        Self {
+            key,
+            path,
+            name: NameState::Present,
+            origin: None,
+            stage: ReadStage::Unplaced,
+            wanted: true,
+            is_late: true,
+            start: 0,
+            size,
+            modified: None,
+            is_doubtful: false,
+            changed: now,
+            no_event_at: None,
+            read_len: 0,
+            is_slow: false,
+            content: None,
+            used: 0,
+            is_queued: false,
+            wake: None,
+            failures: 0,
+            is_broken_reported: false,
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn location(&self) -> Place {
+        Place { path: self.path.clone(), device: self.key.device, inode: self.key.inode }
+    }
+
+    /// Notes the size that the file has now.
+    pub(super) fn seen(&mut self, size: u64, now: Instant) {
+        if size != self.size {
+            self.size = size;
+            self.changed = now;
+        }
+    }
+
+    /// Whether the file was written to since it was last looked into.
+    pub(super) fn is_modified(&self, metadata: &Metadata) -> bool {
+        self.modified.is_none_or(|modified| modified != (metadata.mtime(), metadata.mtime_nsec()))
+    }
+
+    /// Notes when the file was written to. Whether that was since the last time.
+    pub(super) fn learn_modified(&mut self, metadata: &Metadata) -> bool {
+        let is_news = self.modified.is_some() && self.is_modified(metadata);
+        self.is_doubtful |= is_news;
+        self.modified = Some((metadata.mtime(), metadata.mtime_nsec()));
+        is_news
+    }
+
+    /// Notes that the file's name is another, or none.
+    pub(super) fn renamed(&mut self, name: NameState, now: Instant) {
+        self.name = name;
+        self.changed = now;
+    }
+
+    /// It is read from where `progress` stands.
+    pub(super) fn follow(&mut self, progress: ReadProgress) {
+        (self.no_event_at, self.read_len) = (None, 0);
+        self.stage = ReadStage::Followed(Box::new(progress));
+    }
+
+    /// It holds something else than before: nothing is known of it. How it was read until now.
+    pub(super) fn unplace(&mut self) -> ReadStage {
+        (self.start, self.is_late, self.no_event_at, self.read_len) = (0, true, None, 0);
+        if self.wanted && self.name == NameState::Rotated {
+            self.name = NameState::Present;
+        }
+        std::mem::replace(&mut self.stage, ReadStage::Unplaced)
+    }
+
+    pub(super) const fn progress(&self) -> Option<&ReadProgress> {
+        match &self.stage {
+            ReadStage::Followed(progress) => Some(progress),
+            ReadStage::Unplaced | ReadStage::Held => None,
+        }
+    }
+
+    pub(super) const fn progress_mut(&mut self) -> Option<&mut ReadProgress> {
+        match &mut self.stage {
+            ReadStage::Followed(progress) => Some(progress),
+            ReadStage::Unplaced | ReadStage::Held => None,
+        }
+    }
+
+    /// Whether the file's size counts plain bytes, as its mark does.
+    pub(super) fn is_plain(&self) -> bool {
+        self.content.as_ref().map_or_else(|| !self.is_named_gzip(), |content| !content.is_gzip())
+    }
+
+    /// Whether it is a plain file that is read on through its descriptor, under the name that it has, as soon as it grows.
+    pub(super) fn is_at_hand(&self) -> bool {
+        matches!(self.content, Some(FileContent::Plain(_)))
+            && self.name == NameState::Present
+            && self.progress().is_some_and(|progress| !progress.lane.is_blocked())
+    }
+
+    /// Bytes that are there and were not read.
+    pub(super) fn unread(&self) -> u64 {
+        match self.progress() {
+            Some(_) if !self.is_plain() => 0,
+            Some(progress) => self.size.saturating_sub(progress.mark.offset),
+            None => self.size,
+        }
+    }
+
+    pub(super) fn is_named_gzip(&self) -> bool {
+        self.path.extension().is_some_and(|extension| extension == "gz")
+    }
+
+    /// Whether the file can be opened again by its path.
+    pub(super) fn can_be_closed(&self) -> bool {
+        self.name != NameState::Gone && self.content.is_some()
+    }
+
+    /// How long nothing has happened to the file.
+    pub(super) fn quiet(&self, now: Instant) -> Duration {
+        now.duration_since(self.changed)
+    }
+
+    /// Whether what is there now is all there will be.
+    pub(super) fn upcoming(&self, now: Instant, timeouts: &FileTimeouts) -> Upcoming {
+        let quiet = self.quiet(now);
+        match self.name {
+            NameState::Rotated | NameState::Gone if quiet >= timeouts.rotated => Upcoming::Nothing,
+            _ if timeouts.once || !self.is_plain() => Upcoming::Nothing,
+            _ if timeouts.event.is_some_and(|event| quiet >= event) => Upcoming::Quiet,
+            NameState::Present | NameState::Rotated | NameState::Gone => Upcoming::More,
+        }
+    }
+
+    /// When the file is to be looked at again though nobody says that it changed.
+    pub(super) fn next_read(&self, now: Instant, timeouts: &FileTimeouts) -> Option<Instant> {
+        let rotated = self.changed.checked_add(timeouts.rotated);
+        let event = timeouts.event.and_then(|event| self.changed.checked_add(event)).filter(|at| *at > now);
+        let event = event.filter(|_| self.unread() > 0);
+        match self.name {
+            NameState::Present => event,
+            NameState::Rotated => [event, rotated].into_iter().flatten().filter(|at| *at > now).min(),
+            // Nobody tells of writes to a file without a name.
+            NameState::Gone => [rotated, now.checked_add(LOOK_AT_NAMELESS)]
+                .into_iter()
+                .flatten()
+                .filter(|at| *at > now)
+                .min(),
+        }
+    }
+}
+
+/// How often a deleted file that may still grow is looked at.
+const LOOK_AT_NAMELESS: Duration = Duration::from_millis(500);

@@ -1,0 +1,434 @@
+//! Cuts a stream of bytes into chunks of whole events: for files, standard input, and whatever else is read in pieces. Pure.
+//!
+//! A source shows what it has read from where the last frame ended, and is told what to do with the front of it. It may keep what is
+//! left, as standard input does, or read it again, as files do.
+
+use crate::config::{Decoding, Format, TooLong};
+use crate::event::{Framing, Piece};
+
+/// What is to come after the bytes at hand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Upcoming {
+    /// More, at any time.
+    More,
+    /// Nothing came for so long that an event is held to be whole if its last line is.
+    Quiet,
+    /// Nothing, ever.
+    Nothing,
+}
+
+/// What to do with the front of the bytes at hand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NextFrame {
+    /// So many bytes are whole events, as far as the format tells. What follows them is no whole event yet.
+    Events { len: usize, piece: Piece },
+    /// So many bytes are a part of an event that is too long to wait for. The next frame may be at hand.
+    Part { len: usize, piece: Piece },
+    /// So many bytes are left out; `lost` of them are counted under `reason`. The next frame may be at hand.
+    LeftOut { len: usize, lost: u64, reason: &'static str },
+    /// No event is whole yet.
+    Incomplete,
+}
+
+/// Where a stream stands between two frames.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct FramerState {
+    /// Whether the rest of a line is to be left out.
+    pub(super) skipping: bool,
+    /// So many bytes before the next frame belong to an event that is too long for a chunk.
+    within: u64,
+    /// Whether the last frame ended inside a line.
+    inside_line: bool,
+}
+
+impl FramerState {
+    /// At a place that is known only to be inside a line to be left out, or not.
+    pub(super) const fn resumed(skipping: bool) -> Self {
+        Self { skipping, within: 0, inside_line: false }
+    }
+}
+
+/// Cuts one stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Framer {
+    longest: usize,
+    too_long: TooLong,
+    /// Whether all of the stream is one object, and how long that may grow before it is cut.
+    object: Option<usize>,
+    state: FramerState,
+}
+
+impl Framer {
+    /// A framer at the beginning of a stream.
+    pub(super) fn new(decoding: &Decoding, framing: &dyn Framing) -> Self {
+        let longest = match decoding.format {
+            // The limit is on the message, which JSON escapes and stamps make longer here.
+            Format::Docker | Format::Cri => decoding.max_line.saturating_mul(2),
+            Format::Lines => decoding.max_line,
+            Format::Envelope | Format::Cloudtrail => decoding.max_inflated,
+        };
+        let object = framing.is_object().then_some(decoding.max_inflated);
+        Self { longest, too_long: decoding.too_long, object, state: FramerState::default() }
+    }
+
+    /// Goes on from where another framer of the stream stood.
+    pub(super) const fn resume(&mut self, state: FramerState) {
+        self.state = state;
+    }
+
+    pub(super) const fn state(&self) -> FramerState {
+        self.state
+    }
+
+    /// So many bytes are always enough to decide.
+    pub(super) const fn enough(&self) -> usize {
+        self.longest.saturating_add(1)
+    }
+
+    /// Decides, and stands behind the frame from now on. `bytes` begin where the last frame ended.
+    pub(super) fn next(&mut self, framing: &dyn Framing, bytes: &[u8], upcoming: Upcoming) -> NextFrame {
+        if bytes.is_empty() {
+            return NextFrame::Incomplete;
+        }
+        if let Some(most) = self.object {
+            let is_whole = upcoming == Upcoming::Nothing || bytes.len() > most;
+            let all = NextFrame::Events { len: bytes.len(), piece: Piece::default() };
+            return if is_whole { all } else { NextFrame::Incomplete };
+        }
+        if self.state.skipping {
+            return self.skip(bytes);
+        }
+        let whole = whole_events(framing, bytes, upcoming);
+        if whole > 0 && !self.is_to_be_truncated(bytes, whole, upcoming) {
+            let (taken, rest) = bytes.split_at_checked(whole).unwrap_or((bytes, &[]));
+            let goes_on = || upcoming == Upcoming::More && framing.goes_on(taken, rest);
+            return NextFrame::Events { len: whole, piece: self.advance(framing, taken, goes_on) };
+        }
+        if bytes.len() <= self.longest {
+            return NextFrame::Incomplete;
+        }
+        let (len, skipping) = self.part(bytes);
+        self.state.skipping = skipping;
+        let taken = bytes.get(..len).unwrap_or(bytes);
+        NextFrame::Part { len, piece: self.advance(framing, taken, || true) }
+    }
+
+    /// Whether what a format gives is a line that it gave up waiting for, the rest of which would be taken for a line of its own.
+    fn is_to_be_truncated(&self, bytes: &[u8], whole: usize, upcoming: Upcoming) -> bool {
+        self.too_long == TooLong::Truncate
+            && upcoming != Upcoming::Nothing
+            && bytes.get(..whole).is_some_and(|taken| !taken.ends_with(b"\n"))
+    }
+
+    /// How the next chunk stands to an event that is too long.
+    fn advance(&mut self, framing: &dyn Framing, chunk: &[u8], goes_on: impl FnOnce() -> bool) -> Piece {
+        // What is given up or cut off is no part.
+        if self.too_long != TooLong::Split {
+            return Piece::default();
+        }
+        let FramerState { within, inside_line, .. } = self.state;
+        // After whole lines it may not have been known whether the event goes on.
+        let is_continued = within > 0 && (inside_line || framing.goes_on(b"\n", chunk));
+        let piece = Piece { before: if is_continued { within } else { 0 }, goes_on: goes_on() };
+        self.state.within = piece.next(chunk.len());
+        self.state.inside_line = piece.goes_on && !chunk.ends_with(b"\n");
+        piece
+    }
+
+    /// Leaves out the rest of a line that was cut.
+    fn skip(&mut self, bytes: &[u8]) -> NextFrame {
+        let newline = memchr::memchr(b'\n', bytes);
+        self.state.skipping = newline.is_none();
+        let len = newline.map_or(bytes.len(), |at| at.saturating_add(1));
+        NextFrame::LeftOut { len, lost: newline.unwrap_or(len) as u64, reason: "truncated" }
+    }
+
+    /// How much of an event goes that is too long, and whether the rest of its line is to be left out.
+    fn part(&self, bytes: &[u8]) -> (usize, bool) {
+        let window = bytes.get(..self.longest).unwrap_or(bytes);
+        let lines = lines_in(window).len();
+        if lines > 0 {
+            return (lines, false);
+        }
+        // One byte more than allowed, where the decoder has to see that it is too long.
+        let more_than_allowed = self.enough().min(bytes.len());
+        match self.too_long {
+            TooLong::Split => (characters_in(window), false),
+            TooLong::Truncate => (more_than_allowed, true),
+            TooLong::DeadLetter => (more_than_allowed, false),
+        }
+    }
+}
+
+/// How many bytes at the front are whole events.
+fn whole_events(framing: &dyn Framing, bytes: &[u8], upcoming: Upcoming) -> usize {
+    let whole = framing.whole(bytes, upcoming == Upcoming::Nothing).min(bytes.len());
+    if whole > 0 || upcoming != Upcoming::Quiet {
+        return whole;
+    }
+    let lines = lines_in(bytes);
+    framing.whole(lines, true).min(lines.len())
+}
+
+/// The front of `bytes` up to its last newline.
+fn lines_in(bytes: &[u8]) -> &[u8] {
+    let end = memchr::memrchr(b'\n', bytes).map_or(0, |at| at.saturating_add(1));
+    bytes.get(..end).unwrap_or_default()
+}
+
+/// How many bytes at the front do not end inside a UTF-8 character; all of them when they are no UTF-8.
+fn characters_in(bytes: &[u8]) -> usize {
+    let continued = bytes.iter().rev().take(3).take_while(|byte| **byte & 0xC0 == 0x80).count();
+    let start = bytes.len().saturating_sub(continued).saturating_sub(1);
+    let needed = match bytes.get(start) {
+        Some(0xC2..=0xDF) => 2,
+        Some(0xE0..=0xEF) => 3,
+        Some(0xF0..=0xF4) => 4,
+        _ => return bytes.len().max(1),
+    };
+    if continued.saturating_add(1) < needed && start > 0 { start } else { bytes.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use regex::bytes::Regex;
+
+    use super::*;
+    use crate::config::Multiline;
+    use crate::decode::{Decoder, Scratch, framing};
+    use crate::event::{Event, Events, Message, Origin, Wants};
+    use crate::source::file::tests::{IndentedFraming, LineFraming, ObjectFraming};
+
+    fn decoding(max_line: usize, too_long: TooLong) -> Decoding {
+        Decoding { format: Format::Lines, multiline: None, max_line, too_long, max_inflated: 8 }
+    }
+
+    fn framer(framing: &dyn Framing, too_long: TooLong) -> Framer {
+        Framer::new(&decoding(8, too_long), framing)
+    }
+
+    fn events(len: usize) -> NextFrame {
+        NextFrame::Events { len, piece: Piece::default() }
+    }
+
+    /// A part of an event of which nothing came before, and which goes on where that is told.
+    fn part(len: usize, goes_on: bool) -> NextFrame {
+        NextFrame::Part { len, piece: Piece { before: 0, goes_on } }
+    }
+
+    #[track_caller]
+    fn check(
+        framing: &dyn Framing,
+        too_long: TooLong,
+        bytes: &[u8],
+        upcoming: Upcoming,
+        expected: NextFrame,
+    ) {
+        assert_eq!(framer(framing, too_long).next(framing, bytes, upcoming), expected);
+    }
+
+    #[test]
+    fn a_partial_last_line_waits_until_the_end() {
+        check(&LineFraming, TooLong::Split, b"a\nb\nc", Upcoming::More, events(4));
+        check(&LineFraming, TooLong::Split, b"c", Upcoming::More, NextFrame::Incomplete);
+        check(&LineFraming, TooLong::Split, b"c", Upcoming::Quiet, NextFrame::Incomplete);
+        check(&LineFraming, TooLong::Split, b"c", Upcoming::Nothing, events(1));
+        check(&LineFraming, TooLong::Split, b"", Upcoming::Nothing, NextFrame::Incomplete);
+    }
+
+    #[test]
+    fn a_quiet_event_is_whole_up_to_its_last_line() {
+        check(&IndentedFraming, TooLong::Split, b"a\n b\n", Upcoming::More, NextFrame::Incomplete);
+        check(&IndentedFraming, TooLong::Split, b"a\n b\n", Upcoming::Quiet, events(5));
+        check(&IndentedFraming, TooLong::Split, b"a\n b", Upcoming::Quiet, events(2));
+        check(&IndentedFraming, TooLong::Split, b"a\n b", Upcoming::Nothing, events(4));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_cut_as_configured() {
+        let more = Upcoming::More;
+        check(&LineFraming, TooLong::Split, b"12345678", more, NextFrame::Incomplete);
+        check(&LineFraming, TooLong::Split, b"123456789", more, part(8, true));
+        check(&LineFraming, TooLong::Split, "1234567\u{e9}0".as_bytes(), more, part(7, true));
+        check(&LineFraming, TooLong::Split, "123456\u{e9}0".as_bytes(), more, part(8, true));
+        check(&LineFraming, TooLong::Split, b"\x80\x80\x80\x80\x80\x80\x80\x80\x80", more, part(8, true));
+        check(&LineFraming, TooLong::Truncate, b"1234567890", more, part(9, false));
+        check(&LineFraming, TooLong::DeadLetter, b"1234567890", more, part(9, false));
+        check(&IndentedFraming, TooLong::Truncate, b"ab\n cd\n ef\n", more, part(7, false));
+    }
+
+    #[test]
+    fn the_rest_of_a_truncated_line_is_left_out_to_its_newline_and_counted() {
+        let mut framer = framer(&LineFraming, TooLong::Truncate);
+        let mut next = |bytes: &[u8]| framer.next(&LineFraming, bytes, Upcoming::More);
+        let left_out = |len, lost| NextFrame::LeftOut { len, lost, reason: "truncated" };
+        assert_eq!(next(b"1234567890"), part(9, false));
+        assert_eq!(next(b"0abc"), left_out(4, 4));
+        assert_eq!(next(b"def\nnext\n"), left_out(4, 3));
+        assert_eq!(next(b"next\n"), events(5));
+    }
+
+    #[test]
+    fn a_line_stays_left_out_where_another_run_goes_on() {
+        let mut framer = framer(&LineFraming, TooLong::Truncate);
+        framer.resume(FramerState::resumed(true));
+        let frame = framer.next(&LineFraming, b"rest\na\n", Upcoming::More);
+        assert_eq!(frame, NextFrame::LeftOut { len: 5, lost: 4, reason: "truncated" });
+        assert_eq!(framer.state(), FramerState::default());
+    }
+
+    #[test]
+    fn an_object_goes_whole_or_once_it_is_larger_than_any_may_be() {
+        check(&ObjectFraming, TooLong::Split, b"{}\n", Upcoming::More, NextFrame::Incomplete);
+        check(&ObjectFraming, TooLong::Split, b"{}\n", Upcoming::Quiet, NextFrame::Incomplete);
+        check(&ObjectFraming, TooLong::Split, b"{}\n", Upcoming::Nothing, events(3));
+        check(&ObjectFraming, TooLong::Split, b"123456789", Upcoming::More, events(9));
+    }
+
+    /// Events as whoever joins their parts sees them.
+    #[derive(Debug, Default, Eq, PartialEq)]
+    struct Joined(Vec<Vec<u8>>);
+
+    impl Events for Joined {
+        fn wants(&self) -> Wants {
+            Wants { events: true, envelopes: false }
+        }
+
+        fn origin(&mut self, _: &Arc<Origin>) {}
+
+        fn lines(&mut self, lines: &Bytes, _: u64) {
+            self.0.extend(
+                lines.split_inclusive(|byte| *byte == b'\n').map(|line| line[..line.len() - 1].to_vec()),
+            );
+        }
+
+        fn event(&mut self, event: Event<'_>) {
+            let Message::Raw(message) = event.message else { panic!("lines are raw") };
+            let offset = event.part.map_or(0, |part| usize::try_from(part.offset).unwrap());
+            if offset == 0 {
+                return self.0.push(message.to_vec());
+            }
+            let before = self.0.last_mut().unwrap();
+            // Where an event of several lines was cut after one of them, the decoder took its newline off.
+            before.resize(before.len().max(offset.min(before.len() + 1)), b'\n');
+            assert_eq!(before.len(), offset, "the parts do not fit together");
+            before.extend_from_slice(message);
+        }
+
+        fn envelope(&mut self, _: &Bytes) {}
+
+        fn undecodable(&mut self, reason: &'static str, _: &[u8]) {
+            panic!("{reason}");
+        }
+    }
+
+    /// How a source reads.
+    #[derive(Clone, Copy, Debug)]
+    enum ReadPattern<'a> {
+        /// So many bytes a time, keeping what is left.
+        Carried(&'a [usize]),
+        /// So many bytes a time from where the last frame ended, and more where that is not enough.
+        Again(usize),
+    }
+
+    /// What comes of all bytes, read like this: the events, and how many bytes were sent and left out.
+    fn read(decoding: &Decoding, bytes: &[u8], reads: ReadPattern<'_>) -> (Joined, usize, usize) {
+        let framing = framing(decoding);
+        let decoder = Decoder::new(decoding);
+        let mut framer = Framer::new(decoding, framing.as_ref());
+        let (mut joined, mut sent, mut left_out) = (Joined::default(), 0, 0);
+        let mut sizes = match reads {
+            ReadPattern::Carried(sizes) => sizes.iter().copied().cycle(),
+            ReadPattern::Again(_) => [1].iter().copied().cycle(),
+        };
+        let mut at_hand = 0;
+        while sent + left_out < bytes.len() {
+            let at = sent + left_out;
+            if let ReadPattern::Again(block) = reads {
+                at_hand = at_hand.max(at + block);
+            }
+            let until = at_hand.min(bytes.len());
+            let upcoming = if until == bytes.len() { Upcoming::Nothing } else { Upcoming::More };
+            match framer.next(framing.as_ref(), &bytes[at..until], upcoming) {
+                NextFrame::Events { len, piece } | NextFrame::Part { len, piece } => {
+                    assert!(len > 0);
+                    let payload = Bytes::copy_from_slice(&bytes[at..at + len]);
+                    let mut scratch = Scratch::default();
+                    decoder.decode_piece(&mut scratch, &Arc::default(), &payload, piece, &mut joined);
+                    sent += len;
+                }
+                NextFrame::LeftOut { len, .. } => {
+                    assert!(len > 0);
+                    left_out += len;
+                }
+                NextFrame::Incomplete => {
+                    assert!(upcoming == Upcoming::More, "what is left at the end goes");
+                    at_hand += sizes.next().unwrap();
+                }
+            }
+        }
+        (joined, sent, left_out)
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let word = prop_oneof![
+            4 => "[a-z]{1,6}",
+            2 => Just("\n".to_owned()),
+            2 => Just("\n#".to_owned()),
+            1 => Just("\u{e9}\u{20ac}".to_owned()),
+            1 => "[x-z]{20,90}",
+        ];
+        proptest::collection::vec(word, 0..60).prop_map(|words| words.concat())
+    }
+
+    fn multiline(is_joined: bool) -> Option<Multiline> {
+        let start = Regex::new("^#").unwrap();
+        is_joined.then(|| Multiline { start, timeout: std::time::Duration::from_secs(1) })
+    }
+
+    proptest! {
+        #[test]
+        fn however_bytes_are_read_the_same_events_come_of_each_byte_once(
+            text in text(),
+            sizes in proptest::collection::vec(1_usize..200, 1..8),
+            is_joined: bool,
+            max_line in 4_usize..24,
+        ) {
+            let bytes = text.into_bytes();
+            let split = Decoding { multiline: multiline(is_joined), ..decoding(max_line, TooLong::Split) };
+            let unlimited = Decoding { max_line: 1 << 20, ..split.clone() };
+            let (expected, ..) = read(&unlimited, &bytes, ReadPattern::Again(1 << 20));
+            for reads in [ReadPattern::Carried(&sizes), ReadPattern::Again(sizes[0]), ReadPattern::Again(1 << 20)] {
+                let (joined, sent, left_out) = read(&split, &bytes, reads);
+                prop_assert_eq!(&joined, &expected, "{:?}", reads);
+                prop_assert_eq!((sent, left_out), (bytes.len(), 0));
+            }
+        }
+
+        #[test]
+        fn however_bytes_are_read_a_line_that_is_too_long_is_one_truncated_event(
+            text in text(),
+            sizes in proptest::collection::vec(1_usize..200, 1..8),
+            max_line in 40_usize..60,
+        ) {
+            let bytes = text.into_bytes();
+            let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+            let lines: Vec<&[u8]> = lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line)).collect();
+            let truncate = decoding(max_line, TooLong::Truncate);
+            for reads in [ReadPattern::Carried(&sizes), ReadPattern::Again(sizes[0]), ReadPattern::Again(1 << 20)] {
+                let (joined, sent, left_out) = read(&truncate, &bytes, reads);
+                prop_assert_eq!(sent + left_out, bytes.len());
+                prop_assert_eq!(joined.0.len(), lines.len(), "{:?}", reads);
+                for (event, line) in joined.0.iter().zip(&lines) {
+                    let mark = memchr::memmem::find(event, "\u{2026}[truncated".as_bytes());
+                    prop_assert_eq!(mark.is_some(), line.len() > max_line);
+                    prop_assert!(line.starts_with(&event[..mark.unwrap_or(event.len())]));
+                }
+            }
+        }
+    }
+}
