@@ -45,7 +45,12 @@ fn shown() -> Vec<(String, Vec<String>)> {
         "config/examples/sidecar.toml",
     ] {
         let text = fs::read_to_string(root().join(path)).unwrap();
-        for line in text.lines().filter_map(|line| line.strip_prefix('#')) {
+        // Prose has the name too: there, only what begins as a command is one.
+        let is_command = |line: &&str| {
+            let first = commands(line).into_iter().flatten().next();
+            crate::help::all().iter().any(|(command, _)| command.first() == first.as_ref() && first.is_some())
+        };
+        for line in text.lines().filter_map(|line| line.strip_prefix('#')).filter(is_command) {
             add(path, line);
         }
         for code in found(r"`([^`\n]*)`", &text) {
