@@ -25,17 +25,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Deserialize;
 use tracing::warn;
 
-use super::account::Ledger;
-use super::entry::Entry;
-use crate::event::{FileAccount, FilePosition, FilePositions};
+use super::account::{LocalAccount, LocalUnits};
+use super::entry::{CheckpointEntry, LocalPosition};
 
-/// The positions of all files of all sources, and the file they are kept in.
+/// The positions that the state directory keeps for all sources, and the file they are kept in.
 #[derive(Debug)]
 pub struct Checkpoints {
     dir: PathBuf,
-    ledger: Arc<Ledger>,
-    /// Whether entries were lost when the file was read.
-    damaged: usize,
+    units: Arc<LocalUnits>,
     /// Held through a save, so that two never write the same temporary file.
     saving: Mutex<()>,
     /// Whether the last save failed, so that it is said once and not every second.
@@ -69,7 +66,7 @@ pub enum CheckpointError {
 #[derive(Debug, Default)]
 pub struct Listing {
     /// Its whole entries.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<CheckpointEntry>,
     /// How many lines were torn or changed, or are missing at the end.
     pub damaged: usize,
 }
@@ -94,7 +91,7 @@ impl Listing {
             if closed || line.is_empty() {
                 continue;
             }
-            match Entry::from_line(line.strip_suffix(',').unwrap_or(line)) {
+            match CheckpointEntry::from_line(line.strip_suffix(',').unwrap_or(line)) {
                 Some(entry) => listing.entries.push(entry),
                 None => listing.damaged = listing.damaged.saturating_add(1),
             }
@@ -113,18 +110,17 @@ impl Checkpoints {
     pub fn open(dir: &Path) -> Result<Arc<Self>, CheckpointError> {
         fs::create_dir_all(dir).map_err(|source| io_error("make", dir, source))?;
         let listing = Self::list(dir)?;
-        let ledger = Arc::new(Ledger::default());
+        let units = Arc::new(LocalUnits::default());
         for entry in listing.entries {
-            ledger.add(entry);
+            units.add(entry);
         }
         if listing.damaged > 0 {
             keep_aside(dir);
-            ledger.dirty.store(true, Ordering::Release);
+            units.dirty.store(true, Ordering::Release);
         }
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
-            ledger,
-            damaged: listing.damaged,
+            units,
             saving: Mutex::new(()),
             failing: AtomicBool::new(false),
         }))
@@ -140,21 +136,9 @@ impl Checkpoints {
         }
     }
 
-    /// The entries as they stand in memory.
-    #[must_use]
-    pub fn entries(&self) -> Vec<Entry> {
-        self.ledger.all().iter().map(|account| account.entry()).collect()
-    }
-
     /// Makes everything as it is after a start: what sources had under way is to be read again, and may end unnoticed.
     pub fn renew(&self) {
-        self.ledger.renew();
-    }
-
-    /// How many entries could not be read at start.
-    #[must_use]
-    pub const fn damaged(&self) -> usize {
-        self.damaged
+        self.units.renew();
     }
 
     /// Writes the checkpoints if anything changed since the last save. Blocks on the disk.
@@ -163,7 +147,7 @@ impl Checkpoints {
     /// When the disk refuses; everything is still to be saved then.
     pub fn save(&self) -> io::Result<()> {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.ledger.dirty.swap(false, Ordering::AcqRel) {
+        if !self.units.dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
         let saved = self.text().and_then(|text| replace(&self.dir, &text));
@@ -174,7 +158,7 @@ impl Checkpoints {
     fn report(&self, saved: &io::Result<()>) {
         let failed_before = self.failing.swap(saved.is_err(), Ordering::AcqRel);
         if let Err(error) = saved {
-            self.ledger.dirty.store(true, Ordering::Release);
+            self.units.dirty.store(true, Ordering::Release);
             if !failed_before {
                 warn!(dir = %self.dir.display(), %error, "cannot save checkpoints; they are kept and saved later");
             }
@@ -182,28 +166,28 @@ impl Checkpoints {
     }
 
     fn text(&self) -> io::Result<Vec<u8>> {
-        let accounts = self.ledger.all();
-        let mut text = Vec::with_capacity(accounts.len().saturating_mul(384).saturating_add(64));
+        let units = self.units.all();
+        let mut text = Vec::with_capacity(units.len().saturating_mul(384).saturating_add(64));
         text.extend_from_slice(HEADER.as_bytes());
-        for (index, account) in accounts.iter().enumerate() {
+        for (index, unit) in units.iter().enumerate() {
             text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
-            text.extend_from_slice(account.line()?.as_bytes());
+            text.extend_from_slice(unit.line()?.as_bytes());
         }
         text.extend_from_slice(FOOTER.as_bytes());
         Ok(text)
     }
 }
 
-impl FilePositions for Checkpoints {
-    fn stored(&self, source: &str) -> Vec<Arc<dyn FileAccount>> {
-        let of_source = self.ledger.all().into_iter().filter(|account| &*account.entry().source == source);
-        of_source.map(|account| account as Arc<dyn FileAccount>).collect()
+impl Checkpoints {
+    /// What an earlier run left of a source, of one kind. Each unit is given once.
+    #[must_use]
+    pub fn stored<P: LocalPosition>(&self, source: &str) -> Vec<Arc<LocalAccount<P>>> {
+        self.units.claim(source)
     }
 
-    fn open(&self, source: &str, position: FilePosition) -> Arc<dyn FileAccount> {
-        let account = self.ledger.add(Entry { source: source.into(), position });
-        self.ledger.dirty.store(true, Ordering::Release);
-        account
+    /// Begins to keep a unit's position.
+    pub fn begin<P: LocalPosition>(&self, source: &str, position: P) -> Arc<LocalAccount<P>> {
+        self.units.open(source, position)
     }
 }
 

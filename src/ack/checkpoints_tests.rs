@@ -3,11 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{Fingerprint, Mark, Outcome, Place, Timestamp};
+use crate::event::{Acknowledge, Outcome, Timestamp};
+use crate::source::file::{FileLocation, FilePosition, Fingerprint, Mark};
 
 fn position(path: &str) -> FilePosition {
     FilePosition {
-        place: Place { path: path.into(), device: 1, inode: 2 },
+        location: FileLocation { path: path.into(), device: 1, inode: 2 },
         origin: path.into(),
         head: Fingerprint::of_start(path.as_bytes()),
         mark: Mark::default(),
@@ -22,7 +23,7 @@ fn mark(offset: u64) -> Mark {
 fn filled(dir: &Path, files: usize) -> Arc<Checkpoints> {
     let checkpoints = Checkpoints::open(dir).unwrap();
     for number in 0..files {
-        let account = FilePositions::open(&*checkpoints, "app", position(&format!("/var/log/{number}.log")));
+        let account = checkpoints.begin("app", position(&format!("/var/log/{number}.log")));
         let chunk = account.begin(mark(number as u64 + 1), Timestamp(5));
         account.acknowledge(chunk, Outcome::Done);
     }
@@ -30,26 +31,36 @@ fn filled(dir: &Path, files: usize) -> Arc<Checkpoints> {
     checkpoints
 }
 
+fn positions(dir: &Path) -> Vec<FilePosition> {
+    Checkpoints::list(dir).unwrap().entries.iter().map(|entry| entry.position().unwrap()).collect()
+}
+
 fn offsets(dir: &Path) -> Vec<u64> {
-    Checkpoints::list(dir).unwrap().entries.iter().map(|entry| entry.position.mark.offset).collect()
+    positions(dir).iter().map(|position| position.mark.offset).collect()
 }
 
 #[test]
 fn positions_come_back_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let before = filled(dir.path(), 3).entries();
+    drop(filled(dir.path(), 3));
+    let before = positions(dir.path());
     let again = Checkpoints::open(dir.path()).unwrap();
-    assert_eq!(again.entries(), before);
-    assert_eq!(again.stored("app").len(), 3);
-    assert_eq!(again.stored("other").len(), 0);
-    assert_eq!(again.damaged(), 0);
+    assert!(again.stored::<FilePosition>("other").is_empty());
+    let claimed: Vec<_> =
+        again.stored::<FilePosition>("app").iter().map(|account| account.position()).collect();
+    assert_eq!(claimed, before);
+    assert!(again.stored::<FilePosition>("app").is_empty(), "each is given once");
+    again.renew();
+    assert_eq!(again.stored::<FilePosition>("app").len(), 3, "and to each run");
+    assert!(!dir.path().join(CORRUPT).exists());
 }
 
 #[test]
 fn only_what_was_acknowledged_is_saved() {
     let dir = tempfile::tempdir().unwrap();
     let checkpoints = filled(dir.path(), 1);
-    let account = checkpoints.stored("app").pop().unwrap();
+    checkpoints.renew();
+    let account = checkpoints.stored::<FilePosition>("app").pop().unwrap();
     let first = account.begin(mark(10), Timestamp(7));
     let second = account.begin(mark(20), Timestamp(8));
     account.acknowledge(second, Outcome::Done);
@@ -69,9 +80,15 @@ fn a_save_writes_only_when_something_changed() {
     fs::remove_file(dir.path().join(NAME)).unwrap();
     checkpoints.save().unwrap();
     assert!(!dir.path().join(NAME).exists());
-    checkpoints.stored("app").pop().unwrap().moved(Place { path: "/b".into(), device: 3, inode: 4 });
+    move_one(&checkpoints);
     checkpoints.save().unwrap();
     assert!(dir.path().join(NAME).exists());
+}
+
+fn move_one(checkpoints: &Checkpoints) {
+    checkpoints.renew();
+    let account = checkpoints.stored::<FilePosition>("app").pop().unwrap();
+    account.change(|position| position.location = FileLocation { path: "/b".into(), device: 3, inode: 4 });
 }
 
 #[test]
@@ -79,20 +96,21 @@ fn a_failed_save_is_made_up_for() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
     let checkpoints = filled(&state, 1);
-    checkpoints.stored("app").pop().unwrap().grown(Fingerprint { len: 3, hash: 3 });
+    move_one(&checkpoints);
     fs::rename(&state, dir.path().join("away")).unwrap();
     assert!(checkpoints.save().is_err());
     assert!(checkpoints.save().is_err(), "still to be saved");
     fs::rename(dir.path().join("away"), &state).unwrap();
     checkpoints.save().unwrap();
-    assert_eq!(Checkpoints::list(&state).unwrap().entries, checkpoints.entries());
+    assert_eq!(positions(&state)[0].location.path, Path::new("/b"));
 }
 
 #[test]
 fn a_forgotten_file_leaves_the_checkpoints() {
     let dir = tempfile::tempdir().unwrap();
     let checkpoints = filled(dir.path(), 3);
-    checkpoints.stored("app")[1].forget();
+    checkpoints.renew();
+    checkpoints.stored::<FilePosition>("app")[1].forget();
     checkpoints.save().unwrap();
     assert_eq!(offsets(dir.path()), [1, 3]);
 }
@@ -108,9 +126,9 @@ fn damage_costs_the_damaged_entries_only() {
         damage(&mut bytes);
         fs::write(&path, &bytes).unwrap();
         let again = Checkpoints::open(dir.path()).unwrap();
-        assert!(again.damaged() > 0);
+        let claimed = again.stored::<FilePosition>("app");
         assert_eq!(
-            again.entries().iter().map(|entry| entry.position.mark.offset).collect::<Vec<_>>(),
+            claimed.iter().map(|account| account.position().mark.offset).collect::<Vec<_>>(),
             expected
         );
         assert_eq!(fs::read(dir.path().join(CORRUPT)).unwrap(), bytes);
@@ -147,7 +165,7 @@ fn the_file_is_json_as_a_whole() {
     let dir = tempfile::tempdir().unwrap();
     for files in [0, 1, 3] {
         let checkpoints = filled(dir.path(), files);
-        checkpoints.ledger.dirty.store(true, Ordering::Release);
+        checkpoints.units.dirty.store(true, Ordering::Release);
         checkpoints.save().unwrap();
         let value: serde_json::Value =
             serde_json::from_slice(&fs::read(dir.path().join(NAME)).unwrap()).unwrap();
@@ -181,7 +199,7 @@ proptest! {
         let mut bytes = fs::read(&path).unwrap();
         bytes.truncate(cut);
         fs::write(&path, &bytes).unwrap();
-        let found = Checkpoints::open(dir.path()).unwrap().entries().len();
+        let found = Checkpoints::open(dir.path()).unwrap().stored::<FilePosition>("app").len();
         let whole = memchr::memmem::find_iter(&bytes, b"}}").count();
         prop_assert_eq!(found, whole);
     }

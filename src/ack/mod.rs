@@ -13,8 +13,9 @@ mod entry;
 mod tracker;
 mod watermark;
 
+pub use account::LocalAccount;
 pub use checkpointer::{CheckpointFailure, Checkpointer, keep_checkpointed, last_checkpoint};
 pub use checkpoints::{CheckpointError, Checkpoints, Listing};
-pub use entry::Entry;
+pub use entry::{CheckpointEntry, LocalPosition};
 pub use tracker::PositionTracker;
 pub use watermark::Watermark;

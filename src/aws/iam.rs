@@ -70,7 +70,7 @@ impl AwsConnection {
         let call = ApiCall::new(AwsService::Iam, "SimulatePrincipalPolicy", input);
         let output = self.iam(region, roles, last.as_ref()).await?.call(&call).await?;
         PolicySimulation::read(&output)
-            .ok_or_else(|| CallError::Unusable("the simulation's answer has no result".to_owned()))
+            .ok_or_else(|| CallError::Unreadable("the simulation's answer has no result".to_owned()))
     }
 
     /// IAM, asked by the last of `roles`.

@@ -56,6 +56,8 @@ pub enum CallError {
         /// In words.
         message: String,
     },
+    /// An answer came, and cannot be read.
+    Unreadable(String),
     /// The client cannot be built.
     Unusable(String),
 }
@@ -153,7 +155,7 @@ impl FirehoseClient {
         let sent = self.client.describe_delivery_stream().delivery_stream_name(stream).send().await;
         let output = sent.map_err(|error| refused(&error))?;
         let described = output.delivery_stream_description();
-        described.map(facts).ok_or_else(|| CallError::Unusable("the answer describes no stream".to_owned()))
+        described.map(facts).ok_or_else(|| CallError::Unreadable("the answer describes no stream".to_owned()))
     }
 
     /// Puts these records, of which there may be none: then nothing is written, whatever is answered.
@@ -186,6 +188,7 @@ impl fmt::Display for CallError {
             Self::Answered { code, message } => write!(f, "{code}: {message}"),
             Self::Credentials { message, .. }
             | Self::Unanswered { message, .. }
+            | Self::Unreadable(message)
             | Self::Unusable(message) => f.write_str(message),
         }
     }
@@ -221,13 +224,16 @@ where
 {
     let ExchangeFacts { host, date } = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match sent {
-        Err(error) if error.as_service_error().is_none() => Err(match refused(&error) {
-            CallError::Unanswered { how: NoAnswer::Name, message } => unresolved(&host, &message).await,
-            other @ (CallError::Answered { .. }
-            | CallError::Credentials { .. }
-            | CallError::Unanswered { .. }
-            | CallError::Unusable(_)) => other,
-        }),
+        Err(error) if error.as_service_error().is_none() && !is_unreadable(&error) => {
+            Err(match refused(&error) {
+                CallError::Unanswered { how: NoAnswer::Name, message } => unresolved(&host, &message).await,
+                other @ (CallError::Answered { .. }
+                | CallError::Credentials { .. }
+                | CallError::Unanswered { .. }
+                | CallError::Unreadable(_)
+                | CallError::Unusable(_)) => other,
+            })
+        }
         Ok(_) | Err(_) => Ok(date),
     }
 }
@@ -255,7 +261,15 @@ where
             message: service.message().unwrap_or("no message").to_owned(),
         };
     }
+    if is_unreadable(error) {
+        return CallError::Unreadable(with_causes(error));
+    }
     unanswered(error)
+}
+
+/// Whether something was answered that is not in the form it should have.
+fn is_unreadable<E>(error: &SdkError<E, Response>) -> bool {
+    matches!(error, SdkError::ResponseError(_))
 }
 
 /// Why nothing was answered: some cause tells.

@@ -20,7 +20,8 @@ pub struct Encoder {
     constants: Bytes,
 }
 
-/// An event is too large for a record, and the sink wants such events as dead letters.
+/// An event is too large for a record, and cannot be made smaller: the sink wants such events as dead letters, or it is not its
+/// message that is large.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TooLarge;
 
@@ -40,6 +41,10 @@ pub struct Output {
 
 /// Room made at a time while lines are written.
 const LINES_ROOM: usize = 4 * 1024;
+
+/// A message is split or cut only where its parts have at least so much room beside what stands around them: the parts of one with
+/// less room would be many, and mostly the same words around them.
+const LEAST_ROOM: usize = MAX_RECORD_BYTES / 2;
 
 /// How each JSON object begins: a time follows.
 const BEFORE_TIME: &[u8; 14] = b"{\"timestamp\":\"";
@@ -217,6 +222,9 @@ impl Encoder {
     /// # Errors
     /// When the event is too large for a record and is to be a dead letter.
     pub fn event(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) -> Result<(), TooLarge> {
+        if out.after.len() > MAX_RECORD_BYTES {
+            return Err(TooLarge);
+        }
         out.prepare();
         let start = out.data.len();
         self.write(event, read_at, out);
@@ -310,44 +318,57 @@ impl Encoder {
     }
 
     fn too_large(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) -> Result<(), TooLarge> {
+        let room = self.room(event, out).filter(|_| self.too_long != TooLong::DeadLetter).ok_or(TooLarge)?;
         let mut message = Vec::new();
         write_message(event.message, &mut message);
-        match self.too_long {
-            TooLong::DeadLetter => return Err(TooLarge),
-            TooLong::Split => self.split(&message, event, read_at, out),
-            TooLong::Truncate => self.truncate(&message, event, read_at, out),
+        if self.too_long == TooLong::Split {
+            self.split(&message, room, event, read_at, out);
+        } else {
+            self.truncate(&message, room, event, read_at, out);
         }
         Ok(())
     }
 
     /// Writes the message in parts that fit, each an event that says which part it is.
-    fn split(&self, message: &[u8], event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
+    fn split(&self, message: &[u8], room: usize, event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
         let mut rest = message;
         while !rest.is_empty() {
             let before = message.len().saturating_sub(rest.len());
-            let (cut, after) = rest.split_at(self.fitting(rest, event, out));
+            let (cut, after) = rest.split_at(self.fitting(rest, room));
             let part = Some(Part::of(event.part, before, after.is_empty()));
-            self.write(&Event { message: Message::Raw(cut), part, ..*event }, read_at, out);
-            out.end_event(self);
+            self.write_part(&Event { message: Message::Raw(cut), part, ..*event }, read_at, out);
             rest = after;
         }
     }
 
     /// Writes the front of the message, and how much is missing.
-    fn truncate(&self, message: &[u8], event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
-        let (kept, cut) = message.split_at(self.fitting(message, event, out));
+    fn truncate(&self, message: &[u8], room: usize, event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
+        let (kept, cut) = message.split_at(self.fitting(message, room));
         let marked = [kept, format!("…[truncated {} bytes]", cut.len()).as_bytes()].concat();
-        let event = Event { message: Message::Raw(&marked), ..*event };
-        self.write(&event, read_at, out);
+        self.write_part(&Event { message: Message::Raw(&marked), ..*event }, read_at, out);
+    }
+
+    /// Writes an event that was made to fit.
+    fn write_part(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
+        out.prepare();
+        let start = out.data.len();
+        self.write(event, read_at, out);
+        let len = out.data.len().saturating_sub(start);
+        debug_assert!(len <= MAX_RECORD_BYTES, "a part of {len} bytes");
         out.end_event(self);
     }
 
-    /// How much of the message's front surely fits into a record, cut between UTF-8 characters.
-    fn fitting(&self, message: &[u8], event: &Event<'_>, out: &Output) -> usize {
+    /// How many bytes of a message fit into a record beside what stands around it; none: too few.
+    fn room(&self, event: &Event<'_>, out: &Output) -> Option<usize> {
         /// For the time, the keys, the part's place, a mark of truncation, and the newline.
         const FRAME: usize = 256;
-        let around = out.after.len().saturating_add(event.id.map_or(0, str::len)).saturating_add(FRAME);
-        let room = MAX_RECORD_BYTES.saturating_sub(around).max(1);
+        let id = event.id.filter(|_| self.encoding == Encoding::Json).map_or(0, str::len);
+        let around = out.after.len().saturating_add(id).saturating_add(FRAME);
+        MAX_RECORD_BYTES.checked_sub(around).filter(|room| *room >= LEAST_ROOM)
+    }
+
+    /// How much of the message's front surely fits into so much room, cut between UTF-8 characters.
+    fn fitting(&self, message: &[u8], room: usize) -> usize {
         let mut len = message.len().min(room);
         if self.encoding == Encoding::Json {
             let mut escaped = Vec::new();
@@ -607,6 +628,59 @@ mod tests {
         assert!(all_fit(&[line(10), line(MAX_RECORD_BYTES), line(10), line(MAX_RECORD_BYTES)].concat()));
         assert!(!all_fit(&[line(10), line(MAX_RECORD_BYTES + 1), line(10)].concat()));
         assert!(!all_fit(&[line(10), line(MAX_RECORD_BYTES + 1)].concat()));
+    }
+
+    /// What becomes of an event: how many parts, each within a record's limit, or none, and nothing is written.
+    fn parts_of(sink: &Sink, origin: &Origin, event: &Event<'_>) -> Result<usize, TooLarge> {
+        let encoder = Encoder::new(sink);
+        let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
+        out.origin(&encoder, origin);
+        let written = encoder.event(event, Timestamp(0), &mut out);
+        let parts: Vec<Vec<u8>> = out.take(&encoder).iter().flat_map(pieces).collect();
+        assert!(parts.iter().all(|part| part.len() <= MAX_RECORD_BYTES));
+        assert_eq!(written.is_err(), parts.is_empty());
+        written.map(|()| parts.len())
+    }
+
+    #[test]
+    fn an_event_that_is_too_large_but_for_its_message_is_refused_alone() {
+        let huge = "x".repeat(MAX_RECORD_BYTES);
+        let (message, long) = (Message::Raw(b"short"), "y".repeat(3 * MAX_RECORD_BYTES));
+        let event = |message, id| Event { message, timestamp: None, id, part: None };
+        let named = |name: &str| Origin { log_group: Some(name.into()), ..envelope() };
+        let attributed = Origin { attributes: [("k".into(), huge.as_str().into())].into(), ..envelope() };
+        let deep = Origin { file: Some("\"".repeat(4_096).into()), ..file() };
+        for too_long in [TooLong::Split, TooLong::Truncate, TooLong::DeadLetter] {
+            for packing in [Packing::Event, Packing::Lines] {
+                let json = sink(Encoding::Json, packing, too_long);
+                assert_eq!(parts_of(&json, &named(&huge), &event(message, None)), Err(TooLarge));
+                assert_eq!(parts_of(&json, &attributed, &event(message, None)), Err(TooLarge));
+                assert_eq!(parts_of(&json, &envelope(), &event(message, Some(&huge))), Err(TooLarge));
+                assert_eq!(
+                    parts_of(&json, &envelope(), &event(Message::Escaped(&long), Some(&huge))),
+                    Err(TooLarge)
+                );
+                // What fits is written, whatever stands around it.
+                let half = "x".repeat(MAX_RECORD_BYTES / 2);
+                assert_eq!(parts_of(&json, &named(&half), &event(message, None)), Ok(1));
+                assert_eq!(parts_of(&json, &deep, &event(message, None)), Ok(1));
+                let split = parts_of(&json, &deep, &event(Message::Raw(long.as_bytes()), None));
+                assert_eq!(split.is_ok_and(|parts| parts < 10), too_long != TooLong::DeadLetter);
+                // The message alone has nothing around it.
+                let plain = sink(Encoding::Message, packing, too_long);
+                assert_eq!(parts_of(&plain, &named(&huge), &event(message, Some(&huge))), Ok(1));
+            }
+        }
+    }
+
+    #[test]
+    fn lines_whose_metadata_is_too_large_are_refused_one_by_one() {
+        let origin = Origin { file: Some("x".repeat(MAX_RECORD_BYTES).into()), ..file() };
+        for packing in [Packing::Event, Packing::Lines] {
+            let encoder = Encoder::new(&sink(Encoding::Json, packing, TooLong::Split));
+            let (events, data, unfit) = together(&encoder, &Bytes::from_static(b"a\n\nb\n"), &origin);
+            assert_eq!((events, data.len(), unfit), (0, 0, vec![b"a".to_vec(), Vec::new(), b"b".to_vec()]));
+        }
     }
 
     #[test]

@@ -187,6 +187,7 @@ impl<W: Write> Printer<W> {
             "too_large" => "cannot be decoded: it inflates to more than 1 GiB",
             "utf8" => "cannot be decoded: it is not UTF-8",
             "json" => "cannot be decoded: its JSON is broken",
+            "name_too_long" => "is not delivered: a name in it is longer than 512 characters",
             "base64" => "cannot be decoded: a record is not base64",
             "format" => "cannot be decoded: it is neither gzip nor base64 nor JSON",
             _ => {

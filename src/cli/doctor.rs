@@ -34,7 +34,7 @@ pub struct DoctorInput<'a> {
     pub topology: Option<&'a Path>,
 }
 
-/// Writes what was found to `out`; returns the exit code, which is 1 when something fails.
+/// Writes what was found to `out`; returns the exit code, which is 1 when something fails, or nothing could be seen of an account.
 ///
 /// # Errors
 /// When `out` or `err` cannot be written.
@@ -58,7 +58,7 @@ pub fn run(
     let look = DoctorOptions { host, write_probe: manner.write_probe, now: Timestamp::now(), find_files };
     let mut report = runtime.block_on(examine(&checked.config, &look));
     if let Some((topology, plan)) = &topology {
-        report.hops.extend(runtime.block_on(verify::look(topology, plan, environment)).hops);
+        report.extend(runtime.block_on(verify::look(topology, plan, environment)));
     }
     if manner.json {
         writeln!(out, "{:#}", report.to_json())?;
@@ -66,7 +66,7 @@ pub fn run(
         out.write_all(tree(&report, manner.colour).as_bytes())?;
     }
     out.flush()?;
-    Ok(if report.first_failure().is_some() { exit::FAILED } else { exit::DONE })
+    Ok(if report.is_ok() { exit::DONE } else { exit::FAILED })
 }
 
 /// The files that a source would read now.

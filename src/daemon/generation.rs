@@ -24,7 +24,7 @@ use crate::health::{Activity, Status, Watchdog};
 use crate::metrics::{Metrics, SourceMetrics, gauge};
 use crate::pipeline::{Enqueuer, Intake, Processor, SourceDecoder, WorkerState, Workers};
 use crate::route::Router;
-use crate::sink::{self, Digester, Offload, OffloadTask, SinkResources};
+use crate::sink::{self, Digester, HashCpu, Offload, OffloadTask, SinkResources};
 
 /// Pieces of the sinks' work waiting for a worker, at the most.
 const TASKS: usize = 64;
@@ -187,7 +187,7 @@ fn for_sinks(
         request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
         request_memory_kib,
         bodies: Buffers::new(sink::BODY_BYTES, BODIES),
-        digester: Arc::new(Digester::new(usize::try_from(requests).unwrap_or(usize::MAX))),
+        digester: Arc::new(Digester::new(usize::try_from(requests).unwrap_or(usize::MAX), HashCpu::detect())),
         dead_letters,
         status,
     }

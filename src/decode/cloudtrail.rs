@@ -9,6 +9,7 @@ use super::escapes::unescape;
 use super::json::Scanner;
 use super::payload::{self, InflateBuffers};
 use super::strings::{Malformed, Scanned};
+use super::repair;
 use crate::event::{Event, Events, Message, Origin, Timestamp};
 
 /// Where a record's parts stand in the text.
@@ -58,15 +59,30 @@ pub(crate) fn decode<E: Events>(
         Err(reason) => return events.undecodable(reason, payload),
     };
     let TrailScratch { records, compact } = scratch;
-    let text = match payload::open(&bare, max, buffers) {
-        Ok(opened) => opened.text,
+    let opened = match payload::open(&bare, max, buffers) {
+        Ok(opened) => opened,
         Err(reason) => return events.undecodable(reason, payload),
     };
-    records.clear();
-    if let Err(reason) = scan(text, records) {
-        return events.undecodable(reason, payload);
+    let scanned = opened.text().and_then(|text| scan(text, records).map(|()| text));
+    match scanned {
+        Ok(text) => tell(text, records, compact, events),
+        Err(NOT_CLOUDTRAIL) => events.undecodable(NOT_CLOUDTRAIL, payload),
+        Err(reason) => match repair::repair(opened.bytes) {
+            Some(text) if scan(&text, records).is_ok() => {
+                tell(&text, records, compact, events);
+                let parts = records.iter().map(|record| record.text.clone());
+                events.repaired(repair::count_repaired(opened.bytes, parts));
+            }
+            _ => events.undecodable(reason, payload),
+        },
     }
-    for record in records.iter() {
+}
+
+/// The reason where a payload is JSON, but no log file.
+const NOT_CLOUDTRAIL: &str = "not_cloudtrail";
+
+fn tell<E: Events>(text: &str, records: &[TrailRecord], compact: &mut Vec<u8>, events: &mut E) {
+    for record in records {
         let raw = text.get(record.text.clone()).unwrap_or_default();
         let id = text.get(record.id.clone()).filter(|id| !id.is_empty());
         let message = one_line(raw, compact);
@@ -76,11 +92,12 @@ pub(crate) fn decode<E: Events>(
 
 /// Finds every record, or says why the payload is none of `CloudTrail`'s.
 fn scan(text: &str, records: &mut Vec<TrailRecord>) -> Result<(), &'static str> {
+    records.clear();
     let mut scanner = Scanner::new(text);
     while scanner.peek().is_some() {
         match log_file(&mut scanner, records) {
             Ok(true) => {}
-            Ok(false) => return Err("not_cloudtrail"),
+            Ok(false) => return Err(NOT_CLOUDTRAIL),
             Err(Malformed) => return Err("json"),
         }
     }

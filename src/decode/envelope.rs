@@ -1,21 +1,29 @@
 //! `CloudWatch` Logs subscription envelopes: one pass, any field order, no event copied or unescaped.
 //!
-//! An envelope is scanned to its end before the first of its events is told, so that none is both told and undecodable.
+//! What the scan refuses is looked at once more with its bad characters replaced (`repair`), so that one of them does not cost an
+//! envelope. An envelope is scanned to its end before the first of its events is told, so that none is both told and undecodable.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use standpipe_simd::{BLOCK, BlockScan, Specials};
 
 use super::escapes::unescape;
 use super::gzip;
 use super::json::Scanner;
 use super::payload::{self, InflateBuffers, OpenedPayload};
-use super::strings::{BLOCK, Malformed, Scanned, Specials};
+use super::repair;
+use super::strings::{Malformed, Scanned};
 use crate::event::{Event, Events, Field, Message, Origin, Timestamp};
 
 /// So much of an envelope is inflated to find its head.
 const HEAD: usize = 4 << 10;
+
+/// Most characters of a name: AWS allows so many for log groups and streams
+/// (<https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_LogGroup.html>). What names an envelope is kept,
+/// and written with each of its events.
+const MOST_NAME: usize = 512;
 
 /// Where an event's parts stand in the text.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -87,7 +95,8 @@ pub(crate) fn decode<E: Events>(
     let EnvelopeScratch { spans, last_origin } = scratch;
     match payload::open(&bare, max, buffers) {
         Ok(opened) => {
-            let mut walk = EnvelopeWalk { opened, payload, origin, spans, last_origin, events };
+            let text = opened.text().ok();
+            let mut walk = EnvelopeWalk { opened, text, payload, origin, spans, last_origin, events };
             walk.all();
         }
         Err(reason) => refuse(events, reason),
@@ -127,7 +136,8 @@ fn pass_through<E: Events>(
         // A control message says so in its head; anything else is looked at whole.
         return kind == "CONTROL_MESSAGE";
     }
-    if head.owner.is_none() || head.log_group.is_none() || head.log_stream.is_none() {
+    let is_complete = head.owner.is_some() && head.log_group.is_some() && head.log_stream.is_some();
+    if !is_complete || !head.names_fit() {
         return false;
     }
     let origin = head.origin(origin, &mut scratch.last_origin);
@@ -139,6 +149,8 @@ fn pass_through<E: Events>(
 /// One payload, envelope by envelope.
 struct EnvelopeWalk<'a, E> {
     opened: OpenedPayload<'a>,
+    /// All of it, where it is UTF-8.
+    text: Option<&'a str>,
     payload: &'a Bytes,
     origin: &'a Arc<Origin>,
     spans: &'a mut Vec<EventSpan>,
@@ -146,26 +158,95 @@ struct EnvelopeWalk<'a, E> {
     events: &'a mut E,
 }
 
-impl<E: Events> EnvelopeWalk<'_, E> {
+impl<'a, E: Events> EnvelopeWalk<'a, E> {
     fn all(&mut self) {
-        let mut scanner = Scanner::new(self.opened.text);
-        while scanner.peek().is_some() {
-            let start = scanner.at();
-            match scan(&mut scanner, self.spans) {
-                Ok(found) => self.tell(&found, start..scanner.at()),
-                Err(Malformed) => return self.refuse("json", start..self.opened.text.len()),
-            }
+        let bytes = self.opened.bytes;
+        let mut at = 0;
+        while at < bytes.len() {
+            let text = self.text_from(at);
+            at = match self.fast(text, at) {
+                Some(bad) => match self.repaired(bad) {
+                    Some(end) => end,
+                    None => return self.refuse(self.reason(bad), bad..bytes.len()),
+                },
+                None if text.is_empty() => return self.refuse("utf8", at..bytes.len()),
+                None => at.saturating_add(text.len()),
+            };
         }
     }
 
-    fn tell(&mut self, found: &ScannedValue<'_>, range: Range<usize>) {
+    /// What is text from here on; where the payload is not UTF-8, up to where it is not.
+    fn text_from(&self, at: usize) -> &'a str {
+        if let Some(text) = self.text {
+            return text.get(at..).unwrap_or_default();
+        }
+        let bytes = self.opened.bytes.get(at..).unwrap_or_default();
+        let valid = match simdutf8::compat::from_utf8(bytes) {
+            Ok(text) => return text,
+            Err(error) => error.valid_up_to(),
+        };
+        bytes.get(..valid).and_then(|valid| str::from_utf8(valid).ok()).unwrap_or_default()
+    }
+
+    /// Tells each value of a text that stands at `from`; where one begins that is malformed.
+    fn fast(&mut self, text: &str, from: usize) -> Option<usize> {
+        let mut scanner = Scanner::new(text);
+        while scanner.peek().is_some() {
+            let start = from.saturating_add(scanner.at());
+            match scan(&mut scanner, self.spans) {
+                Ok(found) => self.tell(&found, text, start..from.saturating_add(scanner.at())),
+                Err(Malformed) => return Some(start),
+            }
+        }
+        None
+    }
+
+    /// Tells the value that begins at `start` with its bad characters replaced, and returns where it ends; none: there is more
+    /// wrong with it.
+    #[cold]
+    fn repaired(&mut self, start: usize) -> Option<usize> {
+        let rest = self.opened.bytes.get(start..)?;
+        let mark = repair::BYTE_ORDER_MARK.as_bytes();
+        if rest.starts_with(mark) {
+            return Some(start.saturating_add(mark.len()));
+        }
+        if !rest.starts_with(b"{") {
+            return None;
+        }
+        let value = rest.get(..repair::object_end(rest)?)?;
+        let text = repair::repair(value)?;
+        let mut scanner = Scanner::new(&text);
+        let found = scan(&mut scanner, self.spans).ok()?;
+        if scanner.peek().is_some() {
+            return None;
+        }
+        let end = start.saturating_add(value.len());
+        self.tell(&found, &text, start..end);
+        if matches!(found, ScannedValue::Data(head) if head.names_fit()) && self.events.wants().events {
+            let messages = self.spans.iter().map(|span| span.message.clone());
+            self.events.repaired(repair::count_repaired(value, messages));
+        }
+        Some(end)
+    }
+
+    /// Why what begins at `start` is refused.
+    fn reason(&self, start: usize) -> &'static str {
+        let rest = self.opened.bytes.get(start..).unwrap_or_default();
+        if simdutf8::basic::from_utf8(rest).is_ok() { "json" } else { "utf8" }
+    }
+
+    /// Tells a value of this text, which stands at `range`.
+    fn tell(&mut self, found: &ScannedValue<'_>, text: &str, range: Range<usize>) {
         match found {
             ScannedValue::Data(head) if !self.spans.is_empty() => {
+                if !head.names_fit() {
+                    return self.refuse("name_too_long", range);
+                }
                 let origin = head.origin(self.origin, self.last_origin);
                 self.events.origin(&origin);
                 let wants = self.events.wants();
                 if wants.events {
-                    self.tell_events();
+                    self.tell_events(text);
                 }
                 if wants.envelopes {
                     let envelope = self.gzipped(range);
@@ -177,8 +258,7 @@ impl<E: Events> EnvelopeWalk<'_, E> {
         }
     }
 
-    fn tell_events(&mut self) {
-        let text = self.opened.text;
+    fn tell_events(&mut self, text: &str) {
         for span in self.spans.iter() {
             let message = text.get(span.message.clone()).unwrap_or_default();
             let message =
@@ -190,18 +270,18 @@ impl<E: Events> EnvelopeWalk<'_, E> {
 
     /// The envelope at `range` as it came, where it came gzipped and alone.
     fn gzipped(&self, range: Range<usize>) -> Bytes {
-        let text = self.opened.text;
         let alone = self.is_all(&range);
         match &self.opened.gz {
             Some(gz) if alone => gz.clone(),
-            _ => gzip::deflate(text.get(range).unwrap_or_default().as_bytes()),
+            _ => gzip::deflate(self.opened.bytes.get(range).unwrap_or_default()),
         }
     }
 
     /// Whether nothing but white space is beside `range`.
     fn is_all(&self, range: &Range<usize>) -> bool {
-        let blank = |text: Option<&str>| text.is_some_and(|text| text.trim_ascii().is_empty());
-        blank(self.opened.text.get(..range.start)) && blank(self.opened.text.get(range.end..))
+        let blank = |bytes: Option<&[u8]>| bytes.is_some_and(|bytes| bytes.trim_ascii().is_empty());
+        let bytes = self.opened.bytes;
+        blank(bytes.get(..range.start)) && blank(bytes.get(range.end..))
     }
 
     /// The payload as it came where none of it was told, else the part of its text.
@@ -210,8 +290,7 @@ impl<E: Events> EnvelopeWalk<'_, E> {
         if self.is_all(&range) {
             self.events.undecodable(reason, self.payload);
         } else {
-            let part = self.opened.text.get(range).unwrap_or_default();
-            self.events.undecodable(reason, part.as_bytes());
+            self.events.undecodable(reason, self.opened.bytes.get(range).unwrap_or_default());
         }
     }
 }
@@ -260,6 +339,12 @@ impl<'a> EnvelopeHead<'a> {
             _ => drop(scanner.value()?),
         }
         Ok(())
+    }
+
+    /// Whether its names are as long as AWS lets them be, or shorter.
+    fn names_fit(&self) -> bool {
+        let fits = |name: &str| name.len() <= MOST_NAME || unescape(name).chars().count() <= MOST_NAME;
+        [self.owner, self.log_group, self.log_stream].into_iter().flatten().all(fits)
     }
 
     /// The origin of the envelope's events; the last one again where nothing differs.
@@ -313,7 +398,7 @@ fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) -> Scanned<
             shaped = false;
             return scanner.value().map(drop);
         }
-        if widest::usual_events(scanner, spans) {
+        if standpipe_simd::scan(UsualEvents { scanner, spans }) {
             return Ok(());
         }
         let span = log_event(scanner)?;
@@ -325,20 +410,28 @@ fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) -> Scanned<
 }
 
 /// Reads events in the shape that `CloudWatch` Logs writes, up to one in another, or the last. Whether there was any.
-#[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
-#[inline(always)]
-fn usual_events(
-    scanner: &mut Scanner<'_>,
-    spans: &mut Vec<EventSpan>,
-    find: impl Fn(&[u8; BLOCK]) -> Specials + Copy,
-) -> bool {
-    let Ok(first) = usual_event(scanner, find) else { return false };
-    spans.push(first);
-    loop {
-        let mut ahead = scanner.clone();
-        let Ok(span) = ahead.literal(b",").and_then(|()| usual_event(&mut ahead, find)) else { return true };
-        spans.push(span);
-        *scanner = ahead;
+struct UsualEvents<'s, 'a> {
+    scanner: &'s mut Scanner<'a>,
+    spans: &'s mut Vec<EventSpan>,
+}
+
+impl BlockScan for UsualEvents<'_, '_> {
+    type Output = bool;
+
+    #[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
+    #[inline(always)]
+    fn run(self, find: impl Fn(&[u8; BLOCK]) -> Specials + Copy) -> bool {
+        let Self { scanner, spans } = self;
+        let Ok(first) = usual_event(scanner, find) else { return false };
+        spans.push(first);
+        loop {
+            let mut ahead = scanner.clone();
+            let Ok(span) = ahead.literal(b",").and_then(|()| usual_event(&mut ahead, find)) else {
+                return true;
+            };
+            spans.push(span);
+            *scanner = ahead;
+        }
     }
 }
 
@@ -365,45 +458,6 @@ fn usual_event(
     };
     *scanner = ahead;
     Ok(span)
-}
-
-/// The usual events, by the widest instructions that the CPU has.
-#[cfg_attr(
-    target_arch = "x86_64",
-    expect(clippy::used_underscore_binding, reason = "by a macro: its token only proves what the CPU has")
-)]
-mod widest {
-    use super::{BLOCK, EventSpan, Scanner, Specials};
-
-    /// See [`super::usual_events`].
-    pub(super) fn usual_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(token) = <archmage::X64V4Token as archmage::SimdToken>::summon() {
-            return with_avx512(token, scanner, spans);
-        }
-        super::usual_events(scanner, spans, Specials::new)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[archmage::arcane]
-    fn with_avx512(
-        _token: archmage::X64V4Token,
-        scanner: &mut Scanner<'_>,
-        spans: &mut Vec<EventSpan>,
-    ) -> bool {
-        use archmage::intrinsics::x86_64::{
-            _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_loadu_si512, _mm512_set1_epi8,
-        };
-        super::usual_events(scanner, spans, |block: &[u8; BLOCK]| {
-            let bytes = _mm512_loadu_si512(block);
-            let each = |byte: u8| _mm512_set1_epi8(byte.cast_signed());
-            Specials {
-                quotes: _mm512_cmpeq_epi8_mask(bytes, each(b'"')),
-                backslashes: _mm512_cmpeq_epi8_mask(bytes, each(b'\\')),
-                controls: _mm512_cmplt_epu8_mask(bytes, each(b' ')),
-            }
-        })
-    }
 }
 
 fn log_event(scanner: &mut Scanner<'_>) -> Scanned<EventSpan> {
@@ -451,12 +505,12 @@ mod tests {
                 let (at, _) = text.char_indices().nth(at.index(text.chars().count())).unwrap();
                 text.insert_str(at, &byte);
             }
-            let read = |usual: fn(&mut Scanner<'_>, &mut Vec<EventSpan>) -> bool| {
+            let read = |scan: fn(UsualEvents<'_, '_>) -> bool| {
                 let (mut scanner, mut spans) = (Scanner::new(&text), Vec::new());
-                (usual(&mut scanner, &mut spans), scanner.at(), spans)
+                (scan(UsualEvents { scanner: &mut scanner, spans: &mut spans }), scanner.at(), spans)
             };
-            let plain = read(|scanner, spans| usual_events(scanner, spans, Specials::new));
-            prop_assert_eq!(read(widest::usual_events), plain);
+            let plain = read(|usual| usual.run(Specials::find));
+            prop_assert_eq!(read(|usual| standpipe_simd::scan(usual)), plain);
         }
     }
 }

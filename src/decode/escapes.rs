@@ -34,6 +34,11 @@ fn unicode(bytes: &[u8]) -> Option<(char, usize)> {
     Some((c, 12))
 }
 
+/// Whether `bytes` begin with a `\u` and four digits, whatever they stand for.
+pub(crate) fn is_unit(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\\u") && bytes.get(2..6).and_then(hex4).is_some()
+}
+
 fn hex4(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |sum, digit| Some(sum << 4 | char::from(*digit).to_digit(16)?))
 }

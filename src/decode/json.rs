@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::strings::{self, BLOCK, Malformed, Scanned, Specials};
+use standpipe_simd::{BLOCK, Specials};
+
+use super::strings::{self, Malformed, Scanned};
 
 /// A position in JSON text.
 #[derive(Clone, Debug)]
@@ -101,7 +103,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads on behind a string's opening quote.
     fn inside(&mut self) -> Scanned<&'a str> {
-        self.inside_with(Specials::new)
+        self.inside_with(Specials::find)
     }
 
     /// The same with another way to find what is special in a block.

@@ -15,6 +15,7 @@ mod json;
 mod lines;
 mod long;
 mod payload;
+mod repair;
 mod strings;
 
 #[cfg(test)]
@@ -155,13 +156,19 @@ impl Decoder {
     }
 }
 
-/// Takes gzip and base64 off a payload, whichever there are.
+/// Takes gzip and base64 off a payload, whichever there are, and replaces bad characters in strings of JSON.
 ///
 /// # Errors
 /// The reason as a metric's label, as in [`Events::undecodable`].
 pub fn unpack(payload: &Bytes, max_inflated: usize) -> Result<String, &'static str> {
     let bare = payload::armoured(payload)?;
-    payload::open(&bare, max_inflated, &mut InflateBuffers::default()).map(|opened| opened.text.to_owned())
+    let mut buffers = InflateBuffers::default();
+    let opened = payload::open(&bare, max_inflated, &mut buffers)?;
+    let text = opened.text();
+    match repair::repair(opened.bytes) {
+        Some(repaired) if text.is_ok() || repaired.starts_with('{') => Ok(repaired),
+        Some(_) | None => text.map(str::to_owned),
+    }
 }
 
 /// How a source cuts what it reads in the configured format.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::gzip::{self, Inflater};
+use super::repair::BYTE_ORDER_MARK;
 
 /// Buffers that payloads are inflated into.
 #[derive(Default)]
@@ -29,24 +30,36 @@ impl InflateBuffers {
 
 /// A payload with its layers taken off.
 pub(crate) struct OpenedPayload<'a> {
-    pub(crate) text: &'a str,
+    pub(crate) bytes: &'a [u8],
     /// The innermost gzip bytes, if there were any.
     pub(crate) gz: Option<Bytes>,
 }
 
+impl<'a> OpenedPayload<'a> {
+    /// What it holds, as text. An error is the metric's label.
+    pub(crate) fn text(&self) -> Result<&'a str, &'static str> {
+        simdutf8::basic::from_utf8(self.bytes).map_err(|_| "utf8")
+    }
+}
+
 /// Takes off base64: the bytes themselves where they are not in base64. An error is the metric's label.
 pub(crate) fn armoured(payload: &Bytes) -> Result<Bytes, &'static str> {
-    let bytes = payload.trim_ascii();
+    let bytes = without_mark(payload.trim_ascii());
     if bytes.is_empty() || gzip::is_gzip(bytes) || matches!(bytes.first(), Some(b'{' | b'[')) {
-        return Ok(payload.slice_ref(payload.trim_ascii_start()));
+        return Ok(payload.slice_ref(without_mark(payload.trim_ascii_start())));
     }
     match base64(bytes) {
         // Words may be valid base64 by chance; what they hold is not.
-        Some(bare) if gzip::is_gzip(&bare) || bare.trim_ascii_start().starts_with(b"{") => {
+        Some(bare) if gzip::is_gzip(&bare) || without_mark(bare.trim_ascii_start()).starts_with(b"{") => {
             Ok(Bytes::from(bare))
         }
         Some(_) | None => Err("format"),
     }
+}
+
+/// The bytes without a byte order mark before them.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK.as_bytes()).map_or(bytes, <[u8]>::trim_ascii_start)
 }
 
 /// Decodes base64, wrapped or as one payload a line.
@@ -67,24 +80,20 @@ pub(crate) fn open<'a>(
     buffers: &'a mut InflateBuffers,
 ) -> Result<OpenedPayload<'a>, &'static str> {
     if !gzip::is_gzip(bare) {
-        return Ok(OpenedPayload { text: text(bare)?, gz: None });
+        return Ok(OpenedPayload { bytes: bare, gz: None });
     }
     let InflateBuffers { inflater, first, second } = buffers;
     let len = inflater.inflate(bare, max, first).map_err(gzip::InflateError::reason)?;
     let inner = first.get(..len).unwrap_or_default();
     if !gzip::is_gzip(inner) {
-        return Ok(OpenedPayload { text: text(inner)?, gz: Some(bare.clone()) });
+        return Ok(OpenedPayload { bytes: inner, gz: Some(bare.clone()) });
     }
     let len = inflater.inflate(inner, max, second).map_err(gzip::InflateError::reason)?;
     let innermost = second.get(..len).unwrap_or_default();
     if gzip::is_gzip(innermost) {
         return Err("gzip");
     }
-    Ok(OpenedPayload { text: text(innermost)?, gz: Some(Bytes::copy_from_slice(inner)) })
-}
-
-fn text(bytes: &[u8]) -> Result<&str, &'static str> {
-    simdutf8::basic::from_utf8(bytes).map_err(|_| "utf8")
+    Ok(OpenedPayload { bytes: innermost, gz: Some(Bytes::copy_from_slice(inner)) })
 }
 
 /// Inflates lines, where they are gzipped: text does not begin as gzip does, and what cannot be inflated is taken as text.

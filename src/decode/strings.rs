@@ -3,7 +3,7 @@
 //! Quotes, backslashes and control characters of a block become the bits of a word each; which of the bytes are escaped is then
 //! worked out for all of them at once, as simdjson does (<https://arxiv.org/abs/1902.08318>, section 3.1.1).
 
-use wide::u8x16;
+use standpipe_simd::{BLOCK, Specials};
 
 use super::escapes;
 
@@ -12,9 +12,6 @@ use super::escapes;
 pub(crate) struct Malformed;
 
 pub(crate) type Scanned<T = ()> = Result<T, Malformed>;
-
-/// As many bytes as a word has bits.
-pub(super) const BLOCK: usize = 64;
 
 /// Where the string whose inside begins at `start` has its closing quote. `find` finds what is special in a block.
 ///
@@ -107,31 +104,6 @@ impl Escapes {
     }
 }
 
-/// Where in a block something special stands, a bit a byte.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Specials {
-    pub(super) quotes: u64,
-    pub(super) backslashes: u64,
-    pub(super) controls: u64,
-}
-
-impl Specials {
-    /// Sixteen bytes at a time.
-    #[inline]
-    pub(super) fn new(block: &[u8; BLOCK]) -> Self {
-        let mut found = Self { quotes: 0, backslashes: 0, controls: 0 };
-        let (quarters, _) = block.as_chunks();
-        for (quarter, bytes) in quarters.iter().enumerate() {
-            let bytes = u8x16::new(*bytes);
-            let bits = |mask: u8x16| u64::from(mask.to_bitmask()) << (quarter * 16);
-            found.quotes |= bits(bytes.simd_eq(u8x16::splat(b'"')));
-            found.backslashes |= bits(bytes.simd_eq(u8x16::splat(b'\\')));
-            found.controls |= bits(bytes.min(u8x16::splat(0x1f)).simd_eq(bytes));
-        }
-        found
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -169,7 +141,7 @@ mod tests {
                 "é中😀\"",
             ] {
                 let text = [&pad, text].concat();
-                assert_eq!(end_with(text.as_bytes(), 0, Specials::new).ok(), model(&text), "{text}");
+                assert_eq!(end_with(text.as_bytes(), 0, Specials::find).ok(), model(&text), "{text}");
             }
         }
     }
@@ -178,7 +150,7 @@ mod tests {
         #[test]
         fn a_string_ends_where_serde_says(text in "[a\\\\\"nu0-9\x01é]{0,200}", runs in "(\\\\{0,70}[\"n]){0,4}", many in "[ -~]{0,70}(\\\\[nt\"\\\\/]){0,70}\"") {
             for text in [text, runs, many] {
-                prop_assert_eq!(end_with(text.as_bytes(), 0, Specials::new).ok(), model(&text), "{}", text);
+                prop_assert_eq!(end_with(text.as_bytes(), 0, Specials::find).ok(), model(&text), "{}", text);
             }
         }
     }

@@ -31,14 +31,25 @@ pub(crate) struct SeenEvents {
     pub(crate) wants: Wants,
     pub(crate) origins: Vec<Arc<Origin>>,
     pub(crate) envelopes: Vec<Bytes>,
+    /// Those of single events, as they stood in the payload.
+    pub(crate) messages: Vec<String>,
     /// Of each single event.
     pub(crate) parts: Vec<Option<Part>>,
+    /// How many events had bad characters.
+    pub(crate) repaired: u64,
 }
 
 impl Default for SeenEvents {
     fn default() -> Self {
-        let wants = Wants { events: true, envelopes: false };
-        Self { told: Vec::new(), wants, origins: Vec::new(), envelopes: Vec::new(), parts: Vec::new() }
+        Self {
+            told: Vec::new(),
+            wants: Wants { events: true, envelopes: false },
+            origins: Vec::new(),
+            envelopes: Vec::new(),
+            messages: Vec::new(),
+            parts: Vec::new(),
+            repaired: 0,
+        }
     }
 }
 
@@ -76,10 +87,15 @@ impl Events for SeenEvents {
         let timestamp = event.timestamp.map(|timestamp| format!("{} ", timestamp.0)).unwrap_or_default();
         let id = event.id.map(|id| format!("{id} ")).unwrap_or_default();
         self.told.push(format!("{timestamp}{id}{message}"));
+        self.messages.push(message);
     }
 
     fn envelope(&mut self, gzipped: &Bytes) {
         self.envelopes.push(gzipped.clone());
+    }
+
+    fn repaired(&mut self, events: u64) {
+        self.repaired += events;
     }
 
     fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {

@@ -328,11 +328,13 @@ fn what_cannot_be_decoded_is_refused_once() {
         r#"{"logEvents":[{"id":"1"}]}"#,
         &[r#"undecodable not_envelope {"logEvents":[{"id":"1"}]}"#],
     );
+    // Its bad character can be replaced, but there is more wrong with it.
     check(
         &envelope_config,
-        r#"{"logEvents":[{"message":"\ud800"}]}"#,
-        &[r#"undecodable json {"logEvents":[{"message":"\ud800"}]}"#],
+        r#"{"logEvents":[{"message":"\ud800"},]}"#,
+        &[r#"undecodable json {"logEvents":[{"message":"\ud800"},]}"#],
     );
+    check(&envelope_config, [one.as_bytes(), b" \xff"].concat(), &["5 7 a", "undecodable utf8 \u{fffd}"]);
     check(&envelope_config, "no base64!", &["undecodable format no base64!"]);
     let cut = &gzip::deflate(one.as_bytes())[..40];
     let told = decode_with(&envelope_config, cut);
@@ -340,6 +342,86 @@ fn what_cannot_be_decoded_is_refused_once() {
     let bomb = gzip::deflate(&vec![b' '; 2 << 20]);
     let told = decode_with(&envelope_config, &bomb);
     assert!(told.told()[0].starts_with("undecodable too_large"), "{told:?}");
+}
+
+/// What an envelope with these bytes as its second message tells: its neighbours as ever, and the message with its bad characters
+/// replaced.
+#[track_caller]
+fn check_repaired(message: &[u8], expected: &str) {
+    let text = [
+        br#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[{"id":"1","timestamp":5,"message":"good1"},{"id":"2","timestamp":5,"message":""#,
+        message,
+        br#""},{"id":"3","timestamp":5,"message":"good3"}]}"#,
+    ]
+    .concat();
+    let told = ["5 1 good1".to_owned(), format!("5 2 {expected}"), "5 3 good3".to_owned()];
+    let next = envelope("2", &["next"]);
+    for payload in
+        [text.clone(), gzip::deflate(&text).to_vec(), STANDARD.encode_to_string(&text).into_bytes()]
+    {
+        let seen = decode_with(&config(Format::Envelope), &payload);
+        assert_eq!((seen.told(), seen.repaired), (&told[..], 1));
+    }
+    let seen =
+        decode_with(&config(Format::Envelope), &[next.as_bytes(), &text, next.as_bytes(), &text].concat());
+    let half: Vec<String> = ["5 7 next".to_owned()].into_iter().chain(told).collect();
+    assert_eq!((seen.told(), seen.repaired), (&[half.clone(), half].concat()[..], 2));
+}
+
+#[test]
+fn a_bad_character_costs_one_character_and_no_envelope() {
+    check_repaired(br"cut \ud83d", r"cut \ufffd");
+    check_repaired(br"\ude00 \ud83d\u0041", r"\ufffd \ufffd\u0041");
+    check_repaired(b"a\xffb", "a\u{fffd}b");
+    check_repaired(b"a\tb\x01", r"a\tb\u0001");
+    check_repaired(br"C:\x", r"C:\\x");
+}
+
+#[test]
+fn a_byte_order_mark_before_an_envelope_is_left_out() {
+    let (one, mark) = (envelope("1", &["a"]), "\u{feff}");
+    let marked = [mark, &one, "\n", mark, &one].concat();
+    for payload in [
+        marked.clone().into_bytes(),
+        [b" \n", marked.as_bytes()].concat(),
+        gzip::deflate(marked.as_bytes()).to_vec(),
+        STANDARD.encode_to_string(&marked).into_bytes(),
+        [mark, &STANDARD.encode_to_string(&marked)].concat().into_bytes(),
+    ] {
+        check(&config(Format::Envelope), payload, &["5 7 a", "5 7 a"]);
+    }
+    check(&config(Format::Cloudtrail), format!("{mark}{{\"Records\":[{{\"a\":1}}]}}"), &[r#"{"a":1}"#]);
+}
+
+#[test]
+fn an_envelope_that_was_repaired_is_passed_on_as_it_came() {
+    let text = br#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logEvents":[{"message":"\ud83d"}],"logStream":"s"}"#;
+    let gz = gzip::deflate(text).to_vec();
+    assert_eq!(check_passed_on(&gz, &["1"]), [&gz[..]]);
+    assert_eq!(check_passed_on(text, &["1"]), [&gz[..]]);
+}
+
+#[test]
+fn an_envelope_whose_names_are_longer_than_aws_allows_is_refused_alone() {
+    let named = |field: &str, name: &str| {
+        let mut envelope: Value = serde_json::from_str(&envelope("1", &["a"])).unwrap();
+        envelope[field] = Value::from(name);
+        envelope.to_string()
+    };
+    let one = envelope("1", &["a"]);
+    for field in ["owner", "logGroup", "logStream"] {
+        for longest in ["x".repeat(512), "é".repeat(512), "\"".repeat(512)] {
+            check(&config(Format::Envelope), named(field, &longest), &["5 7 a"]);
+            let longer = named(field, &(longest + "x"));
+            let refused = format!("undecodable name_too_long {longer}");
+            check(&config(Format::Envelope), &longer, &[&refused]);
+            check(&config(Format::Envelope), [&*one, &longer, &one].concat(), &["5 7 a", &refused, "5 7 a"]);
+            let mut seen = SeenEvents::default();
+            seen.wants = Wants { events: false, envelopes: true };
+            decode_into(&config(Format::Envelope), &gzip::deflate(longer.as_bytes()), &mut seen);
+            assert_eq!(seen.envelopes.len(), 0, "its head alone does not pass it on");
+        }
+    }
 }
 
 #[test]
@@ -482,6 +564,12 @@ fn model(text: &str) -> Vec<(String, String)> {
     found
 }
 
+/// The messages of one envelope; none: it is no envelope.
+fn messages(value: &Value) -> Option<Vec<String>> {
+    let events = value["logEvents"].as_array()?.iter();
+    events.map(|event| event["message"].as_str().map(str::to_owned)).collect()
+}
+
 proptest! {
     #[test]
     fn envelopes_hold_what_serde_finds(envelopes in prop::collection::vec(envelopes(), 1..4), gz: bool) {
@@ -505,8 +593,39 @@ proptest! {
         let refused = seen.told().iter().filter(|told| told.starts_with("undecodable")).count();
         match serde_json::from_slice::<Value>(&damaged) {
             Ok(_) => prop_assert!(!seen.told().iter().any(|told| told.starts_with("undecodable json"))),
-            // serde refuses numbers that no float can hold; as text they are JSON.
-            Err(error) => prop_assert!(refused >= 1 || error.to_string().contains("out of range")),
+            // serde refuses numbers that no float can hold; as text they are JSON. What is bad in a string is replaced.
+            Err(error) => prop_assert!(
+                refused >= 1
+                    || error.to_string().contains("out of range")
+                    || error.to_string().contains("char")
+                    || ["escape", "code point"].iter().any(|why| error.to_string().contains(why)),
+                "{error}"
+            ),
+        }
+    }
+
+    #[test]
+    fn an_envelope_with_bad_characters_holds_what_serde_finds_in_it_repaired(
+        text in envelopes(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(vec![&b"\\ud83d"[..], b"\\ude00", b"\xff", b"\xe4\xb8", b"\t", b"\x00"])), 1..4),
+    ) {
+        let mut damaged = text.into_bytes();
+        for (at, bytes) in damage {
+            let at = at.index(damaged.len());
+            damaged.splice(at..at, bytes.iter().copied());
+        }
+        let repaired = super::repair::repair(&damaged).unwrap();
+        let seen = decode_with(&config(Format::Envelope), &damaged);
+        let refused = seen.told().iter().any(|told| told.starts_with("undecodable"));
+        let is_json = serde_json::from_str::<Value>(&repaired);
+        if is_json.as_ref().is_err_and(|error| error.to_string().contains("out of range")) {
+            return Ok(());
+        }
+        let messages = is_json.ok().and_then(|value| messages(&value));
+        prop_assert_eq!(refused, messages.is_none(), "{:?}", seen.told());
+        if let Some(expected) = messages {
+            let messages = seen.messages.iter().map(|inside| serde_json::from_str(&format!("\"{inside}\"")).unwrap());
+            prop_assert_eq!(messages.collect::<Vec<String>>(), expected);
         }
     }
 

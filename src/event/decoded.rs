@@ -103,6 +103,9 @@ pub trait Events {
     /// A whole envelope of the present origin, gzipped as it came, or gzipped by the decoder where it came plain.
     fn envelope(&mut self, gzipped: &Bytes);
 
+    /// So many of the events told since the last call of [`Events::origin`] had bad characters, which were replaced.
+    fn repaired(&mut self, _events: u64) {}
+
     /// Bytes that cannot be decoded, with the reason as a metric's label, such as `gzip` or `json`.
     fn undecodable(&mut self, reason: &'static str, payload: &[u8]);
 }

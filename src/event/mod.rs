@@ -11,7 +11,6 @@ mod buffers;
 mod decoded;
 mod framing;
 mod origin;
-mod position;
 mod time;
 
 use std::sync::Arc;
@@ -26,7 +25,6 @@ pub use buffers::Buffers;
 pub use decoded::{Event, Events, Message, Part, Piece, Wants};
 pub use framing::Framing;
 pub use origin::{Field, FieldPlace, Origin, OriginFields};
-pub use position::{FileAccount, FilePosition, FilePositions, Fingerprint, Mark, Place};
 pub use time::{Clockface, Timestamp};
 
 /// Raw bytes of one origin, as a source read them: whole events, as its [`Framing`] cuts them, but for one that is too long.

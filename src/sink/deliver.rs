@@ -74,6 +74,9 @@ struct HoldState {
 /// The same issue is logged no more often than this.
 const LOG_AGAIN: Duration = Duration::from_mins(1);
 
+/// How long nothing is taken after a request of no records.
+const EMPTY_PAUSE: Duration = Duration::from_secs(1);
+
 /// So many failed requests in a row are an issue.
 const ISSUE_AFTER: u32 = 3;
 
@@ -143,6 +146,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
                 () = self.record_queue.handed_over(), if !self.handed_over => (self.ended, self.handed_over) = (true, true),
                 taken = self.record_queue.take(), if may_take => match taken {
+                    Some(records) if records.is_empty() => self.skip_empty(now),
                     Some(records) => self.send(PendingRequest::new(records)),
                     None => self.ended = true,
                 },
@@ -179,6 +183,13 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         }
     }
 
+    /// A request of no records would be refused for ever, and no record of it could be found at fault. The queue gives none; were
+    /// there one after all, the queue is asked again, but not at once.
+    fn skip_empty(&mut self, now: Instant) {
+        debug_assert!(false, "the queue gave a request of no records");
+        self.paused_until = Some(now + EMPTY_PAUSE);
+    }
+
     fn resend(&mut self, mut request: PendingRequest) {
         let (room, bytes) = (self.room(), request.bytes());
         if !request.isolated && room.bytes() > bytes {
@@ -194,6 +205,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         if let Some(rest) = request.keep(room) {
             self.retries.push(now, rest);
         }
+        debug_assert!(!request.records.is_empty(), "a request of no records");
         self.pacing.send(request.load(), now, fastrand::f64());
         let (service, resources, compression) =
             (Arc::clone(&self.service), self.resources.clone(), self.compression);

@@ -9,7 +9,7 @@
 mod answer;
 mod body_size;
 mod deliver;
-mod digest;
+mod digester;
 mod directory;
 mod fault;
 mod firehose;
@@ -31,7 +31,7 @@ mod step;
 pub use answer::{Answer, Hold, Rejected};
 pub use body_size::BODY_BYTES;
 pub use deliver::{DeliveryLoop, DeliverySettings};
-pub use digest::Digester;
+pub use digester::{Digester, HashCpu};
 pub use directory::Directory;
 pub use firehose::Firehose;
 pub use offload::{Offload, OffloadTask};

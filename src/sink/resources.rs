@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::digest::Digester;
+use super::digester::Digester;
 use super::offload::Offload;
 use crate::deadletter::DeadLetters;
 use crate::event::Buffers;

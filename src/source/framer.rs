@@ -390,6 +390,14 @@ mod tests {
         is_joined.then(|| Multiline { start, timeout: std::time::Duration::from_secs(1) })
     }
 
+    #[test]
+    fn the_parts_of_an_event_are_counted_from_its_own_beginning() {
+        // The first event ends between two chunks, so that it is not known where when the first of them is cut.
+        let decoding = Decoding { multiline: multiline(true), ..decoding(4, TooLong::Split) };
+        let (joined, ..) = read(&decoding, b"aaaaa\naa\n#bbbbb", ReadPattern::Carried(&[1]));
+        assert_eq!(joined, Joined(vec![b"aaaaa\naa".to_vec(), b"#bbbbb".to_vec()]));
+    }
+
     proptest! {
         #[test]
         fn however_bytes_are_read_the_same_events_come_of_each_byte_once(

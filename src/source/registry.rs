@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
-use super::file::Files;
+use super::file::LocalFiles;
 use super::firehose_http::FirehoseHttp;
 use super::lifecycle::{Source, SourceContext, SourceError};
 use super::stdin::Stdin;
@@ -29,7 +29,7 @@ async fn by_kind(
     context: SourceContext,
 ) -> Result<Option<Box<dyn Source>>, SourceError> {
     Ok(match config {
-        config::Source::File(files) => Some(Box::new(Files::prepare(files, context))),
+        config::Source::File(files) => Some(Box::new(LocalFiles::prepare(files, context))),
         config::Source::Stdin(stdin) => Some(Box::new(Stdin::prepare(stdin, context))),
         config::Source::FirehoseHttp(_) if context.once => {
             let source = &*context.name;

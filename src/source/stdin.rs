@@ -58,7 +58,7 @@ pub struct StdinCarryover(
 #[derive(Debug, Default)]
 struct CarriedInput {
     /// Whether there will be a next run.
-    goes_on: bool,
+    has_successor: bool,
     /// What was read and is not a whole event yet.
     carry: BytesMut,
     /// Where the stream stands before `carry`.
@@ -74,7 +74,7 @@ impl Carried for StdinCarryover {
     }
 
     fn announce(&self, successors: &BTreeSet<&'static str>) {
-        self.goes_on(successors.contains("stdin"));
+        self.set_successor(successors.contains("stdin"));
     }
 }
 
@@ -88,8 +88,8 @@ struct InFlightInput {
 
 impl StdinCarryover {
     /// Says whether a stop that comes is followed by another run.
-    pub fn goes_on(&self, goes_on: bool) {
-        self.lock().goes_on = goes_on;
+    pub fn set_successor(&self, has_successor: bool) {
+        self.lock().has_successor = has_successor;
     }
 
     /// Whether nothing is left that only another run can deliver.
@@ -225,7 +225,7 @@ impl StdinReader {
     async fn resume(&mut self) -> Result<(), Closed> {
         let (carry, in_flight) = {
             let mut carried = self.acks.carryover.lock();
-            carried.goes_on = false;
+            carried.has_successor = false;
             self.framer.resume(carried.framer);
             (std::mem::take(&mut carried.carry), std::mem::take(&mut carried.in_flight))
         };
@@ -244,7 +244,7 @@ impl StdinReader {
     /// Leaves what is no whole event yet to the next run; whether there will be one.
     fn leave(&mut self) -> bool {
         let mut carried = self.acks.carryover.lock();
-        if !carried.goes_on || !self.stop.is_requested() {
+        if !carried.has_successor || !self.stop.is_requested() {
             return false;
         }
         carried.carry = std::mem::take(&mut self.carry);
@@ -373,7 +373,7 @@ impl StdinAcks {
 impl Acknowledge for StdinAcks {
     fn acknowledge(&self, number: u64, outcome: Outcome) {
         let mut carried = self.carryover.lock();
-        if outcome == Outcome::Abandoned && carried.goes_on {
+        if outcome == Outcome::Abandoned && carried.has_successor {
             return;
         }
         let ended = carried.in_flight.remove(&number);
@@ -548,7 +548,7 @@ mod tests {
         assert_eq!(running.next(), "a\nb\n");
         give.send(b"lf\nc\nmore".to_vec()).unwrap();
         let given_up = running.jobs.recv_timeout(Duration::from_secs(30)).unwrap().remove(0);
-        carryover.goes_on(true);
+        carryover.set_successor(true);
         running.stopper.stop();
         assert_eq!(running.rest(), Vec::<String>::new());
         drop(given_up);

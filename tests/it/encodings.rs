@@ -218,6 +218,19 @@ fn gzip(text: &str) -> Vec<u8> {
     gz
 }
 
+#[test]
+fn bad_characters_leave_events_that_every_encoding_can_hold() {
+    let text = b"{\"messageType\":\"DATA_MESSAGE\",\"owner\":\"1\",\"logGroup\":\"g\",\"logStream\":\"s\",\"logEvents\":[\
+        {\"id\":\"1\",\"timestamp\":1,\"message\":\"good\"},{\"id\":\"2\",\"timestamp\":1,\"message\":\"a \\ud83d b\xff c\td\"}]}";
+    let bad = "a \u{FFFD} b\u{FFFD} c\td";
+    assert_eq!(write(Encoding::Message, text), [b"good".to_vec(), bad.as_bytes().to_vec()]);
+    let objects = write(Encoding::Json, text);
+    let messages =
+        objects.iter().map(|line| serde_json::from_slice::<Value>(line).unwrap()["message"].clone());
+    assert_eq!(messages.collect::<Vec<_>>(), ["good", bad]);
+    assert_eq!(write(Encoding::Envelope, text).len(), 1);
+}
+
 proptest! {
     #[test]
     fn every_encoding_holds_what_an_envelope_held(envelopes in prop::collection::vec((dresses(), prop::collection::vec(sent(), 1..5)), 1..4), gz: bool) {

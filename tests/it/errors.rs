@@ -147,6 +147,24 @@ fn an_undecodable_payload_is_kept_and_its_request_answered_200() {
 }
 
 #[test]
+fn an_envelope_with_a_huge_name_is_kept_and_stops_nothing() {
+    let world = World::new();
+    let json_sink = MESSAGE_SINK.replace("\"message\"", "\"json\"");
+    let daemon = world.config(&format!("{HTTP}{json_sink}")).start();
+    world.standin.expect(RUN, 100);
+    let mut sender = Sender::to(&daemon.endpoint());
+    let mut huge = Envelope::of_lines(RUN, 0..10);
+    huge.log_group = "g".repeat(4_500_000);
+    let good = Envelope::of_lines(RUN, 0..100).gzipped();
+    let reply = sender.post("request", &[huge.gzipped(), good]).unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    exactly_once(&world.delivered(&daemon), 100);
+    let scrape = daemon.conserved();
+    assert_eq!(scrape.count("undecodable_total", &["reason=\"name_too_long\""]), 1);
+    daemon.stop().drained();
+}
+
+#[test]
 fn requests_are_answered_503_while_dead_letters_are_full_and_200_when_there_is_room() {
     let world = World::new();
     let state = "[state]\ndir = \"@DIR/state\"\nmax_dead_letters = \"1MiB\"\n";

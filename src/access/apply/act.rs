@@ -171,6 +171,7 @@ fn failed(call: &ApiCall, refused: &CallError) -> String {
         CallError::Answered { .. }
         | CallError::Credentials { .. }
         | CallError::Unanswered { .. }
+        | CallError::Unreadable(_)
         | CallError::Unusable(_) => format!("`{call}`: {refused}"),
     }
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::compare::same;
 use crate::access::live::{CallPlanner, Observation, ObservedState, ResourceState, desired, extra};
 use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};
+use crate::access::policy::{ReadPolicy, UnreadPart};
 use crate::aws::ApiCall;
 
 /// What is to be done to one resource.
@@ -74,7 +75,21 @@ pub(super) fn action(seen: &ObservedState, stage: &PlanStage, resource: &Planned
         return ChangeAction::Create;
     }
     let differences = differences(resource, wanted, found);
+    if let Some(hand) = differences.iter().find_map(unread) {
+        return ChangeAction::ByHand(hand);
+    }
     if differences.is_empty() { ChangeAction::Keep } else { ChangeAction::Change(differences) }
+}
+
+/// What is said of a policy that is there and cannot be read to its end: it is not replaced, since nobody knows what would be lost.
+fn unread(difference: &AspectDifference) -> Option<String> {
+    let AspectDifference { aspect, found, wanted } = difference;
+    wanted.get("Statement")?;
+    let there = ReadPolicy::of(&found.as_ref()?.to_string());
+    let UnreadPart { reason, .. } = there.unread.first()?;
+    Some(format!(
+        "its {aspect} cannot all be read, and is not replaced: {reason}; put what is wanted into it by hand"
+    ))
 }
 
 /// The aspects that are not as wanted.

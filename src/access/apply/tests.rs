@@ -87,6 +87,8 @@ fn only_what_differs_is_changed() {
     check("moto", &set("Stream", extra::DECOMPRESSES, json!(true)), &["Stream: change decompresses"]);
     check("moto", &set("Stream", extra::SOURCE, json!("KinesisStreamAsSource")), &["Stream: hand"]);
     check("moto", &set("Stream", "status", json!("DELETING")), &["Stream: hand"]);
+    let odd = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Perhaps" }] });
+    check("moto", &set("Bucket", "policy", odd), &["Bucket: hand"]);
     check(
         "moto",
         &set("FilterOrdersStandpipe", "pattern", json!("")),

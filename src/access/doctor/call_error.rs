@@ -1,16 +1,6 @@
-//! Why a call failed, in words, and what to do about it.
+//! What to do about a call that failed.
 
 use crate::aws::{CallError, NoAnswer};
-
-/// A refusal in words.
-pub(super) fn describe(refused: &CallError) -> String {
-    match refused {
-        CallError::Answered { code, message } => format!("{code}: {message}"),
-        CallError::Credentials { message, .. }
-        | CallError::Unanswered { message, .. }
-        | CallError::Unusable(message) => message.clone(),
-    }
-}
 
 /// What to do about a refusal that is not about a permission.
 pub(super) fn advice(refused: &CallError) -> String {
@@ -35,6 +25,9 @@ pub(super) fn advice(refused: &CallError) -> String {
         }
         .to_owned(),
         CallError::Answered { .. } | CallError::Credentials { fix: None, .. } => "see the message".to_owned(),
+        CallError::Unreadable(_) => {
+            "see what answers there: an endpoint or a proxy of your own may answer what AWS does not".to_owned()
+        }
         CallError::Unusable(_) => "correct its settings for AWS".to_owned(),
     }
 }

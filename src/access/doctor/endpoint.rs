@@ -1,6 +1,6 @@
 //! Whether an endpoint answers, and agrees with this host about the time.
 
-use super::call_error::{advice, describe};
+use super::call_error::advice;
 use crate::access::report::HopFinding;
 use crate::aws::{CallError, NoAnswer};
 use crate::event::Timestamp;
@@ -23,7 +23,7 @@ pub(super) fn check(what: &str, reached: &Result<Option<i64>, CallError>, now: T
                 matches!(refused, CallError::Unanswered { how: NoAnswer::Name | NoAnswer::ProxyName, .. });
             let check = if is_name { "dns" } else { "endpoint" };
             let failure =
-                HopFinding::failure(check, format!("{what} does not answer: {}", describe(refused)));
+                HopFinding::failure(check, format!("{what} does not answer: {}", refused.to_string()));
             vec![failure.why("nothing can be delivered without it").fix(advice(refused))]
         }
     }

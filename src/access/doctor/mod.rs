@@ -14,7 +14,7 @@ mod trust;
 
 use std::sync::Arc;
 
-use self::call_error::{advice, describe};
+use self::call_error::advice;
 pub use self::local::MatchingFiles;
 use self::stream::StreamCheck;
 use self::target::{StreamTarget, targets};
@@ -54,14 +54,16 @@ pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
         };
         hops.push(Hop { name: format!("sinks.{name}"), findings });
     }
-    HopReport { hops }
+    HopReport { hops, ..HopReport::default() }
 }
 
 async fn of_sink(config: &Config, name: &str, sink: &FirehoseSink, look: &DoctorOptions) -> Vec<HopFinding> {
     let aws = match AwsConnection::new(format!("sink `{name}`"), sink.aws.clone()) {
         Ok(connection) => FirehoseClients::new(connection, None),
         Err(error) => {
-            return vec![HopFinding::failure("endpoint", describe(&error.into())).fix("correct `ca_file`")];
+            return vec![
+                HopFinding::failure("endpoint", CallError::from(error).to_string()).fix("correct `ca_file`"),
+            ];
         }
     };
     let (targets, lacking) = targets(config, name, sink, &look.host);
@@ -142,9 +144,8 @@ async fn of_target(
             };
             findings.extend(stream.check(look.write_probe, simulated.as_ref()).await);
         }
-        Err(error) => {
-            findings.push(HopFinding::failure("stream", describe(&error.into())).fix("set `region`"))
-        }
+        Err(error) => findings
+            .push(HopFinding::failure("stream", CallError::from(error).to_string()).fix("set `region`")),
     }
 }
 
@@ -170,7 +171,9 @@ async fn first(aws: &AwsConnection, target: &StreamTarget) -> Result<(HopFinding
         }
         Err(refused) => {
             let fix = advice(&refused);
-            Err(HopFinding::failure(CHECK, describe(&refused)).why("every call is signed with them").fix(fix))
+            Err(HopFinding::failure(CHECK, refused.to_string())
+                .why("every call is signed with them")
+                .fix(fix))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::call_error::{advice, describe};
+use super::call_error::advice;
 use crate::access::policy::document::{Comparison, Negatable, PolicyCondition, Principals, Statement};
 use crate::access::policy::{PolicyDocument, RequestPrincipal};
 use crate::access::report::{Fix, HopFinding, MissingPolicy};
@@ -14,7 +14,7 @@ use crate::aws::{CallError, ResolvedRole};
 pub(super) fn denied(role: &ResolvedRole, caller: &str, refused: &CallError) -> HopFinding {
     const CHECK: &str = "assume_role";
     let CallError::Credentials { message, fix } = refused else {
-        return HopFinding::failure(CHECK, describe(refused)).fix(advice(refused));
+        return HopFinding::failure(CHECK, refused.to_string()).fix(advice(refused));
     };
     let failure = HopFinding::failure(CHECK, message.clone())
         .why("standpipe puts records as this role, and holds them until it can be assumed");

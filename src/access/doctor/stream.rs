@@ -1,6 +1,6 @@
 //! Whether the stream is there, takes records, and may be put to.
 
-use super::call_error::{advice, describe};
+use super::call_error::advice;
 use super::role::{attach, document};
 use super::simulation::{self, PUT};
 use crate::access::policy::RequestPrincipal;
@@ -55,10 +55,15 @@ impl StreamCheck<'_> {
                 HopFinding::warning(CHECK, seen)
                     .fix(self.grant("firehose:DescribeDeliveryStream", "standpipe-describe"))
             }
+            // Standpipe itself does not ask for it.
+            CallError::Unreadable(message) => {
+                HopFinding::warning(CHECK, format!("its state cannot be seen: {message}"))
+                    .fix(advice(refused))
+            }
             CallError::Answered { .. }
             | CallError::Credentials { .. }
             | CallError::Unanswered { .. }
-            | CallError::Unusable(_) => HopFinding::failure(CHECK, describe(refused)).fix(advice(refused)),
+            | CallError::Unusable(_) => HopFinding::failure(CHECK, refused.to_string()).fix(advice(refused)),
         }
     }
 
@@ -92,7 +97,7 @@ impl StreamCheck<'_> {
                 }
                 _ => HopFinding::failure(CHECK, format!("{code}: {message}")).why(WHY),
             },
-            Err(other) => HopFinding::failure(CHECK, describe(&other)).fix(advice(&other)),
+            Err(other) => HopFinding::failure(CHECK, other.to_string()).fix(advice(&other)),
         }
     }
 

@@ -1,9 +1,8 @@
 //! What a role's trust policy, where it can be read, says of whoever was denied.
 
-use super::call_error::describe;
 use crate::access::policy::{
-    AccessDecision, AccessRequest, ApplicablePolicies, Evaluation, NamedPolicy, PolicyDocument, PolicyType,
-    RequestContext, RequestPrincipal, ResourcePolicies, evaluate,
+    AccessDecision, AccessRequest, ApplicablePolicies, Evaluation, NamedPolicy, PolicyType, ReadPolicy,
+    RequestContext, RequestPrincipal, ResourcePolicies, UnknownFact, evaluate,
 };
 use crate::access::report::{HopFinding, Severity};
 use crate::arn::Arn;
@@ -14,14 +13,11 @@ pub(super) fn check(role: &ResolvedRole, caller: &str, policy: Result<String, Ca
     const CHECK: &str = "trust_policy";
     let unseen =
         |why: String| HopFinding::new(CHECK, Severity::Skipped, format!("it could not be read: {why}"));
-    let document: PolicyDocument = match policy.map(|text| text.parse()) {
-        Ok(Ok(document)) => document,
-        Ok(Err(error)) => {
-            return HopFinding::failure(CHECK, error.to_string()).fix("correct the trust policy");
-        }
-        Err(refused) => return unseen(describe(&refused)),
+    let policy = match policy {
+        Ok(text) => ReadPolicy::of(&text),
+        Err(refused) => return unseen(refused.to_string()),
     };
-    let Some(answer) = judge(role, caller, document) else {
+    let Some(answer) = judge(role, caller, policy) else {
         return unseen(format!("`{caller}` is no user or role"));
     };
     let seen = answer.decision.to_string();
@@ -31,6 +27,10 @@ pub(super) fn check(role: &ResolvedRole, caller: &str, policy: Result<String, Ca
         }
         AccessDecision::Denied { .. } => {
             HopFinding::failure(CHECK, seen).fix("take the denial out, or except the caller")
+        }
+        AccessDecision::Undecided { on, .. } if on.iter().any(is_of_trust) => {
+            HopFinding::warning(CHECK, seen)
+                .fix("see whether the trust policy lets the caller in: it is not known here")
         }
         AccessDecision::Missing { .. }
         | AccessDecision::Undecided { .. }
@@ -43,8 +43,19 @@ pub(super) fn check(role: &ResolvedRole, caller: &str, policy: Result<String, Ca
     }
 }
 
+/// Whether it is the trust policy that keeps it from being known.
+fn is_of_trust(fact: &UnknownFact) -> bool {
+    match fact {
+        UnknownFact::Unseen(side) => *side == PolicyType::Resource,
+        UnknownFact::Key { cite, .. }
+        | UnknownFact::CanonicalUser { cite }
+        | UnknownFact::NotPrincipal { cite } => cite.side == PolicyType::Resource,
+        UnknownFact::Unread { .. } => true,
+    }
+}
+
 /// Whether the trust policy lets the caller in; the caller's own policies are not seen.
-fn judge(role: &ResolvedRole, caller: &str, document: PolicyDocument) -> Option<Evaluation> {
+fn judge(role: &ResolvedRole, caller: &str, policy: ReadPolicy) -> Option<Evaluation> {
     let caller = RequestPrincipal::from_arn(&caller.parse().ok()?)?;
     let owner = role.arn.parse::<Arn>().ok()?.account;
     let context = RequestContext::open()
@@ -54,7 +65,7 @@ fn judge(role: &ResolvedRole, caller: &str, document: PolicyDocument) -> Option<
     let request = AccessRequest { caller, action: "sts:AssumeRole".to_owned(), resource, owner, context };
     let name = format!("the trust policy of `{}`", role.arn);
     let policies = ApplicablePolicies {
-        resource: ResourcePolicies::Required(Some(vec![NamedPolicy { name, document }])),
+        resource: ResourcePolicies::Required(Some(vec![NamedPolicy::new(name, policy)])),
         ..ApplicablePolicies::default()
     };
     Some(evaluate(&request, &policies))
@@ -112,7 +123,7 @@ mod tests {
             "denied by statement 1 `S`",
         );
         said(&by(role, "sts:AssumeRole", ""), Severity::Ok, "the caller's policies could not be seen");
-        said("{}", Severity::Failure, "`Statement[0]`: `Effect` is missing");
+        said("{}", Severity::Warning, "`Statement[0]`: `Effect` is missing");
     }
 
     #[test]

@@ -36,6 +36,11 @@ pub mod extra {
     pub const BOUNDARY: &str = "boundary";
     /// The ARN of the policy that is the role's permissions boundary.
     pub const BOUNDARY_ARN: &str = "boundaryArn";
+    /// Why aspects could not be seen that others were seen without, as an object of their names and reasons.
+    pub const UNSEEN: &str = "unseen";
+    /// What encrypts the objects that a Firehose stream writes, as it asks for it itself: the ARN of a key, or null where it leaves that
+    /// to the bucket.
+    pub const S3_KEY: &str = "s3Key";
     /// All subscription filters of a log group, as an object of their names and of where they lead to.
     pub const FILTERS: &str = "filters";
     /// A Firehose stream's source, such as `DirectPut`.

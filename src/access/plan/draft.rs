@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
+
 use super::resource::{KeyUse, ManualStep, PlannedResource, ResourceKind};
 use super::statements;
 use crate::access::policy::document::PolicyDocument;
@@ -55,6 +57,13 @@ impl PlanDraft<'_> {
         self.parts.iter().any(|part| part.account.name == account.name && part.resource.id == id)
     }
 
+    /// The id of a log group that is made.
+    pub(super) fn log_group(&self, account: &AwsAccount, group: &str) -> Option<&str> {
+        let own = self.parts.iter().filter(|part| part.account.name == account.name);
+        let is = |kind: &ResourceKind| matches!(kind, ResourceKind::LogGroup { name, .. } if name == group);
+        own.map(|part| &part.resource).find(|it| is(&it.kind)).map(|it| it.id.as_str())
+    }
+
     pub(super) fn by_hand(
         &mut self,
         account: &Arc<AwsAccount>,
@@ -94,5 +103,17 @@ pub(super) fn logical(text: &str) -> String {
         let mut letters = word.chars();
         letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
     };
-    words.map(capital).collect()
+    let id: String = words.map(capital).collect();
+    if id.len() <= LONGEST_ID {
+        return id;
+    }
+    // The start for people, and what no other name has.
+    let hash = digest::digest(&digest::SHA256, text.as_bytes());
+    let hash = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
+    let start: String = id.chars().take(LONGEST_ID.saturating_sub(hash.len())).collect();
+    start + &hash
 }
+
+/// Most characters of a name in templates: `CloudFormation` takes 255, and parts of a resource have a word more.
+/// Source: <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/resources-section-structure.html>.
+const LONGEST_ID: usize = 200;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::draft::{PlanDraft, PlanPhase, key_needs, logical};
+use super::draft::{PlanDraft, PlanPhase, key_needs};
 use super::resource::{ResourceKind, SubscriptionFilter};
 use super::statements::{StatementBuilder, allow, document, logs_service};
 use super::streams::{errors, logs_role, target};
 use crate::access::policy::document::Comparison;
-use crate::config::topology::{AwsAccount, LogsDestination, Subscription, SubscriptionScope, Topology};
+use crate::config::topology::{AwsAccount, LogsTarget, Subscription, SubscriptionScope, Topology};
 
 /// Log groups that are made.
 pub(super) fn log_groups(draft: &mut PlanDraft<'_>) {
@@ -15,10 +15,10 @@ pub(super) fn log_groups(draft: &mut PlanDraft<'_>) {
         let key = draft.key_use(groups.key.as_ref());
         let needs = key_needs(key.as_ref());
         for name in &groups.names {
-            let id = format!("Log Group {name}");
-            if draft.has(&groups.account, &id) {
+            if draft.log_group(&groups.account, name).is_some() {
                 continue;
             }
+            let id = unique(draft, &groups.account, &format!("Log Group {name}"));
             let (name, retention) = (name.clone(), groups.retention);
             let kind = ResourceKind::LogGroup { name, retention, key: key.clone(), stream: None };
             draft.add(PlanPhase::Free, &groups.account, &id, &needs, kind);
@@ -29,39 +29,34 @@ pub(super) fn log_groups(draft: &mut PlanDraft<'_>) {
 /// The filters of all who send.
 pub(super) fn subscriptions(draft: &mut PlanDraft<'_>) {
     let topology = draft.topology;
-    let Some(destination) = &topology.destination else { return };
+    let Some(end) = topology.logs_target() else { return };
     for subscription in &topology.subscriptions {
-        let is_own = subscription.account.name == destination.account.name;
+        let is_own = subscription.account.name == end.account.name;
         match &subscription.scope {
             SubscriptionScope::Groups(groups) => {
                 for group in groups {
                     let role = if is_own { None } else { sender(draft, &subscription.account, group) };
-                    filter(draft, destination, subscription, group, role);
+                    filter(draft, &end, subscription, group, role);
                 }
             }
-            SubscriptionScope::Account { exclude } => whole(draft, destination, subscription, exclude),
+            SubscriptionScope::Account { exclude } => whole(draft, &end, subscription, exclude),
         }
     }
 }
 
 fn filter(
     draft: &mut PlanDraft<'_>,
-    destination: &LogsDestination,
+    end: &LogsTarget,
     subscription: &Subscription,
     group: &str,
     sender: Option<String>,
 ) {
     let account = &subscription.account;
-    let mut filter = towards(draft.topology, destination, subscription, group);
+    let mut filter = towards(draft.topology, end, subscription, group);
     filter.role = filter.role.or_else(|| sender.map(|name| account.place.role(&name).to_string()));
-    let needs = [
-        logical(&format!("Log Group {group}")),
-        "SenderRole".to_owned(),
-        "LogsRole".to_owned(),
-        "Stream".to_owned(),
-        "Kinesis".to_owned(),
-        "Destination".to_owned(),
-    ];
+    let own_group = draft.log_group(account, group).map(str::to_owned);
+    let others = ["SenderRole", "LogsRole", "Stream", "Kinesis", "Destination"].map(str::to_owned);
+    let needs: Vec<String> = own_group.into_iter().chain(others).collect();
     let id = unique(draft, account, &format!("Filter {group} {}", subscription.name));
     draft.add(PlanPhase::Send, account, &id, &needs, ResourceKind::Filter(filter));
 }
@@ -77,14 +72,9 @@ fn unique(draft: &PlanDraft<'_>, account: &AwsAccount, id: &str) -> String {
     candidate
 }
 
-fn whole(
-    draft: &mut PlanDraft<'_>,
-    destination: &LogsDestination,
-    subscription: &Subscription,
-    exclude: &[String],
-) {
+fn whole(draft: &mut PlanDraft<'_>, end: &LogsTarget, subscription: &Subscription, exclude: &[String]) {
     let account = &subscription.account;
-    let filter = towards(draft.topology, destination, subscription, "");
+    let filter = towards(draft.topology, end, subscription, "");
     let mut exclude = exclude.to_vec();
     if let Some(stream) = draft.topology.stream.as_ref().filter(|it| it.account.name == account.name) {
         // What Firehose says of its own failures would be sent to Firehose for ever.
@@ -106,15 +96,18 @@ fn whole(
 /// A filter to the destination; in the destination's own account to what is behind it, with the same role.
 fn towards(
     topology: &Topology,
-    destination: &LogsDestination,
+    end: &LogsTarget,
     subscription: &Subscription,
     group: &str,
 ) -> SubscriptionFilter {
-    let place = &destination.account.place;
-    let is_own = subscription.account.name == destination.account.name;
-    let (to, role) = match target(topology, destination).filter(|_| is_own) {
+    let place = &end.account.place;
+    let is_own = subscription.account.name == end.account.name;
+    let (to, role) = match target(topology, end.stream).filter(|_| is_own) {
         Some((target, _, _)) => (target, Some(place.role(&logs_role(topology)).to_string())),
-        None => (place.destination(&destination.name).to_string(), None),
+        None => {
+            let name = topology.destination.as_ref().map(|destination| destination.name.as_str());
+            (place.destination(name.unwrap_or_default()).to_string(), None)
+        }
     };
     SubscriptionFilter {
         group: group.to_owned(),

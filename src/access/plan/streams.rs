@@ -96,20 +96,30 @@ pub(super) fn data_stream(draft: &mut PlanDraft<'_>) {
     draft.add(PlanPhase::Stream, &kinesis.account, "Kinesis", &needs, kind);
 }
 
-/// The destination, and the role that `CloudWatch` Logs writes with to what is behind it.
+/// The destination, if there is one, and the role that `CloudWatch` Logs writes with to what is behind it.
 pub(super) fn destination(draft: &mut PlanDraft<'_>) {
     let topology = draft.topology;
-    let Some(destination) = &topology.destination else { return };
-    let Some((target, permissions, behind)) = target(topology, destination) else { return };
-    let account = &destination.account;
+    let Some(end) = topology.logs_target() else { return };
+    if topology.destination.is_none() && !topology.has_straight_filters(&end) {
+        return;
+    }
+    let Some((target, permissions, behind)) = target(topology, end.stream) else { return };
+    let account = &end.account;
     let name = logs_role(topology);
+    let description = match &topology.destination {
+        Some(destination) => {
+            format!("CloudWatch Logs puts what is sent to destination {}", destination.name)
+        }
+        None => "CloudWatch Logs puts what log groups of this account send".to_owned(),
+    };
     let role = ResourceKind::Role {
         name: name.clone(),
-        description: format!("CloudWatch Logs puts what is sent to destination {}", destination.name),
+        description,
         trust: document([senders(topology, account)]),
         permissions: document(permissions),
     };
     let role = draft.add(PlanPhase::Stream, account, "Logs Role", &[], role);
+    let Some(destination) = &topology.destination else { return };
     let kind = ResourceKind::Destination {
         name: destination.name.clone(),
         target,
@@ -127,9 +137,9 @@ pub(super) fn logs_role(topology: &Topology) -> String {
 /// The ARN of what a destination leads to, what may be done with it, and its id.
 pub(super) fn target(
     topology: &Topology,
-    destination: &LogsDestination,
+    stream: DestinationTarget,
 ) -> Option<(String, Vec<Statement>, String)> {
-    Some(match destination.target {
+    Some(match stream {
         DestinationTarget::Stream => {
             let stream = topology.stream.as_ref()?;
             let arn = stream.account.place.delivery_stream(&stream.name);

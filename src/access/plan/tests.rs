@@ -39,7 +39,7 @@ fn document(plan: &AccessPlan, words: &str, part: DocumentPurpose) -> PolicyDocu
 }
 
 fn seen(document: PolicyDocument) -> Vec<NamedPolicy> {
-    vec![NamedPolicy { name: "it".to_owned(), document }]
+    vec![NamedPolicy::new("it", document)]
 }
 
 fn service(names: &[&str]) -> RequestPrincipal {
@@ -392,10 +392,7 @@ fn vended_logs_fit_in_few_policies_and_every_group_is_covered() {
             let source = format!("arn:aws:logs:us-west-2:{APP}:x");
             let keys = [("aws:SourceAccount", APP), ("aws:SourceArn", source.as_str())];
             let resource = ResourcePolicies::Optional(Some(
-                policies
-                    .iter()
-                    .map(|&it| NamedPolicy { name: "it".to_owned(), document: it.clone() })
-                    .collect(),
+                policies.iter().map(|&it| NamedPolicy::new("it", it.clone())).collect(),
             ));
             let caller = service(&["delivery.logs.amazonaws.com"]);
             let case =
@@ -442,4 +439,43 @@ fn each_account_comes_after_what_it_waits_for() {
             }
         }
     }
+}
+
+/// A topology in which the stream's own account subscribes these log groups, and has no destination.
+fn straight(groups: &[&str]) -> AccessPlan {
+    let names = format!("{groups:?}");
+    written(&format!(
+        "region = \"us-east-1\"\n[accounts.archive]\nid = \"{ARCHIVE}\"\n[bucket]\naccount = \"archive\"\nname = \"org-logs\"\n\
+         [stream]\naccount = \"archive\"\nname = \"logs\"\n[[log_groups]]\naccount = \"archive\"\nnames = {names}\n\
+         [[subscriptions]]\naccount = \"archive\"\nlog_groups = {names}\n"
+    ))
+    .unwrap()
+}
+
+#[test]
+fn filters_of_the_streams_own_account_lead_straight_to_it() {
+    let plan = straight(&["orders"]);
+    let kinds: Vec<_> = plan.stages.iter().flat_map(|stage| &stage.resources).collect();
+    assert!(!kinds.iter().any(|it| matches!(it.kind, ResourceKind::Destination { .. })));
+    let filter = kinds.iter().find_map(|it| match &it.kind {
+        ResourceKind::Filter(filter) => Some((it, filter)),
+        _ => None,
+    });
+    let (resource, filter) = filter.unwrap();
+    assert_eq!(filter.to, format!("arn:aws:firehose:us-east-1:{ARCHIVE}:deliverystream/logs"));
+    assert_eq!(filter.role, Some(format!("arn:aws:iam::{ARCHIVE}:role/standpipe-logs")));
+    assert_eq!(resource.needs, ["LogGroupOrders", "LogsRole", "Stream"]);
+}
+
+#[test]
+fn names_in_templates_are_short_enough_and_all_different() {
+    let long = "g".repeat(512);
+    let other = format!("{}h", "g".repeat(511));
+    let plan = straight(&[&long, &other, "a-b", "a/b"]);
+    let resources: Vec<_> = plan.stages.iter().flat_map(|stage| &stage.resources).collect();
+    let ids: std::collections::BTreeSet<&str> = resources.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(ids.len(), resources.len(), "every resource has a name of its own");
+    assert!(ids.iter().all(|id| id.len() <= 240), "{ids:?}");
+    let groups = resources.iter().filter(|it| matches!(it.kind, ResourceKind::LogGroup { .. })).count();
+    assert_eq!(groups, 5, "four, and that of the stream's errors");
 }

@@ -20,26 +20,59 @@ pub(super) struct ConditionResult {
 
 /// Whether `condition` holds.
 pub(super) fn holds(condition: &PolicyCondition, language: PatternContext<'_>) -> ConditionResult {
-    let PolicyCondition { operator, key, values } = condition;
     let mut unknown = Vec::new();
-    let truth = match language.context.look_up(key) {
-        KeyLookup::Unknown => {
-            unknown.push(key.clone());
-            Truth::Maybe
+    let truth = match language.context.look_up(&condition.key) {
+        // Whatever a truth may be, the test may come out the same.
+        KeyLookup::Unknown if condition.operator.test == Comparison::Bool => {
+            let options = [vec![], vec!["true".to_owned()], vec!["false".to_owned()]];
+            agreed(condition, &options, language, &mut unknown)
         }
-        found if operator.test == Comparison::Null => null(found, values),
-        KeyLookup::Absent if operator.if_exists => Truth::Yes,
-        KeyLookup::Absent => match operator.set {
-            Some(SetOperator::ForAllValues) => Truth::Yes,
-            Some(SetOperator::ForAnyValue) => Truth::No,
-            None => is_negated(operator.test).into(),
-        },
-        KeyLookup::Values(found) => compare(condition, found, language, &mut unknown),
+        KeyLookup::Unknown => None,
+        KeyLookup::OneOf(options) => agreed(condition, options, language, &mut unknown),
+        found @ (KeyLookup::Absent | KeyLookup::Values(_)) => {
+            Some(of_known(condition, found, language, &mut unknown))
+        }
     };
+    let truth = truth.unwrap_or_else(|| {
+        unknown.push(condition.key.clone());
+        Truth::Maybe
+    });
     if truth != Truth::Maybe {
         unknown.clear();
     }
     ConditionResult { truth, unknown }
+}
+
+/// What holds for each of the options; none where they differ.
+fn agreed(
+    condition: &PolicyCondition,
+    options: &[Vec<String>],
+    language: PatternContext<'_>,
+    unknown: &mut Vec<String>,
+) -> Option<Truth> {
+    let mut each = options.iter().map(|values| of_known(condition, KeyLookup::of(values), language, unknown));
+    let first = each.next()?;
+    each.all(|truth| truth == first).then_some(first)
+}
+
+/// Whether it holds for a key that is known, or known to be absent.
+fn of_known(
+    condition: &PolicyCondition,
+    found: KeyLookup<'_>,
+    language: PatternContext<'_>,
+    unknown: &mut Vec<String>,
+) -> Truth {
+    let PolicyCondition { operator, values, .. } = condition;
+    match found {
+        found if operator.test == Comparison::Null => null(found, values),
+        KeyLookup::Values(found) => compare(condition, found, language, unknown),
+        KeyLookup::Absent | KeyLookup::OneOf(_) | KeyLookup::Unknown if operator.if_exists => Truth::Yes,
+        KeyLookup::Absent | KeyLookup::OneOf(_) | KeyLookup::Unknown => match operator.set {
+            Some(SetOperator::ForAllValues) => Truth::Yes,
+            Some(SetOperator::ForAnyValue) => Truth::No,
+            None => is_negated(operator.test).into(),
+        },
+    }
 }
 
 fn null(found: KeyLookup<'_>, values: &[String]) -> Truth {

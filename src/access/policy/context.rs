@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 /// A key that was not given is absent, unless the context is [open](Self::open): then nobody knows.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RequestContext {
-    /// By the key in lower case: names of keys have no case.
-    keys: BTreeMap<String, Vec<String>>,
+    /// By the key in lower case, since names of keys have no case: all that a request may carry of it, mostly one.
+    keys: BTreeMap<String, Vec<Vec<String>>>,
     open: bool,
 }
 
@@ -19,6 +19,8 @@ pub(super) enum KeyLookup<'a> {
     Values(&'a [String]),
     /// The request does not carry it.
     Absent,
+    /// One of these, each of which is absent when it has no values.
+    OneOf(&'a [Vec<String>]),
     /// Not known.
     Unknown,
 }
@@ -33,7 +35,16 @@ impl RequestContext {
     /// With one more key; without values it is known to be absent.
     #[must_use]
     pub fn with<V: Into<String>>(mut self, key: &str, values: impl IntoIterator<Item = V>) -> Self {
-        self.keys.insert(key.to_ascii_lowercase(), values.into_iter().map(Into::into).collect());
+        let values = values.into_iter().map(Into::into).collect();
+        self.keys.insert(key.to_ascii_lowercase(), vec![values]);
+        self
+    }
+
+    /// With a key that is known not to be there, or to be one of these.
+    #[must_use]
+    pub fn with_perhaps(mut self, key: &str, values: &[&str]) -> Self {
+        let one = values.iter().map(|&value| vec![value.to_owned()]);
+        self.keys.insert(key.to_ascii_lowercase(), std::iter::once(Vec::new()).chain(one).collect());
         self
     }
 
@@ -47,11 +58,18 @@ impl RequestContext {
     }
 
     pub(super) fn look_up(&self, key: &str) -> KeyLookup<'_> {
-        match self.keys.get(&key.to_ascii_lowercase()) {
-            Some(values) if values.is_empty() => KeyLookup::Absent,
-            Some(values) => KeyLookup::Values(values),
+        match self.keys.get(&key.to_ascii_lowercase()).map(Vec::as_slice) {
+            Some([values]) => KeyLookup::of(values),
+            Some(several) => KeyLookup::OneOf(several),
             None if self.open => KeyLookup::Unknown,
             None => KeyLookup::Absent,
         }
+    }
+}
+
+impl<'a> KeyLookup<'a> {
+    /// These values; absent when there are none.
+    pub(super) fn of(values: &'a [String]) -> Self {
+        if values.is_empty() { Self::Absent } else { Self::Values(values) }
     }
 }

@@ -1,6 +1,7 @@
 //! What is answered: allowed or not, by which statement, or for want of what.
 
 use super::document::{ConditionOperator, Negatable, Principals};
+use super::read::UnreadPart;
 
 /// Whether a request is allowed, and what that rests on.
 ///
@@ -158,6 +159,13 @@ pub enum ContextValue {
 pub enum UnknownFact {
     /// Policies that nobody looked at.
     Unseen(PolicyType),
+    /// Something of a policy that cannot be read.
+    Unread {
+        /// The policy.
+        policy: String,
+        /// What of it, and why.
+        part: UnreadPart,
+    },
     /// The value of a key that a statement asks for.
     Key {
         /// The statement.

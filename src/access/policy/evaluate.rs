@@ -23,6 +23,7 @@ pub fn evaluate(request: &AccessRequest, policies: &ApplicablePolicies) -> Evalu
         action: &request.action,
         resource: &request.resource,
         context: &context,
+        side: PolicyType::Identity,
         bounded: matches!(policies.boundary, LimitingPolicies::Seen(_)),
     };
     PolicyVerdicts::of(request, policies, question).decide()
@@ -41,7 +42,7 @@ pub fn examine(data: &[u8]) -> Option<Evaluation> {
         owner: "222222222222".to_owned(),
         context: RequestContext::open(),
     };
-    let attached = vec![NamedPolicy { name: "it".to_owned(), document }];
+    let attached = vec![NamedPolicy::new("it", document)];
     let resource = ResourcePolicies::Required(Some(attached.clone()));
     let policies = ApplicablePolicies { identity: Some(attached), resource, ..ApplicablePolicies::default() };
     Some(evaluate(&request, &policies))
@@ -138,10 +139,13 @@ impl<'a> PolicyVerdicts<'a> {
                 } else {
                     let unclear =
                         relevant().filter(|_| truth == Truth::Maybe).flat_map(|view| view.unclear.clone());
-                    AccessDecision::Undecided {
-                        on: unsure.into_iter().chain(unclear).collect(),
-                        gaps: self.gaps(),
+                    let mut on: Vec<UnknownFact> = Vec::new();
+                    for fact in unsure.into_iter().chain(unclear) {
+                        if !on.contains(&fact) {
+                            on.push(fact);
+                        }
                     }
+                    AccessDecision::Undecided { on, gaps: self.gaps() }
                 }
             }
         };

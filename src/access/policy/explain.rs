@@ -8,6 +8,7 @@ use super::decision::{
 };
 use super::document::{Negatable, PrincipalType, Principals};
 use super::pattern::WildcardPattern;
+use super::read::UnreadPart;
 
 /// How far a statement is from a request: the fewer elements are at fault, and the less these differ, the nearer. Endless when it
 /// is about another service.
@@ -167,6 +168,12 @@ impl Display for UnknownFact {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unseen(side) => write!(f, "{side} could not be seen"),
+            Self::Unread { policy, part: UnreadPart { number: Some(number), reason } } => {
+                write!(f, "statement {number} of {policy} cannot be read: {reason}")
+            }
+            Self::Unread { policy, part: UnreadPart { number: None, reason } } => {
+                write!(f, "{policy} cannot be read: {reason}")
+            }
             Self::Key { cite, key } => write!(f, "{cite} asks for `{key}`, which is not known here"),
             Self::CanonicalUser { cite } => {
                 write!(f, "{cite} names a canonical id, and whose it is is not known here")

@@ -20,6 +20,7 @@ mod explain;
 mod fit;
 mod parse;
 mod pattern;
+mod read;
 mod request;
 mod statement;
 mod json;
@@ -36,6 +37,7 @@ pub use self::document::PolicyDocument;
 pub use self::evaluate::{evaluate, examine};
 pub use self::fit::{PolicyMisfit, PolicyUse};
 pub use self::parse::{PolicyParseError, PolicyProblem};
+pub use self::read::{ReadPolicy, UnreadPart};
 pub use self::request::{AccessRequest, ApplicablePolicies, LimitingPolicies, NamedPolicy, ResourcePolicies};
 
 #[cfg(test)]

@@ -81,12 +81,12 @@ impl FromStr for PolicyDocument {
             path: String::new(),
             problem: PolicyProblem::Json(error.to_string()),
         })?;
-        document(&JsonAt { path: String::new(), node: &node })
+        document(&JsonAt::root(&node))
     }
 }
 
 /// A node, and where it stands.
-struct JsonAt<'a> {
+pub(super) struct JsonAt<'a> {
     path: String,
     node: &'a JsonNode,
 }
@@ -97,21 +97,21 @@ struct JsonFields<'a> {
     entries: &'a [(String, JsonNode)],
 }
 
-fn document(at: &JsonAt<'_>) -> PolicyParse<PolicyDocument> {
+pub(super) fn document(at: &JsonAt<'_>) -> PolicyParse<PolicyDocument> {
     let fields = at.fields("a policy", &["Version", "Id", "Statement"])?;
-    let version = match fields.get("Version") {
-        Some(at) => at.word(
-            "version",
-            &[("2012-10-17", LanguageVersion::V2012), ("2008-10-17", LanguageVersion::V2008)],
-        )?,
-        None => LanguageVersion::V2008,
-    };
+    let version = version(at)?;
     let id = fields.get("Id").map(|at| at.text("a text").map(str::to_owned)).transpose()?;
     let statements = fields.needed("Statement")?.each(statement)?;
     Ok(PolicyDocument { version, id, statements })
 }
 
-fn statement(at: &JsonAt<'_>) -> PolicyParse<Statement> {
+/// The version that a policy says it is written in.
+pub(super) fn version(at: &JsonAt<'_>) -> PolicyParse<LanguageVersion> {
+    let known = [("2012-10-17", LanguageVersion::V2012), ("2008-10-17", LanguageVersion::V2008)];
+    at.member("Version").map_or(Ok(LanguageVersion::V2008), |at| at.word("version", &known))
+}
+
+pub(super) fn statement(at: &JsonAt<'_>) -> PolicyParse<Statement> {
     let keys = [
         "Sid",
         "Effect",
@@ -186,6 +186,25 @@ fn conditions(at: &JsonAt<'_>) -> PolicyParse<Vec<PolicyCondition>> {
 }
 
 impl<'a> JsonAt<'a> {
+    /// All of a text.
+    pub(super) fn root(node: &'a JsonNode) -> Self {
+        Self { path: String::new(), node }
+    }
+
+    /// A member of an object, if it is one and has it.
+    pub(super) fn member(&self, key: &str) -> Option<Self> {
+        let JsonNode::Object(entries) = self.node else { return None };
+        let (key, node) = entries.iter().find(|(own, _)| own == key)?;
+        Some(self.below(key, node))
+    }
+
+    /// The items of a list, or the one that stands for a list of one.
+    pub(super) fn items(&self) -> Vec<Self> {
+        let JsonNode::List(nodes) = self.node else { return vec![Self { path: self.path.clone(), ..*self }] };
+        let item = |(index, node)| Self { path: format!("{}[{index}]", self.path), node };
+        nodes.iter().enumerate().map(item).collect()
+    }
+
     fn error(&self, problem: PolicyProblem) -> PolicyParseError {
         PolicyParseError { path: self.path.clone(), problem }
     }
@@ -225,18 +244,7 @@ impl<'a> JsonAt<'a> {
 
     /// Each of a list, or the one that stands for a list of one.
     fn each<T>(&self, parse: impl Fn(&Self) -> PolicyParse<T>) -> PolicyParse<Vec<T>> {
-        match self.node {
-            JsonNode::List(nodes) => nodes
-                .iter()
-                .enumerate()
-                .map(|(index, node)| parse(&Self { path: format!("{}[{index}]", self.path), node }))
-                .collect(),
-            JsonNode::Null
-            | JsonNode::Truth(_)
-            | JsonNode::Number(_)
-            | JsonNode::Text(_)
-            | JsonNode::Object(_) => Ok(vec![parse(self)?]),
-        }
+        self.items().iter().map(parse).collect()
     }
 
     fn text(&self, expected: &'static str) -> PolicyParse<&'a str> {

@@ -208,7 +208,7 @@ impl PatternContext<'_> {
             // A key of many values is no variable.
             KeyLookup::Values(_) => Ok(None),
             KeyLookup::Absent => Ok(default.map(str::to_owned)),
-            KeyLookup::Unknown => Err(key.to_owned()),
+            KeyLookup::Unknown | KeyLookup::OneOf(_) => Err(key.to_owned()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::caller::RequestPrincipal;
 use super::context::RequestContext;
-use super::document::PolicyDocument;
+use super::read::ReadPolicy;
 
 /// A request to AWS.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -41,8 +41,15 @@ pub struct ApplicablePolicies {
 pub struct NamedPolicy {
     /// How it is to be cited, such as "policy `put` of role `writer`".
     pub name: String,
-    /// What it says.
-    pub document: PolicyDocument,
+    /// What it says, as far as it can be read.
+    pub policy: ReadPolicy,
+}
+
+impl NamedPolicy {
+    /// A policy, and how it is to be cited.
+    pub fn new(name: impl Into<String>, policy: impl Into<ReadPolicy>) -> Self {
+        Self { name: name.into(), policy: policy.into() }
+    }
 }
 
 /// The policies of a resource; `None` within: not seen.

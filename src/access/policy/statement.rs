@@ -1,10 +1,12 @@
 //! Whether a statement applies to a request, and what keeps it from that.
 
+use std::collections::BTreeMap;
+
 use super::caller::{GrantReach, RequestPrincipal};
 use super::condition::{self, ConditionResult};
 use super::context::{KeyLookup, RequestContext};
-use super::decision::{ContextValue, StatementMismatch, UnknownFact};
-use super::document::{Effect, LanguageVersion, Negatable, PolicyCondition, Statement};
+use super::decision::{ContextValue, PolicyType, StatementMismatch, UnknownFact};
+use super::document::{Effect, LanguageVersion, Negatable, PolicyCondition, Principals, Statement};
 use super::pattern::{ExpandedPattern, PatternContext, WildcardPattern};
 use super::truth::Truth;
 
@@ -15,6 +17,8 @@ pub(super) struct StatementQuery<'a> {
     pub(super) action: &'a str,
     pub(super) resource: &'a str,
     pub(super) context: &'a RequestContext,
+    /// Whose policies are asked.
+    pub(super) side: PolicyType,
     /// The caller has a permissions boundary.
     pub(super) bounded: bool,
 }
@@ -90,15 +94,24 @@ impl StatementMatch {
             wanted: condition.values.clone(),
             found: match language.context.look_up(&condition.key) {
                 KeyLookup::Values(values) => ContextValue::Values(values.to_vec()),
-                KeyLookup::Absent | KeyLookup::Unknown => ContextValue::Absent,
+                KeyLookup::Absent | KeyLookup::OneOf(_) | KeyLookup::Unknown => ContextValue::Absent,
             },
         });
     }
 }
 
 fn principal(statement: &Statement, question: StatementQuery<'_>, found: &mut StatementMatch) {
-    let Some(element) = &statement.principals else { return };
     let caller = question.caller;
+    let Some(element) = &statement.principals else {
+        // AWS refuses such a policy of a resource: it grants nobody anything.
+        if question.side == PolicyType::Resource && statement.effect == Effect::Allow {
+            let nobody = Negatable::Is(Principals::Named(BTreeMap::new()));
+            let fault =
+                || StatementMismatch::Principal { caller: caller.principal(), element: nobody.clone() };
+            found.and(Truth::No, fault);
+        }
+        return;
+    };
     let (truth, unclear) = match element {
         Negatable::Is(principals) => {
             let meant = caller.is_in(principals);

@@ -18,6 +18,8 @@ pub(super) struct PolicyVerdict {
     pub(super) perhaps_denied: Vec<UnknownFact>,
     /// What keeps the permission from being sure.
     pub(super) unclear: Vec<UnknownFact>,
+    /// What cannot be seen or read at all: it may allow anything.
+    unread: Vec<UnknownFact>,
     /// Why nothing is allowed, if nothing is.
     pub(super) lack: MissingReason,
 }
@@ -37,25 +39,25 @@ impl PolicyVerdict {
         question: StatementQuery<'_>,
     ) -> Self {
         let Some(policies) = policies else {
-            return Self {
-                unclear: vec![UnknownFact::Unseen(side)],
-                ..Self::silent(side, MissingReason::NoPolicy)
-            };
+            let unseen = vec![UnknownFact::Unseen(side)];
+            let silent = Self::silent(side, MissingReason::NoPolicy);
+            return Self { unclear: unseen.clone(), unread: unseen, ..silent };
         };
         let lack = if policies.is_empty() { MissingReason::NoPolicy } else { MissingReason::NoStatement };
         let mut view = Self::silent(side, lack);
+        let question = StatementQuery { side, ..question };
         let mut least = f64::INFINITY;
-        for NamedPolicy { name, document } in policies {
-            for (index, statement) in document.statements.iter().enumerate() {
-                let cite = StatementRef {
-                    side,
-                    policy: name.clone(),
-                    number: index.saturating_add(1),
-                    sid: statement.sid.clone(),
-                };
-                view.add(statement, cite, apply(statement, document.version, question), &mut least);
+        for NamedPolicy { name, policy } in policies {
+            for (number, statement) in policy.numbered() {
+                let (policy_name, sid) = (name.clone(), statement.sid.clone());
+                let cite = StatementRef { side, policy: policy_name, number, sid };
+                view.add(statement, cite, apply(statement, policy.document.version, question), &mut least);
             }
+            let unread = policy.unread.iter().cloned();
+            view.unread.extend(unread.map(|part| UnknownFact::Unread { policy: name.clone(), part }));
         }
+        view.perhaps_denied.extend(view.unread.iter().cloned());
+        view.unclear.extend(view.unread.iter().cloned());
         view
     }
 
@@ -74,8 +76,16 @@ impl PolicyVerdict {
     }
 
     fn silent(side: PolicyType, lack: MissingReason) -> Self {
-        let (grants, unclear, perhaps_denied) = (Vec::new(), Vec::new(), Vec::new());
-        Self { side, grants, free: false, denial: None, perhaps_denied, unclear, lack }
+        Self {
+            side,
+            grants: Vec::new(),
+            free: false,
+            denial: None,
+            perhaps_denied: Vec::new(),
+            unclear: Vec::new(),
+            unread: Vec::new(),
+            lack,
+        }
     }
 
     fn add(&mut self, statement: &Statement, cite: StatementRef, found: StatementMatch, least: &mut f64) {
@@ -111,10 +121,9 @@ impl PolicyVerdict {
         if self.free {
             return Truth::Yes;
         }
-        if self.unclear == [UnknownFact::Unseen(self.side)] {
-            return Truth::Maybe;
-        }
-        Truth::any(self.grants.iter().filter(|grant| reach <= grant.reach).map(|grant| grant.truth))
+        let unread = if self.unread.is_empty() { Truth::No } else { Truth::Maybe };
+        let grants = self.grants.iter().filter(|grant| reach <= grant.reach).map(|grant| grant.truth);
+        Truth::any(grants).max(unread)
     }
 
     /// The statements that allow.

@@ -92,16 +92,16 @@ PY
 
 # role NAME DESCRIPTION; documents: trust, permissions
 role() {
-    if look NoSuchEntity iam get-role --role-name "$1" --query Role.AssumeRolePolicyDocument; then
+    if look NoSuchEntity iam get-role --role-name="$1" --query Role.AssumeRolePolicyDocument; then
         if same trust; then
             say keep "role $1"
         else
             say change "trust policy of role $1"
-            put iam update-assume-role-policy --role-name "$1" --policy-document "file://$work/trust"
+            put iam update-assume-role-policy --role-name="$1" --policy-document "file://$work/trust"
         fi
     else
         say create "role $1"
-        put iam create-role --role-name "$1" --description "$2" \
+        put iam create-role --role-name="$1" --description="$2" \
             --assume-role-policy-document "file://$work/trust" --tags "${tags[@]}"
     fi
     role_policy "$1" "$1"
@@ -109,11 +109,11 @@ role() {
 
 # role_policy ROLE NAME; document: permissions
 role_policy() {
-    if look NoSuchEntity iam get-role-policy --role-name "$1" --policy-name "$2" --query PolicyDocument && same permissions; then
+    if look NoSuchEntity iam get-role-policy --role-name="$1" --policy-name="$2" --query PolicyDocument && same permissions; then
         say keep "policy $2 of role $1"
     else
         say put "policy $2 of role $1"
-        put iam put-role-policy --role-name "$1" --policy-name "$2" --policy-document "file://$work/permissions"
+        put iam put-role-policy --role-name="$1" --policy-name="$2" --policy-document "file://$work/permissions"
     fi
 }
 
@@ -122,7 +122,7 @@ managed_policy() {
     local arn="arn:$partition:iam::$account:policy/$1" oldest
     if ! look NoSuchEntity iam get-policy --policy-arn "$arn" --query Policy.DefaultVersionId; then
         say create "policy $1"
-        put iam create-policy --policy-name "$1" --description "$2" \
+        put iam create-policy --policy-name="$1" --description="$2" \
             --policy-document "file://$work/permissions" --tags "${tags[@]}"
         return
     fi
@@ -152,7 +152,7 @@ key() {
         return
     fi
     say create "key $1"
-    put kms create-key --description "$1" --policy "file://$work/policy" --query KeyMetadata.KeyId --output text \
+    put kms create-key --description="$1" --policy "file://$work/policy" --query KeyMetadata.KeyId --output text \
         --tags "${key_tags[@]}"
     id=$(cat "$work/answer")
     put kms create-alias --alias-name "$1" --target-key-id "$id"
@@ -206,9 +206,9 @@ setting() {
 # queue NAME; document: attributes
 queue() {
     local url
-    if ! look 'NonExistentQueue|QueueDoesNotExist' sqs get-queue-url --queue-name "$1" --query QueueUrl; then
+    if ! look 'NonExistentQueue|QueueDoesNotExist' sqs get-queue-url --queue-name="$1" --query QueueUrl; then
         say create "queue $1"
-        put sqs create-queue --queue-name "$1" --attributes "file://$work/attributes" --tags "$tag_map"
+        put sqs create-queue --queue-name="$1" --attributes "file://$work/attributes" --tags "$tag_map"
         return
     fi
     url=$(found)
@@ -249,48 +249,48 @@ PY
 # log_group NAME DAYS KEY STREAM; without days events are kept for ever; key and stream may be empty
 log_group() {
     local query="logGroups[?logGroupName=='$1'] | [0]"
-    if look ResourceNotFound logs describe-log-groups --log-group-name-prefix "$1" --query "$query"; then
+    if look ResourceNotFound logs describe-log-groups --log-group-name-prefix="$1" --query "$query"; then
         say keep "log group $1"
     else
         say create "log group $1"
-        put logs create-log-group --log-group-name "$1" --tags "$tag_map"
-        look ResourceNotFound logs describe-log-groups --log-group-name-prefix "$1" --query "$query" || true
+        put logs create-log-group --log-group-name="$1" --tags "$tag_map"
+        look ResourceNotFound logs describe-log-groups --log-group-name-prefix="$1" --query "$query" || true
     fi
     if [ -n "$2" ]; then
         printf '{"retentionInDays": %s}' "$2" >"$work/wanted"
         if ! covers wanted; then
             say put "retention of log group $1"
-            put logs put-retention-policy --log-group-name "$1" --retention-in-days "$2"
+            put logs put-retention-policy --log-group-name="$1" --retention-in-days "$2"
         fi
     fi
     if [ -n "$3" ]; then
         printf '{"kmsKeyId": "%s"}' "$3" >"$work/wanted"
         if ! covers wanted; then
             say put "key of log group $1"
-            put logs associate-kms-key --log-group-name "$1" --kms-key-id "$3"
+            put logs associate-kms-key --log-group-name="$1" --kms-key-id "$3"
         fi
     fi
-    if [ -n "$4" ] && ! look ResourceNotFound logs describe-log-streams --log-group-name "$1" --log-stream-name-prefix "$4" \
+    if [ -n "$4" ] && ! look ResourceNotFound logs describe-log-streams --log-group-name="$1" --log-stream-name-prefix="$4" \
         --query "logStreams[?logStreamName=='$4'] | [0]"; then
         say create "log stream $4 of log group $1"
-        put logs create-log-stream --log-group-name "$1" --log-stream-name "$4"
+        put logs create-log-stream --log-group-name="$1" --log-stream-name="$4"
     fi
 }
 
 # delivery_stream NAME KEY; document: destination. The key may be empty
 delivery_stream() {
     local version id encryption=() status=unknown
-    if look ResourceNotFound firehose describe-delivery-stream --delivery-stream-name "$1" \
+    if look ResourceNotFound firehose describe-delivery-stream --delivery-stream-name="$1" \
         --query 'DeliveryStreamDescription.Destinations[0].ExtendedS3DestinationDescription'; then
         if covers destination; then
             say keep "Firehose stream $1"
         else
             say change "Firehose stream $1"
-            version=$(aws firehose describe-delivery-stream --delivery-stream-name "$1" \
+            version=$(aws firehose describe-delivery-stream --delivery-stream-name="$1" \
                 --query DeliveryStreamDescription.VersionId --output text)
-            id=$(aws firehose describe-delivery-stream --delivery-stream-name "$1" \
+            id=$(aws firehose describe-delivery-stream --delivery-stream-name="$1" \
                 --query 'DeliveryStreamDescription.Destinations[0].DestinationId' --output text)
-            put firehose update-destination --delivery-stream-name "$1" --current-delivery-stream-version-id "$version" \
+            put firehose update-destination --delivery-stream-name="$1" --current-delivery-stream-version-id "$version" \
                 --destination-id "$id" --extended-s3-destination-update "file://$work/destination"
         fi
     else
@@ -298,11 +298,11 @@ delivery_stream() {
         if [ -n "$2" ]; then
             encryption=(--delivery-stream-encryption-configuration-input "KeyType=CUSTOMER_MANAGED_CMK,KeyARN=$2")
         fi
-        put firehose create-delivery-stream --delivery-stream-name "$1" --delivery-stream-type DirectPut \
+        put firehose create-delivery-stream --delivery-stream-name="$1" --delivery-stream-type DirectPut \
             --extended-s3-destination-configuration "file://$work/destination" ${encryption[@]+"${encryption[@]}"} --tags "${tags[@]}"
     fi
     for _ in $(seq 60); do
-        status=$(aws firehose describe-delivery-stream --delivery-stream-name "$1" \
+        status=$(aws firehose describe-delivery-stream --delivery-stream-name="$1" \
             --query DeliveryStreamDescription.DeliveryStreamStatus --output text)
         case $status in
         ACTIVE) return ;;
@@ -315,49 +315,49 @@ delivery_stream() {
 
 # data_stream NAME KEY; the key may be empty
 data_stream() {
-    if look ResourceNotFound kinesis describe-stream-summary --stream-name "$1" --query StreamDescriptionSummary.StreamName; then
+    if look ResourceNotFound kinesis describe-stream-summary --stream-name="$1" --query StreamDescriptionSummary.StreamName; then
         say keep "Kinesis stream $1"
     else
         say create "Kinesis stream $1"
-        put kinesis create-stream --stream-name "$1" --stream-mode-details StreamMode=ON_DEMAND
-        put kinesis add-tags-to-stream --stream-name "$1" --tags "$tag_map"
+        put kinesis create-stream --stream-name="$1" --stream-mode-details StreamMode=ON_DEMAND
+        put kinesis add-tags-to-stream --stream-name="$1" --tags "$tag_map"
     fi
-    aws kinesis wait stream-exists --stream-name "$1"
+    aws kinesis wait stream-exists --stream-name="$1"
     if [ -n "$2" ]; then
-        look ResourceNotFound kinesis describe-stream-summary --stream-name "$1" --query StreamDescriptionSummary.KeyId || true
+        look ResourceNotFound kinesis describe-stream-summary --stream-name="$1" --query StreamDescriptionSummary.KeyId || true
         if [ "$(found)" != "$2" ]; then
             say put "key of Kinesis stream $1"
-            put kinesis start-stream-encryption --stream-name "$1" --encryption-type KMS --key-id "$2"
+            put kinesis start-stream-encryption --stream-name="$1" --encryption-type KMS --key-id "$2"
         fi
     fi
 }
 
 # lease_table NAME
 lease_table() {
-    if look ResourceNotFound dynamodb describe-table --table-name "$1" --query Table.TableName; then
+    if look ResourceNotFound dynamodb describe-table --table-name="$1" --query Table.TableName; then
         say keep "table $1"
     else
         say create "table $1"
-        put dynamodb create-table --table-name "$1" --billing-mode PAY_PER_REQUEST \
+        put dynamodb create-table --table-name="$1" --billing-mode PAY_PER_REQUEST \
             --attribute-definitions AttributeName=leaseKey,AttributeType=S \
             --key-schema AttributeName=leaseKey,KeyType=HASH --tags "${tags[@]}"
     fi
-    aws dynamodb wait table-exists --table-name "$1"
+    aws dynamodb wait table-exists --table-name="$1"
 }
 
 # destination NAME TARGET ROLE; document: policy, empty if nobody else subscribes
 destination() {
     local force=() query="destinations[?destinationName=='$1']"
     printf '{"targetArn": "%s", "roleArn": "%s"}' "$2" "$3" >"$work/wanted"
-    if look ResourceNotFound logs describe-destinations --destination-name-prefix "$1" --query "$query | [0]" && covers wanted; then
+    if look ResourceNotFound logs describe-destinations --destination-name-prefix="$1" --query "$query | [0]" && covers wanted; then
         say keep "destination $1"
     else
         say put "destination $1"
-        put logs put-destination --destination-name "$1" --target-arn "$2" --role-arn "$3"
+        put logs put-destination --destination-name="$1" --target-arn "$2" --role-arn "$3"
         put logs tag-resource --resource-arn "arn:$partition:logs:$region:$account:destination:$1" --tags "$tag_map"
     fi
     [ -s "$work/policy" ] || return 0
-    if look ResourceNotFound logs describe-destinations --destination-name-prefix "$1" --query "$query.accessPolicy | [0]" &&
+    if look ResourceNotFound logs describe-destinations --destination-name-prefix="$1" --query "$query.accessPolicy | [0]" &&
         same policy; then
         say keep "policy of destination $1"
         return
@@ -365,7 +365,7 @@ destination() {
     # From single accounts to an organization: only when every sender's filter for vended log groups has its role.
     [ "${FORCE_UPDATE:-}" = 1 ] && force=(--force-update)
     say put "policy of destination $1"
-    put logs put-destination-policy --destination-name "$1" --access-policy "file://$work/policy" ${force[@]+"${force[@]}"}
+    put logs put-destination-policy --destination-name="$1" --access-policy "file://$work/policy" ${force[@]+"${force[@]}"}
 }
 
 # logs_policy NAME; document: policy
@@ -375,7 +375,7 @@ logs_policy() {
         say keep "resource policy $1"
     else
         say put "resource policy $1"
-        put logs put-resource-policy --policy-name "$1" --policy-document "file://$work/policy"
+        put logs put-resource-policy --policy-name="$1" --policy-document "file://$work/policy"
     fi
 }
 
@@ -383,14 +383,14 @@ logs_policy() {
 filter() {
     local role=()
     [ -n "$5" ] && role=(--role-arn "$5")
-    look ResourceNotFound logs describe-log-groups --log-group-name-prefix "$1" --query "logGroups[?logGroupName=='$1'] | [0]" ||
+    look ResourceNotFound logs describe-log-groups --log-group-name-prefix="$1" --query "logGroups[?logGroupName=='$1'] | [0]" ||
         die "log group $1 is not there; whoever writes it makes it, or name it in [[log_groups]]"
-    if look ResourceNotFound logs describe-subscription-filters --log-group-name "$1" \
+    if look ResourceNotFound logs describe-subscription-filters --log-group-name="$1" \
         --query "subscriptionFilters[?filterName=='$2'] | [0]" && covers wanted; then
         say keep "filter $2 of log group $1"
     else
         say put "filter $2 of log group $1"
-        put logs put-subscription-filter --log-group-name "$1" --filter-name "$2" --filter-pattern="$3" \
+        put logs put-subscription-filter --log-group-name="$1" --filter-name="$2" --filter-pattern="$3" \
             --destination-arn "$4" ${role[@]+"${role[@]}"}
     fi
 }
@@ -406,7 +406,7 @@ account_filter() {
         say keep "filter $1 of the account"
     else
         say put "filter $1 of the account"
-        put logs put-account-policy --policy-name "$1" --policy-type SUBSCRIPTION_FILTER_POLICY --scope ALL \
+        put logs put-account-policy --policy-name="$1" --policy-type SUBSCRIPTION_FILTER_POLICY --scope ALL \
             --policy-document "file://$work/policy" ${selection[@]+"${selection[@]}"}
     fi
 }

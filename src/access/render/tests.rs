@@ -35,3 +35,14 @@ fn terraform_replaces_nothing_in_a_string() {
         assert_eq!(hcl::string(text), written);
     }
 }
+
+#[test]
+fn a_name_that_looks_like_an_option_is_none_in_a_script() {
+    let script = include_str!("functions.sh");
+    for option in
+        ["log-group-name", "filter-name", "destination-name", "role-name", "policy-name", "queue-name"]
+    {
+        assert!(script.contains(&format!("--{option}=\"$")), "{option}");
+        assert!(!script.contains(&format!("--{option} \"$")), "{option}");
+    }
+}

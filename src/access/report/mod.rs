@@ -18,6 +18,8 @@ use crate::config::topology::AwsAccount;
 pub struct HopReport {
     /// The hops.
     pub hops: Vec<Hop>,
+    /// The accounts of which nothing could be seen: of what is there, nothing is known to be well.
+    pub unseen_accounts: Vec<String>,
 }
 
 /// One thing that logs pass, such as a source or a sink.
@@ -95,6 +97,18 @@ impl HopReport {
         })
     }
 
+    /// Whether nothing fails, and something of every account was seen.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.first_failure().is_none() && self.unseen_accounts.is_empty()
+    }
+
+    /// With the hops of another report after its own.
+    pub fn extend(&mut self, other: Self) {
+        self.hops.extend(other.hops);
+        self.unseen_accounts.extend(other.unseen_accounts);
+    }
+
     /// The report as JSON.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
@@ -106,7 +120,12 @@ impl HopReport {
         let first = self
             .first_failure()
             .map(|(hop, finding)| serde_json::json!({ "hop": hop.name, "check": finding.check }));
-        serde_json::json!({ "ok": first.is_none(), "first_failure": first, "hops": hops })
+        serde_json::json!({
+            "ok": self.is_ok(),
+            "first_failure": first,
+            "unseen_accounts": self.unseen_accounts,
+            "hops": hops,
+        })
     }
 }
 

@@ -16,9 +16,16 @@ pub fn tree(report: &HopReport, colour: bool) -> String {
 }
 
 fn last(report: &HopReport) -> String {
+    let accounts = &report.unseen_accounts;
+    let unseen = match accounts.as_slice() {
+        [] => String::new(),
+        [one] => format!("nothing could be seen of account {one}\n"),
+        several => format!("nothing could be seen of {} accounts: {}\n", several.len(), several.join(", ")),
+    };
     match report.first_failure() {
-        None => "no failure\n".to_owned(),
-        Some((hop, finding)) => format!("first failure: {}, {}\n", hop.name, finding.check),
+        None if accounts.is_empty() => "no failure\n".to_owned(),
+        None => format!("no failure in what was seen\n{unseen}"),
+        Some((hop, finding)) => format!("{unseen}first failure: {}, {}\n", hop.name, finding.check),
     }
 }
 

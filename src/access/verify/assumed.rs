@@ -55,8 +55,8 @@ pub(super) fn consumer(view: ObservedPlan<'_>) -> Option<Hop> {
         let reads = all("read", "standpipe cannot read the stream without it", &reads);
         let leases = all("lease", "workers share the stream by leases in the table", &leases);
         let decrypts = item.and_then(|item| item.text("kmsKey")).and_then(|name| {
-            let context =
-                through(account, "kinesis").with("kms:EncryptionContext:aws:kinesis:arn", [stream.as_str()]);
+            let context = through(context(), account, "kinesis")
+                .with("kms:EncryptionContext:aws:kinesis:arn", [stream.as_str()]);
             decrypts(view, holder, account, name, context)
         });
         std::iter::once(reads).chain(decrypts).chain([leases]).collect()
@@ -139,7 +139,7 @@ fn reads(view: ObservedPlan<'_>, reader: &BucketReader, holder: &PolicyHolder<'_
         ),
     ];
     let key = reader.key.as_ref().and_then(|key| key.arn.clone()).or_else(|| used_key(view, reader));
-    let context = through(account, "s3").with("kms:EncryptionContext:aws:s3:arn", [object]);
+    let context = through(context(), account, "s3").with("kms:EncryptionContext:aws:s3:arn", [object]);
     findings.extend(key.and_then(|key| decrypts(view, holder, account, &key, context)));
     if let Some(queue) = &reader.queue {
         let arn = place.queue(queue).to_string();
@@ -149,9 +149,14 @@ fn reads(view: ObservedPlan<'_>, reader: &BucketReader, holder: &PolicyHolder<'_
             "sqs:ChangeMessageVisibility",
             "sqs:GetQueueAttributes",
         ];
-        let asks = actions.map(|action| {
-            ask(holder, action, &arn, account, TargetPolicies::Optional(PolicySources::none()))
-        });
+        let is = |kind: &ResourceKind| matches!(kind, ResourceKind::Queue { name, .. } if name == queue);
+        let item = view.find(account, is);
+        let of = || {
+            TargetPolicies::Optional(
+                item.map_or_else(PolicySources::none, |item| PolicySources::of(item, "policy")),
+            )
+        };
+        let asks = actions.map(|action| ask(holder, action, &arn, account, of()));
         findings.push(all("receive", "standpipe hears of new objects at the queue", &asks));
     }
     findings

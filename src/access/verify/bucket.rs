@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::keys::{KeyRequest, ObservedKey, through};
 use super::observed::{ObservedPlan, ObservedResource};
-use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, service_context};
 use super::policy_fix::{ForeignPolicy, PolicyFix};
 use super::stream;
-use crate::access::live::{Prerequisite, ResourceState};
+use crate::access::live::{Prerequisite, ResourceState, extra};
 use crate::access::plan::ResourceKind;
 use crate::access::policy::{RequestContext, RequestPrincipal};
 use crate::access::report::{Hop, HopFinding, Severity};
@@ -77,7 +77,7 @@ fn written<'a>(
     let is_other = stream.account.name != bucket.account.name;
     let place = &bucket.account.place;
     let (prefix, fix) = stream::prefix(view).unwrap_or_else(|| (bucket.prefix.clone(), None));
-    let mut context: RequestContext = super::permission::context();
+    let mut context: RequestContext = encryption(service_context(), view);
     if is_other {
         context = context.with("s3:x-amz-acl", ["bucket-owner-full-control"]);
     }
@@ -106,6 +106,21 @@ fn written<'a>(
         (None, _) => {}
     }
     vec![put, all("find_bucket", WHY, &of_bucket)]
+}
+
+/// With what Firehose asks S3 to encrypt an object with: what its stream says of it, and nothing where that leaves it to the bucket.
+///
+/// Source: `EncryptionConfiguration` of <https://docs.aws.amazon.com/firehose/latest/APIReference/API_ExtendedS3DestinationDescription.html>.
+fn encryption(context: RequestContext, view: ObservedPlan<'_>) -> RequestContext {
+    const ALGORITHM: &str = "s3:x-amz-server-side-encryption";
+    const KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
+    let is_stream = |kind: &ResourceKind| matches!(kind, ResourceKind::DeliveryStream(_));
+    let stream = view.topology.stream.as_ref().and_then(|stream| view.find(&stream.account, is_stream));
+    match stream.and_then(|stream| stream.state()?.get(extra::S3_KEY)) {
+        Some(Value::String(key)) => context.with(ALGORITHM, ["aws:kms"]).with(KEY, [key.as_str()]),
+        Some(_) => context.with::<String>(ALGORITHM, []).with::<String>(KEY, []),
+        None => context,
+    }
 }
 
 /// Whose the objects are.
@@ -174,7 +189,8 @@ fn key(
             caller: holder.caller.clone(),
             holder: Some(&holder),
             actions: &["kms:GenerateDataKey", "kms:Decrypt"],
-            context: through(&bucket.account, "s3").with("kms:EncryptionContext:aws:s3:arn", [arn]),
+            context: through(service_context(), &bucket.account, "s3")
+                .with("kms:EncryptionContext:aws:s3:arn", [arn]),
         };
         key.used(CHECK, WHY, &by)
     });
@@ -242,7 +258,7 @@ pub(super) fn queue_told(
         action: "sqs:SendMessage",
         resource: place.queue(queue).to_string(),
         owner: place.account.clone(),
-        context: super::permission::context()
+        context: service_context()
             .with("aws:SourceArn", [place.bucket(bucket).to_string()])
             .with("aws:SourceAccount", [place.account.as_str()]),
         holder: None,
@@ -259,9 +275,11 @@ pub(super) fn policy<'a>(view: ObservedPlan<'a>, account: &'a AwsAccount, bucket
         return PolicySources::of(item, "policy");
     }
     let state = view.beside_state(account, &Prerequisite::Bucket(bucket.to_owned()));
-    let Some(found) = state.and_then(|state| super::observed::document(state.get("policy")?)) else {
+    // What nobody saw may say anything.
+    let Some(state) = state else { return PolicySources::default() };
+    let Some(found) = state.get("policy").and_then(super::observed::policy) else {
         return PolicySources::none();
     };
-    let remedy = PolicyFix::Foreign(account, ForeignPolicy::Bucket(bucket.to_owned()));
-    PolicySources::one(&format!("the policy of bucket `{bucket}`"), Some(found), remedy)
+    let fix = || PolicyFix::Foreign(account, ForeignPolicy::Bucket(bucket.to_owned()));
+    PolicySources::at(fix()).with(format!("the policy of bucket `{bucket}`"), found, fix())
 }

@@ -2,22 +2,47 @@
 
 use super::keys::{KeyRequest, ObservedKey, through};
 use super::observed::{ObservedPlan, ObservedResource};
-use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
+use super::permission::{
+    PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context, service_context,
+};
 use super::senders::{differing, logs, pass_role, trusts};
 use crate::access::live::AccountAccess;
-use crate::access::plan::ResourceKind;
+use crate::access::plan::{ResourceKind, SubscriptionFilter};
 use crate::access::policy::{AccessDecision, PolicyType, RequestContext, RequestPrincipal};
 use crate::access::report::{Hop, HopFinding, Severity};
 use crate::config::topology::{
-    AwsAccount, DestinationTarget, LogsDestination, Subscription, SubscriptionScope,
+    AwsAccount, DestinationTarget, LogsDestination, LogsTarget, Subscription, SubscriptionScope,
 };
 
-/// The destination, if there is one.
+/// The destination, or, where filters send straight to the stream, the role that writes there; none where nothing is subscribed.
 pub(super) fn hop(view: ObservedPlan<'_>) -> Option<Hop> {
-    let destination = view.topology.destination.as_ref()?;
+    let Some(destination) = &view.topology.destination else { return straight(view) };
     let item = view.find(&destination.account, |kind| matches!(kind, ResourceKind::Destination { .. }))?;
     let name = format!("destination {} of {}", destination.name, destination.account.name);
     Some(Hop { name, findings: findings(view, destination, item) })
+}
+
+/// The role that `CloudWatch` Logs writes with for filters of the stream's own account.
+fn straight(view: ObservedPlan<'_>) -> Option<Hop> {
+    const CHECK: &str = "filter_role";
+    let end = view.topology.logs_target()?;
+    let is_filter =
+        |kind: &ResourceKind| matches!(kind, ResourceKind::Filter(_) | ResourceKind::AccountFilter { .. });
+    let filter = view.find(&end.account, is_filter)?;
+    let (ResourceKind::Filter(SubscriptionFilter { role, .. })
+    | ResourceKind::AccountFilter { filter: SubscriptionFilter { role, .. }, .. }) = &filter.resource.kind
+    else {
+        return None;
+    };
+    let role = view.role(role.as_ref()?)?;
+    let findings = match role.there(CHECK, "CloudWatch Logs writes to the stream as this role") {
+        Err(missing) => vec![*missing],
+        Ok(_) => {
+            let there = HopFinding::ok(CHECK, format!("{} is there", role.title()));
+            std::iter::once(there).chain(of_role(view, &end, role)).collect()
+        }
+    };
+    Some(Hop { name: format!("{} of {}", role.title().replace('`', ""), end.account.name), findings })
 }
 
 fn findings<'a>(
@@ -146,19 +171,20 @@ fn writer<'a>(
     if let Err(missing) = role.there(CHECK, WHY) {
         return vec![*missing];
     }
-    vec![trust(view, destination, role), permissions(view, destination, role)]
+    view.topology.logs_target().map(|end| of_role(view, &end, role)).unwrap_or_default()
+}
+
+/// Whether the role is trusted to be used, and may write.
+fn of_role(view: ObservedPlan<'_>, end: &LogsTarget, role: ObservedResource<'_>) -> Vec<HopFinding> {
+    vec![trust(view, end, role), permissions(view, end, role)]
         .into_iter()
-        .chain(encrypts(view, destination, role))
+        .chain(encrypts(view, end, role))
         .collect()
 }
 
 /// It trusts `CloudWatch` Logs for all who send, and for the destination's own account, from which the first message comes.
-fn trust<'a>(
-    view: ObservedPlan<'a>,
-    destination: &'a LogsDestination,
-    role: ObservedResource<'a>,
-) -> HopFinding {
-    let own: &AwsAccount = &destination.account;
+fn trust(view: ObservedPlan<'_>, end: &LogsTarget, role: ObservedResource<'_>) -> HopFinding {
+    let own: &AwsAccount = &end.account;
     let mut accounts: Vec<&AwsAccount> = vec![own];
     for Subscription { account, .. } in &view.topology.subscriptions {
         if !accounts.iter().any(|known| known.name == account.name) {
@@ -177,17 +203,13 @@ fn trust<'a>(
     all("destination_trust", why, &asks)
 }
 
-fn permissions<'a>(
-    view: ObservedPlan<'a>,
-    destination: &'a LogsDestination,
-    role: ObservedResource<'a>,
-) -> HopFinding {
+fn permissions(view: ObservedPlan<'_>, end: &LogsTarget, role: ObservedResource<'_>) -> HopFinding {
     let holder = PolicyHolder::of(role);
     let kinesis = view.topology.kinesis.as_ref();
     let stream = kinesis.and_then(|kinesis| {
         view.find(&kinesis.account, |kind| matches!(kind, ResourceKind::DataStream { .. }))
     });
-    let (arn, actions): (_, &[&'static str]) = match (destination.target, &view.topology.stream, kinesis) {
+    let (arn, actions): (_, &[&'static str]) = match (end.stream, &view.topology.stream, kinesis) {
         (DestinationTarget::Stream, Some(stream), _) => {
             let arn = stream.account.place.delivery_stream(&stream.name);
             (arn, &["firehose:PutRecord", "firehose:PutRecordBatch"])
@@ -207,9 +229,9 @@ fn permissions<'a>(
             action,
             resource: arn.to_string(),
             owner: arn.account.clone(),
-            context: context(),
+            context: service_context(),
             holder: Some(holder),
-            of: match destination.target {
+            of: match end.stream {
                 DestinationTarget::Stream => TargetPolicies::Nothing,
                 DestinationTarget::Kinesis => TargetPolicies::Optional(PolicySources::of_stream(stream)),
             },
@@ -219,13 +241,8 @@ fn permissions<'a>(
 }
 
 /// The key of a Kinesis stream.
-fn encrypts(
-    view: ObservedPlan<'_>,
-    destination: &LogsDestination,
-    role: ObservedResource<'_>,
-) -> Option<HopFinding> {
-    let kinesis =
-        view.topology.kinesis.as_ref().filter(|_| destination.target == DestinationTarget::Kinesis)?;
+fn encrypts(view: ObservedPlan<'_>, end: &LogsTarget, role: ObservedResource<'_>) -> Option<HopFinding> {
+    let kinesis = view.topology.kinesis.as_ref().filter(|_| end.stream == DestinationTarget::Kinesis)?;
     let stream = view.find(&kinesis.account, |kind| matches!(kind, ResourceKind::DataStream { .. }))?;
     let key = ObservedKey::of(view, &kinesis.account, stream.text("kmsKey")?);
     let holder = PolicyHolder::of(role)?;
@@ -234,7 +251,8 @@ fn encrypts(
         caller: holder.caller.clone(),
         holder: Some(&holder),
         actions: &["kms:GenerateDataKey"],
-        context: through(&kinesis.account, "kinesis").with("kms:EncryptionContext:aws:kinesis:arn", [arn]),
+        context: through(service_context(), &kinesis.account, "kinesis")
+            .with("kms:EncryptionContext:aws:kinesis:arn", [arn]),
     };
     key.used("destination_key", "records that are put have to be encrypted with the stream's key", &by)
 }

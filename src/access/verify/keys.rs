@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::observed::{ObservedPlan, ObservedResource, document, merged, unseen};
-use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
-use super::policy_fix::PolicyFix;
+use super::observed::{ObservedPlan, ObservedResource, merged, policy, unseen};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all};
+use super::policy_fix::{ForeignPolicy, PolicyFix};
 use crate::access::live::{Observation, Prerequisite, ResourceState, extra};
 use crate::access::plan::ResourceKind;
-use crate::access::policy::{PolicyDocument, RequestContext, RequestPrincipal};
+use crate::access::policy::{ReadPolicy, RequestContext, RequestPrincipal};
 use crate::access::report::{Fix, HopFinding, Severity};
 use crate::arn::Arn;
 use crate::aws::{ApiCall, AwsService};
@@ -111,19 +111,22 @@ impl<'a> ObservedKey<'a> {
         if let Some(item) = self.item {
             return PolicySources::of(item, "policy");
         }
-        let found = state.get("policy").and_then(document);
-        let name = format!("the policy of key `{}`", self.name);
-        let remedy = PolicyFix::Ready(self.given(found.as_ref()));
-        PolicySources::one(&name, found, remedy)
+        let found = state.get("policy").and_then(policy);
+        let home = PolicyFix::Ready(self.given(found.as_ref()));
+        let sources = PolicySources::at(home);
+        let Some(found) = found else { return sources };
+        let fix = PolicyFix::Foreign(self.account, ForeignPolicy::Key(self.name.clone()));
+        sources.with(format!("the policy of key `{}`", self.name), found, fix)
     }
 
     /// What the owner of a key that exists has to do: what the plan leaves to be done by hand.
-    fn given(&self, found: Option<&PolicyDocument>) -> Fix {
+    fn given(&self, found: Option<&ReadPolicy>) -> Fix {
         let stages = &self.view.plan.stages;
         let by_hand = stages.iter().flat_map(|stage| &stage.by_hand).find(|it| it.what.contains(&self.name));
         let text = format!("let the policy of key `{}` allow it", self.name);
+        let found = found.and_then(ReadPolicy::whole);
         let (Some(by_hand), Some(found)) = (by_hand, found) else { return Fix::from(text) };
-        let policy = merged(found, &by_hand.document, None);
+        let policy = merged(found, &by_hand.document);
         let input = json!({ "KeyId": self.name, "PolicyName": "default", "Policy": policy.to_json() });
         let call = ApiCall::new(AwsService::Kms, "PutKeyPolicy", input);
         Fix::from(text)
@@ -132,9 +135,10 @@ impl<'a> ObservedKey<'a> {
     }
 }
 
-/// What a request to KMS carries that comes through a service.
-pub(super) fn through(account: &AwsAccount, service: &str) -> RequestContext {
+/// The context of a request to KMS that comes through a service.
+pub(super) fn through(context: RequestContext, account: &AwsAccount, service: &str) -> RequestContext {
     let place = &account.place;
     let via = format!("{service}.{}.{}", place.region, place.partition().dns_suffix());
-    context().with("kms:ViaService", [via])
+    // S3 and Kinesis ask KMS in the name of whoever asks them.
+    context.with("kms:ViaService", [via]).with_perhaps("aws:ViaAWSService", &["true", "false"])
 }

@@ -7,6 +7,7 @@ mod permission;
 mod assumed;
 mod bucket;
 mod counts;
+mod denial;
 mod destination;
 mod policy_fix;
 mod keys;
@@ -19,7 +20,7 @@ mod observed;
 mod tests;
 
 use self::observed::ObservedPlan;
-use super::live::{AccountAccess, ObservedState};
+use super::live::{AccountAccess, Observation, ObservedState};
 use super::plan::AccessPlan;
 use super::report::{Hop, HopFinding, HopReport, Severity};
 use crate::config::topology::Topology;
@@ -38,7 +39,21 @@ pub fn examine(topology: &Topology, plan: &AccessPlan, seen: &ObservedState) -> 
     hops.extend(stream::kinesis(view));
     hops.extend(assumed::consumer(view));
     hops.extend(assumed::readers(view));
-    HopReport { hops }
+    HopReport { hops, unseen_accounts: unseen_accounts(view) }
+}
+
+/// The accounts of which nothing could be seen: without credentials, or without leave to look at anything.
+fn unseen_accounts(view: ObservedPlan<'_>) -> Vec<String> {
+    let is_unseen = |name: &String| {
+        if matches!(view.seen.accounts.get(name), Some(AccountAccess::Denied(_))) {
+            return true;
+        }
+        let mut looks = view.seen.resources.iter().filter(|((of, _), _)| of == name).map(|(_, look)| look);
+        let is_blind = |look: &Observation| matches!(look, Observation::Unseen(_));
+        looks.next().is_some_and(is_blind) && looks.all(is_blind)
+    };
+    let names = view.topology.accounts.iter().map(|account| &account.name);
+    names.filter(|name| is_unseen(name)).cloned().collect()
 }
 
 /// Whose credentials there were.

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
+use super::denial::Denial;
 use crate::access::live::{CallPlanner, Observation, ObservedState, Prerequisite, ResourceState, desired};
 use crate::access::plan::{AccessPlan, DocumentPurpose, PlanStage, PlannedResource, ResourceKind, limit};
-use crate::access::policy::PolicyDocument;
+use crate::access::policy::{PolicyDocument, ReadPolicy};
 use crate::access::report::{Fix, HopFinding};
 use crate::arn::Arn;
 use crate::config::topology::{AwsAccount, Topology};
@@ -127,32 +128,48 @@ impl<'a> ObservedResource<'a> {
         Fix::from(text).calls(self.account(), calls)
     }
 
-    /// The calls that bring a document to what the plan wants, without one statement of what is there.
+    /// The calls that bring a document to what the plan wants, and lift a denial that is there.
     ///
-    /// What others put into the policy of a bucket, a key, a queue or a destination stays; the policies of a role that the plan makes
-    /// are all its own.
-    pub(super) fn repair_document(&self, aspect: &str, without: Option<usize>) -> Fix {
+    /// What others put into the policy of a bucket, a key, a queue or a destination stays, and a denial among it too, with the caller
+    /// excepted; the policies of a role that the plan makes are all its own. What cannot be read is not replaced.
+    pub(super) fn repair_document(&self, aspect: &str, denial: Option<Denial<'_>>) -> Fix {
         let Some((part, wanted)) = self.documents().find(|(part, _)| part.as_str() == aspect) else {
             return Fix::default();
         };
-        let text = format!("put the {} of {} right", noun(part), self.title());
+        let at = format!("the {} of {}", noun(part), self.title());
+        let mut text = format!("put {at} right");
+        let there = self.state().and_then(|state| policy(state.get(aspect)?));
+        if let Some(unread) = there.as_ref().and_then(|there| there.unread.first()) {
+            let text = format!("{text} by hand, since not all of it can be read: {}", unread.reason);
+            return Fix::from(text).policy(format!("what has to be in {at}"), wanted.clone());
+        }
         let mut resource = self.resource.clone();
-        if let Some(there) = self.document(aspect).filter(|_| is_shared(&resource.kind)) {
-            let merged = merged(&there, wanted, without);
-            if merged.to_json().len() <= limit(&resource.kind, part) {
-                replace(&mut resource.kind, merged);
+        let is_shared = is_shared(&resource.kind);
+        let relieved =
+            denial.and_then(|denial| if is_shared { denial.excepting(&at) } else { denial.without(&at) });
+        let there = there.map(|there| there.document).filter(|_| is_shared);
+        let there = match relieved {
+            Some(relieved) => {
+                text = format!("{text}: {}", relieved.text);
+                there.map(|_| relieved.document)
             }
+            None => there,
+        };
+        if let Some(there) = there {
+            let merged = merged(&there, wanted);
+            let (len, most) = (merged.to_json().len(), limit(&resource.kind, part));
+            if most < len {
+                let text = format!(
+                    "{text} by hand: with what others wrote there it would have {len} characters, and may have {most}"
+                );
+                return Fix::from(text).policy(format!("what has to be in {at}"), wanted.clone());
+            }
+            replace(&mut resource.kind, merged);
         }
         let calls = self.fixer().repair(&resource, aspect);
-        let at = format!("the {} of {}", noun(part), self.title());
         let now = resource.documents().into_iter().find(|it| it.part == part);
         let document = now.map_or_else(PolicyDocument::default, |it| it.document.clone());
         Fix::from(text).policy(at, document).calls(self.account(), calls)
-    }
-
-    /// A document that was seen; none that is not there or cannot be read.
-    pub(super) fn document(&self, aspect: &str) -> Option<PolicyDocument> {
-        document(self.state()?.get(aspect)?)
     }
 
     fn documents(&self) -> impl Iterator<Item = (DocumentPurpose, &'a PolicyDocument)> {
@@ -179,9 +196,9 @@ pub(super) fn unseen(check: &'static str, what: &str, account: &str, reason: &st
         .fix("give whoever looks the permission that is named, or credentials of that account")
 }
 
-/// A policy in JSON.
-pub(super) fn document(value: &Value) -> Option<PolicyDocument> {
-    if value.is_null() { None } else { value.to_string().parse().ok() }
+/// A policy in JSON, as far as it can be read; none where there is none.
+pub(super) fn policy(value: &Value) -> Option<ReadPolicy> {
+    (!value.is_null()).then(|| ReadPolicy::of(&value.to_string()))
 }
 
 /// What a document is called.
@@ -212,18 +229,9 @@ const fn is_shared(kind: &ResourceKind) -> bool {
 }
 
 /// What is there, less the statements that are put anew, and the plan's own.
-pub(super) fn merged(
-    there: &PolicyDocument,
-    wanted: &PolicyDocument,
-    without: Option<usize>,
-) -> PolicyDocument {
+pub(super) fn merged(there: &PolicyDocument, wanted: &PolicyDocument) -> PolicyDocument {
     let is_own = |sid: &Option<String>| sid.is_some() && wanted.statements.iter().any(|own| own.sid == *sid);
-    let kept = there
-        .statements
-        .iter()
-        .enumerate()
-        .filter(|(index, statement)| Some(index.saturating_add(1)) != without && !is_own(&statement.sid))
-        .map(|(_, statement)| statement.clone());
+    let kept = there.statements.iter().filter(|statement| !is_own(&statement.sid)).cloned();
     let statements = kept.chain(wanted.statements.iter().cloned()).collect();
     PolicyDocument { statements, id: there.id.clone(), ..wanted.clone() }
 }

@@ -1,16 +1,20 @@
 //! Questions to the policies that were seen, and what is said of the answers.
 
+use serde_json::Value;
+
 use crate::access::live::{ResourceState, extra};
 use crate::access::plan::ResourceKind;
 use crate::access::policy::{
     AccessDecision, AccessRequest, ApplicablePolicies, Evaluation, LimitingPolicies, NamedPolicy,
-    PolicyDocument, PolicyType, RequestContext, RequestPrincipal, ResourcePolicies, StatementRef, evaluate,
+    PolicyDocument, PolicyType, ReadPolicy, RequestContext, RequestPrincipal, ResourcePolicies, StatementRef,
+    UnknownFact, evaluate,
 };
 use crate::access::report::{Fix, HopFinding};
 use crate::arn::Arn;
 use crate::config::topology::AwsAccount;
 
-use super::observed::{ObservedResource, document};
+use super::denial::Denial;
+use super::observed::{ObservedResource, policy};
 use super::policy_fix::{ForeignPolicy, PolicyFix};
 
 /// Policies of one side, and how each is put right.
@@ -26,8 +30,8 @@ pub(super) struct PolicySources<'a> {
 #[derive(Clone, Debug)]
 struct PolicySource<'a> {
     name: String,
-    document: PolicyDocument,
-    remedy: PolicyFix<'a>,
+    policy: ReadPolicy,
+    fix: PolicyFix<'a>,
 }
 
 /// A role, with what was seen of its policies.
@@ -68,33 +72,29 @@ impl<'a> PolicySources<'a> {
     pub(super) fn of(item: ObservedResource<'a>, aspect: &'static str) -> Self {
         let home = Some(PolicyFix::Planned(item, aspect));
         let Some(state) = item.state() else { return Self { found: None, home } };
-        let remedy = PolicyFix::Planned(item, aspect);
-        let source = state.get(aspect).and_then(document).map(|document| PolicySource {
+        let fix = PolicyFix::Planned(item, aspect);
+        let source = state.get(aspect).and_then(policy).map(|policy| PolicySource {
             name: cited(item, aspect),
-            document,
-            remedy,
+            policy,
+            fix,
         });
         Self { found: Some(source.into_iter().collect()), home }
     }
 
     /// The policy of a Kinesis stream, which no plan puts.
     pub(super) fn of_stream(item: Option<ObservedResource<'a>>) -> Self {
-        let policy = item.and_then(|item| Some((item, item.state()?.get("policy")?)));
-        let Some((item, policy)) = policy else { return Self::default() };
+        let seen = item.and_then(|item| Some((item, item.state()?.get("policy")?)));
+        let Some((item, seen)) = seen else { return Self::default() };
         let found = Self { found: Some(Vec::new()), home: None };
-        let Some(document) = document(policy) else { return found };
+        let Some(policy) = policy(seen) else { return found };
         let arn = item.text(extra::ARN).unwrap_or_default().to_owned();
-        found.with(
-            cited(item, "policy"),
-            document,
-            PolicyFix::Foreign(item.account(), ForeignPolicy::Stream(arn)),
-        )
+        let fix = PolicyFix::Foreign(item.account(), ForeignPolicy::Stream(arn));
+        found.with(cited(item, "policy"), policy, fix)
     }
 
-    /// One policy, or that there is none.
-    pub(super) fn one(name: &str, document: Option<PolicyDocument>, home: PolicyFix<'a>) -> Self {
-        let source = |document| PolicySource { name: name.to_owned(), document, remedy: home.clone() };
-        Self { found: Some(document.map(source).into_iter().collect()), home: Some(home) }
+    /// None yet, and where what is missing belongs.
+    pub(super) fn at(home: PolicyFix<'a>) -> Self {
+        Self { found: Some(Vec::new()), home: Some(home) }
     }
 
     /// There are none.
@@ -103,38 +103,44 @@ impl<'a> PolicySources<'a> {
     }
 
     /// With one more.
-    pub(super) fn with(mut self, name: String, document: PolicyDocument, remedy: PolicyFix<'a>) -> Self {
-        self.found.get_or_insert_default().push(PolicySource { name, document, remedy });
+    pub(super) fn with(mut self, name: String, policy: ReadPolicy, fix: PolicyFix<'a>) -> Self {
+        self.found.get_or_insert_default().push(PolicySource { name, policy, fix });
         self
     }
 
-    fn attached(&self) -> Option<Vec<NamedPolicy>> {
-        let sources = self.found.as_ref()?;
-        let attached = |source: &PolicySource<'_>| NamedPolicy {
-            name: source.name.clone(),
-            document: source.document.clone(),
-        };
-        Some(sources.iter().map(attached).collect())
+    fn named(&self) -> Option<Vec<NamedPolicy>> {
+        Some(self.found.as_ref()?.iter().map(PolicySource::named).collect())
     }
 
-    fn fix(&self, denial: Option<&StatementRef>) -> Option<Fix> {
-        match denial {
-            None => self.home.as_ref().map(|remedy| remedy.fix(None)),
-            Some(cite) => {
-                let source = self.found.iter().flatten().find(|source| source.name == cite.policy)?;
-                Some(source.remedy.fix(Some((&source.document, cite.number))))
-            }
-        }
+    fn missing(&self) -> Option<Fix> {
+        self.home.as_ref().map(|home| home.missing(None))
+    }
+
+    fn denied(&self, by: &StatementRef, ask: &PermissionCheck<'_>, actions: &[&'static str]) -> Option<Fix> {
+        let source = self.found.iter().flatten().find(|source| source.name == by.policy)?;
+        Some(source.denied(by.number, ask, actions))
     }
 }
 
 impl<'a> PolicySource<'a> {
     /// The permissions boundary that was seen of a role or user.
     fn boundary(account: &'a AwsAccount, of: &str, state: &ResourceState) -> Option<Self> {
-        let document = document(state.get(extra::BOUNDARY)?)?;
-        let arn = state.get(extra::BOUNDARY_ARN).and_then(|arn| arn.as_str()).map(str::to_owned);
-        let remedy = PolicyFix::Boundary { account, arn, grant: PolicyDocument::default() };
-        Some(Self { name: format!("the permissions boundary of {of}"), document, remedy })
+        let arn = state.get(extra::BOUNDARY_ARN).and_then(Value::as_str).map(str::to_owned);
+        let policy = match state.get(extra::BOUNDARY).and_then(policy) {
+            Some(policy) => policy,
+            // There is one, and nobody saw what it says.
+            None => ReadPolicy::unread(arn.as_ref().map(|_| unseen_reason(state, extra::BOUNDARY))?),
+        };
+        let fix = PolicyFix::Boundary { account, arn, grant: PolicyDocument::default() };
+        Some(Self { name: format!("the permissions boundary of {of}"), policy, fix })
+    }
+
+    fn named(&self) -> NamedPolicy {
+        NamedPolicy::new(self.name.clone(), self.policy.clone())
+    }
+
+    fn denied(&self, number: usize, ask: &PermissionCheck<'_>, actions: &[&'static str]) -> Fix {
+        self.fix.denied(Denial { policy: &self.policy, number, caller: &ask.caller, actions })
     }
 }
 
@@ -154,8 +160,8 @@ impl<'a> PolicyHolder<'a> {
             (Some(own), others) => Some(own.into_iter().chain(others.unwrap_or_default()).collect()),
             (None, _) => None,
         };
-        if let Some(PolicySource { remedy: PolicyFix::Boundary { grant, .. }, .. }) = &mut holder.boundary {
-            *grant = document(&item.wanted("permissions")).unwrap_or_default();
+        if let Some(PolicySource { fix: PolicyFix::Boundary { grant, .. }, .. }) = &mut holder.boundary {
+            *grant = policy(&item.wanted("permissions")).map(|wanted| wanted.document).unwrap_or_default();
         }
         Some(holder)
     }
@@ -165,22 +171,21 @@ impl<'a> PolicyHolder<'a> {
         let name = role.resource.rsplit('/').next().unwrap_or_default().to_owned();
         let caller = RequestPrincipal::Session { role, name: "standpipe".to_owned() };
         let mut identity = PolicySources::default();
-        let others = state.and_then(|state| state.get(extra::OTHERS)?.as_object());
-        for (policy, value) in others.into_iter().flatten() {
-            let Some(document) = document(value) else { continue };
-            let remedy = if policy.starts_with("arn:") {
-                PolicyFix::Foreign(
-                    account,
-                    ForeignPolicy::Attached { role: name.clone(), arn: policy.clone() },
-                )
+        for (called, value) in state.into_iter().flat_map(others) {
+            let fix = if called.starts_with("arn:") {
+                ForeignPolicy::Attached { role: name.clone(), arn: called.clone() }
             } else {
-                PolicyFix::Foreign(
-                    account,
-                    ForeignPolicy::Inline { role: name.clone(), policy: policy.clone() },
-                )
+                ForeignPolicy::Inline { role: name.clone(), policy: called.clone() }
             };
-            identity = identity.with(format!("policy `{policy}` of role `{name}`"), document, remedy);
+            let Some(policy) = policy(value) else { continue };
+            let fix = PolicyFix::Foreign(account, fix);
+            identity = identity.with(format!("policy `{called}` of role `{name}`"), policy, fix);
         }
+        let unseen = state.and_then(unseen_others);
+        identity = unseen.into_iter().fold(identity, |identity, unseen| {
+            let called = format!("the other policies of role `{name}`");
+            identity.with(called.clone(), unseen, PolicyFix::ByHand(called))
+        });
         let boundary =
             state.and_then(|state| PolicySource::boundary(account, &format!("role `{name}`"), state));
         Self { caller, identity, boundary }
@@ -190,13 +195,15 @@ impl<'a> PolicyHolder<'a> {
     pub(super) fn user(account: &'a AwsAccount, user: Arn, state: &ResourceState) -> Self {
         let name = user.resource.rsplit('/').next().unwrap_or_default();
         let mut identity = PolicySources::default();
-        for (policy, value) in state.get(extra::OTHERS).and_then(|all| all.as_object()).into_iter().flatten()
-        {
-            let Some(document) = document(value) else { continue };
-            let text = format!("take the denial out of policy `{policy}`, after a look at why it is there");
-            let called = format!("policy `{policy}` of user `{name}`");
-            identity = identity.with(called, document, PolicyFix::Ready(Fix::from(text)));
+        for (called, value) in others(state) {
+            let Some(policy) = policy(value) else { continue };
+            let called = format!("policy `{called}` of user `{name}`");
+            identity = identity.with(called.clone(), policy, PolicyFix::ByHand(called));
         }
+        identity = unseen_others(state).into_iter().fold(identity, |identity, unseen| {
+            let called = format!("the policies of user `{name}`");
+            identity.with(called.clone(), unseen, PolicyFix::ByHand(called))
+        });
         let boundary = PolicySource::boundary(account, &format!("user `{name}`"), state);
         Self { caller: RequestPrincipal::User(user), identity, boundary }
     }
@@ -226,18 +233,14 @@ impl PermissionCheck<'_> {
             context: self.context.clone(),
         };
         let boundary = self.holder.and_then(|holder| holder.boundary.as_ref());
-        let boundary = boundary.map_or(LimitingPolicies::Absent, |source| {
-            LimitingPolicies::Seen(vec![NamedPolicy {
-                name: source.name.clone(),
-                document: source.document.clone(),
-            }])
-        });
+        let boundary =
+            boundary.map_or(LimitingPolicies::Absent, |source| LimitingPolicies::Seen(vec![source.named()]));
         let policies = ApplicablePolicies {
-            identity: self.holder.and_then(|holder| holder.identity.attached()),
+            identity: self.holder.and_then(|holder| holder.identity.named()),
             resource: match &self.of {
                 TargetPolicies::Nothing => ResourcePolicies::Unsupported,
-                TargetPolicies::Optional(sources) => ResourcePolicies::Optional(sources.attached()),
-                TargetPolicies::Required(sources) => ResourcePolicies::Required(sources.attached()),
+                TargetPolicies::Optional(sources) => ResourcePolicies::Optional(sources.named()),
+                TargetPolicies::Required(sources) => ResourcePolicies::Required(sources.named()),
             },
             boundary,
             // What organizations say is not looked at, which is said once.
@@ -256,46 +259,105 @@ impl PermissionCheck<'_> {
         answer
     }
 
-    /// What is said of it.
-    fn finding(&self, check: &'static str, why: &str) -> HopFinding {
+    /// What is said of it; `actions` are all that are needed of the same thing.
+    fn finding(&self, check: &'static str, why: &str, actions: &[&'static str]) -> HopFinding {
         let Self { action, resource, .. } = self;
         let answer = self.answer();
         let who = self.caller.principal();
         let seen = format!("`{action}` on `{resource}` by `{who}`: {answer}");
         match &answer.decision {
             AccessDecision::Allowed { .. } => HopFinding::ok(check, seen),
-            AccessDecision::Undecided { .. } => HopFinding::warning(check, seen).why(why),
+            AccessDecision::Undecided { on, .. } => {
+                HopFinding::warning(check, seen).why(why).fix(to_know(on, &who))
+            }
             AccessDecision::Denied { by } => {
-                let fix = self.fix(by.side, Some(by)).unwrap_or_else(|| "take the denial out".into());
+                let fix = self.denied(by, actions).unwrap_or_else(|| "take the denial out".into());
                 HopFinding::failure(check, seen).why(why).fix(fix)
             }
             AccessDecision::Missing { gaps } => {
-                let fixes = gaps.iter().filter_map(|gap| self.fix(gap.side, None));
+                let fixes = gaps.iter().filter_map(|gap| self.missing(gap.side));
                 let fix = fixes.reduce(Fix::and).unwrap_or_else(|| format!("allow `{action}`").into());
                 HopFinding::failure(check, seen).why(why).fix(fix)
             }
         }
     }
 
-    fn fix(&self, side: PolicyType, denial: Option<&StatementRef>) -> Option<Fix> {
+    fn missing(&self, side: PolicyType) -> Option<Fix> {
         match side {
-            PolicyType::Identity => self.holder?.identity.fix(denial),
-            PolicyType::Resource => match &self.of {
-                TargetPolicies::Nothing => None,
-                TargetPolicies::Optional(sources) | TargetPolicies::Required(sources) => sources.fix(denial),
-            },
+            PolicyType::Identity => self.holder?.identity.missing(),
+            PolicyType::Resource => self.of.sources()?.missing(),
             PolicyType::Boundary => {
                 let source = self.holder?.boundary.as_ref()?;
-                Some(source.remedy.fix(Some((&source.document, denial.map_or(0, |cite| cite.number)))))
+                Some(source.fix.missing(Some(&source.policy)))
             }
+            PolicyType::Session | PolicyType::ServiceControl | PolicyType::ResourceControl => None,
+        }
+    }
+
+    fn denied(&self, by: &StatementRef, actions: &[&'static str]) -> Option<Fix> {
+        match by.side {
+            PolicyType::Identity => self.holder?.identity.denied(by, self, actions),
+            PolicyType::Resource => self.of.sources()?.denied(by, self, actions),
+            PolicyType::Boundary => Some(self.holder?.boundary.as_ref()?.denied(by.number, self, actions)),
             PolicyType::Session | PolicyType::ServiceControl | PolicyType::ResourceControl => None,
         }
     }
 }
 
+impl<'a> TargetPolicies<'a> {
+    fn sources(&self) -> Option<&PolicySources<'a>> {
+        match self {
+            Self::Nothing => None,
+            Self::Optional(sources) | Self::Required(sources) => Some(sources),
+        }
+    }
+}
+
+/// What has to be found out where nothing can be told, so that `who` is known to be let in or not.
+fn to_know(on: &[UnknownFact], who: &str) -> String {
+    let hint = |fact: &UnknownFact| match fact {
+        UnknownFact::Unseen(side) => format!("look at {side}"),
+        UnknownFact::Unread { policy, .. } => format!("read {policy} yourself"),
+        UnknownFact::Key { cite, key } => {
+            format!("see what such a request carries as `{key}`, or except `{who}` from {cite}")
+        }
+        UnknownFact::CanonicalUser { cite } => {
+            format!("see whose canonical id {cite} names, or name its account instead")
+        }
+        UnknownFact::NotPrincipal { cite } => {
+            format!("name the account of `{who}` too in {cite}, or let it test `aws:PrincipalArn`")
+        }
+    };
+    let mut hints: Vec<String> = Vec::new();
+    for fact in on {
+        let hint = hint(fact);
+        if !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
+    hints.join("; ")
+}
+
+/// The policies that were seen beside one's own.
+fn others(state: &ResourceState) -> impl Iterator<Item = (&String, &Value)> {
+    state.get(extra::OTHERS).and_then(Value::as_object).into_iter().flatten()
+}
+
+/// What stands for policies that could not be listed: they may say anything.
+fn unseen_others(state: &ResourceState) -> Option<ReadPolicy> {
+    let is_seen = state.contains_key(extra::OTHERS);
+    (!is_seen).then(|| ReadPolicy::unread(unseen_reason(state, extra::OTHERS)))
+}
+
+fn unseen_reason(state: &ResourceState, aspect: &str) -> String {
+    let reason = state.get(extra::UNSEEN).and_then(|reasons| reasons.get(aspect)?.as_str());
+    reason.unwrap_or("it was not looked at").to_owned()
+}
+
 /// What is said of several questions of one kind: the worst, the first of them; or that all are allowed.
 pub(super) fn all(check: &'static str, why: &str, asks: &[PermissionCheck<'_>]) -> HopFinding {
-    let findings: Vec<HopFinding> = asks.iter().map(|ask| ask.finding(check, why)).collect();
+    let needed: Vec<&'static str> = asks.iter().map(|ask| ask.action).collect();
+    let findings: Vec<HopFinding> = asks.iter().map(|ask| ask.finding(check, why, &needed)).collect();
     let worst = findings.iter().map(|finding| finding.level).max();
     let first = findings.iter().find(|finding| Some(finding.level) == worst).cloned();
     let Some(first) = first else { return HopFinding::ok(check, "nothing is asked for") };
@@ -327,4 +389,23 @@ fn cited(item: ObservedResource<'_>, aspect: &str) -> String {
 /// What every request by HTTPS carries; nothing else is known.
 pub(super) fn context() -> RequestContext {
     RequestContext::open().with("aws:SecureTransport", ["true"])
+}
+
+/// What a service of AWS carries that calls as itself, or as a role that it was given: it does not come through anybody's VPC endpoint,
+/// nor with a second factor, and no other service calls for it.
+///
+/// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html>.
+pub(super) fn service_context() -> RequestContext {
+    const VPC: [&str; 8] = [
+        "aws:SourceVpc",
+        "aws:SourceVpcArn",
+        "aws:SourceVpce",
+        "aws:VpcSourceIp",
+        "aws:VpceAccount",
+        "aws:VpceOrgID",
+        "aws:VpceOrgPaths",
+        "aws:MultiFactorAuthAge",
+    ];
+    let absent = VPC.iter().fold(context(), |context, key| context.with::<String>(key, []));
+    absent.with("aws:ViaAWSService", ["false"]).with_perhaps("aws:MultiFactorAuthPresent", &["false"])
 }

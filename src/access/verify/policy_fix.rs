@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
+use super::denial::{Denial, Relieved};
 use super::observed::ObservedResource;
-use crate::access::policy::PolicyDocument;
+use crate::access::policy::{PolicyDocument, ReadPolicy};
 use crate::access::report::Fix;
 use crate::arn::Arn;
 use crate::arn::ResourceType;
@@ -19,6 +20,8 @@ pub(super) enum PolicyFix<'a> {
     Boundary { account: &'a AwsAccount, arn: Option<String>, grant: PolicyDocument },
     /// Somebody else's: nothing but a denial is taken out.
     Foreign(&'a AwsAccount, ForeignPolicy),
+    /// Somebody else's, which only a person puts right; its name.
+    ByHand(String),
     /// It was worked out before.
     Ready(Fix),
 }
@@ -32,6 +35,8 @@ pub(super) enum ForeignPolicy {
     Attached { role: String, arn: String },
     /// The policy of a bucket.
     Bucket(String),
+    /// The policy of a key, by its ARN.
+    Key(String),
     /// A resource policy of `CloudWatch` Logs.
     Logs(String),
     /// The policy of a Kinesis stream, by its ARN.
@@ -39,46 +44,108 @@ pub(super) enum ForeignPolicy {
 }
 
 impl PolicyFix<'_> {
-    /// How to do it: without the statement that denies, counted from 1, if one does.
-    pub(super) fn fix(&self, denial: Option<(&PolicyDocument, usize)>) -> Fix {
+    /// How to add what is missing, if it can be added; `there` is the policy as it was seen.
+    pub(super) fn missing(&self, there: Option<&ReadPolicy>) -> Fix {
         match self {
-            Self::Planned(item, aspect) => item.repair_document(aspect, denial.map(|(_, number)| number)),
+            Self::Planned(item, aspect) => item.repair_document(aspect, None),
             Self::Boundary { account, arn, grant } => {
-                let text =
-                    "let the permissions boundary allow it too: it limits what the role's own policies grant";
-                let (Some(arn), Some((document, number))) = (arn, denial) else { return Fix::from(text) };
-                let mut wider = without(document, number);
-                wider.statements.extend(grant.statements.iter().cloned());
-                let input =
-                    json!({ "PolicyArn": arn, "PolicyDocument": wider.to_json(), "SetAsDefault": true });
-                let call = ApiCall::new(AwsService::Iam, "CreatePolicyVersion", input);
-                let at = format!("the permissions boundary `{arn}`");
-                Fix::from(text).policy(at, wider).calls(account, vec![call])
+                let document = there.and_then(ReadPolicy::whole);
+                boundary(account, arn.as_ref(), document, grant, BOUNDARY)
             }
-            Self::Foreign(account, foreign) => {
-                let rest = denial.map(|(document, number)| without(document, number)).unwrap_or_default();
-                let text =
-                    format!("take the denial out of {}, after a look at why it is there", foreign.name());
-                Fix::from(text).calls(account, vec![foreign.leave(&rest)])
+            Self::Foreign(_, foreign) => Fix::from(format!("let {} allow it", foreign.name())),
+            Self::ByHand(name) => Fix::from(format!("let {name} allow it")),
+            Self::Ready(fix) => fix.clone(),
+        }
+    }
+
+    /// How to lift a denial from whom it hits. A policy that cannot be read to its end is never replaced.
+    pub(super) fn denied(&self, denial: Denial<'_>) -> Fix {
+        match self {
+            Self::Planned(item, aspect) => item.repair_document(aspect, Some(denial)),
+            Self::Boundary { account, arn, grant } => {
+                let name = arn.as_ref().map_or_else(
+                    || "the permissions boundary".to_owned(),
+                    |arn| format!("the permissions boundary `{arn}`"),
+                );
+                match denial.excepting(&name) {
+                    Some(Relieved { document, text }) => {
+                        boundary(account, arn.as_ref(), Some(&document), grant, &text)
+                    }
+                    None => Fix::from(denial.by_hand(&name)),
+                }
             }
+            Self::Foreign(account, foreign) => foreign.relieved(account, denial),
+            Self::ByHand(name) => Fix::from(denial.by_hand(name)),
             Self::Ready(fix) => fix.clone(),
         }
     }
 }
 
+const BOUNDARY: &str =
+    "let the permissions boundary allow it too: it limits what the role's own policies grant";
+
+/// A new version of a boundary that grants more than `document` does.
+fn boundary(
+    account: &AwsAccount,
+    arn: Option<&String>,
+    document: Option<&PolicyDocument>,
+    grant: &PolicyDocument,
+    text: &str,
+) -> Fix {
+    let (Some(arn), Some(document)) = (arn, document) else { return Fix::from(text) };
+    let mut wider = document.clone();
+    wider.statements.extend(grant.statements.iter().cloned());
+    let input = json!({ "PolicyArn": arn, "PolicyDocument": wider.to_json(), "SetAsDefault": true });
+    let call = ApiCall::new(AwsService::Iam, "CreatePolicyVersion", input);
+    let at = format!("the permissions boundary `{arn}`");
+    Fix::from(text).policy(at, wider).calls(account, vec![call])
+}
+
 impl ForeignPolicy {
+    /// Without a denial, as far as that can be.
+    fn relieved(&self, account: &AwsAccount, denial: Denial<'_>) -> Fix {
+        let name = self.name();
+        let relieved = match self {
+            Self::Inline { .. } => denial.without(&name),
+            Self::Attached { .. } => denial.policy.whole().map(|document| self.detached(document)),
+            Self::Bucket(_) | Self::Key(_) | Self::Logs(_) | Self::Stream(_) => denial.excepting(&name),
+        };
+        match relieved {
+            Some(Relieved { document, text }) => Fix::from(text).calls(account, vec![self.put(&document)]),
+            None => Fix::from(denial.by_hand(&name)),
+        }
+    }
+
+    /// A policy that others may have too is not changed, but leaves this role, with all that it says.
+    fn detached(&self, document: &PolicyDocument) -> Relieved {
+        let mut actions: Vec<String> = Vec::new();
+        for action in document.statements.iter().flat_map(|statement| statement.actions.written()) {
+            let action = format!("`{action}`");
+            if !actions.contains(&action) {
+                actions.push(action);
+            }
+        }
+        let text = format!(
+            "take the denial out of {}, after a look at why it is there: with the policy goes all that it says of {}",
+            self.name(),
+            actions.join(", ")
+        );
+        Relieved { document: PolicyDocument::default(), text }
+    }
+
     fn name(&self) -> String {
         match self {
             Self::Inline { role, policy } => format!("policy `{policy}` of role `{role}`"),
             Self::Attached { role, arn } => format!("policy `{arn}`, or detach it from role `{role}`"),
             Self::Bucket(bucket) => format!("the policy of bucket `{bucket}`"),
+            Self::Key(key) => format!("the policy of key `{key}`"),
             Self::Logs(policy) => format!("resource policy `{policy}`"),
             Self::Stream(arn) => format!("the policy of `{arn}`"),
         }
     }
 
-    /// The call that leaves the rest of it; all of it goes when nothing is left.
-    fn leave(&self, rest: &PolicyDocument) -> ApiCall {
+    /// The call that puts what is left of it; all of it goes when nothing is.
+    fn put(&self, rest: &PolicyDocument) -> ApiCall {
         let is_empty = rest.statements.is_empty();
         let document = rest.to_json();
         match self {
@@ -102,6 +169,10 @@ impl ForeignPolicy {
                 "PutBucketPolicy",
                 json!({ "Bucket": bucket, "Policy": document }),
             ),
+            Self::Key(key) => {
+                let input = json!({ "KeyId": key, "PolicyName": "default", "Policy": document });
+                ApiCall::new(AwsService::Kms, "PutKeyPolicy", input)
+            }
             Self::Logs(policy) if is_empty => {
                 ApiCall::new(AwsService::Logs, "DeleteResourcePolicy", json!({ "policyName": policy }))
             }
@@ -118,13 +189,6 @@ impl ForeignPolicy {
             }
         }
     }
-}
-
-/// The document less one statement, counted from 1; all of it for 0.
-fn without(document: &PolicyDocument, number: usize) -> PolicyDocument {
-    let kept = document.statements.iter().enumerate();
-    let kept = kept.filter(|(index, _)| index.saturating_add(1) != number);
-    PolicyDocument { statements: kept.map(|(_, statement)| statement.clone()).collect(), ..document.clone() }
 }
 
 /// The call that puts an inline policy of a role or a user.

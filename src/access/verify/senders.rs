@@ -5,7 +5,9 @@ use serde_json::Value;
 use super::counts;
 use super::keys::{KeyRequest, ObservedKey};
 use super::observed::{ObservedPlan, ObservedResource, unseen};
-use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
+use super::permission::{
+    PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context, service_context,
+};
 use super::policy_fix::{PolicyFix, put_policy};
 use crate::access::live::{Observation, Prerequisite, ResourceState, extra};
 use crate::access::plan::{ResourceKind, SubscriptionFilter};
@@ -120,7 +122,7 @@ fn group_key<'a>(
         caller: logs(account),
         holder: None,
         actions: &["kms:GenerateDataKey", "kms:Decrypt"],
-        context: context().with("kms:EncryptionContext:aws:logs:arn", [arn]),
+        context: service_context().with("kms:EncryptionContext:aws:logs:arn", [arn]),
     };
     std::iter::once(usable).chain(key.used(CHECK, WHY, &by)).collect()
 }
@@ -265,7 +267,7 @@ fn sender(view: ObservedPlan<'_>, filter: &SubscriptionFilter, arn: &str) -> Vec
         action: "logs:PutLogEvents",
         resource: group,
         owner: account.place.account.clone(),
-        context: context(),
+        context: service_context(),
         holder: Some(holder),
         of: TargetPolicies::Optional(PolicySources::none()),
     });
@@ -286,7 +288,7 @@ pub(super) fn trusts<'a>(
         action: "sts:AssumeRole",
         resource: own.place.role(name).to_string(),
         owner: own.place.account.clone(),
-        context: context()
+        context: service_context()
             .with("aws:SourceArn", [source.as_str()])
             .with("aws:SourceAccount", [account.place.account.as_str()]),
         holder: None,
@@ -316,7 +318,7 @@ pub(super) fn pass_role(
         .policy(format!("a policy of `{own}`"), document.clone())
         .calls(account, vec![put_policy(&own, POLICY, &document)])
         .and(item.create(""));
-    let home = PolicySources::one(POLICY, None, PolicyFix::Ready(give));
+    let home = PolicySources::at(PolicyFix::Ready(give));
     let holder = holder.with(home);
     let ask = PermissionCheck {
         caller: holder.caller.clone(),

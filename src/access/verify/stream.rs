@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::counts::quota;
 use super::keys::ObservedKey;
 use super::observed::{ObservedPlan, ObservedResource};
-use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, context};
+use super::permission::{PermissionCheck, PolicyHolder, PolicySources, TargetPolicies, all, service_context};
 use super::senders::{differing, trusts};
 use crate::access::live::{ResourceState, extra};
 use crate::access::plan::{DeliveryStream, ERROR_STREAM, ResourceKind};
@@ -176,7 +176,7 @@ fn errors(
             action: "logs:PutLogEvents",
             resource: account.place.log_stream(&wanted.errors, ERROR_STREAM).to_string(),
             owner: account.place.account.clone(),
-            context: context(),
+            context: service_context(),
             holder: Some(holder),
             of: TargetPolicies::Optional(PolicySources::none()),
         };

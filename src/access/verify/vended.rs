@@ -1,13 +1,13 @@
 //! Log groups that AWS services write: the resource policies that let them.
 
-use super::observed::{ObservedPlan, ObservedResource, document, unseen};
-use super::permission::{PermissionCheck, PolicySources, TargetPolicies, all, context};
+use super::observed::{ObservedPlan, ObservedResource, policy, unseen};
+use super::permission::{PermissionCheck, PolicySources, TargetPolicies, all, service_context};
 use super::policy_fix::{ForeignPolicy, PolicyFix};
 use super::senders::{failed, group_there};
 use crate::access::live::{Observation, Prerequisite, ResourceState, extra};
 use crate::access::plan::ResourceKind;
 use crate::access::policy::document::{Negatable, Statement};
-use crate::access::policy::{PolicyDocument, RequestPrincipal};
+use crate::access::policy::{PolicyDocument, ReadPolicy, RequestPrincipal};
 use crate::access::report::{Fix, Hop, HopFinding, Severity};
 use crate::aws::{ApiCall, AwsService};
 use crate::config::topology::{AwsAccount, VendedLogs};
@@ -54,7 +54,7 @@ fn delivers(view: ObservedPlan<'_>, account: &AwsAccount, group: &str) -> HopFin
         action,
         resource: place.log_stream(group, "standpipe").to_string(),
         owner: place.account.clone(),
-        context: context()
+        context: service_context()
             .with("aws:SourceAccount", [place.account.as_str()])
             .with("aws:SourceArn", [place.log_group(group, false).to_string()]),
         holder: None,
@@ -83,17 +83,17 @@ fn sources<'a>(
     policies: &ResourceState,
     home: Fix,
 ) -> PolicySources<'a> {
-    let mut sources = PolicySources::one("", None, PolicyFix::Ready(home));
+    let mut sources = PolicySources::at(PolicyFix::Ready(home));
     let all = policies.get(extra::OTHERS).and_then(|all| all.as_object());
     for (name, value) in all.into_iter().flatten() {
-        let Some(document) = document(value) else { continue };
-        let remedy = PolicyFix::Foreign(account, ForeignPolicy::Logs(name.clone()));
-        sources = sources.with(format!("resource policy `{name}`"), document, remedy);
+        let Some(found) = policy(value) else { continue };
+        let fix = PolicyFix::Foreign(account, ForeignPolicy::Logs(name.clone()));
+        sources = sources.with(format!("resource policy `{name}`"), found, fix);
     }
     let own = view.beside_state(account, &Prerequisite::LogGroup(group.to_owned()));
-    if let Some(document) = own.and_then(|state| document(state.get("policy")?)) {
-        let remedy = PolicyFix::Ready(Fix::from("take the denial out of the log group's own policy"));
-        sources = sources.with(format!("the policy of log group `{group}`"), document, remedy);
+    if let Some(found) = own.and_then(|state| policy(state.get("policy")?)) {
+        let name = format!("the policy of log group `{group}`");
+        sources = sources.with(name.clone(), found, PolicyFix::ByHand(name));
     }
     sources
 }
@@ -112,7 +112,8 @@ fn fix(view: ObservedPlan<'_>, account: &AwsAccount, group: &str, policies: &Res
     }
     let own = view.beside_state(account, &Prerequisite::LogGroup(group.to_owned()));
     let text = "there is no room for one more policy of the region: put one on the log group itself, or merge others";
-    let document = of_group(item, account, group, own.and_then(|state| document(state.get("policy")?)));
+    let there = own.and_then(|state| policy(state.get("policy")?));
+    let Some(document) = of_group(item, account, group, there.as_ref()) else { return Fix::from(text) };
     let arn = account.place.log_group(group, false).to_string();
     let input = serde_json::json!({ "resourceArn": arn, "policyDocument": document.to_json() });
     Fix::from(text)
@@ -120,16 +121,15 @@ fn fix(view: ObservedPlan<'_>, account: &AwsAccount, group: &str, policies: &Res
         .calls(account, vec![ApiCall::new(AwsService::Logs, "PutResourcePolicy", input)])
 }
 
-/// What the plan's policy says, for one log group alone, beside what the group's policy says already.
+/// What the plan's policy says, for one log group alone, beside what the group's policy says already; none where that
+/// cannot be read to its end.
 fn of_group(
     item: ObservedResource<'_>,
     account: &AwsAccount,
     group: &str,
-    there: Option<PolicyDocument>,
-) -> PolicyDocument {
-    let ResourceKind::LogsPolicy { policy, .. } = &item.resource.kind else {
-        return PolicyDocument::default();
-    };
+    there: Option<&ReadPolicy>,
+) -> Option<PolicyDocument> {
+    let ResourceKind::LogsPolicy { policy, .. } = &item.resource.kind else { return None };
     let streams = account.place.log_stream(group, "*").to_string();
     let narrowed = policy
         .statements
@@ -138,8 +138,8 @@ fn of_group(
         .map(|statement| Statement { resources: Some(Negatable::Is(vec![streams.clone()])), ..statement });
     let narrowed = PolicyDocument { statements: narrowed.collect(), ..policy.clone() };
     match there {
-        Some(there) => super::observed::merged(&there, &narrowed, None),
-        None => narrowed,
+        Some(there) => Some(super::observed::merged(there.whole()?, &narrowed)),
+        None => Some(narrowed),
     }
 }
 

@@ -265,7 +265,7 @@ fn may_pass(refused: &CallError) -> bool {
         CallError::Unanswered { how, .. } => {
             matches!(how, NoAnswer::Other | NoAnswer::Name | NoAnswer::ProxyName)
         }
-        CallError::Credentials { .. } | CallError::Unusable(_) => false,
+        CallError::Credentials { .. } | CallError::Unreadable(_) | CallError::Unusable(_) => false,
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn answer(call: &ApiCall, body: &str) -> Result<Value, CallError> {
         }),
         ServiceProtocol::Rest => rest::answer(call.operation, body),
     };
-    read.ok_or_else(|| CallError::Unusable(format!("the answer to `{call}` cannot be read")))
+    read.ok_or_else(|| CallError::Unreadable(format!("the answer to `{call}` cannot be read")))
 }
 
 /// The code and the words of an answer that says no, in whichever form it comes: proxies and emulators mix them.

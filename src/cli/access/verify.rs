@@ -21,7 +21,7 @@ pub struct VerifyOutput {
     pub colour: bool,
 }
 
-/// Writes what was found to `out`; returns the exit code, which is 1 when something fails.
+/// Writes what was found to `out`; returns the exit code, which is 1 when something fails, or nothing could be seen of an account.
 ///
 /// # Errors
 /// When `out` or `err` cannot be written.
@@ -41,7 +41,7 @@ pub fn run(
         out.write_all(tree(&report, output.colour).as_bytes())?;
     }
     out.flush()?;
-    Ok(if report.first_failure().is_some() { exit::FAILED } else { exit::DONE })
+    Ok(if report.is_ok() { exit::DONE } else { exit::FAILED })
 }
 
 /// Reads what is there of a topology, and explains it.

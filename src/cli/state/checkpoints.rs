@@ -4,18 +4,21 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::error::StateCommandError;
 use super::rows::table_or_none;
-use crate::ack::{Checkpoints, Entry};
+use crate::ack::{CheckpointEntry, Checkpoints};
 use crate::cli::table;
 use crate::event::Timestamp;
+use crate::source::file::FilePosition;
 
 /// One file's checkpoint, and the file as it is now.
 pub(super) struct ShownCheckpoint {
-    pub(super) entry: Entry,
+    pub(super) source: Arc<str>,
+    position: FilePosition,
     now: FileNow,
 }
 
@@ -30,8 +33,8 @@ enum FileNow {
 }
 
 impl ShownCheckpoint {
-    fn new(entry: Entry) -> Self {
-        let place = &entry.position.place;
+    fn new(source: Arc<str>, position: FilePosition) -> Self {
+        let place = &position.location;
         let now = match fs::metadata(&place.path) {
             Ok(metadata) if (metadata.dev(), metadata.ino()) != (place.device, place.inode) => {
                 FileNow::Elsewhere
@@ -40,24 +43,24 @@ impl ShownCheckpoint {
             Ok(metadata) => FileNow::There(metadata.len()),
             Err(_) => FileNow::Elsewhere,
         };
-        Self { entry, now }
+        Self { source, position, now }
     }
 
     fn left(&self) -> Option<u64> {
         match self.now {
-            FileNow::There(size) => Some(size.saturating_sub(self.entry.position.mark.offset)),
+            FileNow::There(size) => Some(size.saturating_sub(self.position.mark.offset)),
             FileNow::Gzipped | FileNow::Elsewhere => None,
         }
     }
 
     pub(super) fn json(&self) -> Value {
-        let position = &self.entry.position;
+        let position = &self.position;
         json!({
-            "source": &*self.entry.source,
-            "file": position.place.path.to_string_lossy(),
+            "source": &*self.source,
+            "file": position.location.path.to_string_lossy(),
             "first_seen_as": &*position.origin,
-            "device": position.place.device,
-            "inode": position.place.inode,
+            "device": position.location.device,
+            "inode": position.location.inode,
             "offset": position.mark.offset,
             "left": self.left(),
             "moved": position.time.to_rfc3339(),
@@ -65,15 +68,15 @@ impl ShownCheckpoint {
     }
 
     fn row(&self, now: Timestamp) -> Vec<String> {
-        let position = &self.entry.position;
+        let position = &self.position;
         let left = match self.now {
             FileNow::There(_) => table::size(self.left().unwrap_or_default()),
             FileNow::Gzipped => "gzipped".to_owned(),
             FileNow::Elsewhere => "moved or gone".to_owned(),
         };
         vec![
-            self.entry.source.to_string(),
-            position.place.path.display().to_string(),
+            self.source.to_string(),
+            position.location.path.display().to_string(),
             position.mark.offset.to_string(),
             left,
             table::age(position.time, now),
@@ -83,10 +86,13 @@ impl ShownCheckpoint {
 
 /// The checkpoints of all sources, or of one.
 pub(super) fn read(dir: &Path, source: Option<&str>) -> Result<Vec<ShownCheckpoint>, StateCommandError> {
-    let mut entries = Checkpoints::list(dir)?.entries;
-    entries.retain(|entry| source.is_none_or(|source| &*entry.source == source));
-    entries.sort_by(|a, b| (&a.source, &a.position.place.path).cmp(&(&b.source, &b.position.place.path)));
-    Ok(entries.into_iter().map(ShownCheckpoint::new).collect())
+    let entries = Checkpoints::list(dir)?.entries.into_iter();
+    let of_file =
+        |entry: CheckpointEntry| Some((Arc::clone(&entry.source), entry.position::<FilePosition>()?));
+    let mut found: Vec<_> = entries.filter_map(of_file).collect();
+    found.retain(|(name, _)| source.is_none_or(|source| **name == *source));
+    found.sort_by(|(a, first), (b, second)| (a, &first.location.path).cmp(&(b, &second.location.path)));
+    Ok(found.into_iter().map(|(source, position)| ShownCheckpoint::new(source, position)).collect())
 }
 
 pub(super) fn table(checkpoints: &[ShownCheckpoint], out: &mut impl Write) -> Result<(), StateCommandError> {
@@ -117,8 +123,7 @@ pub(super) fn show(
 
 /// The error about a source that has no checkpoints.
 pub(super) fn unknown(dir: &Path, name: &str) -> Result<StateCommandError, StateCommandError> {
-    let mut known: Vec<String> =
-        read(dir, None)?.iter().map(|found| found.entry.source.to_string()).collect();
+    let mut known: Vec<String> = read(dir, None)?.iter().map(|found| found.source.to_string()).collect();
     known.dedup();
     Ok(StateCommandError::Unknown {
         what: "checkpoint of a source",

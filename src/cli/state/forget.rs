@@ -7,7 +7,7 @@ use super::checkpoints;
 use super::error::StateCommandError;
 use super::printable::printable;
 use crate::ack::Checkpoints;
-use crate::event::FilePositions;
+use crate::source::file::FilePosition;
 use crate::state::StateDir;
 
 /// Drops the checkpoints of a source, or of one of its files, and says what was dropped.
@@ -20,7 +20,7 @@ pub(super) fn forget(
     // A daemon would write them again from its memory.
     let _locked = StateDir::lock(dir)?;
     let checkpoints = Checkpoints::open(dir)?;
-    let of_source = checkpoints.stored(source);
+    let of_source = checkpoints.stored::<FilePosition>(source);
     if of_source.is_empty() {
         return Err(checkpoints::unknown(dir, source)?);
     }
@@ -28,7 +28,7 @@ pub(super) fn forget(
     let mut dropped = 0_usize;
     for account in of_source {
         let position = account.position();
-        let path = position.place.path.as_path();
+        let path = position.location.path.as_path();
         if file.is_some_and(|file| file != path && file != Path::new(&*position.origin)) {
             known.push(path.display().to_string());
             continue;

@@ -86,8 +86,10 @@ fn targets(topology: &Topology, notes: &Notes) {
         "consumer",
         "has no stream to read; describe it in `[kinesis]`",
     );
-    let senders = topology.subscriptions.iter().enumerate();
-    for (index, subscription) in senders.filter(|_| topology.destination.is_none()) {
+    let target = topology.logs_target().map(|target| target.account.name.clone());
+    let is_straight = |account: &AwsAccount| target.as_ref() == Some(&account.name);
+    let senders = topology.subscriptions.iter().enumerate().filter(|_| topology.destination.is_none());
+    for (index, subscription) in senders.filter(|(_, subscription)| !is_straight(&subscription.account)) {
         let text = format!(
             "account `{}` has nowhere to send to; describe a destination in `[destination]`",
             subscription.account.name
@@ -144,8 +146,13 @@ fn roles(topology: &Topology, notes: &Notes) {
     if let Some(stream) = &topology.stream {
         take(&stream.account, &format!("{prefix}-firehose"), "stream");
     }
-    if let Some(destination) = &topology.destination {
-        take(&destination.account, &format!("{prefix}-logs"), "destination");
+    if let Some(target) = topology.logs_target() {
+        let role = format!("{prefix}-logs");
+        if topology.destination.is_some() {
+            take(&target.account, &role, "destination");
+        } else if topology.has_straight_filters(&target) {
+            take(&target.account, &role, "subscriptions");
+        }
     }
     if let (Some(writer), Some(stream)) = (&topology.writer, &topology.stream) {
         take(&stream.account, &writer.name, "writer.name");

@@ -155,3 +155,24 @@ fn the_sample_is_a_topology() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/topology.toml");
     load(Path::new(sample), &BTreeMap::new()).unwrap();
 }
+
+#[test]
+fn a_region_of_no_partition_that_is_known_is_refused() {
+    check(
+        "region = \"us-east-1\"",
+        "region = \"moon-base-1\"",
+        &["region: `moon-base-1` is a region of no partition that is known here", "`aws-eusc`"],
+    );
+    let text = WHOLE.replacen("us-east-1", "us-isob-east-1", 1);
+    let read = read_text(&text).unwrap();
+    assert_eq!(read.accounts[0].place.bucket("b").to_string(), "arn:aws-iso-b:s3:::b");
+}
+
+#[test]
+fn the_streams_own_account_needs_no_destination() {
+    let own = WHOLE.replacen("[destination]\nname = \"logs\"\n", "", 1);
+    let own = own.replacen("account = \"app\"\nlog_groups", "account = \"archive\"\nlog_groups", 1);
+    let read = read_text(&own).unwrap();
+    assert!(read.destination.is_none() && read.has_straight_filters(&read.logs_target().unwrap()));
+    check("[destination]\nname = \"logs\"\n", "", &["account `app` has nowhere to send to"]);
+}

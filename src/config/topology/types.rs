@@ -126,6 +126,35 @@ pub struct LogsDestination {
     pub target: DestinationTarget,
 }
 
+/// The stream that subscriptions end in, and whose it is.
+#[derive(Clone, Debug)]
+pub struct LogsTarget {
+    /// Its owner.
+    pub account: Arc<AwsAccount>,
+    /// Which stream.
+    pub stream: DestinationTarget,
+}
+
+impl Topology {
+    /// Where subscriptions end: behind the destination, or, without one, in the stream that its own account's filters send straight to.
+    #[must_use]
+    pub fn logs_target(&self) -> Option<LogsTarget> {
+        let of = |account: &Arc<AwsAccount>, stream| LogsTarget { account: Arc::clone(account), stream };
+        if let Some(destination) = &self.destination {
+            return Some(of(&destination.account, destination.target));
+        }
+        let firehose = self.stream.as_ref().map(|stream| of(&stream.account, DestinationTarget::Stream));
+        firehose
+            .or_else(|| self.kinesis.as_ref().map(|kinesis| of(&kinesis.account, DestinationTarget::Kinesis)))
+    }
+
+    /// Whether filters send straight to the stream, which then needs no destination.
+    #[must_use]
+    pub fn has_straight_filters(&self, target: &LogsTarget) -> bool {
+        self.subscriptions.iter().any(|subscription| subscription.account.name == target.account.name)
+    }
+}
+
 /// What a destination leads to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DestinationTarget {

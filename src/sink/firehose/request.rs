@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::event::Buffers;
 use crate::sink::body_size::most_bytes;
-use crate::sink::digest::{HashedBody, hex};
+use crate::sink::digester::{HashedBody, hex};
 use crate::sink::service::RecordParts;
 
 /// A request body and its SHA-256.

@@ -2,28 +2,28 @@
 
 use std::sync::Arc;
 
+use super::position::{FileLocation, FilePosition, Fingerprint, Mark};
 use super::setup::FileSetup;
-use crate::event::{
-    AckGuard, Acknowledge, FileAccount, FilePosition, Fingerprint, Mark, Outcome, Place, Timestamp,
-};
+use crate::ack::LocalAccount;
+use crate::event::{AckGuard, Acknowledge, Outcome, Timestamp};
 use crate::metrics::SourceMetrics;
 
 /// Moves a file's position by what is acknowledged, and counts what was given up.
 pub(super) struct AccountHandle {
-    account: Arc<dyn FileAccount>,
+    account: Arc<LocalAccount<FilePosition>>,
     metrics: SourceMetrics,
 }
 
 impl AccountHandle {
     /// Of the files that the source knew when it last ran.
     pub(super) fn stored(setup: &FileSetup) -> impl Iterator<Item = Arc<Self>> {
-        let stored = setup.positions.stored(&setup.name).into_iter();
+        let stored = setup.checkpoints.stored(&setup.name).into_iter();
         stored.map(|account| Arc::new(Self { account, metrics: setup.metrics().clone() }))
     }
 
     /// Of a file that is read from this position on.
     pub(super) fn open(setup: &FileSetup, position: FilePosition) -> Arc<Self> {
-        let account = setup.positions.open(&setup.name, position);
+        let account = setup.checkpoints.begin(&setup.name, position);
         Arc::new(Self { account, metrics: setup.metrics().clone() })
     }
 
@@ -49,13 +49,13 @@ impl AccountHandle {
     }
 
     /// The file is elsewhere now.
-    pub(super) fn moved(&self, to: Place) {
-        self.account.moved(to);
+    pub(super) fn moved(&self, to: FileLocation) {
+        self.account.change(|position| position.location = to);
     }
 
     /// More of the file's first bytes is known.
     pub(super) fn grown(&self, head: Fingerprint) {
-        self.account.grown(head);
+        self.account.change(|position| position.head = head);
     }
 
     /// The file is gone for good.

@@ -15,7 +15,8 @@ use super::progress::{ReadProgress, RecentMarks};
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
 use super::tracked::{ReadStage, TrackedFile};
-use crate::event::{Field, Fingerprint, Mark};
+use crate::event::Field;
+use crate::source::file::position::{Fingerprint, Mark};
 
 /// A new file's first bytes, hashed once for each length that is asked for.
 pub(super) struct FileHead {

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use flate2::read::MultiGzDecoder;
 
-use crate::event::Fingerprint;
+use crate::source::file::position::Fingerprint;
 
 /// An open file.
 pub(super) enum FileContent {

@@ -76,7 +76,7 @@ impl Discovery {
     pub(super) fn discover(&mut self, files: &mut FileTable, now: Instant) -> bool {
         let changes = self.watcher.take();
         let walk_due = now >= self.next_walk || changes.overflow;
-        self.look_at_changed(files, &changes);
+        self.apply_changes(files, &changes);
         let walks = walk_due && !self.setup.once;
         if walks {
             self.walk(files, now);
@@ -93,11 +93,11 @@ impl Discovery {
             self.learn_link(link);
         }
         for path in &walk.files {
-            self.look(files, path, now);
+            self.resolve(files, path, now);
         }
         let known = files.paths().filter(|path| !walk.files.contains(*path)).cloned();
         for path in known.collect::<Vec<_>>() {
-            self.look(files, &path, now);
+            self.resolve(files, &path, now);
         }
         let done = Instant::now();
         let took = done.duration_since(now);
@@ -115,7 +115,7 @@ impl Discovery {
     pub(super) fn open(&mut self, files: &mut FileTable, no: FileNo, now: Instant) -> OpenOutcome {
         let outcome = opening::open(&self.setup, files, no, now);
         if let OpenOutcome::NameLost(path) = &outcome {
-            self.look(files, path, now);
+            self.resolve(files, path, now);
         }
         outcome
     }
@@ -138,7 +138,7 @@ impl Discovery {
     }
 
     /// Looks at everything that inotify named.
-    fn look_at_changed(&mut self, files: &mut FileTable, changes: &FileChanges) {
+    fn apply_changes(&mut self, files: &mut FileTable, changes: &FileChanges) {
         let now = Instant::now();
         for path in &changes.names {
             let is_dir = self.watcher.remove(path) || path.is_dir();
@@ -146,22 +146,22 @@ impl Discovery {
                 // Files may be in it already.
                 self.next_walk = self.next_walk.min(self.soonest_walk);
             }
-            self.look_through_links(files, path, now);
+            self.resolve_with_link(files, path, now);
         }
-        self.look_at_renamed(files, &changes.renames, now);
+        self.apply_renames(files, &changes.renames, now);
         for path in &changes.written {
             let known = files.by_path(path);
             match known.and_then(|no| Some((no, files.get(no)?))) {
                 // Whatever befell its name would have been told as well; whoever reads it looks at the file itself.
                 Some((no, file)) if file.is_at_hand() && file.path == *path => files.queue(no),
                 None if !self.matches(path) && !self.links.contains_key(path) => {}
-                Some(_) | None => self.look_through_links(files, path, now),
+                Some(_) | None => self.resolve_with_link(files, path, now),
             }
         }
     }
 
     /// A file may have been made, written and renamed so fast that it was never seen under the name that matches.
-    fn look_at_renamed(&mut self, files: &mut FileTable, renames: &[(PathBuf, PathBuf)], now: Instant) {
+    fn apply_renames(&mut self, files: &mut FileTable, renames: &[(PathBuf, PathBuf)], now: Instant) {
         let mut origins: HashMap<&Path, &Path> = HashMap::new();
         for (from, to) in renames {
             let origin = origins.remove(from.as_path()).unwrap_or(from);
@@ -180,10 +180,10 @@ impl Discovery {
         }
     }
 
-    fn look_through_links(&mut self, files: &mut FileTable, path: &Path, now: Instant) {
-        self.look(files, path, now);
+    fn resolve_with_link(&mut self, files: &mut FileTable, path: &Path, now: Instant) {
+        self.resolve(files, path, now);
         if let Some(link) = self.links.get(path).cloned() {
-            self.look(files, &link, now);
+            self.resolve(files, &link, now);
         }
     }
 
@@ -221,9 +221,9 @@ impl Discovery {
     }
 
     /// Finds out what a path leads to now.
-    fn look(&mut self, files: &mut FileTable, path: &Path, now: Instant) {
+    fn resolve(&mut self, files: &mut FileTable, path: &Path, now: Instant) {
         match fs::metadata(path) {
-            Ok(metadata) if metadata.is_file() => self.look_at_file(files, path, &metadata, now),
+            Ok(metadata) if metadata.is_file() => self.resolve_file(files, path, &metadata, now),
             Ok(_) => lose_name(files, path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => lose_name(files, path),
             // Not to be seen is not gone.
@@ -231,7 +231,7 @@ impl Discovery {
         }
     }
 
-    fn look_at_file(&mut self, files: &mut FileTable, path: &Path, metadata: &Metadata, now: Instant) {
+    fn resolve_file(&mut self, files: &mut FileTable, path: &Path, metadata: &Metadata, now: Instant) {
         let known = files.by_key(FileKey::of(metadata));
         let before = files.by_path(path);
         if before.is_some() && before != known {
@@ -240,14 +240,14 @@ impl Discovery {
         match known {
             Some(no) => {
                 self.find_again(files, no, path, now);
-                self.note(files, no, metadata, now);
+                self.note_size(files, no, metadata, now);
             }
             None if self.matches(path) => self.find_new(files, path, metadata, now),
             None => {}
         }
     }
 
-    fn note(&mut self, files: &mut FileTable, no: FileNo, metadata: &Metadata, now: Instant) {
+    fn note_size(&mut self, files: &mut FileTable, no: FileNo, metadata: &Metadata, now: Instant) {
         let Some(file) = files.get_mut(no) else { return };
         // A smaller size is for whoever reads it to see, beside what was not read.
         if metadata.len() > file.size {
@@ -260,13 +260,13 @@ impl Discovery {
             || file.is_modified(metadata)
         {
             files.queue(no);
-            self.pin(files, no, now);
+            self.open_at_risk(files, no, now);
         }
     }
 
     /// Opens a file that has something to read while there is room, so that it can be read even if it is deleted before
     /// its turn.
-    fn pin(&mut self, files: &mut FileTable, no: FileNo, now: Instant) {
+    fn open_at_risk(&mut self, files: &mut FileTable, no: FileNo, now: Instant) {
         let Some(file) = files.get(no) else { return };
         let is_at_risk = file.unread() > 0 && file.content.is_none() && file.failures == 0;
         if is_at_risk && !file.is_named_gzip() && files.open() < self.setup.config.max_open {
@@ -284,7 +284,7 @@ impl Discovery {
             self.learn_link(path);
         }
         files.queue(no);
-        self.pin(files, no, now);
+        self.open_at_risk(files, no, now);
     }
 
     /// Where a file is read from if nothing is known of it.

@@ -6,7 +6,7 @@ use super::follower;
 use super::reader::read_buffers;
 use super::setup::FileSetup;
 use crate::config;
-use crate::event::{Buffers, FilePositions};
+use crate::event::Buffers;
 use crate::pipeline::Intake;
 use crate::source::carryover::Carried;
 use crate::source::lifecycle::{Source, SourceContext, SourceFuture};
@@ -14,7 +14,7 @@ use crate::source::stop::Stop;
 use crate::source::thread::on_thread;
 
 /// A source of type `file`, as the daemon sees it.
-pub struct Files {
+pub struct LocalFiles {
     config: config::FileSource,
     context: SourceContext,
     buffers: Arc<ReadBuffers>,
@@ -25,7 +25,7 @@ struct ReadBuffers(Arc<Buffers>);
 
 impl Carried for ReadBuffers {}
 
-impl Files {
+impl LocalFiles {
     /// A source that is ready to run.
     #[must_use]
     pub fn prepare(config: config::FileSource, context: SourceContext) -> Self {
@@ -34,7 +34,7 @@ impl Files {
     }
 }
 
-impl Source for Files {
+impl Source for LocalFiles {
     fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
         let SourceContext { name, host, once, checkpoints, .. } = &self.context;
         let setup = FileSetup {
@@ -42,7 +42,7 @@ impl Source for Files {
             host: Arc::clone(host),
             config: self.config.clone(),
             intake,
-            positions: Arc::clone(checkpoints) as Arc<dyn FilePositions>,
+            checkpoints: Arc::clone(checkpoints),
             buffers: Arc::clone(&self.buffers.0),
             once: *once,
         };

@@ -22,9 +22,10 @@ use super::stored::find_stored;
 use super::table::{FileNo, FileTable};
 use super::tracked::{NameState, TrackedFile};
 use super::watch::DirWatcher;
-use crate::event::{Closed, Held, Mark};
+use crate::event::{Closed, Held};
 use crate::source::SourceError;
 use crate::source::Stop;
+use crate::source::file::position::Mark;
 use crate::source::framer::Upcoming;
 
 /// Reads until a stop is asked for, or until everything was handed over.
@@ -52,7 +53,7 @@ struct Follower {
     gauges: FileGauges,
     /// Files that wait for a destination.
     blocked: Vec<FileNo>,
-    last_look: Instant,
+    last_discovery: Instant,
 }
 
 impl Follower {
@@ -65,7 +66,7 @@ impl Follower {
             reader: BlockReader::new(Arc::clone(&setup)),
             gauges: FileGauges::new(),
             blocked: Vec::new(),
-            last_look: Instant::now(),
+            last_discovery: Instant::now(),
             setup,
         })
     }
@@ -75,9 +76,9 @@ impl Follower {
         let setup = Arc::clone(&self.setup);
         self.start();
         while !self.stop.is_requested() {
-            // Before the look at who is blocked: what opens after it is not missed.
+            // Taken before it is seen who is blocked: what opens after that is not missed.
             let room_freed = setup.intake.room_freed();
-            self.look_around();
+            self.discover();
             self.round().await?;
             self.gauges.set(&self.setup, &self.files);
             if self.files.ready() > 0 {
@@ -102,9 +103,9 @@ impl Follower {
     }
 
     /// Takes in what changed since the last time.
-    fn look_around(&mut self) {
+    fn discover(&mut self) {
         let now = Instant::now();
-        self.last_look = now;
+        self.last_discovery = now;
         if self.discovery.discover(&mut self.files, now) {
             self.files.gone.forget_old(now);
         }
@@ -121,10 +122,10 @@ impl Follower {
                 break;
             }
             // A round over many files takes long, and files are renamed meanwhile.
-            if self.last_look.elapsed() >= GATHER {
-                self.last_look = Instant::now();
+            if self.last_discovery.elapsed() >= GATHER {
+                self.last_discovery = Instant::now();
                 if self.discovery.watcher.has_new_names() {
-                    self.look_around();
+                    self.discover();
                 }
             }
             match self.read(no).await? {
@@ -166,7 +167,7 @@ impl Follower {
         Ok(match step {
             NextStep::Read(plan) => return self.read_block(no, now, &plan).await,
             NextStep::Wait => ReadOutcome::Idle,
-            NextStep::Place => {
+            NextStep::FileLocation => {
                 let placed = Placement { setup: &self.setup, files: &mut self.files, no, now }.resume_at();
                 placed.unwrap_or_else(|error| self.fail(no, &error))
             }
@@ -277,7 +278,7 @@ impl Follower {
                 () = tokio::time::sleep(GATHER) => {}
             }
             if self.discovery.watcher.has_changed() || Instant::now() >= self.discovery.next_walk() {
-                self.look_around();
+                self.discover();
             }
             self.gauges.set(&self.setup, &self.files);
         }

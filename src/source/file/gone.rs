@@ -12,7 +12,8 @@ use super::identity::{FileKey, KnownFate};
 use super::progress::{ReadProgress, RecentMarks};
 use super::setup::FileSetup;
 use super::tracked::TrackedFile;
-use crate::event::{Field, Fingerprint, Mark};
+use crate::event::Field;
+use crate::source::file::position::{Fingerprint, Mark};
 
 /// An account whose file is gone, or holds something else now.
 #[derive(Clone)]
@@ -33,7 +34,7 @@ pub(super) struct GoneFile {
 impl GoneFile {
     fn stored(account: Arc<AccountHandle>, now: Instant) -> Self {
         let position = account.position();
-        let place = position.place;
+        let place = position.location;
         let is_gzip = place.path.extension().is_some_and(|extension| extension == "gz");
         Self {
             account,

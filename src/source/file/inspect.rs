@@ -10,7 +10,7 @@ use super::identity::Agreement;
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
 use super::tracked::{NameState, TrackedFile};
-use crate::event::Mark;
+use crate::source::file::position::Mark;
 use crate::source::framer::Upcoming;
 
 /// Whether a file is to be opened.
@@ -31,7 +31,7 @@ pub(super) enum NextStep {
     /// Nothing, until it changes or its time comes.
     Wait,
     /// Nothing is known of its content: where to read it from has to be found out.
-    Place,
+    FileLocation,
     /// It does not hold what was read of it. So many bytes that were seen in it were not read.
     Emptied {
         at_risk: u64,
@@ -84,7 +84,7 @@ pub(super) fn next_step(
 ) -> io::Result<NextStep> {
     let Some(at_risk) = refresh(setup, files, no, now)? else { return Ok(NextStep::Wait) };
     let Some(file) = files.get_mut(no) else { return Ok(NextStep::Wait) };
-    let Some(mark) = file.progress().map(|progress| progress.mark) else { return Ok(NextStep::Place) };
+    let Some(mark) = file.progress().map(|progress| progress.mark) else { return Ok(NextStep::FileLocation) };
     if is_refilled(file, mark) {
         return Ok(NextStep::Emptied { at_risk });
     }

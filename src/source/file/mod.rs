@@ -32,6 +32,7 @@ mod listing;
 mod opening;
 mod outcome;
 mod placement;
+mod position;
 mod progress;
 mod reader;
 mod rotation;
@@ -47,7 +48,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
-pub use self::files::Files;
+pub use self::files::LocalFiles;
+pub use self::position::{FileLocation, FilePosition, Fingerprint, Mark};
 use super::SourceError;
 use crate::config;
 

@@ -14,7 +14,8 @@ use super::progress::{ReadProgress, mark_at};
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
 use super::tracked::{NameState, ReadStage};
-use crate::event::{FilePosition, Fingerprint, Mark, Timestamp};
+use crate::event::Timestamp;
+use crate::source::file::position::{FilePosition, Fingerprint, Mark};
 
 /// Decides for one open file.
 pub(super) struct Placement<'a> {
@@ -157,7 +158,7 @@ impl Placement<'_> {
         let origin: Arc<str> = file.origin.as_ref().unwrap_or(&file.path).to_string_lossy().into();
         let head = Fingerprint::of_start(&first.bytes);
         let position = FilePosition {
-            place: file.location(),
+            location: file.location(),
             origin: Arc::clone(&origin),
             head,
             mark: start,

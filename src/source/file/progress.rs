@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::account::AccountHandle;
 use super::setup::FileSetup;
-use crate::event::{Fingerprint, Mark, Origin};
+use crate::event::Origin;
 use crate::pipeline::{OrderedLane, WhenFullDestination};
+use crate::source::file::position::{Fingerprint, Mark};
 use crate::source::framer::{Framer, FramerState};
 
 /// How far a file was read, and where what is read of it goes.

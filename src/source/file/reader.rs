@@ -14,7 +14,8 @@ use super::progress::mark_at;
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
 use super::tracked::{ReadStage, TrackedFile};
-use crate::event::{Buffers, Chunk, Fingerprint, Held, Piece, Timestamp};
+use crate::event::{Buffers, Chunk, Held, Piece, Timestamp};
+use crate::source::file::position::Fingerprint;
 use crate::source::framer::{NextFrame, Upcoming};
 
 /// Reads files, and gathers the chunks.

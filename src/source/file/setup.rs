@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::ack::Checkpoints;
 use crate::config::FileSource;
-use crate::event::{Buffers, Field, FilePositions, Origin};
+use crate::event::{Buffers, Field, Origin};
 use crate::metrics::SourceMetrics;
 use crate::pipeline::Intake;
 
@@ -18,7 +19,7 @@ pub(super) struct FileSetup {
     pub(super) config: FileSource,
     pub(super) intake: Intake,
     /// Where its files were read to.
-    pub(super) positions: Arc<dyn FilePositions>,
+    pub(super) checkpoints: Arc<Checkpoints>,
     /// What files are read into.
     pub(super) buffers: Arc<Buffers>,
     /// Whether to read what is there, and to wait for nothing.

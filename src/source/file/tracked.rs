@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::content::FileContent;
 use super::identity::FileKey;
+use super::position::FileLocation;
 use super::progress::ReadProgress;
 use super::setup::FileTimeouts;
-use crate::event::Place;
 use crate::source::framer::Upcoming;
 
 /// A file that is known by its inode.
@@ -105,8 +105,8 @@ impl TrackedFile {
     }
 
     /// Where it is.
-    pub(super) fn location(&self) -> Place {
-        Place { path: self.path.clone(), device: self.key.device, inode: self.key.inode }
+    pub(super) fn location(&self) -> FileLocation {
+        FileLocation { path: self.path.clone(), device: self.key.device, inode: self.key.inode }
     }
 
     /// Notes the size that the file has now.

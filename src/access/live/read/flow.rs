@@ -71,6 +71,7 @@ impl AccountReader<'_> {
             (extra::SOURCE, json!(text(&stream, "/DeliveryStreamType"))),
             (extra::DECOMPRESSES, json!(decompresses(&stream))),
         ]);
+        note(&mut state, extra::S3_KEY, own_key(&to));
         note(&mut state, "errorLogGroup", logging.map(|it| json!(text(it, "/LogGroupName"))));
         let input = json!({ "DeliveryStreamName": name, "Limit": 50 });
         let tagged = self.ask(AwsService::Firehose, "ListTagsForDeliveryStream", input).await;
@@ -156,6 +157,15 @@ impl AccountReader<'_> {
             ("selection", json!(text(&found, "/selectionCriteria"))),
         ]))
     }
+}
+
+/// What a stream asks S3 to encrypt its objects with: the ARN of a key, or null where it leaves that to the bucket.
+fn own_key(s3: &Value) -> Option<Value> {
+    let encryption = s3.get("EncryptionConfiguration")?;
+    if encryption.get("NoEncryptionConfig").is_some_and(|it| !it.is_null()) {
+        return Some(Value::Null);
+    }
+    encryption.pointer("/KMSEncryptionConfig/AWSKMSKeyARN").cloned()
 }
 
 /// The item of this name: lists are asked for by its start.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::reader::{AccountReader, ReadResult, list, note, optional, policy, tags, text};
+use super::reader::{AccountReader, ReadResult, list, note, note_or_reason, optional, policy, tags, text};
 use super::{ResourceState, extra};
 use crate::arn::Arn;
 use crate::arn::ResourceType;
@@ -71,7 +71,7 @@ impl AccountReader<'_> {
         ]))
     }
 
-    /// What else there is about a role, beside its policy `own`; what is denied is left out.
+    /// What else there is about a role, beside its policy `own`; what is denied is left out, with the reason.
     async fn around(&self, role: &Value, own: &str) -> ResourceState {
         let name = text(role, "/Role/RoleName");
         let mut state = ResourceState::from([
@@ -79,7 +79,7 @@ impl AccountReader<'_> {
             (extra::TAGS, tags(list(role, "/Role/Tags"), "Key", "Value")),
         ]);
         let others = self.policies(&ROLE, name, Some(own)).await;
-        note(&mut state, extra::OTHERS, others.ok().map(Value::Object));
+        note_or_reason(&mut state, extra::OTHERS, others.map(Value::Object));
         self.bound(&mut state, text(role, "/Role/PermissionsBoundary/PermissionsBoundaryArn")).await;
         state
     }
@@ -88,8 +88,8 @@ impl AccountReader<'_> {
     async fn bound(&self, state: &mut ResourceState, boundary: &str) {
         if !boundary.is_empty() {
             state.insert(extra::BOUNDARY_ARN, json!(boundary));
-            let document = self.attached(boundary).await.ok().map(|(_, document)| document);
-            note(state, extra::BOUNDARY, document);
+            let document = self.attached(boundary).await.map(|(_, document)| document);
+            note_or_reason(state, extra::BOUNDARY, document);
         }
     }
 
@@ -112,7 +112,7 @@ impl AccountReader<'_> {
     async fn user(&self, name: &str) -> ReadResult<ResourceState> {
         let user = self.ask(AwsService::Iam, "GetUser", json!({ "UserName": name })).await?;
         let mut state = ResourceState::new();
-        note(&mut state, extra::OTHERS, self.of_user(name).await.ok().map(Value::Object));
+        note_or_reason(&mut state, extra::OTHERS, self.of_user(name).await.map(Value::Object));
         self.bound(&mut state, text(&user, "/User/PermissionsBoundary/PermissionsBoundaryArn")).await;
         Ok(state)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use crate::access::live::ResourceState;
+use crate::access::live::{ResourceState, extra};
 use crate::arn::AccountRegion;
 use crate::aws::{ApiCall, AwsService};
 use crate::aws::{ApiClient, CallError};
@@ -166,6 +166,22 @@ pub(super) fn tags(list: &[Value], key: &str, value: &str) -> Value {
 /// One aspect more, if it is known.
 pub(super) fn note(state: &mut ResourceState, aspect: &'static str, value: Option<Value>) {
     state.extend(value.map(|value| (aspect, value)));
+}
+
+/// One aspect more, or why it could not be seen.
+pub(super) fn note_or_reason(state: &mut ResourceState, aspect: &'static str, seen: ReadResult<Value>) {
+    match seen {
+        Ok(value) => {
+            state.insert(aspect, value);
+        }
+        Err(Unread::Absent) => {}
+        Err(Unread::Unseen(why)) => {
+            let reasons = state.entry(extra::UNSEEN).or_insert_with(|| json!({}));
+            if let Some(reasons) = reasons.as_object_mut() {
+                reasons.insert(aspect.to_owned(), why.into());
+            }
+        }
+    }
 }
 
 /// The list in an answer; none for what is no list, as an empty one of IAM is.

@@ -21,7 +21,7 @@ pub(super) fn policy(statements: &str) -> PolicyDocument {
 }
 
 pub(super) fn attached(name: &str, statements: &str) -> Vec<NamedPolicy> {
-    vec![NamedPolicy { name: name.to_owned(), document: policy(statements) }]
+    vec![NamedPolicy::new(name, policy(statements))]
 }
 
 /// The caller of an ARN, or of a service's name.

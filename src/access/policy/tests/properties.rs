@@ -91,7 +91,7 @@ fn answer(document: PolicyDocument, open: bool) -> String {
         owner: "111111111111".to_owned(),
         context: context.with("*", ["*"]).with("many", ["a", "b"]),
     };
-    let both = vec![NamedPolicy { name: "p".to_owned(), document }];
+    let both = vec![NamedPolicy::new("p", document)];
     let resource = ResourcePolicies::Optional(Some(both.clone()));
     evaluate(
         &request,

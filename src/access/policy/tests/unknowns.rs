@@ -3,7 +3,7 @@
 use super::{attached, caller};
 use crate::access::policy::decision::{AccessDecision, PolicyType, UnknownFact};
 use crate::access::policy::{
-    AccessRequest, ApplicablePolicies, LimitingPolicies, NamedPolicy, ResourcePolicies, evaluate,
+    AccessRequest, ApplicablePolicies, LimitingPolicies, NamedPolicy, ReadPolicy, ResourcePolicies, evaluate,
 };
 use crate::access::policy::{Evaluation, RequestContext};
 
@@ -141,4 +141,68 @@ fn limits_that_nobody_looked_at_are_said_with_the_answer() {
         [PolicyType::Boundary, PolicyType::Session, PolicyType::ServiceControl, PolicyType::ResourceControl]
             .map(UnknownFact::Unseen);
     assert_eq!(answer.unknowns, unseen);
+}
+
+#[test]
+fn a_statement_that_cannot_be_read_may_allow_or_deny_anything() {
+    let read = ReadPolicy::of(
+        r#"{"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+            {"Effect": "Perhaps", "Action": "*", "Resource": "*"},
+            {"Sid": "Last", "Effect": "Deny", "Action": "s3:GetObject", "Resource": "*"}]}"#,
+    );
+    assert_eq!(read.whole(), None);
+    let identity = vec![NamedPolicy::new("it", read.clone())];
+    let open = granted;
+    let answer = ask(RequestContext::open(), Some(identity), open());
+    assert!(answer.to_string().starts_with("denied by statement 3 `Last` of it"), "{answer}");
+
+    let mut without = read;
+    without.document.statements.pop();
+    let answer = ask(RequestContext::open(), Some(vec![NamedPolicy::new("it", without)]), open());
+    let told =
+        "cannot tell: statement 2 of it cannot be read: `Statement[1].Effect`: unknown effect `Perhaps`";
+    assert!(answer.to_string().starts_with(told), "{answer}");
+
+    for (text, reason) in [
+        ("<policy/>", "the policy: not JSON"),
+        (r#"{"Version": "2040-01-01", "Statement": []}"#, "`Version`: unknown version `2040-01-01`"),
+        (r#"{"Statement": [], "Limit": 1}"#, "unknown key `Limit`"),
+    ] {
+        let nothing = vec![NamedPolicy::new("it", ReadPolicy::of(text))];
+        let answer = ask(RequestContext::open(), Some(nothing), open()).to_string();
+        assert!(
+            answer.starts_with("cannot tell: it cannot be read: ") && answer.contains(reason),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn a_grant_of_a_resource_to_nobody_is_none() {
+    let own = attached("own", ALLOW);
+    let answer = ask(RequestContext::open(), Some(own.clone()), ResourcePolicies::Optional(Some(own)));
+    assert!(answer.to_string().contains("names no principal"), "{answer}");
+}
+
+#[test]
+fn a_truth_that_is_not_known_decides_where_it_makes_no_difference() {
+    let deny = |test: &str, value: &str| {
+        let condition = format!(r#"{{"{test}": {{"aws:MultiFactorAuthPresent": {value}}}}}"#);
+        let denial =
+            format!(r#"{{"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {condition}}}"#);
+        let identity = Some(attached("it", &format!("{ALLOW}, {denial}")));
+        let open = granted();
+        let known = RequestContext::open().with_perhaps("aws:MultiFactorAuthPresent", &["false"]);
+        let either = ask(RequestContext::open(), identity.clone(), open.clone()).decision;
+        let never = ask(known, identity, open).decision;
+        let word =
+            |decision: &AccessDecision| decision.to_string().split([' ', ':']).next().unwrap().to_owned();
+        [word(&either), word(&never)]
+    };
+    assert_eq!(deny("BoolIfExists", r#"["true", "false"]"#), ["denied", "denied"]);
+    assert_eq!(deny("BoolIfExists", r#""false""#), ["cannot", "denied"]);
+    assert_eq!(deny("Bool", r#""false""#), ["cannot", "cannot"]);
+    assert_eq!(deny("Bool", r#""true""#), ["cannot", "allowed"]);
+    assert_eq!(deny("Null", r#""true""#), ["cannot", "cannot"]);
 }

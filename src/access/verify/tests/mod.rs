@@ -2,8 +2,10 @@
 
 mod beside;
 mod breaks;
+mod denials;
 mod flow;
 mod model;
+mod unread;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

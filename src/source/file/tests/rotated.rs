@@ -197,7 +197,7 @@ fn a_copy_that_lacks_the_last_lines_is_not_shipped_again() {
     world.write("a.log", 1).all_arrived();
     world.truncate("a.log").append("a.log.1", &copy).write("a.log", 5).all_arrived();
     world.eventually("the copy is known as one", |world| {
-        world.positions.all().iter().any(|position| position.place.path.ends_with("a.log.1"))
+        world.positions.all().iter().any(|position| position.location.path.ends_with("a.log.1"))
     });
     world.exactly_once();
 }

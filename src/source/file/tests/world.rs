@@ -28,7 +28,7 @@ pub(super) struct World {
     dir: tempfile::TempDir,
     pub(super) config: config::FileSource,
     pub(super) framing: Arc<dyn Framing>,
-    pub(super) positions: Arc<Positions>,
+    pub(super) positions: Positions,
     pub(super) metrics: Metrics,
     /// Whether changes are told by inotify.
     pub(super) inotify: bool,
@@ -80,7 +80,7 @@ impl World {
             dir,
             config,
             framing: Arc::new(super::LineFraming),
-            positions: Arc::default(),
+            positions: Positions::default(),
             metrics: Metrics::new(),
             inotify: true,
             memory: 64 << 20,
@@ -209,13 +209,13 @@ impl World {
             Arc::clone(&self.framing),
             self.metrics.source("test"),
         );
-        let positions = Arc::clone(&self.positions);
+        let checkpoints = self.positions.next_run();
         let setup = FileSetup {
             name: "test".into(),
             host: "host".into(),
             config: self.config.clone(),
             intake,
-            positions,
+            checkpoints,
             buffers: read_buffers(),
             once,
         };

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Break, Model, broken};
+use crate::access::live::extra;
 
 const HOP: &str = "bucket org-logs of archive";
 const GOV: &str = "bucket gov-logs of vault";
@@ -25,6 +26,9 @@ pub(super) fn breaks() -> Vec<Break> {
         broken("three-accounts", "bucket's policy without the bucket", |it| policy(it, "s3:ListBucketMultipartUploads", "s3:GetBucketAcl"), (GOV, "find_bucket"), &["s3:ListBucketMultipartUploads"]),
         broken("three-accounts", "s3:PutObjectAcl missing", |it| it.edit("archive", "StreamRole", "permissions", "s3:PutObjectAcl", "s3:GetObjectAcl"), (GOV, "put_objects"), &["`s3:PutObjectAcl`"]),
         broken("three-accounts", "another access control list is asked for", acl, (GOV, "put_objects"), &["denied by statement", "`Private`"]),
+        broken("basic", "only through a VPC endpoint", |it| it.add("archive", "Bucket", "policy", unless("aws:SourceVpce", "vpce-1")), put, &["denied by statement 2 `Unless`"]),
+        broken("basic", "only with a header that Firehose does not send", bare_objects, put, &["denied by statement 2 `Unless`"]),
+        broken("basic", "only with a second factor", second_factor, put, &["denied by statement 2 `Unless`"]),
         broken("three-accounts", "objects belong to their writer", |it| it.set("vault", "Bucket", "ownership", json!("ObjectWriter")), (GOV, "bucket_ownership"), &["ObjectWriter"]),
         broken("moto", "queue of the bucket deleted", |it| it.lose("archive", "QueueOrgLogsObjects"), (HOP, "queue"), &["queue `org-logs-objects` is not there"]),
         broken("moto", "queue's policy for another bucket", |it| it.edit("archive", "QueueOrgLogsObjects", "policy", "s3:::org-logs", "s3:::other"), (HOP, "queue_policy"), &["aws:SourceArn"]),
@@ -44,6 +48,23 @@ fn policy(it: &mut Model, from: &str, to: &str) {
 
 fn never(action: &str) -> Value {
     json!({ "Sid": "Never", "Effect": "Deny", "Principal": "*", "Action": action, "Resource": "*" })
+}
+
+/// A data perimeter, such as <https://docs.aws.amazon.com/AmazonS3/latest/userguide/example-bucket-policies-vpc-endpoint.html>.
+fn unless(key: &str, value: &str) -> Value {
+    json!({ "Sid": "Unless", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*",
+        "Condition": { "StringNotEquals": { key: value } } })
+}
+
+fn bare_objects(it: &mut Model) {
+    it.set("archive", "Stream", extra::S3_KEY, Value::Null);
+    it.add("archive", "Bucket", "policy", unless("s3:x-amz-server-side-encryption", "aws:kms"));
+}
+
+fn second_factor(it: &mut Model) {
+    let mut statement = unless("", "");
+    statement["Condition"] = json!({ "BoolIfExists": { "aws:MultiFactorAuthPresent": "false" } });
+    it.add("archive", "Bucket", "policy", statement);
 }
 
 /// Firehose hands objects over to the bucket's owner, and this bucket wants none of that.

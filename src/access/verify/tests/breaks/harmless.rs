@@ -30,8 +30,20 @@ pub(in crate::access::verify::tests) fn harmless() -> Vec<Break> {
         broken("basic", "records are refused for the quota", |it| it.set("archive", &Prerequisite::Quota("delivery-test-stream".to_owned()).id(), extra::COUNTS, json!({ "ThrottledRecords": 3 })), ("stream delivery-test-stream of archive", "stream_quota"), &["3 records were refused"]),
         broken("basic", "what is counted is not seen", |it| unseen(it, "app", &Prerequisite::Deliveries("delivery-test".to_owned()).id()), ("delivery-test of app", "filter_delivery"), &["could not be seen"]),
         broken("moto", "a policy of the log group itself is enough", own_policy, ("log delivery to /aws/vendedlogs/states/orders of app", "logs_policy"), &["are allowed"]),
+        broken("basic", "the stream sends the header that the bucket asks for", sends_header, (BUCKET, "put_objects"), &["are allowed"]),
+        broken("basic", "nobody knows which header is sent", |it| it.add("archive", "Bucket", "policy", asks_for_header()), (BUCKET, "put_objects"), &["cannot tell", "s3:x-amz-server-side-encryption"]),
         broken("moto", "a bucket tells more than is wanted", |it| it.edit("archive", "Bucket", "notification", "cwl/", ""), (BUCKET, "notification"), &["below ``"]),
     ]
+}
+
+fn asks_for_header() -> serde_json::Value {
+    json!({ "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "*",
+        "Condition": { "StringNotEquals": { "s3:x-amz-server-side-encryption": "aws:kms" } } })
+}
+
+fn sends_header(it: &mut Model) {
+    it.set("archive", "Stream", extra::S3_KEY, json!("arn:aws:kms:us-east-1:222222222222:key/1"));
+    it.add("archive", "Bucket", "policy", asks_for_header());
 }
 
 fn open(it: &mut Model) {

@@ -1,34 +1,45 @@
-//! SHA-256 of request bodies, for their signatures: one by one, or several side by side where that is cheaper on this machine.
-
-mod lanes;
+//! SHA-256 of request bodies, for their signatures: one by one, or several side by side where that is cheaper on this CPU.
 
 use std::array::from_fn;
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use standpipe_simd::{EightLanes, Sha256Digest, SixteenLanes, has_sha_instructions};
 use tokio::sync::oneshot;
 
-use self::lanes::{Eight, Sha256Digest, Sixteen};
 use super::body_size::{BODY_BYTES, most_bytes};
 use crate::limits::{TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
+
+/// What the CPU has for SHA-256.
+#[derive(Clone, Copy, Debug)]
+pub struct HashCpu {
+    /// Instructions for it.
+    pub sha_instructions: bool,
+    /// Registers for eight bodies side by side.
+    pub eight: Option<EightLanes>,
+    /// Registers for sixteen.
+    pub sixteen: Option<SixteenLanes>,
+}
+
+impl HashCpu {
+    /// This machine's.
+    #[must_use]
+    pub fn detect() -> Self {
+        let (eight, sixteen) = (EightLanes::detect(), SixteenLanes::detect());
+        Self { sha_instructions: has_sha_instructions(), eight, sixteen }
+    }
+}
 
 /// How bodies are hashed here, and those that wait for it.
 #[derive(Debug)]
 pub struct Digester {
     /// Bytes that memory has for bodies.
     memory: usize,
-    /// Measured when the first body is to be hashed.
-    choice: OnceLock<HashPlan>,
-    /// The lock covers a look at a short list.
-    waiting: Mutex<HashQueue>,
-}
-
-#[derive(Debug)]
-struct HashPlan {
     costs: HashCosts,
     /// The requests whose bodies wait for one another to be hashed together; none where each is hashed when it is made.
     grouped: Option<RequestSize>,
+    /// The lock covers a look at a short list.
+    queue: Mutex<HashQueue>,
 }
 
 /// Of a request.
@@ -58,9 +69,16 @@ struct HashQueue {
 #[derive(Clone, Copy, Debug)]
 struct HashCosts {
     one: f64,
-    eight: Option<(Eight, f64)>,
-    sixteen: Option<(Sixteen, f64)>,
+    eight: Option<(EightLanes, f64)>,
+    sixteen: Option<(SixteenLanes, f64)>,
 }
+
+/// As measured where there are both SHA instructions and AVX-512 (Zen 5), and with the former switched off. What matters is how
+/// they compare, which differs little from CPU to CPU.
+const COST_BY_INSTRUCTIONS: f64 = 0.46;
+const COST_WITHOUT: f64 = 1.8;
+const COST_OF_EIGHT: f64 = 0.38;
+const COST_OF_SIXTEEN: f64 = 0.24;
 
 /// A body without its digest.
 #[derive(Debug)]
@@ -81,8 +99,8 @@ pub(super) struct HashedBody {
 #[derive(Clone, Copy, Debug)]
 enum HashMethod {
     One,
-    Eight(Eight),
-    Sixteen(Sixteen),
+    Eight(EightLanes),
+    Sixteen(SixteenLanes),
 }
 
 impl HashMethod {
@@ -118,25 +136,11 @@ fn one(body: &[u8]) -> Sha256Digest {
 const WORTHWHILE: f64 = 0.7;
 
 impl HashCosts {
-    /// Measured on this machine, for about two milliseconds.
-    fn measured() -> Self {
-        let bytes = vec![b'x'; MEASURED_BYTES];
-        let cost = |method: HashMethod| {
-            let bodies = vec![bytes.as_slice(); method.width()];
-            let run = |_| {
-                let before = Instant::now();
-                std::hint::black_box(method.digests(&bodies));
-                before.elapsed().as_secs_f64()
-            };
-            let least = (0..MEASURED_RUNS).map(run).fold(f64::INFINITY, f64::min);
-            #[expect(clippy::cast_precision_loss, reason = "a few bytes of many do not matter")]
-            let hashed = (bytes.len() * method.width()) as f64;
-            least * 1e9 / hashed
-        };
+    fn of(cpu: HashCpu) -> Self {
         Self {
-            one: cost(HashMethod::One),
-            eight: Eight::available().map(|eight| (eight, cost(HashMethod::Eight(eight)))),
-            sixteen: Sixteen::available().map(|sixteen| (sixteen, cost(HashMethod::Sixteen(sixteen)))),
+            one: if cpu.sha_instructions { COST_BY_INSTRUCTIONS } else { COST_WITHOUT },
+            eight: cpu.eight.map(|lanes| (lanes, COST_OF_EIGHT)),
+            sixteen: cpu.sixteen.map(|lanes| (lanes, COST_OF_SIXTEEN)),
         }
     }
 
@@ -171,48 +175,40 @@ impl HashCosts {
     }
 }
 
-impl HashPlan {
-    /// The size whose bodies are the cheapest to hash together in so much memory, if that is cheaper than each by itself.
-    fn of(costs: HashCosts, memory: usize) -> Self {
-        let cost = |size: &RequestSize| {
-            // One of them is on its way while the others wait.
-            let waiting = (memory / size.body).saturating_sub(1);
-            costs.grouped(&vec![size.body; waiting]).map(|cost| (*size, cost))
-        };
-        let best = SIZES.iter().filter_map(cost).min_by(|a, b| a.1.total_cmp(&b.1));
-        Self { costs, grouped: best.map(|(size, _)| size) }
-    }
+/// The size of request whose bodies are the cheapest to hash together in so much memory, if that is cheaper than each by itself.
+fn grouped_size(costs: &HashCosts, memory: usize) -> Option<RequestSize> {
+    let cost = |size: &RequestSize| {
+        // One of them is on its way while the others wait.
+        let waiting = (memory / size.body).saturating_sub(1);
+        costs.grouped(&vec![size.body; waiting]).map(|cost| (*size, cost))
+    };
+    let best = SIZES.iter().filter_map(cost).min_by(|a, b| a.1.total_cmp(&b.1));
+    best.map(|(size, _)| size)
 }
 
-const MEASURED_BYTES: usize = 32 * 1024;
-const MEASURED_RUNS: usize = 3;
-
 impl Digester {
-    /// For bodies that take no more than so many bytes of memory together.
+    /// For bodies that take no more than so many bytes of memory together, on such a CPU.
     #[must_use]
-    pub fn new(memory: usize) -> Self {
-        Self { memory, choice: OnceLock::new(), waiting: Mutex::default() }
-    }
-
-    fn choice(&self) -> &HashPlan {
-        self.choice.get_or_init(|| HashPlan::of(HashCosts::measured(), self.memory))
+    pub fn new(memory: usize, cpu: HashCpu) -> Self {
+        let costs = HashCosts::of(cpu);
+        Self { memory, costs, grouped: grouped_size(&costs, memory), queue: Mutex::default() }
     }
 
     /// Whether a body is better left to [`enter`](Self::enter) than hashed when it is made.
     pub(super) fn is_grouped(&self) -> bool {
-        self.choice().grouped.is_some()
+        self.grouped.is_some()
     }
 
     /// Payload bytes that requests are best filled to, where so many may be under way; none where that is as much as they may carry.
     pub(super) fn best_request(&self, concurrency: usize) -> Option<usize> {
-        let RequestSize { payload, body } = self.choice().grouped?;
+        let RequestSize { payload, body } = self.grouped?;
         (payload < TARGET_REQUEST_BYTES && concurrency >= self.memory / body).then_some(payload)
     }
 
     /// Leaves a body to be hashed together with others. Returns its number, and where it comes back.
     pub(super) fn enter(&self, body: Vec<u8>) -> (u64, oneshot::Receiver<HashedBody>) {
         let (done, hashed) = oneshot::channel();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let number = waiting.next_number;
         waiting.next_number = number.wrapping_add(1);
         waiting.bodies.push(UnhashedBody { number, body, done });
@@ -232,7 +228,7 @@ impl Digester {
 
     /// The body of this number and its company, and how to hash them.
     fn group(&self, number: u64) -> (Vec<UnhashedBody>, HashMethod) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let bodies = &mut waiting.bodies;
         let Some(own) = bodies.iter().position(|waiting| waiting.number == number) else {
             return (Vec::new(), HashMethod::One);
@@ -240,7 +236,7 @@ impl Digester {
         let own = bodies.remove(own);
         bodies.insert(0, own);
         let lengths: Vec<usize> = bodies.iter().map(|waiting| waiting.body.len()).collect();
-        let method = self.choice().costs.method(&lengths);
+        let method = self.costs.method(&lengths);
         let taken = method.width().min(bodies.len());
         (bodies.drain(..taken).collect(), method)
     }
@@ -258,43 +254,41 @@ mod tests {
 
     const MIB: usize = 1024 * 1024;
 
-    /// HashCosts that differ from machine to machine, in nanoseconds a byte: of one at a time, of eight lanes, of sixteen.
-    fn costs([one, eight, sixteen]: [f64; 3]) -> HashCosts {
-        HashCosts {
-            one,
-            eight: Eight::available().map(|lanes| (lanes, eight)),
-            sixteen: Sixteen::available().map(|lanes| (lanes, sixteen)),
-        }
+    /// This CPU's lanes, with or without instructions of its own for SHA-256.
+    fn cpu(sha_instructions: bool) -> HashCpu {
+        HashCpu { sha_instructions, ..HashCpu::detect() }
     }
 
-    const WITHOUT_SHA_INSTRUCTIONS: [f64; 3] = [1.8, 0.4, 0.25];
-    const WITH_SHA_INSTRUCTIONS: [f64; 3] = [0.5, 0.4, 0.25];
+    const NO_LANES: HashCpu = HashCpu { sha_instructions: false, eight: None, sixteen: None };
 
     /// Which width is chosen for bodies of these lengths, where the CPU has lanes at all.
     #[track_caller]
-    fn check(machine: [f64; 3], lengths: &[usize], expected: usize) {
-        let widest = costs(machine).methods().map(|(method, _)| method.width()).max().unwrap_or(1);
-        assert_eq!(costs(machine).method(lengths).width(), expected.min(widest), "{machine:?} {lengths:?}");
+    fn check(cpu: HashCpu, lengths: &[usize], expected: usize) {
+        let costs = HashCosts::of(cpu);
+        let widest = costs.methods().map(|(method, _)| method.width()).max().unwrap_or(1);
+        assert_eq!(costs.method(lengths).width(), expected.min(widest), "{cpu:?} {lengths:?}");
     }
 
     #[test]
     fn bodies_are_hashed_together_where_that_is_cheaper() {
-        check(WITHOUT_SHA_INSTRUCTIONS, &[], 1);
-        check(WITHOUT_SHA_INSTRUCTIONS, &[100], 1);
-        check(WITHOUT_SHA_INSTRUCTIONS, &[100, 100], 1);
-        check(WITHOUT_SHA_INSTRUCTIONS, &[100; 3], 8);
-        check(WITHOUT_SHA_INSTRUCTIONS, &[100, 1, 1, 1, 1, 1], 1);
-        check(WITHOUT_SHA_INSTRUCTIONS, &[100; 16], 16);
-        check(WITH_SHA_INSTRUCTIONS, &[100; 4], 1);
-        check(WITH_SHA_INSTRUCTIONS, &[100; 8], 1);
-        check([0.5, 0.9, 0.9], &[100; 16], 1);
+        check(cpu(false), &[], 1);
+        check(cpu(false), &[100], 1);
+        check(cpu(false), &[100, 100], 1);
+        check(cpu(false), &[100; 3], 8);
+        check(cpu(false), &[100, 1, 1, 1, 1, 1], 1);
+        check(cpu(false), &[100; 16], 16);
+        check(cpu(true), &[100; 4], 1);
+        check(cpu(true), &[100; 8], 1);
+        check(NO_LANES, &[100; 16], 1);
+        // Sixteen in full, which takes AVX-512, are cheaper than SHA instructions too.
+        let sixteen = if SixteenLanes::detect().is_some() { 16 } else { 1 };
+        check(cpu(true), &[100; 16], sixteen);
     }
 
     #[test]
     fn every_body_comes_back_with_its_own_digest_whoever_asks_for_it() {
-        for machine in [WITHOUT_SHA_INSTRUCTIONS, WITH_SHA_INSTRUCTIONS] {
-            let digester = Digester::new(MIB);
-            assert!(digester.choice.set(HashPlan::of(costs(machine), MIB)).is_ok());
+        for cpu in [cpu(false), cpu(true), NO_LANES] {
+            let digester = Digester::new(MIB, cpu);
             let body = |number: u8| vec![number; 1_000 + usize::from(number)];
             let (numbers, mut waiting): (Vec<u64>, Vec<_>) =
                 (0..20).map(|number| digester.enter(body(number))).unzip();
@@ -311,28 +305,25 @@ mod tests {
 
     /// The payload of the requests whose bodies are hashed together with so much memory for them; none where each is by itself.
     #[track_caller]
-    fn check_size(machine: [f64; 3], mib: usize, expected: Option<usize>) {
-        let lanes = Eight::available().is_some();
-        let grouped = HashPlan::of(costs(machine), mib * MIB).grouped.map(|size| size.payload);
-        assert_eq!(grouped, expected.filter(|_| lanes), "{machine:?} {mib} MiB");
+    fn check_size(cpu: HashCpu, mib: usize, expected: Option<usize>) {
+        let grouped = Digester::new(mib * MIB, cpu).grouped.map(|size| size.payload);
+        assert_eq!(grouped, expected.filter(|_| cpu.eight.is_some()), "{cpu:?} {mib} MiB");
     }
 
     #[test]
     fn requests_are_smaller_where_more_of_them_are_hashed_together_then() {
         let halves = Some(2 * TARGET_RECORD_BYTES);
-        check_size(WITHOUT_SHA_INSTRUCTIONS, 3, None);
-        check_size(WITHOUT_SHA_INSTRUCTIONS, 24, halves);
-        check_size(WITHOUT_SHA_INSTRUCTIONS, 96, Some(TARGET_REQUEST_BYTES));
-        check_size(WITH_SHA_INSTRUCTIONS, 12, None);
-        check_size([0.5, 0.9, 0.9], 96, None);
+        check_size(cpu(false), 3, None);
+        check_size(cpu(false), 24, halves);
+        check_size(cpu(false), 96, Some(TARGET_REQUEST_BYTES));
+        check_size(cpu(true), 24, None);
+        check_size(NO_LANES, 96, None);
     }
 
     #[test]
     fn requests_are_as_large_as_may_be_where_few_may_be_under_way() {
-        let digester = Digester::new(24 * MIB);
-        let choice = HashPlan::of(costs(WITHOUT_SHA_INSTRUCTIONS), 24 * MIB);
-        let smaller = choice.grouped.map(|size| size.payload);
-        assert!(digester.choice.set(choice).is_ok());
+        let digester = Digester::new(24 * MIB, cpu(false));
+        let smaller = digester.grouped.map(|size| size.payload);
         assert_eq!([1, 4, 16].map(|concurrency| digester.best_request(concurrency)), [None, None, smaller]);
     }
 

@@ -1,0 +1,44 @@
+//! Wide instructions behind safe functions, chosen by what the CPU has.
+//!
+//! This is the one crate of standpipe with `unsafe` in it. A function that may use wide instructions must only be called on a CPU that
+//! has them; the compiler cannot see that a check was made, so each such call is `unsafe`, and says why it is right.
+
+mod sha256;
+mod specials;
+
+pub use sha256::{EightLanes, Sha256Digest, SixteenLanes};
+pub use specials::{BLOCK, BlockScan, Specials, scan};
+
+/// Whether the CPU hashes by instructions of its own.
+#[must_use]
+pub fn has_sha_instructions() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("sha");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("sha2");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return false;
+}
+
+/// Whether the CPU has registers of 256 bits, and what else the functions for them are compiled with.
+fn has_avx2() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("bmi1")
+        && std::arch::is_x86_feature_detected!("bmi2");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
+/// Whether the CPU has registers of 512 bits, and what else the functions for them are compiled with.
+fn has_avx512() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return has_avx2()
+        && std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512cd")
+        && std::arch::is_x86_feature_detected!("avx512dq")
+        && std::arch::is_x86_feature_detected!("avx512vl");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
