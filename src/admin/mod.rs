@@ -24,8 +24,8 @@ use tracing::{debug, info, warn};
 
 pub use self::page::Summary;
 use crate::connections::{
-    BoundedListener, ConnectionState, GuardedStream, HeadLimit, ListenerEvent, Newcomer, PEER_LOG, PeerLog,
-    Places,
+    BoundedListener, ConnectionSlots, ConnectionState, GuardedStream, HeadLimit, ListenerEvent, Newcomer,
+    PEER_LOG, PeerLog,
 };
 use crate::health::Status;
 use crate::metrics::Metrics;
@@ -82,9 +82,9 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
 
 /// Serves the endpoints, for ever.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
-    let (places, local) = (Places::new(MAX_CONNECTIONS), Places::new(MAX_LOCAL));
+    let (slots, local) = (ConnectionSlots::new(MAX_CONNECTIONS), ConnectionSlots::new(MAX_LOCAL));
     let (status, who) = (Arc::clone(&admin.status), "admin endpoint".to_owned());
-    let mut listener = BoundedListener::new(Arc::new(listener), places, Some(local), status, who);
+    let mut listener = BoundedListener::new(Arc::new(listener), slots, Some(local), status, who);
     let log = PeerLog::default();
     let mut connections = JoinSet::new();
     loop {
@@ -98,7 +98,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
 }
 
 async fn converse(newcomer: Newcomer, admin: Arc<Admin>) {
-    let Newcomer { stream, peer, place, evicted } = newcomer;
+    let Newcomer { stream, peer, slot, evicted } = newcomer;
     let state = Arc::<ConnectionState>::default();
     // Nobody has a larger head.
     let head = HeadLimit { small: MAX_HEAD, large: Arc::new(Semaphore::new(0)) };
@@ -106,7 +106,7 @@ async fn converse(newcomer: Newcomer, admin: Arc<Admin>) {
     let service = service_fn(|request| {
         state.begin_request();
         // Whoever asks is not the one that was idle longest.
-        place.rest(Instant::now());
+        slot.rest(Instant::now());
         let answer = admin.answer(&request);
         state.end_request();
         async move { Ok::<_, Infallible>(answer) }
@@ -155,7 +155,7 @@ impl Admin {
         if let Some(left_out) = log.lets_through(peer.ip(), Instant::now()) {
             warn!(
                 target: PEER_LOG,
-                %peer, reason, left_out, "a connection to the admin endpoint was ended: all places are taken"
+                %peer, reason, left_out, "a connection to the admin endpoint was ended: all slots are taken"
             );
         }
     }

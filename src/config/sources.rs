@@ -199,7 +199,7 @@ const LONGEST_REQUEST: Duration = Duration::from_secs(179);
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html>
 const LONGEST_BALANCER_IDLE: Duration = Duration::from_secs(4_100);
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 fn firehose_http(section: &mut Section<'_>) -> Option<HttpSource> {
     let listen = section.or("listen", ([127, 0, 0, 1], 8_443).into(), address);

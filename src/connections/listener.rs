@@ -1,4 +1,4 @@
-//! A socket that always accepts, with a place for each connection, and says so where it cannot.
+//! A socket that always accepts, with a slot for each connection, and says so where it cannot.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,25 +9,25 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
-use super::places::{Place, Places, Seating};
+use super::slots::{ConnectionSlot, ConnectionSlots, Seating};
 use crate::health::{Heartbeat, Status};
 
-/// A connection with its place.
+/// A connection with its slot.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
-    pub(crate) place: Place,
-    /// Resolves when the place goes to another.
+    pub(crate) slot: ConnectionSlot,
+    /// Resolves when the slot goes to another.
     pub(crate) evicted: oneshot::Receiver<()>,
 }
 
 /// What somebody should count and log.
 #[derive(Debug)]
 pub(crate) enum ListenerEvent<'a> {
-    /// All places are taken: this peer, idle for longest, was dropped for another.
+    /// All slots are taken: this peer, idle for longest, was dropped for another.
     Dropped(SocketAddr),
-    /// All places are taken, by connections at work: this peer was turned away.
+    /// All slots are taken, by connections at work: this peer was turned away.
     Refused(SocketAddr),
     /// The system gives no connection.
     Failed(&'a io::Error),
@@ -36,16 +36,16 @@ pub(crate) enum ListenerEvent<'a> {
 /// A listening socket.
 pub(crate) struct BoundedListener {
     listener: Arc<TcpListener>,
-    places: Arc<Places>,
-    /// Places of their own for peers of this host.
-    local_places: Option<Arc<Places>>,
+    slots: Arc<ConnectionSlots>,
+    /// ConnectionSlots of their own for peers of this host.
+    local_slots: Option<Arc<ConnectionSlots>>,
     status: Arc<Status>,
     /// Who has an issue.
     who: String,
     heartbeat: Heartbeat,
     clock: Interval,
     not_before: Instant,
-    /// Since when, and how many places there are.
+    /// Since when, and how many slots there are.
     full: Option<(Instant, usize)>,
     failed: Option<(Instant, String)>,
 }
@@ -62,8 +62,8 @@ const LASTS: Duration = Duration::from_secs(10);
 impl BoundedListener {
     pub(crate) fn new(
         listener: Arc<TcpListener>,
-        places: Arc<Places>,
-        local_places: Option<Arc<Places>>,
+        slots: Arc<ConnectionSlots>,
+        local_slots: Option<Arc<ConnectionSlots>>,
         status: Arc<Status>,
         who: String,
     ) -> Self {
@@ -72,7 +72,7 @@ impl BoundedListener {
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let not_before = Instant::now();
         let (full, failed) = (None, None);
-        Self { listener, places, local_places, status, who, heartbeat, clock, not_before, full, failed }
+        Self { listener, slots, local_slots, status, who, heartbeat, clock, not_before, full, failed }
     }
 
     /// The next connection. Cancel-safe.
@@ -116,23 +116,23 @@ impl BoundedListener {
         tell: &mut impl FnMut(ListenerEvent<'_>),
     ) -> Option<Newcomer> {
         let now = Instant::now();
-        let local = self.local_places.as_ref().filter(|_| peer.ip().to_canonical().is_loopback());
-        let places = local.unwrap_or(&self.places);
-        let Seating { seat, dropped } = places.take(peer, now);
+        let local = self.local_slots.as_ref().filter(|_| peer.ip().to_canonical().is_loopback());
+        let slots = local.unwrap_or(&self.slots);
+        let Seating { seat, dropped } = slots.take(peer, now);
         if seat.is_none() || dropped.is_some() {
             tell(dropped.map_or(ListenerEvent::Refused(peer), ListenerEvent::Dropped));
-            self.full = Some((now, places.most()));
+            self.full = Some((now, slots.most()));
             self.report();
         }
-        let (place, evicted) = seat?;
-        Some(Newcomer { stream, peer, place, evicted })
+        let (slot, evicted) = seat?;
+        Some(Newcomer { stream, peer, slot, evicted })
     }
 
     fn fail(&mut self, error: &io::Error, tell: &mut impl FnMut(ListenerEvent<'_>)) {
         let now = Instant::now();
         tell(ListenerEvent::Failed(error));
         // Its file descriptor is what is wanting, more often than not.
-        if let Some(peer) = self.places.drop_longest_idle() {
+        if let Some(peer) = self.slots.drop_longest_idle() {
             tell(ListenerEvent::Dropped(peer));
         }
         self.not_before = now + PAUSE;

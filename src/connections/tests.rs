@@ -1,4 +1,4 @@
-//! Who gets a place, who is spoken of, and what is cut.
+//! Who gets a slot, who is spoken of, and what is cut.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,42 +8,42 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::places::Seating;
+use super::slots::Seating;
 use super::*;
 
 fn peer(number: u16) -> SocketAddr {
     ([192, 0, 2, 1], number).into()
 }
 
-fn seat(places: &Arc<Places>, number: u16, now: Instant) -> Seating {
-    places.take(peer(number), now)
+fn seat(slots: &Arc<ConnectionSlots>, number: u16, now: Instant) -> Seating {
+    slots.take(peer(number), now)
 }
 
 #[tokio::test]
 async fn the_longest_idle_connection_gives_way_and_strangers_go_first() {
-    let (places, start) = (Places::new(3), Instant::now());
+    let (slots, start) = (ConnectionSlots::new(3), Instant::now());
     let at = |second| start + Duration::from_secs(second);
-    let (known, mut known_evicted) = seat(&places, 1, at(0)).seat.unwrap();
+    let (known, mut known_evicted) = seat(&slots, 1, at(0)).seat.unwrap();
     known.work();
     known.rest(at(1));
-    let (_stranger, stranger_evicted) = seat(&places, 2, at(2)).seat.unwrap();
-    let (busy, mut busy_evicted) = seat(&places, 3, at(0)).seat.unwrap();
+    let (_stranger, stranger_evicted) = seat(&slots, 2, at(2)).seat.unwrap();
+    let (busy, mut busy_evicted) = seat(&slots, 3, at(0)).seat.unwrap();
     busy.work();
-    let newcomer = seat(&places, 4, at(3));
+    let newcomer = seat(&slots, 4, at(3));
     assert_eq!(newcomer.dropped, Some(peer(2)), "who proved nothing goes first, though not idle longest");
     stranger_evicted.await.unwrap();
     newcomer.seat.as_ref().unwrap().0.work();
-    assert_eq!(seat(&places, 5, at(4)).dropped, Some(peer(1)));
+    assert_eq!(seat(&slots, 5, at(4)).dropped, Some(peer(1)));
     known_evicted.try_recv().unwrap();
-    let refused = seat(&places, 6, at(5));
-    assert_eq!(refused.dropped, None, "the place of the fifth is free again");
+    let refused = seat(&slots, 6, at(5));
+    assert_eq!(refused.dropped, None, "the slot of the fifth is free again");
     drop(refused);
-    let sixth = seat(&places, 6, at(5));
+    let sixth = seat(&slots, 6, at(5));
     sixth.seat.as_ref().unwrap().0.work();
-    assert!(seat(&places, 7, at(6)).seat.is_none(), "all are at work");
+    assert!(seat(&slots, 7, at(6)).seat.is_none(), "all are at work");
     busy_evicted.try_recv().unwrap_err();
     drop(busy);
-    assert!(seat(&places, 7, at(6)).seat.is_some());
+    assert!(seat(&slots, 7, at(6)).seat.is_some());
 }
 
 #[tokio::test(start_paused = true)]

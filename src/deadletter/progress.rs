@@ -107,7 +107,7 @@ impl ReplayProgress {
         LetterReader::new(File::open(&self.path)?)
     }
 
-    /// DeliveredNotes that a letter goes on its way; false when it was delivered before.
+    /// Notes that a letter goes on its way; false when it was delivered before.
     #[must_use]
     pub fn set_out(&self, number: u64) -> bool {
         let mut state = self.state();
@@ -116,7 +116,7 @@ impl ReplayProgress {
         goes
     }
 
-    /// DeliveredNotes that every letter that is to go has gone.
+    /// Notes that every letter that is to go has gone.
     pub fn set_read(&self) {
         self.state().read = true;
     }

@@ -44,7 +44,7 @@ pub struct Metrics {
 
 const FILTERED_EVENTS: Family = Family {
     name: "filtered_events_total",
-    help: "Events that a route dropped, or that no route took (route \"none\").",
+    help: "Events that a route dropped, or that no route matched (route \"none\").",
     labels: &["route"],
 };
 const ADMIN_ERRORS: Family = Family {
@@ -54,7 +54,7 @@ const ADMIN_ERRORS: Family = Family {
 };
 const DEAD_LETTER_BYTES: Family = Family {
     name: "dead_letter_bytes",
-    help: "Bytes of dead letters on disk, of a sink, or of a source's undecodable payloads (\"_SOURCE\").",
+    help: "Bytes of dead letters on disk, by sink, or for a source's undecodable payloads by \"_SOURCE\".",
     labels: &["sink"],
 };
 const DEAD_LETTER_FILES: Family =
@@ -69,7 +69,7 @@ const MEMORY_LIMIT_BYTES: Family =
     Family { name: "memory_limit_bytes", help: "The limit on payload bytes in memory.", labels: &[] };
 const CONFIG_LAST_RELOAD_SUCCESSFUL: Family = Family {
     name: "config_last_reload_successful",
-    help: "1 when the newest configuration read is the one that runs, 0 after a reload that failed.",
+    help: "1 if the configuration last read is the one that runs, 0 after a failed reload.",
     labels: &[],
 };
 const BUILD_INFO: Family =

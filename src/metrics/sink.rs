@@ -186,7 +186,7 @@ const BUFFER_ACTIONS: &[&str] = &["open", "write", "sync", "read", "cursor", "de
 const SINK: &[&str] = &["sink"];
 const SINK_AND_REASON: &[&str] = &["sink", "reason"];
 const ACCEPTED: Family =
-    Family { name: "sink_accepted_events_total", help: "Events a sink took from the router.", labels: SINK };
+    Family { name: "sink_accepted_events_total", help: "Events that routes gave to the sink.", labels: SINK };
 const DELIVERED: Family = Family {
     name: "sink_delivered_events_total",
     help: "Events that the destination accepted.",
@@ -198,7 +198,7 @@ const DEAD_LETTERED: Family = Family {
     labels: SINK_AND_REASON,
 };
 const IN_FLIGHT: Family =
-    Family { name: "sink_in_flight_events", help: "Events accepted and not yet delivered.", labels: SINK };
+    Family { name: "sink_in_flight_events", help: "Events accepted but not yet delivered.", labels: SINK };
 const DELIVERED_BYTES: Family = Family {
     name: "sink_delivered_bytes_total",
     help: "Payload bytes that the destination accepted, before compression.",
@@ -206,7 +206,7 @@ const DELIVERED_BYTES: Family = Family {
 };
 const BILLED_BYTES: Family = Family {
     name: "sink_billed_bytes_total",
-    help: "Bytes as AWS bills them: each record rounded up to 5 KiB.",
+    help: "Bytes that AWS bills: each record rounded up to 5 KiB.",
     labels: SINK,
 };
 const RECORDS: Family =
@@ -215,32 +215,32 @@ const REQUESTS: Family =
     Family { name: "sink_requests_total", help: "Requests by outcome.", labels: &["sink", "outcome"] };
 const REJECTED: Family = Family {
     name: "sink_rejected_records_total",
-    help: "Records refused one by one, by error code; they are sent again.",
+    help: "Records rejected in accepted requests, by error code; they are sent again.",
     labels: &["sink", "code"],
 };
 const DURATION: Family = Family {
     name: "sink_request_duration_seconds",
-    help: "Time from sending a request to its answer.",
+    help: "Time from sending a request to its answer, for outcomes ok and partial.",
     labels: SINK,
 };
 const CONCURRENCY: Family = Family {
     name: "sink_concurrency",
-    help: "Requests that may be under way at once, over the sink's destinations.",
+    help: "Requests that may be in flight at once, over the sink's destinations.",
     labels: SINK,
 };
 const RATE_LIMIT: Family = Family {
     name: "sink_rate_limit_bytes_per_second",
-    help: "Payload bytes a second that the sink's destinations keep to since more was refused; 0 is no limit.",
+    help: "Payload bytes per second that the sink's destinations limit themselves to after rejections; 0 is no limit.",
     labels: SINK,
 };
 const HELD: Family = Family {
     name: "sink_held",
-    help: "Destinations of the sink that are held for this reason.",
+    help: "Destinations of the sink held for this reason.",
     labels: SINK_AND_REASON,
 };
 const BUFFER_BYTES: Family = Family {
     name: "buffer_bytes",
-    help: "Bytes waiting in the sink's buffer; of a disk buffer, bytes of its files.",
+    help: "Bytes waiting in the sink's buffer; for a disk buffer, bytes of its files.",
     labels: SINK,
 };
 const BUFFER_OLDEST: Family = Family {
@@ -250,7 +250,7 @@ const BUFFER_OLDEST: Family = Family {
 };
 const CREDENTIALS_EXPIRY: Family = Family {
     name: "credentials_expiry_timestamp_seconds",
-    help: "When the credentials in use expire, in seconds since 1970.",
+    help: "When the current credentials expire, in seconds since 1970.",
     labels: SINK,
 };
 const DROPPED: Family = Family {
@@ -260,22 +260,22 @@ const DROPPED: Family = Family {
 };
 const RETURNED: Family = Family {
     name: "sink_returned_events_total",
-    help: "Events undelivered at a reload: read again, or taken up from disk, and accepted anew.",
+    help: "Events undelivered at a reload: read again from the source or disk, and accepted again.",
     labels: SINK,
 };
 const FSYNC: Family = Family {
     name: "buffer_fsync_duration_seconds",
-    help: "Time of one sync of the sink's disk buffer.",
+    help: "Time that one sync of the sink's disk buffer takes.",
     labels: SINK,
 };
 const CORRUPT: Family = Family {
     name: "buffer_corrupt_total",
-    help: "Damaged places found in the sink's disk buffer, by reason.",
+    help: "Damage found in the sink's disk buffer, by reason.",
     labels: SINK_AND_REASON,
 };
 const BUFFER_ERRORS: Family = Family {
     name: "buffer_errors_total",
-    help: "What the sink's disk buffer could not do and tries again, by reason.",
+    help: "Failed operations of the sink's disk buffer, which are tried again, by reason.",
     labels: SINK_AND_REASON,
 };
 

@@ -137,18 +137,19 @@ pub struct ChunkCounts<'a> {
 
 const SOURCE: &[&str] = &["source"];
 const SOURCE_AND_REASON: &[&str] = &["source", "reason"];
-const EVENTS: Family = Family { name: "source_events_total", help: "Events read.", labels: SOURCE };
+const EVENTS: Family = Family {
+    name: "source_events_total",
+    help: "Events read; a payload that could not be decoded counts as one.",
+    labels: SOURCE,
+};
 const ROUTED: Family = Family {
     name: "source_routed_events_total",
-    help: "Events read that at least one route gave to a sink.",
+    help: "Events that at least one route gave to a sink.",
     labels: SOURCE,
 };
 const BYTES: Family = Family { name: "source_bytes_total", help: "Payload bytes read.", labels: SOURCE };
-const ERRORS: Family = Family {
-    name: "source_errors_total",
-    help: "Errors at a source that lost nothing.",
-    labels: SOURCE_AND_REASON,
-};
+const ERRORS: Family =
+    Family { name: "source_errors_total", help: "Errors at a source, by reason.", labels: SOURCE_AND_REASON };
 const UNDECODABLE: Family = Family {
     name: "undecodable_total",
     help: "Payloads that could not be decoded and went to the dead letters.",
@@ -156,21 +157,18 @@ const UNDECODABLE: Family = Family {
 };
 const LAG: Family = Family {
     name: "source_lag_seconds",
-    help: "Age of the oldest event read and not yet acknowledged.",
+    help: "Age of the oldest event read but not yet acknowledged.",
     labels: SOURCE,
 };
 const BEHIND: Family =
-    Family { name: "file_behind_bytes", help: "Bytes in the files that were not read yet.", labels: SOURCE };
+    Family { name: "file_behind_bytes", help: "Bytes of the files not read yet.", labels: SOURCE };
 const LOST: Family = Family {
     name: "file_lost_bytes_total",
-    help: "Bytes of files that were gone before they could be read.",
+    help: "Bytes that were gone before they could be read, or were skipped or cut off as too large.",
     labels: SOURCE_AND_REASON,
 };
-const BACKPRESSURE: Family = Family {
-    name: "backpressure_seconds_total",
-    help: "Time a source waited for memory or for a destination.",
-    labels: SOURCE,
-};
+const BACKPRESSURE: Family =
+    Family { name: "backpressure_seconds_total", help: "Time a source waited for memory.", labels: SOURCE };
 
 /// The families of all sources.
 #[derive(Clone, Debug)]

@@ -204,3 +204,60 @@ fn what_cannot_be_decoded_is_kept_and_acknowledged() {
     assert_eq!(scrape.count("undecodable_total", &["source=\"subscriptions\""]), 1);
     daemon.stop().drained();
 }
+
+#[test]
+fn a_dead_letter_says_which_request_brought_it_and_what_to_set() {
+    let world = World::new();
+    let daemon = start(&world, "message");
+    Sender::to(&daemon.endpoint()).deliver("of-lines", &[b"2026-11-29 a line, and no envelope\n".to_vec()]);
+    let config = world.config_path();
+    let shown = |more: &[&str]| {
+        let show = ["state", "show", "dead-letters", "_subscriptions", "-c", config.to_str().unwrap()];
+        String::from_utf8(world.run(&[&show, more].concat(), b"").stdout).unwrap()
+    };
+    let letter: serde_json::Value = serde_json::from_str(&shown(&["--json"])).unwrap();
+    assert_eq!(letter["request"]["request_id"], "of-lines");
+    assert_eq!(
+        letter["request"]["source_arn"],
+        "arn:aws:firehose:us-east-1:111122223333:deliverystream/subscriptions"
+    );
+    assert!(letter["attributes"].is_null(), "what routes and records show is as it was");
+    let words = shown(&[]);
+    assert!(words.contains("format = \"lines\"") && words.contains("request of-lines"), "{words}");
+    assert!(daemon.log_text().contains("format = \\\"lines\\\""), "{}", daemon.log_text());
+    daemon.stop().drained();
+}
+
+#[test]
+fn an_owner_too_many_is_asked_to_come_again_while_the_others_are_undelivered() {
+    let world = World::with(&Settings {
+        streams: ["s-1", "s-2", "s-3"].map(|name| Stream::new("111111111111", name)).to_vec(),
+        ..Settings::default()
+    });
+    let config = CONFIG.replace("ENCODING", "message").replace(LISTEN, IMPATIENT);
+    let config =
+        config.replace("stream = \"logs\"", "stream = \"s-{owner}\"\nmax_destinations = 2\nidle = \"100ms\"");
+    world.config(&config);
+    world.standin.faults(|faults| faults.hang = true);
+    let daemon = world.start();
+    let mut sender = Sender::to(&daemon.endpoint());
+    let payload = |owner: u64| {
+        [Envelope::of_lines(RUN, owner * 10..owner * 10 + 10).owned_by(&owner.to_string()).gzipped()]
+    };
+    for owner in 1..=3 {
+        assert_eq!(
+            sender.post(&owner.to_string(), &payload(owner)).unwrap().status,
+            503,
+            "{}",
+            daemon.log_text()
+        );
+    }
+    world.standin.faults(|faults| faults.hang = false);
+    for owner in 1..=3 {
+        sender.deliver(&owner.to_string(), &payload(owner));
+    }
+    let scrape = daemon.conserved();
+    assert_eq!(scrape.count("dead_letter_events_total", &[]), 0);
+    assert_eq!(world.standin.report().stream("s-3").seen, 10);
+    daemon.stop().drained();
+}

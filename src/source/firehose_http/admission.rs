@@ -248,8 +248,9 @@ mod tests {
     #[test]
     fn ids_and_arns_have_a_longest() {
         let admission = admission(&[], &[]);
-        let (id, arn) = ("x".repeat(MAX_REQUEST_ID + 1), "x".repeat(MAX_SOURCE_ARN + 1));
-        check(&admission, &[("x-amz-firehose-request-id", &id[1..]), (ARN, &arn[1..])], None);
+        let longest = ("x".repeat(MAX_REQUEST_ID), "x".repeat(MAX_SOURCE_ARN));
+        check(&admission, &[("x-amz-firehose-request-id", &longest.0), (ARN, &longest.1)], None);
+        let (id, arn) = (longest.0 + "x", longest.1 + "x");
         check(&admission, &[("x-amz-firehose-request-id", &id)], Some(RefusalReason::RequestId));
         check(&admission, &[(ARN, &arn)], Some(RefusalReason::SourceArn));
         let said = names(&headers(&[(ARN, &arn), ("x-amz-firehose-request-id", &id)]));

@@ -266,7 +266,7 @@ impl BodyScanner {
             })?,
             _ if level == Some(JsonLevel::Records) => return Err(NO_RECORD),
             b'[' if level == Some(JsonLevel::Root) && self.key == KnownKey::Records => {
-                self.open(JsonLevel::Records)?
+                self.open(JsonLevel::Records)?;
             }
             b'[' if level.is_some() => self.open(JsonLevel::Array)?,
             b'-' | b'0'..=b'9' | b't' | b'f' | b'n' if level.is_some() => {

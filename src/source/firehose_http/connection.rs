@@ -31,11 +31,11 @@ pub(super) async fn connection(
     newcomer: Newcomer,
     stop: Stop,
 ) {
-    let Newcomer { stream, peer, place, evicted } = newcomer;
+    let Newcomer { stream, peer, slot, evicted } = newcomer;
     // Small answers must not wait for more to say.
     stream.set_nodelay(true).ok();
     let first_request = Instant::now() + context.limits.first_request;
-    let session = HttpSession { context, peer, place, state: Arc::<ConnectionState>::default() };
+    let session = HttpSession { context, peer, slot, state: Arc::<ConnectionState>::default() };
     tokio::select! {
         _ = evicted => {}
         () = session.serve(acceptor, stream, stop, first_request) => {}
@@ -68,7 +68,7 @@ impl HttpSession {
         mut stop: Stop,
         first_request: Instant,
     ) {
-        let Self { context, place, state, .. } = self;
+        let Self { context, slot, state, .. } = self;
         let head = HeadLimit { small: SMALL_HEAD, large: Arc::clone(&context.large_heads) };
         let stream = GuardedStream::new(stream, Arc::clone(state), head, context.limits.write_stall);
         let (busy, mut quiet) = watch::channel(false);
@@ -78,7 +78,7 @@ impl HttpSession {
                 busy.send_replace(true);
                 state.begin_request();
                 let answer = handle(self, request).await;
-                place.rest(Instant::now());
+                slot.rest(Instant::now());
                 state.end_request();
                 busy.send_replace(false);
                 Ok::<_, Infallible>(answer)
@@ -127,10 +127,6 @@ impl HttpSession {
 }
 
 fn tls_words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-            "the handshake was broken off".to_owned()
-        }
-        _other => error.to_string(),
-    }
+    let is_gone = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset].contains(&error.kind());
+    if is_gone { "the handshake was broken off".to_owned() } else { error.to_string() }
 }

@@ -42,7 +42,7 @@ async fn post(session: &HttpSession, request: Request<Incoming>) -> HttpAnswer {
         }
     };
     session.state.admit();
-    session.place.work();
+    session.slot.work();
     // Without an id nothing ties two deliveries together.
     let key = sender.request_id.as_ref().map(|_| RequestKey::new(&names));
     let state = match &key {

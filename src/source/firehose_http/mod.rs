@@ -50,7 +50,7 @@ use self::large_records::LargeRecords;
 use self::limits::{EndpointLimits, LARGE_HEADS, LARGE_RECORDS};
 use self::recent::RecentRequests;
 use crate::config::HttpSource;
-use crate::connections::{BoundedListener, ListenerEvent, PeerLog, Places};
+use crate::connections::{BoundedListener, ConnectionSlots, ListenerEvent, PeerLog};
 use crate::health::Status;
 use crate::pipeline::Intake;
 use crate::source::Stop;
@@ -147,9 +147,9 @@ pub async fn serve(
         log: PeerLog::default(),
     });
     let mut connections = JoinSet::new();
-    let places = Places::new(config.max_connections);
+    let slots = ConnectionSlots::new(config.max_connections);
     let who = format!("source {}", context.name);
-    let mut listener = BoundedListener::new(listener, places, None, Arc::clone(&status), who.clone());
+    let mut listener = BoundedListener::new(listener, slots, None, Arc::clone(&status), who.clone());
     let mut clock = interval(REPORT);
     loop {
         let newcomer = tokio::select! {

@@ -199,14 +199,13 @@ impl RecordIntake<'_> {
         let intake = &self.context.intake;
         let len = payload.len() as u64;
         let wanted = self.context.estimate(&payload).saturating_add(RECORD_OVERHEAD);
-        let held = match intake.try_admit(wanted) {
-            Some(held) => held,
-            None => {
-                // Nobody waits for memory and holds more than what it is for.
-                self.scanner.shrink();
-                self.memory = None;
-                intake.admit(wanted).await
-            }
+        let held = if let Some(held) = intake.try_admit(wanted) {
+            held
+        } else {
+            // Nobody waits for memory and holds more than what it is for.
+            self.scanner.shrink();
+            self.memory = None;
+            intake.admit(wanted).await
         };
         let chunk = Chunk {
             origin: Arc::clone(&self.origin),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::context::HttpContext;
-use crate::connections::{ConnectionState, PEER_LOG, Place};
+use crate::connections::{ConnectionSlot, ConnectionState, PEER_LOG};
 use crate::event::RequestNames;
 
 /// One connection and its peer.
@@ -14,7 +14,7 @@ use crate::event::RequestNames;
 pub(super) struct HttpSession {
     pub(super) context: Arc<HttpContext>,
     pub(super) peer: SocketAddr,
-    pub(super) place: Place,
+    pub(super) slot: ConnectionSlot,
     pub(super) state: Arc<ConnectionState>,
 }
 

@@ -203,9 +203,9 @@ async fn what_is_too_long_or_too_many_is_refused_with_the_reason() {
 
 /// Log lines of this thread.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct LogLines(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Lines {
+impl Write for LogLines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -218,7 +218,7 @@ impl Write for Lines {
 
 #[tokio::test]
 async fn a_refusal_is_logged_with_its_peer_request_and_stream() {
-    let lines = Lines::default();
+    let lines = LogLines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).json().finish();
     let _logging = tracing::subscriber::set_default(subscriber);
