@@ -42,8 +42,8 @@ pub struct Output {
 /// Room made at a time while lines are written.
 const LINES_ROOM: usize = 4 * 1024;
 
-/// A message is split or cut only where its parts have at least so much room beside what stands around them: the parts of one with
-/// less room would be many, and mostly the same words around them.
+/// A message is split or cut only if its parts have at least this much room beside their metadata. With less room the parts would
+/// be many, and mostly the same metadata.
 const LEAST_ROOM: usize = MAX_RECORD_BYTES / 2;
 
 /// How each JSON object begins: a time follows.
@@ -362,7 +362,7 @@ impl Encoder {
         out.end_event(self);
     }
 
-    /// How many bytes of a message fit into a record beside what stands around it; none: too few.
+    /// How many bytes of a message fit into a record beside the event's metadata; none if too few.
     fn room(&self, event: &Event<'_>, out: &Output) -> Option<usize> {
         /// For the time, the keys, the part's place, a mark of truncation, and the newline.
         const FRAME: usize = 256;
@@ -371,7 +371,7 @@ impl Encoder {
         MAX_RECORD_BYTES.checked_sub(around).filter(|room| *room >= LEAST_ROOM)
     }
 
-    /// How much of the message's front surely fits into so much room, cut between UTF-8 characters.
+    /// How much of the message's front surely fits into the room, cut between UTF-8 characters.
     fn fitting(&self, message: &[u8], room: usize) -> usize {
         let mut len = message.len().min(room);
         if self.encoding == Encoding::Json {
