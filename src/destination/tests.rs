@@ -176,8 +176,8 @@ async fn a_queue_is_handed_over_once_all_of_it_is_on_disk() {
     let test = on_disk();
     test.push(10);
     test.queue.end_and_hand_over();
-    assert!(timeout(Duration::from_secs(60), test.queue.left()).await.is_err(), "10 bytes are not stored");
-    let (left, stored) = tokio::join!(timeout(Duration::from_secs(60), test.queue.left()), async {
+    assert!(timeout(Duration::from_secs(60), test.queue.handed_over()).await.is_err(), "10 bytes are not stored");
+    let (left, stored) = tokio::join!(timeout(Duration::from_secs(60), test.queue.handed_over()), async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         test.store()
     });
