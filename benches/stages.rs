@@ -10,6 +10,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::BytesCount;
@@ -21,6 +22,7 @@ use standpipe::config::{
 };
 use standpipe::decode::{Decoder, Scratch};
 use standpipe::event::{Buffers, Event, Events, Field, Origin, Timestamp, Wants};
+use standpipe_simd::{EightLanes, SixteenLanes};
 
 fn main() {
     divan::main();
@@ -76,6 +78,24 @@ fn cloudtrail_to_json(bencher: Bencher<'_, '_>) {
     let records: Vec<String> = (0..EVENTS).map(cloudtrail).collect();
     let file = format!("{{\"Records\":[{}]}}", records.join(","));
     decode(bencher, &records, Format::Cloudtrail, &file.into(), Writer::new(Encoding::Json));
+}
+
+/// SHA-256 of bodies of 256 KiB: one by one with what the CPU has for it, and as many side by side as it has lanes for.
+#[divan::bench(args = [1, 8, 16])]
+fn sha256(bencher: Bencher<'_, '_>, lanes: usize) {
+    let body = vec![b'x'; 256 << 10];
+    let bencher = bencher.counter(BytesCount::new(lanes * body.len()));
+    match lanes {
+        8 => {
+            let Some(eight) = EightLanes::detect() else { return };
+            bencher.bench_local(|| eight.digests([&body; 8]));
+        }
+        16 => {
+            let Some(sixteen) = SixteenLanes::detect() else { return };
+            bencher.bench_local(|| sixteen.digests([&body; 16]));
+        }
+        _ => bencher.bench_local(|| digest(&SHA256, &body)),
+    }
 }
 
 /// Decodes `payload` again and again, telling `events`.

@@ -14,7 +14,10 @@ fn main() -> ExitCode {
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
     let done = match command {
         Command::Run { files, once } => run::run(&files.config, &environment(), once, &mut err),
-        Command::Check { files } => check::run(&files.config, &environment(), &mut out, &mut err),
+        Command::Check { files, bare } => {
+            let files = if bare.is_empty() { files.config } else { bare };
+            check::run(&files, &environment(), &mut out, &mut err)
+        }
         Command::Doctor { files, json, write_probe, topology } => {
             let manner = doctor::DoctorOutput { json, colour: out.is_terminal(), write_probe };
             let what = doctor::DoctorInput { files: &files.config, topology: topology.as_deref() };

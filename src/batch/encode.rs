@@ -42,8 +42,8 @@ pub struct Output {
 /// Room made at a time while lines are written.
 const LINES_ROOM: usize = 4 * 1024;
 
-/// A message is split or cut only where its parts have at least so much room beside what stands around them: the parts of one with
-/// less room would be many, and mostly the same words around them.
+/// A message is split or cut only if its parts have at least this much room beside their metadata. With less room the parts would
+/// be many, and mostly the same metadata.
 const LEAST_ROOM: usize = MAX_RECORD_BYTES / 2;
 
 /// How each JSON object begins: a time follows.
@@ -358,7 +358,7 @@ impl Encoder {
         out.end_event(self);
     }
 
-    /// How many bytes of a message fit into a record beside what stands around it; none: too few.
+    /// How many bytes of a message fit into a record beside the event's metadata; none if too few.
     fn room(&self, event: &Event<'_>, out: &Output) -> Option<usize> {
         /// For the time, the keys, the part's place, a mark of truncation, and the newline.
         const FRAME: usize = 256;
@@ -367,7 +367,7 @@ impl Encoder {
         MAX_RECORD_BYTES.checked_sub(around).filter(|room| *room >= LEAST_ROOM)
     }
 
-    /// How much of the message's front surely fits into so much room, cut between UTF-8 characters.
+    /// How much of the message's front surely fits into the room, cut between UTF-8 characters.
     fn fitting(&self, message: &[u8], room: usize) -> usize {
         let mut len = message.len().min(room);
         if self.encoding == Encoding::Json {
@@ -647,9 +647,9 @@ mod tests {
         let huge = "x".repeat(MAX_RECORD_BYTES);
         let (message, long) = (Message::Raw(b"short"), "y".repeat(3 * MAX_RECORD_BYTES));
         let event = |message, id| Event { message, timestamp: None, id, part: None };
-        let named = |name: &str| Origin { log_group: Some(name.into()), ..envelope() };
+        let named = |name: &str| envelope().with(Field::LogGroup, name.into());
         let attributed = Origin { attributes: [("k".into(), huge.as_str().into())].into(), ..envelope() };
-        let deep = Origin { file: Some("\"".repeat(4_096).into()), ..file() };
+        let deep = file().with(Field::File, "\"".repeat(4_096).into());
         for too_long in [TooLong::Split, TooLong::Truncate, TooLong::DeadLetter] {
             for packing in [Packing::Event, Packing::Lines] {
                 let json = sink(Encoding::Json, packing, too_long);
@@ -675,7 +675,7 @@ mod tests {
 
     #[test]
     fn lines_whose_metadata_is_too_large_are_refused_one_by_one() {
-        let origin = Origin { file: Some("x".repeat(MAX_RECORD_BYTES).into()), ..file() };
+        let origin = file().with(Field::File, "x".repeat(MAX_RECORD_BYTES).into());
         for packing in [Packing::Event, Packing::Lines] {
             let encoder = Encoder::new(&sink(Encoding::Json, packing, TooLong::Split));
             let (events, data, unfit) = together(&encoder, &Bytes::from_static(b"a\n\nb\n"), &origin);

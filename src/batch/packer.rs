@@ -173,7 +173,9 @@ impl<'a> BlockCursor<'a> {
     fn take(&mut self, room: usize) -> Option<(Bytes, u64)> {
         let rest = self.bytes();
         if rest.len() <= room {
-            return Some(self.advance(rest.len(), self.block.events().saturating_sub(self.taken)));
+            let (events, taken) = (self.block.events(), self.taken);
+            debug_assert!(taken <= events, "{taken} of {events} events are taken");
+            return Some(self.advance(rest.len(), events.saturating_sub(taken)));
         }
         match &self.block.borders {
             Borders::Newlines(_) => {

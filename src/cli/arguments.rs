@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::render::RenderFormat;
+use crate::config::DEFAULT_FILE;
 
 /// The command line of `standpipe`.
 #[derive(Debug, Parser)]
@@ -38,12 +39,16 @@ pub enum Command {
     },
     /// Check a configuration and show its pipeline, without a network
     #[command(
-        after_help = "Example:\n  standpipe check -c agent.toml\n\nExit codes: 0 good, 78 bad configuration"
+        alias = "validate",
+        after_help = "Examples:\n  standpipe check -c agent.toml\n  standpipe check agent.toml local.toml\n\nExit codes: 0 good, 78 bad configuration"
     )]
     Check {
         /// The configuration files.
         #[command(flatten)]
         files: Files,
+        /// The same without `-c`
+        #[arg(value_name = "FILE", conflicts_with = "config")]
+        bare: Vec<PathBuf>,
     },
     /// Check every hop live, and show which is broken and how to fix it
     #[command(
@@ -203,7 +208,7 @@ pub struct Files {
         short = 'c',
         long = "config",
         value_name = "FILE",
-        default_value = "/etc/standpipe/standpipe.toml"
+        default_value = DEFAULT_FILE
     )]
     pub config: Vec<PathBuf>,
 }

@@ -361,7 +361,7 @@ warning: sinks.local: no route leads here; name it in a route's `to`
         let (code, out, err) = checked("[sources.app]\ntype = \"file\"\n", &[]);
         assert_eq!((code, out.as_str()), (78, ""));
         let errors = "\
-standpipe.toml: sources.app.include: missing; give it a value such as `[\"/var/log/app/*.log\"]`
+standpipe.toml:1:10: sources.app.include: missing; give it a value such as `[\"/var/log/app/*.log\"]`
 standpipe.toml: sinks: missing; there must be at least one, such as `[sinks.archive]`
 ";
         assert_eq!(err, errors);

@@ -15,17 +15,18 @@ use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
+use crate::config::log_filter;
 use crate::connections::PEER_LOG;
 
 /// Lets each message through a few times in a while.
 #[derive(Clone, Debug, Default)]
-pub struct Limit {
+pub struct LogLimit {
     /// By the place in the source that says the message. The lock covers a look-up.
-    messages: Arc<Mutex<HashMap<Identifier, Said>>>,
+    messages: Arc<Mutex<HashMap<Identifier, MessageCount>>>,
 }
 
 #[derive(Debug)]
-struct Said {
+struct MessageCount {
     since: Instant,
     times: u32,
     left_out: u64,
@@ -40,10 +41,12 @@ const WHILE: Duration = Duration::from_secs(10);
 /// How often what was left out is counted up.
 const REPORT: Duration = Duration::from_mins(1);
 
-/// Starts logging to standard error. `filter` sets the levels, such as `debug` or `standpipe::sink=trace`.
-pub fn start(filter: Option<&str>) -> Limit {
-    let limit = Limit::default();
-    let levels = EnvFilter::builder().parse_lossy(filter.unwrap_or("info,aws_config=warn"));
+/// Starts logging to standard error. `filter` sets the levels, such as `debug` or `standpipe::sink=trace`; the configuration was
+/// refused if it is none.
+pub fn start(filter: Option<&str>) -> LogLimit {
+    let limit = LogLimit::default();
+    let filter = filter.and_then(|filter| log_filter(filter).ok());
+    let levels = EnvFilter::builder().parse_lossy(filter.as_deref().unwrap_or("info,aws_config=warn"));
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines =
         if io::stderr().is_terminal() { lines.boxed() } else { lines.json().flatten_event(true).boxed() };
@@ -52,7 +55,7 @@ pub fn start(filter: Option<&str>) -> Limit {
     limit
 }
 
-impl Limit {
+impl LogLimit {
     /// Says once a minute how many lines were left out.
     pub async fn report(self) {
         let mut clock = interval(REPORT);
@@ -72,7 +75,7 @@ impl Limit {
 
     fn lets_through(&self, message: &'static Metadata<'static>, now: Instant) -> bool {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = messages.entry(message.callsite()).or_insert_with(|| Said {
+        let said = messages.entry(message.callsite()).or_insert_with(|| MessageCount {
             since: now,
             times: 0,
             left_out: 0,
@@ -90,7 +93,7 @@ impl Limit {
     }
 }
 
-impl<S: Subscriber> Filter<S> for Limit {
+impl<S: Subscriber> Filter<S> for LogLimit {
     fn enabled(&self, _message: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
         true
     }
@@ -107,7 +110,7 @@ mod tests {
 
     #[test]
     fn of_one_message_only_so_many_lines_come_in_a_while() {
-        let limit = Limit::default();
+        let limit = LogLimit::default();
         let subscriber = tracing_subscriber::registry()
             .with(fmt::layer().with_writer(io::sink).with_filter(limit.clone()));
         tracing::subscriber::with_default(subscriber, || {

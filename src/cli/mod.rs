@@ -1,10 +1,10 @@
 //! One file a command.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 
-use crate::config::{Checked, inspect};
+use crate::config::{Checked, Errors, inspect};
 
 pub mod access;
 pub mod arguments;
@@ -40,6 +40,12 @@ fn configuration(
 ) -> io::Result<Option<Checked>> {
     match inspect(files, environment) {
         Ok(checked) => Ok(Some(checked)),
-        Err(errors) => writeln!(err, "{errors}").map(|()| None),
+        Err(errors) => tell(&errors, err).map(|()| None),
     }
+}
+
+/// Writes the mistakes of a configuration; on a terminal with the lines that they stand in.
+fn tell(errors: &Errors, err: &mut impl Write) -> io::Result<()> {
+    let text = if io::stderr().is_terminal() { errors.with_excerpts() } else { errors.to_string() };
+    writeln!(err, "{text}")
 }

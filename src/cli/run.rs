@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tracing::{error, warn};
+use tracing::{Level, enabled, error, warn};
 
 use super::{configuration, exit, logging};
 use crate::causes::with_causes;
-use crate::config::{Checked, inspect};
+use crate::config::{Checked, LOG_VARIABLE, inspect};
 use crate::daemon::{self, Environment, Load, Run, RunOutcome, Signal};
 use crate::source;
 
@@ -26,17 +26,29 @@ pub fn run(
     err: &mut impl Write,
 ) -> io::Result<u8> {
     let Some(checked) = configuration(files, environment, err)? else { return Ok(exit::CONFIG) };
-    let limit = logging::start(environment.get("STANDPIPE_LOG").map(String::as_str));
+    let limit = logging::start(environment.get(LOG_VARIABLE).map(String::as_str));
     let runtime = runtime(checked.config.limits.workers)?;
     runtime.spawn(limit.report());
     let load: Load = {
         let (files, environment) = (files.to_vec(), environment.clone());
         Arc::new(move || inspect(&files, &environment))
     };
-    let code = runtime.block_on(serve(checked, load, once));
+    let served = runtime.block_on(serve(checked, load, once));
     // What still blocks, such as a read of a terminal, must not keep the process.
     runtime.shutdown_background();
-    Ok(code)
+    match served {
+        Ok(RunOutcome::Drained) => Ok(exit::DONE),
+        Ok(RunOutcome::Undelivered) => Ok(exit::UNDELIVERED),
+        Err(why) => {
+            // Whoever turned the log off still has to know why nothing runs.
+            if enabled!(Level::ERROR) {
+                error!(error = why, "failed");
+            } else {
+                writeln!(err, "standpipe: {why}")?;
+            }
+            Ok(exit::FAILED)
+        }
+    }
 }
 
 /// The threads that wait; `workers` is how many do the work beside them.
@@ -48,28 +60,16 @@ pub(super) fn runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-async fn serve(checked: Checked, load: Load, once: bool) -> u8 {
+async fn serve(checked: Checked, load: Load, once: bool) -> Result<RunOutcome, String> {
     let Checked { config, warnings } = checked;
     for warning in warnings {
         warn!(warning = %warning, "configuration");
     }
-    let signals = match signals(Signal::Reload) {
-        Ok(signals) => signals,
-        Err(error) => {
-            error!(%error, "cannot listen for signals");
-            return exit::FAILED;
-        }
-    };
+    let signals = signals(Signal::Reload).map_err(|error| format!("cannot listen for signals: {error}"))?;
     let host = Arc::from(gethostname::gethostname().to_string_lossy());
     let environment = Environment { host, once, load, prepare: Arc::new(source::prepare) };
-    match daemon::run(Run { config, environment, signals }).await {
-        Ok(RunOutcome::Drained) => exit::DONE,
-        Ok(RunOutcome::Undelivered) => exit::UNDELIVERED,
-        Err(error) => {
-            error!(error = with_causes(&error), "failed");
-            exit::FAILED
-        }
-    }
+    let run = Run { config, environment, signals };
+    daemon::run(run).await.map_err(|error| with_causes(&error))
 }
 
 /// SIGTERM, SIGINT and SIGHUP, each as a message; what the last one signals for depends on the command.

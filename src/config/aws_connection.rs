@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::misfit::Misfit;
 use super::section::{Section, expected};
 use super::template::{LONGEST_NAME, is_session_char};
 use super::tree::Node;
@@ -116,7 +117,8 @@ fn is_region(text: &str) -> bool {
 
 /// A name that may be made from metadata.
 pub(super) fn template(node: &Node) -> Parsed<Template> {
-    Template::parse(&string(node)?).map_err(|problem| format!("{} {problem}", node.describe()))
+    let wrong = |problem| Misfit::of(node, format!("{} {problem}", node.describe()));
+    Template::parse(&string(node)?).map_err(wrong)
 }
 
 fn session(node: &Node) -> Parsed<Template> {

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::key::{item, join};
 use super::problem::{Notes, nearest};
-use super::section::join;
 use super::tree::{Expanded, Node, Text, Written};
 
 /// Replaces what stands for something else in every string of a tree.
@@ -33,13 +33,13 @@ impl<'a> Expansion<'a> {
             Written::Text(text) => match self.text(&text.value) {
                 Ok(expanded) => *text = expanded,
                 Err(problem) => {
-                    self.notes.problem(&node.origin, key, problem);
+                    self.notes.problem_of_secret(&node.origin, key, problem);
                     node.value = Written::Broken;
                 }
             },
             Written::List(items) => {
-                for (index, item) in items.iter_mut().enumerate() {
-                    self.expand(item, &format!("{key}[{index}]"));
+                for (index, value) in items.iter_mut().enumerate() {
+                    self.expand(value, &item(key, index));
                 }
                 if items.iter().any(|item| matches!(item.value, Written::Broken)) {
                     node.value = Written::Broken;

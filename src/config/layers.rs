@@ -1,64 +1,63 @@
 //! Files laid one over the other.
 //!
-//! The `config` crate parses the formats. Its own merge loses where tables were written, and reads brackets in a key as the
-//! index of a list to allocate, so the trees are laid over each other here.
+//! The `config` crate reads the values of the three formats, and `spots` finds where they stand. The crate's own merge loses where
+//! tables were written, and reads brackets in a key as the index of a list to allocate, so the trees are laid over each other here.
 
-use std::error::Error;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use config::{FileFormat, Format};
 
+use super::document::Document;
 use super::problem::Notes;
+use super::spots;
 use super::tree::{Node, Origin};
 
 /// Reads all files; later ones override earlier ones.
 pub(super) fn read(files: &[PathBuf], notes: &Notes) -> Node {
-    let origin = match files.first() {
-        Some(file) => Origin::File(Arc::from(file.as_path())),
-        None => Origin::Variable("environment".into()),
-    };
-    let mut tree = Node::empty_table(origin);
+    let mut tree: Option<Node> = None;
     for file in files {
-        match parse(file) {
-            Ok(layer) => tree.overlay(layer),
-            Err(text) => notes.problem(&file.display(), "", text),
+        match (parse(file, notes), &mut tree) {
+            (Some(layer), Some(tree)) => tree.overlay(layer),
+            (Some(layer), None) => tree = Some(layer),
+            // It was noted.
+            (None, _) => {}
         }
     }
-    tree
+    tree.unwrap_or_else(|| Node::empty_table(Origin::Variable("environment".into())))
 }
 
-fn parse(file: &Path) -> Result<Node, String> {
-    let format = format_of(file)?;
-    let text = fs::read_to_string(file).map_err(|error| format!("cannot be read: {error}"))?;
-    let uri = file.display().to_string();
-    let table = format
-        .parse(Some(&uri), &text)
-        .map_err(|error| format!("cannot be parsed: {}", without_excerpt(error.as_ref())))?;
-    Ok(Node::from_table(&Origin::File(Arc::from(file)), table))
+fn parse(file: &Path, notes: &Notes) -> Option<Node> {
+    let Some(format) = format_of(file) else {
+        let why = "found a file of no known format, expected a name that ends in `.toml`, `.yaml`, `.yml` or `.json`";
+        notes.problem_of(&file.display().to_string(), "", why);
+        return None;
+    };
+    let document = Document::read(file).map_err(|no_text| notes.no_text(file, no_text)).ok()?;
+    let spots = spots::find(format, &document.text).map_err(|fault| notes.syntax(&document, fault)).ok()?;
+    match format.parse(None, &document.text) {
+        Ok(table) => Some(Node::from_table(&document, &spots, table)),
+        Err(error) => {
+            notes.problem_of(
+                &file.display().to_string(),
+                "",
+                format!("cannot be parsed: {}", first_line(&error.to_string())),
+            );
+            None
+        }
+    }
 }
 
-fn format_of(file: &Path) -> Result<FileFormat, String> {
+fn format_of(file: &Path) -> Option<FileFormat> {
     let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     match extension.to_ascii_lowercase().as_str() {
-        "toml" => Ok(FileFormat::Toml),
-        "yaml" | "yml" => Ok(FileFormat::Yaml),
-        "json" => Ok(FileFormat::Json),
-        _ => {
-            Err("is of no known format; its name must end in `.toml`, `.yaml`, `.yml` or `.json`".to_owned())
-        }
+        "toml" => Some(FileFormat::Toml),
+        "yaml" | "yml" => Some(FileFormat::Yaml),
+        "json" => Some(FileFormat::Json),
+        _ => None,
     }
 }
 
-/// A parser's message on one line, without the line of the file that it shows: there may be a secret in it.
-fn without_excerpt(error: &dyn Error) -> String {
-    let message = error.to_string();
-    let is_excerpt = |line: &str| {
-        let margin = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
-        margin.starts_with('|')
-    };
-    let kept: Vec<&str> =
-        message.lines().map(str::trim).filter(|line| !line.is_empty() && !is_excerpt(line)).collect();
-    kept.join(": ")
+/// A message without the lines of the file that may follow: there may be a secret in them.
+fn first_line(message: &str) -> &str {
+    message.lines().next().unwrap_or_default()
 }

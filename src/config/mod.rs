@@ -1,19 +1,29 @@
 //! Configuration: files and environment in, checked values out.
 //!
-//! Files and overrides make one tree of values, each with where it was written; `${..}` is replaced in it; then it is walked
-//! table by table, and every mistake is noted on the way, so that all of them come at once.
+//! The `config` crate reads the values of a file, and `spots` where they stand. Files and overrides make one tree of values, each with
+//! where it was written; `${..}` is replaced in it; then it is walked table by table, and every mistake is noted on the way, so that
+//! all of them come at once, each with its line and column.
 
 mod aws_connection;
+mod document;
+mod excerpt;
 mod expand;
 mod flow;
+mod key;
 mod layers;
+mod log_filter;
+mod loops;
+mod misfit;
 mod problem;
+mod regions;
 mod relations;
 mod routes;
 mod secret;
 mod section;
 mod sinks;
 mod sources;
+mod spots;
+mod strays;
 mod template;
 pub mod topology;
 mod tree;
@@ -24,6 +34,8 @@ mod variables;
 mod warnings;
 
 #[cfg(test)]
+mod mistakes;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +43,8 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+pub use document::DEFAULT_FILE;
+pub use log_filter::{LOG_VARIABLE, log_filter};
 pub use problem::{Errors, Problem};
 pub use secret::Secret;
 pub use template::{session_name, stream_name};
@@ -42,6 +56,7 @@ pub(crate) use units::{show_duration, show_size};
 
 use problem::{Notes, nearest};
 use section::Section;
+use strays::Strays;
 use values::{address, count, duration, path, size};
 
 /// Reads and checks a configuration: `files` in order, later ones over earlier ones, and the environment over them.
@@ -84,6 +99,7 @@ fn read(files: &[PathBuf], environment: &BTreeMap<String, String>, notes: &Notes
     variables::check_unmatched(environment, &named, notes);
     if let Some(config) = &config {
         relations::check_flow(config, notes);
+        loops::check_loops(config, notes);
     }
     config
 }
@@ -93,8 +109,9 @@ fn config(mut root: Section<'_>) -> Option<Config> {
     let server = server(&mut root);
     let state = state(&mut root);
     let limits = limits(&mut root);
-    let sources = named(&mut root, "sources", "[sources.app]", |_, section| sources::source(section));
-    let sinks = named(&mut root, "sinks", "[sinks.archive]", sinks::sink);
+    let strays = Strays::find(&mut root);
+    let sources = named(&mut root, "sources", &strays.sources, |_, section| sources::source(section));
+    let sinks = named(&mut root, "sinks", &strays.sinks, sinks::sink);
     let names = routes::Names { sources: sources.names, sinks: sinks.names };
     relations::check_sources(server.as_ref(), &sources.read, notes);
     relations::check_sinks(names.sinks.len(), notes);
@@ -157,15 +174,16 @@ struct Named<T> {
 fn named<'n, T>(
     root: &mut Section<'n>,
     key: &'static str,
-    example: &str,
+    strays: &BTreeSet<String>,
     read: impl Fn(&str, Section<'n>) -> Option<T>,
 ) -> Named<T> {
-    let mut all = Named { names: BTreeSet::new(), read: BTreeMap::new() };
+    let mut all = Named { names: strays.clone(), read: BTreeMap::new() };
     let missing = !root.has(key);
     let Some(section) = root.table_or_empty(key) else { return all };
     let tables = section.named_tables();
-    if tables.is_empty() {
+    if tables.is_empty() && strays.is_empty() {
         let lack = if missing { "missing" } else { "empty" };
+        let example = if key == "sources" { "[sources.app]" } else { "[sinks.archive]" };
         root.problem(key, format!("{lack}; there must be at least one, such as `{example}`"));
     }
     let in_files: Vec<String> = tables

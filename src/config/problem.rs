@@ -3,8 +3,15 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::document::{Document, LineColumn, NoText};
+use super::excerpt::{Excerpt, ExcerptPart};
+use super::key::may_be_secret;
+use super::misfit::Misfit;
+use super::spots::SyntaxFault;
 use super::tree::Origin;
 
 /// One mistake.
@@ -12,19 +19,25 @@ use super::tree::Origin;
 pub struct Problem {
     /// The file, or the environment variable.
     pub origin: String,
+    /// Where in the file, as far as can be told.
+    at: Option<LineColumn>,
     /// The dotted key; empty when a whole file is meant.
     pub key: String,
     /// What was found and what is allowed.
     pub text: String,
+    excerpt: Option<Excerpt>,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.key.is_empty() {
-            write!(f, "{}: {}", self.origin, self.text)
-        } else {
-            write!(f, "{}: {}: {}", self.origin, self.key, self.text)
+        f.write_str(&self.origin)?;
+        if let Some(LineColumn { line, column }) = self.at {
+            write!(f, ":{line}:{column}")?;
         }
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        write!(f, ": {}", self.text)
     }
 }
 
@@ -39,6 +52,18 @@ impl Errors {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+}
+
+impl Errors {
+    /// The mistakes, each with the line that it stands in and a mark below: for a terminal.
+    #[must_use]
+    pub fn with_excerpts(&self) -> String {
+        let shown = |problem: &Problem| match &problem.excerpt {
+            Some(excerpt) => format!("{problem}\n{excerpt}"),
+            None => problem.to_string(),
+        };
+        self.problems.iter().map(shown).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -69,15 +94,83 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    pub(super) fn problem(&self, origin: &impl ToString, key: &str, text: impl Into<String>) {
-        let problem = Problem { origin: origin.to_string(), key: key.to_owned(), text: text.into() };
-        self.problems.borrow_mut().push(problem);
+    /// Notes a problem of a value. What is shown of it is what a scalar says; of a list or a table it is the key.
+    pub(super) fn problem(&self, origin: &Origin, key: &str, misfit: impl Into<Misfit>) {
+        let misfit = misfit.into();
+        let origin = misfit.origin.as_ref().unwrap_or(origin);
+        let key = format!("{key}{}", misfit.item);
+        let part = match origin {
+            Origin::File(document, Some(spot)) if spot.is_scalar => {
+                let mark = misfit.byte.and_then(|byte| byte_within(&document.text, &spot.value, byte));
+                Some(ExcerptPart {
+                    from: spot.key.start,
+                    to: spot.value.end,
+                    mark: mark.unwrap_or(spot.value.clone()),
+                })
+            }
+            Origin::File(_, Some(spot)) => Some(ExcerptPart::whole(&spot.key)),
+            Origin::File(_, None) | Origin::Variable(_) => None,
+        };
+        self.note(origin, &key, misfit.text, part.as_ref(), Shown::Yes);
+    }
+
+    /// Notes a problem of a key, whatever its value is. The value is not shown.
+    pub(super) fn problem_of_key(&self, origin: &Origin, key: &str, text: impl Into<String>) {
+        let part = origin.spot().map(|spot| ExcerptPart::whole(&spot.key));
+        self.note(origin, key, text.into(), part.as_ref(), Shown::Yes);
+    }
+
+    /// Notes a problem of a value of which nothing is to be shown.
+    pub(super) fn problem_of_secret(&self, origin: &Origin, key: &str, text: impl Into<String>) {
+        let part = origin.spot().map(|spot| ExcerptPart::whole(&spot.value));
+        self.note(origin, key, text.into(), part.as_ref(), Shown::No);
     }
 
     /// Notes a problem of a key whose origin was noted, or else that of the nearest table around it.
     pub(super) fn problem_at(&self, key: &str, text: impl Into<String>) {
-        let origin = self.origin_of(key);
-        self.problem(&origin, key, text);
+        match self.origin_of(key) {
+            Some((origin, true)) => self.problem(&origin, key, text.into()),
+            Some((origin, false)) => self.problem_of_key(&origin, key, text),
+            None => self.problem_of("", key, text),
+        }
+    }
+
+    /// Notes a problem of a file as a whole, or of a variable.
+    pub(super) fn problem_of(&self, origin: &str, key: &str, text: impl Into<String>) {
+        let (origin, key, text) = (origin.to_owned(), key.to_owned(), text.into());
+        self.problems.borrow_mut().push(Problem { origin, at: None, key, text, excerpt: None });
+    }
+
+    /// Notes that a file is no text.
+    pub(super) fn no_text(&self, file: &Path, NoText { at, why }: NoText) {
+        let (origin, key) = (file.display().to_string(), String::new());
+        self.problems.borrow_mut().push(Problem { origin, at, key, text: why, excerpt: None });
+    }
+
+    /// Notes that a text is not of its format. The line is shown only where no secret can be in it.
+    pub(super) fn syntax(&self, document: &Arc<Document>, fault: SyntaxFault) {
+        let line = document.line_around(fault.at.start);
+        let text = document.text.get(line.clone()).unwrap_or_default();
+        let begins = |c: char| c.is_alphabetic() || c == '"';
+        let has_key = text.trim_start().starts_with(begins) && text.contains(['=', ':']);
+        let is_header = text.chars().all(|c| c.is_alphanumeric() || "[]._- ".contains(c));
+        let is_harmless = !may_be_secret(&fault.key) && !may_be_secret(text) && (has_key || is_header);
+        let part = ExcerptPart { from: line.start, to: line.end, mark: fault.at };
+        let shown = if is_harmless { Shown::Yes } else { Shown::No };
+        let origin = Origin::File(Arc::clone(document), None);
+        self.note(&origin, &fault.key, fault.why, Some(&part), shown);
+    }
+
+    fn note(&self, origin: &Origin, key: &str, text: String, part: Option<&ExcerptPart>, shown: Shown) {
+        let (at, excerpt) = match (origin, part) {
+            (Origin::File(document, _), Some(part)) => {
+                let excerpt = (shown == Shown::Yes).then(|| Excerpt::new(document, part));
+                (Some(document.position(part.mark.start)), excerpt)
+            }
+            (Origin::File(..), None) | (Origin::Variable(_), _) => (None, None),
+        };
+        let (origin, key) = (origin.to_string(), key.to_owned());
+        self.problems.borrow_mut().push(Problem { origin, at, key, text, excerpt });
     }
 
     pub(super) fn asked(&self, key: String) {
@@ -109,18 +202,36 @@ impl Notes {
         Errors { problems: self.problems.into_inner() }
     }
 
-    fn origin_of(&self, key: &str) -> String {
+    /// Where a key was written, or else the nearest table around it; and whether it is the key itself.
+    pub(super) fn origin_of(&self, key: &str) -> Option<(Origin, bool)> {
         let written = self.written.borrow();
-        let mut key = key;
+        let mut around = key;
         loop {
-            if let Some(origin) = written.get(key) {
-                return origin.to_string();
+            if let Some(origin) = written.get(around) {
+                return Some((origin.clone(), around == key));
             }
-            let Some((around, _)) = key.rsplit_once('.') else { break };
-            key = around;
+            let Some((next, _)) = around.rsplit_once('.') else { break };
+            around = next;
         }
-        written.get("").map(ToString::to_string).unwrap_or_default()
+        written.get("").map(|origin| (origin.clone(), key.is_empty()))
     }
+}
+
+/// Whether an excerpt may be made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Shown {
+    Yes,
+    No,
+}
+
+/// The place of a byte of a string's value, where the string is written without escapes.
+fn byte_within(text: &str, value: &Range<usize>, byte: usize) -> Option<Range<usize>> {
+    let written = text.get(value.clone())?;
+    let is_plain = written.starts_with('\'') || (written.starts_with('"') && !written.contains('\\'));
+    let starts_thrice = ["'''", "\"\"\""].iter().any(|quotes| written.starts_with(quotes));
+    let at = value.start + 1 + byte;
+    let len = text.get(at..value.end)?.chars().next()?.len_utf8();
+    (is_plain && !starts_thrice).then_some(at..at + len)
 }
 
 /// The name most like `name`, if any is like it at all.

@@ -82,7 +82,7 @@ fn known(node: &Node, what: &str, names: &BTreeSet<String>) -> Parsed<String> {
         return Ok(name);
     }
     let suggestion = suggestion(&name, names.iter().map(String::as_str));
-    Err(format!("{}; {suggestion}", expected(node, &format!("the name of a {what}"))))
+    Err(expected(node, &format!("the name of a {what}; {suggestion}")))
 }
 
 fn repeated(names: &[String]) -> Option<&str> {

@@ -1,6 +1,9 @@
 //! Reads one table key by key, so that every mistake is noted and unknown keys are what is left at the end.
 
-use super::problem::{Notes, suggestion};
+use super::document::LineColumn;
+use super::key::{item, join};
+use super::misfit::Misfit;
+use super::problem::{Notes, nearest, suggestion};
 use super::secret::Secret;
 use super::tree::{Node, Origin, Table, Written};
 
@@ -38,7 +41,7 @@ impl<'n> Section<'n> {
             | Written::Text(_)
             | Written::List(_)) => {
                 let found = Node { origin: origin.clone(), value };
-                notes.problem(&origin, &path, expected(&found, "a table"));
+                notes.problem(&origin, &path, expected(&found, &a_table(&path, &found)));
                 return Err(origin);
             }
             Written::Broken => return Err(origin),
@@ -73,18 +76,31 @@ impl<'n> Section<'n> {
         self.table.get(key).is_some_and(is_table)
     }
 
+    /// The tables that this one holds under other keys than these.
+    pub(super) fn tables_beside(&self, known: &[&str]) -> Vec<(&String, &Table)> {
+        let others = self.table.iter().filter(|(key, _)| !known.contains(&key.as_str()));
+        others.filter_map(|(key, node)| Some((key, node.as_table()?))).collect()
+    }
+
+    /// Takes a key that stands in the wrong place, and notes it.
+    pub(super) fn misplaced(&mut self, key: &str, text: &str) {
+        if let Some(node) = self.table.remove(key) {
+            self.notes.problem_of_key(&node.origin, &join(&self.path, key), text);
+        }
+    }
+
     /// A key that may be left out.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
-        parse: impl FnOnce(&Node) -> Result<T, String>,
+        parse: impl FnOnce(&Node) -> Result<T, Misfit>,
     ) -> Option<T> {
         let node = self.take(key)?;
         match parse(&node) {
             Ok(value) => Some(value),
             Err(_) if matches!(node.value, Written::Broken) => None,
-            Err(text) => {
-                self.problem(key, text);
+            Err(misfit) => {
+                self.notes.problem(&node.origin, &join(&self.path, key), misfit);
                 None
             }
         }
@@ -95,7 +111,7 @@ impl<'n> Section<'n> {
         &mut self,
         key: &'static str,
         default: T,
-        parse: impl FnOnce(&Node) -> Result<T, String>,
+        parse: impl FnOnce(&Node) -> Result<T, Misfit>,
     ) -> T {
         self.optional(key, parse).unwrap_or(default)
     }
@@ -105,11 +121,12 @@ impl<'n> Section<'n> {
         &mut self,
         key: &'static str,
         example: &str,
-        parse: impl FnOnce(&Node) -> Result<T, String>,
+        parse: impl FnOnce(&Node) -> Result<T, Misfit>,
     ) -> Option<T> {
         if !self.has(key) {
             self.asked(key);
-            self.problem(key, format!("missing; give it a value such as `{example}`"));
+            let of_type = self.type_elsewhere(&self.origin);
+            self.problem(key, format!("missing{of_type}; give it a value such as `{example}`"));
             return None;
         }
         self.optional(key, parse)
@@ -121,20 +138,23 @@ impl<'n> Section<'n> {
         let mut secrets = Vec::new();
         let Ok(items) = items(&node) else {
             if !matches!(node.value, Written::Broken) {
-                self.problem(key, "expected a list of strings (what was found is not shown)");
+                let (origin, key) = (&node.origin, join(&self.path, key));
+                let text = "expected a list of strings such as `[\"${KEY}\"]` (what was found is not shown)";
+                self.notes.problem_of_secret(origin, &key, text);
             }
             return secrets;
         };
-        for (index, item) in items.iter().enumerate() {
-            if let Written::Text(text) = &item.value
+        for (index, secret) in items.iter().enumerate() {
+            if let Written::Text(text) = &secret.value
                 && (1..=LONGEST_SECRET).contains(&text.value.len())
             {
-                self.note_holders(key, item);
+                self.note_holders(key, secret);
                 secrets.push(Secret::new(text.value.clone()));
             } else {
                 let text =
-                    format!("item {index} is not a string of 1 to {LONGEST_SECRET} bytes (it is not shown)");
-                self.problem(key, text);
+                    format!("expected a string of 1 to {LONGEST_SECRET} bytes (what was found is not shown)");
+                let key = item(&join(&self.path, key), index);
+                self.notes.problem_of_secret(&secret.origin, &key, text);
             }
         }
         secrets
@@ -166,8 +186,8 @@ impl<'n> Section<'n> {
             return Self::new(self.notes, path, node).ok().map(|section| vec![section]);
         };
         let n_items = items.len();
-        let item = |(index, node)| Self::new(self.notes, format!("{path}[{index}]"), node).ok();
-        let sections: Vec<Self> = items.into_iter().enumerate().filter_map(item).collect();
+        let section = |(index, node)| Self::new(self.notes, item(&path, index), node).ok();
+        let sections: Vec<Self> = items.into_iter().enumerate().filter_map(section).collect();
         (sections.len() == n_items).then_some(sections)
     }
 
@@ -182,13 +202,13 @@ impl<'n> Section<'n> {
     }
 
     /// Whatever keys the table has, each read by `parse`.
-    pub(super) fn entries<T>(self, parse: impl Fn(&Node) -> Result<T, String>) -> Vec<(String, T)> {
+    pub(super) fn entries<T>(self, parse: impl Fn(&Node) -> Result<T, Misfit>) -> Vec<(String, T)> {
         let mut entries = Vec::new();
         for (key, node) in self.table {
             match parse(&node) {
                 Ok(value) => entries.push((key, value)),
                 Err(_) if matches!(node.value, Written::Broken) => {}
-                Err(text) => self.notes.problem(&node.origin, &join(&self.path, &key), text),
+                Err(misfit) => self.notes.problem(&node.origin, &join(&self.path, &key), misfit),
             }
         }
         entries
@@ -197,8 +217,27 @@ impl<'n> Section<'n> {
     /// Reports the keys that nobody asked for.
     pub(super) fn finish(self) {
         for (key, node) in &self.table {
-            let text = format!("unknown key; {}", suggestion(key, self.asked.iter().copied()));
-            self.notes.problem(&node.origin, &join(&self.path, key), text);
+            let known = || self.asked.iter().copied();
+            let of_type = match nearest(key, known()) {
+                Some(_) => String::new(),
+                None => self.type_elsewhere(&node.origin),
+            };
+            let text = format!("unknown key{of_type}; {}", suggestion(key, known()));
+            self.notes.problem_of_key(&node.origin, &join(&self.path, key), text);
+        }
+    }
+
+    /// Names the file that says the table's `type`, where that is another one: files may not go together.
+    fn type_elsewhere(&self, origin: &Origin) -> String {
+        let of_type = self.notes.origin_of(&join(&self.path, "type"));
+        match (of_type, origin) {
+            (Some((Origin::File(document, Some(spot)), true)), Origin::File(here, _))
+                if document.path != here.path =>
+            {
+                let LineColumn { line, .. } = document.position(spot.value.start);
+                format!(" for the `type` that {}:{line} sets", document.path.display())
+            }
+            _ => String::new(),
         }
     }
 
@@ -224,7 +263,7 @@ impl<'n> Section<'n> {
                     self.notes.secret_file(file.clone(), &key);
                 }
             }
-            (None, Origin::File(file)) => self.notes.secret_file(file.to_path_buf(), &key),
+            (None, Origin::File(document, _)) => self.notes.secret_file(document.path.clone(), &key),
             (None, Origin::Variable(_)) => {}
         }
     }
@@ -234,34 +273,44 @@ impl<'n> Section<'n> {
 const LONGEST_SECRET: usize = 4_096;
 
 /// The items of a list, also of one that the environment gave as a string.
-pub(super) fn items(node: &Node) -> Result<Vec<Node>, String> {
+pub(super) fn items(node: &Node) -> Result<Vec<Node>, Misfit> {
     if let Written::List(items) = &node.value {
         return Ok(items.clone());
     }
     if let Some(Node { value: Written::List(items), .. }) = node.inline() {
         return Ok(items);
     }
-    node.comma_separated().ok_or_else(|| expected(node, "a list"))
+    node.comma_separated().ok_or_else(|| match &node.value {
+        Written::Text(text) => expected(node, &format!("a list: `[{:?}]`", text.value)),
+        Written::Nothing
+        | Written::Flag(_)
+        | Written::Integer(_)
+        | Written::Float(_)
+        | Written::List(_)
+        | Written::Table(_)
+        | Written::Broken => expected(node, "a list such as `[\"..\"]`"),
+    })
 }
 
 /// The sentence for a value that is not what it should be.
-pub(super) fn expected(node: &Node, what: &str) -> String {
-    format!("found {}, expected {what}", node.describe())
+pub(super) fn expected(node: &Node, what: &str) -> Misfit {
+    Misfit::of(node, format!("found {}, expected {what}", node.describe()))
 }
 
-/// Appends a name to a dotted key.
-pub(super) fn join(path: &str, name: &str) -> String {
-    let mut key = String::with_capacity(path.len() + name.len() + 1);
-    key.push_str(path);
-    if !path.is_empty() {
-        key.push('.');
+/// A table in words, with how a value that was written in its place stands in it.
+fn a_table(path: &str, found: &Node) -> String {
+    const FIRST_KEYS: [(&str, &str); 5] = [
+        ("assume_role", "arn"),
+        ("buffer", "type"),
+        ("compression", "type"),
+        ("multiline", "start"),
+        ("tls", "cert"),
+    ];
+    let first = FIRST_KEYS.iter().find(|(table, _)| path.ends_with(table));
+    match (&found.value, first) {
+        (Written::Text(text), Some((_, key))) if text.expanded.is_none() => {
+            format!("a table: `{{ {key} = {:?} }}`", text.value)
+        }
+        _ => "a table".to_owned(),
     }
-    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    if plain {
-        key.push_str(name);
-    } else {
-        let quoted = format!("{name:?}");
-        key.push_str(&quoted);
-    }
-    key
 }

@@ -3,6 +3,7 @@
 use std::path::{MAIN_SEPARATOR, Path};
 use std::time::Duration;
 
+use super::misfit::Misfit;
 use super::problem::alternatives;
 use super::section::{Section, expected};
 use super::tree::Node;
@@ -54,7 +55,7 @@ pub(super) fn later(node: &Node, words: &[&str], present: &[&str]) -> Parsed<()>
         return Ok(());
     }
     let present = alternatives(present.iter().copied());
-    Err(format!("found `{word}`, which this version of standpipe does not have; expected {present}"))
+    Err(format!("found `{word}`, which this version of standpipe does not have; expected {present}").into())
 }
 
 const FORMATS: [(&str, Format); 5] = [
@@ -95,9 +96,12 @@ fn file(section: &mut Section<'_>) -> Option<FileSource> {
 fn include(node: &Node) -> Parsed<String> {
     let pattern = glob(node)?;
     if has_bound_slash(&pattern) {
-        return Err(format!(
-            "found {}, in which a `/` is within `[..]` or after a `\\`; write it by itself",
-            node.describe()
+        return Err(Misfit::of(
+            node,
+            format!(
+                "found {}, in which a `/` is within `[..]` or after a `\\`; write it by itself",
+                node.describe()
+            ),
         ));
     }
     Ok(absolute(&pattern))

@@ -2,22 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use config::{FileFormat, Format, Value, ValueKind};
 
+use super::document::{Document, Spot};
+use super::key::{item, join};
+use super::spots::Spots;
+
 /// Where a value was written.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Origin {
-    File(Arc<Path>),
+    File(Arc<Document>, Option<Spot>),
     Variable(Arc<str>),
+}
+
+impl Origin {
+    /// Where in its file it stands, as far as can be told.
+    pub(super) const fn spot(&self) -> Option<&Spot> {
+        match self {
+            Self::File(_, spot) => spot.as_ref(),
+            Self::Variable(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(document, _) => write!(f, "{}", document.path.display()),
             Self::Variable(name) => f.write_str(name),
         }
     }
@@ -65,13 +79,44 @@ impl Node {
         Self { origin, value: Written::Table(Table::new()) }
     }
 
+    pub(super) const fn as_table(&self) -> Option<&Table> {
+        match &self.value {
+            Written::Table(table) => Some(table),
+            Written::Nothing
+            | Written::Flag(_)
+            | Written::Integer(_)
+            | Written::Float(_)
+            | Written::Text(_)
+            | Written::List(_)
+            | Written::Broken => None,
+        }
+    }
+
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match &self.value {
+            Written::Text(text) => Some(&text.value),
+            Written::Nothing
+            | Written::Flag(_)
+            | Written::Integer(_)
+            | Written::Float(_)
+            | Written::List(_)
+            | Written::Table(_)
+            | Written::Broken => None,
+        }
+    }
+
     pub(super) fn text(origin: Origin, value: String) -> Self {
         Self { origin, value: Written::Text(Text { value, expanded: None }) }
     }
 
-    /// A parsed file's table.
-    pub(super) fn from_table(origin: &Origin, table: config::Map<String, Value>) -> Self {
-        Maker { origin, expanded: None }.node(ValueKind::Table(table))
+    /// A parsed file's table, whose keys stand in these places.
+    pub(super) fn from_table(
+        document: &Arc<Document>,
+        spots: &Spots,
+        table: config::Map<String, Value>,
+    ) -> Self {
+        let origin = Origin::File(Arc::clone(document), None);
+        Maker { spots: Some((document, spots)), expanded: None }.node("", &origin, ValueKind::Table(table))
     }
 
     /// Lays another tree over this one: tables are merged, anything else is replaced.
@@ -104,7 +149,7 @@ impl Node {
         };
         let expanded = self.loose_text().and_then(|text| text.expanded.as_ref());
         let value = table.remove("value")?;
-        Some(Maker { origin: &self.origin, expanded }.node(value.kind))
+        Some(Maker { spots: None, expanded }.node("", &self.origin, value.kind))
     }
 
     /// The parts of a comma-separated string from the environment.
@@ -146,12 +191,18 @@ impl Node {
 
 /// Makes nodes from values as the `config` crate parses them.
 struct Maker<'a> {
-    origin: &'a Origin,
+    spots: Option<(&'a Arc<Document>, &'a Spots)>,
     expanded: Option<&'a Expanded>,
 }
 
 impl Maker<'_> {
-    fn node(&self, kind: ValueKind) -> Node {
+    /// The node of a value with this key, which stands in `around`.
+    fn node(&self, key: &str, around: &Origin, kind: ValueKind) -> Node {
+        let spot = self.spots.and_then(|(document, spots)| Some((document, spots.get(key)?)));
+        let origin = match spot {
+            Some((document, spot)) => Origin::File(Arc::clone(document), Some(spot.clone())),
+            None => around.clone(),
+        };
         let value = match kind {
             ValueKind::Nil => Written::Nothing,
             ValueKind::Boolean(flag) => Written::Flag(flag),
@@ -162,13 +213,18 @@ impl Maker<'_> {
             ValueKind::Float(number) => Written::Float(number),
             ValueKind::String(value) => Written::Text(Text { value, expanded: self.expanded.cloned() }),
             ValueKind::Array(items) => {
-                Written::List(items.into_iter().map(|item| self.node(item.kind)).collect())
+                let item = |(index, value): (usize, Value)| self.node(&item(key, index), &origin, value.kind);
+                Written::List(items.into_iter().enumerate().map(item).collect())
             }
             ValueKind::Table(table) => {
-                Written::Table(table.into_iter().map(|(key, value)| (key, self.node(value.kind))).collect())
+                let entry = |(name, value): (String, Value)| {
+                    let node = self.node(&join(key, &name), &origin, value.kind);
+                    (name, node)
+                };
+                Written::Table(table.into_iter().map(entry).collect())
             }
         };
-        Node { origin: self.origin.clone(), value }
+        Node { origin, value }
     }
 }
 

@@ -6,13 +6,14 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::misfit::Misfit;
 use super::problem::alternatives;
 use super::section::{expected, items};
 use super::tree::{Node, Written};
 use super::units::{parse_duration, parse_size, show_duration, show_size};
 
 /// A value, or what is wrong with it.
-pub(super) type Parsed<T> = Result<T, String>;
+pub(super) type Parsed<T> = Result<T, Misfit>;
 
 /// A string that is not empty.
 pub(super) fn string(node: &Node) -> Parsed<String> {
@@ -149,9 +150,7 @@ pub(super) fn choice<T: Copy>(choices: &[(&str, T)]) -> impl Fn(&Node) -> Parsed
 pub(super) fn list<T>(parse: impl Fn(&Node) -> Parsed<T>) -> impl Fn(&Node) -> Parsed<Vec<T>> {
     move |node| {
         let items = items(node)?;
-        let item = |(index, item): (usize, &Node)| {
-            parse(item).map_err(|problem| format!("{problem} (item {index})"))
-        };
+        let item = |(index, item): (usize, &Node)| parse(item).map_err(|misfit| misfit.in_item(index, item));
         items.iter().enumerate().map(item).collect()
     }
 }
@@ -162,7 +161,7 @@ pub(super) fn some<T>(parse: impl Fn(&Node) -> Parsed<T>) -> impl Fn(&Node) -> P
     move |node| {
         let items = list(node)?;
         if items.is_empty() {
-            Err("found an empty list, expected at least one item".to_owned())
+            Err("found an empty list, expected at least one item".into())
         } else {
             Ok(items)
         }
@@ -182,7 +181,11 @@ pub(super) fn path(node: &Node) -> Parsed<PathBuf> {
 
 /// A regular expression over bytes.
 pub(super) fn pattern(node: &Node) -> Parsed<regex::bytes::Regex> {
-    regex::bytes::Regex::new(&string(node)?).map_err(|error| not_a(node, "regular expression", &error))
+    let pattern = string(node)?;
+    regex::bytes::Regex::new(&pattern).map_err(|error| {
+        let at = byte_at_fault(&pattern, &error.to_string());
+        not_a(node, "regular expression", &error).at_byte(at)
+    })
 }
 
 /// A glob over names, checked and given back as text.
@@ -194,10 +197,19 @@ pub(super) fn glob(node: &Node) -> Parsed<String> {
     }
 }
 
-fn not_a(node: &Node, what: &str, error: &impl Display) -> String {
+/// Where a pattern of one line goes wrong: the error shows the pattern, four spaces in, and a `^` below.
+fn byte_at_fault(pattern: &str, message: &str) -> Option<usize> {
+    let mark =
+        message.lines().find(|line| line.contains('^') && line.chars().all(|c| c == ' ' || c == '^'))?;
+    let n_chars = mark.find('^')?.checked_sub(4)?;
+    (!pattern.contains('\n')).then_some(())?;
+    pattern.char_indices().nth(n_chars).map(|(at, _)| at)
+}
+
+fn not_a(node: &Node, what: &str, error: &impl Display) -> Misfit {
     let message = error.to_string();
     let last = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
-    format!("found {}, which is not a {what}: {last}", node.describe())
+    Misfit::of(node, format!("found {}, which is not a {what}: {last}", node.describe()))
 }
 
 /// The URL of an endpoint. What stands before an `@` may be a password, and is not shown.
@@ -206,7 +218,7 @@ pub(super) fn endpoint(node: &Node) -> Parsed<String> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
     if text.contains('@') {
-        return Err("found a URL with a user or password, expected one without".to_owned());
+        return Err("found a URL with a user or password, expected one without".into());
     }
     if host.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(expected(node, "a URL such as `https://127.0.0.1:4566`"));

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::key::join;
+use super::log_filter::{LOG_VARIABLE, log_filter};
 use super::problem::{Notes, nearest};
-use super::section::join;
 use super::tree::{Node, Origin, Table, Written};
 
 const OVERRIDE: &str = "STANDPIPE__";
 const OURS: &str = "STANDPIPE_";
 
 /// Variables of ours that are no setting: the level of the log.
-const OTHERS: [&str; 1] = ["STANDPIPE_LOG"];
+const OTHERS: [&str; 1] = [LOG_VARIABLE];
 
 /// Lays `STANDPIPE__A__B` over `a.b`.
 pub(super) fn lay_over(tree: &mut Node, environment: &BTreeMap<String, String>, notes: &Notes) {
@@ -19,12 +20,12 @@ pub(super) fn lay_over(tree: &mut Node, environment: &BTreeMap<String, String>, 
         let segments: Vec<&str> = path.split("__").collect();
         let is_key = |segment: &&str| !segment.is_empty() && !segment.starts_with('_');
         if !segments.iter().all(is_key) {
-            notes.problem(name, "", "is no key; an override is written like `STANDPIPE__LIMITS__MEMORY`");
+            notes.problem_of(name, "", "is no key; an override is written like `STANDPIPE__LIMITS__MEMORY`");
             continue;
         }
         let leaf = Node::text(Origin::Variable(name.as_str().into()), value.clone());
         if let Err((key, problem)) = place(tree, "", &segments, leaf) {
-            notes.problem(name, &key, problem);
+            notes.problem_of(name, &key, problem);
         }
     }
 }
@@ -81,12 +82,17 @@ fn name_in(table: &Table, segment: &str) -> String {
     table.keys().find(|name| folded(name) == plain).cloned().unwrap_or(plain)
 }
 
-/// Notes variables that look like ours and have no effect.
+/// Notes variables that look like ours and have no effect, and a level of the log that is none.
 pub(super) fn check_unmatched(
     environment: &BTreeMap<String, String>,
     named: &BTreeSet<String>,
     notes: &Notes,
 ) {
+    if let Some(text) = environment.get(LOG_VARIABLE)
+        && let Err(why) = log_filter(text)
+    {
+        notes.problem_of(LOG_VARIABLE, "", why);
+    }
     let overrides: Vec<String> = notes.known_keys().iter().map(|key| variable_of(key)).collect();
     for (name, value) in environment {
         let is_ours = name == "STANDPIPE" || name.starts_with(OURS);
@@ -94,7 +100,7 @@ pub(super) fn check_unmatched(
         if !is_ours || is_known || is_service_link(name, value) {
             continue;
         }
-        notes.problem(name, "", unmatched(name, &overrides, named));
+        notes.problem_of(name, "", unmatched(name, &overrides, named));
     }
 }
 

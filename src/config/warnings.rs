@@ -6,9 +6,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::flow::{legs, reached};
+use super::loops::matches;
 use super::problem::{Notes, quoted};
+use super::regions;
 use super::types::{
-    Compression, Config, HttpSource, Packing, Route, SinkKind, Source, Template, TemplateField,
+    AssumeRole, Compression, Config, FirehoseSink, HttpSource, Packing, Route, SinkKind, Source, Template,
+    TemplateField,
 };
 use crate::event::Field;
 
@@ -54,8 +57,15 @@ impl Found {
                     "reaches no sink, so that nothing it reads is delivered; add a route",
                 );
             }
-            if let Source::FirehoseHttp(http) = source {
-                self.endpoint(name, http);
+            match source {
+                Source::FirehoseHttp(http) => self.endpoint(name, http),
+                Source::File(file) if file.include.iter().all(|glob| is_excluded(glob, &file.exclude)) => {
+                    self.add(
+                        format!("sources.{name}.exclude"),
+                        "shuts out every file that `include` names, so that nothing is read",
+                    );
+                }
+                Source::File(_) | Source::Stdin(_) => {}
             }
         }
     }
@@ -70,8 +80,8 @@ impl Found {
         }
         match &http.tls {
             Some(tls) => {
-                self.present(format!("sources.{name}.tls.cert"), &tls.cert);
-                self.present(format!("sources.{name}.tls.key"), &tls.key);
+                self.present(format!("sources.{name}.tls.cert"), &tls.cert, "-----BEGIN CERTIFICATE-----");
+                self.present(format!("sources.{name}.tls.key"), &tls.key, "PRIVATE KEY-----");
                 self.readable_secret(format!("sources.{name}.tls.key"), &tls.key);
             }
             None if public => self.add(
@@ -107,7 +117,10 @@ impl Found {
                 self.template(&format!("sinks.{name}.{key}"), template, config, &sources);
             }
             for (key, file) in files {
-                self.present(format!("sinks.{name}.{key}"), file);
+                self.present(format!("sinks.{name}.{key}"), file, "-----BEGIN CERTIFICATE-----");
+            }
+            if let SinkKind::Firehose(firehose) = &sink.kind {
+                self.regions(name, firehose);
             }
         }
     }
@@ -177,9 +190,33 @@ impl Found {
         }
     }
 
-    fn present(&mut self, key: String, file: &Path) {
-        if let Err(error) = fs::File::open(file) {
-            self.add(key, format!("`{}` cannot be read here: {error}", file.display()));
+    /// Regions that are not known, unless an endpoint of one's own may call itself as it likes.
+    fn regions(&mut self, name: &str, firehose: &FirehoseSink) {
+        let constant = |region: &Template| region.is_constant().then(|| region.to_string());
+        let aws = &firehose.aws;
+        let own = aws.region.as_ref().filter(|_| aws.endpoint_url.is_none()).and_then(constant);
+        let of_role = |role: &AssumeRole| role.region.clone().filter(|_| role.sts_endpoint_url.is_none());
+        let of_roles =
+            aws.assume_role.iter().filter_map(of_role).map(|region| ("assume_role.region", region));
+        for (key, region) in own.map(|region| ("region", region)).into_iter().chain(of_roles) {
+            if let Some(text) = regions::unknown(&region) {
+                self.add(format!("sinks.{name}.{key}"), text);
+            }
+        }
+    }
+
+    /// Whether a PEM file is there, and holds what it is for.
+    fn present(&mut self, key: String, file: &Path, what: &str) {
+        match fs::read(file) {
+            Ok(pem) if memchr::memmem::find(&pem, what.as_bytes()).is_none() => {
+                let what = what.trim_matches('-').trim_start_matches("BEGIN ").to_lowercase();
+                self.add(
+                    key,
+                    format!("`{}` holds no {what} in PEM; `run` does not start with it", file.display()),
+                );
+            }
+            Ok(_) => {}
+            Err(error) => self.add(key, format!("`{}` cannot be read here: {error}", file.display())),
         }
     }
 
@@ -199,6 +236,17 @@ fn what(field: Field) -> String {
 }
 
 type Named<T> = Vec<(String, T)>;
+
+/// Whether a glob for names, or for all below a folder, shuts out all that an include finds.
+fn is_excluded(include: &str, exclude: &[String]) -> bool {
+    let name = include.rsplit('/').next().unwrap_or_default();
+    let is_plain = !name.contains(['*', '?', '[', '{', '\\']);
+    exclude.iter().any(|glob| match glob.strip_suffix("/**") {
+        Some(folder) => include.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),
+        None if glob.contains('/') => glob == include,
+        None => glob == "*" || glob == name || (is_plain && matches(glob, Path::new(name))),
+    })
+}
 
 /// What a sink names by templates, and the files it reads.
 fn names_of(kind: &SinkKind) -> (Named<&Template>, Named<&PathBuf>) {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::escapes::unescape;
 use super::json::Scanner;
 use super::payload::{self, InflateBuffers};
-use super::strings::{Malformed, Scanned};
 use super::repair;
+use super::strings::{Malformed, Scanned};
 use crate::event::{Event, Events, Message, Origin, Timestamp};
 
 /// Where a record's parts stand in the text.
@@ -28,10 +28,10 @@ pub(crate) struct TrailScratch {
     compact: Vec<u8>,
 }
 
-/// So many records are kept room for.
+/// Room for this many records is kept.
 const KEEP_RECORDS: usize = 64 << 10;
 
-/// So much of a compacted record is kept.
+/// A compacted record's buffer is kept up to this size.
 const KEEP_BYTES: usize = 256 << 10;
 
 impl TrailScratch {

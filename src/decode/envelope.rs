@@ -17,7 +17,7 @@ use super::repair;
 use super::strings::{Malformed, Scanned};
 use crate::event::{Event, Events, Field, Message, Origin, Timestamp};
 
-/// So much of an envelope is inflated to find its head.
+/// The bytes of an envelope that are inflated to find its head.
 const HEAD: usize = 4 << 10;
 
 /// Most characters of a name: AWS allows so many for log groups and streams
@@ -52,7 +52,7 @@ pub(crate) struct EnvelopeScratch {
     last_origin: Option<LastOrigin>,
 }
 
-/// So many spans are kept room for.
+/// Room for this many spans is kept.
 const KEEP_SPANS: usize = 64 << 10;
 
 impl EnvelopeScratch {

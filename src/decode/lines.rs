@@ -21,7 +21,7 @@ pub(crate) struct LineScratch {
     pub(crate) long: Vec<u8>,
 }
 
-/// So much of a joined or cut message is kept.
+/// A buffer is kept up to this size.
 const KEEP_BYTES: usize = 2 << 20;
 
 impl LineScratch {
@@ -186,7 +186,7 @@ fn without_crlf<'a>(event: &'a [u8], joined: &'a mut Vec<u8>) -> &'a [u8] {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineFraming(pub(crate) LengthLimit);
 
-/// Where an over-long line may not be split, so many times the longest line are waited for before it is cut after all.
+/// An over-long line that may not be split is cut once it is this many times the longest line.
 const HELD_BACK: usize = 4;
 
 impl Framing for LineFraming {

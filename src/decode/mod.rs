@@ -149,7 +149,7 @@ impl Decoder {
                 lines::decode_joined(*limit, start, &mut scratch.lines, &payload, piece, events);
             }
             DecoderKind::Container(container) => {
-                container.decode(&mut scratch.joiner, &mut scratch.lines.long, &payload, events)
+                container.decode(&mut scratch.joiner, &mut scratch.lines.long, &payload, events);
             }
             DecoderKind::Envelope | DecoderKind::Cloudtrail => {}
         }

@@ -22,3 +22,6 @@ pub(crate) mod recovered;
 pub(crate) mod registry;
 pub(crate) mod shares;
 pub(crate) mod storage;
+
+#[cfg(test)]
+mod tests;

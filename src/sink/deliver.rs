@@ -77,7 +77,7 @@ const LOG_AGAIN: Duration = Duration::from_mins(1);
 /// How long nothing is taken after a request of no records.
 const EMPTY_PAUSE: Duration = Duration::from_secs(1);
 
-/// So many failed requests in a row are an issue.
+/// This many failed requests in a row are an issue.
 const ISSUE_AFTER: u32 = 3;
 
 impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
@@ -118,7 +118,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         }
     }
 
-    /// Delivers until the queue and every record have ended; once the rest is handed over, only what is under way.
+    /// Delivers until the queue is empty and has ended. Once the rest is handed over, only waits for the requests under way.
     pub async fn run(mut self) {
         loop {
             if self.handed_over {

@@ -95,7 +95,7 @@ pub(super) struct HashedBody {
     pub(super) sha256: String,
 }
 
-/// A way to hash up to so many bodies at once.
+/// A way to hash one or more bodies at once.
 #[derive(Clone, Copy, Debug)]
 enum HashMethod {
     One,
@@ -132,7 +132,7 @@ fn one(body: &[u8]) -> Sha256Digest {
     bytes
 }
 
-/// Lanes may cost so much of what one by one does: a body that waits for others is no longer in the cache.
+/// Lanes are used where they cost at most this share of one by one: a body that waits for others is no longer in the cache.
 const WORTHWHILE: f64 = 0.7;
 
 impl HashCosts {
@@ -175,7 +175,7 @@ impl HashCosts {
     }
 }
 
-/// The size of request whose bodies are the cheapest to hash together in so much memory, if that is cheaper than each by itself.
+/// The request size whose bodies are cheapest to hash together in this much memory; none if each by itself is as cheap.
 fn grouped_size(costs: &HashCosts, memory: usize) -> Option<RequestSize> {
     let cost = |size: &RequestSize| {
         // One of them is on its way while the others wait.
@@ -187,7 +187,7 @@ fn grouped_size(costs: &HashCosts, memory: usize) -> Option<RequestSize> {
 }
 
 impl Digester {
-    /// For bodies that take no more than so many bytes of memory together, on such a CPU.
+    /// A digester for bodies that share `memory` bytes, on this kind of CPU.
     #[must_use]
     pub fn new(memory: usize, cpu: HashCpu) -> Self {
         let costs = HashCosts::of(cpu);
@@ -199,7 +199,8 @@ impl Digester {
         self.grouped.is_some()
     }
 
-    /// Payload bytes that requests are best filled to, where so many may be under way; none where that is as much as they may carry.
+    /// The payload bytes that requests are best filled to, if that is less than they may carry. `concurrency` is the most requests
+    /// under way.
     pub(super) fn best_request(&self, concurrency: usize) -> Option<usize> {
         let RequestSize { payload, body } = self.grouped?;
         (payload < TARGET_REQUEST_BYTES && concurrency >= self.memory / body).then_some(payload)

@@ -1,8 +1,8 @@
 //! Refusals that no quota explains: the same share of what is sent, whatever the rate. Pure.
 //!
-//! A share is tried by lowering the rate. A quota then refuses less, or nothing; a fault refuses as much as before. Which of the two
-//! it is, is decided as in Wald's sequential test: each answer is evidence, and the trial ends once there is enough of it. One
-//! that comes to no end is a quota's.
+//! A suspected share is tested by lowering the rate. A quota then refuses less, or nothing; a fault refuses as much as before. Wald's
+//! sequential test decides between the two: each answer is evidence, and the trial ends when there is enough of it. A trial that
+//! reaches no end is taken for a quota.
 
 use std::time::Duration;
 
@@ -49,32 +49,32 @@ pub(super) enum TrialVerdict {
 /// A larger share is left to the quota.
 const MOST: f64 = 0.6;
 
-/// At the lower rate a fault refuses so much of what it refused before, or more; a quota so much, or less. Before is what made it a
-/// suspect, and likely too much.
+/// At the lower rate a fault refuses at least the first share of what it refused before, and a quota at most the second. What it
+/// refused before made it a suspect, and is likely too much.
 const FAULT_LEAST: f64 = 0.65;
 const QUOTA_MOST: f64 = 0.4;
 
-/// The evidence that decides for either: what is taken for a fault is not paced by, and has to be surer.
+/// The evidence that decides for either. A fault has to be surer, since the rate no longer follows its refusals.
 const FAULT_EVIDENCE: f64 = 5.0;
 const QUOTA_EVIDENCE: f64 = 4.0;
 
-/// And it has to last so many seconds: others that share a quota may be slower to give way.
+/// The least length of a trial that finds a fault, in seconds: others that share a quota may be slower to give way.
 const FAULT_SECONDS: f64 = 1.5;
 
-/// After so many seconds without enough evidence it is taken for a quota.
+/// After this many seconds without enough evidence it is taken for a quota.
 const TRIAL_SECONDS: f64 = 20.0;
 
-/// A known fault is tried again after so many seconds: a quota may hide behind it.
+/// A known fault is tried again after this many seconds: a quota may hide behind it.
 const AGAIN: f64 = 30.0;
 
-/// Refusals are beyond a fault's share when chance explains them by so many standard deviations: without a limit, and with one.
+/// Refusals are beyond a fault's share if they exceed it by this many standard deviations: without a limit, and with one.
 const SURE_FREE: f64 = 4.0;
 const SURE: f64 = 3.0;
 
-/// A fault's share is known from so many answers.
+/// The number of answers that a fault's share is taken to be known from.
 const KNOWN_FROM: f64 = 100.0;
 
-/// It follows by this much of what is less than it, and of what chance explains.
+/// The parts of a difference by which the share follows it: down, and up where chance explains it.
 const FOLLOW_DOWN: f64 = 0.5;
 const FOLLOW_UP: f64 = 0.1;
 

@@ -32,11 +32,11 @@ pub(super) struct Pacing {
 pub(super) enum Room {
     /// As much as the service takes.
     Full,
-    /// So many payload bytes, in records that are not much larger than this.
+    /// Limited payload bytes, in records of a limited size.
     Bytes {
-        /// Of the request.
+        /// The most payload bytes.
         most: usize,
-        /// Of each record.
+        /// Records are not much larger than this.
         record: usize,
     },
     /// One record, not much larger than this: it shows as well as many whether the destination works again.
@@ -107,7 +107,7 @@ impl Pacing {
         self.failures > 0
     }
 
-    /// Whether so many failed that the destination seems not to work at all.
+    /// Whether enough requests failed that the destination seems not to work at all.
     fn is_out(&self) -> bool {
         self.failures > self.outage()
     }

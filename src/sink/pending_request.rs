@@ -106,7 +106,7 @@ impl RetryQueue {
         self.requests.iter().map(|(at, _)| *at).min()
     }
 
-    /// The first one whose time has come, joined with others as far as so many bytes go: what is refused by chance is a few
+    /// The first one whose time has come, joined with others up to `most` bytes: what is refused by chance is a few
     /// records of each request, and to send them by themselves would cost a request each.
     pub(super) fn take_due(&mut self, most: usize, now: Instant) -> Option<PendingRequest> {
         let due = self.requests.iter().position(|(at, _)| *at <= now)?;

@@ -8,8 +8,8 @@
 //! a quota see the same share refused; growth is relatively less at a higher rate; so shares come to be equal, as in Kelly's
 //! proportional fairness (<https://www.jstor.org/stable/3010473>).
 //!
-//! Refusals that stay as many when the rate falls are no quota but a [`FaultEstimate`]. They are only sent again, and steps are judged by
-//! what is refused beyond them.
+//! Refusals that do not become fewer when the rate falls come from a fault, not from a quota (see [`FaultEstimate`]). They are only
+//! sent again, and steps are judged by the refusals beyond them.
 
 use std::time::Duration;
 
@@ -76,29 +76,29 @@ struct CutStreak {
     refused: f64,
 }
 
-/// Refusals alone for so many seconds, and two latencies, are an outage and tell nothing of a quota.
+/// Seconds, beside two latencies, of nothing but refusals that make an outage: these tell nothing of a quota.
 const OUTAGE: f64 = 10.0;
 
-/// A request carries so many seconds of the rate, or more where latency and concurrency ask for it.
+/// A request carries at least this many seconds of the rate, and more where latency and concurrency ask for it.
 const LEAST_SPAN: f64 = 0.03;
 
-/// But no more than this.
+/// It carries at most this many seconds of the rate.
 const MOST_SPAN: f64 = 0.8;
 
-/// So much more than the concurrency that the latency asks for is left free.
+/// Requests are sized so that the latency uses the concurrency divided by this: the rest stays free.
 const SPARE: f64 = 1.1;
 
-/// So many records make a request at least, while they are not too small.
+/// The fewest records of a request, as long as they are not too small.
 const RECORDS_A_REQUEST: usize = 4;
 
-/// Records are cut to so many a second, that chance says little of who is refused, but not smaller than one of Firehose's billing
-/// steps: with lines of 250 bytes these are billed 2 to 3 % more than they hold.
+/// Records are cut so that there are this many a second, and chance says little of who is refused; but not smaller than one billing
+/// step: with lines of 250 bytes these are billed 2 to 3 % more than they hold.
 const RECORDS_A_SECOND: f64 = 40.0;
 
 /// Smaller records than five billing steps are made for this only: what a record's last step lacks is paid for.
 const LEAST_RECORD: usize = 5 * BILLING_STEP;
 
-/// Where calls were refused until a small one was accepted, so many bytes a second are tried first.
+/// The rate tried first, in bytes a second, where calls were refused until a small one was accepted.
 const SLOW_START: f64 = 262_144.0;
 
 /// No rate is less, in bytes a second.
@@ -107,18 +107,18 @@ const LEAST_RATE: f64 = 16_384.0;
 /// A rate that no destination reaches is no limit.
 const NO_LIMIT: f64 = 1e9;
 
-/// The first cut takes off what was refused, and as much again, up to this.
+/// The first cut takes off the share that was refused, and as much again, up to this.
 const BELOW: f64 = 0.1;
 
 /// A later one takes no more than this.
 const MOST_CUT: f64 = 0.5;
 
-/// What was refused is taken off so many times: the first where it may be chance, the second where so many refusals say it.
+/// How many times the refused share is taken off: where it may be chance, and where at least [`SURE_REFUSALS`] were refused.
 const CUT_UNSURE: f64 = 0.5;
 const CUT_SURE: f64 = 2.0;
 const SURE_REFUSALS: f64 = 4.0;
 
-/// For each second of latency it is nearer to once: a cut is felt late, and what is below the quota is lost.
+/// Each second of latency brings the factor nearer to one: the effect of a cut is seen late, and what is below the quota is lost.
 const CUT_CALMER: f64 = 15.0;
 
 /// Growth in a second: this part, the same at any rate, and one of [`FAIR_GROWTH`] at [`FAIR_RATE`] bytes a second, which is less at
@@ -133,7 +133,7 @@ const MOST_FAIR: f64 = 8.0;
 const RECOVERY: f64 = 0.1;
 const FAR_BELOW: f64 = 0.7;
 
-/// After so many steps, and answers, without refusals growth doubles with each, up to [`MOST_GROWTH`].
+/// After this many steps, and answers, without refusals, growth doubles with each step, up to [`MOST_GROWTH`].
 const HURRY_STEPS: f64 = 10.0;
 const HURRY_UNITS: f64 = 200.0;
 const MOST_GROWTH: f64 = 0.25;
@@ -141,26 +141,26 @@ const MOST_GROWTH: f64 = 0.25;
 /// Until the first refusal, and after a trial, a step without refusals multiplies the rate by this.
 const DOUBLING: f64 = 1.5;
 
-/// For each second of latency growth is slower by this share: what was too much is told late.
+/// Growth is slower by this share for each second of latency: that it was too much is told late.
 const SLOWER: f64 = 0.5;
 
-/// Where cuts that follow each other left no more than this of the rate, and at least [`TRIAL_SHARE`] of so many answers were
+/// Where cuts in a row left no more than this of the rate, and at least [`TRIAL_SHARE`] of [`SUSPECT_UNITS`] answers were
 /// refusals, it may be a fault.
 const SUSPECT: f64 = 0.3;
 const SUSPECT_UNITS: f64 = 80.0;
 const TRIAL_SHARE: f64 = 0.03;
 
-/// The first cut may be a fault's where so many answers led to it.
+/// The first cut may be due to a fault if at least this many answers led to it.
 const FIRST_UNITS: f64 = 20.0;
 
-/// A known fault is tried again at so much of the rate.
+/// A known fault is tried again at this share of the rate.
 const TRIAL_RATE: f64 = 0.7;
 
-/// So much of the rate before the last cut is below the quota.
+/// A rate below this share of the one before the last cut is surely below the quota.
 const BELOW_QUOTA: f64 = 0.95;
 
 impl RateLimit {
-    /// No limit, for a destination that may have so many requests under way.
+    /// No limit yet. `concurrency` is the most requests that the destination may have under way.
     pub(super) fn new(concurrency: f64, now: Instant) -> Self {
         Self {
             limit: None,
@@ -187,7 +187,7 @@ impl RateLimit {
         self.rate().map(|rate| whole(rate * self.span()))
     }
 
-    /// What records larger than a request of so many bytes should be cut to: whole billing steps.
+    /// The size, in whole billing steps, to which records are cut that are larger than a request of this many bytes.
     pub(super) fn record(&self, request: usize) -> usize {
         let second = self.rate().map_or(0, |rate| whole(rate / RECORDS_A_SECOND));
         let steps = |bytes: usize| bytes / BILLING_STEP * BILLING_STEP;
@@ -200,17 +200,17 @@ impl RateLimit {
         LEAST_RECORD
     }
 
-    /// The seconds that a request stands for: so many that most of the concurrency is enough for the latency.
+    /// The seconds of the rate that a request carries, chosen so that most of the concurrency covers the latency.
     fn span(&self) -> f64 {
         (SPARE * self.latency / self.concurrency).clamp(LEAST_SPAN, MOST_SPAN)
     }
 
-    /// So many times slower is growth at this latency.
+    /// The factor by which growth is slower at this latency.
     fn slower(&self) -> f64 {
         1.0 + SLOWER * self.latency
     }
 
-    /// A request of so many payload bytes goes. `chance`, from 0 to 1, keeps senders that share a quota from going in step.
+    /// A request leaves. `chance`, from 0 to 1, keeps senders that share a quota from going in step.
     pub(super) fn send(&mut self, bytes: f64, now: Instant, chance: f64) {
         let span = self.span();
         let Some(limit) = &mut self.limit else { return };
@@ -347,7 +347,7 @@ impl TokenBucket {
         }
     }
 
-    /// As if there had been no cuts.
+    /// Begins again at a rate, as if there had been no cuts.
     fn start_over(&mut self, rate: f64) {
         *self = Self { next: self.next, ..Self::new(rate, rate, self.next) };
     }
@@ -360,7 +360,7 @@ impl TokenBucket {
         (if is_far_below { growth.max(RECOVERY) } else { growth }) / slower
     }
 
-    /// A step with refusals: what is kept of the rate, and growth. Whether it is a cut.
+    /// Applies a step with refusals: keeps the share `kept` of the rate, and adds growth. Returns whether the rate fell.
     fn change(&mut self, kept: f64, step: &RateStep, slower: f64, now: Instant) -> bool {
         let change = kept * (self.growth(slower) * step.seconds().min(2.0)).exp();
         if !std::mem::take(&mut self.felt) {
@@ -384,7 +384,7 @@ impl TokenBucket {
         true
     }
 
-    /// A step without.
+    /// Applies a step without refusals.
     fn grow(&mut self, step: &RateStep, slower: f64) {
         self.streak = CutStreak::new(self.rate);
         if !std::mem::take(&mut self.felt) {

@@ -12,7 +12,7 @@ pub trait RecordQueue: Send + Sync + 'static {
     /// Cancel-safe: nothing is taken before the wait is over.
     fn take(&self) -> impl Future<Output = Option<Vec<Record>>> + Send;
 
-    /// Takes the records that are ready now and still fit into a request of so many records and bytes.
+    /// Takes the records that are ready now and still fit into a request that already has this many records and bytes.
     fn top_up(&self, records: usize, bytes: usize) -> Vec<Record>;
 
     /// Resolves when undelivered records are to be handed over to whoever runs next. Never resolves for a queue in memory.
@@ -23,6 +23,6 @@ pub trait RecordQueue: Send + Sync + 'static {
     /// Tells whether the destination fails at present. While it does, the queue may hold less of the memory.
     fn set_failing(&self, failing: bool);
 
-    /// Gives back the memory of records that were taken and have ended: so many bytes.
+    /// Gives back the memory of taken records that were delivered, or became dead letters.
     fn release(&self, bytes: usize);
 }

@@ -23,15 +23,16 @@ pub trait SinkService: Send + Sync + 'static {
     /// Lets the next call ask for new credentials, since the destination is held for this.
     fn refresh_credentials(&self, hold: &Hold);
 
-    /// Bytes of memory that a request of so many payload bytes takes while it is under way.
+    /// Bytes of memory that a request with this much payload takes while it is under way.
     fn request_bytes(&self, payload: usize) -> usize;
 
-    /// Payload bytes that a request is best filled to where so many may be under way, if that is less than it may carry.
+    /// The payload bytes that a request is best filled to, if that is less than it may carry. `concurrency` is the most requests under
+    /// way.
     fn best_request(&self, _concurrency: usize) -> Option<usize> {
         None
     }
 
-    /// What a record of so many bytes is billed as.
+    /// The bytes that a record of this length is billed as.
     fn billed(&self, record: usize) -> usize;
 }
 

@@ -51,15 +51,15 @@ const STEP: f64 = 0.9;
 /// Fewer refusals and acceptances than this tell nothing of a rate.
 const STEP_UNITS: f64 = 8.0;
 
-/// Of a call so many records tell of their own: those beyond a quota are refused together.
+/// The most records of one call that count as answers of their own: those beyond a quota are refused together.
 const CALL_UNITS: f64 = 4.0;
 
-/// A step with more than [`MANY`] of so many refused ends after [`SHORT_STEP`] seconds.
+/// A step ends after [`SHORT_STEP`] seconds if more than the share [`MANY`] of at least [`MANY_UNITS`] answers are refusals.
 const MANY: f64 = 0.3;
 const MANY_UNITS: f64 = 24.0;
 const SHORT_STEP: f64 = 0.3;
 
-/// A step is taken for so many seconds at least.
+/// A step counts as at least this many seconds.
 const BURST: f64 = 0.25;
 
 impl RateStep {

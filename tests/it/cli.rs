@@ -37,6 +37,39 @@ fn check_draws_the_pipeline_and_names_mistakes() {
 }
 
 #[test]
+fn check_takes_files_with_and_without_an_option() {
+    let world = World::new();
+    world.file_to_firehose("");
+    let config = world.config_path();
+    let config = config.to_str().unwrap();
+    for arguments in [["check", config].as_slice(), &["check", config, config], &["validate", config]] {
+        check(&run(&world, arguments), 0);
+    }
+    check(&run(&world, &["check", "-c", config, config]), 2);
+}
+
+#[test]
+fn a_wrong_log_level_is_refused_and_a_fatal_error_is_said_at_every_level() {
+    let world = World::new();
+    world.file_to_firehose("");
+    let config = world.config_path();
+    let config = config.to_str().unwrap();
+    for command in ["check", "run"] {
+        world.env("STANDPIPE_LOG", "dbug");
+        let (_, words) = check(&run(&world, &[command, "-c", config]), 78);
+        let expected = "STANDPIPE_LOG: found `dbug`, expected error, warn, info, debug, trace or off";
+        assert!(words.contains(expected), "{words}");
+    }
+    // A file where the state directory has to be.
+    world.config(&format!("{FILE_SOURCE}{MESSAGE_SINK}[state]\ndir = \"{config}/state\"\n"));
+    for level in ["off", "warning", "aws_config=error"] {
+        world.env("STANDPIPE_LOG", level);
+        let (_, words) = check(&run(&world, &["run", "-c", config]), 1);
+        assert!(words.contains(config), "at `{level}`: {words}");
+    }
+}
+
+#[test]
 fn what_run_refuses_check_refuses() {
     let world = World::new();
     let sink = |number: u32| format!("[sinks.s{number}]\ntype = \"directory\"\npath = \"out\"\n");

@@ -8,7 +8,7 @@ pub(crate) type Help = (Vec<String>, String);
 
 static ALL: LazyLock<Vec<Help>> = LazyLock::new(|| {
     let mut all = Vec::new();
-    add(Vec::new(), &mut all);
+    add(&[], &mut all);
     assert!(all.len() > 10, "commands are listed in the help: {all:?}");
     all
 });
@@ -18,8 +18,8 @@ pub(crate) fn all() -> &'static [Help] {
     &ALL
 }
 
-fn add(command: Vec<String>, all: &mut Vec<Help>) {
-    let text = of(&command);
+fn add(command: &[String], all: &mut Vec<Help>) {
+    let text = of(command);
     let below: Vec<String> = text
         .lines()
         .skip_while(|line| *line != "Commands:")
@@ -30,9 +30,9 @@ fn add(command: Vec<String>, all: &mut Vec<Help>) {
         .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
         .filter(|name| name != "help")
         .collect();
-    all.push((command.clone(), text));
+    all.push((command.to_vec(), text));
     for name in below {
-        add([&command[..], &[name]].concat(), all);
+        add(&[command, &[name]].concat(), all);
     }
 }
 

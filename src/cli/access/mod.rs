@@ -19,7 +19,7 @@ pub(super) fn planned(
 ) -> io::Result<Option<(Topology, AccessPlan)>> {
     let topology = match load(file, environment) {
         Ok(topology) => topology,
-        Err(errors) => return writeln!(err, "{errors}").map(|()| None),
+        Err(errors) => return super::tell(&errors, err).map(|()| None),
     };
     let plan = match plan(&topology) {
         Ok(plan) => plan,

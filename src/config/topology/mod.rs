@@ -92,7 +92,8 @@ fn region(node: &Node) -> Parsed<String> {
         return Ok(region);
     }
     let known = Partition::names();
-    Err(format!("`{region}` is a region of no partition that is known here; the partitions are {known}"))
+    Err(format!("`{region}` is a region of no partition that is known here; the partitions are {known}")
+        .into())
 }
 
 fn known(root: &mut Section<'_>, region: Option<&str>) -> Option<NamedParts> {

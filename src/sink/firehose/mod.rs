@@ -46,8 +46,8 @@ impl Firehose {
 }
 
 impl Firehose {
-    /// A body that is hashed when it is made; then its turn is waited for.
-    async fn make_alone(
+    /// Makes a body and hashes it at once; then waits for its turn.
+    async fn hashed_alone(
         &self,
         records: Vec<RecordParts>,
         reserved: ReservedSend,
@@ -57,8 +57,8 @@ impl Firehose {
         Ok((body, reserved.wait().await))
     }
 
-    /// A body that is hashed when its turn has come, together with those that wait behind it.
-    async fn make_in_company(
+    /// Makes a body, and hashes it when its turn has come, together with those that wait behind it.
+    async fn hashed_in_group(
         &self,
         records: Vec<RecordParts>,
         mut reserved: ReservedSend,
@@ -84,9 +84,9 @@ impl SinkService for Firehose {
     async fn put(&self, records: Vec<RecordParts>, reserved: ReservedSend) -> ServiceReply {
         let count = records.len();
         let made = if self.resources.digester.is_grouped() {
-            self.make_in_company(records, reserved).await
+            self.hashed_in_group(records, reserved).await
         } else {
-            self.make_alone(records, reserved).await
+            self.hashed_alone(records, reserved).await
         };
         let (body, ClearedSend { permit, memory }) = match made {
             Ok(made) => made,

@@ -30,7 +30,9 @@ fn shown() -> Vec<(String, Vec<String>)> {
     for (path, text) in pages() {
         let place = path.display().to_string();
         for pattern in [r"(?s)```sh\n(.*?)```", r"`([^`\n]*)`"] {
-            found(pattern, &text).iter().for_each(|code| add(&place, code));
+            for code in found(pattern, &text) {
+                add(&place, &code);
+            }
         }
     }
     for (command, text) in crate::help::all() {
@@ -43,11 +45,22 @@ fn shown() -> Vec<(String, Vec<String>)> {
         "config/examples/sidecar.toml",
     ] {
         let text = fs::read_to_string(root().join(path)).unwrap();
-        text.lines().filter_map(|line| line.strip_prefix('#')).for_each(|line| add(path, line));
-        found(r"`([^`\n]*)`", &text).iter().for_each(|code| add(path, code));
+        // Prose has the name too: there, only what begins as a command is one.
+        let is_command = |line: &&str| {
+            let first = commands(line).into_iter().flatten().next();
+            crate::help::all().iter().any(|(command, _)| command.first() == first.as_ref() && first.is_some())
+        };
+        for line in text.lines().filter_map(|line| line.strip_prefix('#')).filter(is_command) {
+            add(path, line);
+        }
+        for code in found(r"`([^`\n]*)`", &text) {
+            add(path, &code);
+        }
     }
     let unit = fs::read_to_string(root().join("systemd/standpipe.service")).unwrap();
-    found(r"(?m)^Exec\w+=(.*)$", &unit).iter().for_each(|line| add("systemd/standpipe.service", line));
+    for line in found(r"(?m)^Exec\w+=(.*)$", &unit) {
+        add("systemd/standpipe.service", &line);
+    }
     shown
 }
 

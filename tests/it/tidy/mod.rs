@@ -58,7 +58,7 @@ const RULES: [Rule; 12] = [
 ];
 
 fn rule(name: &str) -> Rule {
-    RULES.into_iter().find(|rule| rule.name == name).unwrap_or_else(|| panic!("no rule is called `{name}`"))
+    RULES.into_iter().find(|rule| rule.name == name).unwrap()
 }
 
 fn root() -> PathBuf {
@@ -101,12 +101,12 @@ fn keys(name: &str) -> BTreeSet<String> {
 #[track_caller]
 fn holds(name: &str) {
     let known = keys(name);
-    judge(name, &known, (rule(name).find)(&EVERYTHING, &known));
+    judge(name, &known, &(rule(name).find)(&EVERYTHING, &known));
 }
 
 /// Fails for what breaks a rule and is not known, and for what is known and breaks it no more.
 #[track_caller]
-fn judge(name: &str, known: &BTreeSet<String>, found: Vec<Breach>) {
+fn judge(name: &str, known: &BTreeSet<String>, found: &[Breach]) {
     let keys: BTreeSet<String> = found.iter().map(|breach| breach.key.clone()).collect();
     let new = found.iter().filter(|breach| !known.contains(&breach.key));
     let new = new.map(|breach| format!("{}: {}", breach.key, breach.words));
@@ -174,7 +174,7 @@ fn one_name_is_one_type() {
 #[test]
 fn no_border_is_open_that_nobody_crosses() {
     let known = keys("unused border");
-    judge("unused border", &known, borders::unused(&EVERYTHING));
+    judge("unused border", &known, &borders::unused(&EVERYTHING));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn no_replaced_word_is_left() {
         found.extend(words::in_text(&path, &text));
     }
     for (command, text) in crate::help::all() {
-        found.extend(words::in_text(&format!("standpipe {} --help", command.join(" ")), &text));
+        found.extend(words::in_text(&format!("standpipe {} --help", command.join(" ")), text));
     }
-    judge("old word", &keys("old word"), found);
+    judge("old word", &keys("old word"), &found);
 }

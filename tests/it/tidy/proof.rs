@@ -145,7 +145,7 @@ fn no_rule_refuses_what_is_right() {
 fn what_is_known_must_still_be_there() {
     let known = BTreeSet::from(["src/a.rs".to_owned()]);
     let found = (rule("first line").find)(&tree(&[("src/a.rs", "fn f() {}")]), &known);
-    judge("first line", &known, found);
-    let gone = std::panic::catch_unwind(|| judge("first line", &known, Vec::new()));
+    judge("first line", &known, &found);
+    let gone = std::panic::catch_unwind(|| judge("first line", &known, &[]));
     assert!(gone.is_err(), "what is in order has to leave the list");
 }

@@ -2,7 +2,7 @@
 
 use super::source::Source;
 use super::tokens::Kind;
-use super::tree::{Meaning, Tree};
+use super::tree::{Meaning, Tree, named};
 use super::{Breach, breach};
 
 /// Their time and their chance are arguments.
@@ -58,7 +58,7 @@ const WORDS_TO_PEOPLE: [&str; 5] = [
 pub(super) fn pure_stages(tree: &Tree) -> Vec<Breach> {
     let mut breaches = Vec::new();
     for source in tree.production().filter(|source| is_below(source, &PURE)) {
-        for (path, line) in paths(tree, source) {
+        for (path, line) in paths(source) {
             let is_world = WORLD.iter().any(|world| begins(&path, world)) && path != A_TIME;
             if is_world || CLOCKS.iter().any(|clock| holds(&path, clock)) {
                 breaches.push(breach(
@@ -108,7 +108,7 @@ pub(super) fn only_the_edge_prints_and_exits(tree: &Tree) -> Vec<Breach> {
 fn nobody_else(tree: &Tree, may: &[&str], what: impl Fn(&str) -> bool, why: &str) -> Vec<Breach> {
     let mut breaches = Vec::new();
     for source in tree.production().filter(|source| !is_below(source, may)) {
-        for (path, line) in paths(tree, source).filter(|(path, _)| what(path)) {
+        for (path, line) in paths(source).filter(|(path, _)| what(path)) {
             breaches.push(breach(&source.path, format!("line {line} names `{path}`, which {why}")));
         }
     }
@@ -116,8 +116,8 @@ fn nobody_else(tree: &Tree, may: &[&str], what: impl Fn(&str) -> bool, why: &str
 }
 
 /// Every path of a file, as it is from the root of its crate.
-fn paths<'a>(tree: &'a Tree, source: &'a Source) -> impl Iterator<Item = (String, usize)> + 'a {
-    tree.named(source).map(|(meaning, line)| match meaning {
+fn paths(source: &Source) -> impl Iterator<Item = (String, usize)> {
+    named(source).map(|(meaning, line)| match meaning {
         Meaning::Ours(path) => (format!("crate::{}", path.join("::")), line),
         Meaning::Other(path) => (path.join("::"), line),
     })

@@ -16,7 +16,8 @@ pub(super) fn opens_with_what_it_is(tree: &Tree) -> Vec<Breach> {
 
 pub(super) fn short_files(tree: &Tree) -> Vec<Breach> {
     let mut breaches = Vec::new();
-    for source in tree.sources.iter().filter(|source| !source.path.ends_with("tests.rs")) {
+    let is_tests = |path: &str| path.ends_with("tests.rs") || path.ends_with("/tests/mod.rs");
+    for source in tree.sources.iter().filter(|source| !is_tests(&source.path)) {
         let lines = source
             .text
             .lines()

@@ -35,10 +35,8 @@ const DEEPEST: usize = 8;
 
 impl Tree {
     pub(crate) fn new(files: impl IntoIterator<Item = (String, String)>) -> Self {
-        let sources: Vec<_> = files
-            .into_iter()
-            .map(|(path, text)| Source::read(&path, &text).unwrap_or_else(|error| panic!("{error}")))
-            .collect();
+        let sources: Vec<_> =
+            files.into_iter().map(|(path, text)| Source::read(&path, &text).unwrap()).collect();
         let is_ours = |source: &Source| source.path.starts_with("src/");
         let modules = sources.iter().enumerate().filter(|(_, source)| is_ours(source));
         let modules = modules.map(|(at, source)| (source.module(), at)).collect();
@@ -74,12 +72,6 @@ impl Tree {
         self.modules.values().filter(|at| !self.tests.contains(at)).map(|at| &self.sources[*at])
     }
 
-    /// Every path that a file names, with what it means and the line.
-    pub(crate) fn named<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = (Meaning, usize)> + 'a {
-        let used = source.uses.iter().map(|used| &used.named);
-        used.chain(&source.paths).map(|named| (self.meaning(source, named), named.line))
-    }
-
     /// Every import of a shipped file. A module that passes on what stands below it (`pub use child::Name`) does not import it, and who
     /// takes the name from there imports the child's file.
     pub(crate) fn imports(&self) -> Vec<Import<'_>> {
@@ -87,7 +79,7 @@ impl Tree {
         for source in self.production() {
             let module = source.module();
             let mut add = |named: &Named, passes_on: bool| {
-                let Meaning::Ours(path) = self.meaning(source, named) else { return };
+                let Meaning::Ours(path) = meaning(source, named) else { return };
                 let Some(to) = self.home(&path, 0) else { return };
                 let is_facade = passes_on && to.module().starts_with(&module);
                 if to.path != source.path && !is_facade {
@@ -100,46 +92,12 @@ impl Tree {
         imports
     }
 
-    /// What a path stands for where it is written.
-    pub(crate) fn meaning(&self, source: &Source, named: &Named) -> Meaning {
-        let module = [source.module(), named.within.clone()].concat();
-        self.mean(source, &module, &named.path, DEEPEST)
-    }
-
-    fn mean(&self, source: &Source, module: &[String], path: &[String], deepest: usize) -> Meaning {
-        let Some((first, rest)) = path.split_first() else { return Meaning::Other(Vec::new()) };
-        let ours = |root: &[String], rest: &[String]| Meaning::Ours([root, rest].concat());
-        match first.as_str() {
-            "crate" => return ours(&[], rest),
-            "standpipe" if source.path == "src/main.rs" => return ours(&[], rest),
-            "self" => return ours(module, rest),
-            "super" => {
-                let up = path.iter().take_while(|name| *name == "super").count();
-                return ours(&module[..module.len().saturating_sub(up)], &path[up..]);
-            }
-            _ => {}
-        }
-        if source.children.iter().any(|child| !child.is_test && child.name == *first) {
-            return ours(&source.module(), path);
-        }
-        match source.aliases.get(first) {
-            Some(named) if deepest > 0 && named.path != path => {
-                let module = [source.module(), named.within.clone()].concat();
-                match self.mean(source, &module, &named.path, deepest - 1) {
-                    Meaning::Ours(path) => Meaning::Ours([&path[..], rest].concat()),
-                    Meaning::Other(path) => Meaning::Other([&path[..], rest].concat()),
-                }
-            }
-            _ => Meaning::Other(path.to_vec()),
-        }
-    }
-
     /// The file in which a path from the root ends, through all that pass it on.
     fn home(&self, path: &[String], depth: usize) -> Option<&Source> {
         let len = (0..=path.len()).rev().find(|len| self.modules.contains_key(&path[..*len]))?;
         let source = &self.sources[self.modules[&path[..len]]];
         let Some(name) = path.get(len).filter(|_| depth < DEEPEST) else { return Some(source) };
-        let follow = |used: &Use, more: &[String]| match self.meaning(source, &used.named) {
+        let follow = |used: &Use, more: &[String]| match meaning(source, &used.named) {
             Meaning::Ours(onward) if onward != path => self.home(&[&onward[..], more].concat(), depth + 1),
             Meaning::Ours(_) | Meaning::Other(_) => None,
         };
@@ -152,6 +110,46 @@ impl Tree {
         let mut homes = globs.filter_map(|used| follow(used, &path[len..]));
         Some(homes.find(|home| home.items.contains(name)).unwrap_or(source))
     }
+}
+
+/// What a path stands for where it is written.
+pub(crate) fn meaning(source: &Source, named: &Named) -> Meaning {
+    let module = [source.module(), named.within.clone()].concat();
+    mean(source, &module, &named.path, DEEPEST)
+}
+
+fn mean(source: &Source, module: &[String], path: &[String], deepest: usize) -> Meaning {
+    let Some((first, rest)) = path.split_first() else { return Meaning::Other(Vec::new()) };
+    let ours = |root: &[String], rest: &[String]| Meaning::Ours([root, rest].concat());
+    match first.as_str() {
+        "crate" => return ours(&[], rest),
+        "standpipe" if source.path == "src/main.rs" => return ours(&[], rest),
+        "self" => return ours(module, rest),
+        "super" => {
+            let up = path.iter().take_while(|name| *name == "super").count();
+            return ours(&module[..module.len().saturating_sub(up)], &path[up..]);
+        }
+        _ => {}
+    }
+    if source.children.iter().any(|child| !child.is_test && child.name == *first) {
+        return ours(&source.module(), path);
+    }
+    match source.aliases.get(first) {
+        Some(named) if deepest > 0 && named.path != path => {
+            let module = [source.module(), named.within.clone()].concat();
+            match mean(source, &module, &named.path, deepest - 1) {
+                Meaning::Ours(path) => Meaning::Ours([&path[..], rest].concat()),
+                Meaning::Other(path) => Meaning::Other([&path[..], rest].concat()),
+            }
+        }
+        _ => Meaning::Other(path.to_vec()),
+    }
+}
+
+/// Every path that a file names, with what it means and the line.
+pub(crate) fn named(source: &Source) -> impl Iterator<Item = (Meaning, usize)> {
+    let used = source.uses.iter().map(|used| &used.named);
+    used.chain(&source.paths).map(|named| (meaning(source, named), named.line))
 }
 
 /// A module as it is written: `sink::firehose`, or `lib` for the root.

@@ -1,0 +1,45 @@
+//! What is wrong with one value.
+
+use super::key;
+use super::tree::{Node, Origin};
+
+/// The sentence about a value that does not fit, and where in the value that is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Misfit {
+    /// What was found, what is expected, and the fix.
+    pub(super) text: String,
+    /// The item at fault of a list, as the end of a dotted key.
+    pub(super) item: String,
+    /// Where the item, or the value, was written; none: where its key was.
+    pub(super) origin: Option<Origin>,
+    /// The byte at fault of a string.
+    pub(super) byte: Option<usize>,
+}
+
+impl Misfit {
+    pub(super) fn of(node: &Node, text: String) -> Self {
+        Self { text, item: String::new(), origin: Some(node.origin.clone()), byte: None }
+    }
+
+    /// The same, of an item of a list.
+    pub(super) fn in_item(self, index: usize, node: &Node) -> Self {
+        let item = format!("{}{}", key::item("", index), self.item);
+        Self { item, origin: self.origin.or_else(|| Some(node.origin.clone())), ..self }
+    }
+
+    pub(super) fn at_byte(self, byte: Option<usize>) -> Self {
+        Self { byte, ..self }
+    }
+}
+
+impl From<String> for Misfit {
+    fn from(text: String) -> Self {
+        Self { text, item: String::new(), origin: None, byte: None }
+    }
+}
+
+impl From<&str> for Misfit {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}

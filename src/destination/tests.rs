@@ -1,0 +1,240 @@
+//! A queue as its sink, its disk task and its sources see it, without any file.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use super::queue::{DestinationQueue, NextToStore, QueueOptions};
+use super::shares::MemoryShares;
+use super::storage::StorageOptions;
+use crate::buffer::disk::{LogContents, LogSegment, StoredAt};
+use crate::config::Packing;
+use crate::event::{AckGuard, Acknowledge, Backpressure, Budget, Outcome, Record};
+use crate::limits::TARGET_REQUEST_BYTES;
+use crate::metrics::{Metrics, SinkMetrics};
+use crate::sink::RecordQueue;
+
+const MIB: usize = 1024 * 1024;
+
+/// How chunks ended.
+#[derive(Default)]
+struct SeenOutcomes(Mutex<Vec<Outcome>>);
+
+impl Acknowledge for SeenOutcomes {
+    fn acknowledge(&self, _: u64, outcome: Outcome) {
+        self.0.lock().unwrap().push(outcome);
+    }
+}
+
+struct TestQueue {
+    queue: Arc<DestinationQueue>,
+    shares: Arc<MemoryShares>,
+    metrics: SinkMetrics,
+    outcomes: Arc<SeenOutcomes>,
+}
+
+fn test(storage: StorageOptions) -> TestQueue {
+    let shares = MemoryShares::new(Budget::new(64 * MIB as u64));
+    let metrics = Metrics::new().sink("archive");
+    let options = QueueOptions { packing: Packing::Lines, linger: Duration::from_secs(1), storage };
+    let backpressure = Backpressure::new(Arc::new(Notify::new()));
+    let queue = DestinationQueue::new(options, backpressure, Arc::clone(&shares), metrics.clone());
+    TestQueue { queue, shares, metrics, outcomes: Arc::default() }
+}
+
+fn in_memory() -> TestQueue {
+    test(StorageOptions::Memory)
+}
+
+/// With a log that is open and empty.
+fn on_disk() -> TestQueue {
+    let test = test(StorageOptions::Disk { most_in_memory: 16 * MIB });
+    assert_eq!(test.queue.opened(&LogContents::default()), 0);
+    test
+}
+
+impl TestQueue {
+    fn push(&self, len: usize) {
+        let record = Record {
+            parts: vec![Bytes::from(vec![b'x'; len])],
+            len,
+            payload: len,
+            compressed: false,
+            events: 1,
+            acks: vec![AckGuard::open(Arc::clone(&self.outcomes) as Arc<dyn Acknowledge>, 0)],
+            origin: Arc::default(),
+            since: Instant::now(),
+        };
+        self.queue.push_record(record).unwrap();
+    }
+
+    /// What the disk task does with a batch, but for the disk.
+    fn store(&self) -> usize {
+        let NextToStore::Records(records) = self.queue.next_to_store() else { return 0 };
+        let count = records.len();
+        let ends = (1..).map(|index| StoredAt { segment: 1, end: index * MIB as u64 });
+        let acks = self.queue.change_disk(|disk| disk.stored(records.into_iter().zip(ends)));
+        acks.into_iter().for_each(AckGuard::settle);
+        count
+    }
+
+    /// What the sink gets; none: nothing, for as long as it cares to wait.
+    async fn take(&self) -> Option<Vec<usize>> {
+        let taken = timeout(Duration::from_secs(60), self.queue.take()).await.ok()??;
+        Some(self.deliver(taken))
+    }
+
+    fn deliver(&self, records: Vec<Record>) -> Vec<usize> {
+        let deliver = |record: Record| {
+            self.metrics.deliver(record.events);
+            self.queue.release(record.payload);
+            record.acks.into_iter().for_each(AckGuard::settle);
+            record.len
+        };
+        records.into_iter().map(deliver).collect()
+    }
+
+    fn outcomes(&self) -> usize {
+        let outcomes = self.outcomes.0.lock().unwrap();
+        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done));
+        outcomes.len()
+    }
+}
+
+const LARGE: usize = TARGET_REQUEST_BYTES + 1;
+
+/// A record larger than a request, between two that are not.
+async fn a_large_record_is_taken_alone(test: &TestQueue, store: impl Fn()) {
+    for len in [10, LARGE, 20] {
+        test.push(len);
+    }
+    store();
+    for expected in [10, LARGE, 20] {
+        assert_eq!(test.queue.top_up(1, TARGET_REQUEST_BYTES - 5).len(), 0, "it does not fit");
+        assert_eq!(test.take().await, Some(vec![expected]));
+    }
+    test.queue.end();
+    assert!(test.queue.take().await.is_none());
+    assert_eq!((test.outcomes(), test.metrics.in_flight()), (3, 0));
+    assert!(test.queue.is_drained());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_larger_than_a_request_does_not_stop_its_destination_in_memory() {
+    a_large_record_is_taken_alone(&in_memory(), || ()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_larger_than_a_request_does_not_stop_its_destination_on_disk() {
+    let test = on_disk();
+    a_large_record_is_taken_alone(&test, || assert_eq!(test.store(), 3)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_on_disk_is_acknowledged_before_it_is_delivered() {
+    let test = on_disk();
+    test.push(10);
+    assert_eq!((test.outcomes(), test.queue.look_at_disk(|disk| disk.held())), (0, 10));
+    assert_eq!(test.store(), 1);
+    assert_eq!((test.outcomes(), test.metrics.in_flight()), (1, 1));
+    assert!(!test.queue.is_drained());
+    assert_eq!(test.take().await, Some(vec![10]));
+    assert!(test.queue.is_drained());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_stored_is_the_next_to_be() {
+    let test = on_disk();
+    for len in [1, 2, 3] {
+        test.push(len);
+    }
+    let NextToStore::Records(records) = test.queue.next_to_store() else { panic!("nothing to store") };
+    test.push(4);
+    test.queue.change_disk(|disk| disk.put_back(records));
+    assert_eq!(test.store(), 4);
+    assert_eq!(test.take().await, Some(vec![1, 2, 3, 4]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_stored_before_the_log_is_open_and_the_queue_does_not_end() {
+    let test = test(StorageOptions::Disk { most_in_memory: 16 * MIB });
+    test.push(10);
+    test.queue.end();
+    assert_eq!(test.store(), 0);
+    assert_eq!(test.take().await, None, "it waits");
+    assert!(!test.queue.is_drained() && !test.queue.is_handed_over());
+    assert_eq!(test.queue.opened(&LogContents::default()), 0);
+    assert_eq!(test.store(), 1);
+    assert_eq!(test.take().await, Some(vec![10]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_is_handed_over_once_all_of_it_is_on_disk() {
+    let test = on_disk();
+    test.push(10);
+    test.queue.end_and_hand_over();
+    assert!(timeout(Duration::from_secs(60), test.queue.handed_over()).await.is_err(), "10 bytes are not stored");
+    let (left, stored) = tokio::join!(timeout(Duration::from_secs(60), test.queue.handed_over()), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        test.store()
+    });
+    assert!(left.is_ok() && stored == 1);
+    assert!(!test.queue.is_drained(), "it is left to be delivered");
+    let test = in_memory();
+    test.queue.end_and_hand_over();
+    assert!(!test.queue.is_handed_over(), "memory cannot be");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_buffer_lets_sources_wait_and_go_on() {
+    let test = on_disk();
+    test.queue.change_disk(|disk| disk.set_full(true));
+    assert!(test.queue.backpressure().is_full());
+    test.queue.change_disk(|disk| disk.set_full(false));
+    assert!(!test.queue.backpressure().is_full());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_works_is_not_read_for_faster_than_it_delivers() {
+    let test = on_disk();
+    for _ in 0..9 {
+        test.push(MIB);
+    }
+    test.store();
+    assert!(test.queue.backpressure().is_throttled(), "half of its part of the memory is taken");
+    test.queue.set_failing(true);
+    assert!(!test.queue.backpressure().is_throttled(), "a failing one takes all there is to disk");
+    test.queue.set_failing(false);
+    while test.queue.backpressure().is_throttled() {
+        assert!(test.take().await.is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_into_memory_is_read_back_when_it_is_needed() {
+    let test = test(StorageOptions::Disk { most_in_memory: 2 * MIB });
+    let segment = LogSegment { number: 1, end: 8 * MIB as u64, events: 7 };
+    let contents = LogContents { segments: vec![segment], ..LogContents::default() };
+    assert_eq!((test.queue.opened(&contents), test.metrics.in_flight()), (7, 7));
+    let request = test.queue.next_to_read().unwrap();
+    assert_eq!((request.range.segment, request.range.end), (1, 8 * MIB as u64));
+    assert!(test.queue.look_at_disk(|disk| disk.is_reading()));
+    assert!(test.queue.change_disk(|disk| disk.read_failed(request.range)), "it is still to be read");
+    let evicted = test.queue.change_disk(|disk| disk.evict()).unwrap().unread.unwrap();
+    assert_eq!(evicted.events, 7);
+    assert!(!test.queue.change_disk(|disk| disk.read_failed(request.range)), "it is gone");
+    assert!(test.queue.next_to_read().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_drain_nothing_lingers() {
+    let test = in_memory();
+    test.push(10);
+    test.shares.flush();
+    let since = Instant::now();
+    assert_eq!(test.take().await, Some(vec![10]));
+    assert_eq!(since.elapsed(), Duration::ZERO);
+}
