@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use tokio::net::TcpListener;
 use tracing::info;
@@ -13,6 +13,7 @@ use crate::pipeline::Intake;
 use crate::source::carryover::Carried;
 use crate::source::lifecycle::{Source, SourceContext, SourceError, SourceFuture};
 use crate::source::stop::Stop;
+use crate::sync::Lock;
 
 /// A source of type `firehose_http`, as the daemon sees it.
 pub struct FirehoseHttp {
@@ -26,7 +27,7 @@ pub struct FirehoseHttp {
 #[derive(Default)]
 struct BoundSockets(
     /// The lock covers a look-up.
-    Mutex<BTreeMap<(SocketAddr, String), Weak<TcpListener>>>,
+    Lock<BTreeMap<(SocketAddr, String), Weak<TcpListener>>>,
 );
 
 impl Carried for BoundSockets {}
@@ -37,12 +38,12 @@ impl BoundSockets {
     }
 
     fn find(&self, listen: SocketAddr, source: &str) -> Option<Arc<TcpListener>> {
-        let sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sockets = self.0.lock();
         sockets.get(&Self::key(listen, source)).and_then(Weak::upgrade)
     }
 
     fn keep(&self, listen: SocketAddr, source: &str, socket: &Arc<TcpListener>) {
-        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sockets = self.0.lock();
         sockets.retain(|_, socket| socket.strong_count() > 0);
         sockets.insert(Self::key(listen, source), Arc::downgrade(socket));
     }
