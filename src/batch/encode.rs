@@ -647,9 +647,9 @@ mod tests {
         let huge = "x".repeat(MAX_RECORD_BYTES);
         let (message, long) = (Message::Raw(b"short"), "y".repeat(3 * MAX_RECORD_BYTES));
         let event = |message, id| Event { message, timestamp: None, id, part: None };
-        let named = |name: &str| envelope().with(Field::LogGroup, name.into());
+        let named = |name: &str| envelope().with(Field::LogGroup, name);
         let attributed = Origin { attributes: [("k".into(), huge.as_str().into())].into(), ..envelope() };
-        let deep = file().with(Field::File, "\"".repeat(4_096).into());
+        let deep = file().with(Field::File, "\"".repeat(4_096));
         for too_long in [TooLong::Split, TooLong::Truncate, TooLong::DeadLetter] {
             for packing in [Packing::Event, Packing::Lines] {
                 let json = sink(Encoding::Json, packing, too_long);
@@ -675,7 +675,7 @@ mod tests {
 
     #[test]
     fn lines_whose_metadata_is_too_large_are_refused_one_by_one() {
-        let origin = file().with(Field::File, "x".repeat(MAX_RECORD_BYTES).into());
+        let origin = file().with(Field::File, "x".repeat(MAX_RECORD_BYTES));
         for packing in [Packing::Event, Packing::Lines] {
             let encoder = Encoder::new(&sink(Encoding::Json, packing, TooLong::Split));
             let (events, data, unfit) = together(&encoder, &Bytes::from_static(b"a\n\nb\n"), &origin);

@@ -8,18 +8,18 @@ use crate::event::Record;
 
 /// Records in order, each with a tag of its owner's; it knows how many bytes they have.
 #[derive(Debug)]
-pub struct RecordFifo<T = ()> {
+pub(crate) struct RecordFifo<T = ()> {
     records: VecDeque<(T, Record)>,
     bytes: usize,
 }
 
 /// How many records, and bytes of them, a request still has room for.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestRoom {
+pub(crate) struct RequestRoom {
     /// Records.
-    pub records: usize,
+    pub(crate) records: usize,
     /// Their bytes.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl RequestRoom {
@@ -37,14 +37,14 @@ impl<T> Default for RecordFifo<T> {
 
 impl<T> RecordFifo<T> {
     /// Adds a record at the end.
-    pub fn push(&mut self, tag: T, record: Record) {
+    pub(crate) fn push(&mut self, tag: T, record: Record) {
         self.bytes = self.bytes.saturating_add(record.len);
         self.records.push_back((tag, record));
     }
 
     /// Takes what a new request carries: as much as there is room for, and the first record in any case. One that is too large for
     /// any request would otherwise stop all those behind it.
-    pub fn take_request(&mut self, room: RequestRoom) -> Vec<Record> {
+    pub(crate) fn take_request(&mut self, room: RequestRoom) -> Vec<Record> {
         let Some(first) = self.pop() else { return Vec::new() };
         let left = room.less(&first);
         let mut taken = vec![first];
@@ -55,7 +55,7 @@ impl<T> RecordFifo<T> {
     }
 
     /// Takes from the front only what there is room for, if anything.
-    pub fn take_fitting(&mut self, mut room: RequestRoom) -> Vec<Record> {
+    pub(crate) fn take_fitting(&mut self, mut room: RequestRoom) -> Vec<Record> {
         let mut taken = Vec::new();
         while let Some(left) = self.records.front().and_then(|(_, record)| room.less(record)) {
             room = left;
@@ -65,7 +65,7 @@ impl<T> RecordFifo<T> {
     }
 
     /// Takes from the front while the tags are such.
-    pub fn take_while(&mut self, is_such: impl Fn(&T) -> bool) -> Vec<Record> {
+    pub(crate) fn take_while(&mut self, is_such: impl Fn(&T) -> bool) -> Vec<Record> {
         let mut taken = Vec::new();
         while self.front().is_some_and(&is_such) {
             taken.extend(self.pop());
@@ -75,31 +75,31 @@ impl<T> RecordFifo<T> {
 
     /// The first record's tag.
     #[must_use]
-    pub fn front(&self) -> Option<&T> {
+    pub(crate) fn front(&self) -> Option<&T> {
         self.records.front().map(|(tag, _)| tag)
     }
 
     /// Bytes waiting.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Records waiting.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.records.len()
     }
 
     /// Whether nothing waits.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
     /// When the first event of the first record came.
     #[must_use]
-    pub fn oldest(&self) -> Option<Instant> {
+    pub(crate) fn oldest(&self) -> Option<Instant> {
         self.records.front().map(|(_, record)| record.since)
     }
 

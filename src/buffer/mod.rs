@@ -9,4 +9,4 @@
 pub mod disk;
 mod fifo;
 
-pub use fifo::{RecordFifo, RequestRoom};
+pub(crate) use fifo::{RecordFifo, RequestRoom};

@@ -315,7 +315,7 @@ sources
 │   └── routes[1] → archive
 └── subs (firehose_http)
     ├── listens on http://127.0.0.1:8443, 1 access key
-    ├── at most 256 connections, a request waits up to 2m30s
+    ├── at most 256 connections, idle up to 1h8m20s, a request waits up to 2m30s
     ├── format envelope, events over 1000KiB are split
     ├── routes[0] when owner is 111122223333 and message matches `DEBUG` → dropped
     └── routes[1] → archive

@@ -119,7 +119,7 @@ mod tests {
             external_id: Some("example".to_owned()),
             session_name: "standpipe-web".to_owned(),
             region: None,
-            duration: Duration::from_secs(3600),
+            duration: Duration::from_hours(1),
             sts_endpoint_url: None,
         });
         assert_eq!(key.dir_name(), "logs-a75f1588ed8c85d2");

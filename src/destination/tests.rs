@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::queue::{DestinationQueue, NextToStore, QueueOptions};
 use super::shares::MemoryShares;
-use super::storage::StorageOptions;
+use super::storage::{DiskStorage, StorageOptions};
 use crate::buffer::disk::{LogContents, LogSegment, StoredAt};
 use crate::config::Packing;
 use crate::event::{AckGuard, Acknowledge, Backpressure, Budget, Outcome, Record};
@@ -83,7 +83,7 @@ impl TestQueue {
 
     /// What the sink gets; none: nothing, for as long as it cares to wait.
     async fn take(&self) -> Option<Vec<usize>> {
-        let taken = timeout(Duration::from_secs(60), self.queue.take()).await.ok()??;
+        let taken = timeout(Duration::from_mins(1), self.queue.take()).await.ok()??;
         Some(self.deliver(taken))
     }
 
@@ -137,7 +137,7 @@ async fn a_record_larger_than_a_request_does_not_stop_its_destination_on_disk() 
 async fn what_is_on_disk_is_acknowledged_before_it_is_delivered() {
     let test = on_disk();
     test.push(10);
-    assert_eq!((test.outcomes(), test.queue.look_at_disk(|disk| disk.held())), (0, 10));
+    assert_eq!((test.outcomes(), test.queue.look_at_disk(DiskStorage::held)), (0, 10));
     assert_eq!(test.store(), 1);
     assert_eq!((test.outcomes(), test.metrics.in_flight()), (1, 1));
     assert!(!test.queue.is_drained());
@@ -176,8 +176,11 @@ async fn a_queue_is_handed_over_once_all_of_it_is_on_disk() {
     let test = on_disk();
     test.push(10);
     test.queue.end_and_hand_over();
-    assert!(timeout(Duration::from_secs(60), test.queue.handed_over()).await.is_err(), "10 bytes are not stored");
-    let (left, stored) = tokio::join!(timeout(Duration::from_secs(60), test.queue.handed_over()), async {
+    assert!(
+        timeout(Duration::from_mins(1), test.queue.handed_over()).await.is_err(),
+        "10 bytes are not stored"
+    );
+    let (left, stored) = tokio::join!(timeout(Duration::from_mins(1), test.queue.handed_over()), async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         test.store()
     });
@@ -221,9 +224,9 @@ async fn what_does_not_fit_into_memory_is_read_back_when_it_is_needed() {
     assert_eq!((test.queue.opened(&contents), test.metrics.in_flight()), (7, 7));
     let request = test.queue.next_to_read().unwrap();
     assert_eq!((request.range.segment, request.range.end), (1, 8 * MIB as u64));
-    assert!(test.queue.look_at_disk(|disk| disk.is_reading()));
+    assert!(test.queue.look_at_disk(DiskStorage::is_reading));
     assert!(test.queue.change_disk(|disk| disk.read_failed(request.range)), "it is still to be read");
-    let evicted = test.queue.change_disk(|disk| disk.evict()).unwrap().unread.unwrap();
+    let evicted = test.queue.change_disk(DiskStorage::evict).unwrap().unread.unwrap();
     assert_eq!(evicted.events, 7);
     assert!(!test.queue.change_disk(|disk| disk.read_failed(request.range)), "it is gone");
     assert!(test.queue.next_to_read().is_none());

@@ -20,7 +20,7 @@ use crate::event::{AckGuard, Held, Record, Timestamp};
 
 /// The undelivered part of a log.
 #[derive(Debug)]
-pub struct Backlog {
+pub(crate) struct Backlog {
     /// From the first that is not delivered whole.
     segments: VecDeque<KnownSegment>,
     /// Up to where records were made ready, or passed over.
@@ -41,30 +41,30 @@ struct KnownSegment {
 
 /// The oldest records, taken out to make room: all of one segment that the sink has not taken.
 #[derive(Debug)]
-pub struct Evicted {
+pub(crate) struct Evicted {
     /// Their segment.
-    pub segment: u64,
+    pub(crate) segment: u64,
     /// Those that were in memory.
-    pub records: Vec<Record>,
+    pub(crate) records: Vec<Record>,
     /// Those behind them.
-    pub unread: Option<EvictedRange>,
+    pub(crate) unread: Option<EvictedRange>,
 }
 
 /// Evicted records that are only in the file.
 #[derive(Debug)]
-pub struct EvictedRange {
+pub(crate) struct EvictedRange {
     /// Where they are.
-    pub range: SegmentRange,
+    pub(crate) range: SegmentRange,
     /// How many events they hold.
-    pub events: u64,
+    pub(crate) events: u64,
     /// For all of them.
-    pub ack: AckGuard,
+    pub(crate) ack: AckGuard,
 }
 
 impl Backlog {
     /// What an opened log still has to deliver. `moved` is notified each time the place moves up to which it is delivered.
     #[must_use]
-    pub fn new(contents: &LogContents, moved: Arc<Notify>) -> Self {
+    pub(crate) fn new(contents: &LogContents, moved: Arc<Notify>) -> Self {
         let LogContents { segments, delivered, out_of_order } = contents;
         let known = segments.iter().map(|segment| {
             let is_begun = segment.number == delivered.segment;
@@ -87,7 +87,7 @@ impl Backlog {
 
     /// Events that are only in the file.
     #[must_use]
-    pub fn unread_events(&self) -> u64 {
+    pub(crate) fn unread_events(&self) -> u64 {
         let unread: u64 =
             self.segments.iter().map(|known| known.segment.events.saturating_sub(known.passed)).sum();
         unread.saturating_sub(self.out_of_order.values().sum())
@@ -95,20 +95,20 @@ impl Backlog {
 
     /// Up to where every record has ended. Cheaper than [`Self::delivered`], and enough to see whether it moved.
     #[must_use]
-    pub fn ended(&self) -> LogPosition {
+    pub(crate) fn ended(&self) -> LogPosition {
         self.tracker.position()
     }
 
     /// Whether a record of the segment was taken and has not ended.
     #[must_use]
-    pub fn is_under_way(&self, segment: u64) -> bool {
+    pub(crate) fn is_under_way(&self, segment: u64) -> bool {
         self.tracker.is_under_way(segment)
     }
 
     /// Notes where a record was stored, in the order of the log. Without memory to hold it, it is read when it is its turn.
     ///
     /// Its ack guards are the caller's, who settles them: it is on disk.
-    pub fn stored(&mut self, record: Record, at: StoredAt, held: Option<Held>) {
+    pub(crate) fn stored(&mut self, record: Record, at: StoredAt, held: Option<Held>) {
         let was_caught_up = self.unread().is_none();
         match self.segments.back_mut() {
             Some(known) if known.segment.number == at.segment => {
@@ -126,36 +126,36 @@ impl Backlog {
     }
 
     /// Takes what a new request carries, and the first ready record in any case.
-    pub fn take_request(&mut self, room: RequestRoom) -> Vec<Record> {
+    pub(crate) fn take_request(&mut self, room: RequestRoom) -> Vec<Record> {
         self.ready.take_request(room)
     }
 
     /// Takes only what there is room for.
-    pub fn take_fitting(&mut self, room: RequestRoom) -> Vec<Record> {
+    pub(crate) fn take_fitting(&mut self, room: RequestRoom) -> Vec<Record> {
         self.ready.take_fitting(room)
     }
 
     /// Bytes that are ready.
     #[must_use]
-    pub fn ready_bytes(&self) -> usize {
+    pub(crate) fn ready_bytes(&self) -> usize {
         self.ready.bytes()
     }
 
     /// Records that are ready.
     #[must_use]
-    pub fn ready_records(&self) -> usize {
+    pub(crate) fn ready_records(&self) -> usize {
         self.ready.len()
     }
 
     /// When the first event of the first ready record came.
     #[must_use]
-    pub fn oldest(&self) -> Option<Instant> {
+    pub(crate) fn oldest(&self) -> Option<Instant> {
         self.ready.oldest()
     }
 
     /// What is to be read next; none when every record was made ready.
     #[must_use]
-    pub fn unread(&self) -> Option<SegmentRange> {
+    pub(crate) fn unread(&self) -> Option<SegmentRange> {
         let range = |known: &KnownSegment| {
             let LogSegment { number, end, .. } = known.segment;
             let from = if number == self.read.segment {
@@ -170,7 +170,7 @@ impl Backlog {
 
     /// Bytes of the file that are still to be read.
     #[must_use]
-    pub fn unread_bytes(&self) -> u64 {
+    pub(crate) fn unread_bytes(&self) -> u64 {
         let bytes = |known: &KnownSegment| {
             let LogSegment { number, end, .. } = known.segment;
             let read = if number == self.read.segment { self.read.offset } else { 0 };
@@ -181,7 +181,7 @@ impl Backlog {
 
     /// The records that were delivered beyond the place, by this run or one before.
     #[must_use]
-    pub fn out_of_order(&self) -> Vec<OutOfOrderAck> {
+    pub(crate) fn out_of_order(&self) -> Vec<OutOfOrderAck> {
         let before = self.out_of_order.iter();
         let before = before.map(|(at, &events)| OutOfOrderAck { segment: at.segment, end: at.end, events });
         self.tracker.out_of_order().into_iter().chain(before).collect()
@@ -189,18 +189,18 @@ impl Backlog {
 
     /// Whether everything that was stored has ended.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.ready.is_empty() && self.unread().is_none() && self.tracker.is_idle()
     }
 
     /// Makes what was read ready. Returns how many events are lost, for what was damaged.
-    pub fn loaded(&mut self, loaded: LoadedRange, mut charge: impl FnMut(usize) -> Held) -> u64 {
+    pub(crate) fn loaded(&mut self, loaded: LoadedRange, mut charge: impl FnMut(usize) -> Held) -> u64 {
         let LoadedRange { range, to, records, .. } = loaded;
         if !self.is_next_to_read(range) {
             // It was evicted meanwhile.
             return 0;
         }
-        let now = (Instant::now(), Timestamp::now());
+        let (now, wall) = (Instant::now(), Timestamp::now());
         for read in records {
             let at = StoredAt { segment: range.segment, end: read.end };
             if self.out_of_order.remove(&at).is_some() {
@@ -208,19 +208,19 @@ impl Backlog {
                 continue;
             }
             let held = charge(read.data.len());
-            self.make_ready(read.into_record(now), at, held);
+            self.make_ready(read.into_record(now, wall), at, held);
         }
         self.pass(range.segment, to)
     }
 
     /// Whether what is to be read next begins where this range does.
     #[must_use]
-    pub fn is_next_to_read(&self, range: SegmentRange) -> bool {
+    pub(crate) fn is_next_to_read(&self, range: SegmentRange) -> bool {
         self.unread().is_some_and(|next| (next.segment, next.from) == (range.segment, range.from))
     }
 
     /// Takes the oldest records out that the sink has not taken: those of one segment.
-    pub fn evict(&mut self) -> Option<Evicted> {
+    pub(crate) fn evict(&mut self) -> Option<Evicted> {
         let unread = self.unread();
         let segment = self.ready.front().copied().or(unread.map(|range| range.segment))?;
         let records = self.ready.take_while(|number| *number == segment);
@@ -243,7 +243,7 @@ impl Backlog {
 
     /// Up to where the log is delivered; a segment that is delivered whole, with others behind it, is passed.
     #[must_use]
-    pub fn delivered(&self) -> LogPosition {
+    pub(crate) fn delivered(&self) -> LogPosition {
         let position = self.tracker.position();
         let behind = self.segments.iter().find(|known| known.segment.number > position.segment);
         let ends = |known: &KnownSegment| {
@@ -258,7 +258,7 @@ impl Backlog {
     }
 
     /// Forgets segments that are gone.
-    pub fn forget_before(&mut self, segment: u64) {
+    pub(crate) fn forget_before(&mut self, segment: u64) {
         while self.segments.pop_front_if(|known| known.segment.number < segment).is_some() {}
     }
 

@@ -9,24 +9,24 @@ use super::frame::{u32_at, u64_at};
 
 /// A place in a log.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub struct LogPosition {
+pub(crate) struct LogPosition {
     /// The segment's number.
-    pub segment: u64,
+    pub(crate) segment: u64,
     /// Bytes from the segment's start.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Events of the segment before the place.
-    pub events: u64,
+    pub(crate) events: u64,
 }
 
 /// A record that was delivered although one before it was not.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct OutOfOrderAck {
+pub(crate) struct OutOfOrderAck {
     /// The segment's number.
-    pub segment: u64,
+    pub(crate) segment: u64,
     /// Where the record's frame ends.
-    pub end: u64,
+    pub(crate) end: u64,
     /// How many events it holds.
-    pub events: u64,
+    pub(crate) events: u64,
 }
 
 /// The file's name in the log's directory.

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A file system. Everything blocks.
-pub trait FileSystem: std::fmt::Debug + Clone + Send + Sync + 'static {
+pub(crate) trait FileSystem: std::fmt::Debug + Clone + Send + Sync + 'static {
     /// An open file.
     type File: std::fmt::Debug + Send + 'static;
 
@@ -52,7 +52,7 @@ pub trait FileSystem: std::fmt::Debug + Clone + Send + Sync + 'static {
 
 /// The operating system's.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct OsFileSystem;
+pub(crate) struct OsFileSystem;
 
 impl FileSystem for OsFileSystem {
     type File = File;

@@ -1,4 +1,4 @@
-//! LogSegment headers and frames, encoded and decoded. Pure.
+//! Segment headers and frames, encoded and decoded. Pure.
 //!
 //! All numbers are little-endian, all checksums CRC32C. A frame says where it stands and carries its segment's salt, so that
 //! bytes of a payload that look like a frame are never taken for one.

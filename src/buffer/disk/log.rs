@@ -15,7 +15,7 @@ use crate::event::{Origin, Record, Timestamp};
 
 /// A log's directory, to write to. Everything blocks.
 #[derive(Debug)]
-pub struct Log<F: FileSystem> {
+pub(crate) struct Log<F: FileSystem> {
     pub(super) files: F,
     pub(super) dir: PathBuf,
     /// A segment that has so many bytes is sealed.
@@ -49,27 +49,27 @@ pub(super) struct OpenSegment<F: FileSystem> {
 
 /// Where a record was put.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct StoredAt {
+pub(crate) struct StoredAt {
     /// The segment's number.
-    pub segment: u64,
+    pub(crate) segment: u64,
     /// Where its frame ends.
-    pub end: u64,
+    pub(crate) end: u64,
 }
 
 /// What became of an append.
 #[derive(Debug, Default)]
-pub struct Appended {
+pub(crate) struct Appended {
     /// Where the records are, from the first on, as far as they are on disk for good.
-    pub stored: Vec<StoredAt>,
+    pub(crate) stored: Vec<StoredAt>,
     /// Why those after them are not. They must be appended again.
-    pub failed: Option<AppendError>,
+    pub(crate) failed: Option<AppendError>,
     /// How long each sync took.
-    pub syncs: Vec<Duration>,
+    pub(crate) syncs: Vec<Duration>,
 }
 
 /// Why records could not be appended.
 #[derive(Debug, thiserror::Error)]
-pub enum AppendError {
+pub(crate) enum AppendError {
     /// The bytes cannot be written: a full disk, or a file system that is read-only.
     #[error("cannot write to `{}`", dir.display())]
     Write {
@@ -91,7 +91,7 @@ pub enum AppendError {
 impl AppendError {
     /// The reason as a metric's label.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Write { .. } => "write",
             Self::Sync { .. } => "sync",
@@ -110,7 +110,7 @@ impl<F: FileSystem> Log<F> {
     ///
     /// A segment whose write or sync failed is given up behind what was on disk before, and never synced again: the next append
     /// begins another one.
-    pub fn append(&mut self, records: &[Record], now: Timestamp) -> Appended {
+    pub(crate) fn append(&mut self, records: &[Record], now: Timestamp) -> Appended {
         let mut appended = Appended::default();
         let mut written = Vec::with_capacity(records.len());
         let failed = self.append_all(records, now, &mut written, &mut appended);
@@ -141,7 +141,7 @@ impl<F: FileSystem> Log<F> {
     }
 
     /// The most bytes that appending the record takes.
-    pub fn size_of(&mut self, record: &Record) -> u64 {
+    pub(crate) fn size_of(&mut self, record: &Record) -> u64 {
         let origin = self.know(&record.origin);
         let frame = FRAME_HEADER.saturating_add(origin).saturating_add(record.len);
         (frame as u64).saturating_add(EACH_SEGMENT)
@@ -149,13 +149,13 @@ impl<F: FileSystem> Log<F> {
 
     /// Bytes of all segments' files.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.segments.iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// Whether this is the segment that is written to.
     #[must_use]
-    pub fn is_open(&self, segment: u64) -> bool {
+    pub(crate) fn is_open(&self, segment: u64) -> bool {
         self.open.as_ref().is_some_and(|open| open.number == segment)
     }
 
@@ -163,7 +163,7 @@ impl<F: FileSystem> Log<F> {
     ///
     /// # Errors
     /// When the place is not on disk; then nothing is removed.
-    pub fn save(&mut self, delivered: LogPosition) -> io::Result<()> {
+    pub(crate) fn save(&mut self, delivered: LogPosition) -> io::Result<()> {
         self.cursor.save(&self.files, delivered)?;
         let passed = self.segments.partition_point(|(number, _)| *number < delivered.segment);
         for _ in 0..passed {
@@ -186,12 +186,12 @@ impl<F: FileSystem> Log<F> {
     ///
     /// # Errors
     /// When it is not on disk; those records are then delivered again.
-    pub fn save_out_of_order(&mut self, records: &[OutOfOrderAck]) -> io::Result<()> {
+    pub(crate) fn save_out_of_order(&mut self, records: &[OutOfOrderAck]) -> io::Result<()> {
         self.cursor.save_out_of_order(&self.files, records)
     }
 
     /// Ends the segment that is written to, so that it can be removed once it is delivered. Returns the next one's number.
-    pub fn rotate(&mut self) -> u64 {
+    pub(crate) fn rotate(&mut self) -> u64 {
         // What is not sealed is looked through at the next start, and sealed then.
         if self.open.is_some() && self.write_seal().is_err() {
             self.give_up();
@@ -204,7 +204,7 @@ impl<F: FileSystem> Log<F> {
     ///
     /// # Errors
     /// When the file cannot be cut.
-    pub fn clear_segment(&mut self, number: u64) -> io::Result<()> {
+    pub(crate) fn clear_segment(&mut self, number: u64) -> io::Result<()> {
         if self.open.as_ref().is_some_and(|open| open.number == number) {
             self.open = None;
         }
@@ -225,7 +225,7 @@ impl<F: FileSystem> Log<F> {
     ///
     /// # Errors
     /// When something cannot be removed.
-    pub fn remove(mut self) -> io::Result<()> {
+    pub(crate) fn remove(mut self) -> io::Result<()> {
         self.open = None;
         for (number, _) in &self.segments {
             remove(&self.files, &self.path(*number))?;

@@ -12,8 +12,8 @@
 //!                              00000000000000000001.spool-36.corrupt  bytes that were damaged
 //! ```
 //!
-//! A record is stored once its bytes, and for a new segment its directory, are synced. `frame.rs` has the format, [`Log`] writes,
-//! [`open()`] recovers, [`LogReader`] reads, and [`Backlog`] knows what is still to be delivered.
+//! A record is stored once its bytes, and for a new segment its directory, are synced. `frame.rs` has the format, `Log` writes,
+//! `open()` recovers, `LogReader` reads, and `Backlog` knows what is still to be delivered.
 
 mod backlog;
 mod cursor;
@@ -23,17 +23,20 @@ mod log;
 mod meta;
 mod open;
 mod reader;
-mod tracker;
 mod scan;
+mod tracker;
 
-pub use backlog::{Backlog, Evicted, EvictedRange};
-pub use cursor::{LogPosition, OutOfOrderAck};
-pub use files::{FileSystem, OsFileSystem};
-pub use log::{AppendError, Appended, Log, StoredAt};
+pub(crate) use backlog::{Backlog, Evicted, EvictedRange};
+pub(crate) use cursor::{LogPosition, OutOfOrderAck};
+pub(crate) use files::OsFileSystem;
+pub(crate) use log::{Appended, Log, StoredAt};
 pub use meta::RecordMeta;
-pub use open::{Damage, LogContents, LogOptions, LogSegment, OpenedLog, open};
-pub use reader::{BUFFER_BYTES, LoadedRange, LoadedRecord, LogReader, SegmentRange, peek};
+pub(crate) use open::{Damage, LogContents, LogOptions, OpenedLog, open};
+pub(crate) use reader::{BUFFER_BYTES, LoadedRange, LogReader, SegmentRange, peek};
 pub use scan::{Flaw, RecoveredSegment, recover};
+
+#[cfg(test)]
+pub(crate) use open::LogSegment;
 
 #[cfg(test)]
 mod testing;

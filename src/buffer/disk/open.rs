@@ -14,55 +14,55 @@ use super::scan::{Flaw, FrameScan, ScanStep, SegmentBytes, salt_of_first_frame};
 
 /// What a log holds when it is opened.
 #[derive(Debug)]
-pub struct OpenedLog<F: FileSystem> {
+pub(crate) struct OpenedLog<F: FileSystem> {
     /// To write to it.
-    pub log: Log<F>,
+    pub(crate) log: Log<F>,
     /// What is in it.
-    pub contents: LogContents,
+    pub(crate) contents: LogContents,
     /// What was damaged.
-    pub damage: Vec<Damage>,
+    pub(crate) damage: Vec<Damage>,
 }
 
 /// What is in a log, and what of it was delivered.
 #[derive(Clone, Debug, Default)]
-pub struct LogContents {
+pub(crate) struct LogContents {
     /// Its segments, in order.
-    pub segments: Vec<LogSegment>,
+    pub(crate) segments: Vec<LogSegment>,
     /// Up to where it was delivered.
-    pub delivered: LogPosition,
+    pub(crate) delivered: LogPosition,
     /// What was delivered beyond that.
-    pub out_of_order: Vec<OutOfOrderAck>,
+    pub(crate) out_of_order: Vec<OutOfOrderAck>,
 }
 
 /// What is known of a segment that was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct LogSegment {
+pub(crate) struct LogSegment {
     /// Its number.
-    pub number: u64,
+    pub(crate) number: u64,
     /// Where its records end.
-    pub end: u64,
+    pub(crate) end: u64,
     /// Events of all its records.
-    pub events: u64,
+    pub(crate) events: u64,
 }
 
 /// Something damaged.
 #[derive(Clone, Debug)]
-pub struct Damage {
+pub(crate) struct Damage {
     /// In which way.
-    pub flaw: Flaw,
+    pub(crate) flaw: Flaw,
     /// The file.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Where the bytes are kept; none where there are none, or they cannot be kept.
-    pub kept: Option<PathBuf>,
+    pub(crate) kept: Option<PathBuf>,
 }
 
 /// How a log is written.
 #[derive(Clone, Debug)]
-pub struct LogOptions {
+pub(crate) struct LogOptions {
     /// A segment that has so many bytes is full.
-    pub segment_bytes: u64,
+    pub(crate) segment_bytes: u64,
     /// The names of the fields that all records of the log share.
-    pub shared: Arc<[Box<str>]>,
+    pub(crate) shared: Arc<[Box<str>]>,
 }
 
 /// No more parts are kept aside in one directory; what is damaged later is only counted.
@@ -72,7 +72,7 @@ const KEEP_ASIDE: usize = 16;
 ///
 /// # Errors
 /// When the directory cannot be read or written; nothing was lost then, and another try may be made.
-pub fn open<F: FileSystem>(files: F, dir: &Path, options: LogOptions) -> io::Result<OpenedLog<F>> {
+pub(crate) fn open<F: FileSystem>(files: F, dir: &Path, options: LogOptions) -> io::Result<OpenedLog<F>> {
     files.make_dir(dir)?;
     let mut opening = LogRecovery { files, dir: dir.to_owned(), damage: Vec::new(), kept: 0 };
     let (cursor, delivered, out_of_order) = opening.cursor()?;
@@ -83,10 +83,10 @@ pub fn open<F: FileSystem>(files: F, dir: &Path, options: LogOptions) -> io::Res
     for (number, size) in found {
         next = next.max(number.saturating_add(1));
         present.insert(number);
-        if let Some((segment, previous, size)) = opening.segment(number, size)? {
-            opening.note_missing(previous, delivered, &present);
-            segments.push(segment);
-            sizes.push((number, size));
+        if let Some(found) = opening.segment(number, size)? {
+            opening.note_missing(found.previous, delivered, &present);
+            segments.push(found.segment);
+            sizes.push((number, found.size));
         }
     }
     let LogRecovery { files, dir, damage, .. } = opening;
@@ -105,6 +105,16 @@ pub fn open<F: FileSystem>(files: F, dir: &Path, options: LogOptions) -> io::Res
     Ok(OpenedLog { log, contents: LogContents { segments, delivered, out_of_order }, damage })
 }
 
+/// A segment that is there.
+struct FoundSegment {
+    segment: LogSegment,
+    /// The number of the one before it; 0: there was none, or it is not known.
+    previous: u64,
+    /// The size of its file.
+    size: u64,
+}
+
+/// A log on its way to be opened.
 struct LogRecovery<F: FileSystem> {
     files: F,
     dir: PathBuf,
@@ -157,8 +167,8 @@ impl<F: FileSystem> LogRecovery<F> {
         Ok(found)
     }
 
-    /// Looks at one segment: what it holds, the number of the one before it, and its size.
-    fn segment(&mut self, number: u64, size: u64) -> io::Result<Option<(LogSegment, u64, u64)>> {
+    /// Looks at one segment; none when nothing in it is of use.
+    fn segment(&mut self, number: u64, size: u64) -> io::Result<Option<FoundSegment>> {
         let path = log::path(&self.dir, number);
         let mut file = self.files.open(&path)?;
         let mut head = Vec::new();
@@ -175,10 +185,9 @@ impl<F: FileSystem> LogRecovery<F> {
         };
         if let Some(seal) = self.seal(&mut file, &header, size)? {
             let segment = LogSegment { number, end: seal.offset, events: seal.events };
-            return Ok(Some((segment, header.previous, size)));
+            return Ok(Some(FoundSegment { segment, previous: header.previous, size }));
         }
-        let whole = self.look_through(number, &header, size)?;
-        Ok(whole.map(|(segment, size)| (segment, header.previous, size)))
+        self.look_through(number, &header, size)
     }
 
     /// The seal at the end of a file that was completed.
@@ -197,7 +206,7 @@ impl<F: FileSystem> LogRecovery<F> {
         number: u64,
         header: &SegmentHeader,
         size: u64,
-    ) -> io::Result<Option<(LogSegment, u64)>> {
+    ) -> io::Result<Option<FoundSegment>> {
         let path = log::path(&self.dir, number);
         let mut file = self.files.open_to_write(&path)?;
         let source = SegmentFile { files: &self.files, file: &mut file };
@@ -226,7 +235,8 @@ impl<F: FileSystem> LogRecovery<F> {
         }
         let size =
             self.complete(&mut file, &Frame::seal(header.salt, end, first.unwrap_or_default(), events))?;
-        Ok(Some((LogSegment { number, end, events }, size)))
+        let segment = LogSegment { number, end, events };
+        Ok(Some(FoundSegment { segment, previous: header.previous, size }))
     }
 
     /// Ends a segment's file with its seal; returns the file's size.

@@ -20,7 +20,7 @@ use crate::event::{Buffers, Record, Timestamp};
 
 /// Reads a log's records. Everything blocks.
 #[derive(Debug)]
-pub struct LogReader<F: FileSystem> {
+pub(crate) struct LogReader<F: FileSystem> {
     files: F,
     dir: PathBuf,
     /// The segment that was read last.
@@ -40,51 +40,51 @@ struct ReadSegment<F: FileSystem> {
 
 /// What is to be read of one segment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SegmentRange {
+pub(crate) struct SegmentRange {
     /// The segment's number.
-    pub segment: u64,
+    pub(crate) segment: u64,
     /// Where the first record begins.
-    pub from: u64,
+    pub(crate) from: u64,
     /// Where the last one ends.
-    pub end: u64,
+    pub(crate) end: u64,
 }
 
 /// What was read.
 #[derive(Debug)]
-pub struct LoadedRange {
+pub(crate) struct LoadedRange {
     /// What was asked for.
-    pub range: SegmentRange,
+    pub(crate) range: SegmentRange,
     /// Up to where it was read.
-    pub to: u64,
+    pub(crate) to: u64,
     /// The whole records.
-    pub records: Vec<LoadedRecord>,
+    pub(crate) records: Vec<LoadedRecord>,
     /// What was damaged.
-    pub damage: Vec<Damage>,
+    pub(crate) damage: Vec<Damage>,
 }
 
 /// One record as it was stored.
 #[derive(Debug)]
-pub struct LoadedRecord {
+pub(crate) struct LoadedRecord {
     /// Its bytes.
-    pub data: Bytes,
+    pub(crate) data: Bytes,
     /// Bytes before compression.
-    pub payload: usize,
+    pub(crate) payload: usize,
     /// Whether `data` is a gzip member.
-    pub compressed: bool,
+    pub(crate) compressed: bool,
     /// How many events it holds.
-    pub events: u64,
+    pub(crate) events: u64,
     /// Where it comes from.
-    pub meta: RecordMeta,
+    pub(crate) meta: RecordMeta,
     /// When it was stored.
-    pub time: Timestamp,
+    pub(crate) time: Timestamp,
     /// Where its frame ends.
-    pub end: u64,
+    pub(crate) end: u64,
 }
 
 impl LoadedRecord {
-    /// The record as a sink takes it, without ack guards. `now` on both clocks.
+    /// The record as a sink takes it, without ack guards. `now` and `wall`: the time on both clocks.
     #[must_use]
-    pub fn into_record(self, (now, wall): (Instant, Timestamp)) -> Record {
+    pub(crate) fn into_record(self, now: Instant, wall: Timestamp) -> Record {
         let age = u64::try_from(wall.0.saturating_sub(self.time.0)).unwrap_or(0);
         Record {
             len: self.data.len(),
@@ -100,12 +100,12 @@ impl LoadedRecord {
 }
 
 /// Room for the largest record with its origin.
-pub const BUFFER_BYTES: usize = crate::limits::MAX_RECORD_BYTES + 8 * 1024;
+pub(crate) const BUFFER_BYTES: usize = crate::limits::MAX_RECORD_BYTES + 8 * 1024;
 
 impl<F: FileSystem> LogReader<F> {
     /// A reader of the log in a directory. `buffers` are of [`BUFFER_BYTES`].
     #[must_use]
-    pub fn new(files: F, dir: &Path, buffers: Arc<Buffers>) -> Self {
+    pub(crate) fn new(files: F, dir: &Path, buffers: Arc<Buffers>) -> Self {
         Self { files, dir: dir.to_owned(), open: None, buffers, meta: None }
     }
 
@@ -113,7 +113,7 @@ impl<F: FileSystem> LogReader<F> {
     ///
     /// # Errors
     /// When the disk refuses before anything was read.
-    pub fn read(&mut self, range: SegmentRange, bytes: usize) -> io::Result<LoadedRange> {
+    pub(crate) fn read(&mut self, range: SegmentRange, bytes: usize) -> io::Result<LoadedRange> {
         let mut loaded = LoadedRange { range, to: range.from, records: Vec::new(), damage: Vec::new() };
         let mut segment = match self.open.take() {
             Some(open) if open.number == range.segment => open,
@@ -129,7 +129,7 @@ impl<F: FileSystem> LogReader<F> {
     }
 
     /// Gives a segment up that the disk cannot read.
-    pub fn give_up(&mut self, range: SegmentRange) -> LoadedRange {
+    pub(crate) fn give_up(&mut self, range: SegmentRange) -> LoadedRange {
         self.open = None;
         let path = log::path(&self.dir, range.segment);
         let kept = aside(&path, None);
@@ -227,7 +227,7 @@ impl<F: FileSystem> LogReader<F> {
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn peek<F: FileSystem>(files: &F, dir: &Path) -> io::Result<Option<RecordMeta>> {
+pub(crate) fn peek<F: FileSystem>(files: &F, dir: &Path) -> io::Result<Option<RecordMeta>> {
     let (_, state) = CursorFile::open(files, dir)?;
     let delivered = match state {
         CursorState::Delivered(position, _) => position,

@@ -1,4 +1,4 @@
-//! Walks over a segment's frames, past whatever is damaged. Sans I/O: it asks a [`SegmentBytes`] for bytes.
+//! Scans a segment's frames, past whatever is damaged. Sans I/O: it asks a [`SegmentBytes`] for bytes.
 
 use std::io;
 use std::ops::Range;
@@ -21,7 +21,7 @@ impl SegmentBytes for &[u8] {
     }
 }
 
-/// Why bytes of a spool cannot be used; the label of a metric.
+/// Why bytes of a log cannot be used; the label of a metric.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Flaw {
     /// A record ends in the middle: it was being written when power or process went away.
@@ -70,7 +70,7 @@ pub(super) enum ScanStep {
     End,
 }
 
-/// A scan over the frames from one offset to another.
+/// A scan of the frames from one offset to another.
 #[derive(Debug)]
 pub(super) struct FrameScan<S> {
     pub(super) source: S,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::files::FileSystem;
 use super::testing::{EIO, ENOSPC, EROFS, MemoryFileSystem, record};
 use super::*;
 use crate::buffer::RequestRoom;

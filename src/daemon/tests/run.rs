@@ -76,7 +76,7 @@ impl Daemon {
     }
 
     pub(super) fn run_for(&mut self, time: Duration) {
-        self.block_on(tokio::time::sleep(time));
+        self.block_on(async move { tokio::time::sleep(time).await });
     }
 
     /// Waits until it is so, with a wide margin.

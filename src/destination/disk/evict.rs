@@ -43,7 +43,7 @@ impl<'c> Evictor<'c> {
     /// Gives up the oldest records that the sink has not taken. Returns whether there were any, and they are gone.
     pub(super) async fn evict(&mut self, writer: &mut LogWriter<'_>) -> Result<bool, RuntimeGone> {
         let DiskContext { queue, quota, .. } = self.context;
-        let evicted = self.unfinished.take().or_else(|| queue.change_disk(|disk| disk.evict()));
+        let evicted = self.unfinished.take().or_else(|| queue.change_disk(DiskStorage::evict));
         let Some(mut evicted) = evicted else { return Ok(false) };
         let segment = evicted.segment;
         writer.end_segment(segment).await?;
@@ -108,8 +108,8 @@ impl<'c> Evictor<'c> {
                 return Ok(false);
             };
             self.context.report_damage(&loaded.damage);
-            let (to, now) = (loaded.to, (Instant::now(), Timestamp::now()));
-            let records = loaded.records.into_iter().map(|record| record.into_record(now)).collect();
+            let (to, now, wall) = (loaded.to, Instant::now(), Timestamp::now());
+            let records = loaded.records.into_iter().map(|record| record.into_record(now, wall)).collect();
             let LettersWritten::Yes(events) = self.write_letters(records, writer).await? else {
                 evicted.unread = Some(unread);
                 return Ok(false);

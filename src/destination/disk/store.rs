@@ -9,6 +9,7 @@ use super::writer::LogWriter;
 use crate::buffer::disk::{Log, OsFileSystem};
 use crate::config::WhenFull;
 use crate::destination::queue::NextToStore;
+use crate::destination::storage::DiskStorage;
 use crate::event::{AckGuard, Record};
 
 /// The loop.
@@ -129,7 +130,7 @@ impl<'c> StoreLoop<'c> {
     /// Lets sources go on once there is room.
     fn note_room(&self) {
         let DiskContext { queue, quota, .. } = self.context;
-        let is_full = || queue.look_at_disk(|disk| disk.is_full());
+        let is_full = || queue.look_at_disk(DiskStorage::is_full);
         if self.waits_for_room && quota.has_room(self.writer.bytes()) && is_full() {
             queue.change_disk(|disk| disk.set_full(false));
         }

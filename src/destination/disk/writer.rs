@@ -7,6 +7,7 @@ use tracing::warn;
 
 use super::context::{DiskContext, LastLogged, RuntimeGone, TRY_AGAIN, blocking};
 use crate::buffer::disk::{Appended, Log, LogPosition, OsFileSystem};
+use crate::destination::storage::DiskStorage;
 use crate::event::{Record, Timestamp};
 use crate::metrics::gauge;
 
@@ -31,7 +32,7 @@ pub(super) struct LogWriter<'c> {
 
 impl<'c> LogWriter<'c> {
     pub(super) fn new(context: &'c DiskContext, log: Log<OsFileSystem>) -> Self {
-        let saved = context.queue.look_at_disk(|disk| disk.ended());
+        let saved = context.queue.look_at_disk(DiskStorage::ended);
         let mut writer = Self {
             context,
             log: Some(log),
@@ -74,9 +75,9 @@ impl<'c> LogWriter<'c> {
         Ok((records, appended))
     }
 
-    /// Saves the cursor when it is due, and says when it will be. `now`: it is not to wait for its time.
+    /// Saves the cursor when it is due, and says when it will be. `at_once`: it is not to wait for its time.
     pub(super) async fn save_if_due(&mut self, at_once: bool) -> Result<Option<Instant>, RuntimeGone> {
-        let has_moved = || self.context.queue.look_at_disk(|disk| disk.ended()) != self.saved;
+        let has_moved = || self.context.queue.look_at_disk(DiskStorage::ended) != self.saved;
         if self.save_at.is_none() && has_moved() {
             self.save_at = Some(if at_once { Instant::now() } else { self.saved_at + SAVE_EVERY });
         }
@@ -104,7 +105,7 @@ impl<'c> LogWriter<'c> {
 
     /// Writes down what is delivered beyond the cursor, for the next start.
     pub(super) async fn save_out_of_order(&mut self) -> Result<(), RuntimeGone> {
-        let acks = self.context.queue.look_at_disk(|disk| disk.out_of_order());
+        let acks = self.context.queue.look_at_disk(DiskStorage::out_of_order);
         if let Err(error) = self.with_log(move |log| log.save_out_of_order(&acks)).await? {
             self.failed("cursor", &error);
         }
@@ -117,7 +118,7 @@ impl<'c> LogWriter<'c> {
     pub(super) async fn free_delivered(&mut self) -> Result<bool, RuntimeGone> {
         let before = self.counted;
         self.save().await?;
-        if self.context.queue.look_at_disk(|disk| disk.is_log_drained()) {
+        if self.context.queue.look_at_disk(DiskStorage::is_log_drained) {
             self.leave_segment().await?;
         }
         Ok(self.counted < before)
