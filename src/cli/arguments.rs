@@ -48,7 +48,7 @@ pub enum Command {
     /// Walk every hop live, and say which is broken and how to fix it
     #[command(
         after_help = "Examples:\n  standpipe doctor -c agent.toml\n  standpipe doctor -c agent.toml --json | jq .first_failure\n  standpipe doctor -c agent.toml --topology topology.toml\n\n\
-                            Changes nothing. Run it as the user that standpipe runs as.\nExit codes: 0 no failure, 1 something fails, 78 bad configuration"
+                            Changes nothing. Run it as the user that standpipe runs as.\nExit codes: 0 no failure, 1 something fails, or nothing could be seen of an account, 78 bad configuration"
     )]
     Doctor {
         /// The configuration files.
@@ -158,7 +158,7 @@ pub enum Access {
     },
     /// Read what is there of a topology, and say which hop is broken and how to fix it
     #[command(
-        after_help = "Examples:\n  standpipe access verify topology.toml\n  standpipe access verify topology.toml --json | jq .first_failure\n\nChanges nothing. Exit codes: 0 no failure, 1 something fails, 78 bad topology"
+        after_help = "Examples:\n  standpipe access verify topology.toml\n  standpipe access verify topology.toml --json | jq .first_failure\n\nChanges nothing. Exit codes: 0 no failure, 1 something fails, or nothing could be seen of an account, 78 bad topology"
     )]
     Verify {
         /// The topology: accounts, and who sends logs where
