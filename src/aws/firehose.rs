@@ -14,7 +14,7 @@ use super::role::ResolvedRole;
 /// The Firehose clients of one connection.
 #[derive(Clone, Debug)]
 pub struct FirehoseClients {
-    connection: AwsConnection,
+    connection: Arc<AwsConnection>,
     /// Told when credentials expire.
     expiry: Option<Gauge>,
     in_use: Arc<ClientsInUse>,
@@ -47,7 +47,7 @@ impl FirehoseClients {
     #[must_use]
     pub fn new(connection: AwsConnection, expiry: Option<Gauge>) -> Self {
         let in_use = Arc::new(ClientsInUse { making: Semaphore::new(1), made: Mutex::default() });
-        Self { connection, expiry, in_use }
+        Self { connection: Arc::new(connection), expiry, in_use }
     }
 
     /// The connection.

@@ -1,7 +1,7 @@
 //! Pools of HTTPS connections: whom they trust, and which proxy they use.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -52,8 +52,8 @@ pub(super) fn tls_context(ca_file: Option<&PathBuf>, whose: &str) -> Result<TlsC
 }
 
 /// Reads the certificates, and sees that there is one.
-fn read_ca(path: &PathBuf, whose: &str) -> Result<Vec<u8>, AwsError> {
-    let (path, whose) = (path.clone(), whose.to_owned());
+fn read_ca(path: &Path, whose: &str) -> Result<Vec<u8>, AwsError> {
+    let (path, whose) = (path.to_path_buf(), whose.to_owned());
     let pem = match fs::read(&path) {
         Ok(pem) => pem,
         Err(source) => return Err(AwsError::CaFile { path, whose, source }),

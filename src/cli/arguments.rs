@@ -53,7 +53,7 @@ pub enum Command {
     /// Check every hop live, and show which is broken and how to fix it
     #[command(
         after_help = "Examples:\n  standpipe doctor -c agent.toml\n  standpipe doctor -c agent.toml --json | jq .first_failure\n  standpipe doctor -c agent.toml --topology topology.toml\n\n\
-                            Changes nothing. Run it as standpipe's user.\nExit codes: 0 no failure, 1 something fails, 78 bad configuration"
+                            Changes nothing. Run it as standpipe's user.\nExit codes: 0 no failure, 1 something fails, or nothing could be seen of an account, 78 bad configuration"
     )]
     Doctor {
         /// The configuration files.
@@ -163,7 +163,7 @@ pub enum Access {
     },
     /// Check the actual resources of a topology, and show which hop is broken and how to fix it
     #[command(
-        after_help = "Examples:\n  standpipe access verify topology.toml\n  standpipe access verify topology.toml --json | jq .first_failure\n\nChanges nothing. Exit codes: 0 no failure, 1 something fails, 78 bad topology"
+        after_help = "Examples:\n  standpipe access verify topology.toml\n  standpipe access verify topology.toml --json | jq .first_failure\n\nChanges nothing. Exit codes: 0 no failure, 1 something fails, or nothing could be seen of an account, 78 bad topology"
     )]
     Verify {
         /// The topology: accounts, and who sends logs where

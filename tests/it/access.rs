@@ -8,9 +8,9 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::moto::{Moto, installed, root};
-use crate::world::World;
+use crate::world::{World, run_to_end};
 
-const TOPOLOGIES: [&str; 4] = ["basic", "three-accounts", "organization", "trail"];
+const TOPOLOGIES: [&str; 5] = ["basic", "three-accounts", "organization", "straight", "trail"];
 
 pub(crate) fn topology(name: &str) -> PathBuf {
     root().join("tests/access").join(format!("{name}.toml"))
@@ -184,4 +184,18 @@ fn scripts_make_everything_once_and_repair_it() {
     let output = Command::new("bash").arg(script).env("PATH", path).envs(others).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "credentials of another account are refused");
     assert!(told(&output).contains("111111111111, not of 222222222222"), "{}", told(&output));
+}
+
+#[test]
+fn a_look_that_saw_nothing_of_an_account_is_no_success() {
+    let world = World::new();
+    let nobody =
+        [("AWS_EC2_METADATA_DISABLED", "true")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let env: BTreeMap<String, String> = nobody.into();
+    let arguments = ["access", "verify", topology("basic").to_str().unwrap()].map(str::to_owned);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let output = run_to_end(&arguments, b"", &world.path(""), &env);
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(words.ends_with("nothing could be seen of 2 accounts: app, archive\n"), "{words}");
 }

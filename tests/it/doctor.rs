@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::standin::{Faults, Key, Refusal, Role, Settings, Stream};
+use crate::standin::{Faults, Key, Refusal, Role, Settings, Stream, UNREADABLE};
 use crate::world::{FILE_SOURCE, World};
 
 const HOME: &str = "111111111111";
@@ -260,6 +260,21 @@ fn a_description_that_is_denied_is_no_failure() {
     let stream = findings(&report, "stream")[0];
     assert_eq!(stream["level"], "warning");
     assert!(stream.to_string().contains("firehose:DescribeDeliveryStream"), "{stream:#}");
+}
+
+#[test]
+fn a_description_that_cannot_be_read_is_no_failure() {
+    let change = |settings: &mut Settings| {
+        settings.streams.iter_mut().for_each(|stream| stream.status = UNREADABLE.into());
+    };
+    let (code, report) = examine(&world(change), &["--write-probe"]);
+    assert_eq!(code, 0, "{report:#}");
+    let stream = findings(&report, "stream")[0];
+    assert_eq!(stream["level"], "warning");
+    assert!(
+        !stream.to_string().contains("443"),
+        "no advice about the network, since an answer came: {stream:#}"
+    );
 }
 
 #[test]

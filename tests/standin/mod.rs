@@ -24,6 +24,7 @@ mod tls;
 mod traffic;
 mod writer;
 
+pub(crate) use describe::UNREADABLE;
 pub(crate) use faults::{Faults, QuotaMode, Refusal};
 pub(crate) use lines::{Found, Lines, find};
 pub(crate) use oracle::{Kept, Report, StreamReport};

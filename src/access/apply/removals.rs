@@ -167,14 +167,7 @@ impl PlannedRemoval<'_> {
                 one(AwsService::S3, "DeleteBucket", json!({ "Bucket": name }))
             }
             ResourceKind::Notification { bucket, .. } => vec![without_entry(bucket, state)],
-            ResourceKind::Queue { name, .. } => vec![
-                ApiCall::new(AwsService::Sqs, "GetQueueUrl", json!({ "QueueName": name })),
-                ApiCall::new(
-                    AwsService::Sqs,
-                    "DeleteQueue",
-                    json!({ "QueueUrl": answer("GetQueueUrl", "QueueUrl") }),
-                ),
-            ],
+            ResourceKind::Queue { name, .. } => delete_queue(name),
             ResourceKind::Role { name, .. } => {
                 let own = state.contains_key("permissions").then(|| delete_role_policy(name, name));
                 let role = ApiCall::new(AwsService::Iam, "DeleteRole", json!({ "RoleName": name }));
@@ -209,6 +202,15 @@ impl PlannedRemoval<'_> {
             }
         }
     }
+}
+
+fn delete_queue(name: &str) -> Vec<ApiCall> {
+    const LOOK: &str = "GetQueueUrl";
+    let url = json!({ "QueueUrl": answer(LOOK, "QueueUrl") });
+    vec![
+        ApiCall::new(AwsService::Sqs, LOOK, json!({ "QueueName": name })),
+        ApiCall::new(AwsService::Sqs, "DeleteQueue", url),
+    ]
 }
 
 fn delete_role_policy(role: &str, name: &str) -> ApiCall {

@@ -106,7 +106,7 @@ fn only_what_differs_is_changed() {
     };
     check("moto", &bare, &["StreamErrors: change logStream retentionInDays"]);
     let part = |seen: &mut ObservedState| {
-        drop(state(seen, "ReaderCrossRoleForCloudtrailIdentity").remove("permissions"))
+        drop(state(seen, "ReaderCrossRoleForCloudtrailIdentity").remove("permissions"));
     };
     check("trail", &part, &["ReaderCrossRoleForCloudtrailIdentity: create"]);
     let absent = |seen: &mut ObservedState| {

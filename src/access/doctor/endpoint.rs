@@ -22,8 +22,7 @@ pub(super) fn check(what: &str, reached: &Result<Option<i64>, CallError>, now: T
             let is_name =
                 matches!(refused, CallError::Unanswered { how: NoAnswer::Name | NoAnswer::ProxyName, .. });
             let check = if is_name { "dns" } else { "endpoint" };
-            let failure =
-                HopFinding::failure(check, format!("{what} does not answer: {}", refused.to_string()));
+            let failure = HopFinding::failure(check, format!("{what} does not answer: {refused}"));
             vec![failure.why("nothing can be delivered without it").fix(advice(refused))]
         }
     }

@@ -15,7 +15,7 @@ use serde_json::Value;
 pub use self::clients::AccountClients;
 pub use self::desired::desired;
 pub use self::fix::{CallPlanner, NOTIFICATION_ID};
-pub use self::prerequisite::{Prerequisite, beside};
+pub use self::prerequisite::{Prerequisite, prerequisites};
 pub use self::read::{held_buckets, read, read_one};
 
 /// The aspects of a resource by their names; documents of policies are objects, not strings.
@@ -82,7 +82,7 @@ pub enum AccountAccess {
 pub struct ObservedState {
     /// The accounts by their names in the topology.
     pub accounts: BTreeMap<String, AccountAccess>,
-    /// The resources by the names of their accounts and their ids in the plan, and what is [`beside()`] them.
+    /// The resources by the names of their accounts and their ids in the plan, and what is [`prerequisites()`] them.
     ///
     /// A policy of a role that exists is found whenever the role is, without `permissions` if the policy is not there.
     pub resources: BTreeMap<(String, String), Observation>,

@@ -28,20 +28,20 @@ impl Prerequisite {
     #[must_use]
     pub fn id(&self) -> String {
         match self {
-            Self::Caller => "beside: caller".to_owned(),
-            Self::LogGroup(name) => format!("beside: log group {name}"),
-            Self::Deliveries(name) => format!("beside: deliveries of {name}"),
-            Self::Quota(name) => format!("beside: quota of {name}"),
-            Self::LogsPolicies => "beside: policies of logs".to_owned(),
-            Self::Bucket(name) => format!("beside: bucket {name}"),
-            Self::Key(arn) => format!("beside: key {arn}"),
+            Self::Caller => "prerequisite: caller".to_owned(),
+            Self::LogGroup(name) => format!("prerequisite: log group {name}"),
+            Self::Deliveries(name) => format!("prerequisite: deliveries of {name}"),
+            Self::Quota(name) => format!("prerequisite: quota of {name}"),
+            Self::LogsPolicies => "prerequisite: policies of logs".to_owned(),
+            Self::Bucket(name) => format!("prerequisite: bucket {name}"),
+            Self::Key(arn) => format!("prerequisite: key {arn}"),
         }
     }
 }
 
 /// All that a topology's plan rests on, each once for its account.
 #[must_use]
-pub fn beside(topology: &Topology) -> Vec<(Arc<AwsAccount>, Prerequisite)> {
+pub fn prerequisites(topology: &Topology) -> Vec<(Arc<AwsAccount>, Prerequisite)> {
     let mut all: Vec<(Arc<AwsAccount>, Prerequisite)> = Vec::new();
     let mut add = |account: &Arc<AwsAccount>, beside: Prerequisite| {
         let one = (Arc::clone(account), beside);

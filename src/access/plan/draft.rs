@@ -109,7 +109,8 @@ pub(super) fn logical(text: &str) -> String {
     }
     // The start for people, and what no other name has.
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
-    let hash = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
+    let number = hash.as_ref().iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    let hash = format!("{number:016x}");
     let start: String = id.chars().take(LONGEST_ID.saturating_sub(hash.len())).collect();
     start + &hash
 }

@@ -102,12 +102,12 @@ fn towards(
 ) -> SubscriptionFilter {
     let place = &end.account.place;
     let is_own = subscription.account.name == end.account.name;
-    let (to, role) = match target(topology, end.stream).filter(|_| is_own) {
-        Some((target, _, _)) => (target, Some(place.role(&logs_role(topology)).to_string())),
-        None => {
-            let name = topology.destination.as_ref().map(|destination| destination.name.as_str());
-            (place.destination(name.unwrap_or_default()).to_string(), None)
-        }
+    let straight = target(topology, end.stream).filter(|_| is_own);
+    let (to, role) = if let Some((target, _, _)) = straight {
+        (target, Some(place.role(&logs_role(topology)).to_string()))
+    } else {
+        let name = topology.destination.as_ref().map(|destination| destination.name.as_str());
+        (place.destination(name.unwrap_or_default()).to_string(), None)
     };
     SubscriptionFilter {
         group: group.to_owned(),

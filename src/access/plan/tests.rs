@@ -457,10 +457,9 @@ fn filters_of_the_streams_own_account_lead_straight_to_it() {
     let plan = straight(&["orders"]);
     let kinds: Vec<_> = plan.stages.iter().flat_map(|stage| &stage.resources).collect();
     assert!(!kinds.iter().any(|it| matches!(it.kind, ResourceKind::Destination { .. })));
-    let filter = kinds.iter().find_map(|it| match &it.kind {
-        ResourceKind::Filter(filter) => Some((it, filter)),
-        _ => None,
-    });
+    let filter = kinds
+        .iter()
+        .find_map(|it| if let ResourceKind::Filter(filter) = &it.kind { Some((it, filter)) } else { None });
     let (resource, filter) = filter.unwrap();
     assert_eq!(filter.to, format!("arn:aws:firehose:us-east-1:{ARCHIVE}:deliverystream/logs"));
     assert_eq!(filter.role, Some(format!("arn:aws:iam::{ARCHIVE}:role/standpipe-logs")));

@@ -101,18 +101,12 @@ fn parts(plan: &AccessPlan, stage: &PlanStage, resource: &PlannedResource) -> Ve
             more(group, "AWS::Logs::LogStream", stream)
         }
         ResourceKind::Bucket { policy, .. } => {
-            let policy = TemplateValue::map([
-                ("Bucket", reference(id)),
-                ("PolicyDocument", TemplateValue::policy(policy)),
-            ]);
+            let policy = policy_of("Bucket", reference(id), policy);
             more(one("AWS::S3::Bucket", Kept, bucket(resource, tags)), "AWS::S3::BucketPolicy", policy)
         }
         ResourceKind::Notification { .. } => Vec::new(),
         ResourceKind::Queue { name, policy } => {
-            let policy = TemplateValue::map([
-                ("Queues", [reference(id)].into()),
-                ("PolicyDocument", TemplateValue::policy(policy)),
-            ]);
+            let policy = policy_of("Queues", [reference(id)].into(), policy);
             more(one("AWS::SQS::Queue", Kept, queue(name, tags)), "AWS::SQS::QueuePolicy", policy)
         }
         ResourceKind::Role { name, description, trust, permissions } => {
@@ -142,6 +136,11 @@ fn parts(plan: &AccessPlan, stage: &PlanStage, resource: &PlannedResource) -> Ve
             one("AWS::Logs::AccountPolicy", Made, account_policy(filter, exclude))
         }
     }
+}
+
+/// The policy of something that is named under a key.
+fn policy_of(key: &str, what: TemplateValue, policy: &PolicyDocument) -> TemplateValue {
+    TemplateValue::map([(key, what), ("PolicyDocument", TemplateValue::policy(policy))])
 }
 
 /// Makes a part that waits for what the resource needs.

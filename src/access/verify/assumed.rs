@@ -103,7 +103,7 @@ fn there(view: ObservedPlan<'_>, reader: &BucketReader) -> Vec<HopFinding> {
     const CHECK: &str = "bucket";
     let account = &reader.bucket_account;
     let name = &reader.bucket;
-    match view.beside(account, &Prerequisite::Bucket(name.clone())) {
+    match view.prerequisite(account, &Prerequisite::Bucket(name.clone())) {
         Some(Observation::Found(_)) => vec![HopFinding::ok(CHECK, format!("bucket `{name}` is there"))],
         Some(Observation::Absent) => {
             let seen = format!("there is no bucket `{name}` in account {}", account.name);
@@ -170,7 +170,7 @@ fn used_key(view: ObservedPlan<'_>, reader: &BucketReader) -> Option<String> {
     let key = match view.find(account, is) {
         Some(item) => item.text("kmsKey")?,
         None => view
-            .beside_state(account, &Prerequisite::Bucket(reader.bucket.clone()))?
+            .prerequisite_state(account, &Prerequisite::Bucket(reader.bucket.clone()))?
             .get("kmsKey")?
             .as_str()?,
     };

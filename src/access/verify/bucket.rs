@@ -274,7 +274,7 @@ pub(super) fn policy<'a>(view: ObservedPlan<'a>, account: &'a AwsAccount, bucket
     if let Some(item) = view.find(account, is) {
         return PolicySources::of(item, "policy");
     }
-    let state = view.beside_state(account, &Prerequisite::Bucket(bucket.to_owned()));
+    let state = view.prerequisite_state(account, &Prerequisite::Bucket(bucket.to_owned()));
     // What nobody saw may say anything.
     let Some(state) = state else { return PolicySources::default() };
     let Some(found) = state.get("policy").and_then(super::observed::policy) else {

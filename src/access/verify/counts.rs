@@ -14,13 +14,13 @@ pub(super) fn delivery(
     item: ObservedResource<'_>,
     filter: &SubscriptionFilter,
 ) -> Option<HopFinding> {
-    let look = view.beside(item.account(), &Prerequisite::Deliveries(filter.group.clone()))?;
+    let look = view.prerequisite(item.account(), &Prerequisite::Deliveries(filter.group.clone()))?;
     counted("filter_delivery", look, |counts| delivered(filter, counts))
 }
 
 /// A stream's quota, and what was refused for it within the last hour.
 pub(super) fn quota(view: ObservedPlan<'_>, stream: &FirehoseStream) -> Option<HopFinding> {
-    let look = view.beside(&stream.account, &Prerequisite::Quota(stream.name.clone()))?;
+    let look = view.prerequisite(&stream.account, &Prerequisite::Quota(stream.name.clone()))?;
     counted("stream_quota", look, throttled)
 }
 

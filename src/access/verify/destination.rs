@@ -35,12 +35,12 @@ fn straight(view: ObservedPlan<'_>) -> Option<Hop> {
         return None;
     };
     let role = view.role(role.as_ref()?)?;
-    let findings = match role.there(CHECK, "CloudWatch Logs writes to the stream as this role") {
-        Err(missing) => vec![*missing],
-        Ok(_) => {
-            let there = HopFinding::ok(CHECK, format!("{} is there", role.title()));
-            std::iter::once(there).chain(of_role(view, &end, role)).collect()
-        }
+    let there = role.there(CHECK, "CloudWatch Logs writes to the stream as this role");
+    let findings = if let Err(missing) = there {
+        vec![*missing]
+    } else {
+        let there = HopFinding::ok(CHECK, format!("{} is there", role.title()));
+        std::iter::once(there).chain(of_role(view, &end, role)).collect()
     };
     Some(Hop { name: format!("{} of {}", role.title().replace('`', ""), end.account.name), findings })
 }

@@ -41,7 +41,7 @@ impl<'a> ObservedKey<'a> {
         }
         let owner = name.parse::<Arn>().ok().and_then(|arn| view.account(&arn.account));
         let account = owner.unwrap_or(user);
-        let look = view.beside(account, &Prerequisite::Key(name.to_owned()));
+        let look = view.prerequisite(account, &Prerequisite::Key(name.to_owned()));
         Self { view, account, name: name.to_owned(), item: None, look }
     }
 

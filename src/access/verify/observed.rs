@@ -58,18 +58,18 @@ impl<'a> ObservedPlan<'a> {
         self.topology.accounts.iter().map(AsRef::as_ref).find(|account| account.place.account == id)
     }
 
-    /// What was seen beside the plan.
-    pub(super) fn beside(self, account: &AwsAccount, beside: &Prerequisite) -> Option<&'a Observation> {
-        self.seen.look(&account.name, &beside.id())
+    /// What was seen of what the plan rests on.
+    pub(super) fn prerequisite(self, account: &AwsAccount, needed: &Prerequisite) -> Option<&'a Observation> {
+        self.seen.look(&account.name, &needed.id())
     }
 
     /// The same, if it is there.
-    pub(super) fn beside_state(
+    pub(super) fn prerequisite_state(
         self,
         account: &AwsAccount,
-        beside: &Prerequisite,
+        needed: &Prerequisite,
     ) -> Option<&'a ResourceState> {
-        found(self.beside(account, beside))
+        found(self.prerequisite(account, needed))
     }
 }
 

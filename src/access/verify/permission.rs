@@ -171,20 +171,20 @@ impl<'a> PolicyHolder<'a> {
         let name = role.resource.rsplit('/').next().unwrap_or_default().to_owned();
         let caller = RequestPrincipal::Session { role, name: "standpipe".to_owned() };
         let mut identity = PolicySources::default();
-        for (called, value) in state.into_iter().flat_map(others) {
-            let fix = if called.starts_with("arn:") {
-                ForeignPolicy::Attached { role: name.clone(), arn: called.clone() }
+        for (policy_name, value) in state.into_iter().flat_map(others) {
+            let fix = if policy_name.starts_with("arn:") {
+                ForeignPolicy::Attached { role: name.clone(), arn: policy_name.clone() }
             } else {
-                ForeignPolicy::Inline { role: name.clone(), policy: called.clone() }
+                ForeignPolicy::Inline { role: name.clone(), policy: policy_name.clone() }
             };
             let Some(policy) = policy(value) else { continue };
             let fix = PolicyFix::Foreign(account, fix);
-            identity = identity.with(format!("policy `{called}` of role `{name}`"), policy, fix);
+            identity = identity.with(format!("policy `{policy_name}` of role `{name}`"), policy, fix);
         }
         let unseen = state.and_then(unseen_others);
         identity = unseen.into_iter().fold(identity, |identity, unseen| {
-            let called = format!("the other policies of role `{name}`");
-            identity.with(called.clone(), unseen, PolicyFix::ByHand(called))
+            let full_name = format!("the other policies of role `{name}`");
+            identity.with(full_name.clone(), unseen, PolicyFix::ByHand(full_name))
         });
         let boundary =
             state.and_then(|state| PolicySource::boundary(account, &format!("role `{name}`"), state));
@@ -195,14 +195,14 @@ impl<'a> PolicyHolder<'a> {
     pub(super) fn user(account: &'a AwsAccount, user: Arn, state: &ResourceState) -> Self {
         let name = user.resource.rsplit('/').next().unwrap_or_default();
         let mut identity = PolicySources::default();
-        for (called, value) in others(state) {
+        for (policy_name, value) in others(state) {
             let Some(policy) = policy(value) else { continue };
-            let called = format!("policy `{called}` of user `{name}`");
-            identity = identity.with(called.clone(), policy, PolicyFix::ByHand(called));
+            let full_name = format!("policy `{policy_name}` of user `{name}`");
+            identity = identity.with(full_name.clone(), policy, PolicyFix::ByHand(full_name));
         }
         identity = unseen_others(state).into_iter().fold(identity, |identity, unseen| {
-            let called = format!("the policies of user `{name}`");
-            identity.with(called.clone(), unseen, PolicyFix::ByHand(called))
+            let full_name = format!("the policies of user `{name}`");
+            identity.with(full_name.clone(), unseen, PolicyFix::ByHand(full_name))
         });
         let boundary = PolicySource::boundary(account, &format!("user `{name}`"), state);
         Self { caller: RequestPrincipal::User(user), identity, boundary }

@@ -63,7 +63,7 @@ pub(super) fn group_there<'a>(
 ) -> Vec<HopFinding> {
     const CHECK: &str = "log_group";
     let beside = Prerequisite::LogGroup(group.to_owned());
-    match view.beside(account, &beside) {
+    match view.prerequisite(account, &beside) {
         Some(Observation::Found(state)) => {
             let there = HopFinding::ok(CHECK, format!("log group `{group}` is there"));
             std::iter::once(there).chain(group_key(view, account, group, state)).collect()
@@ -167,7 +167,7 @@ fn crowded(
     filter: &SubscriptionFilter,
     missing: HopFinding,
 ) -> HopFinding {
-    let state = view.beside_state(item.account(), &Prerequisite::LogGroup(filter.group.clone()));
+    let state = view.prerequisite_state(item.account(), &Prerequisite::LogGroup(filter.group.clone()));
     let others = state.and_then(|state| state.get(extra::FILTERS)?.as_object());
     let others: Vec<(&String, &Value)> = others.into_iter().flatten().collect();
     let is_missing = missing.level == Severity::Failure;
@@ -305,7 +305,7 @@ pub(super) fn pass_role(
 ) -> Option<HopFinding> {
     const POLICY: &str = "standpipe-pass-role";
     let account = item.account();
-    let state = view.beside_state(account, &Prerequisite::Caller)?;
+    let state = view.prerequisite_state(account, &Prerequisite::Caller)?;
     // Without a look at its policies nothing is known to fail.
     state.get(extra::OTHERS)?;
     let arn: Arn = state.get(extra::ARN)?.as_str()?.parse().ok()?;

@@ -37,7 +37,7 @@ fn delivers(view: ObservedPlan<'_>, account: &AwsAccount, group: &str) -> HopFin
     const CHECK: &str = "logs_policy";
     const WHY: &str = "log delivery writes as a service, and only a resource policy of CloudWatch Logs lets it: the role of what logs \
                        plays no part. Without it logs stop, and no error is to be seen anywhere";
-    let policies = match view.beside(account, &Prerequisite::LogsPolicies) {
+    let policies = match view.prerequisite(account, &Prerequisite::LogsPolicies) {
         Some(Observation::Found(state)) => state,
         Some(Observation::Unseen(reason)) => {
             return unseen(CHECK, "the resource policies of CloudWatch Logs", &account.name, reason);
@@ -90,7 +90,7 @@ fn sources<'a>(
         let fix = PolicyFix::Foreign(account, ForeignPolicy::Logs(name.clone()));
         sources = sources.with(format!("resource policy `{name}`"), found, fix);
     }
-    let own = view.beside_state(account, &Prerequisite::LogGroup(group.to_owned()));
+    let own = view.prerequisite_state(account, &Prerequisite::LogGroup(group.to_owned()));
     if let Some(found) = own.and_then(|state| policy(state.get("policy")?)) {
         let name = format!("the policy of log group `{group}`");
         sources = sources.with(name.clone(), found, PolicyFix::ByHand(name));
@@ -110,7 +110,7 @@ fn fix(view: ObservedPlan<'_>, account: &AwsAccount, group: &str, policies: &Res
             "put resource policy `{name}`; what turned logging on, and its role, stay as they are"
         ));
     }
-    let own = view.beside_state(account, &Prerequisite::LogGroup(group.to_owned()));
+    let own = view.prerequisite_state(account, &Prerequisite::LogGroup(group.to_owned()));
     let text = "there is no room for one more policy of the region: put one on the log group itself, or merge others";
     let there = own.and_then(|state| policy(state.get("policy")?));
     let Some(document) = of_group(item, account, group, there.as_ref()) else { return Fix::from(text) };

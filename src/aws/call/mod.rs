@@ -1,7 +1,7 @@
 //! Calls without a client of their own: one signed request for every service, from plain values to plain values.
 //!
-//! A client crate for each of eight services would be built for some forty operations; what they have in common is here: the
-//! protocols, the endpoints, the signature, and the retry of what may be tried again.
+//! A client crate for each service would be built for a few operations; what they have in common is here: the protocols,
+//! the endpoints, the signature, and the retry of what may be tried again.
 
 mod api_call;
 mod endpoint;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::{ca_file, planned};
-use crate::access::live::{AccountClients, beside, read};
+use crate::access::live::{AccountClients, prerequisites, read};
 use crate::access::plan::AccessPlan;
 use crate::access::report::{HopReport, tree};
 use crate::access::verify::examine;
@@ -51,5 +51,5 @@ pub(in crate::cli) async fn look(
     environment: &BTreeMap<String, String>,
 ) -> HopReport {
     let clients = AccountClients::connect(&topology.accounts, ca_file(environment).as_ref()).await;
-    examine(topology, plan, &read(plan, &beside(topology), &clients).await)
+    examine(topology, plan, &read(plan, &prerequisites(topology), &clients).await)
 }

@@ -27,7 +27,7 @@ impl AccountReader<'_> {
     }
 
     /// A log group that the plan rests on: its filters and its own policy too.
-    pub(super) async fn log_group_beside(&self, name: &str) -> ReadResult<ResourceState> {
+    pub(super) async fn subscribed_log_group(&self, name: &str) -> ReadResult<ResourceState> {
         let mut state = self.log_group(name, None).await?;
         let input = json!({ "logGroupName": name });
         let filters = self.logs("DescribeSubscriptionFilters", input, "subscriptionFilters").await?;

@@ -25,7 +25,7 @@ const SIDE_BY_SIDE: usize = 4;
 #[derive(Clone, Debug)]
 enum ReadTarget {
     Planned(PlannedResource),
-    Beside(Prerequisite),
+    Prerequisite(Prerequisite),
 }
 
 /// Looks at all resources of a plan, and at what it rests on.
@@ -38,7 +38,7 @@ pub async fn read(
     let planned = plan.stages.iter().flat_map(|stage| {
         stage.resources.iter().map(|resource| (&stage.account, ReadTarget::Planned(resource.clone())))
     });
-    let beside = beside.iter().map(|(account, beside)| (account, ReadTarget::Beside(beside.clone())));
+    let beside = beside.iter().map(|(account, beside)| (account, ReadTarget::Prerequisite(beside.clone())));
     let is_key = |thing: &ReadTarget| matches!(thing, ReadTarget::Planned(resource) if matches!(resource.kind, ResourceKind::Key { .. }));
     let (keys, rest): (Vec<_>, Vec<_>) = planned.chain(beside).partition(|(_, thing)| is_key(thing));
     // Keys come first: others tell theirs by its ARN.
@@ -89,7 +89,7 @@ async fn look(
         let name = account.name.as_str();
         let id = match &thing {
             ReadTarget::Planned(resource) => resource.id.clone(),
-            ReadTarget::Beside(beside) => beside.id(),
+            ReadTarget::Prerequisite(beside) => beside.id(),
         };
         let key = (name.to_owned(), id);
         let Some(caller) = clients.caller(name).map(Arc::clone) else {
@@ -104,7 +104,9 @@ async fn look(
             let _permit = permits.acquire().await.ok();
             let look = match &thing {
                 ReadTarget::Planned(resource) => one(&caller, &aliases, &account, resource).await,
-                ReadTarget::Beside(beside) => one_beside(&caller, &aliases, &account, beside, &own).await,
+                ReadTarget::Prerequisite(beside) => {
+                    one_prerequisite(&caller, &aliases, &account, beside, &own).await
+                }
             };
             (key, look)
         });
@@ -123,7 +125,7 @@ fn nobody(clients: &AccountClients, account: &str) -> String {
 }
 
 /// Looks at what is beside a plan; `own` is the ARN of whoever looks.
-async fn one_beside(
+async fn one_prerequisite(
     caller: &ApiClient,
     aliases: &KeyAliases,
     account: &AwsAccount,
@@ -133,7 +135,7 @@ async fn one_beside(
     let asker = AccountReader { caller, aliases, place: &account.place };
     found(match beside {
         Prerequisite::Caller => asker.itself(own).await,
-        Prerequisite::LogGroup(name) => asker.log_group_beside(name).await,
+        Prerequisite::LogGroup(name) => asker.subscribed_log_group(name).await,
         Prerequisite::Deliveries(name) => asker.deliveries(name).await,
         Prerequisite::Quota(name) => asker.quota(name).await,
         Prerequisite::LogsPolicies => {

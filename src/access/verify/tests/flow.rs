@@ -38,7 +38,7 @@ impl Model {
             "PutSubscriptionFilter" => self.filter(account, input),
             "DeleteSubscriptionFilter" => {
                 let group = Prerequisite::LogGroup(text(input, "logGroupName"));
-                let filters = self.beside(account, &group).get_mut(extra::FILTERS).unwrap();
+                let filters = self.prerequisite(account, &group).get_mut(extra::FILTERS).unwrap();
                 let filters = filters.as_object_mut().unwrap();
                 filters.remove(&text(input, "filterName")).expect("ResourceNotFoundException");
             }
@@ -82,7 +82,7 @@ impl Model {
 
     /// Whoever calls has to be allowed to pass a role.
     fn passes(&mut self, account: &str, role: &str) {
-        let state = self.beside(account, &Prerequisite::Caller).clone();
+        let state = self.prerequisite(account, &Prerequisite::Caller).clone();
         let owner = self.account(account);
         let arn: Arn = state[extra::ARN].as_str().unwrap().parse().unwrap();
         let holder = match RequestPrincipal::from_arn(&arn) {
@@ -106,7 +106,7 @@ impl Model {
         if let Some(arn) = input.get("resourceArn") {
             let policy = document(input, "policyDocument", policy::PolicyUse::Resource, 51_200);
             let group = arn.as_str().unwrap().split(":log-group:").last().unwrap().to_owned();
-            self.beside(account, &Prerequisite::LogGroup(group)).insert("policy", policy);
+            self.prerequisite(account, &Prerequisite::LogGroup(group)).insert("policy", policy);
             return;
         }
         let policy = document(input, "policyDocument", policy::PolicyUse::Resource, 5_120);
@@ -128,7 +128,7 @@ impl Model {
             account,
             |kind| matches!(kind, ResourceKind::Filter(filter) if filter.group == group && filter.name == name),
         );
-        let state = self.beside(account, &Prerequisite::LogGroup(group));
+        let state = self.prerequisite(account, &Prerequisite::LogGroup(group));
         let filters = state.get_mut(extra::FILTERS).unwrap().as_object_mut().unwrap();
         filters.insert(name, json!(to));
         assert!(filters.len() <= 2, "LimitExceededException");

@@ -1,6 +1,6 @@
 //! Breaks, each by itself: it is found as the first hop that fails, and its fix, applied to the letter, puts it right.
 
-mod beside;
+mod prerequisites;
 mod breaks;
 mod denials;
 mod flow;
@@ -17,7 +17,8 @@ use super::examine;
 use crate::access::live::{Observation, Prerequisite};
 use crate::access::report::{Severity, tree};
 
-const TOPOLOGIES: [&str; 6] = ["basic", "moto", "organization", "three-accounts", "trail", "sample"];
+const TOPOLOGIES: [&str; 7] =
+    ["basic", "moto", "organization", "straight", "three-accounts", "trail", "sample"];
 
 /// Something that is wrong.
 struct Break {

@@ -8,8 +8,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::access::live::{
-    AccountAccess, NOTIFICATION_ID, Observation, ObservedState, Prerequisite, ResourceState, beside, desired,
-    extra,
+    AccountAccess, NOTIFICATION_ID, Observation, ObservedState, Prerequisite, ResourceState, desired, extra,
+    prerequisites,
 };
 use crate::access::plan::{AccessPlan, PlannedResource, ResourceKind, SubscriptionFilter, plan};
 use crate::access::policy::{self, PolicyDocument};
@@ -44,7 +44,7 @@ impl Model {
                 model.put(&stage.account.name, &resource.id, state);
             }
         }
-        for (account, what) in beside(&model.topology) {
+        for (account, what) in prerequisites(&model.topology) {
             let state = model.there(&account.name, &what);
             model.put(&account.name, &what.id(), state);
         }
@@ -72,7 +72,7 @@ impl Model {
                 state.extend([("policy", Value::Null), (extra::ARN, json!(arn.to_string()))]);
             }
             ResourceKind::Role { .. } | ResourceKind::RolePolicy { .. } => {
-                drop(state.insert(extra::OTHERS, json!({})))
+                drop(state.insert(extra::OTHERS, json!({})));
             }
             _ => {}
         }
@@ -105,7 +105,7 @@ impl Model {
     }
 
     #[track_caller]
-    pub(super) fn beside(&mut self, account: &str, what: &Prerequisite) -> &mut ResourceState {
+    pub(super) fn prerequisite(&mut self, account: &str, what: &Prerequisite) -> &mut ResourceState {
         self.state(account, &what.id())
     }
 
@@ -117,7 +117,7 @@ impl Model {
         let kind = self.resources(account).find(|resource| resource.id == id).unwrap().kind.clone();
         match kind {
             ResourceKind::Filter(filter) => {
-                let state = self.beside(account, &Prerequisite::LogGroup(filter.group));
+                let state = self.prerequisite(account, &Prerequisite::LogGroup(filter.group));
                 state.get_mut(extra::FILTERS).unwrap().as_object_mut().unwrap().remove(&filter.name);
             }
             ResourceKind::LogsPolicy { name, .. } => drop(self.logs_policies(account).remove(&name)),
@@ -126,7 +126,7 @@ impl Model {
     }
 
     pub(super) fn logs_policies(&mut self, account: &str) -> &mut serde_json::Map<String, Value> {
-        let state = self.beside(account, &Prerequisite::LogsPolicies);
+        let state = self.prerequisite(account, &Prerequisite::LogsPolicies);
         state.get_mut(extra::OTHERS).unwrap().as_object_mut().unwrap()
     }
 
@@ -190,7 +190,7 @@ impl Model {
             }
             "PutUserPolicy" => {
                 let policy = document(input, "PolicyDocument", policy::PolicyUse::Identity, 2_048);
-                let state = self.beside(account, &Prerequisite::Caller);
+                let state = self.prerequisite(account, &Prerequisite::Caller);
                 assert!(
                     state[extra::ARN]
                         .as_str()

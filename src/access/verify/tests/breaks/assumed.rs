@@ -109,7 +109,7 @@ fn list_on_objects(it: &mut Model) {
 }
 
 fn key(it: &mut Model, state: &str) {
-    it.beside("trail", &Prerequisite::Key(KEY.to_owned())).insert("state", json!(state));
+    it.prerequisite("trail", &Prerequisite::Key(KEY.to_owned())).insert("state", json!(state));
 }
 
 fn denied(it: &mut Model) {

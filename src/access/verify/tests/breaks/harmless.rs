@@ -119,6 +119,6 @@ fn unseen(it: &mut Model, account: &str, id: &str) {
 
 fn own_policy(it: &mut Model) {
     let policy = it.logs_policies("app").remove("standpipe-log-delivery-1").unwrap();
-    it.beside("app", &Prerequisite::LogGroup("/aws/vendedlogs/states/orders".to_owned()))
+    it.prerequisite("app", &Prerequisite::LogGroup("/aws/vendedlogs/states/orders".to_owned()))
         .insert("policy", policy);
 }

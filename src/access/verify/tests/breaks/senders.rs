@@ -13,6 +13,9 @@ const DELIVERY: &str = "log delivery to /aws/vendedlogs/states/orders of app";
 #[rustfmt::skip] // One break a line.
 pub(super) fn breaks() -> Vec<Break> {
     vec![
+        broken("straight", "role of straight filters deleted", |it| it.lose("archive", "LogsRole"), ("role standpipe-logs of archive", "filter_role"), &["role `standpipe-logs` is not there"]),
+        broken("straight", "role of straight filters trusts another region", |it| it.edit("archive", "LogsRole", "trust", "logs.us-east-1", "logs.us-west-2"), ("role standpipe-logs of archive", "destination_trust"), &["logs.us-west-2"]),
+        broken("straight", "role of straight filters may not put", |it| it.edit("archive", "LogsRole", "permissions", "deliverystream/logs", "deliverystream/other"), ("role standpipe-logs of archive", "destination_permissions"), &["deliverystream/other"]),
         broken("basic", "filter removed", |it| it.lose("app", FILTER), (BASIC, "filter"), &["`delivery-test-filter`", "is not there"]),
         broken("basic", "log group missing", |it| it.lose_group("app", "delivery-test"), (BASIC, "log_group"), &["no log group `delivery-test`", "app"]),
         broken("three-accounts", "log group of the plan missing", |it| it.lose_group("vault", "/aws/lambda/orders"), ("/aws/lambda/orders of vault", "log_group"), &["no log group"]),
@@ -39,7 +42,7 @@ fn lead(it: &mut Model, to: &str) {
 
 fn two_others(it: &mut Model) {
     it.lose("app", FILTER);
-    let state = it.beside("app", &Prerequisite::LogGroup("delivery-test".to_owned()));
+    let state = it.prerequisite("app", &Prerequisite::LogGroup("delivery-test".to_owned()));
     state.insert(
         extra::FILTERS,
         json!({ "a": "arn:aws:lambda:r:1:function:f", "b": "arn:aws:lambda:r:1:function:g" }),
