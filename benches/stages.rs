@@ -17,7 +17,7 @@ use divan::counter::BytesCount;
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
 use standpipe::config::{
-    Buffer, Compression, Decoding, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template,
+    Buffer, Compression, Decoding, DirectorySink, Encoding, Format, Packing, SinkConfig, SinkKind, Template,
     TooLong,
 };
 use standpipe::decode::{Decoder, Scratch};
@@ -172,7 +172,7 @@ impl Writer {
     fn new(encoding: Encoding) -> Self {
         let kind =
             SinkKind::Directory(DirectorySink { path: "out".into(), stream: Template { pieces: [].into() } });
-        let encoder = Encoder::new(&Sink {
+        let encoder = Encoder::new(&SinkConfig {
             kind,
             encoding,
             fields: Vec::new(),

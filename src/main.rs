@@ -6,25 +6,25 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use standpipe::cli::access::apply::{ApplyOptions, Consent};
-use standpipe::cli::arguments::{Access, Arguments, Command};
+use standpipe::cli::arguments::{Access, Arguments, CliCommand};
 use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state};
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
     let done = match command {
-        Command::Run { files, once } => run::run(&files.config, &environment(), once, &mut err),
-        Command::Check { files, bare } => {
+        CliCommand::Run { files, once } => run::run(&files.config, &environment(), once, &mut err),
+        CliCommand::Check { files, bare } => {
             let files = if bare.is_empty() { files.config } else { bare };
             check::run(&files, &environment(), &mut out, &mut err)
         }
-        Command::Doctor { files, json, write_probe, topology } => {
+        CliCommand::Doctor { files, json, write_probe, topology } => {
             let manner = doctor::DoctorOutput { json, colour: out.is_terminal(), write_probe };
             let what = doctor::DoctorInput { files: &files.config, topology: topology.as_deref() };
             doctor::run(what, &environment(), manner, &mut out, &mut err)
         }
-        Command::Decode { files } => Ok(decode::run(&files, &mut io::stdin().lock(), &mut out, &mut err)),
-        Command::Access { what: Access::Render { topology, format, out: folder } } => access::render::run(
+        CliCommand::Decode { files } => Ok(decode::run(&files, &mut io::stdin().lock(), &mut out, &mut err)),
+        CliCommand::Access { what: Access::Render { topology, format, out: folder } } => access::render::run(
             &topology,
             &environment(),
             format.into(),
@@ -32,19 +32,21 @@ fn main() -> ExitCode {
             &mut out,
             &mut err,
         ),
-        Command::Access { what: Access::Apply { topology, yes, destroy, accounts, json, out: folder } } => {
+        CliCommand::Access {
+            what: Access::Apply { topology, yes, destroy, accounts, json, out: folder },
+        } => {
             let consent = Consent::new(yes, io::stdin().is_terminal() && err.is_terminal());
             let colour = out.is_terminal();
             let apply = ApplyOptions { topology, consent, destroy, accounts, json, out: folder, colour };
             access::apply::run(&apply, &environment(), &mut io::stdin().lock(), &mut out, &mut err)
         }
-        Command::Access { what: Access::Verify { topology, json } } => {
+        CliCommand::Access { what: Access::Verify { topology, json } } => {
             let output = access::verify::VerifyOutput { json, colour: out.is_terminal() };
             access::verify::run(&topology, &environment(), output, &mut out, &mut err)
         }
-        Command::State { command } => state::run(&command, &environment(), &mut out, &mut err),
-        Command::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),
-        Command::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),
+        CliCommand::State { command } => state::run(&command, &environment(), &mut out, &mut err),
+        CliCommand::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),
+        CliCommand::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),
     };
     // Nobody is left to tell when the terminal or the pipe is gone.
     ExitCode::from(done.unwrap_or(exit::FAILED))

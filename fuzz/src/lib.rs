@@ -19,8 +19,8 @@ use standpipe::ack::Listing;
 use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
 use standpipe::buffer::disk::recover;
 use standpipe::config::{
-    self, Action, Buffer, Compression, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template,
-    TooLong,
+    self, Action, Buffer, Compression, DirectorySink, Encoding, Format, Packing, SinkConfig, SinkKind,
+    Template, TooLong,
 };
 use standpipe::decode::framing;
 use standpipe::event::{Buffers, Event, Events, Origin, Timestamp, Wants};
@@ -281,7 +281,7 @@ struct Written {
 
 impl Written {
     fn new() -> Self {
-        let encoder = Encoder::new(&Sink {
+        let encoder = Encoder::new(&SinkConfig {
             kind: SinkKind::Directory(DirectorySink {
                 path: "out".into(),
                 stream: Template { pieces: [].into() },

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes};
 
 use super::json;
 use super::padded_writer::PaddedWriter;
-use crate::config::{Encoding, Packing, Sink, TooLong};
+use crate::config::{Encoding, Packing, SinkConfig, TooLong};
 use crate::event::{Block, Borders, Buffers, Clockface, Event, FieldPlace, Message, Origin, Part, Timestamp};
 use crate::limits::MAX_RECORD_BYTES;
 
@@ -137,7 +137,7 @@ impl Output {
 impl Encoder {
     /// The encoder of a sink.
     #[must_use]
-    pub fn new(sink: &Sink) -> Self {
+    pub fn new(sink: &SinkConfig) -> Self {
         let mut constants = Vec::new();
         for (name, value) in &sink.fields {
             member(&mut constants, name, value);
@@ -437,8 +437,8 @@ mod tests {
     use crate::config::{Buffer, Compression, DirectorySink, SinkKind, Template};
     use crate::event::Field;
 
-    fn sink(encoding: Encoding, packing: Packing, too_long: TooLong) -> Sink {
-        Sink {
+    fn sink(encoding: Encoding, packing: Packing, too_long: TooLong) -> SinkConfig {
+        SinkConfig {
             kind: SinkKind::Directory(DirectorySink {
                 path: "out".into(),
                 stream: Template { pieces: [].into() },
@@ -468,7 +468,7 @@ mod tests {
     }
 
     /// Encodes each message as an event of its own and returns what each became.
-    fn events(sink: &Sink, origin: &Origin, messages: &[Message<'_>]) -> Vec<Vec<u8>> {
+    fn events(sink: &SinkConfig, origin: &Origin, messages: &[Message<'_>]) -> Vec<Vec<u8>> {
         let encoder = Encoder::new(sink);
         let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
         out.origin(&encoder, origin);
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(sink: &Sink, origin: &Origin, message: Message<'_>, expected: &str) {
+    fn check(sink: &SinkConfig, origin: &Origin, message: Message<'_>, expected: &str) {
         let made = events(sink, origin, &[message]);
         assert_eq!(made.iter().map(|event| String::from_utf8_lossy(event)).collect::<Vec<_>>(), [expected]);
     }
@@ -631,7 +631,7 @@ mod tests {
     }
 
     /// What becomes of an event: how many parts, each within a record's limit, or none, and nothing is written.
-    fn parts_of(sink: &Sink, origin: &Origin, event: &Event<'_>) -> Result<usize, TooLarge> {
+    fn parts_of(sink: &SinkConfig, origin: &Origin, event: &Event<'_>) -> Result<usize, TooLarge> {
         let encoder = Encoder::new(sink);
         let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
         out.origin(&encoder, origin);

@@ -18,12 +18,12 @@ use crate::config::DEFAULT_FILE;
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Run the daemon
     #[command(
         after_help = "Examples:\n  standpipe run\n  standpipe run -c agent.toml -c local.toml\n  standpipe run -c config/quickstart.toml --once\n\n\

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use super::{configuration, exit};
 use crate::config::{
     Action, AssumeRole, Buffer, Compression, Config, Decoding, DiskBuffer, Encoding, FileSource,
-    FirehoseSink, Format, HttpSource, Packing, Route, Sink, SinkKind, Source, Start, TooLong, When, WhenFull,
-    legs, show_duration, show_size,
+    FirehoseSink, Format, HttpSource, Packing, Route, SinkConfig, SinkKind, SourceConfig, Start, TooLong,
+    When, WhenFull, legs, show_duration, show_size,
 };
 use crate::event::Field;
 
@@ -82,11 +82,11 @@ fn pipeline(config: &Config) -> [Branch; 3] {
     ]
 }
 
-fn of_source(name: &str, source: &Source, config: &Config) -> Branch {
+fn of_source(name: &str, source: &SourceConfig, config: &Config) -> Branch {
     let (kind, mut below) = match source {
-        Source::File(file) => ("file", of_files(file)),
-        Source::Stdin(_) => ("stdin", Vec::new()),
-        Source::FirehoseHttp(http) => ("firehose_http", of_endpoint(http)),
+        SourceConfig::File(file) => ("file", of_files(file)),
+        SourceConfig::Stdin(_) => ("stdin", Vec::new()),
+        SourceConfig::FirehoseHttp(http) => ("firehose_http", of_endpoint(http)),
     };
     below.push(Branch::leaf(of_decoding(source.decoding())));
     for leg in legs(config, name) {
@@ -179,7 +179,7 @@ fn of_when(when: &When) -> String {
     if conditions.is_empty() { String::new() } else { format!(" when {}", conditions.join(" and ")) }
 }
 
-fn of_sink(name: &str, sink: &Sink) -> Branch {
+fn of_sink(name: &str, sink: &SinkConfig) -> Branch {
     let (kind, mut below) = match &sink.kind {
         SinkKind::Firehose(firehose) => ("firehose", of_firehose(firehose)),
         SinkKind::Directory(directory) => {
@@ -212,7 +212,7 @@ fn of_buffer(buffer: Buffer) -> String {
     format!("on disk up to {}, then {then}", show_size(max))
 }
 
-fn of_packing(sink: &Sink) -> String {
+fn of_packing(sink: &SinkConfig) -> String {
     let encoding = match sink.encoding {
         Encoding::Message => "message",
         Encoding::Json => "json",

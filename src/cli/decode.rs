@@ -345,8 +345,8 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_no_error() {
-        struct Closed;
-        impl Write for Closed {
+        struct ClosedOutput;
+        impl Write for ClosedOutput {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
                 Err(ErrorKind::BrokenPipe.into())
             }
@@ -354,6 +354,6 @@ mod tests {
                 Ok(())
             }
         }
-        assert_eq!(run(&[], &mut ENVELOPE.as_bytes(), &mut Closed, &mut io::sink()), 0);
+        assert_eq!(run(&[], &mut ENVELOPE.as_bytes(), &mut ClosedOutput, &mut io::sink()), 0);
     }
 }

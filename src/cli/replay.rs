@@ -11,7 +11,7 @@ use super::table::{self, count};
 use super::{configuration, exit, logging};
 use crate::causes::with_causes;
 use crate::config::Config;
-use crate::daemon::{self, Replay, Signal, Target};
+use crate::daemon::{self, LetterTarget, Replay, Signal};
 use crate::deadletter::{self, FileSummary};
 use crate::event::Timestamp;
 use crate::source::dead_letters::{ReplayFile, Replayed};
@@ -65,13 +65,13 @@ pub fn run(
     }
 }
 
-fn target(config: &Config, name: &str) -> Result<Target, String> {
+fn target(config: &Config, name: &str) -> Result<LetterTarget, String> {
     if config.sinks.contains_key(name) {
-        return Ok(Target::Sink(name.to_owned()));
+        return Ok(LetterTarget::Sink(name.to_owned()));
     }
     let source = name.strip_prefix('_').filter(|source| config.sources.contains_key(*source));
     if let Some(source) = source {
-        return Ok(Target::Source(source.to_owned()));
+        return Ok(LetterTarget::Source(source.to_owned()));
     }
     let sinks = config.sinks.keys().map(|sink| format!("`{sink}`"));
     let sources = config.sources.keys().map(|source| format!("`{}`", deadletter::folder_of_source(source)));

@@ -10,14 +10,14 @@ use super::problem::{Notes, nearest};
 use super::tree::{Expanded, Node, Text, Written};
 
 /// Replaces what stands for something else in every string of a tree.
-pub(super) struct Expansion<'a> {
+pub(super) struct VariableExpansion<'a> {
     environment: &'a BTreeMap<String, String>,
     notes: &'a Notes,
     /// The variables that were named, whether they are set or not.
     named: BTreeSet<String>,
 }
 
-impl<'a> Expansion<'a> {
+impl<'a> VariableExpansion<'a> {
     pub(super) const fn new(environment: &'a BTreeMap<String, String>, notes: &'a Notes) -> Self {
         Self { environment, notes, named: BTreeSet::new() }
     }

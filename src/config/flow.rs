@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::types::{Action, Config, Decoding, Format, Route, Source, When};
+use super::types::{Action, Config, Decoding, Format, Route, SourceConfig, When};
 use crate::event::Field;
 
 /// A route as one source's events meet it.
@@ -66,7 +66,7 @@ impl Route {
     }
 }
 
-impl Source {
+impl SourceConfig {
     /// How the source's payload becomes events.
     #[must_use]
     pub const fn decoding(&self) -> &Decoding {

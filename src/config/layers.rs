@@ -10,7 +10,7 @@ use config::{FileFormat, Format};
 use super::document::Document;
 use super::problem::Notes;
 use super::spots;
-use super::tree::{Node, Origin};
+use super::tree::{Node, ValueOrigin};
 
 /// Reads all files; later ones override earlier ones.
 pub(super) fn read(files: &[PathBuf], notes: &Notes) -> Node {
@@ -23,7 +23,7 @@ pub(super) fn read(files: &[PathBuf], notes: &Notes) -> Node {
             (None, _) => {}
         }
     }
-    tree.unwrap_or_else(|| Node::empty_table(Origin::Variable("environment".into())))
+    tree.unwrap_or_else(|| Node::empty_table(ValueOrigin::Variable("environment".into())))
 }
 
 fn parse(file: &Path, notes: &Notes) -> Option<Node> {

@@ -7,7 +7,9 @@ use globset::GlobBuilder;
 
 use super::flow::reached;
 use super::problem::Notes;
-use super::types::{Compression, Config, DirectorySink, FileSource, Sink, SinkKind, Source, TemplatePiece};
+use super::types::{
+    Compression, Config, DirectorySink, FileSource, SinkConfig, SinkKind, SourceConfig, TemplatePiece,
+};
 
 /// Notes directory sinks whose objects come back to a source that feeds them, by itself or by way of others.
 pub(super) fn check_loops(config: &Config, notes: &Notes) {
@@ -40,7 +42,7 @@ fn read_again<'c>(config: &'c Config, source: &str) -> Vec<(&'c str, &'c str)> {
     for name in reached(config, source) {
         let Some(object) = config.sinks.get(name).and_then(object) else { continue };
         for (reader, source) in &config.sources {
-            if let Source::File(file) = source
+            if let SourceConfig::File(file) = source
                 && reads(file, &object)
             {
                 pairs.push((name, reader.as_str()));
@@ -51,7 +53,7 @@ fn read_again<'c>(config: &'c Config, source: &str) -> Vec<(&'c str, &'c str)> {
 }
 
 /// The path of an object that a directory sink may write.
-fn object(sink: &Sink) -> Option<PathBuf> {
+fn object(sink: &SinkConfig) -> Option<PathBuf> {
     let SinkKind::Directory(DirectorySink { path, stream }) = &sink.kind else { return None };
     let name: String = stream
         .pieces

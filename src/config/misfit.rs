@@ -1,7 +1,7 @@
 //! What is wrong with one value.
 
 use super::key;
-use super::tree::{Node, Origin};
+use super::tree::{Node, ValueOrigin};
 
 /// The sentence about a value that does not fit, and where in the value that is.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -11,7 +11,7 @@ pub(super) struct Misfit {
     /// The item at fault of a list, as the end of a dotted key.
     pub(super) item: String,
     /// Where the item, or the value, was written; none: where its key was.
-    pub(super) origin: Option<Origin>,
+    pub(super) origin: Option<ValueOrigin>,
     /// The byte at fault of a string.
     pub(super) byte: Option<usize>,
 }

@@ -92,7 +92,7 @@ fn read(files: &[PathBuf], environment: &BTreeMap<String, String>, notes: &Notes
         return None;
     }
     variables::lay_over(&mut tree, environment, notes);
-    let mut expansion = expand::Expansion::new(environment, notes);
+    let mut expansion = expand::VariableExpansion::new(environment, notes);
     expansion.expand(&mut tree, "");
     let named = expansion.into_named();
     let config = config(Section::root(notes, tree));

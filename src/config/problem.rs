@@ -12,7 +12,7 @@ use super::excerpt::{Excerpt, ExcerptPart};
 use super::key::may_be_secret;
 use super::misfit::Misfit;
 use super::spots::SyntaxFault;
-use super::tree::Origin;
+use super::tree::ValueOrigin;
 
 /// One mistake.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,19 +88,19 @@ pub(super) struct Notes {
     /// Every key that was asked for, whether it was there or not.
     asked: RefCell<BTreeSet<String>>,
     /// Where the keys that were there were written.
-    written: RefCell<BTreeMap<String, Origin>>,
+    written: RefCell<BTreeMap<String, ValueOrigin>>,
     /// Files that hold secrets, with the key that they are for.
     secret_files: RefCell<BTreeSet<(PathBuf, String)>>,
 }
 
 impl Notes {
     /// Notes a problem of a value. What is shown of it is what a scalar says; of a list or a table it is the key.
-    pub(super) fn problem(&self, origin: &Origin, key: &str, misfit: impl Into<Misfit>) {
+    pub(super) fn problem(&self, origin: &ValueOrigin, key: &str, misfit: impl Into<Misfit>) {
         let misfit = misfit.into();
         let origin = misfit.origin.as_ref().unwrap_or(origin);
         let key = format!("{key}{}", misfit.item);
         let part = match origin {
-            Origin::File(document, Some(spot)) if spot.is_scalar => {
+            ValueOrigin::File(document, Some(spot)) if spot.is_scalar => {
                 let mark = misfit.byte.and_then(|byte| byte_within(&document.text, &spot.value, byte));
                 Some(ExcerptPart {
                     from: spot.key.start,
@@ -108,20 +108,20 @@ impl Notes {
                     mark: mark.unwrap_or(spot.value.clone()),
                 })
             }
-            Origin::File(_, Some(spot)) => Some(ExcerptPart::whole(&spot.key)),
-            Origin::File(_, None) | Origin::Variable(_) => None,
+            ValueOrigin::File(_, Some(spot)) => Some(ExcerptPart::whole(&spot.key)),
+            ValueOrigin::File(_, None) | ValueOrigin::Variable(_) => None,
         };
         self.note(origin, &key, misfit.text, part.as_ref(), Shown::Yes);
     }
 
     /// Notes a problem of a key, whatever its value is. The value is not shown.
-    pub(super) fn problem_of_key(&self, origin: &Origin, key: &str, text: impl Into<String>) {
+    pub(super) fn problem_of_key(&self, origin: &ValueOrigin, key: &str, text: impl Into<String>) {
         let part = origin.spot().map(|spot| ExcerptPart::whole(&spot.key));
         self.note(origin, key, text.into(), part.as_ref(), Shown::Yes);
     }
 
     /// Notes a problem of a value of which nothing is to be shown.
-    pub(super) fn problem_of_secret(&self, origin: &Origin, key: &str, text: impl Into<String>) {
+    pub(super) fn problem_of_secret(&self, origin: &ValueOrigin, key: &str, text: impl Into<String>) {
         let part = origin.spot().map(|spot| ExcerptPart::whole(&spot.value));
         self.note(origin, key, text.into(), part.as_ref(), Shown::No);
     }
@@ -157,17 +157,17 @@ impl Notes {
         let is_harmless = !may_be_secret(&fault.key) && !may_be_secret(text) && (has_key || is_header);
         let part = ExcerptPart { from: line.start, to: line.end, mark: fault.at };
         let shown = if is_harmless { Shown::Yes } else { Shown::No };
-        let origin = Origin::File(Arc::clone(document), None);
+        let origin = ValueOrigin::File(Arc::clone(document), None);
         self.note(&origin, &fault.key, fault.why, Some(&part), shown);
     }
 
-    fn note(&self, origin: &Origin, key: &str, text: String, part: Option<&ExcerptPart>, shown: Shown) {
+    fn note(&self, origin: &ValueOrigin, key: &str, text: String, part: Option<&ExcerptPart>, shown: Shown) {
         let (at, excerpt) = match (origin, part) {
-            (Origin::File(document, _), Some(part)) => {
+            (ValueOrigin::File(document, _), Some(part)) => {
                 let excerpt = (shown == Shown::Yes).then(|| Excerpt::new(document, part));
                 (Some(document.position(part.mark.start)), excerpt)
             }
-            (Origin::File(..), None) | (Origin::Variable(_), _) => (None, None),
+            (ValueOrigin::File(..), None) | (ValueOrigin::Variable(_), _) => (None, None),
         };
         let (origin, key) = (origin.to_string(), key.to_owned());
         self.problems.borrow_mut().push(Problem { origin, at, key, text, excerpt });
@@ -177,7 +177,7 @@ impl Notes {
         self.asked.borrow_mut().insert(key);
     }
 
-    pub(super) fn written(&self, key: String, origin: Origin) {
+    pub(super) fn written(&self, key: String, origin: ValueOrigin) {
         self.written.borrow_mut().insert(key, origin);
     }
 
@@ -203,7 +203,7 @@ impl Notes {
     }
 
     /// Where a key was written, or else the nearest table around it; and whether it is the key itself.
-    pub(super) fn origin_of(&self, key: &str) -> Option<(Origin, bool)> {
+    pub(super) fn origin_of(&self, key: &str) -> Option<(ValueOrigin, bool)> {
         let written = self.written.borrow();
         let mut around = key;
         loop {

@@ -1,6 +1,6 @@
 //! Regions by name.
 //!
-//! Source: <https://docs.aws.amazon.com/general/latest/gr/firehose.html>. A region that is newer is not wrong: it is only warned of.
+//! SourceConfig: <https://docs.aws.amazon.com/general/latest/gr/firehose.html>. A region that is newer is not wrong: it is only warned of.
 
 use super::problem::nearest;
 

@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 
 use super::flow::reached;
 use super::problem::{Notes, quoted};
-use super::types::{Config, Encoding, MAX_SINKS, Server, Source};
+use super::types::{Config, Encoding, MAX_SINKS, Server, SourceConfig};
 
 /// Notes addresses that two want to listen on, and a second standard input.
-pub(super) fn check_sources(server: Option<&Server>, sources: &BTreeMap<String, Source>, notes: &Notes) {
+pub(super) fn check_sources(
+    server: Option<&Server>,
+    sources: &BTreeMap<String, SourceConfig>,
+    notes: &Notes,
+) {
     let mut taken: Vec<(String, SocketAddr)> = Vec::new();
     if let Some(server) = server {
         taken.push(("server.listen".to_owned(), server.listen));
@@ -16,7 +20,7 @@ pub(super) fn check_sources(server: Option<&Server>, sources: &BTreeMap<String, 
     let mut stdin: Option<&str> = None;
     for (name, source) in sources {
         match source {
-            Source::FirehoseHttp(http) => {
+            SourceConfig::FirehoseHttp(http) => {
                 let key = format!("sources.{name}.listen");
                 if let Some((other, _)) = taken.iter().find(|(_, address)| collide(*address, http.listen)) {
                     notes.problem_at(
@@ -26,7 +30,7 @@ pub(super) fn check_sources(server: Option<&Server>, sources: &BTreeMap<String, 
                 }
                 taken.push((key, http.listen));
             }
-            Source::Stdin(_) => {
+            SourceConfig::Stdin(_) => {
                 if let Some(first) = stdin.replace(name) {
                     notes.problem_at(
                         &format!("sources.{name}.type"),
@@ -34,7 +38,7 @@ pub(super) fn check_sources(server: Option<&Server>, sources: &BTreeMap<String, 
                     );
                 }
             }
-            Source::File(_) => {}
+            SourceConfig::File(_) => {}
         }
     }
 }

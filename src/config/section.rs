@@ -5,14 +5,14 @@ use super::key::{item, join};
 use super::misfit::Misfit;
 use super::problem::{Notes, nearest, suggestion};
 use super::secret::Secret;
-use super::tree::{Node, Origin, Table, Written};
+use super::tree::{Node, Table, ValueOrigin, Written};
 
 /// A table that is being read.
 #[derive(Debug)]
 pub(super) struct Section<'n> {
     pub(super) notes: &'n Notes,
     path: String,
-    origin: Origin,
+    origin: ValueOrigin,
     table: Table,
     asked: Vec<&'static str>,
 }
@@ -29,7 +29,7 @@ impl<'n> Section<'n> {
         })
     }
 
-    fn new(notes: &'n Notes, path: String, node: Node) -> Result<Self, Origin> {
+    fn new(notes: &'n Notes, path: String, node: Node) -> Result<Self, ValueOrigin> {
         let node = node.inline().unwrap_or(node);
         let Node { origin, value } = node;
         let table = match value {
@@ -52,7 +52,7 @@ impl<'n> Section<'n> {
 
     /// Whether the table stands in no file, but was begun by an environment variable.
     pub(super) fn is_from_environment(&self) -> bool {
-        matches!(self.origin, Origin::Variable(_))
+        matches!(self.origin, ValueOrigin::Variable(_))
     }
 
     /// Notes a problem of one of this table's keys.
@@ -228,10 +228,10 @@ impl<'n> Section<'n> {
     }
 
     /// Names the file that says the table's `type`, where that is another one: files may not go together.
-    fn type_elsewhere(&self, origin: &Origin) -> String {
+    fn type_elsewhere(&self, origin: &ValueOrigin) -> String {
         let of_type = self.notes.origin_of(&join(&self.path, "type"));
         match (of_type, origin) {
-            (Some((Origin::File(document, Some(spot)), true)), Origin::File(here, _))
+            (Some((ValueOrigin::File(document, Some(spot)), true)), ValueOrigin::File(here, _))
                 if document.path != here.path =>
             {
                 let LineColumn { line, .. } = document.position(spot.value.start);
@@ -263,8 +263,8 @@ impl<'n> Section<'n> {
                     self.notes.secret_file(file.clone(), &key);
                 }
             }
-            (None, Origin::File(document, _)) => self.notes.secret_file(document.path.clone(), &key),
-            (None, Origin::Variable(_)) => {}
+            (None, ValueOrigin::File(document, _)) => self.notes.secret_file(document.path.clone(), &key),
+            (None, ValueOrigin::Variable(_)) => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use super::sources::{later, too_long};
 use super::template::{LONGEST_NAME, is_stream_char};
 use super::tree::Node;
 use super::types::{
-    Buffer, Compression, DirectorySink, DiskBuffer, Encoding, FirehoseSink, Packing, Sink, SinkKind,
+    Buffer, Compression, DirectorySink, DiskBuffer, Encoding, FirehoseSink, Packing, SinkConfig, SinkKind,
     Template, WhenFull,
 };
 use super::values::{Parsed, any_string, choice, count, duration, path, size};
@@ -17,13 +17,13 @@ use crate::event::Field;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Reads one sink.
-pub(super) fn sink(name: &str, mut section: Section<'_>) -> Option<Sink> {
+pub(super) fn sink(name: &str, mut section: Section<'_>) -> Option<SinkConfig> {
     if name.starts_with('_') {
         section.problem_here("begins with `_`, as the dead letters of a source do; use another name");
     }
     let kind = match section.required("type", "firehose", kind)? {
-        Kind::Firehose => firehose(&mut section).map(|sink| SinkKind::Firehose(Box::new(sink))),
-        Kind::Directory => directory(name, &mut section).map(SinkKind::Directory),
+        SinkType::Firehose => firehose(&mut section).map(|sink| SinkKind::Firehose(Box::new(sink))),
+        SinkType::Directory => directory(name, &mut section).map(SinkKind::Directory),
     };
     let sink = written(&mut section, kind);
     section.finish();
@@ -31,19 +31,20 @@ pub(super) fn sink(name: &str, mut section: Section<'_>) -> Option<Sink> {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum SinkType {
     Firehose,
     Directory,
 }
 
-fn kind(node: &Node) -> Parsed<Kind> {
-    const KINDS: [(&str, Kind); 2] = [("firehose", Kind::Firehose), ("directory", Kind::Directory)];
+fn kind(node: &Node) -> Parsed<SinkType> {
+    const KINDS: [(&str, SinkType); 2] =
+        [("firehose", SinkType::Firehose), ("directory", SinkType::Directory)];
     later(node, &["kinesis", "s3", "cloudwatch_logs"], &KINDS.map(|(name, _)| name))?;
     choice(&KINDS)(node)
 }
 
 /// Reads how events are written and packed, for sinks of every kind.
-fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<Sink> {
+fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<SinkConfig> {
     const ENCODINGS: [(&str, Encoding); 3] =
         [("message", Encoding::Message), ("json", Encoding::Json), ("envelope", Encoding::Envelope)];
     let encoding = section.or("encoding", Encoding::Json, choice(&ENCODINGS));
@@ -58,7 +59,7 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<Sink> {
     let max_destinations = section.or("max_destinations", 100, count(1..=10_000));
     let idle = section.or("idle", Duration::from_mins(5), duration(Duration::from_millis(100)..=24 * HOUR));
     let buffer = buffer(section);
-    Some(Sink {
+    Some(SinkConfig {
         kind: kind?,
         encoding,
         fields,
@@ -124,7 +125,7 @@ fn compression(section: &mut Section<'_>) -> Option<Compression> {
 /// `{ type = "memory" }`, or `{ type = "disk", max = "10GiB", when_full = "block" }`.
 fn buffer(section: &mut Section<'_>) -> Buffer {
     #[derive(Clone, Copy)]
-    enum Kind {
+    enum BufferType {
         Memory,
         Disk,
     }
@@ -134,15 +135,15 @@ fn buffer(section: &mut Section<'_>) -> Buffer {
         ("dead_letter", WhenFull::DeadLetter),
     ];
     let Some(mut table) = section.table("buffer") else { return Buffer::Memory };
-    let kinds = choice(&[("memory", Kind::Memory), ("disk", Kind::Disk)]);
+    let kinds = choice(&[("memory", BufferType::Memory), ("disk", BufferType::Disk)]);
     match table.required("type", "disk", kinds) {
         // What else may stand there depends on the type.
         None => Buffer::Memory,
-        Some(Kind::Memory) => {
+        Some(BufferType::Memory) => {
             table.finish();
             Buffer::Memory
         }
-        Some(Kind::Disk) => {
+        Some(BufferType::Disk) => {
             let max = table.or("max", 10 << 30, size(LEAST_ON_DISK..=MOST_ON_DISK));
             let when_full = table.or("when_full", WhenFull::Block, choice(&FULL));
             table.finish();

@@ -8,7 +8,7 @@ use super::problem::alternatives;
 use super::section::{Section, expected};
 use super::tree::Node;
 use super::types::{
-    Decoding, FileSource, Format, HttpSource, Multiline, Source, Start, StdinSource, Tls, TooLong,
+    Decoding, FileSource, Format, HttpSource, Multiline, SourceConfig, Start, StdinSource, Tls, TooLong,
 };
 use super::values::{
     Parsed, address, choice, count, duration, glob, length, list, path, pattern, some, string, string_that,
@@ -21,29 +21,32 @@ pub(super) const MAX_RECORD: u64 = 1_000 * 1_024;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Reads one source.
-pub(super) fn source(mut section: Section<'_>) -> Option<Source> {
+pub(super) fn source(mut section: Section<'_>) -> Option<SourceConfig> {
     let kind = section.required("type", "file", kind)?;
     let source = match kind {
-        Kind::File => file(&mut section).map(Source::File),
-        Kind::Stdin => {
-            Some(Source::Stdin(StdinSource { decoding: decoding(&mut section, Format::Lines, &FORMATS)? }))
-        }
-        Kind::FirehoseHttp => firehose_http(&mut section).map(Source::FirehoseHttp),
+        SourceType::File => file(&mut section).map(SourceConfig::File),
+        SourceType::Stdin => Some(SourceConfig::Stdin(StdinSource {
+            decoding: decoding(&mut section, Format::Lines, &FORMATS)?,
+        })),
+        SourceType::FirehoseHttp => firehose_http(&mut section).map(SourceConfig::FirehoseHttp),
     };
     section.finish();
     source
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum SourceType {
     File,
     Stdin,
     FirehoseHttp,
 }
 
-fn kind(node: &Node) -> Parsed<Kind> {
-    const KINDS: [(&str, Kind); 3] =
-        [("file", Kind::File), ("stdin", Kind::Stdin), ("firehose_http", Kind::FirehoseHttp)];
+fn kind(node: &Node) -> Parsed<SourceType> {
+    const KINDS: [(&str, SourceType); 3] = [
+        ("file", SourceType::File),
+        ("stdin", SourceType::Stdin),
+        ("firehose_http", SourceType::FirehoseHttp),
+    ];
     later(node, &["kinesis", "s3", "cloudwatch_logs"], &KINDS.map(|(name, _)| name))?;
     choice(&KINDS)(node)
 }

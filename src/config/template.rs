@@ -83,7 +83,7 @@ impl TemplateField {
     /// Every field that names may be made from.
     fn all() -> impl Iterator<Item = Self> {
         let known = Field::in_order().filter(|field| field.is_in_names()).map(Self::Origin);
-        known.chain([Self::Source, Self::Host])
+        known.chain([Self::SourceConfig, Self::Host])
     }
 
     /// What an origin says of the field.
@@ -91,7 +91,7 @@ impl TemplateField {
     pub fn of(self, origin: &Origin) -> Option<&str> {
         match self {
             Self::Origin(field) => origin.get(field).map(|value| &**value),
-            Self::Source => Some(&origin.source),
+            Self::SourceConfig => Some(&origin.source),
             Self::Host => Some(&origin.host),
         }
     }
@@ -99,7 +99,7 @@ impl TemplateField {
     const fn name(self) -> &'static str {
         match self {
             Self::Origin(field) => field.name(),
-            Self::Source => "source",
+            Self::SourceConfig => "source",
             Self::Host => "host",
         }
     }

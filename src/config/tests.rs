@@ -409,12 +409,12 @@ fn variables_set_values_of_every_type() {
         .variable("STANDPIPE__LIMITS__MEMORY", "8388608")
         .variable("ROLE", "writer")
         .config();
-    let Source::FirehoseHttp(http) = &config.sources["My-App"] else { panic!("{config:?}") };
+    let SourceConfig::FirehoseHttp(http) = &config.sources["My-App"] else { panic!("{config:?}") };
     let keys: Vec<&str> = http.access_keys.iter().map(Secret::expose).collect();
     assert_eq!(keys, ["one", "two"]);
     assert!(http.tls.is_some());
     assert_eq!(http.max_connections, 7);
-    let Source::File(files) = &config.sources["files"] else { panic!("{config:?}") };
+    let SourceConfig::File(files) = &config.sources["files"] else { panic!("{config:?}") };
     assert_eq!(files.include, ["/a,b", "/c"]);
     assert_eq!(files.exclude, [""; 0]);
     let sink = &config.sinks["out"];
@@ -558,7 +558,7 @@ fn secrets_are_never_shown() {
 fn relative_globs_are_made_absolute() {
     let text = "[sources.app]\ntype = \"file\"\ninclude = [\"./logs/*.log\", \"../x.log\", \"/var/**\"]\nexclude = [\"*.tmp\", \"old/*\", \"**/x/*\"]\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n";
     let config = World::new(text).config();
-    let Source::File(file) = &config.sources["app"] else { panic!("{config:?}") };
+    let SourceConfig::File(file) = &config.sources["app"] else { panic!("{config:?}") };
     let here = std::env::current_dir().unwrap();
     let escaped = |path: &Path| globset::escape(path.to_str().unwrap());
     let (here, above) = (escaped(&here), escaped(here.parent().unwrap()));

@@ -13,12 +13,12 @@ use super::spots::Spots;
 
 /// Where a value was written.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Origin {
+pub(super) enum ValueOrigin {
     File(Arc<Document>, Option<Spot>),
     Variable(Arc<str>),
 }
 
-impl Origin {
+impl ValueOrigin {
     /// Where in its file it stands, as far as can be told.
     pub(super) const fn spot(&self) -> Option<&Spot> {
         match self {
@@ -28,7 +28,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(document, _) => write!(f, "{}", document.path.display()),
@@ -40,7 +40,7 @@ impl fmt::Display for Origin {
 /// A value and where it stands.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    pub(super) origin: Origin,
+    pub(super) origin: ValueOrigin,
     pub(super) value: Written,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Expanded {
 }
 
 impl Node {
-    pub(super) fn empty_table(origin: Origin) -> Self {
+    pub(super) fn empty_table(origin: ValueOrigin) -> Self {
         Self { origin, value: Written::Table(Table::new()) }
     }
 
@@ -105,7 +105,7 @@ impl Node {
         }
     }
 
-    pub(super) fn text(origin: Origin, value: String) -> Self {
+    pub(super) fn text(origin: ValueOrigin, value: String) -> Self {
         Self { origin, value: Written::Text(Text { value, expanded: None }) }
     }
 
@@ -115,7 +115,7 @@ impl Node {
         spots: &Spots,
         table: config::Map<String, Value>,
     ) -> Self {
-        let origin = Origin::File(Arc::clone(document), None);
+        let origin = ValueOrigin::File(Arc::clone(document), None);
         Maker { spots: Some((document, spots)), expanded: None }.node("", &origin, ValueKind::Table(table))
     }
 
@@ -166,7 +166,7 @@ impl Node {
     /// A string that came from the environment or from a file named in `${file:..}`.
     pub(super) fn loose_text(&self) -> Option<&Text> {
         let Written::Text(text) = &self.value else { return None };
-        let loose = text.expanded.is_some() || matches!(self.origin, Origin::Variable(_));
+        let loose = text.expanded.is_some() || matches!(self.origin, ValueOrigin::Variable(_));
         loose.then_some(text)
     }
 
@@ -197,10 +197,10 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     /// The node of a value with this key, which stands in `around`.
-    fn node(&self, key: &str, around: &Origin, kind: ValueKind) -> Node {
+    fn node(&self, key: &str, around: &ValueOrigin, kind: ValueKind) -> Node {
         let spot = self.spots.and_then(|(document, spots)| Some((document, spots.get(key)?)));
         let origin = match spot {
-            Some((document, spot)) => Origin::File(Arc::clone(document), Some(spot.clone())),
+            Some((document, spot)) => ValueOrigin::File(Arc::clone(document), Some(spot.clone())),
             None => around.clone(),
         };
         let value = match kind {

@@ -22,9 +22,9 @@ pub struct Config {
     /// Limits of the whole process.
     pub limits: Limits,
     /// Sources by name.
-    pub sources: BTreeMap<String, Source>,
+    pub sources: BTreeMap<String, SourceConfig>,
     /// Sinks by name.
-    pub sinks: BTreeMap<String, Sink>,
+    pub sinks: BTreeMap<String, SinkConfig>,
     /// Routes in order; none: every source to every sink.
     pub routes: Vec<Route>,
 }
@@ -58,7 +58,7 @@ pub struct Limits {
 
 /// One `[sources.NAME]`.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum SourceConfig {
     /// Local files.
     File(FileSource),
     /// Standard input.
@@ -184,7 +184,7 @@ pub struct Tls {
 
 /// One `[sinks.NAME]`.
 #[derive(Clone, Debug)]
-pub struct Sink {
+pub struct SinkConfig {
     /// Where it delivers to.
     pub kind: SinkKind,
     /// How events are written.
@@ -385,7 +385,7 @@ pub enum TemplatePiece {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TemplateField {
     /// `{source}`
-    Source,
+    SourceConfig,
     /// `{host}`
     Host,
     /// `{owner}` and the like.

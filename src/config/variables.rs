@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::key::join;
 use super::log_filter::{LOG_VARIABLE, log_filter};
 use super::problem::{Notes, nearest};
-use super::tree::{Node, Origin, Table, Written};
+use super::tree::{Node, Table, ValueOrigin, Written};
 
 const OVERRIDE: &str = "STANDPIPE__";
 const OURS: &str = "STANDPIPE_";
@@ -23,7 +23,7 @@ pub(super) fn lay_over(tree: &mut Node, environment: &BTreeMap<String, String>, 
             notes.problem_of(name, "", "is no key; an override is written like `STANDPIPE__LIMITS__MEMORY`");
             continue;
         }
-        let leaf = Node::text(Origin::Variable(name.as_str().into()), value.clone());
+        let leaf = Node::text(ValueOrigin::Variable(name.as_str().into()), value.clone());
         if let Err((key, problem)) = place(tree, "", &segments, leaf) {
             notes.problem_of(name, &key, problem);
         }

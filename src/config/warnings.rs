@@ -10,8 +10,8 @@ use super::loops::matches;
 use super::problem::{Notes, quoted};
 use super::regions;
 use super::types::{
-    AssumeRole, Compression, Config, FirehoseSink, HttpSource, Packing, Route, SinkKind, Source, Template,
-    TemplateField,
+    AssumeRole, Compression, Config, FirehoseSink, HttpSource, Packing, Route, SinkKind, SourceConfig,
+    Template, TemplateField,
 };
 use crate::event::Field;
 
@@ -58,14 +58,16 @@ impl Found {
                 );
             }
             match source {
-                Source::FirehoseHttp(http) => self.endpoint(name, http),
-                Source::File(file) if file.include.iter().all(|glob| is_excluded(glob, &file.exclude)) => {
+                SourceConfig::FirehoseHttp(http) => self.endpoint(name, http),
+                SourceConfig::File(file)
+                    if file.include.iter().all(|glob| is_excluded(glob, &file.exclude)) =>
+                {
                     self.add(
                         format!("sources.{name}.exclude"),
                         "shuts out every file that `include` names, so that nothing is read",
                     );
                 }
-                Source::File(_) | Source::Stdin(_) => {}
+                SourceConfig::File(_) | SourceConfig::Stdin(_) => {}
             }
         }
     }
@@ -128,7 +130,7 @@ impl Found {
     fn template(&mut self, key: &str, template: &Template, config: &Config, sources: &[&str]) {
         let fields = template.fields().filter_map(|field| match field {
             TemplateField::Origin(field) => Some(field),
-            TemplateField::Source | TemplateField::Host => None,
+            TemplateField::SourceConfig | TemplateField::Host => None,
         });
         let lacking = |field: &Field| {
             let lacks =
@@ -169,9 +171,9 @@ impl Found {
         let fields = Field::in_order().filter(|field| route.when.fields.contains_key(field)).map(Some);
         let attributes = (!route.when.attributes.is_empty()).then_some(None);
         for field in fields.chain(attributes) {
-            let can_hold = |source: &Source| match field {
+            let can_hold = |source: &SourceConfig| match field {
                 Some(field) => source.has_field(field),
-                None => matches!(source, Source::FirehoseHttp(_)),
+                None => matches!(source, SourceConfig::FirehoseHttp(_)),
             };
             let never: Vec<&str> =
                 covered().filter(|(_, source)| !can_hold(source)).map(|(name, _)| name.as_str()).collect();

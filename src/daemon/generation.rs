@@ -13,7 +13,7 @@ use super::error::RunError;
 use crate::admin;
 use crate::batch;
 use crate::buffer;
-use crate::config::{Config, Source};
+use crate::config::{Config, SourceConfig};
 use crate::deadletter::{DeadLetters, LetterLimits};
 use crate::decode::Decoder;
 use crate::destination::recovered;
@@ -205,7 +205,7 @@ fn workers(
     let buffers = Buffers::new(batch::BUFFER_BYTES, BLOCKS);
     let sinks = Arc::clone(&enqueuer.sinks);
     let state = || WorkerState::new(Arc::clone(&router), Arc::clone(&sinks), &buffers);
-    let decoder = |(name, source): (&String, &Source)| {
+    let decoder = |(name, source): (&String, &SourceConfig)| {
         let decoder = Decoder::new(source.decoding());
         let decoder = SourceDecoder { decoder, metrics: enqueuer.metrics.source(name) };
         (Arc::from(name.as_str()), Arc::new(decoder))

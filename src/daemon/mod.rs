@@ -32,7 +32,7 @@ use crate::state::StateDir;
 pub use self::drain::RunOutcome;
 pub use self::error::RunError;
 pub use self::options::{Environment, Load, Run};
-pub use self::replay::{Replay, Target, replay};
+pub use self::replay::{LetterTarget, Replay, replay};
 pub use self::signals::Signal;
 
 /// Runs the daemon until it is told to stop, or every source has ended.

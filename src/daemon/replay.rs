@@ -32,7 +32,7 @@ pub struct Replay {
     /// The configuration.
     pub config: Config,
     /// Where they go.
-    pub target: Target,
+    pub target: LetterTarget,
     /// The files, in order.
     pub files: Vec<ReplayFile>,
     /// Only letters with one of these reasons; none: all.
@@ -43,7 +43,7 @@ pub struct Replay {
 
 /// Where letters go.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Target {
+pub enum LetterTarget {
     /// To the sink that could not deliver them.
     Sink(String),
     /// Through the decoding and the routes of a source.
@@ -93,17 +93,17 @@ pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
 }
 
 /// Leaves only what the letters need. They move within the dead letters, which is to work when those are full.
-fn narrow(config: &mut Config, target: &Target) {
+fn narrow(config: &mut Config, target: &LetterTarget) {
     config.state.max_dead_letters = u64::MAX;
     // What is replayed is on disk already, and the buffer's folder is the daemon's.
     config.sinks.values_mut().for_each(|sink| sink.buffer = Buffer::Memory);
     match target {
-        Target::Sink(name) => {
+        LetterTarget::Sink(name) => {
             config.sinks.retain(|sink, _| sink == name);
             config.sources.clear();
             config.routes.clear();
         }
-        Target::Source(name) => config.sources.retain(|source, _| source == name),
+        LetterTarget::Source(name) => config.sources.retain(|source, _| source == name),
     }
 }
 
@@ -111,14 +111,14 @@ fn narrow(config: &mut Config, target: &Target) {
 fn replay_target(
     generation: &Generation,
     config: &Config,
-    target: &Target,
+    target: &LetterTarget,
 ) -> (Option<ReplayTarget>, Arc<dyn Framing>) {
     match target {
-        Target::Sink(_) => {
+        LetterTarget::Sink(_) => {
             let sink = generation.sinks.first().map(|sink| ReplayTarget::Sink(Arc::clone(sink)));
             (sink, Arc::new(WholeLetters))
         }
-        Target::Source(name) => match config.sources.get(name) {
+        LetterTarget::Source(name) => match config.sources.get(name) {
             Some(source) => {
                 let framing = decode::framing(source.decoding());
                 (Some(ReplayTarget::Source(name.as_str().into())), framing)

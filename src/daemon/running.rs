@@ -14,7 +14,7 @@ use super::generation::Generation;
 use super::reload::{self, AdminSocket, Prepared};
 use super::signals::Signal;
 use super::sources::RunningSources;
-use crate::config::{Config, Source};
+use crate::config::{Config, SourceConfig};
 use crate::decode;
 use crate::source::Stopper;
 
@@ -154,7 +154,8 @@ impl RunningGeneration {
             budget_seconds = budget.as_secs(),
             "the configuration is right: draining what was read with the old one"
         );
-        let successors: BTreeSet<&'static str> = next.config.sources.values().map(Source::kind).collect();
+        let successors: BTreeSet<&'static str> =
+            next.config.sources.values().map(SourceConfig::kind).collect();
         carryover.sources.announce(&successors);
         self.generation.hand_over(&next.generation);
         self.stopper.stop();

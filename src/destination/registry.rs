@@ -19,7 +19,7 @@ use super::shares::MemoryShares;
 use super::storage::StorageOptions;
 use crate::aws::{AwsConnection, AwsError, FirehoseClients};
 use crate::batch::Encoder;
-use crate::config::{Buffer, Sink, SinkKind};
+use crate::config::{Buffer, SinkConfig, SinkKind};
 use crate::event::{Backpressure, Buffers, Origin};
 use crate::metrics::SinkMetrics;
 use crate::sink::SinkResources;
@@ -35,7 +35,7 @@ pub(crate) struct RunningSink {
     pub(crate) metrics: SinkMetrics,
     /// Shut while its dead letters cannot be written.
     pub(crate) dead_letter_backpressure: Arc<Backpressure>,
-    config: Sink,
+    config: SinkConfig,
     kind: DestinationKind,
     resources: SharedResources,
     /// The open destinations. The lock covers look-ups and the making of an entry, never a delivery.
@@ -116,7 +116,7 @@ impl RunningSink {
     /// When its TLS settings are of no use.
     pub(crate) fn new(
         name: &str,
-        config: &Sink,
+        config: &SinkConfig,
         metrics: SinkMetrics,
         resources: SharedResources,
     ) -> Result<Self, AwsError> {

@@ -1,6 +1,6 @@
 //! What a configuration can count: label values that are known before anything happens.
 
-use crate::config::{Buffer, Decoding, Format, Sink, Source, TooLong};
+use crate::config::{Buffer, Decoding, Format, SinkConfig, SourceConfig, TooLong};
 
 /// Label values of one source.
 #[derive(Debug, Default)]
@@ -20,27 +20,27 @@ pub(super) struct SinkLabels {
 }
 
 /// An endpoint announces its own errors when it is served.
-pub(super) fn of_source(source: &Source) -> SourceLabels {
+pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
     match source {
-        Source::File(file) => SourceLabels {
+        SourceConfig::File(file) => SourceLabels {
             errors: &["abandoned", "gzip", "look", "open", "read", "too_large", "walk"],
             lost: &["deleted_unread", "too_large", "truncated", "truncated_unread"],
             undecodable: undecodable(&file.decoding),
             has_files: true,
         },
-        Source::Stdin(stdin) => SourceLabels {
+        SourceConfig::Stdin(stdin) => SourceLabels {
             errors: &["abandoned"],
             lost: &["truncated"],
             undecodable: undecodable(&stdin.decoding),
             has_files: false,
         },
-        Source::FirehoseHttp(http) => {
+        SourceConfig::FirehoseHttp(http) => {
             SourceLabels { undecodable: undecodable(&http.decoding), ..SourceLabels::default() }
         }
     }
 }
 
-pub(super) fn of_sink(sink: &Sink) -> SinkLabels {
+pub(super) fn of_sink(sink: &SinkConfig) -> SinkLabels {
     let has_disk_buffer = matches!(sink.buffer, Buffer::Disk(_));
     let mut dead_letters = vec!["missing_field", "too_large", "too_many_destinations"];
     dead_letters.extend(has_disk_buffer.then_some("buffer_full"));

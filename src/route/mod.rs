@@ -61,12 +61,12 @@ struct Compiled {
     fields: Vec<(Field, Globs)>,
     attributes: Vec<(String, Globs)>,
     message: Option<Regex>,
-    to: Target,
+    to: RouteTarget,
 }
 
 /// What a matching route does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Target {
+enum RouteTarget {
     Sinks(SinkSet),
     Drop,
 }
@@ -126,7 +126,7 @@ impl Router {
             if !compiled.admits(origin) {
                 continue;
             }
-            let last = compiled.message.is_none() && compiled.to == Target::Drop;
+            let last = compiled.message.is_none() && compiled.to == RouteTarget::Drop;
             steps.push(Step { route, message: compiled.message.clone(), to: compiled.to });
             if last {
                 break;
@@ -149,7 +149,7 @@ pub struct Plan {
 struct Step {
     route: usize,
     message: Option<Regex>,
-    to: Target,
+    to: RouteTarget,
 }
 
 /// Where an event goes.
@@ -183,8 +183,8 @@ fn decide(steps: &[Step], matches: impl Fn(&Regex) -> bool) -> Decision {
             continue;
         }
         match step.to {
-            Target::Sinks(sinks) => chosen = chosen.with(sinks),
-            Target::Drop => {
+            RouteTarget::Sinks(sinks) => chosen = chosen.with(sinks),
+            RouteTarget::Drop => {
                 dropped_by = Some(step.route);
                 break;
             }
@@ -203,7 +203,7 @@ impl Compiled {
             fields: Vec::new(),
             attributes: Vec::new(),
             message: None,
-            to: Target::Sinks(sinks),
+            to: RouteTarget::Sinks(sinks),
         }
     }
 
@@ -217,7 +217,7 @@ impl Compiled {
             fields: fields.collect::<Result<_, RouteError>>()?,
             attributes: attributes.collect::<Result<_, RouteError>>()?,
             message: message.clone(),
-            to: Target::new(index, &route.action, sinks)?,
+            to: RouteTarget::new(index, &route.action, sinks)?,
         })
     }
 
@@ -229,7 +229,7 @@ impl Compiled {
     }
 }
 
-impl Target {
+impl RouteTarget {
     fn new(route: usize, action: &Action, sinks: &[&str]) -> Result<Self, RouteError> {
         let names = match action {
             Action::Drop => return Ok(Self::Drop),

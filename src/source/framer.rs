@@ -201,7 +201,7 @@ mod tests {
     use crate::config::Multiline;
     use crate::decode::{Decoder, Scratch, framing};
     use crate::event::{Event, Events, Message, Origin, Wants};
-    use crate::source::file::tests::{IndentedFraming, LineFraming, ObjectFraming};
+    use crate::source::file::tests::{IndentedFraming, PlainLineFraming, ObjectFraming};
 
     fn decoding(max_line: usize, too_long: TooLong) -> Decoding {
         Decoding { format: Format::Lines, multiline: None, max_line, too_long, max_inflated: 8 }
@@ -233,11 +233,11 @@ mod tests {
 
     #[test]
     fn a_partial_last_line_waits_until_the_end() {
-        check(&LineFraming, TooLong::Split, b"a\nb\nc", Upcoming::More, events(4));
-        check(&LineFraming, TooLong::Split, b"c", Upcoming::More, NextFrame::Incomplete);
-        check(&LineFraming, TooLong::Split, b"c", Upcoming::Quiet, NextFrame::Incomplete);
-        check(&LineFraming, TooLong::Split, b"c", Upcoming::Nothing, events(1));
-        check(&LineFraming, TooLong::Split, b"", Upcoming::Nothing, NextFrame::Incomplete);
+        check(&PlainLineFraming, TooLong::Split, b"a\nb\nc", Upcoming::More, events(4));
+        check(&PlainLineFraming, TooLong::Split, b"c", Upcoming::More, NextFrame::Incomplete);
+        check(&PlainLineFraming, TooLong::Split, b"c", Upcoming::Quiet, NextFrame::Incomplete);
+        check(&PlainLineFraming, TooLong::Split, b"c", Upcoming::Nothing, events(1));
+        check(&PlainLineFraming, TooLong::Split, b"", Upcoming::Nothing, NextFrame::Incomplete);
     }
 
     #[test]
@@ -251,20 +251,20 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_is_cut_as_configured() {
         let more = Upcoming::More;
-        check(&LineFraming, TooLong::Split, b"12345678", more, NextFrame::Incomplete);
-        check(&LineFraming, TooLong::Split, b"123456789", more, part(8, true));
-        check(&LineFraming, TooLong::Split, "1234567\u{e9}0".as_bytes(), more, part(7, true));
-        check(&LineFraming, TooLong::Split, "123456\u{e9}0".as_bytes(), more, part(8, true));
-        check(&LineFraming, TooLong::Split, b"\x80\x80\x80\x80\x80\x80\x80\x80\x80", more, part(8, true));
-        check(&LineFraming, TooLong::Truncate, b"1234567890", more, part(9, false));
-        check(&LineFraming, TooLong::DeadLetter, b"1234567890", more, part(9, false));
+        check(&PlainLineFraming, TooLong::Split, b"12345678", more, NextFrame::Incomplete);
+        check(&PlainLineFraming, TooLong::Split, b"123456789", more, part(8, true));
+        check(&PlainLineFraming, TooLong::Split, "1234567\u{e9}0".as_bytes(), more, part(7, true));
+        check(&PlainLineFraming, TooLong::Split, "123456\u{e9}0".as_bytes(), more, part(8, true));
+        check(&PlainLineFraming, TooLong::Split, b"\x80\x80\x80\x80\x80\x80\x80\x80\x80", more, part(8, true));
+        check(&PlainLineFraming, TooLong::Truncate, b"1234567890", more, part(9, false));
+        check(&PlainLineFraming, TooLong::DeadLetter, b"1234567890", more, part(9, false));
         check(&IndentedFraming, TooLong::Truncate, b"ab\n cd\n ef\n", more, part(7, false));
     }
 
     #[test]
     fn the_rest_of_a_truncated_line_is_left_out_to_its_newline_and_counted() {
-        let mut framer = framer(&LineFraming, TooLong::Truncate);
-        let mut next = |bytes: &[u8]| framer.next(&LineFraming, bytes, Upcoming::More);
+        let mut framer = framer(&PlainLineFraming, TooLong::Truncate);
+        let mut next = |bytes: &[u8]| framer.next(&PlainLineFraming, bytes, Upcoming::More);
         let left_out = |len, lost| NextFrame::LeftOut { len, lost, reason: "truncated" };
         assert_eq!(next(b"1234567890"), part(9, false));
         assert_eq!(next(b"0abc"), left_out(4, 4));
@@ -274,9 +274,9 @@ mod tests {
 
     #[test]
     fn a_line_stays_left_out_where_another_run_goes_on() {
-        let mut framer = framer(&LineFraming, TooLong::Truncate);
+        let mut framer = framer(&PlainLineFraming, TooLong::Truncate);
         framer.resume(FramerState::resumed(true));
-        let frame = framer.next(&LineFraming, b"rest\na\n", Upcoming::More);
+        let frame = framer.next(&PlainLineFraming, b"rest\na\n", Upcoming::More);
         assert_eq!(frame, NextFrame::LeftOut { len: 5, lost: 4, reason: "truncated" });
         assert_eq!(framer.state(), FramerState::default());
     }

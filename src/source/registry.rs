@@ -12,30 +12,32 @@ use super::stdin::Stdin;
 use crate::config;
 
 /// What prepares the sources of a generation; a test may bring its own.
-pub type PrepareSource = Arc<dyn Fn(config::Source, SourceContext) -> PreparedSource + Send + Sync>;
+pub type PrepareSource = Arc<dyn Fn(config::SourceConfig, SourceContext) -> PreparedSource + Send + Sync>;
 
 /// A source on its way to be prepared.
 pub type PreparedSource = Pin<Box<dyn Future<Output = Result<Option<Box<dyn Source>>, SourceError>> + Send>>;
 
 /// Prepares a source of any kind.
 #[must_use]
-pub fn prepare(config: config::Source, context: SourceContext) -> PreparedSource {
+pub fn prepare(config: config::SourceConfig, context: SourceContext) -> PreparedSource {
     Box::pin(by_kind(config, context))
 }
 
 /// None where there is nothing to do for the source in this run.
 async fn by_kind(
-    config: config::Source,
+    config: config::SourceConfig,
     context: SourceContext,
 ) -> Result<Option<Box<dyn Source>>, SourceError> {
     Ok(match config {
-        config::Source::File(files) => Some(Box::new(LocalFiles::prepare(files, context))),
-        config::Source::Stdin(stdin) => Some(Box::new(Stdin::prepare(stdin, context))),
-        config::Source::FirehoseHttp(_) if context.once => {
+        config::SourceConfig::File(files) => Some(Box::new(LocalFiles::prepare(files, context))),
+        config::SourceConfig::Stdin(stdin) => Some(Box::new(Stdin::prepare(stdin, context))),
+        config::SourceConfig::FirehoseHttp(_) if context.once => {
             let source = &*context.name;
             info!(source, "not started: a run with --once reads what is there, and requests are not");
             None
         }
-        config::Source::FirehoseHttp(http) => Some(Box::new(FirehoseHttp::prepare(http, context).await?)),
+        config::SourceConfig::FirehoseHttp(http) => {
+            Some(Box::new(FirehoseHttp::prepare(http, context).await?))
+        }
     })
 }

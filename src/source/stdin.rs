@@ -400,7 +400,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::pipeline::{IntakeQueue, Jobs};
     use crate::source::Stopper;
-    use crate::source::file::tests::{IndentedFraming, LineFraming, ObjectFraming};
+    use crate::source::file::tests::{IndentedFraming, PlainLineFraming, ObjectFraming};
 
     /// Input that comes in the pieces it is given in.
     struct Pieces(pipe::Receiver<Vec<u8>>, Option<Vec<u8>>);
@@ -513,9 +513,9 @@ mod tests {
 
     #[test]
     fn lines_come_whole_however_they_were_written() {
-        check(LineFraming, &["a\nb", "c\n", "d"], &["a\n", "bc\n", "d"]);
-        check(LineFraming, &[], &[]);
-        check(LineFraming, &["0123456789", "0123456789", "0", "123\n"], &["01234567890123456789", "0123\n"]);
+        check(PlainLineFraming, &["a\nb", "c\n", "d"], &["a\n", "bc\n", "d"]);
+        check(PlainLineFraming, &[], &[]);
+        check(PlainLineFraming, &["0123456789", "0123456789", "0", "123\n"], &["01234567890123456789", "0123\n"]);
         check(ObjectFraming, &["{\"a\":", "1}"], &["{\"a\":1}"]);
     }
 
@@ -532,7 +532,7 @@ mod tests {
     #[test]
     fn a_stop_is_heeded_while_nothing_comes_and_ships_what_was_read() {
         let (give, input) = pipe::channel();
-        let running = start(Pieces(input, None), LineFraming, 1 << 20);
+        let running = start(Pieces(input, None), PlainLineFraming, 1 << 20);
         give.send(b"a\nhalf".to_vec()).unwrap();
         assert_eq!(running.next(), "a\n");
         running.stopper.stop();
@@ -543,7 +543,7 @@ mod tests {
     fn half_a_line_and_what_did_not_end_are_left_to_the_next_run() {
         let carryover = Arc::<StdinCarryover>::default();
         let (give, input) = pipe::channel();
-        let running = start_with(Pieces(input, None), LineFraming, 1 << 20, Arc::clone(&carryover));
+        let running = start_with(Pieces(input, None), PlainLineFraming, 1 << 20, Arc::clone(&carryover));
         give.send(b"a\nb\nha".to_vec()).unwrap();
         assert_eq!(running.next(), "a\nb\n");
         give.send(b"lf\nc\nmore".to_vec()).unwrap();
@@ -554,7 +554,7 @@ mod tests {
         drop(given_up);
 
         let (give, input) = pipe::channel();
-        let next = start_with(Pieces(input, None), LineFraming, 1 << 20, Arc::clone(&carryover));
+        let next = start_with(Pieces(input, None), PlainLineFraming, 1 << 20, Arc::clone(&carryover));
         assert_eq!(next.next(), "half\nc\n");
         give.send(b" and more\n".to_vec()).unwrap();
         assert_eq!(next.next(), "more and more\n");
@@ -589,7 +589,7 @@ mod tests {
     fn what_is_being_read_at_a_stop_is_shipped() {
         let (reading, is_reading) = pipe::channel();
         let (read, go_on) = pipe::channel();
-        let running = start(Slow { reading, go_on }, LineFraming, 1 << 20);
+        let running = start(Slow { reading, go_on }, PlainLineFraming, 1 << 20);
         is_reading.recv().unwrap();
         running.stopper.stop();
         read.send(()).unwrap();
@@ -599,7 +599,7 @@ mod tests {
     #[tokio::test]
     async fn a_destination_that_takes_more_between_the_look_and_the_wait_is_not_missed() {
         let room_freed = Arc::<Notify>::default();
-        let (intake, _jobs) = intake(&Budget::new(1 << 20), LineFraming, Arc::clone(&room_freed));
+        let (intake, _jobs) = intake(&Budget::new(1 << 20), PlainLineFraming, Arc::clone(&room_freed));
         let lane = intake.lane(WhenFullDestination::Wait);
         let backpressure = Backpressure::new(room_freed);
         lane.feeds(&backpressure);
@@ -613,7 +613,7 @@ mod tests {
     #[test]
     fn memory_smaller_than_a_block_is_enough() {
         let (give, input) = pipe::channel();
-        let running = start(Pieces(input, None), LineFraming, 10);
+        let running = start(Pieces(input, None), PlainLineFraming, 10);
         for _ in 0..100 {
             give.send(b"a line of text\n".to_vec()).unwrap();
             assert_eq!(running.next(), "a line of text\n");

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
 use standpipe::config::{
-    Buffer, Compression, Decoding, DirectorySink, Encoding, Format, Packing, Sink, SinkKind, Template,
+    Buffer, Compression, Decoding, DirectorySink, Encoding, Format, Packing, SinkConfig, SinkKind, Template,
     TooLong,
 };
 use standpipe::decode::{Decoder, Scratch};
@@ -178,7 +178,7 @@ impl Events for Written {
 fn write(encoding: Encoding, payload: &[u8]) -> Vec<Vec<u8>> {
     let kind =
         SinkKind::Directory(DirectorySink { path: "out".into(), stream: Template { pieces: [].into() } });
-    let encoder = Encoder::new(&Sink {
+    let encoder = Encoder::new(&SinkConfig {
         kind,
         encoding,
         fields: Vec::new(),

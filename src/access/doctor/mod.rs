@@ -17,10 +17,10 @@ use std::sync::Arc;
 use self::call_error::advice;
 pub use self::local::MatchingFiles;
 use self::stream::StreamCheck;
-use self::target::{StreamTarget, targets};
+use self::target::{PutTarget, targets};
 use crate::access::report::{Hop, HopFinding, HopReport, Severity};
 use crate::aws::{AwsConnection, CallError, FirehoseClients};
-use crate::config::{Config, FileSource, FirehoseSink, SinkKind, Source};
+use crate::config::{Config, FileSource, FirehoseSink, SinkKind, SourceConfig};
 use crate::event::Timestamp;
 
 /// How to look.
@@ -41,9 +41,9 @@ pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
     let mut hops = vec![Hop { name: "state".to_owned(), findings: local::state(&config.state.dir) }];
     for (name, source) in &config.sources {
         let findings = match source {
-            Source::File(file) => local::files(file, (look.find_files)(file)),
-            Source::FirehoseHttp(http) => local::listener(http),
-            Source::Stdin(_) => continue,
+            SourceConfig::File(file) => local::files(file, (look.find_files)(file)),
+            SourceConfig::FirehoseHttp(http) => local::listener(http),
+            SourceConfig::Stdin(_) => continue,
         };
         hops.push(Hop { name: format!("sources.{name}"), findings });
     }
@@ -85,11 +85,11 @@ async fn of_sink(config: &Config, name: &str, sink: &FirehoseSink, look: &Doctor
 /// One step after the other, until one fails.
 async fn of_target(
     aws: &FirehoseClients,
-    target: &StreamTarget,
+    target: &PutTarget,
     look: &DoctorOptions,
     findings: &mut Vec<HopFinding>,
 ) {
-    let StreamTarget { stream, region, roles } = target;
+    let PutTarget { stream, region, roles } = target;
     let connection = aws.connection();
     let skipped = |what: &str| {
         HopFinding::new("skipped", Severity::Skipped, format!("{what} of `{stream}`, after the failure"))
@@ -154,7 +154,7 @@ fn has_failed(findings: &[HopFinding]) -> bool {
 }
 
 /// Whose the first credentials are.
-async fn first(aws: &AwsConnection, target: &StreamTarget) -> Result<(HopFinding, String), HopFinding> {
+async fn first(aws: &AwsConnection, target: &PutTarget) -> Result<(HopFinding, String), HopFinding> {
     const CHECK: &str = "credentials";
     match aws.identity(target.region.clone(), target.roles.first()).await {
         Ok(Some(arn)) => Ok((HopFinding::ok(CHECK, format!("found: `{arn}`")), arn)),

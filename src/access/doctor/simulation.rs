@@ -1,6 +1,6 @@
 //! The put permission by IAM's simulation, where the daemon's own credentials may ask for it.
 
-use super::target::StreamTarget;
+use super::target::PutTarget;
 use crate::access::policy::RequestPrincipal;
 use crate::access::report::{Fix, HopFinding};
 use crate::aws::{AwsConnection, PolicySimulation, ResolvedRole, SimulatedRequest};
@@ -28,7 +28,7 @@ pub(super) fn policies_of(last: Option<&ResolvedRole>, principal: &str) -> Optio
 /// What the simulation says; none where it may not be asked, or gives no answer: the put itself is looked at next.
 pub(super) async fn ask(
     connection: &AwsConnection,
-    target: &StreamTarget,
+    target: &PutTarget,
     principal: Option<String>,
     stream: &str,
 ) -> Option<PolicySimulation> {

@@ -9,7 +9,7 @@ use crate::event::{Field, Origin};
 
 /// A stream, and as whom it is put to.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct StreamTarget {
+pub(super) struct PutTarget {
     pub(super) stream: String,
     pub(super) region: Option<String>,
     pub(super) roles: Vec<ResolvedRole>,
@@ -21,7 +21,7 @@ pub(super) fn targets(
     name: &str,
     sink: &FirehoseSink,
     host: &Arc<str>,
-) -> (BTreeSet<StreamTarget>, Vec<TemplateField>) {
+) -> (BTreeSet<PutTarget>, Vec<TemplateField>) {
     let mut targets = BTreeSet::new();
     let mut lacking = Vec::new();
     for (source, owner) in origins(config, name) {
@@ -55,8 +55,8 @@ fn origins<'c>(config: &'c Config, sink: &str) -> Vec<(&'c str, Option<Arc<str>>
     origins
 }
 
-fn target(sink: &FirehoseSink, origin: &Origin) -> Option<StreamTarget> {
-    Some(StreamTarget {
+fn target(sink: &FirehoseSink, origin: &Origin) -> Option<PutTarget> {
+    Some(PutTarget {
         stream: stream_name(&sink.stream.render(origin)?),
         region: match &sink.aws.region {
             Some(region) => Some(region.render(origin)?),

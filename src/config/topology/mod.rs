@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub use types::*;
 
 use self::named::NamedParts;
-use super::expand::Expansion;
+use super::expand::VariableExpansion;
 use super::layers;
 use super::problem::{Errors, Notes};
 use super::section::{Section, expected};
@@ -39,7 +39,7 @@ fn read(file: &Path, environment: &BTreeMap<String, String>, notes: &Notes) -> O
         // What a file that cannot be read lacks is not to be reported too.
         return None;
     }
-    Expansion::new(environment, notes).expand(&mut tree, "");
+    VariableExpansion::new(environment, notes).expand(&mut tree, "");
     let topology = topology(Section::root(notes, tree))?;
     checks::check(&topology, notes);
     Some(topology)

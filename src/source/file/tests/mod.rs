@@ -13,9 +13,9 @@ use crate::event::Framing;
 
 /// One event a line.
 #[derive(Debug)]
-pub(crate) struct LineFraming;
+pub(crate) struct PlainLineFraming;
 
-impl Framing for LineFraming {
+impl Framing for PlainLineFraming {
     fn whole(&self, bytes: &[u8], end: bool) -> usize {
         if end { bytes.len() } else { memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1) }
     }

@@ -79,7 +79,7 @@ impl World {
         Self {
             dir,
             config,
-            framing: Arc::new(super::LineFraming),
+            framing: Arc::new(super::PlainLineFraming),
             positions: Positions::default(),
             metrics: Metrics::new(),
             inotify: true,
