@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use crate::event::Record;
+use crate::limits::{MAX_REQUEST_RECORDS, TARGET_REQUEST_BYTES};
 
 /// Records in order, each with a tag of its owner's; it knows how many bytes they have.
 #[derive(Debug)]
@@ -23,6 +24,17 @@ pub(crate) struct RequestRoom {
 }
 
 impl RequestRoom {
+    /// What a request that is not begun yet has room for.
+    pub(crate) const WHOLE: Self = Self { records: MAX_REQUEST_RECORDS, bytes: TARGET_REQUEST_BYTES };
+
+    /// What a request has room for that carries so much already.
+    pub(crate) fn beside(records: usize, bytes: usize) -> Self {
+        Self {
+            records: Self::WHOLE.records.saturating_sub(records),
+            bytes: Self::WHOLE.bytes.saturating_sub(bytes),
+        }
+    }
+
     /// What is left beside a record, if it fits.
     fn less(self, record: &Record) -> Option<Self> {
         Some(Self { records: self.records.checked_sub(1)?, bytes: self.bytes.checked_sub(record.len)? })

@@ -19,7 +19,6 @@ use crate::buffer::RequestRoom;
 use crate::buffer::disk::LogContents;
 use crate::config::Packing;
 use crate::event::{AckGuard, Backpressure, Block, Origin, Record};
-use crate::limits::{MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 use crate::metrics::SinkMetrics;
 use crate::sink::RecordQueue;
 
@@ -84,9 +83,6 @@ enum NextRequest {
     Wait,
     Ended,
 }
-
-/// What a request that is not begun yet has room for.
-const REQUEST: RequestRoom = RequestRoom { records: MAX_REQUEST_RECORDS, bytes: TARGET_REQUEST_BYTES };
 
 impl DestinationQueue {
     /// A queue with nothing in it.
@@ -267,7 +263,7 @@ impl DestinationQueue {
             }
             if state.has_request(now, linger) {
                 state.active = now;
-                return NextRequest::Take(state.storage.take_request(REQUEST));
+                return NextRequest::Take(state.storage.take_request(RequestRoom::WHOLE));
             }
             match state.oldest() {
                 // The request is to be filled with what is being read.
@@ -365,10 +361,8 @@ impl QueueState {
     /// Whether a request is full, or its first record has waited long enough.
     fn has_request(&self, now: Instant, linger: Duration) -> bool {
         let ready = self.storage.ready();
-        let is_full = ready.bytes > TARGET_REQUEST_BYTES.saturating_sub(TARGET_RECORD_BYTES)
-            || ready.records >= MAX_REQUEST_RECORDS;
         let is_aged = ready.oldest.is_some_and(|since| self.ended || since + linger <= now);
-        is_full || (is_aged && !self.storage.is_reading())
+        ready.fill_a_request() || (is_aged && !self.storage.is_reading())
     }
 }
 
@@ -394,10 +388,7 @@ impl RecordQueue for DestinationQueue {
     }
 
     fn top_up(&self, records: usize, bytes: usize) -> Vec<Record> {
-        let room = RequestRoom {
-            records: MAX_REQUEST_RECORDS.saturating_sub(records),
-            bytes: TARGET_REQUEST_BYTES.saturating_sub(bytes),
-        };
+        let room = RequestRoom::beside(records, bytes);
         let taken = self.with(|state| {
             state.active = Instant::now();
             state.storage.take_fitting(room)

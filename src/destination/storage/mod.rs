@@ -16,6 +16,7 @@ pub(crate) use self::memory::MemoryStorage;
 use super::shares::MemoryShares;
 use crate::buffer::RequestRoom;
 use crate::event::Record;
+use crate::limits::{MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 use crate::metrics::SinkMetrics;
 
 /// A destination's closed records.
@@ -48,6 +49,14 @@ pub(crate) struct ReadyRecords {
     pub(crate) bytes: usize,
     /// When the first event of the first one came.
     pub(crate) oldest: Option<Instant>,
+}
+
+impl ReadyRecords {
+    /// Whether a request made of them has no room for one more that is full.
+    pub(crate) fn fill_a_request(&self) -> bool {
+        self.bytes > TARGET_REQUEST_BYTES.saturating_sub(TARGET_RECORD_BYTES)
+            || self.records >= MAX_REQUEST_RECORDS
+    }
 }
 
 impl Storage {
