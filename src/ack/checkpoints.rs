@@ -53,7 +53,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// The file was written by a later version.
-    #[error("`{}` has version {version}, this standpipe reads version {VERSION}: use the newer one, or move the file away to begin anew", path.display())]
+    #[error("`{}` has version {version}, this standpipe reads version {VERSION}: use the newer one, or move the file away to start over", path.display())]
     Version {
         /// The file.
         path: PathBuf,
@@ -160,7 +160,7 @@ impl Checkpoints {
         if let Err(error) = saved {
             self.units.dirty.store(true, Ordering::Release);
             if !failed_before {
-                warn!(dir = %self.dir.display(), %error, "cannot save checkpoints; they are kept and saved later");
+                warn!(dir = %self.dir.display(), %error, "cannot save checkpoints; trying again later");
             }
         }
     }
@@ -208,10 +208,10 @@ fn keep_aside(dir: &Path) {
     let (path, aside) = (dir.join(NAME), dir.join(CORRUPT));
     match fs::copy(&path, &aside) {
         Ok(_) => {
-            warn!(path = %path.display(), kept = %aside.display(), "checkpoints are damaged; their whole entries are used");
+            warn!(path = %path.display(), kept = %aside.display(), "checkpoints are damaged; intact entries are used");
         }
         Err(error) => {
-            warn!(path = %path.display(), %error, "checkpoints are damaged, and cannot be kept aside; their whole entries are used");
+            warn!(path = %path.display(), %error, "checkpoints are damaged, and the file cannot be set aside; intact entries are used");
         }
     }
 }

@@ -85,7 +85,7 @@ impl Credentials {
     pub fn principal(&self) -> String {
         let named = self.with(|known| known.principal.clone());
         named.unwrap_or_else(|| match &self.from {
-            CredentialsOrigin::Chain { .. } => "the host's own credentials".to_owned(),
+            CredentialsOrigin::Chain { .. } => "this host's own identity".to_owned(),
             CredentialsOrigin::Role { role, .. } => format!("role `{}`", role.arn),
         })
     }

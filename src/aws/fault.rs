@@ -51,22 +51,21 @@ fn fix(code: &str, role: &ResolvedRole, caller: &str) -> Option<(&'static str, S
     let ResolvedRole { arn, external_id, .. } = role;
     let sent = match external_id {
         Some(id) => {
-            format!("if it asks for an external id (`sts:ExternalId`), that must be the one sent, `{id}`")
+            format!("if it requires an external id (`sts:ExternalId`), it must be the one sent, `{id}`")
         }
         None => {
-            "it must not ask for an external id (`sts:ExternalId`), since `external_id` is not set".to_owned()
+            "it must not require an external id (`sts:ExternalId`), since `external_id` is not set".to_owned()
         }
     };
     match code {
         "AccessDenied" | "AccessDeniedException" => Some((
             "assume_role_denied",
             format!(
-                "see that the role exists; its trust policy must allow `sts:AssumeRole` to {caller}; {sent}; and {caller} must \
-                 itself be allowed `sts:AssumeRole` on `{arn}`"
+                "check that the role exists; its trust policy must allow `sts:AssumeRole` to {caller}; {sent}; and {caller} must be allowed `sts:AssumeRole` on `{arn}`"
             ),
         )),
         "ExpiredToken" | "ExpiredTokenException" => {
-            Some(("expired_credentials", "see that whoever issues the first credentials renews them".to_owned()))
+            Some(("expired_credentials", "check that the source of the first credentials renews them".to_owned()))
         }
         "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" => {
             Some(("unrecognized_credentials", format!("check the access key, secret key and session token of {caller}")))

@@ -84,7 +84,7 @@ impl AwsConnection {
     ) -> Result<ApiClient, CallError> {
         let own = role.and_then(|role| role.sts_endpoint_url.clone());
         if own.is_none() && self.settings().endpoint_url.is_some() {
-            return Err(CallError::Unusable("no endpoint of IAM is known".to_owned()));
+            return Err(CallError::Unusable("the endpoint of IAM is unknown".to_owned()));
         }
         Ok(ApiClient::new(self, region, roles).await?.at(own))
     }

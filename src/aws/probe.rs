@@ -242,7 +242,7 @@ where
 async fn unresolved(host: &str, message: &str) -> CallError {
     let resolves = lookup_host((host, 443)).await.is_ok_and(|mut addresses| addresses.next().is_some());
     if resolves {
-        let message = format!("the name of the proxy on the way to `{host}` does not resolve: {message}");
+        let message = format!("the name of the proxy for `{host}` does not resolve: {message}");
         return CallError::Unanswered { how: NoAnswer::ProxyName, message };
     }
     let message = format!("the name `{host}` does not resolve: {message}");

@@ -162,7 +162,7 @@ fn of_route(index: usize, route: &Route, to: &str) -> String {
     let when = of_when(&route.when);
     let action = match &route.action {
         Action::Drop => "dropped".to_owned(),
-        Action::To(_) if to.is_empty() => "nowhere (settled by routes before)".to_owned(),
+        Action::To(_) if to.is_empty() => "nowhere (earlier routes take all)".to_owned(),
         Action::To(_) => to.to_owned(),
     };
     format!("routes[{index}]{when} → {action}")
@@ -207,7 +207,7 @@ fn of_buffer(buffer: Buffer) -> String {
     let then = match when_full {
         WhenFull::Block => "sources wait",
         WhenFull::DropOldest => "the oldest are dropped",
-        WhenFull::DeadLetter => "the oldest are dead letters",
+        WhenFull::DeadLetter => "the oldest become dead letters",
     };
     format!("on disk up to {}, then {then}", show_size(max))
 }
@@ -219,8 +219,8 @@ fn of_packing(sink: &SinkConfig) -> String {
         Encoding::Envelope => "envelope",
     };
     let packing = match sink.packing {
-        Packing::Lines => "many lines a record",
-        Packing::Event => "one event a record",
+        Packing::Lines => "many lines per record",
+        Packing::Event => "one event per record",
     };
     let compression = match sink.compression {
         Compression::None => "not compressed".to_owned(),
@@ -324,12 +324,12 @@ sinks
 │   ├── stream logs-{source} in us-east-1
 │   ├── as arn:aws:iam::222222222222:role/w, session standpipe-{host}, for 1h, external id
 │   ├── at most 16 requests at once, 3s to connect, 30s for an answer
-│   ├── json, many lines a record, gzip level 9, linger 1s, events over a record are split
+│   ├── json, many lines per record, gzip level 9, linger 1s, events over a record are split
 │   ├── adds env=\"prod\"
 │   └── buffer in memory, at most 100 destinations, idle ones close after 5m
 └── local (directory)
     ├── in ./out as local
-    ├── json, many lines a record, not compressed, linger 1s, events over a record are split
+    ├── json, many lines per record, not compressed, linger 1s, events over a record are split
     └── buffer on disk up to 1GiB, then the oldest are dropped, at most 100 destinations, idle ones close after 5m
 ";
 

@@ -62,7 +62,7 @@ impl LogLimit {
         loop {
             clock.tick().await;
             for (place, lines) in self.take_left_out() {
-                warn!(place, lines, "log lines were left out: the same message came too often");
+                warn!(place, lines, "log lines were suppressed: the same message came too often");
             }
         }
     }

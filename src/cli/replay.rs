@@ -77,7 +77,7 @@ fn target(config: &Config, name: &str) -> Result<LetterTarget, String> {
     let sources = config.sources.keys().map(|source| format!("`{}`", deadletter::folder_of_source(source)));
     let known: Vec<String> = sinks.chain(sources).collect();
     Err(format!(
-        "the configuration has no sink `{name}`: replay to {}; letters of a sink that is gone are given to another as files",
+        "the configuration has no sink `{name}`: replay to {}; to replay letters of a removed sink, name their files",
         known.join(" or ")
     ))
 }
@@ -130,7 +130,7 @@ fn dry_run(
         count(total.events, "event")
     )?;
     if total.damaged > 0 {
-        writeln!(out, "would leave out {}: torn, or changed", count(total.damaged, "damaged value"))?;
+        writeln!(out, "would skip {}: torn or changed", count(total.damaged, "damaged value"))?;
     }
     Ok(code)
 }
@@ -157,7 +157,7 @@ fn say(sink: &str, replayed: &Replayed, out: &mut impl Write) -> io::Result<u8> 
         (kept_anew, "letter", "failed again; kept with the new reason"),
         (sent.saturating_sub(ended), "letter", "not delivered in time; kept: the log says why"),
         (unfit, "letter", "not for this sink as it is configured; kept: the log says why"),
-        (damaged, "damaged value", "left out; kept aside as `*.corrupt`"),
+        (damaged, "damaged value", "skipped; kept as `*.corrupt`"),
         (taken, "file", "in use by a running standpipe; run this again in a few seconds"),
         (broken, "file", "could not be read or cleared: the log says why"),
     ];

@@ -51,7 +51,7 @@ pub(super) fn aws_settings(section: &mut Section<'_>) -> Option<AwsSettings> {
     let use_dual_stack = section.or("use_dual_stack", false, flag);
     for (key, used) in [("use_fips", use_fips), ("use_dual_stack", use_dual_stack)] {
         if used && endpoint_url.is_some() {
-            section.problem(key, "does not go with `endpoint_url`; leave one of them out");
+            section.problem(key, "cannot be combined with `endpoint_url`; remove one of them");
         }
     }
     let (tenth, minute) = (Duration::from_millis(100), Duration::from_mins(1));

@@ -133,7 +133,7 @@ fn read(path: &Path) -> Result<String, String> {
     let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
     let len = read.map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
     if len as u64 > LARGEST {
-        return Err(format!("`{}` is larger than 64KiB, the most that a value may have", path.display()));
+        return Err(format!("`{}` is larger than 64KiB, the limit for a value", path.display()));
     }
     let kept = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(kept);

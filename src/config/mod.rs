@@ -195,7 +195,7 @@ fn named<'n, T>(
         all.names.insert(name.clone());
         let Some(section) = section else { continue };
         if !sources::is_name(&name) {
-            section.problem_here("is no name; use 1 to 64 letters, digits, `_` and `-`");
+            section.problem_here("is not a valid name; use 1 to 64 letters, digits, `_` and `-`");
         }
         if section.is_from_environment() && !section.has("type") {
             section.problem_here(unknown_override(&name, &in_files));
@@ -211,7 +211,7 @@ fn named<'n, T>(
 /// A variable that sets a key of a table that is in no file, and is not made whole by other variables.
 fn unknown_override(name: &str, in_files: &[String]) -> String {
     match nearest(name, in_files.iter().map(String::as_str)) {
-        Some(near) => format!("is in no file; did you mean `{near}`?"),
-        None => "is in no file, and has no `type`".to_owned(),
+        Some(near) => format!("is not in any configuration file; did you mean `{near}`?"),
+        None => "is not in any configuration file, and has no `type`".to_owned(),
     }
 }

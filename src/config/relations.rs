@@ -25,7 +25,7 @@ pub(super) fn check_sources(
                 if let Some((other, _)) = taken.iter().find(|(_, address)| collide(*address, http.listen)) {
                     notes.problem_at(
                         &key,
-                        format!("`{}` is taken by `{other}`; choose another port", http.listen),
+                        format!("`{}` is already used by `{other}`; choose another port", http.listen),
                     );
                 }
                 taken.push((key, http.listen));
@@ -34,7 +34,7 @@ pub(super) fn check_sources(
                 if let Some(first) = stdin.replace(name) {
                     notes.problem_at(
                         &format!("sources.{name}.type"),
-                        format!("standard input is read by source `{first}` already"),
+                        format!("source `{first}` already reads standard input"),
                     );
                 }
             }

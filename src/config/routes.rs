@@ -30,15 +30,15 @@ pub(super) fn route(mut section: Section<'_>, names: &Names) -> Option<Route> {
     let to = section.optional("to", some(|node| known(node, "sink", &names.sinks)));
     let drop = section.or("drop", false, flag);
     match (drop, has_to) {
-        (true, true) => section.problem("drop", "found `true` beside `to`, expected one of them"),
+        (true, true) => section.problem("drop", "found `true` together with `to`, expected only one of them"),
         (false, false) => {
-            section.problem_here("leads nowhere; give it a `to` such as `[\"archive\"]`, or `drop = true`");
+            section.problem_here("names no sink; give it a `to` such as `[\"archive\"]`, or `drop = true`");
         }
         (true, false) | (false, true) => {}
     }
     for (key, list) in [("from", &from), ("to", &to)] {
         if let Some(twice) = list.as_ref().and_then(|names| repeated(names)) {
-            section.problem(key, format!("`{twice}` is there twice; name it once"));
+            section.problem(key, format!("`{twice}` is listed twice; list it once"));
         }
     }
     section.finish();

@@ -139,7 +139,7 @@ impl<'n> Section<'n> {
         let Ok(items) = items(&node) else {
             if !matches!(node.value, Written::Broken) {
                 let (origin, key) = (&node.origin, join(&self.path, key));
-                let text = "expected a list of strings such as `[\"${KEY}\"]` (what was found is not shown)";
+                let text = "expected a list of strings such as `[\"${KEY}\"]` (the value found is not shown)";
                 self.notes.problem_of_secret(origin, &key, text);
             }
             return secrets;
@@ -151,8 +151,9 @@ impl<'n> Section<'n> {
                 self.note_holders(key, secret);
                 secrets.push(Secret::new(text.value.clone()));
             } else {
-                let text =
-                    format!("expected a string of 1 to {LONGEST_SECRET} bytes (what was found is not shown)");
+                let text = format!(
+                    "expected a string of 1 to {LONGEST_SECRET} bytes (the value found is not shown)"
+                );
                 let key = item(&join(&self.path, key), index);
                 self.notes.problem_of_secret(&secret.origin, &key, text);
             }

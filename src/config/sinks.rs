@@ -19,7 +19,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// Reads one sink.
 pub(super) fn sink(name: &str, mut section: Section<'_>) -> Option<SinkConfig> {
     if name.starts_with('_') {
-        section.problem_here("begins with `_`, as the dead letters of a source do; use another name");
+        section.problem_here("begins with `_`, which marks the dead letters of a source; use another name");
     }
     let kind = match section.required("type", "firehose", kind)? {
         SinkType::Firehose => firehose(&mut section).map(|sink| SinkKind::Firehose(Box::new(sink))),
@@ -52,7 +52,7 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<SinkConf
     let packing = packing(section, encoding);
     let compression = compression(section)?;
     if encoding == Encoding::Envelope && compression != Compression::None {
-        section.problem("compression", "envelopes are gzipped already; leave it at `none`");
+        section.problem("compression", "envelopes are already gzipped; use `none`");
     }
     let linger = section.or("linger", Duration::from_secs(1), duration(Duration::from_millis(1)..=HOUR / 4));
     let too_long = too_long(section);
@@ -78,11 +78,14 @@ fn fields(section: &mut Section<'_>, encoding: Encoding) -> Vec<(String, String)
     let Some(table) = section.table("fields") else { return Vec::new() };
     let fields = table.entries(any_string);
     if !fields.is_empty() && encoding != Encoding::Json {
-        section.problem("fields", "goes with `encoding` `json` only; leave it out");
+        section.problem("fields", "needs the `encoding` `json`; remove it");
     }
     for (name, _) in &fields {
         if OWN.contains(&name.as_str()) || Field::named(name).is_some() {
-            section.problem("fields", format!("`{name}` is written by standpipe itself; use another name"));
+            section.problem(
+                "fields",
+                format!("`{name}` is a field that standpipe itself writes; use another name"),
+            );
         }
     }
     fields

@@ -58,7 +58,8 @@ pub(super) fn later(node: &Node, words: &[&str], present: &[&str]) -> Parsed<()>
         return Ok(());
     }
     let present = alternatives(present.iter().copied());
-    Err(format!("found `{word}`, which this version of standpipe does not have; expected {present}").into())
+    Err(format!("found `{word}`, which this version of standpipe does not support; expected {present}")
+        .into())
 }
 
 const FORMATS: [(&str, Format); 5] = [
@@ -167,7 +168,7 @@ fn decoding(
     let has_multiline = section.has("multiline");
     let multiline = section.table("multiline").and_then(multiline);
     if has_multiline && !matches!(format, Format::Lines | Format::Docker | Format::Cri) {
-        section.problem("multiline", "goes with `format` `lines`, `docker` or `cri` only; leave it out");
+        section.problem("multiline", "needs the `format` `lines`, `docker` or `cri`; remove it");
     }
     let decoding = sized(section, format, multiline);
     (decoding.multiline.is_some() == has_multiline).then_some(decoding)

@@ -146,8 +146,8 @@ fn field(name: &str) -> Result<TemplateField, String> {
     }
     let names = || TemplateField::all().map(TemplateField::name);
     Err(match nearest(name, names()) {
-        Some(near) => format!("has no field `{{{name}}}` to take; did you mean `{{{near}}}`?"),
-        None => format!("has no field `{{{name}}}` to take; fields are {}", alternatives(names())),
+        Some(near) => format!("names an unknown field `{{{name}}}`; did you mean `{{{near}}}`?"),
+        None => format!("names an unknown field `{{{name}}}`; fields are {}", alternatives(names())),
     })
 }
 
@@ -181,11 +181,11 @@ mod tests {
 
     #[test]
     fn a_wrong_template_names_the_field_and_the_nearest() {
-        check("logs-{ownr}", Err("has no field `{ownr}` to take; did you mean `{owner}`?"));
+        check("logs-{ownr}", Err("names an unknown field `{ownr}`; did you mean `{owner}`?"));
         check(
             "{xyz}",
             Err(
-                "has no field `{xyz}` to take; fields are `owner`, `log_group`, `log_stream`, `source` or `host`",
+                "names an unknown field `{xyz}`; fields are `owner`, `log_group`, `log_stream`, `source` or `host`",
             ),
         );
         check("logs-{owner", Err("has a `{` without a `}`"));

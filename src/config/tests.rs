@@ -120,7 +120,7 @@ max_concurrency = 0
             "standpipe.toml: limits.memry: unknown key; did you mean `memory`?",
             "standpipe.toml: sources.app.include: found `x`, expected a list: `[\"x\"]`",
             "standpipe.toml: sources.app.rescan: found `10`, expected a duration with its unit, such as `500ms`, `1s`, `5m` or `1h30m`",
-            "standpipe.toml: sources.\"b d\": is no name; use 1 to 64 letters, digits, `_` and `-`",
+            "standpipe.toml: sources.\"b d\": is not a valid name; use 1 to 64 letters, digits, `_` and `-`",
             "standpipe.toml: sources.\"b d\".type: found `fil`, expected `file`, `stdin` or `firehose_http`",
             "standpipe.toml: sinks.archive.stream: missing; give it a value such as `logs-{owner}`",
             "standpipe.toml: sinks.archive.max_concurrency: found `0`, expected a whole number from 1 to 1024",
@@ -143,7 +143,7 @@ fn a_sink_is_not_taken_for_a_source() {
     check(
         text,
         &[
-            "standpipe.toml: sinks._app: begins with `_`, as the dead letters of a source do; use another name",
+            "standpipe.toml: sinks._app: begins with `_`, which marks the dead letters of a source; use another name",
         ],
     );
 }
@@ -153,7 +153,7 @@ fn what_a_later_version_will_have_is_said_plainly() {
     check(
         "[sources.a]\ntype = \"kinesis\"\nx = 1\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n",
         &[
-            "standpipe.toml: sources.a.type: found `kinesis`, which this version of standpipe does not have; expected `file`, `stdin` or `firehose_http`",
+            "standpipe.toml: sources.a.type: found `kinesis`, which this version of standpipe does not support; expected `file`, `stdin` or `firehose_http`",
         ],
     );
 }
@@ -176,7 +176,7 @@ fn sources_are_held_to_what_they_can_do() {
         ),
         (
             "[sources.a]\ntype = \"stdin\"\nformat = \"envelope\"\nmultiline = { start = \"x\" }\n",
-            "sources.a.multiline: goes with `format` `lines`, `docker` or `cri` only; leave it out",
+            "sources.a.multiline: needs the `format` `lines`, `docker` or `cri`; remove it",
         ),
         (
             "[sources.a]\ntype = \"stdin\"\nmultiline = { start = \"(\" }\n",
@@ -184,7 +184,7 @@ fn sources_are_held_to_what_they_can_do() {
         ),
         (
             "[sources.a]\ntype = \"stdin\"\n[sources.b]\ntype = \"stdin\"\n",
-            "sources.b.type: standard input is read by source `a` already",
+            "sources.b.type: source `a` already reads standard input",
         ),
         (
             "[sources.a]\ntype = \"firehose_http\"\ntimeout = \"180s\"\n",
@@ -196,7 +196,7 @@ fn sources_are_held_to_what_they_can_do() {
         ),
         (
             "[sources.a]\ntype = \"firehose_http\"\nlisten = \"0.0.0.0:9598\"\n",
-            "sources.a.listen: `0.0.0.0:9598` is taken by `server.listen`; choose another port",
+            "sources.a.listen: `0.0.0.0:9598` is already used by `server.listen`; choose another port",
         ),
         (
             "[sources.a]\ntype = \"firehose_http\"\ntls = { cert = \"x\" }\n",
@@ -229,7 +229,7 @@ fn sinks_are_held_to_the_limits_of_the_service() {
         ),
         (
             "stream = \"logs-{ownr}\"",
-            "stream: `logs-{ownr}` has no field `{ownr}` to take; did you mean `{owner}`?",
+            "stream: `logs-{ownr}` names an unknown field `{ownr}`; did you mean `{owner}`?",
         ),
         (
             "stream = \"s\"\nregion = \"us_east_1\"",
@@ -259,7 +259,7 @@ fn sinks_are_held_to_the_limits_of_the_service() {
         ),
         (
             "stream = \"s\"\nendpoint_url = \"https://x\"\nuse_fips = true",
-            "use_fips: does not go with `endpoint_url`; leave one of them out",
+            "use_fips: cannot be combined with `endpoint_url`; remove one of them",
         ),
     ];
     for (text, expected) in cases {
@@ -281,11 +281,11 @@ fn sinks_write_what_can_be_read_again() {
         ),
         (
             "stream = \"s\"\nencoding = \"message\"\nfields = { a = \"b\" }",
-            "fields: goes with `encoding` `json` only; leave it out",
+            "fields: needs the `encoding` `json`; remove it",
         ),
         (
             "stream = \"s\"\nfields = { message = \"b\" }",
-            "fields: `message` is written by standpipe itself; use another name",
+            "fields: `message` is a field that standpipe itself writes; use another name",
         ),
         ("stream = \"s\"\nfields = { a = 7 }", "fields.a: found `7`, expected a string; put it in quotes"),
         (
@@ -304,7 +304,7 @@ fn envelopes_are_neither_lines_nor_compressed_again() {
         "[sources.app]\ntype = \"stdin\"\nformat = \"envelope\"\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\nencoding = \"envelope\"\npacking = \"lines\"\ncompression = \"gzip\"\n",
         &[
             "standpipe.toml: sinks.out.packing: found `lines`, expected `event`: gzipped envelopes are not lines",
-            "standpipe.toml: sinks.out.compression: envelopes are gzipped already; leave it at `none`",
+            "standpipe.toml: sinks.out.compression: envelopes are already gzipped; use `none`",
         ],
     );
 }
@@ -330,12 +330,12 @@ fn routes_name_what_is_there_and_lead_somewhere() {
         &[
             "standpipe.toml: routes[0].from[0]: found `ap`, expected the name of a source; did you mean `app`?",
             "standpipe.toml: routes[0].to[0]: found `archive`, expected the name of a sink; known are `out`",
-            "standpipe.toml: routes[1].drop: found `true` beside `to`, expected one of them",
+            "standpipe.toml: routes[1].drop: found `true` together with `to`, expected only one of them",
             "standpipe.toml: routes[2].when.owner[0]: found `1`, expected an account id of 12 digits, or a glob",
             "standpipe.toml: routes[2].when.mesage: unknown key; did you mean `message`?",
-            "standpipe.toml: routes[2]: leads nowhere; give it a `to` such as `[\"archive\"]`, or `drop = true`",
+            "standpipe.toml: routes[2]: names no sink; give it a `to` such as `[\"archive\"]`, or `drop = true`",
             "standpipe.toml: routes[3].from: found an empty list, expected at least one item",
-            "standpipe.toml: routes[3].to: `out` is there twice; name it once",
+            "standpipe.toml: routes[3].to: `out` is listed twice; list it once",
         ],
     );
 }
@@ -450,7 +450,9 @@ fn variables_that_match_nothing_are_mistakes() {
     check_variable(
         "STANDPIPE__SINKS__OUTT__LINGER",
         "1s",
-        &["STANDPIPE__SINKS__OUTT__LINGER: sinks.outt: is in no file; did you mean `out`?"],
+        &[
+            "STANDPIPE__SINKS__OUTT__LINGER: sinks.outt: is not in any configuration file; did you mean `out`?",
+        ],
     );
     check_variable(
         "STANDPIPE__LIMITS__WORKERS",
@@ -461,31 +463,33 @@ fn variables_that_match_nothing_are_mistakes() {
         "STANDPIPE_LIMITS__MEMORY",
         "8MiB",
         &[
-            "STANDPIPE_LIMITS__MEMORY: matches nothing; levels are parted by two underscores: `STANDPIPE__LIMITS__MEMORY`",
+            "STANDPIPE_LIMITS__MEMORY: matches no key; separate levels by two underscores: `STANDPIPE__LIMITS__MEMORY`",
         ],
     );
     check_variable(
         "STANDPIPE_SINKS_OUT_MAX_DESTINATIONS",
         "1",
         &[
-            "STANDPIPE_SINKS_OUT_MAX_DESTINATIONS: matches nothing; levels are parted by two underscores: `STANDPIPE__SINKS__OUT__MAX_DESTINATIONS`",
+            "STANDPIPE_SINKS_OUT_MAX_DESTINATIONS: matches no key; separate levels by two underscores: `STANDPIPE__SINKS__OUT__MAX_DESTINATIONS`",
         ],
     );
     check_variable(
         "STANDPIPE_LOGS",
         "debug",
-        &["STANDPIPE_LOGS: matches nothing; did you mean `STANDPIPE_LOG`?"],
+        &["STANDPIPE_LOGS: matches no key; did you mean `STANDPIPE_LOG`?"],
     );
     check_variable("STANDPIPE__ROUTES__0__TO", "out", &[]);
     check_variable(
         "STANDPIPE__ROUTES__1__TO",
         "out",
-        &["STANDPIPE__ROUTES__1__TO: routes[1]: is no item of 0, which are counted from 0"],
+        &[
+            "STANDPIPE__ROUTES__1__TO: routes[1]: is out of range: the list has length 0, and items are numbered from 0",
+        ],
     );
     check_variable(
         "STANDPIPE__",
         "",
-        &["STANDPIPE__: is no key; an override is written like `STANDPIPE__LIMITS__MEMORY`"],
+        &["STANDPIPE__: is not a key; write an override like `STANDPIPE__LIMITS__MEMORY`"],
     );
 }
 
@@ -531,7 +535,7 @@ fn what_a_dollar_stands_for_must_be_there() {
             "standpipe.toml: sinks.out.linger: `${..}` holds neither `NAME`, `NAME:-default` nor `file:/path`; write `$$` for a dollar itself",
             "standpipe.toml: sinks.out.path: environment variable `NMAE` is not set; did you mean `NAME`?",
             "standpipe.toml: sinks.out.stream: `/nowhere/x` cannot be read: No such file or directory (os error 2)",
-            "standpipe.toml: limits.memory: found what `${NAME}` stands for, expected a size such as `64MiB`, `1000KiB`, `5MB` or a number of bytes",
+            "standpipe.toml: limits.memory: found the value of `${NAME}`, expected a size such as `64MiB`, `1000KiB`, `5MB` or a number of bytes",
         ]
     );
 }
@@ -573,28 +577,25 @@ fn what_is_probably_not_meant_is_warned_of() {
     check_warnings(
         "[sources.a]\ntype = \"firehose_http\"\nlisten = \"0.0.0.0:1\"\n[sources.b]\ntype = \"stdin\"\n[sinks.out]\ntype = \"firehose\"\nstream = \"{owner}\"\nca_file = \"/nowhere\"\npacking = \"event\"\ncompression = \"gzip\"\n[sinks.two]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nfrom = [\"a\"]\nto = [\"out\"]\n",
         &[
-            "sources.a.access_keys: is empty and `0.0.0.0:1` is not loopback: whoever reaches it may send",
-            "sources.a.tls: is missing and `0.0.0.0:1` is not loopback: keys and logs arrive in plain HTTP",
-            "sources.b: reaches no sink, so that nothing it reads is delivered; add a route",
-            "sinks.out.compression: compresses each event alone, which seldom makes it smaller; `packing = \"lines\"` packs many",
+            "sources.a.access_keys: is empty and `0.0.0.0:1` is not loopback: anyone who reaches it may send",
+            "sources.a.tls: is missing and `0.0.0.0:1` is not loopback: keys and logs arrive unencrypted",
+            "sources.b: reaches no sink, so nothing it reads is delivered; add a route",
+            "sinks.out.compression: compresses each event separately, which saves little; `packing = \"lines\"` packs many",
             "sinks.out.ca_file: `/nowhere` cannot be read here: No such file or directory (os error 2)",
             "sinks.two: no route leads here; name it in a route's `to`",
         ],
     );
     check_warnings(
         &BASE.replace("path = \"out\"", "path = \"out\"\nstream = \"{owner}\""),
-        &[
-            "sinks.out.stream: is made from `{owner}`, which events of `app` do not have: they have no destination here",
-        ],
+        &["sinks.out.stream: uses `{owner}`, which events of `app` lack: they go to the dead letters"],
     );
 }
 
 #[test]
 fn routes_that_can_never_match_are_warned_of() {
     let check = |routes: &str, expected: &[&str]| check_warnings(&format!("{BASE}{routes}"), expected);
-    let settled = |index| {
-        format!("routes[{index}]: can never match: routes before it settle all that it is for; move it up")
-    };
+    let settled =
+        |index| format!("routes[{index}]: can never match: earlier routes take all its events; move it up");
     check(
         "[[routes]]\nto = [\"out\"]\n[[routes]]\nto = [\"out\"]\nwhen = { message = \"x\" }\n",
         &[&settled(1)],
@@ -607,7 +608,7 @@ fn routes_that_can_never_match_are_warned_of() {
     check(
         "[[routes]]\nfrom = [\"app\"]\ndrop = true\n[[routes]]\nto = [\"out\"]\n",
         &[
-            "sources.app: reaches no sink, so that nothing it reads is delivered; add a route",
+            "sources.app: reaches no sink, so nothing it reads is delivered; add a route",
             "sinks.out: no route leads here; name it in a route's `to`",
             &settled(1),
         ],
@@ -615,9 +616,9 @@ fn routes_that_can_never_match_are_warned_of() {
     check(
         "[[routes]]\nto = [\"out\"]\nwhen = { owner = [\"111122223333\"], file = [\"/x\"], attributes = { a = [\"b\"] } }\n",
         &[
-            "routes[0].when.owner: can never hold for events of `app`, which have no owner (their `format` is not `envelope`)",
-            "routes[0].when.file: can never hold for events of `app`, which have no file",
-            "routes[0].when.attributes: can never hold for events of `app`, which have no common attributes (they do not come from Firehose)",
+            "routes[0].when.owner: can never match events of `app`, which have no owner (their `format` is not `envelope`)",
+            "routes[0].when.file: can never match events of `app`, which have no file",
+            "routes[0].when.attributes: can never match events of `app`, which have no common attributes (they do not come from Firehose)",
         ],
     );
 }
@@ -714,7 +715,7 @@ fn secrets_that_every_user_may_read_are_warned_of() {
     assert_eq!(
         world.warnings(),
         [
-            "sources.app.access_keys: is in `standpipe.toml`, which every user may read; `chmod o-r standpipe.toml`"
+            "sources.app.access_keys: is in `standpipe.toml`, which every user can read; `chmod o-r standpipe.toml`"
         ]
     );
     allow(0o640);

@@ -181,7 +181,7 @@ impl Node {
             Written::List(_) => "a list".to_owned(),
             Written::Table(_) => "a table".to_owned(),
             Written::Text(Text { expanded: Some(expanded), .. }) => {
-                format!("what `{}` stands for", shortened(&expanded.as_written, LONGEST))
+                format!("the value of `{}`", shortened(&expanded.as_written, LONGEST))
             }
             Written::Text(text) if text.value.is_empty() => "an empty string".to_owned(),
             Written::Text(text) => format!("`{}`", shortened(&text.value, LONGEST)),

@@ -20,7 +20,7 @@ pub(super) fn lay_over(tree: &mut Node, environment: &BTreeMap<String, String>, 
         let segments: Vec<&str> = path.split("__").collect();
         let is_key = |segment: &&str| !segment.is_empty() && !segment.starts_with('_');
         if !segments.iter().all(is_key) {
-            notes.problem_of(name, "", "is no key; an override is written like `STANDPIPE__LIMITS__MEMORY`");
+            notes.problem_of(name, "", "is not a key; write an override like `STANDPIPE__LIMITS__MEMORY`");
             continue;
         }
         let leaf = Node::text(ValueOrigin::Variable(name.as_str().into()), value.clone());
@@ -51,7 +51,10 @@ fn place(node: &mut Node, key: &str, path: &[&str], leaf: Node) -> Result<(), (S
                 items.push(Node { origin: leaf.origin.clone(), value: Written::Nothing });
             }
             let Some(item) = index.and_then(|index| items.get_mut(index)) else {
-                return Err((key, format!("is no item of {len}, which are counted from 0")));
+                return Err((
+                    key,
+                    format!("is out of range: the list has length {len}, and items are numbered from 0"),
+                ));
             };
             place(item, &key, rest, leaf)
         }
@@ -107,13 +110,13 @@ pub(super) fn check_unmatched(
 fn unmatched(name: &str, overrides: &[String], named: &BTreeSet<String>) -> String {
     let underscores = |name: &str| name.replace("__", "_").to_uppercase();
     if let Some(meant) = overrides.iter().find(|known| underscores(known) == underscores(name)) {
-        return format!("matches nothing; levels are parted by two underscores: `{meant}`");
+        return format!("matches no key; separate levels by two underscores: `{meant}`");
     }
     let candidates =
         overrides.iter().map(String::as_str).chain(OTHERS).chain(named.iter().map(String::as_str));
     match nearest(name, candidates) {
-        Some(near) => format!("matches nothing; did you mean `{near}`?"),
-        None => "matches nothing; an override is written like `STANDPIPE__LIMITS__MEMORY`".to_owned(),
+        Some(near) => format!("matches no key; did you mean `{near}`?"),
+        None => "matches no key; write an override like `STANDPIPE__LIMITS__MEMORY`".to_owned(),
     }
 }
 

@@ -54,7 +54,7 @@ impl Found {
             if reached(config, name).is_empty() {
                 self.add(
                     format!("sources.{name}"),
-                    "reaches no sink, so that nothing it reads is delivered; add a route",
+                    "reaches no sink, so nothing it reads is delivered; add a route",
                 );
             }
             match source {
@@ -77,7 +77,7 @@ impl Found {
         if public && http.access_keys.is_empty() {
             self.add(
                 format!("sources.{name}.access_keys"),
-                format!("is empty and `{}` is not loopback: whoever reaches it may send", http.listen),
+                format!("is empty and `{}` is not loopback: anyone who reaches it may send", http.listen),
             );
         }
         match &http.tls {
@@ -88,10 +88,7 @@ impl Found {
             }
             None if public => self.add(
                 format!("sources.{name}.tls"),
-                format!(
-                    "is missing and `{}` is not loopback: keys and logs arrive in plain HTTP",
-                    http.listen
-                ),
+                format!("is missing and `{}` is not loopback: keys and logs arrive unencrypted", http.listen),
             ),
             None => {}
         }
@@ -111,7 +108,7 @@ impl Found {
             if sink.packing == Packing::Event && sink.compression != Compression::None {
                 self.add(
                     format!("sinks.{name}.compression"),
-                    "compresses each event alone, which seldom makes it smaller; `packing = \"lines\"` packs many",
+                    "compresses each event separately, which saves little; `packing = \"lines\"` packs many",
                 );
             }
             let (templates, files) = names_of(&sink.kind);
@@ -145,7 +142,7 @@ impl Found {
         let without = quoted(without);
         self.add(
             key,
-            format!("is made from `{{{field}}}`, which events of {without} do not have: they have no destination here"),
+            format!("uses `{{{field}}}`, which events of {without} lack: they go to the dead letters"),
         );
     }
 
@@ -158,7 +155,7 @@ impl Found {
                 legs(config, source).iter().any(|leg| same(leg) && !leg.sinks.is_empty())
             };
             if !config.sources.keys().filter(met).any(is_open) {
-                self.add(key, "can never match: routes before it settle all that it is for; move it up");
+                self.add(key, "can never match: earlier routes take all its events; move it up");
                 continue;
             }
             self.conditions(&key, route, config);
@@ -186,7 +183,7 @@ impl Found {
                 };
                 self.add(
                     format!("{key}.when.{condition}"),
-                    format!("can never hold for events of {never}, which have no {what}"),
+                    format!("can never match events of {never}, which have no {what}"),
                 );
             }
         }
@@ -227,7 +224,7 @@ impl Found {
         let Ok(metadata) = fs::metadata(file) else { return };
         if metadata.permissions().mode() & BY_OTHERS != 0 {
             let file = file.display();
-            self.add(key, format!("is in `{file}`, which every user may read; `chmod o-r {file}`"));
+            self.add(key, format!("is in `{file}`, which every user can read; `chmod o-r {file}`"));
         }
     }
 }

@@ -148,7 +148,7 @@ impl Generation {
         self.sinks.iter().for_each(|sink| sink.wake());
         let is_closed = timeout(CLOSE, joined(&self.disk_tasks)).await.is_ok();
         if !is_closed {
-            warn!("a disk buffer does not close in time; what it delivered last may be delivered again");
+            warn!("a disk buffer did not close in time; its latest records may be delivered again");
         }
         is_closed
     }
@@ -159,7 +159,7 @@ impl Generation {
         self.workers.close();
         // A source may hang in a read; what it still brings finds nobody.
         if timeout(CLOSE, self.workers.processed()).await.is_err() {
-            warn!("a source does not end: it hangs in a read; it is left alone");
+            warn!("a source hangs in a read and does not end; continuing without it");
             self.workers.kill();
             self.workers.processed().await;
         }
@@ -181,7 +181,7 @@ impl Generation {
     fn give_up(&self) -> DrainOutcome {
         warn!(
             events = self.in_flight(),
-            "stopped with events undelivered; they are on disk, or read or sent again"
+            "stopped with events undelivered; they are on disk, or will be read or sent again"
         );
         DrainOutcome::GivenUp
     }

@@ -146,7 +146,7 @@ impl Generation {
             self.sinks.iter().for_each(|sink| sink.tick());
             metrics.memory_bytes.set(gauge(self.memory()));
             spent_since = self.budget.is_spent().then(|| spent_since.unwrap_or_else(Instant::now));
-            let issue = || "spent: sources wait until sinks deliver".to_owned();
+            let issue = || "full: sources wait until sinks deliver".to_owned();
             let is_long = spent_since.is_some_and(|since| since.elapsed() >= LONG);
             status.report_issue("memory", is_long.then(issue));
             activity.begin();

@@ -58,13 +58,13 @@ enum ReloadError {
     #[error("the configuration is wrong")]
     Config(#[from] Errors),
     /// It is kept elsewhere.
-    #[error("`state.dir` is now `{}`, and cannot change while standpipe runs: restart it", now.display())]
+    #[error("`state.dir` is now `{}`, and cannot change while standpipe runs: restart standpipe", now.display())]
     StateDir { now: PathBuf },
     /// It cannot be started.
     #[error(transparent)]
     Run(#[from] RunError),
     /// The thread that read it ended.
-    #[error("reading the configuration was cut short")]
+    #[error("reading the configuration was interrupted")]
     CutShort,
 }
 
@@ -152,6 +152,8 @@ fn report(why: &ReloadError, carryover: &Carryover) {
         }
         ReloadError::StateDir { .. } | ReloadError::Run(_) | ReloadError::CutShort => with_causes(why),
     };
-    error!(error = words, "not reloaded: what ran before runs on, with the configuration it had");
-    carryover.status.note("reload", format!("The last reload failed: {words}. What ran before runs on."));
+    error!(error = words, "not reloaded: the old configuration stays in use");
+    carryover
+        .status
+        .note("reload", format!("The last reload failed: {words}. The old configuration stays in use."));
 }

@@ -87,7 +87,7 @@ impl RunningGeneration {
                     return self.end(carryover, None).await;
                 }
                 Signal::Reload if carryover.environment.once => {
-                    warn!("not reloaded: a run with --once ends by itself");
+                    warn!("not reloaded: a run with --once does not reload");
                 }
                 Signal::Reload => {
                     if let Some(next) = self.reload(carryover).await {
@@ -152,7 +152,7 @@ impl RunningGeneration {
         let budget = self.config.limits.shutdown;
         info!(
             budget_seconds = budget.as_secs(),
-            "the configuration is right: draining what was read with the old one"
+            "the new configuration is valid: draining what was read with the old one"
         );
         let successors: BTreeSet<&'static str> =
             next.config.sources.values().map(SourceConfig::kind).collect();

@@ -130,8 +130,8 @@ fn clock(every: Duration) -> Interval {
 fn words(phase: &Phase, issues: &[String], in_flight: i64) -> String {
     let words = match phase {
         Phase::Starting => "starting".to_owned(),
-        Phase::Reloading => format!("reloading: {in_flight} events are drained first"),
-        Phase::Stopping => format!("stopping: {in_flight} events are drained"),
+        Phase::Reloading => format!("reloading: {in_flight} events left to drain"),
+        Phase::Stopping => format!("stopping: {in_flight} events left to drain"),
         Phase::Running { sources, sinks } => match issues {
             [] => format!("delivering: sources {sources}, sinks {sinks}"),
             [only] => format!("needs attention: {only}"),
@@ -163,7 +163,7 @@ mod tests {
         check(&running, &[], "delivering: sources 2, sinks 1");
         check(&running, &["archive: held\nfor access"], "needs attention: archive: held for access");
         check(&running, &["a: x", "b: y", "c: z"], "needs attention: a: x; and 2 more");
-        check(&Phase::Reloading, &["a: x"], "reloading: 7 events are drained first");
-        check(&Phase::Stopping, &[], "stopping: 7 events are drained");
+        check(&Phase::Reloading, &["a: x"], "reloading: 7 events left to drain");
+        check(&Phase::Stopping, &[], "stopping: 7 events left to drain");
     }
 }

@@ -59,7 +59,7 @@ pub enum ProgressError {
         source: io::Error,
     },
     /// The notes are about another content.
-    #[error("`{}` is about other content of that file: remove it to deliver the file from its beginning", path.display())]
+    #[error("`{}` belongs to other content of that file: remove it to deliver the whole file", path.display())]
     Changed {
         /// The file with the notes.
         path: PathBuf,

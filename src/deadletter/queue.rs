@@ -233,7 +233,7 @@ impl DeadLetters {
                 reason,
                 error,
                 fix = super::fix(reason),
-                "not deliverable; kept as dead letters"
+                "cannot be delivered; kept as dead letters"
             );
         }
         let letters = batch.len();
@@ -249,7 +249,7 @@ impl DeadLetters {
             queue.said.take().is_some()
         });
         if failed_before {
-            info!(folder = &**folder, "dead letters are written again");
+            info!(folder = &**folder, "dead letters can be written again");
             status.report_issue(&complainant(folder), None);
         }
     }

@@ -78,7 +78,7 @@ impl LetterStore {
             }
             for path in files::files_in(&folder).unwrap_or_default() {
                 if let Err(error) = recover(&path) {
-                    warn!(path = %path.display(), %error, "cannot look at a file of dead letters");
+                    warn!(path = %path.display(), %error, "cannot inspect a file of dead letters");
                 }
             }
         }
@@ -146,7 +146,7 @@ impl LetterStore {
         }
         let (held, limit) = (folder.held.unwrap_or_default().bytes, self.limits.folder);
         let full = format!(
-            "{held} of {limit} bytes are held: replay them or move them away, or raise `state.max_dead_letters`"
+            "{held} of {limit} bytes are in use: replay letters or move them away, or raise `state.max_dead_letters`"
         );
         Err(io::Error::new(ErrorKind::QuotaExceeded, full))
     }
@@ -242,7 +242,7 @@ fn recover(path: &Path) -> io::Result<()> {
     keep_aside(&aside, &torn)?;
     file.set_len(whole)?;
     file.sync_all()?;
-    warn!(path = %path.display(), kept = %aside.display(), bytes = torn.len(), "a torn dead letter was cut off; its event is read again");
+    warn!(path = %path.display(), kept = %aside.display(), bytes = torn.len(), "a torn dead letter was cut off; its event will be read again");
     Ok(())
 }
 

@@ -465,7 +465,7 @@ fn an_envelope_is_passed_on_as_it_came() {
         r#"{{"messageType":"DATA_MESSAGE","owner":"3","logGroup":"g","logStream":"s","logEvents":[{{"message":"{long}"#
     );
     let cut = gzip::deflate(head_first.as_bytes()).to_vec();
-    assert_eq!(check_passed_on(&cut, &["3"]), [cut], "what follows the head is not looked at");
+    assert_eq!(check_passed_on(&cut, &["3"]), [cut], "what follows the head is not checked");
     let control = gzip::deflate(
         br#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logEvents":[{"message":"x"}]}"#,
     );

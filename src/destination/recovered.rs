@@ -61,7 +61,7 @@ pub(crate) fn name_strangers(state: &Path, sinks: &[&str], status: &Status) {
 }
 
 fn keep(dir: &Path, why: &str, status: &Status) {
-    warn!(dir = %dir.display(), why, "a disk buffer is kept and not delivered");
+    warn!(dir = %dir.display(), why, "a disk buffer is kept but not delivered");
     let dir = dir.display().to_string();
     status.note(&dir, format!("disk buffer `{dir}` is kept and not delivered: {why}"));
 }
@@ -86,10 +86,10 @@ fn key(sink: &RunningSink, meta: &RecordMeta) -> Result<DestinationKey, String> 
     if !unknown.is_empty() {
         let fields = unknown.join(" and ");
         return Err(format!(
-            "was packed for a destination that does not depend on {fields}, as the sink's names now do: change them back to deliver it"
+            "was packed for a destination that does not depend on {fields}, but the sink's names now do: change them back to deliver it"
         ));
     }
-    sink.key(&meta.origin).ok_or_else(|| "lacks what the sink's names are made from".to_owned())
+    sink.key(&meta.origin).ok_or_else(|| "lacks the metadata that the sink's names use".to_owned())
 }
 
 fn has_own_name(log: &EarlierLog) -> bool {
@@ -110,7 +110,7 @@ fn move_over(log: &EarlierLog, is_first: bool) -> PathBuf {
     match fs::rename(&log.dir, &to) {
         Ok(()) => to,
         Err(failure) => {
-            error!(dir = %log.dir.display(), error = %failure, "cannot rename a disk buffer; it is delivered from where it is");
+            error!(dir = %log.dir.display(), error = %failure, "cannot rename a disk buffer; delivering it from its old folder");
             log.dir.clone()
         }
     }
@@ -125,6 +125,6 @@ fn remove_empty(dir: &Path) {
         if opened.damage.is_empty() && backlog.unread_events() == 0 { opened.log.remove() } else { Ok(()) }
     };
     if let Err(failure) = remove() {
-        warn!(dir = %dir.display(), error = %failure, "cannot remove an empty disk buffer; it is left");
+        warn!(dir = %dir.display(), error = %failure, "cannot remove an empty disk buffer");
     }
 }

@@ -49,7 +49,7 @@ const FILTERED_EVENTS: Family = Family {
 };
 const ADMIN_ERRORS: Family = Family {
     name: "admin_errors_total",
-    help: "Connections to the admin endpoint that were ended or not accepted, by reason.",
+    help: "Connections to the admin endpoint that were closed or not accepted, by reason.",
     labels: &["reason"],
 };
 const DEAD_LETTER_BYTES: Family = Family {

@@ -32,13 +32,13 @@ impl ProcessCollector {
     pub(super) fn new() -> Self {
         let gauge = |name, help| IntGauge::new(name, help).expect(CONSTANT);
         let start = "When the process started, in seconds since 1970.";
-        let cpu = "Processor time used, of users and system, in seconds.";
+        let cpu = "CPU time used, user and system, in seconds.";
         Self {
             start_time: Gauge::new("process_start_time_seconds", start).expect(CONSTANT),
             cpu: Counter::new("process_cpu_seconds_total", cpu).expect(CONSTANT),
             resident: gauge("process_resident_memory_bytes", "Resident memory, in bytes."),
             open_fds: gauge("process_open_fds", "Open file descriptors."),
-            max_fds: gauge("process_max_fds", "Most file descriptors that may be open."),
+            max_fds: gauge("process_max_fds", "Maximum number of open file descriptors."),
         }
     }
 }

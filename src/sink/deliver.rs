@@ -314,7 +314,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
                     destination = self.label,
                     outcome,
                     error = message,
-                    "not delivering; data is kept and sent again"
+                    "not delivering; data is kept and will be sent again"
                 );
             }
         }
@@ -351,7 +351,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
                 reason = hold.reason,
                 error = hold.message,
                 fix = hold.fix,
-                "held; data is kept, and tried again every 5 to 60 seconds"
+                "held; data is kept, trying again every 5 to 60 seconds"
             );
         }
     }

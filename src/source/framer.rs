@@ -201,7 +201,7 @@ mod tests {
     use crate::config::Multiline;
     use crate::decode::{Decoder, Scratch, framing};
     use crate::event::{Event, Events, Message, Origin, Wants};
-    use crate::source::file::tests::{IndentedFraming, PlainLineFraming, ObjectFraming};
+    use crate::source::file::tests::{IndentedFraming, ObjectFraming, PlainLineFraming};
 
     fn decoding(max_line: usize, too_long: TooLong) -> Decoding {
         Decoding { format: Format::Lines, multiline: None, max_line, too_long, max_inflated: 8 }
@@ -255,7 +255,13 @@ mod tests {
         check(&PlainLineFraming, TooLong::Split, b"123456789", more, part(8, true));
         check(&PlainLineFraming, TooLong::Split, "1234567\u{e9}0".as_bytes(), more, part(7, true));
         check(&PlainLineFraming, TooLong::Split, "123456\u{e9}0".as_bytes(), more, part(8, true));
-        check(&PlainLineFraming, TooLong::Split, b"\x80\x80\x80\x80\x80\x80\x80\x80\x80", more, part(8, true));
+        check(
+            &PlainLineFraming,
+            TooLong::Split,
+            b"\x80\x80\x80\x80\x80\x80\x80\x80\x80",
+            more,
+            part(8, true),
+        );
         check(&PlainLineFraming, TooLong::Truncate, b"1234567890", more, part(9, false));
         check(&PlainLineFraming, TooLong::DeadLetter, b"1234567890", more, part(9, false));
         check(&IndentedFraming, TooLong::Truncate, b"ab\n cd\n ef\n", more, part(7, false));

@@ -33,7 +33,7 @@ async fn by_kind(
         config::SourceConfig::Stdin(stdin) => Some(Box::new(Stdin::prepare(stdin, context))),
         config::SourceConfig::FirehoseHttp(_) if context.once => {
             let source = &*context.name;
-            info!(source, "not started: a run with --once reads what is there, and requests are not");
+            info!(source, "not started: a run with --once does not listen for requests");
             None
         }
         config::SourceConfig::FirehoseHttp(http) => {

@@ -400,7 +400,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::pipeline::{IntakeQueue, Jobs};
     use crate::source::Stopper;
-    use crate::source::file::tests::{IndentedFraming, PlainLineFraming, ObjectFraming};
+    use crate::source::file::tests::{IndentedFraming, ObjectFraming, PlainLineFraming};
 
     /// Input that comes in the pieces it is given in.
     struct Pieces(pipe::Receiver<Vec<u8>>, Option<Vec<u8>>);
@@ -515,7 +515,11 @@ mod tests {
     fn lines_come_whole_however_they_were_written() {
         check(PlainLineFraming, &["a\nb", "c\n", "d"], &["a\n", "bc\n", "d"]);
         check(PlainLineFraming, &[], &[]);
-        check(PlainLineFraming, &["0123456789", "0123456789", "0", "123\n"], &["01234567890123456789", "0123\n"]);
+        check(
+            PlainLineFraming,
+            &["0123456789", "0123456789", "0", "123\n"],
+            &["01234567890123456789", "0123\n"],
+        );
         check(ObjectFraming, &["{\"a\":", "1}"], &["{\"a\":1}"]);
     }
 

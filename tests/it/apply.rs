@@ -103,7 +103,7 @@ fn what_is_made_is_kept_and_repaired_and_taken_away() {
     for part in [
         "  create  bucket `org-logs`\n",
         "retentionInDays: nothing -> 30",
-        "(it was there before this topology)",
+        "(it existed before this topology)",
     ] {
         assert!(text.contains(part), "`{part}`: {text}");
     }
@@ -123,7 +123,7 @@ fn what_is_made_is_kept_and_repaired_and_taken_away() {
         "              -       \"Effect\": \"Deny\",",
         "            retentionInDays: 7 -> 30\n",
         "  create  filter `standpipe` of log group `orders`\n",
-        "3 to make or change, 9 to leave as they are, 0 that",
+        "3 to make or change, 9 to keep, 0 that",
     ] {
         assert!(text.contains(part), "`{part}`: {text}");
     }
@@ -162,7 +162,7 @@ fn an_account_without_credentials_gets_a_script_and_the_others_are_made() {
     for part in [
         "done    archive: role `standpipe-writer`",
         "  unseen  filter `standpipe`",
-        "account app could not be looked at: no AWS",
+        "account app could not be read: no AWS",
     ] {
         assert!(text.contains(part), "`{part}`: {text}");
     }

@@ -117,7 +117,7 @@ fn an_endpoint_where_nobody_listens_is_named() {
         "{FILE_SOURCE}\n[sinks.archive]\ntype = \"firehose\"\nregion = \"us-east-1\"\nstream = \"logs\"\n\
          endpoint_url = \"https://127.0.0.1:1\"\n"
     ));
-    fails(&world, &[], ["sinks.archive", "endpoint"], &["Firehose does not answer", "nobody listens there"]);
+    fails(&world, &[], ["sinks.archive", "endpoint"], &["Firehose does not answer", "nothing listens there"]);
 }
 
 #[test]
@@ -134,10 +134,10 @@ fn a_name_that_does_not_resolve_is_named_unless_a_proxy_resolves_it() {
     fails(&world, &[], [sink, "dns"], &["`firehose.invalid` does not resolve", "private DNS", "region"]);
     // The name is the proxy's to resolve: what fails is the proxy.
     world.env("HTTPS_PROXY", "http://127.0.0.1:1");
-    fails(&world, &[], [sink, "endpoint"], &["nobody listens there", "HTTPS_PROXY"]);
+    fails(&world, &[], [sink, "endpoint"], &["nothing listens there", "HTTPS_PROXY"]);
     to(&world, "https://127.0.0.1:1");
     world.env("HTTPS_PROXY", "http://proxy.invalid:3128");
-    fails(&world, &[], [sink, "dns"], &["name of the proxy on the way to `127.0.0.1`", "HTTPS_PROXY"]);
+    fails(&world, &[], [sink, "dns"], &["name of the proxy for `127.0.0.1`", "HTTPS_PROXY"]);
 }
 
 #[test]

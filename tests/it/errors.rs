@@ -95,7 +95,7 @@ fn poison(refusals: &str, faults: impl FnOnce(&mut Faults)) {
     assert!(world.state_holds(b"the poisoned line"), "its bytes are kept");
     // 500 records are halved nine times on the way to one of them.
     assert!(world.standin.report().calls <= 40, "{:#?}", world.standin.report());
-    assert!(daemon.log_text().contains("not deliverable; kept as dead letters"));
+    assert!(daemon.log_text().contains("cannot be delivered; kept as dead letters"));
     daemon.stop().drained();
 }
 

@@ -30,7 +30,7 @@ fn expired_credentials_hold_the_sink_and_it_resumes() {
     check(Case {
         refusal: Refusal::Expired,
         reason: "expired_credentials",
-        words: &["credentials have expired", "whoever issues them"],
+        words: &["credentials have expired", "their source renews them"],
     });
 }
 

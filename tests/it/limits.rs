@@ -164,7 +164,7 @@ fn a_request_that_is_too_large_for_the_service_is_halved() {
     world.write("app.log", 0..20_000);
     let daemon = world.file_to_firehose("").start();
     let refused = |report: &Report| report.errors.get("RequestEntityTooLargeException").copied().unwrap_or(0);
-    until("a request was refused", || (refused(&world.standin.report()) > 0).then_some(()));
+    until("a request was rejected", || (refused(&world.standin.report()) > 0).then_some(()));
     world.standin.faults(|faults| faults.refusal = None);
     // What was refused even as a single record is a dead letter: delivered or kept, nothing is lost.
     progress("every line ended", || {

@@ -200,7 +200,7 @@ fn check_dead_sink(buffer: &str) {
     assert!(scrape.count("sink_returned_events_total", &[]) > 0, "what was undelivered was taken up anew");
     assert!(scrape.sum("sink_held", &[]).abs() < 0.5, "no gauge of what is gone stays");
     daemon.ready();
-    assert!(!daemon.log_text().contains("does not close in time"), "{}", daemon.log_text());
+    assert!(!daemon.log_text().contains("did not close in time"), "{}", daemon.log_text());
     daemon.stop().drained();
 }
 

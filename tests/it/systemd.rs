@@ -93,7 +93,7 @@ fn more_time_is_asked_for_while_draining() {
     manager.hears("STATUS=needs attention");
     daemon.signal("TERM");
     manager.hears("STOPPING=1");
-    manager.hears("STATUS=stopping: 1000 events are drained");
+    manager.hears("STATUS=stopping: 1000 events left to drain");
     for _ in 0..3 {
         manager.hears("EXTEND_TIMEOUT_USEC=");
         manager.hears("WATCHDOG=1");

@@ -84,7 +84,7 @@ impl StepRunner<'_> {
             let told = |operation: &str, pointer: &str| {
                 Some(answers.get(operation)?.pointer(pointer)?.as_str()?.to_owned())
             };
-            let lacks = || StepError::Failed(format!("`{call}` needs what no answer told"));
+            let lacks = || StepError::Failed(format!("`{call}` needs a value that no answer gave"));
             let filled = call.filled(&told).ok_or_else(lacks)?;
             let answer = self.patiently(caller, &filled, is_new, tell).await?;
             answers.insert(call.operation, answer);
@@ -166,7 +166,7 @@ const fn takes_time(kind: &ResourceKind) -> bool {
 fn failed(call: &ApiCall, refused: &CallError) -> String {
     match refused {
         CallError::Answered { code, .. } if code.starts_with("AccessDenied") => {
-            format!("`{call}`: {refused}; allow `{}` to whoever applies", call.action())
+            format!("`{call}`: {refused}; allow `{}` to the credentials that run `apply`", call.action())
         }
         CallError::Answered { .. }
         | CallError::Credentials { .. }

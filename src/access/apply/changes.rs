@@ -62,7 +62,7 @@ pub(super) fn action(seen: &ObservedState, stage: &PlanStage, resource: &Planned
         Some(Observation::Found(found)) => found,
         Some(Observation::Absent) => return ChangeAction::Create,
         Some(Observation::Unseen(why)) => return ChangeAction::Unseen(why.clone()),
-        None => return ChangeAction::Unseen("it was not looked at".to_owned()),
+        None => return ChangeAction::Unseen("it was not checked".to_owned()),
     };
     if let Some(hand) = by_hand(resource, found) {
         return ChangeAction::ByHand(hand);
@@ -124,7 +124,7 @@ fn by_hand(resource: &PlannedResource, state: &ResourceState) -> Option<String> 
         | ResourceKind::LeaseTable { .. }
             if text("status").ends_with("FAILED") || text("status") == "DELETING" =>
         {
-            Some(format!("it is {}; see that it is gone, and run this again", text("status")))
+            Some(format!("it is {}; wait until it is gone, and run this again", text("status")))
         }
         ResourceKind::Key { .. }
         | ResourceKind::LogGroup { .. }

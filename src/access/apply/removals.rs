@@ -50,7 +50,7 @@ pub fn removals<'p>(
             Some(Observation::Found(state)) => action(plan, resource, state, || held(stage, resource)),
             Some(Observation::Absent) => RemovalAction::Gone,
             Some(Observation::Unseen(why)) => RemovalAction::Unseen(why.clone()),
-            None => RemovalAction::Unseen("it was not looked at".to_owned()),
+            None => RemovalAction::Unseen("it was not checked".to_owned()),
         };
         PlannedRemoval { stage, resource, action }
     })
@@ -73,13 +73,13 @@ fn action(
     };
     match &resource.kind {
         ResourceKind::RolePolicy { .. } if !state.contains_key("permissions") => RemovalAction::Gone,
-        ResourceKind::RolePolicy { .. } => as_made("permissions", "it is not as the topology makes it"),
-        ResourceKind::LogsPolicy { .. } => as_made("policy", "it is not as the topology makes it"),
+        ResourceKind::RolePolicy { .. } => as_made("permissions", "it differs from the topology"),
+        ResourceKind::LogsPolicy { .. } => as_made("policy", "it differs from the topology"),
         ResourceKind::Filter(_) | ResourceKind::AccountFilter { .. } => {
-            as_made("destination", "it leads elsewhere than the topology's")
+            as_made("destination", "it does not lead to the topology's destination")
         }
         ResourceKind::Notification { .. } if !has_entry(state) => RemovalAction::Gone,
-        ResourceKind::Notification { .. } => as_made("notification", "it is not as the topology makes it"),
+        ResourceKind::Notification { .. } => as_made("notification", "it differs from the topology"),
         ResourceKind::Key { .. }
         | ResourceKind::LogGroup { .. }
         | ResourceKind::Bucket { .. }
@@ -90,11 +90,9 @@ fn action(
         | ResourceKind::DataStream { .. }
         | ResourceKind::LeaseTable { .. }
         | ResourceKind::Destination { .. } => match state.get(extra::TAGS) {
-            None => {
-                RemovalAction::Leave("its tags cannot be seen, so that nothing says whose it is".to_owned())
-            }
+            None => RemovalAction::Leave("its tags cannot be read, so nothing says whose it is".to_owned()),
             Some(tags) if !is_own(plan, tags) => {
-                RemovalAction::Leave("it has not the tag of this topology: it was there before".to_owned())
+                RemovalAction::Leave("it lacks the tag of this topology: it existed before".to_owned())
             }
             Some(_) => own(&resource.kind, state, held),
         },
@@ -115,14 +113,14 @@ fn own(kind: &ResourceKind, state: &ResourceState, held: impl Fn() -> Option<Str
         ResourceKind::Role { .. } => match state.get(extra::OTHERS).and_then(Value::as_object) {
             Some(others) if !others.is_empty() => {
                 let names: Vec<&str> = others.keys().map(String::as_str).collect();
-                RemovalAction::Leave(format!("others gave it policies: {}", names.join(", ")))
+                RemovalAction::Leave(format!("others attached policies to it: {}", names.join(", ")))
             }
             _ => RemovalAction::Delete(None),
         },
         ResourceKind::LogGroup { .. } => with("with all events in it"),
         ResourceKind::Queue { .. } => with("with all messages in it"),
         ResourceKind::DeliveryStream(_) | ResourceKind::DataStream { .. } => {
-            with("with all records that wait in it")
+            with("with all records waiting in it")
         }
         ResourceKind::Notification { .. }
         | ResourceKind::RolePolicy { .. }

@@ -45,7 +45,7 @@ fn line(word: &ActionWord, title: &str, more: &str, colour: bool) -> String {
 pub fn show_change(change: &PlannedChange<'_>, is_foreign: bool, colour: bool) -> String {
     let more = match &change.action {
         ChangeAction::Unseen(why) | ChangeAction::ByHand(why) => format!(": {why}"),
-        ChangeAction::Change(_) if is_foreign => " (it was there before this topology)".to_owned(),
+        ChangeAction::Change(_) if is_foreign => " (it existed before this topology)".to_owned(),
         ChangeAction::Create | ChangeAction::Change(_) | ChangeAction::Keep => String::new(),
     };
     let mut text = line(&word(&change.action), &change.resource.title(), &more, colour);

@@ -8,19 +8,17 @@ pub(super) fn advice(refused: &CallError) -> String {
         CallError::Credentials { fix: Some(fix), .. } => fix.clone(),
         CallError::Unanswered { how, .. } => match how {
             NoAnswer::Refused => {
-                "nobody listens there: correct `endpoint_url`, or the proxy's address in HTTPS_PROXY"
+                "nothing listens there: correct `endpoint_url`, or the proxy's address in HTTPS_PROXY"
             }
             NoAnswer::Certificate => {
-                "where a proxy or an endpoint of your own ends TLS, name its authority's certificate as `ca_file`"
+                "if your own proxy or endpoint ends TLS, set `ca_file` to its CA certificate"
             }
             NoAnswer::Name => {
-                "see that `region` is a region of AWS, and that this host's resolver answers for it; within a VPC, turn DNS \
-                 support on, and make an interface endpoint with private DNS where there is no way out; or set HTTPS_PROXY to a \
-                 proxy, which then resolves it"
+                "check that `region` is an AWS region, and that this host's resolver works; within a VPC, turn on DNS support, and create an interface endpoint with private DNS if there is no route out; or set HTTPS_PROXY to a proxy, which then resolves the name"
             }
             NoAnswer::ProxyName => "correct the proxy's name in HTTPS_PROXY, or the host's resolver",
             NoAnswer::Other => {
-                "see that port 443 is open outwards, or set HTTPS_PROXY; within a VPC, make an interface endpoint"
+                "check that outbound port 443 is open, or set HTTPS_PROXY; within a VPC, create an interface endpoint"
             }
         }
         .to_owned(),

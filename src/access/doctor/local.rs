@@ -20,7 +20,7 @@ const MOST_NAMED: usize = 5;
 
 /// Whether state can be kept in `dir`, which need not be there yet.
 pub(super) fn state(dir: &Path) -> Vec<HopFinding> {
-    const WHY: &str = "checkpoints are kept there: without them, what was read is read again after a restart";
+    const WHY: &str = "checkpoints are there: without them, standpipe reads everything again after a restart";
     let Some(there) = dir.ancestors().find(|path| path.exists()) else {
         return vec![HopFinding::failure("state_dir", format!("`{}` has no parent", dir.display())).why(WHY)];
     };
@@ -110,7 +110,7 @@ pub(super) fn files(source: &FileSource, found: Result<MatchingFiles, String>) -
         let seen = format!("no file matches `{globs}`");
         let why = "nothing is read until one appears";
         findings.push(
-            HopFinding::warning(CHECK, seen).why(why).fix("correct `include`, if files should be there"),
+            HopFinding::warning(CHECK, seen).why(why).fix("correct `include` if there should be files"),
         );
     } else {
         let readable = found.files.len().saturating_sub(locked.len());
@@ -132,7 +132,7 @@ pub(super) fn listener(source: &HttpSource) -> Vec<HopFinding> {
     const CHECK: &str = "listener_tls";
     let Some(tls) = &source.tls else {
         let seen = format!("plain HTTP on {}", source.listen);
-        let why = "Firehose delivers to HTTPS on port 443 alone: a load balancer in front has to end TLS";
+        let why = "Firehose delivers only to HTTPS on port 443: a load balancer in front must end TLS";
         return vec![HopFinding::ok(CHECK, seen).why(why)];
     };
     let locked = [&tls.cert, &tls.key].into_iter().filter_map(|path| {

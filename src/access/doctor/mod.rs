@@ -69,9 +69,7 @@ async fn of_sink(config: &Config, name: &str, sink: &FirehoseSink, look: &Doctor
     let (targets, lacking) = targets(config, name, sink, &look.host);
     let mut findings = Vec::new();
     for field in lacking {
-        let seen = format!(
-            "names are made from `{{{field}}}`, which events alone tell: such streams are not looked at"
-        );
+        let seen = format!("names use `{{{field}}}`, which depends on events: such streams are skipped");
         findings.push(HopFinding::new("targets", Severity::Skipped, seen));
     }
     for target in &targets {
@@ -159,7 +157,8 @@ async fn first(aws: &AwsConnection, target: &PutTarget) -> Result<(HopFinding, S
     match aws.identity(target.region.clone(), target.roles.first()).await {
         Ok(Some(arn)) => Ok((HopFinding::ok(CHECK, format!("found: `{arn}`")), arn)),
         Ok(None) => {
-            let seen = "found; whose they are is not asked, since `endpoint_url` is set and no STS with it";
+            let seen =
+                "found; not checked whose they are, since `endpoint_url` is set without an STS endpoint";
             Ok((HopFinding::ok(CHECK, seen), String::new()))
         }
         Err(CallError::Answered { code, message }) => {

@@ -50,8 +50,8 @@ pub(super) fn too_long(role: &ResolvedRole, caller: &str) -> Option<HopFinding> 
     let hours = role.duration.as_secs() / 3_600;
     let seen = format!("`{}` is asked for more than an hour (about {hours} h) by `{caller}`", role.arn);
     let failure = HopFinding::failure("session_duration", seen)
-        .why("a chain of roles lasts an hour at most: AWS refuses to begin a longer one");
-    Some(failure.fix("leave `duration` of the first `assume_role` out: standpipe renews it in time"))
+        .why("AWS limits the session of a role that a role assumes to an hour");
+    Some(failure.fix("remove `duration` from the first `assume_role`: standpipe renews it in time"))
 }
 
 /// Which side AWS blames in its message, where it does.

@@ -45,9 +45,9 @@ pub(super) fn denied(simulation: &PolicySimulation, stream: &str, grant: Fix) ->
         (text.to_owned(), Fix::from("let the organization's service control policies allow it"))
     } else if *boundary_denies {
         let text = "the permissions boundary does not allow it";
-        (text.to_owned(), Fix::from("let the permissions boundary allow it too"))
+        (text.to_owned(), Fix::from("let the permissions boundary allow it as well"))
     } else if decision == "explicitDeny" {
-        let text = format!("take the denial out of {by}, after a look at why it is there");
+        let text = format!("remove the denial from {by}, after checking why it is there");
         (by, Fix::from(text))
     } else {
         (by, grant)
@@ -88,7 +88,7 @@ mod tests {
         check(
             &PolicySimulation { statements: vec![third.clone()], ..simulation("explicitDeny") },
             &format!("explicitDeny by IAM's simulation: {third}"),
-            &format!("take the denial out of {third}, after a look at why it is there"),
+            &format!("remove the denial from {third}, after checking why it is there"),
         );
         check(
             &PolicySimulation { organization_denies: true, ..simulation("implicitDeny") },
@@ -98,7 +98,7 @@ mod tests {
         check(
             &PolicySimulation { boundary_denies: true, ..simulation("implicitDeny") },
             "the permissions boundary does not allow it",
-            "let the permissions boundary allow it too",
+            "let the permissions boundary allow it as well",
         );
     }
 

@@ -46,7 +46,7 @@ impl StreamCheck<'_> {
         const CHECK: &str = "stream";
         match refused {
             CallError::Answered { code, message } if code == "ResourceNotFoundException" => {
-                HopFinding::failure(CHECK, format!("there is no stream `{}`: {message}", self.name))
+                HopFinding::failure(CHECK, format!("stream `{}` does not exist: {message}", self.name))
                     .why("nothing can be put to it; standpipe holds the records")
                     .fix(self.absent())
             }
@@ -86,7 +86,7 @@ impl StreamCheck<'_> {
                     HopFinding::failure(CHECK, message).why(WHY).fix(self.absent())
                 }
                 "InvalidSourceException" => HopFinding::failure(CHECK, message)
-                    .why("a stream with CloudWatch Logs decompression takes nothing but subscriptions")
+                    .why("a stream with CloudWatch Logs decompression accepts only subscriptions")
                     .fix("turn decompression off, or name another stream"),
                 "InvalidKMSResourceException" => HopFinding::failure(CHECK, message)
                     .why(WHY)
@@ -134,7 +134,7 @@ fn undenied(simulated: Option<&PolicySimulation>) -> HopFinding {
         let seen = format!("`{PUT}` is allowed by IAM's simulation: {by}; and an empty put was not denied");
         return HopFinding::ok(CHECK, seen);
     }
-    let mut seen = "an empty put was not denied, which is no proof that a full one is allowed".to_owned();
+    let mut seen = "an empty put was not denied, which does not prove that a real one is allowed".to_owned();
     if let Some(PolicySimulation { decision, unknown, .. }) = simulated {
         let keys: Vec<String> = unknown.iter().map(|key| format!("`{key}`")).collect();
         seen = format!("{seen}; IAM's simulation says {decision}, without knowing {}", keys.join(", "));
@@ -150,20 +150,20 @@ fn of_facts(facts: &StreamDescription) -> Vec<HopFinding> {
     } else {
         let failure = failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
         HopFinding::failure("stream", format!("{seen}{failure}"))
-            .why("it takes no records until it is ACTIVE")
-            .fix("wait until it is ACTIVE; where it failed, fix the cause and make it anew")
+            .why("it accepts no records until it is ACTIVE")
+            .fix("wait until it is ACTIVE; if it failed, fix the cause and recreate it")
     }];
     if source != "DirectPut" {
         findings.push(
             HopFinding::failure("stream_source", format!("its source is {source}"))
-                .why("such a stream takes records from its source alone, and refuses puts")
+                .why("such a stream takes records only from its source, and rejects puts")
                 .fix("name a stream whose source is Direct PUT"),
         );
     }
     if *decompresses {
         findings.push(
             HopFinding::failure("stream_source", "CloudWatch Logs decompression is on")
-                .why("such a stream takes nothing but subscriptions of CloudWatch Logs, and refuses standpipe's puts")
+                .why("such a stream accepts only CloudWatch Logs subscriptions, and rejects standpipe's puts")
                 .fix("turn decompression off, or name another stream"),
         );
     }

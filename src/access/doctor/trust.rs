@@ -18,7 +18,7 @@ pub(super) fn check(role: &ResolvedRole, caller: &str, policy: Result<String, Ca
         Err(refused) => return unseen(refused.to_string()),
     };
     let Some(answer) = judge(role, caller, policy) else {
-        return unseen(format!("`{caller}` is no user or role"));
+        return unseen(format!("`{caller}` is not a user or role"));
     };
     let seen = answer.decision.to_string();
     match &answer.decision {
@@ -26,7 +26,7 @@ pub(super) fn check(role: &ResolvedRole, caller: &str, policy: Result<String, Ca
             HopFinding::failure(CHECK, seen).fix("put the statement above into it")
         }
         AccessDecision::Denied { .. } => {
-            HopFinding::failure(CHECK, seen).fix("take the denial out, or except the caller")
+            HopFinding::failure(CHECK, seen).fix("remove the denial, or exempt the caller")
         }
         AccessDecision::Undecided { on, .. } if on.iter().any(is_of_trust) => {
             HopFinding::warning(CHECK, seen)
@@ -36,9 +36,7 @@ pub(super) fn check(role: &ResolvedRole, caller: &str, policy: Result<String, Ca
         | AccessDecision::Undecided { .. }
         | AccessDecision::Allowed { .. } => HopFinding::ok(
             CHECK,
-            format!(
-                "it does not stand against it ({seen}): then the caller's own policies do, or its organization's"
-            ),
+            format!("it is not the obstacle ({seen}): the caller's own policies are, or its organization's"),
         ),
     }
 }

@@ -47,7 +47,7 @@ pub enum PlanError {
     },
     /// Vended log groups do not fit in the resource policies of a region.
     #[error(
-        "the {n_groups} vended log groups of account `{account}` do not fit in 5 resource policies of 5,120 characters; name them alike, such as `/aws/vendedlogs/states/orders`, so that one prefix means many"
+        "the {n_groups} vended log groups of account `{account}` do not fit in 5 resource policies of 5,120 characters; name them alike, such as `/aws/vendedlogs/states/orders`, so that one prefix covers many"
     )]
     Vended {
         /// The account.

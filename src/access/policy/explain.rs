@@ -47,7 +47,7 @@ impl Display for Evaluation {
         if self.unknowns.is_empty() {
             return Ok(());
         }
-        f.write_str("; not looked at: ")?;
+        f.write_str("; not checked: ")?;
         list(
             f,
             ", ",
@@ -108,7 +108,7 @@ impl Display for MissingAllow {
         match &self.lack {
             MissingReason::NotSupported { service, owner } => write!(
                 f,
-                "`{service}` has no policies of resources, so that only identities of account {owner} can be allowed: \
+                "`{service}` has no resource policies, so only identities of account {owner} can be allowed: \
                  assume a role there"
             ),
             MissingReason::NoPolicy => match side {
@@ -174,9 +174,9 @@ impl Display for UnknownFact {
             Self::Unread { policy, part: UnreadPart { number: None, reason } } => {
                 write!(f, "{policy} cannot be read: {reason}")
             }
-            Self::Key { cite, key } => write!(f, "{cite} asks for `{key}`, which is not known here"),
+            Self::Key { cite, key } => write!(f, "{cite} asks for `{key}`, which is unknown here"),
             Self::CanonicalUser { cite } => {
-                write!(f, "{cite} names a canonical id, and whose it is is not known here")
+                write!(f, "{cite} names a canonical id, and its owner is unknown here")
             }
             Self::NotPrincipal { cite } => write!(
                 f,
@@ -216,13 +216,10 @@ fn principal_hint(f: &mut Formatter<'_>, entries: &[String]) -> fmt::Result {
         entry.len() >= 16 && (entry.starts_with("AROA") || entry.starts_with("AIDA")) && !entry.contains(':')
     };
     if let Some(id) = entries.iter().find(is_id) {
-        return write!(
-            f,
-            " (`{id}` is what is left of a user or role that was deleted: name its successor's ARN)"
-        );
+        return write!(f, " (`{id}` is the remains of a deleted user or role: name its successor's ARN)");
     }
     match entries.iter().find(|entry| entry.len() > 1 && entry.contains('*')) {
-        Some(entry) => write!(f, " (`{entry}` means nobody: a `*` within a principal is no wildcard)"),
+        Some(entry) => write!(f, " (`{entry}` means nobody: a `*` within a principal is not a wildcard)"),
         None => Ok(()),
     }
 }
@@ -263,7 +260,7 @@ fn hint(asked: &str, named: &str) -> Option<&'static str> {
     {
         return Some("the group, not its streams: add `:*`");
     }
-    (asked == group && named != group).then_some("the group's streams, not the group itself: leave `:*` away")
+    (asked == group && named != group).then_some("the group's streams, not the group itself: remove `:*`")
 }
 
 fn entries(principals: &Principals) -> Vec<String> {

@@ -52,7 +52,7 @@ pub enum PolicyMisfit {
         text: String,
     },
     /// A wildcard where there is none.
-    #[error("{at}: the principal `{text}` means nobody: a `*` within a principal is no wildcard")]
+    #[error("{at}: the principal `{text}` means nobody: a `*` within a principal is not a wildcard")]
     Wildcard {
         /// The statement.
         at: String,

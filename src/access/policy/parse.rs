@@ -46,7 +46,7 @@ pub enum PolicyProblem {
         nearest: Option<&'static str>,
     },
     /// A key is there twice, and only one of them would count.
-    #[error("`{0}` is there twice: make one of them")]
+    #[error("`{0}` is there twice: merge them")]
     Twice(String),
     /// A key is not there.
     #[error("`{0}` is missing")]

@@ -53,7 +53,7 @@ pub(super) fn consumer(view: ObservedPlan<'_>) -> Option<Hop> {
         let leases: Vec<_> =
             LEASES.iter().map(|action| ask(holder, action, &table, account, of_table())).collect();
         let reads = all("read", "standpipe cannot read the stream without it", &reads);
-        let leases = all("lease", "workers share the stream by leases in the table", &leases);
+        let leases = all("lease", "workers share the stream through leases in the table", &leases);
         let decrypts = item.and_then(|item| item.text("kmsKey")).and_then(|name| {
             let context = through(context(), account, "kinesis")
                 .with("kms:EncryptionContext:aws:kinesis:arn", [stream.as_str()]);
@@ -69,7 +69,7 @@ pub(super) fn consumer(view: ObservedPlan<'_>) -> Option<Hop> {
 
 fn lease_table(item: ObservedResource<'_>) -> HopFinding {
     const CHECK: &str = "lease_table";
-    let why = "workers share the stream by leases in it, and keep there how far they have read";
+    let why = "workers share the stream through leases in it, and store their positions there";
     match item.there(CHECK, why) {
         Err(missing) => *missing,
         Ok(state) => {
@@ -104,9 +104,9 @@ fn there(view: ObservedPlan<'_>, reader: &BucketReader) -> Vec<HopFinding> {
     let account = &reader.bucket_account;
     let name = &reader.bucket;
     match view.prerequisite(account, &Prerequisite::Bucket(name.clone())) {
-        Some(Observation::Found(_)) => vec![HopFinding::ok(CHECK, format!("bucket `{name}` is there"))],
+        Some(Observation::Found(_)) => vec![HopFinding::ok(CHECK, format!("bucket `{name}` exists"))],
         Some(Observation::Absent) => {
-            let seen = format!("there is no bucket `{name}` in account {}", account.name);
+            let seen = format!("bucket `{name}` does not exist in account {}", account.name);
             vec![
                 HopFinding::failure(CHECK, seen)
                     .why("there is nothing to read")
@@ -134,7 +134,7 @@ fn reads(view: ObservedPlan<'_>, reader: &BucketReader, holder: &PolicyHolder<'_
         all("read_objects", "objects cannot be read without it", &[get]),
         all(
             "list_bucket",
-            "listing is asked of the bucket itself, not of its objects; without it a missing object looks like a forbidden one",
+            "listing needs a permission on the bucket itself, not on its objects; without it, a missing object looks like a forbidden one",
             &[list],
         ),
     ];
@@ -157,7 +157,7 @@ fn reads(view: ObservedPlan<'_>, reader: &BucketReader, holder: &PolicyHolder<'_
             )
         };
         let asks = actions.map(|action| ask(holder, action, &arn, account, of()));
-        findings.push(all("receive", "standpipe hears of new objects at the queue", &asks));
+        findings.push(all("receive", "standpipe learns of new objects from the queue", &asks));
     }
     findings
 }
@@ -184,7 +184,7 @@ fn told(view: ObservedPlan<'_>, reader: &BucketReader) -> Vec<HopFinding> {
     let is = |kind: &ResourceKind| matches!(kind, ResourceKind::Notification { bucket, .. } if *bucket == reader.bucket);
     let Some(item) = view.find(account, is) else { return Vec::new() };
     let mut findings = queue_told(view, account, queue, &reader.bucket);
-    match item.there("notification", "whoever waits at the queue hears nothing of new objects") {
+    match item.there("notification", "readers of the queue are not notified of new objects") {
         Ok(state) => findings.push(notification(item, state)),
         Err(missing) => findings.push(*missing),
     }
@@ -200,7 +200,7 @@ fn decrypts(
     context: RequestContext,
 ) -> Option<HopFinding> {
     const CHECK: &str = "decrypt";
-    const WHY: &str = "what is encrypted with this key cannot be read without it";
+    const WHY: &str = "objects encrypted with this key cannot be read without it";
     let key = ObservedKey::of(view, account, name);
     let usable = key.usable(CHECK, WHY);
     if usable.level == Severity::Failure {
@@ -246,7 +246,7 @@ fn assumed(
     if let Err(missing) = role.there(CHECK, "standpipe works as this role") {
         return vec![*missing];
     }
-    let mut findings = vec![HopFinding::ok(CHECK, format!("{} is there", role.title()))];
+    let mut findings = vec![HopFinding::ok(CHECK, format!("{} exists", role.title()))];
     findings.extend(assumes(view, assumer, role));
     if let Some(holder) = PolicyHolder::of(role) {
         findings.extend(may(&holder));
@@ -257,7 +257,7 @@ fn assumed(
 fn assumes(view: ObservedPlan<'_>, assumer: &RoleAssumer, role: ObservedResource<'_>) -> Vec<HopFinding> {
     const CHECK: &str = "assume_role";
     const WHY: &str =
-        "standpipe cannot become this role: its own account has to let it, and the role has to trust it";
+        "standpipe cannot become this role: its own account must allow it, and the role must trust it";
     let own = &assumer.account;
     let policy = format!("assume-{}", assumer.name);
     let is = |kind: &ResourceKind| matches!(kind, ResourceKind::RolePolicy { name, .. } | ResourceKind::ManagedPolicy { name, .. } if *name == policy);
@@ -268,7 +268,7 @@ fn assumes(view: ObservedPlan<'_>, assumer: &RoleAssumer, role: ObservedResource
         // Whoever it is attached to: nobody is named.
         let someone = own.place.role("whatever-standpipe-runs-as");
         let holder = PolicyHolder::new(own, someone, None).with(PolicySources::of(identity, "permissions"));
-        (Some(holder), "attach it to whatever standpipe runs as")
+        (Some(holder), "attach it to the identity that standpipe runs as")
     };
     if let Err(missing) = identity.there(CHECK, why) {
         return vec![*missing];

@@ -28,7 +28,7 @@ pub(super) fn hop(view: ObservedPlan<'_>) -> Option<Hop> {
         match item.there("bucket", "Firehose has nowhere to write to, and keeps records for a day at most") {
             Err(missing) => vec![*missing],
             Ok(state) => {
-                let mut findings = vec![HopFinding::ok("bucket", format!("{} is there", item.title()))];
+                let mut findings = vec![HopFinding::ok("bucket", format!("{} exists", item.title()))];
                 if let Some(stream) = &view.topology.stream {
                     findings.extend(target(view, bucket, stream));
                     findings.extend(written(view, bucket, item, stream));
@@ -68,11 +68,7 @@ fn written<'a>(
     let is_stream = |kind: &ResourceKind| matches!(kind, ResourceKind::DeliveryStream(_));
     let role = view.find(&stream.account, is_stream).and_then(|stream| view.role(stream.text("role")?));
     let Some(holder) = role.filter(|role| role.state().is_some()).and_then(PolicyHolder::of) else {
-        return vec![HopFinding::new(
-            "put_objects",
-            Severity::Skipped,
-            "the stream's role was not looked at",
-        )];
+        return vec![HopFinding::new("put_objects", Severity::Skipped, "the stream's role was not checked")];
     };
     let is_other = stream.account.name != bucket.account.name;
     let place = &bucket.account.place;
@@ -140,10 +136,10 @@ fn ownership(
         // Firehose hands objects over when it writes to another account.
         "BucketOwnerPreferred" if stream.account.name != bucket.account.name => HopFinding::ok(CHECK, seen),
         _ if stream.account.name == bucket.account.name => HopFinding::warning(CHECK, seen)
-            .why("access control lists decide too who may read objects")
+            .why("access control lists also decide who may read objects")
             .fix(fix()),
         _ => HopFinding::failure(CHECK, seen)
-            .why("objects belong to the stream's account, so that the bucket's policies do not let anybody read them")
+            .why("objects belong to the stream's account, so the bucket's policies allow nobody to read them")
             .fix(fix()),
     }
 }
@@ -217,21 +213,21 @@ pub(super) fn notification(item: ObservedResource<'_>, state: &ResourceState) ->
     let part =
         |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let failure = |seen: String| {
-        HopFinding::failure(CHECK, seen)
-            .why("whoever waits at the queue hears nothing of new objects")
-            .fix(item.repair("let the bucket tell the queue; what it tells others stays", &["notification"]))
+        HopFinding::failure(CHECK, seen).why("readers of the queue are not notified of new objects").fix(
+            item.repair("let the bucket notify the queue; its other notifications stay", &["notification"]),
+        )
     };
     let Some(found) = state.get("notification").filter(|found| !found.is_null()) else {
-        return failure(format!("the bucket tells `{}` nothing", part(&wanted, "queue")));
+        return failure(format!("the bucket notifies `{}` of nothing", part(&wanted, "queue")));
     };
     if *found == wanted {
-        return HopFinding::ok(CHECK, format!("the bucket tells `{}`", part(&wanted, "queue")));
+        return HopFinding::ok(CHECK, format!("the bucket notifies `{}`", part(&wanted, "queue")));
     }
     let is_wider = part(found, "queue") == part(&wanted, "queue")
         && found.get("events") == wanted.get("events")
         && part(&wanted, "prefix").starts_with(&part(found, "prefix"));
     let seen = format!(
-        "the bucket tells `{}` of {} below `{}`",
+        "the bucket notifies `{}` of {} below `{}`",
         part(found, "queue"),
         found.get("events").map(ToString::to_string).unwrap_or_default(),
         part(found, "prefix")
@@ -246,10 +242,10 @@ pub(super) fn queue_told(
     queue: &str,
     bucket: &str,
 ) -> Vec<HopFinding> {
-    const WHY: &str = "S3 tells the queue of new objects, and only the queue's policy lets it";
+    const WHY: &str = "S3 notifies the queue of new objects, and only the queue's policy allows it";
     let is = |kind: &ResourceKind| matches!(kind, ResourceKind::Queue { name, .. } if name == queue);
     let Some(item) = view.find(account, is) else { return Vec::new() };
-    if let Err(missing) = item.there("queue", "nobody is told of new objects") {
+    if let Err(missing) = item.there("queue", "nobody is notified of new objects") {
         return vec![*missing];
     }
     let place = &account.place;
@@ -264,7 +260,7 @@ pub(super) fn queue_told(
         holder: None,
         of: TargetPolicies::Optional(PolicySources::of(item, "policy")),
     };
-    let there = HopFinding::ok("queue", format!("{} is there", item.title()));
+    let there = HopFinding::ok("queue", format!("{} exists", item.title()));
     vec![there, all("queue_policy", WHY, &[ask])]
 }
 

@@ -33,7 +33,7 @@ fn counted(
     match look {
         Observation::Found(state) => Some(say(state.get(extra::COUNTS)?)),
         Observation::Unseen(reason) => {
-            let seen = format!("what CloudWatch counts could not be seen: {reason}");
+            let seen = format!("CloudWatch's counts could not be seen: {reason}");
             Some(HopFinding::new(check, Severity::Skipped, seen))
         }
         Observation::Absent => None,
@@ -59,12 +59,12 @@ fn delivered(filter: &SubscriptionFilter, counts: &Value) -> HopFinding {
     );
     if 0.0 < failed {
         HopFinding::warning(CHECK, seen)
-            .why("CloudWatch Logs tries again for 24 hours what may pass later, and never again what was denied or led nowhere")
-            .fix("fix what fails below; what is lost is still in the log group for as long as it keeps its events")
+            .why("CloudWatch Logs retries for 24 hours, but not what was denied or had no destination")
+            .fix("fix what fails below; lost events stay in the log group for its retention time")
     } else if 0.0 < slowed {
         HopFinding::warning(CHECK, seen)
-            .why("the destination takes less than is sent; CloudWatch Logs tries again for 24 hours")
-            .fix("give the stream a higher quota or more shards, or let the filter's pattern pass less")
+            .why("the destination accepts less than is sent; CloudWatch Logs tries again for 24 hours")
+            .fix("give the stream a higher quota or more shards, or make the filter's pattern match less")
     } else if 0.0 < sent {
         HopFinding::ok(CHECK, seen)
     } else if came <= 0.0 {
@@ -74,7 +74,7 @@ fn delivered(filter: &SubscriptionFilter, counts: &Value) -> HopFinding {
             format!("{came:.0} events came into the log group within the last hour, and none was sent");
         HopFinding::warning(CHECK, seen)
             .why("a filter without a pattern sends all of them")
-            .fix("wait some minutes if the filter is new; else make it anew")
+            .fix("wait some minutes if the filter is new; otherwise recreate it")
     } else {
         let seen = format!(
             "none of {came:.0} events within the last hour was sent: none matches `{}`",
@@ -104,7 +104,7 @@ fn throttled(counts: &Value) -> HopFinding {
     if refused <= 0.0 {
         return match quota {
             Some(quota) => HopFinding::ok(CHECK, quota),
-            None => HopFinding::new(CHECK, Severity::Skipped, "CloudWatch tells no quota for the last hour"),
+            None => HopFinding::new(CHECK, Severity::Skipped, "CloudWatch has no quota for the last hour"),
         };
     }
     let quota = quota.map(|quota| format!("; {quota}")).unwrap_or_default();
@@ -112,7 +112,7 @@ fn throttled(counts: &Value) -> HopFinding {
         CHECK,
         format!("{refused:.0} records were refused for its quota within the last hour{quota}"),
     )
-    .why("who puts has to wait and send again: standpipe and CloudWatch Logs do")
+    .why("senders must wait and retry: standpipe and CloudWatch Logs do")
     .fix("wait, since Firehose raises the quota of a stream that throttles; or ask AWS for a higher one")
 }
 

@@ -29,7 +29,7 @@ impl Denial<'_> {
         let mut document = self.policy.whole()?.clone();
         let statement = document.statements.get_mut(self.number.checked_sub(1)?)?;
         let text = format!(
-            "except `{}` from {} of {name}, after a look at why it is there: it stays for all others{}",
+            "except `{}` from {} of {name}, after checking why it is there: it stays for all others{}",
             self.caller.principal(),
             self.called(statement),
             also(statement, self.actions, ", and no longer denies this one"),
@@ -47,7 +47,7 @@ impl Denial<'_> {
         let rest = self.rest(statement);
         if let Some(rest) = rest {
             let text = format!(
-                "take {} out of {called} of {name}, after a look at why it is there; it still denies {}",
+                "take {} out of {called} of {name}, after checking why it is there; it still denies {}",
                 quoted(&without_rest(statement, &rest)),
                 quoted(&rest),
             );
@@ -55,7 +55,7 @@ impl Denial<'_> {
             return Some(Relieved { document, text });
         }
         let also = also(statement, self.actions, ": with it, nothing denies any more");
-        let text = format!("take {called} out of {name}, after a look at why it is there{also}");
+        let text = format!("take {called} out of {name}, after checking why it is there{also}");
         document.statements.remove(index);
         Some(Relieved { document, text })
     }
@@ -84,7 +84,7 @@ impl Denial<'_> {
         let also = statement
             .map(|statement| also(statement, self.actions, "; it denies besides"))
             .unwrap_or_default();
-        format!("take the denial out of {name}, or except the caller, after a look at why it is there{also}")
+        format!("remove the denial from {name}, or except the caller, after checking why it is there{also}")
     }
 }
 

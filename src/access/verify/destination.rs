@@ -39,7 +39,7 @@ fn straight(view: ObservedPlan<'_>) -> Option<Hop> {
     let findings = if let Err(missing) = there {
         vec![*missing]
     } else {
-        let there = HopFinding::ok(CHECK, format!("{} is there", role.title()));
+        let there = HopFinding::ok(CHECK, format!("{} exists", role.title()));
         std::iter::once(there).chain(of_role(view, &end, role)).collect()
     };
     Some(Hop { name: format!("{} of {}", role.title().replace('`', ""), end.account.name), findings })
@@ -52,12 +52,10 @@ fn findings<'a>(
 ) -> Vec<HopFinding> {
     const CHECK: &str = "destination";
     let ResourceKind::Destination { target, role, .. } = &item.resource.kind else { return Vec::new() };
-    if let Err(missing) =
-        item.there(CHECK, "filters of other accounts lead here, and have nowhere to send to")
-    {
+    if let Err(missing) = item.there(CHECK, "filters of other accounts lead here, and cannot send") {
         return pass_role(view, item, role).into_iter().chain([*missing]).collect();
     }
-    let mut findings = vec![HopFinding::ok(CHECK, format!("{} is there", item.title()))];
+    let mut findings = vec![HopFinding::ok(CHECK, format!("{} exists", item.title()))];
     findings.extend(policies(view, destination, item));
     findings.push(leads(item, target));
     let found = item.text("role").unwrap_or_default();
@@ -76,7 +74,7 @@ fn leads(item: ObservedResource<'_>, target: &str) -> HopFinding {
     }
     let seen = format!("it leads to `{found}`, not to `{target}`{}", differing(found, target));
     HopFinding::failure(CHECK, seen)
-        .why("what is sent to it arrives somewhere else, or nowhere")
+        .why("events sent to it arrive elsewhere, or nowhere")
         .fix(item.repair("let it lead to the stream", &["target"]))
 }
 
@@ -162,7 +160,7 @@ fn writer<'a>(
     let Some(role) = view.role(found) else {
         let seen = format!("it writes as `{found}`, not as `{wanted}`{}", differing(found, wanted));
         let finding = if found.contains(&format!(":{}:", destination.account.place.account)) {
-            HopFinding::warning(CHECK, format!("{seen}: that one was not looked at"))
+            HopFinding::warning(CHECK, format!("{seen}: that one was not checked"))
         } else {
             HopFinding::failure(CHECK, seen)
         };
@@ -218,7 +216,7 @@ fn permissions(view: ObservedPlan<'_>, end: &LogsTarget, role: ObservedResource<
             (kinesis.account.place.stream(&kinesis.name), &["kinesis:PutRecord"])
         }
         (DestinationTarget::Stream | DestinationTarget::Kinesis, _, _) => {
-            return HopFinding::new("destination_permissions", Severity::Skipped, "it leads nowhere");
+            return HopFinding::new("destination_permissions", Severity::Skipped, "it has no target");
         }
     };
     let asks: Vec<PermissionCheck<'_>> = holder
@@ -237,7 +235,7 @@ fn permissions(view: ObservedPlan<'_>, end: &LogsTarget, role: ObservedResource<
             },
         })
         .collect();
-    all("destination_permissions", "CloudWatch Logs puts what is sent with this role", &asks)
+    all("destination_permissions", "CloudWatch Logs puts events with this role", &asks)
 }
 
 /// The key of a Kinesis stream.
@@ -254,5 +252,5 @@ fn encrypts(view: ObservedPlan<'_>, end: &LogsTarget, role: ObservedResource<'_>
         context: through(service_context(), &kinesis.account, "kinesis")
             .with("kms:EncryptionContext:aws:kinesis:arn", [arn]),
     };
-    key.used("destination_key", "records that are put have to be encrypted with the stream's key", &by)
+    key.used("destination_key", "records must be encrypted with the stream's key", &by)
 }

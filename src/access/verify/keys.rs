@@ -51,7 +51,7 @@ impl<'a> ObservedKey<'a> {
         let state = match self.look {
             Some(Observation::Found(state)) => state,
             Some(Observation::Absent) => {
-                let failure = HopFinding::failure(check, format!("there is no key `{name}`")).why(why);
+                let failure = HopFinding::failure(check, format!("key `{name}` does not exist")).why(why);
                 return match self.item {
                     Some(item) => failure.fix(item.create(&format!("make key `{name}`"))),
                     None => failure.fix("make the key, or name another one"),
@@ -61,7 +61,7 @@ impl<'a> ObservedKey<'a> {
                 return unseen(check, &format!("key `{name}`"), &self.account.name, reason);
             }
             None => {
-                let seen = format!("key `{name}` is none of this topology's, and was not looked at");
+                let seen = format!("key `{name}` is not in this topology, and was not checked");
                 return HopFinding::new(check, Severity::Skipped, seen);
             }
         };

@@ -66,18 +66,18 @@ fn accounts(view: ObservedPlan<'_>) -> Hop {
             Some(AccountAccess::As(arn)) => HopFinding::ok("credentials", format!("{name} ({id}): `{arn}`")),
             Some(AccountAccess::Denied(reason)) => {
                 HopFinding::warning("credentials", format!("{name} ({id}): {reason}"))
-                    .why("what is in this account is not seen")
+                    .why("nothing in this account can be checked")
                     .fix(format!("name a `profile` for `[accounts.{name}]`, or let its owner run this"))
             }
             None => {
-                HopFinding::new("credentials", Severity::Skipped, format!("{name} ({id}) was not looked at"))
+                HopFinding::new("credentials", Severity::Skipped, format!("{name} ({id}) was not checked"))
             }
         });
     }
     findings.push(HopFinding::new(
         "organization",
         Severity::Skipped,
-        "service and resource control policies of organizations are not looked at: they may deny what is found to be allowed",
+        "service and resource control policies of organizations are not checked: they may deny what seems to be allowed",
     ));
     Hop { name: "accounts".to_owned(), findings }
 }

@@ -107,7 +107,7 @@ impl<'a> ObservedResource<'a> {
         match self.look() {
             Some(Observation::Found(state)) => Ok(state),
             Some(Observation::Absent) => {
-                let seen = format!("{title} is not there, in account {account}");
+                let seen = format!("{title} does not exist in account {account}");
                 let fix = self.create(&format!("make {title}"));
                 Err(Box::new(HopFinding::failure(check, seen).why(why).fix(fix)))
             }
@@ -193,7 +193,7 @@ impl<'a> ObservedResource<'a> {
 /// What is said of what could not be seen.
 pub(super) fn unseen(check: &'static str, what: &str, account: &str, reason: &str) -> HopFinding {
     HopFinding::warning(check, format!("{what} of account {account} could not be seen: {reason}"))
-        .fix("give whoever looks the permission that is named, or credentials of that account")
+        .fix("give these credentials the named permission, or use credentials of that account")
 }
 
 /// A policy in JSON, as far as it can be read; none where there is none.

@@ -271,7 +271,7 @@ impl PermissionCheck<'_> {
                 HopFinding::warning(check, seen).why(why).fix(to_know(on, &who))
             }
             AccessDecision::Denied { by } => {
-                let fix = self.denied(by, actions).unwrap_or_else(|| "take the denial out".into());
+                let fix = self.denied(by, actions).unwrap_or_else(|| "remove the denial".into());
                 HopFinding::failure(check, seen).why(why).fix(fix)
             }
             AccessDecision::Missing { gaps } => {
@@ -351,7 +351,7 @@ fn unseen_others(state: &ResourceState) -> Option<ReadPolicy> {
 
 fn unseen_reason(state: &ResourceState, aspect: &str) -> String {
     let reason = state.get(extra::UNSEEN).and_then(|reasons| reasons.get(aspect)?.as_str());
-    reason.unwrap_or("it was not looked at").to_owned()
+    reason.unwrap_or("it was not checked").to_owned()
 }
 
 /// What is said of several questions of one kind: the worst, the first of them; or that all are allowed.

@@ -82,7 +82,7 @@ impl PolicyFix<'_> {
 }
 
 const BOUNDARY: &str =
-    "let the permissions boundary allow it too: it limits what the role's own policies grant";
+    "let the permissions boundary allow it as well: it limits what the role's own policies grant";
 
 /// A new version of a boundary that grants more than `document` does.
 fn boundary(
@@ -126,7 +126,7 @@ impl ForeignPolicy {
             }
         }
         let text = format!(
-            "take the denial out of {}, after a look at why it is there: with the policy goes all that it says of {}",
+            "remove the denial from {}, after checking why it is there: with the policy goes all that it says of {}",
             self.name(),
             actions.join(", ")
         );

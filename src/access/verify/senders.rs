@@ -65,14 +65,16 @@ pub(super) fn group_there<'a>(
     let beside = Prerequisite::LogGroup(group.to_owned());
     match view.prerequisite(account, &beside) {
         Some(Observation::Found(state)) => {
-            let there = HopFinding::ok(CHECK, format!("log group `{group}` is there"));
+            let there = HopFinding::ok(CHECK, format!("log group `{group}` exists"));
             std::iter::once(there).chain(group_key(view, account, group, state)).collect()
         }
         Some(Observation::Absent) => {
-            let seen = format!("there is no log group `{group}` in account {}", account.name);
+            let seen = format!("log group `{group}` does not exist in account {}", account.name);
             let fix = make_group(view, account, group);
             vec![
-                HopFinding::failure(CHECK, seen).why("its filter goes with it, and nothing is sent").fix(fix),
+                HopFinding::failure(CHECK, seen)
+                    .why("without it there is no filter, and nothing is sent")
+                    .fix(fix),
             ]
         }
         Some(Observation::Unseen(reason)) => {
@@ -94,7 +96,7 @@ fn make_group(view: ObservedPlan<'_>, account: &AwsAccount, group: &str) -> Fix 
     };
     for item in view.items(account) {
         if matches!(&item.resource.kind, ResourceKind::Filter(filter) if filter.group == group) {
-            fix = fix.and(item.create("and its filter anew"));
+            fix = fix.and(item.create("and recreate its filter"));
         }
     }
     fix
@@ -138,7 +140,7 @@ pub(super) fn logs(account: &AwsAccount) -> RequestPrincipal {
 
 fn of_filter(view: ObservedPlan<'_>, item: ObservedResource<'_>) -> Vec<HopFinding> {
     const CHECK: &str = "filter";
-    const WHY: &str = "without it nothing of the log group is sent";
+    const WHY: &str = "without it, nothing from the log group is sent";
     let (ResourceKind::Filter(filter) | ResourceKind::AccountFilter { filter, .. }) = &item.resource.kind
     else {
         return Vec::new();
@@ -150,7 +152,7 @@ fn of_filter(view: ObservedPlan<'_>, item: ObservedResource<'_>) -> Vec<HopFindi
             return passing.into_iter().chain([crowded(view, item, filter, *missing)]).collect();
         }
     };
-    let mut findings = vec![HopFinding::ok(CHECK, format!("{} is there", item.title()))];
+    let mut findings = vec![HopFinding::ok(CHECK, format!("{} exists", item.title()))];
     findings.push(destination(item, filter, state));
     findings.extend(pattern(item, filter, state));
     findings.extend(role(view, item, filter, state));
@@ -177,7 +179,7 @@ fn crowded(
     let named = |(name, to): &(&String, &Value)| format!("`{name}` to `{}`", to.as_str().unwrap_or_default());
     let shown: Vec<String> = others.iter().map(named).collect();
     let seen = format!("{}, and {} others are: {}", missing.seen, others.len(), shown.join(", "));
-    let text = "AWS allows two filters a log group: take away the one that is not needed, here the last, then make this one";
+    let text = "AWS allows two filters per log group: remove the one you do not need, here the last, then create this one";
     let last = others.last().map(|(name, _)| name.as_str()).unwrap_or_default();
     let input = serde_json::json!({ "logGroupName": filter.group, "filterName": last });
     let take = ApiCall::new(AwsService::Logs, "DeleteSubscriptionFilter", input);
@@ -193,7 +195,7 @@ fn destination(item: ObservedResource<'_>, filter: &SubscriptionFilter, state: &
     }
     let seen = format!("it leads to `{found}`, not to `{}`{}", filter.to, differing(found, &filter.to));
     HopFinding::failure(CHECK, seen)
-        .why("what it sends arrives somewhere else, or nowhere")
+        .why("its events arrive elsewhere, or nowhere")
         .fix(item.repair("let it lead to the destination", &["destination"]))
 }
 
@@ -221,7 +223,7 @@ fn pattern(
     }
     let seen = format!("its pattern is `{found}`, not `{}`", filter.pattern);
     let finding = HopFinding::warning("filter_pattern", seen).why("it decides which events are sent");
-    Some(finding.fix(item.repair("put the pattern right, if it was not meant", &["pattern"])))
+    Some(finding.fix(item.repair("correct the pattern, if it was not intended", &["pattern"])))
 }
 
 /// The role that `CloudWatch` Logs writes with, where the filter has to name one.
@@ -243,9 +245,9 @@ fn role(
         let failure = failure.fix(item.repair("let it name the role", &["role"]));
         return pass_role(view, item, wanted).into_iter().chain([failure]).collect();
     };
-    let seen = format!("it names the role `{found}`, not `{wanted}`: that one was not looked at");
+    let seen = format!("it names the role `{found}`, not `{wanted}`: that one was not checked");
     let finding = HopFinding::warning(CHECK, seen);
-    vec![finding.fix(item.repair("let it name the role, unless the other was meant", &["role"]))]
+    vec![finding.fix(item.repair("let it name the role, unless the other was intended", &["role"]))]
 }
 
 /// Whether the sender's own role is in order; the one of the destination's account is looked at there.
@@ -329,7 +331,7 @@ pub(super) fn pass_role(
         holder: Some(&holder),
         of: TargetPolicies::Optional(PolicySources::none()),
     };
-    let why = "whoever puts a filter or destination with a role has to be allowed to pass that role on";
+    let why = "the creator of a filter or destination with a role must be allowed to pass that role";
     let finding = all("pass_role", why, &[ask]);
     (finding.level == Severity::Failure).then_some(finding)
 }
@@ -359,13 +361,13 @@ fn selection(item: ObservedResource<'_>) -> Option<HopFinding> {
         return None;
     }
     let ResourceKind::AccountFilter { exclude, .. } = &item.resource.kind else { return None };
-    let seen = format!("it leaves out `{found}`");
-    let fix = item.repair("put what it leaves out right", &["selection"]);
+    let seen = format!("it excludes `{found}`");
+    let fix = item.repair("correct what it excludes", &["selection"]);
     let loops =
         exclude.iter().find(|group| group.starts_with("/aws/kinesisfirehose/") && !found.contains(*group));
     Some(match loops {
         Some(group) => HopFinding::failure(CHECK, format!("{seen}, and not `{group}`"))
-            .why("what Firehose says of its failures would be sent to Firehose for ever")
+            .why("Firehose's error log would be sent to Firehose in an endless loop")
             .fix(fix),
         None => HopFinding::warning(CHECK, seen).fix(fix),
     })

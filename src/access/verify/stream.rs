@@ -54,7 +54,7 @@ fn active(item: ObservedResource<'_>, state: &ResourceState, why: &str) -> HopFi
     match status {
         "ACTIVE" | "UPDATING" => HopFinding::ok(CHECK, seen),
         _ if status.ends_with("_FAILED") => {
-            let fix = item.repair("make it anew, when its role and key are in order", &[extra::SOURCE]);
+            let fix = item.repair("recreate it once its role and key are correct", &[extra::SOURCE]);
             HopFinding::failure(CHECK, seen).why(why).fix(fix)
         }
         _ => HopFinding::failure(CHECK, seen).why(why).fix("wait until it is ACTIVE"),
@@ -67,21 +67,20 @@ fn source(view: ObservedPlan<'_>, item: ObservedResource<'_>, state: &ResourceSt
     let mut findings = Vec::new();
     let source = state.get(extra::SOURCE).and_then(Value::as_str);
     if let Some(source) = source.filter(|source| *source != "DirectPut") {
-        let text = "its source cannot be changed: make the stream anew, when what waits in it is delivered";
+        let text = "its source cannot be changed: recreate the stream once its records are delivered";
         findings.push(
             HopFinding::failure(CHECK, format!("its source is {source}"))
-                .why("such a stream takes records from its source alone, and refuses puts")
+                .why("such a stream takes records only from its source, and rejects puts")
                 .fix(item.repair(text, &[extra::SOURCE])),
         );
     }
     if state.get(extra::DECOMPRESSES) == Some(&Value::Bool(true)) {
         let seen = "CloudWatch Logs decompression is on";
-        let why =
-            "such a stream takes nothing but subscriptions of CloudWatch Logs, and refuses standpipe's puts";
+        let why = "such a stream accepts only CloudWatch Logs subscriptions, and rejects standpipe's puts";
         let finding = if view.topology.writer.is_some() {
             HopFinding::failure(CHECK, seen).why(why)
         } else {
-            HopFinding::warning(CHECK, seen).why(format!("{why}; and objects hold what was unpacked"))
+            HopFinding::warning(CHECK, seen).why(format!("{why}; and objects contain decompressed data"))
         };
         findings.push(finding.fix(item.repair("turn decompression off", &[extra::DECOMPRESSES])));
     }
@@ -117,7 +116,7 @@ fn role(
     let Some(role) = view.role(found) else {
         let seen =
             format!("it writes as `{found}`, not as `{}`{}", wanted.role, differing(found, &wanted.role));
-        let finding = HopFinding::warning(CHECK, format!("{seen}: that one was not looked at"));
+        let finding = HopFinding::warning(CHECK, format!("{seen}: that one was not checked"));
         return vec![finding.why(WHY).fix(item.repair("let it write as the role", &["role"]))];
     };
     if let Err(missing) = role.there(CHECK, WHY) {
@@ -142,7 +141,7 @@ fn errors(
     state: &ResourceState,
 ) -> Vec<HopFinding> {
     const CHECK: &str = "stream_errors";
-    const WHY: &str = "what Firehose cannot deliver is reported there; without it, failures are not told";
+    const WHY: &str = "Firehose reports failed deliveries there; without it, nobody sees them";
     let found = state.get("errorLogGroup").and_then(Value::as_str);
     if found != Some(&wanted.errors) {
         let seen = format!(

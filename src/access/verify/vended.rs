@@ -35,15 +35,14 @@ pub(super) fn hops(view: ObservedPlan<'_>) -> Vec<Hop> {
 /// Whether log delivery may write to the group.
 fn delivers(view: ObservedPlan<'_>, account: &AwsAccount, group: &str) -> HopFinding {
     const CHECK: &str = "logs_policy";
-    const WHY: &str = "log delivery writes as a service, and only a resource policy of CloudWatch Logs lets it: the role of what logs \
-                       plays no part. Without it logs stop, and no error is to be seen anywhere";
+    const WHY: &str = "log delivery writes as a service, and only a resource policy of CloudWatch Logs allows it; the role of the logging service does not matter. Without the policy, logs stop and no error appears anywhere";
     let policies = match view.prerequisite(account, &Prerequisite::LogsPolicies) {
         Some(Observation::Found(state)) => state,
         Some(Observation::Unseen(reason)) => {
             return unseen(CHECK, "the resource policies of CloudWatch Logs", &account.name, reason);
         }
         Some(Observation::Absent) | None => {
-            return HopFinding::new(CHECK, Severity::Skipped, "the resource policies were not looked at");
+            return HopFinding::new(CHECK, Severity::Skipped, "the resource policies were not checked");
         }
     };
     let home = fix(view, account, group, policies);
@@ -107,7 +106,7 @@ fn fix(view: ObservedPlan<'_>, account: &AwsAccount, group: &str, policies: &Res
     let is_there = all.is_some_and(|all| all.contains_key(name));
     if is_there || n_policies(policies) < MOST_POLICIES {
         return item.create(&format!(
-            "put resource policy `{name}`; what turned logging on, and its role, stay as they are"
+            "put resource policy `{name}`; the service that logs, and its role, stay as they are"
         ));
     }
     let own = view.prerequisite_state(account, &Prerequisite::LogGroup(group.to_owned()));
@@ -166,8 +165,9 @@ fn turns_on(view: ObservedPlan<'_>, vended: &VendedLogs) -> Option<HopFinding> {
         Err(unseen) if unseen.level != Severity::Failure => Some(*unseen),
         Ok(_) | Err(_) => {
             let seen = format!("role `{role}` has no policy for turning logging on");
-            let finding = HopFinding::warning(CHECK, seen)
-                .why("who turns logging on needs it; what is on stays on, and writes without this role");
+            let finding = HopFinding::warning(CHECK, seen).why(
+                "turning logging on needs it; logging that is on stays on, and writes without this role",
+            );
             Some(finding.fix(item.create("put the policy, before logging is turned on or changed")))
         }
     }

@@ -106,7 +106,7 @@ impl ApiClient {
     /// # Errors
     /// What the service refused, or why it did not answer.
     pub async fn call(&self, call: &ApiCall) -> Result<Value, CallError> {
-        let unknown = || CallError::Unusable(format!("`{call}` is no operation that is known"));
+        let unknown = || CallError::Unusable(format!("`{call}` is not a known operation"));
         let wire = wire::request(call, self.owner.as_deref()).ok_or_else(unknown)?;
         let mut endpoint = endpoint(call.service, &self.region, &self.config);
         if let Some(url) = &self.url {

@@ -76,7 +76,7 @@ pub fn run(
     let Some((topology, plan)) = planned(&apply.topology, environment, err)? else { return Ok(exit::CONFIG) };
     for name in &apply.accounts {
         if !topology.accounts.iter().any(|account| account.name == *name) {
-            writeln!(err, "standpipe: `{name}` is no account of {}", apply.topology.display())?;
+            writeln!(err, "standpipe: `{name}` is not an account of {}", apply.topology.display())?;
             return Ok(exit::USAGE);
         }
     }
@@ -195,10 +195,10 @@ impl ApplySession<'_> {
         let n_changes = tasks.iter().filter(|task| task.is_change).count();
         let n_open = tasks.iter().filter(|task| task.is_open).count();
         let n_rest = tasks.len().saturating_sub(n_changes).saturating_sub(n_open);
-        let verb = if self.apply.destroy { "to take away" } else { "to make or change" };
+        let verb = if self.apply.destroy { "to remove" } else { "to make or change" };
         writeln!(
             out,
-            "{n_changes} {verb}, {n_rest} to leave as they are, {n_open} that cannot be seen or fixed from here"
+            "{n_changes} {verb}, {n_rest} to keep, {n_open} that cannot be read or fixed from here"
         )?;
         out.flush()
     }
@@ -238,7 +238,7 @@ impl ApplySession<'_> {
         }
         out.flush()?;
         let n_changes = tasks.iter().filter(|task| task.is_change).count();
-        let what = if self.apply.destroy { "take away" } else { "make or change" };
+        let what = if self.apply.destroy { "remove" } else { "make or change" };
         write!(err, "{what} these {n_changes}? [y/N] ")?;
         err.flush()?;
         let mut answer = String::new();
@@ -282,7 +282,7 @@ impl ApplySession<'_> {
         for task in tasks.iter().filter(|task| task.is_change) {
             let ApplyStep { stage, resource, .. } = &task.act;
             if broken.is_some_and(|broken| std::ptr::eq(broken, *stage)) {
-                self.fail(task, "left, since one before it failed", out)?;
+                self.fail(task, "skipped, since an earlier one failed", out)?;
                 continue;
             }
             if *worker.stop.borrow() {
@@ -307,7 +307,7 @@ impl ApplySession<'_> {
             wrote?;
             match done {
                 Ok(()) => {}
-                Err(StepError::Signal) => self.fail(task, "left unfinished: stopped", out)?,
+                Err(StepError::Signal) => self.fail(task, "stopped, unfinished", out)?,
                 Err(StepError::Failed(why)) => {
                     self.fail(task, &why, out)?;
                     // What is made rests on what is made before it; what is taken away does not.
@@ -339,7 +339,7 @@ impl ApplySession<'_> {
         } else {
             for (name, access) in &self.seen.accounts {
                 if let AccountAccess::Denied(why) = access {
-                    writeln!(err, "account {name} could not be looked at: {why}")?;
+                    writeln!(err, "account {name} could not be read: {why}")?;
                 }
             }
         }

@@ -28,7 +28,7 @@ pub(super) fn planned(
     if plan.stages.is_empty() {
         writeln!(
             err,
-            "{}: nothing is to be made; describe a `[bucket]` and `[stream]`, `[[vended]]` or `[[readers]]`",
+            "{}: nothing to create; describe a `[bucket]` and `[stream]`, `[[vended]]` or `[[readers]]`",
             file.display()
         )?;
         return Ok(None);

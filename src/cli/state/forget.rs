@@ -48,6 +48,6 @@ pub(super) fn forget(
         });
     }
     checkpoints.save().map_err(|source| StateCommandError::Save { dir: dir.to_owned(), source })?;
-    writeln!(out, "at the next start `{source}` reads them from where its `start` says")?;
+    writeln!(out, "at the next start, `{source}` reads them from its `start`")?;
     Ok(())
 }

@@ -24,7 +24,7 @@ fn ids(topology: &Topology, notes: &Notes) {
     let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
     for account in &topology.accounts {
         if let Some(other) = taken.insert(&account.place.account, &account.name) {
-            let text = format!("is the id of `{other}` already; an account stands here once");
+            let text = format!("is the id of `{other}` already; list each account once");
             notes.problem_at(&format!("accounts.{}.id", account.name), text);
         }
     }
@@ -36,7 +36,7 @@ fn keys(topology: &Topology, notes: &Notes) {
         let Some(arn) = key.arn.as_ref().and_then(|arn| arn.parse::<Arn>().ok()) else { continue };
         let place = &key.account.place;
         if arn.account != place.account || arn.region != place.region {
-            let text = format!("is not of account {} and region {}", place.account, place.region);
+            let text = format!("is not in account {} and region {}", place.account, place.region);
             notes.problem_at(&format!("keys.{}.arn", key.name), text);
         }
     }
@@ -107,8 +107,9 @@ fn filters(topology: &Topology, notes: &Notes) {
         let account = subscription.account.name.as_str();
         let SubscriptionScope::Groups(groups) = &subscription.scope else {
             if !of_accounts.insert(account) {
-                let text =
-                    format!("account `{account}` is subscribed as a whole already; AWS allows that once");
+                let text = format!(
+                    "account `{account}` already has a subscription for the whole account; AWS allows one"
+                );
                 notes.problem_at(&key, text);
             }
             continue;
@@ -117,14 +118,14 @@ fn filters(topology: &Topology, notes: &Notes) {
             let names = of_groups.entry((account, group)).or_default();
             if names.contains(&subscription.name.as_str()) {
                 let text = format!(
-                    "`{group}` has a filter `{}` already; give another `filter_name`",
+                    "`{group}` already has a filter `{}`; give another `filter_name`",
                     subscription.name
                 );
                 notes.problem_at(&key, text);
             } else if names.len() == MAX_FILTERS {
                 notes.problem_at(
                     &key,
-                    format!("`{group}` has {MAX_FILTERS} filters already, the most that AWS allows"),
+                    format!("`{group}` already has {MAX_FILTERS} filters, the most that AWS allows"),
                 );
             }
             names.push(&subscription.name);
@@ -138,7 +139,7 @@ fn roles(topology: &Topology, notes: &Notes) {
     let mut take = |account: &AwsAccount, role: &str, key: &str| {
         if !taken.insert((account.name.clone(), role.to_owned())) {
             let text =
-                format!("account `{}` has a role `{role}` already; give this one another name", account.name);
+                format!("account `{}` already has a role `{role}`; give this one another name", account.name);
             notes.problem_at(key, text);
         }
     };
@@ -171,7 +172,9 @@ fn roles(topology: &Topology, notes: &Notes) {
     for (assumer, key) in assumers {
         let role = assumer.role.clone().unwrap_or_default();
         if taken.contains(&(assumer.account.name.clone(), role.clone())) {
-            let text = format!("`{role}` is a role that is made here; name the one that standpipe runs as");
+            let text = format!(
+                "`{role}` is a role that this topology creates; name the role that standpipe runs as"
+            );
             notes.problem_at(&key, text);
         }
     }
@@ -197,9 +200,9 @@ fn readers(topology: &Topology, notes: &Notes) {
         }
         if !queue.is_empty() && queue != *known {
             let where_known = if own.is_some_and(|own| own.name == reader.bucket) {
-                "name the queue in `[bucket]`, and the same here".to_owned()
+                "name the same queue here and in `[bucket]`".to_owned()
             } else {
-                "a bucket tells one queue; name the same for all its readers".to_owned()
+                "a bucket notifies one queue; name the same queue for all its readers".to_owned()
             };
             notes.problem_at(&format!("{key}.queue"), where_known);
         }

@@ -120,7 +120,7 @@ fn known(root: &mut Section<'_>, region: Option<&str>) -> Option<NamedParts> {
 
 fn account(mut section: Section<'_>, name: &str, region: &str) -> Option<AwsAccount> {
     if !names::is_part(name) {
-        section.problem_here(format!("is no name; use {}", names::PART));
+        section.problem_here(format!("is not a valid name; use {}", names::PART));
     }
     let what = "an account's id of 12 digits, in quotes";
     let id = section.required("id", "222222222222", string_that(names::is_account, what));

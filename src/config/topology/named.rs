@@ -39,7 +39,7 @@ fn find<T>(
         None if !whole => Ok(None),
         None => {
             let near = suggestion(&wanted, known.iter().map(|one| name(one).as_str()));
-            Err(format!("found `{wanted}`, which is no {what}; {near}").into())
+            Err(format!("found `{wanted}`, but there is no such {what}; {near}").into())
         }
     }
 }

@@ -45,7 +45,7 @@ fn prefix(section: &mut Section<'_>) -> String {
 
 pub(super) fn key(mut section: Section<'_>, name: &str, known: &NamedParts) -> Option<KmsKey> {
     if !names::is_part(name) {
-        section.problem_here(format!("is no name; use {}", names::PART));
+        section.problem_here(format!("is not a valid name; use {}", names::PART));
     }
     let account = account(&mut section, "account", known);
     let arn = section.optional("arn", key_arn);
@@ -96,7 +96,7 @@ pub(super) fn kinesis(mut section: Section<'_>, known: &NamedParts) -> Option<Ki
 
 const BUCKET: &str = "a bucket's name of 3 to 63 lower-case letters, digits, `.` and `-`";
 const STREAM: &str = "a stream's name of 1 to 64 letters, digits, `_`, `.` and `-`";
-const LOG_GROUP: &str = "the whole name of a log group, without wildcards";
+const LOG_GROUP: &str = "the full name of a log group, without wildcards";
 const ROLE: &str = "a role's name of 1 to 64 letters, digits and `+=,.@_-`";
 const ROLE_PATH: &str = "a role's name, after its path if it has one, such as `app-host`; not its ARN";
 
@@ -122,14 +122,16 @@ pub(super) fn destination(
         DestinationTarget::Kinesis => targets.kinesis.map(|kinesis| Arc::clone(&kinesis.account)),
     };
     if owner.is_none() {
-        section.problem_here("leads nowhere; describe its target in `[stream]` or `[kinesis]`");
+        section.problem_here("has no target; describe it in `[stream]` or `[kinesis]`");
     }
     // The account goes without saying; where it is said, it has to be right.
     let said = section.optional("account", string);
     let owner = owner?;
     if let Some(said) = said.filter(|said| *said != owner.name) {
-        let text =
-            format!("found `{said}`, but its target is in account `{}`, where it has to be too", owner.name);
+        let text = format!(
+            "found `{said}`, but its target is in account `{}`, where it must be as well",
+            owner.name
+        );
         section.problem("account", text);
     }
     let what = "1 to 512 letters, digits, `.`, `_`, `-`, `/` and `#`";
@@ -178,7 +180,7 @@ fn groups(node: &Node) -> Parsed<Vec<String>> {
     some(|item| match string(item)? {
         text if text.contains('*') => Err(expected(
             item,
-            "the whole name of a log group; a filter has no wildcards: name each, or take all with `scope = \"account\"`",
+            "the full name of a log group; a filter has no wildcards: name each, or subscribe all with `scope = \"account\"`",
         )),
         text if names::is_log_group(&text) => Ok(text),
         _ => Err(expected(item, LOG_GROUP)),
@@ -219,7 +221,7 @@ fn retention(node: &Node) -> Parsed<u32> {
     let known = names::RETENTIONS.iter().find(|(_, known)| i128::from(*known) == days);
     known.map(|(_, days)| *days).ok_or_else(|| {
         let all: Vec<&str> = names::RETENTIONS.iter().map(|(name, _)| *name).collect();
-        expected(node, &format!("a number of days that CloudWatch Logs knows: {}", all.join(", ")))
+        expected(node, &format!("a number of days that CloudWatch Logs supports: {}", all.join(", ")))
     })
 }
 
@@ -286,7 +288,7 @@ pub(super) fn administrator(section: &mut Section<'_>, of: Option<&str>) -> Opti
     });
     let external_id = external_id(section);
     if external_id.is_some() && !has_role {
-        section.problem("external_id", "is said when a role is assumed; name one as `assume_role`");
+        section.problem("external_id", "is used only to assume a role; name one as `assume_role`");
     }
     Some(AdministratorRole { arn: arn?, external_id })
 }

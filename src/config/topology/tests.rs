@@ -76,7 +76,7 @@ fn what_is_named_has_to_be_there() {
     check(
         "account = \"app\"",
         "account = \"ap\"",
-        &["subscriptions[0].account", "is no account; did you mean `app`?"],
+        &["subscriptions[0].account", "no such account; did you mean `app`?"],
     );
     check(
         "name = \"org-logs\"",
@@ -90,7 +90,7 @@ fn what_is_named_has_to_be_there() {
 
 #[test]
 fn what_cannot_be_is_refused() {
-    check("id = \"111111111111\"", "id = \"222222222222\"", &["is the id of", "stands here once"]);
+    check("id = \"111111111111\"", "id = \"222222222222\"", &["is the id of", "list each account once"]);
     check(
         "log_groups = [\"one\"]",
         "log_groups = [\"/aws/*\"]",
@@ -114,7 +114,7 @@ fn what_cannot_be_is_refused() {
     check(
         "[writer]",
         "[writer]\nname = \"standpipe-firehose\"",
-        &["writer.name", "has a role `standpipe-firehose` already"],
+        &["writer.name", "already has a role `standpipe-firehose`"],
     );
     check("[writer]", "[writer]\nexternal_id = \"a b\"", &["writer.external_id", "2 to 1,224"]);
     check(
@@ -125,7 +125,7 @@ fn what_cannot_be_is_refused() {
     check(
         "[keys.logs]",
         "[keys.logs]\narn = \"arn:aws:kms:us-east-1:111111111111:key/1\"",
-        &["keys.logs.arn", "is not of account 222222222222"],
+        &["keys.logs.arn", "is not in account 222222222222"],
     );
 }
 
@@ -147,7 +147,7 @@ fn a_third_filter_of_a_log_group_is_refused() {
         format!("[[subscriptions]]\naccount = \"app\"\nlog_groups = [\"one\"]\nfilter_name = \"{name}\"\n")
     };
     read_text(&format!("{WHOLE}{}", more("two"))).unwrap();
-    check("", &format!("{}{}", more("two"), more("three")), &["subscriptions[2]", "2 filters already"]);
+    check("", &format!("{}{}", more("two"), more("three")), &["subscriptions[2]", "already has 2 filters"]);
 }
 
 #[test]

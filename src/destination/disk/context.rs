@@ -77,7 +77,7 @@ impl DiskContext {
                 destination = self.label,
                 dir = %self.dir.display(),
                 error = message,
-                "the disk buffer does not work; what is not on disk is held: make room, or make it writable"
+                "the disk buffer does not work; new records stay in memory: make room, or make the folder writable"
             );
         }
     }
@@ -105,7 +105,7 @@ impl DiskContext {
                 reason = flaw.reason(),
                 file = %file.display(),
                 kept,
-                "the disk buffer is damaged here; what is whole is delivered"
+                "the disk buffer is damaged; intact records are delivered"
             );
         }
     }

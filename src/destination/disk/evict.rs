@@ -147,7 +147,7 @@ impl<'c> Evictor<'c> {
         if events > 0 {
             warn!(
                 destination = label,
-                events, "the disk buffer is full: the oldest events are in the dead letters"
+                events, "the disk buffer is full: the oldest events went to the dead letters"
             );
             metrics.dead_letter(FULL, events);
         }

@@ -49,12 +49,7 @@ fn take_up(context: &DiskContext, opened: OpenedLog<OsFileSystem>) -> Log<OsFile
     context.clear_issue();
     let events = context.queue.opened(&contents);
     if events > 0 {
-        info!(
-            destination = context.label,
-            events,
-            bytes = log.bytes(),
-            "delivering what is on disk from before"
-        );
+        info!(destination = context.label, events, bytes = log.bytes(), "delivering the backlog on disk");
     }
     log
 }

@@ -32,7 +32,7 @@ pub(super) fn accepted(output: &PutRecordBatchOutput, sent: usize) -> Answer {
     }
     if responses.len() != sent {
         // Nothing says which were accepted: all are sent again, which may double some.
-        let message = format!("the answer speaks of {} records, {sent} were sent", responses.len());
+        let message = format!("the answer covers {} records, but {sent} were sent", responses.len());
         return Answer::TryLater { outcome: "failed", message };
     }
     let rejected = responses.iter().enumerate().filter_map(|(index, response)| {
@@ -106,7 +106,7 @@ fn by_status(status: u16, code: &str, text: String) -> Answer {
         401 | 403 => Answer::Held(Hold {
             reason: "access_denied",
             message: text,
-            fix: "see the message; nothing is lost meanwhile".to_owned(),
+            fix: "see the message; nothing is lost in the meantime".to_owned(),
         }),
         _ => Answer::TryLater { outcome: "failed", message: text },
     }
@@ -137,31 +137,30 @@ fn hold(code: &str, message: &str, target: &StreamTarget, principal: &str) -> Op
         ),
         "InvalidKMSResourceException" => (
             "kms",
-            "the stream's KMS key refuses",
+            "the stream's KMS key cannot be used",
             "enable the key, and allow Firehose and the stream's role to use it".to_owned(),
         ),
         "InvalidSourceException" => (
             "invalid_source",
-            "the stream takes nothing but CloudWatch Logs",
+            "the stream accepts only CloudWatch Logs",
             "turn off CloudWatch Logs decompression on the stream, or use another stream".to_owned(),
         ),
         "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" => (
             EXPIRED_CREDENTIALS,
             "credentials have expired",
-            "new ones are asked for; if that does not help, see that whoever issues them does".to_owned(),
+            "standpipe gets new ones; if that does not help, check that their source renews them".to_owned(),
         ),
         "InvalidSignatureException"
         | "SignatureDoesNotMatch"
         | "IncompleteSignature"
         | "RequestTimeTooSkewed" => (
             SIGNATURE,
-            "the signature is refused",
-            "set this host's clock right (more than 5 minutes off is too much), and check the secret key"
-                .to_owned(),
+            "the signature was rejected",
+            "correct this host's clock (AWS allows 5 minutes), and check the secret key".to_owned(),
         ),
         "UnrecognizedClientException" | "InvalidClientTokenId" | "MissingAuthenticationToken" => (
             UNRECOGNIZED_CREDENTIALS,
-            "credentials are not known",
+            "the credentials are unknown",
             "check the access key and, for temporary credentials, the session token".to_owned(),
         ),
         _ => return None,

@@ -150,14 +150,14 @@ impl LetterSender {
                 }
                 Err(failed) => {
                     add(&self.totals.broken);
-                    error!(error = with_causes(&failed), "left out");
+                    error!(error = with_causes(&failed), "a file of dead letters was skipped");
                     continue;
                 }
             };
             self.totals.open(Arc::clone(&file));
             if let Err(error) = self.send_file(&file).await {
                 add(&self.totals.broken);
-                error!(path = %path.display(), %error, "cannot be read to its end");
+                error!(path = %path.display(), %error, "a file of dead letters cannot be read completely");
             }
             file.set_read();
         }
@@ -206,7 +206,7 @@ impl LetterSender {
             Ok(()) => add(&self.totals.sent),
             Err(NotForTarget(why)) => {
                 add(&self.totals.unfit);
-                warn!(reason, why, "a letter stays where it is");
+                warn!(reason, why, "a letter was not replayed and stays in its file");
             }
         }
     }
@@ -270,7 +270,7 @@ impl LetterSender {
                 sink.encoder.envelope(&letter.bytes, &mut output)
             }
             LetterContent::Envelope => {
-                return Err(NotForTarget("it is an envelope, and the sink's `encoding` is another"));
+                return Err(NotForTarget("it is an envelope, but the sink's `encoding` is not `envelope`"));
             }
             LetterContent::Payload => {
                 return Err(NotForTarget("it is a payload to decode; replay it as `_SOURCE`"));
@@ -291,7 +291,7 @@ impl LetterSender {
         // What Firehose itself kept names no source.
         let is_payload = letter.content == LetterContent::Payload || letter.origin.source.is_empty();
         if !is_payload {
-            return Err(NotForTarget("it is no payload to decode; replay it to its sink"));
+            return Err(NotForTarget("it is not a payload to decode; replay it to its sink"));
         }
         let lane = Arc::clone(&self.lane);
         self.until(|| !lane.is_blocked()).await;

@@ -118,14 +118,17 @@ impl ReplayTotals {
         self.ended.fetch_add(file.ended_well(), Ordering::AcqRel);
         if let Err(failed) = file.finish() {
             self.broken.fetch_add(1, Ordering::AcqRel);
-            error!(error = with_causes(&failed), "what was delivered cannot be taken out of its file");
+            error!(error = with_causes(&failed), "cannot remove delivered letters from their file");
         }
     }
 }
 
 fn note(file: &ReplayProgress) {
     if let Err(failed) = file.save() {
-        error!(error = with_causes(&failed), "what was delivered cannot be noted; a kill would double it");
+        error!(
+            error = with_causes(&failed),
+            "cannot record which letters were delivered; a kill would deliver them again"
+        );
     }
 }
 

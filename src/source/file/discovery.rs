@@ -204,7 +204,7 @@ impl Discovery {
         for (dir, error) in &walk.failed {
             self.setup.metrics().error("walk");
             if self.refused.insert(dir.clone()) {
-                warn!(dir = %dir.display(), %error, "cannot read directory; it is tried again");
+                warn!(dir = %dir.display(), %error, "cannot read directory; trying again later");
             }
         }
         for dir in &walk.dirs {

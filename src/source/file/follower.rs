@@ -338,7 +338,7 @@ fn note_gzip_end(setup: &FileSetup, file: &mut TrackedFile, upcoming: Upcoming) 
     if content.is_broken() {
         if !file.is_broken_reported {
             file.is_broken_reported = true;
-            warn!(path = %file.path.display(), "gzipped file is torn or corrupt; what could be decompressed of it was read");
+            warn!(path = %file.path.display(), "gzipped file is torn or corrupt; read as far as it could be decompressed");
             setup.metrics().error("gzip");
         }
         return;

@@ -119,7 +119,7 @@ impl GoneFiles {
                 KnownFate::Missing | KnownFate::Gone => "deleted_unread",
             };
             setup.metrics().lost(reason, gone.unread);
-            warn!(path = %gone.path.display(), bytes = gone.unread, reason, "bytes of a file were gone before they could be read");
+            warn!(path = %gone.path.display(), bytes = gone.unread, reason, "part of a file was gone before it could be read");
             gone.unread = 0;
         }
     }

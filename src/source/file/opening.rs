@@ -84,7 +84,7 @@ pub(super) fn fail(
     files.close(no);
     let Some(file) = files.get_mut(no) else { return };
     if file.failures == 0 {
-        warn!(path = %file.path.display(), %error, "cannot {what} file; it is tried again. standpipe's user needs read permission");
+        warn!(path = %file.path.display(), %error, "cannot {what} file; trying again later. standpipe's user needs read permission");
     }
     file.failures = file.failures.saturating_add(1);
     let wait = RETRY.saturating_mul(1 << file.failures.min(6));

@@ -182,7 +182,7 @@ impl BlockReader {
     /// Gives up an object that is larger than any may be.
     pub(super) fn pass_over(&self, file: &mut TrackedFile, unread: u64) {
         let size = file.size;
-        warn!(path = %file.path.display(), bytes = unread, "object is larger than `max_inflated` allows and is left out; raise it and give the object a new name");
+        warn!(path = %file.path.display(), bytes = unread, "file is larger than `max_inflated` and was skipped; raise `max_inflated` and rename the file");
         let before = file.content.as_mut().and_then(|content| {
             content.read_at(size.saturating_sub(Fingerprint::MOST as u64), Fingerprint::MOST).ok()
         });

@@ -255,7 +255,7 @@ fn as_name(name: &CStr) -> &OsStr {
 fn say_unavailable(error: &io::Error) {
     warn!(
         %error,
-        "inotify is not available; files are looked at every second instead. raise fs.inotify.max_user_watches \
+        "inotify is not available; checking files every second instead. raise fs.inotify.max_user_watches \
          or fs.inotify.max_user_instances"
     );
 }

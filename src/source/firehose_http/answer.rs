@@ -35,7 +35,7 @@ pub(super) fn answer(status: StatusCode, request_id: &str, error: Option<&str>) 
 pub(super) fn plain(status: StatusCode) -> HttpAnswer {
     let text = match status {
         StatusCode::OK => "ok\n",
-        StatusCode::METHOD_NOT_ALLOWED => "send records by POST\n",
+        StatusCode::METHOD_NOT_ALLOWED => "send records with POST\n",
         _ => "not found\n",
     };
     let mut answer = with_type(status, "text/plain", Bytes::from_static(text.as_bytes()));

@@ -243,7 +243,7 @@ impl BodyScanner {
             (b'}', Expected::KeyOrEnd | Expected::CommaOrEnd) => self.close(false)?,
             (b']', Expected::ValueOrEnd | Expected::CommaOrEnd) => self.close(true)?,
             (_, Expected::Value | Expected::ValueOrEnd) => self.value(byte)?,
-            _ => return Err(BodyError::Malformed("its grammar is broken")),
+            _ => return Err(BodyError::Malformed("its syntax is wrong")),
         }
         Ok(())
     }

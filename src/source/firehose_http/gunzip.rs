@@ -4,7 +4,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 /// The body's gzip is damaged, or goes on after its end.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the body says that it is gzip and is not")]
+#[error("the content encoding is gzip, but the body is not")]
 pub(super) struct NotGzip;
 
 /// The state of one body.

@@ -169,7 +169,7 @@ impl RequestOutcome {
             }
             Self::Late => (again, "timeout", "not delivered yet; send the request again".to_owned()),
             Self::Full => {
-                (again, "full", "no room to take the whole request in time; send it again".to_owned())
+                (again, "full", "could not read the whole request in time; send it again".to_owned())
             }
             Self::Broken(error) => {
                 let (status, reason) = match error {

@@ -179,7 +179,7 @@ impl HttpContext {
             }
             ListenerEvent::Failed(error) => {
                 self.intake.metrics.error("accept");
-                tracing::warn!(source = &*self.name, %error, "a connection cannot be accepted");
+                tracing::warn!(source = &*self.name, %error, "cannot accept a connection");
             }
         }
     }

@@ -27,7 +27,7 @@ pub(super) enum ReadError {
     TooLong,
     #[error("the body has more than {0} records")]
     TooManyRecords(u64),
-    #[error("the body was broken off")]
+    #[error("the body ended too early")]
     Aborted,
     #[error("the body comes too slowly; send it again")]
     TooSlow,

@@ -33,7 +33,7 @@ impl HttpSession {
             reason,
             message,
             left_out,
-            "a request was not taken"
+            "a request failed"
         );
     }
 

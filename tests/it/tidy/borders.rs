@@ -131,7 +131,7 @@ pub(super) fn unused(tree: &Tree) -> Vec<Breach> {
     let mut breaches = Vec::new();
     for (row, may) in BORDERS {
         if !tree.production().any(|source| is_below(&source.module(), row)) {
-            breaches.push(breach(row, "has a row in BORDERS, and is not there".into()));
+            breaches.push(breach(row, "has a row in BORDERS, and does not exist".into()));
         }
         for name in *may {
             if !imports.iter().any(|(from, to)| is_below(from, row) && is_below(to, name)) {

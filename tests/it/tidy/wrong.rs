@@ -120,7 +120,7 @@ pub(super) const WRONG: &[Wrong] = &[
         &[SINK, ("src/route/mod.rs", "//! R.\n#[cfg(any(test, feature = \"x\"))]\nuse crate::sink::Sink;")],
     ),
     wrong(
-        "what is not there in tests",
+        "what does not exist in tests",
         "border",
         "route -> sink",
         &[SINK, ("src/route/mod.rs", "//! R.\n#[cfg(not(test))]\nuse crate::sink::Sink;")],

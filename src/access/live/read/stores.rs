@@ -65,7 +65,7 @@ impl AccountReader<'_> {
             }
             Ok(_) => Some("it is not empty".to_owned()),
             Err(Unread::Absent) => None,
-            Err(Unread::Unseen(why)) => Some(format!("whether it is empty cannot be seen: {why}")),
+            Err(Unread::Unseen(why)) => Some(format!("cannot see whether it is empty: {why}")),
         }
     }
 

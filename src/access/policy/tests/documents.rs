@@ -21,7 +21,7 @@ fn what_is_wrong_is_said_with_its_path() {
     );
     check_error(
         r#"{"Version": "2012-10-17", "Version": "2012-10-17", "Statement": []}"#,
-        "the policy: `Version` is there twice: make one of them",
+        "the policy: `Version` is there twice: merge them",
     );
     check_error(r#"{"Statement": "x"}"#, "`Statement`: expected a statement, found `x`");
 }
@@ -69,7 +69,7 @@ fn what_is_wrong_with_a_statement_is_said_with_its_path() {
     );
     check(
         r#""Effect": "Allow", "Action": "*", "Principal": {"AWS": "1", "AWS": "2"}"#,
-        "`Statement[1].Principal`: `AWS` is there twice: make one of them",
+        "`Statement[1].Principal`: `AWS` is there twice: merge them",
     );
     check(
         r#""Effect": "Allow", "Action": "*", "Condition": {"StringEqual": {"k": "v"}}"#,
@@ -85,7 +85,7 @@ fn what_is_wrong_with_a_statement_is_said_with_its_path() {
     );
     check(
         r#""Effect": "Allow", "Action": "*", "Condition": {"Bool": {"k": "true"}, "Bool": {"l": "true"}}"#,
-        "`Statement[1].Condition`: `Bool` is there twice: make one of them",
+        "`Statement[1].Condition`: `Bool` is there twice: merge them",
     );
     check(r#""Effect": "Allow", "Action": "*", "Sid": 1"#, "`Statement[1].Sid`: expected a text, found 1");
 }
@@ -170,7 +170,7 @@ fn a_document_fits_its_place() {
         PolicyUse::Trust,
         r#"{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:role/*"}, "Action": "*"}"#,
         &[
-            "statement 1: the principal `arn:aws:iam::111111111111:role/*` means nobody: a `*` within a principal is no wildcard",
+            "statement 1: the principal `arn:aws:iam::111111111111:role/*` means nobody: a `*` within a principal is not a wildcard",
         ],
     );
     check_fit(

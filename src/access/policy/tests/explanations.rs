@@ -123,7 +123,7 @@ fn the_mistakes_that_everybody_makes_are_named() {
         "logs:TagResource",
         group,
         &format!("{group}:*"),
-        "the group's streams, not the group itself: leave `:*` away",
+        "the group's streams, not the group itself: remove `:*`",
     );
 }
 
@@ -164,12 +164,12 @@ fn a_trust_policy_is_explained() {
     check(
         r#""arn:aws:iam::111111111111:role/*""#,
         "",
-        "names the principal `arn:aws:iam::111111111111:role/*`, not `arn:aws:iam::111111111111:role/app` (`arn:aws:iam::111111111111:role/*` means nobody: a `*` within a principal is no wildcard)",
+        "names the principal `arn:aws:iam::111111111111:role/*`, not `arn:aws:iam::111111111111:role/app` (`arn:aws:iam::111111111111:role/*` means nobody: a `*` within a principal is not a wildcard)",
     );
     check(
         r#""AROAIOSFODNN7EXAMPLE""#,
         "",
-        "names the principal `AROAIOSFODNN7EXAMPLE`, not `arn:aws:iam::111111111111:role/app` (`AROAIOSFODNN7EXAMPLE` is what is left of a user or role that was deleted: name its successor's ARN)",
+        "names the principal `AROAIOSFODNN7EXAMPLE`, not `arn:aws:iam::111111111111:role/app` (`AROAIOSFODNN7EXAMPLE` is the remains of a deleted user or role: name its successor's ARN)",
     );
     check(
         role,
@@ -216,7 +216,7 @@ fn a_service_without_policies_of_resources_says_to_assume_a_role() {
     };
     assert_eq!(
         evaluate(&request, &policies).to_string(),
-        "not allowed: `firehose` has no policies of resources, so that only identities of account 222222222222 can be allowed: \
-         assume a role there; not looked at: the service control policies, the resource control policies",
+        "not allowed: `firehose` has no resource policies, so only identities of account 222222222222 can be allowed: \
+         assume a role there; not checked: the service control policies, the resource control policies",
     );
 }

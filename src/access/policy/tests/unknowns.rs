@@ -55,11 +55,11 @@ fn a_key_that_is_not_known_leaves_it_open() {
     let open = RequestContext::open;
     check(
         &ask(open(), seen(FROM_HOME), granted()),
-        "cannot tell: statement 1 `Home` of p asks for `aws:SourceIp`, which is not known here",
+        "cannot tell: statement 1 `Home` of p asks for `aws:SourceIp`, which is unknown here",
     );
     check(
         &ask(open(), seen(&format!("{ALLOW}, {NOT_FROM_HOME}")), granted()),
-        "cannot tell: statement 2 `Home` of p asks for `aws:SourceIp`, which is not known here",
+        "cannot tell: statement 2 `Home` of p asks for `aws:SourceIp`, which is unknown here",
     );
     let home = || open().with("aws:SourceIp", ["203.0.113.9"]);
     check(
@@ -90,7 +90,7 @@ fn a_variable_whose_key_is_not_known_leaves_it_open() {
         r#"{"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::bucket/${aws:PrincipalTag/team}"}"#;
     check(
         &ask(RequestContext::open(), seen(own), granted()),
-        "cannot tell: statement 1 of p asks for `aws:PrincipalTag/team`, which is not known here",
+        "cannot tell: statement 1 of p asks for `aws:PrincipalTag/team`, which is unknown here",
     );
 }
 
@@ -121,7 +121,7 @@ fn a_canonical_id_leaves_it_open() {
     ));
     check(
         &ask(RequestContext::default(), seen(ALLOW), resource),
-        "cannot tell: statement 1 of p names a canonical id, and whose it is is not known here",
+        "cannot tell: statement 1 of p names a canonical id, and its owner is unknown here",
     );
 }
 

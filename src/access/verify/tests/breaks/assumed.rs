@@ -16,11 +16,11 @@ const KEY: &str = "arn:aws:kms:eu-central-1:000000000000:key/1234abcd-12ab-34cd-
 pub(super) fn writers() -> Vec<Break> {
     let at = (WRITER, "assume_role");
     vec![
-        broken("basic", "writer's role deleted", |it| it.lose("archive", "WriterRole"), (WRITER, "role"), &["role `standpipe-writer` is not there"]),
+        broken("basic", "writer's role deleted", |it| it.lose("archive", "WriterRole"), (WRITER, "role"), &["role `standpipe-writer` does not exist"]),
         broken("basic", "wrong external id", |it| trust(it, r#""example""#, r#""exampel""#), at, &["`sts:ExternalId` by `StringEquals` `exampel`, and the request has `example`"]),
         broken("basic", "trust for another account", |it| trust(it, "111111111111", "999999999999"), at, &["names the principal `arn:aws:iam::999999999999:root`"]),
-        broken("basic", "trust for a user that was deleted", |it| trust(it, "arn:aws:iam::111111111111:root", "AROAEXAMPLEEXAMPLE00"), at, &["is what is left of a user or role that was deleted"]),
-        broken("basic", "policy to assume the role missing", |it| it.lose("app", "WriterIdentity"), at, &["policy `assume-standpipe-writer` is not there"]),
+        broken("basic", "trust for a user that was deleted", |it| trust(it, "arn:aws:iam::111111111111:root", "AROAEXAMPLEEXAMPLE00"), at, &["is the remains of a deleted user or role"]),
+        broken("basic", "policy to assume the role missing", |it| it.lose("app", "WriterIdentity"), at, &["policy `assume-standpipe-writer` does not exist"]),
         broken("basic", "policy to assume another role", |it| it.edit("app", "WriterIdentity", "permissions", "role/standpipe-writer", "role/other"), at, &["role/other"]),
         broken("basic", "put permission missing", |it| may(it, "firehose:PutRecordBatch", "firehose:PutRecord"), (WRITER, "put"), &["`firehose:PutRecordBatch`"]),
         broken("basic", "put permission for another account's stream", |it| may(it, "222222222222", "111111111111"), (WRITER, "put"), &["another account"]),
@@ -63,11 +63,11 @@ fn host_bounded(it: &mut Model) {
 #[rustfmt::skip] // One break a line.
 pub(super) fn consumers() -> Vec<Break> {
     vec![
-        broken("organization", "consumer's role deleted", |it| it.lose("archive", "ConsumerRole"), (CONSUMER, "role"), &["is not there"]),
+        broken("organization", "consumer's role deleted", |it| it.lose("archive", "ConsumerRole"), (CONSUMER, "role"), &["does not exist"]),
         broken("organization", "consumer may not read", |it| reads(it, "kinesis:GetRecords", "kinesis:PutRecords"), (CONSUMER, "read"), &["`kinesis:GetRecords`"]),
         broken("organization", "consumer may not decrypt", |it| reads(it, "kms:Decrypt", "kms:Encrypt"), (CONSUMER, "decrypt"), &["`kms:Decrypt`"]),
         broken("organization", "consumer may not keep leases", |it| reads(it, "dynamodb:UpdateItem", "dynamodb:Query"), (CONSUMER, "lease"), &["`dynamodb:UpdateItem`"]),
-        broken("organization", "lease table missing", |it| it.lose("archive", "Leases"), (CONSUMER, "lease_table"), &["table `standpipe-cwl` is not there"]),
+        broken("organization", "lease table missing", |it| it.lose("archive", "Leases"), (CONSUMER, "lease_table"), &["table `standpipe-cwl` does not exist"]),
         broken("sample", "consumer's external id wrong", |it| it.edit("archive", "ConsumerRole", "trust", r#""example""#, r#""other""#), (CONSUMER, "assume_role"), &["sts:ExternalId"]),
     ]
 }
@@ -79,7 +79,7 @@ fn reads(it: &mut Model, from: &str, to: &str) {
 #[rustfmt::skip] // One break a line.
 pub(super) fn readers() -> Vec<Break> {
     vec![
-        broken("trail", "reader's role deleted", |it| it.lose("trail", READER_ROLE), (READER, "role"), &["is not there"]),
+        broken("trail", "reader's role deleted", |it| it.lose("trail", READER_ROLE), (READER, "role"), &["does not exist"]),
         broken("trail", "reader's role trusts another role", |it| it.edit("trail", READER_ROLE, "trust", "role/collector", "role/other"), (READER, "assume_role"), &["aws:PrincipalArn"]),
         broken("trail", "collector may assume another role", |it| it.edit("archive", "ReaderCrossRoleForCloudtrailIdentity", "permissions", "000000000000", "999999999999"), (READER, "assume_role"), &["another account"]),
         broken("trail", "s3:List* on objects alone", list_on_objects, (READER, "list_bucket"), &["its objects, not the bucket itself"]),
@@ -92,11 +92,11 @@ pub(super) fn readers() -> Vec<Break> {
         broken("trail", "key that exists to be deleted", |it| key(it, "PendingDeletion"), (READER, "decrypt"), &["is PendingDeletion"]),
         broken("trail", "bucket's policy denies the reader", denied, (READER, "read_objects"), &["denied by statement 1 `Never` of the policy of bucket `my-cloudtrail-bucket`"]),
         broken("trail", "reader may not receive", |it| object(it, "sqs:ReceiveMessage", "sqs:SendMessage"), (READER, "receive"), &["`sqs:ReceiveMessage`"]),
-        broken("trail", "queue deleted", |it| it.lose("trail", "QueueTrail"), (READER, "queue"), &["queue `trail` is not there"]),
+        broken("trail", "queue deleted", |it| it.lose("trail", "QueueTrail"), (READER, "queue"), &["queue `trail` does not exist"]),
         broken("trail", "queue's policy missing", |it| it.unset("trail", "QueueTrail", "policy"), (READER, "queue_policy"), &["`sqs:SendMessage`", "no policy"]),
-        broken("trail", "notification removed", |it| it.unset("trail", "NotificationMyCloudtrailBucket", "notification"), (READER, "notification"), &["tells `arn:aws:sqs:eu-central-1:000000000000:trail` nothing"]),
+        broken("trail", "notification removed", |it| it.unset("trail", "NotificationMyCloudtrailBucket", "notification"), (READER, "notification"), &["notifies `arn:aws:sqs:eu-central-1:000000000000:trail` of nothing"]),
         broken("trail", "notification of another prefix", |it| it.edit("trail", "NotificationMyCloudtrailBucket", "notification", "CloudTrail/", "Config/"), (READER, "notification"), &["Config/"]),
-        broken("sample", "nobody may assume the reader", |it| it.lose("archive", "ReaderStandpipeReaderIdentity"), ("reader standpipe-reader of app", "assume_role"), &["policy `assume-standpipe-reader` is not there"]),
+        broken("sample", "nobody may assume the reader", |it| it.lose("archive", "ReaderStandpipeReaderIdentity"), ("reader standpipe-reader of app", "assume_role"), &["policy `assume-standpipe-reader` does not exist"]),
     ]
 }
 

@@ -12,7 +12,7 @@ const GOV: &str = "bucket gov-logs of vault";
 pub(super) fn breaks() -> Vec<Break> {
     let put = (HOP, "put_objects");
     vec![
-        broken("basic", "bucket deleted", |it| it.lose("archive", "Bucket"), (HOP, "bucket"), &["bucket `org-logs` is not there"]),
+        broken("basic", "bucket deleted", |it| it.lose("archive", "Bucket"), (HOP, "bucket"), &["bucket `org-logs` does not exist"]),
         broken("basic", "stream writes to another bucket", |it| it.edit("archive", "Stream", "bucket", "org-logs", "old-logs"), (HOP, "stream_bucket"), &["arn:aws:s3:::old-logs"]),
         broken("basic", "wrong prefix", |it| it.set("archive", "Stream", "prefix", json!("other/")), put, &["org-logs/other/", "org-logs/cwl/*"]),
         broken("basic", "objects' ARN without /*", |it| may(it, "org-logs/cwl/*", "org-logs"), put, &["add `/*`"]),
@@ -30,7 +30,7 @@ pub(super) fn breaks() -> Vec<Break> {
         broken("basic", "only with a header that Firehose does not send", bare_objects, put, &["denied by statement 2 `Unless`"]),
         broken("basic", "only with a second factor", second_factor, put, &["denied by statement 2 `Unless`"]),
         broken("three-accounts", "objects belong to their writer", |it| it.set("vault", "Bucket", "ownership", json!("ObjectWriter")), (GOV, "bucket_ownership"), &["ObjectWriter"]),
-        broken("moto", "queue of the bucket deleted", |it| it.lose("archive", "QueueOrgLogsObjects"), (HOP, "queue"), &["queue `org-logs-objects` is not there"]),
+        broken("moto", "queue of the bucket deleted", |it| it.lose("archive", "QueueOrgLogsObjects"), (HOP, "queue"), &["queue `org-logs-objects` does not exist"]),
         broken("moto", "queue's policy for another bucket", |it| it.edit("archive", "QueueOrgLogsObjects", "policy", "s3:::org-logs", "s3:::other"), (HOP, "queue_policy"), &["aws:SourceArn"]),
         broken("moto", "queue's policy for another account's bucket", |it| it.edit("archive", "QueueOrgLogsObjects", "policy", r#""aws:SourceAccount":"222222222222""#, r#""aws:SourceAccount":"999999999999""#), (HOP, "queue_policy"), &["aws:SourceAccount"]),
         broken("moto", "bucket tells another queue", |it| it.edit("archive", "Bucket", "notification", "org-logs-objects", "old"), (HOP, "notification"), &["sqs:us-east-1:222222222222:old"]),

@@ -37,12 +37,12 @@ fn never(action: &str) -> Value {
 #[rustfmt::skip] // One break a line.
 fn targets() -> Vec<Break> {
     vec![
-        broken("basic", "destination deleted", |it| it.lose("archive", "Destination"), (HOP, "destination"), &["destination `delivery-test-destination` is not there"]),
+        broken("basic", "destination deleted", |it| it.lose("archive", "Destination"), (HOP, "destination"), &["destination `delivery-test-destination` does not exist"]),
         broken("basic", "PassRole missing, so that the destination could not be made", no_pass, (HOP, "pass_role"), &["`iam:PassRole` on `arn:aws:iam::222222222222:role/standpipe-logs`"]),
         broken("basic", "destination to another stream", |it| it.edit("archive", "Destination", "target", "delivery-test-stream", "old"), (HOP, "destination_target"), &["deliverystream/old", "another name"]),
         broken("basic", "destination to another account's stream", |it| it.edit("archive", "Destination", "target", "222222222222", "999999999999"), (HOP, "destination_target"), &["another account"]),
         broken("basic", "destination with another account's role", |it| it.edit("archive", "Destination", "role", "222222222222", "999999999999"), (HOP, "destination_role"), &["another account"]),
-        broken("basic", "role of CloudWatch Logs deleted", |it| it.lose("archive", "LogsRole"), (HOP, "destination_role"), &["role `standpipe-logs` is not there"]),
+        broken("basic", "role of CloudWatch Logs deleted", |it| it.lose("archive", "LogsRole"), (HOP, "destination_role"), &["role `standpipe-logs` does not exist"]),
     ]
 }
 

@@ -20,7 +20,7 @@ pub(in crate::access::verify::tests) fn harmless() -> Vec<Break> {
         broken("basic", "errors are not reported", |it| it.unset("archive", "Stream", "errorLogGroup"), ("stream delivery-test-stream of archive", "stream_errors"), &["nowhere"]),
         broken("basic", "an account is not seen", blind, ("accounts", "credentials"), &["no credentials"]),
         broken("basic", "a stream is not seen", |it| unseen(it, "archive", "Stream"), ("stream delivery-test-stream of archive", "stream"), &["could not be seen: `firehose:DescribeDeliveryStream`"]),
-        broken("basic", "PassRole missing where all is made", |it| it.edit("archive", &Prerequisite::Caller.id(), extra::OTHERS, r#""Action":"*""#, r#""Action":"logs:*""#), (DESTINATION, "destination"), &["is there"]),
+        broken("basic", "PassRole missing where all is made", |it| it.edit("archive", &Prerequisite::Caller.id(), extra::OTHERS, r#""Action":"*""#, r#""Action":"logs:*""#), (DESTINATION, "destination"), &["exists"]),
         broken("organization", "the stream's own policy is enough to read", stream_lets_read, ("consumer standpipe-consumer of archive", "read"), &["are allowed"]),
         broken("organization", "the stream's own policy is enough to put", stream_lets_put, ("destination all-logs of archive", "destination_permissions"), &["allowed by statement 1 `Lets` of the policy of Kinesis stream `cwl`"]),
         broken("organization", "the stream's own policy is not seen", stream_unseen, ("destination all-logs of archive", "destination_permissions"), &["cannot tell"]),
