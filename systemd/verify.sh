@@ -19,7 +19,7 @@ if [ "${version:-0}" -lt 253 ]; then
     sed -i 's/^Type=notify-reload$/Type=notify/' "$folder/standpipe.service"
 fi
 words=$(systemd-analyze verify --man=no "$folder/standpipe.service" 2>&1) || { echo "$words" >&2; exit 1; }
-# systemd may complain about other units of this machine, too.
+# systemd may find faults in other units of this machine, too.
 if grep -q standpipe <<<"$words"; then
     echo "$words" >&2
     exit 1

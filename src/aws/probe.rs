@@ -105,9 +105,9 @@ impl AwsConnection {
         if let Some(url) = &self.settings().endpoint_url {
             builder = builder.endpoint_url(url);
         }
-        let (glance, seen) = ExchangeRecorder::new();
+        let (recorder, seen) = ExchangeRecorder::new();
         let client = aws_sdk_firehose::Client::from_conf(builder.build());
-        let sent = client.list_delivery_streams().limit(1).customize().interceptor(glance).send().await;
+        let sent = client.list_delivery_streams().limit(1).customize().interceptor(recorder).send().await;
         answered(sent, &seen).await
     }
 
@@ -120,9 +120,9 @@ impl AwsConnection {
         let region = role.region.clone().or(region);
         let base = self.load(region).await?;
         let nobody = base.into_builder().credentials_provider(nobody()).build();
-        let (glance, seen) = ExchangeRecorder::new();
+        let (recorder, seen) = ExchangeRecorder::new();
         let client = sts(&nobody, role.sts_endpoint_url.as_ref());
-        answered(client.get_caller_identity().customize().interceptor(glance).send().await, &seen).await
+        answered(client.get_caller_identity().customize().interceptor(recorder).send().await, &seen).await
     }
 
     /// The ARN of whoever the first credentials belong to; none when another endpoint than AWS's is set, and no STS with it.
@@ -366,7 +366,7 @@ impl ExchangeRecorder {
 
 impl Intercept for ExchangeRecorder {
     fn name(&self) -> &'static str {
-        "Glance"
+        "ExchangeRecorder"
     }
 
     fn read_before_transmit(

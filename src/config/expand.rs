@@ -61,7 +61,7 @@ impl<'a> VariableExpansion<'a> {
     fn text(&mut self, written: &str) -> Result<Text, String> {
         let mut value = String::with_capacity(written.len());
         let mut files = Vec::new();
-        let mut replaced = false;
+        let mut replaced = Vec::new();
         let mut rest = written;
         while let Some((before, after)) = rest.split_once('$') {
             value.push_str(before);
@@ -71,8 +71,9 @@ impl<'a> VariableExpansion<'a> {
             } else if let Some(after) = after.strip_prefix('{') {
                 let (inside, after) =
                     after.split_once('}').ok_or("`${` has no `}`; write `$$` for a dollar itself")?;
-                value.push_str(&self.replacement(inside, &mut files)?);
-                replaced = true;
+                let replacement = self.replacement(inside, &mut files)?;
+                value.push_str(&replacement);
+                replaced.push((format!("${{{inside}}}"), replacement));
                 rest = after;
             } else {
                 value.push('$');
@@ -80,7 +81,8 @@ impl<'a> VariableExpansion<'a> {
             }
         }
         value.push_str(rest);
-        let expanded = replaced.then(|| Expanded { as_written: written.to_owned(), files });
+        let expanded =
+            (!replaced.is_empty()).then(|| Expanded { as_written: written.to_owned(), files, replaced });
         Ok(Text { value, expanded })
     }
 

@@ -27,6 +27,11 @@ impl Misfit {
         Self { item, origin: self.origin.or_else(|| Some(node.origin.clone())), ..self }
     }
 
+    /// The same, without what `${..}` stands for in the value.
+    pub(super) fn concealed(self, node: &Node) -> Self {
+        Self { text: node.conceal(self.text), ..self }
+    }
+
     pub(super) fn at_byte(self, byte: Option<usize>) -> Self {
         Self { byte, ..self }
     }

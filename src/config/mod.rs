@@ -166,7 +166,7 @@ fn n_cores() -> usize {
 }
 
 /// Named tables: those that were written, and those that could be read.
-struct Named<T> {
+struct NamedTables<T> {
     names: BTreeSet<String>,
     read: BTreeMap<String, T>,
 }
@@ -176,8 +176,8 @@ fn named<'n, T>(
     key: &'static str,
     strays: &BTreeSet<String>,
     read: impl Fn(&str, Section<'n>) -> Option<T>,
-) -> Named<T> {
-    let mut all = Named { names: strays.clone(), read: BTreeMap::new() };
+) -> NamedTables<T> {
+    let mut all = NamedTables { names: strays.clone(), read: BTreeMap::new() };
     let missing = !root.has(key);
     let Some(section) = root.table_or_empty(key) else { return all };
     let tables = section.named_tables();

@@ -1,6 +1,6 @@
 //! Regions by name.
 //!
-//! SourceConfig: <https://docs.aws.amazon.com/general/latest/gr/firehose.html>. A region that is newer is not wrong: it is only warned of.
+//! Source: <https://docs.aws.amazon.com/general/latest/gr/firehose.html>. A region that is newer is not wrong: it is only warned of.
 
 use super::problem::nearest;
 

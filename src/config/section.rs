@@ -100,7 +100,7 @@ impl<'n> Section<'n> {
             Ok(value) => Some(value),
             Err(_) if matches!(node.value, Written::Broken) => None,
             Err(misfit) => {
-                self.notes.problem(&node.origin, &join(&self.path, key), misfit);
+                self.notes.problem(&node.origin, &join(&self.path, key), misfit.concealed(&node));
                 None
             }
         }
@@ -209,7 +209,9 @@ impl<'n> Section<'n> {
             match parse(&node) {
                 Ok(value) => entries.push((key, value)),
                 Err(_) if matches!(node.value, Written::Broken) => {}
-                Err(misfit) => self.notes.problem(&node.origin, &join(&self.path, &key), misfit),
+                Err(misfit) => {
+                    self.notes.problem(&node.origin, &join(&self.path, &key), misfit.concealed(&node));
+                }
             }
         }
         entries

@@ -541,6 +541,21 @@ fn what_a_dollar_stands_for_must_be_there() {
 }
 
 #[test]
+fn what_a_variable_holds_is_in_no_error() {
+    for value in
+        ["\"{x${SECRET}}\"", "\"${SECRET}{\"", "\"{${SECRET}\"", "[\"${SECRET}\"]", "{ ${SECRET} = 1 }"]
+    {
+        let text = format!(
+            "[sources.app]\ntype = \"file\"\ninclude = [\"/a[${{SECRET}}\"]\nmultiline = {{ start = \"(${{SECRET}}\" }}\n\
+             [sinks.out]\ntype = \"firehose\"\nregion = {value}\nstream = {value}\nendpoint_url = {value}\n"
+        );
+        let world = World::new(&text).variable("SECRET", "hunter2hunter2");
+        let errors = load(&world.files, &world.environment).map(drop).unwrap_err().with_excerpts();
+        assert!(!errors.contains("hunter2"), "{errors}");
+    }
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let text = |keys: &str| {
         format!(

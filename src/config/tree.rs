@@ -72,6 +72,8 @@ pub(super) struct Text {
 pub(super) struct Expanded {
     pub(super) as_written: String,
     pub(super) files: Vec<PathBuf>,
+    /// What stood there, and what it was replaced by.
+    pub(super) replaced: Vec<(String, String)>,
 }
 
 impl Node {
@@ -168,6 +170,26 @@ impl Node {
         let Written::Text(text) = &self.value else { return None };
         let loose = text.expanded.is_some() || matches!(self.origin, ValueOrigin::Variable(_));
         loose.then_some(text)
+    }
+
+    /// A sentence about the value, without what `${..}` stands for in it: that may be a secret.
+    pub(super) fn conceal(&self, sentence: String) -> String {
+        /// What is shorter is no secret, and would be found in any sentence.
+        const LEAST_SECRET: usize = 4;
+        match &self.value {
+            Written::Text(Text { expanded: Some(expanded), .. }) => {
+                let values = expanded.replaced.iter().filter(|(_, value)| value.len() >= LEAST_SECRET);
+                values.fold(sentence, |sentence, (name, value)| sentence.replace(value, name))
+            }
+            Written::List(items) => items.iter().fold(sentence, |sentence, item| item.conceal(sentence)),
+            Written::Table(table) => table.values().fold(sentence, |sentence, value| value.conceal(sentence)),
+            Written::Text(_)
+            | Written::Nothing
+            | Written::Flag(_)
+            | Written::Integer(_)
+            | Written::Float(_)
+            | Written::Broken => sentence,
+        }
     }
 
     /// The value as an error shows it. What `${..}` stands for may be a secret, and is shown as written.

@@ -234,7 +234,7 @@ fn what(field: Field) -> String {
     format!("{}{why}", field.title())
 }
 
-type Named<T> = Vec<(String, T)>;
+type ByName<T> = Vec<(String, T)>;
 
 /// Whether a glob for names, or for all below a folder, shuts out all that an include finds.
 fn is_excluded(include: &str, exclude: &[String]) -> bool {
@@ -248,7 +248,7 @@ fn is_excluded(include: &str, exclude: &[String]) -> bool {
 }
 
 /// What a sink names by templates, and the files it reads.
-fn names_of(kind: &SinkKind) -> (Named<&Template>, Named<&PathBuf>) {
+fn names_of(kind: &SinkKind) -> (ByName<&Template>, ByName<&PathBuf>) {
     match kind {
         SinkKind::Directory(directory) => (vec![("stream".to_owned(), &directory.stream)], Vec::new()),
         SinkKind::Firehose(firehose) => {

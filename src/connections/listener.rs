@@ -37,7 +37,7 @@ pub(crate) enum ListenerEvent<'a> {
 pub(crate) struct BoundedListener {
     listener: Arc<TcpListener>,
     slots: Arc<ConnectionSlots>,
-    /// ConnectionSlots of their own for peers of this host.
+    /// Slots of their own for peers of this host.
     local_slots: Option<Arc<ConnectionSlots>>,
     status: Arc<Status>,
     /// Who has an issue.

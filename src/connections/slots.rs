@@ -1,4 +1,4 @@
-//! ConnectionSlots for connections: so many at once, and who gives way when all are taken.
+//! Slots for connections: so many at once, and who gives way when all are taken.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;

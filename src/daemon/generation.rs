@@ -44,7 +44,7 @@ const REQUEST_EIGHTHS: u64 = 3;
 /// Dead letters that cannot be written may take one of so many parts of what waits, for each sink or source.
 const DEAD_LETTER_SHARES: u64 = 8;
 
-/// Sources that wait for memory for so long are complained of.
+/// Sources that wait for memory for so long are an issue.
 const LONG: Duration = Duration::from_secs(2);
 
 /// What one configuration builds; nothing flows before its sources start.
@@ -88,11 +88,11 @@ impl Generation {
         let limits = LetterLimits::new(config.state.max_dead_letters);
         let dead_letters = DeadLetters::new(&config.state.dir, limits, share, Arc::clone(&room_freed));
         let shared = for_sinks(requests, offload, dead_letters, Arc::clone(status));
-        let shares = MemoryShares::new(Arc::clone(&budget));
+        let memory = MemoryShares::new(Arc::clone(&budget));
         let (deliveries, disk_tasks) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
         let resources = SharedResources {
             shared: shared.clone(),
-            shares: Arc::clone(&shares),
+            shares: Arc::clone(&memory),
             room_freed: Arc::clone(&room_freed),
             runtime: Handle::current(),
             deliveries: Arc::clone(&deliveries),
@@ -112,7 +112,17 @@ impl Generation {
         };
         let workers = workers(config, enqueuer, tasks, watchdog)?;
         let memory_limit = config.limits.memory;
-        Ok(Self { budget, shared, shares, room_freed, sinks, deliveries, disk_tasks, workers, memory_limit })
+        Ok(Self {
+            budget,
+            shared,
+            shares: memory,
+            room_freed,
+            sinks,
+            deliveries,
+            disk_tasks,
+            workers,
+            memory_limit,
+        })
     }
 
     /// A source's way in; `None` once it is closed.

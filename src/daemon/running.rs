@@ -103,9 +103,10 @@ impl RunningGeneration {
         carryover.systemd.stopping();
         self.stopper.stop();
         let budget = self.config.limits.shutdown;
-        let deadline = match carryover.environment.once {
-            true => DrainDeadline::Progress(budget),
-            false => DrainDeadline::Total(budget),
+        let deadline = if carryover.environment.once {
+            DrainDeadline::Progress(budget)
+        } else {
+            DrainDeadline::Total(budget)
         };
         let stops = carryover.signals.stops();
         let drained = self.generation.drain(&mut self.sources, deadline, &mut carryover.signals, stops).await;

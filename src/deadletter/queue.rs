@@ -250,7 +250,7 @@ impl DeadLetters {
         });
         if failed_before {
             info!(folder = &**folder, "dead letters can be written again");
-            status.report_issue(&complainant(folder), None);
+            status.report_issue(&issue_name(folder), None);
         }
     }
 
@@ -269,7 +269,7 @@ impl DeadLetters {
             }
             due
         });
-        status.report_issue(&complainant(folder), Some(format!("cannot be written: {error}")));
+        status.report_issue(&issue_name(folder), Some(format!("cannot be written: {error}")));
         if say {
             error!(folder = &**folder, %error, "cannot write dead letters; they are kept in memory, and their sources wait");
         }
@@ -309,6 +309,6 @@ impl DeadLetters {
     }
 }
 
-fn complainant(folder: &str) -> String {
+fn issue_name(folder: &str) -> String {
     format!("dead letters of {folder}")
 }

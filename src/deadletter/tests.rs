@@ -412,7 +412,7 @@ async fn a_full_folder_shuts_its_gate_says_so_and_goes_on_when_there_is_room() {
     enqueue("other", b"z");
     assert!(letters.backpressure(&"archive".into()).is_full());
     assert!(!letters.backpressure(&"other".into()).is_full());
-    let complained = async {
+    let reported = async {
         loop {
             tokio::time::sleep(Duration::from_millis(10)).await;
             if let Some(issue) = status.issues().pop() {
@@ -420,7 +420,7 @@ async fn a_full_folder_shuts_its_gate_says_so_and_goes_on_when_there_is_room() {
             }
         }
     };
-    let issue = patiently(complained).await;
+    let issue = patiently(reported).await;
     assert!(issue.contains("archive") && issue.contains("state.max_dead_letters"), "{issue}");
     fs::remove_file(&paths(&state)[0]).unwrap();
     patiently(letters.emptied()).await;

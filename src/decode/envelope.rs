@@ -7,15 +7,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use standpipe_simd::{BLOCK, BlockScan, Specials};
 
 use super::escapes::unescape;
 use super::gzip;
 use super::json::Scanner;
+use super::log_events::{EventSpan, log_events, scalar};
 use super::payload::{self, InflateBuffers, OpenedPayload};
 use super::repair;
 use super::strings::{Malformed, Scanned};
-use crate::event::{Event, Events, Field, Message, Origin, Timestamp};
+use crate::event::{Event, Events, Field, Message, Origin};
 
 /// The bytes of an envelope that are inflated to find its head.
 const HEAD: usize = 4 << 10;
@@ -24,16 +24,6 @@ const HEAD: usize = 4 << 10;
 /// (<https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_LogGroup.html>). What names an envelope is kept,
 /// and written with each of its events.
 const MOST_NAME: usize = 512;
-
-/// Where an event's parts stand in the text.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct EventSpan {
-    id: Range<usize>,
-    timestamp: Option<Timestamp>,
-    message: Range<usize>,
-    /// Whether the message is a string; anything else is passed on as the JSON text it is.
-    is_string: bool,
-}
 
 /// An envelope's fields beside its events, still escaped.
 #[derive(Clone, Copy, Default)]
@@ -343,7 +333,12 @@ impl<'a> EnvelopeHead<'a> {
 
     /// Whether its names are as long as AWS lets them be, or shorter.
     fn names_fit(&self) -> bool {
-        let fits = |name: &str| name.len() <= MOST_NAME || unescape(name).chars().count() <= MOST_NAME;
+        /// As many bytes as a character's escape can have: two halves of a surrogate pair.
+        const LONGEST_ESCAPE: usize = 12;
+        let fits = |name: &str| {
+            name.len() <= MOST_NAME
+                || name.len() <= MOST_NAME * LONGEST_ESCAPE && unescape(name).chars().count() <= MOST_NAME
+        };
         [self.owner, self.log_group, self.log_stream].into_iter().flatten().all(fits)
     }
 
@@ -375,142 +370,4 @@ impl<'a> EnvelopeHead<'a> {
 struct LastOrigin {
     base: Arc<Origin>,
     origin: Arc<Origin>,
-}
-
-/// A string's inside, or a number's digits; nothing for anything else.
-fn scalar<'a>(scanner: &mut Scanner<'a>) -> Scanned<&'a str> {
-    match scanner.peek() {
-        Some(b'"') => scanner.string(),
-        Some(b'-' | b'0'..=b'9') => scanner.value(),
-        _ => scanner.value().map(|_| ""),
-    }
-}
-
-/// Reads the events. False: it is JSON, but not a list of events that each have a message.
-fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) -> Scanned<bool> {
-    if scanner.peek() != Some(b'[') {
-        scanner.value()?;
-        return Ok(false);
-    }
-    let mut shaped = true;
-    scanner.array(|scanner| {
-        if scanner.peek() != Some(b'{') {
-            shaped = false;
-            return scanner.value().map(drop);
-        }
-        if standpipe_simd::scan(UsualEvents { scanner, spans }) {
-            return Ok(());
-        }
-        let span = log_event(scanner)?;
-        shaped &= span.is_string || !span.message.is_empty();
-        spans.push(span);
-        Ok(())
-    })?;
-    Ok(shaped)
-}
-
-/// Reads events in the shape that `CloudWatch` Logs writes, up to one in another, or the last. Whether there was any.
-struct UsualEvents<'s, 'a> {
-    scanner: &'s mut Scanner<'a>,
-    spans: &'s mut Vec<EventSpan>,
-}
-
-impl BlockScan for UsualEvents<'_, '_> {
-    type Output = bool;
-
-    #[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
-    #[inline(always)]
-    fn run(self, find: impl Fn(&[u8; BLOCK]) -> Specials + Copy) -> bool {
-        let Self { scanner, spans } = self;
-        let Ok(first) = usual_event(scanner, find) else { return false };
-        spans.push(first);
-        loop {
-            let mut ahead = scanner.clone();
-            let Ok(span) = ahead.literal(b",").and_then(|()| usual_event(&mut ahead, find)) else {
-                return true;
-            };
-            spans.push(span);
-            *scanner = ahead;
-        }
-    }
-}
-
-/// Reads an event in the shape that `CloudWatch` Logs writes, letter for letter. Any other is left unread.
-#[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
-#[inline(always)]
-fn usual_event(
-    scanner: &mut Scanner<'_>,
-    find: impl Fn(&[u8; BLOCK]) -> Specials + Copy,
-) -> Scanned<EventSpan> {
-    let mut ahead = scanner.clone();
-    ahead.literal(b"{\"id\":\"")?;
-    let id = ahead.inside_with(find)?;
-    ahead.literal(b",\"timestamp\":")?;
-    let timestamp = ahead.short_number()?;
-    ahead.literal(b",\"message\":\"")?;
-    let message = ahead.inside_with(find)?;
-    ahead.literal(b"}")?;
-    let span = EventSpan {
-        id: ahead.range(id),
-        timestamp: Some(Timestamp(timestamp)),
-        message: ahead.range(message),
-        is_string: true,
-    };
-    *scanner = ahead;
-    Ok(span)
-}
-
-fn log_event(scanner: &mut Scanner<'_>) -> Scanned<EventSpan> {
-    let mut span = EventSpan::default();
-    scanner.object(|scanner, name| {
-        match unescape(name).as_ref() {
-            "id" => span.id = scalar(scanner).map(|id| scanner.range(id))?,
-            "timestamp" => span.timestamp = milliseconds(scalar(scanner)?),
-            "message" => {
-                span.is_string = scanner.peek() == Some(b'"');
-                let text = if span.is_string { scanner.string()? } else { scanner.value()? };
-                span.message = scanner.range(text);
-            }
-            _ => drop(scanner.value()?),
-        }
-        Ok(())
-    })?;
-    Ok(span)
-}
-
-/// A whole number of milliseconds, also where it is written as a string or with a fraction.
-fn milliseconds(number: &str) -> Option<Timestamp> {
-    let whole = number.split_once('.').map_or(number, |(whole, _)| whole);
-    whole.parse().ok().map(Timestamp)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        /// Whatever the machine has: the widest instructions find what those that every machine has find.
-        #[test]
-        fn events_are_found_alike_by_any_instructions(
-            events in prop::collection::vec(("[0-9a]{0,70}", any::<u32>(), "[ -~é]{0,150}|(\\\\[nt\"\\\\]|a){0,90}"), 1..6),
-            damage in prop::option::of((any::<prop::sample::Index>(), "[\\\\\",x\x01]")),
-        ) {
-            let event = |(id, time, message): &(String, u32, String)| {
-                format!(r#"{{"id":"{id}","timestamp":{time},"message":"{message}"}}"#)
-            };
-            let mut text = events.iter().map(event).collect::<Vec<_>>().join(",");
-            if let Some((at, byte)) = damage {
-                let (at, _) = text.char_indices().nth(at.index(text.chars().count())).unwrap();
-                text.insert_str(at, &byte);
-            }
-            let read = |scan: fn(UsualEvents<'_, '_>) -> bool| {
-                let (mut scanner, mut spans) = (Scanner::new(&text), Vec::new());
-                (scan(UsualEvents { scanner: &mut scanner, spans: &mut spans }), scanner.at(), spans)
-            };
-            let plain = read(|usual| usual.run(Specials::find));
-            prop_assert_eq!(read(|usual| standpipe_simd::scan(usual)), plain);
-        }
-    }
 }

@@ -13,6 +13,7 @@ mod escapes;
 mod gzip;
 mod json;
 mod lines;
+mod log_events;
 mod long;
 mod payload;
 mod repair;

@@ -69,16 +69,16 @@ pub struct AckGuard {
 
 impl AckGuard {
     /// The first guard of a chunk: `owner` is told `number` when the ack guard and all its clones are gone.
-    pub fn open(owner: Arc<dyn Acknowledge>, number: u64) -> AckGuard {
+    pub fn open(owner: Arc<dyn Acknowledge>, number: u64) -> Self {
         Self::of(owner, number, None)
     }
 
     /// The same for a dead letter that is delivered again, which became one at `dead_lettered_at`.
-    pub fn reopen(owner: Arc<dyn Acknowledge>, number: u64, dead_lettered_at: Timestamp) -> AckGuard {
+    pub fn reopen(owner: Arc<dyn Acknowledge>, number: u64, dead_lettered_at: Timestamp) -> Self {
         Self::of(owner, number, Some(dead_lettered_at))
     }
 
-    fn of(owner: Arc<dyn Acknowledge>, number: u64, dead_lettered_at: Option<Timestamp>) -> AckGuard {
+    fn of(owner: Arc<dyn Acknowledge>, number: u64, dead_lettered_at: Option<Timestamp>) -> Self {
         let (abandoned, held) = (AtomicBool::new(false), Mutex::new(None));
         Self {
             shared: Arc::new(SharedAck { owner, number, abandoned, held, dead_lettered_at }),

@@ -53,7 +53,9 @@ impl SourceCarryover {
     pub fn announce(&self, successors: &BTreeSet<&'static str>) {
         let carried: Vec<_> =
             self.carried.lock().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect();
-        carried.iter().for_each(|thing| thing.announce(successors));
+        for thing in carried {
+            thing.announce(successors);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tracing::info;
 use super::file::LocalFiles;
 use super::firehose_http::FirehoseHttp;
 use super::lifecycle::{Source, SourceContext, SourceError};
-use super::stdin::Stdin;
+use super::stdin::StandardInput;
 use crate::config;
 
 /// What prepares the sources of a generation; a test may bring its own.
@@ -30,7 +30,7 @@ async fn by_kind(
 ) -> Result<Option<Box<dyn Source>>, SourceError> {
     Ok(match config {
         config::SourceConfig::File(files) => Some(Box::new(LocalFiles::prepare(files, context))),
-        config::SourceConfig::Stdin(stdin) => Some(Box::new(Stdin::prepare(stdin, context))),
+        config::SourceConfig::Stdin(stdin) => Some(Box::new(StandardInput::prepare(stdin, context))),
         config::SourceConfig::FirehoseHttp(_) if context.once => {
             let source = &*context.name;
             info!(source, "not started: a run with --once does not listen for requests");

@@ -23,13 +23,13 @@ use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
 use crate::source::{Carried, Source, SourceContext, SourceFuture, Stop, on_thread};
 
 /// A source of type `stdin`: reads to the end, or until a stop is asked for; begins with what an earlier run left.
-pub struct Stdin {
+pub struct StandardInput {
     config: StdinSource,
     context: SourceContext,
     carryover: Arc<StdinCarryover>,
 }
 
-impl Stdin {
+impl StandardInput {
     /// A source that is ready to run.
     #[must_use]
     pub fn prepare(config: StdinSource, context: SourceContext) -> Self {
@@ -38,7 +38,7 @@ impl Stdin {
     }
 }
 
-impl Source for Stdin {
+impl Source for StandardInput {
     fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
         let SourceContext { name, host, .. } = &self.context;
         let origin = Origin { source: Arc::clone(name), host: Arc::clone(host), ..Origin::default() };

@@ -47,7 +47,7 @@ pub struct ApplyStep<'p> {
 /// Why a resource was not finished.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum StepError {
-    /// Someone wished to stop.
+    /// A signal asked to stop.
     Signal,
     /// What failed, and why.
     Failed(String),

@@ -17,7 +17,7 @@ pub fn desired(resource: &PlannedResource) -> ResourceState {
             ResourceState::from([("state", "Enabled".into()), ("policy", document(policy))])
         }
         ResourceKind::LogGroup { retention, key, stream, .. } => {
-            // Without a wish, what its owner set stays.
+            // Where the topology does not say, what its owner set stays.
             let mut state = encrypted(key.as_ref());
             state.extend(stream.as_ref().map(|stream| ("logStream", json!(stream))));
             state.extend(retention.map(|days| ("retentionInDays", days.into())));

@@ -8,7 +8,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Spots, SyntaxFault, twice, word_at};
+use super::fault::{Spots, SyntaxFault, twice, word_at};
 use crate::config::document::Spot;
 use crate::config::key::{item, join, may_be_secret};
 

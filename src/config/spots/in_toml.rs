@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Spots, SyntaxFault, twice};
+use super::fault::{Spots, SyntaxFault, twice};
 use crate::config::document::{Spot, line_around};
 use crate::config::key::{item, join, may_be_secret};
 

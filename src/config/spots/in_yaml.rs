@@ -5,7 +5,7 @@ use std::ops::Range;
 use yaml_rust2::parser::{Event as YamlEvent, MarkedEventReceiver, Parser};
 use yaml_rust2::scanner::{Marker, ScanError, TScalarStyle};
 
-use super::{Spots, SyntaxFault, twice, word_at};
+use super::fault::{Spots, SyntaxFault, twice, word_at};
 use crate::config::document::{Spot, line_around};
 use crate::config::key::{item, join, may_be_secret};
 

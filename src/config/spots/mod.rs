@@ -1,28 +1,13 @@
 //! Where the keys of a file stand. The `config` crate reads the values, and does not say.
 
+mod fault;
 mod in_json;
 mod in_toml;
 mod in_yaml;
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-
 use config::FileFormat;
 
-use super::document::Spot;
-
-/// Places by dotted key.
-pub(super) type Spots = BTreeMap<String, Spot>;
-
-/// Why a text is not of its format.
-#[derive(Debug)]
-pub(super) struct SyntaxFault {
-    pub(super) at: Range<usize>,
-    /// The dotted key that it belongs to, as far as can be told.
-    pub(super) key: String,
-    /// What was found, what is expected, and the fix.
-    pub(super) why: String,
-}
+pub(super) use self::fault::{Spots, SyntaxFault};
 
 /// The places of a text's keys.
 pub(super) fn find(format: FileFormat, text: &str) -> Result<Spots, SyntaxFault> {
@@ -34,24 +19,10 @@ pub(super) fn find(format: FileFormat, text: &str) -> Result<Spots, SyntaxFault>
     }
 }
 
-/// A key that is there twice.
-fn twice(text: &str, at: Range<usize>, key: String, first: Option<usize>) -> SyntaxFault {
-    let name = key.rsplit('.').next().unwrap_or_default();
-    let line = first.and_then(|first| text.get(..first)).map(|before| before.matches('\n').count() + 1);
-    let first = line.map_or_else(String::new, |line| format!(", first in line {line}"));
-    let why = format!("found `{name}` twice{first}; expected it once: remove one, or join the two");
-    SyntaxFault { at, key, why }
-}
-
-/// The rest of the line from a place on, up to what ends a word.
-fn word_at(text: &str, at: usize) -> &str {
-    let rest = text.get(at..).unwrap_or_default();
-    let end = rest.find(|c: char| c.is_whitespace() || ",]}:#\"'".contains(c)).unwrap_or(rest.len());
-    rest.get(..end).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     /// Checks what stands at the places: key, key's text, value's text.

@@ -8,7 +8,7 @@ use crate::arn::Arn;
 use crate::config::problem::Notes;
 
 /// Most filters of one log group.
-/// SourceConfig: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>.
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>.
 const MAX_FILTERS: usize = 2;
 
 pub(super) fn check(topology: &Topology, notes: &Notes) {

@@ -39,13 +39,13 @@ pub(super) fn is_region(text: &str) -> bool {
     }
 }
 
-/// `o-` and 10 to 32 characters. SourceConfig: `OrganizationId` of the Organizations API.
+/// `o-` and 10 to 32 characters. Source: `OrganizationId` of the Organizations API.
 pub(super) fn is_organization(text: &str) -> bool {
     let id = text.strip_prefix("o-").unwrap_or_default();
     (10..=32).contains(&id.len()) && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
-/// SourceConfig: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>.
+/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>.
 pub(super) fn is_bucket(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     (3..=63).contains(&text.len())
@@ -98,7 +98,7 @@ pub(super) fn is_table(text: &str) -> bool {
     (3..=255).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
-/// SourceConfig: `ExternalId` of STS's `AssumeRole`.
+/// Source: `ExternalId` of STS's `AssumeRole`.
 pub(super) fn is_external_id(text: &str) -> bool {
     (2..=1_224).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c))
@@ -116,7 +116,7 @@ pub(super) fn is_tag(text: &str) -> bool {
 }
 
 /// The periods that `CloudWatch` Logs knows, in days.
-/// SourceConfig: <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>.
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>.
 pub(super) const RETENTIONS: [(&str, u32); 22] = [
     ("1", 1),
     ("3", 3),

@@ -187,7 +187,7 @@ fn groups(node: &Node) -> Parsed<Vec<String>> {
     })(node)
 }
 
-/// At most 1,024 characters. SourceConfig: `FilterPattern` of `CloudWatch` Logs' API.
+/// At most 1,024 characters. Source: `FilterPattern` of `CloudWatch` Logs' API.
 fn filter_pattern(node: &Node) -> Parsed<String> {
     let text = any_string(node)?;
     let fits = text.chars().count() <= 1_024 && !text.chars().any(char::is_control);

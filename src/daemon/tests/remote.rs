@@ -65,11 +65,11 @@ impl Remote {
         }
     }
 
-    /// No more faults, and nobody else owns anything.
+    /// No more faults, and what others own is free, as that of an owner that is gone.
     pub(super) fn heal(&self) {
         let mut state = self.state();
         state.is_faulty = false;
-        for shard in state.shards.values_mut().filter(|shard| shard.owner == Some(0)) {
+        for shard in state.shards.values_mut() {
             shard.owner = None;
         }
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::ReadyRecords;
+use super::ready::ReadyRecords;
 use crate::buffer::RequestRoom;
 use crate::buffer::disk::{
     Backlog, Evicted, LoadedRange, LogContents, LogPosition, OutOfOrderAck, SegmentRange, StoredAt,

@@ -2,7 +2,7 @@
 
 use prometheus::IntGauge;
 
-use super::ReadyRecords;
+use super::ready::ReadyRecords;
 use crate::buffer::{RecordFifo, RequestRoom};
 use crate::destination::count::ByteCount;
 use crate::event::Record;

@@ -5,18 +5,18 @@
 
 pub(crate) mod disk;
 mod memory;
+mod ready;
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 pub(crate) use self::disk::DiskStorage;
 pub(crate) use self::memory::MemoryStorage;
+pub(crate) use self::ready::ReadyRecords;
 use super::shares::MemoryShares;
 use crate::buffer::RequestRoom;
 use crate::event::Record;
-use crate::limits::{MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 use crate::metrics::SinkMetrics;
 
 /// A destination's closed records.
@@ -38,25 +38,6 @@ pub(crate) enum StorageOptions {
         /// The most bytes.
         most_in_memory: usize,
     },
-}
-
-/// What a sink could take.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ReadyRecords {
-    /// How many there are.
-    pub(crate) records: usize,
-    /// Their bytes.
-    pub(crate) bytes: usize,
-    /// When the first event of the first one came.
-    pub(crate) oldest: Option<Instant>,
-}
-
-impl ReadyRecords {
-    /// Whether a request made of them has no room for one more that is full.
-    pub(crate) fn fill_a_request(&self) -> bool {
-        self.bytes > TARGET_REQUEST_BYTES.saturating_sub(TARGET_RECORD_BYTES)
-            || self.records >= MAX_REQUEST_RECORDS
-    }
 }
 
 impl Storage {

@@ -135,7 +135,7 @@ struct SimTally {
 struct SimSender {
     pacing: Pacing,
     waiting: Vec<(f64, u32, Vec<usize>)>,
-    flying: usize,
+    in_flight: usize,
     /// Bytes under way: memory is bounded.
     bytes: usize,
     paused: f64,
@@ -200,7 +200,7 @@ impl SimWorld {
             SimSender {
                 pacing: Pacing::new(16, zero + Duration::from_secs_f64(starts)),
                 waiting: Vec::new(),
-                flying: 0,
+                in_flight: 0,
                 bytes: 0,
                 paused: 0.0,
                 departure: 0.0,
@@ -266,7 +266,7 @@ impl SimWorld {
         }
         sender.looks = f64::INFINITY;
         let left = number == 0 && now >= seconds_of(self.case.leaves);
-        if left || sender.flying >= sender.pacing.window() || sender.bytes > MEMORY {
+        if left || sender.in_flight >= sender.pacing.window() || sender.bytes > MEMORY {
             return;
         }
         let next = sender.pacing.next().map_or(0.0, |next| next.duration_since(zero).as_secs_f64());
@@ -277,7 +277,7 @@ impl SimWorld {
         let (attempts, request) = sender.request(now, event);
         let load = RequestLoad::new(request.iter().sum(), request.len());
         sender.pacing.send(load, instant, chance);
-        sender.flying += 1;
+        sender.in_flight += 1;
         sender.bytes += request.iter().sum::<usize>();
         let sent = now.max(sender.departure);
         let written = sent + load.bytes / WIRE;
@@ -313,7 +313,7 @@ impl SimWorld {
         );
         let chance = self.rng.f64();
         let sender = &mut self.senders[number];
-        sender.flying -= 1;
+        sender.in_flight -= 1;
         sender.bytes -= request.iter().sum::<usize>();
         sender.count(now, all, bad);
         sender.pacing.answered(launched, at, all, bad, by);

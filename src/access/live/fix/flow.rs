@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CallPlanner, with};
+use super::planner::{CallPlanner, with};
 use crate::access::plan::{
     DeliveryStream, ERROR_STREAM, KeyUse, PlannedResource, ResourceKind, SubscriptionFilter, selection,
 };

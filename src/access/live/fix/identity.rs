@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::CallPlanner;
+use super::planner::CallPlanner;
 use crate::access::live::extra;
 use crate::access::plan::PlannedResource;
 use crate::access::policy::PolicyDocument;

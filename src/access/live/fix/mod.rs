@@ -4,6 +4,7 @@
 
 mod flow;
 mod identity;
+mod planner;
 mod stores;
 
 #[cfg(test)]
@@ -11,22 +12,13 @@ mod tests;
 
 use serde_json::{Value, json};
 
+pub use self::planner::CallPlanner;
+use self::planner::text;
 pub use self::stores::NOTIFICATION_ID;
-use super::{Observation, ObservedState, ResourceState, desired, extra};
-use crate::access::plan::{AccessPlan, KeyUse, PlanStage, PlannedResource, ResourceKind};
+use super::{Observation, ResourceState, desired, extra};
+use crate::access::plan::{KeyUse, PlannedResource, ResourceKind};
 use crate::arn::AccountRegion;
 use crate::aws::{ApiCall, AwsService, answer};
-
-/// Knows how to make and to fix what a stage of a plan holds, from what was seen.
-#[derive(Clone, Copy, Debug)]
-pub struct CallPlanner<'a> {
-    /// The plan: its tags are put on what is made.
-    pub plan: &'a AccessPlan,
-    /// The stage whose resources are made.
-    pub stage: &'a PlanStage,
-    /// What was seen: the ids of keys, and what has to stay as it is.
-    pub seen: &'a ObservedState,
-}
 
 impl CallPlanner<'_> {
     /// The calls that make a resource with all of its [`desired()`] aspects, in order.
@@ -186,17 +178,4 @@ impl CallPlanner<'_> {
         let tags = self.plan.tags.iter();
         Value::Object(tags.map(|(tag, is)| (tag.clone(), is.as_str().into())).collect())
     }
-}
-
-/// An aspect that is a string.
-fn text(state: &ResourceState, aspect: &str) -> String {
-    state.get(aspect).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-/// An input with more in it.
-fn with<const N: usize>(mut input: Value, more: [(&str, Option<Value>); N]) -> Value {
-    if let Value::Object(input) = &mut input {
-        input.extend(more.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
-    }
-    input
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CallPlanner, text, with};
+use super::planner::{CallPlanner, text, with};
 use crate::access::live::extra;
 use crate::access::plan::{KeyUse, PlannedResource, ResourceKind};
 use crate::access::policy::PolicyDocument;

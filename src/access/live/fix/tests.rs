@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
+use crate::access::live::ObservedState;
+use crate::access::plan::AccessPlan;
 use crate::access::plan::plan;
 use crate::config::topology;
 

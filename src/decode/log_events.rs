@@ -1,0 +1,158 @@
+//! The `logEvents` of an envelope: where each event's parts stand in the text.
+
+use std::ops::Range;
+
+use standpipe_simd::{BLOCK, BlockScan, Specials};
+
+use super::escapes::unescape;
+use super::json::Scanner;
+use super::strings::Scanned;
+use crate::event::Timestamp;
+
+/// Where an event's parts stand in the text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct EventSpan {
+    pub(super) id: Range<usize>,
+    pub(super) timestamp: Option<Timestamp>,
+    pub(super) message: Range<usize>,
+    /// Whether the message is a string; anything else is passed on as the JSON text it is.
+    pub(super) is_string: bool,
+}
+
+/// Reads the events. False: it is JSON, but not a list of events that each have a message.
+pub(super) fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) -> Scanned<bool> {
+    if scanner.peek() != Some(b'[') {
+        scanner.value()?;
+        return Ok(false);
+    }
+    let mut shaped = true;
+    scanner.array(|scanner| {
+        if scanner.peek() != Some(b'{') {
+            shaped = false;
+            return scanner.value().map(drop);
+        }
+        if standpipe_simd::scan(UsualEvents { scanner, spans }) {
+            return Ok(());
+        }
+        let span = log_event(scanner)?;
+        shaped &= span.is_string || !span.message.is_empty();
+        spans.push(span);
+        Ok(())
+    })?;
+    Ok(shaped)
+}
+
+/// Reads events in the shape that `CloudWatch` Logs writes, up to one in another, or the last. Whether there was any.
+struct UsualEvents<'s, 'a> {
+    scanner: &'s mut Scanner<'a>,
+    spans: &'s mut Vec<EventSpan>,
+}
+
+impl BlockScan for UsualEvents<'_, '_> {
+    type Output = bool;
+
+    #[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
+    #[inline(always)]
+    fn run(self, find: impl Fn(&[u8; BLOCK]) -> Specials + Copy) -> bool {
+        let Self { scanner, spans } = self;
+        let Ok(first) = usual_event(scanner, find) else { return false };
+        spans.push(first);
+        loop {
+            let mut ahead = scanner.clone();
+            let Ok(span) = ahead.literal(b",").and_then(|()| usual_event(&mut ahead, find)) else {
+                return true;
+            };
+            spans.push(span);
+            *scanner = ahead;
+        }
+    }
+}
+
+/// Reads an event in the shape that `CloudWatch` Logs writes, letter for letter. Any other is left unread.
+#[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
+#[inline(always)]
+fn usual_event(
+    scanner: &mut Scanner<'_>,
+    find: impl Fn(&[u8; BLOCK]) -> Specials + Copy,
+) -> Scanned<EventSpan> {
+    let mut ahead = scanner.clone();
+    ahead.literal(b"{\"id\":\"")?;
+    let id = ahead.inside_with(find)?;
+    ahead.literal(b",\"timestamp\":")?;
+    let timestamp = ahead.short_number()?;
+    ahead.literal(b",\"message\":\"")?;
+    let message = ahead.inside_with(find)?;
+    ahead.literal(b"}")?;
+    let span = EventSpan {
+        id: ahead.range(id),
+        timestamp: Some(Timestamp(timestamp)),
+        message: ahead.range(message),
+        is_string: true,
+    };
+    *scanner = ahead;
+    Ok(span)
+}
+
+fn log_event(scanner: &mut Scanner<'_>) -> Scanned<EventSpan> {
+    let mut span = EventSpan::default();
+    scanner.object(|scanner, name| {
+        match unescape(name).as_ref() {
+            "id" => span.id = scalar(scanner).map(|id| scanner.range(id))?,
+            "timestamp" => span.timestamp = milliseconds(scalar(scanner)?),
+            "message" => {
+                span.is_string = scanner.peek() == Some(b'"');
+                let text = if span.is_string { scanner.string()? } else { scanner.value()? };
+                span.message = scanner.range(text);
+            }
+            _ => drop(scanner.value()?),
+        }
+        Ok(())
+    })?;
+    Ok(span)
+}
+
+/// A whole number of milliseconds, also where it is written as a string or with a fraction.
+fn milliseconds(number: &str) -> Option<Timestamp> {
+    let whole = number.split_once('.').map_or(number, |(whole, _)| whole);
+    whole.parse().ok().map(Timestamp)
+}
+
+/// A string's inside, or a number's digits; nothing for anything else.
+pub(super) fn scalar<'a>(scanner: &mut Scanner<'a>) -> Scanned<&'a str> {
+    match scanner.peek() {
+        Some(b'"') => scanner.string(),
+        Some(b'-' | b'0'..=b'9') => scanner.value(),
+        _ => scanner.value().map(|_| ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever the machine has: the widest instructions find what those that every machine has find.
+        #[test]
+        fn events_are_found_alike_by_any_instructions(
+            events in prop::collection::vec(("[0-9a]{0,70}", any::<u32>(), "[ -~é]{0,150}|(\\\\[nt\"\\\\]|a){0,90}"), 1..6),
+            damage in prop::option::of((any::<prop::sample::Index>(), "[\\\\\",x\x01]")),
+        ) {
+            let event = |(id, time, message): &(String, u32, String)| {
+                format!(r#"{{"id":"{id}","timestamp":{time},"message":"{message}"}}"#)
+            };
+            let mut text = events.iter().map(event).collect::<Vec<_>>().join(",");
+            if let Some((at, byte)) = damage {
+                let (at, _) = text.char_indices().nth(at.index(text.chars().count())).unwrap();
+                text.insert_str(at, &byte);
+            }
+            let read = |scan: fn(UsualEvents<'_, '_>) -> bool| {
+                let (mut scanner, mut spans) = (Scanner::new(&text), Vec::new());
+                (scan(UsualEvents { scanner: &mut scanner, spans: &mut spans }), scanner.at(), spans)
+            };
+            let plain = read(|usual| usual.run(Specials::find));
+            prop_assert_eq!(read(|usual| standpipe_simd::scan(usual)), plain);
+        }
+    }
+}
