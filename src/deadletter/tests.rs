@@ -395,7 +395,7 @@ async fn many_letters_share_a_write_and_nothing_is_told_before_it_is_on_disk() {
 }
 
 #[tokio::test]
-async fn a_full_folder_shuts_its_gate_says_so_and_goes_on_when_there_is_room() {
+async fn a_full_folder_holds_its_sources_up_says_so_and_goes_on_when_there_is_room() {
     let state = tempfile::tempdir().unwrap();
     let letters = DeadLetters::new(state.path(), LetterLimits::new(1000), 100, Arc::new(Notify::new()));
     let status = Arc::new(Status::default());

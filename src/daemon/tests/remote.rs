@@ -100,21 +100,22 @@ impl Remote {
 
     /// Prepares a source of this service, whatever its configuration says.
     pub(super) fn prepare(self: &Arc<Self>, context: SourceContext) -> RemoteSource {
-        let mut state = self.state();
-        state.owners += 1;
-        let owner = state.owners;
-        RemoteSource { remote: Arc::clone(self), owner, context, units: Vec::new() }
+        RemoteSource { remote: Arc::clone(self), context, units: Vec::new() }
     }
 
-    /// The shards that nobody owns are this owner's now.
-    fn take(&self, owner: u64) -> Vec<(u64, usize)> {
+    /// Takes the shards that nobody owns, each as an owner that never was before: who had it cannot write any more, even if it is
+    /// the same source.
+    fn take(self: &Arc<Self>) -> Vec<(OwnedShard, usize)> {
         let mut state = self.state();
-        let free = state.shards.iter_mut().filter(|(_, shard)| shard.owner.is_none());
-        free.map(|(number, shard)| {
-            shard.owner = Some(owner);
-            (*number, shard.checkpoint)
-        })
-        .collect()
+        let RemoteState { shards, owners, .. } = &mut *state;
+        let mut taken = Vec::new();
+        for (number, shard) in shards.iter_mut().filter(|(_, shard)| shard.owner.is_none()) {
+            *owners += 1;
+            shard.owner = Some(*owners);
+            let owned = OwnedShard { remote: Arc::clone(self), number: *number, owner: *owners };
+            taken.push((owned, shard.checkpoint));
+        }
+        taken
     }
 
     /// Gives a shard back.
@@ -160,7 +161,6 @@ impl Remote {
 /// A source of all shards that it can own.
 pub(super) struct RemoteSource {
     remote: Arc<Remote>,
-    owner: u64,
     context: SourceContext,
     units: Vec<RemoteUnit>,
 }
@@ -192,8 +192,8 @@ impl Checkpointer for OwnedShard {
 impl RemoteSource {
     fn own(&mut self, intake: &Intake) {
         self.units.retain(|unit| !unit.tracker.is_revoked());
-        for (number, next) in self.remote.take(self.owner) {
-            let shard = Arc::new(OwnedShard { remote: Arc::clone(&self.remote), number, owner: self.owner });
+        for (shard, next) in self.remote.take() {
+            let shard = Arc::new(shard);
             let tracker = PositionTracker::new();
             let (kept, by) = (Arc::clone(&tracker), Arc::clone(&shard));
             let mut checkpoints = JoinSet::new();
@@ -210,8 +210,12 @@ impl RemoteSource {
             if records.is_empty() || unit.lane.is_blocked() {
                 continue;
             }
-            let payload: Bytes =
-                records.iter().map(|record| format!("{record}\n")).collect::<String>().into();
+            let payload: Bytes = (records.join(
+                "
+",
+            ) + "
+")
+            .into();
             let held = intake.admit(payload.len()).await;
             unit.next += records.len();
             let read_at = Timestamp::now();
@@ -250,7 +254,7 @@ impl Source for RemoteSource {
                     Ok(()) | Err(CheckpointFailure::NotOwner) => {}
                     Err(failed) => late = Err(SourceError::Other(Box::new(failed))),
                 }
-                self.remote.release(unit.shard.number, self.owner);
+                self.remote.release(unit.shard.number, unit.shard.owner);
             }
             late
         })

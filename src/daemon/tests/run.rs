@@ -83,7 +83,7 @@ impl Daemon {
     pub(super) fn until(&mut self, is_so: impl Fn() -> bool) {
         let begun = Instant::now();
         while !is_so() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "it did not come about");
+            assert!(begun.elapsed() < Duration::from_mins(1), "it did not come about");
             self.run_for(Duration::from_millis(10));
         }
     }
