@@ -1,9 +1,9 @@
 //! The life of the daemon: what is started, in which order it ends, and by when.
 //!
-//! A [`Generation`](generation::Generation) is what one configuration builds: workers, sinks (as events need them), sources. At a
+//! A `Generation` is what one configuration builds: workers, sinks (as events need them), sources. At a
 //! stop, by a signal or because every source has ended, the sources end, then the workers have processed what is left, then the
 //! sinks have delivered it, then the sources are finished; each stage ends because its input has. The whole has one deadline. A
-//! reload is a stop after which another generation starts; what survives it is the [`Carryover`].
+//! reload is a stop after which another generation starts; what survives it is the `Carryover`.
 
 mod carryover;
 mod checkpoint_task;

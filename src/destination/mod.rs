@@ -9,9 +9,9 @@
 //!                                  disk::run: the task that has the files
 //! ```
 //!
-//! Read in this order: [`registry`] finds the queue of a destination (`key` tells them apart) and starts what delivers it
-//! ([`delivery`]); [`queue`] is what pushes and takes see; [`storage`] is where records wait, without any I/O; [`disk`] is the
-//! task that stores them, reads them back and makes room; [`recovered`] finds what an earlier run left.
+//! Read in this order: `registry` finds the queue of a destination (`key` tells them apart) and starts what delivers it
+//! (`delivery`); `queue` is what pushes and takes see; `storage` is where records wait, without any I/O; `disk` is the
+//! task that stores them, reads them back and makes room; `recovered` finds what an earlier run left.
 
 pub(crate) mod count;
 pub(crate) mod delivery;

@@ -1,7 +1,7 @@
 //! What travels between the stages, and nothing else: every stage knows this module, and no stage knows another.
 //!
 //! A source reads a [`Chunk`] (whole events of one [`Origin`], with the [`AckGuard`] that says when they are done and the
-//! [`Held`] memory they take) and gives it to its [`OrderedLane`]; workers make [`Block`]s of encoded events from it, a packer makes
+//! [`Held`] memory they take) and gives it to its `OrderedLane`; workers make [`Block`]s of encoded events from it, a packer makes
 //! [`Record`]s from those, and a sink settles their ack guards.
 
 mod ack;

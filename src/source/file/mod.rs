@@ -10,8 +10,8 @@
 //!                             └──name lost, emptied──▶ rotation ──what was read of it──▲
 //! ```
 //!
-//! All of them work on one table of files ([`table`]), and know nothing of each other but what the arrows say; [`follower`] is the
-//! loop that joins them. [`inspect`] says what is next for a file.
+//! All of them work on one table of files (`table`), and know nothing of each other but what the arrows say; `follower` is the
+//! loop that joins them. `inspect` says what is next for a file.
 //!
 //! A file is known by device and inode, and each block read begins with a check of the bytes just before it, so that a file
 //! that was emptied and refilled, or an inode used anew, is noticed whatever its size is.
