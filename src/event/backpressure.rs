@@ -49,3 +49,11 @@ impl Backpressure {
         }
     }
 }
+
+impl Drop for Backpressure {
+    /// A destination that ends holds up nobody: who waits for it is told, as when it opens.
+    fn drop(&mut self) {
+        self.set_full(false);
+        self.set_throttled(false);
+    }
+}

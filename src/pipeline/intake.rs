@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::futures::Notified;
@@ -190,8 +190,8 @@ pub struct OrderedLane {
     expansion: Arc<Expansion>,
     /// Who may commit next. The lock covers the commits themselves, which only append to queues.
     order: Mutex<Order>,
-    /// The destinations that the lane's events went to. The lock covers a look at a short list.
-    backpressures: Mutex<Vec<Arc<Backpressure>>>,
+    /// The destinations that the lane's events went to, for as long as they live. The lock covers a look at a short list.
+    backpressures: Mutex<Vec<Weak<Backpressure>>>,
 }
 
 #[derive(Default)]
@@ -215,7 +215,8 @@ impl OrderedLane {
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         let backpressures = self.backpressures.lock().unwrap_or_else(PoisonError::into_inner);
-        backpressures.iter().any(|backpressure| backpressure.is_full() || backpressure.is_throttled())
+        let mut living = backpressures.iter().filter_map(Weak::upgrade);
+        living.any(|backpressure| backpressure.is_full() || backpressure.is_throttled())
     }
 
     /// Learns how much memory the events of a chunk take, once they are written.
@@ -223,11 +224,12 @@ impl OrderedLane {
         self.expansion.learn(admitted, written);
     }
 
-    /// Remembers that the lane feeds a destination.
+    /// Remembers that the lane feeds a destination, and forgets those that ended.
     pub fn feeds(&self, backpressure: &Arc<Backpressure>) {
         let mut backpressures = self.backpressures.lock().unwrap_or_else(PoisonError::into_inner);
-        if !backpressures.iter().any(|known| Arc::ptr_eq(known, backpressure)) {
-            backpressures.push(Arc::clone(backpressure));
+        if !backpressures.iter().any(|known| known.as_ptr() == Arc::as_ptr(backpressure)) {
+            backpressures.retain(|known| known.strong_count() > 0);
+            backpressures.push(Arc::downgrade(backpressure));
         }
     }
 
@@ -285,5 +287,46 @@ impl Drop for CommitSlot {
         if !self.taken {
             self.lane.commit(self.number, Box::new(|| ()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane() -> OrderedLane {
+        OrderedLane {
+            when_full: WhenFullDestination::Wait,
+            expansion: Arc::default(),
+            order: Mutex::default(),
+            backpressures: Mutex::default(),
+        }
+    }
+
+    #[test]
+    fn a_lane_remembers_the_destinations_that_live_and_no_more() {
+        let lane = lane();
+        let living = Backpressure::new(Arc::default());
+        for _ in 0..1000 {
+            lane.feeds(&living);
+            lane.feeds(&Backpressure::new(Arc::default()));
+        }
+        let remembered = lane.backpressures.lock().unwrap().len();
+        assert!(remembered <= 2, "{remembered} of 1000 destinations that ended are remembered");
+        living.set_full(true);
+        assert!(lane.is_blocked(), "the one that lives is asked");
+    }
+
+    #[tokio::test]
+    async fn a_full_destination_that_ends_blocks_its_lanes_no_more_and_tells_them() {
+        let (lane, opened) = (lane(), Arc::<Notify>::default());
+        let backpressure = Backpressure::new(Arc::clone(&opened));
+        lane.feeds(&backpressure);
+        backpressure.set_full(true);
+        assert!(lane.is_blocked());
+        let told = opened.notified();
+        drop(backpressure);
+        assert!(!lane.is_blocked());
+        told.await;
     }
 }
