@@ -96,7 +96,8 @@ pub(crate) fn decode_joined<E: Events>(
     let (mut begin, mut at) = (0, 0);
     let mut continues = true;
     for line in each(payload) {
-        if start.is_match(strip(line)) {
+        let is_rest = piece.inside_line && at == 0;
+        if !is_rest && start.is_match(strip(line)) {
             tell(payload.get(begin..at).unwrap_or_default(), piece.part(continues && begin == 0, false));
             begin = at;
             // A chunk that begins with a start continues nothing.

@@ -58,7 +58,7 @@ fn a_line_too_long_is_split_cut_or_refused() {
 fn check_piece(config: &Decoding, payload: &str, before: u64, goes_on: bool, expected: &[&str]) {
     let mut seen = SeenEvents::default();
     let payload = Bytes::copy_from_slice(payload.as_bytes());
-    let piece = Piece { before, goes_on };
+    let piece = Piece { before, goes_on, ..Piece::default() };
     Decoder::new(config).decode_piece(&mut Scratch::default(), &Arc::default(), &payload, piece, &mut seen);
     let mark = |part: Part| format!("@{}{}", part.offset, if part.last { "!" } else { "" });
     let told: Vec<String> = seen

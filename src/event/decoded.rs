@@ -42,6 +42,8 @@ impl Part {
 pub struct Piece {
     /// The chunk's first event began in chunks before it, which hold so many bytes of it.
     pub before: u64,
+    /// It begins inside a line of that event.
+    pub inside_line: bool,
     /// Its last event goes on in the next chunk.
     pub goes_on: bool,
 }

@@ -129,7 +129,8 @@ impl Framer {
         let FramerState { within, inside_line, .. } = self.state;
         // After whole lines it may not have been known whether the event goes on.
         let is_continued = within > 0 && (inside_line || framing.goes_on(b"\n", chunk));
-        let piece = Piece { before: if is_continued { within } else { 0 }, goes_on: goes_on() };
+        let before = if is_continued { within } else { 0 };
+        let piece = Piece { before, inside_line: is_continued && inside_line, goes_on: goes_on() };
         self.state.within = piece.next(chunk.len());
         self.state.inside_line = piece.goes_on && !chunk.ends_with(b"\n");
         piece
@@ -217,7 +218,7 @@ mod tests {
 
     /// A part of an event of which nothing came before, and which goes on where that is told.
     fn part(len: usize, goes_on: bool) -> NextFrame {
-        NextFrame::Part { len, piece: Piece { before: 0, goes_on } }
+        NextFrame::Part { len, piece: Piece { goes_on, ..Piece::default() } }
     }
 
     #[track_caller]
@@ -385,6 +386,7 @@ mod tests {
             4 => "[a-z]{1,6}",
             2 => Just("\n".to_owned()),
             2 => Just("\n#".to_owned()),
+            1 => Just("#".to_owned()),
             1 => Just("\u{e9}\u{20ac}".to_owned()),
             1 => "[x-z]{20,90}",
         ];
@@ -402,6 +404,13 @@ mod tests {
         let decoding = Decoding { multiline: multiline(true), ..decoding(4, TooLong::Split) };
         let (joined, ..) = read(&decoding, b"aaaaa\naa\n#bbbbb", ReadPattern::Carried(&[1]));
         assert_eq!(joined, Joined(vec![b"aaaaa\naa".to_vec(), b"#bbbbb".to_vec()]));
+    }
+
+    #[test]
+    fn the_rest_of_a_line_begins_no_event_even_if_it_looks_like_one() {
+        let decoding = Decoding { multiline: multiline(true), ..decoding(4, TooLong::Split) };
+        let (joined, ..) = read(&decoding, b"#aaa#bb\n#c\n", ReadPattern::Again(1 << 20));
+        assert_eq!(joined, Joined(vec![b"#aaa#bb".to_vec(), b"#c".to_vec()]));
     }
 
     proptest! {

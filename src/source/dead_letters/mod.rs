@@ -9,12 +9,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use self::totals::note_often;
@@ -114,9 +113,6 @@ struct LetterSender {
 
 /// Files with letters under way, at the most: each is open and locked.
 const MOST_OPEN: usize = 64;
-
-/// How often to look whether a file has ended.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// A letter that this target cannot take. It stays where it is.
 struct NotForTarget(&'static str);
@@ -309,12 +305,14 @@ impl LetterSender {
     /// Waits until it is so, or a stop is asked for.
     async fn until(&mut self, is_so: impl Fn() -> bool) {
         let intake = self.intake.clone();
-        while !is_so() {
-            let opened = intake.room_freed();
+        loop {
+            let room_freed = intake.room_freed();
+            if is_so() {
+                return;
+            }
             tokio::select! {
                 () = self.stop.requested() => return,
-                () = opened => {}
-                () = sleep(LOOK) => {}
+                () = room_freed => {}
             }
         }
     }

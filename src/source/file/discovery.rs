@@ -28,7 +28,7 @@ pub(super) struct Discovery {
     pub(super) watcher: DirWatcher,
     /// Where symbolic links lead to, and the links.
     links: HashMap<PathBuf, PathBuf>,
-    /// Directories that could not be read, as was said.
+    /// Directories and files that could not be read, as was said.
     refused: HashSet<PathBuf>,
     /// Whether what was there at the start is known.
     is_started: bool,
@@ -222,12 +222,22 @@ impl Discovery {
 
     /// Finds out what a path leads to now.
     fn resolve(&mut self, files: &mut FileTable, path: &Path, now: Instant) {
-        match fs::metadata(path) {
-            Ok(metadata) if metadata.is_file() => self.resolve_file(files, path, &metadata, now),
-            Ok(_) => lose_name(files, path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => lose_name(files, path),
-            // Not to be seen is not gone.
-            Err(_) => self.setup.metrics().error("look"),
+        let metadata = match fs::metadata(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return self.cannot_look(path, &error),
+            metadata => metadata.ok().filter(Metadata::is_file),
+        };
+        self.refused.remove(path);
+        match metadata {
+            Some(metadata) => self.resolve_file(files, path, &metadata, now),
+            None => lose_name(files, path),
+        }
+    }
+
+    /// Not to be seen is not gone: what is known of the path stays.
+    fn cannot_look(&mut self, path: &Path, error: &io::Error) {
+        self.setup.metrics().error("look");
+        if self.refused.insert(path.to_owned()) {
+            warn!(path = %path.display(), %error, "cannot look at file; trying again later");
         }
     }
 
