@@ -2,8 +2,10 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use tracing::warn;
 
 /// The directory, locked for as long as this value lives.
 #[derive(Debug)]
@@ -32,15 +34,16 @@ pub enum StateError {
 }
 
 impl StateDir {
-    /// Makes the directory if need be, for this user alone, and locks it.
+    /// Makes the directory if need be, for this user alone, and locks it. One that was there keeps its mode.
     ///
     /// # Errors
     /// When that cannot be done, or another process has locked it.
     pub fn lock(path: &Path) -> Result<Self, StateError> {
         let failed = |source| StateError::Io { path: path.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-        let lock = OpenOptions::new().create(true).append(true).open(path.join("lock")).map_err(failed)?;
+        warn_if_open_to_others(path);
+        let mut options = OpenOptions::new();
+        let lock = options.create(true).append(true).mode(0o600).open(path.join("lock")).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(StateError::Locked { path: path.to_owned() }),
@@ -55,16 +58,48 @@ impl StateDir {
     }
 }
 
+/// Its files are for this user alone, but who may write the directory can remove them or put others in their place.
+fn warn_if_open_to_others(path: &Path) {
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    let Ok(metadata) = fs::metadata(path) else { return };
+    if metadata.permissions().mode() & WRITABLE_BY_OTHERS != 0 {
+        warn!(dir = %path.display(), "other users can write the state directory; give standpipe one of its own, of mode 0700");
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[track_caller]
+    fn check_mode(path: &Path, expected: u32) {
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, expected);
+    }
+
+    #[test]
+    fn a_directory_that_was_there_keeps_its_mode_and_what_standpipe_makes_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shared, link) = (dir.path().join("shared"), dir.path().join("link"));
+        fs::create_dir(&shared).unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+        symlink(&shared, &link).unwrap();
+        for path in [&shared, &link] {
+            drop(StateDir::lock(path).unwrap());
+            check_mode(&shared, 0o1777);
+        }
+        check_mode(&shared.join("lock"), 0o600);
+        drop(StateDir::lock(&shared.join("made/below")).unwrap());
+        check_mode(&shared.join("made/below"), 0o700);
+    }
 
     #[test]
     fn a_second_instance_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
         let first = StateDir::lock(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        check_mode(&path, 0o700);
         assert!(matches!(StateDir::lock(&path), Err(StateError::Locked { .. })));
         drop(first);
         assert!(StateDir::lock(&path).is_ok());

@@ -16,8 +16,9 @@
 //!
 //! The document is JSON as a whole, and each line can be checked alone: what a bad disk leaves is kept, line by line.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -194,7 +195,8 @@ impl Checkpoints {
 /// Puts a new file in the old one's place, durably: either is whole after a crash.
 fn replace(dir: &Path, text: &[u8]) -> io::Result<()> {
     let temporary = dir.join(TEMPORARY);
-    let mut file = File::create(&temporary)?;
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(text)?;
     file.sync_all()?;
     drop(file);
