@@ -71,6 +71,8 @@ pub async fn keep_checkpointed<C: Checkpointer>(
 
 /// Writes a unit's last position, until it succeeds or the deadline has come: for the end of a source.
 ///
+/// [`keep_checkpointed`] of the unit must have ended before: of two writes side by side the older may come last.
+///
 /// # Errors
 /// When it was not written by then, or another owner has the unit.
 pub async fn last_checkpoint<C: Checkpointer>(

@@ -172,7 +172,7 @@ struct RemoteUnit {
     lane: Arc<OrderedLane>,
     next: usize,
     /// Writes its checkpoints.
-    _checkpoints: JoinSet<()>,
+    checkpoints: JoinSet<()>,
 }
 
 struct OwnedShard {
@@ -199,7 +199,7 @@ impl RemoteSource {
             let mut checkpoints = JoinSet::new();
             checkpoints.spawn(async move { keep_checkpointed(&kept, &*by, Duration::from_millis(10)).await });
             let lane = intake.lane(WhenFullDestination::Wait);
-            self.units.push(RemoteUnit { shard, tracker, lane, next, _checkpoints: checkpoints });
+            self.units.push(RemoteUnit { shard, tracker, lane, next, checkpoints });
         }
     }
 
@@ -246,9 +246,10 @@ impl Source for RemoteSource {
     fn finish(self: Box<Self>) -> SourceFuture<'static> {
         Box::pin(async move {
             let mut late = Ok(());
-            for unit in self.units {
+            for mut unit in self.units {
                 // Everything that was handed out has ended by now.
                 assert!(tokio::time::timeout(Duration::ZERO, unit.tracker.ended()).await.is_ok());
+                unit.checkpoints.shutdown().await;
                 let deadline = Instant::now() + Duration::from_secs(2);
                 match last_checkpoint(&unit.tracker, &*unit.shard, deadline).await {
                     Ok(()) | Err(CheckpointFailure::NotOwner) => {}
