@@ -137,6 +137,7 @@ impl OpenRecord {
             payload: self.len,
             compressed: false,
             events: self.events,
+            is_piece: false,
             acks: self.acks,
             origin: self.origin,
             since: self.since,

@@ -141,6 +141,7 @@ mod tests {
                 payload: *size,
                 compressed: false,
                 events: 1,
+                is_piece: false,
                 acks: Vec::new(),
                 origin: Arc::default(),
                 since: Instant::now(),

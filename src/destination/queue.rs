@@ -407,6 +407,16 @@ impl RecordQueue for DestinationQueue {
         }
     }
 
+    fn put_back(&self, piece: Record) {
+        self.with(|state| {
+            state.storage.release(piece.payload);
+            state.storage.accept(piece.len, piece.payload);
+            state.storage.push(Record { is_piece: false, ..piece });
+            self.set_backpressure(state);
+        });
+        self.wake();
+    }
+
     fn set_failing(&self, failing: bool) {
         self.with(|state| {
             state.failing = failing;

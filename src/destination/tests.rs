@@ -64,6 +64,7 @@ impl TestQueue {
             payload: len,
             compressed: false,
             events: 1,
+            is_piece: false,
             acks: vec![AckGuard::open(Arc::clone(&self.outcomes) as Arc<dyn Acknowledge>, 0)],
             origin: Arc::default(),
             since: Instant::now(),
@@ -189,6 +190,36 @@ async fn a_queue_is_handed_over_once_all_of_it_is_on_disk() {
     let test = in_memory();
     test.queue.end_and_hand_over();
     assert!(!test.queue.is_handed_over(), "memory cannot be");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_record_that_is_partly_delivered_only_the_rest_is_handed_over() {
+    let test = on_disk();
+    test.push(10);
+    assert_eq!(test.store(), 1);
+    let whole = test.queue.take().await.unwrap().pop().unwrap();
+    let piece = |len| Record {
+        parts: vec![Bytes::from(vec![b'x'; len])],
+        len,
+        payload: len,
+        is_piece: true,
+        acks: whole.acks.iter().map(AckGuard::split).collect(),
+        origin: Arc::clone(&whole.origin),
+        ..whole
+    };
+    let (delivered, left) = (piece(4), piece(6));
+    whole.acks.into_iter().for_each(AckGuard::settle);
+    test.deliver(vec![delivered]);
+    test.queue.end_and_hand_over();
+    assert!(test.queue.is_handed_over());
+
+    test.queue.put_back(left);
+    assert!(!test.queue.is_handed_over(), "a piece is not on disk");
+    assert_eq!(test.queue.look_at_disk(DiskStorage::ended).offset, 0);
+    assert_eq!(test.store(), 1);
+    assert!(test.queue.is_handed_over());
+    assert_eq!(test.queue.look_at_disk(DiskStorage::ended).offset, MIB as u64, "the record has ended");
+    assert_eq!(test.queue.look_at_disk(|disk| disk.ready().bytes), 6, "the piece is still to be delivered");
 }
 
 #[tokio::test(start_paused = true)]

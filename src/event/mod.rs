@@ -86,6 +86,8 @@ pub struct Record {
     pub compressed: bool,
     /// How many events it holds.
     pub events: u64,
+    /// Whether it was cut from a larger record, of which other pieces may be delivered.
+    pub is_piece: bool,
     /// Settled when the record is done.
     pub acks: Vec<AckGuard>,
     /// The origin of its first event, for dead letters.

@@ -92,6 +92,11 @@ impl RetryQueue {
         self.requests.push((not_before, request));
     }
 
+    /// Takes all records out.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Record> {
+        std::mem::take(self).requests.into_iter().flat_map(|(_, request)| request.records)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }

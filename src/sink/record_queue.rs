@@ -20,6 +20,10 @@ pub trait RecordQueue: Send + Sync + 'static {
     /// Cancel-safe.
     fn handed_over(&self) -> impl Future<Output = ()> + Send;
 
+    /// Takes back a piece of a record of which other pieces may be delivered, now that what is left is handed over: whoever runs next
+    /// delivers the piece, and not the whole record again.
+    fn put_back(&self, piece: Record);
+
     /// Tells whether the destination fails at present. While it does, the queue may hold less of the memory.
     fn set_failing(&self, failing: bool);
 

@@ -92,6 +92,7 @@ impl LoadedRecord {
             payload: self.payload,
             compressed: self.compressed,
             events: self.events,
+            is_piece: false,
             acks: Vec::new(),
             origin: self.meta.origin,
             since: now.checked_sub(Duration::from_millis(age)).unwrap_or(now),

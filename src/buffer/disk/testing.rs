@@ -69,6 +69,7 @@ pub(super) fn record(text: &str) -> Record {
         payload: text.len(),
         compressed: false,
         events: 1,
+        is_piece: false,
         acks: vec![AckGuard::open(Arc::new(NoSource), 0)],
         origin: Arc::new(Origin { source: "app".into(), ..Origin::default() }),
         since: Instant::now(),

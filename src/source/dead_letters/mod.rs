@@ -326,6 +326,7 @@ fn record(letter: DeadLetter, ack: AckGuard) -> Record {
         payload: letter.payload.unwrap_or(len),
         compressed: letter.payload.is_some(),
         events: letter.events,
+        is_piece: false,
         acks: vec![ack],
         origin: letter.origin,
         since: Instant::now(),
