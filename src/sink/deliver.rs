@@ -118,11 +118,11 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         }
     }
 
-    /// Delivers until the queue is empty and has ended. Once the rest is handed over, only waits for the requests under way.
+    /// Delivers until the queue is empty and has ended. Once the rest is handed over, waits for requests under way, and pieces to be stored.
     pub async fn run(mut self) {
         loop {
             if self.handed_over {
-                self.hand_over_retries();
+                self.retries.hand_over(&*self.record_queue);
             }
             let now = Instant::now();
             let window = self.pacing.window();
@@ -153,19 +153,12 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             }
         }
         if self.handed_over {
-            // What was put back has to be stored.
             self.record_queue.handed_over().await;
         }
         self.metrics.concurrency.sub(gauge(self.pacing.window()));
         self.metrics.rate_limit.sub(self.rate_limit());
         self.set_held(None);
         self.clear_issue();
-    }
-
-    /// Leaves what waits to be sent again to whoever runs next: whole records are on disk, pieces are put there.
-    fn hand_over_retries(&mut self) {
-        let pieces = self.retries.take_all().filter(|record| record.is_piece);
-        pieces.for_each(|piece| self.record_queue.put_back(piece));
     }
 
     /// Nothing is sent before this: a pause, or the rate.

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::pacing::Room;
+use super::record_queue::RecordQueue;
 use super::service::RecordParts;
 use super::split_record::split;
 use super::step::RequestLoad;
@@ -92,9 +93,10 @@ impl RetryQueue {
         self.requests.push((not_before, request));
     }
 
-    /// Takes all records out.
-    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Record> {
-        std::mem::take(self).requests.into_iter().flat_map(|(_, request)| request.records)
+    /// Leaves what waits to whoever runs next: whole records are on disk, and pieces of them are put there.
+    pub(super) fn hand_over(&mut self, queue: &impl RecordQueue) {
+        let records = std::mem::take(self).requests.into_iter().flat_map(|(_, request)| request.records);
+        records.filter(|record| record.is_piece).for_each(|piece| queue.put_back(piece));
     }
 
     pub(super) fn is_empty(&self) -> bool {
