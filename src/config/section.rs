@@ -283,15 +283,9 @@ pub(super) fn items(node: &Node) -> Result<Vec<Node>, Misfit> {
     if let Some(Node { value: Written::List(items), .. }) = node.inline() {
         return Ok(items);
     }
-    node.comma_separated().ok_or_else(|| match &node.value {
-        Written::Text(text) => expected(node, &format!("a list: `[{:?}]`", text.value)),
-        Written::Nothing
-        | Written::Flag(_)
-        | Written::Integer(_)
-        | Written::Float(_)
-        | Written::List(_)
-        | Written::Table(_)
-        | Written::Broken => expected(node, "a list such as `[\"..\"]`"),
+    node.comma_separated().ok_or_else(|| match node.as_text() {
+        Some(text) => expected(node, &format!("a list: `[{text:?}]`")),
+        None => expected(node, "a list such as `[\"..\"]`"),
     })
 }
 

@@ -106,17 +106,7 @@ pub(super) fn length(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<usi
 /// A duration in a range.
 pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Node) -> Parsed<Duration> {
     move |node| {
-        let duration = match &node.value {
-            Written::Text(text) => parse_duration(&text.value),
-            Written::Nothing
-            | Written::Flag(_)
-            | Written::Integer(_)
-            | Written::Float(_)
-            | Written::List(_)
-            | Written::Table(_)
-            | Written::Broken => None,
-        };
-        let duration = duration.ok_or_else(|| {
+        let duration = node.as_text().and_then(parse_duration).ok_or_else(|| {
             expected(node, "a duration with its unit, such as `500ms`, `1s`, `5m` or `1h30m`")
         })?;
         within(duration, &range, node, |duration| show_duration(*duration))

@@ -437,7 +437,5 @@ impl RecordQueue for DestinationQueue {
 impl Drop for DestinationQueue {
     fn drop(&mut self) {
         self.shares.leave();
-        self.backpressure.set_full(false);
-        self.backpressure.set_throttled(false);
     }
 }

@@ -118,7 +118,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         }
     }
 
-    /// Delivers until the queue is empty and has ended. Once the rest is handed over, waits for requests under way, and pieces to be stored.
+    /// Delivers until the queue is empty and has ended; once handed over, waits for requests under way, and pieces to be stored.
     pub async fn run(mut self) {
         loop {
             if self.handed_over {
