@@ -62,7 +62,7 @@ pub(crate) struct EvictedRange {
 }
 
 impl Backlog {
-    /// What an opened log still has to deliver. `moved` is notified each time the place moves up to which it is delivered.
+    /// What an opened log still has to deliver. `moved` is notified each time a record has ended.
     #[must_use]
     pub(crate) fn new(contents: &LogContents, moved: Arc<Notify>) -> Self {
         let LogContents { segments, delivered, out_of_order } = contents;

@@ -50,6 +50,14 @@ pub(crate) trait FileSystem: std::fmt::Debug + Clone + Send + Sync + 'static {
     fn remove_dir(&self, dir: &Path) -> io::Result<()>;
 }
 
+/// Removes a file, unless somebody did already.
+pub(super) fn remove<F: FileSystem>(files: &F, path: &Path) -> io::Result<()> {
+    match files.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// The operating system's.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct OsFileSystem;

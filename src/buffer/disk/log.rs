@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::cursor::{CursorFile, LogPosition, NAME as CURSOR, OutOfOrderAck};
-use super::files::FileSystem;
+use super::cursor::{CursorFile, DRAFT, LogPosition, NAME as CURSOR, OutOfOrderAck};
+use super::files::{FileSystem, remove};
 use super::frame::{FRAME_HEADER, Frame, FrameKind, SEGMENT_HEADER, SegmentHeader};
 use super::meta::RecordMeta;
 use crate::event::{Origin, Record, Timestamp};
@@ -230,6 +230,7 @@ impl<F: FileSystem> Log<F> {
         for (number, _) in &self.segments {
             remove(&self.files, &self.path(*number))?;
         }
+        remove(&self.files, &self.dir.join(DRAFT))?;
         // Only now: with segments and without a cursor, everything would be delivered again.
         self.files.sync_dir(&self.dir)?;
         remove(&self.files, &self.dir.join(CURSOR))?;
@@ -393,14 +394,6 @@ impl<F: FileSystem> Log<F> {
 
     pub(super) fn path(&self, number: u64) -> PathBuf {
         path(&self.dir, number)
-    }
-}
-
-/// Removes a file, unless somebody did already.
-fn remove<F: FileSystem>(files: &F, path: &Path) -> io::Result<()> {
-    match files.remove(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
     }
 }
 

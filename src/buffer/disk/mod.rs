@@ -8,7 +8,8 @@
 //!
 //! ```text
 //! STATE/spool/SINK/DESTINATION/00000000000000000001.spool             a segment: a header, records, and a seal once it is full
-//!                              cursor                                 up to where records were delivered
+//!                              cursor                                 up to where records were delivered, once a second
+//!                              cursor.draft                           the same, 20 times a second and not synced
 //!                              00000000000000000001.spool-36.corrupt  bytes that were damaged
 //! ```
 //!
@@ -27,7 +28,7 @@ mod scan;
 mod tracker;
 
 pub(crate) use backlog::{Backlog, Evicted, EvictedRange};
-pub(crate) use cursor::{LogPosition, OutOfOrderAck};
+pub(crate) use cursor::{CursorDraft, LogPosition, OutOfOrderAck};
 pub(crate) use files::OsFileSystem;
 pub(crate) use log::{Appended, Log, StoredAt};
 pub use meta::RecordMeta;

@@ -139,7 +139,11 @@ impl<F: FileSystem> LogRecovery<F> {
     fn cursor(&mut self) -> io::Result<(CursorFile<F>, LogPosition, Vec<OutOfOrderAck>)> {
         let (mut cursor, state) = CursorFile::open(&self.files, &self.dir)?;
         let (delivered, out_of_order) = match state {
-            CursorState::Delivered(position, out_of_order) => (position, out_of_order),
+            CursorState::Delivered(position, out_of_order) => {
+                // The place may be a draft's. What is before it is removed only once it is on disk.
+                cursor.save(&self.files, position)?;
+                (position, out_of_order)
+            }
             CursorState::Nothing => {
                 cursor.make(&self.files)?;
                 Default::default()

@@ -25,6 +25,7 @@ struct TestLog {
     writer: Log<MemoryFileSystem>,
     reader: LogReader<MemoryFileSystem>,
     backlog: Backlog,
+    draft: CursorDraft<MemoryFileSystem>,
     damage: Vec<Damage>,
     budget: Arc<Budget>,
     /// Events that the last opening found, less those that were lost when they were read.
@@ -37,7 +38,8 @@ impl TestLog {
         let backlog = Backlog::new(&contents, Arc::default());
         let reader = LogReader::new(files.clone(), &dir(), Buffers::new(BUFFER_BYTES, 1));
         let events = backlog.unread_events();
-        Ok(Self { writer, reader, backlog, damage, budget: Budget::new(1 << 30), events })
+        let draft = CursorDraft::new(files.clone(), &dir());
+        Ok(Self { writer, reader, backlog, draft, damage, budget: Budget::new(1 << 30), events })
     }
 
     /// Appends, keeping what is stored in memory or not; returns how many were stored.
@@ -70,6 +72,10 @@ impl TestLog {
         self.writer.save(delivered)?;
         self.backlog.forget_before(delivered.segment);
         Ok(())
+    }
+
+    fn note(&mut self) -> std::io::Result<()> {
+        self.draft.write(self.backlog.delivered(), &self.backlog.out_of_order())
     }
 
     /// Everything that is left, in order.
@@ -344,6 +350,41 @@ fn what_was_delivered_out_of_order_is_remembered_over_several_stops() {
 }
 
 #[test]
+fn what_was_noted_is_not_delivered_again_after_a_kill_and_a_torn_note_is_not_believed() {
+    #[track_caller]
+    fn check(damage: impl FnOnce(&mut Vec<u8>), expected: &[&str]) {
+        let files = six();
+        let mut log = TestLog::open(&files).unwrap();
+        let mut taken = log.take(6);
+        taken.append(&mut log.take(6));
+        drop(end(taken.remove(3)));
+        drop(end(taken.remove(0)));
+        log.note().unwrap();
+        files.change(&dir().join(cursor::DRAFT), damage);
+        assert_eq!(TestLog::open(&files).unwrap().rest(), expected);
+    }
+    check(|_| (), &["two\n", "three\n", "five\n", "six\n"]);
+    check(|draft| *draft.last_mut().unwrap() ^= 1, &["two\n", "three\n", "four\n", "five\n", "six\n"]);
+    check(|draft| draft.fill(0), &SIX);
+    check(Vec::clear, &SIX);
+}
+
+#[test]
+fn a_note_of_another_log_is_not_believed() {
+    let files = six();
+    let mut log = TestLog::open(&files).unwrap();
+    log.rest();
+    log.note().unwrap();
+    // The cursor is gone, and with it the log, as far as anyone knows.
+    for name in ["cursor".to_owned(), format!("{:020}.spool", 1), format!("{:020}.spool", 2)] {
+        files.remove(&dir().join(name)).unwrap();
+    }
+    let mut log = TestLog::open(&files).unwrap();
+    assert_eq!(log.push(records(&SIX), true), 6);
+    assert_eq!(TestLog::open(&files).unwrap().rest(), SIX);
+}
+
+#[test]
 fn what_was_evicted_behind_something_under_way_is_not_taken_from_what_is_left() {
     let files = six();
     let mut log = TestLog::open(&files).unwrap();
@@ -488,9 +529,11 @@ enum PlayStep {
     Take(usize),
     Deliver(prop::sample::Index),
     Save,
+    Note,
     Retire,
     Fail { after: u32, count: u32, code: i32 },
     Crash(u64),
+    Kill,
     Stop,
 }
 
@@ -500,10 +543,12 @@ fn step() -> impl Strategy<Value = PlayStep> {
         4 => (1_usize..6).prop_map(PlayStep::Take),
         6 => any::<prop::sample::Index>().prop_map(PlayStep::Deliver),
         2 => Just(PlayStep::Save),
+        2 => Just(PlayStep::Note),
         2 => Just(PlayStep::Retire),
         2 => (0_u32..12, 1_u32..6, prop::sample::select(vec![EIO, ENOSPC, EROFS]))
             .prop_map(|(after, count, code)| PlayStep::Fail { after, count, code }),
         1 => any::<u64>().prop_map(PlayStep::Crash),
+        1 => Just(PlayStep::Kill),
         1 => Just(PlayStep::Stop),
     ]
 }
@@ -521,6 +566,10 @@ struct Model {
     faulted: bool,
     /// Delivered, and a clean stop came after.
     settled: BTreeSet<u64>,
+    /// Delivered, and that was noted.
+    noted: BTreeSet<u64>,
+    /// Of these, what a kill came after.
+    killed: BTreeSet<u64>,
     /// The highest that was taken since the log was opened.
     highest: Option<u64>,
     /// Taken since the log was opened.
@@ -536,6 +585,7 @@ impl Model {
         let id = id(record);
         assert!(id < self.pushed, "{id} was never pushed");
         assert!(self.faulted || !self.settled.contains(&id), "{id} was delivered before a clean stop");
+        assert!(self.faulted || !self.killed.contains(&id), "{id} was noted before a kill");
         if self.taken.insert(id) {
             let in_order = self.highest.is_none_or(|highest| highest < id);
             // The second copy of one that is stored twice may come after what followed the first.
@@ -597,6 +647,11 @@ impl Play {
             }
             // That it cannot be saved is no harm before a stop.
             PlayStep::Save => drop(self.log.save()),
+            PlayStep::Note => {
+                if self.log.note().is_ok() {
+                    self.model.noted.extend(&self.model.delivered_now);
+                }
+            }
             PlayStep::Retire => {
                 if self.log.backlog.is_drained() {
                     let segment = self.log.writer.rotate();
@@ -609,9 +664,18 @@ impl Play {
             }
             PlayStep::Crash(seed) => {
                 self.taken.clear();
+                // What was noted is not synced.
+                self.model.noted.clear();
+                self.model.killed.clear();
                 self.files.crash(&mut fastrand::Rng::with_seed(seed));
                 // What was not acknowledged is read again by its source, as something new.
                 self.waiting.clear();
+                self.reopen();
+            }
+            PlayStep::Kill => {
+                self.taken.clear();
+                self.waiting.clear();
+                self.model.killed.extend(&self.model.noted);
                 self.reopen();
             }
             PlayStep::Stop => self.stop(),

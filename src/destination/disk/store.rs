@@ -4,6 +4,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::context::{DiskContext, RuntimeGone, TRY_AGAIN};
 use super::evict::Evictor;
+use super::note::SharedDraft;
 use super::quota::Reservation;
 use super::writer::LogWriter;
 use crate::buffer::disk::{Log, OsFileSystem};
@@ -24,10 +25,10 @@ pub(super) struct StoreLoop<'c> {
 }
 
 impl<'c> StoreLoop<'c> {
-    pub(super) fn new(context: &'c DiskContext, log: Log<OsFileSystem>) -> Self {
+    pub(super) fn new(context: &'c DiskContext, log: Log<OsFileSystem>, draft: SharedDraft) -> Self {
         Self {
             context,
-            writer: LogWriter::new(context, log),
+            writer: LogWriter::new(context, log, draft),
             evictor: Evictor::new(context),
             retry_at: None,
             waits_for_room: false,

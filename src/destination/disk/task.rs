@@ -7,9 +7,10 @@ use tokio::time::sleep;
 use tracing::info;
 
 use super::context::{DiskContext, LastLogged, TRY_AGAIN, blocking};
+use super::note::{SharedDraft, note_often};
 use super::read::read_back;
 use super::store::StoreLoop;
-use crate::buffer::disk::{self, Log, LogOptions, LogReader, OpenedLog, OsFileSystem};
+use crate::buffer::disk::{self, CursorDraft, Log, LogOptions, LogReader, OpenedLog, OsFileSystem};
 
 /// Keeps the queue's records on disk until it has ended and everything is delivered, or the process is about to end. `dir_lock` has
 /// one permit, for whoever has the directory.
@@ -18,10 +19,12 @@ pub(crate) async fn run(context: DiskContext, dir_lock: Arc<Semaphore>) {
     let Ok(_permit) = dir_lock.acquire_owned().await else { return };
     let Some(log) = open(&context).await else { return };
     let reader = LogReader::new(OsFileSystem, &context.dir, Arc::clone(&context.buffers));
+    let draft = SharedDraft::new(CursorDraft::new(OsFileSystem, &context.dir));
     context.quota.join();
     tokio::select! {
-        () = StoreLoop::new(&context, log).run() => {}
+        () = StoreLoop::new(&context, log, draft.clone()).run() => {}
         () = read_back(&context, reader) => {}
+        () = note_often(&context, draft) => {}
     }
     context.quota.leave();
     context.clear_issue();

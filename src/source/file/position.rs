@@ -126,6 +126,16 @@ impl LocalPosition for FilePosition {
         })
     }
 
+    fn moved_to_json(&self, _: &str) -> serde_json::Result<Box<RawValue>> {
+        to_raw_value(&WrittenMove {
+            offset: self.mark.offset,
+            size: self.mark.size,
+            tail: print(self.mark.tail),
+            skipping: self.mark.skipping,
+            time: self.time.0,
+        })
+    }
+
     fn from_json(json: &RawValue) -> Option<Self> {
         let written: WrittenPosition = serde_json::from_str(json.get()).ok()?;
         let path = PathBuf::from(written.path);
@@ -158,6 +168,16 @@ struct WrittenPosition {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     skipping: bool,
     /// Milliseconds since 1970.
+    time: i64,
+}
+
+/// What acknowledgements move: the fields of [`WrittenPosition`] with these names.
+#[derive(Serialize)]
+struct WrittenMove {
+    offset: u64,
+    size: u64,
+    tail: String,
+    skipping: bool,
     time: i64,
 }
 
