@@ -39,6 +39,8 @@ pub fn run(
     match served {
         Ok(RunOutcome::Drained) => Ok(exit::DONE),
         Ok(RunOutcome::Undelivered) => Ok(exit::UNDELIVERED),
+        // The log says what.
+        Ok(RunOutcome::Lost) => Ok(exit::FAILED),
         Err(why) => {
             // Whoever turned the log off still has to know why nothing runs.
             if enabled!(Level::ERROR) {

@@ -5,12 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::drain::DrainDeadline;
+use super::drain::{DrainDeadline, LAST_WAIT};
 use super::error::RunError;
 use super::generation::Generation;
 use super::signals::{Signal, SignalQueue};
@@ -49,9 +48,6 @@ pub enum LetterTarget {
     /// Through the decoding and the routes of a source.
     Source(String),
 }
-
-/// After a standstill nothing more is waited for.
-const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Delivers letters again, and takes those that were delivered out of their files.
 ///

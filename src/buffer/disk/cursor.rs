@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{FileSystem, remove};
 use super::frame::{u32_at, u64_at};
+use super::stored::StoredAt;
 
 /// A place in a log.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -60,10 +61,21 @@ pub(super) struct CursorFile<F: FileSystem> {
 pub(super) enum CursorState {
     /// Nothing was delivered yet.
     Nothing,
-    /// Up to here, and these.
-    Delivered(LogPosition, Vec<OutOfOrderAck>),
+    /// So far.
+    Delivered(CursorPlace),
     /// It cannot be read.
     Damaged,
+}
+
+/// How far a log was delivered, and written.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct CursorPlace {
+    /// Up to here.
+    pub(crate) delivered: LogPosition,
+    /// And these beyond.
+    pub(crate) out_of_order: Vec<OutOfOrderAck>,
+    /// Where the last record was stored; at the beginning: it is not known.
+    pub(crate) stored_last: StoredAt,
 }
 
 impl<F: FileSystem> CursorFile<F> {
@@ -74,9 +86,10 @@ impl<F: FileSystem> CursorFile<F> {
         let newest = newest(&bytes);
         let state = match newest {
             Some((_, position)) => {
-                let (draft, mut listed) = drafted(&contents(files, &dir.join(DRAFT), 2 * PAGE)?);
-                listed.append(&mut out_of_order(bytes.get(2 * PAGE..).unwrap_or_default()));
-                CursorState::Delivered(draft.unwrap_or_default().max(position), listed)
+                let mut place = drafted(&contents(files, &dir.join(DRAFT), 2 * PAGE)?);
+                place.delivered = place.delivered.max(position);
+                place.out_of_order.append(&mut out_of_order(bytes.get(2 * PAGE..).unwrap_or_default()));
+                CursorState::Delivered(place)
             }
             None if bytes.is_empty() => CursorState::Nothing,
             None => CursorState::Damaged,
@@ -164,11 +177,13 @@ impl<F: FileSystem> CursorDraft<F> {
         Self { files, path: dir.join(DRAFT), file: None, sequence: 0 }
     }
 
-    /// Writes down up to where the log is delivered, and what is beyond, without waiting for the disk.
+    /// Writes down how far the log is delivered and written, without waiting for the disk.
     ///
     /// # Errors
     /// When it cannot be written: the cursor is older then.
-    pub(crate) fn write(&mut self, position: LogPosition, beyond: &[OutOfOrderAck]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, place: &CursorPlace) -> io::Result<()> {
+        let CursorPlace { delivered, out_of_order, stored_last } = place;
+        let last = LogPosition { segment: stored_last.segment, offset: stored_last.end, events: 0 };
         self.sequence = self.sequence.wrapping_add(1);
         let files = &self.files;
         let mut file = match self.file.take() {
@@ -179,21 +194,27 @@ impl<F: FileSystem> CursorDraft<F> {
             },
         };
         // Each within a page, which a kill does not tear, and in turn all the same.
-        let text = [encode(self.sequence, position), encode_list(beyond, MAX_DRAFTED)].concat();
+        let places = [encode(self.sequence, *delivered), encode(self.sequence, last)].concat();
+        let text = [places, encode_list(out_of_order, MAX_DRAFTED)].concat();
         files.write(&mut file, (self.sequence % 2) * APART, &text)?;
         self.file = Some(file);
         Ok(())
     }
 }
 
-/// What a draft says: the furthest place, and all that is listed, which stays true. Pure.
-fn drafted(bytes: &[u8]) -> (Option<LogPosition>, Vec<OutOfOrderAck>) {
-    let whole = bytes.chunks(PAGE).filter_map(|page| {
-        let (_, position) = decode(page)?;
-        Some((position, out_of_order(page.get(SLOT..).unwrap_or_default())))
-    });
-    let (positions, lists): (Vec<_>, Vec<_>) = whole.unzip();
-    (positions.into_iter().max(), lists.concat())
+/// What a draft says: the furthest places, and all that is listed, which stays true. Pure.
+fn drafted(bytes: &[u8]) -> CursorPlace {
+    let mut place = CursorPlace::default();
+    for page in bytes.chunks(PAGE) {
+        let (last, list) = (page.get(SLOT..).unwrap_or_default(), page.get(2 * SLOT..).unwrap_or_default());
+        if let (Some((_, delivered)), Some((_, last))) = (decode(page), decode(last)) {
+            let last = StoredAt { segment: last.segment, end: last.offset };
+            place.delivered = place.delivered.max(delivered);
+            place.stored_last = place.stored_last.max(last);
+            place.out_of_order.append(&mut out_of_order(list));
+        }
+    }
+    place
 }
 
 fn contents<F: FileSystem>(files: &F, path: &Path, most: usize) -> io::Result<Vec<u8>> {
@@ -212,7 +233,7 @@ const OUT_OF_ORDER_BYTES: usize = 24;
 const LONGEST: usize = 3 * PAGE + MAX_OUT_OF_ORDER * OUT_OF_ORDER_BYTES;
 
 /// What fits into the page of a draft.
-const MAX_DRAFTED: usize = (PAGE - SLOT - 8) / OUT_OF_ORDER_BYTES;
+const MAX_DRAFTED: usize = (PAGE - 2 * SLOT - 8) / OUT_OF_ORDER_BYTES;
 
 fn encode_list(records: &[OutOfOrderAck], most: usize) -> Vec<u8> {
     let mut listed = Vec::new();

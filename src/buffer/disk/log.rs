@@ -11,6 +11,7 @@ use super::cursor::{CursorFile, DRAFT, LogPosition, NAME as CURSOR, OutOfOrderAc
 use super::files::{FileSystem, remove};
 use super::frame::{FRAME_HEADER, Frame, FrameKind, SEGMENT_HEADER, SegmentHeader};
 use super::meta::RecordMeta;
+use super::stored::StoredAt;
 use crate::event::{Origin, Record, Timestamp};
 
 /// A log's directory, to write to. Everything blocks.
@@ -45,15 +46,6 @@ pub(super) struct OpenSegment<F: FileSystem> {
     synced: u64,
     events: u64,
     first: Timestamp,
-}
-
-/// Where a record was put.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct StoredAt {
-    /// The segment's number.
-    pub(crate) segment: u64,
-    /// Where its frame ends.
-    pub(crate) end: u64,
 }
 
 /// What became of an append.
@@ -108,17 +100,33 @@ const STAGE: usize = 256 * 1024;
 impl<F: FileSystem> Log<F> {
     /// Appends records, and returns once they are on disk: all bytes with one sync, unless a segment becomes full.
     ///
-    /// A segment whose write or sync failed is given up behind what was on disk before, and never synced again: the next append
-    /// begins another one.
+    /// Records that were written whole before a write failed are kept: on a full disk, what fits is stored. A segment whose sync
+    /// failed is given up behind what was on disk before, and never synced again: the next append begins another one.
     pub(crate) fn append(&mut self, records: &[Record], now: Timestamp) -> Appended {
         let mut appended = Appended::default();
         let mut written = Vec::with_capacity(records.len());
         let failed = self.append_all(records, now, &mut written, &mut appended);
         appended.failed = failed.err();
-        if appended.failed.is_some() {
+        let is_kept = match &appended.failed {
+            None => true,
+            Some(AppendError::Write { .. }) => self.keep_whole(&mut written, &mut appended),
+            Some(AppendError::Sync { .. }) => false,
+        };
+        if !is_kept {
             self.give_up();
         }
         appended
+    }
+
+    /// Cuts off what was written in part, and syncs what is whole before it. Returns whether the segment is of use.
+    fn keep_whole(&mut self, written: &mut Vec<StoredAt>, appended: &mut Appended) -> bool {
+        let Some(open) = self.open.as_mut().filter(|open| open.at > SEGMENT_HEADER) else { return false };
+        let (number, at) = (open.number, open.at);
+        if self.files.truncate(&mut open.file, at).is_err() {
+            return false;
+        }
+        self.set_size(number, at);
+        self.sync(written, appended).is_ok()
     }
 
     fn append_all(

@@ -25,16 +25,18 @@ mod meta;
 mod open;
 mod reader;
 mod scan;
+mod stored;
 mod tracker;
 
 pub(crate) use backlog::{Backlog, Evicted, EvictedRange};
-pub(crate) use cursor::{CursorDraft, LogPosition, OutOfOrderAck};
+pub(crate) use cursor::{CursorDraft, CursorPlace, LogPosition, OutOfOrderAck};
 pub(crate) use files::OsFileSystem;
-pub(crate) use log::{Appended, Log, StoredAt};
+pub(crate) use log::{Appended, Log};
 pub use meta::RecordMeta;
 pub(crate) use open::{Damage, LogContents, LogOptions, OpenedLog, open};
 pub(crate) use reader::{BUFFER_BYTES, LoadedRange, LogReader, SegmentRange, peek};
 pub use scan::{Flaw, RecoveredSegment, recover};
+pub(crate) use stored::StoredAt;
 
 #[cfg(test)]
 pub(crate) use open::LogSegment;

@@ -59,7 +59,8 @@ impl TestLog {
         while self.backlog.ready_records() == 0
             && let Some(part) = self.backlog.unread()
         {
-            let loaded = self.reader.read(part, 8).unwrap();
+            let mut loaded = self.reader.read(part, 8).unwrap();
+            self.reader.keep_aside(&mut loaded);
             self.damage.extend(loaded.damage.iter().cloned());
             let budget = Arc::clone(&self.budget);
             self.events -= self.backlog.loaded(loaded, |bytes| budget.charge(bytes as u64)).min(self.events);
@@ -75,7 +76,11 @@ impl TestLog {
     }
 
     fn note(&mut self) -> std::io::Result<()> {
-        self.draft.write(self.backlog.delivered(), &self.backlog.out_of_order())
+        self.draft.write(&CursorPlace {
+            delivered: self.backlog.delivered(),
+            out_of_order: self.backlog.out_of_order(),
+            stored_last: self.backlog.stored_last().unwrap_or_default(),
+        })
     }
 
     /// Everything that is left, in order.
@@ -367,6 +372,72 @@ fn what_was_noted_is_not_delivered_again_after_a_kill_and_a_torn_note_is_not_bel
     check(|draft| *draft.last_mut().unwrap() ^= 1, &["two\n", "three\n", "four\n", "five\n", "six\n"]);
     check(|draft| draft.fill(0), &SIX);
     check(Vec::clear, &SIX);
+}
+
+#[test]
+fn a_newest_segment_that_is_gone_is_said_once() {
+    #[track_caller]
+    fn check(gone: &[u64], delivered: usize, expected: &[Flaw], left: &[&str]) {
+        let files = six();
+        let mut log = TestLog::open(&files).unwrap();
+        let mut taken = Vec::new();
+        while taken.len() < delivered {
+            taken.append(&mut log.take(1));
+        }
+        end_all(taken);
+        log.note().unwrap();
+        for number in gone {
+            files.remove(&segment(*number)).unwrap();
+        }
+        let mut log = TestLog::open(&files).unwrap();
+        assert_eq!(
+            (log.flaws(), log.rest()),
+            (expected.to_vec(), left.iter().map(ToString::to_string).collect())
+        );
+        assert_eq!(log.push(records(&["seven\n"]), true), 1);
+        log.note().unwrap();
+        let mut log = TestLog::open(&files).unwrap();
+        assert_eq!((log.flaws().len(), log.rest().pop()), (0, Some("seven\n".to_owned())), "it is said once");
+    }
+    check(&[], 0, &[], &SIX);
+    check(&[2], 0, &[Flaw::Missing], &SIX[..4]);
+    check(&[1, 2], 0, &[Flaw::Missing], &[]);
+    check(&[2], 5, &[Flaw::Missing], &[]);
+    check(&[2], 6, &[], &[]);
+}
+
+#[test]
+fn a_full_disk_stores_what_fits() {
+    // A file, its header, four records and a seal.
+    for after in 0..7 {
+        let files = MemoryFileSystem::default();
+        let mut log = TestLog::open(&files).unwrap();
+        files.fail(after, 1, ENOSPC);
+        let stored = log.push(records(&SIX), true);
+        assert_eq!(stored, usize::try_from(after).unwrap().saturating_sub(2), "after {after} calls");
+        assert_eq!(log.push(records(&SIX[stored..]), true), 6 - stored);
+        files.crash(&mut fastrand::Rng::with_seed(u64::from(after)));
+        assert_eq!(TestLog::open(&files).unwrap().rest(), SIX, "after {after} calls");
+    }
+}
+
+#[test]
+fn what_was_emptied_while_it_was_read_is_not_damaged() {
+    let files = six();
+    let mut log = TestLog::open(&files).unwrap();
+    let range = log.backlog.unread().unwrap();
+    let evicted = log.backlog.evict().unwrap();
+    evicted.unread.unwrap().ack.settle();
+    log.writer.clear_segment(1).unwrap();
+    let mut loaded = log.reader.read(range, usize::MAX).unwrap();
+    assert!(loaded.is_flawed() && !log.backlog.is_next_to_read(range));
+    // Nor is an empty file kept where nothing is left to keep.
+    log.reader.keep_aside(&mut loaded);
+    assert!(loaded.damage.iter().all(
+        |damage| damage.kept.is_none() || !files.data(damage.kept.as_ref().unwrap()).unwrap().is_empty()
+    ));
+    assert_eq!(log.rest(), ["five\n", "six\n"]);
+    assert_eq!(log.flaws(), []);
 }
 
 #[test]

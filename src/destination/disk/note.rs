@@ -8,7 +8,8 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::context::{DiskContext, TRY_AGAIN, blocking};
-use crate::buffer::disk::{CursorDraft, LogPosition, OsFileSystem, OutOfOrderAck};
+use crate::buffer::disk::{CursorDraft, CursorPlace, OsFileSystem};
+use crate::destination::storage::DiskStorage;
 
 /// It is noted no more often than this.
 const NOTE_EVERY: Duration = Duration::from_millis(50);
@@ -27,29 +28,27 @@ impl SharedDraft {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn write(&self, position: LogPosition, beyond: &[OutOfOrderAck]) -> io::Result<()> {
+    fn write(&self, place: &CursorPlace) -> io::Result<()> {
         let mut draft = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        draft.as_mut().map_or(Ok(()), |draft| draft.write(position, beyond))
+        draft.as_mut().map_or(Ok(()), |draft| draft.write(place))
     }
 }
 
 /// Notes it for as long as it is polled, or until the process ends.
 pub(super) async fn note_often(context: &DiskContext, draft: SharedDraft) {
-    let mut noted = None;
+    let mut noted = context.queue.look_at_disk(place);
     loop {
         let changed = context.queue.changed();
-        let now = Some(context.queue.look_at_disk(|disk| (disk.delivered(), disk.out_of_order())));
-        // Where an earlier run stopped is written down.
-        let Some((position, beyond)) = now.clone().filter(|_| noted.is_some() && now != noted) else {
-            noted = now;
+        let now = context.queue.look_at_disk(place);
+        // Within a segment, where it ends is of no use.
+        let is_as_noted = now.stored_last.segment == noted.stored_last.segment
+            && (now.delivered, &now.out_of_order) == (noted.delivered, &noted.out_of_order);
+        if is_as_noted {
             changed.await;
             continue;
-        };
-        let write = {
-            let draft = draft.clone();
-            move || draft.write(position, &beyond)
-        };
-        let Ok(written) = blocking(write).await else { return };
+        }
+        let (shared, writing) = (draft.clone(), now.clone());
+        let Ok(written) = blocking(move || shared.write(&writing)).await else { return };
         match written {
             Ok(()) => {
                 noted = now;
@@ -61,5 +60,13 @@ pub(super) async fn note_often(context: &DiskContext, draft: SharedDraft) {
                 sleep(TRY_AGAIN).await;
             }
         }
+    }
+}
+
+fn place(disk: &DiskStorage) -> CursorPlace {
+    CursorPlace {
+        delivered: disk.delivered(),
+        out_of_order: disk.out_of_order(),
+        stored_last: disk.stored_last().unwrap_or_default(),
     }
 }

@@ -93,14 +93,17 @@ impl<'c> StoreLoop<'c> {
         let (mut records, appended) = appended?;
         let mut again = records.split_off(appended.stored.len().min(records.len()));
         again.append(&mut left);
+        let is_broken = appended.failed.is_some();
         let acks = queue.change_disk(|disk| {
             disk.put_back(again);
             disk.set_full(false);
+            // What does not get there is delivered from memory meanwhile.
+            disk.set_broken(is_broken);
             disk.stored(records.into_iter().zip(appended.stored))
         });
         acks.into_iter().for_each(AckGuard::settle);
         self.retry_at = None;
-        if appended.failed.is_some() && !self.writer.free_delivered().await? {
+        if is_broken && !self.writer.free_delivered().await? {
             self.retry_at = Some(Instant::now() + TRY_AGAIN);
         }
         Ok(())

@@ -39,7 +39,10 @@ async fn open(context: &DiskContext) -> Option<Log<OsFileSystem>> {
             LogOptions { segment_bytes: context.quota.segment_bytes(), shared: Arc::clone(&context.fields) };
         match blocking(move || disk::open(OsFileSystem, &dir, options)).await.ok()? {
             Ok(opened) => return Some(take_up(context, opened)),
-            Err(error) => context.failed("open", &error, &mut last),
+            Err(error) => {
+                context.failed("open", &error, &mut last);
+                context.queue.change_disk(|disk| disk.set_broken(true));
+            }
         }
         sleep(TRY_AGAIN).await;
     }
