@@ -187,8 +187,8 @@ impl<F: FileSystem> CursorDraft<F> {
         self.sequence = self.sequence.wrapping_add(1);
         let files = &self.files;
         let mut file = match self.file.take() {
-            Some(file) => file,
-            None => match files.open_to_write(&self.path) {
+            Some(file) if files.is_linked(&file)? => file,
+            Some(_) | None => match files.open_to_write(&self.path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => files.create(&self.path)?,
                 opened => opened?,
             },

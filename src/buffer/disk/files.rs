@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A file system. Everything blocks.
@@ -33,6 +33,9 @@ pub(crate) trait FileSystem: std::fmt::Debug + Clone + Send + Sync + 'static {
 
     /// Cuts a file.
     fn truncate(&self, file: &mut Self::File, len: u64) -> io::Result<()>;
+
+    /// Whether the file still has a name: what is written to one that was removed is lost.
+    fn is_linked(&self, file: &Self::File) -> io::Result<bool>;
 
     /// Returns when the file's bytes and its size are on disk.
     fn sync(&self, file: &mut Self::File) -> io::Result<()>;
@@ -114,6 +117,10 @@ impl FileSystem for OsFileSystem {
 
     fn truncate(&self, file: &mut File, len: u64) -> io::Result<()> {
         file.set_len(len)
+    }
+
+    fn is_linked(&self, file: &File) -> io::Result<bool> {
+        Ok(file.metadata()?.nlink() > 0)
     }
 
     fn sync(&self, file: &mut File) -> io::Result<()> {

@@ -3,10 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::appended::{AppendError, Appended};
 use super::cursor::{CursorFile, DRAFT, LogPosition, NAME as CURSOR, OutOfOrderAck};
 use super::files::{FileSystem, remove};
 use super::frame::{FRAME_HEADER, Frame, FrameKind, SEGMENT_HEADER, SegmentHeader};
@@ -48,49 +49,6 @@ pub(super) struct OpenSegment<F: FileSystem> {
     first: Timestamp,
 }
 
-/// What became of an append.
-#[derive(Debug, Default)]
-pub(crate) struct Appended {
-    /// Where the records are, from the first on, as far as they are on disk for good.
-    pub(crate) stored: Vec<StoredAt>,
-    /// Why those after them are not. They must be appended again.
-    pub(crate) failed: Option<AppendError>,
-    /// How long each sync took.
-    pub(crate) syncs: Vec<Duration>,
-}
-
-/// Why records could not be appended.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AppendError {
-    /// The bytes cannot be written: a full disk, or a file system that is read-only.
-    #[error("cannot write to `{}`", dir.display())]
-    Write {
-        /// The log.
-        dir: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// They were written, and may not be on disk.
-    #[error("cannot sync `{}`", dir.display())]
-    Sync {
-        /// The log.
-        dir: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-impl AppendError {
-    /// The reason as a metric's label.
-    #[must_use]
-    pub(crate) const fn reason(&self) -> &'static str {
-        match self {
-            Self::Write { .. } => "write",
-            Self::Sync { .. } => "sync",
-        }
-    }
-}
-
 /// Pieces below this are gathered before they are written.
 const GATHER_BELOW: usize = 16 * 1024;
 
@@ -113,6 +71,19 @@ impl<F: FileSystem> Log<F> {
             Some(AppendError::Sync { .. }) => false,
         };
         if !is_kept {
+            self.give_up();
+        }
+        appended
+    }
+
+    /// Begins a segment with nothing in it: whether that works is found out.
+    pub(crate) fn try_out(&mut self, now: Timestamp) -> Appended {
+        let mut appended = Appended::default();
+        self.rotate();
+        let begun = self.begin(now).map(|open| self.open = Some(open));
+        let begun = begun.map_err(|source| self.write_error(source));
+        appended.failed = begun.and_then(|()| self.sync(&mut Vec::new(), &mut appended)).err();
+        if appended.failed.is_some() {
             self.give_up();
         }
         appended
@@ -321,7 +292,15 @@ impl<F: FileSystem> Log<F> {
         self.next = number.saturating_add(1);
         let previous = self.segments.last().map_or(0, |(number, _)| *number);
         let salt = fastrand::u32(..);
-        let mut file = self.files.create(&self.path(number))?;
+        let mut file = match self.files.create(&self.path(number)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Somebody removed the directory while it was used.
+                self.files.make_dir(&self.dir)?;
+                self.cursor.make(&self.files)?;
+                self.files.create(&self.path(number))?
+            }
+            created => created?,
+        };
         self.segments.push((number, 0));
         let header = SegmentHeader { salt, number, previous }.encode();
         let written = self.files.write(&mut file, 0, &header);
@@ -349,6 +328,10 @@ impl<F: FileSystem> Log<F> {
         if let Some(open) = &mut self.open {
             let since = Instant::now();
             let mut synced = self.files.sync(&mut open.file);
+            // What stands in a file without a name is gone with the process.
+            if synced.is_ok() && !self.files.is_linked(&open.file).unwrap_or(true) {
+                synced = Err(io::ErrorKind::NotFound.into());
+            }
             if synced.is_ok() && open.synced == 0 {
                 synced = self.files.sync_dir(&self.dir);
             }

@@ -16,6 +16,7 @@
 //! A record is stored once its bytes, and for a new segment its directory, are synced. `frame.rs` has the format, `Log` writes,
 //! `open()` recovers, `LogReader` reads, and `Backlog` knows what is still to be delivered.
 
+mod appended;
 mod backlog;
 mod cursor;
 mod files;
@@ -28,10 +29,11 @@ mod scan;
 mod stored;
 mod tracker;
 
+pub(crate) use appended::Appended;
 pub(crate) use backlog::{Backlog, Evicted, EvictedRange};
 pub(crate) use cursor::{CursorDraft, CursorPlace, LogPosition, OutOfOrderAck};
 pub(crate) use files::OsFileSystem;
-pub(crate) use log::{Appended, Log};
+pub(crate) use log::Log;
 pub use meta::RecordMeta;
 pub(crate) use open::{Damage, LogContents, LogOptions, OpenedLog, open};
 pub(crate) use reader::{BUFFER_BYTES, LoadedRange, LogReader, SegmentRange, peek};

@@ -422,6 +422,20 @@ fn a_full_disk_stores_what_fits() {
 }
 
 #[test]
+fn what_was_removed_behind_the_logs_back_is_not_written_to_and_made_again() {
+    let files = MemoryFileSystem::default();
+    let mut log = TestLog::open(&files).unwrap();
+    assert_eq!(log.push(records(&SIX[..2]), true), 2);
+    log.note().unwrap();
+    for name in files.names() {
+        files.remove(&dir().join(name)).unwrap();
+    }
+    assert_eq!(log.push(records(&SIX[2..]), true), 0, "nobody is told that it is stored");
+    assert_eq!(log.push(records(&SIX[2..]), true), 4);
+    assert_eq!(TestLog::open(&files).unwrap().rest(), SIX[2..]);
+}
+
+#[test]
 fn what_was_emptied_while_it_was_read_is_not_damaged() {
     let files = six();
     let mut log = TestLog::open(&files).unwrap();

@@ -74,12 +74,23 @@ impl<'c> LogWriter<'c> {
             (records, appended)
         };
         let (records, appended) = self.with_log(append).await?;
+        self.report(&appended);
+        Ok((records, appended))
+    }
+
+    /// Whether the log can be written, with nothing to store.
+    pub(super) async fn try_out(&mut self) -> Result<bool, RuntimeGone> {
+        let tried = self.with_log(|log| log.try_out(Timestamp::now())).await?;
+        self.report(&tried);
+        Ok(tried.failed.is_none())
+    }
+
+    fn report(&mut self, appended: &Appended) {
         appended.syncs.iter().for_each(|took| self.context.metrics.fsync(*took));
         match &appended.failed {
             Some(failure) => self.context.failed(failure.reason(), failure, &mut self.last_logged),
             None => self.context.works(&mut self.last_logged),
         }
-        Ok((records, appended))
     }
 
     /// Saves the cursor when it is due, and says when it will be. `at_once`: it is not to wait for its time.
