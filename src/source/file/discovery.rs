@@ -274,11 +274,12 @@ impl Discovery {
         }
     }
 
-    /// Opens a file that has something to read while there is room, so that it can be read even if it is deleted before
-    /// its turn.
+    /// Opens a file that has something to read, or may soon have, while there is room: so it can be read even if it is deleted
+    /// before its turn.
     fn open_at_risk(&mut self, files: &mut FileTable, no: FileNo, now: Instant) {
         let Some(file) = files.get(no) else { return };
-        let is_at_risk = file.unread() > 0 && file.content.is_none() && file.failures == 0;
+        let has_bytes = file.unread() > 0 || file.progress().is_none();
+        let is_at_risk = has_bytes && file.content.is_none() && file.failures == 0;
         if is_at_risk && !file.is_named_gzip() && files.open() < self.setup.config.max_open {
             self.open(files, no, now);
         }

@@ -117,6 +117,17 @@ impl TrackedFile {
         }
     }
 
+    /// Whether a file that was empty is so still. Where it is open, its descriptor tells: it may have been written to and have
+    /// lost its name since it was last looked at.
+    pub(super) fn is_empty_now(&mut self, now: Instant) -> bool {
+        if self.size == 0
+            && let Some(Ok(metadata)) = self.content.as_ref().map(FileContent::metadata)
+        {
+            self.seen(metadata.len(), now);
+        }
+        self.size == 0
+    }
+
     /// Whether the file was written to since it was last looked into.
     pub(super) fn is_modified(&self, metadata: &Metadata) -> bool {
         self.modified.is_none_or(|modified| modified != (metadata.mtime(), metadata.mtime_nsec()))

@@ -101,6 +101,37 @@ fn a_deleted_file_is_read_to_its_end_and_its_partial_line_shipped() {
 }
 
 #[test]
+fn an_empty_file_that_is_filled_and_deleted_between_two_looks_is_read() {
+    for mut world in worlds() {
+        world.append("a.log", b"").start();
+        for _ in 0..20 {
+            world.eventually("the empty file is open", World::has_open_log);
+            world.write("a.log", 100).remove("a.log").append("a.log", b"").all_arrived();
+        }
+        // A file that was truncated is as empty as a new one.
+        for _ in 0..20 {
+            world.write("a.log", 100).all_arrived().truncate("a.log");
+            let counter = "standpipe_file_behind_bytes{source=\"test\"}";
+            world.eventually("it was looked at", |world| world.metric(counter) == 0);
+            world.write("a.log", 100).remove("a.log").append("a.log", b"").all_arrived();
+        }
+        world.exactly_once();
+    }
+}
+
+#[test]
+fn a_deleted_file_is_heard_for_a_while_though_it_was_empty() {
+    for mut world in worlds() {
+        world.config.rotate_wait = std::time::Duration::from_secs(20);
+        world.append("a.log", b"").start();
+        world.eventually("the empty file is open", World::has_open_log);
+        let mut old = OpenOptions::new().append(true).open(world.path("a.log")).unwrap();
+        world.remove("a.log").write("a.log", 10).all_arrived();
+        world.write_to(&mut old, 10).all_arrived().exactly_once();
+    }
+}
+
+#[test]
 fn a_file_made_anew_under_the_same_name_is_another_file() {
     for mut world in worlds() {
         world.start();

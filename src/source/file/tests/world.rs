@@ -302,6 +302,23 @@ impl World {
         found.map_or(0, |value| value.parse().unwrap())
     }
 
+    /// The files of this world that are open under the name they have now.
+    pub(super) fn open_files(&self) -> usize {
+        let links = fs::read_dir("/proc/self/fd").unwrap();
+        let open = links.filter_map(|link| fs::read_link(link.ok()?.path()).ok());
+        open.filter(|path| {
+            path.starts_with(self.path("")) && path.extension().is_some_and(|end| end == "log")
+        })
+        .count()
+    }
+
+    /// Whether `a.log` is open.
+    pub(super) fn has_open_log(&self) -> bool {
+        let links = fs::read_dir("/proc/self/fd").unwrap();
+        let mut open = links.filter_map(|link| fs::read_link(link.ok()?.path()).ok());
+        open.any(|path| path == self.path("a.log"))
+    }
+
     /// Waits for something else than an arrival.
     #[track_caller]
     pub(super) fn eventually(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) -> &Self {
