@@ -72,5 +72,9 @@ pub fn run(
 /// The files that a source would read now.
 fn find_files(source: &FileSource) -> Result<MatchingFiles, String> {
     let found = file::find(source).map_err(|error| with_causes(&error))?;
-    Ok(MatchingFiles { files: found.files.into_iter().collect(), unread: found.failed })
+    Ok(MatchingFiles {
+        files: found.files.into_iter().collect(),
+        unread: found.failed,
+        refused: found.refused.into_iter().map(|(_, why)| why).collect(),
+    })
 }

@@ -79,6 +79,8 @@ pub struct MatchingFiles {
     pub files: Vec<PathBuf>,
     /// Directories that could not be looked into.
     pub unread: Vec<(PathBuf, io::Error)>,
+    /// Why links are not followed, a sentence for each.
+    pub refused: Vec<String>,
 }
 
 /// Whether the patterns of a source, which match what was `found`, find files, and these can be read.
@@ -105,6 +107,11 @@ pub(super) fn files(source: &FileSource, found: Result<MatchingFiles, String>) -
     if 0 < more {
         findings.push(HopFinding::failure(CHECK, format!("{more} more cannot be read")));
     }
+    findings.extend(found.refused.iter().take(MOST_NAMED).map(|why| {
+        HopFinding::warning(CHECK, why)
+            .why("what the link leads to is not read")
+            .fix("write where the files really are in `include`, or set `follow_links`")
+    }));
     let globs = source.include.join("`, `");
     if found.files.is_empty() {
         let seen = format!("no file matches `{globs}`");

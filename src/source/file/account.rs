@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::position::{FileLocation, FilePosition, Fingerprint, Mark};
 use super::setup::FileSetup;
+use super::tracked::TrackedFile;
 use crate::ack::LocalAccount;
 use crate::event::{AckGuard, Acknowledge, Outcome, Timestamp};
 use crate::metrics::SourceMetrics;
@@ -19,6 +20,18 @@ impl AccountHandle {
     pub(super) fn stored(setup: &FileSetup) -> impl Iterator<Item = Arc<Self>> {
         let stored = setup.checkpoints.stored(&setup.name).into_iter();
         stored.map(|account| Arc::new(Self { account, metrics: setup.metrics().clone() }))
+    }
+
+    /// Of a file of which nothing was read yet: so it is known when standpipe starts again.
+    pub(super) fn unread(setup: &FileSetup, file: &TrackedFile) -> Arc<Self> {
+        let position = FilePosition {
+            location: file.location(),
+            origin: file.origin(),
+            head: Fingerprint::default(),
+            mark: Mark::default(),
+            time: Timestamp::now(),
+        };
+        Self::open(setup, position)
     }
 
     /// Of a file that is read from this position on.
@@ -51,6 +64,16 @@ impl AccountHandle {
     /// The file is elsewhere now.
     pub(super) fn moved(&self, to: FileLocation) {
         self.account.change(|position| position.location = to);
+    }
+
+    /// The file turned out to be another than was thought, of which nothing was read yet.
+    pub(super) fn restart(&self, position: FilePosition) {
+        self.account.change(|before| *before = position);
+    }
+
+    /// The file's events carry this path.
+    pub(super) fn named(&self, origin: Arc<str>) {
+        self.account.change(|position| position.origin = origin);
     }
 
     /// More of the file's first bytes is known.

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use super::content::{FileContent, first_bytes};
 use super::gone::GoneFile;
-use super::identity::{Agreement, CopyVerdict, KnownFate, Likeness, is_rotated_name};
+use super::identity::{Agreement, CopyVerdict, FileKey, FileTime, KnownFate, Likeness, is_rotated_name};
 use super::progress::{ReadProgress, RecentMarks};
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
-use super::tracked::{ReadStage, TrackedFile};
+use super::tracked::{NameState, TrackedFile};
 use crate::event::Field;
 use crate::source::file::position::{Fingerprint, Mark};
 
@@ -41,41 +41,70 @@ impl FileHead {
 
 /// A file that is read, or was, which a new one may be a copy of.
 pub(super) struct CopiedFile {
-    /// Its index among those that are gone; none: it is there.
-    pub(super) gone: Option<usize>,
+    /// Which it is.
+    pub(super) which: WhichFile,
     head: Fingerprint,
     mark: Mark,
     recent: RecentMarks,
     fate: KnownFate,
     origin: Arc<str>,
     path: PathBuf,
-    device: u64,
+    /// The path without links.
+    real: PathBuf,
+    key: FileKey,
+    /// When it lost its name or its content.
+    lost: Option<FileTime>,
+}
+
+/// A file that is there, or one that is gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WhichFile {
+    Tracked(FileNo),
+    /// Its index.
+    Gone(usize),
 }
 
 impl CopiedFile {
     fn gone(index: usize, gone: &GoneFile) -> Self {
         Self {
-            gone: Some(index),
+            which: WhichFile::Gone(index),
             head: gone.head,
             mark: gone.mark,
             recent: gone.recent,
             fate: gone.fate,
             origin: Arc::clone(&gone.origin),
             path: gone.path.clone(),
-            device: gone.key.device,
+            real: gone.real.clone(),
+            key: gone.key,
+            lost: Some(gone.lost),
         }
     }
 
-    fn alive(file: &TrackedFile, progress: &ReadProgress) -> Self {
+    fn tracked(no: FileNo, file: &TrackedFile, progress: &ReadProgress) -> Self {
         Self {
-            gone: None,
+            which: WhichFile::Tracked(no),
             head: progress.head,
             mark: progress.mark,
             recent: progress.recent,
-            fate: KnownFate::Alive,
+            fate: if file.name == NameState::Gone { KnownFate::Leaving } else { KnownFate::Alive },
             origin: progress.origin.get(Field::File).cloned().unwrap_or_default(),
             path: file.path.clone(),
-            device: file.key.device,
+            real: file.real_path().to_owned(),
+            key: file.key,
+            lost: file.lost,
+        }
+    }
+}
+
+impl CopiedFile {
+    /// Whether a new file was there before this one lost its name or its content.
+    fn coexisted(&self, new: &TrackedFile, related: bool) -> bool {
+        let Some(lost) = self.lost else { return true };
+        let is_rewritten = self.fate == KnownFate::Rewritten;
+        match new.born {
+            // Clocks of files tick some hundred times a second: a small file is copied and truncated within one tick.
+            Some(born) => born < lost || is_rewritten && related && born == lost,
+            None => is_rewritten || new.found < lost,
         }
     }
 }
@@ -90,22 +119,22 @@ pub(super) fn copied_files(
 ) -> Vec<CopiedFile> {
     let Some(new) = files.get(no) else { return Vec::new() };
     let is_early = |head, origin: &str, path: &Path, first: &FileHead| {
-        first.is_shorter_than(head) && is_rotated_name(&new.path, Path::new(origin), path)
+        first.is_shorter_than(head) && is_rotated_name(new.real_path(), Path::new(origin), path)
     };
     let mut copied = Vec::new();
     for (index, gone) in files.gone.iter().enumerate() {
         let is_recent = gone.fate == KnownFate::Rewritten && now.duration_since(gone.since) < HOLD;
-        if first.begins_with(gone.head) || is_recent && is_early(gone.head, &gone.origin, &gone.path, first) {
+        if first.begins_with(gone.head) || is_recent && is_early(gone.head, &gone.origin, &gone.real, first) {
             copied.push(CopiedFile::gone(index, gone));
         }
     }
     // What was there before standpipe started is no copy that is being made, unless it is compressed.
     let may_copy = new.is_late || !new.is_plain() || setup.is_object();
-    for (_, file) in files.iter().filter(|(other, _)| may_copy && *other != no) {
+    for (other, file) in files.iter().filter(|(other, _)| may_copy && *other != no) {
         let Some(progress) = file.progress() else { continue };
         let origin = progress.origin.text(Field::File);
-        if first.begins_with(progress.head) || is_early(progress.head, origin, &file.path, first) {
-            copied.push(CopiedFile::alive(file, progress));
+        if first.begins_with(progress.head) || is_early(progress.head, origin, file.real_path(), first) {
+            copied.push(CopiedFile::tracked(other, file, progress));
         }
     }
     copied
@@ -120,7 +149,9 @@ pub(super) fn compare(
     now: Instant,
 ) -> io::Result<CopyVerdict> {
     let settled = setup.once || new.quiet(now) >= HOLD;
-    if known.head.is_empty() || known.mark.offset == 0 {
+    // What holds other bytes by now is no copy of what it held.
+    let is_itself = known.fate == KnownFate::Rewritten && known.key == new.key;
+    if known.head.is_empty() || known.mark.offset == 0 || is_itself {
         return Ok(CopyVerdict::Unrelated);
     }
     if !first.begins_with(known.head) {
@@ -135,14 +166,16 @@ pub(super) fn compare(
     if agreement == Agreement::Shorter && settled {
         agreement = agreement_before(new, known)?;
     }
+    let related = is_rotated_name(new.real_path(), Path::new(&*known.origin), &known.real);
     let likeness = Likeness {
         fate: known.fate,
         agreement,
-        related: is_rotated_name(&new.path, Path::new(&*known.origin), &known.path),
-        remounted: new.path == known.path && new.key.device != known.device,
+        related,
+        same_name: new.real_path().file_name() == known.real.file_name(),
+        remounted: new.path == known.path && new.key.device != known.key.device,
         strong: known.mark.offset >= STRONG,
         gzipped: !new.is_plain(),
-        held: matches!(new.stage, ReadStage::Held),
+        coexisted: known.coexisted(new, related),
         settled,
     };
     Ok(likeness.verdict())

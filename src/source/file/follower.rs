@@ -99,7 +99,7 @@ impl Follower {
         self.files.gone = GoneFiles::stored(&self.setup, now);
         self.discovery.walk(&mut self.files, now);
         find_stored(&self.setup, &mut self.files, &mut self.discovery);
-        self.discovery.set_started();
+        self.discovery.set_started(&mut self.files);
     }
 
     /// Takes in what changed since the last time.

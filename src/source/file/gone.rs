@@ -1,6 +1,6 @@
 //! What was read of files that are not there any more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::account::AccountHandle;
-use super::identity::{FileKey, KnownFate};
+use super::identity::{FileKey, FileTime, KnownFate};
 use super::progress::{ReadProgress, RecentMarks};
 use super::setup::FileSetup;
 use super::tracked::TrackedFile;
@@ -20,12 +20,17 @@ use crate::source::file::position::{Fingerprint, Mark};
 pub(super) struct GoneFile {
     pub(super) account: Arc<AccountHandle>,
     pub(super) key: FileKey,
+    /// The path that it was last found at.
     pub(super) path: PathBuf,
+    /// The same without links: what rotations go by.
+    pub(super) real: PathBuf,
     pub(super) origin: Arc<str>,
     pub(super) head: Fingerprint,
     pub(super) mark: Mark,
     pub(super) recent: RecentMarks,
     pub(super) fate: KnownFate,
+    /// When it lost its name or its content, at the earliest that is known.
+    pub(super) lost: FileTime,
     pub(super) since: Instant,
     /// Bytes that were seen but not read; reported as lost unless a copy turns up.
     unread: u64,
@@ -35,16 +40,19 @@ impl GoneFile {
     fn stored(account: Arc<AccountHandle>, now: Instant) -> Self {
         let position = account.position();
         let place = position.location;
-        let is_gzip = place.path.extension().is_some_and(|extension| extension == "gz");
+        let real = place.real.unwrap_or_else(|| place.path.clone());
+        let is_gzip = real.extension().is_some_and(|extension| extension == "gz");
         Self {
             account,
             key: FileKey { device: place.device, inode: place.inode },
             path: place.path,
+            real,
             origin: position.origin,
             head: position.head,
             mark: position.mark,
             recent: RecentMarks::default(),
             fate: KnownFate::Missing,
+            lost: FileTime::now(),
             since: now,
             unread: if is_gzip { 0 } else { position.mark.size.saturating_sub(position.mark.offset) },
         }
@@ -52,15 +60,19 @@ impl GoneFile {
 
     /// What is left of a file that was followed.
     pub(super) fn of(file: &TrackedFile, progress: &ReadProgress, fate: KnownFate, unread: u64) -> Self {
+        // What a file holds that was emptied is younger than what it held.
+        let lost = if fate == KnownFate::Rewritten { file.born } else { file.lost };
         Self {
             account: Arc::clone(&progress.account),
             key: file.key,
             path: file.path.clone(),
+            real: file.real_path().to_owned(),
             origin: progress.origin.get(Field::File).cloned().unwrap_or_default(),
             head: progress.head,
             mark: progress.mark,
             recent: progress.recent,
             fate,
+            lost: lost.unwrap_or_else(FileTime::now),
             since: Instant::now(),
             unread,
         }
@@ -79,6 +91,13 @@ impl GoneFiles {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &GoneFile> {
         self.0.iter()
+    }
+
+    /// Whether a file had this inode, or this name before it was rotated away or after.
+    pub(super) fn knows(&self, key: FileKey, path: &Path) -> bool {
+        // By inode first: paths are long, and alike.
+        self.0.iter().any(|gone| gone.key == key)
+            || self.0.iter().any(|gone| gone.path == path || Path::new(&*gone.origin) == path)
     }
 
     pub(super) fn get(&self, index: usize) -> Option<&GoneFile> {
@@ -116,7 +135,7 @@ impl GoneFiles {
             }
             let reason = match gone.fate {
                 KnownFate::Alive | KnownFate::Rewritten => "truncated_unread",
-                KnownFate::Missing | KnownFate::Gone => "deleted_unread",
+                KnownFate::Missing | KnownFate::Leaving | KnownFate::Gone => "deleted_unread",
             };
             setup.metrics().lost(reason, gone.unread);
             warn!(path = %gone.path.display(), bytes = gone.unread, reason, "part of a file was gone before it could be read");

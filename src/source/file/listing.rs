@@ -38,6 +38,11 @@ impl DirListings {
     }
 }
 
+/// The folder that a path is in.
+pub(super) fn dir_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
 /// Whether a path leads to this inode.
 pub(super) fn leads_to(path: &Path, key: FileKey) -> bool {
     fs::metadata(path).is_ok_and(|metadata| FileKey::of(&metadata) == key)

@@ -28,6 +28,7 @@ mod gone;
 mod identity;
 mod inspect;
 mod job_batch;
+mod links;
 mod listing;
 mod opening;
 mod outcome;
@@ -60,6 +61,8 @@ pub(crate) struct FilesFound {
     pub(crate) files: BTreeSet<PathBuf>,
     /// Directories that could not be looked into.
     pub(crate) failed: Vec<(PathBuf, io::Error)>,
+    /// Links that are not followed, and why.
+    pub(crate) refused: Vec<(PathBuf, String)>,
 }
 
 /// Walks the patterns once, and reads nothing.
@@ -67,6 +70,16 @@ pub(crate) struct FilesFound {
 /// # Errors
 /// When a pattern is none.
 pub(crate) fn find(config: &config::FileSource) -> Result<FilesFound, SourceError> {
-    let walk = globs::Patterns::new(&config.include, &config.exclude)?.walk();
-    Ok(FilesFound { files: walk.files, failed: walk.failed })
+    let mut paths = links::PathResolver::new(config.follow_links);
+    let mut walk = globs::Patterns::new(&config.include, &config.exclude)?.walk(&mut paths);
+    for link in &walk.links {
+        if let Err(why) = paths.resolve(link)
+            && !matches!(why, links::UnresolvedPath::Io(_))
+        {
+            walk.files.remove(link);
+            walk.refused.push((link.clone(), why));
+        }
+    }
+    let refused = walk.refused.iter().map(|(link, why)| (link.clone(), why.to_string())).collect();
+    Ok(FilesFound { files: walk.files, failed: walk.failed, refused })
 }

@@ -1,12 +1,12 @@
 //! Opening files, few at a time.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -51,7 +51,8 @@ pub(super) fn open(setup: &FileSetup, files: &mut FileTable, no: FileNo, now: In
 
 fn open_path(setup: &FileSetup, files: &mut FileTable, no: FileNo) -> OpenOutcome {
     let Some(file) = files.get_mut(no) else { return OpenOutcome::Later };
-    let opened = open_unnoticed(&file.path).and_then(|opened| Ok((FileKey::of(&opened.metadata()?), opened)));
+    let opened =
+        open_unnoticed(file.real_path()).and_then(|opened| Ok((FileKey::of(&opened.metadata()?), opened)));
     match opened {
         Ok((key, opened)) if key == file.key => {
             match FileContent::new(opened, !setup.is_object() && file.is_named_gzip()) {
@@ -96,10 +97,20 @@ pub(super) fn fail(
 /// Opens a file so that reading it does not change when it was last read, which would be written to the disk each time: for its
 /// owner and root, <https://man7.org/linux/man-pages/man2/open.2.html>, `O_NOATIME`.
 fn open_unnoticed(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOATIME.bits().cast_signed();
-    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+    match open_real(path, OFlags::NOATIME) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open_real(path, OFlags::empty()),
         opened => opened,
+    }
+}
+
+/// Opens a path that leads over no link: one that came to be on it since it was looked at is not followed. Nor does it wait for a
+/// writer, should a pipe have taken the file's place.
+fn open_real(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+        // Old kernels do not have the call, and some containers forbid it.
+        Err(Errno::NOSYS | Errno::PERM) => Ok(rustix::fs::open(path, flags, Mode::empty())?.into()),
+        opened => Ok(opened?.into()),
     }
 }
 

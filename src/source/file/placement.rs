@@ -1,14 +1,16 @@
 //! From where a file is read that was just found.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::account::AccountHandle;
-use super::compare::{FileHead, HOLD, agreement, compare, copied_files};
+use super::compare::{FileHead, HOLD, WhichFile, agreement, compare, copied_files};
 use super::content::FileContent;
 use super::identity::{Agreement, CopyVerdict, KnownFate};
+use super::opening::{self, OpenOutcome};
 use super::outcome::ReadOutcome;
 use super::progress::{ReadProgress, mark_at};
 use super::setup::FileSetup;
@@ -39,10 +41,11 @@ impl Placement<'_> {
         for known in copied_files(self.setup, self.files, self.no, &mut first, self.now) {
             let Some(file) = self.files.get_mut(self.no) else { break };
             let verdict = compare(self.setup, file, &mut first, &known, self.now)?;
-            if let (CopyVerdict::Continues, Some(index)) = (verdict, known.gone) {
-                return Ok(self.adopt(index));
+            match (verdict, known.which) {
+                (CopyVerdict::Continues, WhichFile::Gone(index)) => return Ok(self.adopt(index)),
+                (CopyVerdict::Covered, WhichFile::Tracked(other)) if !self.is_within(other)? => {}
+                _ => best = best.max(verdict),
             }
-            best = best.max(verdict);
         }
         match best {
             CopyVerdict::Continues | CopyVerdict::Covered => self.cover(&first),
@@ -63,6 +66,10 @@ impl Placement<'_> {
             let Some(file) = self.files.get(self.no) else { return Ok(false) };
             let is_this = gone.key == file.key && gone.fate == KnownFate::Missing;
             let (head, mark) = (gone.head, gone.mark);
+            if is_this && head.is_empty() && mark.offset == 0 {
+                self.resume_unread(index);
+                continue;
+            }
             if is_this {
                 if self.still_holds(first, head, mark)? {
                     self.adopt(index);
@@ -73,6 +80,21 @@ impl Placement<'_> {
             index = index.saturating_add(1);
         }
         Ok(false)
+    }
+
+    /// Takes over what is remembered of a file that the last run read nothing of: whatever is in it now is new.
+    fn resume_unread(&mut self, index: usize) {
+        let Some(gone) = self.files.gone.take(index) else { return };
+        let Some(file) = self.files.get_mut(self.no) else { return };
+        // Should it have another name by now, it is read all the same.
+        (file.start, file.wanted) = (0, true);
+        if file.path != gone.path {
+            file.origin = Some(PathBuf::from(&*gone.origin));
+        }
+        gone.account.moved(file.location());
+        if let Some(other) = file.unread_account.replace(gone.account) {
+            other.forget();
+        }
     }
 
     /// Whether the file holds what was read of it.
@@ -101,8 +123,25 @@ impl Placement<'_> {
             file.renamed(NameState::Rotated, Instant::now());
         }
         gone.account.moved(location);
+        if let Some(account) = self.files.get_mut(self.no).and_then(|file| file.unread_account.take()) {
+            account.forget();
+        }
         self.follow(gone.account, gone.origin, gone.head, gone.mark);
         ReadOutcome::More
+    }
+
+    /// Whether another file holds all that this one does. What holds more is no copy of it.
+    fn is_within(&mut self, other: FileNo) -> io::Result<bool> {
+        if self.setup.is_object() {
+            // It was compared as a whole.
+            return Ok(true);
+        }
+        let end = self.end_mark()?;
+        if !matches!(opening::open(self.setup, self.files, other, self.now), OpenOutcome::Open) {
+            return Ok(false);
+        }
+        let Some(other) = self.files.get_mut(other) else { return Ok(false) };
+        Ok(agreement(other, end)? == Agreement::Agrees)
     }
 
     /// Takes a file for a copy of what was read already.
@@ -154,8 +193,9 @@ impl Placement<'_> {
 
     /// Follows a file of which nothing is known, from `start`.
     fn begin(&mut self, first: &FileHead, start: Mark) {
-        let Some(file) = self.files.get(self.no) else { return };
-        let origin: Arc<str> = file.origin.as_ref().unwrap_or(&file.path).to_string_lossy().into();
+        let Some(file) = self.files.get_mut(self.no) else { return };
+        let origin = file.origin();
+        let known = file.unread_account.take();
         let head = Fingerprint::of_start(&first.bytes);
         let position = FilePosition {
             location: file.location(),
@@ -164,7 +204,13 @@ impl Placement<'_> {
             mark: start,
             time: Timestamp::now(),
         };
-        let account = AccountHandle::open(self.setup, position);
+        let account = match known {
+            Some(account) => {
+                account.restart(position);
+                account
+            }
+            None => AccountHandle::open(self.setup, position),
+        };
         self.follow(account, origin, head, start);
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::discovery::Discovery;
 use super::gone::GoneFile;
 use super::identity::{FileKey, KnownFate};
-use super::listing::DirListings;
+use super::listing::{DirListings, dir_of};
 use super::opening::OpenOutcome;
 use super::placement::Placement;
 use super::rotation::Rotation;
@@ -25,7 +25,7 @@ pub(super) fn find_stored(setup: &FileSetup, files: &mut FileTable, discovery: &
     let mut listings = DirListings::default();
     let still_gone: Vec<GoneFile> = files.gone.iter().cloned().collect();
     for gone in still_gone {
-        let entries = listings.of(&discovery.real_dir(&gone.path));
+        let entries = listings.of(dir_of(&gone.real));
         match entries.find(gone.key).filter(|_| gone.fate == KnownFate::Missing) {
             Some(path) => resume_renamed(setup, files, discovery, path, gone.key),
             None => Rotation { setup, files, discovery }.seek_copies(&gone, entries),

@@ -73,6 +73,10 @@ impl FileTable {
         self.tracked.iter().map(|(no, file)| (*no, file))
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut TrackedFile> {
+        self.tracked.values_mut()
+    }
+
     pub(super) fn by_key(&self, key: FileKey) -> Option<FileNo> {
         self.by_key.get(&key).copied()
     }

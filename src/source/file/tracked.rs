@@ -2,13 +2,15 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::account::AccountHandle;
 use super::content::FileContent;
-use super::identity::FileKey;
+use super::identity::{FileKey, FileTime};
 use super::position::FileLocation;
 use super::progress::ReadProgress;
 use super::setup::FileTimeouts;
@@ -18,8 +20,10 @@ use crate::source::framer::Upcoming;
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct TrackedFile {
     pub(super) key: FileKey,
-    /// The path it is opened by.
+    /// The path it was found at.
     pub(super) path: PathBuf,
+    /// The same without links, where that is another one.
+    pub(super) real: Option<PathBuf>,
     pub(super) name: NameState,
     /// The path that its events carry, where that is not the one it was found at.
     pub(super) origin: Option<PathBuf>,
@@ -28,6 +32,14 @@ pub(super) struct TrackedFile {
     pub(super) wanted: bool,
     /// Whether it was found after the first walk, so that it may be a copy made while standpipe runs.
     pub(super) is_late: bool,
+    /// When it came into being, or began to hold what it holds now, as far as that is told.
+    pub(super) born: Option<FileTime>,
+    /// When it was found.
+    pub(super) found: FileTime,
+    /// When it lost its name.
+    pub(super) lost: Option<FileTime>,
+    /// Where it is remembered that nothing was read of it yet.
+    pub(super) unread_account: Option<Arc<AccountHandle>>,
     /// Where reading begins if nothing is known of the file.
     pub(super) start: u64,
     /// Its size when it was last looked at.
@@ -82,11 +94,16 @@ impl TrackedFile {
         Self {
             key,
             path,
+            real: None,
             name: NameState::Present,
             origin: None,
             stage: ReadStage::Unplaced,
             wanted: true,
             is_late: true,
+            born: None,
+            found: FileTime::now(),
+            lost: None,
+            unread_account: None,
             start: 0,
             size,
             modified: None,
@@ -106,7 +123,23 @@ impl TrackedFile {
 
     /// Where it is.
     pub(super) fn location(&self) -> FileLocation {
-        FileLocation { path: self.path.clone(), device: self.key.device, inode: self.key.inode }
+        let (path, real) = (self.path.clone(), self.real.clone());
+        FileLocation { path, real, device: self.key.device, inode: self.key.inode }
+    }
+
+    /// The path that its events carry.
+    pub(super) fn origin(&self) -> Arc<str> {
+        self.origin.as_ref().unwrap_or(&self.path).to_string_lossy().into()
+    }
+
+    /// What is remembered of it.
+    pub(super) fn account(&self) -> Option<&Arc<AccountHandle>> {
+        self.progress().map(|progress| &progress.account).or(self.unread_account.as_ref())
+    }
+
+    /// Its path without links: what rotations go by.
+    pub(super) fn real_path(&self) -> &Path {
+        self.real.as_deref().unwrap_or(&self.path)
     }
 
     /// Notes the size that the file has now.
@@ -145,6 +178,14 @@ impl TrackedFile {
     pub(super) fn renamed(&mut self, name: NameState, now: Instant) {
         self.name = name;
         self.changed = now;
+        self.lost = None;
+    }
+
+    /// Notes that the file has lost its name, which it had at an earlier moment.
+    pub(super) fn lose_name(&mut self, had: FileTime, now: Instant) {
+        self.renamed(NameState::Gone, now);
+        let metadata = self.content.as_ref().and_then(|content| content.metadata().ok());
+        self.lost = Some(metadata.map_or(had, |metadata| FileTime::changed(&metadata)));
     }
 
     /// It is read from where `progress` stands.
@@ -155,6 +196,8 @@ impl TrackedFile {
 
     /// It holds something else than before: nothing is known of it. How it was read until now.
     pub(super) fn unplace(&mut self) -> ReadStage {
+        let metadata = self.content.as_ref().and_then(|content| content.metadata().ok());
+        self.born = Some(metadata.map_or_else(FileTime::now, |metadata| FileTime::changed(&metadata)));
         (self.start, self.is_late, self.no_event_at, self.read_len) = (0, true, None, 0);
         if self.wanted && self.name == NameState::Rotated {
             self.name = NameState::Present;
@@ -198,7 +241,7 @@ impl TrackedFile {
     }
 
     pub(super) fn is_named_gzip(&self) -> bool {
-        self.path.extension().is_some_and(|extension| extension == "gz")
+        self.real_path().extension().is_some_and(|extension| extension == "gz")
     }
 
     /// Whether the file can be opened again by its path.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::world::World;
 use super::{IndentedFraming, ObjectFraming};
-use crate::config::{Start, TooLong};
+use crate::config::{FollowLinks, Start, TooLong};
 use crate::event::Backpressure;
 
 #[test]
@@ -145,6 +145,40 @@ fn a_link_is_followed_to_the_file_that_takes_the_old_ones_place() {
         .write("real/0", 5)
         .all_arrived()
         .exactly_once();
+}
+
+#[test]
+fn a_linked_folder_that_is_switched_is_read_anew_and_the_old_one_to_its_end() {
+    let mut world = World::new().including("now/*.log");
+    for dir in ["1", "2"] {
+        fs::create_dir(world.path(dir)).unwrap();
+        fs::write(world.path(dir).join("a.log"), "").unwrap();
+    }
+    symlink("1", world.path("now")).unwrap();
+    world.write("1/a.log", 10).start().all_arrived();
+    // As deployments do it: the link is replaced at once. The next scan is a minute away.
+    symlink("2", world.path("new")).unwrap();
+    world.write("2/a.log", 10).rename("new", "now").write("2/b.log", 10).all_arrived();
+    world.write("1/a.log", 10).all_arrived();
+    // The old file was closed long since.
+    world.eventually("the old file is closed", |world| world.open_files() == 2);
+    world.write("1/a.log", 10).write("2/a.log", 10).all_arrived().exactly_once();
+}
+
+#[test]
+fn links_are_followed_as_far_as_they_may_be() {
+    let mut world = World::new().including("*/*.log");
+    world.config.follow_links = FollowLinks::Never;
+    fs::create_dir(world.path("in")).unwrap();
+    fs::create_dir(world.path("out")).unwrap();
+    world.append("secret", b"secret\n").append("out/b.log", b"also\n").write("in/own.log", 1);
+    symlink(world.path("secret"), world.path("in/a.log")).unwrap();
+    world.start().all_arrived();
+    symlink(world.path("secret"), world.path("in/later.log")).unwrap();
+    symlink(world.path("secret"), world.path("in/new.log")).unwrap();
+    let counter = "standpipe_source_errors_total{reason=\"link\",source=\"test\"}";
+    world.eventually("the links are counted", |world| world.metric(counter) >= 3);
+    world.append("secret", b"more\n").write("in/own.log", 1).expect(b"also\n").all_arrived().exactly_once();
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::super::reader::read_buffers;
 use super::super::setup::FileSetup;
 use super::super::watch::DirWatcher;
 use super::positions::Positions;
-use crate::config::{self, Decoding, Format, Start, TooLong};
+use crate::config::{self, Decoding, FollowLinks, Format, Start, TooLong};
 use crate::event::{AckGuard, Backpressure, Budget, Field, Framing};
 use crate::metrics::Metrics;
 use crate::pipeline::{Intake, IntakeQueue, Job, Jobs};
@@ -72,6 +72,7 @@ impl World {
                 too_long: TooLong::Split,
                 max_inflated: 10_000_000,
             },
+            follow_links: FollowLinks::SameOwner,
             rescan: Duration::from_mins(1),
             max_open: 64,
             rotate_wait: Duration::from_millis(100),
