@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::position::{FileLocation, FilePosition, Fingerprint, Mark};
 use super::setup::FileSetup;
-use super::tracked::TrackedFile;
 use crate::ack::LocalAccount;
 use crate::event::{AckGuard, Acknowledge, Outcome, Timestamp};
 use crate::metrics::SourceMetrics;
@@ -23,10 +22,10 @@ impl AccountHandle {
     }
 
     /// Of a file of which nothing was read yet: so it is known when standpipe starts again.
-    pub(super) fn unread(setup: &FileSetup, file: &TrackedFile) -> Arc<Self> {
+    pub(super) fn unread(setup: &FileSetup, location: FileLocation, origin: Arc<str>) -> Arc<Self> {
         let position = FilePosition {
-            location: file.location(),
-            origin: file.origin(),
+            location,
+            origin,
             head: Fingerprint::default(),
             mark: Mark::default(),
             time: Timestamp::now(),

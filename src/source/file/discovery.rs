@@ -1,6 +1,6 @@
 //! From names to files: what is new, what was renamed, what lost its name.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{info, warn};
 
 use super::account::AccountHandle;
+use super::descriptors::is_exhausted;
+use super::file_issues::FileIssues;
 use super::globs::{PatternWalk, Patterns};
 use super::identity::{FileKey, FileTime};
 use super::links::{PathResolver, ResolvedPath, UnresolvedPath};
@@ -31,8 +32,7 @@ pub(super) struct Discovery {
     paths: PathResolver,
     /// Where symbolic links lead to, and the links.
     links: HashMap<PathBuf, PathBuf>,
-    /// Directories and files that could not be read, as was said.
-    refused: HashSet<PathBuf>,
+    issues: FileIssues,
     /// Whether what was there at the start is known.
     is_started: bool,
     /// When changes were last taken in, and the time before.
@@ -49,10 +49,10 @@ impl Discovery {
         Ok(Self {
             patterns: Patterns::new(&setup.config.include, &setup.config.exclude)?,
             paths: PathResolver::new(setup.config.follow_links),
+            issues: FileIssues::new(Arc::clone(&setup)),
             setup,
             watcher,
             links: HashMap::new(),
-            refused: HashSet::new(),
             is_started: false,
             looked: FileTime::now(),
             looked_before: FileTime::now(),
@@ -66,7 +66,8 @@ impl Discovery {
         self.is_started = true;
         for file in files.iter_mut().filter(|file| file.size == 0 && file.wanted) {
             if file.account().is_none() {
-                file.unread_account = Some(AccountHandle::unread(&self.setup, file));
+                file.unread_account =
+                    Some(AccountHandle::unread(&self.setup, file.location(), file.origin()));
             }
         }
     }
@@ -100,11 +101,16 @@ impl Discovery {
 
     /// Walks the patterns, and looks at every file that is there, and at every one that was.
     pub(super) fn walk(&mut self, files: &mut FileTable, now: Instant) {
-        let walk = self.walk_watched();
-        if !self.is_started {
-            self.introduce(&walk);
+        let mut walk = self.walk_watched();
+        if walk.failed.iter().any(|(_, error)| is_exhausted(error)) {
+            // Files that were read give way.
+            while files.close_one() {}
+            walk = self.walk_watched();
         }
-        self.report_refused(&walk);
+        if !self.is_started {
+            self.issues.introduce(&walk);
+        }
+        self.issues.walked(&walk);
         self.links.clear();
         for link in &walk.links {
             self.learn_link(link);
@@ -228,36 +234,6 @@ impl Discovery {
         walk
     }
 
-    /// Says what was found at the start.
-    fn introduce(&self, walk: &PatternWalk) {
-        info!(source = %self.setup.name, files = walk.files.len(), "files found");
-        for (pattern, is_dir) in &walk.unmatched {
-            if *is_dir {
-                warn!(
-                    pattern,
-                    "the glob names a folder and matches no file; write `{pattern}/*` or `{pattern}/**`"
-                );
-            } else {
-                info!(pattern, "no file matches the glob yet");
-            }
-        }
-    }
-
-    fn report_refused(&mut self, walk: &PatternWalk) {
-        for (dir, error) in &walk.failed {
-            self.setup.metrics().error("walk");
-            if self.refused.insert(dir.clone()) {
-                warn!(dir = %dir.display(), %error, "cannot read directory; trying again later");
-            }
-        }
-        for dir in &walk.dirs {
-            self.refused.remove(dir);
-        }
-        for (path, why) in &walk.refused {
-            self.refuse(path, why);
-        }
-    }
-
     fn learn_link(&mut self, link: &Path) {
         let Some(real) = self.real_path(link) else { return };
         if let Some(dir) = real.parent() {
@@ -271,15 +247,15 @@ impl Discovery {
         let found = match self.paths.resolve(path) {
             Ok(found) => Some(found).filter(|found| found.metadata.is_file()),
             Err(UnresolvedPath::Io(error)) if is_absent(&error) => None,
-            Err(UnresolvedPath::Io(error)) => return self.cannot_look(path, &error),
+            Err(UnresolvedPath::Io(error)) => return self.issues.cannot_look(path, &error),
             Err(why) => {
                 if self.matches(path) {
-                    self.refuse(path, &why);
+                    self.issues.refuse(path, &why);
                 }
                 return lose_name(files, path);
             }
         };
-        self.refused.remove(path);
+        self.issues.settle(path);
         match found {
             Some(found) => self.resolve_file(files, path, &found, now),
             None => lose_name(files, path),
@@ -289,22 +265,6 @@ impl Discovery {
     /// The path without links, where that is another one.
     fn real_path(&self, path: &Path) -> Option<PathBuf> {
         self.paths.resolve(path).ok()?.real
-    }
-
-    /// A link may not be followed.
-    fn refuse(&mut self, path: &Path, why: &UnresolvedPath) {
-        self.setup.metrics().error("link");
-        if self.refused.insert(path.to_owned()) {
-            warn!(path = %path.display(), "{why}");
-        }
-    }
-
-    /// Not to be seen is not gone: what is known of the path stays.
-    fn cannot_look(&mut self, path: &Path, error: &io::Error) {
-        self.setup.metrics().error("look");
-        if self.refused.insert(path.to_owned()) {
-            warn!(path = %path.display(), %error, "cannot look at file; trying again later");
-        }
     }
 
     fn resolve_file(&mut self, files: &mut FileTable, path: &Path, found: &ResolvedPath, now: Instant) {
@@ -347,7 +307,7 @@ impl Discovery {
         let Some(file) = files.get(no) else { return };
         let has_bytes = file.unread() > 0 || file.progress().is_none();
         let is_at_risk = has_bytes && file.content.is_none() && file.failures == 0;
-        if is_at_risk && !file.is_named_gzip() && files.open() < self.setup.config.max_open {
+        if is_at_risk && !file.is_named_gzip() && files.open() < self.setup.descriptors.most() {
             // Should its path lead elsewhere by now, that is found out at its turn.
             opening::open(&self.setup, files, no, now);
         }
@@ -361,7 +321,7 @@ impl Discovery {
         file.start = self.start_of_new(files, &file);
         file.is_late = self.is_started;
         if self.is_started {
-            file.unread_account = Some(AccountHandle::unread(&self.setup, &file));
+            file.unread_account = Some(AccountHandle::unread(&self.setup, file.location(), file.origin()));
         }
         let no = files.insert(file);
         if self.is_started && found.is_link {

@@ -49,7 +49,7 @@ impl FileGauges {
 
 /// Sets how many bytes were seen and not read.
 pub(super) fn set_behind(metrics: &SourceMetrics, files: &FileTable) {
-    let unread = |(_, file): (_, &TrackedFile)| file.unread();
+    let unread = |(_, file): (_, &TrackedFile)| file.behind();
     let behind = files.iter().map(unread).fold(0, u64::saturating_add);
     metrics.behind_bytes.set(i64::try_from(behind).unwrap_or(i64::MAX));
 }

@@ -149,7 +149,9 @@ fn plan(setup: &FileSetup, file: &TrackedFile, now: Instant, mark: Mark, at_risk
         return NextStep::Emptied { at_risk };
     }
     let unread = file.unread();
-    if unread == 0 || file.no_event_at == Some((file.size, upcoming)) {
+    // What is written where nothing was changes nothing that could be seen without reading.
+    let is_same = file.unwritten.is_none() && file.no_event_at == Some((file.size, upcoming));
+    if unread == 0 || is_same {
         return NextStep::Park(upcoming);
     }
     let is_object = setup.is_object();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +13,16 @@ use super::identity::FileKey;
 pub(super) struct DirEntries(Vec<(PathBuf, u64)>);
 
 impl DirEntries {
-    pub(super) fn read(dir: &Path) -> Self {
-        let Ok(entries) = fs::read_dir(dir) else { return Self::default() };
-        Self(entries.filter_map(Result::ok).map(|entry| (entry.path(), entry.ino())).collect())
+    /// None: what is there cannot be told now.
+    pub(super) fn read(dir: &Path) -> Option<Self> {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Some(Self::default());
+            }
+            Err(_) => return None,
+        };
+        Some(Self(entries.filter_map(Result::ok).map(|entry| (entry.path(), entry.ino())).collect()))
     }
 
     pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
@@ -30,11 +38,12 @@ impl DirEntries {
 
 /// Directories, each read once.
 #[derive(Default)]
-pub(super) struct DirListings(BTreeMap<PathBuf, DirEntries>);
+pub(super) struct DirListings(BTreeMap<PathBuf, Option<DirEntries>>);
 
 impl DirListings {
-    pub(super) fn of(&mut self, dir: &Path) -> &DirEntries {
-        self.0.entry(dir.to_owned()).or_insert_with(|| DirEntries::read(dir))
+    /// None: what is there cannot be told now.
+    pub(super) fn of(&mut self, dir: &Path) -> Option<&DirEntries> {
+        self.0.entry(dir.to_owned()).or_insert_with(|| DirEntries::read(dir)).as_ref()
     }
 }
 

@@ -17,8 +17,11 @@
 //! that was emptied and refilled, or an inode used anew, is noticed whatever its size is.
 
 mod account;
+mod blanks;
 mod compare;
+mod file_issues;
 mod content;
+mod descriptors;
 mod discovery;
 mod files;
 mod follower;
@@ -49,6 +52,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+pub(crate) use self::descriptors::{descriptors_for_files, raise_descriptor_limit};
 pub use self::files::LocalFiles;
 pub use self::position::{FileLocation, FilePosition, Fingerprint, Mark};
 use super::SourceError;

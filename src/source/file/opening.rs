@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::content::FileContent;
+use super::descriptors::is_exhausted;
 use super::identity::FileKey;
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
@@ -36,9 +37,11 @@ pub(super) fn open(setup: &FileSetup, files: &mut FileTable, no: FileNo, now: In
         if file.name == NameState::Gone {
             return OpenOutcome::Nameless;
         }
-        if files.open() >= setup.config.max_open && !files.close_one() {
-            files.wake_at(no, now.checked_add(WITHOUT_DESCRIPTOR));
-            return OpenOutcome::Later;
+        while files.open() >= setup.descriptors.most() {
+            if !files.close_one() {
+                files.wake_at(no, now.checked_add(WITHOUT_DESCRIPTOR));
+                return OpenOutcome::Later;
+            }
         }
         let outcome = open_path(setup, files, no);
         if !matches!(outcome, OpenOutcome::Open) {
@@ -50,9 +53,15 @@ pub(super) fn open(setup: &FileSetup, files: &mut FileTable, no: FileNo, now: In
 }
 
 fn open_path(setup: &FileSetup, files: &mut FileTable, no: FileNo) -> OpenOutcome {
+    let opened = loop {
+        let Some(file) = files.get(no) else { return OpenOutcome::Later };
+        match open_unnoticed(file.real_path()) {
+            // A file that was read gives way.
+            Err(error) if is_exhausted(&error) && files.close_one() => {}
+            opened => break opened.and_then(|opened| Ok((FileKey::of(&opened.metadata()?), opened))),
+        }
+    };
     let Some(file) = files.get_mut(no) else { return OpenOutcome::Later };
-    let opened =
-        open_unnoticed(file.real_path()).and_then(|opened| Ok((FileKey::of(&opened.metadata()?), opened)));
     match opened {
         Ok((key, opened)) if key == file.key => {
             match FileContent::new(opened, !setup.is_object() && file.is_named_gzip()) {
@@ -85,12 +94,23 @@ pub(super) fn fail(
     files.close(no);
     let Some(file) = files.get_mut(no) else { return };
     if file.failures == 0 {
-        warn!(path = %file.path.display(), %error, "cannot {what} file; trying again later. standpipe's user needs read permission");
+        warn!(path = %file.path.display(), %error, "cannot {what} file; trying again later. {}", advice(error));
     }
     file.failures = file.failures.saturating_add(1);
     let wait = RETRY.saturating_mul(1 << file.failures.min(6));
     if !setup.once {
         files.wake_at(no, Instant::now().checked_add(wait));
+    }
+}
+
+/// What to do about a file or folder that cannot be read.
+pub(super) fn advice(error: &io::Error) -> &'static str {
+    if is_exhausted(error) {
+        "raise the limit of open descriptors (`LimitNOFILE`, `ulimit -n`), or lower `max_open`"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "standpipe's user needs permission to read it, and to enter the folders it is in"
+    } else {
+        "see to the file system that it is on"
     }
 }
 

@@ -32,7 +32,11 @@ impl Rotation<'_> {
             if file.name == NameState::Gone || leads_to(&file.path, file.key) {
                 continue;
             }
-            let entries = listings.of(dir_of(file.real_path()));
+            let Some(entries) = listings.of(dir_of(file.real_path())) else {
+                // Not to be seen is not gone.
+                self.files.set_nameless(no);
+                continue;
+            };
             match entries.find(file.key) {
                 Some(path) => self.discovery.rename(self.files, no, &path, now),
                 None => self.lose(no, now, entries),
@@ -82,10 +86,10 @@ impl Rotation<'_> {
         let Some(file) = self.files.get_mut(no) else { return };
         let ReadStage::Followed(progress) = file.unplace() else { return };
         if file.wanted {
-            file.unread_account = Some(AccountHandle::unread(self.setup, file));
+            file.unread_account = Some(AccountHandle::unread(self.setup, file.location(), file.origin()));
         }
         let gone = GoneFile::of(file, &progress, KnownFate::Rewritten, unread);
-        self.seek_copies(&gone, &DirEntries::read(dir_of(&gone.real)));
+        self.seek_copies(&gone, &DirEntries::read(dir_of(&gone.real)).unwrap_or_default());
         self.files.remember(gone);
         self.files.queue(no);
     }

@@ -25,7 +25,7 @@ pub(super) fn find_stored(setup: &FileSetup, files: &mut FileTable, discovery: &
     let mut listings = DirListings::default();
     let still_gone: Vec<GoneFile> = files.gone.iter().cloned().collect();
     for gone in still_gone {
-        let entries = listings.of(dir_of(&gone.real));
+        let Some(entries) = listings.of(dir_of(&gone.real)) else { continue };
         match entries.find(gone.key).filter(|_| gone.fate == KnownFate::Missing) {
             Some(path) => resume_renamed(setup, files, discovery, path, gone.key),
             None => Rotation { setup, files, discovery }.seek_copies(&gone, entries),

@@ -52,6 +52,10 @@ pub(super) struct TrackedFile {
     pub(super) changed: Instant,
     /// The size at which no event was whole; it would be in vain to read again for the same end.
     pub(super) no_event_at: Option<(u64, Upcoming)>,
+    /// Where the NULs begin that it ends with, as far as that is known.
+    pub(super) unwritten: Option<u64>,
+    /// As far as it was looked through for something else than NULs.
+    pub(super) scanned: u64,
     /// How much is to be read at once, where a usual block does not hold an event.
     pub(super) read_len: usize,
     /// Whether little was read of it the last time, so that a quick read may do.
@@ -110,6 +114,8 @@ impl TrackedFile {
             is_doubtful: false,
             changed: now,
             no_event_at: None,
+            unwritten: None,
+            scanned: 0,
             read_len: 0,
             is_slow: false,
             content: None,
@@ -190,6 +196,7 @@ impl TrackedFile {
 
     /// It is read from where `progress` stands.
     pub(super) fn follow(&mut self, progress: ReadProgress) {
+        (self.unwritten, self.scanned) = (None, 0);
         (self.no_event_at, self.read_len) = (None, 0);
         self.stage = ReadStage::Followed(Box::new(progress));
     }
@@ -238,6 +245,12 @@ impl TrackedFile {
             Some(progress) => self.size.saturating_sub(progress.mark.offset),
             None => self.size,
         }
+    }
+
+    /// Bytes that are there, are no NULs that nobody wrote, and were not read.
+    pub(super) fn behind(&self) -> u64 {
+        let unwritten = self.unwritten.map_or(0, |from| self.size.saturating_sub(from));
+        self.unread().saturating_sub(unwritten)
     }
 
     pub(super) fn is_named_gzip(&self) -> bool {

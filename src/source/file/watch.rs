@@ -12,6 +12,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
@@ -150,7 +151,11 @@ impl DirWatcher {
             let wait = queue.try_clone().and_then(pipe::Receiver::from_owned_fd_unchecked);
             let waited = match wait {
                 Ok(wait) => wait.readable().await,
-                Err(error) => Err(error),
+                // Without a descriptor for it, it is looked at from time to time.
+                Err(_) => {
+                    tokio::time::sleep(WITHOUT_DESCRIPTOR).await;
+                    continue;
+                }
             };
             if let Err(error) = waited {
                 say_unavailable(&error);
@@ -289,12 +294,18 @@ fn as_name(name: &CStr) -> &OsStr {
 }
 
 fn say_unavailable(error: &io::Error) {
-    warn!(
-        %error,
-        "inotify is not available; checking files every second instead. raise fs.inotify.max_user_watches \
-         or fs.inotify.max_user_instances"
-    );
+    let advice = match Errno::from_io_error(error) {
+        Some(Errno::NOSPC) => "raise fs.inotify.max_user_watches",
+        Some(Errno::MFILE) => {
+            "raise fs.inotify.max_user_instances, or the limit of open descriptors (`LimitNOFILE`)"
+        }
+        _ => "see to what the host allows",
+    };
+    warn!(%error, "inotify is not available; checking files every second instead. {advice}");
 }
+
+/// How long to wait where nothing can be waited for.
+const WITHOUT_DESCRIPTOR: Duration = Duration::from_millis(100);
 
 /// Room for some two thousand events.
 const SPACE: usize = 64 * 1024;

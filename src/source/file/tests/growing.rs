@@ -1,6 +1,7 @@
 //! Files that are written to and left where they are.
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,45 @@ fn bytes_pass_through_as_they_are() {
         world.append("a.log", line).expect(line);
     }
     world.append("empty.log", b"").start().all_arrived().exactly_once();
+}
+
+#[test]
+fn what_nobody_wrote_is_no_event() {
+    let nuls = "standpipe_file_lost_bytes_total{reason=\"nul\",source=\"test\"}";
+    // A writer that does not append goes on where it was after a truncation.
+    let mut world = World::new();
+    world.write("a.log", 1_000).start().all_arrived();
+    let mut writer = fs::OpenOptions::new().write(true).open(world.path("a.log")).unwrap();
+    let mut skipped = 0;
+    for _ in 0..3 {
+        let at = writer.seek(SeekFrom::End(0)).unwrap() + 100_000;
+        world.truncate("a.log");
+        writer.seek(SeekFrom::Start(at)).unwrap();
+        skipped += at;
+        world.write_to(&mut writer, 10).all_arrived().write_to(&mut writer, 10).all_arrived();
+    }
+    world.exactly_once();
+    assert_eq!(world.metric(nuls), skipped);
+}
+
+#[test]
+fn a_file_that_is_larger_than_what_was_written_to_it_is_read_as_it_is_filled() {
+    for mut world in [World::new(), World::new().without_inotify()] {
+        world.append("a.log", &vec![0; 3_000_000]).start();
+        let mut writer = fs::OpenOptions::new().write(true).open(world.path("a.log")).unwrap();
+        world.write_to(&mut writer, 5).all_arrived();
+        world.write_to(&mut writer, 40_000).all_arrived().stop();
+        world.write_to(&mut writer, 5).start().all_arrived();
+        let behind = "standpipe_file_behind_bytes{source=\"test\"}";
+        world.eventually("nothing is left", |world| world.metric(behind) == 0);
+        // A line that is not whole waits, with NULs after it as well.
+        writer.write_all(b"half").unwrap();
+        world.write("b.log", 1).all_arrived();
+        writer.write_all(b" and half\n").unwrap();
+        world.expect(b"half and half\n").write_to(&mut writer, 5).all_arrived();
+        // What was never filled is left out when the file goes.
+        world.rename("a.log", "a.log.1").write("a.log", 1).all_arrived().exactly_once();
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::{Notify, Semaphore};
 
+use super::super::descriptors::DescriptorShare;
 use super::super::follower::run_with;
 use super::super::reader::read_buffers;
 use super::super::setup::FileSetup;
@@ -218,6 +219,7 @@ impl World {
             intake,
             checkpoints,
             buffers: read_buffers(),
+            descriptors: DescriptorShare::new(Arc::default(), self.config.max_open),
             once,
         };
         let (stopper, stop) = Stopper::new();
