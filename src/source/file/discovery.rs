@@ -64,6 +64,7 @@ impl Discovery {
     /// Says that what was there at the start is known: what is found from now on may be a copy made while standpipe runs.
     pub(super) fn set_started(&mut self, files: &mut FileTable) {
         self.is_started = true;
+        files.gone.forget_names();
         for file in files.iter_mut().filter(|file| file.size == 0 && file.wanted) {
             if file.account().is_none() {
                 file.unread_account =
@@ -118,7 +119,7 @@ impl Discovery {
         for path in &walk.files {
             self.resolve(files, path, now);
         }
-        let known = files.paths().filter(|path| !walk.files.contains(*path)).cloned();
+        let known = files.paths().filter(|path| !walk.has_file(path)).cloned();
         for path in known.collect::<Vec<_>>() {
             self.resolve(files, &path, now);
         }
@@ -127,7 +128,8 @@ impl Discovery {
         self.soonest_walk = done.checked_add(took.saturating_mul(10)).unwrap_or(done);
         let rescan = self.setup.config.rescan;
         let pause = if self.watcher.works() {
-            rescan
+            // What inotify does not miss is not worth more than a hundredth of a core.
+            rescan.max(took.saturating_mul(100))
         } else {
             rescan.min(WITHOUT_INOTIFY.max(took.saturating_mul(50)))
         };
@@ -327,6 +329,10 @@ impl Discovery {
         if self.is_started && found.is_link {
             self.learn_link(path);
         }
+        if !self.is_started && files.gone.of_key(key).any(|(_, gone)| gone.mark.offset == size) {
+            // It seems that nothing came into it while standpipe was down.
+            return files.queue_last(no);
+        }
         files.queue(no);
         self.open_at_risk(files, no, now);
     }
@@ -344,7 +350,9 @@ impl Discovery {
 
     /// A known file was found under a path, maybe another than before.
     fn find_again(&self, files: &mut FileTable, no: FileNo, path: &Path, found: &ResolvedPath, now: Instant) {
-        files.name(path, no);
+        if files.by_path(path) != Some(no) {
+            files.name(path, no);
+        }
         let Some(file) = files.get_mut(no) else { return };
         if file.path == path && file.name != NameState::Gone {
             if file.real != found.real {

@@ -40,7 +40,8 @@ enum GlobPart {
 #[derive(Debug, Default)]
 pub(super) struct PatternWalk {
     /// Paths that match.
-    pub(super) files: BTreeSet<PathBuf>,
+    /// Each once, by their bytes.
+    pub(super) files: Vec<PathBuf>,
     /// Those of them that are symbolic links.
     pub(super) links: Vec<PathBuf>,
     /// Directories in which matching paths may appear.
@@ -93,6 +94,9 @@ impl Patterns {
                 walk.unmatched.push((root.pattern.clone(), Path::new(&root.pattern).is_dir()));
             }
         }
+        // Paths are compared part by part, which takes long.
+        walk.files.sort_unstable_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
+        walk.files.dedup_by(|one, other| one.as_os_str() == other.as_os_str());
         walk
     }
 
@@ -122,7 +126,7 @@ impl Patterns {
                 if is_link {
                     walk.links.push(path.clone());
                 }
-                walk.files.insert(path.clone());
+                walk.files.push(path.clone());
             }
             if let Some(real) = real
                 && !below.is_empty()
@@ -181,6 +185,11 @@ struct WalkDir {
 }
 
 impl PatternWalk {
+    /// Whether this path was found.
+    pub(super) fn has_file(&self, path: &Path) -> bool {
+        self.files.binary_search_by(|file| file.as_os_str().cmp(path.as_os_str())).is_ok()
+    }
+
     /// A folder cannot be read.
     fn miss(&mut self, dir: PathBuf, error: io::Error) {
         if error.kind() == io::ErrorKind::NotFound {

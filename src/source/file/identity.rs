@@ -9,7 +9,7 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use crate::event::Timestamp;
@@ -161,6 +161,41 @@ pub(super) fn is_rotated_name(new: &Path, origin: &Path, last: &Path) -> bool {
     is_of(origin) || is_of(last) || name(last).is_some_and(is_next)
 }
 
+/// What the names begin with that a rotation may give to a file that was first called `origin` and last `last`, each once.
+pub(super) fn rotated_prefixes(origin: &Path, last: &Path) -> Vec<String> {
+    let stem = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
+    let names = [name(origin).map(stem), name(last).map(stem)];
+    let mut prefixes: Vec<String> = names.into_iter().flatten().collect();
+    prefixes.extend(name(last).map(|last| without_stamp(last).to_owned()));
+    prefixes.sort_unstable();
+    // What begins with a longer one begins with the shorter one.
+    prefixes.dedup_by(|longer, shorter| longer.starts_with(shorter.as_str()));
+    prefixes
+}
+
+/// The paths in the same folder of which a rotation makes this one.
+pub(super) fn originals(new: &Path) -> Vec<PathBuf> {
+    let Some(name) = name(new) else { return Vec::new() };
+    let plain = name.strip_suffix(".gz").unwrap_or(name);
+    let mut names: Vec<String> = Vec::new();
+    if plain != name {
+        names.push(plain.to_owned());
+    }
+    let stamps = |text: &'_ str| -> Vec<usize> {
+        let separators = text.match_indices(['.', '-', '_']).map(|(at, _)| at);
+        separators.filter(|at| text.get(*at..).is_some_and(is_stamp)).collect()
+    };
+    names.extend(stamps(plain).into_iter().filter_map(|at| plain.get(..at)).map(str::to_owned));
+    if let Some((stem, extension)) = plain.rsplit_once('.') {
+        let stems = stamps(stem).into_iter().filter_map(|at| stem.get(..at));
+        names.extend(stems.map(|stem| format!("{stem}.{extension}")));
+    }
+    let base = without_stamp(plain);
+    let number = plain.strip_prefix(base).and_then(|stamp| stamp.strip_prefix('.')?.parse::<u64>().ok());
+    names.extend(number.and_then(|number| Some(format!("{base}.{}", number.checked_sub(1)?))));
+    names.into_iter().map(|name| new.with_file_name(name)).collect()
+}
+
 fn name(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()
 }
@@ -220,6 +255,28 @@ mod tests {
         check("a.log.2", "a.log.1", true);
         check("a.log", "a.log.1", false);
         check("job-2.log", "job-1.log", false);
+    }
+
+    #[test]
+    fn what_a_rotated_file_was_made_of_is_told_by_its_name() {
+        for (new, old) in [
+            ("/d/a.log.1", "/d/a.log"),
+            ("/d/a.log-20260101", "/d/a.log"),
+            ("/d/a.log.2026-01-01T00:00:00Z", "/d/a.log"),
+            ("/d/a.1.log", "/d/a.log"),
+            ("/d/a-20260101.log", "/d/a.log"),
+            ("/d/a.log.1.gz", "/d/a.log"),
+            ("/d/a.log.gz", "/d/a.log"),
+            ("/d/a.log.old", "/d/a.log"),
+            ("/d/a.log.2", "/d/a.log.1"),
+            ("/d/a.log.2.gz", "/d/a.log.1"),
+        ] {
+            let prefixes = rotated_prefixes(Path::new(old), Path::new(old));
+            assert!(prefixes.iter().any(|prefix| new["/d/".len()..].starts_with(prefix)), "{new}");
+            assert!(originals(Path::new(new)).contains(&PathBuf::from(old)), "{new}");
+            assert!(is_rotated_name(Path::new(new), Path::new(old), Path::new(old)), "{new}");
+        }
+        assert_eq!(originals(Path::new("/d/a.log")), Vec::<PathBuf>::new());
     }
 
     const SAME: Likeness = Likeness {

@@ -28,6 +28,7 @@ mod follower;
 mod gauges;
 mod globs;
 mod gone;
+mod heads;
 mod identity;
 mod inspect;
 mod job_batch;
@@ -80,10 +81,10 @@ pub(crate) fn find(config: &config::FileSource) -> Result<FilesFound, SourceErro
         if let Err(why) = paths.resolve(link)
             && !matches!(why, links::UnresolvedPath::Io(_))
         {
-            walk.files.remove(link);
+            walk.files.retain(|file| file != link);
             walk.refused.push((link.clone(), why));
         }
     }
     let refused = walk.refused.iter().map(|(link, why)| (link.clone(), why.to_string())).collect();
-    Ok(FilesFound { files: walk.files, failed: walk.failed, refused })
+    Ok(FilesFound { files: walk.files.into_iter().collect(), failed: walk.failed, refused })
 }

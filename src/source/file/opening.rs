@@ -15,7 +15,7 @@ use super::descriptors::is_exhausted;
 use super::identity::FileKey;
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
-use super::tracked::NameState;
+use super::tracked::{NameState, TrackedFile};
 
 /// What came of opening a file.
 #[derive(Debug)]
@@ -80,6 +80,15 @@ fn open_path(setup: &FileSetup, files: &mut FileTable, no: FileNo) -> OpenOutcom
         Err(error) => fail(setup, files, no, "open", &error),
     }
     OpenOutcome::Later
+}
+
+/// Opens a file for one look.
+pub(super) fn open_aside(file: &TrackedFile) -> io::Result<FileContent> {
+    let opened = open_unnoticed(file.real_path())?;
+    if FileKey::of(&opened.metadata()?) != file.key {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    FileContent::new(opened, file.is_named_gzip())
 }
 
 /// Counts and says that a file cannot be used, and tries again later.

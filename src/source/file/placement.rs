@@ -7,8 +7,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::account::AccountHandle;
-use super::compare::{FileHead, HOLD, WhichFile, agreement, compare, copied_files};
+use super::compare::{FileHead, HOLD, WhichFile, agreement, agreement_in, compare, copied_files, unresumed};
 use super::content::FileContent;
+use super::gone::{GoneFile, GoneNo};
 use super::identity::{Agreement, CopyVerdict, KnownFate};
 use super::opening::{self, OpenOutcome};
 use super::outcome::ReadOutcome;
@@ -37,12 +38,15 @@ impl Placement<'_> {
         if self.resume(&mut first)? {
             return Ok(ReadOutcome::More);
         }
+        if !self.resume_alike(&mut first) {
+            return Ok(ReadOutcome::More);
+        }
         let mut best = CopyVerdict::Unrelated;
         for known in copied_files(self.setup, self.files, self.no, &mut first, self.now) {
             let Some(file) = self.files.get_mut(self.no) else { break };
             let verdict = compare(self.setup, file, &mut first, &known, self.now)?;
             match (verdict, known.which) {
-                (CopyVerdict::Continues, WhichFile::Gone(index)) => return Ok(self.adopt(index)),
+                (CopyVerdict::Continues, WhichFile::Gone(gone)) => return Ok(self.adopt(gone)),
                 (CopyVerdict::Covered, WhichFile::Tracked(other)) if !self.is_within(other)? => {}
                 _ => best = best.max(verdict),
             }
@@ -60,31 +64,45 @@ impl Placement<'_> {
         self.resume(&mut first)
     }
 
+    /// Looks into files that the last run knew and that this one may be a copy of: only if they hold what they held is it none. Whether
+    /// the file is still open after that.
+    fn resume_alike(&mut self, first: &mut FileHead) -> bool {
+        for other in unresumed(self.files, self.no, first) {
+            if matches!(opening::open(self.setup, self.files, other, self.now), OpenOutcome::Open) {
+                let (setup, now) = (self.setup, self.now);
+                // An error here comes back when the file is read.
+                Placement { setup, files: self.files, no: other, now }.resume_stored().ok();
+            }
+        }
+        self.content().is_some()
+    }
+
     fn resume(&mut self, first: &mut FileHead) -> io::Result<bool> {
-        let mut index = 0;
-        while let Some(gone) = self.files.gone.get(index) {
-            let Some(file) = self.files.get(self.no) else { return Ok(false) };
-            let is_this = gone.key == file.key && gone.fate == KnownFate::Missing;
-            let (head, mark) = (gone.head, gone.mark);
-            if is_this && head.is_empty() && mark.offset == 0 {
-                self.resume_unread(index);
-                continue;
+        let Some(key) = self.files.get(self.no).map(|file| file.key) else { return Ok(false) };
+        let missing = |gone: &(GoneNo, &GoneFile)| gone.1.fate == KnownFate::Missing;
+        let known: Vec<(GoneNo, Fingerprint, Mark)> = self
+            .files
+            .gone
+            .of_key(key)
+            .filter(missing)
+            .map(|(no, gone)| (no, gone.head, gone.mark))
+            .collect();
+        for (gone, head, mark) in known {
+            if head.is_empty() && mark.offset == 0 {
+                self.resume_unread(gone);
+            } else if self.still_holds(first, head, mark)? {
+                self.adopt(gone);
+                return Ok(true);
+            } else {
+                self.files.gone.set_rewritten(gone);
             }
-            if is_this {
-                if self.still_holds(first, head, mark)? {
-                    self.adopt(index);
-                    return Ok(true);
-                }
-                self.files.gone.set_rewritten(index);
-            }
-            index = index.saturating_add(1);
         }
         Ok(false)
     }
 
     /// Takes over what is remembered of a file that the last run read nothing of: whatever is in it now is new.
-    fn resume_unread(&mut self, index: usize) {
-        let Some(gone) = self.files.gone.take(index) else { return };
+    fn resume_unread(&mut self, gone: GoneNo) {
+        let Some(gone) = self.files.gone.take(gone) else { return };
         let Some(file) = self.files.get_mut(self.no) else { return };
         // Should it have another name by now, it is read all the same.
         (file.start, file.wanted) = (0, true);
@@ -113,10 +131,10 @@ impl Placement<'_> {
     }
 
     /// Reads a file on in the stead of one that is gone.
-    fn adopt(&mut self, index: usize) -> ReadOutcome {
+    fn adopt(&mut self, gone: GoneNo) -> ReadOutcome {
         let Some(file) = self.files.get(self.no) else { return ReadOutcome::Idle };
         let location = file.location();
-        let Some(gone) = self.files.gone.take(index) else { return ReadOutcome::Idle };
+        let Some(gone) = self.files.gone.take(gone) else { return ReadOutcome::Idle };
         if location.path != gone.path
             && let Some(file) = self.files.get_mut(self.no)
         {
@@ -137,11 +155,13 @@ impl Placement<'_> {
             return Ok(true);
         }
         let end = self.end_mark()?;
-        if !matches!(opening::open(self.setup, self.files, other, self.now), OpenOutcome::Open) {
-            return Ok(false);
-        }
         let Some(other) = self.files.get_mut(other) else { return Ok(false) };
-        Ok(agreement(other, end)? == Agreement::Agrees)
+        if other.content.is_some() {
+            return Ok(agreement(other, end)? == Agreement::Agrees);
+        }
+        // Beside those that are kept open: one of them may be this one.
+        let Ok(mut aside) = opening::open_aside(other) else { return Ok(false) };
+        Ok(agreement_in(&mut aside, end)? == Agreement::Agrees)
     }
 
     /// Takes a file for a copy of what was read already.
@@ -219,5 +239,6 @@ impl Placement<'_> {
         if let Some(file) = self.files.get_mut(self.no) {
             file.follow(progress);
         }
+        self.files.index(self.no);
     }
 }

@@ -14,7 +14,7 @@ use crate::event::Timestamp;
 /// A short proof of what some bytes of a file were.
 ///
 /// Two hashes are compared only at the same length, so a file that grows keeps matching what was taken when it was small.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Fingerprint {
     /// How many bytes were hashed; at most [`Fingerprint::MOST`].
     pub len: u16,

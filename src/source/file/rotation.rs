@@ -89,6 +89,7 @@ impl Rotation<'_> {
             file.unread_account = Some(AccountHandle::unread(self.setup, file.location(), file.origin()));
         }
         let gone = GoneFile::of(file, &progress, KnownFate::Rewritten, unread);
+        self.files.index(no);
         self.seek_copies(&gone, &DirEntries::read(dir_of(&gone.real)).unwrap_or_default());
         self.files.remember(gone);
         self.files.queue(no);
@@ -97,7 +98,7 @@ impl Rotation<'_> {
     /// Puts files into the table that may hold what a gone one held, though no pattern matches them.
     pub(super) fn seek_copies(&mut self, gone: &GoneFile, entries: &DirEntries) {
         let origin = PathBuf::from(&*gone.origin);
-        for path in entries.paths() {
+        for path in entries.rotated_of(&origin, &gone.real) {
             if !is_rotated_name(path, &origin, &gone.real) || self.files.by_path(path).is_some() {
                 continue;
             }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::account::AccountHandle;
 use super::content::FileContent;
 use super::identity::{FileKey, FileTime};
-use super::position::FileLocation;
+use super::position::{FileLocation, Fingerprint};
 use super::progress::ReadProgress;
 use super::setup::FileTimeouts;
 use crate::source::framer::Upcoming;
@@ -61,6 +61,8 @@ pub(super) struct TrackedFile {
     /// Whether little was read of it the last time, so that a quick read may do.
     pub(super) is_slow: bool,
     pub(super) content: Option<FileContent>,
+    /// How it begins, as far as others are compared with it.
+    pub(super) indexed: Option<Fingerprint>,
     /// When it was last used, as a number: for closing the one used longest ago.
     pub(super) used: u64,
     pub(super) is_queued: bool,
@@ -119,6 +121,7 @@ impl TrackedFile {
             read_len: 0,
             is_slow: false,
             content: None,
+            indexed: None,
             used: 0,
             is_queued: false,
             wake: None,
