@@ -9,7 +9,7 @@ use crate::source::file::{FileLocation, FilePosition, Fingerprint, Mark};
 
 fn position(path: &str) -> FilePosition {
     FilePosition {
-        location: FileLocation { path: path.into(), device: 1, inode: 2 },
+        location: FileLocation { path: path.into(), real: None, device: 1, inode: 2 },
         origin: path.into(),
         head: Fingerprint::of_start(path.as_bytes()),
         mark: Mark::default(),
@@ -89,7 +89,9 @@ fn a_save_writes_only_when_something_changed() {
 fn move_one(checkpoints: &Checkpoints) {
     checkpoints.renew();
     let account = checkpoints.stored::<FilePosition>("app").pop().unwrap();
-    account.change(|position| position.location = FileLocation { path: "/b".into(), device: 3, inode: 4 });
+    account.change(|position| {
+        position.location = FileLocation { path: "/b".into(), real: None, device: 3, inode: 4 }
+    });
 }
 
 fn journals(dir: &Path) -> Vec<(PathBuf, u64)> {

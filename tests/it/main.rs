@@ -24,6 +24,7 @@ mod doctor;
 mod drain;
 mod encodings;
 mod errors;
+mod files;
 mod fixes;
 mod held;
 mod help;
