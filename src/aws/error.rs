@@ -26,7 +26,9 @@ pub enum AwsError {
         reason: String,
     },
     /// The environment or the profile names a region that none can be.
-    #[error("found region `{region}` for {whose} in AWS_REGION, AWS_DEFAULT_REGION or the profile, expected a region such as `us-east-1`")]
+    #[error(
+        "found region `{region}` for {whose} in AWS_REGION, AWS_DEFAULT_REGION or the profile, expected a region such as `us-east-1`"
+    )]
     Region {
         /// What was found.
         region: String,

@@ -17,7 +17,10 @@ pub(crate) fn call_failure<E>(error: &SdkError<E, Response>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    match (error.as_service_error().and_then(|service| Some((service.code()?, service))), error.raw_response()) {
+    match (
+        error.as_service_error().and_then(|service| Some((service.code()?, service))),
+        error.raw_response(),
+    ) {
         (Some((code, service)), response) => service_failure(code, service.message(), response),
         (None, Some(response)) => ForeignAnswer::of(response).to_string(),
         (None, None) => network_failure(error),
@@ -27,7 +30,10 @@ where
 /// What the service said, which may be its code alone.
 fn service_failure(code: &str, message: Option<&str>, response: Option<&Response>) -> String {
     let status = response.map_or(0, |response| response.status().as_u16());
-    message.map_or_else(|| format!("{code} (HTTP {status}, without a message)"), |message| format!("{code}: {message}"))
+    message.map_or_else(
+        || format!("{code} (HTTP {status}, without a message)"),
+        |message| format!("{code}: {message}"),
+    )
 }
 
 /// Why nothing was answered: the cause that a person can do something about.

@@ -31,11 +31,7 @@ impl CredentialsFault {
     }
 
     /// A source that should have some gives none.
-    pub(super) fn of_source(
-        message: &str,
-        fix: &str,
-        source: Option<Box<dyn Error + Send + Sync>>,
-    ) -> Self {
+    pub(super) fn of_source(message: &str, fix: &str, source: Option<Box<dyn Error + Send + Sync>>) -> Self {
         Self { message: message.to_owned(), fix: Some((NO_CREDENTIALS, fix.to_owned())), source }
     }
 
@@ -65,8 +61,13 @@ impl CredentialsFault {
         let arn = &role.arn;
         let said = call_failure(error);
         let Some(code) = error.code() else {
-            let what = if error.raw_response().is_some() { "is not answered by STS" } else { "got no answer" };
-            return Self { message: format!("sts:AssumeRole on `{arn}` {what}: {said}"), fix: None, source: None };
+            let what =
+                if error.raw_response().is_some() { "is not answered by STS" } else { "got no answer" };
+            return Self {
+                message: format!("sts:AssumeRole on `{arn}` {what}: {said}"),
+                fix: None,
+                source: None,
+            };
         };
         let caller = principal_in(&said).unwrap_or(caller);
         let message = format!("sts:AssumeRole on `{arn}` as {caller}: {said}");
@@ -94,12 +95,14 @@ fn fix(code: &str, said: &str, role: &ResolvedRole, caller: &str) -> Option<(&'s
                 "check that the role exists; its trust policy must allow `sts:AssumeRole` to {caller}; {sent}; and {caller} must be allowed `sts:AssumeRole` on `{arn}`"
             ),
         )),
-        "ExpiredToken" | "ExpiredTokenException" => {
-            Some(("expired_credentials", "check that the source of the first credentials renews them".to_owned()))
-        }
-        "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" => {
-            Some(("unrecognized_credentials", format!("check the access key, secret key and session token of {caller}")))
-        }
+        "ExpiredToken" | "ExpiredTokenException" => Some((
+            "expired_credentials",
+            "check that the source of the first credentials renews them".to_owned(),
+        )),
+        "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" => Some((
+            "unrecognized_credentials",
+            format!("check the access key, secret key and session token of {caller}"),
+        )),
         "RegionDisabledException" => {
             Some(("assume_role_denied", "activate STS for the region in the account's settings".to_owned()))
         }
@@ -158,8 +161,14 @@ mod tests {
 
     #[test]
     fn a_parameter_that_sts_refuses_is_named() {
-        check("1 validation error detected: Value 'a' at 'roleSessionName' failed to satisfy constraint", "`session_name`");
-        check("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.", "`duration`");
+        check(
+            "1 validation error detected: Value 'a' at 'roleSessionName' failed to satisfy constraint",
+            "`session_name`",
+        );
+        check(
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+            "`duration`",
+        );
         check("Value at 'externalId' failed", "`external_id`");
         check("arn is not valid for parameter RoleArn", "`arn`");
     }

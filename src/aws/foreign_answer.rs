@@ -57,7 +57,11 @@ impl fmt::Display for ForeignAnswer {
         } else {
             f.write_str(", which is no answer of AWS: is there a proxy or gateway on the way?")?;
         }
-        if self.excerpt.is_empty() { f.write_str(" Its body is empty") } else { write!(f, " It says: {}", self.excerpt) }
+        if self.excerpt.is_empty() {
+            f.write_str(" Its body is empty")
+        } else {
+            write!(f, " It says: {}", self.excerpt)
+        }
     }
 }
 
@@ -92,7 +96,12 @@ mod tests {
             "",
             "HTTP 301, which is no answer of AWS: is there a proxy or gateway on the way? Its body is empty",
         );
-        check(502, &[("x-amzn-requestid", "1")], "\u{1b}[31mx", "HTTP 502, without an error code. It says: [31mx");
+        check(
+            502,
+            &[("x-amzn-requestid", "1")],
+            "\u{1b}[31mx",
+            "HTTP 502, without an error code. It says: [31mx",
+        );
     }
 
     #[test]

@@ -5,11 +5,11 @@
 use std::env;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
-use aws_config::SdkConfig;
 use aws_credential_types::Credentials as Keys;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
@@ -50,7 +50,8 @@ impl HostCredentials {
         config: SdkConfig,
         http: SharedHttpClient,
     ) -> Self {
-        let own = ProviderConfig::without_region().with_http_client(http).with_region(config.region().cloned());
+        let own =
+            ProviderConfig::without_region().with_http_client(http).with_region(config.region().cloned());
         let container = EcsCredentialsProvider::builder().configure(&own).build();
         let instance = ImdsCredentialsProvider::builder().configure(&own).build();
         Self { profile, is_of_command, config, container, instance }
@@ -111,7 +112,11 @@ impl HostCredentials {
         };
         let nothing = || {
             let what = format!("the `credential_source` of {source} has no credentials: {}", none.join("; "));
-            CredentialsFault::of_source(&what, "correct `credential_source`, or give that source credentials", None)
+            CredentialsFault::of_source(
+                &what,
+                "correct `credential_source`, or give that source credentials",
+                None,
+            )
         };
         keys.map(|keys| (keys, None)).ok_or_else(nothing)
     }
@@ -171,7 +176,9 @@ async fn from_environment(none: &mut Vec<String>) -> Result<Option<Keys>, Creden
     }
     let is_set = |name: &&str| env::var(name).is_ok_and(|value| !value.trim().is_empty());
     let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
-    if let (Some(set), Some(unset)) = (names.iter().find(|name| is_set(name)), names.iter().find(|name| !is_set(name))) {
+    if let (Some(set), Some(unset)) =
+        (names.iter().find(|name| is_set(name)), names.iter().find(|name| !is_set(name)))
+    {
         none.push(format!("the environment: {set} is set, and {unset} is not"));
     }
     Ok(None)

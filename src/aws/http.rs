@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -10,11 +11,13 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use http::Uri;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
@@ -34,12 +37,12 @@ pub(super) enum ProxyUse {
 pub(super) fn http_client(context: TlsContext, proxy_use: ProxyUse) -> SharedHttpClient {
     let pool = |proxy: ProxyConfig| {
         let context = context.clone();
-        Builder::new().build_with_connector_fn(move |settings, _components| {
-            connect(settings, &context, proxy.clone())
-        })
+        Builder::new()
+            .build_with_connector_fn(move |settings, _components| connect(settings, &context, proxy.clone()))
     };
     let (direct, proxied) = (pool(ProxyConfig::disabled()), pool(ProxyConfig::from_env()));
-    SharedHttpClient::new(TransportPools { direct, proxied, proxy_use })
+    let proxies = Arc::new(Matcher::from_env());
+    SharedHttpClient::new(TransportPools { direct, proxied, proxies, proxy_use })
 }
 
 /// A pool for calls without a client.
@@ -47,14 +50,11 @@ pub(super) fn connector(context: &TlsContext, timeout: Duration) -> SharedHttpCo
     let settings = HttpConnectorSettings::builder().connect_timeout(timeout).build();
     let pool = |proxy| SharedHttpConnector::new(connect(Some(&settings), context, proxy));
     let (direct, proxied) = (pool(ProxyConfig::disabled()), pool(ProxyConfig::from_env()));
-    SharedHttpConnector::new(Transport { direct, proxied, proxy_use: ProxyUse::Services })
+    let proxies = Arc::new(Matcher::from_env());
+    SharedHttpConnector::new(Transport { direct, proxied, proxies, proxy_use: ProxyUse::Services })
 }
 
-fn connect(
-    settings: Option<&HttpConnectorSettings>,
-    context: &TlsContext,
-    proxy: ProxyConfig,
-) -> Connector {
+fn connect(settings: Option<&HttpConnectorSettings>, context: &TlsContext, proxy: ProxyConfig) -> Connector {
     let mut connector = Connector::builder().proxy_config(proxy);
     if let Some(settings) = settings {
         connector = connector.connector_settings(settings.clone());
@@ -71,6 +71,7 @@ fn connect(
 struct TransportPools {
     direct: SharedHttpClient,
     proxied: SharedHttpClient,
+    proxies: Arc<Matcher>,
     proxy_use: ProxyUse,
 }
 
@@ -82,7 +83,8 @@ impl HttpClient for TransportPools {
     ) -> SharedHttpConnector {
         let pool = |pools: &SharedHttpClient| pools.http_connector(settings, components);
         let (direct, proxied) = (pool(&self.direct), pool(&self.proxied));
-        SharedHttpConnector::new(Transport { direct, proxied, proxy_use: self.proxy_use })
+        let proxies = Arc::clone(&self.proxies);
+        SharedHttpConnector::new(Transport { direct, proxied, proxies, proxy_use: self.proxy_use })
     }
 }
 
@@ -91,6 +93,8 @@ impl HttpClient for TransportPools {
 struct Transport {
     direct: SharedHttpConnector,
     proxied: SharedHttpConnector,
+    /// The environment's.
+    proxies: Arc<Matcher>,
     proxy_use: ProxyUse,
 }
 
@@ -98,7 +102,8 @@ impl HttpConnector for Transport {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let uri: Uri = request.uri().parse().unwrap_or_default();
         let direct = is_direct(&uri, self.proxy_use);
-        let peer = TransportPeer::of(&uri, !direct && !ProxyConfig::from_env().is_disabled());
+        let proxy = if direct { None } else { self.proxies.intercept(&uri) };
+        let peer = TransportPeer::of(&uri, proxy.as_ref().map(Intercept::uri));
         let connector = if direct { &self.direct } else { &self.proxied };
         let answer = connector.call(request);
         HttpConnectorFuture::new(async move { answer.await.map_err(|error| peer.blame(error)) })

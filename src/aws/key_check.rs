@@ -22,7 +22,9 @@ pub(super) fn check(keys: &Keys, source: &str) -> Result<(), CredentialsFault> {
 fn flaw(value: &str) -> Option<String> {
     let at_end = value.trim_end() != value;
     let found = value.trim_start().len() != value.len() || at_end;
-    let is_quoted = ['"', '\''].iter().any(|quote| value.len() > 1 && value.starts_with(*quote) && value.ends_with(*quote));
+    let is_quoted = ['"', '\'']
+        .iter()
+        .any(|quote| value.len() > 1 && value.starts_with(*quote) && value.ends_with(*quote));
     let wrong = |c: &char| c.is_control() || c.is_whitespace() || !c.is_ascii();
     let text = if value.is_empty() {
         "is empty".to_owned()

@@ -226,16 +226,14 @@ where
 {
     let ExchangeFacts { host, date } = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match sent {
-        Err(error) if error.raw_response().is_none() => {
-            Err(match refused(&error) {
-                CallError::Unanswered { how: NoAnswer::Name, message } => unresolved(&host, &message).await,
-                other @ (CallError::Answered { .. }
-                | CallError::Credentials { .. }
-                | CallError::Unanswered { .. }
-                | CallError::Unreadable(_)
-                | CallError::Unusable(_)) => other,
-            })
-        }
+        Err(error) if error.raw_response().is_none() => Err(match refused(&error) {
+            CallError::Unanswered { how: NoAnswer::Name, message } => unresolved(&host, &message).await,
+            other @ (CallError::Answered { .. }
+            | CallError::Credentials { .. }
+            | CallError::Unanswered { .. }
+            | CallError::Unreadable(_)
+            | CallError::Unusable(_)) => other,
+        }),
         Ok(_) | Err(_) => Ok(date),
     }
 }
@@ -255,7 +253,9 @@ fn refused<E>(error: &SdkError<E, Response>) -> CallError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    if let Some((code, service)) = error.as_service_error().and_then(|service| Some((service.code()?, service))) {
+    if let Some((code, service)) =
+        error.as_service_error().and_then(|service| Some((service.code()?, service)))
+    {
         let bare = code.rsplit('#').next().and_then(|code| code.split(':').next()).unwrap_or(code).to_owned();
         let status = error.raw_response().map_or(0, |response| response.status().as_u16());
         let nothing = || format!("HTTP {status}, without a message");

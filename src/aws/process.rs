@@ -28,13 +28,17 @@ const EXCERPT: usize = 300;
 /// killed, with all that it has started.
 pub(super) async fn credentials(command: &str, deadline: Duration) -> Result<Keys, CredentialsFault> {
     let mut running = RunningCommand::start(command).map_err(|error| {
-        fault(&format!("it cannot be started: {error}"), "see that `sh` is there and processes may be started")
+        fault(
+            &format!("it cannot be started: {error}"),
+            "see that `sh` is there and processes may be started",
+        )
     })?;
     let Ok(ended) = timeout(deadline, running.end()).await else {
         let what = format!("it did not end within {} s, and was killed", deadline.as_secs());
         return Err(fault(&what, "run the command by hand as standpipe's user, and see what it waits for"));
     };
-    let by_hand = "run the command by hand as standpipe's user, with its environment, and correct what it says";
+    let by_hand =
+        "run the command by hand as standpipe's user, with its environment, and correct what it says";
     let CommandOutput { status, out, said } =
         ended.map_err(|error| fault(&format!("its output cannot be read: {error}"), by_hand))?;
     if !status.success() {
@@ -46,7 +50,11 @@ pub(super) async fn credentials(command: &str, deadline: Duration) -> Result<Key
 }
 
 fn fault(what: &str, fix: &str) -> CredentialsFault {
-    CredentialsFault::of_source(&format!("the profile's `credential_process` gives no credentials: {what}"), fix, None)
+    CredentialsFault::of_source(
+        &format!("the profile's `credential_process` gives no credentials: {what}"),
+        fix,
+        None,
+    )
 }
 
 /// A command, and the group of processes that it leads. Its drop ends them all.
@@ -119,7 +127,8 @@ fn parse(out: &[u8]) -> Result<Keys, String> {
         format!("what it printed is no JSON, at line {line}, column {column}")
     })?;
     let fields = read.as_object().ok_or_else(|| "what it printed is no JSON object".to_owned())?;
-    let get = |name: &str| fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let get =
+        |name: &str| fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
     let text = |name: &str| get(name).and_then(Value::as_str).map(str::to_owned);
     if get("Version").and_then(Value::as_i64) != Some(1) {
         return Err("what it printed has no `Version` 1".to_owned());

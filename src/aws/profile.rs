@@ -102,17 +102,21 @@ fn base(profile: &Profile, is_needed: bool) -> Result<ProfileBase, CredentialsFa
             "Ec2InstanceMetadata" => Ok(ProfileBase::Instance),
             other => Err(wrong(
                 name,
-                &format!("found `credential_source = {other}`, expected Environment, EcsContainer or Ec2InstanceMetadata"),
+                &format!(
+                    "found `credential_source = {other}`, expected Environment, EcsContainer or Ec2InstanceMetadata"
+                ),
             )),
         };
     }
     if let Some(token_file) = profile.get("web_identity_token_file") {
         let role_arn = profile.get("role_arn");
-        let role_arn = role_arn.ok_or_else(|| wrong(name, "it has `web_identity_token_file` without `role_arn`"))?;
+        let role_arn =
+            role_arn.ok_or_else(|| wrong(name, "it has `web_identity_token_file` without `role_arn`"))?;
         return Ok(ProfileBase::WebIdentity(WebIdentity::new(token_file, role_arn, session_name(profile))));
     }
-    let unsupported =
-        ["sso_start_url", "sso_session", "sso_account_id", "login_session"].into_iter().find(|key| profile.get(key).is_some());
+    let unsupported = ["sso_start_url", "sso_session", "sso_account_id", "login_session"]
+        .into_iter()
+        .find(|key| profile.get(key).is_some());
     if let Some(key) = unsupported {
         let why = format!(
             "it has `{key}`: standpipe does not use sign-ins of persons; for a test, export keys with `aws configure export-credentials --profile {name} --format env`, and for a daemon give the host a role"
@@ -142,7 +146,8 @@ fn static_keys(profile: &Profile) -> Result<Option<Keys>, CredentialsFault> {
 
 /// The role of a profile; a web identity's is not assumed with other credentials.
 fn role(profile: &Profile) -> Result<Option<ResolvedRole>, CredentialsFault> {
-    let Some(arn) = profile.get("role_arn").filter(|_| profile.get("web_identity_token_file").is_none()) else {
+    let Some(arn) = profile.get("role_arn").filter(|_| profile.get("web_identity_token_file").is_none())
+    else {
         return Ok(None);
     };
     if profile.get("mfa_serial").is_some() {
@@ -189,7 +194,10 @@ mod tests {
     /// What a configuration file leads to, in short.
     fn resolved(config: &str, selected: &str) -> Result<String, String> {
         let fs = Fs::from_slice(&[("/config", config), ("/credentials", "")]);
-        let env = Env::from_slice(&[("AWS_CONFIG_FILE", "/config"), ("AWS_SHARED_CREDENTIALS_FILE", "/credentials")]);
+        let env = Env::from_slice(&[
+            ("AWS_CONFIG_FILE", "/config"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/credentials"),
+        ]);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let selected = Some(Cow::Owned(selected.to_owned()));
         let files = EnvConfigFiles::default();
@@ -252,16 +260,28 @@ mod tests {
         refused("[profile a]\nrole_arn = r\nsource_profile = b\n", "`source_profile` of `a` names it");
         refused("[profile a]\nrole_arn = r\n", "without `source_profile`");
         refused("[profile a]\nrole_arn = r\nsource_profile = b\ncredential_source = Environment\n", "both");
-        refused("[profile a]\nrole_arn = r\ncredential_source = Elsewhere\n", "found `credential_source = Elsewhere`");
+        refused(
+            "[profile a]\nrole_arn = r\ncredential_source = Elsewhere\n",
+            "found `credential_source = Elsewhere`",
+        );
         refused(
             "[profile a]\nrole_arn = r\nsource_profile = b\n[profile b]\nrole_arn = q\nsource_profile = a\n",
             "back to itself",
         );
-        refused("[profile a]\nrole_arn = r\nsource_profile = b\n[profile b]\nregion = x\n", "has no credentials");
+        refused(
+            "[profile a]\nrole_arn = r\nsource_profile = b\n[profile b]\nregion = x\n",
+            "has no credentials",
+        );
         refused("[profile a]\naws_access_key_id = AK\n", "`aws_secret_access_key` is missing");
         refused("[profile a]\nweb_identity_token_file = /t\n", "without `role_arn`");
-        refused("[profile a]\nsso_session = s\nsso_account_id = 1\n", "standpipe does not use sign-ins of persons");
+        refused(
+            "[profile a]\nsso_session = s\nsso_account_id = 1\n",
+            "standpipe does not use sign-ins of persons",
+        );
         refused("[profile a]\nlogin_session = arn\n", "standpipe does not use sign-ins of persons");
-        refused(&format!("[profile a]\nrole_arn = r\nmfa_serial = m\nsource_profile = a\n{KEYS}"), "`mfa_serial`");
+        refused(
+            &format!("[profile a]\nrole_arn = r\nmfa_serial = m\nsource_profile = a\n{KEYS}"),
+            "`mfa_serial`",
+        );
     }
 }

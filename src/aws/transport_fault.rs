@@ -11,8 +11,8 @@ use http::Uri;
 pub(super) struct TransportPeer {
     /// Host and port.
     name: String,
-    /// The environment has a proxy, which may be used.
-    may_be_proxied: bool,
+    /// The proxy of the environment that it goes through.
+    proxy: Option<String>,
 }
 
 /// A request got no answer: nobody could be connected to, or the connection ended.
@@ -23,9 +23,8 @@ pub(super) struct TransportFault {
 }
 
 impl TransportPeer {
-    pub(super) fn of(uri: &Uri, may_be_proxied: bool) -> Self {
-        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
-        Self { name: format!("{}:{port}", uri.host().unwrap_or("a host without a name")), may_be_proxied }
+    pub(super) fn of(uri: &Uri, proxy: Option<&Uri>) -> Self {
+        Self { name: host_and_port(uri), proxy: proxy.map(host_and_port) }
     }
 
     /// The same error, which says whom the request was for.
@@ -40,6 +39,11 @@ impl TransportPeer {
             _ => ConnectorError::other(fault, other),
         }
     }
+}
+
+fn host_and_port(uri: &Uri) -> String {
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
+    format!("{}:{port}", uri.host().unwrap_or("a host without a name"))
 }
 
 /// How the client's error says that there was no connection yet.
@@ -62,17 +66,14 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 impl fmt::Display for TransportFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TransportPeer { name, may_be_proxied } = &self.peer;
+        let TransportPeer { name, proxy } = &self.peer;
         let what = match (self.was_connecting(), self.source.is_timeout()) {
             (true, _) => "cannot connect to",
             (false, true) => "no answer in time from",
             (false, false) => "the connection ended before an answer of",
         };
         write!(f, "{what} `{name}`")?;
-        if *may_be_proxied {
-            f.write_str(" (the environment sets a proxy: see HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY)")?;
-        }
-        Ok(())
+        proxy.as_ref().map_or(Ok(()), |proxy| write!(f, " through the environment's proxy `{proxy}`"))
     }
 }
 
@@ -96,7 +97,7 @@ mod tests {
 
     #[track_caller]
     fn check(uri: &str, error: ConnectorError, expected: &str) {
-        let blamed = TransportPeer::of(&uri.parse().unwrap(), false).blame(error);
+        let blamed = TransportPeer::of(&uri.parse().unwrap(), None).blame(error);
         assert_eq!(with_causes(TransportFault::among(&blamed).unwrap()), expected);
     }
 
@@ -122,8 +123,19 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_on_the_way_is_named() {
+        let (uri, proxy) =
+            ("https://a.example/".parse().unwrap(), "http://proxy.example:3128".parse().unwrap());
+        let error = ConnectorError::io(ClientError(io::Error::from(io::ErrorKind::ConnectionRefused)).into());
+        let blamed = TransportPeer::of(&uri, Some(&proxy)).blame(error);
+        let said = with_causes(TransportFault::among(&blamed).unwrap());
+        let expected = "cannot connect to `a.example:443` through the environment's proxy `proxy.example:3128`: connection refused";
+        assert_eq!(said, expected);
+    }
+
+    #[test]
     fn the_kind_of_an_error_stays() {
-        let peer = || TransportPeer::of(&Uri::default(), true);
+        let peer = || TransportPeer::of(&Uri::default(), None);
         let cause = || io::Error::other("x").into();
         assert!(peer().blame(ConnectorError::timeout(cause())).is_timeout());
         assert!(peer().blame(ConnectorError::user(cause())).is_user());

@@ -235,7 +235,12 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
                 self.try_later(request, times, now, outcome, &message);
             }
             Answer::Held(hold) => self.hold(request, times.started, now, &hold),
-            Answer::Refused { code, message } => self.refused(request, &code, &message, now),
+            Answer::Refused { code, message, is_too_large: false } => {
+                self.refused(request, &code, &message, now)
+            }
+            Answer::Refused { code, message, is_too_large: true } => {
+                self.too_large(request, &code, &message, now)
+            }
         }
         self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(window_before)));
         self.metrics.rate_limit.add(self.rate_limit().saturating_sub(rate_before));
@@ -366,6 +371,28 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         match request.halves() {
             Ok(halves) => halves.into_iter().for_each(|half| self.retries.push(now, half)),
             Err(single) => self.enqueue(single, code, message),
+        }
+    }
+
+    /// Halves what was too large, and cuts a single record between its lines; what cannot be cut goes to the dead letters.
+    fn too_large(&mut self, request: PendingRequest, code: &str, message: &str, now: Instant) {
+        if self.may_log(now) {
+            warn!(
+                destination = self.label,
+                error = message,
+                "a request was refused as too large, and is sent again in parts"
+            );
+        }
+        if request.records.len() > 1 {
+            return self.refused(request, code, message, now);
+        }
+        match request.cut() {
+            Ok(parts) => {
+                self.metrics.request("rejected");
+                self.resume();
+                parts.into_iter().for_each(|part| self.retries.push(now, part));
+            }
+            Err(single) => self.refused(single, code, message, now),
         }
     }
 

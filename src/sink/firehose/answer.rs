@@ -89,12 +89,11 @@ fn judge(said: &ServiceError<'_>, target: &StreamTarget, principal: &str) -> Ans
         | "SlowDown"
         | "TooManyRequestsException"
         | "RequestLimitExceeded" => Answer::TryLater { outcome: THROTTLED, message: text() },
-        "InvalidArgumentException"
-        | "ValidationException"
-        | "ValidationError"
-        | "SerializationException"
-        | "RequestEntityTooLargeException" => {
-            Answer::Refused { code: bare.to_owned(), message: message.to_owned() }
+        "InvalidArgumentException" | "ValidationException" | "ValidationError" | "SerializationException" => {
+            Answer::Refused { code: bare.to_owned(), message: message.to_owned(), is_too_large: false }
+        }
+        "RequestEntityTooLargeException" => {
+            Answer::Refused { code: bare.to_owned(), message: message.to_owned(), is_too_large: true }
         }
         "RequestTimeoutException" | "RequestTimeout" | "RequestAbortedException" => {
             Answer::TryLater { outcome: "failed", message: text() }
@@ -108,12 +107,18 @@ fn judge(said: &ServiceError<'_>, target: &StreamTarget, principal: &str) -> Ans
 
 /// For codes that the table does not know, and for answers without one: a proxy's, mostly.
 fn by_status(status: u16, code: &str, text: String) -> Answer {
-    let hold = |fix: &str| Answer::Held(Hold { reason: "access_denied", message: text.clone(), fix: fix.to_owned() });
+    let hold = |fix: &str| {
+        Answer::Held(Hold { reason: "access_denied", message: text.clone(), fix: fix.to_owned() })
+    };
     match status {
-        413 => Answer::Refused { code: code.to_owned(), message: text },
+        413 => Answer::Refused { code: code.to_owned(), message: text, is_too_large: true },
         429 => Answer::TryLater { outcome: THROTTLED, message: text },
-        401 | 403 => hold("see who answers there: let it pass requests to Firehose, or correct `endpoint_url`, HTTPS_PROXY or NO_PROXY; nothing is lost in the meantime"),
-        407 => hold("give the proxy's user and password in HTTPS_PROXY, as in `http://user:password@proxy:3128`"),
+        401 | 403 => hold(
+            "see who answers there: let it pass requests to Firehose, or correct `endpoint_url`, HTTPS_PROXY or NO_PROXY; nothing is lost in the meantime",
+        ),
+        407 => {
+            hold("give the proxy's user and password in HTTPS_PROXY, as in `http://user:password@proxy:3128`")
+        }
         _ => Answer::TryLater { outcome: "failed", message: text },
     }
 }
@@ -274,7 +279,8 @@ mod tests {
             .set_request_responses(Some(entries.iter().map(entry).collect()))
             .build()
             .unwrap();
-        let rejected = rejected.iter().map(|(index, code)| Rejected { index: *index, code: (*code).to_owned() });
+        let rejected =
+            rejected.iter().map(|(index, code)| Rejected { index: *index, code: (*code).to_owned() });
         assert_eq!(accepted(&output, entries.len()), Answer::Accepted(rejected.collect()), "{entries:?}");
     }
 
