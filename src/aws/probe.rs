@@ -216,7 +216,7 @@ fn nobody() -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(Keys::new("AKIAIOSFODNN7EXAMPLE", "nobody", None, None, "doctor"))
 }
 
-/// An answer, even one that says no, has crossed the network.
+/// An answer of AWS, even one that says no, has crossed the network.
 async fn answered<T, E>(
     sent: Result<T, SdkError<E, Response>>,
     seen: &Mutex<ExchangeFacts>,
