@@ -12,7 +12,7 @@ use prometheus::Gauge;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::assume::{AssumedRole, assume, client_with};
+use super::assume::{RoleCredentials, assume, client_with};
 use super::clock::left_until;
 use super::fault::CredentialsFault;
 use super::host::HostCredentials;
@@ -167,7 +167,7 @@ impl Credentials {
             CredentialsOrigin::Role { before, client, role } => {
                 // Before the call, whose deadline is not theirs.
                 before.keys_of_caller().await?;
-                let AssumedRole { keys, principal } = assume(client, role, &before.principal()).await?;
+                let RoleCredentials { keys, principal } = assume(client, role, &before.principal()).await?;
                 key_check::check(&keys, &format!("role `{}`", role.arn))?;
                 self.with(|known| known.principal = principal);
                 Ok(keys)

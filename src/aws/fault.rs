@@ -3,10 +3,6 @@
 use std::error::Error;
 use std::fmt;
 
-use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sts::operation::assume_role::AssumeRoleError;
-
-use super::failure::call_failure;
 use super::role::ResolvedRole;
 
 /// Credentials could not be had.
@@ -56,22 +52,19 @@ impl CredentialsFault {
         Self { message, fix: None, source: None }
     }
 
-    /// `sts:AssumeRole` failed.
-    pub(super) fn from_sts(error: &SdkError<AssumeRoleError>, role: &ResolvedRole, caller: &str) -> Self {
+    /// `sts:AssumeRole` failed; `code` is the service's, if it was STS that answered, and `said` why in words.
+    pub(super) fn from_sts(code: Option<&str>, said: &str, role: &ResolvedRole, caller: &str) -> Self {
         let arn = &role.arn;
-        let said = call_failure(error);
-        let Some(code) = error.code() else {
-            let what =
-                if error.raw_response().is_some() { "is not answered by STS" } else { "got no answer" };
+        let Some(code) = code else {
             return Self {
-                message: format!("sts:AssumeRole on `{arn}` {what}: {said}"),
+                message: format!("sts:AssumeRole on `{arn}` failed: {said}"),
                 fix: None,
                 source: None,
             };
         };
-        let caller = principal_in(&said).unwrap_or(caller);
+        let caller = principal_in(said).unwrap_or(caller);
         let message = format!("sts:AssumeRole on `{arn}` as {caller}: {said}");
-        Self { fix: fix(code, &said, role, caller), message, source: None }
+        Self { fix: fix(code, said, role, caller), message, source: None }
     }
 }
 

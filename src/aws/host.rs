@@ -16,7 +16,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::time::timeout;
 
-use super::assume::{self, AssumedRole};
+use super::assume::{self, RoleCredentials};
 use super::fault::CredentialsFault;
 use super::key_check;
 use super::process;
@@ -92,7 +92,7 @@ impl HostCredentials {
             let client = assume::client_with(&self.config, keys);
             let caller = principal.unwrap_or_else(|| format!("the first credentials of {source}"));
             let what = format!("sts:AssumeRole on `{}`", role.arn);
-            let AssumedRole { keys: next, principal: assumed } =
+            let RoleCredentials { keys: next, principal: assumed } =
                 within(&what, assume::assume(&client, &role, &caller)).await?;
             key_check::check(&next, &what)?;
             (keys, principal) = (next, assumed);

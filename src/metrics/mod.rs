@@ -8,14 +8,17 @@ mod process;
 mod register;
 mod sink;
 mod source;
+mod trouble;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use tokio::time::Instant;
 
 use self::barrier::ScrapeBarrier;
 use self::process::ProcessCollector;
 use self::register::{Family, MetricRegistrar};
 use self::sink::SinkFamilies;
 use self::source::SourceFamilies;
+use self::trouble::Troubles;
 use crate::config::Config;
 
 pub(crate) use self::register::gauge;
@@ -27,6 +30,7 @@ pub use self::source::{ChunkCounts, LazyGauge, SourceMetrics};
 pub struct Metrics {
     registry: Registry,
     barrier: ScrapeBarrier,
+    troubles: Troubles,
     source: SourceFamilies,
     sink: SinkFamilies,
     filtered_events: IntCounterVec,
@@ -96,6 +100,7 @@ impl Metrics {
             config_last_reload_successful: registrar.gauge(&CONFIG_LAST_RELOAD_SUCCESSFUL),
             registry: registrar.registry.clone(),
             barrier: ScrapeBarrier::default(),
+            troubles: Troubles::default(),
         };
         registrar.register(ProcessCollector::new());
         let revision = option_env!("STANDPIPE_REVISION").unwrap_or("unknown");
@@ -124,13 +129,13 @@ impl Metrics {
     /// The counters of one source.
     #[must_use]
     pub fn source(&self, source: &str) -> SourceMetrics {
-        self.source.of(source, &self.barrier)
+        self.source.of(source, &self.barrier, &self.troubles)
     }
 
     /// The counters of one sink.
     #[must_use]
     pub fn sink(&self, sink: &str) -> SinkMetrics {
-        self.sink.of(sink, &self.barrier)
+        self.sink.of(sink, &self.barrier, &self.troubles)
     }
 
     /// The counter of events that a route dropped.
@@ -159,6 +164,12 @@ impl Metrics {
     /// Notes how many letters of a folder are not on disk yet.
     pub fn dead_letters_waiting(&self, folder: &str, letters: i64) {
         self.dead_letter_waiting.with_label_values(&[folder]).set(letters);
+    }
+
+    /// What is lost, and what cannot be read, one a line: for people.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        self.troubles.lines(Instant::now())
     }
 
     /// The Prometheus text format.

@@ -7,16 +7,19 @@ use prometheus::proto::{LabelPair, Metric, MetricFamily};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 };
+use tokio::time::Instant;
 
 use super::announce::SinkLabels;
 use super::barrier::ScrapeBarrier;
 use super::register::{Family, MetricRegistrar, gauge};
+use super::trouble::Troubles;
 
 /// What a sink counts.
 #[derive(Clone, Debug)]
 pub struct SinkMetrics {
     name: String,
     barrier: ScrapeBarrier,
+    troubles: Troubles,
     accepted: IntCounter,
     delivered: IntCounter,
     in_flight: IntGauge,
@@ -101,11 +104,14 @@ impl SinkMetrics {
     }
 
     /// Counts events of a disk buffer that will never be delivered: `oldest` for room, or `corrupt`.
-    pub fn dropped(&self, reason: &str, events: u64) {
+    pub fn dropped(&self, reason: &'static str, events: u64) {
         self.barrier.together(|| {
             self.dropped.with_label_values(&[self.name.as_str(), reason]).inc_by(events);
             self.in_flight.sub(gauge(events));
         });
+        if events > 0 {
+            self.troubles.lost(format!("sink {}", self.name), reason, events, Instant::now());
+        }
     }
 
     /// Nothing of the sink runs any more: what is in flight goes back to where it came from, and there is nothing to gauge.
@@ -154,6 +160,9 @@ impl SinkMetrics {
         for outcome in OUTCOMES {
             self.requests.with_label_values(&[name, outcome]);
         }
+        for code in REJECTION_CODES {
+            self.rejected.with_label_values(&[name, code]);
+        }
         for reason in &labels.dead_letters {
             self.dead_lettered.with_label_values(&[name, *reason]);
         }
@@ -178,6 +187,8 @@ impl SinkMetrics {
 }
 
 const OUTCOMES: [&str; 6] = ["ok", "partial", "throttled", "failed", "held", "rejected"];
+/// What Firehose says of single records: <https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>.
+const REJECTION_CODES: [&str; 2] = ["InternalFailure", "ServiceUnavailableException"];
 const DROPPED_FOR: &[&str] = &["oldest", "corrupt"];
 const CORRUPT_BY: &[&str] =
     &["torn", "zeros", "checksum", "header", "version", "missing", "unreadable", "cursor"];
@@ -340,10 +351,11 @@ impl SinkFamilies {
         metrics.map(|metric| metric.get_gauge().get_value() as i64).sum()
     }
 
-    pub(super) fn of(&self, sink: &str, barrier: &ScrapeBarrier) -> SinkMetrics {
+    pub(super) fn of(&self, sink: &str, barrier: &ScrapeBarrier, troubles: &Troubles) -> SinkMetrics {
         SinkMetrics {
             name: sink.to_owned(),
             barrier: barrier.clone(),
+            troubles: troubles.clone(),
             accepted: self.accepted.with_label_values(&[sink]),
             delivered: self.delivered.with_label_values(&[sink]),
             in_flight: self.in_flight.with_label_values(&[sink]),

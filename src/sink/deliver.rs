@@ -1,5 +1,7 @@
 //! The loop of one destination: takes records, keeps a window of requests under way, and ends every record.
 
+mod refused;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +19,7 @@ use super::send_order::SendOrder;
 use super::service::SinkService;
 use super::step::RefusedBy;
 use crate::config::Compression;
-use crate::deadletter::{DeadLetter, PendingDeadLetter};
-use crate::event::{AckGuard, Record, Timestamp};
+use crate::event::{AckGuard, Record};
 use crate::limits::TARGET_RECORD_BYTES;
 use crate::metrics::{SinkMetrics, gauge};
 
@@ -361,55 +362,6 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
                 fix = hold.fix,
                 "held; data is kept, trying again every 5 to 60 seconds"
             );
-        }
-    }
-
-    /// Halves what was refused; a single record goes to the dead letters.
-    fn refused(&mut self, request: PendingRequest, code: &str, message: &str, now: Instant) {
-        self.metrics.request("rejected");
-        self.resume();
-        match request.halves() {
-            Ok(halves) => halves.into_iter().for_each(|half| self.retries.push(now, half)),
-            Err(single) => self.enqueue(single, code, message),
-        }
-    }
-
-    /// Halves what was too large, and cuts a single record between its lines; what cannot be cut goes to the dead letters.
-    fn too_large(&mut self, request: PendingRequest, code: &str, message: &str, now: Instant) {
-        if self.may_log(now) {
-            warn!(
-                destination = self.label,
-                error = message,
-                "a request was refused as too large, and is sent again in parts"
-            );
-        }
-        if request.records.len() > 1 {
-            return self.refused(request, code, message, now);
-        }
-        match request.cut() {
-            Ok(parts) => {
-                self.metrics.request("rejected");
-                self.resume();
-                parts.into_iter().for_each(|part| self.retries.push(now, part));
-            }
-            Err(single) => self.refused(single, code, message, now),
-        }
-    }
-
-    /// Queues dead letters; their records end once they are on disk, and hold memory until then.
-    fn enqueue(&self, request: PendingRequest, code: &str, message: &str) {
-        let folder: Arc<str> = self.metrics.name().into();
-        for record in request.records {
-            let letter = DeadLetter::of_record(&record, code, Some(message), Timestamp::now());
-            let (metrics, record_queue, code) =
-                (self.metrics.clone(), Arc::clone(&self.record_queue), code.to_owned());
-            let done = move || {
-                metrics.dead_letter(&code, record.events);
-                record_queue.release(record.payload);
-                record.acks.into_iter().for_each(AckGuard::settle);
-            };
-            let pending = PendingDeadLetter { folder: Arc::clone(&folder), letter, done: Box::new(done) };
-            self.resources.dead_letters.enqueue(pending);
         }
     }
 
