@@ -61,7 +61,8 @@ impl World {
     #[track_caller]
     fn warnings(&self) -> Vec<String> {
         let checked = inspect(&self.files, &self.environment).unwrap_or_else(|errors| panic!("{errors}"));
-        checked.warnings.iter().map(|warning| self.plain(&warning.to_string())).collect()
+        let text = |warning: &Warning| Warning { place: None, ..warning.clone() }.to_string();
+        checked.warnings.iter().map(|warning| self.plain(&text(warning))).collect()
     }
 
     fn plain(&self, line: &str) -> String {
@@ -686,6 +687,22 @@ fn a_source_that_excludes_all_it_includes_is_warned_of() {
     for (include, exclude) in [("/var/log/*.log", "*.tmp"), ("/var/logs/*.log", "/var/log/**")] {
         check_warnings(&text(include, exclude), &[]);
     }
+}
+
+#[test]
+fn a_warning_says_where_its_key_is_written() {
+    let text = "[sources.app]\ntype = \"stdin\"\n[sinks.out]\ntype = \"firehose\"\nstream = \"s\"\nregion = \"us-esat-1\"\n\
+                [sinks.spare]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nto = [\"out\"]\n";
+    let world = World::new(text);
+    let checked = inspect(&world.files, &world.environment).unwrap();
+    let shown: Vec<String> =
+        checked.warnings.iter().map(|warning| world.plain(&warning.to_string())).collect();
+    assert!(shown[0].starts_with("standpipe.toml:6:1: sinks.out.region: `us-esat-1`"), "{shown:?}");
+    assert!(shown[1].starts_with("standpipe.toml:7:8: sinks.spare: no route leads here"), "{shown:?}");
+    let variable = ("STANDPIPE__SINKS__OUT__REGION".to_owned(), "mars-1".to_owned());
+    let checked = inspect(&world.files, &BTreeMap::from([variable])).unwrap();
+    let first = checked.warnings[0].to_string();
+    assert!(first.starts_with("STANDPIPE__SINKS__OUT__REGION: sinks.out.region: `mars-1`"), "{first}");
 }
 
 #[test]

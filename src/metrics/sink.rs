@@ -198,12 +198,12 @@ const SINK: &[&str] = &["sink"];
 const SINK_AND_REASON: &[&str] = &["sink", "reason"];
 const ACCEPTED: Family =
     Family { name: "sink_accepted_events_total", help: "Events that routes gave to the sink.", labels: SINK };
-const DELIVERED: Family = Family {
+pub(super) const DELIVERED: Family = Family {
     name: "sink_delivered_events_total",
     help: "Events that the destination accepted.",
     labels: SINK,
 };
-const DEAD_LETTERED: Family = Family {
+pub(super) const DEAD_LETTERED: Family = Family {
     name: "dead_letter_events_total",
     help: "Events written to the dead letters.",
     labels: SINK_AND_REASON,
@@ -215,7 +215,7 @@ const DELIVERED_BYTES: Family = Family {
     help: "Payload bytes that the destination accepted, before compression.",
     labels: SINK,
 };
-const BILLED_BYTES: Family = Family {
+pub(super) const BILLED_BYTES: Family = Family {
     name: "sink_billed_bytes_total",
     help: "Bytes that AWS bills: each record rounded up to 5 KiB.",
     labels: SINK,
@@ -264,7 +264,7 @@ const CREDENTIALS_EXPIRY: Family = Family {
     help: "When the current credentials expire, in seconds since 1970.",
     labels: SINK,
 };
-const DROPPED: Family = Family {
+pub(super) const DROPPED: Family = Family {
     name: "sink_dropped_events_total",
     help: "Events accepted that will never be delivered, by reason.",
     labels: SINK_AND_REASON,

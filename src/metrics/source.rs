@@ -157,7 +157,7 @@ pub struct ChunkCounts<'a> {
 
 const SOURCE: &[&str] = &["source"];
 const SOURCE_AND_REASON: &[&str] = &["source", "reason"];
-const EVENTS: Family = Family {
+pub(super) const EVENTS: Family = Family {
     name: "source_events_total",
     help: "Events read; a payload that could not be decoded counts as one.",
     labels: SOURCE,
@@ -170,7 +170,7 @@ const ROUTED: Family = Family {
 const BYTES: Family = Family { name: "source_bytes_total", help: "Payload bytes read.", labels: SOURCE };
 const ERRORS: Family =
     Family { name: "source_errors_total", help: "Errors at a source, by reason.", labels: SOURCE_AND_REASON };
-const UNDECODABLE: Family = Family {
+pub(super) const UNDECODABLE: Family = Family {
     name: "undecodable_total",
     help: "Payloads that could not be decoded and went to the dead letters.",
     labels: SOURCE_AND_REASON,
