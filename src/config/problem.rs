@@ -240,7 +240,8 @@ impl Notes {
             if let Some(origin) = written.get(around) {
                 return Some((origin.clone(), around == key));
             }
-            let Some((next, _)) = around.rsplit_once('.') else { break };
+            let of_item = around.strip_suffix(']').and_then(|item| item.rsplit_once('['));
+            let Some((next, _)) = of_item.or_else(|| around.rsplit_once('.')) else { break };
             around = next;
         }
         written.get("").map(|origin| (origin.clone(), key.is_empty()))

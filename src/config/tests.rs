@@ -740,7 +740,7 @@ fn a_file_that_holds_no_certificate_is_warned_of() {
 
 #[test]
 fn secrets_that_every_user_may_read_are_warned_of() {
-    let text = "[sources.app]\ntype = \"firehose_http\"\naccess_keys = [\"s3cret\"]\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n";
+    let text = "[sources.app]\ntype = \"firehose_http\"\naccess_keys = [\"s3cret-of-16-letters\"]\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n";
     let world = World::new(text);
     let allow = |mode| fs::set_permissions(&world.files[0], fs::Permissions::from_mode(mode)).unwrap();
     allow(0o644);
@@ -752,6 +752,31 @@ fn secrets_that_every_user_may_read_are_warned_of() {
     );
     allow(0o640);
     assert_eq!(world.warnings(), [""; 0]);
+}
+
+#[test]
+fn an_access_key_that_can_be_guessed_is_warned_of_and_a_blank_one_refused() {
+    let text = |keys: &str| {
+        format!(
+            "[sources.app]\ntype = \"firehose_http\"\naccess_keys = {keys}\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n"
+        )
+    };
+    let short = "is shorter than 16 characters, and can be guessed; make one with `openssl rand -hex 32`";
+    check_warnings(
+        &text("[\"0123456789abcdef\", \"a\", \"  0123456789abcde  \"]"),
+        &[
+            &format!("sources.app.access_keys[1]: {short}"),
+            &format!("sources.app.access_keys[2]: {short}"),
+            "sources.app.access_keys: is in `standpipe.toml`, which every user can read; `chmod o-r standpipe.toml`",
+        ],
+    );
+    for blank in ["\" \"", "\"\\t\\n\"", "\"\""] {
+        let errors = World::new(&text(&format!("[{blank}]"))).errors();
+        assert!(
+            errors[0].contains("access_keys[0]: expected a string") && errors[0].contains("not blank"),
+            "{errors:?}"
+        );
+    }
 }
 
 /// The folder of the configuration files that are shipped.
@@ -769,7 +794,10 @@ fn every_shipped_file_loads() {
         "examples/sidecar.toml",
         "examples/cloudtrail.toml",
     ];
-    let environment = BTreeMap::from([("STANDPIPE_ACCESS_KEYS".to_owned(), "one,two".to_owned())]);
+    let environment = BTreeMap::from([(
+        "STANDPIPE_ACCESS_KEYS".to_owned(),
+        "an-access-key-of-16,an-access-key-of-17".to_owned(),
+    )]);
     for name in names {
         let needs_key = name.ends_with("subscriptions.toml");
         let environment = if needs_key { environment.clone() } else { BTreeMap::new() };

@@ -54,6 +54,9 @@ pub(super) fn warnings(config: &Config, notes: &Notes) -> Vec<Warning> {
     found.0
 }
 
+/// A shorter access key can be guessed by who may try as often as he likes.
+const SHORTEST_KEY: usize = 16;
+
 struct Found(Vec<Warning>);
 
 impl Found {
@@ -91,6 +94,14 @@ impl Found {
                 format!("sources.{name}.access_keys"),
                 format!("is empty and `{}` is not loopback: anyone who reaches it may send", http.listen),
             );
+        }
+        for (index, access_key) in http.access_keys.iter().enumerate() {
+            if access_key.expose().trim().len() < SHORTEST_KEY {
+                self.add(
+                    format!("sources.{name}.access_keys[{index}]"),
+                    format!("is shorter than {SHORTEST_KEY} characters, and can be guessed; make one with `openssl rand -hex 32`"),
+                );
+            }
         }
         match &http.tls {
             Some(tls) => {
