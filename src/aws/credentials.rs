@@ -11,6 +11,7 @@ use aws_credential_types::provider::{ProvideCredentials, future};
 use prometheus::Gauge;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::assume::{RoleCredentials, assume, client_with};
 use super::clock::left_until;
@@ -203,6 +204,8 @@ impl Credentials {
     fn keep(&self, keys: Keys) -> Keys {
         let now = Instant::now();
         let left = keys.expiry().map(left_until);
+        let seconds_left = left.map(|left| left.as_secs());
+        debug!(of = self.principal(), seconds_left, "credentials were got");
         let early = |left: Duration| left.saturating_sub(EARLY.min(left / 3));
         let fresh = CachedKeys {
             keys: keys.clone(),

@@ -395,7 +395,7 @@ sinks
 
     #[test]
     fn a_good_configuration_is_shown_as_a_tree_with_warnings_after_it() {
-        let (code, out, err) = checked(CONFIG, &[("KEY", "s3cret")]);
+        let (code, out, err) = checked(CONFIG, &[("KEY", "s3cret-of-16-letters")]);
         assert_eq!(code, 0, "{err}");
         assert_eq!(out, TREE);
         let warnings = "\
@@ -418,7 +418,7 @@ standpipe.toml: sinks: missing; there must be at least one, such as `[sinks.arch
     #[test]
     fn a_warning_is_an_error_where_it_is_denied() {
         let denied = CheckOutput { deny_warnings: true, ..CheckOutput::default() };
-        let environment = [("KEY", "s3cret")];
+        let environment = [("KEY", "s3cret-of-16-letters")];
         assert_eq!(checked_with(CONFIG, &environment, denied).0, 78);
         assert_eq!(checked(CONFIG, &environment).0, 0);
     }
@@ -433,7 +433,7 @@ standpipe.toml: sinks: missing; there must be at least one, such as `[sinks.arch
         assert_eq!((&first["line"], &first["column"]), (&json!(1), &json!(10)), "{found:#}");
         assert_eq!(first["key"], "sources.app.include");
         assert!(first["origin"].as_str().unwrap().ends_with("standpipe.toml"));
-        let (code, out, _) = checked_with(CONFIG, &[("KEY", "s3cret")], output);
+        let (code, out, _) = checked_with(CONFIG, &[("KEY", "s3cret-of-16-letters")], output);
         let found: Value = serde_json::from_str(&out).unwrap();
         assert_eq!((code, &found["valid"], &found["errors"]), (0, &json!(true), &json!([])));
         let warning = &found["warnings"][0];

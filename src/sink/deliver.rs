@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::answer::{Answer, Hold, Rejected, THROTTLED};
+use super::destination_name::DestinationName;
 use super::in_flight::{Completed, InFlight, RequestTimes};
 use super::pacing::{Pacing, Room};
 use super::pending_request::{PendingRequest, RetryQueue};
@@ -32,7 +33,7 @@ pub struct DeliveryLoop<S, P> {
     metrics: SinkMetrics,
     compression: Compression,
     /// The sink's and the destination's name, for people.
-    label: String,
+    label: DestinationName,
     pacing: Pacing,
     /// What a request carries while nothing limits it.
     full: Room,
@@ -60,7 +61,7 @@ pub struct DeliverySettings {
     /// Most requests under way.
     pub window: usize,
     /// The sink's and the destination's name, for people.
-    pub label: String,
+    pub label: DestinationName,
 }
 
 /// The state of a held destination.
@@ -225,10 +226,19 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
     fn on_response(&mut self, completed: Result<Completed, tokio::task::JoinError>) {
         let Ok(Completed { request, answer, times }) = completed else {
             // Its ack guards were dropped: the source keeps the data. Only a panic or the deadline leads here.
-            error!(destination = self.label, "a request was given up");
+            error!(sink = self.label.sink, stream = self.label.stream, "a request was given up");
             return;
         };
         let now = Instant::now();
+        debug!(
+            sink = self.label.sink,
+            stream = self.label.stream,
+            records = request.records.len(),
+            bytes = request.bytes(),
+            seconds = now.duration_since(times.sent).as_secs_f64(),
+            ?answer,
+            "a request was answered"
+        );
         let (window_before, rate_before) = (self.pacing.window(), self.rate_limit());
         match answer {
             Answer::Accepted(rejected) => self.accepted(request, &rejected, times, now),
@@ -320,7 +330,8 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             self.report_issue(format!("not delivering: {message}"));
             if self.may_log(now) {
                 warn!(
-                    destination = self.label,
+                    sink = self.label.sink,
+                    stream = self.label.stream,
                     outcome,
                     error = message,
                     "not delivering; data is kept and will be sent again"
@@ -356,7 +367,8 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         self.report_issue(format!("held: {}; {}", hold.message, hold.fix));
         if self.may_log(now) {
             error!(
-                destination = self.label,
+                sink = self.label.sink,
+                stream = self.label.stream,
                 reason = hold.reason,
                 error = hold.message,
                 fix = hold.fix,
@@ -374,7 +386,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         self.paused_until = None;
         if let Some(held) = self.set_held(None) {
             self.last_logged = None;
-            info!(destination = self.label, reason = held.reason, "no longer held");
+            info!(sink = self.label.sink, stream = self.label.stream, reason = held.reason, "no longer held");
         }
         self.clear_issue();
     }
@@ -392,12 +404,12 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
 
     fn report_issue(&mut self, issue: String) {
         self.issue_reported = true;
-        self.resources.status.report_issue(&self.label, Some(issue));
+        self.resources.status.report_issue(&self.label.to_string(), Some(issue));
     }
 
     fn clear_issue(&mut self) {
         if std::mem::take(&mut self.issue_reported) {
-            self.resources.status.report_issue(&self.label, None);
+            self.resources.status.report_issue(&self.label.to_string(), None);
         }
     }
 

@@ -147,7 +147,7 @@ impl<'c> LogWriter<'c> {
         self.leave_segment().await?;
         let log = self.log.take().ok_or(RuntimeGone)?;
         if let Err(error) = blocking(move || log.remove()).await? {
-            warn!(destination = self.context.label, %error, "cannot remove an empty disk buffer");
+            warn!(sink = self.context.label.sink, stream = self.context.label.stream, %error, "cannot remove an empty disk buffer");
         }
         Ok(())
     }

@@ -27,7 +27,8 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
     pub(super) fn too_large(&mut self, request: PendingRequest, code: &str, message: &str, now: Instant) {
         if self.may_log(now) {
             warn!(
-                destination = self.label,
+                sink = self.label.sink,
+                stream = self.label.stream,
                 error = message,
                 "a request was refused as too large, and is sent again in parts"
             );
