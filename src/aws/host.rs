@@ -3,6 +3,7 @@
 //! Each is asked anew for every set of credentials, so that a file that was written since is read; and each has a deadline.
 
 use std::env;
+use std::error::Error;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -17,6 +18,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::time::timeout;
 
 use super::assume::{self, RoleCredentials};
+use super::failure::network_failure;
 use super::fault::CredentialsFault;
 use super::key_check;
 use super::process;
@@ -38,6 +40,9 @@ pub(super) struct HostCredentials {
     container: EcsCredentialsProvider,
     instance: ImdsCredentialsProvider,
 }
+
+/// How the SDK's provider says that there is no container's source.
+const NOT_CONFIGURED: &str = "provider not configured";
 
 /// Credentials, and whose they are if that is known.
 type HostKeys = (Keys, Option<String>);
@@ -67,8 +72,8 @@ impl HostCredentials {
         if let Some(found) = self.of_profile().await? {
             return Ok(found);
         }
-        if is_profile_alone {
-            return Err(CredentialsFault::none_found(&["the profile has no credentials".to_owned()]));
+        if let Some(name) = self.profile.as_ref().filter(|_| is_profile_alone) {
+            return Err(profile::without_credentials(name));
         }
         if let Some(identity) = WebIdentity::of_environment()? {
             return self.of_web_identity(&identity).await;
@@ -151,11 +156,13 @@ impl HostCredentials {
         match within(what, asked).await.map_err(|late: CredentialsFault| late.with_fix(fix))? {
             Ok(keys) => key_check::check(&keys, what).map(|()| Some(keys)),
             Err(error @ CredentialsError::CredentialsNotLoaded(_)) => {
-                none.push(format!("{what}: {}", super::failure::network_failure(&error)));
+                // What is not configured has nothing to say.
+                let why = error.source().map(network_failure).filter(|why| !why.contains(NOT_CONFIGURED));
+                none.extend(why.map(|why| format!("{what}: {why}")));
                 Ok(None)
             }
             Err(error) => {
-                let said = super::failure::network_failure(&error);
+                let said = network_failure(&error);
                 Err(CredentialsFault::of_source(&format!("{what} gives no credentials: {said}"), fix, None))
             }
         }

@@ -180,6 +180,11 @@ fn missing(name: &str, referrer: Option<&str>) -> CredentialsFault {
     wrong(name, &why)
 }
 
+/// A profile that was asked for by name, and has nothing to say.
+pub(super) fn without_credentials(name: &str) -> CredentialsFault {
+    wrong(name, "it is in neither file, or has none")
+}
+
 fn wrong(name: &str, why: &str) -> CredentialsFault {
     let fix = format!(
         "correct profile `{name}` in `~/.aws/config` or `~/.aws/credentials` of standpipe's user, or in the files that `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE` name; or choose another by `profile` or AWS_PROFILE"
