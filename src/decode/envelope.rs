@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::escapes::unescape;
+use super::extracted::{self, ExtractedOrigin};
 use super::gzip;
 use super::json::Scanner;
 use super::log_events::{EventSpan, log_events, scalar};
@@ -40,6 +41,7 @@ struct EnvelopeHead<'a> {
 pub(crate) struct EnvelopeScratch {
     spans: Vec<EventSpan>,
     last_origin: Option<LastOrigin>,
+    last_extracted: Option<ExtractedOrigin>,
 }
 
 /// Room for this many spans is kept.
@@ -82,11 +84,12 @@ pub(crate) fn decode<E: Events>(
     if !wants.events && wants.envelopes && pass_through(buffers, scratch, origin, &bare, events) {
         return;
     }
-    let EnvelopeScratch { spans, last_origin } = scratch;
+    let EnvelopeScratch { spans, last_origin, last_extracted } = scratch;
     match payload::open(&bare, max, buffers) {
         Ok(opened) => {
             let text = opened.text().ok();
-            let mut walk = EnvelopeWalk { opened, text, payload, origin, spans, last_origin, events };
+            let mut walk =
+                EnvelopeWalk { opened, text, payload, origin, spans, last_origin, last_extracted, events };
             walk.all();
         }
         Err(reason) => refuse(events, reason),
@@ -145,6 +148,7 @@ struct EnvelopeWalk<'a, E> {
     origin: &'a Arc<Origin>,
     spans: &'a mut Vec<EventSpan>,
     last_origin: &'a mut Option<LastOrigin>,
+    last_extracted: &'a mut Option<ExtractedOrigin>,
     events: &'a mut E,
 }
 
@@ -236,7 +240,7 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
                 self.events.origin(&origin);
                 let wants = self.events.wants();
                 if wants.events {
-                    self.tell_events(text);
+                    self.tell_events(text, &origin);
                 }
                 if wants.envelopes {
                     let envelope = self.gzipped(range);
@@ -248,13 +252,25 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
         }
     }
 
-    fn tell_events(&mut self, text: &str) {
+    /// Tells the events of an envelope. One whose extracted fields say so is of another account or region than its envelope.
+    fn tell_events(&mut self, text: &str, envelope: &Arc<Origin>) {
+        let mut is_own = false;
         for span in self.spans.iter() {
+            if let Some(at) = span.extracted_at {
+                let at = usize::try_from(at.get()).unwrap_or(usize::MAX);
+                self.events.origin(&extracted::origin(text, at, envelope, self.last_extracted));
+                is_own = true;
+            } else if std::mem::take(&mut is_own) {
+                self.events.origin(envelope);
+            }
             let message = text.get(span.message.clone()).unwrap_or_default();
             let message =
                 if span.is_string { Message::Escaped(message) } else { Message::Raw(message.as_bytes()) };
             let id = text.get(span.id.clone()).filter(|id| !id.is_empty());
             self.events.event(Event { message, timestamp: span.timestamp, id, part: None });
+        }
+        if is_own {
+            self.events.origin(envelope);
         }
     }
 

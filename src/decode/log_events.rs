@@ -1,5 +1,6 @@
 //! The `logEvents` of an envelope: where each event's parts stand in the text.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use standpipe_simd::{BLOCK, BlockScan, Specials};
@@ -17,6 +18,8 @@ pub(super) struct EventSpan {
     pub(super) message: Range<usize>,
     /// Whether the message is a string; anything else is passed on as the JSON text it is.
     pub(super) is_string: bool,
+    /// Where its extracted fields begin, if it has any. A text is at most 4 GiB.
+    pub(super) extracted_at: Option<NonZeroU32>,
 }
 
 /// Reads the events. False: it is JSON, but not a list of events that each have a message.
@@ -88,6 +91,7 @@ fn usual_event(
         timestamp: Some(Timestamp(timestamp)),
         message: ahead.range(message),
         is_string: true,
+        extracted_at: None,
     };
     *scanner = ahead;
     Ok(span)
@@ -103,6 +107,11 @@ fn log_event(scanner: &mut Scanner<'_>) -> Scanned<EventSpan> {
                 span.is_string = scanner.peek() == Some(b'"');
                 let text = if span.is_string { scanner.string()? } else { scanner.value()? };
                 span.message = scanner.range(text);
+            }
+            "extractedFields" => {
+                let fields = scanner.value()?;
+                let at = scanner.range(fields).start;
+                span.extracted_at = u32::try_from(at).ok().and_then(NonZeroU32::new);
             }
             _ => drop(scanner.value()?),
         }

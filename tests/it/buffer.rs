@@ -183,6 +183,12 @@ fn overfill(when_full: &str) -> (World, u64, [u64; 3]) {
     let daemon = world.spawn();
     acknowledged(&world, &daemon);
     assert!(daemon.scrape().count("buffer_bytes", &[]) <= 8 * MIB);
+    let loses = when_full == "drop_oldest";
+    for page in ["/readyz", "/"] {
+        let text = daemon.get(page).unwrap().text();
+        let said = text.contains("sink archive: losing data: ") && text.contains("its disk buffer is full");
+        assert_eq!(said, loses, "{page}: {text}");
+    }
     world.standin.faults(serves);
     let scrape = daemon.conserved();
     let counts = ["sink_delivered_events_total", "sink_dropped_events_total", "dead_letter_events_total"];

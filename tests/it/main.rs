@@ -17,6 +17,7 @@ mod apply;
 mod buffer;
 mod cli;
 mod corpus;
+mod credentials;
 mod delivery;
 mod destinations;
 mod docs;

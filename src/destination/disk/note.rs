@@ -56,7 +56,7 @@ pub(super) async fn note_often(context: &DiskContext, draft: SharedDraft) {
             }
             // The cursor itself is saved all the same.
             Err(error) => {
-                debug!(destination = context.label, %error, "cannot note how far delivery has come");
+                debug!(sink = context.label.sink, stream = context.label.stream, %error, "cannot note how far delivery has come");
                 sleep(TRY_AGAIN).await;
             }
         }

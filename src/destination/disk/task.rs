@@ -55,7 +55,13 @@ fn take_up(context: &DiskContext, opened: OpenedLog<OsFileSystem>) -> Log<OsFile
     context.clear_issue();
     let events = context.queue.opened(&contents);
     if events > 0 {
-        info!(destination = context.label, events, bytes = log.bytes(), "delivering the backlog on disk");
+        info!(
+            sink = context.label.sink,
+            stream = context.label.stream,
+            events,
+            bytes = log.bytes(),
+            "delivering the backlog on disk"
+        );
     }
     log
 }

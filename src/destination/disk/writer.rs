@@ -173,7 +173,7 @@ impl<'c> LogWriter<'c> {
             log.remove()
         };
         if let Err(error) = blocking(remove).await? {
-            warn!(destination = self.context.label, %error, "cannot remove an empty disk buffer");
+            warn!(sink = self.context.label.sink, stream = self.context.label.stream, %error, "cannot remove an empty disk buffer");
         }
         Ok(())
     }

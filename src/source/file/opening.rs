@@ -66,6 +66,9 @@ fn open_path(setup: &FileSetup, files: &mut FileTable, no: FileNo) -> OpenOutcom
         Ok((key, opened)) if key == file.key => {
             match FileContent::new(opened, !setup.is_object() && file.is_named_gzip()) {
                 Ok(content) => {
+                    if file.failures > 0 {
+                        setup.metrics().readable(&file.path);
+                    }
                     (file.content, file.failures) = (Some(content), 0);
                     return OpenOutcome::Open;
                 }
@@ -104,6 +107,9 @@ pub(super) fn fail(
     let Some(file) = files.get_mut(no) else { return };
     if file.failures == 0 {
         warn!(path = %file.path.display(), %error, "cannot {what} file; trying again later. {}", advice(error));
+    }
+    if file.failures > 0 {
+        setup.metrics().unreadable(&file.path, error);
     }
     file.failures = file.failures.saturating_add(1);
     let wait = RETRY.saturating_mul(1 << file.failures.min(6));
