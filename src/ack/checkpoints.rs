@@ -304,12 +304,11 @@ impl JournalState {
             return Ok(());
         }
         let lines = journal::lines(changes);
-        match &mut self.open {
-            Some(open) => open.append(&lines)?,
-            None => {
-                self.open = Some(JournalFile::begin(dir, self.generation, &lines)?);
-                self.is_new = true;
-            }
+        if let Some(open) = &mut self.open {
+            open.append(&lines)?;
+        } else {
+            self.open = Some(JournalFile::begin(dir, self.generation, &lines)?);
+            self.is_new = true;
         }
         self.is_unsynced = true;
         Ok(())

@@ -136,7 +136,7 @@ fn what_moved_survives_a_kill_and_costs_what_moved() {
     again.save().unwrap();
     assert_eq!(journals(dir.path()), []);
     assert_eq!(offsets(dir.path()).len(), 1_000);
-    assert_eq!(fs::read(dir.path().join(NAME)).unwrap().iter().filter(|byte| **byte == b'\n').count(), 1_002);
+    assert_eq!(fs::read_to_string(dir.path().join(NAME)).unwrap().lines().count(), 1_002);
 }
 
 #[test]

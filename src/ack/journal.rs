@@ -260,7 +260,7 @@ mod tests {
             } else {
                 bytes[at] ^= 1 << bit;
             }
-            let before = whole[..at].iter().filter(|byte| **byte == b'\n').count();
+            let before = memchr::memchr_iter(b'\n', &whole[..at]).count();
             let found = read(&bytes);
             prop_assert_eq!(found.is_some(), before > 0);
             if let Some(found) = found {

@@ -57,7 +57,8 @@ impl SourceCarryover {
     /// Says in the log what is lost with the end of the process; whether there is such.
     #[must_use]
     pub fn report_lost(&self) -> bool {
-        self.all().iter().fold(false, |is_lost, thing| thing.report_lost() || is_lost)
+        // Each is asked.
+        self.all().iter().filter(|thing| thing.report_lost()).count() > 0
     }
 
     fn all(&self) -> Vec<Arc<dyn Carried>> {

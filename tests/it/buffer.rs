@@ -221,6 +221,29 @@ access_keys = [\"an-access-key-for-tests\"]
 ";
 
 #[test]
+fn dropping_the_oldest_of_a_backlog_damages_nothing() {
+    let world = World::new();
+    configure(&world, "max = \"1GiB\"");
+    killed_with_a_backlog(&world, 80_000);
+    configure(&world, "max = \"8MiB\", when_full = \"drop_oldest\"");
+    world.write("app.log", 80_000..160_000);
+    let daemon = world.spawn();
+    acknowledged(&world, &daemon);
+    world.standin.faults(serves);
+    until("what is left is delivered", || {
+        let scrape = daemon.conserved();
+        (scrape.count("sink_in_flight_events", &[]) == 0).then_some(())
+    });
+    let scrape = daemon.conserved();
+    let dropped = scrape.count("sink_dropped_events_total", &["reason=\"oldest\""]);
+    assert!(dropped > 0, "there was no room");
+    assert_eq!(scrape.count("buffer_corrupt_total", &[]), 0, "{}", daemon.log_text());
+    assert_eq!(world.standin.report().total.seen + dropped, 160_000);
+    assert_eq!(files(&world, ".corrupt"), Vec::<PathBuf>::new());
+    daemon.stop().drained();
+}
+
+#[test]
 fn a_request_is_answered_200_while_the_sink_is_down_and_is_delivered_after_a_kill() {
     let world = World::new();
     world.config(&format!("{SUBSCRIPTIONS}{MESSAGE_SINK}buffer = {{ type = \"disk\" }}\n"));

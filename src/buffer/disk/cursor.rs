@@ -206,12 +206,12 @@ impl<F: FileSystem> CursorDraft<F> {
 fn drafted(bytes: &[u8]) -> CursorPlace {
     let mut place = CursorPlace::default();
     for page in bytes.chunks(PAGE) {
-        let (last, list) = (page.get(SLOT..).unwrap_or_default(), page.get(2 * SLOT..).unwrap_or_default());
-        if let (Some((_, delivered)), Some((_, last))) = (decode(page), decode(last)) {
+        let (second, rest) = (page.get(SLOT..).unwrap_or_default(), page.get(2 * SLOT..).unwrap_or_default());
+        if let (Some((_, delivered)), Some((_, last))) = (decode(page), decode(second)) {
             let last = StoredAt { segment: last.segment, end: last.offset };
             place.delivered = place.delivered.max(delivered);
             place.stored_last = place.stored_last.max(last);
-            place.out_of_order.append(&mut out_of_order(list));
+            place.out_of_order.append(&mut out_of_order(rest));
         }
     }
     place

@@ -31,7 +31,8 @@ pub(super) fn json(folder: &FolderSummary) -> Value {
     })
 }
 
-fn unreadable(UnreadableFile { path, error }: &UnreadableFile) -> Value {
+/// A thing that cannot be read, as JSON.
+pub(super) fn unreadable(UnreadableFile { path, error }: &UnreadableFile) -> Value {
     json!({ "path": path, "error": error.to_string() })
 }
 

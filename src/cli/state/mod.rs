@@ -85,16 +85,47 @@ struct SinkBuffer {
     sink: String,
     files: u64,
     bytes: u64,
+    /// What cannot be read of it.
+    unreadable: Vec<UnreadableFile>,
 }
 
 fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), StateCommandError> {
     fs::read_dir(dir).map_err(|source| StateCommandError::Read { path: dir.to_owned(), source })?;
-    let checkpoints = checkpoints::read(dir, None)?;
-    let spools = spools(&dir.join("spool"))?;
-    let letters = letters::summaries(dir)?;
+    // What cannot be read of one kind hides nothing of the others.
+    let mut failures = Vec::new();
+    let checkpoints = or_none(checkpoints::read(dir, None), &mut failures);
+    let spools = or_none(spools(&dir.join("spool")), &mut failures);
+    let letters = or_none(letters::summaries(dir), &mut failures);
+    let all = StateListing { checkpoints, spools, letters };
     if as_json {
-        let spool =
-            |spool: &SinkBuffer| json!({ "sink": spool.sink, "files": spool.files, "bytes": spool.bytes });
+        all.write_json(dir, out)?;
+    } else {
+        all.write_tables(dir, out)?;
+    }
+    failures.into_iter().next().map_or(Ok(()), Err)
+}
+
+fn or_none<T>(read: Result<Vec<T>, StateCommandError>, failures: &mut Vec<StateCommandError>) -> Vec<T> {
+    read.unwrap_or_else(|failed| {
+        failures.push(failed);
+        Vec::new()
+    })
+}
+
+/// What a state directory holds.
+struct StateListing {
+    checkpoints: Vec<ShownCheckpoint>,
+    spools: Vec<SinkBuffer>,
+    letters: Vec<FolderSummary>,
+}
+
+impl StateListing {
+    fn write_json(&self, dir: &Path, out: &mut impl Write) -> Result<(), StateCommandError> {
+        let Self { checkpoints, spools, letters } = self;
+        let spool = |spool: &SinkBuffer| {
+            let unreadable: Vec<_> = spool.unreadable.iter().map(letters::unreadable).collect();
+            json!({ "sink": spool.sink, "files": spool.files, "bytes": spool.bytes, "unreadable": unreadable })
+        };
         let all = json!({
             "dir": dir,
             "checkpoints": checkpoints.iter().map(ShownCheckpoint::json).collect::<Vec<_>>(),
@@ -103,21 +134,33 @@ fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), StateComm
         });
         serde_json::to_writer_pretty(&mut *out, &all)?;
         writeln!(out)?;
-        return Ok(());
+        Ok(())
     }
-    writeln!(out, "state in {}", dir.display())?;
-    writeln!(out, "\ncheckpoints")?;
-    checkpoints::table(&checkpoints, out)?;
-    writeln!(out, "\nbuffers on disk")?;
-    let mut rows = vec![table::row(["sink", "files", "size"])];
-    rows.extend(
-        spools
-            .iter()
-            .map(|spool| vec![spool.sink.clone(), spool.files.to_string(), table::size(spool.bytes)]),
-    );
-    table_or_none(&rows, out)?;
-    writeln!(out, "\ndead letters")?;
-    letters_table(&letters, out)
+
+    fn write_tables(&self, dir: &Path, out: &mut impl Write) -> Result<(), StateCommandError> {
+        writeln!(out, "state in {}", dir.display())?;
+        writeln!(out, "\ncheckpoints")?;
+        checkpoints::table(&self.checkpoints, out)?;
+        writeln!(out, "\nbuffers on disk")?;
+        let mut rows = vec![table::row(["sink", "files", "size"])];
+        let row =
+            |spool: &SinkBuffer| vec![spool.sink.clone(), spool.files.to_string(), table::size(spool.bytes)];
+        rows.extend(self.spools.iter().map(row));
+        table_or_none(&rows, out)?;
+        unreadable(self.spools.iter().flat_map(|spool| &spool.unreadable), out)?;
+        writeln!(out, "\ndead letters")?;
+        letters_table(&self.letters, out)
+    }
+}
+
+fn unreadable<'f>(
+    files: impl Iterator<Item = &'f UnreadableFile>,
+    out: &mut impl Write,
+) -> Result<(), StateCommandError> {
+    for UnreadableFile { path, error } in files {
+        writeln!(out, "  cannot be read: {}: {error}", printable(&path.to_string_lossy()))?;
+    }
+    Ok(())
 }
 
 fn letters_table(letters: &[FolderSummary], out: &mut impl Write) -> Result<(), StateCommandError> {
@@ -125,9 +168,7 @@ fn letters_table(letters: &[FolderSummary], out: &mut impl Write) -> Result<(), 
     let mut rows = vec![table::row(["sink", "files", "letters", "events", "size", "oldest", "reasons"])];
     rows.extend(letters.iter().map(|folder| letters::row(folder, now)));
     table_or_none(&rows, out)?;
-    for UnreadableFile { path, error } in letters.iter().flat_map(|folder| &folder.unreadable) {
-        writeln!(out, "  cannot be read: {}: {error}", printable(&path.to_string_lossy()))?;
-    }
+    unreadable(letters.iter().flat_map(|folder| &folder.unreadable), out)?;
     if let Some(first) = letters.iter().find(|folder| !folder.files.is_empty()) {
         let name = &first.name;
         writeln!(out, "\n  standpipe state show dead-letters {name}    what they are")?;
@@ -139,11 +180,17 @@ fn letters_table(letters: &[FolderSummary], out: &mut impl Write) -> Result<(), 
 fn spools(dir: &Path) -> Result<Vec<SinkBuffer>, StateCommandError> {
     let mut spools = Vec::new();
     for entry in entries(dir)? {
-        let mut spool =
-            SinkBuffer { sink: entry.file_name().to_string_lossy().into_owned(), files: 0, bytes: 0 };
+        let sink = entry.file_name().to_string_lossy().into_owned();
+        let mut spool = SinkBuffer { sink, files: 0, bytes: 0, unreadable: Vec::new() };
         let mut folders = vec![entry.path()];
         while let Some(folder) = folders.pop() {
-            for entry in entries(&folder)? {
+            let entries = entries(&folder).unwrap_or_else(|failed| {
+                if let StateCommandError::Read { path, source: error } = failed {
+                    spool.unreadable.push(UnreadableFile { path, error });
+                }
+                Vec::new()
+            });
+            for entry in entries {
                 // What is gone since was delivered.
                 let Ok(metadata) = entry.metadata() else { continue };
                 if metadata.is_dir() {

@@ -100,7 +100,9 @@ impl<'c> Evictor<'c> {
             let range = unread.range;
             let read = move || {
                 let mut loaded = reader.read(range, LETTERS_BYTES);
-                loaded.iter_mut().for_each(|loaded| reader.keep_aside(loaded));
+                if let Ok(loaded) = &mut loaded {
+                    reader.keep_aside(loaded);
+                }
                 (reader, loaded)
             };
             let (again, loaded) = blocking(read).await?;

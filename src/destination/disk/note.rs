@@ -28,7 +28,7 @@ impl SharedDraft {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn write(&self, place: &CursorPlace) -> io::Result<()> {
+    pub(super) fn write(&self, place: &CursorPlace) -> io::Result<()> {
         let mut draft = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         draft.as_mut().map_or(Ok(()), |draft| draft.write(place))
     }
@@ -63,7 +63,8 @@ pub(super) async fn note_often(context: &DiskContext, draft: SharedDraft) {
     }
 }
 
-fn place(disk: &DiskStorage) -> CursorPlace {
+/// How far delivery has come, and the log goes.
+pub(super) fn place(disk: &DiskStorage) -> CursorPlace {
     CursorPlace {
         delivered: disk.delivered(),
         out_of_order: disk.out_of_order(),

@@ -166,6 +166,6 @@ impl<'c> StoreLoop<'c> {
         }
         self.writer.save().await?;
         self.writer.save_out_of_order().await?;
-        if queue.is_drained() { self.writer.remove().await } else { Ok(()) }
+        if queue.is_drained() { self.writer.remove().await } else { self.writer.note().await }
     }
 }

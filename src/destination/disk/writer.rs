@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::context::{DiskContext, LastLogged, RuntimeGone, TRY_AGAIN, blocking};
-use super::note::SharedDraft;
+use super::note::{SharedDraft, place};
 use crate::buffer::disk::{Appended, Log, LogPosition, OsFileSystem};
 use crate::destination::storage::DiskStorage;
 use crate::event::{Record, Timestamp};
@@ -129,6 +129,15 @@ impl<'c> LogWriter<'c> {
         let acks = self.context.queue.look_at_disk(DiskStorage::out_of_order);
         if let Err(error) = self.with_log(move |log| log.save_out_of_order(&acks)).await? {
             self.failed("cursor", &error);
+        }
+        Ok(())
+    }
+
+    /// Notes where the log ends, so that the next start misses what is gone of it.
+    pub(super) async fn note(&self) -> Result<(), RuntimeGone> {
+        let (draft, place) = (self.draft.clone(), self.context.queue.look_at_disk(place));
+        if let Err(error) = blocking(move || draft.write(&place)).await? {
+            debug!(destination = self.context.label, %error, "cannot note where the disk buffer ends");
         }
         Ok(())
     }

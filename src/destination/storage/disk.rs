@@ -34,12 +34,10 @@ pub(crate) struct DiskStorage {
     most_in_memory: usize,
     /// Told when a record of the log has ended, and its cursor may move.
     changed: Arc<Notify>,
-    /// The log is open: `backlog` is what is in it.
-    is_open: bool,
+    /// Once the log is open, `backlog` is what is in it.
+    log: LogCondition,
     /// Closed records that are not stored yet.
     pending: RecordFifo,
-    /// The log cannot be written.
-    is_broken: bool,
     /// Bytes accepted and not stored: in the open record, in `pending`, and being stored.
     unstored: ByteCount,
     /// What is stored and has not ended.
@@ -50,6 +48,19 @@ pub(crate) struct DiskStorage {
     reading: bool,
     /// The buffer has no room for the next record.
     full: bool,
+}
+
+/// What can be done with the log.
+#[derive(Clone, Copy, Debug)]
+enum LogCondition {
+    /// It is not open yet.
+    Opening,
+    /// And cannot be.
+    CannotBeOpened,
+    /// It is read and written.
+    Works,
+    /// It is read.
+    CannotBeWritten,
 }
 
 /// Records that are to be read.
@@ -72,9 +83,8 @@ impl DiskStorage {
         Self {
             shares,
             most_in_memory,
-            is_open: false,
+            log: LogCondition::Opening,
             pending: RecordFifo::default(),
-            is_broken: false,
             unstored: ByteCount::default(),
             backlog: Backlog::new(&LogContents::default(), Arc::clone(&changed)),
             changed,
@@ -135,7 +145,7 @@ impl DiskStorage {
 
     pub(crate) fn is_taken(&self) -> bool {
         let is_log_taken = self.backlog.ready_records() == 0 && self.backlog.unread().is_none();
-        self.is_open && self.unstored.get() == 0 && is_log_taken
+        self.is_open() && self.unstored.get() == 0 && is_log_taken
     }
 
     pub(crate) fn is_drained(&self) -> bool {
@@ -144,7 +154,7 @@ impl DiskStorage {
 
     /// Whether nothing is under way that would free memory by itself.
     pub(crate) fn nothing_under_way(&self) -> bool {
-        if self.is_broken { self.taken.get() == 0 } else { self.held() == 0 }
+        if self.is_broken() { self.taken.get() == 0 } else { self.held() == 0 }
     }
 
     pub(crate) fn held(&self) -> usize {
@@ -160,7 +170,7 @@ impl DiskStorage {
     pub(crate) fn throttles(&self, working: bool) -> Option<bool> {
         let most = self.most_in_memory() / 2;
         let in_memory = self.in_memory().saturating_add(self.unstored.get());
-        if !self.is_open {
+        if !self.is_open() {
             None
         } else if !working || self.backlog.unread_bytes() > FAR_BEHIND {
             Some(false)
@@ -173,7 +183,7 @@ impl DiskStorage {
 
     /// Whether the sink takes what could not be stored: it comes after what could be.
     fn gives_pending(&self) -> bool {
-        self.is_broken && self.backlog.ready_records() == 0 && self.backlog.unread().is_none()
+        self.is_broken() && self.backlog.ready_records() == 0 && self.backlog.unread().is_none()
     }
 
     fn taken_unstored(&mut self, records: Vec<Record>) -> Vec<Record> {
@@ -201,7 +211,7 @@ impl DiskStorage {
     /// The log is open, and this is in it. Returns how many events it still has to deliver.
     pub(crate) fn opened(&mut self, contents: &LogContents) -> u64 {
         self.backlog = Backlog::new(contents, Arc::clone(&self.changed));
-        (self.is_open, self.is_broken) = (true, false);
+        self.log = LogCondition::Works;
         self.backlog.unread_events()
     }
 
@@ -212,7 +222,7 @@ impl DiskStorage {
 
     /// Takes as many records as one sync may cover; none before the log is open.
     pub(crate) fn next_batch(&mut self) -> Vec<Record> {
-        if !self.is_open {
+        if !self.is_open() {
             return Vec::new();
         }
         self.pending.take_request(RequestRoom { records: usize::MAX, bytes: BATCH })
@@ -225,12 +235,21 @@ impl DiskStorage {
 
     /// Notes whether the log can be written: what is pending waits for it, or is delivered from memory.
     pub(crate) fn set_broken(&mut self, broken: bool) {
-        self.is_broken = broken;
+        self.log = match (self.is_open(), broken) {
+            (true, true) => LogCondition::CannotBeWritten,
+            (true, false) => LogCondition::Works,
+            (false, true) => LogCondition::CannotBeOpened,
+            (false, false) => LogCondition::Opening,
+        };
     }
 
     /// Whether the log cannot be written.
     pub(crate) fn is_broken(&self) -> bool {
-        self.is_broken
+        matches!(self.log, LogCondition::CannotBeWritten | LogCondition::CannotBeOpened)
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.log, LogCondition::Works | LogCondition::CannotBeWritten)
     }
 
     /// Notes whether the buffer has room for the next record.
@@ -314,7 +333,7 @@ impl DiskStorage {
 
     /// Whether everything in the log has ended.
     pub(crate) fn is_log_drained(&self) -> bool {
-        self.is_open && self.backlog.is_drained()
+        self.is_open() && self.backlog.is_drained()
     }
 
     /// Forgets segments that are gone.
