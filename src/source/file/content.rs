@@ -44,6 +44,13 @@ impl FileContent {
         Ok(Self::Plain(file))
     }
 
+    /// The same file, read as gzip if its first bytes say so.
+    pub(super) fn as_gzip(&self) -> io::Result<Option<Self>> {
+        let Self::Plain(file) = self else { return Ok(None) };
+        let content = Self::new(file.try_clone()?, true)?;
+        Ok(content.is_gzip().then_some(content))
+    }
+
     pub(super) fn metadata(&self) -> io::Result<Metadata> {
         match self {
             Self::Plain(file) => file.metadata(),
@@ -228,7 +235,27 @@ pub(super) fn first_bytes(content: &mut FileContent) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-const MAGIC: [u8; 2] = [0x1F, 0x8B];
+/// How else than by gzip a file is compressed that begins so.
+pub(super) fn other_compression(first: &[u8]) -> Option<&'static str> {
+    let begins = |magic: &[u8]| first.starts_with(magic);
+    let is_bzip2 =
+        begins(b"BZh") && first.get(4..10).is_some_and(|block| block == BZIP2_BLOCK || block == BZIP2_END);
+    match first {
+        _ if is_bzip2 => Some("bzip2"),
+        _ if begins(b"\xFD7zXZ\0") => Some("xz"),
+        _ if begins(&[0x28, 0xB5, 0x2F, 0xFD]) => Some("zstd"),
+        _ if begins(&[0x04, 0x22, 0x4D, 0x18]) => Some("lz4"),
+        _ if begins(&[0x1F, 0x9D]) => Some("compress"),
+        _ if begins(b"PK\x03\x04") => Some("zip"),
+        _ => None,
+    }
+}
+
+/// What a block of bzip2, and its end, begin with: <https://en.wikipedia.org/wiki/Bzip2#File_format>.
+const BZIP2_BLOCK: [u8; 6] = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
+const BZIP2_END: [u8; 6] = [0x17, 0x72, 0x45, 0x38, 0x50, 0x90];
+
+pub(super) const MAGIC: [u8; 2] = [0x1F, 0x8B];
 
 /// Decompressed at once while looking for an offset.
 const STEP: usize = 256 * 1024;
@@ -279,6 +306,24 @@ mod tests {
                 let expected = &text[from..text.len().min(from + len)];
                 assert_eq!(content.read_at(offset as u64, len).unwrap(), expected, "{len} at {offset}");
             }
+        }
+    }
+
+    #[test]
+    fn a_compression_is_told_by_the_first_bytes() {
+        #[track_caller]
+        fn check(first: &[u8], expected: Option<&str>) {
+            assert_eq!(other_compression(first), expected);
+        }
+        check(b"BZh91AY&SY\x01", Some("bzip2"));
+        check(b"BZh9\x17rE8P\x90\0", Some("bzip2"));
+        check(b"\xFD7zXZ\0\0\x04", Some("xz"));
+        check(b"\x28\xB5\x2F\xFD\x04", Some("zstd"));
+        check(b"\x04\x22\x4D\x18d", Some("lz4"));
+        check(b"\x1F\x9D\x90", Some("compress"));
+        check(b"PK\x03\x04\x14", Some("zip"));
+        for text in [b"BZh9 is a line\n".as_slice(), b"PK\n", b"", b"\x1F\x8B\x08"] {
+            check(text, None);
         }
     }
 

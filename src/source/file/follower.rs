@@ -159,7 +159,19 @@ impl Follower {
         if let Some(block) = self.reader.quick_read(&mut self.files, no, now) {
             return self.take(no, now, block).await;
         }
-        match next_step(&self.setup, &mut self.files, no, now) {
+        let mut step = next_step(&self.setup, &mut self.files, no, now);
+        if let Ok(NextStep::FileLocation) = step {
+            let placed = Placement { setup: &self.setup, files: &mut self.files, no, now }.resume_at();
+            match placed {
+                // It is read at once, while it is open.
+                Ok(ReadOutcome::More) if self.files.is_open(no) => {
+                    step = next_step(&self.setup, &mut self.files, no, now);
+                }
+                Ok(other) => return Ok(other),
+                Err(error) => return Ok(self.fail(no, &error)),
+            }
+        }
+        match step {
             Ok(step) => self.act(no, now, step).await,
             Err(error) => Ok(self.fail(no, &error)),
         }
@@ -169,10 +181,8 @@ impl Follower {
         Ok(match step {
             NextStep::Read(plan) => return self.read_block(no, now, &plan).await,
             NextStep::Wait => ReadOutcome::Idle,
-            NextStep::FileLocation => {
-                let placed = Placement { setup: &self.setup, files: &mut self.files, no, now }.resume_at();
-                placed.unwrap_or_else(|error| self.fail(no, &error))
-            }
+            // It was looked for, and is to be looked for again.
+            NextStep::FileLocation => ReadOutcome::More,
             NextStep::Emptied { at_risk } => {
                 self.rotation().empty(no, at_risk);
                 ReadOutcome::More

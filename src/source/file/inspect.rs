@@ -138,6 +138,9 @@ fn is_refilled(file: &mut TrackedFile, mark: Mark) -> bool {
 /// How much to read of a file that is followed; or that nothing is to be read.
 fn plan(setup: &FileSetup, file: &TrackedFile, now: Instant, mark: Mark, at_risk: u64) -> NextStep {
     let upcoming = file.upcoming(now, &setup.timeouts());
+    if file.is_foreign {
+        return NextStep::Park(upcoming);
+    }
     let usual = BLOCK.max(file.read_len);
     if !file.is_plain() {
         if mark.size == file.size {
@@ -165,7 +168,7 @@ fn plan(setup: &FileSetup, file: &TrackedFile, now: Instant, mark: Mark, at_risk
 
 /// Whether more is written to a file that can only be read when it is complete.
 fn is_incomplete(setup: &FileSetup, file: &TrackedFile, now: Instant) -> bool {
-    let has_to_be_complete = setup.is_object() || (file.is_named_gzip() && !file.is_plain());
+    let has_to_be_complete = setup.is_object() || !file.is_plain();
     has_to_be_complete && !setup.once && file.quiet(now) < SETTLED
 }
 

@@ -63,18 +63,17 @@ fn open_path(setup: &FileSetup, files: &mut FileTable, no: FileNo) -> OpenOutcom
     };
     let Some(file) = files.get_mut(no) else { return OpenOutcome::Later };
     match opened {
-        Ok((key, opened)) if key == file.key => {
-            match FileContent::new(opened, !setup.is_object() && file.is_named_gzip()) {
-                Ok(content) => {
-                    if file.failures > 0 {
-                        setup.metrics().readable(&file.path);
-                    }
-                    (file.content, file.failures) = (Some(content), 0);
-                    return OpenOutcome::Open;
+        Ok((key, opened)) if key == file.key => match FileContent::new(opened, !setup.is_object()) {
+            Ok(content) => {
+                if file.failures > 0 {
+                    setup.metrics().readable(&file.path);
                 }
-                Err(error) => fail(setup, files, no, "open", &error),
+                file.is_gzip = Some(content.is_gzip());
+                (file.content, file.failures) = (Some(content), 0);
+                return OpenOutcome::Open;
             }
-        }
+            Err(error) => fail(setup, files, no, "open", &error),
+        },
         // Something else has its name now.
         Ok(_) => return OpenOutcome::NameLost(file.path.clone()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -91,7 +90,7 @@ pub(super) fn open_aside(file: &TrackedFile) -> io::Result<FileContent> {
     if FileKey::of(&opened.metadata()?) != file.key {
         return Err(io::ErrorKind::NotFound.into());
     }
-    FileContent::new(opened, file.is_named_gzip())
+    FileContent::new(opened, !file.is_plain())
 }
 
 /// Counts and says that a file cannot be used, and tries again later.

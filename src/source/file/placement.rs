@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::account::AccountHandle;
 use super::compare::{FileHead, HOLD, WhichFile, agreement, agreement_in, compare, copied_files, unresumed};
-use super::content::FileContent;
+use super::content::{FileContent, MAGIC, other_compression};
 use super::gone::{GoneFile, GoneNo};
 use super::identity::{Agreement, CopyVerdict, KnownFate};
 use super::opening::{self, OpenOutcome};
@@ -34,6 +35,9 @@ impl Placement<'_> {
         let Some(mut first) = self.head()? else { return Ok(ReadOutcome::Idle) };
         if first.bytes.is_empty() {
             return Ok(ReadOutcome::Idle);
+        }
+        if self.is_gzip_after_all(&first)? {
+            return Ok(ReadOutcome::More);
         }
         if self.resume(&mut first)? {
             return Ok(ReadOutcome::More);
@@ -123,7 +127,36 @@ impl Placement<'_> {
     }
 
     fn head(&mut self) -> io::Result<Option<FileHead>> {
-        self.content().map(FileHead::read).transpose()
+        let first = self.content().map(FileHead::read).transpose()?;
+        let is_object = self.setup.is_object();
+        if let (Some(first), Some(file)) = (&first, self.files.get_mut(self.no)) {
+            file.is_foreign = !is_object && file.is_plain() && other_compression(&first.bytes).is_some();
+        }
+        Ok(first)
+    }
+
+    /// Whether a file that was opened while it was empty turned out to be gzipped.
+    fn is_gzip_after_all(&mut self, first: &FileHead) -> io::Result<bool> {
+        let is_object = self.setup.is_object();
+        let Some(file) = self.files.get_mut(self.no) else { return Ok(false) };
+        if is_object || !file.is_plain() || !first.bytes.starts_with(&MAGIC) {
+            return Ok(false);
+        }
+        let Some(content) = file.content.as_ref().map_or(Ok(None), FileContent::as_gzip)? else {
+            return Ok(false);
+        };
+        (file.is_gzip, file.content) = (Some(true), Some(content));
+        Ok(true)
+    }
+
+    /// A file that is compressed in a way that is not read is left alone.
+    fn pass_foreign(&mut self, first: &FileHead) -> io::Result<ReadOutcome> {
+        if let Some(file) = self.files.get(self.no) {
+            let how = other_compression(&first.bytes).unwrap_or_default();
+            warn!(path = %file.path.display(), how, "compressed file is not read: standpipe reads gzip. exclude it, or decompress it");
+        }
+        self.setup.metrics().error("compressed");
+        self.cover(first)
     }
 
     fn content(&mut self) -> Option<&mut FileContent> {
@@ -187,6 +220,9 @@ impl Placement<'_> {
         if !file.wanted {
             self.files.remove(self.no);
             return Ok(ReadOutcome::Idle);
+        }
+        if file.is_foreign {
+            return self.pass_foreign(first);
         }
         let mark = match file.start {
             0 => Mark::default(),

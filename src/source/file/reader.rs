@@ -16,7 +16,7 @@ use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
 use super::tracked::{NameState, ReadStage, TrackedFile};
 use crate::event::{Buffers, Chunk, Held, Piece, Timestamp};
-use crate::source::file::position::Fingerprint;
+use crate::source::file::position::{Fingerprint, Mark};
 use crate::source::framer::{NextFrame, Upcoming};
 
 /// Reads files, and gathers the chunks.
@@ -161,6 +161,12 @@ impl BlockReader {
         if len == 0 {
             return AfterBlock::Park(if file.is_plain() { Upcoming::More } else { Upcoming::Nothing });
         }
+        if let Some(mark) = self.after_byte_order_mark(file, &block) {
+            if let Some(progress) = file.progress_mut() {
+                progress.pass(mark);
+            }
+            return AfterBlock::ReadOn;
+        }
         let text = match self.text_of(file, &block) {
             Ok(TextRange::All) => len,
             Ok(TextRange::First(text)) => text,
@@ -211,6 +217,14 @@ impl BlockReader {
         }
         self.setup.metrics().error("too_large");
         self.setup.metrics().lost("too_large", unread);
+    }
+
+    /// The place after the mark that a file begins with, if it does: it is no text.
+    fn after_byte_order_mark(&self, file: &TrackedFile, block: &ReadBlock) -> Option<Mark> {
+        let is_first = file.progress()?.mark.offset == 0 && !self.setup.is_object();
+        let is_there = is_first && block.new_bytes().starts_with(BYTE_ORDER_MARK);
+        let size = if file.is_plain() { file.size } else { 0 };
+        is_there.then(|| mark_at(BYTE_ORDER_MARK.len() as u64, size, BYTE_ORDER_MARK))
     }
 
     /// How much of a block is text; or what is next where it begins with NULs that are not.
@@ -331,6 +345,9 @@ fn longer_read(file: &TrackedFile) -> usize {
     let enough = file.progress().map_or(0, |progress| progress.framer.enough());
     file.read_len.max(BLOCK).saturating_mul(2).min(enough.max(BLOCK))
 }
+
+/// That a file is UTF-8, as some editors say it.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Less than this is little for one read of a file.
 const SMALL_READ: usize = 32 * 1024;

@@ -224,6 +224,10 @@ impl FileTable {
         self.wakes.first().map(|(at, _)| *at)
     }
 
+    pub(super) fn is_open(&self, no: FileNo) -> bool {
+        self.tracked.get(&no).is_some_and(|file| file.content.is_some())
+    }
+
     /// How many files are open.
     pub(super) fn open(&self) -> usize {
         self.open.len()
@@ -245,13 +249,16 @@ impl FileTable {
         }
     }
 
-    /// Closes the file that was used longest ago, and was read to its end if there is such a one. Whether there was any.
+    /// Closes the file that was used longest ago, and was read to its end if there is such a one among those used longest ago. Whether there was any.
     pub(super) fn close_one(&mut self) -> bool {
         let closable = |no: &&FileNo| self.get(**no).is_some_and(TrackedFile::can_be_closed);
         let is_read = |no: &&FileNo| self.get(**no).is_some_and(|file| file.unread() == 0);
-        let read = self.open.values().filter(closable).find(is_read);
+        let read = self.open.values().take(LOOKED_AT).filter(closable).find(is_read);
         let Some(no) = read.or_else(|| self.open.values().find(closable)).copied() else { return false };
         self.close(no);
         true
     }
 }
+
+/// So many are looked at for one that was read.
+const LOOKED_AT: usize = 32;

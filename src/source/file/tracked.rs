@@ -61,6 +61,10 @@ pub(super) struct TrackedFile {
     /// Whether little was read of it the last time, so that a quick read may do.
     pub(super) is_slow: bool,
     pub(super) content: Option<FileContent>,
+    /// Whether its first bytes said that it is gzipped, when it was last opened.
+    pub(super) is_gzip: Option<bool>,
+    /// Whether it is compressed in a way that is not read.
+    pub(super) is_foreign: bool,
     /// How it begins, as far as others are compared with it.
     pub(super) indexed: Option<Fingerprint>,
     /// When it was last used, as a number: for closing the one used longest ago.
@@ -121,6 +125,8 @@ impl TrackedFile {
             read_len: 0,
             is_slow: false,
             content: None,
+            is_gzip: None,
+            is_foreign: false,
             indexed: None,
             used: 0,
             is_queued: false,
@@ -209,6 +215,7 @@ impl TrackedFile {
         let metadata = self.content.as_ref().and_then(|content| content.metadata().ok());
         self.born = Some(metadata.map_or_else(FileTime::now, |metadata| FileTime::changed(&metadata)));
         (self.start, self.is_late, self.no_event_at, self.read_len) = (0, true, None, 0);
+        (self.is_foreign, self.is_gzip) = (false, None);
         if self.wanted && self.name == NameState::Rotated {
             self.name = NameState::Present;
         }
@@ -231,7 +238,8 @@ impl TrackedFile {
 
     /// Whether the file's size counts plain bytes, as its mark does.
     pub(super) fn is_plain(&self) -> bool {
-        self.content.as_ref().map_or_else(|| !self.is_named_gzip(), |content| !content.is_gzip())
+        let is_gzip = self.content.as_ref().map(FileContent::is_gzip).or(self.is_gzip);
+        !is_gzip.unwrap_or_else(|| self.is_named_gzip())
     }
 
     /// Whether it is a plain file that is read on through its descriptor, under the name that it has, as soon as it grows.
@@ -244,7 +252,7 @@ impl TrackedFile {
     /// Bytes that are there and were not read.
     pub(super) fn unread(&self) -> u64 {
         match self.progress() {
-            Some(_) if !self.is_plain() => 0,
+            Some(_) if !self.is_plain() || self.is_foreign => 0,
             Some(progress) => self.size.saturating_sub(progress.mark.offset),
             None => self.size,
         }

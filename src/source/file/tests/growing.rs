@@ -82,6 +82,33 @@ fn a_file_that_is_larger_than_what_was_written_to_it_is_read_as_it_is_filled() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_the_first_line() {
+    let mut world = World::new().including("*.log*");
+    world.append("a.log", b"\xEF\xBB\xBF").write("a.log", 3);
+    world.append("b.log", b"\xEF\xBB\xBF").write("b.log", 3).gzip("b.log");
+    world.start().all_arrived().write("a.log", 3).all_arrived().stop();
+    world.write("a.log", 3).start().all_arrived().exactly_once();
+}
+
+#[test]
+fn how_a_file_is_compressed_is_told_by_its_first_bytes() {
+    let mut world = World::new();
+    world.append("xz.log", b"\xFD7zXZ\0\0\n more of it\n").append("zst.log", b"\x28\xB5\x2F\xFD\n");
+    // Gzipped under a plain name; there at the start, and later; and large.
+    world.write("a", 40_000).gzip("a").rename("a.gz", "a.log").start().all_arrived();
+    world.append("b.log", b"");
+    world.eventually("the empty file is open", |world| world.open_files() == 4);
+    world.write("b", 40_000).gzip("b");
+    let bytes = fs::read(world.path("b.gz")).unwrap();
+    world.append("b.log", &bytes).write("c.log", 1).all_arrived();
+    world.append("xz.log", b"and more\n").write("c.log", 1).all_arrived();
+    let counter = "standpipe_source_errors_total{reason=\"compressed\",source=\"test\"}";
+    assert_eq!(world.metric(counter), 2);
+    world.stop();
+    world.append("xz.log", b"and more\n").write("c.log", 1).exactly_once();
+}
+
+#[test]
 fn a_partial_line_is_held_until_its_newline_comes() {
     let mut world = World::new();
     world.write("a.log", 1).append("a.log", b"half").start().all_arrived();
