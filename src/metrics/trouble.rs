@@ -141,7 +141,7 @@ mod tests {
             let now = start + Duration::from_secs(second);
             troubles.lost("sink archive".to_owned(), "oldest", 10, now);
         }
-        let lines = troubles.lines(start + Duration::from_secs(60));
+        let lines = troubles.lines(start + Duration::from_mins(1));
         let [line] = lines.as_slice() else { panic!("{lines:?}") };
         assert!(
             line.starts_with("sink archive: losing data: 310 events within 30 s; its disk buffer is full"),
