@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::{configuration, exit};
 use crate::config::{
     Action, AssumeRole, Buffer, Checked, Compression, Config, Decoding, DiskBuffer, Encoding, FileSource,
-    FirehoseSink, Format, HttpSource, Packing, Problem, Route, SinkConfig, SinkKind, SourceConfig, Start,
-    TooLong, Warning, WarningPlace, When, WhenFull, inspect, legs, show_duration, show_size,
+    FirehoseSink, FollowLinks, Format, HttpSource, Packing, Problem, Route, SinkConfig, SinkKind,
+    SourceConfig, Start, TooLong, Warning, WarningPlace, When, WhenFull, inspect, legs, show_duration,
+    show_size,
 };
 use crate::event::Field;
 
@@ -151,6 +152,11 @@ fn of_files(file: &FileSource) -> Vec<Branch> {
     let mut below: Vec<Branch> =
         file.include.iter().map(|glob| Branch::leaf(format!("include {glob}"))).collect();
     below.extend(file.exclude.iter().map(|glob| Branch::leaf(format!("exclude {glob}"))));
+    match file.follow_links {
+        FollowLinks::SameOwner => {}
+        FollowLinks::Always => below.push(Branch::leaf("all links followed".to_owned())),
+        FollowLinks::Never => below.push(Branch::leaf("no links followed".to_owned())),
+    }
     below.push(Branch::leaf(format!(
         "new files from the {start}, rescan every {}, at most {} open",
         show_duration(file.rescan),

@@ -10,8 +10,8 @@ use super::loops::matches;
 use super::problem::{Notes, WarningPlace, quoted};
 use super::regions;
 use super::types::{
-    AssumeRole, Compression, Config, FirehoseSink, HttpSource, Packing, Route, SinkKind, SourceConfig,
-    Template, TemplateField,
+    AssumeRole, Buffer, Compression, Config, DiskBuffer, FirehoseSink, HttpSource, Packing, Route,
+    SinkConfig, SinkKind, SourceConfig, Template, TemplateField,
 };
 use crate::event::Field;
 
@@ -135,6 +135,7 @@ impl Found {
                 );
             }
             let (templates, files) = names_of(&sink.kind);
+            self.small_buffer(name, sink, templates.iter().any(|(_, name)| name.fields().next().is_some()));
             for (key, template) in templates {
                 self.template(&format!("sinks.{name}.{key}"), template, config, &sources);
             }
@@ -144,6 +145,22 @@ impl Found {
             if let SinkKind::Firehose(firehose) = &sink.kind {
                 self.regions(name, firehose);
             }
+        }
+    }
+
+    /// A destination takes at least a segment, and another while the first is under way.
+    fn small_buffer(&mut self, name: &str, sink: &SinkConfig, is_of_many: bool) {
+        const EACH: u64 = 2 * 1024 * 1024;
+        let most = sink.max_destinations as u64;
+        match sink.buffer {
+            Buffer::Disk(DiskBuffer { max, .. }) if is_of_many && max / EACH < most => self.add(
+                format!("sinks.{name}.buffer.max"),
+                format!(
+                    "is too small for {most} destinations, which `max_destinations` allows: dead ones may stop the others; set at least `{}MiB`, or fewer destinations",
+                    most.saturating_mul(2)
+                ),
+            ),
+            Buffer::Disk(_) | Buffer::Memory => {}
         }
     }
 

@@ -79,6 +79,13 @@ impl SinkMetrics {
         self.in_flight.get()
     }
 
+    /// Events that have ended, however.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        let in_flight = u64::try_from(self.in_flight.get()).unwrap_or(0);
+        self.accepted.get().saturating_sub(in_flight)
+    }
+
     /// Counts events taken from the router.
     pub fn accept(&self, events: u64) {
         self.barrier.together(|| {

@@ -99,7 +99,8 @@ impl<'c> Evictor<'c> {
             }
             let range = unread.range;
             let read = move || {
-                let loaded = reader.read(range, LETTERS_BYTES);
+                let mut loaded = reader.read(range, LETTERS_BYTES);
+                loaded.iter_mut().for_each(|loaded| reader.keep_aside(loaded));
                 (reader, loaded)
             };
             let (again, loaded) = blocking(read).await?;
