@@ -1,7 +1,5 @@
 //! Tells the program which revision it is built from, when that is of, and for which target.
 
-#![expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
-
 use std::env;
 use std::path::Path;
 use std::process::Command;

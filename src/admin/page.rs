@@ -77,7 +77,7 @@ fn value(metrics: &str, metric: &str, label: &str, name: &str) -> String {
         let (labels, value) = line.strip_prefix(metric)?.strip_prefix('{')?.rsplit_once("} ")?;
         labels.split(',').any(|found| found == label).then(|| value.parse::<f64>().ok()).flatten()
     };
-    let sum: f64 = metrics.lines().filter_map(of_series).sum();
+    let sum = metrics.lines().filter_map(of_series).fold(0.0, |sum: f64, value| sum + value);
     if sum.fract() == 0.0 { format!("{sum:.0}") } else { format!("{sum:.1}") }
 }
 

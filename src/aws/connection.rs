@@ -58,8 +58,8 @@ impl AwsConnection {
     pub fn new(whose: impl Into<Arc<str>>, settings: AwsSettings) -> Result<Self, AwsError> {
         let whose = whose.into();
         let tls = tls_context(settings.ca_file.as_ref(), &whose)?;
-        let http = http_client(tls.clone(), ProxyUse::Services);
-        let host_http = http_client(tls.clone(), ProxyUse::Credentials);
+        let http = http_client(&tls, ProxyUse::Services);
+        let host_http = http_client(&tls, ProxyUse::Credentials);
         Ok(Self { whose, settings, tls, http, host_http, is_of_command: false })
     }
 

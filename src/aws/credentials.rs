@@ -51,7 +51,7 @@ struct CachedKeys {
 #[derive(Debug)]
 enum CredentialsOrigin {
     /// The host's own: environment, profile, web identity, container, instance.
-    Host { host: Box<HostCredentials>, identity: Option<SdkConfig> },
+    Host { host: Box<HostCredentials>, identity: Option<Box<SdkConfig>> },
     /// Those that somebody has already.
     #[cfg(test)]
     Fixed(Keys),
@@ -71,7 +71,7 @@ const RENEW_AGAIN: Duration = Duration::from_secs(10);
 impl Credentials {
     /// The host's own; with `identity`, STS is asked whose they are once a message would say so.
     pub(super) fn base(host: HostCredentials, identity: Option<SdkConfig>) -> Self {
-        Self::new(CredentialsOrigin::Host { host: Box::new(host), identity })
+        Self::new(CredentialsOrigin::Host { host: Box::new(host), identity: identity.map(Box::new) })
     }
 
     #[cfg(test)]
@@ -161,7 +161,7 @@ impl Credentials {
                 let (keys, principal) = host.fetch().await?;
                 match principal {
                     Some(principal) => self.with(|known| known.principal = Some(principal)),
-                    None => self.identify(identity.as_ref(), &keys).await,
+                    None => self.identify(identity.as_deref(), &keys).await,
                 }
                 Ok(keys)
             }

@@ -18,10 +18,8 @@ pub struct CredentialsFault {
 impl CredentialsFault {
     /// No source has any; `notes` say why of those that could have.
     pub(super) fn none_found(notes: &[String]) -> Self {
-        let notes = notes.iter().map(|note| format!("; {note}")).collect::<String>();
-        let message = format!(
-            "no AWS credentials found in the environment, the profile, a web identity, the container or the instance{notes}"
-        );
+        let nowhere = "no AWS credentials found in the environment, the profile, a web identity, the container or the instance";
+        let message = [&[nowhere.to_owned()], notes].concat().join("; ");
         let fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a `profile`, or give the instance, task or pod a role; in a container on EC2, the instance's metadata needs a hop limit of 2 (`aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2`)";
         Self { message, fix: Some((NO_CREDENTIALS, fix.to_owned())), source: None }
     }

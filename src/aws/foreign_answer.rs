@@ -12,6 +12,8 @@ pub(crate) struct ForeignAnswer {
     /// Whether the answer has a request's id, which AWS gives each.
     is_of_aws: bool,
     content_type: Option<String>,
+    /// Where a redirection leads.
+    location: Option<String>,
     server: Option<String>,
     excerpt: String,
 }
@@ -27,6 +29,7 @@ impl ForeignAnswer {
             status: response.status().as_u16(),
             is_of_aws: ["x-amzn-requestid", "x-amz-request-id"].into_iter().any(|id| header(id).is_some()),
             content_type: header("content-type"),
+            location: header("location"),
             server: header("server"),
             excerpt: excerpt(&text),
         }
@@ -48,6 +51,9 @@ impl fmt::Display for ForeignAnswer {
         write!(f, "HTTP {}", self.status)?;
         if let Some(content_type) = &self.content_type {
             write!(f, " {content_type}")?;
+        }
+        if let Some(location) = &self.location {
+            write!(f, " to `{}`", location.escape_debug())?;
         }
         if let Some(server) = &self.server {
             write!(f, " from server `{server}`")?;
@@ -92,9 +98,9 @@ mod tests {
         );
         check(
             301,
-            &[],
+            &[("location", "https://login.example/")],
             "",
-            "HTTP 301, which is no answer of AWS: is there a proxy or gateway on the way? Its body is empty",
+            "HTTP 301 to `https://login.example/`, which is no answer of AWS: is there a proxy or gateway on the way? Its body is empty",
         );
         check(
             502,

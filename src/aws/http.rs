@@ -34,15 +34,15 @@ pub(super) enum ProxyUse {
 }
 
 /// A pool for the SDK's clients.
-pub(super) fn http_client(context: TlsContext, proxy_use: ProxyUse) -> SharedHttpClient {
+pub(super) fn http_client(context: &TlsContext, proxy_use: ProxyUse) -> SharedHttpClient {
     let pool = |proxy: ProxyConfig| {
         let context = context.clone();
         Builder::new()
             .build_with_connector_fn(move |settings, _components| connect(settings, &context, proxy.clone()))
     };
     let (direct, proxied) = (pool(ProxyConfig::disabled()), pool(ProxyConfig::from_env()));
-    let proxies = Arc::new(Matcher::from_env());
-    SharedHttpClient::new(TransportPools { direct, proxied, proxies, proxy_use })
+    let matcher = Arc::new(Matcher::from_env());
+    SharedHttpClient::new(TransportPools { direct, proxied, matcher, proxy_use })
 }
 
 /// A pool for calls without a client.
@@ -50,8 +50,8 @@ pub(super) fn connector(context: &TlsContext, timeout: Duration) -> SharedHttpCo
     let settings = HttpConnectorSettings::builder().connect_timeout(timeout).build();
     let pool = |proxy| SharedHttpConnector::new(connect(Some(&settings), context, proxy));
     let (direct, proxied) = (pool(ProxyConfig::disabled()), pool(ProxyConfig::from_env()));
-    let proxies = Arc::new(Matcher::from_env());
-    SharedHttpConnector::new(Transport { direct, proxied, proxies, proxy_use: ProxyUse::Services })
+    let matcher = Arc::new(Matcher::from_env());
+    SharedHttpConnector::new(Transport { direct, proxied, matcher, proxy_use: ProxyUse::Services })
 }
 
 fn connect(settings: Option<&HttpConnectorSettings>, context: &TlsContext, proxy: ProxyConfig) -> Connector {
@@ -71,7 +71,7 @@ fn connect(settings: Option<&HttpConnectorSettings>, context: &TlsContext, proxy
 struct TransportPools {
     direct: SharedHttpClient,
     proxied: SharedHttpClient,
-    proxies: Arc<Matcher>,
+    matcher: Arc<Matcher>,
     proxy_use: ProxyUse,
 }
 
@@ -83,8 +83,8 @@ impl HttpClient for TransportPools {
     ) -> SharedHttpConnector {
         let pool = |pools: &SharedHttpClient| pools.http_connector(settings, components);
         let (direct, proxied) = (pool(&self.direct), pool(&self.proxied));
-        let proxies = Arc::clone(&self.proxies);
-        SharedHttpConnector::new(Transport { direct, proxied, proxies, proxy_use: self.proxy_use })
+        let matcher = Arc::clone(&self.matcher);
+        SharedHttpConnector::new(Transport { direct, proxied, matcher, proxy_use: self.proxy_use })
     }
 }
 
@@ -94,7 +94,7 @@ struct Transport {
     direct: SharedHttpConnector,
     proxied: SharedHttpConnector,
     /// The environment's.
-    proxies: Arc<Matcher>,
+    matcher: Arc<Matcher>,
     proxy_use: ProxyUse,
 }
 
@@ -102,7 +102,7 @@ impl HttpConnector for Transport {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let uri: Uri = request.uri().parse().unwrap_or_default();
         let direct = is_direct(&uri, self.proxy_use);
-        let proxy = if direct { None } else { self.proxies.intercept(&uri) };
+        let proxy = if direct { None } else { self.matcher.intercept(&uri) };
         let peer = TransportPeer::of(&uri, proxy.as_ref().map(Intercept::uri));
         let connector = if direct { &self.direct } else { &self.proxied };
         let answer = connector.call(request);

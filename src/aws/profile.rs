@@ -212,7 +212,10 @@ mod tests {
         let base = match base {
             ProfileBase::Static(keys) => format!("keys {}", keys.access_key_id()),
             ProfileBase::Process(command) => format!("process {command}"),
-            other => format!("{other:?}").split(['(', ' ']).next().unwrap().to_owned(),
+            ProfileBase::WebIdentity(_) => "WebIdentity".to_owned(),
+            ProfileBase::Environment => "Environment".to_owned(),
+            ProfileBase::Container => "Container".to_owned(),
+            ProfileBase::Instance => "Instance".to_owned(),
         };
         let roles = roles.into_iter().map(|role| role.arn);
         Ok(std::iter::once(base).chain(roles).collect::<Vec<_>>().join(" > "))

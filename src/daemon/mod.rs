@@ -23,7 +23,7 @@ mod allocations;
 #[cfg(test)]
 mod tests;
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::carryover::Carryover;
 use self::reload::Prepared;
@@ -82,6 +82,17 @@ fn say_goodbye(outcome: RunOutcome, carryover: &Carryover) {
                 dropped,
                 billed_bytes,
                 "stopped: everything that was read was delivered"
+            );
+        }
+        RunOutcome::Lost => {
+            error!(
+                read,
+                delivered,
+                dead_letters,
+                filtered,
+                dropped,
+                billed_bytes,
+                "stopped: a part of standard input is lost, which nobody can read again"
             );
         }
         RunOutcome::Undelivered => {

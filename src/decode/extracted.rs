@@ -32,7 +32,7 @@ pub(super) fn origin(
     let (mut account, mut region) = ("", "");
     let mut scanner = Scanner::new(text.get(at..).unwrap_or_default());
     // It was scanned before as a part of its envelope.
-    let scanned = scanner.object(|scanner, name| {
+    let told = scanner.object(|scanner, name| {
         match unescape(name).as_ref() {
             "@aws.account" => account = scalar(scanner)?,
             "@aws.region" => region = scalar(scanner)?,
@@ -45,7 +45,7 @@ pub(super) fn origin(
         if text.len() <= LONGEST { text.into_owned() } else { String::new() }
     };
     let (account, region) = (plain(account), plain(region));
-    if scanned.is_err() || (account.is_empty() && region.is_empty()) {
+    if told.is_err() || (account.is_empty() && region.is_empty()) {
         return Arc::clone(envelope);
     }
     if let Some(last) = last

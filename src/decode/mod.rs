@@ -6,6 +6,7 @@
 //! Failure: what cannot be decoded is told as undecodable; no byte is both that and part of an event.
 //! Stop:    does not occur: a call decodes one payload.
 
+mod broken_json;
 mod cloudtrail;
 mod container;
 mod envelope;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use regex::bytes::Regex;
 
+pub(crate) use self::broken_json::broken_at;
 use self::cloudtrail::TrailScratch;
 use self::container::{Container, ContainerRuntime, Joiner};
 use self::envelope::EnvelopeScratch;

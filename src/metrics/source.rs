@@ -1,6 +1,5 @@
 //! What sources count.
 
-use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -71,8 +70,8 @@ impl SourceMetrics {
     }
 
     /// Notes a file that cannot be read, again and again.
-    pub(crate) fn unreadable(&self, path: &Path, why: &io::Error) {
-        self.troubles.unreadable(&self.name, path, why.to_string(), Instant::now());
+    pub(crate) fn unreadable(&self, path: &Path, why: String) {
+        self.troubles.unreadable(&self.name, path, why, Instant::now());
     }
 
     /// A file can be read.

@@ -100,7 +100,7 @@ impl Troubles {
             };
             let path = path.display().to_string();
             let (path, why) = (path.escape_debug(), &file.why);
-            Some(format!("source {source}: cannot read `{path}` ({why}){others}; standpipe's user needs read permission"))
+            Some(format!("source {source}: cannot read `{path}`{others}: {why}"))
         });
         losses.chain(files).collect()
     }
@@ -141,7 +141,7 @@ mod tests {
             let now = start + Duration::from_secs(second);
             troubles.lost("sink archive".to_owned(), "oldest", 10, now);
         }
-        let lines = troubles.lines(start + Duration::from_secs(60));
+        let lines = troubles.lines(start + Duration::from_mins(1));
         let [line] = lines.as_slice() else { panic!("{lines:?}") };
         assert!(
             line.starts_with("sink archive: losing data: 310 events within 30 s; its disk buffer is full"),
@@ -158,10 +158,10 @@ mod tests {
         for name in ["/logs/a\u{1b}.log", "/logs/b.log"] {
             troubles.unreadable("app", Path::new(name), "Permission denied".to_owned(), now);
         }
-        let expected = "source app: cannot read `/logs/a\\u{1b}.log` (Permission denied), and 1 more; standpipe's user needs read permission";
+        let expected = "source app: cannot read `/logs/a\\u{1b}.log`, and 1 more: Permission denied";
         assert_eq!(troubles.lines(now), [expected]);
         troubles.readable("app", Path::new("/logs/a\u{1b}.log"));
-        assert!(troubles.lines(now).concat().contains("`/logs/b.log` (Permission denied);"));
+        assert!(troubles.lines(now).concat().contains("`/logs/b.log`: Permission denied"));
         assert!(troubles.lines(now + GONE).is_empty());
         troubles.retire("app");
         assert!(troubles.lines(now).is_empty());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::deadletter::{DeadLetter, LetterContent};
+use crate::decode::broken_at;
 use crate::destination::registry::NoDestination;
 use crate::event::{AckGuard, Block, Borders, Origin, Timestamp};
 
@@ -103,7 +104,7 @@ impl Undeliverable {
             time: ack.dead_lettered_at().unwrap_or_else(Timestamp::now),
             request: ack.request(),
             reason: self.reason.to_owned(),
-            error: None,
+            error: broken_at(self.reason, &self.bytes),
             origin: self.origin,
             bytes: self.bytes,
             content: self.content,

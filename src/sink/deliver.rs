@@ -1,7 +1,5 @@
 //! The loop of one destination: takes records, keeps a window of requests under way, and ends every record.
 
-mod refused;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,16 +26,16 @@ use crate::metrics::{SinkMetrics, gauge};
 #[derive(Debug)]
 pub struct DeliveryLoop<S, P> {
     service: Arc<S>,
-    record_queue: Arc<P>,
-    resources: SinkResources,
-    metrics: SinkMetrics,
+    pub(super) record_queue: Arc<P>,
+    pub(super) resources: SinkResources,
+    pub(super) metrics: SinkMetrics,
     compression: Compression,
     /// The sink's and the destination's name, for people.
-    label: DestinationName,
+    pub(super) label: DestinationName,
     pacing: Pacing,
     /// What a request carries while nothing limits it.
     full: Room,
-    retries: RetryQueue,
+    pub(super) retries: RetryQueue,
     /// The order in which requests take memory, and in which they leave.
     memory_order: SendOrder,
     departure_order: SendOrder,
@@ -247,10 +245,10 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             }
             Answer::Held(hold) => self.hold(request, times.started, now, &hold),
             Answer::Refused { code, message, is_too_large: false } => {
-                self.refused(request, &code, &message, now)
+                self.refused(request, &code, &message, now);
             }
             Answer::Refused { code, message, is_too_large: true } => {
-                self.too_large(request, &code, &message, now)
+                self.too_large(request, &code, &message, now);
             }
         }
         self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(window_before)));
@@ -382,7 +380,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
     }
 
     /// The destination answers again.
-    fn resume(&mut self) {
+    pub(super) fn resume(&mut self) {
         self.paused_until = None;
         if let Some(held) = self.set_held(None) {
             self.last_logged = None;
@@ -413,7 +411,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         }
     }
 
-    fn may_log(&mut self, now: Instant) -> bool {
+    pub(super) fn may_log(&mut self, now: Instant) -> bool {
         let due = self.last_logged.is_none_or(|logged| now.duration_since(logged) >= LOG_AGAIN);
         if due {
             self.last_logged = Some(now);

@@ -21,6 +21,7 @@ mod pacing;
 mod pending_request;
 mod rate;
 mod record_queue;
+mod refused;
 mod resources;
 mod send_order;
 mod service;

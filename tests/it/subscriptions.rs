@@ -266,6 +266,24 @@ fn what_cannot_be_decoded_is_kept_and_acknowledged() {
 }
 
 #[test]
+fn a_dead_letter_says_where_its_json_is_broken() {
+    let world = World::new();
+    let daemon = start(&world, "message");
+    let broken =
+        b"{\"messageType\":\"DATA_MESSAGE\",\n\"owner\":\"1\",\"logEvents\":[{\"message\": oops}]}".to_vec();
+    Sender::to(&daemon.endpoint()).deliver("broken", &[broken]);
+    let config = world.config_path();
+    let show = ["state", "show", "dead-letters", "_subscriptions", "--json", "-c", config.to_str().unwrap()];
+    let letter: serde_json::Value = serde_json::from_slice(&world.run(&show, b"").stdout).unwrap();
+    assert_eq!(
+        (&letter["reason"], &letter["error"]),
+        (&"json".into(), &"its JSON is broken at line 2, column 38".into()),
+        "{letter:#}"
+    );
+    daemon.stop().drained();
+}
+
+#[test]
 fn a_dead_letter_says_which_request_brought_it_and_what_to_set() {
     let world = World::new();
     let daemon = start(&world, "message");

@@ -108,7 +108,7 @@ pub(super) fn fail(
         warn!(path = %file.path.display(), %error, "cannot {what} file; trying again later. {}", advice(error));
     }
     if file.failures > 0 {
-        setup.metrics().unreadable(&file.path, error);
+        setup.metrics().unreadable(&file.path, format!("{error}; {}", advice(error)));
     }
     file.failures = file.failures.saturating_add(1);
     let wait = RETRY.saturating_mul(1 << file.failures.min(6));

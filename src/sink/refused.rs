@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::DeliveryLoop;
+use super::deliver::DeliveryLoop;
+use super::pending_request::PendingRequest;
+use super::record_queue::RecordQueue;
+use super::service::SinkService;
 use crate::deadletter::{DeadLetter, PendingDeadLetter};
 use crate::event::{AckGuard, Timestamp};
-use crate::sink::pending_request::PendingRequest;
-use crate::sink::record_queue::RecordQueue;
-use crate::sink::service::SinkService;
 
 impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
     /// Halves what was refused; a single record goes to the dead letters.
@@ -40,7 +40,9 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             Ok(parts) => {
                 self.metrics.request("rejected");
                 self.resume();
-                parts.into_iter().for_each(|part| self.retries.push(now, part));
+                for part in parts {
+                    self.retries.push(now, part);
+                }
             }
             Err(single) => self.refused(single, code, message, now),
         }
