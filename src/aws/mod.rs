@@ -15,7 +15,7 @@ mod iam;
 mod probe;
 mod role;
 
-pub use self::call::{ApiCall, ApiClient, AwsService, answer};
+pub use self::call::{ApiCall, ApiClient, AwsService, CallOptions, ObjectBody, ObjectRequest, answer};
 pub use self::connection::AwsConnection;
 pub use self::credentials::Credentials;
 pub use self::error::AwsError;
