@@ -87,6 +87,7 @@ fn of_source(name: &str, source: &SourceConfig, config: &Config) -> Branch {
         SourceConfig::File(file) => ("file", of_files(file)),
         SourceConfig::Stdin(_) => ("stdin", Vec::new()),
         SourceConfig::FirehoseHttp(http) => ("firehose_http", of_endpoint(http)),
+        SourceConfig::CloudwatchLogs(_) => ("cloudwatch_logs", Vec::new()),
     };
     below.push(Branch::leaf(of_decoding(source.decoding())));
     for leg in legs(config, name) {

@@ -74,6 +74,7 @@ impl SourceConfig {
             Self::File(file) => &file.decoding,
             Self::Stdin(stdin) => &stdin.decoding,
             Self::FirehoseHttp(http) => &http.decoding,
+            Self::CloudwatchLogs(pull) => &pull.decoding,
         }
     }
 
@@ -84,6 +85,7 @@ impl SourceConfig {
             Self::File(_) => "file",
             Self::Stdin(_) => "stdin",
             Self::FirehoseHttp(_) => "firehose_http",
+            Self::CloudwatchLogs(_) => "cloudwatch_logs",
         }
     }
 
@@ -96,7 +98,7 @@ impl SourceConfig {
     pub(crate) fn has_field(&self, field: Field) -> bool {
         let by_itself = match self {
             Self::File(_) => field == Field::File,
-            Self::Stdin(_) | Self::FirehoseHttp(_) => false,
+            Self::Stdin(_) | Self::FirehoseHttp(_) | Self::CloudwatchLogs(_) => false,
         };
         by_itself || (field.is_in_envelopes() && self.has_envelopes())
     }

@@ -5,6 +5,7 @@
 //! all of them come at once, each with its line and column.
 
 mod aws_connection;
+mod cloudwatch_logs;
 mod document;
 mod excerpt;
 mod expand;
@@ -43,6 +44,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+pub use cloudwatch_logs::{PullSource, PullStart};
 pub use document::DEFAULT_FILE;
 pub use log_filter::{LOG_VARIABLE, log_filter};
 pub use problem::{Errors, Problem};

@@ -3,6 +3,7 @@
 use std::path::{MAIN_SEPARATOR, Path};
 use std::time::Duration;
 
+use super::cloudwatch_logs;
 use super::misfit::Misfit;
 use super::problem::alternatives;
 use super::section::{Section, expected};
@@ -29,6 +30,9 @@ pub(super) fn source(mut section: Section<'_>) -> Option<SourceConfig> {
             decoding: decoding(&mut section, Format::Lines, &FORMATS)?,
         })),
         SourceType::FirehoseHttp => firehose_http(&mut section).map(SourceConfig::FirehoseHttp),
+        SourceType::CloudwatchLogs => {
+            cloudwatch_logs::source(&mut section).map(Box::new).map(SourceConfig::CloudwatchLogs)
+        }
     };
     section.finish();
     source
@@ -39,15 +43,17 @@ enum SourceType {
     File,
     Stdin,
     FirehoseHttp,
+    CloudwatchLogs,
 }
 
 fn kind(node: &Node) -> Parsed<SourceType> {
-    const KINDS: [(&str, SourceType); 3] = [
+    const KINDS: [(&str, SourceType); 4] = [
         ("file", SourceType::File),
         ("stdin", SourceType::Stdin),
         ("firehose_http", SourceType::FirehoseHttp),
+        ("cloudwatch_logs", SourceType::CloudwatchLogs),
     ];
-    later(node, &["kinesis", "s3", "cloudwatch_logs"], &KINDS.map(|(name, _)| name))?;
+    later(node, &["kinesis", "s3"], &KINDS.map(|(name, _)| name))?;
     choice(&KINDS)(node)
 }
 

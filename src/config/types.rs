@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cloudwatch_logs::PullSource;
 use super::secret::Secret;
 use crate::event::Field;
 
@@ -65,6 +66,8 @@ pub enum SourceConfig {
     Stdin(StdinSource),
     /// The Firehose HTTP endpoint.
     FirehoseHttp(HttpSource),
+    /// Log groups, read by their API.
+    CloudwatchLogs(Box<PullSource>),
 }
 
 /// `type = "file"`

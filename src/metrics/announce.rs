@@ -10,6 +10,8 @@ pub(super) struct SourceLabels {
     pub(super) undecodable: Vec<&'static str>,
     /// Whether it reads files, which can be behind.
     pub(super) has_files: bool,
+    /// Whether it pulls log groups.
+    pub(super) has_log_groups: bool,
 }
 
 /// Label values of one sink.
@@ -27,16 +29,34 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
             lost: &["deleted_unread", "too_large", "truncated", "truncated_unread"],
             undecodable: undecodable(&file.decoding),
             has_files: true,
+            ..SourceLabels::default()
         },
         SourceConfig::Stdin(stdin) => SourceLabels {
             errors: &["abandoned"],
             lost: &["truncated"],
             undecodable: undecodable(&stdin.decoding),
-            has_files: false,
+            ..SourceLabels::default()
         },
         SourceConfig::FirehoseHttp(http) => {
             SourceLabels { undecodable: undecodable(&http.decoding), ..SourceLabels::default() }
         }
+        SourceConfig::CloudwatchLogs(pull) => SourceLabels {
+            errors: &[
+                "abandoned",
+                "access_denied",
+                "credentials",
+                "gone",
+                "refused",
+                "state",
+                "throttled",
+                "token",
+                "unavailable",
+                "unreadable",
+            ],
+            undecodable: undecodable(&pull.decoding),
+            has_log_groups: true,
+            ..SourceLabels::default()
+        },
     }
 }
 

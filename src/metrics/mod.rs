@@ -5,6 +5,7 @@
 mod announce;
 mod barrier;
 mod process;
+mod pull;
 mod register;
 mod sink;
 mod source;
@@ -18,6 +19,7 @@ use self::sink::SinkFamilies;
 use self::source::SourceFamilies;
 use crate::config::Config;
 
+pub use self::pull::{PullGauge, PullMetrics};
 pub(crate) use self::register::gauge;
 pub use self::sink::SinkMetrics;
 pub use self::source::{ChunkCounts, LazyGauge, SourceMetrics};

@@ -7,6 +7,7 @@ use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeV
 
 use super::announce::SourceLabels;
 use super::barrier::ScrapeBarrier;
+use super::pull::{PullFamilies, PullMetrics};
 use super::register::{Family, MetricRegistrar};
 
 /// What a source counts.
@@ -26,6 +27,8 @@ pub struct SourceMetrics {
     errors: IntCounterVec,
     undecodable: IntCounterVec,
     lost: IntCounterVec,
+    /// What a source of log groups shows.
+    pub pull: PullMetrics,
 }
 
 impl SourceMetrics {
@@ -80,11 +83,15 @@ impl SourceMetrics {
         if labels.has_files {
             self.behind_bytes.show();
         }
+        if labels.has_log_groups {
+            self.pull.announce();
+        }
     }
 
     /// The source does not run any more: there is nothing to gauge.
     pub fn retire(&self) {
         self.behind_bytes.remove();
+        self.pull.remove();
         self.lag_seconds.set(0.0);
     }
 
@@ -182,6 +189,7 @@ pub(super) struct SourceFamilies {
     behind: IntGaugeVec,
     lost: IntCounterVec,
     backpressure: prometheus::CounterVec,
+    pull: PullFamilies,
 }
 
 impl SourceFamilies {
@@ -196,6 +204,7 @@ impl SourceFamilies {
             behind: registrar.gauges(&BEHIND),
             lost: registrar.counters(&LOST),
             backpressure: registrar.float_counters(&BACKPRESSURE),
+            pull: PullFamilies::register(registrar),
         }
     }
 
@@ -216,6 +225,7 @@ impl SourceFamilies {
             errors: self.errors.clone(),
             undecodable: self.undecodable.clone(),
             lost: self.lost.clone(),
+            pull: self.pull.of(source),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
+use super::cloudwatch_logs::CloudWatchPull;
 use super::file::LocalFiles;
 use super::firehose_http::FirehoseHttp;
 use super::lifecycle::{Source, SourceContext, SourceError};
@@ -31,6 +32,9 @@ async fn by_kind(
     Ok(match config {
         config::SourceConfig::File(files) => Some(Box::new(LocalFiles::prepare(files, context))),
         config::SourceConfig::Stdin(stdin) => Some(Box::new(StandardInput::prepare(stdin, context))),
+        config::SourceConfig::CloudwatchLogs(pull) => {
+            Some(Box::new(CloudWatchPull::prepare(*pull, context).await?))
+        }
         config::SourceConfig::FirehoseHttp(_) if context.once => {
             let source = &*context.name;
             info!(source, "not started: a run with --once does not listen for requests");

@@ -48,7 +48,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "sink::offload",
         ],
     ),
-    ("source", &["ack", "config", "connections", "event", "health", "metrics", "pipeline"]),
+    ("source", &["ack", "aws", "config", "connections", "event", "health", "metrics", "pipeline"]),
     // A replay delivers to what the letters failed at, past decoding and routing.
     ("source::dead_letters", &["batch", "deadletter", "destination"]),
     // The life around it.

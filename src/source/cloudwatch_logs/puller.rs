@@ -1,0 +1,422 @@
+//! The loop of a source: lists log groups, asks for pages in turn, and hands new events to the workers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::call_budget::CallBudget;
+use super::catalog::LogGroups;
+use super::group::LogGroup;
+use super::listing::ListedGroup;
+use super::page::LogPage;
+use super::plan::{OnceUntil, PageAsk, Urgency};
+use super::reports::Reports;
+use super::seen_files::SeenFiles;
+use super::service::{EventsAsk, LogsService, PullFault, PullFaultKind};
+use super::turns::Turns;
+use crate::config::PullSource;
+use crate::event::{Chunk, Held, Origin, Piece, Timestamp};
+use crate::pipeline::Intake;
+use crate::source::lifecycle::{SourceContext, SourceError};
+use crate::source::stop::Stop;
+
+/// Most calls under way.
+const MOST_CALLS: usize = 32;
+
+/// Memory for the first page, and the least for any: a page has a megabyte of messages at most, escaped.
+const PAGE: usize = 1 << 20;
+
+/// Ids are stored so often.
+const STORE_EVERY: Duration = Duration::from_millis(50);
+
+/// Gauges are set, and what is wrong is told, so often.
+pub(super) const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// The longest pause of a log group without news, if all can be asked so often.
+const IDLE: f64 = 5.0;
+
+/// The share of the calls that polls without news may take.
+const IDLE_SHARE: f64 = 0.8;
+
+/// A call that is over.
+struct EndedCall {
+    group: usize,
+    ask: PageAsk,
+    result: Result<Bytes, PullFault>,
+    held: Held,
+}
+
+/// A source at work.
+pub(super) struct Puller<S> {
+    pub(super) service: Arc<S>,
+    pub(super) config: PullSource,
+    pub(super) context: SourceContext,
+    pub(super) groups: LogGroups,
+    pub(super) once: Option<OnceUntil>,
+    pub(super) reports: Reports,
+    pub(super) changed: Arc<Notify>,
+    turns: Turns,
+    budget: CallBudget,
+    calls: JoinSet<EndedCall>,
+    lists: JoinSet<Result<Vec<ListedGroup>, PullFault>>,
+    list_at: Instant,
+    list_pause: Duration,
+    /// Memory that is waited for; at most one.
+    admissions: JoinSet<Held>,
+    admitted: Option<Held>,
+    /// The bytes of the largest of the last pages.
+    page_bytes: usize,
+    store_at: Instant,
+    /// Why ids could not be stored; nothing is asked for meanwhile.
+    pub(super) unstorable: Option<String>,
+}
+
+/// Why a run with `--once` could not read everything.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct IncompleteRun(String);
+
+impl<S: LogsService> Puller<S> {
+    pub(super) fn new(service: S, config: PullSource, context: SourceContext) -> Result<Self, SourceError> {
+        let now = Instant::now();
+        let once = context.once.then(|| OnceUntil(Timestamp::now().0));
+        Ok(Self {
+            service: Arc::new(service),
+            groups: LogGroups::new(&config)?,
+            budget: CallBudget::new(config.calls, now),
+            config,
+            context,
+            once,
+            reports: Reports::default(),
+            changed: Arc::default(),
+            turns: Turns::default(),
+            calls: JoinSet::new(),
+            lists: JoinSet::new(),
+            list_at: now,
+            list_pause: Duration::ZERO,
+            admissions: JoinSet::new(),
+            admitted: None,
+            page_bytes: PAGE,
+            store_at: now,
+            unstorable: None,
+        })
+    }
+
+    /// Reads until a stop, or to the end with `--once`.
+    pub(super) async fn run(&mut self, intake: &Intake, mut stop: Stop) -> Result<(), SourceError> {
+        self.groups.claim(&self.context);
+        let mut standing = intake.standing();
+        loop {
+            // From here on, room that opens is noticed.
+            let room = intake.room_freed();
+            self.collect(intake);
+            self.store_if_due(false).await;
+            standing.resize(self.groups.bound_memory());
+            self.report(intake);
+            if self.is_done()? {
+                return Ok(());
+            }
+            let wake = self.start_calls(intake);
+            tokio::select! {
+                () = stop.requested() => return Ok(()),
+                Some(ended) = self.calls.join_next() => {
+                    // A panic aborts the process.
+                    if let Ok(ended) = ended {
+                        self.ended(ended, intake).await;
+                    }
+                }
+                Some(ended) = self.lists.join_next() => {
+                    if let Ok(ended) = ended {
+                        self.listed(ended, intake).await?;
+                    }
+                }
+                Some(held) = self.admissions.join_next() => self.admitted = held.ok(),
+                () = self.changed.notified() => {}
+                () = room => {}
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Stores what was delivered: the last thing of a source.
+    pub(super) async fn finish(&mut self) -> Result<(), SourceError> {
+        for group in self.groups.all_mut() {
+            group.collect();
+        }
+        self.store_if_due(true).await;
+        match self.unstorable.take() {
+            Some(problem) => Err(SourceError::Other(Box::new(IncompleteRun(problem)))),
+            None => Ok(()),
+        }
+    }
+
+    fn collect(&mut self, intake: &Intake) {
+        for group in self.groups.all_mut() {
+            if group.collect() {
+                intake.metrics.error("abandoned");
+            }
+        }
+    }
+
+    async fn store_if_due(&mut self, is_last: bool) {
+        let now = Instant::now();
+        if is_last || now >= self.store_at {
+            self.unstorable = self.groups.store(Timestamp::now().0, is_last).await.err();
+            // A disk that is full is asked once a second.
+            let pause = if self.unstorable.is_some() { TELL_EVERY } else { STORE_EVERY };
+            self.store_at = now + pause;
+        }
+    }
+
+    /// Whether a run with `--once` has come to its end.
+    fn is_done(&self) -> Result<bool, SourceError> {
+        let is_read = self.groups.is_listed && self.groups.all().all(LogGroup::is_done);
+        if self.once.is_none() || !is_read || !self.calls.is_empty() {
+            return Ok(false);
+        }
+        match self.reports.issue(&self.groups, None) {
+            Some(issue) => Err(SourceError::Other(Box::new(IncompleteRun(issue)))),
+            None => Ok(true),
+        }
+    }
+
+    /// Starts the calls that may be made now, and says when to look again.
+    fn start_calls(&mut self, intake: &Intake) -> Instant {
+        let now = Instant::now();
+        self.start_list(now);
+        let mut wake = self.store_at.max(now + STORE_EVERY).min(self.reports.next());
+        if self.lists.is_empty() {
+            wake = wake.min(self.list_at);
+        }
+        while self.calls.len() < MOST_CALLS && self.unstorable.is_none() {
+            let wall = Timestamp::now().0;
+            let (group, urgency) = match self.turns.next(self.groups.readiness(), wall) {
+                Ok(turn) => turn,
+                Err(at) => {
+                    // Memory is not kept from others while there is nothing to read.
+                    (self.admitted, self.admissions) = (None, JoinSet::new());
+                    let pause = at.map_or(TELL_EVERY, |at| milliseconds(at.saturating_sub(wall)));
+                    return wake.min(now + pause);
+                }
+            };
+            if !self.has_memory(intake) {
+                break;
+            }
+            if let Err(at) = self.budget.take(now) {
+                wake = wake.min(at);
+                break;
+            }
+            self.turns.take(urgency);
+            if !self.start_call(group, urgency, wall) {
+                self.budget.give_back();
+            }
+        }
+        wake
+    }
+
+    fn has_memory(&mut self, intake: &Intake) -> bool {
+        let bytes = self.page_bytes.saturating_mul(2);
+        if self.admitted.is_none() {
+            self.admitted = intake.try_admit(bytes);
+        }
+        if self.admitted.is_none() && self.admissions.is_empty() {
+            let intake = intake.clone();
+            self.admissions.spawn(async move { intake.admit(bytes).await });
+        }
+        self.admitted.is_some()
+    }
+
+    fn start_call(&mut self, number: usize, urgency: Urgency, now: i64) -> bool {
+        let Some(group) = self.groups.get_mut(number) else { return false };
+        let Some(ask) = group.ask(urgency, now) else { return false };
+        let Some(held) = self.admitted.take() else { return false };
+        let (service, listed) = (Arc::clone(&self.service), group.listed.clone());
+        self.calls.spawn(async move {
+            let call = EventsAsk { group: listed, from: ask.from, to: ask.to, token: ask.token.clone() };
+            let result = service.events(&call).await;
+            EndedCall { group: number, ask, result, held }
+        });
+        true
+    }
+
+    async fn ended(&mut self, ended: EndedCall, intake: &Intake) {
+        let EndedCall { group: number, ask, result, held } = ended;
+        let Some(group) = self.groups.get_mut(number) else { return };
+        group.is_answered();
+        match result {
+            Ok(bytes) => {
+                intake.metrics.pull.call("answered");
+                match LogPage::scan(&bytes) {
+                    Ok(page) => self.page(number, ask.tier, Answer { bytes, page, held }, intake).await,
+                    Err(_) => {
+                        let message = format!(
+                            "the answer to logs:FilterLogEvents for `{}` cannot be read",
+                            group.listed.arn
+                        );
+                        let fault = PullFault { kind: PullFaultKind::Passing, message };
+                        intake.metrics.error("unreadable");
+                        group.hold(fault, Timestamp::now().0);
+                    }
+                }
+            }
+            Err(fault) => self.failed(number, &ask, fault, intake),
+        }
+    }
+
+    fn failed(&mut self, number: usize, ask: &PageAsk, fault: PullFault, intake: &Intake) {
+        let now = Timestamp::now().0;
+        let Some(group) = self.groups.get_mut(number) else { return };
+        let is_throttle = fault.kind == PullFaultKind::Throttled;
+        intake.metrics.pull.call(if is_throttle { "throttled" } else { "failed" });
+        intake.metrics.error(fault.kind.reason());
+        match fault.kind {
+            PullFaultKind::Throttled => self.budget.throttled(Instant::now()),
+            PullFaultKind::Gone => {
+                group.set_gone(Some(now));
+                // It may have been created again.
+                self.list_at = self.list_at.min(Instant::now() + TELL_EVERY);
+            }
+            PullFaultKind::Token => {
+                group.begin_slice_again(ask.tier);
+                group.hold(fault, now);
+            }
+            PullFaultKind::Passing
+            | PullFaultKind::Denied
+            | PullFaultKind::Credentials
+            | PullFaultKind::Refused => group.hold(fault, now),
+        }
+    }
+
+    /// Hands the new events of a page to the workers.
+    async fn page(&mut self, number: usize, tier: usize, answer: Answer, intake: &Intake) {
+        let Answer { bytes, page, mut held } = answer;
+        let idle = self.idle();
+        self.page_bytes = bytes.len().max(self.page_bytes - self.page_bytes / 16).max(PAGE);
+        let Some(group) = self.groups.get_mut(number) else { return };
+        let missing = group.missing(&page);
+        if let Err(problem) = load(group, missing).await {
+            self.unstorable = Some(problem);
+            // The page is asked for again.
+            return;
+        }
+        let new = group.sift(&bytes, &page);
+        self.reports.late(new.latest);
+        let payload = if new.events.is_empty() { Bytes::new() } else { group.envelopes(&bytes, &new) };
+        drop(bytes);
+        held.resize(payload.len() as u64);
+        let ack = group.read(tier, page, new, idle);
+        if payload.is_empty() {
+            return ack.settle();
+        }
+        intake.metrics.bytes.inc_by(payload.len() as u64);
+        let read_at = Timestamp::now();
+        let (source, host) = (Arc::clone(&self.context.name), Arc::clone(&self.context.host));
+        let origin = Arc::new(Origin::new(source, host));
+        let chunk = Chunk { origin, payload, piece: Piece::default(), read_at, ack, held };
+        let lane = Arc::clone(&group.lane);
+        // A closed pipeline is a stop: the page is given up.
+        intake.submit(&lane, chunk).await.ok();
+    }
+
+    /// How long a log group without news may wait, so that polls of all of them leave calls for those with news.
+    fn idle(&self) -> i64 {
+        let round = self.groups.len_f64() / (IDLE_SHARE * self.budget.rate());
+        let pause = Duration::from_secs_f64(round.clamp(IDLE, 3_600.0));
+        i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn start_list(&mut self, now: Instant) {
+        let is_due = now >= self.list_at && self.lists.is_empty();
+        if is_due && (self.once.is_none() || !self.groups.is_listed) {
+            let (service, patterns) = (Arc::clone(&self.service), self.groups.patterns.clone());
+            self.groups.listing_began = Timestamp::now().0;
+            self.lists.spawn(async move { super::catalog::list(&*service, &patterns).await });
+        }
+    }
+
+    /// A list of log groups was made, or could not be.
+    async fn listed(
+        &mut self,
+        result: Result<Vec<ListedGroup>, PullFault>,
+        intake: &Intake,
+    ) -> Result<(), SourceError> {
+        let fault = match result {
+            Ok(listed) => {
+                self.list_pause = Duration::ZERO;
+                self.list_at = Instant::now() + self.config.refresh;
+                self.reports.list_fault = None;
+                let result = self.take_over(listed, intake).await;
+                self.unstorable = result.err().or_else(|| self.unstorable.take());
+                return Ok(());
+            }
+            Err(fault) => fault,
+        };
+        intake.metrics.error(fault.kind.reason());
+        let is_hopeless = self.once.is_some() && fault.kind.needs_somebody();
+        self.list_pause = (self.list_pause * 2).clamp(Duration::from_secs(1), Duration::from_mins(1));
+        self.list_at = Instant::now() + self.list_pause;
+        self.reports.list_fault = Some(fault.message.clone());
+        if is_hopeless { Err(SourceError::Other(Box::new(fault))) } else { Ok(()) }
+    }
+
+    /// Takes over what was listed.
+    async fn take_over(&mut self, listed: Vec<ListedGroup>, intake: &Intake) -> Result<(), String> {
+        let found = self.groups.compare(listed, self.config.start, &self.context);
+        let mut stored = BTreeMap::new();
+        for group in &found {
+            let files = self.groups.files(&group.listed, &self.context);
+            stored.insert(group.listed.arn.clone(), on_disk(files, |files| files.open()).await?);
+        }
+        for group in found {
+            let stored = stored.remove(&group.listed.arn).unwrap_or_default();
+            let lane = intake.lane(crate::pipeline::WhenFullDestination::Wait);
+            let parts = group.parts(lane, stored, &self.context, &self.changed);
+            let window = i64::try_from(self.config.window.as_millis()).unwrap_or(i64::MAX);
+            self.groups.add(LogGroup::new(parts, window, self.once, Timestamp::now().0));
+        }
+        self.groups.forget_gone(&self.context).await
+    }
+
+    fn report(&mut self, intake: &Intake) {
+        let window = self.config.window;
+        let unstorable = self.unstorable.as_deref();
+        self.reports.tell(&mut self.groups, &self.context, window, unstorable, intake);
+    }
+}
+
+/// A page that came, and the memory that it takes.
+struct Answer {
+    bytes: Bytes,
+    page: LogPage,
+    held: Held,
+}
+
+fn milliseconds(count: i64) -> Duration {
+    Duration::from_millis(u64::try_from(count).unwrap_or(0).max(1))
+}
+
+async fn load(group: &mut LogGroup, missing: Vec<super::seen::BucketSpan>) -> Result<(), String> {
+    for span in missing {
+        let ids = on_disk(group.files.clone(), move |files| files.read(span)).await?;
+        group.seen.load(span, ids);
+    }
+    Ok(())
+}
+
+/// Does something with files on a thread for what blocks.
+pub(super) async fn on_disk<T: Send + 'static>(
+    files: SeenFiles,
+    work: impl FnOnce(&SeenFiles) -> std::io::Result<T> + Send + 'static,
+) -> Result<T, String> {
+    let dir = files.dir().display().to_string();
+    let done = tokio::task::spawn_blocking(move || work(&files)).await;
+    let done = done.map_err(std::io::Error::other).and_then(|done| done);
+    done.map_err(|error| {
+        format!("ids of delivered events cannot be kept in `{dir}`: {error}; make room in the state directory, or make it writable")
+    })
+}

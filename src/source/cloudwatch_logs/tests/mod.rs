@@ -1,0 +1,4 @@
+//! Tests of the source against a model of the service.
+
+mod day;
+mod model;
