@@ -74,6 +74,7 @@ impl SourceConfig {
             Self::File(file) => &file.decoding,
             Self::Stdin(stdin) => &stdin.decoding,
             Self::FirehoseHttp(http) => &http.decoding,
+            Self::S3(s3) => &s3.decoding,
         }
     }
 
@@ -84,6 +85,7 @@ impl SourceConfig {
             Self::File(_) => "file",
             Self::Stdin(_) => "stdin",
             Self::FirehoseHttp(_) => "firehose_http",
+            Self::S3(_) => "s3",
         }
     }
 
@@ -97,6 +99,7 @@ impl SourceConfig {
         let by_itself = match self {
             Self::File(_) => field == Field::File,
             Self::Stdin(_) | Self::FirehoseHttp(_) => false,
+            Self::S3(_) => matches!(field, Field::Bucket | Field::Key),
         };
         by_itself || (field.is_in_envelopes() && self.has_envelopes())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::misfit::Misfit;
 use super::problem::alternatives;
+use super::s3;
 use super::section::{Section, expected};
 use super::tree::Node;
 use super::types::{
@@ -29,6 +30,7 @@ pub(super) fn source(mut section: Section<'_>) -> Option<SourceConfig> {
             decoding: decoding(&mut section, Format::Lines, &FORMATS)?,
         })),
         SourceType::FirehoseHttp => firehose_http(&mut section).map(SourceConfig::FirehoseHttp),
+        SourceType::S3 => s3::source(&mut section).map(Box::new).map(SourceConfig::S3),
     };
     section.finish();
     source
@@ -39,15 +41,17 @@ enum SourceType {
     File,
     Stdin,
     FirehoseHttp,
+    S3,
 }
 
 fn kind(node: &Node) -> Parsed<SourceType> {
-    const KINDS: [(&str, SourceType); 3] = [
+    const KINDS: [(&str, SourceType); 4] = [
         ("file", SourceType::File),
         ("stdin", SourceType::Stdin),
         ("firehose_http", SourceType::FirehoseHttp),
+        ("s3", SourceType::S3),
     ];
-    later(node, &["kinesis", "s3", "cloudwatch_logs"], &KINDS.map(|(name, _)| name))?;
+    later(node, &["kinesis", "cloudwatch_logs"], &KINDS.map(|(name, _)| name))?;
     choice(&KINDS)(node)
 }
 
@@ -174,7 +178,7 @@ fn decoding(
     (decoding.multiline.is_some() == has_multiline).then_some(decoding)
 }
 
-fn sized(section: &mut Section<'_>, format: Format, multiline: Option<Multiline>) -> Decoding {
+pub(super) fn sized(section: &mut Section<'_>, format: Format, multiline: Option<Multiline>) -> Decoding {
     const MAX_INFLATED: usize = 64 << 20;
     let max_line = usize::try_from(MAX_RECORD).unwrap_or(usize::MAX);
     Decoding {
@@ -186,7 +190,7 @@ fn sized(section: &mut Section<'_>, format: Format, multiline: Option<Multiline>
     }
 }
 
-fn multiline(mut section: Section<'_>) -> Option<Multiline> {
+pub(super) fn multiline(mut section: Section<'_>) -> Option<Multiline> {
     let start = section.required("start", r"^\d{4}-\d{2}-\d{2}", pattern);
     let least = Duration::from_millis(10);
     let timeout = section.or("timeout", Duration::from_secs(1), duration(least..=HOUR));

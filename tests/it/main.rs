@@ -31,6 +31,7 @@ mod letters;
 mod limits;
 mod metrics;
 mod moto;
+mod objects;
 mod pacing;
 mod reload;
 mod roles;

@@ -43,7 +43,7 @@ pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
         let findings = match source {
             SourceConfig::File(file) => local::files(file, (look.find_files)(file)),
             SourceConfig::FirehoseHttp(http) => local::listener(http),
-            SourceConfig::Stdin(_) => continue,
+            SourceConfig::Stdin(_) | SourceConfig::S3(_) => continue,
         };
         hops.push(Hop { name: format!("sources.{name}"), findings });
     }
