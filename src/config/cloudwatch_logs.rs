@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::aws_connection::aws_settings;
+use super::s3::check_names;
 use super::section::{Section, expected};
 use super::tree::{Node, Written};
-use super::types::{AwsSettings, Decoding, Format, TemplateField, TooLong};
+use super::types::{AwsSettings, Decoding, Format, TooLong};
 use super::units::parse_duration;
 use super::values::{Parsed, duration, flag, glob, some};
 use crate::event::Timestamp;
@@ -54,10 +55,8 @@ const MOST_CALLS: f64 = 100.0;
 pub(super) fn source(section: &mut Section<'_>) -> Option<PullSource> {
     const MINUTE: Duration = Duration::from_mins(1);
     let aws = aws_settings(section);
-    let of_events = |aws: &AwsSettings| aws.fields().find(|field| matches!(field, TemplateField::Origin(_)));
-    if let Some(field) = aws.as_ref().and_then(of_events) {
-        let problem = format!("uses `{{{field}}}`, which is not known before events are read");
-        section.problem("assume_role", problem);
+    if let Some(aws) = &aws {
+        check_names(section, "assume_role", aws);
     }
     let log_groups = section.required("log_groups", r#"["/aws/lambda/*"]"#, some(glob));
     let linked_accounts = section.or("linked_accounts", false, flag);

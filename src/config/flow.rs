@@ -75,6 +75,7 @@ impl SourceConfig {
             Self::Stdin(stdin) => &stdin.decoding,
             Self::FirehoseHttp(http) => &http.decoding,
             Self::CloudwatchLogs(pull) => &pull.decoding,
+            Self::S3(s3) => &s3.decoding,
         }
     }
 
@@ -86,6 +87,7 @@ impl SourceConfig {
             Self::Stdin(_) => "stdin",
             Self::FirehoseHttp(_) => "firehose_http",
             Self::CloudwatchLogs(_) => "cloudwatch_logs",
+            Self::S3(_) => "s3",
         }
     }
 
@@ -99,6 +101,7 @@ impl SourceConfig {
         let by_itself = match self {
             Self::File(_) => field == Field::File,
             Self::Stdin(_) | Self::FirehoseHttp(_) | Self::CloudwatchLogs(_) => false,
+            Self::S3(_) => matches!(field, Field::Bucket | Field::Key),
         };
         by_itself || (field.is_in_envelopes() && self.has_envelopes())
     }

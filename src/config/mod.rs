@@ -19,6 +19,7 @@ mod problem;
 mod regions;
 mod relations;
 mod routes;
+mod s3;
 mod secret;
 mod section;
 mod sinks;

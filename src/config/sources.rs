@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::cloudwatch_logs;
 use super::misfit::Misfit;
 use super::problem::alternatives;
+use super::s3;
 use super::section::{Section, expected};
 use super::tree::Node;
 use super::types::{
@@ -33,6 +34,7 @@ pub(super) fn source(mut section: Section<'_>) -> Option<SourceConfig> {
         SourceType::CloudwatchLogs => {
             cloudwatch_logs::source(&mut section).map(Box::new).map(SourceConfig::CloudwatchLogs)
         }
+        SourceType::S3 => s3::source(&mut section).map(Box::new).map(SourceConfig::S3),
     };
     section.finish();
     source
@@ -44,16 +46,18 @@ enum SourceType {
     Stdin,
     FirehoseHttp,
     CloudwatchLogs,
+    S3,
 }
 
 fn kind(node: &Node) -> Parsed<SourceType> {
-    const KINDS: [(&str, SourceType); 4] = [
+    const KINDS: [(&str, SourceType); 5] = [
         ("file", SourceType::File),
         ("stdin", SourceType::Stdin),
         ("firehose_http", SourceType::FirehoseHttp),
         ("cloudwatch_logs", SourceType::CloudwatchLogs),
+        ("s3", SourceType::S3),
     ];
-    later(node, &["kinesis", "s3"], &KINDS.map(|(name, _)| name))?;
+    later(node, &["kinesis"], &KINDS.map(|(name, _)| name))?;
     choice(&KINDS)(node)
 }
 
@@ -180,7 +184,7 @@ fn decoding(
     (decoding.multiline.is_some() == has_multiline).then_some(decoding)
 }
 
-fn sized(section: &mut Section<'_>, format: Format, multiline: Option<Multiline>) -> Decoding {
+pub(super) fn sized(section: &mut Section<'_>, format: Format, multiline: Option<Multiline>) -> Decoding {
     const MAX_INFLATED: usize = 64 << 20;
     let max_line = usize::try_from(MAX_RECORD).unwrap_or(usize::MAX);
     Decoding {
@@ -192,7 +196,7 @@ fn sized(section: &mut Section<'_>, format: Format, multiline: Option<Multiline>
     }
 }
 
-fn multiline(mut section: Section<'_>) -> Option<Multiline> {
+pub(super) fn multiline(mut section: Section<'_>) -> Option<Multiline> {
     let start = section.required("start", r"^\d{4}-\d{2}-\d{2}", pattern);
     let least = Duration::from_millis(10);
     let timeout = section.or("timeout", Duration::from_secs(1), duration(least..=HOUR));

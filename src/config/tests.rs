@@ -121,7 +121,7 @@ max_concurrency = 0
             "standpipe.toml: sources.app.include: found `x`, expected a list: `[\"x\"]`",
             "standpipe.toml: sources.app.rescan: found `10`, expected a duration with its unit, such as `500ms`, `1s`, `5m` or `1h30m`",
             "standpipe.toml: sources.\"b d\": is not a valid name; use 1 to 64 letters, digits, `_` and `-`",
-            "standpipe.toml: sources.\"b d\".type: found `fil`, expected `file`, `stdin` or `firehose_http`",
+            "standpipe.toml: sources.\"b d\".type: found `fil`, expected `file`, `stdin`, `firehose_http` or `s3`",
             "standpipe.toml: sinks.archive.stream: missing; give it a value such as `logs-{owner}`",
             "standpipe.toml: sinks.archive.max_concurrency: found `0`, expected a whole number from 1 to 1024",
             "standpipe.toml: sinks.archive.lingr: unknown key; did you mean `linger`?",
@@ -153,7 +153,7 @@ fn what_a_later_version_will_have_is_said_plainly() {
     check(
         "[sources.a]\ntype = \"kinesis\"\nx = 1\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n",
         &[
-            "standpipe.toml: sources.a.type: found `kinesis`, which this version of standpipe does not support; expected `file`, `stdin` or `firehose_http`",
+            "standpipe.toml: sources.a.type: found `kinesis`, which this version of standpipe does not support; expected `file`, `stdin`, `firehose_http` or `s3`",
         ],
     );
 }
@@ -344,7 +344,7 @@ fn routes_name_what_is_there_and_lead_somewhere() {
 fn a_broken_source_is_not_unknown_to_routes_as_well() {
     check(
         "[sources.app]\ntype = \"fil\"\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nfrom = [\"app\"]\nto = [\"out\"]\n",
-        &["standpipe.toml: sources.app.type: found `fil`, expected `file`, `stdin` or `firehose_http`"],
+        &["standpipe.toml: sources.app.type: found `fil`, expected `file`, `stdin`, `firehose_http` or `s3`"],
     );
 }
 
@@ -774,6 +774,9 @@ include = ["/var/log/app/*.log"]
 type = "firehose_http"
 [sources.input]
 type = "stdin"
+[sources.trail]
+type = "s3"
+queue_url = "https://sqs.us-east-1.amazonaws.com/222222222222/trail"
 [sinks.archive]
 type = "firehose"
 stream = "logs"
@@ -883,4 +886,46 @@ proptest! {
             prop_assert!(!errors.problems().is_empty(), "an error without a line");
         }
     }
+}
+
+#[test]
+fn a_source_of_objects_says_what_is_wrong_with_it() {
+    let check = |keys: &str, expected: &[&str]| {
+        let text = format!(
+            "[sources.trail]\ntype = \"s3\"\n{keys}\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n"
+        );
+        let expected: Vec<String> =
+            expected.iter().map(|text| format!("standpipe.toml: sources.trail.{text}")).collect();
+        assert_eq!(World::new(&text).errors(), expected, "{keys}");
+    };
+    let url = "queue_url = \"https://sqs.us-east-1.amazonaws.com/222222222222/q\"";
+    let with = |keys: &str| format!("{url}\n{keys}");
+    check(
+        "",
+        &[
+            "queue_url: missing; give it a value such as `https://sqs.us-east-1.amazonaws.com/222222222222/trail`",
+        ],
+    );
+    check(
+        "queue_url = \"trail\"",
+        &[
+            "queue_url: found `trail`, expected a queue's URL such as `https://sqs.us-east-1.amazonaws.com/222222222222/trail`",
+        ],
+    );
+    check(
+        "bucket = \"logs\"",
+        &[
+            "bucket: this version of standpipe does not list buckets; set `queue_url` to a queue that their objects are announced to",
+        ],
+    );
+    check(&with("backup_of = \"lines\""), &["backup_of: needs the `format` `firehose_backup`; remove it"]);
+    check(
+        &with("format = \"cloudtrail\"\nmultiline = { start = \"x\" }"),
+        &["multiline: needs the `format` `lines`; remove it"],
+    );
+    let role = "assume_role = { arn = \"arn:aws:iam::{owner}:role/r\" }";
+    let of_events = "assume_role: uses `{owner}`, which depends on events; only `{source}` and `{host}` are known before any is read";
+    check(&with(role), &[of_events]);
+    check(&with(&format!("queue = {{ {role} }}")), &[&format!("queue.{of_events}")]);
+    check(&with("bucket_owner = \"1\""), &["bucket_owner: found `1`, expected an account id of 12 digits"]);
 }

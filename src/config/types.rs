@@ -68,6 +68,8 @@ pub enum SourceConfig {
     FirehoseHttp(HttpSource),
     /// Log groups, read by their API.
     CloudwatchLogs(Box<PullSource>),
+    /// Objects of S3.
+    S3(Box<S3Source>),
 }
 
 /// `type = "file"`
@@ -174,6 +176,58 @@ pub struct HttpSource {
     pub max_connections: usize,
     /// How long a connection stays open between two requests. Longer than a load balancer keeps it.
     pub idle_timeout: Duration,
+}
+
+/// `type = "s3"`
+#[derive(Clone, Debug)]
+pub struct S3Source {
+    /// How the source learns of objects.
+    pub feed: ObjectFeed,
+    /// What an object holds.
+    pub contents: ObjectContents,
+    /// How its events are cut and decoded.
+    pub decoding: Decoding,
+    /// Globs of keys that are passed over.
+    pub exclude: Vec<String>,
+    /// Most objects that are read at once.
+    pub concurrency: usize,
+    /// Whoever reads pays for it.
+    pub requester_pays: bool,
+    /// The account that buckets have to belong to.
+    pub bucket_owner: Option<String>,
+    /// How the buckets are reached.
+    pub aws: AwsSettings,
+}
+
+/// How a source learns of objects.
+#[derive(Clone, Debug)]
+pub enum ObjectFeed {
+    /// `queue_url`: they are announced.
+    Queue(QueueFeed),
+}
+
+/// `queue_url` and what belongs to it.
+#[derive(Clone, Debug)]
+pub struct QueueFeed {
+    /// The queue's URL.
+    pub url: String,
+    /// How the queue is reached; its endpoint is the URL's, unless another is set.
+    pub aws: AwsSettings,
+    /// How long a message is hidden from others; extended while its objects are read.
+    pub visibility: Duration,
+}
+
+/// What an object of a bucket holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ObjectContents {
+    /// One event a line.
+    Lines,
+    /// Subscription envelopes, one after the other.
+    Envelopes,
+    /// `CloudTrail`'s `{"Records":[..]}`.
+    Cloudtrail,
+    /// Lines of Firehose's error output, each with a record in `rawData`, which is read by the format of the decoding.
+    FirehoseBackup,
 }
 
 /// Certificate chain and key, as PEM files.

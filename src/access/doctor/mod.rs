@@ -6,6 +6,7 @@
 mod call_error;
 mod endpoint;
 mod local;
+mod log_groups;
 mod role;
 mod simulation;
 mod stream;
@@ -43,7 +44,8 @@ pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
         let findings = match source {
             SourceConfig::File(file) => local::files(file, (look.find_files)(file)),
             SourceConfig::FirehoseHttp(http) => local::listener(http),
-            SourceConfig::Stdin(_) | SourceConfig::CloudwatchLogs(_) => continue,
+            SourceConfig::CloudwatchLogs(pull) => log_groups::check(name, pull, &look.host, look.now).await,
+            SourceConfig::Stdin(_) | SourceConfig::S3(_) => continue,
         };
         hops.push(Hop { name: format!("sources.{name}"), findings });
     }

@@ -191,6 +191,12 @@ impl LogGroups {
         context.checkpoints.begin(&context.name, position)
     }
 
+    /// Groups that cannot be read yet are found again.
+    pub(super) fn put_back(&mut self, groups: impl Iterator<Item = FoundGroup>) {
+        self.is_listed = false;
+        self.positions.extend(groups.map(|group| (group.listed.arn, group.account)));
+    }
+
     fn note_listing(&mut self, start: PullStart, now: i64, context: &SourceContext) {
         self.is_listed = true;
         match &self.listing {

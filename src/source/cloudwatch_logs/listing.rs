@@ -10,13 +10,13 @@ use crate::source::SourceError;
 
 /// A log group, as the service lists it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct ListedGroup {
+pub(super) struct ListedGroup {
     /// Its name.
-    pub(crate) name: String,
+    pub(super) name: String,
     /// Its ARN, without `:*`.
-    pub(crate) arn: String,
+    pub(super) arn: String,
     /// When it was created, in milliseconds since 1970.
-    pub(crate) created: i64,
+    pub(super) created: i64,
 }
 
 impl ListedGroup {
@@ -28,7 +28,7 @@ impl ListedGroup {
 
 /// The names of log groups that are wanted.
 #[derive(Clone, Debug)]
-pub(crate) struct GroupPatterns {
+pub(super) struct GroupPatterns {
     set: GlobSet,
     prefixes: BTreeSet<String>,
 }
@@ -38,7 +38,7 @@ impl GroupPatterns {
     ///
     /// # Errors
     /// When one is no glob.
-    pub(crate) fn new(patterns: &[String]) -> Result<Self, SourceError> {
+    pub(super) fn new(patterns: &[String]) -> Result<Self, SourceError> {
         let mut set = GlobSetBuilder::new();
         for pattern in patterns {
             let wrong = |source| SourceError::Glob { pattern: pattern.clone(), source };
@@ -53,12 +53,12 @@ impl GroupPatterns {
     }
 
     /// What names of wanted groups begin with: one list has to be made of each.
-    pub(crate) fn prefixes(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = &str> {
         self.prefixes.iter().map(String::as_str)
     }
 
     /// Whether a group of this name is wanted.
-    pub(crate) fn matches(&self, name: &str) -> bool {
+    pub(super) fn matches(&self, name: &str) -> bool {
         self.set.is_match(name)
     }
 }

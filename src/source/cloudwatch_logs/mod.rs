@@ -30,8 +30,5 @@ mod source;
 mod tests;
 mod turns;
 
-pub(crate) use self::listing::{GroupPatterns, ListedGroup};
 pub use self::position::{GroupPosition, ListingPosition};
-pub(crate) use self::service::{CloudWatchLogs, PullFault, PullFaultKind};
 pub use self::source::CloudWatchPull;
-pub(crate) use self::source::connect;

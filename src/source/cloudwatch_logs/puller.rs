@@ -1,6 +1,5 @@
 //! The loop of a source: lists log groups, asks for pages in turn, and hands new events to the workers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +15,13 @@ use super::listing::ListedGroup;
 use super::page::LogPage;
 use super::plan::{OnceUntil, PageAsk, Urgency};
 use super::reports::Reports;
+use super::seen::BucketSpan;
 use super::seen_files::SeenFiles;
 use super::service::{EventsAsk, LogsService, PullFault, PullFaultKind};
 use super::turns::Turns;
 use crate::config::PullSource;
 use crate::event::{Chunk, Held, Origin, Piece, Timestamp};
-use crate::pipeline::Intake;
+use crate::pipeline::{Intake, WhenFullDestination};
 use crate::source::lifecycle::{SourceContext, SourceError};
 use crate::source::stop::Stop;
 
@@ -252,7 +252,7 @@ impl<S: LogsService> Puller<S> {
             Ok(bytes) => {
                 intake.metrics.pull.call("answered");
                 match LogPage::scan(&bytes) {
-                    Ok(page) => self.page(number, ask.tier, Answer { bytes, page, held }, intake).await,
+                    Ok(page) => self.page(number, ask.tier, PageAnswer { bytes, page, held }, intake).await,
                     Err(_) => {
                         let message = format!(
                             "the answer to logs:FilterLogEvents for `{}` cannot be read",
@@ -293,16 +293,16 @@ impl<S: LogsService> Puller<S> {
     }
 
     /// Hands the new events of a page to the workers.
-    async fn page(&mut self, number: usize, tier: usize, answer: Answer, intake: &Intake) {
-        let Answer { bytes, page, mut held } = answer;
+    async fn page(&mut self, number: usize, tier: usize, answer: PageAnswer, intake: &Intake) {
+        let PageAnswer { bytes, page, mut held } = answer;
         let idle = self.idle();
         self.page_bytes = bytes.len().max(self.page_bytes - self.page_bytes / 16).max(PAGE);
         let Some(group) = self.groups.get_mut(number) else { return };
         let missing = group.missing(&page);
-        if let Err(problem) = load(group, missing).await {
-            self.unstorable = Some(problem);
+        if let Err(message) = load(group, missing).await {
             // The page is asked for again.
-            return;
+            intake.metrics.error("state");
+            return group.hold(PullFault { kind: PullFaultKind::Passing, message }, Timestamp::now().0);
         }
         let new = group.sift(&bytes, &page);
         self.reports.late(new.latest);
@@ -349,9 +349,11 @@ impl<S: LogsService> Puller<S> {
             Ok(listed) => {
                 self.list_pause = Duration::ZERO;
                 self.list_at = Instant::now() + self.config.refresh;
-                self.reports.list_fault = None;
-                let result = self.take_over(listed, intake).await;
-                self.unstorable = result.err().or_else(|| self.unstorable.take());
+                self.reports.unlisted = self.take_over(listed, intake).await.err();
+                if self.reports.unlisted.is_some() {
+                    intake.metrics.error("state");
+                    self.list_at = Instant::now() + TELL_EVERY;
+                }
                 return Ok(());
             }
             Err(fault) => fault,
@@ -360,21 +362,24 @@ impl<S: LogsService> Puller<S> {
         let is_hopeless = self.once.is_some() && fault.kind.needs_somebody();
         self.list_pause = (self.list_pause * 2).clamp(Duration::from_secs(1), Duration::from_mins(1));
         self.list_at = Instant::now() + self.list_pause;
-        self.reports.list_fault = Some(fault.message.clone());
+        self.reports.unlisted = Some(format!("log groups cannot be listed: {}", fault.message));
         if is_hopeless { Err(SourceError::Other(Box::new(fault))) } else { Ok(()) }
     }
 
     /// Takes over what was listed.
     async fn take_over(&mut self, listed: Vec<ListedGroup>, intake: &Intake) -> Result<(), String> {
         let found = self.groups.compare(listed, self.config.start, &self.context);
-        let mut stored = BTreeMap::new();
-        for group in &found {
+        let mut found = found.into_iter();
+        while let Some(group) = found.next() {
             let files = self.groups.files(&group.listed, &self.context);
-            stored.insert(group.listed.arn.clone(), on_disk(files, |files| files.open()).await?);
-        }
-        for group in found {
-            let stored = stored.remove(&group.listed.arn).unwrap_or_default();
-            let lane = intake.lane(crate::pipeline::WhenFullDestination::Wait);
+            let stored = match on_disk(files, SeenFiles::open).await {
+                Ok(stored) => stored,
+                Err(problem) => {
+                    self.groups.put_back(std::iter::once(group).chain(found));
+                    return Err(problem);
+                }
+            };
+            let lane = intake.lane(WhenFullDestination::Wait);
             let parts = group.parts(lane, stored, &self.context, &self.changed);
             let window = i64::try_from(self.config.window.as_millis()).unwrap_or(i64::MAX);
             self.groups.add(LogGroup::new(parts, window, self.once, Timestamp::now().0));
@@ -390,7 +395,7 @@ impl<S: LogsService> Puller<S> {
 }
 
 /// A page that came, and the memory that it takes.
-struct Answer {
+struct PageAnswer {
     bytes: Bytes,
     page: LogPage,
     held: Held,
@@ -400,7 +405,7 @@ fn milliseconds(count: i64) -> Duration {
     Duration::from_millis(u64::try_from(count).unwrap_or(0).max(1))
 }
 
-async fn load(group: &mut LogGroup, missing: Vec<super::seen::BucketSpan>) -> Result<(), String> {
+async fn load(group: &mut LogGroup, missing: Vec<BucketSpan>) -> Result<(), String> {
     for span in missing {
         let ids = on_disk(group.files.clone(), move |files| files.read(span)).await?;
         group.seen.load(span, ids);

@@ -23,13 +23,13 @@ pub(super) struct Reports {
     logged: Option<(String, Instant)>,
     /// The largest lateness seen, in milliseconds.
     latest: i64,
-    /// Why log groups cannot be listed.
-    pub(super) list_fault: Option<String>,
+    /// Why log groups are not known.
+    pub(super) unlisted: Option<String>,
 }
 
 impl Default for Reports {
     fn default() -> Self {
-        Self { next: Instant::now(), logged: None, latest: 0, list_fault: None }
+        Self { next: Instant::now(), logged: None, latest: 0, unlisted: None }
     }
 }
 
@@ -49,8 +49,8 @@ impl Reports {
         if let Some(problem) = unstorable {
             return Some(problem.to_owned());
         }
-        if let Some(fault) = &self.list_fault {
-            return Some(format!("log groups cannot be listed: {fault}"));
+        if let Some(problem) = &self.unlisted {
+            return Some(problem.clone());
         }
         let held = || groups.all().filter(|group| is_held(group));
         let first = held().next()?;

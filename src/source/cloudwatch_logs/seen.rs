@@ -134,11 +134,6 @@ impl SeenIds {
         }
     }
 
-    /// Nothing is on its way any more.
-    pub(super) fn forget_pending(&mut self) {
-        self.pending = HashSet::new();
-    }
-
     /// The buckets that events belong to, made where there is none.
     pub(super) fn place(&mut self, keys: &[EventKey]) -> BTreeMap<i64, (BucketSpan, Vec<EventKey>)> {
         let mut placed: BTreeMap<i64, (BucketSpan, Vec<EventKey>)> = BTreeMap::new();

@@ -122,14 +122,6 @@ impl SeenFiles {
         })
     }
 
-    /// Removes all.
-    pub(super) fn remove_all(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
     fn entries(&self, span: BucketSpan) -> io::Result<Vec<EventKey>> {
         let mut bytes = Vec::new();
         match File::open(span.path(&self.dir)) {

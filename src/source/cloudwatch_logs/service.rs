@@ -20,9 +20,9 @@ pub(super) struct EventsAsk {
 
 /// Part of a list of log groups.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ListedPart {
-    pub(crate) groups: Vec<ListedGroup>,
-    pub(crate) token: Option<String>,
+pub(super) struct ListedPart {
+    pub(super) groups: Vec<ListedGroup>,
+    pub(super) token: Option<String>,
 }
 
 /// What pulls log events.
@@ -41,15 +41,15 @@ pub(super) trait LogsService: Send + Sync + 'static {
 /// Why a call failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{message}")]
-pub(crate) struct PullFault {
-    pub(crate) kind: PullFaultKind,
+pub(super) struct PullFault {
+    pub(super) kind: PullFaultKind,
     /// The call, what was said, and what to do.
-    pub(crate) message: String,
+    pub(super) message: String,
 }
 
 /// What follows from a refusal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum PullFaultKind {
+pub(super) enum PullFaultKind {
     /// Too many calls.
     Throttled,
     /// It may work a moment later.
@@ -83,14 +83,14 @@ impl PullFaultKind {
 
 /// `CloudWatch` Logs itself.
 #[derive(Debug)]
-pub(crate) struct CloudWatchLogs {
+pub(super) struct CloudWatchLogs {
     client: ApiClient,
     deadline: Duration,
     linked_accounts: bool,
 }
 
 impl CloudWatchLogs {
-    pub(crate) const fn new(client: ApiClient, deadline: Duration, linked_accounts: bool) -> Self {
+    pub(super) const fn new(client: ApiClient, deadline: Duration, linked_accounts: bool) -> Self {
         Self { client, deadline, linked_accounts }
     }
 
@@ -110,14 +110,8 @@ impl CloudWatchLogs {
         ApiCall::new(AwsService::Logs, "FilterLogEvents", input)
     }
 
-    /// Asks for the first page of the events since `from`, for who wants to know whether that is allowed.
-    pub(crate) async fn try_events(&self, group: &ListedGroup, from: i64) -> Result<(), PullFault> {
-        let to = from.saturating_add(1_000);
-        self.events(&EventsAsk { group: group.clone(), from, to, token: None }).await.map(drop)
-    }
-
     /// As [`LogsService::groups`].
-    pub(crate) async fn list(&self, prefix: &str, token: Option<&str>) -> Result<ListedPart, PullFault> {
+    pub(super) async fn list(&self, prefix: &str, token: Option<&str>) -> Result<ListedPart, PullFault> {
         let mut input = json!({ "limit": 50 });
         for (key, value) in
             [("logGroupNamePrefix", Some(prefix).filter(|prefix| !prefix.is_empty())), ("nextToken", token)]

@@ -25,15 +25,7 @@ impl CloudWatchPull {
     }
 }
 
-/// Prepares calls for a source; nothing is asked yet.
-///
-/// # Errors
-/// When the configuration cannot be used, or there is no region.
-pub(crate) async fn connect(
-    whose: String,
-    config: &PullSource,
-    origin: &Origin,
-) -> Result<CloudWatchLogs, SourceError> {
+async fn connect(whose: String, config: &PullSource, origin: &Origin) -> Result<CloudWatchLogs, SourceError> {
     let other = |error: crate::aws::AwsError| SourceError::Other(Box::new(error));
     let settings = config.aws.clone();
     let AwsSettings { region, assume_role, endpoint_url, request_timeout, .. } = settings.clone();

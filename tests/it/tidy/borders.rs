@@ -48,7 +48,10 @@ const BORDERS: &[(&str, &[&str])] = &[
             "sink::offload",
         ],
     ),
-    ("source", &["ack", "aws", "config", "connections", "event", "health", "metrics", "pipeline"]),
+    ("source", &["ack", "config", "connections", "event", "health", "metrics", "pipeline"]),
+    // What is read from AWS.
+    ("source::cloudwatch_logs", &["aws"]),
+    ("source::s3", &["aws"]),
     // A replay delivers to what the letters failed at, past decoding and routing.
     ("source::dead_letters", &["batch", "deadletter", "destination"]),
     // The life around it.

@@ -17,7 +17,7 @@ pub(super) struct ModelEvent {
 /// The events of one log group, by their time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ModelGroup {
-    events: BTreeMap<i64, Vec<ModelEvent>>,
+    pub(super) events: BTreeMap<i64, Vec<ModelEvent>>,
     pub(super) created: i64,
 }
 
