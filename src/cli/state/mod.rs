@@ -4,6 +4,7 @@ mod checkpoints;
 mod error;
 mod forget;
 mod letters;
+mod log_groups;
 mod printable;
 mod rows;
 
@@ -17,6 +18,7 @@ use serde_json::json;
 use self::checkpoints::ShownCheckpoint;
 use self::error::StateCommandError;
 use self::letters::LetterQuery;
+use self::log_groups::ShownGroup;
 use self::rows::table_or_none;
 
 pub(super) use self::printable::printable;
@@ -90,6 +92,7 @@ struct SinkBuffer {
 fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), StateCommandError> {
     fs::read_dir(dir).map_err(|source| StateCommandError::Read { path: dir.to_owned(), source })?;
     let checkpoints = checkpoints::read(dir, None)?;
+    let groups = log_groups::read(dir, None)?;
     let spools = spools(&dir.join("spool"))?;
     let letters = letters::summaries(dir)?;
     if as_json {
@@ -98,6 +101,7 @@ fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), StateComm
         let all = json!({
             "dir": dir,
             "checkpoints": checkpoints.iter().map(ShownCheckpoint::json).collect::<Vec<_>>(),
+            "log_groups": groups.iter().map(ShownGroup::json).collect::<Vec<_>>(),
             "spool": spools.iter().map(spool).collect::<Vec<_>>(),
             "dead_letters": letters.iter().map(letters::json).collect::<Vec<_>>(),
         });
@@ -108,6 +112,10 @@ fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), StateComm
     writeln!(out, "state in {}", dir.display())?;
     writeln!(out, "\ncheckpoints")?;
     checkpoints::table(&checkpoints, out)?;
+    if !groups.is_empty() {
+        writeln!(out, "\nlog groups")?;
+        log_groups::table(&groups, out)?;
+    }
     writeln!(out, "\nbuffers on disk")?;
     let mut rows = vec![table::row(["sink", "files", "size"])];
     rows.extend(

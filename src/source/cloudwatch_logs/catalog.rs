@@ -11,9 +11,9 @@ use tracing::info;
 use super::group::{GroupParts, LogGroup};
 use super::listing::{self, GroupPatterns, ListedGroup};
 use super::plan::{Floors, PlanStart};
-use super::position::{GroupPosition, ListingPosition};
+use super::position::{GroupPosition, ListingPosition, ids_folder, ids_of};
 use super::puller::on_disk;
-use super::seen::{BucketSpan, EventKey};
+use super::seen::BucketSpan;
 use super::seen_files::{self, SeenFiles};
 use super::service::{LogsService, PullFault};
 use super::turns::Readiness;
@@ -233,14 +233,14 @@ impl LogGroups {
             }
             !is_old
         });
-        let read = self.groups.values().map(|group| folder(&group.listed.arn, group.listed.created));
+        let read = self.groups.values().map(|group| ids_folder(&group.listed.arn, group.listed.created));
         let known = self.positions.values().map(|account| {
             let position = account.position();
-            folder(&position.group, position.created)
+            ids_folder(&position.group, position.created)
         });
         let known: BTreeSet<String> = read.chain(known).collect();
-        let dir = dir(context);
-        on_disk(SeenFiles::new(dir), move |files| {
+        let files = SeenFiles::new(ids_of(context.checkpoints.dir(), &context.name));
+        on_disk(files, move |files| {
             seen_files::remove_others(files.dir(), |name| known.contains(name))
         })
         .await
@@ -297,17 +297,9 @@ async fn store_ids(group: &mut LogGroup) -> Result<(), String> {
     Ok(())
 }
 
-/// Where ids of a source's log groups are.
-fn dir(context: &SourceContext) -> std::path::PathBuf {
-    context.checkpoints.dir().join("cloudwatch_logs").join(&*context.name)
-}
-
 fn files(listed: &ListedGroup, context: &SourceContext) -> SeenFiles {
-    SeenFiles::new(dir(context).join(folder(&listed.arn, listed.created)))
-}
-
-fn folder(arn: &str, created: i64) -> String {
-    format!("{:016x}", EventKey::of(created, arn.as_bytes()).hash)
+    let folder = ids_folder(&listed.arn, listed.created);
+    SeenFiles::new(ids_of(context.checkpoints.dir(), &context.name).join(folder))
 }
 
 /// Makes a whole list of the wanted groups.

@@ -1,11 +1,13 @@
 //! How far log groups were read, as the checkpoint file keeps it.
 
 use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::plan::{Floors, PlanStart, TIERS};
+use super::seen::EventKey;
 use crate::ack::LocalPosition;
 use crate::event::Timestamp;
 
@@ -23,6 +25,18 @@ pub struct GroupPosition {
 }
 
 impl GroupPosition {
+    /// Where the ids of its events are, below the state directory.
+    #[must_use]
+    pub fn ids(&self, state: &Path, source: &str) -> PathBuf {
+        ids_of(state, source).join(ids_folder(&self.group, self.created))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.group.splitn(7, ':').nth(6).unwrap_or(&self.group)
+    }
+
     /// Everything before this was read, however late it came.
     #[must_use]
     pub fn floor(&self) -> Timestamp {
@@ -34,6 +48,16 @@ impl GroupPosition {
     pub fn read_to(&self) -> Timestamp {
         Timestamp(self.start.floors.0.iter().copied().max().unwrap_or(0))
     }
+}
+
+/// Where the ids of a source's events are.
+pub(super) fn ids_of(state: &Path, source: &str) -> PathBuf {
+    state.join("cloudwatch_logs").join(source)
+}
+
+/// The folder of one log group below that.
+pub(super) fn ids_folder(group: &str, created: i64) -> String {
+    format!("{:016x}", EventKey::of(created, group.as_bytes()).hash)
 }
 
 /// What is remembered of the list of log groups.
@@ -121,6 +145,8 @@ mod tests {
         let start = PlanStart { begin: 1, floors: Floors([9, 7, 5, 3]), clock: 10 };
         let position = GroupPosition { group: "a\"b".into(), created: 2, start, gone: Some(4) };
         assert_eq!(GroupPosition::from_json(&position.to_json("s\"").unwrap()), Some(position.clone()));
+        let named = GroupPosition { group: "arn:aws:logs:us-east-1:1:log-group:/a:b".into(), ..position.clone() };
+        assert_eq!((named.name(), position.name()), ("/a:b", "a\"b"));
         assert_eq!((position.floor(), position.read_to()), (Timestamp(3), Timestamp(9)));
         let listing = ListingPosition { started: 1, listed: 2 };
         assert_eq!(ListingPosition::from_json(&listing.to_json("s").unwrap()), Some(listing));

@@ -12,10 +12,10 @@ use super::call_budget::CallBudget;
 use super::catalog::LogGroups;
 use super::group::LogGroup;
 use super::listing::ListedGroup;
-use super::page::LogPage;
+use super::page::{LogPage, PageEvent};
 use super::plan::{OnceUntil, PageAsk, Urgency};
 use super::reports::Reports;
-use super::seen::BucketSpan;
+use super::seen::{BucketSpan, EventKey};
 use super::seen_files::SeenFiles;
 use super::service::{EventsAsk, LogsService, PullFault, PullFaultKind};
 use super::turns::Turns;
@@ -30,6 +30,9 @@ const MOST_CALLS: usize = 32;
 
 /// Memory for the first page, and the least for any: a page has a megabyte of messages at most, escaped.
 const PAGE: usize = 1 << 20;
+
+/// What is known of an event of a page while it is looked at, in bytes: twice where it stands, and its key.
+const PER_EVENT: usize = 2 * size_of::<PageEvent>() + size_of::<EventKey>();
 
 /// Ids are stored so often.
 const STORE_EVERY: Duration = Duration::from_millis(50);
@@ -251,7 +254,8 @@ impl<S: LogsService> Puller<S> {
         match result {
             Ok(bytes) => {
                 intake.metrics.pull.call("answered");
-                match LogPage::scan(&bytes) {
+                let page = LogPage::scan(&bytes);
+                match page {
                     Ok(page) => self.page(number, ask.tier, PageAnswer { bytes, page, held }, intake).await,
                     Err(_) => {
                         let message = format!(
@@ -298,6 +302,8 @@ impl<S: LogsService> Puller<S> {
         let idle = self.idle();
         self.page_bytes = bytes.len().max(self.page_bytes - self.page_bytes / 16).max(PAGE);
         let Some(group) = self.groups.get_mut(number) else { return };
+        let in_memory = bytes.len() + page.events.len() * PER_EVENT;
+        held.resize(in_memory as u64);
         let missing = group.missing(&page);
         if let Err(message) = load(group, missing).await {
             // The page is asked for again.
@@ -307,9 +313,10 @@ impl<S: LogsService> Puller<S> {
         let new = group.sift(&bytes, &page);
         self.reports.late(new.latest);
         let payload = if new.events.is_empty() { Bytes::new() } else { group.envelopes(&bytes, &new) };
+        held.resize((in_memory + payload.len()) as u64);
         drop(bytes);
-        held.resize(payload.len() as u64);
         let ack = group.read(tier, page, new, idle);
+        held.resize(payload.len() as u64);
         if payload.is_empty() {
             return ack.settle();
         }
