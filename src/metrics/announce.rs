@@ -70,7 +70,7 @@ fn of_objects(s3: &S3Source) -> SourceLabels {
     undecodable.extend(["notification", "unreadable"]);
     undecodable.extend((s3.contents == ObjectContents::FirehoseBackup).then_some("firehose_backup"));
     SourceLabels {
-        errors: &["abandoned", "changed", "cut", "denied", "queue", "read"],
+        errors: &["abandoned", "changed", "cut", "queue"],
         lost: &["truncated"],
         undecodable,
         objects: &["archived", "read", "repeated", "skipped", "vanished"],

@@ -59,7 +59,7 @@ impl ObjectWorld {
 
     /// Lines that the stream has, in no order.
     fn lines(&self) -> Vec<String> {
-        let kept = self.world.standin.kept();
+        let kept = self.world.standin.records();
         let text =
             kept.iter().map(|record| String::from_utf8(record.data.to_vec()).unwrap()).collect::<String>();
         text.lines().map(str::to_owned).collect()
@@ -127,16 +127,15 @@ fn trails_of_another_account_arrive_record_for_record_however_they_are_announced
     assert_eq!(sorted(found), sorted(records), "every record arrives once");
     objects.emptied(&daemon);
     let scrape = daemon.conserved();
-    let outcome = |outcome: &str| scrape.count("source_objects_total", &[("outcome", outcome)]);
+    let outcome = |outcome: &str| scrape.count("source_objects_total", &[&format!("outcome=\"{outcome}\"")]);
     assert_eq!((outcome("read"), outcome("vanished"), outcome("skipped")), (15, 1, 1));
-    assert_eq!(scrape.count("sqs_messages_total", &[("outcome", "deleted")]), 18);
+    assert_eq!(scrape.count("sqs_messages_total", &["outcome=\"deleted\""]), 18);
     assert_eq!(daemon.issues(), Vec::<String>::new());
     daemon.stop().drained();
 
-    let assumed: Vec<(String, String, String)> =
-        serde_json::from_slice(&objects.moto.play("objects.py", "roles", &[])).unwrap();
+    let assumed: Vec<Value> = serde_json::from_slice(&objects.moto.play("objects.py", "roles", &[])).unwrap();
     for role in [READER, QUEUE_READER] {
-        let as_role = (role.to_owned(), "standpipe-test".to_owned(), "example".to_owned());
+        let as_role = json!([role, "standpipe-test", "example"]);
         assert!(assumed.contains(&as_role), "{role} is assumed: {assumed:?}");
     }
 }

@@ -50,18 +50,18 @@ const SKEW: i64 = 240_000;
 /// Makes calls with the credentials of one principal in one region.
 #[derive(Debug)]
 pub struct ApiClient {
-    pub(super) http: Connector,
-    pub(super) config: SdkConfig,
-    pub(super) region: String,
-    pub(super) credentials: Arc<Credentials>,
+    http: Connector,
+    config: SdkConfig,
+    region: String,
+    credentials: Arc<Credentials>,
     /// The account that buckets have to belong to.
-    pub(super) owner: Option<String>,
+    owner: Option<String>,
     /// Another endpoint for everything.
-    pub(super) url: Option<String>,
+    url: Option<String>,
     /// What the service's clock is ahead of this host's, in milliseconds.
-    pub(super) skew: AtomicI64,
+    skew: AtomicI64,
     /// Buckets of other regions.
-    pub(super) buckets: BucketRegions,
+    buckets: BucketRegions,
 }
 
 impl ApiClient {
@@ -259,6 +259,25 @@ impl ApiClient {
             self.skew.store(known, Ordering::Relaxed);
         }
         is_far
+    }
+}
+
+#[cfg(test)]
+impl ApiClient {
+    /// Asks everything at `url`, with keys that are nobody's.
+    pub(crate) fn of_nobody(url: &str) -> Self {
+        let keys = Keys::new("AKIAIOSFODNN7EXAMPLE", "a-secret", Some("a-token".to_owned()), None, "test");
+        let shared = aws_credential_types::provider::SharedCredentialsProvider::new(keys);
+        Self {
+            http: AwsConnection::new("a test", crate::config::AwsSettings::default()).unwrap().connector(),
+            config: SdkConfig::builder().endpoint_url(url).build(),
+            region: "eu-west-1".to_owned(),
+            credentials: Arc::new(Credentials::base(Some(shared), None)),
+            owner: None,
+            url: None,
+            skew: AtomicI64::new(0),
+            buckets: BucketRegions::default(),
+        }
     }
 }
 

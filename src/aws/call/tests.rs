@@ -2,26 +2,17 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-use aws_credential_types::Credentials as Keys;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use serde_json::json;
 
 use super::client::ApiClient;
 use super::object::ObjectRequest;
 use super::options::CallOptions;
-use super::regions::BucketRegions;
 use super::{ApiCall, AwsService};
-use crate::aws::connection::AwsConnection;
-use crate::aws::credentials::Credentials;
 use crate::aws::probe::{CallError, NoAnswer};
-use crate::config::AwsSettings;
 
 /// A server that gives these answers, one a connection, and hands on what it was asked.
 fn server(answers: Vec<&'static str>) -> (SocketAddr, Receiver<String>) {
@@ -47,17 +38,7 @@ fn server(answers: Vec<&'static str>) -> (SocketAddr, Receiver<String>) {
 }
 
 fn caller(address: SocketAddr) -> ApiClient {
-    let keys = Keys::new("AKIAIOSFODNN7EXAMPLE", "a-secret", Some("a-token".to_owned()), None, "test");
-    ApiClient {
-        http: AwsConnection::new("a test", AwsSettings::default()).unwrap().connector(),
-        config: SdkConfig::builder().endpoint_url(format!("http://{address}")).build(),
-        region: "eu-west-1".to_owned(),
-        credentials: Arc::new(Credentials::base(Some(SharedCredentialsProvider::new(keys)), None)),
-        owner: None,
-        url: None,
-        skew: AtomicI64::new(0),
-        buckets: BucketRegions::default(),
-    }
+    ApiClient::of_nobody(&format!("http://{address}"))
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";

@@ -240,10 +240,7 @@ impl LogGroups {
         });
         let known: BTreeSet<String> = read.chain(known).collect();
         let files = SeenFiles::new(ids_of(context.checkpoints.dir(), &context.name));
-        on_disk(files, move |files| {
-            seen_files::remove_others(files.dir(), |name| known.contains(name))
-        })
-        .await
+        on_disk(files, move |files| seen_files::remove_others(files.dir(), |name| known.contains(name))).await
     }
 
     /// Stores ids of what was delivered, and positions that are due. What cannot be stored is tried again.

@@ -145,7 +145,8 @@ mod tests {
         let start = PlanStart { begin: 1, floors: Floors([9, 7, 5, 3]), clock: 10 };
         let position = GroupPosition { group: "a\"b".into(), created: 2, start, gone: Some(4) };
         assert_eq!(GroupPosition::from_json(&position.to_json("s\"").unwrap()), Some(position.clone()));
-        let named = GroupPosition { group: "arn:aws:logs:us-east-1:1:log-group:/a:b".into(), ..position.clone() };
+        let named =
+            GroupPosition { group: "arn:aws:logs:us-east-1:1:log-group:/a:b".into(), ..position.clone() };
         assert_eq!((named.name(), position.name()), ("/a:b", "a\"b"));
         assert_eq!((position.floor(), position.read_to()), (Timestamp(3), Timestamp(9)));
         let listing = ListingPosition { started: 1, listed: 2 };

@@ -21,6 +21,7 @@ mod stream;
 mod unpack;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use tokio::sync::{Semaphore, mpsc};
@@ -50,7 +51,8 @@ pub struct S3Objects {
     origin: Origin,
     exclude: GlobSet,
     queue: Arc<SqsQueue>,
-    visibility: std::time::Duration,
+    objects: Arc<ObjectClient>,
+    visibility: Duration,
     held: Arc<HeldMessages>,
     /// Those of the run, for the end.
     metrics: Option<SourceMetrics>,
@@ -80,21 +82,28 @@ impl S3Objects {
         let ObjectFeed::Queue(QueueFeed { url, aws, visibility }) = &config.feed;
         let region = region_of(url).map(str::to_owned);
         let endpoint = aws.endpoint_url.clone().unwrap_or_else(|| origin_of(url));
-        let client = client(aws, region, &origin).await?.at(Some(endpoint));
-        let queue = Arc::new(SqsQueue::new(client, url.clone(), *visibility));
-        let exclude = globs(&config.exclude)?;
-        let (visibility, held) = (*visibility, Arc::default());
-        Ok(Self { config, context, origin, exclude, queue, visibility, held, metrics: None })
+        let of_queue = client(aws, region, &origin).await?.at(Some(endpoint));
+        let queue = SqsQueue::new(of_queue, url.clone(), *visibility);
+        let mut of_buckets = client(&config.aws, None, &origin).await?.at(config.aws.endpoint_url.clone());
+        if let Some(owner) = &config.bucket_owner {
+            of_buckets = of_buckets.owning(owner);
+        }
+        Self::with(config, context, queue, of_buckets)
     }
 
-    async fn object_client(&self) -> Result<ObjectClient, SourceError> {
-        let aws = &self.config.aws;
-        let mut client = client(aws, None, &self.origin).await?.at(aws.endpoint_url.clone());
-        if let Some(owner) = &self.config.bucket_owner {
-            client = client.owning(owner);
-        }
-        let (requester_pays, patience) = (self.config.requester_pays, aws.request_timeout);
-        Ok(ObjectClient { client, requester_pays, patience })
+    fn with(
+        config: S3Source,
+        context: SourceContext,
+        queue: SqsQueue,
+        of_buckets: ApiClient,
+    ) -> Result<Self, SourceError> {
+        let (requester_pays, patience) = (config.requester_pays, config.aws.request_timeout);
+        let objects = Arc::new(ObjectClient { client: of_buckets, requester_pays, patience });
+        let ObjectFeed::Queue(QueueFeed { visibility, .. }) = &config.feed;
+        let origin = Origin::new(Arc::clone(&context.name), Arc::clone(&context.host));
+        let (visibility, exclude) = (*visibility, globs(&config.exclude)?);
+        let (queue, held) = (Arc::new(queue), Arc::default());
+        Ok(Self { config, context, origin, exclude, queue, objects, visibility, held, metrics: None })
     }
 
     async fn worker(
@@ -102,13 +111,13 @@ impl S3Objects {
         intake: Intake,
         holds: &Arc<Holds>,
         deletions: mpsc::Sender<u64>,
-    ) -> Result<MessageWorker, SourceError> {
+    ) -> MessageWorker {
         let SourceContext { name, checkpoints, .. } = &self.context;
         let positions = ResumableObjects::of(Arc::clone(name), Arc::clone(checkpoints), Timestamp::now());
         let concurrency = self.concurrency(&intake);
         let reading = ObjectReading {
             intake,
-            client: self.object_client().await?,
+            client: Arc::clone(&self.objects),
             contents: self.config.contents,
             decoding: self.config.decoding.clone(),
             origin: self.origin.clone(),
@@ -116,7 +125,7 @@ impl S3Objects {
             positions,
             large: Arc::new(Semaphore::new(1)),
         };
-        Ok(MessageWorker {
+        MessageWorker {
             queue: Arc::clone(&self.queue),
             reading,
             held: Arc::clone(&self.held),
@@ -126,7 +135,7 @@ impl S3Objects {
             has_redrive: self.has_redrive().await,
             deletions,
             visibility: self.visibility,
-        })
+        }
     }
 
     /// As many objects at once as are configured, and as the memory has room for.
@@ -150,7 +159,7 @@ impl S3Objects {
         self.metrics = Some(metrics.clone());
         let (deletions, done) = mpsc::channel(DELETIONS);
         let concurrency = self.concurrency(&intake);
-        let worker = Arc::new(self.worker(intake, &holds, deletions).await?);
+        let worker = Arc::new(self.worker(intake, &holds, deletions).await);
         // They end with this.
         let mut helpers = JoinSet::new();
         helpers.spawn(delete_done(Arc::clone(&self.queue), Arc::clone(&self.held), metrics.clone(), done));
@@ -228,3 +237,6 @@ fn globs(patterns: &[String]) -> Result<GlobSet, SourceError> {
     }
     set.build().map_err(|source| SourceError::Glob { pattern: patterns.join("`, `"), source })
 }
+
+#[cfg(test)]
+mod tests;

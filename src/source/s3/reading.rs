@@ -18,7 +18,7 @@ use crate::pipeline::Intake;
 /// What every object of a source is read with.
 pub(super) struct ObjectReading {
     pub(super) intake: Intake,
-    pub(super) client: ObjectClient,
+    pub(super) client: Arc<ObjectClient>,
     pub(super) contents: ObjectContents,
     pub(super) decoding: Decoding,
     /// Of the source.

@@ -88,16 +88,20 @@ impl Receiver {
             let queue = Arc::clone(&self.worker.queue);
             let received = queue.receive(free.min(MOST_MESSAGES), wait);
             tokio::pin!(received);
-            let answer = tokio::select! {
-                answer = received.as_mut() => answer,
-                failed = self.holds.failed() => return Err(failed),
-                () = self.stop.requested() => {
-                    // What it brings was hidden for us, and is given back with the rest.
+            let ended = tokio::select! {
+                answer = received.as_mut() => Err(answer),
+                failed = self.holds.failed() => Ok(Err(failed)),
+                () = self.stop.requested() => Ok(Ok(None)),
+            };
+            let answer = match ended {
+                Err(answer) => answer,
+                Ok(end) => {
+                    // What it still brings is hidden for us, and is given back with the rest.
                     let late = timeout(LAST_ANSWER, received).await;
                     for message in late.into_iter().flatten().flatten() {
                         self.worker.held.add(&message);
                     }
-                    return Ok(None);
+                    return end;
                 }
             };
             let refused = match answer {
