@@ -1,47 +1,14 @@
-//! `[sources.NAME]` of type `cloudwatch_logs`.
+//! Reads `[sources.NAME]` of type `cloudwatch_logs`.
 
 use std::time::Duration;
 
-use super::aws_connection::aws_settings;
-use super::s3::check_names;
+use super::aws_connection::fixed_settings;
+use super::pull_source::{PullSource, PullStart};
 use super::section::{Section, expected};
 use super::tree::{Node, Written};
-use super::types::{AwsSettings, Decoding, Format, TooLong};
 use super::units::parse_duration;
 use super::values::{Parsed, duration, flag, glob, some};
 use crate::event::Timestamp;
-
-/// `type = "cloudwatch_logs"`
-#[derive(Clone, Debug)]
-pub struct PullSource {
-    /// How AWS is reached.
-    pub aws: AwsSettings,
-    /// Globs of names of log groups.
-    pub log_groups: Vec<String>,
-    /// Whether log groups of the accounts that this one monitors are read.
-    pub linked_accounts: bool,
-    /// From when on events are read.
-    pub start: PullStart,
-    /// How late an event may come and still be found.
-    pub window: Duration,
-    /// Most calls of `FilterLogEvents` a second.
-    pub calls: f64,
-    /// How often log groups are listed.
-    pub refresh: Duration,
-    /// Events are decoded as those of envelopes.
-    pub decoding: Decoding,
-}
-
-/// From when on events of log groups never seen before are read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum PullStart {
-    /// From the first start on.
-    Now,
-    /// From so long before the first start on.
-    Ago(Duration),
-    /// From this time on.
-    At(Timestamp),
-}
 
 /// Events may be so late when they come:
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>.
@@ -54,30 +21,14 @@ const MOST_CALLS: f64 = 100.0;
 /// Reads one source.
 pub(super) fn source(section: &mut Section<'_>) -> Option<PullSource> {
     const MINUTE: Duration = Duration::from_mins(1);
-    let aws = aws_settings(section);
-    if let Some(aws) = &aws {
-        check_names(section, "assume_role", aws);
-    }
+    let aws = fixed_settings(section);
     let log_groups = section.required("log_groups", r#"["/aws/lambda/*"]"#, some(glob));
     let linked_accounts = section.or("linked_accounts", false, flag);
     let start = section.or("start", PullStart::Now, start);
     let window = section.or("window", Duration::from_hours(6), duration(MINUTE..=LATEST));
     let calls = section.or("calls", 2.5, calls);
     let refresh = section.or("refresh", MINUTE, duration(Duration::from_secs(1)..=Duration::from_hours(1)));
-    // Nothing is inflated, and an event that is too long for a record is the sink's matter.
-    let (max_line, max_inflated) = (usize::MAX, usize::MAX);
-    let (format, too_long) = (Format::Envelope, TooLong::Split);
-    let decoding = Decoding { format, multiline: None, max_line, too_long, max_inflated };
-    Some(PullSource {
-        aws: aws?,
-        log_groups: log_groups?,
-        linked_accounts,
-        start,
-        window,
-        calls,
-        refresh,
-        decoding,
-    })
+    Some(PullSource { aws: aws?, log_groups: log_groups?, linked_accounts, start, window, calls, refresh })
 }
 
 fn start(node: &Node) -> Parsed<PullStart> {

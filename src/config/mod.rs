@@ -5,6 +5,7 @@
 //! all of them come at once, each with its line and column.
 
 mod aws_connection;
+mod aws_types;
 mod cloudwatch_logs;
 mod document;
 mod excerpt;
@@ -16,6 +17,7 @@ mod log_filter;
 mod loops;
 mod misfit;
 mod problem;
+mod pull_source;
 mod regions;
 mod relations;
 mod routes;
@@ -45,7 +47,6 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-pub use cloudwatch_logs::{PullSource, PullStart};
 pub use document::DEFAULT_FILE;
 pub use log_filter::{LOG_VARIABLE, log_filter};
 pub use problem::{Errors, Problem};

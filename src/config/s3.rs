@@ -94,7 +94,7 @@ fn feed(section: &mut Section<'_>, aws: Option<&AwsSettings>) -> Option<ObjectFe
 }
 
 /// Names that are made once cannot depend on events.
-pub(super) fn check_names(section: &Section<'_>, key: &str, aws: &AwsSettings) {
+fn check_names(section: &Section<'_>, key: &str, aws: &AwsSettings) {
     let of_events = aws.fields().find(|field| matches!(field, TemplateField::Origin(_)));
     if let Some(field) = of_events {
         section.problem(key, format!("uses `{{{field}}}`, which depends on events; only `{{source}}` and `{{host}}` are known before any is read"));

@@ -44,7 +44,7 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
         SourceConfig::FirehoseHttp(http) => {
             SourceLabels { undecodable: undecodable(&http.decoding), ..SourceLabels::default() }
         }
-        SourceConfig::CloudwatchLogs(pull) => SourceLabels {
+        SourceConfig::CloudwatchLogs(_) => SourceLabels {
             errors: &[
                 "abandoned",
                 "access_denied",
@@ -57,7 +57,7 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
                 "unavailable",
                 "unreadable",
             ],
-            undecodable: undecodable(&pull.decoding),
+            undecodable: undecodable(source.decoding()),
             has_log_groups: true,
             ..SourceLabels::default()
         },

@@ -11,7 +11,7 @@ use super::role::{attach, document};
 use crate::access::policy::RequestPrincipal;
 use crate::access::policy::document::{Negatable, Statement};
 use crate::access::report::{Fix, HopFinding, MissingPolicy, Severity};
-use crate::aws::{ApiCall, ApiClient, AwsConnection, AwsService, CallError, ResolvedRole};
+use crate::aws::{ApiCall, ApiClient, AwsConnection, AwsService, CallError, ResolvedRole, principal_in};
 use crate::config::{PullSource, show_duration};
 use crate::event::{Origin, Timestamp};
 
@@ -172,21 +172,22 @@ impl PullLook<'_> {
         if !code.starts_with("AccessDenied") {
             return failure;
         }
-        failure.why("without it the source reads nothing").fix(self.grant(action, resource))
+        let principal = principal_in(message).unwrap_or(self.principal);
+        failure.why("without it the source reads nothing").fix(grant(action, resource, principal))
     }
+}
 
-    fn grant(&self, action: &str, resource: &str) -> Fix {
-        let mut statement = Statement::allow("StandpipeLogGroups", [action]);
-        statement.resources = Some(Negatable::Is(vec![resource.to_owned()]));
-        let document = document(statement);
-        let caller = self.principal.parse().ok().as_ref().and_then(RequestPrincipal::from_arn);
-        let principal = caller.map_or_else(|| self.principal.to_owned(), |caller| caller.principal());
-        Fix {
-            text: format!("allow `{action}` on `{resource}` to `{principal}`"),
-            commands: attach(&principal, "standpipe-log-groups", &document).into_iter().collect(),
-            policies: vec![MissingPolicy { at: format!("a policy of `{principal}`"), document }],
-            calls: Vec::new(),
-        }
+fn grant(action: &str, resource: &str, principal: &str) -> Fix {
+    let mut statement = Statement::allow("StandpipeLogGroups", [action]);
+    statement.resources = Some(Negatable::Is(vec![resource.to_owned()]));
+    let document = document(statement);
+    let caller = principal.parse().ok().as_ref().and_then(RequestPrincipal::from_arn);
+    let principal = caller.map_or_else(|| principal.to_owned(), |caller| caller.principal());
+    Fix {
+        text: format!("allow `{action}` on `{resource}` to `{principal}`"),
+        commands: attach(&principal, "standpipe-log-groups", &document).into_iter().collect(),
+        policies: vec![MissingPolicy { at: format!("a policy of `{principal}`"), document }],
+        calls: Vec::new(),
     }
 }
 

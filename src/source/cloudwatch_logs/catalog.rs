@@ -12,11 +12,10 @@ use super::group::{GroupParts, LogGroup};
 use super::listing::{self, GroupPatterns, ListedGroup};
 use super::plan::{Floors, PlanStart};
 use super::position::{GroupPosition, ListingPosition, ids_folder, ids_of};
-use super::puller::on_disk;
 use super::seen::BucketSpan;
-use super::seen_files::{self, SeenFiles};
+use super::seen_files::{self, SeenFiles, on_disk};
 use super::service::{LogsService, PullFault};
-use super::turns::Readiness;
+use super::turns::GroupReadiness;
 use crate::ack::LocalAccount;
 use crate::config::{PullSource, PullStart};
 use crate::pipeline::OrderedLane;
@@ -35,7 +34,7 @@ const MOST_LOADED: usize = 4 << 20;
 const MOST_STORED: usize = (256 << 20) / 12;
 
 /// All log groups.
-pub(super) struct LogGroups {
+pub(super) struct GroupCatalog {
     pub(super) patterns: GroupPatterns,
     /// Whether a whole list was made.
     pub(super) is_listed: bool,
@@ -69,7 +68,7 @@ impl FoundGroup {
     }
 }
 
-impl LogGroups {
+impl GroupCatalog {
     pub(super) fn new(config: &PullSource) -> Result<Self, SourceError> {
         Ok(Self {
             patterns: GroupPatterns::new(&config.log_groups)?,
@@ -105,7 +104,7 @@ impl LogGroups {
         self.groups.get_mut(&number)
     }
 
-    pub(super) fn readiness(&self) -> impl Iterator<Item = Readiness> {
+    pub(super) fn readiness(&self) -> impl Iterator<Item = GroupReadiness> {
         self.groups.iter().map(|(number, group)| group.readiness(*number))
     }
 

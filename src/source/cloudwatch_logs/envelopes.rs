@@ -11,7 +11,7 @@ use super::page::PageEvent;
 
 /// Where the events of a log group come from, as it is written in each of their envelopes.
 #[derive(Clone, Debug)]
-pub(super) struct EnvelopeHead {
+pub(super) struct GroupEnvelope {
     before_stream: Box<[u8]>,
 }
 
@@ -24,7 +24,7 @@ const BEFORE_MESSAGE: &[u8] = br#","message":"#;
 /// Room for an event beside its id and message.
 const AROUND: usize = BEFORE_ID.len() + BEFORE_TIME.len() + 20 + BEFORE_MESSAGE.len() + 2;
 
-impl EnvelopeHead {
+impl GroupEnvelope {
     pub(super) fn new(owner: &str, log_group: &str) -> Self {
         let (owner, log_group) = (Value::from(owner), Value::from(log_group));
         let text =
@@ -95,7 +95,7 @@ mod tests {
         let events = [event("1", "a\"b", "x\ny"), event("2", "c", ""), event("3", "a\"b", "\u{e9}")];
         let page = json!({"events": events}).to_string();
         let found = LogPage::scan(page.as_bytes()).unwrap();
-        let written = EnvelopeHead::new("111111111111", "/g").write(page.as_bytes(), &found.events);
+        let written = GroupEnvelope::new("111111111111", "/g").write(page.as_bytes(), &found.events);
         let envelopes: Vec<Value> =
             serde_json::Deserializer::from_slice(&written).into_iter().map(Result::unwrap).collect();
         let of = |stream: &str, events: Value| {
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn what_an_event_lacks_is_empty() {
         let page = br#"{"events":[{"timestamp":-5}]}"#;
-        let written = EnvelopeHead::new("1", "g").write(page, &LogPage::scan(page).unwrap().events);
+        let written = GroupEnvelope::new("1", "g").write(page, &LogPage::scan(page).unwrap().events);
         let text = String::from_utf8(written).unwrap();
         assert!(text.ends_with(r#""logStream":"","subscriptionFilters":[],"logEvents":[{"id":"","timestamp":-5,"message":""}]}"#), "{text}");
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::envelopes::EnvelopeHead;
+use super::envelopes::GroupEnvelope;
 use super::listing::ListedGroup;
 use super::page::{LogPage, PageEvent};
 use super::plan::{GroupPlan, OnceUntil, PageAsk, PageResult, PlanStart, Urgency};
@@ -14,7 +14,7 @@ use super::position::GroupPosition;
 use super::seen::{BucketSpan, EventKey, SeenIds};
 use super::seen_files::SeenFiles;
 use super::service::{PullFault, PullFaultKind};
-use super::turns::Readiness;
+use super::turns::GroupReadiness;
 use crate::ack::{LocalAccount, Watermark};
 use crate::event::{AckGuard, Acknowledge, Outcome, Timestamp};
 use crate::pipeline::OrderedLane;
@@ -55,7 +55,7 @@ pub(super) struct LogGroup {
     pub(super) lane: Arc<OrderedLane>,
     pub(super) account: Arc<LocalAccount<GroupPosition>>,
     pub(super) held: Option<HeldGroup>,
-    head: EnvelopeHead,
+    head: GroupEnvelope,
     plan: GroupPlan,
     window: i64,
     once: Option<OnceUntil>,
@@ -108,7 +108,7 @@ impl LogGroup {
     pub(super) fn new(parts: GroupParts, window: i64, once: Option<OnceUntil>, now: i64) -> Self {
         let GroupParts { listed, account, lane, files, stored, changed } = parts;
         let start = account.position().start;
-        let head = EnvelopeHead::new(listed.owner(), &listed.name);
+        let head = GroupEnvelope::new(listed.owner(), &listed.name);
         let ended = Arc::new(EndedPages { ended: Lock::default(), changed });
         Self {
             seen: SeenIds::stored_before(stored),
@@ -137,11 +137,11 @@ impl LogGroup {
     }
 
     /// When it may be asked next.
-    pub(super) fn readiness(&self, group: usize) -> Readiness {
+    pub(super) fn readiness(&self, group: usize) -> GroupReadiness {
         let is_open = !self.is_asked && !self.is_given_up && !self.is_gone() && !self.lane.is_blocked();
         let held = self.held.as_ref().map_or(i64::MIN, |held| held.until);
         let ready = |urgency| self.plan.ready(urgency).filter(|_| is_open).map(|at| at.max(held));
-        Readiness { group, fresh: ready(Urgency::Fresh), late: ready(Urgency::Late) }
+        GroupReadiness { group, fresh: ready(Urgency::Fresh), late: ready(Urgency::Late) }
     }
 
     /// The page that is asked for now.
@@ -181,12 +181,12 @@ impl LogGroup {
     }
 
     /// Notes a page that was read; its guard says when its events are delivered.
-    pub(super) fn read(&mut self, tier: usize, page: LogPage, new: NewEvents, idle: i64) -> AckGuard {
+    pub(super) fn read(&mut self, tier: usize, page: LogPage, new: NewEvents, pace: i64) -> AckGuard {
         let now = Timestamp::now();
         self.held = None;
         let (events, is_news) = (page.events.len(), !new.events.is_empty());
         let result = PageResult { token: page.token, events, is_news };
-        self.plan.answered(tier, now.0, result, idle);
+        self.plan.answered(tier, now.0, result, pace);
         let number = self.settled.begin(self.plan.reached(), now);
         self.under_way.insert(number, new.keys);
         AckGuard::open(Arc::clone(&self.ended) as Arc<dyn Acknowledge>, number)

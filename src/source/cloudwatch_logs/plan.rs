@@ -24,6 +24,15 @@ pub(super) const TIERS: usize = 4;
 /// The pause after a poll that brought something.
 const BUSY_PAUSE: i64 = SECOND;
 
+/// The longest pause of a group without news, if all can be asked so often.
+const IDLE_PAUSE: i64 = 5 * SECOND;
+
+/// The share of the calls that polls without news may take: four of five.
+const IDLE_SHARE: (i64, i64) = (4, 5);
+
+/// Reading a tier again takes one of so many calls at most, unless its time has come.
+const LATE_SHARE: i64 = 30;
+
 /// The span of the first slice, and the longest.
 const FIRST_SLICE: i64 = HOUR;
 const LONGEST_SLICE: i64 = 30 * DAY;
@@ -99,7 +108,7 @@ pub(super) struct PageResult {
 #[derive(Clone, Debug)]
 struct TierPlan {
     width: i64,
-    /// Reads again so long after the last time.
+    /// Reads again so long after the last time at the latest.
     every: i64,
     /// When it is read next.
     due: i64,
@@ -282,8 +291,8 @@ impl GroupPlan {
         floor.saturating_sub(self.clock.saturating_sub(now).max(0)).max(self.begin)
     }
 
-    /// A page of this tier was read. `idle` is the longest pause of a group that has nothing new.
-    pub(super) fn answered(&mut self, number: usize, now: i64, page: PageResult, idle: i64) {
+    /// A page of this tier was read. `pace` is the time between two calls of one group, if all log groups have equal shares.
+    pub(super) fn answered(&mut self, number: usize, now: i64, page: PageResult, pace: i64) {
         let Some(tier) = self.tiers.get_mut(number) else { return };
         tier.due = now;
         let Some(round) = &mut tier.round else { return };
@@ -306,7 +315,7 @@ impl GroupPlan {
             if number == 0 {
                 self.polled = Some(slice.began);
             }
-            self.end_round(number, cost, is_news, now, idle);
+            self.end_round(number, cost, is_news, now, pace);
         }
     }
 
@@ -327,8 +336,9 @@ impl GroupPlan {
         };
     }
 
-    fn end_round(&mut self, number: usize, cost: RoundCost, is_news: bool, now: i64, idle: i64) {
+    fn end_round(&mut self, number: usize, cost: RoundCost, is_news: bool, now: i64, pace: i64) {
         if number == 0 {
+            let idle = IDLE_PAUSE.max(pace.saturating_mul(IDLE_SHARE.1) / IDLE_SHARE.0);
             self.pause = if is_news { BUSY_PAUSE } else { self.pause.saturating_mul(2).min(idle) };
             self.pause = self.pause.max(BUSY_PAUSE);
             self.is_done = self.once.is_some();
@@ -341,7 +351,10 @@ impl GroupPlan {
         let pause = self.pause;
         if let Some(tier) = self.tiers.get_mut(number) {
             tier.round = None;
-            tier.due = now.saturating_add(if number == 0 { pause } else { tier.every });
+            // A tier is read more often where that takes few of the group's calls.
+            let cheap = i64::from(cost.pages).saturating_mul(pace).saturating_mul(LATE_SHARE);
+            let late = cheap.max(IDLE_PAUSE).min(tier.every);
+            tier.due = now.saturating_add(if number == 0 { pause } else { late });
         }
     }
 }

@@ -9,14 +9,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::call_budget::CallBudget;
-use super::catalog::LogGroups;
+use super::catalog::GroupCatalog;
 use super::group::LogGroup;
 use super::listing::ListedGroup;
 use super::page::{LogPage, PageEvent};
 use super::plan::{OnceUntil, PageAsk, Urgency};
-use super::reports::Reports;
+use super::reports::{Reports, TELL_EVERY};
 use super::seen::{BucketSpan, EventKey};
-use super::seen_files::SeenFiles;
+use super::seen_files::{SeenFiles, on_disk};
 use super::service::{EventsAsk, LogsService, PullFault, PullFaultKind};
 use super::turns::Turns;
 use crate::config::PullSource;
@@ -37,14 +37,8 @@ const PER_EVENT: usize = 2 * size_of::<PageEvent>() + size_of::<EventKey>();
 /// Ids are stored so often.
 const STORE_EVERY: Duration = Duration::from_millis(50);
 
-/// Gauges are set, and what is wrong is told, so often.
-pub(super) const TELL_EVERY: Duration = Duration::from_secs(1);
-
-/// The longest pause of a log group without news, if all can be asked so often.
-const IDLE: f64 = 5.0;
-
-/// The share of the calls that polls without news may take.
-const IDLE_SHARE: f64 = 0.8;
+/// A round of all log groups is not reckoned longer than a day, in seconds.
+const LONGEST_ROUND: f64 = 86_400.0;
 
 /// A call that is over.
 struct EndedCall {
@@ -59,7 +53,7 @@ pub(super) struct Puller<S> {
     pub(super) service: Arc<S>,
     pub(super) config: PullSource,
     pub(super) context: SourceContext,
-    pub(super) groups: LogGroups,
+    pub(super) groups: GroupCatalog,
     pub(super) once: Option<OnceUntil>,
     pub(super) reports: Reports,
     pub(super) changed: Arc<Notify>,
@@ -90,7 +84,7 @@ impl<S: LogsService> Puller<S> {
         let once = context.once.then(|| OnceUntil(Timestamp::now().0));
         Ok(Self {
             service: Arc::new(service),
-            groups: LogGroups::new(&config)?,
+            groups: GroupCatalog::new(&config)?,
             budget: CallBudget::new(config.calls, now),
             config,
             context,
@@ -299,7 +293,7 @@ impl<S: LogsService> Puller<S> {
     /// Hands the new events of a page to the workers.
     async fn page(&mut self, number: usize, tier: usize, answer: PageAnswer, intake: &Intake) {
         let PageAnswer { bytes, page, mut held } = answer;
-        let idle = self.idle();
+        let pace = self.pace();
         self.page_bytes = bytes.len().max(self.page_bytes - self.page_bytes / 16).max(PAGE);
         let Some(group) = self.groups.get_mut(number) else { return };
         let in_memory = bytes.len() + page.events.len() * PER_EVENT;
@@ -315,7 +309,7 @@ impl<S: LogsService> Puller<S> {
         let payload = if new.events.is_empty() { Bytes::new() } else { group.envelopes(&bytes, &new) };
         held.resize((in_memory + payload.len()) as u64);
         drop(bytes);
-        let ack = group.read(tier, page, new, idle);
+        let ack = group.read(tier, page, new, pace);
         held.resize(payload.len() as u64);
         if payload.is_empty() {
             return ack.settle();
@@ -330,11 +324,10 @@ impl<S: LogsService> Puller<S> {
         intake.submit(&lane, chunk).await.ok();
     }
 
-    /// How long a log group without news may wait, so that polls of all of them leave calls for those with news.
-    fn idle(&self) -> i64 {
-        let round = self.groups.len_f64() / (IDLE_SHARE * self.budget.rate());
-        let pause = Duration::from_secs_f64(round.clamp(IDLE, 3_600.0));
-        i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)
+    /// The time between two calls of one log group, if all have equal shares, in milliseconds.
+    fn pace(&self) -> i64 {
+        let round = (self.groups.len_f64() / self.budget.rate()).min(LONGEST_ROUND);
+        i64::try_from(Duration::from_secs_f64(round).as_millis()).unwrap_or(i64::MAX)
     }
 
     fn start_list(&mut self, now: Instant) {
@@ -418,17 +411,4 @@ async fn load(group: &mut LogGroup, missing: Vec<BucketSpan>) -> Result<(), Stri
         group.seen.load(span, ids);
     }
     Ok(())
-}
-
-/// Does something with files on a thread for what blocks.
-pub(super) async fn on_disk<T: Send + 'static>(
-    files: SeenFiles,
-    work: impl FnOnce(&SeenFiles) -> std::io::Result<T> + Send + 'static,
-) -> Result<T, String> {
-    let dir = files.dir().display().to_string();
-    let done = tokio::task::spawn_blocking(move || work(&files)).await;
-    let done = done.map_err(std::io::Error::other).and_then(|done| done);
-    done.map_err(|error| {
-        format!("ids of delivered events cannot be kept in `{dir}`: {error}; make room in the state directory, or make it writable")
-    })
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::catalog::LogGroups;
+use super::catalog::GroupCatalog;
 use super::group::LogGroup;
-use super::puller::TELL_EVERY;
 use crate::event::Timestamp;
 use crate::metrics::PullGauge;
 use crate::pipeline::Intake;
 use crate::source::lifecycle::SourceContext;
+
+/// Gauges are set, and what is wrong is told, so often.
+pub(super) const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// What is wrong is logged again after so long.
 const LOG_EVERY: Duration = Duration::from_mins(1);
@@ -45,7 +47,7 @@ impl Reports {
     }
 
     /// What is wrong, in words.
-    pub(super) fn issue(&self, groups: &LogGroups, unstorable: Option<&str>) -> Option<String> {
+    pub(super) fn issue(&self, groups: &GroupCatalog, unstorable: Option<&str>) -> Option<String> {
         if let Some(problem) = unstorable {
             return Some(problem.to_owned());
         }
@@ -65,7 +67,7 @@ impl Reports {
     /// Tells everything, once a second.
     pub(super) fn tell(
         &mut self,
-        groups: &mut LogGroups,
+        groups: &mut GroupCatalog,
         context: &SourceContext,
         window: Duration,
         unstorable: Option<&str>,
@@ -93,7 +95,7 @@ impl Reports {
         }
     }
 
-    fn gauges(&self, groups: &mut LogGroups, window: Duration, intake: &Intake) {
+    fn gauges(&self, groups: &mut GroupCatalog, window: Duration, intake: &Intake) {
         let now = Timestamp::now().0;
         let read = || groups.all().filter(|group| !group.is_gone());
         let oldest = groups.all().filter_map(LogGroup::oldest_unacknowledged).min();

@@ -10,7 +10,7 @@ const MOST_SAVED: f64 = 10.0;
 
 /// When a log group may be asked next.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Readiness {
+pub(super) struct GroupReadiness {
     /// The log group.
     pub(super) group: usize,
     /// For new events, in milliseconds since 1970.
@@ -30,7 +30,7 @@ impl Turns {
     /// Whose turn it is; else when the first one is ready.
     pub(super) fn next(
         &self,
-        groups: impl Iterator<Item = Readiness>,
+        groups: impl Iterator<Item = GroupReadiness>,
         now: i64,
     ) -> Result<(usize, Urgency), Option<i64>> {
         let (mut fresh, mut late): (Option<(i64, usize)>, Option<(i64, usize)>) = (None, None);
@@ -70,7 +70,7 @@ mod tests {
         let mut since: Vec<[i64; 2]> = vec![[0; 2]; ready.len()];
         let mut counts = vec![[0; 2]; ready.len()];
         for now in 1..=1_000 {
-            let readiness = |(group, (is_fresh, is_late)): (usize, &(bool, bool))| Readiness {
+            let readiness = |(group, (is_fresh, is_late)): (usize, &(bool, bool))| GroupReadiness {
                 group,
                 fresh: is_fresh.then_some(since[group][0]),
                 late: is_late.then_some(since[group][1]),
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn who_is_not_ready_says_when() {
         let turns = Turns::default();
-        let group = |fresh, late| Readiness { group: 0, fresh: Some(fresh), late };
+        let group = |fresh, late| GroupReadiness { group: 0, fresh: Some(fresh), late };
         assert_eq!(turns.next([group(7, Some(5))].into_iter(), 4), Err(Some(5)));
         assert_eq!(turns.next(std::iter::empty(), 4), Err(None));
         assert_eq!(turns.next([group(7, None)].into_iter(), 7), Ok((0, Urgency::Fresh)));

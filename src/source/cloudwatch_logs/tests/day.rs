@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::call_budget::CallBudget;
-use super::super::plan::{Floors, GroupPlan, PageResult, PlanStart, Urgency};
-use super::super::turns::{Readiness, Turns};
+use super::super::plan::{Floors, GroupPlan, PageAsk, PageResult, PlanStart, Urgency};
+use super::super::turns::{GroupReadiness, Turns};
 use super::model::{ModelEvent, ModelGroup};
 
 const SECOND: i64 = 1_000;
@@ -43,84 +43,103 @@ struct DayResult {
 
 struct Call {
     group: usize,
-    tier: usize,
-    from: i64,
-    to: i64,
-    token: Option<String>,
+    ask: PageAsk,
     answered: i64,
-    is_late: bool,
 }
 
 /// How long a call takes.
 const LATENCY: i64 = 150;
 
-fn live(day: &Day) -> DayResult {
-    let start = PlanStart { begin: DAWN, floors: Floors::at(DAWN), clock: 0 };
-    let mut plans: Vec<GroupPlan> =
-        day.groups.iter().map(|_| GroupPlan::new(start, day.window, None, DAWN)).collect();
-    let began = Instant::now();
-    let at = |now: i64| began + Duration::from_millis(u64::try_from(now - DAWN).unwrap());
-    let mut budget = CallBudget::new(day.calls, began);
-    let mut turns = Turns::default();
-    let mut result = DayResult { found: vec![HashMap::new(); day.groups.len()], ..DayResult::default() };
-    let mut under_way: Vec<Call> = Vec::new();
-    let (mut now, end) = (DAWN, DAWN + day.hours * HOUR);
-    while now < end {
-        let busy: HashSet<usize> = under_way.iter().map(|call| call.group).collect();
-        let readiness =
-            plans.iter().enumerate().filter(|(group, _)| !busy.contains(group)).map(|(group, plan)| {
-                Readiness { group, fresh: plan.ready(Urgency::Fresh), late: plan.ready(Urgency::Late) }
-            });
-        let mut wake = under_way.iter().map(|call| call.answered).min().unwrap_or(end);
-        match turns.next(readiness, now) {
-            Err(ready) => wake = wake.min(ready.unwrap_or(end).max(now + 1)),
-            Ok((group, urgency)) => match budget.take(at(now)) {
-                Err(later) => {
-                    wake = wake.min(DAWN + i64::try_from((later - began).as_millis()).unwrap() + 1);
-                }
-                Ok(()) => {
-                    turns.take(urgency);
-                    match plans[group].ask(urgency, now) {
-                        None => budget.give_back(),
-                        Some(ask) => {
-                            let is_late = urgency == Urgency::Late;
-                            result.calls += 1;
-                            result.late_calls += u64::from(is_late);
-                            let (answered, token) = (now + LATENCY, ask.token);
-                            let (tier, from, to) = (ask.tier, ask.from, ask.to);
-                            under_way.push(Call { group, tier, from, to, token, answered, is_late });
-                        }
-                    }
-                    continue;
-                }
-            },
-        }
-        now = wake.max(now);
-        for call in under_way.extract_if(.., |call| call.answered <= now) {
-            assert!(call.to >= call.from || call.is_late, "{} {}", call.from, call.to);
-            if day.throttled > 0 && result.calls % day.throttled == 0 {
-                result.throttled += 1;
-                budget.throttled(at(now));
-                continue;
-            }
-            let page = day.groups[call.group].page(call.from, call.to, call.token.as_deref(), now, day.page);
-            let known = &mut result.found[call.group];
-            let mut is_news = false;
-            for (_, event) in &page.events {
-                is_news |= !known.contains_key(&event.id);
-                result.again += u64::from(known.contains_key(&event.id));
-                known.entry(event.id).or_insert(now);
-            }
-            let idle = (day.groups.len() as f64 / (0.8 * budget.rate()) * 1_000.0).max(5_000.0) as i64;
-            plans[call.group].answered(
-                call.tier,
-                now,
-                PageResult { token: page.token, events: page.events.len(), is_news },
-                idle,
-            );
+/// A reader of the day.
+struct Reader<'d> {
+    day: &'d Day,
+    plans: Vec<GroupPlan>,
+    turns: Turns,
+    budget: CallBudget,
+    began: Instant,
+    under_way: Vec<Call>,
+    result: DayResult,
+}
+
+impl<'d> Reader<'d> {
+    fn new(day: &'d Day) -> Self {
+        let start = PlanStart { begin: DAWN, floors: Floors::at(DAWN), clock: 0 };
+        let plan = |_: &ModelGroup| GroupPlan::new(start, day.window, None, DAWN);
+        let began = Instant::now();
+        let result = DayResult { found: vec![HashMap::new(); day.groups.len()], ..DayResult::default() };
+        Self {
+            day,
+            plans: day.groups.iter().map(plan).collect(),
+            turns: Turns::default(),
+            budget: CallBudget::new(day.calls, began),
+            began,
+            under_way: Vec::new(),
+            result,
         }
     }
-    result
+
+    fn at(&self, now: i64) -> Instant {
+        self.began + Duration::from_millis(u64::try_from(now - DAWN).unwrap())
+    }
+
+    /// Makes one call, or says when to look again.
+    fn call(&mut self, now: i64) -> Result<(), i64> {
+        let busy: HashSet<usize> = self.under_way.iter().map(|call| call.group).collect();
+        let idle = self.plans.iter().enumerate().filter(|(group, _)| !busy.contains(group));
+        let readiness = idle.map(|(group, plan)| GroupReadiness {
+            group,
+            fresh: plan.ready(Urgency::Fresh),
+            late: plan.ready(Urgency::Late),
+        });
+        let (group, urgency) =
+            self.turns.next(readiness, now).map_err(|ready| ready.unwrap_or(i64::MAX).max(now + 1))?;
+        let taken = self.budget.take(self.at(now));
+        taken.map_err(|later| DAWN + i64::try_from((later - self.began).as_millis()).unwrap() + 1)?;
+        self.turns.take(urgency);
+        match self.plans[group].ask(urgency, now) {
+            None => self.budget.give_back(),
+            Some(ask) => {
+                self.result.calls += 1;
+                self.result.late_calls += u64::from(urgency == Urgency::Late);
+                self.under_way.push(Call { group, ask, answered: now + LATENCY });
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, call: Call, now: i64) {
+        let Call { group, ask, .. } = call;
+        if self.day.throttled > 0 && self.result.calls % self.day.throttled == 0 {
+            self.result.throttled += 1;
+            return self.budget.throttled(self.at(now));
+        }
+        let page = self.day.groups[group].page(ask.from, ask.to, ask.token.as_deref(), now, self.day.page);
+        let known = &mut self.result.found[group];
+        let mut is_news = false;
+        for (_, event) in &page.events {
+            is_news |= !known.contains_key(&event.id);
+            self.result.again += u64::from(known.contains_key(&event.id));
+            known.entry(event.id).or_insert(now);
+        }
+        let pace = (self.day.groups.len() as f64 / self.budget.rate() * 1_000.0) as i64;
+        let page = PageResult { token: page.token, events: page.events.len(), is_news };
+        self.plans[group].answered(ask.tier, now, page, pace);
+    }
+}
+
+fn live(day: &Day) -> DayResult {
+    let mut reader = Reader::new(day);
+    let (mut now, end) = (DAWN, DAWN + day.hours * HOUR);
+    while now < end {
+        let Err(wake) = reader.call(now) else { continue };
+        let answered = reader.under_way.iter().map(|call| call.answered).min();
+        now = answered.into_iter().chain([wake, end]).min().unwrap().max(now);
+        let ended: Vec<Call> = reader.under_way.extract_if(.., |call| call.answered <= now).collect();
+        for call in ended {
+            reader.answer(call, now);
+        }
+    }
+    reader.result
 }
 
 /// Groups with so many events an hour, of which one of ten comes late, by at most `latest`.

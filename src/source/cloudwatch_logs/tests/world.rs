@@ -16,7 +16,7 @@ use super::super::puller::Puller;
 use super::super::service::{EventsAsk, ListedPart, LogsService, PullFault, PullFaultKind};
 use super::model::{ModelEvent, ModelGroup};
 use crate::ack::Checkpoints;
-use crate::config::{Decoding, Format, PullSource, PullStart, TooLong};
+use crate::config::{PullSource, PullStart, SourceConfig};
 use crate::decode::framing;
 use crate::event::{Budget, Timestamp};
 use crate::health::Status;
@@ -156,13 +156,6 @@ pub(super) fn settings() -> PullSource {
         window: Duration::from_hours(6),
         calls: 100.0,
         refresh: Duration::from_secs(1),
-        decoding: Decoding {
-            format: Format::Envelope,
-            multiline: None,
-            max_line: usize::MAX,
-            too_long: TooLong::Split,
-            max_inflated: usize::MAX,
-        },
     }
 }
 
@@ -181,7 +174,7 @@ impl Running {
         let (jobs, taken) = crossbeam_channel::bounded::<Jobs>(64);
         let places = Arc::new(Semaphore::new(64));
         let queue = IntakeQueue { jobs, places: Arc::clone(&places) };
-        let framing = framing(&config.decoding);
+        let framing = framing(SourceConfig::CloudwatchLogs(Box::new(config.clone())).decoding());
         let intake = Intake::new(
             Budget::new(32 << 20),
             queue,
