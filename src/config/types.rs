@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::aws_types::{AssumeRole, AwsSettings, Template, TemplateField, TemplatePiece};

@@ -146,7 +146,8 @@ mod tests {
             }
             for (at, first) in made.iter().enumerate() {
                 let second = made[at..].iter().take_while(|call| **call < *first + Duration::from_secs(1)).count();
-                prop_assert!(second as f64 <= limit + (limit * BURST).max(1.0) + 1.0, "{second} of {limit}");
+                let second = f64::from(u32::try_from(second).unwrap());
+                prop_assert!(second <= limit + (limit * BURST).max(1.0) + 1.0, "{second} of {limit}");
             }
         }
     }

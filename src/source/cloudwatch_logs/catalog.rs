@@ -120,10 +120,6 @@ impl GroupCatalog {
         self.groups.insert(number, group);
     }
 
-    pub(super) fn files(&self, listed: &ListedGroup, context: &SourceContext) -> SeenFiles {
-        files(listed, context)
-    }
-
     /// Compares a whole list with what is known: gives those that are to be read from now on, and notes those that are gone.
     pub(super) fn compare(
         &mut self,
@@ -198,13 +194,11 @@ impl GroupCatalog {
 
     fn note_listing(&mut self, start: PullStart, now: i64, context: &SourceContext) {
         self.is_listed = true;
-        match &self.listing {
-            Some(listing) => listing.change(|position| position.listed = now),
-            None => {
-                let position = ListingPosition { started: listing::started(start, now), listed: now };
-                self.listing = Some(context.checkpoints.begin(&context.name, position));
-            }
+        if let Some(listing) = &self.listing {
+            return listing.change(|position| position.listed = now);
         }
+        let position = ListingPosition { started: listing::started(start, now), listed: now };
+        self.listing = Some(context.checkpoints.begin(&context.name, position));
     }
 
     /// Forgets groups that have been gone for a day, and removes the files of those that nobody knows.
@@ -293,7 +287,8 @@ async fn store_ids(group: &mut LogGroup) -> Result<(), String> {
     Ok(())
 }
 
-fn files(listed: &ListedGroup, context: &SourceContext) -> SeenFiles {
+/// Where the ids of a log group's events are.
+pub(super) fn files(listed: &ListedGroup, context: &SourceContext) -> SeenFiles {
     let folder = ids_folder(&listed.arn, listed.created);
     SeenFiles::new(ids_of(context.checkpoints.dir(), &context.name).join(folder))
 }

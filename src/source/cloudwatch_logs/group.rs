@@ -181,12 +181,12 @@ impl LogGroup {
     }
 
     /// Notes a page that was read; its guard says when its events are delivered.
-    pub(super) fn read(&mut self, tier: usize, page: LogPage, new: NewEvents, pace: i64) -> AckGuard {
+    pub(super) fn read(&mut self, tier: usize, page: LogPage, new: NewEvents, interval: i64) -> AckGuard {
         let now = Timestamp::now();
         self.held = None;
         let (events, is_news) = (page.events.len(), !new.events.is_empty());
         let result = PageResult { token: page.token, events, is_news };
-        self.plan.answered(tier, now.0, result, pace);
+        self.plan.answered(tier, now.0, result, interval);
         let number = self.settled.begin(self.plan.reached(), now);
         self.under_way.insert(number, new.keys);
         AckGuard::open(Arc::clone(&self.ended) as Arc<dyn Acknowledge>, number)

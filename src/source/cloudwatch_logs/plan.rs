@@ -291,8 +291,8 @@ impl GroupPlan {
         floor.saturating_sub(self.clock.saturating_sub(now).max(0)).max(self.begin)
     }
 
-    /// A page of this tier was read. `pace` is the time between two calls of one group, if all log groups have equal shares.
-    pub(super) fn answered(&mut self, number: usize, now: i64, page: PageResult, pace: i64) {
+    /// A page of this tier was read. `interval` is the time between two calls of one group, if all log groups have equal shares.
+    pub(super) fn answered(&mut self, number: usize, now: i64, page: PageResult, interval: i64) {
         let Some(tier) = self.tiers.get_mut(number) else { return };
         tier.due = now;
         let Some(round) = &mut tier.round else { return };
@@ -315,7 +315,7 @@ impl GroupPlan {
             if number == 0 {
                 self.polled = Some(slice.began);
             }
-            self.end_round(number, cost, is_news, now, pace);
+            self.end_round(number, cost, is_news, now, interval);
         }
     }
 
@@ -336,9 +336,9 @@ impl GroupPlan {
         };
     }
 
-    fn end_round(&mut self, number: usize, cost: RoundCost, is_news: bool, now: i64, pace: i64) {
+    fn end_round(&mut self, number: usize, cost: RoundCost, is_news: bool, now: i64, interval: i64) {
         if number == 0 {
-            let idle = IDLE_PAUSE.max(pace.saturating_mul(IDLE_SHARE.1) / IDLE_SHARE.0);
+            let idle = IDLE_PAUSE.max(interval.saturating_mul(IDLE_SHARE.1) / IDLE_SHARE.0);
             self.pause = if is_news { BUSY_PAUSE } else { self.pause.saturating_mul(2).min(idle) };
             self.pause = self.pause.max(BUSY_PAUSE);
             self.is_done = self.once.is_some();
@@ -352,7 +352,7 @@ impl GroupPlan {
         if let Some(tier) = self.tiers.get_mut(number) {
             tier.round = None;
             // A tier is read more often where that takes few of the group's calls.
-            let cheap = i64::from(cost.pages).saturating_mul(pace).saturating_mul(LATE_SHARE);
+            let cheap = i64::from(cost.pages).saturating_mul(interval).saturating_mul(LATE_SHARE);
             let late = cheap.max(IDLE_PAUSE).min(tier.every);
             tier.due = now.saturating_add(if number == 0 { pause } else { late });
         }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::call_budget::CallBudget;
-use super::catalog::GroupCatalog;
+use super::catalog::{self, GroupCatalog};
 use super::group::LogGroup;
 use super::listing::ListedGroup;
 use super::page::{LogPage, PageEvent};
@@ -248,19 +248,13 @@ impl<S: LogsService> Puller<S> {
         match result {
             Ok(bytes) => {
                 intake.metrics.pull.call("answered");
-                let page = LogPage::scan(&bytes);
-                match page {
-                    Ok(page) => self.page(number, ask.tier, PageAnswer { bytes, page, held }, intake).await,
-                    Err(_) => {
-                        let message = format!(
-                            "the answer to logs:FilterLogEvents for `{}` cannot be read",
-                            group.listed.arn
-                        );
-                        let fault = PullFault { kind: PullFaultKind::Passing, message };
-                        intake.metrics.error("unreadable");
-                        group.hold(fault, Timestamp::now().0);
-                    }
+                if let Ok(page) = LogPage::scan(&bytes) {
+                    return self.page(number, ask.tier, PageAnswer { bytes, page, held }, intake).await;
                 }
+                let arn = &group.listed.arn;
+                let message = format!("the answer to logs:FilterLogEvents for `{arn}` cannot be read");
+                intake.metrics.error("unreadable");
+                group.hold(PullFault { kind: PullFaultKind::Passing, message }, Timestamp::now().0);
             }
             Err(fault) => self.failed(number, &ask, fault, intake),
         }
@@ -293,7 +287,7 @@ impl<S: LogsService> Puller<S> {
     /// Hands the new events of a page to the workers.
     async fn page(&mut self, number: usize, tier: usize, answer: PageAnswer, intake: &Intake) {
         let PageAnswer { bytes, page, mut held } = answer;
-        let pace = self.pace();
+        let interval = self.interval();
         self.page_bytes = bytes.len().max(self.page_bytes - self.page_bytes / 16).max(PAGE);
         let Some(group) = self.groups.get_mut(number) else { return };
         let in_memory = bytes.len() + page.events.len() * PER_EVENT;
@@ -309,7 +303,7 @@ impl<S: LogsService> Puller<S> {
         let payload = if new.events.is_empty() { Bytes::new() } else { group.envelopes(&bytes, &new) };
         held.resize((in_memory + payload.len()) as u64);
         drop(bytes);
-        let ack = group.read(tier, page, new, pace);
+        let ack = group.read(tier, page, new, interval);
         held.resize(payload.len() as u64);
         if payload.is_empty() {
             return ack.settle();
@@ -325,7 +319,7 @@ impl<S: LogsService> Puller<S> {
     }
 
     /// The time between two calls of one log group, if all have equal shares, in milliseconds.
-    fn pace(&self) -> i64 {
+    fn interval(&self) -> i64 {
         let round = (self.groups.len_f64() / self.budget.rate()).min(LONGEST_ROUND);
         i64::try_from(Duration::from_secs_f64(round).as_millis()).unwrap_or(i64::MAX)
     }
@@ -335,7 +329,7 @@ impl<S: LogsService> Puller<S> {
         if is_due && (self.once.is_none() || !self.groups.is_listed) {
             let (service, patterns) = (Arc::clone(&self.service), self.groups.patterns.clone());
             self.groups.listing_began = Timestamp::now().0;
-            self.lists.spawn(async move { super::catalog::list(&*service, &patterns).await });
+            self.lists.spawn(async move { catalog::list(&*service, &patterns).await });
         }
     }
 
@@ -371,7 +365,7 @@ impl<S: LogsService> Puller<S> {
         let found = self.groups.compare(listed, self.config.start, &self.context);
         let mut found = found.into_iter();
         while let Some(group) = found.next() {
-            let files = self.groups.files(&group.listed, &self.context);
+            let files = catalog::files(&group.listed, &self.context);
             let stored = match on_disk(files, SeenFiles::open).await {
                 Ok(stored) => stored,
                 Err(problem) => {

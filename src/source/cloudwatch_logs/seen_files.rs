@@ -174,11 +174,11 @@ pub(super) fn remove_others(dir: &Path, known: impl Fn(&str) -> bool) -> io::Res
 /// Does something with files on a thread for what blocks.
 pub(super) async fn on_disk<T: Send + 'static>(
     files: SeenFiles,
-    work: impl FnOnce(&SeenFiles) -> std::io::Result<T> + Send + 'static,
+    work: impl FnOnce(&SeenFiles) -> io::Result<T> + Send + 'static,
 ) -> Result<T, String> {
     let dir = files.dir().display().to_string();
     let done = tokio::task::spawn_blocking(move || work(&files)).await;
-    let done = done.map_err(std::io::Error::other).and_then(|done| done);
+    let done = done.map_err(io::Error::other).and_then(|done| done);
     done.map_err(|error| {
         format!("ids of delivered events cannot be kept in `{dir}`: {error}; make room in the state directory, or make it writable")
     })

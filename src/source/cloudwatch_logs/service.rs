@@ -175,10 +175,9 @@ fn fault(call: &ApiCall, resource: &str, error: CallError, has_token: bool) -> P
             let fix = fix.map(|fix| format!("; {fix}")).unwrap_or_default();
             PullFault { kind: PullFaultKind::Credentials, message: format!("{message}{fix}") }
         }
-        CallError::Unanswered { message, .. } => {
-            PullFault { kind: PullFaultKind::Passing, message: format!("{action}: {message}") }
-        }
-        CallError::Unreadable(message) | CallError::Unusable(message) => {
+        CallError::Unanswered { message, .. }
+        | CallError::Unreadable(message)
+        | CallError::Unusable(message) => {
             PullFault { kind: PullFaultKind::Passing, message: format!("{action}: {message}") }
         }
     }
@@ -221,7 +220,7 @@ fn kind(code: &str, has_token: bool) -> PullFaultKind {
 fn fix(kind: PullFaultKind, action: &str, resource: &str, said: &str) -> String {
     match kind {
         PullFaultKind::Denied => {
-            let who = principal_in(said).map(|who| format!("`{who}`")).unwrap_or_else(|| "the caller".to_owned());
+            let who = principal_in(said).map_or_else(|| "the caller".to_owned(), |who| format!("`{who}`"));
             format!("; allow {who} `{action}` on `{resource}`")
         }
         PullFaultKind::Credentials => "; check the credentials of the source".to_owned(),

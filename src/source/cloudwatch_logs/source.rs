@@ -1,5 +1,7 @@
 //! The border of the source.
 
+use std::sync::Arc;
+
 use super::puller::Puller;
 use super::service::CloudWatchLogs;
 use crate::aws::{ApiClient, AwsConnection, ResolvedRole};
@@ -19,7 +21,7 @@ impl CloudWatchPull {
     /// When the configuration cannot be used, or there is no region.
     pub async fn prepare(config: PullSource, context: SourceContext) -> Result<Self, SourceError> {
         let whose = format!("source `{}`", context.name);
-        let origin = Origin::new(context.name.clone(), context.host.clone());
+        let origin = Origin::new(Arc::clone(&context.name), Arc::clone(&context.host));
         let service = connect(whose, &config, &origin).await?;
         Puller::new(service, config, context).map(Self)
     }

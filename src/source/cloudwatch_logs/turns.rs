@@ -19,6 +19,9 @@ pub(super) struct GroupReadiness {
     pub(super) late: Option<i64>,
 }
 
+/// Since when a log group waits, and which.
+type Waiting = Option<(i64, usize)>;
+
 /// Gives turns: who waited longest is next, so that a busy group takes one page in turn with all others that have something to read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Turns {
@@ -29,19 +32,19 @@ pub(super) struct Turns {
 impl Turns {
     /// Whose turn it is; else when the first one is ready.
     pub(super) fn next(
-        &self,
+        self,
         groups: impl Iterator<Item = GroupReadiness>,
         now: i64,
     ) -> Result<(usize, Urgency), Option<i64>> {
-        let (mut fresh, mut late): (Option<(i64, usize)>, Option<(i64, usize)>) = (None, None);
+        let (mut fresh, mut late): (Waiting, Waiting) = (None, None);
         for group in groups {
-            let earliest = |known: Option<(i64, usize)>, at: Option<i64>| {
+            let earliest = |known: Waiting, at: Option<i64>| {
                 let new = at.map(|at| (at, group.group));
                 known.into_iter().chain(new).min()
             };
             (fresh, late) = (earliest(fresh, group.fresh), earliest(late, group.late));
         }
-        let ready = |turn: Option<(i64, usize)>| turn.filter(|(at, _)| *at <= now).map(|(_, group)| group);
+        let ready = |turn: Waiting| turn.filter(|(at, _)| *at <= now).map(|(_, group)| group);
         match (ready(fresh), ready(late)) {
             (Some(_), Some(group)) if self.saved >= 1.0 => Ok((group, Urgency::Late)),
             (Some(group), _) => Ok((group, Urgency::Fresh)),

@@ -135,9 +135,12 @@ pub(super) enum Fate {
 /// How often each event was delivered, by its id.
 pub(super) type Delivered = BTreeMap<u64, usize>;
 
+/// A source whose run is over, and what it said.
+type EndedRun = (Puller<Arc<Service>>, Result<(), SourceError>);
+
 /// A source at work.
 pub(super) struct Running {
-    run: JoinHandle<(Puller<Arc<Service>>, Result<(), SourceError>)>,
+    run: JoinHandle<EndedRun>,
     sinks: JoinHandle<()>,
     stopper: Stopper,
     checkpoints: Arc<Checkpoints>,
