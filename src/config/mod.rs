@@ -5,6 +5,7 @@
 //! all of them come at once, each with its line and column.
 
 mod aws_connection;
+mod decoding;
 mod document;
 mod excerpt;
 mod expand;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::aws_connection::aws_settings;
+use super::decoding::{multiline, sized};
 use super::section::Section;
-use super::sources::{multiline, sized};
 use super::tree::Node;
 use super::types::{AwsSettings, Format, ObjectContents, ObjectFeed, QueueFeed, S3Source, TemplateField};
 use super::values::{Parsed, choice, count, duration, flag, glob, list, string_that};

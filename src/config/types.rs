@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::secret::Secret;
+pub use super::template::{Template, TemplateField, TemplatePiece};
 use crate::event::Field;
 
 /// Most sinks of one configuration: routes give each event to a set of them, which is one machine word.
@@ -417,31 +417,4 @@ pub struct When {
     pub attributes: BTreeMap<String, Vec<String>>,
     /// A pattern that the message must contain a match of.
     pub message: Option<regex::bytes::Regex>,
-}
-
-/// A name made from an event's metadata, such as `logs-{owner}`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Template {
-    /// The pieces in order.
-    pub pieces: Arc<[TemplatePiece]>,
-}
-
-/// A piece of a [`Template`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum TemplatePiece {
-    /// Itself.
-    Text(String),
-    /// What the metadata says.
-    Field(TemplateField),
-}
-
-/// Metadata that names may be made from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TemplateField {
-    /// `{source}`
-    SourceConfig,
-    /// `{host}`
-    Host,
-    /// `{owner}` and the like.
-    Origin(Field),
 }

@@ -40,7 +40,7 @@ pub(super) struct FakeState {
     pub(super) asked: Vec<String>,
     /// What should not have happened.
     pub(super) violations: Vec<String>,
-    receipts: u64,
+    handles: u64,
 }
 
 #[derive(Clone)]
@@ -93,7 +93,7 @@ impl FakeAws {
             at_next_get: None,
             asked: Vec::new(),
             violations: Vec::new(),
-            receipts: 0,
+            handles: 0,
         };
         let fake = Arc::new(Self { url, state: Mutex::new(state), delivered: Arc::default() });
         let served = Arc::downgrade(&fake);
@@ -294,9 +294,9 @@ impl FakeState {
             if message.is_deleted || message.shows > now || shown.len() >= most {
                 continue;
             }
-            self.receipts += 1;
+            self.handles += 1;
             message.receives += 1;
-            message.handle = format!("{index}-{}", self.receipts);
+            message.handle = format!("{index}-{}", self.handles);
             // The queue delivers at least once.
             message.shows = if is_twice { now } else { now + hidden };
             shown.push(
