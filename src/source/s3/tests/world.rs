@@ -50,6 +50,9 @@ impl Default for ObjectSettings {
     }
 }
 
+/// A payload, and why the source refused it; none: the decoder did.
+type RefusedPayload = (Option<&'static str>, Vec<u8>);
+
 /// What outlives a run.
 pub(super) struct ObjectWorld {
     pub(super) aws: Arc<FakeAws>,
@@ -57,7 +60,7 @@ pub(super) struct ObjectWorld {
     folder: TempDir,
     pub(super) metrics: Metrics,
     pub(super) status: Arc<Status>,
-    pub(super) undecodable: Arc<Lock<Vec<(Option<&'static str>, Vec<u8>)>>>,
+    pub(super) undecodable: Arc<Lock<Vec<RefusedPayload>>>,
 }
 
 /// A source at work, and its sink.
