@@ -1,10 +1,9 @@
-//! How AWS is reached, and the names that are made for it.
+//! How AWS is reached.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::Field;
+use super::template::Template;
 
 /// How AWS is reached: where, as whom, and through what.
 #[derive(Clone, Debug)]
@@ -44,31 +43,4 @@ pub struct AssumeRole {
     pub duration: Duration,
     /// Another STS endpoint than the region's.
     pub sts_endpoint_url: Option<String>,
-}
-
-/// A name made from an event's metadata, such as `logs-{owner}`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Template {
-    /// The pieces in order.
-    pub pieces: Arc<[TemplatePiece]>,
-}
-
-/// A piece of a [`Template`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum TemplatePiece {
-    /// Itself.
-    Text(String),
-    /// What the metadata says.
-    Field(TemplateField),
-}
-
-/// Metadata that names may be made from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TemplateField {
-    /// `{source}`
-    SourceConfig,
-    /// `{host}`
-    Host,
-    /// `{owner}` and the like.
-    Origin(Field),
 }

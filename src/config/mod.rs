@@ -7,6 +7,7 @@
 mod aws_connection;
 mod aws_types;
 mod cloudwatch_logs;
+mod decoding;
 mod document;
 mod excerpt;
 mod expand;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::aws_connection::aws_settings;
+use super::decoding::{multiline, sized};
 use super::section::Section;
-use super::sources::{multiline, sized};
 use super::tree::Node;
 use super::types::{AwsSettings, Format, ObjectContents, ObjectFeed, QueueFeed, S3Source, TemplateField};
 use super::values::{Parsed, choice, count, duration, flag, glob, list, string_that};
@@ -112,4 +112,52 @@ fn queue_url(node: &Node) -> Parsed<String> {
     string_that(is_url, "a queue's URL such as `https://sqs.us-east-1.amazonaws.com/222222222222/trail`")(
         node,
     )
+}
+
+impl QueueFeed {
+    /// The region that the URL of a queue of AWS's names.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        let host = self.url.split_once("://")?.1.split('/').next()?;
+        let parts: Vec<&str> = host.split('.').collect();
+        let at = parts.iter().position(|part| matches!(*part, "sqs" | "sqs-fips" | "queue"))?;
+        let is_region = |part: &&&str| part.contains('-') && part.ends_with(|c: char| c.is_ascii_digit());
+        // The first form of these URLs has the region before.
+        let before = at.checked_sub(1).and_then(|before| parts.get(before));
+        parts.get(at + 1).filter(is_region).or_else(|| before.filter(is_region)).copied()
+    }
+
+    /// Where the queue is asked: the endpoint that is set, or the scheme and the host of its URL.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        let after = self.url.find("://").map_or(0, |at| at + 3);
+        let slash = self.url.get(after..).and_then(|rest| rest.find('/'));
+        let own = self.url.get(..slash.map_or(self.url.len(), |at| after + at)).unwrap_or(&self.url);
+        self.aws.endpoint_url.as_deref().unwrap_or(own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queues_url_names_its_region_and_its_endpoint() {
+        let check = |url: &str, region: Option<&str>, endpoint: &str| {
+            let (url, aws) = (url.to_owned(), AwsSettings::default());
+            let queue = QueueFeed { url, aws, visibility: Duration::ZERO };
+            assert_eq!((queue.region(), queue.endpoint()), (region, endpoint));
+        };
+        let own = "https://sqs.eu-west-1.amazonaws.com";
+        check("https://sqs.eu-west-1.amazonaws.com/222222222222/q", Some("eu-west-1"), own);
+        let china = "https://sqs.cn-north-1.amazonaws.com.cn";
+        check("https://sqs.cn-north-1.amazonaws.com.cn/222222222222/q", Some("cn-north-1"), china);
+        let fips = "https://sqs-fips.us-gov-west-1.amazonaws.com";
+        check("https://sqs-fips.us-gov-west-1.amazonaws.com/2/q", Some("us-gov-west-1"), fips);
+        let vpc = "https://vpce-0a1-b2c.sqs.us-east-2.vpce.amazonaws.com";
+        check("https://vpce-0a1-b2c.sqs.us-east-2.vpce.amazonaws.com/2/q", Some("us-east-2"), vpc);
+        let old = "https://us-west-1.queue.amazonaws.com";
+        check("https://us-west-1.queue.amazonaws.com/2/q", Some("us-west-1"), old);
+        check("http://127.0.0.1:5000/123456789012/q", None, "http://127.0.0.1:5000");
+    }
 }

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use super::aws_types::{AssumeRole, AwsSettings, Template, TemplateField, TemplatePiece};
+pub use super::aws_types::{AssumeRole, AwsSettings};
 pub use super::pull_source::{PullSource, PullStart};
 use super::secret::Secret;
+pub use super::template::{Template, TemplateField, TemplatePiece};
 use crate::event::Field;
 
 /// Most sinks of one configuration: routes give each event to a set of them, which is one machine word.

@@ -141,6 +141,37 @@ fn trails_of_another_account_arrive_record_for_record_however_they_are_announced
 }
 
 #[test]
+fn doctor_looks_at_the_queue_and_check_shows_it() {
+    let Some(objects) = ObjectWorld::new() else { return };
+    objects.config("format = \"cloudtrail\"");
+    let config = objects.world.config_path();
+    let run = |arguments: &[&str]| {
+        let output = objects.world.run(&[arguments, &["-c", config.to_str().unwrap()]].concat(), b"");
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, report) = run(&["doctor", "--json"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let hops = report["hops"].as_array().unwrap();
+    let hop = hops.iter().find(|hop| hop["name"] == "sources.trail").unwrap();
+    let levels: Vec<Value> = hop["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| json!([finding["check"], finding["level"]]))
+        .collect();
+    assert_eq!(
+        Value::from(levels),
+        json!([["credentials", "ok"], ["queue", "ok"], ["queue_redrive", "warning"], ["buckets", "skipped"]])
+    );
+    assert_eq!(code, Some(0), "{report:#}");
+    let (code, tree) = run(&["check"]);
+    assert_eq!(code, Some(0));
+    for part in ["trail (s3)", &objects.queue_url, READER, QUEUE_READER, "up to 8 objects at once"] {
+        assert!(tree.contains(part), "`{part}`: {tree}");
+    }
+}
+
+#[test]
 fn a_run_that_reads_once_reads_what_is_announced_and_ends() {
     let Some(objects) = ObjectWorld::new() else { return };
     objects.config("format = \"cloudtrail\"");

@@ -11,7 +11,7 @@ use super::role::{attach, document};
 use crate::access::policy::RequestPrincipal;
 use crate::access::policy::document::{Negatable, Statement};
 use crate::access::report::{Fix, HopFinding, MissingPolicy, Severity};
-use crate::aws::{ApiCall, ApiClient, AwsConnection, AwsService, CallError, ResolvedRole, principal_in};
+use crate::aws::{ApiCall, ApiClient, AwsService, CallError, principal_in};
 use crate::config::{PullSource, show_duration};
 use crate::event::{Origin, Timestamp};
 
@@ -31,8 +31,8 @@ const LONG_ROUND: f64 = 120.0;
 /// Looks at what `source` reads.
 pub(super) async fn check(name: &str, source: &PullSource, host: &str, now: Timestamp) -> Vec<HopFinding> {
     let origin = Origin::new(name, host);
-    let client = match connect(name, source, &origin).await {
-        Ok(client) => client,
+    let client = match ApiClient::with(&format!("source `{name}`"), &source.aws, None, &origin).await {
+        Ok(client) => client.at(source.aws.endpoint_url.clone()),
         Err(error) => {
             let fix = "correct `ca_file`, or set `region`";
             return vec![HopFinding::failure("endpoint", error.to_string()).fix(fix)];
@@ -49,15 +49,6 @@ pub(super) async fn check(name: &str, source: &PullSource, host: &str, now: Time
     let mut findings = vec![HopFinding::ok("credentials", format!("found: `{principal}`"))];
     findings.extend(look.all().await);
     findings
-}
-
-async fn connect(name: &str, source: &PullSource, origin: &Origin) -> Result<ApiClient, CallError> {
-    let aws = source.aws.clone();
-    let (url, region) =
-        (aws.endpoint_url.clone(), aws.region.as_ref().and_then(|region| region.render(origin)));
-    let roles = aws.assume_role.iter().filter_map(|role| ResolvedRole::of(role, origin)).collect();
-    let connection = AwsConnection::new(format!("source `{name}`"), aws).map_err(CallError::from)?;
-    Ok(ApiClient::new(&connection, region, roles).await.map_err(CallError::from)?.at(url))
 }
 
 struct PullLook<'a> {

@@ -7,6 +7,7 @@ mod call_error;
 mod endpoint;
 mod local;
 mod log_groups;
+mod queue;
 mod role;
 mod simulation;
 mod stream;
@@ -22,7 +23,7 @@ use self::target::{PutTarget, targets};
 use crate::access::report::{Hop, HopFinding, HopReport, Severity};
 use crate::aws::{AwsConnection, CallError, FirehoseClients};
 use crate::config::{Config, FileSource, FirehoseSink, SinkKind, SourceConfig};
-use crate::event::Timestamp;
+use crate::event::{Origin, Timestamp};
 
 /// How to look.
 #[derive(Clone, Debug)]
@@ -45,7 +46,10 @@ pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
             SourceConfig::File(file) => local::files(file, (look.find_files)(file)),
             SourceConfig::FirehoseHttp(http) => local::listener(http),
             SourceConfig::CloudwatchLogs(pull) => log_groups::check(name, pull, &look.host, look.now).await,
-            SourceConfig::Stdin(_) | SourceConfig::S3(_) => continue,
+            SourceConfig::S3(s3) => {
+                queue::check(s3, &Origin::new(name.as_str(), Arc::clone(&look.host))).await
+            }
+            SourceConfig::Stdin(_) => continue,
         };
         hops.push(Hop { name: format!("sources.{name}"), findings });
     }

@@ -36,7 +36,8 @@ use crate::aws::credentials::Credentials;
 use crate::aws::error::AwsError;
 use crate::aws::probe::{CallError, NoAnswer, unanswered};
 use crate::aws::role::ResolvedRole;
-use crate::event::Timestamp;
+use crate::config::AwsSettings;
+use crate::event::{Origin, Timestamp};
 
 /// Most bytes of an answer; the longest are lists of a thousand items.
 const MOST_ANSWER: usize = 16 * 1_024 * 1_024;
@@ -77,6 +78,28 @@ impl ApiClient {
         let AwsSession { config, credentials, region } = connection.session(region, roles).await?;
         let (http, skew, buckets) = (connection.connector(), AtomicI64::new(0), BucketRegions::default());
         Ok(Self { http, config, region, credentials, owner: None, url: None, skew, buckets })
+    }
+
+    /// A caller with these settings, whose names depend on no more than `origin`; a `region` that is known otherwise comes before the
+    /// configured one. `whose` says in errors whose it is, such as "source `trail`".
+    ///
+    /// # Errors
+    /// When there is no region, the `ca_file` is of no use, or a name depends on more.
+    pub async fn with(
+        whose: &str,
+        settings: &AwsSettings,
+        region: Option<String>,
+        origin: &Origin,
+    ) -> Result<Self, AwsError> {
+        let names = || AwsError::Names { whose: whose.to_owned() };
+        let configured = match (&settings.region, region) {
+            (_, Some(region)) => Some(region),
+            (Some(template), None) => Some(template.render(origin).ok_or_else(names)?),
+            (None, None) => None,
+        };
+        let roles = settings.assume_role.iter().map(|role| ResolvedRole::of(role, origin));
+        let roles = roles.collect::<Option<Vec<_>>>().ok_or_else(names)?;
+        Self::new(&AwsConnection::new(whose, settings.clone())?, configured, roles).await
     }
 
     /// The same, where everything is asked at `url`, if it is set.
@@ -269,7 +292,7 @@ impl ApiClient {
         let keys = Keys::new("AKIAIOSFODNN7EXAMPLE", "a-secret", Some("a-token".to_owned()), None, "test");
         let shared = aws_credential_types::provider::SharedCredentialsProvider::new(keys);
         Self {
-            http: AwsConnection::new("a test", crate::config::AwsSettings::default()).unwrap().connector(),
+            http: AwsConnection::new("a test", AwsSettings::default()).unwrap().connector(),
             config: SdkConfig::builder().endpoint_url(url).build(),
             region: "eu-west-1".to_owned(),
             credentials: Arc::new(Credentials::base(Some(shared), None)),

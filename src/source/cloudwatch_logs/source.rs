@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::puller::Puller;
 use super::service::CloudWatchLogs;
-use crate::aws::{ApiClient, AwsConnection, ResolvedRole};
-use crate::config::{AwsSettings, PullSource};
+use crate::aws::ApiClient;
+use crate::config::PullSource;
 use crate::event::Origin;
 use crate::pipeline::Intake;
 use crate::source::lifecycle::{Source, SourceContext, SourceError, SourceFuture};
@@ -22,20 +22,12 @@ impl CloudWatchPull {
     pub async fn prepare(config: PullSource, context: SourceContext) -> Result<Self, SourceError> {
         let whose = format!("source `{}`", context.name);
         let origin = Origin::new(Arc::clone(&context.name), Arc::clone(&context.host));
-        let service = connect(whose, &config, &origin).await?;
+        let client = ApiClient::with(&whose, &config.aws, None, &origin).await;
+        let client = client.map_err(|error| SourceError::Other(Box::new(error)))?;
+        let client = client.at(config.aws.endpoint_url.clone());
+        let service = CloudWatchLogs::new(client, config.aws.request_timeout, config.linked_accounts);
         Puller::new(service, config, context).map(Self)
     }
-}
-
-async fn connect(whose: String, config: &PullSource, origin: &Origin) -> Result<CloudWatchLogs, SourceError> {
-    let other = |error: crate::aws::AwsError| SourceError::Other(Box::new(error));
-    let settings = config.aws.clone();
-    let AwsSettings { region, assume_role, endpoint_url, request_timeout, .. } = settings.clone();
-    let connection = AwsConnection::new(whose, settings).map_err(other)?;
-    let region = region.and_then(|region| region.render(origin));
-    let roles = assume_role.iter().filter_map(|role| ResolvedRole::of(role, origin)).collect();
-    let client = ApiClient::new(&connection, region, roles).await.map_err(other)?.at(endpoint_url);
-    Ok(CloudWatchLogs::new(client, request_timeout, config.linked_accounts))
 }
 
 impl Source for CloudWatchPull {

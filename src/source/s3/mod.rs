@@ -32,12 +32,12 @@ use self::held::HeldMessages;
 use self::holds::Holds;
 use self::message::MessageWorker;
 use self::open::ObjectClient;
-use self::queue::{SqsQueue, origin_of, region_of};
+use self::queue::SqsQueue;
 use self::reading::ObjectReading;
 use self::receive::{Receiver, delete, delete_done, gauge_lag};
 use self::resumable::ResumableObjects;
-use crate::aws::{ApiClient, AwsConnection, ResolvedRole};
-use crate::config::{AwsSettings, ObjectFeed, QueueFeed, S3Source};
+use crate::aws::{ApiClient, AwsError};
+use crate::config::{ObjectFeed, QueueFeed, S3Source};
 use crate::event::{Origin, Timestamp};
 use crate::metrics::SourceMetrics;
 use crate::pipeline::Intake;
@@ -61,10 +61,6 @@ pub struct S3Objects {
 /// Why a source of objects cannot run.
 #[derive(Debug, thiserror::Error)]
 enum S3SourceError {
-    #[error(
-        "a name in `assume_role` or `region` is made from metadata that is not known before events are read"
-    )]
-    Names,
     #[error("held for too long for a run with --once: {0}")]
     Held(String),
 }
@@ -79,12 +75,14 @@ impl S3Objects {
     /// When a client cannot be built, or a glob is none.
     pub async fn prepare(config: S3Source, context: SourceContext) -> Result<Self, SourceError> {
         let origin = Origin::new(Arc::clone(&context.name), Arc::clone(&context.host));
-        let ObjectFeed::Queue(QueueFeed { url, aws, visibility }) = &config.feed;
-        let region = region_of(url).map(str::to_owned);
-        let endpoint = aws.endpoint_url.clone().unwrap_or_else(|| origin_of(url));
-        let of_queue = client(aws, region, &origin).await?.at(Some(endpoint));
-        let queue = SqsQueue::new(of_queue, url.clone(), *visibility);
-        let mut of_buckets = client(&config.aws, None, &origin).await?.at(config.aws.endpoint_url.clone());
+        let whose = format!("source `{}`", context.name);
+        let wrong = |error: AwsError| SourceError::Other(Box::new(error));
+        let ObjectFeed::Queue(feed) = &config.feed;
+        let of_queue = ApiClient::with(&whose, &feed.aws, feed.region().map(str::to_owned), &origin).await;
+        let of_queue = of_queue.map_err(wrong)?.at(Some(feed.endpoint().to_owned()));
+        let queue = SqsQueue::new(of_queue, feed.url.clone(), feed.visibility);
+        let of_buckets = ApiClient::with(&whose, &config.aws, None, &origin).await.map_err(wrong)?;
+        let mut of_buckets = of_buckets.at(config.aws.endpoint_url.clone());
         if let Some(owner) = &config.bucket_owner {
             of_buckets = of_buckets.owning(owner);
         }
@@ -166,11 +164,11 @@ impl S3Objects {
         helpers.spawn(gauge_lag(Arc::clone(&self.held), metrics.clone()));
         let mut tasks = JoinSet::new();
         let receiver = Receiver { worker, holds, concurrency, is_once: *once, stop };
-        let received = receiver.run(&mut tasks).await;
+        let ended = receiver.run(&mut tasks).await;
         tasks.shutdown().await;
         helpers.shutdown().await;
         self.leave(&metrics).await;
-        received.map_err(|reason| SourceError::Other(Box::new(S3SourceError::Held(reason))))
+        ended.map_err(|reason| SourceError::Other(Box::new(S3SourceError::Held(reason))))
     }
 
     /// Gives back at once what was not read to its end, and keeps the rest hidden until it is known what became of it.
@@ -207,26 +205,6 @@ impl Source for S3Objects {
             Ok(())
         })
     }
-}
-
-/// A client with these settings; `region` comes before the configured one.
-async fn client(
-    settings: &AwsSettings,
-    region: Option<String>,
-    origin: &Origin,
-) -> Result<ApiClient, SourceError> {
-    let names = || SourceError::Other(Box::new(S3SourceError::Names));
-    let other = |error: crate::aws::AwsError| SourceError::Other(Box::new(error));
-    let configured = match (&settings.region, region) {
-        (_, Some(region)) => Some(region),
-        (Some(template), None) => Some(template.render(origin).ok_or_else(names)?),
-        (None, None) => None,
-    };
-    let roles = settings.assume_role.iter().map(|role| ResolvedRole::of(role, origin));
-    let roles = roles.collect::<Option<Vec<_>>>().ok_or_else(names)?;
-    let connection =
-        AwsConnection::new(format!("source `{}`", origin.source), settings.clone()).map_err(other)?;
-    ApiClient::new(&connection, configured, roles).await.map_err(other)
 }
 
 fn globs(patterns: &[String]) -> Result<GlobSet, SourceError> {

@@ -179,8 +179,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(body: &Value, expected: Announcement) {
-        assert_eq!(read(&body.to_string()), expected, "{body}");
+    fn check(body: &Value, expected: &Announcement) {
+        assert_eq!(read(&body.to_string()), *expected, "{body}");
     }
 
     #[test]
@@ -191,22 +191,22 @@ mod tests {
             Announcement::Objects(objects.iter().map(|name| (*name).clone()).collect(), 0)
         };
         let one = s3("ObjectCreated:Put", "k");
-        check(&one, objects(&[&full]));
-        check(&sns(&one), objects(&[&full]));
-        check(&s3("ObjectRestore:Completed", "k"), objects(&[&full]));
+        check(&one, &objects(&[&full]));
+        check(&sns(&one), &objects(&[&full]));
+        check(&s3("ObjectRestore:Completed", "k"), &objects(&[&full]));
         let bridge = json!({ "version": "0", "source": "aws.s3", "detail-type": "Object Created", "detail": {
             "bucket": { "name": "b" }, "object": { "key": "k", "size": 9, "etag": "e", "version-id": "v" } } });
-        check(&bridge, objects(&[&full]));
-        check(&sns(&bridge), objects(&[&full]));
+        check(&bridge, &objects(&[&full]));
+        check(&sns(&bridge), &objects(&[&full]));
         let both = [&name("b", "a+b/1.json.gz"), &name("b", "2.json.gz")];
-        check(&trail(), objects(&both));
-        check(&sns(&trail()), objects(&both));
+        check(&trail(), &objects(&both));
+        check(&sns(&trail()), &objects(&both));
         let twice = json!({ "Records": [one["Records"][0], one["Records"][0]] });
-        check(&twice, objects(&[&full, &full]));
+        check(&twice, &objects(&[&full, &full]));
         // An emulator leaves out what is optional.
         let bare = json!({ "Records": [{ "eventName": "ObjectCreated:Put", "s3": {
             "bucket": { "name": "b" }, "object": { "key": "k" } } }] });
-        check(&bare, objects(&[&name("b", "k")]));
+        check(&bare, &objects(&[&name("b", "k")]));
     }
 
     #[test]
@@ -214,19 +214,19 @@ mod tests {
         for event in
             ["ObjectRemoved:Delete", "ObjectRestore:Post", "LifecycleExpiration:Delete", "ObjectTagging:Put"]
         {
-            check(&s3(event, "k"), Announcement::Objects(Vec::new(), 1));
+            check(&s3(event, "k"), &Announcement::Objects(Vec::new(), 1));
         }
         let deleted = json!({ "source": "aws.s3", "detail-type": "Object Deleted", "detail": {
             "bucket": { "name": "b" }, "object": { "key": "k" } } });
-        check(&deleted, Announcement::Objects(Vec::new(), 1));
+        check(&deleted, &Announcement::Objects(Vec::new(), 1));
     }
 
     #[test]
     fn a_test_is_told_from_what_is_foreign() {
         let test = json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b" });
-        check(&test, Announcement::Test);
-        check(&sns(&test), Announcement::Test);
-        check(&json!({ "Type": "Notification", "Message": CLOUDTRAIL_TEST }), Announcement::Test);
+        check(&test, &Announcement::Test);
+        check(&sns(&test), &Announcement::Test);
+        check(&json!({ "Type": "Notification", "Message": CLOUDTRAIL_TEST }), &Announcement::Test);
         for foreign in [
             json!({}),
             json!([]),
@@ -236,7 +236,7 @@ mod tests {
             json!({ "s3Bucket": "b", "s3ObjectKey": [1] }),
             json!({ "source": "aws.ec2", "detail-type": "Object Created", "detail": {} }),
         ] {
-            check(&foreign, Announcement::Foreign);
+            check(&foreign, &Announcement::Foreign);
         }
         assert_eq!(read("no json"), Announcement::Foreign);
     }

@@ -82,10 +82,10 @@ impl SqsQueue {
                 "MessageSystemAttributeNames": ["ApproximateReceiveCount"],
             }),
         );
-        let received = Instant::now();
+        let since = Instant::now();
         let answer = self.client.call_with(&call, CallOptions::once(wait + PATIENCE)).await?;
         let messages = answer.get("Messages").and_then(Value::as_array);
-        Ok(messages.into_iter().flatten().filter_map(|message| read(message, received)).collect())
+        Ok(messages.into_iter().flatten().filter_map(|message| read(message, since)).collect())
     }
 
     /// Hides a message for another while.
@@ -169,14 +169,14 @@ fn failures(answer: &Value) -> Vec<(usize, bool)> {
     failed.filter_map(entry).collect()
 }
 
-fn read(message: &Value, received: Instant) -> Option<QueueMessage> {
+fn read(message: &Value, since: Instant) -> Option<QueueMessage> {
     let text = |member: &str| Some(message.get(member)?.as_str()?.to_owned());
-    let receives = message.pointer("/Attributes/ApproximateReceiveCount").and_then(Value::as_str);
+    let count = message.pointer("/Attributes/ApproximateReceiveCount").and_then(Value::as_str);
     Some(QueueMessage {
         handle: text("ReceiptHandle")?,
         body: text("Body")?,
-        receives: receives.and_then(|receives| receives.parse().ok()).unwrap_or(1),
-        received,
+        receives: count.and_then(|count| count.parse().ok()).unwrap_or(1),
+        received: since,
     })
 }
 
@@ -185,45 +185,9 @@ fn is_lost(code: Option<&str>) -> bool {
     matches!(code, Some("ReceiptHandleIsInvalid" | "MessageNotInflight" | "InvalidParameterValue"))
 }
 
-/// The region that the URL of a queue of AWS's names.
-pub(super) fn region_of(url: &str) -> Option<&str> {
-    let host = url.split_once("://")?.1.split('/').next()?;
-    let parts: Vec<&str> = host.split('.').collect();
-    let at = parts.iter().position(|part| matches!(*part, "sqs" | "sqs-fips" | "queue"))?;
-    let is_region = |part: &&&str| part.contains('-') && part.ends_with(|c: char| c.is_ascii_digit());
-    // The first form of these URLs has the region before.
-    let before = at.checked_sub(1).and_then(|before| parts.get(before));
-    parts.get(at + 1).filter(is_region).or_else(|| before.filter(is_region)).copied()
-}
-
-/// Where a queue is asked: the scheme and the host of its URL.
-pub(super) fn origin_of(url: &str) -> String {
-    let after = url.find("://").map_or(0, |at| at + 3);
-    let end = url.get(after..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| after + at);
-    url.get(..end).unwrap_or(url).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_queues_url_names_its_region_and_its_endpoint() {
-        let check = |url: &str, region: Option<&str>, origin: &str| {
-            assert_eq!((region_of(url), &*origin_of(url)), (region, origin));
-        };
-        let own = "https://sqs.eu-west-1.amazonaws.com";
-        check("https://sqs.eu-west-1.amazonaws.com/222222222222/q", Some("eu-west-1"), own);
-        let china = "https://sqs.cn-north-1.amazonaws.com.cn";
-        check("https://sqs.cn-north-1.amazonaws.com.cn/222222222222/q", Some("cn-north-1"), china);
-        let fips = "https://sqs-fips.us-gov-west-1.amazonaws.com";
-        check("https://sqs-fips.us-gov-west-1.amazonaws.com/2/q", Some("us-gov-west-1"), fips);
-        let vpc = "https://vpce-0a1-b2c.sqs.us-east-2.vpce.amazonaws.com";
-        check("https://vpce-0a1-b2c.sqs.us-east-2.vpce.amazonaws.com/2/q", Some("us-east-2"), vpc);
-        let old = "https://us-west-1.queue.amazonaws.com";
-        check("https://us-west-1.queue.amazonaws.com/2/q", Some("us-west-1"), old);
-        check("http://127.0.0.1:5000/123456789012/q", None, "http://127.0.0.1:5000");
-    }
 
     #[test]
     fn what_failed_in_a_batch_is_told_with_whose_fault_it_was() {

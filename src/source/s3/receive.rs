@@ -151,7 +151,9 @@ pub(super) async fn delete_done(
         let (numbers, handles): (Vec<u64>, Vec<String>) =
             numbers.into_iter().filter_map(|number| Some((number, held.handle(number)?))).unzip();
         delete(&queue, &metrics, &handles).await;
-        numbers.into_iter().for_each(|number| held.remove(number));
+        for number in numbers {
+            held.remove(number);
+        }
     }
 }
 

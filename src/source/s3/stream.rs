@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
-use super::cut::{ContentCutter, CutPlan, TARGET};
+use super::cut::{ContentFramer, CutPlan, TARGET};
 use super::holds::HoldPatience;
 use super::notification::ObjectName;
 use super::open::{NoObject, ObjectForm};
@@ -60,7 +60,7 @@ pub(super) struct ObjectStream<'r> {
     unpacker: Option<Box<Unpacker>>,
     /// So many bytes of its contents were delivered by an earlier run.
     skip: u64,
-    cutter: ContentCutter,
+    framer: ContentFramer,
     /// So many bytes of its contents were cut.
     offset: u64,
     /// What was unpacked; up to `cut` it is cut.
@@ -95,7 +95,7 @@ impl<'r> ObjectStream<'r> {
             end: body.length,
             unpacker: Some(Box::new(if is_plain { Unpacker::plain() } else { Unpacker::new() })),
             skip: if is_plain { 0 } else { mark.offset },
-            cutter: ContentCutter::new(reading.contents, &reading.decoding, framing, mark.state),
+            framer: ContentFramer::new(reading.contents, &reading.decoding, framing, mark.state),
             offset: mark.offset,
             contents: Vec::new(),
             cut: 0,
@@ -229,7 +229,7 @@ impl<'r> ObjectStream<'r> {
         let (reading, most) = (self.reading, self.reading.longest());
         loop {
             let at_hand = self.contents.get(self.cut..).unwrap_or_default();
-            let Some(mut plan) = self.cutter.next(reading.intake.framing(), at_hand, is_end, most) else {
+            let Some(mut plan) = self.framer.next(reading.intake.framing(), at_hand, is_end, most) else {
                 return Ok(());
             };
             self.offset = self.offset.saturating_add(plan.taken as u64);

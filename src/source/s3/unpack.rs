@@ -265,7 +265,7 @@ mod tests {
 
     /// Unpacks in pieces of `piece` bytes, with room for `room` at a time.
     fn unpack(bytes: &[u8], piece: usize, room: usize) -> Result<Vec<u8>, UnpackError> {
-        let (mut unpacker, mut unpacked) = (Unpacker::new(), Vec::new());
+        let (mut unpacker, mut all) = (Unpacker::new(), Vec::new());
         let mut pieces: Vec<&[u8]> = bytes.chunks(piece).collect();
         pieces.push(&[]);
         let last = pieces.len() - 1;
@@ -273,14 +273,14 @@ mod tests {
             loop {
                 let mut out = Vec::with_capacity(room);
                 let comes_again = unpacker.step(&mut input, index == last, &mut out)?;
-                unpacked.extend(out);
+                all.extend(out);
                 if !comes_again {
                     assert!(input.is_empty(), "{} bytes are left over", input.len());
                     break;
                 }
             }
         }
-        Ok(unpacked)
+        Ok(all)
     }
 
     #[track_caller]

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{CutPlan, CutState, TARGET};
+use super::plan::{CutPlan, CutState, TARGET};
 
 /// Cuts Firehose's error output.
 #[derive(Debug, Default)]
-pub(super) struct BackupCutter {
+pub(super) struct BackupFramer {
     /// No newline is among so many bytes.
     seen: usize,
 }
@@ -19,7 +19,7 @@ struct BackedUpRecord {
     raw_data: String,
 }
 
-impl BackupCutter {
+impl BackupFramer {
     pub(super) fn next(&mut self, contents: &[u8], is_end: bool, most: usize) -> Option<CutPlan> {
         let rest = contents.get(self.seen..).unwrap_or_default();
         let line = memchr::memchr(b'\n', rest).map(|at| self.seen + at + 1);

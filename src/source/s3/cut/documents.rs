@@ -1,17 +1,17 @@
 //! Cuts JSON objects that follow each other, with or without anything between them.
 
 use super::json::{JsonMark, JsonScan};
-use super::{CutPlan, CutState, TARGET, first_solid};
+use super::plan::{CutPlan, CutState, TARGET, first_solid};
 
 /// Cuts envelopes.
 #[derive(Debug, Default)]
-pub(super) struct DocumentCutter {
+pub(super) struct DocumentFramer {
     scan: JsonScan,
     /// Where the last whole one ends.
     end: usize,
 }
 
-impl DocumentCutter {
+impl DocumentFramer {
     pub(super) fn next(&mut self, contents: &[u8], is_end: bool, most: usize) -> Option<CutPlan> {
         if self.end == 0
             && self.scan.at == 0

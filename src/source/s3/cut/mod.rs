@@ -7,106 +7,30 @@
 mod backup;
 mod documents;
 mod json;
+mod plan;
 mod trail;
 
-use std::ops::Range;
-
-use bytes::{BufMut, Bytes, BytesMut};
-use serde::{Deserialize, Serialize};
-
-use self::backup::BackupCutter;
-use self::documents::DocumentCutter;
-use self::trail::TrailCutter;
+use self::backup::BackupFramer;
+use self::documents::DocumentFramer;
+pub(super) use self::plan::{CutPlan, CutState, TARGET};
+use self::trail::TrailFramer;
 use crate::config::{Decoding, ObjectContents};
-use crate::event::{Framing, Piece};
+use crate::event::Framing;
 use crate::source::framer::{Framer, NextFrame, Upcoming};
 
-/// A chunk is as long, or as much longer as its last event goes on.
-pub(super) const TARGET: usize = 256 << 10;
-
-/// Where contents stand between two chunks.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum CutState {
-    /// Between events that stand by themselves.
-    #[default]
-    Between,
-    /// Within `CloudTrail`'s list of records.
-    Records,
-    /// Behind that list, in the same object.
-    Tail,
-}
-
-/// What to do with the front of the contents at hand.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct CutPlan {
-    /// So many bytes are used up.
-    pub(super) taken: usize,
-    /// What of them goes on; empty: nothing.
-    span: Range<usize>,
-    /// Goes on within brackets of its own.
-    is_wrapped: bool,
-    /// Goes on instead.
-    decoded: Option<Bytes>,
-    /// How it stands to an event that is too long.
-    pub(super) piece: Piece,
-    /// Where the contents stand behind it; none: reading cannot begin there.
-    pub(super) state: Option<CutState>,
-    /// Why it cannot be decoded.
-    pub(super) refused: Option<&'static str>,
-    /// So many bytes are left out, and why.
-    pub(super) lost: Option<(u64, &'static str)>,
-}
-
-const BEFORE: &[u8] = br#"{"Records":["#;
-const AFTER: &[u8] = b"]}";
-
-impl CutPlan {
-    /// These bytes go on as they are, up to their end.
-    fn of(span: Range<usize>, state: CutState) -> Self {
-        Self { taken: span.end, span, state: Some(state), ..Self::default() }
-    }
-
-    /// How long the chunk is that goes on; 0: none does.
-    pub(super) fn len(&self) -> usize {
-        match &self.decoded {
-            Some(decoded) => decoded.len(),
-            None if self.span.is_empty() => 0,
-            None if self.is_wrapped => self.span.len() + BEFORE.len() + AFTER.len(),
-            None => self.span.len(),
-        }
-    }
-
-    /// The chunk.
-    pub(super) fn payload(&mut self, contents: &[u8]) -> Bytes {
-        if let Some(decoded) = self.decoded.take() {
-            return decoded;
-        }
-        let span = contents.get(self.span.clone()).unwrap_or_default();
-        if !self.is_wrapped {
-            return Bytes::copy_from_slice(span);
-        }
-        let mut payload = BytesMut::with_capacity(self.len());
-        payload.put_slice(BEFORE);
-        payload.put_slice(span);
-        payload.put_slice(AFTER);
-        payload.freeze()
-    }
-}
-
 /// Cuts the contents of one object.
-pub(super) struct ContentCutter(CutterKind);
+pub(super) struct ContentFramer(ContentFramerKind);
 
 /// One for each kind of contents.
-enum CutterKind {
+enum ContentFramerKind {
     Lines(Framer),
-    Trail(TrailCutter),
-    Documents(DocumentCutter),
-    Backup(BackupCutter),
+    Trail(TrailFramer),
+    Documents(DocumentFramer),
+    Backup(BackupFramer),
 }
 
-impl ContentCutter {
-    /// A cutter of contents that stand so at their beginning.
+impl ContentFramer {
+    /// A framer of contents that stand so at their beginning.
     pub(super) fn new(
         contents: ObjectContents,
         decoding: &Decoding,
@@ -114,10 +38,10 @@ impl ContentCutter {
         state: CutState,
     ) -> Self {
         Self(match contents {
-            ObjectContents::Lines => CutterKind::Lines(Framer::new(decoding, framing)),
-            ObjectContents::Envelopes => CutterKind::Documents(DocumentCutter::default()),
-            ObjectContents::Cloudtrail => CutterKind::Trail(TrailCutter::new(state)),
-            ObjectContents::FirehoseBackup => CutterKind::Backup(BackupCutter::default()),
+            ObjectContents::Lines => ContentFramerKind::Lines(Framer::new(decoding, framing)),
+            ObjectContents::Envelopes => ContentFramerKind::Documents(DocumentFramer::default()),
+            ObjectContents::Cloudtrail => ContentFramerKind::Trail(TrailFramer::new(state)),
+            ObjectContents::FirehoseBackup => ContentFramerKind::Backup(BackupFramer::default()),
         })
     }
 
@@ -134,10 +58,10 @@ impl ContentCutter {
             return None;
         }
         match &mut self.0 {
-            CutterKind::Lines(framer) => lines(framer, framing, contents, is_end),
-            CutterKind::Trail(cutter) => cutter.next(contents, is_end, most),
-            CutterKind::Documents(cutter) => cutter.next(contents, is_end, most),
-            CutterKind::Backup(cutter) => cutter.next(contents, is_end, most),
+            ContentFramerKind::Lines(framer) => lines(framer, framing, contents, is_end),
+            ContentFramerKind::Trail(framer) => framer.next(contents, is_end, most),
+            ContentFramerKind::Documents(framer) => framer.next(contents, is_end, most),
+            ContentFramerKind::Backup(framer) => framer.next(contents, is_end, most),
         }
     }
 }
@@ -148,19 +72,13 @@ fn lines(framer: &mut Framer, framing: &dyn Framing, contents: &[u8], is_end: bo
         NextFrame::Events { len, piece } | NextFrame::Part { len, piece } => {
             let is_border = !piece.goes_on && !framer.state().skipping;
             let state = is_border.then_some(CutState::Between);
-            Some(CutPlan { taken: len, span: 0..len, piece, state, ..CutPlan::default() })
+            Some(CutPlan { piece, state, ..CutPlan::of(0..len, CutState::Between) })
         }
         NextFrame::LeftOut { len, lost, reason } => {
             Some(CutPlan { taken: len, lost: Some((lost, reason)), ..CutPlan::default() })
         }
         NextFrame::Incomplete => None,
     }
-}
-
-/// The first byte that is no white space.
-fn first_solid(text: &[u8]) -> Option<(usize, u8)> {
-    let at = text.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    Some((at, *text.get(at)?))
 }
 
 #[cfg(test)]

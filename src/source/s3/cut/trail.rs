@@ -1,11 +1,11 @@
 //! Cuts `CloudTrail`'s `{"Records":[..]}` between its records, of which there may be any number.
 
 use super::json::{JsonMark, JsonScan};
-use super::{CutPlan, CutState, TARGET, first_solid};
+use super::plan::{CutPlan, CutState, TARGET, first_solid};
 
 /// Cuts `CloudTrail` files.
 #[derive(Debug)]
-pub(super) struct TrailCutter {
+pub(super) struct TrailFramer {
     scan: JsonScan,
     state: CutState,
     /// Where the last whole record ends that was found, with the comma after it.
@@ -17,7 +17,7 @@ pub(super) struct TrailCutter {
 /// Brackets around a record.
 const AROUND_RECORD: u32 = 2;
 
-impl TrailCutter {
+impl TrailFramer {
     pub(super) fn new(state: CutState) -> Self {
         let depth = match state {
             CutState::Between => 0,

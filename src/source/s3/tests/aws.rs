@@ -35,13 +35,16 @@ pub(super) struct FakeState {
     /// So many deletions fail.
     pub(super) failing_deletions: u32,
     /// What is done at the next get, once its answer is known.
-    pub(super) at_next_get: Option<Box<dyn FnOnce(&mut FakeState) + Send>>,
+    pub(super) at_next_get: Option<Deed>,
     /// What was asked, without signatures.
     pub(super) asked: Vec<String>,
     /// What should not have happened.
     pub(super) violations: Vec<String>,
-    receipts: u64,
+    handles: u64,
 }
+
+/// Something that is done once.
+pub(super) type Deed = Box<dyn FnOnce(&mut FakeState) + Send>;
 
 #[derive(Clone)]
 pub(super) struct FakeObject {
@@ -93,7 +96,7 @@ impl FakeAws {
             at_next_get: None,
             asked: Vec::new(),
             violations: Vec::new(),
-            receipts: 0,
+            handles: 0,
         };
         let fake = Arc::new(Self { url, state: Mutex::new(state), delivered: Arc::default() });
         let served = Arc::downgrade(&fake);
@@ -193,7 +196,7 @@ impl FakeAws {
         let mut head =
             format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", &value, "\r\n"]);
         }
         writer.write_all(format!("{head}\r\n").as_bytes()).await?;
         writer.write_all(&body[..sent.unwrap_or(body.len())]).await?;
@@ -220,7 +223,7 @@ impl FakeAws {
             "DeleteMessageBatch" => state.delete(&asked.body, &self.delivered),
             "GetQueueAttributes" => {
                 let policy = json!({ "RedrivePolicy": "{\"maxReceiveCount\":3}" });
-                ok(json!({ "Attributes": if state.has_redrive { policy } else { json!({}) } }))
+                ok(&json!({ "Attributes": if state.has_redrive { policy } else { json!({}) } }))
             }
             _ => error(400, "InvalidAction"),
         })
@@ -294,9 +297,9 @@ impl FakeState {
             if message.is_deleted || message.shows > now || shown.len() >= most {
                 continue;
             }
-            self.receipts += 1;
+            self.handles += 1;
             message.receives += 1;
-            message.handle = format!("{index}-{}", self.receipts);
+            message.handle = format!("{index}-{}", self.handles);
             // The queue delivers at least once.
             message.shows = if is_twice { now } else { now + hidden };
             shown.push(
@@ -304,7 +307,7 @@ impl FakeState {
                 "Attributes": { "ApproximateReceiveCount": message.receives.to_string() } }),
             );
         }
-        ok(if shown.is_empty() { json!({}) } else { json!({ "Messages": shown }) })
+        ok(&if shown.is_empty() { json!({}) } else { json!({ "Messages": shown }) })
     }
 
     fn extend(&mut self, body: &Value) -> Answer {
@@ -314,7 +317,7 @@ impl FakeState {
         match self.messages.iter_mut().find(|message| message.handle == handle && !message.is_deleted) {
             Some(message) if !is_lost => {
                 message.shows = Instant::now() + hidden;
-                ok(json!({}))
+                ok(&json!({}))
             }
             Some(_) | None => error(400, "ReceiptHandleIsInvalid"),
         }
@@ -328,7 +331,7 @@ impl FakeState {
                 message.shows = Instant::now();
             }
         }
-        ok(json!({ "Failed": [] }))
+        ok(&json!({ "Failed": [] }))
     }
 
     fn delete(&mut self, body: &Value, delivered: &Lock<BTreeMap<String, u64>>) -> Answer {
@@ -351,16 +354,16 @@ impl FakeState {
                 self.violations.push(format!("deleted before `{lost}` was delivered"));
             }
         }
-        ok(json!({ "Failed": failed }))
+        ok(&json!({ "Failed": failed }))
     }
 }
 
-fn ok(body: Value) -> Answer {
+fn ok(body: &Value) -> Answer {
     Answer { status: 200, headers: Vec::new(), body: body.to_string().into_bytes(), sent: None }
 }
 
 fn error(status: u16, code: &str) -> Answer {
-    Answer { status, ..ok(json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": "no" })) }
+    Answer { status, ..ok(&json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": "no" })) }
 }
 
 fn s3_error(status: u16, code: &str) -> Answer {

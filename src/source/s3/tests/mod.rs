@@ -116,7 +116,7 @@ async fn a_message_is_deleted_when_all_that_it_announces_is_done_and_not_before(
     let run = world.start(true, 0);
     until("both are read", || world.asked("GET /b/").len() == 2).await;
     assert_eq!(world.asked("DeleteMessageBatch"), Vec::<String>::new());
-    run.open_gate();
+    run.open_sink();
     world.emptied().await;
     run.stop().await.unwrap();
     world.check_once(&all);
@@ -131,7 +131,7 @@ async fn a_message_stays_hidden_while_its_object_is_on_its_way() {
     let run = world.start(true, 0);
     until("its time is extended", || world.asked("ChangeMessageVisibility ").len() >= 4).await;
     assert_eq!((world.asked("GET /b/").len(), world.aws.hidden()), (1, 1), "nobody else gets it");
-    run.open_gate();
+    run.open_sink();
     world.emptied().await;
     run.stop().await.unwrap();
     world.check_once(&lines);
@@ -177,7 +177,7 @@ async fn what_is_announced_twice_is_read_once() {
     }
     let run = world.start(true, 0);
     until("both are read", || world.asked("GET /b/").len() == 2).await;
-    run.open_gate();
+    run.open_sink();
     world.emptied().await;
     run.stop().await.unwrap();
     world.check_once(&all);

@@ -50,6 +50,9 @@ impl Default for ObjectSettings {
     }
 }
 
+/// A payload, and why the source refused it; none: the decoder did.
+type RefusedPayload = (Option<&'static str>, Vec<u8>);
+
 /// What outlives a run.
 pub(super) struct ObjectWorld {
     pub(super) aws: Arc<FakeAws>,
@@ -57,7 +60,7 @@ pub(super) struct ObjectWorld {
     folder: TempDir,
     pub(super) metrics: Metrics,
     pub(super) status: Arc<Status>,
-    pub(super) undecodable: Arc<Lock<Vec<(Option<&'static str>, Vec<u8>)>>>,
+    pub(super) undecodable: Arc<Lock<Vec<RefusedPayload>>>,
 }
 
 /// A source at work, and its sink.
@@ -65,14 +68,14 @@ pub(super) struct ObjectRun {
     stopper: Stopper,
     running: JoinHandle<(S3Objects, Result<(), SourceError>)>,
     sink: std::thread::JoinHandle<()>,
-    gate: Arc<SinkGate>,
+    switch: Arc<SinkSwitch>,
     pub(super) budget: Arc<Budget>,
     checkpoints: Arc<Checkpoints>,
 }
 
 /// What the sink does with what it gets.
 #[derive(Default)]
-pub(super) struct SinkGate {
+pub(super) struct SinkSwitch {
     /// Keeps everything until this is over.
     is_shut: AtomicBool,
     /// Of a hundred chunks so many are given up.
@@ -129,6 +132,60 @@ impl ObjectWorld {
         S3Objects::with(config, context, queue, client()).unwrap()
     }
 
+    /// What settles chunks as it is told to, until there are no more.
+    fn sink(
+        &self,
+        jobs: crossbeam_channel::Receiver<Vec<Job>>,
+        places: Arc<Semaphore>,
+        decoding: Decoding,
+        switch: Arc<SinkSwitch>,
+    ) -> impl FnOnce() + Send + 'static {
+        let (delivered, undecodable) = (Arc::clone(&self.aws.delivered), Arc::clone(&self.undecodable));
+        move || {
+            let (decoder, mut scratch) = (Decoder::new(&decoding), Scratch::default());
+            let mut waiting: Vec<Job> = Vec::new();
+            loop {
+                let came = jobs.recv_timeout(Duration::from_millis(1));
+                let is_end = matches!(came, Err(crossbeam_channel::RecvTimeoutError::Disconnected));
+                if let Ok(more) = came {
+                    places.add_permits(1);
+                    waiting.extend(more);
+                }
+                let is_shut = switch.is_shut.load(Ordering::Relaxed);
+                // At a stop, what is kept now is given up.
+                if is_end && (is_shut || waiting.is_empty()) {
+                    return;
+                }
+                if is_shut {
+                    continue;
+                }
+                for job in waiting.drain(..) {
+                    if fastrand::u8(..100) < switch.gives_up.load(Ordering::Relaxed) {
+                        continue;
+                    }
+                    let (chunk, mut told) = (job.chunk, ToldLines::default());
+                    match job.undecodable {
+                        None => decoder.decode_piece(
+                            &mut scratch,
+                            &chunk.origin,
+                            &chunk.payload,
+                            chunk.piece,
+                            &mut told,
+                        ),
+                        Some(reason) => undecodable.lock().push((Some(reason), chunk.payload.to_vec())),
+                    }
+                    undecodable.lock().extend(told.undecodable.drain(..).map(|payload| (None, payload)));
+                    let mut delivered = delivered.lock();
+                    for line in told.lines {
+                        *delivered.entry(line).or_default() += 1;
+                    }
+                    drop(delivered);
+                    chunk.ack.settle();
+                }
+            }
+        }
+    }
+
     /// Starts a run; the sink keeps everything while `is_shut`, and gives up so many of a hundred chunks.
     pub(super) fn start(&self, is_shut: bool, gives_up: u8) -> ObjectRun {
         let checkpoints = Checkpoints::open(self.folder.path()).unwrap();
@@ -141,67 +198,16 @@ impl ObjectWorld {
         let metrics = self.metrics.source("trail");
         let room_freed = Arc::<Notify>::default();
         let intake = Intake::new(Arc::clone(&budget), queue, room_freed, decode::framing(&decoding), metrics);
-        let gate = Arc::new(SinkGate::default());
-        gate.is_shut.store(is_shut, Ordering::Relaxed);
-        gate.gives_up.store(gives_up, Ordering::Relaxed);
-        let (to_sink, delivered) = (Arc::clone(&gate), Arc::clone(&self.aws.delivered));
-        let undecodable = Arc::clone(&self.undecodable);
-        let sink = std::thread::spawn(move || {
-            let (decoder, mut scratch) = (Decoder::new(&decoding), Scratch::default());
-            let mut waiting: Vec<Job> = Vec::new();
-            loop {
-                match jobs.recv_timeout(Duration::from_millis(1)) {
-                    Ok(more) => {
-                        places.add_permits(1);
-                        waiting.extend(more);
-                    }
-                    Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
-                    Err(crossbeam_channel::RecvTimeoutError::Disconnected) if waiting.is_empty() => return,
-                    // A stop: what is kept now is given up.
-                    Err(crossbeam_channel::RecvTimeoutError::Disconnected)
-                        if to_sink.is_shut.load(Ordering::Relaxed) =>
-                    {
-                        return;
-                    }
-                    Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {}
-                }
-                if to_sink.is_shut.load(Ordering::Relaxed) {
-                    continue;
-                }
-                for job in waiting.drain(..) {
-                    if fastrand::u8(..100) < to_sink.gives_up.load(Ordering::Relaxed) {
-                        continue;
-                    }
-                    let mut told = ToldLines::default();
-                    match job.undecodable {
-                        None => {
-                            let chunk = &job.chunk;
-                            decoder.decode_piece(
-                                &mut scratch,
-                                &chunk.origin,
-                                &chunk.payload,
-                                chunk.piece,
-                                &mut told,
-                            );
-                        }
-                        Some(reason) => undecodable.lock().push((Some(reason), job.chunk.payload.to_vec())),
-                    }
-                    undecodable.lock().extend(told.undecodable.drain(..).map(|payload| (None, payload)));
-                    let mut delivered = delivered.lock();
-                    for line in told.lines {
-                        *delivered.entry(line).or_default() += 1;
-                    }
-                    drop(delivered);
-                    job.chunk.ack.settle();
-                }
-            }
-        });
+        let switch = Arc::new(SinkSwitch::default());
+        switch.is_shut.store(is_shut, Ordering::Relaxed);
+        switch.gives_up.store(gives_up, Ordering::Relaxed);
+        let sink = std::thread::spawn(self.sink(jobs, places, decoding, Arc::clone(&switch)));
         let (stopper, stop) = Stopper::new();
         let running = tokio::spawn(async move {
             let ended = source.run(intake, stop).await;
             (source, ended)
         });
-        ObjectRun { stopper, running, sink, gate, budget, checkpoints }
+        ObjectRun { stopper, running, sink, switch, budget, checkpoints }
     }
 
     pub(super) fn lines(&self) -> BTreeMap<String, u64> {
@@ -216,8 +222,8 @@ impl ObjectWorld {
 }
 
 impl ObjectRun {
-    pub(super) fn open_gate(&self) {
-        self.gate.is_shut.store(false, Ordering::Relaxed);
+    pub(super) fn open_sink(&self) {
+        self.switch.is_shut.store(false, Ordering::Relaxed);
     }
 
     /// Stops as the daemon does: the source, then what is on its way, then the source's end.
@@ -241,7 +247,7 @@ impl ObjectRun {
     pub(super) async fn kill(self) {
         self.running.abort();
         self.running.await.ok();
-        self.gate.is_shut.store(true, Ordering::Relaxed);
+        self.switch.is_shut.store(true, Ordering::Relaxed);
         let sink = self.sink;
         tokio::task::spawn_blocking(move || sink.join().unwrap()).await.unwrap();
     }
