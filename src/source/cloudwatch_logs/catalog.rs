@@ -140,10 +140,8 @@ impl GroupCatalog {
             let account = self.account(&group, begin, context);
             found.push(FoundGroup { listed: group, account });
         }
-        for (arn, number) in &self.numbers {
-            if let Some(group) = self.groups.get(number) {
-                group.set_gone((!arns.contains(arn)).then_some(now));
-            }
+        for group in self.groups.values_mut() {
+            group.set_gone((!arns.contains(&group.listed.arn)).then_some(now));
         }
         for (arn, account) in &self.positions {
             if !arns.contains(arn) && account.position().gone.is_none() {

@@ -79,6 +79,8 @@ pub(super) struct LogGroup {
     /// Since when it is read.
     since: i64,
     is_shortened: bool,
+    /// Whether it does not exist any more.
+    is_gone: bool,
 }
 
 /// Hears of pages that ended.
@@ -107,7 +109,7 @@ pub(super) struct NewEvents {
 impl LogGroup {
     pub(super) fn new(parts: GroupParts, window: i64, once: Option<OnceUntil>, now: i64) -> Self {
         let GroupParts { listed, account, lane, files, stored, changed } = parts;
-        let start = account.position().start;
+        let GroupPosition { start, gone, .. } = account.position();
         let head = GroupEnvelope::new(listed.owner(), &listed.name);
         let ended = Arc::new(EndedPages { ended: Lock::default(), changed });
         Self {
@@ -124,6 +126,7 @@ impl LogGroup {
             is_asked: false,
             is_given_up: false,
             is_shortened: false,
+            is_gone: gone.is_some(),
             since: now,
             listed,
             files,
@@ -275,6 +278,15 @@ impl LogGroup {
         gone
     }
 
+    /// The clock was set back by so much.
+    pub(super) fn set_back(&mut self, by: i64) {
+        self.plan.set_back(by);
+        self.store_at = self.store_at.saturating_sub(by);
+        if let Some(held) = &mut self.held {
+            held.until = held.until.saturating_sub(by);
+        }
+    }
+
     /// Gives up a quarter of what is remembered, the oldest.
     pub(super) fn shorten(&mut self) {
         let floors = self.plan.reached().floors;
@@ -296,14 +308,15 @@ impl LogGroup {
         self.is_gone() || (self.once.is_some() && is_lost) || (self.plan.is_done() && !self.is_given_up)
     }
 
-    /// When it was found to be gone.
-    pub(super) fn is_gone(&self) -> bool {
-        self.account.position().gone.is_some()
+    /// Whether it does not exist any more.
+    pub(super) const fn is_gone(&self) -> bool {
+        self.is_gone
     }
 
-    /// Notes whether it exists.
-    pub(super) fn set_gone(&self, gone: Option<i64>) {
-        if self.account.position().gone.is_some() != gone.is_some() {
+    /// Notes whether it exists, or since when it does not.
+    pub(super) fn set_gone(&mut self, gone: Option<i64>) {
+        if self.is_gone != gone.is_some() {
+            self.is_gone = gone.is_some();
             self.account.change(|position| position.gone = gone);
         }
     }

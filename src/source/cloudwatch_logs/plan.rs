@@ -46,6 +46,9 @@ const MANY_PAGES: u32 = 50;
 const CHEAP_PAGES: u32 = 2;
 const CHEAP_EVENTS: usize = 500;
 
+/// After so many empty pages with one and the same token, a slice begins again.
+const MOST_STUCK: u32 = 10;
+
 /// A token is good for a day; one of this age is not used any more.
 const OLDEST_TOKEN: i64 = 23 * HOUR;
 
@@ -150,6 +153,8 @@ struct Slice {
     began: i64,
     token: Option<String>,
     pages: u32,
+    /// Pages in a row that were empty and came with the same token.
+    stuck: u32,
 }
 
 /// What a run with `--once` reads: up to this, and then it is done.
@@ -221,7 +226,14 @@ impl GroupPlan {
         }
     }
 
-    /// Shortens the window to `width`: what is later is not found any more, and need not be remembered.
+    /// The clock was set back by so much: what was to be done then is to be done now.
+    pub(super) fn set_back(&mut self, by: i64) {
+        for tier in &mut self.tiers {
+            tier.due = tier.due.saturating_sub(by);
+        }
+    }
+
+    /// Shortens the window to what comes after `at`: what is later is not found any more, and need not be remembered.
     pub(super) fn forget_before(&mut self, at: i64) {
         // What the shortest tier has not read is kept, whatever its age.
         let at = at.min(self.floors.0.first().copied().unwrap_or(at));
@@ -280,7 +292,7 @@ impl GroupPlan {
             // The future is part of the last slice, since it is mostly empty.
             let is_last = at.saturating_add(span) >= last.min(now);
             let to = if is_last { last } else { at.saturating_add(span).saturating_sub(1) };
-            Slice { from: at, to, is_last, began: now, token: None, pages: 0 }
+            Slice { from: at, to, is_last, began: now, token: None, pages: 0, stuck: 0 }
         });
         Some(PageAsk { tier: number, from: slice.from, to: slice.to, token: slice.token.clone() })
     }
@@ -302,7 +314,13 @@ impl GroupPlan {
         round.cost.events = round.cost.events.saturating_add(page.events);
         round.is_news |= page.is_news;
         if page.token.is_some() {
+            let is_stuck = page.events == 0 && page.token == slice.token;
+            slice.stuck = if is_stuck { slice.stuck.saturating_add(1) } else { 0 };
             slice.token = page.token;
+            if slice.stuck >= MOST_STUCK {
+                round.slice = None;
+                tier.due = now.saturating_add(IDLE_PAUSE);
+            }
             return;
         }
         let Some(slice) = round.slice.take() else { return };
@@ -371,5 +389,78 @@ const fn every(width: i64) -> i64 {
         width / 6
     } else {
         DAY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: PlanStart = PlanStart { begin: 1_000 * HOUR, floors: Floors::at(1_000 * HOUR), clock: 0 };
+
+    fn token(token: &str) -> PageResult {
+        PageResult { token: Some(token.to_owned()), ..PageResult::default() }
+    }
+
+    #[test]
+    fn floors_move_only_past_what_was_read_to_its_end() {
+        let now = START.begin + HOUR;
+        let mut plan = GroupPlan::new(START, 6 * HOUR, None, now);
+        let ask = plan.ask(Urgency::Fresh, now).unwrap();
+        assert_eq!((ask.from, ask.token), (START.begin, None));
+        plan.answered(ask.tier, now, token("a"), 0);
+        assert_eq!(plan.reached().floors, START.floors, "a page is not the end");
+        let ask = plan.ask(Urgency::Fresh, now).unwrap();
+        assert_eq!((ask.from, ask.token.as_deref()), (START.begin, Some("a")));
+        // The token is refused, and all of it is read again.
+        plan.begin_again(ask.tier);
+        let ask = plan.ask(Urgency::Fresh, now).unwrap();
+        assert_eq!((ask.from, ask.token), (START.begin, None));
+        assert_eq!(plan.reached().floors, START.floors);
+        plan.answered(ask.tier, now, PageResult::default(), 0);
+        assert!(plan.reached().floors.0.iter().any(|floor| *floor > START.begin));
+        assert_eq!(plan.reached().floors.last(), START.begin, "what is six hours late is found yet");
+    }
+
+    #[test]
+    fn a_token_that_leads_nowhere_is_given_up() {
+        let mut now = START.begin + HOUR;
+        let mut plan = GroupPlan::new(START, 6 * HOUR, None, now);
+        for _ in 0..=MOST_STUCK {
+            let ask = plan.ask(Urgency::Fresh, now).unwrap();
+            plan.answered(ask.tier, now, token("same"), 0);
+        }
+        assert_eq!(plan.ask(Urgency::Fresh, now), None);
+        now += 10 * SECOND;
+        assert_eq!(plan.ask(Urgency::Fresh, now).unwrap().token, None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_hides_nothing() {
+        let now = START.begin + HOUR;
+        let mut plan = GroupPlan::new(START, MINUTE, None, now);
+        let until = |plan: &mut GroupPlan, end: i64| {
+            let mut at = now;
+            while at < end {
+                at += 10 * SECOND;
+                if let Some(ask) = plan.ask(Urgency::Fresh, at) {
+                    plan.answered(ask.tier, at, PageResult::default(), 0);
+                }
+            }
+        };
+        until(&mut plan, now + 5 * HOUR);
+        assert!(plan.reached().floors.last() >= now + 5 * HOUR - 3 * MINUTE);
+        // By four hours, and what comes now has that time.
+        plan.set_back(4 * HOUR);
+        let ask = plan.ask(Urgency::Fresh, now + HOUR + 10 * SECOND).unwrap();
+        assert!(ask.from <= now + HOUR, "{}", ask.from - now);
+    }
+
+    #[test]
+    fn what_a_window_is_shortened_by_is_not_what_is_unread() {
+        let now = START.begin + 10 * HOUR;
+        let mut plan = GroupPlan::new(START, 6 * HOUR, None, now);
+        plan.forget_before(now);
+        assert_eq!(plan.reached().floors, START.floors, "nothing of it was read");
     }
 }

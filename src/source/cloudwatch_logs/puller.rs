@@ -69,6 +69,10 @@ pub(super) struct Puller<S> {
     /// The bytes of the largest of the last pages.
     page_bytes: usize,
     store_at: Instant,
+    /// The last time that was told, in milliseconds since 1970.
+    clock: i64,
+    /// More may be remembered than a moment ago.
+    is_grown: bool,
     /// Why ids could not be stored; nothing is asked for meanwhile.
     pub(super) unstorable: Option<String>,
 }
@@ -100,21 +104,34 @@ impl<S: LogsService> Puller<S> {
             admitted: None,
             page_bytes: PAGE,
             store_at: now,
+            clock: i64::MIN,
+            is_grown: false,
             unstorable: None,
         })
     }
 
     /// Reads until a stop, or to the end with `--once`.
-    pub(super) async fn run(&mut self, intake: &Intake, mut stop: Stop) -> Result<(), SourceError> {
+    pub(super) async fn run(&mut self, intake: &Intake, stop: Stop) -> Result<(), SourceError> {
         self.groups.claim(&self.context);
+        let result = self.read(intake, stop).await;
+        // What is asked for is not waited for.
+        (self.calls, self.lists) = (JoinSet::new(), JoinSet::new());
+        (self.admitted, self.admissions) = (None, JoinSet::new());
+        result
+    }
+
+    async fn read(&mut self, intake: &Intake, mut stop: Stop) -> Result<(), SourceError> {
         let mut standing = intake.standing();
         loop {
             // From here on, room that opens is noticed.
             let room = intake.room_freed();
+            self.watch_clock();
             self.collect(intake);
             self.store_if_due(false).await;
-            standing.resize(self.groups.bound_memory());
-            self.report(intake);
+            if self.report(intake) || self.is_grown {
+                self.is_grown = false;
+                standing.resize(self.groups.bound_memory());
+            }
             if self.is_done()? {
                 return Ok(());
             }
@@ -152,6 +169,16 @@ impl<S: LogsService> Puller<S> {
         }
     }
 
+    /// What is planned for a time must not wait longer where the clock was set back.
+    fn watch_clock(&mut self) {
+        let now = Timestamp::now().0;
+        let back = self.clock.saturating_sub(now);
+        if back > 0 {
+            self.groups.all_mut().for_each(|group| group.set_back(back));
+        }
+        self.clock = now;
+    }
+
     fn collect(&mut self, intake: &Intake) {
         for group in self.groups.all_mut() {
             if group.collect() {
@@ -172,8 +199,10 @@ impl<S: LogsService> Puller<S> {
 
     /// Whether a run with `--once` has come to its end.
     fn is_done(&self) -> Result<bool, SourceError> {
-        let is_read = self.groups.is_listed && self.groups.all().all(LogGroup::is_done);
-        if self.once.is_none() || !is_read || !self.calls.is_empty() {
+        if self.once.is_none() || !self.calls.is_empty() || !self.groups.is_listed {
+            return Ok(false);
+        }
+        if !self.groups.all().all(LogGroup::is_done) {
             return Ok(false);
         }
         match self.reports.issue(&self.groups, None) {
@@ -245,6 +274,7 @@ impl<S: LogsService> Puller<S> {
         let EndedCall { group: number, ask, result, held } = ended;
         let Some(group) = self.groups.get_mut(number) else { return };
         group.is_answered();
+        self.is_grown = true;
         match result {
             Ok(bytes) => {
                 intake.metrics.pull.call("answered");
@@ -381,10 +411,11 @@ impl<S: LogsService> Puller<S> {
         self.groups.forget_gone(&self.context).await
     }
 
-    fn report(&mut self, intake: &Intake) {
+    /// Whether a second has passed.
+    fn report(&mut self, intake: &Intake) -> bool {
         let window = self.config.window;
         let unstorable = self.unstorable.as_deref();
-        self.reports.tell(&mut self.groups, &self.context, window, unstorable, intake);
+        self.reports.tell(&mut self.groups, &self.context, window, unstorable, intake)
     }
 }
 

@@ -64,7 +64,7 @@ impl Reports {
         Some(format!("log group `{}` cannot be read{others}: {fault}", first.listed.name))
     }
 
-    /// Tells everything, once a second.
+    /// Tells everything, once a second. Whether it did.
     pub(super) fn tell(
         &mut self,
         groups: &mut GroupCatalog,
@@ -72,10 +72,10 @@ impl Reports {
         window: Duration,
         unstorable: Option<&str>,
         intake: &Intake,
-    ) {
+    ) -> bool {
         let now = Instant::now();
         if now < self.next {
-            return;
+            return false;
         }
         self.next = now + TELL_EVERY;
         self.gauges(groups, window, intake);
@@ -93,6 +93,7 @@ impl Reports {
             Some(_) => {}
             None => self.logged = None,
         }
+        true
     }
 
     fn gauges(&self, groups: &mut GroupCatalog, window: Duration, intake: &Intake) {
