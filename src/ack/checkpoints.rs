@@ -123,6 +123,12 @@ impl Checkpoints {
         Ok(Listing { entries: units.into_values().collect(), damaged })
     }
 
+    /// The state directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Makes everything as it is after a start: what sources had under way is to be read again, and may end unnoticed.
     pub fn renew(&self) {
         self.units.renew();

@@ -35,6 +35,14 @@ pub enum AwsError {
         /// Whose connection.
         whose: String,
     },
+    /// A name is made from what is not known before events are read.
+    #[error(
+        "`region` or `assume_role` of {whose} depends on events; only `{{source}}` and `{{host}}` are known here"
+    )]
+    Names {
+        /// Whose connection.
+        whose: String,
+    },
     /// Nothing says which region.
     #[error("no region for {whose}: set its `region`, AWS_REGION, or a region in the profile")]
     NoRegion {

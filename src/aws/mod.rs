@@ -25,7 +25,7 @@ mod role;
 mod transport_fault;
 mod web_identity;
 
-pub use self::call::{ApiCall, ApiClient, AwsService, answer};
+pub use self::call::{ApiCall, ApiClient, AwsService, CallOptions, ObjectBody, ObjectRequest, answer};
 pub use self::connection::AwsConnection;
 pub use self::credentials::Credentials;
 pub use self::error::AwsError;

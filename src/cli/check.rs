@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{configuration, exit};
 use crate::config::{
-    Action, AssumeRole, Buffer, Checked, Compression, Config, Decoding, DiskBuffer, Encoding, FileSource,
-    FirehoseSink, FollowLinks, Format, HttpSource, Packing, Problem, Route, SinkConfig, SinkKind,
-    SourceConfig, Start, TooLong, Warning, WarningPlace, When, WhenFull, inspect, legs, show_duration,
+    Action, AssumeRole, AwsSettings, Buffer, Checked, Compression, Config, Decoding, DiskBuffer, Encoding,
+    FileSource, FirehoseSink, FollowLinks, Format, HttpSource, ObjectContents, ObjectFeed, Packing, Problem,
+    PullSource, PullStart, Route, S3Source, SinkConfig, SinkKind, SourceConfig, Start, TooLong, Warning,
+    WarningPlace, When, WhenFull, inspect, legs, show_duration,
     show_size,
 };
 use crate::event::Field;
@@ -132,8 +134,12 @@ fn of_source(name: &str, source: &SourceConfig, config: &Config) -> Branch {
         SourceConfig::File(file) => ("file", of_files(file)),
         SourceConfig::Stdin(_) => ("stdin", Vec::new()),
         SourceConfig::FirehoseHttp(http) => ("firehose_http", of_endpoint(http)),
+        SourceConfig::CloudwatchLogs(pull) => ("cloudwatch_logs", of_log_groups(pull)),
+        SourceConfig::S3(s3) => ("s3", of_objects(s3)),
     };
-    below.push(Branch::leaf(of_decoding(source.decoding())));
+    // What log groups hold is known.
+    let is_framed = !matches!(source, SourceConfig::CloudwatchLogs(_));
+    below.extend(is_framed.then(|| Branch::leaf(of_decoding(source.decoding()))));
     for leg in legs(config, name) {
         let to = leg.sinks.iter().copied().collect::<Vec<_>>().join(", ");
         below.push(Branch::leaf(match leg.route {
@@ -183,6 +189,63 @@ fn of_endpoint(http: &HttpSource) -> Vec<Branch> {
     ];
     below.extend(http.source_arns.iter().map(|arn| Branch::leaf(format!("only from {arn}"))));
     below
+}
+
+fn of_log_groups(pull: &PullSource) -> Vec<Branch> {
+    let groups = pull.log_groups.iter().map(|glob| Branch::leaf(format!("log groups {glob}")));
+    let mut below: Vec<Branch> = groups.collect();
+    if pull.linked_accounts {
+        below.push(Branch::leaf("of this account and of those that it monitors".to_owned()));
+    }
+    let start = match pull.start {
+        PullStart::Now => "now".to_owned(),
+        PullStart::Ago(ago) => format!("{} ago", show_duration(ago)),
+        PullStart::At(time) => time.to_rfc3339(),
+    };
+    let window = show_duration(pull.window);
+    below.push(Branch::leaf(format!("events from {start} on, late ones found within {window}")));
+    // As many as polls without news may take, see the source.
+    let round = Duration::from_secs_f64((100.0 / (0.8 * pull.calls)).ceil());
+    let mut calls = Branch::leaf(format!(
+        "at most {} calls a second: {} MB a second at best, a round of 100 log groups takes {}",
+        pull.calls,
+        pull.calls,
+        show_duration(round)
+    ));
+    calls.below.extend(of_roles(&pull.aws));
+    calls.below.extend(pull.aws.endpoint_url.as_ref().map(|url| Branch::leaf(format!("endpoint {url}"))));
+    below.push(calls);
+    below
+}
+
+fn of_objects(s3: &S3Source) -> Vec<Branch> {
+    let mut below = match &s3.feed {
+        ObjectFeed::Queue(queue) => {
+            let visibility = show_duration(queue.visibility);
+            let line = format!("queue {}, a message is hidden for {visibility} at a time", queue.url);
+            let mut branch = Branch::leaf(line);
+            branch.below.extend(of_roles(&queue.aws));
+            vec![branch]
+        }
+    };
+    let mut buckets = Branch::leaf(format!("up to {} objects at once", s3.concurrency));
+    buckets.below.extend(of_roles(&s3.aws));
+    buckets.below.extend(s3.aws.endpoint_url.as_ref().map(|url| Branch::leaf(format!("endpoint {url}"))));
+    if s3.requester_pays {
+        buckets.below.push(Branch::leaf("whoever reads pays".to_owned()));
+    }
+    let owner = s3.bucket_owner.as_ref();
+    buckets.below.extend(owner.map(|owner| Branch::leaf(format!("only buckets of {owner}"))));
+    below.push(buckets);
+    below.extend(s3.exclude.iter().map(|glob| Branch::leaf(format!("exclude {glob}"))));
+    if s3.contents == ObjectContents::FirehoseBackup {
+        below.push(Branch::leaf("objects are Firehose's error output: records in `rawData`".to_owned()));
+    }
+    below
+}
+
+fn of_roles(aws: &AwsSettings) -> impl Iterator<Item = Branch> {
+    aws.assume_role.iter().map(|role| Branch::leaf(of_role(role)))
 }
 
 fn of_decoding(decoding: &Decoding) -> String {

@@ -70,6 +70,19 @@ pub(super) fn aws_settings(section: &mut Section<'_>) -> Option<AwsSettings> {
     })
 }
 
+/// The same for who reads: what names are made from has to be known before any event is.
+pub(super) fn fixed_settings(section: &mut Section<'_>) -> Option<AwsSettings> {
+    let settings = aws_settings(section)?;
+    let of_events = settings.fields().find(|field| matches!(field, TemplateField::Origin(_)));
+    if let Some(field) = of_events {
+        let problem = format!(
+            "uses `{{{field}}}`, which depends on events; only `{{source}}` and `{{host}}` are known before any is read"
+        );
+        section.problem("assume_role", problem);
+    }
+    Some(settings)
+}
+
 fn assume_role(section: &mut Section<'_>) -> Option<Vec<AssumeRole>> {
     let tables = section.tables("assume_role")?;
     let n_roles = tables.len();

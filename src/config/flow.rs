@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::types::{Action, Config, Decoding, Format, Route, SourceConfig, When};
+use super::types::{Action, Config, Decoding, Format, Route, SourceConfig, TooLong, When};
 use crate::event::Field;
 
 /// A route as one source's events meet it.
@@ -66,6 +66,16 @@ impl Route {
     }
 }
 
+/// Events of log groups are decoded as those of envelopes. Nothing is inflated, and an event that is too long for a record is the
+/// sink's matter.
+const PULLED: Decoding = Decoding {
+    format: Format::Envelope,
+    multiline: None,
+    max_line: usize::MAX,
+    too_long: TooLong::Split,
+    max_inflated: usize::MAX,
+};
+
 impl SourceConfig {
     /// How the source's payload becomes events.
     #[must_use]
@@ -74,6 +84,8 @@ impl SourceConfig {
             Self::File(file) => &file.decoding,
             Self::Stdin(stdin) => &stdin.decoding,
             Self::FirehoseHttp(http) => &http.decoding,
+            Self::CloudwatchLogs(_) => &PULLED,
+            Self::S3(s3) => &s3.decoding,
         }
     }
 
@@ -84,6 +96,8 @@ impl SourceConfig {
             Self::File(_) => "file",
             Self::Stdin(_) => "stdin",
             Self::FirehoseHttp(_) => "firehose_http",
+            Self::CloudwatchLogs(_) => "cloudwatch_logs",
+            Self::S3(_) => "s3",
         }
     }
 
@@ -96,7 +110,8 @@ impl SourceConfig {
     pub(crate) fn has_field(&self, field: Field) -> bool {
         let by_itself = match self {
             Self::File(_) => field == Field::File,
-            Self::Stdin(_) | Self::FirehoseHttp(_) => false,
+            Self::Stdin(_) | Self::FirehoseHttp(_) | Self::CloudwatchLogs(_) => false,
+            Self::S3(_) => matches!(field, Field::Bucket | Field::Key),
         };
         by_itself || (field.is_in_envelopes() && self.has_envelopes())
     }

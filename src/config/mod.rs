@@ -5,6 +5,9 @@
 //! all of them come at once, each with its line and column.
 
 mod aws_connection;
+mod aws_types;
+mod cloudwatch_logs;
+mod decoding;
 mod document;
 mod excerpt;
 mod expand;
@@ -15,9 +18,11 @@ mod log_filter;
 mod loops;
 mod misfit;
 mod problem;
+mod pull_source;
 mod regions;
 mod relations;
 mod routes;
+mod s3;
 mod secret;
 mod section;
 mod sinks;

@@ -38,7 +38,7 @@ pub(super) fn check_sources(
                     );
                 }
             }
-            SourceConfig::File(_) => {}
+            SourceConfig::File(_) | SourceConfig::CloudwatchLogs(_) | SourceConfig::S3(_) => {}
         }
     }
 }

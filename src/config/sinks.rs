@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::aws_connection::{aws_settings, template};
+use super::decoding::too_long;
 use super::section::{Section, expected};
-use super::sources::{later, too_long};
+use super::sources::later;
 use super::template::{LONGEST_NAME, is_stream_char};
 use super::tree::Node;
 use super::types::{

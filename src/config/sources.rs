@@ -3,21 +3,15 @@
 use std::path::{MAIN_SEPARATOR, Path};
 use std::time::Duration;
 
+use super::cloudwatch_logs;
+use super::decoding::{multiline, sized};
 use super::misfit::Misfit;
 use super::problem::alternatives;
+use super::s3;
 use super::section::{Section, expected};
 use super::tree::{Node, Written};
-use super::types::{
-    Decoding, FileSource, FollowLinks, Format, HttpSource, Multiline, SourceConfig, Start, StdinSource, Tls,
-    TooLong,
-};
-use super::values::{
-    Parsed, address, choice, count, duration, glob, length, list, path, pattern, some, string, string_that,
-};
-
-/// Most bytes in one Firehose record, and so in one event:
-/// <https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html>.
-pub(super) const MAX_RECORD: u64 = 1_000 * 1_024;
+use super::types::{Decoding, FileSource, FollowLinks, Format, HttpSource, SourceConfig, Start, StdinSource, Tls};
+use super::values::{Parsed, address, choice, count, duration, glob, list, path, some, string, string_that};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -30,6 +24,10 @@ pub(super) fn source(mut section: Section<'_>) -> Option<SourceConfig> {
             decoding: decoding(&mut section, Format::Lines, &FORMATS)?,
         })),
         SourceType::FirehoseHttp => firehose_http(&mut section).map(SourceConfig::FirehoseHttp),
+        SourceType::CloudwatchLogs => {
+            cloudwatch_logs::source(&mut section).map(Box::new).map(SourceConfig::CloudwatchLogs)
+        }
+        SourceType::S3 => s3::source(&mut section).map(Box::new).map(SourceConfig::S3),
     };
     section.finish();
     source
@@ -40,15 +38,19 @@ enum SourceType {
     File,
     Stdin,
     FirehoseHttp,
+    CloudwatchLogs,
+    S3,
 }
 
 fn kind(node: &Node) -> Parsed<SourceType> {
-    const KINDS: [(&str, SourceType); 3] = [
+    const KINDS: [(&str, SourceType); 5] = [
         ("file", SourceType::File),
         ("stdin", SourceType::Stdin),
         ("firehose_http", SourceType::FirehoseHttp),
+        ("cloudwatch_logs", SourceType::CloudwatchLogs),
+        ("s3", SourceType::S3),
     ];
-    later(node, &["kinesis", "s3", "cloudwatch_logs"], &KINDS.map(|(name, _)| name))?;
+    later(node, &["kinesis"], &KINDS.map(|(name, _)| name))?;
     choice(&KINDS)(node)
 }
 
@@ -73,14 +75,6 @@ const FORMATS: [(&str, Format); 5] = [
 
 const HTTP_FORMATS: [(&str, Format); 3] =
     [("envelope", Format::Envelope), ("lines", Format::Lines), ("cloudtrail", Format::Cloudtrail)];
-
-const TOO_LONG: [(&str, TooLong); 3] =
-    [("split", TooLong::Split), ("truncate", TooLong::Truncate), ("dead_letter", TooLong::DeadLetter)];
-
-/// Reads `too_long`, of sources and sinks.
-pub(super) fn too_long(section: &mut Section<'_>) -> TooLong {
-    section.or("too_long", TooLong::Split, choice(&TOO_LONG))
-}
 
 fn file(section: &mut Section<'_>) -> Option<FileSource> {
     let include = section.required("include", r#"["/var/log/app/*.log"]"#, some(include));
@@ -194,26 +188,6 @@ fn decoding(
     }
     let decoding = sized(section, format, multiline);
     (decoding.multiline.is_some() == has_multiline).then_some(decoding)
-}
-
-fn sized(section: &mut Section<'_>, format: Format, multiline: Option<Multiline>) -> Decoding {
-    const MAX_INFLATED: usize = 64 << 20;
-    let max_line = usize::try_from(MAX_RECORD).unwrap_or(usize::MAX);
-    Decoding {
-        format,
-        multiline,
-        max_line: section.or("max_line", max_line, length(1_024..=MAX_RECORD)),
-        too_long: too_long(section),
-        max_inflated: section.or("max_inflated", MAX_INFLATED, length(1_024..=4 << 30)),
-    }
-}
-
-fn multiline(mut section: Section<'_>) -> Option<Multiline> {
-    let start = section.required("start", r"^\d{4}-\d{2}-\d{2}", pattern);
-    let least = Duration::from_millis(10);
-    let timeout = section.or("timeout", Duration::from_secs(1), duration(least..=HOUR));
-    section.finish();
-    Some(Multiline { start: start?, timeout })
 }
 
 /// Firehose gives up on a request after 3 minutes, so that an answer must come before:

@@ -1,10 +1,37 @@
 //! Names made from an event's metadata: `logs-{owner}`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::problem::{alternatives, nearest};
-use super::types::{Template, TemplateField, TemplatePiece};
 use crate::event::{Field, Origin};
+
+/// A name made from an event's metadata, such as `logs-{owner}`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Template {
+    /// The pieces in order.
+    pub pieces: Arc<[TemplatePiece]>,
+}
+
+/// A piece of a [`Template`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum TemplatePiece {
+    /// Itself.
+    Text(String),
+    /// What the metadata says.
+    Field(TemplateField),
+}
+
+/// Metadata that names may be made from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TemplateField {
+    /// `{source}`
+    SourceConfig,
+    /// `{host}`
+    Host,
+    /// `{owner}` and the like.
+    Origin(Field),
+}
 
 impl Template {
     /// Reads a template.
@@ -185,7 +212,7 @@ mod tests {
         check(
             "{xyz}",
             Err(
-                "names an unknown field `{xyz}`; fields are `owner`, `log_group`, `log_stream`, `region`, `source` or `host`",
+                "names an unknown field `{xyz}`; fields are `owner`, `log_group`, `log_stream`, `region`, `bucket`, `key`, `source` or `host`",
             ),
         );
         check("logs-{owner", Err("has a `{` without a `}`"));

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::event::Timestamp;
 
 /// A source and a sink, so that a case need only show what it is about.
 const BASE: &str = r#"
@@ -122,7 +123,7 @@ max_concurrency = 0
             "standpipe.toml: sources.app.include: found `x`, expected a list: `[\"x\"]`",
             "standpipe.toml: sources.app.rescan: found `10`, expected a duration with its unit, such as `500ms`, `1s`, `5m` or `1h30m`",
             "standpipe.toml: sources.\"b d\": is not a valid name; use 1 to 64 letters, digits, `_` and `-`",
-            "standpipe.toml: sources.\"b d\".type: found `fil`, expected `file`, `stdin` or `firehose_http`",
+            "standpipe.toml: sources.\"b d\".type: found `fil`, expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs` or `s3`",
             "standpipe.toml: sinks.archive.stream: missing; give it a value such as `logs-{owner}`",
             "standpipe.toml: sinks.archive.max_concurrency: found `0`, expected a whole number from 1 to 1024",
             "standpipe.toml: sinks.archive.lingr: unknown key; did you mean `linger`?",
@@ -154,7 +155,7 @@ fn what_a_later_version_will_have_is_said_plainly() {
     check(
         "[sources.a]\ntype = \"kinesis\"\nx = 1\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n",
         &[
-            "standpipe.toml: sources.a.type: found `kinesis`, which this version of standpipe does not support; expected `file`, `stdin` or `firehose_http`",
+            "standpipe.toml: sources.a.type: found `kinesis`, which this version of standpipe does not support; expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs` or `s3`",
         ],
     );
 }
@@ -345,7 +346,9 @@ fn routes_name_what_is_there_and_lead_somewhere() {
 fn a_broken_source_is_not_unknown_to_routes_as_well() {
     check(
         "[sources.app]\ntype = \"fil\"\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nfrom = [\"app\"]\nto = [\"out\"]\n",
-        &["standpipe.toml: sources.app.type: found `fil`, expected `file`, `stdin` or `firehose_http`"],
+        &[
+            "standpipe.toml: sources.app.type: found `fil`, expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs` or `s3`",
+        ],
     );
 }
 
@@ -819,6 +822,12 @@ include = ["/var/log/app/*.log"]
 type = "firehose_http"
 [sources.input]
 type = "stdin"
+[sources.pull]
+type = "cloudwatch_logs"
+log_groups = ["/aws/lambda/*"]
+[sources.trail]
+type = "s3"
+queue_url = "https://sqs.us-east-1.amazonaws.com/222222222222/trail"
 [sinks.archive]
 type = "firehose"
 stream = "logs"
@@ -928,4 +937,81 @@ proptest! {
             prop_assert!(!errors.problems().is_empty(), "an error without a line");
         }
     }
+}
+
+#[test]
+fn a_source_of_objects_says_what_is_wrong_with_it() {
+    let check = |keys: &str, expected: &[&str]| {
+        let text = format!(
+            "[sources.trail]\ntype = \"s3\"\n{keys}\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n"
+        );
+        let expected: Vec<String> =
+            expected.iter().map(|text| format!("standpipe.toml: sources.trail.{text}")).collect();
+        assert_eq!(World::new(&text).errors(), expected, "{keys}");
+    };
+    let url = "queue_url = \"https://sqs.us-east-1.amazonaws.com/222222222222/q\"";
+    let with = |keys: &str| format!("{url}\n{keys}");
+    check(
+        "",
+        &[
+            "queue_url: missing; give it a value such as `https://sqs.us-east-1.amazonaws.com/222222222222/trail`",
+        ],
+    );
+    check(
+        "queue_url = \"trail\"",
+        &[
+            "queue_url: found `trail`, expected a queue's URL such as `https://sqs.us-east-1.amazonaws.com/222222222222/trail`",
+        ],
+    );
+    check(
+        "bucket = \"logs\"",
+        &[
+            "bucket: this version of standpipe does not list buckets; set `queue_url` to a queue that their objects are announced to",
+        ],
+    );
+    check(&with("backup_of = \"lines\""), &["backup_of: needs the `format` `firehose_backup`; remove it"]);
+    check(
+        &with("format = \"cloudtrail\"\nmultiline = { start = \"x\" }"),
+        &["multiline: needs the `format` `lines`; remove it"],
+    );
+    let role = "assume_role = { arn = \"arn:aws:iam::{owner}:role/r\" }";
+    let of_events = "assume_role: uses `{owner}`, which depends on events; only `{source}` and `{host}` are known before any is read";
+    check(&with(role), &[of_events]);
+    check(&with(&format!("queue = {{ {role} }}")), &[&format!("queue.{of_events}")]);
+    check(&with("bucket_owner = \"1\""), &["bucket_owner: found `1`, expected an account id of 12 digits"]);
+}
+
+#[test]
+fn log_groups_are_pulled_as_their_keys_say() {
+    let source = |keys: &str| {
+        format!(
+            "[sources.pull]\ntype = \"cloudwatch_logs\"\n{keys}\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n"
+        )
+    };
+    let pulled = |keys: &str| {
+        let config = World::new(&source(keys)).config();
+        let SourceConfig::CloudwatchLogs(pull) = &config.sources["pull"] else { panic!("{config:?}") };
+        pull.clone()
+    };
+    let plain = pulled("log_groups = [\"/a/*\"]");
+    assert_eq!((plain.start, plain.window, plain.calls), (PullStart::Now, Duration::from_hours(6), 2.5));
+    assert!(!plain.linked_accounts);
+    let start = |text: &str| pulled(&format!("log_groups = [\"/a\"]\nstart = \"{text}\"\ncalls = 25")).start;
+    assert_eq!(start("7d"), PullStart::Ago(Duration::from_hours(7 * 24)));
+    assert_eq!(start("1970-01-01T00:00:01Z"), PullStart::At(Timestamp(1_000)));
+    let wrong = |keys: &str, expected: &str| {
+        let errors = World::new(&source(keys)).errors();
+        assert!(errors.len() == 1 && errors[0].contains(expected), "{keys}: {errors:?}");
+    };
+    wrong("", "sources.pull.log_groups: missing");
+    wrong("log_groups = []", "log_groups");
+    wrong("log_groups = [\"/a/[\"]", "not a glob");
+    wrong(
+        "log_groups = [\"a\"]\nstart = \"yesterday\"",
+        "expected `now`, a duration such as `7d`, or a time",
+    );
+    wrong("log_groups = [\"a\"]\ncalls = 0", "a number of calls a second from 0.1 to 100");
+    wrong("log_groups = [\"a\"]\nwindow = \"15d\"", "expected `1m` to `14d`");
+    let role = "assume_role = { arn = \"arn:aws:iam::{owner}:role/r\" }";
+    wrong(&format!("log_groups = [\"a\"]\n{role}"), "uses `{owner}`, which depends on events");
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
+pub use super::aws_types::{AssumeRole, AwsSettings};
+pub use super::pull_source::{PullSource, PullStart};
 use super::secret::Secret;
+pub use super::template::{Template, TemplateField, TemplatePiece};
 use crate::event::Field;
 
 /// Most sinks of one configuration: routes give each event to a set of them, which is one machine word.
@@ -65,6 +67,10 @@ pub enum SourceConfig {
     Stdin(StdinSource),
     /// The Firehose HTTP endpoint.
     FirehoseHttp(HttpSource),
+    /// Log groups, read by their API.
+    CloudwatchLogs(Box<PullSource>),
+    /// Objects of S3.
+    S3(Box<S3Source>),
 }
 
 /// `type = "file"`
@@ -186,6 +192,58 @@ pub struct HttpSource {
     pub idle_timeout: Duration,
 }
 
+/// `type = "s3"`
+#[derive(Clone, Debug)]
+pub struct S3Source {
+    /// How the source learns of objects.
+    pub feed: ObjectFeed,
+    /// What an object holds.
+    pub contents: ObjectContents,
+    /// How its events are cut and decoded.
+    pub decoding: Decoding,
+    /// Globs of keys that are passed over.
+    pub exclude: Vec<String>,
+    /// Most objects that are read at once.
+    pub concurrency: usize,
+    /// Whoever reads pays for it.
+    pub requester_pays: bool,
+    /// The account that buckets have to belong to.
+    pub bucket_owner: Option<String>,
+    /// How the buckets are reached.
+    pub aws: AwsSettings,
+}
+
+/// How a source learns of objects.
+#[derive(Clone, Debug)]
+pub enum ObjectFeed {
+    /// `queue_url`: they are announced.
+    Queue(QueueFeed),
+}
+
+/// `queue_url` and what belongs to it.
+#[derive(Clone, Debug)]
+pub struct QueueFeed {
+    /// The queue's URL.
+    pub url: String,
+    /// How the queue is reached; its endpoint is the URL's, unless another is set.
+    pub aws: AwsSettings,
+    /// How long a message is hidden from others; extended while its objects are read.
+    pub visibility: Duration,
+}
+
+/// What an object of a bucket holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ObjectContents {
+    /// One event a line.
+    Lines,
+    /// Subscription envelopes, one after the other.
+    Envelopes,
+    /// `CloudTrail`'s `{"Records":[..]}`.
+    Cloudtrail,
+    /// Lines of Firehose's error output, each with a record in `rawData`, which is read by the format of the decoding.
+    FirehoseBackup,
+}
+
 /// Certificate chain and key, as PEM files.
 #[derive(Clone, Debug)]
 pub struct Tls {
@@ -269,46 +327,6 @@ pub struct FirehoseSink {
     pub max_concurrency: usize,
 }
 
-/// How AWS is reached: where, as whom, and through what.
-#[derive(Clone, Debug)]
-pub struct AwsSettings {
-    /// The region; none: the environment's or the profile's.
-    pub region: Option<Template>,
-    /// A profile of the shared configuration files.
-    pub profile: Option<String>,
-    /// Roles to assume, in order: each with the credentials of the one before.
-    pub assume_role: Vec<AssumeRole>,
-    /// Another endpoint than the region's.
-    pub endpoint_url: Option<String>,
-    /// A PEM file of authorities to trust beside the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Use FIPS endpoints.
-    pub use_fips: bool,
-    /// Use dual-stack endpoints.
-    pub use_dual_stack: bool,
-    /// Longest wait for a connection.
-    pub connect_timeout: Duration,
-    /// Longest wait for one request's answer.
-    pub request_timeout: Duration,
-}
-
-/// One role to assume.
-#[derive(Clone, Debug)]
-pub struct AssumeRole {
-    /// The role's ARN; may hold `{owner}` and the like.
-    pub arn: Template,
-    /// What the role's trust policy asks for.
-    pub external_id: Option<String>,
-    /// The session's name in the other account's `CloudTrail`; may hold `{host}` and the like.
-    pub session_name: Template,
-    /// STS region; none: the connection's.
-    pub region: Option<String>,
-    /// How long the credentials are to last.
-    pub duration: Duration,
-    /// Another STS endpoint than the region's.
-    pub sts_endpoint_url: Option<String>,
-}
-
 /// `type = "directory"`
 #[derive(Clone, Debug)]
 pub struct DirectorySink {
@@ -376,31 +394,4 @@ pub struct When {
     pub attributes: BTreeMap<String, Vec<String>>,
     /// A pattern that the message must contain a match of.
     pub message: Option<regex::bytes::Regex>,
-}
-
-/// A name made from an event's metadata, such as `logs-{owner}`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Template {
-    /// The pieces in order.
-    pub pieces: Arc<[TemplatePiece]>,
-}
-
-/// A piece of a [`Template`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum TemplatePiece {
-    /// Itself.
-    Text(String),
-    /// What the metadata says.
-    Field(TemplateField),
-}
-
-/// Metadata that names may be made from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TemplateField {
-    /// `{source}`
-    SourceConfig,
-    /// `{host}`
-    Host,
-    /// `{owner}` and the like.
-    Origin(Field),
 }

@@ -82,7 +82,10 @@ impl Found {
                         "shuts out every file that `include` names, so that nothing is read",
                     );
                 }
-                SourceConfig::File(_) | SourceConfig::Stdin(_) => {}
+                SourceConfig::File(_)
+                | SourceConfig::Stdin(_)
+                | SourceConfig::CloudwatchLogs(_)
+                | SourceConfig::S3(_) => {}
             }
         }
     }

@@ -106,16 +106,5 @@ fn say_goodbye(outcome: RunOutcome, carryover: &Carryover) {
                 "stopped: not everything was delivered; the rest is read or sent again"
             );
         }
-        RunOutcome::Lost => {
-            warn!(
-                read,
-                delivered,
-                dead_letters,
-                filtered,
-                dropped,
-                billed_bytes,
-                "stopped: events of standard input were not delivered, and are lost"
-            );
-        }
     }
 }

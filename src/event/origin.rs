@@ -143,6 +143,24 @@ origin_fields! {
         in_envelopes: true,
         is_remote: false,
     }
+    /// The bucket, for objects of S3.
+    Bucket: {
+        name: "bucket",
+        title: "bucket",
+        in_names: true,
+        place: FieldPlace::AfterHost,
+        in_envelopes: false,
+        is_remote: true,
+    }
+    /// The object's key, for objects of S3.
+    Key: {
+        name: "key",
+        title: "key",
+        in_names: true,
+        place: FieldPlace::AfterHost,
+        in_envelopes: false,
+        is_remote: false,
+    }
 }
 
 impl Field {

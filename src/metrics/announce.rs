@@ -1,6 +1,6 @@
 //! What a configuration can count: label values that are known before anything happens.
 
-use crate::config::{Buffer, Decoding, Format, SinkConfig, SourceConfig, TooLong};
+use crate::config::{Buffer, Decoding, Format, ObjectContents, S3Source, SinkConfig, SourceConfig, TooLong};
 
 /// Label values of one source.
 #[derive(Debug, Default)]
@@ -8,8 +8,14 @@ pub(super) struct SourceLabels {
     pub(super) errors: &'static [&'static str],
     pub(super) lost: &'static [&'static str],
     pub(super) undecodable: Vec<&'static str>,
+    /// What became of objects.
+    pub(super) objects: &'static [&'static str],
+    /// What became of a queue's messages.
+    pub(super) messages: &'static [&'static str],
     /// Whether it reads files, which can be behind.
     pub(super) has_files: bool,
+    /// Whether it pulls log groups.
+    pub(super) has_log_groups: bool,
 }
 
 /// Label values of one sink.
@@ -27,16 +33,49 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
             lost: &["deleted_unread", "too_large", "truncated", "truncated_unread"],
             undecodable: undecodable(&file.decoding),
             has_files: true,
+            ..SourceLabels::default()
         },
         SourceConfig::Stdin(stdin) => SourceLabels {
             errors: &["abandoned"],
             lost: &["truncated"],
             undecodable: undecodable(&stdin.decoding),
-            has_files: false,
+            ..SourceLabels::default()
         },
         SourceConfig::FirehoseHttp(http) => {
             SourceLabels { undecodable: undecodable(&http.decoding), ..SourceLabels::default() }
         }
+        SourceConfig::CloudwatchLogs(_) => SourceLabels {
+            errors: &[
+                "abandoned",
+                "access_denied",
+                "credentials",
+                "gone",
+                "refused",
+                "state",
+                "throttled",
+                "token",
+                "unavailable",
+                "unreadable",
+            ],
+            undecodable: undecodable(source.decoding()),
+            has_log_groups: true,
+            ..SourceLabels::default()
+        },
+        SourceConfig::S3(s3) => of_objects(s3),
+    }
+}
+
+fn of_objects(s3: &S3Source) -> SourceLabels {
+    let mut undecodable = undecodable(&s3.decoding);
+    undecodable.extend(["notification", "unreadable"]);
+    undecodable.extend((s3.contents == ObjectContents::FirehoseBackup).then_some("firehose_backup"));
+    SourceLabels {
+        errors: &["abandoned", "changed", "cut", "queue"],
+        lost: &["truncated"],
+        undecodable,
+        objects: &["archived", "read", "repeated", "skipped", "vanished"],
+        messages: &["dead_lettered", "deleted", "left", "lost", "returned"],
+        ..SourceLabels::default()
     }
 }
 

@@ -5,6 +5,7 @@
 mod announce;
 mod barrier;
 mod process;
+mod pull;
 mod register;
 mod sink;
 mod source;
@@ -22,6 +23,7 @@ use self::source::SourceFamilies;
 use self::trouble::Troubles;
 use crate::config::Config;
 
+pub use self::pull::{PullGauge, PullMetrics};
 pub(crate) use self::register::gauge;
 pub use self::sink::SinkMetrics;
 pub use self::source::{ChunkCounts, LazyGauge, SourceMetrics};

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::announce::SourceLabels;
 use super::barrier::ScrapeBarrier;
+use super::pull::{PullFamilies, PullMetrics};
 use super::register::{Family, MetricRegistrar};
 use super::trouble::Troubles;
 
@@ -30,6 +31,10 @@ pub struct SourceMetrics {
     errors: IntCounterVec,
     undecodable: IntCounterVec,
     lost: IntCounterVec,
+    /// What a source of log groups shows.
+    pub pull: PullMetrics,
+    objects: IntCounterVec,
+    messages: IntCounterVec,
 }
 
 impl SourceMetrics {
@@ -79,6 +84,16 @@ impl SourceMetrics {
         self.troubles.readable(&self.name, path);
     }
 
+    /// Counts an object by what became of it.
+    pub fn object(&self, outcome: &str) {
+        self.objects.with_label_values(&[self.name.as_str(), outcome]).inc();
+    }
+
+    /// Counts messages of a queue by what became of them.
+    pub fn messages(&self, outcome: &str, messages: u64) {
+        self.messages.with_label_values(&[self.name.as_str(), outcome]).inc_by(messages);
+    }
+
     /// Shows errors at 0, by reason.
     pub(crate) fn announce_errors(&self, reasons: impl IntoIterator<Item = &'static str>) {
         for reason in reasons {
@@ -95,8 +110,17 @@ impl SourceMetrics {
         for reason in &labels.undecodable {
             self.undecodable.with_label_values(&[self.name.as_str(), *reason]);
         }
+        for outcome in labels.objects {
+            self.objects.with_label_values(&[self.name.as_str(), *outcome]);
+        }
+        for outcome in labels.messages {
+            self.messages.with_label_values(&[self.name.as_str(), *outcome]);
+        }
         if labels.has_files {
             self.behind_bytes.show();
+        }
+        if labels.has_log_groups {
+            self.pull.announce();
         }
     }
 
@@ -104,6 +128,7 @@ impl SourceMetrics {
     pub fn retire(&self) {
         self.troubles.retire(&self.name);
         self.behind_bytes.remove();
+        self.pull.remove();
         self.lag_seconds.set(0.0);
     }
 
@@ -186,6 +211,17 @@ const LOST: Family = Family {
     help: "Bytes that were gone before they could be read, or were skipped or cut off as too large.",
     labels: SOURCE_AND_REASON,
 };
+const SOURCE_AND_OUTCOME: &[&str] = &["source", "outcome"];
+const OBJECTS: Family = Family {
+    name: "source_objects_total",
+    help: "Objects of S3 that are done, by what became of them.",
+    labels: SOURCE_AND_OUTCOME,
+};
+const MESSAGES: Family = Family {
+    name: "sqs_messages_total",
+    help: "Messages of a source's queue, by what became of them.",
+    labels: SOURCE_AND_OUTCOME,
+};
 const BACKPRESSURE: Family =
     Family { name: "backpressure_seconds_total", help: "Time a source waited for memory.", labels: SOURCE };
 
@@ -200,7 +236,10 @@ pub(super) struct SourceFamilies {
     lag: GaugeVec,
     behind: IntGaugeVec,
     lost: IntCounterVec,
+    objects: IntCounterVec,
+    messages: IntCounterVec,
     backpressure: prometheus::CounterVec,
+    pull: PullFamilies,
 }
 
 impl SourceFamilies {
@@ -214,7 +253,10 @@ impl SourceFamilies {
             lag: registrar.float_gauges(&LAG),
             behind: registrar.gauges(&BEHIND),
             lost: registrar.counters(&LOST),
+            objects: registrar.counters(&OBJECTS),
+            messages: registrar.counters(&MESSAGES),
             backpressure: registrar.float_counters(&BACKPRESSURE),
+            pull: PullFamilies::register(registrar),
         }
     }
 
@@ -236,6 +278,9 @@ impl SourceFamilies {
             errors: self.errors.clone(),
             undecodable: self.undecodable.clone(),
             lost: self.lost.clone(),
+            pull: self.pull.of(source),
+            objects: self.objects.clone(),
+            messages: self.messages.clone(),
         }
     }
 }

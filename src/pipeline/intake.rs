@@ -24,6 +24,8 @@ pub struct Job {
     pub slot: CommitSlot,
     /// The memory that its source admitted for it, in bytes.
     pub admitted: u64,
+    /// Why its source knows that it cannot be decoded; none: that is to be seen.
+    pub undecodable: Option<&'static str>,
 }
 
 /// How much more memory a source's written events take than was admitted for them, as learned from the last chunk: charged when
@@ -94,6 +96,12 @@ impl Intake {
         self.framing.as_ref()
     }
 
+    /// All memory that sources may take, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.budget.limit()
+    }
+
     /// Takes `bytes` of memory if they are free and nobody waits for them.
     #[must_use]
     pub fn try_admit(&self, bytes: usize) -> Option<Held> {
@@ -156,13 +164,34 @@ impl Intake {
         &self,
         chunks: impl Iterator<Item = (Arc<OrderedLane>, Chunk)>,
     ) -> Result<(), Closed> {
+        self.queue(chunks, None).await
+    }
+
+    /// Queues a chunk that cannot be decoded, as its source knows: it becomes a dead letter with this reason, in its lane's order.
+    ///
+    /// # Errors
+    /// When the pipeline has stopped; the chunk is given up.
+    pub async fn submit_undecodable(
+        &self,
+        lane: &Arc<OrderedLane>,
+        chunk: Chunk,
+        reason: &'static str,
+    ) -> Result<(), Closed> {
+        self.queue(std::iter::once((Arc::clone(lane), chunk)), Some(reason)).await
+    }
+
+    async fn queue(
+        &self,
+        chunks: impl Iterator<Item = (Arc<OrderedLane>, Chunk)>,
+        undecodable: Option<&'static str>,
+    ) -> Result<(), Closed> {
         let place = self.queue.places.acquire().await.map_err(|_| Closed)?;
         place.forget();
         let job = |(lane, mut chunk): (Arc<OrderedLane>, Chunk)| {
             let slot = lane.next_slot();
             let admitted = chunk.held.bytes();
             chunk.held.resize(self.expansion.of(admitted));
-            Job { chunk, slot, admitted }
+            Job { chunk, slot, admitted, undecodable }
         };
         self.queue.jobs.send(chunks.map(job).collect()).map_err(|_| Closed)
     }

@@ -7,7 +7,7 @@ use super::enqueue::Enqueuer;
 use super::intake::Job;
 use super::routing::WorkerState;
 use crate::decode::{Decoder, Scratch};
-use crate::event::Chunk;
+use crate::event::{Chunk, Events as _};
 use crate::metrics::SourceMetrics;
 
 /// One source, as the workers see it.
@@ -31,7 +31,7 @@ pub(crate) struct Processor {
 impl Processor {
     /// Takes a chunk from its source's bytes to its destinations' queues.
     pub(super) fn process(&self, job: Job, state: &mut WorkerState, scratch: &mut Scratch) {
-        let Job { chunk, slot, admitted } = job;
+        let Job { chunk, slot, admitted, undecodable } = job;
         let Chunk { origin, payload, piece, read_at, ack, mut held } = chunk;
         let Some(source) = self.sources.get(&origin.source) else {
             debug_assert!(false, "a chunk of a source that is not configured");
@@ -40,7 +40,13 @@ impl Processor {
         };
         // The decoder calls back for each event that it finds: see `Routing`, which routes it, and encodes it for its sinks.
         let mut routing = state.begin(read_at);
-        source.decoder.decode_piece(scratch, &origin, &payload, piece, &mut routing);
+        match undecodable {
+            None => source.decoder.decode_piece(scratch, &origin, &payload, piece, &mut routing),
+            Some(reason) => {
+                routing.origin(&origin);
+                routing.undecodable(reason, &payload);
+            }
+        }
         let encoded = routing.finish();
         drop(payload);
         let written = encoded.bytes();

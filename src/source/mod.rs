@@ -1,18 +1,20 @@
 //! Where events come from.
 //!
-//! In:      files, standard input, and requests of Firehose.
+//! In:      files, standard input, requests of Firehose, log groups, and objects of S3.
 //! Out:     [`Chunk`](crate::event::Chunk)s of whole events, in the order of each file, by [`Intake`](crate::pipeline::Intake).
 //! Full:    waits for memory or for a place in the queue; a file that is not read is the buffer.
 //! Failure: what cannot be read is counted, said once, and tried again; the rest goes on.
 //! Stop:    reads nothing more; what was not handed over is read again at the next start.
 
 mod carryover;
+pub mod cloudwatch_logs;
 pub mod dead_letters;
 pub mod file;
 pub mod firehose_http;
 mod framer;
 mod lifecycle;
 mod registry;
+pub mod s3;
 pub mod stdin;
 mod stop;
 mod thread;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use tracing::info;
 
+use super::cloudwatch_logs::CloudWatchPull;
 use super::file::LocalFiles;
 use super::firehose_http::FirehoseHttp;
 use super::lifecycle::{Source, SourceContext, SourceError};
+use super::s3::S3Objects;
 use super::stdin::StandardInput;
 use crate::config;
 
@@ -31,6 +33,9 @@ async fn by_kind(
     Ok(match config {
         config::SourceConfig::File(files) => Some(Box::new(LocalFiles::prepare(files, context))),
         config::SourceConfig::Stdin(stdin) => Some(Box::new(StandardInput::prepare(stdin, context))),
+        config::SourceConfig::CloudwatchLogs(pull) => {
+            Some(Box::new(CloudWatchPull::prepare(*pull, context).await?))
+        }
         config::SourceConfig::FirehoseHttp(_) if context.once => {
             let source = &*context.name;
             info!(source, "not started: a run with --once does not listen for requests");
@@ -39,5 +44,6 @@ async fn by_kind(
         config::SourceConfig::FirehoseHttp(http) => {
             Some(Box::new(FirehoseHttp::prepare(http, context).await?))
         }
+        config::SourceConfig::S3(s3) => Some(Box::new(S3Objects::prepare(*s3, context).await?)),
     })
 }

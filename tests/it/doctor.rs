@@ -32,7 +32,7 @@ fn well() -> World {
 }
 
 /// What `doctor` says, and its exit code.
-fn examine(world: &World, more: &[&str]) -> (i32, Value) {
+pub(crate) fn examine(world: &World, more: &[&str]) -> (i32, Value) {
     let config = world.config_path();
     let mut arguments = vec!["doctor", "-c", config.to_str().unwrap(), "--json"];
     arguments.extend(more);

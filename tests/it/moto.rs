@@ -74,11 +74,20 @@ impl Moto {
 
     /// Runs one step of `flow.py`.
     pub(crate) fn flow(&self, step: &str, arguments: &[&Path]) -> Vec<u8> {
+        self.play("flow.py", step, arguments)
+    }
+
+    /// Runs one step of a script.
+    pub(crate) fn play(&self, script: &str, step: &str, arguments: &[&Path]) -> Vec<u8> {
         let mut command = Command::new(installed("python").unwrap());
-        command.env_clear().arg(root().join("tests/moto/flow.py")).args([step, &self.url]).args(arguments);
+        command
+            .env_clear()
+            .arg(root().join("tests/moto").join(script))
+            .args([step, &self.url])
+            .args(arguments);
         let output = command.stdin(Stdio::null()).output().unwrap();
         let words = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "flow.py {step}: {words}");
+        assert!(output.status.success(), "{script} {step}: {words}");
         output.stdout
     }
 

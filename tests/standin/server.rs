@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use super::errors::AwsError;
 use super::faults::Faults;
 use super::firehose::{self, Answer};
+use super::logs::{self, Logs};
 use super::oracle::{Kept, Report};
 use super::settings::{Key, Role, Settings, Stream};
 use super::state::State;
@@ -84,6 +85,11 @@ impl Standin {
 
     pub(crate) fn stream(&self, stream: &Stream) {
         self.state.add_stream(stream);
+    }
+
+    /// The log groups that may be pulled; not to be held across a wait.
+    pub(crate) fn logs(&self) -> std::sync::MutexGuard<'_, Logs> {
+        self.state.logs()
     }
 
     /// The run is to hold so many lines, from 0 on.
@@ -168,6 +174,8 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         control::answer(&state, parts.uri.path(), &body)
     } else if describe::is_meant(&parts) {
         describe::answer(&state, &parts, &body)
+    } else if logs::is_meant(&parts) {
+        logs::answer(&state, &parts, &body)
     } else if is_form(&parts) {
         sts::answer(&state, &parts, &body)
     } else {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use super::faults::Faults;
+use super::logs::Logs;
 use super::oracle::Oracle;
 use super::quota::Quota;
 use super::settings::{Key, Role, Scrutiny, Settings, Stream};
@@ -49,6 +50,7 @@ pub(crate) struct State {
     pub(crate) faults_changed: Notify,
     pub(crate) rng: Mutex<fastrand::Rng>,
     pub(crate) oracle: Mutex<Oracle>,
+    logs: Mutex<Logs>,
     pub(crate) keep_records: bool,
     pub(crate) scrutiny: Scrutiny,
     pub(crate) started: Instant,
@@ -68,6 +70,7 @@ impl State {
             faults_changed: Notify::new(),
             rng: Mutex::new(fastrand::Rng::with_seed(settings.seed)),
             oracle: Mutex::default(),
+            logs: Mutex::default(),
             keep_records: settings.keep_records,
             scrutiny: settings.scrutiny,
             started: Instant::now(),
@@ -148,6 +151,10 @@ impl State {
         }
         drop(faults);
         self.faults_changed.notify_waiters();
+    }
+
+    pub(crate) fn logs(&self) -> MutexGuard<'_, Logs> {
+        lock(&self.logs)
     }
 
     pub(crate) fn oracle(&self) -> MutexGuard<'_, Oracle> {

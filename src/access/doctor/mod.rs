@@ -6,6 +6,8 @@
 mod call_error;
 mod endpoint;
 mod local;
+mod log_groups;
+mod queue;
 mod role;
 mod simulation;
 mod stream;
@@ -21,7 +23,7 @@ use self::target::{PutTarget, targets};
 use crate::access::report::{Hop, HopFinding, HopReport, Severity};
 use crate::aws::{AwsConnection, CallError, FirehoseClients};
 use crate::config::{Config, FileSource, FirehoseSink, SinkKind, SourceConfig};
-use crate::event::Timestamp;
+use crate::event::{Origin, Timestamp};
 
 /// How to look.
 #[derive(Clone, Debug)]
@@ -43,6 +45,10 @@ pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
         let findings = match source {
             SourceConfig::File(file) => local::files(file, (look.find_files)(file)),
             SourceConfig::FirehoseHttp(http) => local::listener(http),
+            SourceConfig::CloudwatchLogs(pull) => log_groups::check(name, pull, &look.host, look.now).await,
+            SourceConfig::S3(s3) => {
+                queue::check(s3, &Origin::new(name.as_str(), Arc::clone(&look.host))).await
+            }
             SourceConfig::Stdin(_) => continue,
         };
         hops.push(Hop { name: format!("sources.{name}"), findings });

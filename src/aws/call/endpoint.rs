@@ -20,6 +20,9 @@ pub(super) struct ServiceEndpoint {
     pub(super) is_set: bool,
 }
 
+/// What S3 is called in a signature.
+pub(super) const S3: &str = "s3";
+
 /// Names of a service: in the environment and the profile, in a host's name, in a signature.
 ///
 /// Source: the services' models (`serviceId`, `endpointPrefix`, `signingName`).
@@ -32,7 +35,7 @@ const fn names(service: AwsService) -> (&'static str, &'static str, &'static str
         AwsService::Kinesis => ("Kinesis", "kinesis", "kinesis"),
         AwsService::Kms => ("KMS", "kms", "kms"),
         AwsService::Logs => ("CloudWatch Logs", "logs", "logs"),
-        AwsService::S3 => ("S3", "s3", "s3"),
+        AwsService::S3 => ("S3", "s3", S3),
         AwsService::Sqs => ("SQS", "sqs", "sqs"),
         AwsService::Sts => ("STS", "sts", "sts"),
     }
@@ -88,11 +91,11 @@ impl ServiceEndpoint {
     /// name that AWS's certificate does not cover.
     /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html>.
     pub(super) fn address(&self, wire: &UnsignedRequest) -> String {
-        let bucket = wire.path.trim_start_matches('/');
-        let in_host = self.name == "s3" && !self.is_set && !bucket.contains(['.', '%', '/']);
+        let (bucket, key) = wire.bucket_and_key();
+        let in_host = self.name == S3 && !self.is_set && !bucket.contains(['.', '%']);
         let (url, path) = match self.url.split_once("://") {
-            Some((scheme, host)) if in_host => (format!("{scheme}://{bucket}.{host}"), "/"),
-            _ => (self.url.clone(), wire.path.as_str()),
+            Some((scheme, host)) if in_host => (format!("{scheme}://{bucket}.{host}"), format!("/{key}")),
+            _ => (self.url.clone(), wire.path.clone()),
         };
         let mark = if wire.query.is_empty() { "" } else { "?" };
         format!("{url}{path}{mark}{}", wire.query)
@@ -175,5 +178,9 @@ mod tests {
         check(&own, &wire("b", "policy"), "https://b.s3.us-east-1.amazonaws.com/?policy");
         check(&own, &wire("b.c", "policy"), "https://s3.us-east-1.amazonaws.com/b.c?policy");
         check(&set, &wire("b", ""), "http://127.0.0.1:1/b");
+        check(&own, &wire("b/a.b/c%20d", ""), "https://b.s3.us-east-1.amazonaws.com/a.b/c%20d");
+        check(&own, &wire("b//a", ""), "https://b.s3.us-east-1.amazonaws.com//a");
+        check(&own, &wire("b.c/d", ""), "https://s3.us-east-1.amazonaws.com/b.c/d");
+        check(&set, &wire("b/d/e", ""), "http://127.0.0.1:1/b/d/e");
     }
 }

@@ -1,9 +1,10 @@
 //! The few operations of S3: where each goes, and what of it is the body.
 
 use aws_lc_rs::digest;
-use percent_encoding::utf8_percent_encode;
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 use serde_json::{Value, json};
 
+use super::object::ObjectRequest;
 use super::query::ESCAPED;
 use super::unsigned::UnsignedRequest;
 use super::xml;
@@ -44,7 +45,10 @@ const OPERATIONS: &[S3Operation] = &[
     get("GetBucketPolicy", "policy", Some("Policy")),
     get("GetBucketTagging", "tagging", None),
     get("GetPublicAccessBlock", "publicAccessBlock", Some("PublicAccessBlockConfiguration")),
+    S3Operation { name: "HeadBucket", method: "HEAD", part: "", body: None, answer: None },
     get("ListObjectVersions", "versions", None),
+    // Keys may hold what XML cannot.
+    get("ListObjectsV2", "list-type=2&encoding-type=url", None),
     put("PutBucketEncryption", "encryption", "ServerSideEncryptionConfiguration"),
     put("PutBucketNotificationConfiguration", "notification", "NotificationConfiguration"),
     put("PutBucketOwnershipControls", "ownershipControls", "OwnershipControls"),
@@ -56,6 +60,36 @@ const OPERATIONS: &[S3Operation] = &[
 /// A bucket that is another account's is refused, though its policy lets in.
 /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html>.
 const OWNER: &str = "x-amz-expected-bucket-owner";
+
+/// Whoever asks pays for it.
+const PAYER: &str = "x-amz-request-payer";
+
+/// Members of the input that the query has.
+const PARAMETERS: &[(&str, &str)] = &[
+    ("ContinuationToken", "continuation-token"),
+    ("Delimiter", "delimiter"),
+    ("Prefix", "prefix"),
+    ("StartAfter", "start-after"),
+];
+
+/// A key in a path: what separates folders stays.
+const KEY: &AsciiSet = &ESCAPED.remove(b'/');
+
+/// The request for an object.
+pub(super) fn get_object(request: &ObjectRequest<'_>, owner: Option<&str>) -> UnsignedRequest {
+    let bucket = utf8_percent_encode(request.bucket, ESCAPED);
+    let path = format!("/{bucket}/{}", utf8_percent_encode(request.key, KEY));
+    let version = request.version.map(|version| utf8_percent_encode(version, ESCAPED));
+    let query = version.map_or_else(String::new, |version| format!("versionId={version}"));
+    let mut headers = Vec::new();
+    if request.from > 0 {
+        headers.push(("range", format!("bytes={}-", request.from)));
+    }
+    headers.extend(request.if_match.map(|etag| ("if-match", format!("\"{etag}\""))));
+    headers.extend(request.requester_pays.then(|| (PAYER, "requester".to_owned())));
+    headers.extend(owner.map(|owner| (OWNER, owner.to_owned())));
+    UnsignedRequest { method: "GET", path, query, headers, body: Vec::new() }
+}
 
 fn operation(name: &str) -> Option<&'static S3Operation> {
     OPERATIONS.iter().find(|operation| operation.name == name)
@@ -72,8 +106,15 @@ pub(super) fn request(name: &str, input: &Value, owner: Option<&str>) -> Option<
     });
     let mut query = vec![(*part).to_owned()];
     query.extend(input.get("MaxKeys").map(|most| format!("max-keys={most}")));
+    let text = |(member, part): &(&str, &str)| {
+        let value = input.get(*member)?.as_str()?;
+        Some(format!("{part}={}", utf8_percent_encode(value, ESCAPED)))
+    };
+    query.extend(PARAMETERS.iter().filter_map(text));
     query.retain(|part| !part.is_empty());
     let mut headers = Vec::new();
+    let payer = input.get("RequestPayer").and_then(Value::as_str);
+    headers.extend(payer.map(|payer| (PAYER, payer.to_owned())));
     headers.extend(owner.filter(|_| name != "CreateBucket").map(|owner| (OWNER, owner.to_owned())));
     let body = body.unwrap_or_default().into_bytes();
     if !body.is_empty() {

@@ -11,3 +11,16 @@ pub(super) struct UnsignedRequest {
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Vec<u8>,
 }
+
+impl UnsignedRequest {
+    /// The bucket of a request of S3, which is the first part of its path.
+    pub(super) fn bucket(&self) -> &str {
+        self.bucket_and_key().0
+    }
+
+    /// The first part of the path, and what follows it without the slash between.
+    pub(super) fn bucket_and_key(&self) -> (&str, &str) {
+        let path = self.path.strip_prefix('/').unwrap_or(&self.path);
+        path.split_once('/').unwrap_or((path, ""))
+    }
+}

@@ -95,6 +95,12 @@ pub(super) fn refusal(status: u16, header: Option<&str>, body: &str) -> CallErro
     CallError::Answered { code, message }
 }
 
+/// The region that S3 names in an error, for a bucket that is elsewhere.
+pub(super) fn bucket_region(body: &str) -> Option<String> {
+    let (_, error) = xml::read(body)?;
+    Some(error.get("Region")?.as_str()?.to_owned())
+}
+
 fn said(error: &Value, codes: [&str; 3], messages: [&str; 3]) -> (Option<String>, Option<String>) {
     let first = |names: [&str; 3]| names.iter().find_map(|name| Some(error.get(name)?.as_str()?.to_owned()));
     (first(codes), first(messages))

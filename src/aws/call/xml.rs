@@ -24,6 +24,8 @@ const NAMES: &[(&str, &str, bool)] = &[
     ("FilterRule", "FilterRules", true),
     ("Version", "Versions", true),
     ("DeleteMarker", "DeleteMarkers", true),
+    ("Contents", "Contents", true),
+    ("CommonPrefixes", "CommonPrefixes", true),
 ];
 
 /// Lists of S3 that are elements themselves, and what their items are called.

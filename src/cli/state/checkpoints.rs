@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::error::StateCommandError;
+use super::log_groups::{self, ShownGroup};
 use super::rows::table_or_none;
 use crate::ack::{CheckpointEntry, Checkpoints};
 use crate::cli::table;
@@ -108,22 +109,27 @@ pub(super) fn show(
     as_json: bool,
     out: &mut impl Write,
 ) -> Result<(), StateCommandError> {
-    let checkpoints = read(dir, source)?;
-    if let Some(name) = source.filter(|_| checkpoints.is_empty()) {
+    let (checkpoints, groups) = (read(dir, source)?, log_groups::read(dir, source)?);
+    if let Some(name) = source.filter(|_| checkpoints.is_empty() && groups.is_empty()) {
         return Err(unknown(dir, name)?);
     }
-    if !as_json {
-        return table(&checkpoints, out);
+    if as_json {
+        let checkpoints = checkpoints.iter().map(ShownCheckpoint::json);
+        return checkpoints.chain(groups.iter().map(ShownGroup::json)).try_for_each(|shown| {
+            writeln!(out, "{shown}")?;
+            Ok(())
+        });
     }
-    for checkpoint in &checkpoints {
-        writeln!(out, "{}", checkpoint.json())?;
+    if !checkpoints.is_empty() || groups.is_empty() {
+        table(&checkpoints, out)?;
     }
-    Ok(())
+    if groups.is_empty() { Ok(()) } else { log_groups::table(&groups, out) }
 }
 
 /// The error about a source that has no checkpoints.
 pub(super) fn unknown(dir: &Path, name: &str) -> Result<StateCommandError, StateCommandError> {
     let mut known: Vec<String> = read(dir, None)?.iter().map(|found| found.source.to_string()).collect();
+    known.extend(log_groups::read(dir, None)?.iter().map(|found| found.source.to_string()));
     known.dedup();
     Ok(StateCommandError::Unknown {
         what: "checkpoint of a source",

@@ -1,12 +1,14 @@
 //! `state forget`: drops checkpoints.
 
-use std::io::Write;
+use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use super::checkpoints;
 use super::error::StateCommandError;
 use super::printable::printable;
 use crate::ack::Checkpoints;
+use crate::source::cloudwatch_logs::{GroupPosition, ListingPosition};
 use crate::source::file::FilePosition;
 use crate::state::StateDir;
 
@@ -21,7 +23,8 @@ pub(super) fn forget(
     let _locked = StateDir::lock(dir)?;
     let checkpoints = Checkpoints::open(dir)?;
     let of_source = checkpoints.stored::<FilePosition>(source);
-    if of_source.is_empty() {
+    let groups = checkpoints.stored::<GroupPosition>(source);
+    if of_source.is_empty() && groups.is_empty() {
         return Err(checkpoints::unknown(dir, source)?);
     }
     let mut known = Vec::new();
@@ -38,6 +41,21 @@ pub(super) fn forget(
         let name = printable(&path.to_string_lossy());
         writeln!(out, "forgot {name} (delivered to byte {})", position.mark.offset)?;
     }
+    for account in groups {
+        let position = account.position();
+        let name = printable(position.name());
+        if file.is_some_and(|file| file != Path::new(position.name()) && file != Path::new(&position.group)) {
+            known.push(name);
+            continue;
+        }
+        account.forget();
+        forget_ids(&position.ids(dir, source))?;
+        dropped = dropped.saturating_add(1);
+        writeln!(out, "forgot {name} (delivered up to {})", position.read_to().to_rfc3339())?;
+    }
+    if file.is_none() {
+        checkpoints.stored::<ListingPosition>(source).iter().for_each(|listing| listing.forget());
+    }
     if let Some(file) = file.filter(|_| dropped == 0) {
         let name = file.display().to_string();
         return Err(StateCommandError::Unknown {
@@ -50,4 +68,14 @@ pub(super) fn forget(
     checkpoints.save().map_err(|source| StateCommandError::Save { dir: dir.to_owned(), source })?;
     writeln!(out, "at the next start, `{source}` reads them from its `start`")?;
     Ok(())
+}
+
+/// What was delivered of a log group is not known any more.
+fn forget_ids(path: &Path) -> Result<(), StateCommandError> {
+    match fs::remove_dir_all(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(StateCommandError::Save { dir: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
 }

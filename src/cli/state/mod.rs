@@ -4,6 +4,7 @@ mod checkpoints;
 mod error;
 mod forget;
 mod letters;
+mod log_groups;
 mod printable;
 mod rows;
 
@@ -17,6 +18,7 @@ use serde_json::json;
 use self::checkpoints::ShownCheckpoint;
 use self::error::StateCommandError;
 use self::letters::LetterQuery;
+use self::log_groups::ShownGroup;
 use self::rows::table_or_none;
 
 pub(super) use self::printable::printable;
@@ -94,9 +96,10 @@ fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), StateComm
     // What cannot be read of one kind hides nothing of the others.
     let mut failures = Vec::new();
     let checkpoints = or_none(checkpoints::read(dir, None), &mut failures);
+    let groups = or_none(log_groups::read(dir, None), &mut failures);
     let spools = or_none(spools(&dir.join("spool")), &mut failures);
     let letters = or_none(letters::summaries(dir), &mut failures);
-    let all = StateListing { checkpoints, spools, letters };
+    let all = StateListing { checkpoints, groups, spools, letters };
     if as_json {
         all.write_json(dir, out)?;
     } else {
@@ -115,13 +118,14 @@ fn or_none<T>(read: Result<Vec<T>, StateCommandError>, failures: &mut Vec<StateC
 /// What a state directory holds.
 struct StateListing {
     checkpoints: Vec<ShownCheckpoint>,
+    groups: Vec<ShownGroup>,
     spools: Vec<SinkBuffer>,
     letters: Vec<FolderSummary>,
 }
 
 impl StateListing {
     fn write_json(&self, dir: &Path, out: &mut impl Write) -> Result<(), StateCommandError> {
-        let Self { checkpoints, spools, letters } = self;
+        let Self { checkpoints, groups, spools, letters } = self;
         let spool = |spool: &SinkBuffer| {
             let unreadable: Vec<_> = spool.unreadable.iter().map(letters::unreadable).collect();
             json!({ "sink": spool.sink, "files": spool.files, "bytes": spool.bytes, "unreadable": unreadable })
@@ -129,6 +133,7 @@ impl StateListing {
         let all = json!({
             "dir": dir,
             "checkpoints": checkpoints.iter().map(ShownCheckpoint::json).collect::<Vec<_>>(),
+            "log_groups": groups.iter().map(ShownGroup::json).collect::<Vec<_>>(),
             "spool": spools.iter().map(spool).collect::<Vec<_>>(),
             "dead_letters": letters.iter().map(letters::json).collect::<Vec<_>>(),
         });
@@ -141,6 +146,10 @@ impl StateListing {
         writeln!(out, "state in {}", dir.display())?;
         writeln!(out, "\ncheckpoints")?;
         checkpoints::table(&self.checkpoints, out)?;
+        if !self.groups.is_empty() {
+            writeln!(out, "\nlog groups")?;
+            log_groups::table(&self.groups, out)?;
+        }
         writeln!(out, "\nbuffers on disk")?;
         let mut rows = vec![table::row(["sink", "files", "size"])];
         let row =

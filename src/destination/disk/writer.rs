@@ -137,7 +137,7 @@ impl<'c> LogWriter<'c> {
     pub(super) async fn note(&self) -> Result<(), RuntimeGone> {
         let (draft, place) = (self.draft.clone(), self.context.queue.look_at_disk(place));
         if let Err(error) = blocking(move || draft.write(&place)).await? {
-            debug!(destination = self.context.label, %error, "cannot note where the disk buffer ends");
+            debug!(sink = self.context.label.sink, stream = self.context.label.stream, %error, "cannot note where the disk buffer ends");
         }
         Ok(())
     }

@@ -49,6 +49,9 @@ const BORDERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("source", &["ack", "config", "connections", "event", "health", "metrics", "pipeline"]),
+    // What is read from AWS.
+    ("source::cloudwatch_logs", &["aws"]),
+    ("source::s3", &["aws"]),
     // A replay delivers to what the letters failed at, past decoding and routing.
     ("source::dead_letters", &["batch", "deadletter", "destination"]),
     // The life around it.

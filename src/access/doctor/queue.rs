@@ -1,0 +1,176 @@
+//! Whether a queue that announces objects can be read, and is set up as it should be. The buckets are known from its messages alone.
+
+use serde_json::{Value, json};
+
+use super::call_error::advice;
+use crate::access::doctor::role::document;
+use crate::access::policy::document::{Negatable, Statement};
+use crate::access::report::{Fix, HopFinding, MissingPolicy, Severity};
+use crate::arn::Arn;
+use crate::aws::{ApiCall, ApiClient, AwsService, CallError, CallOptions};
+use crate::config::{ObjectFeed, QueueFeed, S3Source};
+use crate::event::Origin;
+
+/// What a reader of a queue does.
+const ACTIONS: [&str; 4] =
+    ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"];
+
+/// Looks at what a source of objects needs.
+pub(super) async fn check(source: &S3Source, origin: &Origin) -> Vec<HopFinding> {
+    let whose = format!("source `{}`", origin.source);
+    let ObjectFeed::Queue(feed) = &source.feed;
+    let mut findings = Vec::new();
+    match ApiClient::with(&whose, &feed.aws, feed.region().map(str::to_owned), origin).await {
+        Ok(client) => of_queue(&client.at(Some(feed.endpoint().to_owned())), feed, &mut findings).await,
+        Err(error) => findings.push(unusable(&CallError::from(error))),
+    }
+    match ApiClient::with(&whose, &source.aws, None, origin).await {
+        Ok(client) => findings.extend(principal(&client, "its buckets").await.err()),
+        Err(error) => findings.push(unusable(&CallError::from(error))),
+    }
+    let is_well = !findings.iter().any(|finding| finding.level == Severity::Failure);
+    if is_well {
+        let seen = "its buckets are known from the messages alone, and were not looked at";
+        findings.push(HopFinding::new("buckets", Severity::Skipped, seen));
+    }
+    findings
+}
+
+fn unusable(refused: &CallError) -> HopFinding {
+    HopFinding::failure("endpoint", refused.to_string()).fix(advice(refused))
+}
+
+/// Who reads; or why nobody does.
+async fn principal(client: &ApiClient, what: &str) -> Result<String, HopFinding> {
+    client.prove().await.map_err(|refused| {
+        let why = format!("{what} cannot be read without credentials");
+        HopFinding::failure("credentials", refused.to_string()).why(why).fix(advice(&refused))
+    })
+}
+
+async fn of_queue(client: &ApiClient, feed: &QueueFeed, findings: &mut Vec<HopFinding>) {
+    let principal = match principal(client, "its queue").await {
+        Ok(principal) => principal,
+        Err(failure) => return findings.push(failure),
+    };
+    findings.push(HopFinding::ok("credentials", format!("found: `{principal}`")));
+    let input = json!({ "QueueUrl": feed.url, "AttributeNames": ["All"] });
+    let call = ApiCall::new(AwsService::Sqs, "GetQueueAttributes", input);
+    match client.call_with(&call, CallOptions::default()).await {
+        Ok(answer) => findings.extend(of_attributes(&feed.url, &answer)),
+        Err(refused) => findings.push(of_refusal(feed, &principal, &refused)),
+    }
+}
+
+fn of_refusal(feed: &QueueFeed, principal: &str, refused: &CallError) -> HopFinding {
+    const WHY: &str = "without its messages, the source knows of no object";
+    let failure = HopFinding::failure("queue", format!("`{}`: {refused}", feed.url)).why(WHY);
+    match refused.code() {
+        Some(code) if code.contains("AccessDenied") || code == "403" => failure.fix(grant(feed, principal)),
+        Some(code) if code.contains("QueueDoesNotExist") || code.contains("NonExistentQueue") => {
+            failure.fix("correct `queue_url`, or create the queue")
+        }
+        Some(_) | None => failure.fix(advice(refused)),
+    }
+}
+
+fn grant(feed: &QueueFeed, principal: &str) -> Fix {
+    let mut parts = feed.url.rsplit('/');
+    let (name, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let region = feed.region().unwrap_or("REGION");
+    let queue = format!("arn:{}:sqs:{region}:{account}:{name}", partition(principal));
+    let mut statement = Statement::allow("StandpipeQueue", ACTIONS);
+    statement.resources = Some(Negatable::Is(vec![queue.clone()]));
+    Fix {
+        text: format!(
+            "allow {} on `{queue}` to `{principal}`",
+            ACTIONS.map(|action| format!("`{action}`")).join(", ")
+        ),
+        policies: vec![MissingPolicy {
+            at: format!("a policy of `{principal}`"),
+            document: document(statement),
+        }],
+        ..Fix::default()
+    }
+}
+
+fn partition(principal: &str) -> String {
+    principal.parse::<Arn>().map_or_else(|_| "aws".to_owned(), |arn| arn.partition.to_string())
+}
+
+fn of_attributes(url: &str, answer: &Value) -> Vec<HopFinding> {
+    let attribute = |name: &str| answer.pointer(&format!("/Attributes/{name}")).and_then(Value::as_str);
+    let count = |name: &str| attribute(name).unwrap_or("?").to_owned();
+    let seen = format!(
+        "`{url}` has {} messages, and {} that somebody works on",
+        count("ApproximateNumberOfMessages"),
+        count("ApproximateNumberOfMessagesNotVisible"),
+    );
+    let mut findings = vec![HopFinding::ok("queue", seen)];
+    if attribute("RedrivePolicy").is_none_or(str::is_empty) {
+        findings.push(
+            HopFinding::warning("queue_redrive", "the queue has no redrive policy")
+                .why("a message that announces nothing becomes a dead letter of standpipe's when it came for the fifth time")
+                .fix("give it one: a dead-letter queue, and 5 receives"),
+        );
+    }
+    let kept = attribute("MessageRetentionPeriod").and_then(|kept| kept.parse::<u64>().ok());
+    if let Some(kept) = kept.filter(|kept| *kept < LEAST_RETENTION) {
+        findings.push(
+            HopFinding::warning("queue_retention", format!("the queue keeps messages for {kept} s"))
+                .why("an outage that lasts longer loses what they announce")
+                .fix("let it keep them for 14 days, the longest"),
+        );
+    }
+    findings
+}
+
+/// Four days, as a queue has by itself.
+const LEAST_RETENTION: u64 = 345_600;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::AwsSettings;
+
+    #[track_caller]
+    fn check(attributes: &Value, expected: &[(&str, Severity)]) {
+        let findings = of_attributes("https://sqs/1/q", &json!({ "Attributes": attributes }));
+        let found: Vec<_> = findings.iter().map(|finding| (finding.check, finding.level)).collect();
+        assert_eq!(found, expected, "{attributes}");
+    }
+
+    #[test]
+    fn a_queue_that_may_lose_messages_is_warned_of() {
+        let redrive = "{\"maxReceiveCount\":5}";
+        check(
+            &json!({ "RedrivePolicy": redrive, "MessageRetentionPeriod": "345600" }),
+            &[("queue", Severity::Ok)],
+        );
+        check(
+            &json!({ "MessageRetentionPeriod": "60" }),
+            &[
+                ("queue", Severity::Ok),
+                ("queue_redrive", Severity::Warning),
+                ("queue_retention", Severity::Warning),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_denial_names_the_actions_and_the_queue() {
+        let url = "https://sqs.eu-west-1.amazonaws.com/222222222222/trail".to_owned();
+        let feed = QueueFeed { url, aws: AwsSettings::default(), visibility: Duration::ZERO };
+        let denied = CallError::Answered { code: "AccessDenied".to_owned(), message: "no".to_owned() };
+        let finding = of_refusal(&feed, "arn:aws:sts::1:assumed-role/r/s", &denied);
+        let text = finding.fix.unwrap().text;
+        assert!(
+            text.contains("`sqs:DeleteMessage`") && text.contains("arn:aws:sqs:eu-west-1:222222222222:trail"),
+            "{text}"
+        );
+        let gone = CallError::Answered { code: "QueueDoesNotExist".to_owned(), message: "no".to_owned() };
+        assert!(of_refusal(&feed, "", &gone).fix.unwrap().text.contains("queue_url"));
+    }
+}
