@@ -2,9 +2,9 @@
 //!
 //! In:      a chunk's payload and its origin.
 //! Out:     calls of [`Events`], in the payload's order; nothing is allocated per event.
-//! Full:    does not occur: what is told is borrowed.
+//! Full:    a receiver that has no room for the next event is given it later: what is left of the payload is returned.
 //! Failure: what cannot be decoded is told as undecodable; no byte is both that and part of an event.
-//! Stop:    does not occur: a call decodes one payload.
+//! Stop:    does not occur: a call decodes one payload, or a part of it.
 
 mod cloudtrail;
 mod container;
@@ -29,12 +29,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use regex::bytes::Regex;
 
-use self::cloudtrail::TrailScratch;
+use self::cloudtrail::{TrailLeft, TrailScratch};
 use self::container::{Container, ContainerRuntime, Joiner};
-use self::envelope::EnvelopeScratch;
+use self::envelope::{EnvelopeScratch, EnvelopesLeft};
 use self::lines::LineScratch;
 use self::long::LengthLimit;
-use self::payload::InflateBuffers;
+use self::payload::{InflateBuffers, NotOpened};
 use crate::config::{Decoding, Format};
 use crate::event::{Events, Framing, Origin, Piece};
 
@@ -74,7 +74,6 @@ impl Scratch {
     /// Gives back what an unusually large payload needed.
     fn shrink(&mut self) {
         self.buffers.shrink();
-        self.envelope.shrink();
         self.cloudtrail.shrink();
         self.lines.shrink();
     }
@@ -104,56 +103,119 @@ impl Decoder {
         payload: &Bytes,
         events: &mut E,
     ) {
-        self.decode_piece(scratch, origin, payload, Piece::default(), events);
+        let mut left = Some(Undecoded::new(payload.clone(), Piece::default()));
+        while let Some(undecoded) = left {
+            left = self.decode_some(scratch, origin, undecoded, events);
+        }
     }
 
-    /// The same of a payload that may begin or end within an event.
-    pub fn decode_piece<E: Events>(
+    /// Tells as much of what is left as there is room for, at least an event where there is memory to open the payload. Returns what
+    /// is still left.
+    pub fn decode_some<E: Events>(
         &self,
         scratch: &mut Scratch,
         origin: &Arc<Origin>,
-        payload: &Bytes,
-        piece: Piece,
+        undecoded: Undecoded,
         events: &mut E,
-    ) {
-        let max = self.max_inflated;
-        match &self.kind {
-            DecoderKind::Envelope => {
-                envelope::decode(max, &mut scratch.buffers, &mut scratch.envelope, origin, payload, events);
-            }
-            DecoderKind::Cloudtrail => {
-                cloudtrail::decode(
-                    max,
-                    &mut scratch.buffers,
-                    &mut scratch.cloudtrail,
-                    origin,
-                    payload,
-                    events,
-                );
-            }
-            DecoderKind::Lines(_) | DecoderKind::JoinedLines(..) | DecoderKind::Container(_) => {
+    ) -> Option<Undecoded> {
+        let left = match undecoded.0 {
+            PayloadState::Whole { payload, piece } => self.begin(scratch, origin, payload, piece, events),
+            PayloadState::Lines { plain, piece } => {
                 events.origin(origin);
-                self.decode_lines(scratch, payload, piece, events);
+                self.lines(scratch, plain, piece, events)
             }
-        }
+            PayloadState::Container { plain, joiner } => {
+                events.origin(origin);
+                scratch.joiner = joiner;
+                self.lines(scratch, plain, Piece::default(), events)
+            }
+            PayloadState::Envelopes(left) => {
+                left.decode(&mut scratch.envelope, origin, events).map(Box::new).map(PayloadState::Envelopes)
+            }
+            PayloadState::Trail(left) => {
+                left.decode(&mut scratch.cloudtrail, origin, events).map(PayloadState::Trail)
+            }
+        };
         scratch.shrink();
+        left.map(Undecoded)
     }
 
-    fn decode_lines<E: Events>(&self, scratch: &mut Scratch, payload: &Bytes, piece: Piece, events: &mut E) {
-        let payload = match payload::lines(payload, self.max_inflated, &mut scratch.buffers) {
-            Ok(plain) => plain,
-            Err(reason) => return events.undecodable(reason, payload),
+    fn begin<E: Events>(
+        &self,
+        scratch: &mut Scratch,
+        origin: &Arc<Origin>,
+        payload: Bytes,
+        piece: Piece,
+        events: &mut E,
+    ) -> Option<PayloadState> {
+        let max = self.max_inflated;
+        let Scratch { buffers, envelope, cloudtrail, .. } = scratch;
+        let begun = match &self.kind {
+            DecoderKind::Envelope => envelope::decode(max, buffers, envelope, origin, &payload, events)
+                .map(|left| left.map(Box::new).map(PayloadState::Envelopes)),
+            DecoderKind::Cloudtrail => cloudtrail::decode(max, buffers, cloudtrail, origin, &payload, events)
+                .map(|left| left.map(PayloadState::Trail)),
+            DecoderKind::Lines(_) | DecoderKind::JoinedLines(..) | DecoderKind::Container(_) => {
+                events.origin(origin);
+                match payload::lines(&payload, max, buffers, &mut |bytes| events.may_take(bytes)) {
+                    Ok(plain) => Ok(self.lines(scratch, plain, piece, events)),
+                    Err(NotOpened::Refused(reason)) => {
+                        events.undecodable(reason, &payload);
+                        Ok(None)
+                    }
+                    Err(NotOpened::NoRoom) => Err(NotOpened::NoRoom),
+                }
+            }
         };
-        match &self.kind {
-            DecoderKind::Lines(limit) => lines::decode(*limit, &mut scratch.lines, &payload, piece, events),
+        // Nothing was told of a payload that could not be opened.
+        begun.unwrap_or(Some(PayloadState::Whole { payload, piece }))
+    }
+
+    fn lines<E: Events>(
+        &self,
+        scratch: &mut Scratch,
+        plain: Bytes,
+        piece: Piece,
+        events: &mut E,
+    ) -> Option<PayloadState> {
+        let left = match &self.kind {
+            DecoderKind::Lines(limit) => lines::decode(*limit, &mut scratch.lines, &plain, piece, events),
             DecoderKind::JoinedLines(limit, start) => {
-                lines::decode_joined(*limit, start, &mut scratch.lines, &payload, piece, events);
+                lines::decode_joined(*limit, start, &mut scratch.lines, &plain, piece, events)
             }
             DecoderKind::Container(container) => {
-                container.decode(&mut scratch.joiner, &mut scratch.lines.long, &payload, events);
+                let Scratch { joiner, lines, .. } = scratch;
+                let at = container.decode(joiner, &mut lines.long, &plain, events)?;
+                let joiner = std::mem::take(joiner);
+                return Some(PayloadState::Container { plain: plain.slice(at..), joiner });
             }
-            DecoderKind::Envelope | DecoderKind::Cloudtrail => {}
-        }
+            DecoderKind::Envelope | DecoderKind::Cloudtrail => None,
+        };
+        left.map(|left| PayloadState::Lines { plain: plain.slice(left.at..), piece: left.piece })
+    }
+}
+
+/// A payload, or what is left of it.
+#[derive(Debug)]
+pub struct Undecoded(PayloadState);
+
+#[derive(Debug)]
+enum PayloadState {
+    /// Nothing was told of it.
+    Whole { payload: Bytes, piece: Piece },
+    /// Lines that are inflated.
+    Lines { plain: Bytes, piece: Piece },
+    /// Lines of a container runtime, and the events that those before them began.
+    Container { plain: Bytes, joiner: Joiner },
+    Envelopes(Box<EnvelopesLeft>),
+    Trail(TrailLeft),
+}
+
+impl Undecoded {
+    /// A payload that may begin or end within an event.
+    #[must_use]
+    pub fn new(payload: Bytes, piece: Piece) -> Self {
+        Self(PayloadState::Whole { payload, piece })
     }
 }
 
@@ -164,7 +226,11 @@ impl Decoder {
 pub fn unpack(payload: &Bytes, max_inflated: usize) -> Result<String, &'static str> {
     let bare = payload::armoured(payload)?;
     let mut buffers = InflateBuffers::default();
-    let opened = payload::open(&bare, max_inflated, &mut buffers)?;
+    let opened =
+        payload::open(&bare, max_inflated, &mut buffers, &mut |_| true).map_err(|error| match error {
+            NotOpened::Refused(reason) => reason,
+            NotOpened::NoRoom => "no_room",
+        })?;
     let text = opened.text();
     match repair::repair(opened.bytes) {
         Some(repaired) if text.is_ok() || repaired.starts_with('{') => Ok(repaired),
