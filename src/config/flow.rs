@@ -77,6 +77,15 @@ impl SourceConfig {
         }
     }
 
+    /// The same, to be bounded by limits that are known only later.
+    pub(super) const fn decoding_mut(&mut self) -> &mut Decoding {
+        match self {
+            Self::File(file) => &mut file.decoding,
+            Self::Stdin(stdin) => &mut stdin.decoding,
+            Self::FirehoseHttp(http) => &mut http.decoding,
+        }
+    }
+
     /// The word that `type` names it by.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

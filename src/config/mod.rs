@@ -124,11 +124,16 @@ fn config(mut root: Section<'_>) -> Option<Config> {
     root.finish();
     let whole = names.sources.len() == sources.read.len() && names.sinks.len() == sinks.read.len();
     whole.then_some(())?;
+    let (mut sources, limits) = (sources.read, limits?);
+    for source in sources.values_mut() {
+        let decoding = source.decoding_mut();
+        decoding.max_inflated = decoding.max_inflated.min(limits.most_inflated());
+    }
     Some(Config {
         server: server?,
         state: state?,
-        limits: limits?,
-        sources: sources.read,
+        limits,
+        sources,
         sinks: sinks.read,
         routes: routes?,
     })

@@ -30,7 +30,7 @@ use crate::sink::{self, Digester, HashCpu, Offload, OffloadTask, SinkResources};
 const TASKS: usize = 64;
 
 /// Buffers for written events that are kept at rest.
-const BLOCKS: usize = 64;
+const BLOCKS: usize = 24;
 
 /// Buffers for records read from disk that are kept at rest.
 const READ_BUFFERS: usize = 4;

@@ -76,7 +76,7 @@ impl Container {
     ) -> Option<usize> {
         let mut at = 0;
         for line in lines::each(payload) {
-            if !self.limit.fits(line.len().saturating_add(joiner.bytes()), events) {
+            if !events.fits(line.len().saturating_add(joiner.bytes()), 1) {
                 return Some(at);
             }
             at += line.len();

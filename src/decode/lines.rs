@@ -126,7 +126,7 @@ fn one_by_one<E: Events>(
 ) -> Option<LinesLeft> {
     let mut at = range.start;
     for line in each(payload.get(range).unwrap_or_default()) {
-        if !limit.fits(line.len(), events) {
+        if !events.fits(line.len(), 1) {
             return LinesLeft::from(at, piece);
         }
         let is_first = at == 0;
@@ -152,7 +152,7 @@ pub(crate) fn decode_joined<E: Events>(
         if event.is_empty() {
             return true;
         }
-        let fits = limit.fits(event.len(), events);
+        let fits = events.fits(event.len(), 1);
         if fits {
             limit.apply(Event { part, ..raw(without_crlf(strip(event), joined)) }, long, events);
         }

@@ -17,11 +17,6 @@ impl LengthLimit {
         Self { max: config.max_line.max(1), too_long: config.too_long }
     }
 
-    /// Whether there is room for an event of so many bytes, and for its parts where it is too long.
-    pub(crate) fn fits<E: Events>(&self, len: usize, events: &E) -> bool {
-        events.fits(len, len.div_ceil(self.max).max(1) as u64)
-    }
-
     /// Gives the event on: as it is, or in parts, or cut, or as undecodable. `scratch` is for the cut one.
     pub(crate) fn apply<E: Events>(&self, event: Event<'_>, scratch: &mut Vec<u8>, events: &mut E) {
         if bytes(event.message).len() <= self.max {

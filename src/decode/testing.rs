@@ -92,7 +92,7 @@ impl Events for SeenEvents {
     fn fits(&self, bytes: usize, events: u64) -> bool {
         let room = self.room.unwrap_or(usize::MAX);
         let more = bytes.saturating_add(usize::try_from(events).unwrap());
-        self.written == 0 || self.written.saturating_add(more) <= room
+        self.written == 0 && events <= 1 || self.written.saturating_add(more) <= room
     }
 
     fn may_take(&mut self, bytes: usize) -> bool {

@@ -99,7 +99,7 @@ pub trait Events {
     }
 
     /// Whether there is room for `events` more of `bytes` together. Asked before each event: a decoder that is told no leaves it and
-    /// the rest for later. The first event always finds room.
+    /// the rest for later. A first event alone always finds room.
     fn fits(&self, _bytes: usize, _events: u64) -> bool {
         true
     }

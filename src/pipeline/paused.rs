@@ -27,6 +27,16 @@ pub(super) struct PausedJob {
     pub(super) room: Held,
 }
 
+/// Counts a job for as long as it lives, on a worker or paused.
+#[derive(Debug)]
+pub(super) struct JobMark(Arc<AtomicUsize>);
+
+impl Drop for JobMark {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// The paused jobs of one generation.
 #[derive(Debug)]
 pub(crate) struct PausedJobs {
@@ -37,6 +47,8 @@ pub(crate) struct PausedJobs {
     jobs: Lock<VecDeque<Entry>>,
     /// How many they are.
     count: AtomicUsize,
+    /// Jobs that are begun and have not ended.
+    open: Arc<AtomicUsize>,
     /// The sources have ended: jobs do not wait for destinations any more, which go on with what they have until the deadline.
     is_draining: AtomicBool,
 }
@@ -56,6 +68,7 @@ impl PausedJobs {
             step,
             jobs: Lock::default(),
             count: AtomicUsize::new(0),
+            open: Arc::default(),
             is_draining: AtomicBool::new(false),
         }
     }
@@ -63,6 +76,17 @@ impl PausedJobs {
     /// Whether there are any.
     pub(super) fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// Counts a job.
+    pub(super) fn mark(&self) -> JobMark {
+        self.open.fetch_add(1, Ordering::AcqRel);
+        JobMark(Arc::clone(&self.open))
+    }
+
+    /// Whether a job is begun and has not ended: one that runs may pause.
+    pub(super) fn has_open(&self) -> bool {
+        self.open.load(Ordering::Acquire) > 0
     }
 
     /// From now on, no job waits for a destination.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::enqueue::{Enqueuer, RoomCheck};
 use super::intake::{CommitSlot, Job};
-use super::paused::{JobWait, PausedJob, PausedJobs};
+use super::paused::{JobMark, JobWait, PausedJob, PausedJobs};
 use super::routing::WorkerState;
 use super::step::StepMemory;
 use crate::decode::{Decoder, Scratch, Undecoded};
@@ -53,6 +53,7 @@ pub(super) struct OpenJob {
     has_begun: bool,
     /// Memory that it lacks to be opened, in bytes.
     lacks: u64,
+    mark: JobMark,
 }
 
 impl OpenJob {
@@ -107,8 +108,9 @@ impl Processor {
         };
         let used = payload.len() as u64;
         let undecoded = Undecoded::new(payload, piece);
+        let (mark, has_begun, lacks) = (self.paused.mark(), false, 0);
         let job =
-            OpenJob { source, origin, undecoded, read_at, ack, held, used, slot, has_begun: false, lacks: 0 };
+            OpenJob { source, origin, undecoded, read_at, ack, held, used, slot, has_begun, lacks, mark };
         // Who waits for memory is not overtaken.
         let room = if self.budget.is_wanted() { None } else { self.budget.reserve(self.step, job.slot.turn()) };
         match room {
@@ -127,7 +129,8 @@ impl Processor {
 
     /// Takes a job as far as the room goes.
     fn step(&self, job: OpenJob, mut room: Held, state: &mut WorkerState, scratch: &mut Scratch) {
-        let OpenJob { source, origin, undecoded, read_at, ack, mut held, used, slot, has_begun, .. } = job;
+        let OpenJob { source, origin, undecoded, read_at, ack, mut held, used, slot, has_begun, mark, .. } =
+            job;
         let mut lacks = 0;
         let memory = StepMemory::new(
             (&self.budget, slot.turn()),
@@ -168,7 +171,7 @@ impl Processor {
         }
         let has_begun = has_begun || wrote;
         let job =
-            OpenJob { source, origin, undecoded, read_at, ack, held, used, slot, has_begun, lacks };
+            OpenJob { source, origin, undecoded, read_at, ack, held, used, slot, has_begun, lacks, mark };
         self.paused.add(job, if wrote { JobWait::Turn } else { JobWait::Memory });
     }
 }

@@ -232,7 +232,7 @@ impl Events for Routing<'_> {
         let EventCosts { copies, around, .. } = self.costs;
         let written = self.encoded.memory;
         let more = (bytes as u64).saturating_mul(copies).saturating_add(events.saturating_mul(around));
-        written == 0 || written.saturating_add(more) <= self.memory.room
+        written == 0 && events <= 1 || written.saturating_add(more) <= self.memory.room
     }
 
     fn may_take(&mut self, bytes: usize) -> bool {

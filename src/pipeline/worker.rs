@@ -117,11 +117,12 @@ fn run(processor: &Processor, queues: WorkerQueues, mut state: WorkerState, acti
             activity.end();
             continue;
         }
-        let has_paused = !processor.paused.is_empty();
-        if !jobs_open && !has_paused {
+        if !jobs_open && !processor.paused.has_open() {
             processing = None;
         }
-        let look_again = if has_paused { after(LOOK_AGAIN) } else { never() };
+        // A job that another worker runs may be the last one.
+        let waits = !processor.paused.is_empty() || (!jobs_open && processing.is_some());
+        let look_again = if waits { after(LOOK_AGAIN) } else { never() };
         select_biased! {
             recv(kill_rx) -> _ => break,
             recv(tasks) -> task => match task {
