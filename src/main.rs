@@ -4,23 +4,23 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::Parser;
 use standpipe::cli::access::apply::{ApplyOptions, Consent};
 use standpipe::cli::arguments::{Access, Arguments, CliCommand};
 use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state};
 
 fn main() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
+    let Arguments { command } = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
     let done = match command {
-        CliCommand::Run { files, once } => run::run(&files.config, &environment(), once, &mut err),
-        CliCommand::Check { files, bare } => {
-            let files = if bare.is_empty() { files.config } else { bare };
-            check::run(&files, &environment(), &mut out, &mut err)
+        CliCommand::Run { files, once } => run::run(&files.paths(), &environment(), once, &mut err),
+        CliCommand::Check { files, json, deny_warnings } => {
+            let output = check::CheckOutput { json, deny_warnings };
+            check::run(&files.paths(), &environment(), output, &mut out, &mut err)
         }
         CliCommand::Doctor { files, json, write_probe, topology } => {
             let manner = doctor::DoctorOutput { json, colour: out.is_terminal(), write_probe };
-            let what = doctor::DoctorInput { files: &files.config, topology: topology.as_deref() };
+            let files = files.paths();
+            let what = doctor::DoctorInput { files: &files, topology: topology.as_deref() };
             doctor::run(what, &environment(), manner, &mut out, &mut err)
         }
         CliCommand::Decode { files } => Ok(decode::run(&files, &mut io::stdin().lock(), &mut out, &mut err)),

@@ -11,7 +11,7 @@ use tracing::warn;
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    _lock: File,
+    _locks: [File; 2],
 }
 
 /// The state directory cannot be used.
@@ -44,10 +44,14 @@ impl StateDir {
         warn_if_open_to_others(path);
         let mut options = OpenOptions::new();
         let lock = options.create(true).append(true).mode(0o600).open(path.join("lock")).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(StateError::Locked { path: path.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+        // The directory too, where it can be locked: somebody may remove the file, and whoever comes then would make another one.
+        let dir = File::open(path).map_err(failed)?;
+        match (lock.try_lock(), dir.try_lock()) {
+            (Err(TryLockError::WouldBlock), _) | (_, Err(TryLockError::WouldBlock)) => {
+                Err(StateError::Locked { path: path.to_owned() })
+            }
+            (Err(TryLockError::Error(source)), _) => Err(failed(source)),
+            (Ok(()), _) => Ok(Self { path: path.to_owned(), _locks: [lock, dir] }),
         }
     }
 
@@ -101,6 +105,11 @@ mod tests {
         let first = StateDir::lock(&path).unwrap();
         check_mode(&path, 0o700);
         assert!(matches!(StateDir::lock(&path), Err(StateError::Locked { .. })));
+        fs::remove_file(path.join("lock")).unwrap();
+        assert!(
+            matches!(StateDir::lock(&path), Err(StateError::Locked { .. })),
+            "whatever became of the file"
+        );
         drop(first);
         assert!(StateDir::lock(&path).is_ok());
     }

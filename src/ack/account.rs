@@ -1,36 +1,45 @@
-//! Positions in memory, moved by what is acknowledged, and what of them is to be written to the checkpoint file.
+//! Positions in memory, moved by what is acknowledged, and which of them are still to be written down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
 
 use super::entry::{CheckpointEntry, LocalPosition};
 use super::watermark::Watermark;
 use crate::event::{Acknowledge, Outcome, Timestamp};
 
-/// All units, and whether they differ from what is on disk.
+/// All units, and which of them differ from what is written down.
 #[derive(Debug, Default)]
 pub(super) struct LocalUnits {
-    /// Set by every change, cleared by a save.
-    pub(super) dirty: AtomicBool,
     /// Units by number. The lock covers looking up, adding and removing.
     units: Mutex<NumberedUnits>,
+    /// The numbers of units that changed, each about once, or are gone. The lock covers a push, and taking all.
+    changed: Mutex<Vec<u64>>,
+    /// Told when the first unit changes.
+    changes: Notify,
 }
 
 #[derive(Debug, Default)]
 struct NumberedUnits {
+    /// Numbers are for good: what is written down refers to them.
     next: u64,
     all: BTreeMap<u64, Arc<dyn LocalUnit>>,
 }
 
-/// A unit that has a line in the checkpoint file.
+/// A unit whose position is kept in the state directory.
 pub(super) trait LocalUnit: fmt::Debug + Send + Sync {
     /// The entry as it stands.
     fn entry(&self) -> serde_json::Result<CheckpointEntry>;
 
-    /// The entry as one line.
-    fn line(&self) -> serde_json::Result<Arc<str>>;
+    /// What is to be written down of the unit; from then on it counts as written.
+    fn take_change(&self) -> serde_json::Result<UnitChange>;
+
+    /// All of the unit is to be written down: it is not known what was.
+    fn is_unwritten(&self);
 
     /// The entry, if no source of this run has the unit.
     fn unclaimed(&self) -> Option<&CheckpointEntry> {
@@ -38,43 +47,66 @@ pub(super) trait LocalUnit: fmt::Debug + Send + Sync {
     }
 }
 
+/// What is written down of a unit that changed.
+#[derive(Debug)]
+pub(super) enum UnitChange {
+    /// All of it.
+    Whole(CheckpointEntry),
+    /// The fields that acknowledgements move.
+    Moved(Box<RawValue>),
+    /// It is no more.
+    Gone,
+}
+
+/// The number of a unit, and what is written down of it.
+#[derive(Debug)]
+pub(super) struct NumberedChange {
+    pub(super) number: u64,
+    pub(super) change: UnitChange,
+}
+
+/// A unit by its number; none: it is gone.
+type FoundUnit = (u64, Option<Arc<dyn LocalUnit>>);
+
 /// What an earlier run left, and no source has asked for yet.
 #[derive(Debug)]
-struct UnclaimedUnit {
-    entry: CheckpointEntry,
-    line: Arc<str>,
-}
+struct UnclaimedUnit(CheckpointEntry);
 
 impl LocalUnit for UnclaimedUnit {
     fn entry(&self) -> serde_json::Result<CheckpointEntry> {
-        Ok(self.entry.clone())
+        Ok(self.0.clone())
     }
 
-    fn line(&self) -> serde_json::Result<Arc<str>> {
-        Ok(Arc::clone(&self.line))
+    fn take_change(&self) -> serde_json::Result<UnitChange> {
+        Ok(UnitChange::Whole(self.0.clone()))
     }
+
+    fn is_unwritten(&self) {}
 
     fn unclaimed(&self) -> Option<&CheckpointEntry> {
-        Some(&self.entry)
+        Some(&self.0)
     }
 }
 
 impl LocalUnits {
-    /// Adds what an earlier run left.
-    pub(super) fn add(&self, entry: CheckpointEntry) {
-        let line = entry.to_line().into();
-        let mut units = self.lock();
-        let number = units.take_number();
-        units.all.insert(number, Arc::new(UnclaimedUnit { entry, line }));
+    /// What an earlier run left, by number; `next` is the first number that none ever had.
+    pub(super) fn of_earlier_run(entries: BTreeMap<u64, CheckpointEntry>, next: u64) -> Self {
+        let unit = |(number, entry)| (number, Arc::new(UnclaimedUnit(entry)) as Arc<dyn LocalUnit>);
+        let units = NumberedUnits { next, all: entries.into_iter().map(unit).collect() };
+        Self { units: Mutex::new(units), ..Self::default() }
     }
 
     /// Gives a source the units of one kind that an earlier run left.
     pub(super) fn claim<P: LocalPosition>(self: &Arc<Self>, source: &str) -> Vec<Arc<LocalAccount<P>>> {
         let mut units = self.lock();
+        let changed: BTreeSet<u64> = self.changed_numbers().iter().copied().collect();
         let claimed = |(number, unit): (&u64, &mut Arc<dyn LocalUnit>)| {
             let entry = unit.unclaimed().filter(|entry| &*entry.source == source)?;
             let position = entry.position::<P>()?;
-            let account = self.account(*number, &entry.source, position);
+            // What the run before changed last may not be written down yet.
+            let is_written = !changed.contains(number);
+            let pending = if is_written { PendingChange::Nothing } else { PendingChange::Whole };
+            let account = self.account(*number, &entry.source, position, pending);
             *unit = Arc::clone(&account) as Arc<dyn LocalUnit>;
             Some(account)
         };
@@ -88,11 +120,12 @@ impl LocalUnits {
         position: P,
     ) -> Arc<LocalAccount<P>> {
         let mut units = self.lock();
-        let number = units.take_number();
-        let account = self.account(number, &source.into(), position);
+        let number = units.next;
+        units.next = number.saturating_add(1);
+        let account = self.account(number, &source.into(), position, PendingChange::Whole);
         units.all.insert(number, Arc::clone(&account) as Arc<dyn LocalUnit>);
         drop(units);
-        self.dirty.store(true, Ordering::Release);
+        self.has_changed(number);
         account
     }
 
@@ -101,8 +134,9 @@ impl LocalUnits {
         number: u64,
         source: &Arc<str>,
         position: P,
+        pending: PendingChange,
     ) -> Arc<LocalAccount<P>> {
-        let state = AccountState { position, watermark: Watermark::default(), line: None };
+        let state = AccountState { position, watermark: Watermark::default(), pending };
         let (units, source) = (Arc::downgrade(self), Arc::clone(source));
         Arc::new(LocalAccount { number, source, units, state: Mutex::new(state) })
     }
@@ -110,34 +144,83 @@ impl LocalUnits {
     /// Makes everything as it is after a start: units are to be claimed anew, where they stand. Accounts that were handed out move
     /// nothing any more.
     pub(super) fn renew(&self) {
-        let entries: Vec<CheckpointEntry> = self.all().iter().filter_map(|unit| unit.entry().ok()).collect();
-        self.lock().all.clear();
-        for entry in entries {
-            self.add(entry);
+        let mut units = self.lock();
+        for unit in units.all.values_mut() {
+            if let Ok(entry) = unit.entry() {
+                *unit = Arc::new(UnclaimedUnit(entry));
+            }
         }
-        self.dirty.store(true, Ordering::Release);
     }
 
-    /// Every unit, in the order they were begun.
-    pub(super) fn all(&self) -> Vec<Arc<dyn LocalUnit>> {
-        self.lock().all.values().map(Arc::clone).collect()
+    /// Every unit with its number, in the order they were begun.
+    pub(super) fn all(&self) -> Vec<(u64, Arc<dyn LocalUnit>)> {
+        self.lock().all.iter().map(|(number, unit)| (*number, Arc::clone(unit))).collect()
     }
 
-    fn remove(&self, number: u64) {
-        self.lock().all.remove(&number);
-        self.dirty.store(true, Ordering::Release);
+    /// Resolves when a unit differs from what is written down. Cancel-safe.
+    pub(super) async fn changed(&self) {
+        while self.changed_numbers().is_empty() {
+            self.changes.notified().await;
+        }
+    }
+
+    /// Whether a unit differs from what is written down.
+    pub(super) fn have_changed(&self) -> bool {
+        !self.changed_numbers().is_empty()
+    }
+
+    /// What is to be written down: of the units that changed, and all of those whose numbers are `unwritten`.
+    ///
+    /// # Errors
+    /// Never in practice; everything is still to be written down then.
+    pub(super) fn take_changes(&self, unwritten: BTreeSet<u64>) -> serde_json::Result<Vec<NumberedChange>> {
+        self.are_unwritten(&unwritten);
+        let (numbers, found) = self.take_changed(unwritten);
+        let change = |(number, unit): FoundUnit| {
+            let change = unit.map_or(Ok(UnitChange::Gone), |unit| unit.take_change())?;
+            Ok(NumberedChange { number, change })
+        };
+        let changes: serde_json::Result<Vec<_>> = found.into_iter().map(change).collect();
+        changes.inspect_err(|_| self.put_back(&numbers))
+    }
+
+    /// It is not known what is written down of these units.
+    pub(super) fn put_back(&self, numbers: &BTreeSet<u64>) {
+        self.are_unwritten(numbers);
+        self.changed_numbers().extend(numbers);
+        self.changes.notify_one();
+    }
+
+    fn are_unwritten(&self, numbers: &BTreeSet<u64>) {
+        let units = self.lock();
+        numbers.iter().filter_map(|number| units.all.get(number)).for_each(|unit| unit.is_unwritten());
+    }
+
+    fn take_changed(&self, mut numbers: BTreeSet<u64>) -> (BTreeSet<u64>, Vec<FoundUnit>) {
+        // In one step: a unit that a source claims meanwhile would be taken for written.
+        let units = self.lock();
+        numbers.extend(std::mem::take(&mut *self.changed_numbers()));
+        let found = numbers.iter().map(|number| (*number, units.all.get(number).map(Arc::clone)));
+        let found = found.collect();
+        (numbers, found)
+    }
+
+    fn has_changed(&self, number: u64) {
+        let mut changed = self.changed_numbers();
+        let is_first = changed.is_empty();
+        changed.push(number);
+        drop(changed);
+        if is_first {
+            self.changes.notify_one();
+        }
+    }
+
+    fn changed_numbers(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, NumberedUnits> {
         self.units.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl NumberedUnits {
-    fn take_number(&mut self) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        number
     }
 }
 
@@ -147,7 +230,7 @@ pub struct LocalAccount<P: LocalPosition> {
     number: u64,
     source: Arc<str>,
     units: Weak<LocalUnits>,
-    /// The lock covers moves of the watermark, and writing one line.
+    /// The lock covers moves of the watermark, and writing one entry.
     state: Mutex<AccountState<P>>,
 }
 
@@ -155,8 +238,16 @@ pub struct LocalAccount<P: LocalPosition> {
 struct AccountState<P: LocalPosition> {
     position: P,
     watermark: Watermark<P::Mark>,
-    /// The entry as it is written; kept, since of many files only few move between two saves.
-    line: Option<Arc<str>>,
+    pending: PendingChange,
+}
+
+/// What of a unit is still to be written down.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum PendingChange {
+    Nothing,
+    /// What acknowledgements move.
+    Moved,
+    Whole,
 }
 
 impl<P: LocalPosition> LocalAccount<P> {
@@ -182,15 +273,21 @@ impl<P: LocalPosition> LocalAccount<P> {
     pub fn change(&self, change: impl FnOnce(&mut P)) {
         let mut state = self.state();
         change(&mut state.position);
-        state.line = None;
-        drop(state);
-        self.is_to_be_saved();
+        self.is_to_be_written(state, PendingChange::Whole);
     }
 
     /// Drops the unit: it is gone, and will not come back.
     pub fn forget(&self) {
-        if let Some(units) = self.units.upgrade() {
-            units.remove(self.number);
+        let Some(units) = self.units.upgrade() else { return };
+        let removed = {
+            let mut known = units.lock();
+            // Another run may have the unit by now.
+            let is_this =
+                known.all.get(&self.number).is_some_and(|unit| ptr::addr_eq(Arc::as_ptr(unit), self));
+            is_this.then(|| known.all.remove(&self.number))
+        };
+        if removed.is_some() {
+            units.has_changed(self.number);
         }
     }
 
@@ -198,9 +295,12 @@ impl<P: LocalPosition> LocalAccount<P> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_to_be_saved(&self) {
-        if let Some(units) = self.units.upgrade() {
-            units.dirty.store(true, Ordering::Release);
+    fn is_to_be_written(&self, mut state: MutexGuard<'_, AccountState<P>>, change: PendingChange) {
+        let is_noted = state.pending != PendingChange::Nothing;
+        state.pending = state.pending.max(change);
+        drop(state);
+        if !is_noted && let Some(units) = self.units.upgrade() {
+            units.has_changed(self.number);
         }
     }
 }
@@ -210,14 +310,20 @@ impl<P: LocalPosition> LocalUnit for LocalAccount<P> {
         CheckpointEntry::new(&self.source, &self.state().position)
     }
 
-    fn line(&self) -> serde_json::Result<Arc<str>> {
+    fn take_change(&self) -> serde_json::Result<UnitChange> {
         let mut state = self.state();
-        if let Some(line) = &state.line {
-            return Ok(Arc::clone(line));
-        }
-        let line: Arc<str> = CheckpointEntry::new(&self.source, &state.position)?.to_line().into();
-        state.line = Some(Arc::clone(&line));
-        Ok(line)
+        let change = match state.pending {
+            PendingChange::Moved => UnitChange::Moved(state.position.moved_to_json(&self.source)?),
+            PendingChange::Nothing | PendingChange::Whole => {
+                UnitChange::Whole(CheckpointEntry::new(&self.source, &state.position)?)
+            }
+        };
+        state.pending = PendingChange::Nothing;
+        Ok(change)
+    }
+
+    fn is_unwritten(&self) {
+        self.state().pending = PendingChange::Whole;
     }
 }
 
@@ -226,8 +332,6 @@ impl<P: LocalPosition> Acknowledge for LocalAccount<P> {
         let mut state = self.state();
         let Some((mark, read_at)) = state.watermark.end(number, outcome) else { return };
         state.position.advance(mark, read_at);
-        state.line = None;
-        drop(state);
-        self.is_to_be_saved();
+        self.is_to_be_written(state, PendingChange::Moved);
     }
 }

@@ -1,140 +1,126 @@
-//! The checkpoint file: one JSON document, written whole and put in place by a rename.
+//! The positions that the state directory keeps, in two files: a checkpoint file that is written whole and synced, and a journal of
+//! what moved since.
 //!
-//! A plain file was chosen over an embedded store because the whole state is small and is only ever read at start: about
-//! 330 bytes a file, so 10,000 files are 3.3 MB (a test holds the figure). Lines that did not change are not written anew
-//! but copied from memory, so a save is one write and one fsync: 22 ms when all of 10,000 files moved, 10 ms when one did,
-//! in a debug build on two shared cores. At one save a second, and none while nothing moves, that is less than an embedded
-//! store's log and compaction would bring along; and it cannot be torn by a kill, can be read with `jq`, and needs no
-//! repair tool.
+//! A line of the journal is written as soon as a position has moved, without waiting for the disk: that survives a kill. Once a second the
+//! journal is synced: that survives a power cut. Both cost in proportion to what moved. When the journal has become larger than the
+//! checkpoint file, and at a stop, that file is written anew. At a start the journal is believed as far as its lines are whole.
 //!
-//! ```text
-//! {"version":1,"files":[
-//! {"sum":"0b2c..","file":{"source":"app","path":"/var/log/app.log",..}},
-//! {"sum":"77aa..","file":{..}}
-//! ]}
-//! ```
-//!
-//! The document is JSON as a whole, and each line can be checked alone: what a bad disk leaves is kept, line by line.
+//! Plain files were chosen over an embedded store because the whole state is small and is only ever read at start: about 330 bytes a
+//! file, so 10,000 files are 3.3 MB (a test holds the figure). They can be read with `jq`, and need no repair tool.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Deserialize;
 use tracing::warn;
 
-use super::account::{LocalAccount, LocalUnits};
+use super::account::{LocalAccount, LocalUnits, NumberedChange};
 use super::entry::{CheckpointEntry, LocalPosition};
+use super::fault::CheckpointError;
+use super::journal::{self, JournalFile, ReadJournal};
+use super::snapshot::{self, CheckpointSnapshot, Listing, NAME};
 
-/// The positions that the state directory keeps for all sources, and the file they are kept in.
+/// The positions that the state directory keeps for all sources, and the files they are kept in.
 #[derive(Debug)]
 pub struct Checkpoints {
     dir: PathBuf,
     units: Arc<LocalUnits>,
-    /// Held through a save, so that two never write the same temporary file.
+    /// Held while the checkpoint file is written, so that two never write the same temporary file.
     saving: Mutex<()>,
+    /// The lock covers an append, which does not wait for the disk.
+    journal: Mutex<JournalState>,
     /// Whether the last save failed, so that it is said once and not every second.
     failing: AtomicBool,
 }
 
-/// Why the checkpoints cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    /// The directory or the file cannot be used.
-    #[error("cannot {action} `{}`: check that it belongs to standpipe's user", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// The file was written by a later version.
-    #[error("`{}` has version {version}, this standpipe reads version {VERSION}: use the newer one, or move the file away to start over", path.display())]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// What it says.
-        version: u64,
-    },
-}
-
-/// What a checkpoint file holds.
+/// What the checkpoint file and the journal have to do with one another.
 #[derive(Debug, Default)]
-pub struct Listing {
-    /// Its whole entries.
-    pub entries: Vec<CheckpointEntry>,
-    /// How many lines were torn or changed, or are missing at the end.
-    pub damaged: usize,
+struct JournalState {
+    /// The latest generation of either file.
+    generation: u64,
+    base: JournalBase,
+    /// The checkpoint file is damaged, and to be written anew.
+    is_damaged: bool,
+    /// None: nothing has moved since the checkpoint file was written.
+    open: Option<JournalFile>,
+    /// The checkpoint file's size.
+    snapshot_bytes: u64,
+    /// What was appended is not synced.
+    is_unsynced: bool,
+    /// Nor is the journal's name.
+    is_new: bool,
+    /// Lines that were appended since the checkpoint file began to be written anew are for these units.
+    since: BTreeSet<u64>,
 }
 
-impl Listing {
-    /// The whole entries of a file.
-    ///
-    /// # Errors
-    /// The file's version, when it was written by a later one.
-    pub fn read(bytes: &[u8]) -> Result<Self, u64> {
-        let text = String::from_utf8_lossy(bytes);
-        let mut lines = text.lines();
-        let mut listing = Self::default();
-        match lines.next().and_then(version) {
-            Some(VERSION) => {}
-            Some(other) if other > VERSION => return Err(other),
-            _ => listing.damaged = 1,
-        }
-        let mut closed = false;
-        for line in lines {
-            closed = line == "]}";
-            if closed || line.is_empty() {
-                continue;
-            }
-            match CheckpointEntry::from_line(line.strip_suffix(',').unwrap_or(line)) {
-                Some(entry) => listing.entries.push(entry),
-                None => listing.damaged = listing.damaged.saturating_add(1),
-            }
-        }
-        if !closed {
-            listing.damaged = listing.damaged.max(1);
-        }
-        Ok(listing)
-    }
+/// Which checkpoint file the journal of the latest generation goes on from.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum JournalBase {
+    /// None.
+    #[default]
+    Nothing,
+    /// That of the generation.
+    Present,
+    /// That of the generation before, and its journal.
+    Former,
 }
+
+/// A journal with lines that are not on disk.
+struct UnsyncedJournal {
+    file: File,
+    is_new: bool,
+}
+
+/// A journal may become so large before the checkpoint file is written anew, and always as large as that file.
+const SMALL_JOURNAL: u64 = 1024 * 1024;
+
+/// So many times as large, since the checkpoint file cannot be written, and nothing is appended any more.
+const MOST_TIMES: u64 = 8;
 
 impl Checkpoints {
     /// Reads the checkpoints in a state directory, which is made if it is missing.
     ///
     /// A torn or corrupt file is kept aside as `checkpoints.json.corrupt`; its whole entries are used.
     pub fn open(dir: &Path) -> Result<Arc<Self>, CheckpointError> {
-        fs::create_dir_all(dir).map_err(|source| io_error("make", dir, source))?;
-        let listing = Self::list(dir)?;
-        let units = Arc::new(LocalUnits::default());
-        for entry in listing.entries {
-            units.add(entry);
+        fs::create_dir_all(dir).map_err(|source| CheckpointError::io("make", dir, source))?;
+        let (snapshot, mut journals) = read(dir)?;
+        // Not that of any journal: the first new one is not to be taken for it.
+        let newest = journals.last().map_or(0, |journal| journal.generation);
+        keep_those_of(&snapshot, &mut journals);
+        let mut state = JournalState {
+            generation: snapshot.generation.unwrap_or(0).max(newest),
+            snapshot_bytes: snapshot.bytes,
+            ..JournalState::default()
+        };
+        let is_damaged = snapshot.damaged > 0;
+        if let Some(generation) = snapshot.generation.filter(|_| !is_damaged) {
+            state.go_on(generation, journals.last());
         }
-        if listing.damaged > 0 {
-            keep_aside(dir);
-            units.dirty.store(true, Ordering::Release);
+        let (units, next) = merge(snapshot, journals);
+        if is_damaged {
+            snapshot::keep_aside(dir);
+            state.is_damaged = true;
         }
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
-            units,
+            units: Arc::new(LocalUnits::of_earlier_run(units, next)),
             saving: Mutex::new(()),
+            journal: Mutex::new(state),
             failing: AtomicBool::new(false),
         }))
     }
 
     /// Reads the checkpoints in a state directory and changes nothing, also while a daemon runs.
     pub fn list(dir: &Path) -> Result<Listing, CheckpointError> {
-        let path = dir.join(NAME);
-        match fs::read(&path) {
-            Ok(bytes) => Listing::read(&bytes).map_err(|version| CheckpointError::Version { path, version }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Listing::default()),
-            Err(error) => Err(io_error("read", &path, error)),
-        }
+        let (snapshot, mut journals) = read(dir)?;
+        keep_those_of(&snapshot, &mut journals);
+        let damaged = snapshot.damaged;
+        let (units, _) = merge(snapshot, journals);
+        Ok(Listing { entries: units.into_values().collect(), damaged })
     }
 
     /// Makes everything as it is after a start: what sources had under way is to be read again, and may end unnoticed.
@@ -142,40 +128,215 @@ impl Checkpoints {
         self.units.renew();
     }
 
-    /// Writes the checkpoints if anything changed since the last save. Blocks on the disk.
+    /// Resolves when there is something to record. Cancel-safe.
+    pub async fn changed(&self) {
+        self.units.changed().await;
+    }
+
+    /// Writes down what moved, without waiting for the disk: a kill takes nothing of it, a power cut may. Blocks on the file system.
     ///
     /// # Errors
-    /// When the disk refuses; everything is still to be saved then.
-    pub fn save(&self) -> io::Result<()> {
-        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.units.dirty.swap(false, Ordering::AcqRel) {
+    /// When it cannot be written; all of it is still to be written down then.
+    pub fn record(&self) -> io::Result<()> {
+        if !self.units.have_changed() {
             return Ok(());
         }
-        let saved = self.text().and_then(|text| replace(&self.dir, &text));
-        self.report(&saved);
+        let mut journal = self.journal();
+        if journal.base == JournalBase::Nothing || journal.is_large(MOST_TIMES) {
+            drop(journal);
+            return self.write_snapshot();
+        }
+        self.append(&mut journal, BTreeSet::new())
+    }
+
+    /// Returns when what was recorded is on disk, and so survives a power cut.
+    ///
+    /// # Errors
+    /// When the disk refuses; all of it is still to be saved then.
+    pub fn sync(&self) -> io::Result<()> {
+        let unsynced = self.journal().take_unsynced()?;
+        if let Some(journal) = unsynced {
+            let synced = journal.sync(&self.dir);
+            // After a failed sync nobody knows what of a file is on disk, and without its base it is of no use.
+            if synced.is_err() || !self.is_in_place(&journal.file) {
+                self.journal().base = JournalBase::Nothing;
+            }
+        }
+        if self.journal().needs_snapshot() { self.write_snapshot() } else { Ok(()) }
+    }
+
+    /// Writes the checkpoint file anew, if anything moved since it was written. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When neither that nor the journal is on disk; everything is still to be saved then.
+    pub fn save(&self) -> io::Result<()> {
+        let is_saved = {
+            let journal = self.journal();
+            !self.units.have_changed() && journal.open.is_none() && !journal.needs_snapshot()
+        };
+        if is_saved {
+            return Ok(());
+        }
+        self.write_snapshot().or_else(|failed| if self.save_journal() { Ok(()) } else { Err(failed) })
+    }
+
+    /// Whether everything is on disk by the journal.
+    fn save_journal(&self) -> bool {
+        let unsynced = {
+            let mut journal = self.journal();
+            let is_of_use = journal.base != JournalBase::Nothing;
+            if !is_of_use || self.append(&mut journal, BTreeSet::new()).is_err() {
+                return false;
+            }
+            journal.take_unsynced()
+        };
+        match unsynced {
+            Ok(Some(journal)) => journal.sync(&self.dir).is_ok() && self.is_in_place(&journal.file),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    fn write_snapshot(&self) -> io::Result<()> {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let saved = self.replace();
+        let failed_before = self.failing.swap(saved.is_err(), Ordering::AcqRel);
+        if let Err(error) = &saved
+            && !failed_before
+        {
+            warn!(dir = %self.dir.display(), %error, "cannot save checkpoints; trying again later");
+        }
         saved
     }
 
-    fn report(&self, saved: &io::Result<()>) {
-        let failed_before = self.failing.swap(saved.is_err(), Ordering::AcqRel);
-        if let Err(error) = saved {
-            self.units.dirty.store(true, Ordering::Release);
-            if !failed_before {
-                warn!(dir = %self.dir.display(), %error, "cannot save checkpoints; trying again later");
-            }
+    /// Puts a new checkpoint file in place, and a new journal beside it for what moves meanwhile.
+    ///
+    /// Whatever the moment of a crash, one of the files stands with the journals that go on from it: each line of the new journal is
+    /// as new as the new file or newer, and until that is in place, both journals go on from the old one.
+    fn replace(&self) -> io::Result<()> {
+        let (generation, drained) = self.begin_snapshot()?;
+        self.write_generation(generation).inspect_err(|_| self.units.put_back(&drained))
+    }
+
+    fn write_generation(&self, generation: u64) -> io::Result<()> {
+        let unsynced = self.journal().take_unsynced()?;
+        let entries = self.units.all().into_iter().map(|(number, unit)| Ok((number, unit.entry()?)));
+        let text = snapshot::text(generation, entries)?;
+        unsynced.map_or(Ok(()), |journal| journal.sync(&self.dir))?;
+        snapshot::prepare(&self.dir, &text)?;
+        let unsynced = self.begin_generation(generation)?;
+        unsynced.map_or(Ok(()), |journal| journal.sync(&self.dir))?;
+        snapshot::put_in_place(&self.dir)?;
+        let mut journal = self.journal();
+        (journal.base, journal.snapshot_bytes) = (JournalBase::Present, text.len() as u64);
+        journal.is_damaged = false;
+        journal::remove_others(&self.dir, generation, journal.open.is_some());
+        Ok(())
+    }
+
+    /// The generation to write, and the units that are not written down if it is not.
+    fn begin_snapshot(&self) -> io::Result<(u64, BTreeSet<u64>)> {
+        let mut journal = self.journal();
+        let mut drained = BTreeSet::new();
+        if journal.base == JournalBase::Nothing {
+            drained = numbers(&self.units.take_changes(BTreeSet::new())?);
+        } else {
+            // Where it cannot be appended, it comes with the new journal.
+            self.append(&mut journal, BTreeSet::new()).ok();
+        }
+        journal.since.clear();
+        let is_begun = journal.base == JournalBase::Former;
+        let generation = if is_begun { journal.generation } else { journal.generation.saturating_add(1) };
+        Ok((generation, drained))
+    }
+
+    /// From here on, lines go to the journal of this generation: first what moved since the file began to be written. Returns
+    /// what of it is to be synced before the file is put in place.
+    fn begin_generation(&self, generation: u64) -> io::Result<Option<UnsyncedJournal>> {
+        let mut journal = self.journal();
+        if journal.base != JournalBase::Former {
+            (journal.generation, journal.base, journal.open) = (generation, JournalBase::Former, None);
+            (journal.is_unsynced, journal.is_new) = (false, false);
+        }
+        let since = std::mem::take(&mut journal.since);
+        self.append(&mut journal, since)?;
+        journal.take_unsynced()
+    }
+
+    /// Appends what changed, and all of these units.
+    fn append(&self, journal: &mut JournalState, units: BTreeSet<u64>) -> io::Result<()> {
+        let changes = self.units.take_changes(units)?;
+        let appended = journal.append(&self.dir, &changes);
+        match &appended {
+            Ok(()) => journal.since.append(&mut numbers(&changes)),
+            Err(_) => self.units.put_back(&numbers(&changes)),
+        }
+        appended
+    }
+
+    /// Whether the checkpoint file and this journal are still there: somebody may have removed them.
+    fn is_in_place(&self, journal: &File) -> bool {
+        let is_linked = journal.metadata().is_ok_and(|journal| journal.nlink() > 0);
+        is_linked && self.dir.join(NAME).exists()
+    }
+
+    fn journal(&self) -> MutexGuard<'_, JournalState> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl JournalState {
+    /// Goes on where the run before stopped, with the checkpoint file of this generation in place.
+    fn go_on(&mut self, generation: u64, newest: Option<&ReadJournal>) {
+        (self.base, self.generation) = (JournalBase::Present, generation);
+        let Some(newest) = newest else { return };
+        if newest.generation > generation {
+            (self.base, self.generation) = (JournalBase::Former, newest.generation);
+        }
+        match JournalFile::go_on(newest) {
+            Ok(open) => (self.open, self.is_unsynced, self.is_new) = (Some(open), true, true),
+            Err(_) => self.base = JournalBase::Nothing,
         }
     }
 
-    fn text(&self) -> io::Result<Vec<u8>> {
-        let units = self.units.all();
-        let mut text = Vec::with_capacity(units.len().saturating_mul(384).saturating_add(64));
-        text.extend_from_slice(HEADER.as_bytes());
-        for (index, unit) in units.iter().enumerate() {
-            text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
-            text.extend_from_slice(unit.line()?.as_bytes());
+    fn append(&mut self, dir: &Path, changes: &[NumberedChange]) -> io::Result<()> {
+        if changes.is_empty() {
+            return Ok(());
         }
-        text.extend_from_slice(FOOTER.as_bytes());
-        Ok(text)
+        let lines = journal::lines(changes);
+        match &mut self.open {
+            Some(open) => open.append(&lines)?,
+            None => {
+                self.open = Some(JournalFile::begin(dir, self.generation, &lines)?);
+                self.is_new = true;
+            }
+        }
+        self.is_unsynced = true;
+        Ok(())
+    }
+
+    fn take_unsynced(&mut self) -> io::Result<Option<UnsyncedJournal>> {
+        let Some(open) = self.open.as_ref().filter(|_| self.is_unsynced) else { return Ok(None) };
+        let unsynced = UnsyncedJournal { file: open.to_sync()?, is_new: self.is_new };
+        (self.is_unsynced, self.is_new) = (false, false);
+        Ok(Some(unsynced))
+    }
+
+    fn needs_snapshot(&self) -> bool {
+        let is_useless = self.base == JournalBase::Nothing && self.open.is_some();
+        is_useless || self.is_damaged || self.base == JournalBase::Former || self.is_large(1)
+    }
+
+    fn is_large(&self, times: u64) -> bool {
+        let most = self.snapshot_bytes.max(SMALL_JOURNAL).saturating_mul(times);
+        self.open.as_ref().is_some_and(|open| open.bytes() >= most)
+    }
+}
+
+impl UnsyncedJournal {
+    fn sync(&self, dir: &Path) -> io::Result<()> {
+        self.file.sync_data()?;
+        if self.is_new { snapshot::sync_dir(dir) } else { Ok(()) }
     }
 }
 
@@ -192,51 +353,44 @@ impl Checkpoints {
     }
 }
 
-/// Puts a new file in the old one's place, durably: either is whole after a crash.
-fn replace(dir: &Path, text: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(TEMPORARY);
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&temporary, dir.join(NAME))?;
-    File::open(dir)?.sync_all()
+fn numbers(changes: &[NumberedChange]) -> BTreeSet<u64> {
+    changes.iter().map(|change| change.number).collect()
 }
 
-/// A copy is kept, so that the whole entries stay in place if standpipe ends before its first save. That the copy cannot be
-/// made is no reason not to start.
-fn keep_aside(dir: &Path) {
-    let (path, aside) = (dir.join(NAME), dir.join(CORRUPT));
-    match fs::copy(&path, &aside) {
-        Ok(_) => {
-            warn!(path = %path.display(), kept = %aside.display(), "checkpoints are damaged; intact entries are used");
-        }
-        Err(error) => {
-            warn!(path = %path.display(), %error, "checkpoints are damaged, and the file cannot be set aside; intact entries are used");
-        }
+/// The checkpoint file, and all journals, the oldest first.
+fn read(dir: &Path) -> Result<(CheckpointSnapshot, Vec<ReadJournal>), CheckpointError> {
+    // In this order: beside a daemon that writes both anew, the file may be newer than the journals, but not older.
+    let journals = ReadJournal::all(dir)?;
+    let path = dir.join(NAME);
+    let snapshot = match fs::read(&path) {
+        Ok(bytes) => CheckpointSnapshot::read(&bytes).map_err(|version| CheckpointError::Version {
+            path,
+            version,
+            known: snapshot::VERSION,
+        })?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => CheckpointSnapshot::default(),
+        Err(source) => return Err(CheckpointError::io("read", &path, source)),
+    };
+    Ok((snapshot, journals))
+}
+
+/// Keeps the journals that go on from the checkpoint file.
+fn keep_those_of(snapshot: &CheckpointSnapshot, journals: &mut Vec<ReadJournal>) {
+    let goes_on = |journal: &ReadJournal| {
+        let later = snapshot.generation.and_then(|generation| journal.generation.checked_sub(generation));
+        later.is_some_and(|later| later <= 1)
+    };
+    journals.retain(goes_on);
+}
+
+/// What became of the units, and the first number that none ever had.
+fn merge(snapshot: CheckpointSnapshot, journals: Vec<ReadJournal>) -> (BTreeMap<u64, CheckpointEntry>, u64) {
+    let CheckpointSnapshot { mut units, mut next, .. } = snapshot;
+    for journal in journals {
+        next = journal::apply(journal.changes, &mut units).max(next);
     }
+    (units, next)
 }
-
-fn version(line: &str) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Header {
-        version: u64,
-    }
-    let header: Header = serde_json::from_str(&format!("{line}]}}")).ok()?;
-    Some(header.version)
-}
-
-fn io_error(action: &'static str, path: &Path, source: io::Error) -> CheckpointError {
-    CheckpointError::Io { action, path: path.to_owned(), source }
-}
-
-const VERSION: u64 = 1;
-const HEADER: &str = r#"{"version":1,"files":["#;
-const FOOTER: &str = "\n]}\n";
-const NAME: &str = "checkpoints.json";
-const TEMPORARY: &str = "checkpoints.json.new";
-const CORRUPT: &str = "checkpoints.json.corrupt";
 
 #[cfg(test)]
 #[path = "checkpoints_tests.rs"]

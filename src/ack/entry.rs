@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::event::Timestamp;
 
@@ -26,6 +26,15 @@ pub trait LocalPosition: Clone + fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Never in practice.
     fn to_json(&self, source: &str) -> serde_json::Result<Box<RawValue>>;
+
+    /// A JSON object with those fields of [`Self::to_json`] that [`Self::advance`] may change, and with all of them: it is written
+    /// when nothing else has changed, which is most of the time.
+    ///
+    /// # Errors
+    /// Never in practice.
+    fn moved_to_json(&self, source: &str) -> serde_json::Result<Box<RawValue>> {
+        self.to_json(source)
+    }
 
     /// Reads what [`Self::to_json`] made; none when it is not that.
     fn from_json(json: &RawValue) -> Option<Self>;
@@ -62,6 +71,17 @@ impl CheckpointEntry {
     /// A position's entry.
     pub(super) fn new<P: LocalPosition>(source: &Arc<str>, position: &P) -> serde_json::Result<Self> {
         Ok(Self { source: Arc::clone(source), kind: P::KIND.into(), json: position.to_json(source)? })
+    }
+
+    /// The entry with the values that these fields have now; none when they are no JSON object.
+    pub(super) fn with_fields(&self, fields: &RawValue) -> Option<Self> {
+        let mut all: BTreeMap<Box<str>, Box<RawValue>> = serde_json::from_str(self.json.get()).ok()?;
+        let fields: BTreeMap<Box<str>, Box<RawValue>> = serde_json::from_str(fields.get()).ok()?;
+        all.extend(fields);
+        let json = to_raw_value(&all).ok()?;
+        let named: NamedPayload<'_> = serde_json::from_str(json.get()).ok()?;
+        let source = named.source.as_ref().into();
+        Some(Self { source, kind: self.kind.clone(), json })
     }
 
     /// The entry as one line without its newline.
@@ -107,6 +127,17 @@ mod tests {
         let line = format!(r#"{{"sum":"{}","kinesis":{json}}}"#, sum(json));
         let entry = CheckpointEntry::from_line(&line).unwrap();
         assert_eq!((&*entry.source, entry.to_line()), ("stream", line));
+    }
+
+    #[test]
+    fn fields_that_moved_are_replaced_and_the_others_stay() {
+        let line = |json: &str| format!(r#"{{"sum":"{}","stream":{json}}}"#, sum(json));
+        let entry = CheckpointEntry::from_line(&line(r#"{"source":"s","at":"4","shard":"0"}"#)).unwrap();
+        let moved: Box<RawValue> = serde_json::from_str(r#"{"at":"9","time":1}"#).unwrap();
+        let expected = line(r#"{"at":"9","shard":"0","source":"s","time":1}"#);
+        assert_eq!(entry.with_fields(&moved).unwrap().to_line(), expected);
+        let wrong: Box<RawValue> = serde_json::from_str("[1]").unwrap();
+        assert!(entry.with_fields(&wrong).is_none());
     }
 
     proptest! {

@@ -171,7 +171,7 @@ impl Admin {
             "/" => typed(
                 StatusCode::OK,
                 "text/html; charset=utf-8",
-                page::html(&self.metrics, &self.status, &self.summary.lock()),
+                page::html(&self.metrics, &self.issues(), &self.status.notes(), &self.summary.lock()),
             ),
             _ => text(StatusCode::NOT_FOUND, "try /metrics, /healthz, /readyz or /\n".to_owned()),
         }
@@ -184,9 +184,16 @@ impl Admin {
         }
     }
 
-    /// Ready when nothing is held, failing or full.
+    /// What is wrong, one a line.
+    fn issues(&self) -> Vec<String> {
+        let mut issues = self.status.issues();
+        issues.extend(self.metrics.troubles());
+        issues
+    }
+
+    /// Ready when nothing is held, failing, full or lost.
     fn ready(&self) -> Response<Full<Bytes>> {
-        let issues = self.status.issues();
+        let issues = self.issues();
         if issues.is_empty() {
             return text(StatusCode::OK, "ready\n".to_owned());
         }

@@ -5,21 +5,24 @@
 
 use std::sync::Arc;
 
+use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::identity::IdentityCache;
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::TlsContext;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 
 use super::credentials::{Credentials, SdkProvider};
 use super::error::AwsError;
-use super::http::{connector, http_client, tls_context};
+use super::host::HostCredentials;
+use super::http::{ProxyUse, connector, http_client, tls_context};
 use super::role::ResolvedRole;
 use crate::config::AwsSettings;
 
@@ -31,6 +34,8 @@ pub struct AwsConnection {
     settings: AwsSettings,
     tls: TlsContext,
     http: SharedHttpClient,
+    /// For sources of credentials on this host.
+    host_http: SharedHttpClient,
     is_of_command: bool,
 }
 
@@ -53,7 +58,9 @@ impl AwsConnection {
     pub fn new(whose: impl Into<Arc<str>>, settings: AwsSettings) -> Result<Self, AwsError> {
         let whose = whose.into();
         let tls = tls_context(settings.ca_file.as_ref(), &whose)?;
-        Ok(Self { http: http_client(tls.clone()), whose, settings, tls, is_of_command: false })
+        let http = http_client(tls.clone(), ProxyUse::Services);
+        let host_http = http_client(tls.clone(), ProxyUse::Credentials);
+        Ok(Self { whose, settings, tls, http, host_http, is_of_command: false })
     }
 
     /// The same for a command, that is run once by a person: a profile that is named comes before the environment's keys, and the SDK
@@ -96,23 +103,18 @@ impl AwsConnection {
             .build();
         let retries = if self.is_of_command { RetryConfig::standard() } else { RetryConfig::disabled() };
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .no_credentials()
             .http_client(self.http.clone())
             .retry_config(retries)
             .timeout_config(timeouts)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .identity_cache(IdentityCache::no_cache());
-        let region = region.map(Region::new);
-        if let Some(region) = &region {
-            loader = loader.region(region.clone());
-        }
+        loader = match region {
+            Some(region) => loader.region(Region::new(region)),
+            None => loader.region(self.own_region()),
+        };
         if let Some(profile) = &settings.profile {
             loader = loader.profile_name(profile);
-            if self.is_of_command {
-                let http = self.http.clone();
-                let config = ProviderConfig::without_region().with_http_client(http).with_region(region);
-                let builder = ProfileFileCredentialsProvider::builder().configure(&config);
-                loader = loader.credentials_provider(builder.profile_name(profile).build());
-            }
         }
         // Only when set: false would override the environment.
         if settings.use_fips {
@@ -126,19 +128,41 @@ impl AwsConnection {
         Ok(config)
     }
 
+    /// The region of the environment, the profile, or the instance, which is asked as its credentials are.
+    fn own_region(&self) -> RegionProviderChain {
+        let here = ProviderConfig::without_region().with_http_client(self.host_http.clone());
+        let mut profile = ProfileFileRegionProvider::builder().configure(&here);
+        if let Some(name) = &self.settings.profile {
+            profile = profile.profile_name(name);
+        }
+        let instance = ImdsRegionProvider::builder().configure(&here).build();
+        RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+            .or_else(profile.build())
+            .or_else(instance)
+    }
+
+    /// Its region, which is part of what is signed.
     fn region(&self, config: &SdkConfig) -> Result<Region, AwsError> {
-        config.region().cloned().ok_or_else(|| AwsError::NoRegion { whose: self.whose.to_string() })
+        let whose = || self.whose.to_string();
+        let region = config.region().cloned().ok_or_else(|| AwsError::NoRegion { whose: whose() })?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if region.as_ref().chars().all(plain) && !region.as_ref().is_empty() {
+            return Ok(region);
+        }
+        Err(AwsError::Region { region: region.as_ref().escape_debug().to_string(), whose: whose() })
     }
 
     /// A pool of connections for calls without a client.
-    pub(super) fn connector(&self) -> Connector {
+    pub(super) fn connector(&self) -> SharedHttpConnector {
         connector(&self.tls, self.settings.connect_timeout)
     }
 
-    /// The chain's provider first, then each role with the credentials of the one before.
+    /// The host's own first, then each role with the credentials of the one before.
     fn credentials(&self, base: &SdkConfig, region: &Region, roles: Vec<ResolvedRole>) -> Arc<Credentials> {
-        let identity = self.settings.endpoint_url.is_none().then(|| aws_sdk_sts::Client::new(base));
-        let first = Credentials::base(base.credentials_provider(), identity);
+        let identity = self.settings.endpoint_url.is_none().then(|| base.clone());
+        let (profile, http) = (self.settings.profile.clone(), self.host_http.clone());
+        let host = HostCredentials::new(profile, self.is_of_command, base.clone(), http);
+        let first = Credentials::base(host, identity);
         roles.into_iter().fold(Arc::new(first), |before, role| assuming(base, region, before, role))
     }
 }

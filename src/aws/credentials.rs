@@ -1,18 +1,23 @@
 //! Credentials that are renewed well before they expire, one request at a time, and kept while renewal fails.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use aws_config::SdkConfig;
 use aws_credential_types::Credentials as Keys;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
-use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_credential_types::provider::{ProvideCredentials, future};
 use prometheus::Gauge;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tracing::debug;
 
+use super::assume::{RoleCredentials, assume, client_with};
+use super::clock::left_until;
 use super::fault::CredentialsFault;
+use super::host::HostCredentials;
+use super::key_check;
 use super::role::ResolvedRole;
 
 /// Credentials of one principal.
@@ -45,8 +50,11 @@ struct CachedKeys {
 /// Where credentials come from.
 #[derive(Debug)]
 enum CredentialsOrigin {
-    /// The SDK's chain: environment, profile, web identity, container, instance.
-    Chain { provider: Option<SharedCredentialsProvider>, identity: Option<aws_sdk_sts::Client> },
+    /// The host's own: environment, profile, web identity, container, instance.
+    Host { host: Box<HostCredentials>, identity: Option<SdkConfig> },
+    /// Those that somebody has already.
+    #[cfg(test)]
+    Fixed(Keys),
     /// A role, assumed with other credentials.
     Role { before: Arc<Credentials>, client: aws_sdk_sts::Client, role: Box<ResolvedRole> },
 }
@@ -61,11 +69,14 @@ const NEW: Duration = Duration::from_secs(5);
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
 
 impl Credentials {
-    pub(super) fn base(
-        provider: Option<SharedCredentialsProvider>,
-        identity: Option<aws_sdk_sts::Client>,
-    ) -> Self {
-        Self::new(CredentialsOrigin::Chain { provider, identity })
+    /// The host's own; with `identity`, STS is asked whose they are once a message would say so.
+    pub(super) fn base(host: HostCredentials, identity: Option<SdkConfig>) -> Self {
+        Self::new(CredentialsOrigin::Host { host: Box::new(host), identity })
+    }
+
+    #[cfg(test)]
+    pub(super) fn fixed(keys: Keys) -> Self {
+        Self::new(CredentialsOrigin::Fixed(keys))
     }
 
     pub(super) fn role(before: Arc<Self>, client: aws_sdk_sts::Client, role: ResolvedRole) -> Self {
@@ -85,7 +96,9 @@ impl Credentials {
     pub fn principal(&self) -> String {
         let named = self.with(|known| known.principal.clone());
         named.unwrap_or_else(|| match &self.from {
-            CredentialsOrigin::Chain { .. } => "this host's own identity".to_owned(),
+            CredentialsOrigin::Host { .. } => "this host's own identity".to_owned(),
+            #[cfg(test)]
+            CredentialsOrigin::Fixed(_) => "a test".to_owned(),
             CredentialsOrigin::Role { role, .. } => format!("role `{}`", role.arn),
         })
     }
@@ -131,56 +144,50 @@ impl Credentials {
         if let Some(keys) = self.fresh() {
             return Ok(keys);
         }
-        match self.fetch().await {
+        match Box::pin(self.fetch()).await {
             Ok(keys) => Ok(self.keep(keys)),
             Err(fault) => self.keep_old().ok_or(fault),
         }
     }
 
+    /// Gets credentials if there are none that are good for a while, so that the call to come does not wait for them.
+    pub async fn ready(&self) -> Result<(), CredentialsFault> {
+        self.keys().await.map(|_| ())
+    }
+
     async fn fetch(&self) -> Result<Keys, CredentialsFault> {
         match &self.from {
-            CredentialsOrigin::Chain { provider, identity } => {
-                let nothing = CredentialsError::not_loaded_no_source;
-                let provider = provider.as_ref().ok_or_else(nothing).map_err(CredentialsFault::from_chain)?;
-                let keys = provider.provide_credentials().await.map_err(CredentialsFault::from_chain)?;
-                self.identify(identity.as_ref()).await;
+            CredentialsOrigin::Host { host, identity } => {
+                let (keys, principal) = host.fetch().await?;
+                match principal {
+                    Some(principal) => self.with(|known| known.principal = Some(principal)),
+                    None => self.identify(identity.as_ref(), &keys).await,
+                }
                 Ok(keys)
             }
-            CredentialsOrigin::Role { before, client, role } => self.assume(before, client, role).await,
+            CredentialsOrigin::Role { before, client, role } => {
+                // Before the call, whose deadline is not theirs.
+                before.keys_of_caller().await?;
+                let RoleCredentials { keys, principal } = assume(client, role, &before.principal()).await?;
+                key_check::check(&keys, &format!("role `{}`", role.arn))?;
+                self.with(|known| known.principal = principal);
+                Ok(keys)
+            }
+            #[cfg(test)]
+            CredentialsOrigin::Fixed(keys) => Ok(keys.clone()),
         }
     }
 
-    async fn assume(
-        &self,
-        before: &Self,
-        client: &aws_sdk_sts::Client,
-        role: &ResolvedRole,
-    ) -> Result<Keys, CredentialsFault> {
-        let seconds = i32::try_from(role.duration.as_secs()).unwrap_or(i32::MAX);
-        let call = client.assume_role().role_arn(&role.arn).role_session_name(&role.session_name);
-        let call = call.set_external_id(role.external_id.clone()).duration_seconds(seconds);
-        let mut sent = call.clone().send().await;
-        if sent.as_ref().is_err_and(is_of_the_clock) {
-            // The SDK has learned the service's time from the answer.
-            sent = call.send().await;
-        }
-        let output = sent.map_err(|error| CredentialsFault::from_sts(error, role, &before.principal()))?;
-        let principal = output.assumed_role_user().map(|user| user.arn().to_owned());
-        self.with(|known| known.principal = principal);
-        let issued = output.credentials();
-        let keys = issued.map(|issued| {
-            let expiry = (*issued.expiration()).try_into().ok();
-            let (id, secret, token) =
-                (issued.access_key_id(), issued.secret_access_key(), issued.session_token());
-            Keys::new(id, secret, Some(token.to_owned()), expiry, "standpipe")
-        });
-        keys.ok_or_else(|| CredentialsFault::from_chain(CredentialsError::not_loaded_no_source()))
+    /// A chain of roles is as long as it is.
+    fn keys_of_caller(&self) -> Pin<Box<dyn Future<Output = Result<Keys, CredentialsFault>> + Send + '_>> {
+        Box::pin(self.keys())
     }
 
     /// Asks STS for the principal's ARN once a message would need it. Needs no permission; its failure is no matter.
-    async fn identify(&self, identity: Option<&aws_sdk_sts::Client>) {
+    async fn identify(&self, identity: Option<&SdkConfig>, keys: &Keys) {
         let wanted = self.with(|known| std::mem::take(&mut known.wants_identity));
-        let Some(client) = identity.filter(|_| wanted) else { return };
+        let Some(config) = identity.filter(|_| wanted) else { return };
+        let client = client_with(config, keys.clone());
         if let Ok(output) = client.get_caller_identity().send().await {
             self.with(|known| known.principal = output.arn().map(ToOwned::to_owned));
         }
@@ -196,7 +203,9 @@ impl Credentials {
 
     fn keep(&self, keys: Keys) -> Keys {
         let now = Instant::now();
-        let left = keys.expiry().map(until);
+        let left = keys.expiry().map(left_until);
+        let seconds_left = left.map(|left| left.as_secs());
+        debug!(of = self.principal(), seconds_left, "credentials were got");
         let early = |left: Duration| left.saturating_sub(EARLY.min(left / 3));
         let fresh = CachedKeys {
             keys: keys.clone(),
@@ -227,18 +236,6 @@ impl Credentials {
     fn with<T>(&self, look: impl FnOnce(&mut CredentialsState) -> T) -> T {
         look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// Whether a clock that is off may be the reason: the signature holds the time.
-fn is_of_the_clock(error: &SdkError<AssumeRoleError>) -> bool {
-    let codes =
-        ["SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed", "RequestExpired"];
-    error.code().is_some_and(|code| codes.contains(&code))
-}
-
-#[expect(clippy::disallowed_types, reason = "AWS gives expiry as wall-clock time")]
-fn until(expiry: std::time::SystemTime) -> Duration {
-    expiry.duration_since(std::time::SystemTime::now()).unwrap_or_default()
 }
 
 /// Hands [`Credentials`] to an SDK client.

@@ -25,6 +25,16 @@ pub enum AwsError {
         /// Why.
         reason: String,
     },
+    /// The environment or the profile names a region that none can be.
+    #[error(
+        "found region `{region}` for {whose} in AWS_REGION, AWS_DEFAULT_REGION or the profile, expected a region such as `us-east-1`"
+    )]
+    Region {
+        /// What was found.
+        region: String,
+        /// Whose connection.
+        whose: String,
+    },
     /// Nothing says which region.
     #[error("no region for {whose}: set its `region`, AWS_REGION, or a region in the profile")]
     NoRegion {

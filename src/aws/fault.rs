@@ -3,10 +3,6 @@
 use std::error::Error;
 use std::fmt;
 
-use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sts::operation::assume_role::AssumeRoleError;
-
 use super::role::ResolvedRole;
 
 /// Credentials could not be had.
@@ -20,34 +16,62 @@ pub struct CredentialsFault {
 }
 
 impl CredentialsFault {
-    /// The default chain gave nothing.
-    pub(super) fn from_chain(error: CredentialsError) -> Self {
-        let fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a `profile`, or give the instance, task or pod a role";
-        Self {
-            message: "no AWS credentials found in the environment, the profile, a web identity, the container or the instance"
-                .to_owned(),
-            fix: Some(("no_credentials", fix.to_owned())),
-            source: Some(error.into()),
-        }
+    /// No source has any; `notes` say why of those that could have.
+    pub(super) fn none_found(notes: &[String]) -> Self {
+        let notes = notes.iter().map(|note| format!("; {note}")).collect::<String>();
+        let message = format!(
+            "no AWS credentials found in the environment, the profile, a web identity, the container or the instance{notes}"
+        );
+        let fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a `profile`, or give the instance, task or pod a role; in a container on EC2, the instance's metadata needs a hop limit of 2 (`aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2`)";
+        Self { message, fix: Some((NO_CREDENTIALS, fix.to_owned())), source: None }
     }
 
-    /// `sts:AssumeRole` failed.
-    pub(super) fn from_sts(error: SdkError<AssumeRoleError>, role: &ResolvedRole, caller: &str) -> Self {
+    /// A source that should have some gives none.
+    pub(super) fn of_source(message: &str, fix: &str, source: Option<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { message: message.to_owned(), fix: Some((NO_CREDENTIALS, fix.to_owned())), source }
+    }
+
+    /// Keys that nothing can be signed with.
+    pub(super) fn unfit(source: &str, flaws: &str) -> Self {
+        let fix = format!(
+            "write the credentials of {source} again without it: a newline at the end is mostly of `echo` (a Kubernetes secret made by `echo .. | base64`; use `echo -n`, or `kubectl create secret generic --from-literal`)"
+        );
+        let message = format!("the credentials of {source} cannot be used: {flaws}");
+        Self { message, fix: Some(("unrecognized_credentials", fix)), source: None }
+    }
+
+    /// The same with another fix.
+    #[must_use]
+    pub(super) fn with_fix(self, fix: &str) -> Self {
+        Self { fix: self.fix.map(|(reason, _)| (reason, fix.to_owned())), ..self }
+    }
+
+    /// STS accepted, and gave nothing.
+    pub(super) fn without_keys(role: &ResolvedRole) -> Self {
+        let message = format!("sts:AssumeRole on `{}` was answered without credentials", role.arn);
+        Self { message, fix: None, source: None }
+    }
+
+    /// `sts:AssumeRole` failed; `code` is the service's, if it was STS that answered, and `said` why in words.
+    pub(super) fn from_sts(code: Option<&str>, said: &str, role: &ResolvedRole, caller: &str) -> Self {
         let arn = &role.arn;
-        let Some(service) = error.as_service_error() else {
-            // A fault of the network or of an earlier role: the latter brings its own explanation as the cause.
-            let message = format!("sts:AssumeRole on `{arn}` got no answer");
-            return Self { message, fix: inner(&error), source: Some(error.into()) };
+        let Some(code) = code else {
+            return Self {
+                message: format!("sts:AssumeRole on `{arn}` failed: {said}"),
+                fix: None,
+                source: None,
+            };
         };
-        let code = service.code().unwrap_or("unknown").to_owned();
-        let said = service.message().unwrap_or("no message");
         let caller = principal_in(said).unwrap_or(caller);
-        let message = format!("sts:AssumeRole on `{arn}` as {caller}: {code}: {said}");
-        Self { fix: fix(&code, role, caller), message, source: None }
+        let message = format!("sts:AssumeRole on `{arn}` as {caller}: {said}");
+        Self { fix: fix(code, said, role, caller), message, source: None }
     }
 }
 
-fn fix(code: &str, role: &ResolvedRole, caller: &str) -> Option<(&'static str, String)> {
+/// The metric's label of a sink without credentials.
+const NO_CREDENTIALS: &str = "no_credentials";
+
+fn fix(code: &str, said: &str, role: &ResolvedRole, caller: &str) -> Option<(&'static str, String)> {
     let ResolvedRole { arn, external_id, .. } = role;
     let sent = match external_id {
         Some(id) => {
@@ -64,22 +88,39 @@ fn fix(code: &str, role: &ResolvedRole, caller: &str) -> Option<(&'static str, S
                 "check that the role exists; its trust policy must allow `sts:AssumeRole` to {caller}; {sent}; and {caller} must be allowed `sts:AssumeRole` on `{arn}`"
             ),
         )),
-        "ExpiredToken" | "ExpiredTokenException" => {
-            Some(("expired_credentials", "check that the source of the first credentials renews them".to_owned()))
-        }
-        "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" => {
-            Some(("unrecognized_credentials", format!("check the access key, secret key and session token of {caller}")))
-        }
+        "ExpiredToken" | "ExpiredTokenException" => Some((
+            "expired_credentials",
+            "check that the source of the first credentials renews them".to_owned(),
+        )),
+        "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" => Some((
+            "unrecognized_credentials",
+            format!("check the access key, secret key and session token of {caller}"),
+        )),
         "RegionDisabledException" => {
             Some(("assume_role_denied", "activate STS for the region in the account's settings".to_owned()))
         }
-        "ValidationError" | "MalformedPolicyDocument" | "PackedPolicyTooLarge" => Some((
-            "assume_role_invalid",
-            "correct `assume_role`: `duration` may not exceed the role's maximum, nor an hour for a role assumed by a role"
-                .to_owned(),
-        )),
+        "ValidationError" | "MalformedPolicyDocument" | "PackedPolicyTooLarge" => {
+            Some(("assume_role_invalid", invalid(said)))
+        }
         _ => None,
     }
+}
+
+/// What to correct in `assume_role`: STS names the parameter at fault.
+fn invalid(said: &str) -> String {
+    let said = said.to_ascii_lowercase();
+    let what = if said.contains("rolesessionname") {
+        "`session_name`: 2 to 64 letters, digits and `_+=,.@-`"
+    } else if said.contains("externalid") {
+        "`external_id`: 2 to 1224 letters, digits and `_+=,.@:/-`"
+    } else if said.contains("rolearn") {
+        "`arn`: such as `arn:aws:iam::222222222222:role/standpipe-writer`"
+    } else if said.contains("duration") {
+        "`duration`: it may not exceed the role's maximum, nor an hour for a role assumed by a role"
+    } else {
+        "what the message names; `duration` may not exceed the role's maximum, nor an hour for a role assumed by a role"
+    };
+    format!("correct `assume_role`, {what}")
 }
 
 /// The principal that a denial names, such as `User: arn:aws:iam::111111111111:user/u is not authorized to perform: ..`.
@@ -87,18 +128,6 @@ fn fix(code: &str, role: &ResolvedRole, caller: &str) -> Option<(&'static str, S
 pub fn principal_in(message: &str) -> Option<&str> {
     let (_, after) = message.split_once("User: ")?;
     after.split_whitespace().next().filter(|arn| arn.starts_with("arn:"))
-}
-
-/// The explanation that an earlier role's fault brought, somewhere among the causes.
-fn inner(error: &(dyn Error + 'static)) -> Option<(&'static str, String)> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(fault) = error.downcast_ref::<CredentialsFault>() {
-            return fault.fix.clone();
-        }
-        next = error.source();
-    }
-    None
 }
 
 impl fmt::Display for CredentialsFault {
@@ -110,5 +139,30 @@ impl fmt::Display for CredentialsFault {
 impl Error for CredentialsFault {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(said: &str, words: &str) {
+        let fix = invalid(said);
+        assert!(fix.contains(words), "{fix}");
+    }
+
+    #[test]
+    fn a_parameter_that_sts_refuses_is_named() {
+        check(
+            "1 validation error detected: Value 'a' at 'roleSessionName' failed to satisfy constraint",
+            "`session_name`",
+        );
+        check(
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+            "`duration`",
+        );
+        check("Value at 'externalId' failed", "`external_id`");
+        check("arn is not valid for parameter RoleArn", "`arn`");
     }
 }

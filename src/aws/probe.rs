@@ -27,8 +27,10 @@ use tokio::net::lookup_host;
 
 use super::connection::{AwsConnection, AwsSession};
 use super::error::AwsError;
+use super::failure::network_failure;
 use super::fault::CredentialsFault;
 use super::firehose::FirehoseClient;
+use super::foreign_answer::ForeignAnswer;
 use super::role::ResolvedRole;
 use crate::causes::with_causes;
 
@@ -214,7 +216,7 @@ fn nobody() -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(Keys::new("AKIAIOSFODNN7EXAMPLE", "nobody", None, None, "doctor"))
 }
 
-/// An answer, even one that says no, has crossed the network.
+/// An answer of AWS, even one that says no, has crossed the network.
 async fn answered<T, E>(
     sent: Result<T, SdkError<E, Response>>,
     seen: &Mutex<ExchangeFacts>,
@@ -224,16 +226,14 @@ where
 {
     let ExchangeFacts { host, date } = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match sent {
-        Err(error) if error.as_service_error().is_none() && !is_unreadable(&error) => {
-            Err(match refused(&error) {
-                CallError::Unanswered { how: NoAnswer::Name, message } => unresolved(&host, &message).await,
-                other @ (CallError::Answered { .. }
-                | CallError::Credentials { .. }
-                | CallError::Unanswered { .. }
-                | CallError::Unreadable(_)
-                | CallError::Unusable(_)) => other,
-            })
-        }
+        Err(error) if error.raw_response().is_none() => Err(match refused(&error) {
+            CallError::Unanswered { how: NoAnswer::Name, message } => unresolved(&host, &message).await,
+            other @ (CallError::Answered { .. }
+            | CallError::Credentials { .. }
+            | CallError::Unanswered { .. }
+            | CallError::Unreadable(_)
+            | CallError::Unusable(_)) => other,
+        }),
         Ok(_) | Err(_) => Ok(date),
     }
 }
@@ -253,23 +253,19 @@ fn refused<E>(error: &SdkError<E, Response>) -> CallError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    if let Some(service) = error.as_service_error() {
-        let code = service.code().unwrap_or("unknown");
+    if let Some((code, service)) =
+        error.as_service_error().and_then(|service| Some((service.code()?, service)))
+    {
         let bare = code.rsplit('#').next().and_then(|code| code.split(':').next()).unwrap_or(code).to_owned();
-        return CallError::Answered {
-            code: bare,
-            message: service.message().unwrap_or("no message").to_owned(),
-        };
+        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+        let nothing = || format!("HTTP {status}, without a message");
+        let message = service.message().map_or_else(nothing, str::to_owned);
+        return CallError::Answered { code: bare, message };
     }
-    if is_unreadable(error) {
-        return CallError::Unreadable(with_causes(error));
+    if let Some(response) = error.raw_response() {
+        return CallError::Unreadable(ForeignAnswer::of(response).to_string());
     }
     unanswered(error)
-}
-
-/// Whether something was answered that is not in the form it should have.
-fn is_unreadable<E>(error: &SdkError<E, Response>) -> bool {
-    matches!(error, SdkError::ResponseError(_))
 }
 
 /// Why nothing was answered: some cause tells.
@@ -283,7 +279,7 @@ pub(super) fn unanswered(error: &(dyn Error + 'static)) -> CallError {
         how = kind(cause).unwrap_or(how);
         next = cause.source();
     }
-    CallError::Unanswered { how, message: with_causes(error) }
+    CallError::Unanswered { how, message: network_failure(error) }
 }
 
 /// How the standard library begins the error of a name that the resolver knows no address of.

@@ -54,6 +54,14 @@ impl<T> RecordFifo<T> {
         self.records.push_back((tag, record));
     }
 
+    /// Puts records back that were taken from the front, in their order.
+    pub(crate) fn put_back(&mut self, records: impl DoubleEndedIterator<Item = (T, Record)>) {
+        for (tag, record) in records.rev() {
+            self.bytes = self.bytes.saturating_add(record.len);
+            self.records.push_front((tag, record));
+        }
+    }
+
     /// Takes what a new request carries: as much as there is room for, and the first record in any case. One that is too large for
     /// any request would otherwise stop all those behind it.
     pub(crate) fn take_request(&mut self, room: RequestRoom) -> Vec<Record> {

@@ -1,7 +1,9 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::render::RenderFormat;
@@ -10,7 +12,16 @@ use crate::config::DEFAULT_FILE;
 /// The command line of `standpipe`.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    version = concat!(
+        env!("CARGO_PKG_VERSION"),
+        " (",
+        env!("STANDPIPE_REVISION"),
+        ", ",
+        env!("STANDPIPE_REVISION_DATE"),
+        ", ",
+        env!("STANDPIPE_TARGET"),
+        ")"
+    ),
     arg_required_else_help = true,
     about = "Ships log files and CloudWatch Logs subscription payloads to Amazon Data Firehose, across accounts",
     long_about = None
@@ -32,7 +43,7 @@ pub enum CliCommand {
     Run {
         /// The configuration files.
         #[command(flatten)]
-        files: Files,
+        files: NamedFiles,
         /// Deliver the data that exists, and exit
         #[arg(long)]
         once: bool,
@@ -40,15 +51,18 @@ pub enum CliCommand {
     /// Check a configuration and show its pipeline, without a network
     #[command(
         alias = "validate",
-        after_help = "Examples:\n  standpipe check -c agent.toml\n  standpipe check agent.toml local.toml\n\nExit codes: 0 good, 78 bad configuration"
+        after_help = "Examples:\n  standpipe check -c agent.toml\n  standpipe check agent.toml local.toml\n  standpipe check --deny-warnings --json agent.toml\n\nExit codes: 0 good, 78 bad configuration, or a warning with --deny-warnings"
     )]
     Check {
         /// The configuration files.
         #[command(flatten)]
-        files: Files,
-        /// The same without `-c`
-        #[arg(value_name = "FILE", conflicts_with = "config")]
-        bare: Vec<PathBuf>,
+        files: NamedFiles,
+        /// Print errors and warnings as JSON for machines, and no pipeline
+        #[arg(long)]
+        json: bool,
+        /// Take a warning for an error
+        #[arg(long)]
+        deny_warnings: bool,
     },
     /// Check every hop live, and show which is broken and how to fix it
     #[command(
@@ -58,7 +72,7 @@ pub enum CliCommand {
     Doctor {
         /// The configuration files.
         #[command(flatten)]
-        files: Files,
+        files: NamedFiles,
         /// Print JSON for machines
         #[arg(long)]
         json: bool,
@@ -211,6 +225,45 @@ pub struct Files {
         default_value = DEFAULT_FILE
     )]
     pub config: Vec<PathBuf>,
+}
+
+/// Configuration files with `-c` before them, or without.
+#[derive(Debug, Args)]
+pub struct NamedFiles {
+    /// With `-c`.
+    #[command(flatten)]
+    named: Files,
+    /// The same without `-c`
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    bare: Vec<PathBuf>,
+}
+
+impl NamedFiles {
+    /// The files, whichever way they were named.
+    #[must_use]
+    pub fn paths(self) -> Vec<PathBuf> {
+        if self.bare.is_empty() { self.named.config } else { self.bare }
+    }
+}
+
+impl Arguments {
+    /// Reads the command line; a mistake that is often made gets a tip.
+    ///
+    /// # Errors
+    /// When it cannot be understood, or asks for help.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(arguments).map_err(|mut error| {
+            let unknown = match error.get(ContextKind::InvalidArg) {
+                Some(ContextValue::String(unknown)) => unknown.clone(),
+                _ => String::new(),
+            };
+            if ["-c", "--config"].contains(&unknown.as_str()) {
+                let tip = "the configuration comes after the command: `standpipe run -c FILE`";
+                error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+            }
+            error
+        })
+    }
 }
 
 /// What `state` does.

@@ -4,21 +4,49 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
+
 use super::{configuration, exit};
 use crate::config::{
-    Action, AssumeRole, Buffer, Compression, Config, Decoding, DiskBuffer, Encoding, FileSource,
-    FirehoseSink, Format, HttpSource, Packing, Route, SinkConfig, SinkKind, SourceConfig, Start, TooLong,
-    When, WhenFull, legs, show_duration, show_size,
+    Action, AssumeRole, Buffer, Checked, Compression, Config, Decoding, DiskBuffer, Encoding, FileSource,
+    FirehoseSink, FollowLinks, Format, HttpSource, Packing, Problem, Route, SinkConfig, SinkKind,
+    SourceConfig, Start, TooLong, Warning, WarningPlace, When, WhenFull, inspect, legs, show_duration,
+    show_size,
 };
 use crate::event::Field;
 
+/// How `check` tells what it finds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CheckOutput {
+    /// As JSON, without the pipeline.
+    pub json: bool,
+    /// A warning is an error.
+    pub deny_warnings: bool,
+}
+
 /// Writes the pipeline to `out` and warnings to `err`, or all errors to `err`; returns the exit code.
+///
+/// # Errors
+/// When `out` or `err` cannot be written.
 pub fn run(
     files: &[PathBuf],
     environment: &BTreeMap<String, String>,
+    output: CheckOutput,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
+    let code = |warnings: &[Warning]| {
+        if output.deny_warnings && !warnings.is_empty() { exit::CONFIG } else { exit::DONE }
+    };
+    if output.json {
+        let (code, found) = match inspect(files, environment) {
+            Ok(Checked { warnings, .. }) => (code(&warnings), found(&[], &warnings)),
+            Err(errors) => (exit::CONFIG, found(errors.problems(), &[])),
+        };
+        writeln!(out, "{found:#}")?;
+        out.flush()?;
+        return Ok(code);
+    }
     let Some(checked) = configuration(files, environment, err)? else { return Ok(exit::CONFIG) };
     for branch in pipeline(&checked.config) {
         write!(out, "{}", branch.shown())?;
@@ -27,7 +55,24 @@ pub fn run(
     for warning in &checked.warnings {
         writeln!(err, "warning: {warning}")?;
     }
-    Ok(exit::DONE)
+    Ok(code(&checked.warnings))
+}
+
+/// Everything that was found, for machines.
+fn found(errors: &[Problem], warnings: &[Warning]) -> Value {
+    let one = |origin: &str, place: Option<(usize, usize)>, key: &str, text: &str| {
+        json!({ "origin": origin, "line": place.map(|(line, _)| line), "column": place.map(|(_, column)| column),
+            "key": key, "message": text })
+    };
+    let error =
+        |problem: &Problem| one(&problem.origin, problem.line_and_column(), &problem.key, &problem.text);
+    let warning = |warning: &Warning| {
+        let WarningPlace { origin, line_and_column } = warning.place.clone().unwrap_or_default();
+        one(&origin, line_and_column, &warning.key, &warning.text)
+    };
+    let errors: Vec<Value> = errors.iter().map(error).collect();
+    let warnings: Vec<Value> = warnings.iter().map(warning).collect();
+    json!({ "valid": errors.is_empty(), "errors": errors, "warnings": warnings })
 }
 
 /// A line of the tree, and the lines below it.
@@ -107,6 +152,11 @@ fn of_files(file: &FileSource) -> Vec<Branch> {
     let mut below: Vec<Branch> =
         file.include.iter().map(|glob| Branch::leaf(format!("include {glob}"))).collect();
     below.extend(file.exclude.iter().map(|glob| Branch::leaf(format!("exclude {glob}"))));
+    match file.follow_links {
+        FollowLinks::SameOwner => {}
+        FollowLinks::Always => below.push(Branch::leaf("all links followed".to_owned())),
+        FollowLinks::Never => below.push(Branch::leaf("no links followed".to_owned())),
+    }
     below.push(Branch::leaf(format!(
         "new files from the {start}, rescan every {}, at most {} open",
         show_duration(file.rescan),
@@ -334,24 +384,28 @@ sinks
 ";
 
     fn checked(text: &str, environment: &[(&str, &str)]) -> (u8, String, String) {
+        checked_with(text, environment, CheckOutput::default())
+    }
+
+    fn checked_with(text: &str, environment: &[(&str, &str)], output: CheckOutput) -> (u8, String, String) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("standpipe.toml");
         std::fs::write(&file, text).unwrap();
         let environment =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = run(std::slice::from_ref(&file), &environment, &mut out, &mut err).unwrap();
+        let code = run(std::slice::from_ref(&file), &environment, output, &mut out, &mut err).unwrap();
         let err = String::from_utf8(err).unwrap().replace(&file.display().to_string(), "standpipe.toml");
         (code, String::from_utf8(out).unwrap(), err)
     }
 
     #[test]
     fn a_good_configuration_is_shown_as_a_tree_with_warnings_after_it() {
-        let (code, out, err) = checked(CONFIG, &[("KEY", "s3cret")]);
+        let (code, out, err) = checked(CONFIG, &[("KEY", "s3cret-of-16-letters")]);
         assert_eq!(code, 0, "{err}");
         assert_eq!(out, TREE);
         let warnings = "\
-warning: sinks.local: no route leads here; name it in a route's `to`
+warning: standpipe.toml:22:8: sinks.local: no route leads here; name it in a route's `to`
 ";
         assert_eq!(err, warnings);
     }
@@ -365,5 +419,31 @@ standpipe.toml:1:10: sources.app.include: missing; give it a value such as `[\"/
 standpipe.toml: sinks: missing; there must be at least one, such as `[sinks.archive]`
 ";
         assert_eq!(err, errors);
+    }
+
+    #[test]
+    fn a_warning_is_an_error_where_it_is_denied() {
+        let denied = CheckOutput { deny_warnings: true, ..CheckOutput::default() };
+        let environment = [("KEY", "s3cret-of-16-letters")];
+        assert_eq!(checked_with(CONFIG, &environment, denied).0, 78);
+        assert_eq!(checked(CONFIG, &environment).0, 0);
+    }
+
+    #[test]
+    fn machines_get_every_finding_with_its_place() {
+        let output = CheckOutput { json: true, deny_warnings: false };
+        let (code, out, err) = checked_with("[sources.app]\ntype = \"file\"\n", &[], output);
+        let found: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, err.as_str(), &found["valid"]), (78, "", &json!(false)));
+        let first = &found["errors"][0];
+        assert_eq!((&first["line"], &first["column"]), (&json!(1), &json!(10)), "{found:#}");
+        assert_eq!(first["key"], "sources.app.include");
+        assert!(first["origin"].as_str().unwrap().ends_with("standpipe.toml"));
+        let (code, out, _) = checked_with(CONFIG, &[("KEY", "s3cret-of-16-letters")], output);
+        let found: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, &found["valid"], &found["errors"]), (0, &json!(true), &json!([])));
+        let warning = &found["warnings"][0];
+        assert_eq!((&warning["key"], &warning["line"]), (&json!("sinks.local"), &json!(22)), "{found:#}");
+        assert!(!out.contains("s3cret"));
     }
 }

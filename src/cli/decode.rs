@@ -49,15 +49,25 @@ pub fn run(files: &[PathBuf], stdin: &mut impl Read, out: &mut impl Write, err: 
     }
 }
 
-/// Most bytes that one payload may inflate to.
-const MAX_INFLATED: usize = 1 << 30;
+/// Most bytes that one payload may inflate to: twice what a source takes by default, and beyond what AWS writes.
+const MAX_INFLATED: usize = 128 << 20;
+
+/// Most bytes of one file, which may hold many payloads.
+const MAX_FILE: u64 = 256 << 20;
 
 fn read(file: &Path, stdin: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut payload = Vec::new();
     if file == Path::new("-") {
-        stdin.read_to_end(&mut payload)?;
-    } else {
-        File::open(file)?.read_to_end(&mut payload)?;
+        return read_bounded(stdin);
+    }
+    read_bounded(&mut File::open(file)?)
+}
+
+fn read_bounded(from: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut payload = Vec::new();
+    from.take(MAX_FILE + 1).read_to_end(&mut payload)?;
+    if payload.len() as u64 > MAX_FILE {
+        let text = format!("it is larger than {} MiB; split it, or give it piece by piece", MAX_FILE >> 20);
+        return Err(io::Error::other(text));
     }
     Ok(payload)
 }
@@ -95,7 +105,7 @@ fn text_to<W: Write>(printer: &mut Printer<W>, text: &str, inside: bool) {
     for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
         match value {
             Ok(value) => value_to(printer, value.get(), inside),
-            Err(_) => return printer.fail("json"),
+            Err(error) => return printer.fail_at(&error),
         }
         if printer.stopped.is_some() {
             return;
@@ -181,10 +191,16 @@ impl<W: Write> Printer<W> {
         }
     }
 
+    fn fail_at(&mut self, error: &serde_json::Error) {
+        let (line, column) = (error.line(), error.column());
+        let what = if error.is_eof() { "ends too early" } else { "is broken" };
+        self.failures.push(format!("cannot be decoded: its JSON {what}, at line {line}, column {column}"));
+    }
+
     fn fail(&mut self, reason: &'static str) {
         let words = match reason {
             "gzip" => "cannot be decoded: its gzip is damaged",
-            "too_large" => "cannot be decoded: it inflates to more than 1 GiB",
+            "too_large" => "cannot be decoded: it inflates to more than 128 MiB",
             "utf8" => "cannot be decoded: it is not UTF-8",
             "json" => "cannot be decoded: its JSON is broken",
             "name_too_long" => "is not delivered: a name in it is longer than 512 characters",
@@ -329,7 +345,12 @@ mod tests {
         assert!(check(b"plain words", 1, &[]).contains("`standard input` cannot be decoded: it is neither"));
         assert!(check(br#"{"logFiles":[]}"#, 1, &[]).contains("neither an envelope"));
         assert!(check(&gzip(ENVELOPE)[..50], 1, &[]).contains("gzip is damaged"));
-        assert!(check(format!("{ENVELOPE}{{").as_bytes(), 1, &[EVENT]).contains("JSON is broken"));
+        assert!(
+            check(format!("{ENVELOPE}{{").as_bytes(), 1, &[EVENT])
+                .contains("its JSON ends too early, at line 1, column")
+        );
+        let broken = check(b"{\"a\": 1,\n \"b\": x}", 1, &[]);
+        assert!(broken.contains("its JSON is broken, at line 2, column 7"), "{broken}");
         assert!(
             check(format!("{{\"a\":1}}{ENVELOPE}").as_bytes(), 1, &[EVENT]).contains("neither an envelope")
         );
@@ -341,6 +362,20 @@ mod tests {
         assert_eq!(run(&files, &mut io::empty(), &mut out, &mut err), 1);
         assert_eq!(String::from_utf8(out).unwrap().trim_end(), EVENT);
         assert!(String::from_utf8(err).unwrap().contains("missing` cannot be read"));
+    }
+
+    #[test]
+    fn a_payload_that_inflates_too_far_is_refused() {
+        let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+        let zeros = vec![b' '; 1 << 20];
+        (0..129).for_each(|_| gz.write_all(&zeros).unwrap());
+        let bomb = gz.finish().unwrap();
+        let said = check(&bomb, 1, &[]);
+        assert!(said.contains("it inflates to more than 128 MiB"), "{said}");
+        let mut endless = io::repeat(b' ');
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        assert_eq!(run(&[], &mut endless, &mut out, &mut err), 1);
+        assert!(String::from_utf8(err).unwrap().contains("it is larger than 256 MiB"));
     }
 
     #[test]

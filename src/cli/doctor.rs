@@ -71,6 +71,15 @@ pub fn run(
 
 /// The files that a source would read now.
 fn find_files(source: &FileSource) -> Result<MatchingFiles, String> {
+    // As `run` does.
+    file::raise_descriptor_limit();
     let found = file::find(source).map_err(|error| with_causes(&error))?;
-    Ok(MatchingFiles { files: found.files.into_iter().collect(), unread: found.failed })
+    let (for_files, descriptors) = file::descriptors_for_files();
+    Ok(MatchingFiles {
+        most_open: source.max_open.min(for_files),
+        descriptors,
+        files: found.files.into_iter().collect(),
+        unread: found.failed,
+        refused: found.refused.into_iter().map(|(_, why)| why).collect(),
+    })
 }

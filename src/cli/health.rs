@@ -36,7 +36,9 @@ pub fn run(url: &str, ready: bool, out: &mut impl Write, err: &mut impl Write) -
 /// One GET of plain HTTP/1.0: nothing more is needed for this endpoint.
 fn ask(url: &str, path: &str) -> io::Result<(u16, String)> {
     let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
-    let uri: Uri = url.parse().map_err(|_| invalid("`--url` is not a URL such as http://127.0.0.1:9598"))?;
+    let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let uri: Uri =
+        whole.parse().map_err(|_| invalid("`--url` is not a URL such as http://127.0.0.1:9598"))?;
     if uri.scheme_str() != Some("http") {
         return Err(invalid("`--url` must begin with http://"));
     }

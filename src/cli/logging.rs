@@ -46,7 +46,8 @@ const REPORT: Duration = Duration::from_mins(1);
 pub fn start(filter: Option<&str>) -> LogLimit {
     let limit = LogLimit::default();
     let filter = filter.and_then(|filter| log_filter(filter).ok());
-    let levels = EnvFilter::builder().parse_lossy(filter.as_deref().unwrap_or("info,aws_config=warn"));
+    let levels = EnvFilter::builder()
+        .parse_lossy(filter.as_deref().unwrap_or("info,aws_config=error,aws_smithy_http_client=error"));
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines =
         if io::stderr().is_terminal() { lines.boxed() } else { lines.json().flatten_event(true).boxed() };

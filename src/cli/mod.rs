@@ -22,7 +22,7 @@ mod table;
 pub mod exit {
     /// Done, and everything read was delivered.
     pub const DONE: u8 = 0;
-    /// Failed.
+    /// Failed, or standard input is lost.
     pub const FAILED: u8 = 1;
     /// Wrong usage.
     pub const USAGE: u8 = 2;

@@ -150,12 +150,12 @@ fn row(file: &FileSummary, now: Timestamp) -> Vec<String> {
 
 /// Says what became of the letters; the exit code.
 fn say(sink: &str, replayed: &Replayed, out: &mut impl Write) -> io::Result<u8> {
-    let Replayed { sent, ended, kept_anew, unfit, damaged, taken, broken } = *replayed;
+    let Replayed { ended, kept_anew, left, unfit, damaged, taken, broken, .. } = *replayed;
     let delivered = ended.saturating_sub(kept_anew);
     writeln!(out, "delivered {} to `{sink}`", count(delivered, "letter"))?;
     let rest = [
         (kept_anew, "letter", "failed again; kept with the new reason"),
-        (sent.saturating_sub(ended), "letter", "not delivered in time; kept: the log says why"),
+        (left.saturating_sub(unfit), "letter", "not delivered in time; kept: the log says why"),
         (unfit, "letter", "not for this sink as it is configured; kept: the log says why"),
         (damaged, "damaged value", "skipped; kept as `*.corrupt`"),
         (taken, "file", "in use by a running standpipe; run this again in a few seconds"),

@@ -26,6 +26,7 @@ pub fn run(
     err: &mut impl Write,
 ) -> io::Result<u8> {
     let Some(checked) = configuration(files, environment, err)? else { return Ok(exit::CONFIG) };
+    source::file::raise_descriptor_limit();
     let limit = logging::start(environment.get(LOG_VARIABLE).map(String::as_str));
     let runtime = runtime(checked.config.limits.workers)?;
     runtime.spawn(limit.report());
@@ -39,6 +40,8 @@ pub fn run(
     match served {
         Ok(RunOutcome::Drained) => Ok(exit::DONE),
         Ok(RunOutcome::Undelivered) => Ok(exit::UNDELIVERED),
+        // The log says what.
+        Ok(RunOutcome::Lost) => Ok(exit::FAILED),
         Err(why) => {
             // Whoever turned the log off still has to know why nothing runs.
             if enabled!(Level::ERROR) {

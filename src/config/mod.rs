@@ -45,7 +45,7 @@ use std::time::Duration;
 
 pub use document::DEFAULT_FILE;
 pub use log_filter::{LOG_VARIABLE, log_filter};
-pub use problem::{Errors, Problem};
+pub use problem::{Errors, Problem, WarningPlace};
 pub use secret::Secret;
 pub use template::{session_name, stream_name};
 pub use types::*;

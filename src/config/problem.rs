@@ -41,6 +41,14 @@ impl fmt::Display for Problem {
     }
 }
 
+impl Problem {
+    /// Its line and column, both from 1, as far as can be told.
+    #[must_use]
+    pub fn line_and_column(&self) -> Option<(usize, usize)> {
+        self.at.map(|LineColumn { line, column }| (line, column))
+    }
+}
+
 /// All mistakes of a configuration, one a line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Errors {
@@ -80,6 +88,15 @@ impl fmt::Display for Errors {
 }
 
 impl std::error::Error for Errors {}
+
+/// Where what a warning concerns is written.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct WarningPlace {
+    /// The file, or the environment variable.
+    pub origin: String,
+    /// Line and column, both from 1, as far as can be told.
+    pub line_and_column: Option<(usize, usize)>,
+}
 
 /// What is noted while a configuration is read.
 #[derive(Debug, Default)]
@@ -202,6 +219,19 @@ impl Notes {
         Errors { problems: self.problems.into_inner() }
     }
 
+    /// The file, line and column of a key, or else of the nearest table around it.
+    pub(super) fn place_of(&self, key: &str) -> Option<WarningPlace> {
+        let (origin, _) = self.origin_of(key)?;
+        let line_and_column = match &origin {
+            ValueOrigin::File(document, Some(spot)) => {
+                let LineColumn { line, column } = document.position(spot.key.start);
+                Some((line, column))
+            }
+            ValueOrigin::File(_, None) | ValueOrigin::Variable(_) => None,
+        };
+        Some(WarningPlace { origin: origin.to_string(), line_and_column })
+    }
+
     /// Where a key was written, or else the nearest table around it; and whether it is the key itself.
     pub(super) fn origin_of(&self, key: &str) -> Option<(ValueOrigin, bool)> {
         let written = self.written.borrow();
@@ -210,7 +240,8 @@ impl Notes {
             if let Some(origin) = written.get(around) {
                 return Some((origin.clone(), around == key));
             }
-            let Some((next, _)) = around.rsplit_once('.') else { break };
+            let of_item = around.strip_suffix(']').and_then(|item| item.rsplit_once('['));
+            let Some((next, _)) = of_item.or_else(|| around.rsplit_once('.')) else { break };
             around = next;
         }
         written.get("").map(|origin| (origin.clone(), key.is_empty()))

@@ -147,12 +147,13 @@ impl<'n> Section<'n> {
         for (index, secret) in items.iter().enumerate() {
             if let Written::Text(text) = &secret.value
                 && (1..=LONGEST_SECRET).contains(&text.value.len())
+                && !text.value.trim().is_empty()
             {
                 self.note_holders(key, secret);
                 secrets.push(Secret::new(text.value.clone()));
             } else {
                 let text = format!(
-                    "expected a string of 1 to {LONGEST_SECRET} bytes (the value found is not shown)"
+                    "expected a string of 1 to {LONGEST_SECRET} bytes that is not blank (the value found is not shown)"
                 );
                 let key = item(&join(&self.path, key), index);
                 self.notes.problem_of_secret(&secret.origin, &key, text);

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::misfit::Misfit;
 use super::problem::alternatives;
 use super::section::{Section, expected};
-use super::tree::Node;
+use super::tree::{Node, Written};
 use super::types::{
-    Decoding, FileSource, Format, HttpSource, Multiline, SourceConfig, Start, StdinSource, Tls, TooLong,
+    Decoding, FileSource, FollowLinks, Format, HttpSource, Multiline, SourceConfig, Start, StdinSource, Tls,
+    TooLong,
 };
 use super::values::{
     Parsed, address, choice, count, duration, glob, length, list, path, pattern, some, string, string_that,
@@ -90,11 +91,32 @@ fn file(section: &mut Section<'_>) -> Option<FileSource> {
         choice(&[("beginning", Start::Beginning), ("end", Start::End)]),
     );
     let decoding = decoding(section, Format::Lines, &FORMATS);
+    let follow_links = section.or("follow_links", FollowLinks::SameOwner, links);
     let milli = Duration::from_millis(10);
     let rescan = section.or("rescan", Duration::from_secs(10), duration(milli..=HOUR));
     let max_open = section.or("max_open", 1_024, count(1..=1_000_000));
     let rotate_wait = section.or("rotate_wait", Duration::from_secs(5), duration(Duration::ZERO..=HOUR));
-    Some(FileSource { include: include?, exclude, start, decoding: decoding?, rescan, max_open, rotate_wait })
+    Some(FileSource {
+        include: include?,
+        exclude,
+        start,
+        decoding: decoding?,
+        follow_links,
+        rescan,
+        max_open,
+        rotate_wait,
+    })
+}
+
+fn links(node: &Node) -> Parsed<FollowLinks> {
+    let loose = node.loose_text().and_then(|text| text.value.trim().parse().ok());
+    let flag = if let Written::Flag(flag) = node.value { Some(flag) } else { loose };
+    match flag {
+        Some(true) => Ok(FollowLinks::Always),
+        Some(false) => Ok(FollowLinks::Never),
+        None if string(node).is_ok_and(|word| word == "same_owner") => Ok(FollowLinks::SameOwner),
+        None => Err(expected(node, "`\"same_owner\"`, `true` or `false`")),
+    }
 }
 
 fn include(node: &Node) -> Parsed<String> {

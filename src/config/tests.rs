@@ -61,7 +61,8 @@ impl World {
     #[track_caller]
     fn warnings(&self) -> Vec<String> {
         let checked = inspect(&self.files, &self.environment).unwrap_or_else(|errors| panic!("{errors}"));
-        checked.warnings.iter().map(|warning| self.plain(&warning.to_string())).collect()
+        let text = |warning: &Warning| Warning { place: None, ..warning.clone() }.to_string();
+        checked.warnings.iter().map(|warning| self.plain(&text(warning))).collect()
     }
 
     fn plain(&self, line: &str) -> String {
@@ -689,6 +690,22 @@ fn a_source_that_excludes_all_it_includes_is_warned_of() {
 }
 
 #[test]
+fn a_warning_says_where_its_key_is_written() {
+    let text = "[sources.app]\ntype = \"stdin\"\n[sinks.out]\ntype = \"firehose\"\nstream = \"s\"\nregion = \"us-esat-1\"\n\
+                [sinks.spare]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nto = [\"out\"]\n";
+    let world = World::new(text);
+    let checked = inspect(&world.files, &world.environment).unwrap();
+    let shown: Vec<String> =
+        checked.warnings.iter().map(|warning| world.plain(&warning.to_string())).collect();
+    assert!(shown[0].starts_with("standpipe.toml:6:1: sinks.out.region: `us-esat-1`"), "{shown:?}");
+    assert!(shown[1].starts_with("standpipe.toml:7:8: sinks.spare: no route leads here"), "{shown:?}");
+    let variable = ("STANDPIPE__SINKS__OUT__REGION".to_owned(), "mars-1".to_owned());
+    let checked = inspect(&world.files, &BTreeMap::from([variable])).unwrap();
+    let first = checked.warnings[0].to_string();
+    assert!(first.starts_with("STANDPIPE__SINKS__OUT__REGION: sinks.out.region: `mars-1`"), "{first}");
+}
+
+#[test]
 fn a_region_that_is_not_known_is_warned_of() {
     let text = |keys: &str| {
         format!("[sources.app]\ntype = \"stdin\"\n[sinks.out]\ntype = \"firehose\"\nstream = \"s\"\n{keys}\n")
@@ -723,7 +740,7 @@ fn a_file_that_holds_no_certificate_is_warned_of() {
 
 #[test]
 fn secrets_that_every_user_may_read_are_warned_of() {
-    let text = "[sources.app]\ntype = \"firehose_http\"\naccess_keys = [\"s3cret\"]\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n";
+    let text = "[sources.app]\ntype = \"firehose_http\"\naccess_keys = [\"s3cret-of-16-letters\"]\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n";
     let world = World::new(text);
     let allow = |mode| fs::set_permissions(&world.files[0], fs::Permissions::from_mode(mode)).unwrap();
     allow(0o644);
@@ -735,6 +752,31 @@ fn secrets_that_every_user_may_read_are_warned_of() {
     );
     allow(0o640);
     assert_eq!(world.warnings(), [""; 0]);
+}
+
+#[test]
+fn an_access_key_that_can_be_guessed_is_warned_of_and_a_blank_one_refused() {
+    let text = |keys: &str| {
+        format!(
+            "[sources.app]\ntype = \"firehose_http\"\naccess_keys = {keys}\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n"
+        )
+    };
+    let short = "is shorter than 16 characters, and can be guessed; make one with `openssl rand -hex 32`";
+    check_warnings(
+        &text("[\"0123456789abcdef\", \"a\", \"  0123456789abcde  \"]"),
+        &[
+            &format!("sources.app.access_keys[1]: {short}"),
+            &format!("sources.app.access_keys[2]: {short}"),
+            "sources.app.access_keys: is in `standpipe.toml`, which every user can read; `chmod o-r standpipe.toml`",
+        ],
+    );
+    for blank in ["\" \"", "\"\\t\\n\"", "\"\""] {
+        let errors = World::new(&text(&format!("[{blank}]"))).errors();
+        assert!(
+            errors[0].contains("access_keys[0]: expected a string") && errors[0].contains("not blank"),
+            "{errors:?}"
+        );
+    }
 }
 
 /// The folder of the configuration files that are shipped.
@@ -752,7 +794,10 @@ fn every_shipped_file_loads() {
         "examples/sidecar.toml",
         "examples/cloudtrail.toml",
     ];
-    let environment = BTreeMap::from([("STANDPIPE_ACCESS_KEYS".to_owned(), "one,two".to_owned())]);
+    let environment = BTreeMap::from([(
+        "STANDPIPE_ACCESS_KEYS".to_owned(),
+        "an-access-key-of-16,an-access-key-of-17".to_owned(),
+    )]);
     for name in names {
         let needs_key = name.ends_with("subscriptions.toml");
         let environment = if needs_key { environment.clone() } else { BTreeMap::new() };

@@ -86,12 +86,25 @@ pub struct FileSource {
     pub start: Start,
     /// What the bytes are, and how they are cut into events.
     pub decoding: Decoding,
+    /// Which symbolic links are followed.
+    pub follow_links: FollowLinks,
     /// How often the globs are walked again, beside inotify.
     pub rescan: Duration,
     /// Most files open at once.
     pub max_open: usize,
     /// How long a file that is gone, and read to its end, is kept open for late writers.
     pub rotate_wait: Duration,
+}
+
+/// Which symbolic links a source of files follows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FollowLinks {
+    /// Those whose owner owns what they lead to, and root's.
+    SameOwner,
+    /// All.
+    Always,
+    /// None that a glob comes upon.
+    Never,
 }
 
 /// Where a file never seen before is read from.

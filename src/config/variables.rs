@@ -98,7 +98,7 @@ pub(super) fn check_unmatched(
     }
     let overrides: Vec<String> = notes.known_keys().iter().map(|key| variable_of(key)).collect();
     for (name, value) in environment {
-        let is_ours = name == "STANDPIPE" || name.starts_with(OURS);
+        let is_ours = name.starts_with(OURS);
         let is_known = name.starts_with(OVERRIDE) || OTHERS.contains(&name.as_str()) || named.contains(name);
         if !is_ours || is_known || is_service_link(name, value) {
             continue;

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::flow::{legs, reached};
 use super::loops::matches;
-use super::problem::{Notes, quoted};
+use super::problem::{Notes, WarningPlace, quoted};
 use super::regions;
 use super::types::{
-    AssumeRole, Compression, Config, FirehoseSink, HttpSource, Packing, Route, SinkKind, SourceConfig,
-    Template, TemplateField,
+    AssumeRole, Buffer, Compression, Config, DiskBuffer, FirehoseSink, HttpSource, Packing, Route,
+    SinkConfig, SinkKind, SourceConfig, Template, TemplateField,
 };
 use crate::event::Field;
 
@@ -22,10 +22,19 @@ pub struct Warning {
     pub key: String,
     /// What it is, and what may be done.
     pub text: String,
+    /// Where the key is written, or the nearest table around it.
+    pub place: Option<WarningPlace>,
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(WarningPlace { origin, line_and_column }) = &self.place {
+            f.write_str(origin)?;
+            if let Some((line, column)) = line_and_column {
+                write!(f, ":{line}:{column}")?;
+            }
+            f.write_str(": ")?;
+        }
         write!(f, "{}: {}", self.key, self.text)
     }
 }
@@ -39,14 +48,20 @@ pub(super) fn warnings(config: &Config, notes: &Notes) -> Vec<Warning> {
     for (file, key) in notes.secret_files() {
         found.readable_secret(key, &file);
     }
+    for warning in &mut found.0 {
+        warning.place = notes.place_of(&warning.key);
+    }
     found.0
 }
+
+/// A shorter access key can be guessed by who may try as often as he likes.
+const SHORTEST_KEY: usize = 16;
 
 struct Found(Vec<Warning>);
 
 impl Found {
     fn add(&mut self, key: impl Into<String>, text: impl Into<String>) {
-        self.0.push(Warning { key: key.into(), text: text.into() });
+        self.0.push(Warning { key: key.into(), text: text.into(), place: None });
     }
 
     fn sources(&mut self, config: &Config) {
@@ -80,6 +95,14 @@ impl Found {
                 format!("is empty and `{}` is not loopback: anyone who reaches it may send", http.listen),
             );
         }
+        for (index, access_key) in http.access_keys.iter().enumerate() {
+            if access_key.expose().trim().len() < SHORTEST_KEY {
+                self.add(
+                    format!("sources.{name}.access_keys[{index}]"),
+                    format!("is shorter than {SHORTEST_KEY} characters, and can be guessed; make one with `openssl rand -hex 32`"),
+                );
+            }
+        }
         match &http.tls {
             Some(tls) => {
                 self.present(format!("sources.{name}.tls.cert"), &tls.cert, "-----BEGIN CERTIFICATE-----");
@@ -112,6 +135,7 @@ impl Found {
                 );
             }
             let (templates, files) = names_of(&sink.kind);
+            self.small_buffer(name, sink, templates.iter().any(|(_, name)| name.fields().next().is_some()));
             for (key, template) in templates {
                 self.template(&format!("sinks.{name}.{key}"), template, config, &sources);
             }
@@ -121,6 +145,22 @@ impl Found {
             if let SinkKind::Firehose(firehose) = &sink.kind {
                 self.regions(name, firehose);
             }
+        }
+    }
+
+    /// A destination takes at least a segment, and another while the first is under way.
+    fn small_buffer(&mut self, name: &str, sink: &SinkConfig, is_of_many: bool) {
+        const EACH: u64 = 2 * 1024 * 1024;
+        let most = sink.max_destinations as u64;
+        match sink.buffer {
+            Buffer::Disk(DiskBuffer { max, .. }) if is_of_many && max / EACH < most => self.add(
+                format!("sinks.{name}.buffer.max"),
+                format!(
+                    "is too small for {most} destinations, which `max_destinations` allows: dead ones may stop the others; set at least `{}MiB`, or fewer destinations",
+                    most.saturating_mul(2)
+                ),
+            ),
+            Buffer::Disk(_) | Buffer::Memory => {}
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::checkpoint_task;
+use super::checkpoint_task::CheckpointKeeper;
 use super::options::Environment;
 use super::signals::SignalQueue;
 use super::systemd::ServiceManager;
@@ -23,6 +23,8 @@ pub(crate) struct Carryover {
     pub(crate) state: StateDir,
     /// Positions in the state directory.
     pub(crate) checkpoints: Arc<Checkpoints>,
+    /// Writes them down.
+    keeper: CheckpointKeeper,
     /// Counters go on through a reload.
     pub(crate) metrics: Metrics,
     /// What is wrong.
@@ -51,12 +53,15 @@ impl Carryover {
         let checkpoints = Checkpoints::open(state.path())?;
         let (metrics, status, systemd) = (Metrics::new(), Arc::<Status>::default(), ServiceManager::new());
         let mut helpers = JoinSet::new();
-        helpers.spawn(checkpoint_task::save_often(Arc::clone(&checkpoints), Arc::clone(&status)));
+        let keeper = CheckpointKeeper::new(Arc::clone(&checkpoints), Arc::clone(&status));
+        helpers.spawn(keeper.clone().record_often());
+        helpers.spawn(keeper.clone().sync_often());
         helpers.spawn(Arc::clone(&systemd).run(Arc::clone(&status), metrics.clone()));
         Ok(Self {
             environment,
             state,
             checkpoints,
+            keeper,
             admin: Admin::new(metrics.clone(), Arc::clone(&status)),
             metrics,
             status,
@@ -86,6 +91,6 @@ impl Carryover {
 
     /// Writes down what is delivered; whether it is on disk.
     pub(crate) async fn save(&self) -> bool {
-        checkpoint_task::save(&self.checkpoints, &self.status).await
+        self.keeper.save().await
     }
 }

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::generation::Generation;
@@ -15,6 +15,9 @@ use super::sources::RunningSources;
 
 /// Sources that have not ended by then are waited for with nothing lingering.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
+
+/// After a standstill nothing more is waited for.
+pub(crate) const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// How long what has been told to end at once may take.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -38,6 +41,8 @@ pub enum RunOutcome {
     /// The deadline came first, or what was delivered could not be written down; what is not known as delivered is on disk, or is
     /// read or sent again.
     Undelivered,
+    /// What was read of standard input was not delivered, and cannot be read again.
+    Lost,
 }
 
 impl DrainOutcome {
@@ -99,6 +104,25 @@ impl Generation {
                 return self.give_up();
             }
         }
+    }
+
+    /// Resolves when something waits and nothing was delivered for so long, whatever the sources do meanwhile.
+    pub(crate) async fn standstill(&self, patience: Duration) {
+        let (mut since, mut before) = (Instant::now(), self.ended());
+        while since.elapsed() < patience {
+            sleep(patience.min(Duration::from_secs(1)) / 4).await;
+            let ended = self.ended();
+            let waits = self.in_flight() != 0 || self.shared.dead_letters.waiting() != 0;
+            if ended != before || !waits {
+                (since, before) = (Instant::now(), ended);
+            }
+        }
+    }
+
+    /// Events delivered, dropped or kept as dead letters, and letters written.
+    fn ended(&self) -> u64 {
+        let ended = self.sinks.iter().map(|sink| sink.metrics.ended()).sum::<u64>();
+        ended.saturating_add(self.shared.dead_letters.kept())
     }
 
     /// What is left once every stage has ended.
@@ -181,7 +205,7 @@ impl Generation {
     fn give_up(&self) -> DrainOutcome {
         warn!(
             events = self.in_flight(),
-            "stopped with events undelivered; they are on disk, or will be read or sent again"
+            "stopped with events undelivered; those on disk, in files or with their senders are delivered after the next start"
         );
         DrainOutcome::GivenUp
     }

@@ -23,10 +23,13 @@ mod allocations;
 #[cfg(test)]
 mod tests;
 
+use tracing::{info, warn};
+
 use self::carryover::Carryover;
 use self::reload::Prepared;
 use self::running::{Next, RunningGeneration};
 use self::signals::SignalQueue;
+use crate::metrics::RunTotals;
 use crate::state::StateDir;
 
 pub use self::drain::RunOutcome;
@@ -49,7 +52,59 @@ pub async fn run(run: Run) -> Result<RunOutcome, RunError> {
         let running = RunningGeneration::start(prepared, &mut carryover).await;
         match running.run(&mut carryover).await? {
             Next::Generation(next) => prepared = *next,
-            Next::End(outcome) => return Ok(outcome),
+            Next::End(outcome) => {
+                say_goodbye(outcome, &carryover);
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+/// The last line: what the run has done.
+fn say_goodbye(outcome: RunOutcome, carryover: &Carryover) {
+    let RunTotals { read, delivered, dead_letters, filtered, dropped, billed_bytes } =
+        carryover.metrics.totals();
+    if carryover.environment.once && outcome == RunOutcome::Drained && read == 0 && delivered == 0 {
+        let state_dir = carryover.state.path().display();
+        info!(
+            %state_dir,
+            "stopped: nothing new was found; what was read before is not read again, by the checkpoints in the state directory"
+        );
+        return;
+    }
+    match outcome {
+        RunOutcome::Drained => {
+            info!(
+                read,
+                delivered,
+                dead_letters,
+                filtered,
+                dropped,
+                billed_bytes,
+                "stopped: everything that was read was delivered"
+            );
+        }
+        RunOutcome::Undelivered => {
+            warn!(
+                read,
+                delivered,
+                dead_letters,
+                filtered,
+                dropped,
+                billed_bytes,
+                "stopped: not everything was delivered; the rest is read or sent again"
+            );
+        }
+        RunOutcome::Lost => {
+            warn!(
+                read,
+                delivered,
+                dead_letters,
+                filtered,
+                dropped,
+                billed_bytes,
+                "stopped: events of standard input were not delivered, and are lost"
+            );
         }
     }
 }

@@ -86,18 +86,25 @@ impl Prepared {
             let prepared = prepared.map_err(|source| RunError::Source { name: name.clone(), source })?;
             sources.extend(prepared.map(|source| ReadySource { name: name.as_str().into(), source }));
         }
-        let admin = AdminSocket::open(config.server.listen, current).await?;
+        let admin = AdminSocket::open(config.server.listen, current, carryover.environment.once).await?;
         Ok(Self { config, generation, sources, admin })
     }
 }
 
 impl AdminSocket {
-    async fn open(listen: SocketAddr, current: Option<&Self>) -> Result<Self, RunError> {
+    /// A run with `--once` may be beside the daemon, which has the address.
+    async fn open(listen: SocketAddr, current: Option<&Self>, once: bool) -> Result<Self, RunError> {
         let state = match current {
             Some(Self { listen: same, state: SocketState::Served(server) }) if *same == listen => {
                 SocketState::Served(Arc::clone(server))
             }
-            _ => SocketState::Bound(admin::bind(listen).await?),
+            _ => SocketState::Bound(match admin::bind(listen).await {
+                Err(error) if once => {
+                    warn!(error = with_causes(&error), "the admin endpoints of this run get another port");
+                    admin::bind(SocketAddr::new(listen.ip(), 0)).await?
+                }
+                bound => bound?,
+            }),
         };
         Ok(Self { listen, state })
     }

@@ -5,12 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::drain::DrainDeadline;
+use super::drain::{DrainDeadline, LAST_WAIT};
 use super::error::RunError;
 use super::generation::Generation;
 use super::signals::{Signal, SignalQueue};
@@ -50,9 +49,6 @@ pub enum LetterTarget {
     Source(String),
 }
 
-/// After a standstill nothing more is waited for.
-const LAST_WAIT: Duration = Duration::from_secs(1);
-
 /// Delivers letters again, and takes those that were delivered out of their files.
 ///
 /// # Errors
@@ -72,7 +68,7 @@ pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
     let (to, framing) = replay_target(&generation, &config, &target);
     let intake = generation.intake(framing, metrics.source("replay"));
     if let (Some(to), Some(intake)) = (to, intake) {
-        let source = DeadLetterSource::new(to, files, reasons, Arc::clone(&progress));
+        let source = DeadLetterSource::new(to, files.clone(), reasons.clone(), Arc::clone(&progress));
         sources.start(ReadySource { name: "replay".into(), source: Box::new(source) }, intake, stop);
     }
     let budget = config.limits.shutdown;
@@ -89,7 +85,10 @@ pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
     generation.drain(&mut sources, DrainDeadline::Progress(budget), &mut signals, stops).await;
     sources.cut_short().await;
     sources.finish(budget).await;
-    Ok(progress.replayed(generation.shared.dead_letters.kept()))
+    let replayed = progress.replayed(generation.shared.dead_letters.kept());
+    let left = tokio::task::spawn_blocking(move || progress.left_in(&files, &reasons)).await;
+    // An error is the end of the runtime.
+    Ok(Replayed { left: left.unwrap_or_default(), ..replayed })
 }
 
 /// Leaves only what the letters need. They move within the dead letters, which is to work when those are full.

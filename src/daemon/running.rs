@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::carryover::Carryover;
-use super::drain::{DrainDeadline, DrainOutcome, RunOutcome};
+use super::drain::{DrainDeadline, DrainOutcome, LAST_WAIT, RunOutcome};
 use super::error::RunError;
 use super::generation::Generation;
 use super::reload::{self, AdminSocket, Prepared};
@@ -75,18 +75,31 @@ impl RunningGeneration {
     /// # Errors
     /// When a source failed.
     pub(crate) async fn run(mut self, carryover: &mut Carryover) -> Result<Next, RunError> {
+        let generation = Arc::clone(&self.generation);
+        let budget = self.config.limits.shutdown;
+        let standstill = generation.standstill(budget);
+        tokio::pin!(standstill);
+        let (once, limit) = if carryover.environment.once {
+            (true, DrainDeadline::Progress(budget))
+        } else {
+            (false, DrainDeadline::Total(budget))
+        };
         loop {
             let signal = tokio::select! {
-                failed = self.sources.ended() => return self.end(carryover, failed).await,
+                failed = self.sources.ended() => return self.end(carryover, failed, limit).await,
                 signal = carryover.signals.pending() => signal,
+                // Nobody waits for a run that ends by itself, and what holds its sources up may never end.
+                () = standstill.as_mut(), if once => {
+                    warn!(seconds = budget.as_secs(), "giving up: nothing was delivered for `limits.shutdown`");
+                    return self.end(carryover, None, DrainDeadline::Total(LAST_WAIT)).await;
+                }
             };
             match signal {
                 Signal::Stop => {
-                    let budget_seconds = self.config.limits.shutdown.as_secs();
-                    info!(budget_seconds, "stopping: draining what was read");
-                    return self.end(carryover, None).await;
+                    info!(budget_seconds = budget.as_secs(), "stopping: draining what was read");
+                    return self.end(carryover, None, limit).await;
                 }
-                Signal::Reload if carryover.environment.once => {
+                Signal::Reload if once => {
                     warn!("not reloaded: a run with --once does not reload");
                 }
                 Signal::Reload => {
@@ -99,15 +112,14 @@ impl RunningGeneration {
     }
 
     /// Drains, finishes the sources, and writes down what was delivered.
-    async fn end(mut self, carryover: &mut Carryover, failed: Option<RunError>) -> Result<Next, RunError> {
+    async fn end(
+        mut self,
+        carryover: &mut Carryover,
+        failed: Option<RunError>,
+        deadline: DrainDeadline,
+    ) -> Result<Next, RunError> {
         carryover.systemd.stopping();
         self.stopper.stop();
-        let budget = self.config.limits.shutdown;
-        let deadline = if carryover.environment.once {
-            DrainDeadline::Progress(budget)
-        } else {
-            DrainDeadline::Total(budget)
-        };
         let stops = carryover.signals.stops();
         let drained = self.generation.drain(&mut self.sources, deadline, &mut carryover.signals, stops).await;
         self.sources.cut_short().await;
@@ -116,8 +128,10 @@ impl RunningGeneration {
         self.generation.release();
         self.sources.finish(FINISH).await;
         let is_saved = carryover.save().await;
+        let is_lost = carryover.sources.report_lost();
         match failed {
             Some(error) => Err(error),
+            None if is_lost => Ok(Next::End(RunOutcome::Lost)),
             // What is delivered and not written down is read again.
             None if !is_saved => Ok(Next::End(RunOutcome::Undelivered)),
             None => Ok(Next::End(drained.outcome())),
@@ -145,7 +159,8 @@ impl RunningGeneration {
             return Some(Next::Generation(Box::new(prepared)));
         }
         carryover.systemd.stopping();
-        Some(Next::End(drained.outcome()))
+        let outcome = if carryover.sources.report_lost() { RunOutcome::Lost } else { drained.outcome() };
+        Some(Next::End(outcome))
     }
 
     /// Drains, and ends everything that another generation could meet.

@@ -111,7 +111,9 @@ impl ServiceManager {
             if matches!(phase, Phase::Reloading | Phase::Stopping) {
                 tell(&[NotifyState::ExtendTimeoutUsec(MORE_TIME_MICROS)]);
             }
-            let words = words(&phase, &status.issues(), metrics.in_flight());
+            let mut issues = status.issues();
+            issues.extend(metrics.troubles());
+            let words = words(&phase, &issues, metrics.in_flight());
             if words != told {
                 tell(&[NotifyState::Status(&words)]);
                 told = words;

@@ -1,9 +1,12 @@
 //! The names and sizes of what a folder of dead letters holds.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::EXTENSION;
 
@@ -12,6 +15,18 @@ use super::EXTENSION;
 pub(super) struct FolderSize {
     pub(super) files: u64,
     pub(super) bytes: u64,
+}
+
+/// Opens a file of letters to be read. Never waits, and nothing else than a file is one: a pipe would hold up whoever opens it.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
+}
+
+/// Whether nothing at all has the name: it was removed. A link that leads nowhere is something.
+pub(super) fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 pub(super) fn folders_in(dir: &Path) -> io::Result<Vec<String>> {

@@ -5,18 +5,29 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::{files_in, folders_in};
+use super::files::{files_in, folders_in, is_gone, open as open_file};
 use super::progress::delivered_in;
 use super::{FOLDER, LetterReader};
 use crate::event::Timestamp;
 
 /// What is in one folder.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct FolderSummary {
     /// The sink, or `_SOURCE`.
     pub name: String,
     /// Its files, oldest first.
     pub files: Vec<FileSummary>,
+    /// What cannot be read of it.
+    pub unreadable: Vec<UnreadableFile>,
+}
+
+/// A file, or a folder, that is there and cannot be read.
+#[derive(Debug)]
+pub struct UnreadableFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why.
+    pub error: io::Error,
 }
 
 /// What is in one file.
@@ -54,20 +65,33 @@ pub fn files(state: &Path, folder: &str) -> io::Result<Vec<PathBuf>> {
     files_in(&state.join(FOLDER).join(folder))
 }
 
-/// Reads every letter of a folder.
-///
-/// # Errors
-/// When a file cannot be read; that one was replayed and removed meanwhile is no error.
-pub fn summary(state: &Path, folder: &str) -> io::Result<FolderSummary> {
-    let mut summary = FolderSummary { name: folder.to_owned(), files: Vec::new() };
-    for path in files(state, folder)? {
-        match FileSummary::read(path, &BTreeSet::new()) {
+/// Reads every letter of a folder that can be read. That a file was replayed and removed meanwhile is no matter.
+#[must_use]
+pub fn summary(state: &Path, folder: &str) -> FolderSummary {
+    let mut summary = FolderSummary { name: folder.to_owned(), ..FolderSummary::default() };
+    let paths = files(state, folder).unwrap_or_else(|error| {
+        summary.unreadable.push(UnreadableFile { path: state.join(FOLDER).join(folder), error });
+        Vec::new()
+    });
+    for path in paths {
+        match FileSummary::read(path.clone(), &BTreeSet::new()) {
             Ok(file) => summary.files.push(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            Err(_) if is_gone(&path) => {}
+            Err(error) => summary.unreadable.push(UnreadableFile { path, error }),
         }
     }
-    Ok(summary)
+    summary
+}
+
+/// Opens a file of letters; none when it was replayed and removed meanwhile.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn open(path: &Path) -> io::Result<Option<File>> {
+    match open_file(path) {
+        Err(_) if is_gone(path) => Ok(None),
+        opened => opened.map(Some),
+    }
 }
 
 /// The numbers of a file's letters that a replay has delivered already.
@@ -111,7 +135,7 @@ impl FileSummary {
     /// # Errors
     /// When it cannot be read.
     pub fn read(path: PathBuf, reasons: &BTreeSet<String>) -> io::Result<Self> {
-        let file = File::open(&path)?;
+        let file = open_file(&path)?;
         let bytes = file.metadata()?.len();
         let done = delivered_in(&path, bytes)?;
         let mut summary = Self { path, bytes, ..Self::default() };

@@ -22,7 +22,7 @@ mod store;
 mod tests;
 
 pub use letter::{DeadLetter, Letter, LetterContent};
-pub use list::{FileSummary, FolderSummary, delivered, files, folders, summary};
+pub use list::{FileSummary, FolderSummary, UnreadableFile, delivered, files, folders, open, summary};
 pub use progress::{ProgressError, ReplayProgress};
 pub use queue::{DeadLetters, PendingDeadLetter};
 pub use reader::{LetterEntry, LetterReader};

@@ -15,6 +15,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::MutexGuard;
 
+use super::files;
 use super::store::{self, LockOutcome};
 use super::{LetterEntry, LetterReader};
 use crate::event::{Acknowledge, Outcome};
@@ -43,6 +44,8 @@ struct ReplayedLetters {
     /// How many ended well since [`ReplayProgress::begin`].
     ended_well: u64,
     read: bool,
+    /// Not all of it can be read: what is left of it cannot be told.
+    is_unreadable: bool,
 }
 
 /// A file cannot be replayed.
@@ -73,8 +76,8 @@ impl ReplayProgress {
     /// When it cannot be used.
     pub fn begin(path: &Path, own: bool) -> Result<Option<Self>, ProgressError> {
         let failed = |action| move |source| ProgressError::Io { action, path: path.to_owned(), source };
-        let file = match File::open(path) {
-            Err(error) if own && error.kind() == ErrorKind::NotFound => return Ok(None),
+        let file = match files::open(path) {
+            Err(_) if own && files::is_gone(path) => return Ok(None),
             opened => opened.map_err(failed("read"))?,
         };
         if store::lock(&file).map_err(failed("lock"))? != LockOutcome::Ours {
@@ -119,6 +122,11 @@ impl ReplayProgress {
     /// Notes that every letter that is to go has gone.
     pub fn set_read(&self) {
         self.state().read = true;
+    }
+
+    /// Notes that the rest of the file cannot be read: it stays as it is.
+    pub fn set_unreadable(&self) {
+        self.state().is_unreadable = true;
     }
 
     /// Whether every letter that went has ended.
@@ -183,7 +191,7 @@ impl ReplayProgress {
     /// When the disk refuses; what was delivered is noted or delivered again.
     pub fn finish(&self) -> Result<(), ProgressError> {
         self.save()?;
-        if !self.own {
+        if !self.own || self.state().is_unreadable {
             return Ok(());
         }
         let failed = |source| ProgressError::Io { action: "clear", path: self.path.clone(), source };

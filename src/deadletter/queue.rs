@@ -227,7 +227,7 @@ impl DeadLetters {
         if let Some(first) = batch.first() {
             let DeadLetter { reason, error, .. } = &first.letter;
             warn!(
-                folder = &**folder,
+                sink = &**folder,
                 letters = batch.len(),
                 bytes,
                 reason,
@@ -249,7 +249,7 @@ impl DeadLetters {
             queue.said.take().is_some()
         });
         if failed_before {
-            info!(folder = &**folder, "dead letters can be written again");
+            info!(sink = &**folder, "dead letters can be written again");
             status.report_issue(&issue_name(folder), None);
         }
     }
@@ -271,7 +271,7 @@ impl DeadLetters {
         });
         status.report_issue(&issue_name(folder), Some(format!("cannot be written: {error}")));
         if say {
-            error!(folder = &**folder, %error, "cannot write dead letters; they are kept in memory, and their sources wait");
+            error!(sink = &**folder, %error, "cannot write dead letters; they are kept in memory, and their sources wait");
         }
     }
 

@@ -226,6 +226,8 @@ pub(super) fn lock(file: &File) -> io::Result<LockOutcome> {
 
 /// Cuts a torn last line off, and keeps it aside.
 fn recover(path: &Path) -> io::Result<()> {
+    // Nothing else than a file is opened to be written.
+    drop(files::open(path)?);
     let mut file = OpenOptions::new().read(true).write(true).open(path)?;
     if lock(&file)? != LockOutcome::Ours {
         return Ok(());

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::escapes::unescape;
+use super::extracted::{self, ExtractedOrigin};
 use super::gzip;
 use super::json::Scanner;
 use super::log_events::{EventSpans, log_events, more_events, scalar};
@@ -40,6 +41,7 @@ struct EnvelopeHead<'a> {
 pub(crate) struct EnvelopeScratch {
     spans: EventSpans,
     last_origin: Option<LastOrigin>,
+    last_extracted: Option<ExtractedOrigin>,
 }
 
 /// What is left of a payload for later.
@@ -129,7 +131,7 @@ pub(crate) fn decode<E: Events>(
     if !wants.events && wants.envelopes && pass_through(buffers, scratch, origin, &bare, events) {
         return Ok(None);
     }
-    let EnvelopeScratch { spans, last_origin } = scratch;
+    let EnvelopeScratch { spans, last_origin, last_extracted } = scratch;
     let opened = match payload::open(&bare, max, buffers, &mut |bytes| events.may_take(bytes)) {
         Ok(opened) => opened,
         Err(NotOpened::Refused(reason)) => return refuse(events, reason),
@@ -137,7 +139,8 @@ pub(crate) fn decode<E: Events>(
     };
     let (len, place, gz) = (opened.bytes.len(), opened.place, opened.gz.clone());
     let text = opened.text().ok();
-    let mut walk = EnvelopeWalk { opened, text, payload, origin, spans, last_origin, events };
+    let mut walk =
+            EnvelopeWalk { opened, text, payload, origin, spans, last_origin, last_extracted, events };
     let Err(Pause { at, begun }) = walk.all(0) else { return Ok(None) };
     let opened = place.map_or_else(|| bare.clone(), |place| buffers.take(place, len));
     Ok(Some(EnvelopesLeft { payload: payload.clone(), opened, gz, at, begun }))
@@ -151,11 +154,12 @@ impl EnvelopesLeft {
         origin: &Arc<Origin>,
         events: &mut E,
     ) -> Option<Self> {
-        let EnvelopeScratch { spans, last_origin } = scratch;
+        let EnvelopeScratch { spans, last_origin, last_extracted } = scratch;
         let opened = OpenedPayload { bytes: &self.opened, place: None, gz: self.gz.clone() };
         let text = opened.text().ok();
         let payload = &self.payload;
-        let mut walk = EnvelopeWalk { opened, text, payload, origin, spans, last_origin, events };
+        let mut walk =
+            EnvelopeWalk { opened, text, payload, origin, spans, last_origin, last_extracted, events };
         let told = match self.begun.take() {
             Some(begun) => walk.go_on(begun).and_then(|at| walk.all(at)),
             None => walk.all(self.at),
@@ -217,6 +221,7 @@ struct EnvelopeWalk<'a, E> {
     origin: &'a Arc<Origin>,
     spans: &'a mut EventSpans,
     last_origin: &'a mut Option<LastOrigin>,
+    last_extracted: &'a mut Option<ExtractedOrigin>,
     events: &'a mut E,
 }
 
@@ -245,7 +250,7 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
         let end = range.end;
         let text = repaired.as_deref().or_else(|| self.opened.bytes.get(range.clone()));
         let text = text.and_then(|text| simdutf8::basic::from_utf8(text).ok()).unwrap_or_default();
-        if let Some(next) = self.tell_more(text, next) {
+        if let Some(next) = self.tell_more(text, next, &origin) {
             return Err(Pause { at: end, begun: Some(BegunEnvelope { repaired, next, range, origin }) });
         }
         self.tell_whole(range);
@@ -329,7 +334,7 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
                 }
                 let origin = head.origin(self.origin, self.last_origin);
                 self.events.origin(&origin);
-                if let Some(next) = self.tell_events(text) {
+                if let Some(next) = self.tell_events(text, &origin) {
                     let begun = BegunEnvelope { repaired: None, next, range, origin };
                     return Err(Pause { at: begun.range.end, begun: Some(begun) });
                 }
@@ -342,36 +347,47 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
     }
 
     /// Tells the events of an envelope that was read, if events are wanted. Returns where the first begins that is left for later.
-    fn tell_events(&mut self, text: &str) -> Option<usize> {
+    fn tell_events(&mut self, text: &str, envelope: &Arc<Origin>) -> Option<usize> {
         if !self.events.wants().events {
             return None;
         }
-        self.tell_spans(text).or_else(|| self.tell_more(text, self.spans.more_at()?))
+        self.tell_spans(text, envelope).or_else(|| self.tell_more(text, self.spans.more_at()?, envelope))
     }
 
     /// Tells those that begin at `next` and behind it.
-    fn tell_more(&mut self, text: &str, next: usize) -> Option<usize> {
+    fn tell_more(&mut self, text: &str, next: usize, envelope: &Arc<Origin>) -> Option<usize> {
         let mut scanner = Scanner::from(text, next);
         loop {
             let goes_on = more_events(&mut scanner, self.spans);
-            let left = self.tell_spans(text);
+            let left = self.tell_spans(text, envelope);
             if left.is_some() || !goes_on {
                 return left;
             }
         }
     }
 
-    /// Tells those that were found last.
-    fn tell_spans(&mut self, text: &str) -> Option<usize> {
+    /// Tells those that were found last. One whose extracted fields say so is of another account or region than its envelope.
+    fn tell_spans(&mut self, text: &str, envelope: &Arc<Origin>) -> Option<usize> {
+        let mut is_own = false;
         for span in self.spans.iter() {
             let message = text.get(span.message.clone()).unwrap_or_default();
             if !self.events.fits(message.len(), 1) {
                 return Some(span.start);
             }
+            if let Some(at) = span.extracted_at {
+                let at = usize::try_from(at.get()).unwrap_or(usize::MAX);
+                self.events.origin(&extracted::origin(text, at, envelope, self.last_extracted));
+                is_own = true;
+            } else if std::mem::take(&mut is_own) {
+                self.events.origin(envelope);
+            }
             let message =
                 if span.is_string { Message::Escaped(message) } else { Message::Raw(message.as_bytes()) };
             let id = text.get(span.id.clone()).filter(|id| !id.is_empty());
             self.events.event(Event { message, timestamp: span.timestamp, id, part: None });
+        }
+        if is_own {
+            self.events.origin(envelope);
         }
         None
     }

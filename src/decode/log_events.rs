@@ -1,5 +1,6 @@
 //! The `logEvents` of an envelope: where each event's parts stand in the text.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use standpipe_simd::{BLOCK, BlockScan, Specials};
@@ -19,6 +20,8 @@ pub(super) struct EventSpan {
     pub(super) message: Range<usize>,
     /// Whether the message is a string; anything else is passed on as the JSON text it is.
     pub(super) is_string: bool,
+    /// Where its extracted fields begin, if it has any. A text is at most 4 GiB.
+    pub(super) extracted_at: Option<NonZeroU32>,
 }
 
 /// The events of an envelope; of one that has very many, the first.
@@ -156,6 +159,7 @@ fn usual_event(
         timestamp: Some(Timestamp(timestamp)),
         message: ahead.range(message),
         is_string: true,
+        extracted_at: None,
     };
     *scanner = ahead;
     Ok(span)
@@ -172,6 +176,11 @@ fn log_event(scanner: &mut Scanner<'_>) -> Scanned<EventSpan> {
                 span.is_string = scanner.peek() == Some(b'"');
                 let text = if span.is_string { scanner.string()? } else { scanner.value()? };
                 span.message = scanner.range(text);
+            }
+            "extractedFields" => {
+                let fields = scanner.value()?;
+                let at = scanner.range(fields).start;
+                span.extracted_at = u32::try_from(at).ok().and_then(NonZeroU32::new);
             }
             _ => drop(scanner.value()?),
         }

@@ -10,6 +10,7 @@ mod cloudtrail;
 mod container;
 mod envelope;
 mod escapes;
+mod extracted;
 mod gzip;
 mod json;
 mod lines;

@@ -11,7 +11,8 @@ use crate::aws::FirehoseClients;
 use crate::config::Compression;
 use crate::metrics::SinkMetrics;
 use crate::sink::{
-    DeliveryLoop, DeliverySettings, Directory, Firehose, RecordQueue, SinkResources, SinkService,
+    DeliveryLoop, DeliverySettings, DestinationName, Directory, Firehose, RecordQueue, SinkResources,
+    SinkService,
 };
 
 /// How long to wait before a client is made again; the environment or a profile may have changed.
@@ -28,7 +29,7 @@ pub(crate) struct DeliveryParts {
     /// How records are compressed.
     pub(crate) compression: Compression,
     /// The sink's and the destination's name, for people.
-    pub(crate) label: String,
+    pub(crate) label: DestinationName,
 }
 
 impl DeliveryParts {
@@ -58,8 +59,8 @@ impl DeliveryParts {
                     return self.deliver(service, window).await;
                 }
                 Err(fault) => {
-                    error!(destination = self.label, error = %fault, "held; data is kept");
-                    self.shared.status.report_issue(&self.label, Some(fault.to_string()));
+                    error!(sink = self.label.sink, stream = self.label.stream, error = %fault, "held; data is kept");
+                    self.shared.status.report_issue(&self.label.to_string(), Some(fault.to_string()));
                     tokio::select! {
                         () = tokio::time::sleep(CONNECT_AGAIN) => {}
                         () = self.queue.handed_over() => return,

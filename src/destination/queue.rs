@@ -258,7 +258,7 @@ impl DestinationQueue {
         let now = Instant::now();
         self.with(|state| {
             let linger = if self.hurries(state) { Duration::ZERO } else { self.linger };
-            if !self.is_on_disk {
+            if state.storage.is_closed_by_sink() {
                 state.close_aged(now, if state.ended { Duration::ZERO } else { linger });
             }
             if state.has_request(now, linger) {
@@ -345,9 +345,9 @@ impl DestinationQueue {
 }
 
 impl QueueState {
-    /// When the first event came of what is to be sent next. On disk, the open record is the writer's to close.
+    /// When the first event came of what is to be sent next.
     fn oldest(&self) -> Option<Instant> {
-        let open = || if self.storage.disk().is_some() { None } else { self.packer.open_since() };
+        let open = || self.packer.open_since().filter(|_| self.storage.is_closed_by_sink());
         self.storage.ready().oldest.or_else(open)
     }
 

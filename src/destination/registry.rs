@@ -22,7 +22,7 @@ use crate::batch::Encoder;
 use crate::config::{Buffer, SinkConfig, SinkKind};
 use crate::event::{Backpressure, Buffers, Origin};
 use crate::metrics::SinkMetrics;
-use crate::sink::SinkResources;
+use crate::sink::{DestinationName, SinkResources};
 
 /// One configured sink, running.
 #[derive(Debug)]
@@ -291,8 +291,8 @@ impl RunningSink {
         }
     }
 
-    fn label(&self, key: &DestinationKey) -> String {
-        format!("{} ({})", self.name, key.stream)
+    fn label(&self, key: &DestinationKey) -> DestinationName {
+        DestinationName { sink: self.name.clone(), stream: key.stream.clone() }
     }
 }
 

@@ -134,6 +134,15 @@ origin_fields! {
         in_envelopes: true,
         is_remote: false,
     }
+    /// The region that the log data comes from, for subscription payloads whose events tell it.
+    Region: {
+        name: "region",
+        title: "region",
+        in_names: true,
+        place: FieldPlace::BeforeSource,
+        in_envelopes: true,
+        is_remote: false,
+    }
 }
 
 impl Field {

@@ -8,14 +8,18 @@ mod process;
 mod register;
 mod sink;
 mod source;
+mod trouble;
 
+use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use tokio::time::Instant;
 
 use self::barrier::ScrapeBarrier;
 use self::process::ProcessCollector;
-use self::register::{Family, MetricRegistrar};
+use self::register::{Family, MetricRegistrar, PREFIX};
 use self::sink::SinkFamilies;
 use self::source::SourceFamilies;
+use self::trouble::Troubles;
 use crate::config::Config;
 
 pub(crate) use self::register::gauge;
@@ -27,6 +31,7 @@ pub use self::source::{ChunkCounts, LazyGauge, SourceMetrics};
 pub struct Metrics {
     registry: Registry,
     barrier: ScrapeBarrier,
+    troubles: Troubles,
     source: SourceFamilies,
     sink: SinkFamilies,
     filtered_events: IntCounterVec,
@@ -96,10 +101,11 @@ impl Metrics {
             config_last_reload_successful: registrar.gauge(&CONFIG_LAST_RELOAD_SUCCESSFUL),
             registry: registrar.registry.clone(),
             barrier: ScrapeBarrier::default(),
+            troubles: Troubles::default(),
         };
         registrar.register(ProcessCollector::new());
-        let revision = option_env!("STANDPIPE_REVISION").unwrap_or("unknown");
-        registrar.gauges(&BUILD_INFO).with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
+        let build = [env!("CARGO_PKG_VERSION"), env!("STANDPIPE_REVISION")];
+        registrar.gauges(&BUILD_INFO).with_label_values(&build).set(1);
         metrics.config_last_reload_successful.set(1);
         for reason in ["accept", "connections_full", "stalled"] {
             metrics.admin_errors.with_label_values(&[reason]);
@@ -124,13 +130,13 @@ impl Metrics {
     /// The counters of one source.
     #[must_use]
     pub fn source(&self, source: &str) -> SourceMetrics {
-        self.source.of(source, &self.barrier)
+        self.source.of(source, &self.barrier, &self.troubles)
     }
 
     /// The counters of one sink.
     #[must_use]
     pub fn sink(&self, sink: &str) -> SinkMetrics {
-        self.sink.of(sink, &self.barrier)
+        self.sink.of(sink, &self.barrier, &self.troubles)
     }
 
     /// The counter of events that a route dropped.
@@ -161,6 +167,32 @@ impl Metrics {
         self.dead_letter_waiting.with_label_values(&[folder]).set(letters);
     }
 
+    /// What a run has done so far.
+    #[must_use]
+    pub fn totals(&self) -> RunTotals {
+        let families = self.barrier.scrape(|| self.registry.gather());
+        let total = |name: &str| {
+            let named = families.iter().filter(|family| family.name().strip_prefix(PREFIX) == Some(name));
+            let counters =
+                named.flat_map(MetricFamily::get_metric).map(|metric| metric.get_counter().get_value());
+            whole(counters.sum())
+        };
+        RunTotals {
+            read: total(source::EVENTS.name),
+            delivered: total(sink::DELIVERED.name),
+            dead_letters: total(sink::DEAD_LETTERED.name).saturating_add(total(source::UNDECODABLE.name)),
+            filtered: total(FILTERED_EVENTS.name),
+            dropped: total(sink::DROPPED.name),
+            billed_bytes: total(sink::BILLED_BYTES.name),
+        }
+    }
+
+    /// What is lost, and what cannot be read, one a line: for people.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        self.troubles.lines(Instant::now())
+    }
+
     /// The Prometheus text format.
     ///
     /// # Errors
@@ -169,6 +201,32 @@ impl Metrics {
         let families = self.barrier.scrape(|| self.registry.gather());
         TextEncoder::new().encode_to_string(&families)
     }
+}
+
+/// What a run has done, over all sources and sinks.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RunTotals {
+    /// Events read.
+    pub read: u64,
+    /// Events that destinations accepted; of several sinks, each counts.
+    pub delivered: u64,
+    /// Events and payloads set aside.
+    pub dead_letters: u64,
+    /// Events that no route gave to a sink.
+    pub filtered: u64,
+    /// Events of a disk buffer that were given up.
+    pub dropped: u64,
+    /// Bytes that AWS bills.
+    pub billed_bytes: u64,
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counters are whole and not negative"
+)]
+const fn whole(counter: f64) -> u64 {
+    counter as u64
 }
 
 impl Default for Metrics {

@@ -13,6 +13,9 @@ pub(super) struct Family {
     pub(super) labels: &'static [&'static str],
 }
 
+/// What the name of each family begins with.
+pub(super) const PREFIX: &str = "standpipe_";
+
 /// Makes and registers families under the common prefix.
 pub(super) struct MetricRegistrar {
     pub(super) registry: Registry,
@@ -81,7 +84,7 @@ impl MetricRegistrar {
 
 impl Family {
     fn opts(&self) -> Opts {
-        Opts::new(format!("standpipe_{}", self.name), self.help)
+        Opts::new(format!("{PREFIX}{}", self.name), self.help)
     }
 }
 

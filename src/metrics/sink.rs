@@ -7,16 +7,19 @@ use prometheus::proto::{LabelPair, Metric, MetricFamily};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 };
+use tokio::time::Instant;
 
 use super::announce::SinkLabels;
 use super::barrier::ScrapeBarrier;
 use super::register::{Family, MetricRegistrar, gauge};
+use super::trouble::Troubles;
 
 /// What a sink counts.
 #[derive(Clone, Debug)]
 pub struct SinkMetrics {
     name: String,
     barrier: ScrapeBarrier,
+    troubles: Troubles,
     accepted: IntCounter,
     delivered: IntCounter,
     in_flight: IntGauge,
@@ -76,6 +79,13 @@ impl SinkMetrics {
         self.in_flight.get()
     }
 
+    /// Events that have ended, however.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        let in_flight = u64::try_from(self.in_flight.get()).unwrap_or(0);
+        self.accepted.get().saturating_sub(in_flight)
+    }
+
     /// Counts events taken from the router.
     pub fn accept(&self, events: u64) {
         self.barrier.together(|| {
@@ -101,11 +111,14 @@ impl SinkMetrics {
     }
 
     /// Counts events of a disk buffer that will never be delivered: `oldest` for room, or `corrupt`.
-    pub fn dropped(&self, reason: &str, events: u64) {
+    pub fn dropped(&self, reason: &'static str, events: u64) {
         self.barrier.together(|| {
             self.dropped.with_label_values(&[self.name.as_str(), reason]).inc_by(events);
             self.in_flight.sub(gauge(events));
         });
+        if events > 0 {
+            self.troubles.lost(format!("sink {}", self.name), reason, events, Instant::now());
+        }
     }
 
     /// Nothing of the sink runs any more: what is in flight goes back to where it came from, and there is nothing to gauge.
@@ -154,6 +167,9 @@ impl SinkMetrics {
         for outcome in OUTCOMES {
             self.requests.with_label_values(&[name, outcome]);
         }
+        for code in REJECTION_CODES {
+            self.rejected.with_label_values(&[name, code]);
+        }
         for reason in &labels.dead_letters {
             self.dead_lettered.with_label_values(&[name, *reason]);
         }
@@ -178,6 +194,8 @@ impl SinkMetrics {
 }
 
 const OUTCOMES: [&str; 6] = ["ok", "partial", "throttled", "failed", "held", "rejected"];
+/// What Firehose says of single records: <https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>.
+const REJECTION_CODES: [&str; 2] = ["InternalFailure", "ServiceUnavailableException"];
 const DROPPED_FOR: &[&str] = &["oldest", "corrupt"];
 const CORRUPT_BY: &[&str] =
     &["torn", "zeros", "checksum", "header", "version", "missing", "unreadable", "cursor"];
@@ -187,12 +205,12 @@ const SINK: &[&str] = &["sink"];
 const SINK_AND_REASON: &[&str] = &["sink", "reason"];
 const ACCEPTED: Family =
     Family { name: "sink_accepted_events_total", help: "Events that routes gave to the sink.", labels: SINK };
-const DELIVERED: Family = Family {
+pub(super) const DELIVERED: Family = Family {
     name: "sink_delivered_events_total",
     help: "Events that the destination accepted.",
     labels: SINK,
 };
-const DEAD_LETTERED: Family = Family {
+pub(super) const DEAD_LETTERED: Family = Family {
     name: "dead_letter_events_total",
     help: "Events written to the dead letters.",
     labels: SINK_AND_REASON,
@@ -204,7 +222,7 @@ const DELIVERED_BYTES: Family = Family {
     help: "Payload bytes that the destination accepted, before compression.",
     labels: SINK,
 };
-const BILLED_BYTES: Family = Family {
+pub(super) const BILLED_BYTES: Family = Family {
     name: "sink_billed_bytes_total",
     help: "Bytes that AWS bills: each record rounded up to 5 KiB.",
     labels: SINK,
@@ -253,7 +271,7 @@ const CREDENTIALS_EXPIRY: Family = Family {
     help: "When the current credentials expire, in seconds since 1970.",
     labels: SINK,
 };
-const DROPPED: Family = Family {
+pub(super) const DROPPED: Family = Family {
     name: "sink_dropped_events_total",
     help: "Events accepted that will never be delivered, by reason.",
     labels: SINK_AND_REASON,
@@ -340,10 +358,11 @@ impl SinkFamilies {
         metrics.map(|metric| metric.get_gauge().get_value() as i64).sum()
     }
 
-    pub(super) fn of(&self, sink: &str, barrier: &ScrapeBarrier) -> SinkMetrics {
+    pub(super) fn of(&self, sink: &str, barrier: &ScrapeBarrier, troubles: &Troubles) -> SinkMetrics {
         SinkMetrics {
             name: sink.to_owned(),
             barrier: barrier.clone(),
+            troubles: troubles.clone(),
             accepted: self.accepted.with_label_values(&[sink]),
             delivered: self.delivered.with_label_values(&[sink]),
             in_flight: self.in_flight.with_label_values(&[sink]),

@@ -1,19 +1,24 @@
 //! What sources count.
 
+use std::io;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use tokio::time::Instant;
 
 use super::announce::SourceLabels;
 use super::barrier::ScrapeBarrier;
 use super::register::{Family, MetricRegistrar};
+use super::trouble::Troubles;
 
 /// What a source counts.
 #[derive(Clone, Debug)]
 pub struct SourceMetrics {
     name: String,
     barrier: ScrapeBarrier,
+    troubles: Troubles,
     events: IntCounter,
     routed: IntCounter,
     /// Payload bytes read.
@@ -57,8 +62,22 @@ impl SourceMetrics {
     }
 
     /// Counts bytes of a file that can never be delivered.
-    pub fn lost(&self, reason: &str, bytes: u64) {
+    pub fn lost(&self, reason: &'static str, bytes: u64) {
         self.lost.with_label_values(&[self.name.as_str(), reason]).inc_by(bytes);
+        // To cut lines off is a choice of the configuration.
+        if bytes > 0 && reason != "truncated" {
+            self.troubles.lost(format!("source {}", self.name), reason, bytes, Instant::now());
+        }
+    }
+
+    /// Notes a file that cannot be read, again and again.
+    pub(crate) fn unreadable(&self, path: &Path, why: &io::Error) {
+        self.troubles.unreadable(&self.name, path, why.to_string(), Instant::now());
+    }
+
+    /// A file can be read.
+    pub(crate) fn readable(&self, path: &Path) {
+        self.troubles.readable(&self.name, path);
     }
 
     /// Shows errors at 0, by reason.
@@ -84,6 +103,7 @@ impl SourceMetrics {
 
     /// The source does not run any more: there is nothing to gauge.
     pub fn retire(&self) {
+        self.troubles.retire(&self.name);
         self.behind_bytes.remove();
         self.lag_seconds.set(0.0);
     }
@@ -137,7 +157,7 @@ pub struct ChunkCounts<'a> {
 
 const SOURCE: &[&str] = &["source"];
 const SOURCE_AND_REASON: &[&str] = &["source", "reason"];
-const EVENTS: Family = Family {
+pub(super) const EVENTS: Family = Family {
     name: "source_events_total",
     help: "Events read; a payload that could not be decoded counts as one.",
     labels: SOURCE,
@@ -150,7 +170,7 @@ const ROUTED: Family = Family {
 const BYTES: Family = Family { name: "source_bytes_total", help: "Payload bytes read.", labels: SOURCE };
 const ERRORS: Family =
     Family { name: "source_errors_total", help: "Errors at a source, by reason.", labels: SOURCE_AND_REASON };
-const UNDECODABLE: Family = Family {
+pub(super) const UNDECODABLE: Family = Family {
     name: "undecodable_total",
     help: "Payloads that could not be decoded and went to the dead letters.",
     labels: SOURCE_AND_REASON,
@@ -199,10 +219,11 @@ impl SourceFamilies {
         }
     }
 
-    pub(super) fn of(&self, source: &str, barrier: &ScrapeBarrier) -> SourceMetrics {
+    pub(super) fn of(&self, source: &str, barrier: &ScrapeBarrier, troubles: &Troubles) -> SourceMetrics {
         SourceMetrics {
             name: source.to_owned(),
             barrier: barrier.clone(),
+            troubles: troubles.clone(),
             events: self.events.with_label_values(&[source]),
             routed: self.routed.with_label_values(&[source]),
             bytes: self.bytes.with_label_values(&[source]),

@@ -32,6 +32,8 @@ pub enum Answer {
         code: String,
         /// The service's words.
         message: String,
+        /// Smaller requests may be accepted, and smaller records.
+        is_too_large: bool,
     },
 }
 

@@ -1,13 +1,16 @@
 //! The loop of one destination: takes records, keeps a window of requests under way, and ends every record.
 
+mod refused;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::answer::{Answer, Hold, Rejected, THROTTLED};
+use super::destination_name::DestinationName;
 use super::in_flight::{Completed, InFlight, RequestTimes};
 use super::pacing::{Pacing, Room};
 use super::pending_request::{PendingRequest, RetryQueue};
@@ -17,8 +20,7 @@ use super::send_order::SendOrder;
 use super::service::SinkService;
 use super::step::RefusedBy;
 use crate::config::Compression;
-use crate::deadletter::{DeadLetter, PendingDeadLetter};
-use crate::event::{AckGuard, Record, Timestamp};
+use crate::event::{AckGuard, Record};
 use crate::limits::TARGET_RECORD_BYTES;
 use crate::metrics::{SinkMetrics, gauge};
 
@@ -31,7 +33,7 @@ pub struct DeliveryLoop<S, P> {
     metrics: SinkMetrics,
     compression: Compression,
     /// The sink's and the destination's name, for people.
-    label: String,
+    label: DestinationName,
     pacing: Pacing,
     /// What a request carries while nothing limits it.
     full: Room,
@@ -59,7 +61,7 @@ pub struct DeliverySettings {
     /// Most requests under way.
     pub window: usize,
     /// The sink's and the destination's name, for people.
-    pub label: String,
+    pub label: DestinationName,
 }
 
 /// The state of a held destination.
@@ -224,10 +226,19 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
     fn on_response(&mut self, completed: Result<Completed, tokio::task::JoinError>) {
         let Ok(Completed { request, answer, times }) = completed else {
             // Its ack guards were dropped: the source keeps the data. Only a panic or the deadline leads here.
-            error!(destination = self.label, "a request was given up");
+            error!(sink = self.label.sink, stream = self.label.stream, "a request was given up");
             return;
         };
         let now = Instant::now();
+        debug!(
+            sink = self.label.sink,
+            stream = self.label.stream,
+            records = request.records.len(),
+            bytes = request.bytes(),
+            seconds = now.duration_since(times.sent).as_secs_f64(),
+            ?answer,
+            "a request was answered"
+        );
         let (window_before, rate_before) = (self.pacing.window(), self.rate_limit());
         match answer {
             Answer::Accepted(rejected) => self.accepted(request, &rejected, times, now),
@@ -235,7 +246,12 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
                 self.try_later(request, times, now, outcome, &message);
             }
             Answer::Held(hold) => self.hold(request, times.started, now, &hold),
-            Answer::Refused { code, message } => self.refused(request, &code, &message, now),
+            Answer::Refused { code, message, is_too_large: false } => {
+                self.refused(request, &code, &message, now)
+            }
+            Answer::Refused { code, message, is_too_large: true } => {
+                self.too_large(request, &code, &message, now)
+            }
         }
         self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(window_before)));
         self.metrics.rate_limit.add(self.rate_limit().saturating_sub(rate_before));
@@ -314,7 +330,8 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             self.report_issue(format!("not delivering: {message}"));
             if self.may_log(now) {
                 warn!(
-                    destination = self.label,
+                    sink = self.label.sink,
+                    stream = self.label.stream,
                     outcome,
                     error = message,
                     "not delivering; data is kept and will be sent again"
@@ -350,39 +367,13 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         self.report_issue(format!("held: {}; {}", hold.message, hold.fix));
         if self.may_log(now) {
             error!(
-                destination = self.label,
+                sink = self.label.sink,
+                stream = self.label.stream,
                 reason = hold.reason,
                 error = hold.message,
                 fix = hold.fix,
                 "held; data is kept, trying again every 5 to 60 seconds"
             );
-        }
-    }
-
-    /// Halves what was refused; a single record goes to the dead letters.
-    fn refused(&mut self, request: PendingRequest, code: &str, message: &str, now: Instant) {
-        self.metrics.request("rejected");
-        self.resume();
-        match request.halves() {
-            Ok(halves) => halves.into_iter().for_each(|half| self.retries.push(now, half)),
-            Err(single) => self.enqueue(single, code, message),
-        }
-    }
-
-    /// Queues dead letters; their records end once they are on disk, and hold memory until then.
-    fn enqueue(&self, request: PendingRequest, code: &str, message: &str) {
-        let folder: Arc<str> = self.metrics.name().into();
-        for record in request.records {
-            let letter = DeadLetter::of_record(&record, code, Some(message), Timestamp::now());
-            let (metrics, record_queue, code) =
-                (self.metrics.clone(), Arc::clone(&self.record_queue), code.to_owned());
-            let done = move || {
-                metrics.dead_letter(&code, record.events);
-                record_queue.release(record.payload);
-                record.acks.into_iter().for_each(AckGuard::settle);
-            };
-            let pending = PendingDeadLetter { folder: Arc::clone(&folder), letter, done: Box::new(done) };
-            self.resources.dead_letters.enqueue(pending);
         }
     }
 
@@ -395,7 +386,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         self.paused_until = None;
         if let Some(held) = self.set_held(None) {
             self.last_logged = None;
-            info!(destination = self.label, reason = held.reason, "no longer held");
+            info!(sink = self.label.sink, stream = self.label.stream, reason = held.reason, "no longer held");
         }
         self.clear_issue();
     }
@@ -413,12 +404,12 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
 
     fn report_issue(&mut self, issue: String) {
         self.issue_reported = true;
-        self.resources.status.report_issue(&self.label, Some(issue));
+        self.resources.status.report_issue(&self.label.to_string(), Some(issue));
     }
 
     fn clear_issue(&mut self) {
         if std::mem::take(&mut self.issue_reported) {
-            self.resources.status.report_issue(&self.label, None);
+            self.resources.status.report_issue(&self.label.to_string(), None);
         }
     }
 

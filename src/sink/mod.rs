@@ -9,6 +9,7 @@
 mod answer;
 mod body_size;
 mod deliver;
+mod destination_name;
 mod digester;
 mod directory;
 mod fault;
@@ -31,6 +32,7 @@ mod step;
 pub use answer::{Answer, Hold, Rejected};
 pub use body_size::BODY_BYTES;
 pub use deliver::{DeliveryLoop, DeliverySettings};
+pub use destination_name::DestinationName;
 pub use digester::{Digester, HashCpu};
 pub use directory::Directory;
 pub use firehose::Firehose;

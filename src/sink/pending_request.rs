@@ -80,6 +80,19 @@ impl PendingRequest {
     }
 }
 
+impl PendingRequest {
+    /// The one record that there is, cut between its lines into requests of their own; `Err` when it cannot be cut.
+    pub(super) fn cut(self) -> Result<Vec<Self>, Self> {
+        let Self { records, attempts, .. } = self;
+        let half = records.iter().map(|record| record.len).sum::<usize>() / 2;
+        let parts: Vec<Record> = records.into_iter().flat_map(|record| split(record, half)).collect();
+        if parts.len() < 2 {
+            return Err(Self { records: parts, attempts, isolated: true });
+        }
+        Ok(parts.into_iter().map(|part| Self { records: vec![part], attempts, isolated: true }).collect())
+    }
+}
+
 /// Requests to send again, each not before its time.
 #[derive(Debug, Default)]
 pub(super) struct RetryQueue {

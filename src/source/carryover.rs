@@ -12,6 +12,11 @@ pub trait Carried: Any + Send + Sync {
         false
     }
 
+    /// Says in the log what of it was read, is not delivered, and cannot be read again, now that nothing comes after; whether there is such.
+    fn report_lost(&self) -> bool {
+        false
+    }
+
     /// Comes before a stop: sources of these kinds will take over after it.
     fn announce(&self, _successors: &BTreeSet<&'static str>) {}
 }
@@ -49,11 +54,19 @@ impl SourceCarryover {
 }
 
 impl SourceCarryover {
+    /// Says in the log what is lost with the end of the process; whether there is such.
+    #[must_use]
+    pub fn report_lost(&self) -> bool {
+        self.all().iter().fold(false, |is_lost, thing| thing.report_lost() || is_lost)
+    }
+
+    fn all(&self) -> Vec<Arc<dyn Carried>> {
+        self.carried.lock().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
+    }
+
     /// Tells every thing that a stop is to come, and which kinds of sources take over after it.
     pub fn announce(&self, successors: &BTreeSet<&'static str>) {
-        let carried: Vec<_> =
-            self.carried.lock().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect();
-        for thing in carried {
+        for thing in self.all() {
             thing.announce(successors);
         }
     }

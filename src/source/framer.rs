@@ -80,6 +80,11 @@ impl Framer {
         self.state
     }
 
+    /// Whether the next frame begins with a line of its own.
+    pub(super) const fn is_between(&self) -> bool {
+        !self.state.skipping && !self.state.inside_line
+    }
+
     /// So many bytes are always enough to decide.
     pub(super) const fn enough(&self) -> usize {
         self.longest.saturating_add(1)

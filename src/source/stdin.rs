@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tracing::error;
 
 use super::SourceError;
 use super::framer::{Framer, FramerState, NextFrame, Upcoming};
@@ -66,6 +67,24 @@ struct CarriedInput {
     /// What was handed over and has not ended, in order.
     in_flight: BTreeMap<u64, InFlightInput>,
     next: u64,
+    /// What was given up, with nobody to come after.
+    lost: LostInput,
+}
+
+/// Input that was read and cannot be delivered.
+#[derive(Clone, Copy, Debug, Default)]
+struct LostInput {
+    lines: u64,
+    bytes: u64,
+}
+
+impl LostInput {
+    fn add(&mut self, bytes: &[u8]) {
+        let is_open = bytes.last().is_some_and(|last| *last != b'\n');
+        let lines = (memchr::memchr_iter(b'\n', bytes).count() as u64).saturating_add(u64::from(is_open));
+        self.lines = self.lines.saturating_add(lines);
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+    }
 }
 
 impl Carried for StdinCarryover {
@@ -75,6 +94,23 @@ impl Carried for StdinCarryover {
 
     fn announce(&self, successors: &BTreeSet<&'static str>) {
         self.set_successor(successors.contains("stdin"));
+    }
+
+    fn report_lost(&self) -> bool {
+        let carried = self.lock();
+        let mut lost = carried.lost;
+        let kept = carried.in_flight.values().map(|input| &*input.payload).chain([&*carried.carry]);
+        kept.for_each(|bytes| lost.add(bytes));
+        drop(carried);
+        if lost.bytes == 0 {
+            return false;
+        }
+        error!(
+            lines = lost.lines,
+            bytes = lost.bytes,
+            "events of standard input are lost: they were read, are not delivered, and nobody can read them again; a sink with a disk buffer would keep them"
+        );
+        true
     }
 }
 
@@ -199,6 +235,15 @@ struct StdinReader {
     /// The memory of `carry`; none: it is empty.
     held: Option<Held>,
     stop: Stop,
+}
+
+impl Drop for StdinReader {
+    /// What is still here was cut short.
+    fn drop(&mut self) {
+        if !self.carry.is_empty() && !self.leave() {
+            self.acks.carryover.lock().lost.add(&self.carry);
+        }
+    }
 }
 
 impl StdinReader {
@@ -378,7 +423,8 @@ impl Acknowledge for StdinAcks {
         }
         let ended = carried.in_flight.remove(&number);
         drop(carried);
-        if outcome == Outcome::Abandoned && ended.is_some() {
+        if let (Outcome::Abandoned, Some(input)) = (outcome, ended) {
+            self.carryover.lock().lost.add(&input.payload);
             self.metrics.error("abandoned");
         }
     }

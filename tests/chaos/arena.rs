@@ -197,20 +197,21 @@ impl Arena {
             End::Stop => "TERM",
         });
         let tapped = Self::lock(&self.tap).take();
-        let first = tapped.as_ref().map_or(0, |tapped| tapped.first);
+        let (is_tapped, first) = (tapped.is_some(), tapped.as_ref().map_or(0, |tapped| tapped.first));
         let recent = daemon.recent();
         let Some(ended) = daemon.wait(PATIENCE, tapped.map(|tapped| tapped.tap)) else {
             self.trouble(format!("it does not end after {how:?}:\n{}", recent.join("\n")));
             return None;
         };
-        self.account(how, first, &ended);
+        self.account(how, is_tapped, first, &ended);
         ended.code
     }
 
-    fn account(&self, how: End, first: u64, ended: &Ended) {
+    fn account(&self, how: End, is_tapped: bool, first: u64, ended: &Ended) {
         let expected = match how {
             End::Kill => ended.code.is_none(),
-            End::Stop => matches!(ended.code, Some(0 | 75)),
+            // Standard input that was read and is not delivered is lost, which is a failure.
+            End::Stop => matches!(ended.code, Some(0 | 75)) || (is_tapped && ended.code == Some(1)),
         };
         if !expected {
             self.trouble(format!("after {how:?} the exit code is {:?}", ended.code));
@@ -226,11 +227,16 @@ impl Arena {
     }
 
     /// Most lines that an end without a drain doubles: what was in flight, for each stream no more than `limits.memory` holds;
-    /// and what was delivered since the place that the checkpoints on disk tell. That is as old as the file is, and older by the
+    /// and what was delivered since the place that the checkpoints on disk tell. That is as old as their latest file is, and older by the
     /// age of the oldest event that was still unacknowledged.
     fn may_double(&self) -> u64 {
-        let checkpoints = fs::metadata(self.folder.path().join("state/checkpoints.json"));
-        let age = checkpoints.and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
+        let state = fs::read_dir(self.folder.path().join("state")).into_iter().flatten();
+        let written = state.filter_map(|file| {
+            let file = file.ok()?;
+            let is_of_checkpoints = file.file_name().to_string_lossy().starts_with("checkpoints.");
+            file.metadata().ok()?.modified().ok().filter(|_| is_of_checkpoints)
+        });
+        let age = written.max().and_then(|at| at.elapsed().ok());
         let total = self.standin.report().total();
         let ledger = Self::lock(&self.ledger);
         let then = age.and_then(|age| Instant::now().checked_sub(age + ledger.lag + SLACK));

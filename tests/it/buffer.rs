@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::standin::{Faults, Key, Refusal, Settings, Stream};
 use crate::world::{
     Daemon, Envelope, FILE_SOURCE, MESSAGE_SINK, RUN, Sender, World, at_least_once, exactly_once, is_full,
-    progress, scale, until,
+    killed_again_and_again, progress, scale, until,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -33,13 +33,10 @@ fn serves(faults: &mut Faults) {
 /// Waits until the checkpoint of the log file is at its end.
 fn acknowledged(world: &World, daemon: &Daemon) {
     let size = fs::metadata(world.log("app.log")).unwrap().len();
-    let checkpoints = world.path("state/checkpoints.json");
     progress("the file is acknowledged", || {
         daemon.must_run();
-        let text = fs::read_to_string(&checkpoints).unwrap_or_default();
-        let offset = text.split("\"offset\":").nth(1).and_then(|rest| rest.split(',').next());
-        let offset = offset.and_then(|digits| digits.parse().ok()).unwrap_or(0);
-        if offset == size { Ok(()) } else { Err((offset, format!("{text}\n{}", daemon.log_text()))) }
+        let offset = world.checkpointed();
+        if offset == size { Ok(()) } else { Err((offset, daemon.log_text())) }
     });
 }
 
@@ -127,6 +124,14 @@ fn kills_in_a_row_under_load_lose_nothing() {
 }
 
 #[test]
+fn a_process_that_is_killed_again_and_again_makes_progress_on_disk() {
+    let world = World::new();
+    configure_sink(&world, "buffer = { type = \"disk\", max = \"1GiB\" }\n");
+    killed_again_and_again(&world);
+    assert!(files(&world, ".corrupt").is_empty(), "a kill damages nothing");
+}
+
+#[test]
 fn a_stop_at_the_deadline_exits_75_and_doubles_nothing() {
     let lines = scale(60_000);
     let world = World::new();
@@ -178,6 +183,12 @@ fn overfill(when_full: &str) -> (World, u64, [u64; 3]) {
     let daemon = world.spawn();
     acknowledged(&world, &daemon);
     assert!(daemon.scrape().count("buffer_bytes", &[]) <= 8 * MIB);
+    let loses = when_full == "drop_oldest";
+    for page in ["/readyz", "/"] {
+        let text = daemon.get(page).unwrap().text();
+        let said = text.contains("sink archive: losing data: ") && text.contains("its disk buffer is full");
+        assert_eq!(said, loses, "{page}: {text}");
+    }
     world.standin.faults(serves);
     let scrape = daemon.conserved();
     let counts = ["sink_delivered_events_total", "sink_dropped_events_total", "dead_letter_events_total"];
@@ -296,22 +307,54 @@ fn names_made_finer_hold_a_backlog_that_they_cannot_tell_apart() {
 }
 
 #[test]
-fn disk_full_or_unwritable_state_keeps_what_is_held_and_goes_on_when_there_is_room() {
+fn a_buffer_that_cannot_be_written_is_said_and_delivered_past_until_it_can() {
     let world = World::new();
     configure(&world, "max = \"1GiB\"");
     fs::create_dir_all(world.path("state")).unwrap();
     fs::write(world.path("state/spool"), "in the way").unwrap();
+    world.standin.faults(refuses);
     world.write("app.log", 0..20_000);
     let daemon = world.spawn();
-    let said = daemon.until_readyz(503).text();
-    assert!(said.contains("disk buffer of archive (logs)"), "{said}");
-    assert_eq!(world.standin.report().total.seen, 0, "nothing is told done, and nothing is lost");
+    let said = until("it is said", || {
+        Some(daemon.until_readyz(503).text()).filter(|said| said.contains("disk buffer of archive (logs)"))
+    });
+    assert_eq!(world.checkpointed(), 0, "nothing is told done: {said}");
     assert!(daemon.scrape().count("buffer_errors_total", &["reason=\"open\""]) > 0);
-    fs::remove_file(world.path("state/spool")).unwrap();
+    world.standin.faults(serves);
     exactly_once(&world.delivered(&daemon), 20_000);
+    daemon.until_readyz(503);
+    acknowledged(&world, &daemon);
+    fs::remove_file(world.path("state/spool")).unwrap();
     daemon.ready();
-    daemon.conserved();
+    world.write("app.log", 20_000..40_000);
+    exactly_once(&world.delivered(&daemon), 40_000);
+    let scrape = daemon.conserved();
+    assert!(scrape.sum("buffer_fsync_duration_seconds_count", &[]) > 0.0, "by way of the disk again");
     daemon.stop().drained();
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test left out is said aloud")]
+fn a_small_disk_stops_no_delivery() {
+    for (size, lines) in [("4m", 120_000), ("300k", 20_000)] {
+        let world = World::new();
+        configure(&world, "max = \"1GiB\"");
+        let Some(_disk) = SmallDisk::mount(&world.path("state"), size) else {
+            eprintln!("left out: no file system can be mounted here");
+            return;
+        };
+        world.write("app.log", 0..lines);
+        let daemon = world.spawn();
+        exactly_once(&world.delivered(&daemon), lines);
+        daemon.conserved();
+        // What is held when the disk is full is not lost, and goes on when Firehose does.
+        world.standin.faults(refuses);
+        world.write("app.log", lines..2 * lines);
+        daemon.until_readyz(503);
+        world.standin.faults(serves);
+        at_least_once(&world.delivered(&daemon), 2 * lines);
+        daemon.stop();
+    }
 }
 
 #[test]

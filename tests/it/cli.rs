@@ -42,10 +42,19 @@ fn check_takes_files_with_and_without_an_option() {
     world.file_to_firehose("");
     let config = world.config_path();
     let config = config.to_str().unwrap();
-    for arguments in [["check", config].as_slice(), &["check", config, config], &["validate", config]] {
+    for arguments in [
+        ["check", config].as_slice(),
+        &["check", config, config],
+        &["validate", config],
+        &["check", "--deny-warnings", config],
+        &["run", "--once", config],
+    ] {
         check(&run(&world, arguments), 0);
     }
     check(&run(&world, &["check", "-c", config, config]), 2);
+    let (json, _) = check(&run(&world, &["check", "--json", config]), 0);
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(found, serde_json::json!({ "valid": true, "errors": [], "warnings": [] }));
 }
 
 #[test]
@@ -90,6 +99,11 @@ fn wrong_usage_is_told_apart() {
     let world = World::new();
     check(&run(&world, &["sink-the-ship"]), 2);
     check(&run(&world, &["check", "--no-such-option"]), 2);
+    let (_, words) = check(&run(&world, &["-c", "agent.toml", "run"]), 2);
+    assert!(words.contains("after the command: `standpipe run -c FILE`"), "{words}");
+    let (version, _) = check(&run(&world, &["--version"]), 0);
+    let target = std::env::consts::ARCH;
+    assert!(version.starts_with("standpipe ") && version.contains(target), "revision and target: {version}");
     for command in ["run", "check", "decode", "doctor", "state", "replay", "health", "access"] {
         let (help, _) = check(&run(&world, &[command, "--help"]), 0);
         assert!(help.to_lowercase().contains("example"), "`{command} --help` has an example:\n{help}");
@@ -124,22 +138,43 @@ fn health_asks_the_running_daemon() {
     let daemon = world.file_to_firehose("").start();
     let url = format!("http://{}", daemon.admin());
     check(&run(&world, &["health", "--url", &url]), 0);
+    check(&run(&world, &["health", "--url", daemon.admin()]), 0);
     daemon.stop().drained();
     check(&run(&world, &["health", "--url", &url]), 1);
 }
 
 #[test]
-fn once_reads_what_is_there_and_ends() {
+fn once_reads_what_is_there_says_what_it_did_and_ends() {
     let world = World::new();
     world.write("app.log", 0..5_000);
     world.file_to_firehose("");
     let config = world.config_path();
-    check(&run(&world, &["run", "--once", "-c", config.to_str().unwrap()]), 0);
+    let once = || check(&run(&world, &["run", "--once", "-c", config.to_str().unwrap()]), 0).1;
+    let words = once();
     exactly_once(&world.standin.report(), 5_000);
+    let done = "stopped: everything that was read was delivered\",\"read\":5000,\"delivered\":5000,\"dead_letters\":0";
+    assert!(words.contains(done), "{words}");
+
+    let words = once();
+    assert!(words.contains("nothing new was found") && words.contains("/state"), "{words}");
 
     world.write("app.log", 5_000..6_000);
-    check(&run(&world, &["run", "--once", "-c", config.to_str().unwrap()]), 0);
+    once();
     exactly_once(&world.standin.report(), 6_000);
+}
+
+#[test]
+fn once_runs_beside_a_daemon_that_has_its_address() {
+    let world = World::new();
+    world.write("app.log", 0..1_000);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    world.config(&format!("[server]\nlisten = \"{address}\"\n{FILE_SOURCE}{MESSAGE_SINK}"));
+    let config = world.config_path();
+    let (_, words) = check(&run(&world, &["run", "--once", "-c", config.to_str().unwrap()]), 0);
+    assert!(words.contains(&address.to_string()), "it says so: {words}");
+    exactly_once(&world.standin.report(), 1_000);
+    check(&run(&world, &["run", "-c", config.to_str().unwrap()]), 1);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Lines of a file reach Firehose: all of them, once, at a fair bill, whatever fails.
 
+use std::fs;
+
 use crate::standin::Faults;
-use crate::world::{World, at_least_once, exactly_once, scale};
+use crate::world::{World, at_least_once, exactly_once, killed_again_and_again, scale, until};
 
 /// Refused records and throttled calls, as on a bad day.
 fn bad_day(faults: &mut Faults) {
@@ -78,6 +80,34 @@ fn ten_kills_on_the_way_lose_nothing() {
     at_least_once(&world.delivered(&daemon), share * KILLS);
     daemon.conserved();
     daemon.stop().drained();
+}
+
+#[test]
+fn a_process_that_is_killed_again_and_again_makes_progress() {
+    let world = World::new();
+    world.file_to_firehose("");
+    killed_again_and_again(&world);
+}
+
+#[test]
+fn what_was_acknowledged_is_not_repeated_after_a_kill() {
+    let world = World::new();
+    world.file_to_firehose("");
+    for round in 0..5 {
+        let daemon = world.start();
+        world.write("app.log", round * 1_000..(round + 1) * 1_000);
+        world.delivered(&daemon);
+        let size = fs::metadata(world.log("app.log")).unwrap().len();
+        until("the position is written down", || (world.checkpointed() == size).then_some(()));
+        daemon.kill();
+    }
+    let daemon = world.start();
+    exactly_once(&world.delivered(&daemon), 5_000);
+    daemon.stop().drained();
+    assert!(
+        !world.path("state/checkpoints.journal-0").exists()
+            && !world.path("state/checkpoints.journal-1").exists()
+    );
 }
 
 #[test]

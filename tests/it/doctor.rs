@@ -240,6 +240,16 @@ fn a_put_that_is_denied_is_named_with_its_policy() {
 }
 
 #[test]
+fn a_denial_at_an_endpoint_of_ones_own_names_whom_aws_names() {
+    let world = World::new();
+    world.standin.faults(|faults| faults.refusal = Some(Refusal::AccessDenied));
+    world.file_to_firehose("");
+    let user = "arn:aws:iam::111111111111:user/standpipe";
+    let stream = "arn:aws:firehose:us-east-1:111111111111:deliverystream/logs";
+    fails(&world, &["--write-probe"], ["sinks.archive", "put"], &[user, stream, "put-user-policy"]);
+}
+
+#[test]
 fn where_iam_simulates_a_denial_is_named_without_a_put() {
     let simulating = |may_put| {
         world(move |settings| settings.roles = vec![Role { may_put, may_simulate: true, ..writer() }])

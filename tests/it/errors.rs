@@ -6,7 +6,7 @@ use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::standin::{Faults, Refusal, Report, Settings};
+use crate::standin::{Faults, ProxyFault, Refusal, Report, Settings};
 use crate::world::{
     Daemon, Envelope, FILE_SOURCE, MESSAGE_SINK, RUN, Scrape, Sender, World, at_least_once, exactly_once,
     progress, until,
@@ -120,6 +120,45 @@ fn a_request_that_is_answered_413_is_halved_and_its_records_kept() {
     world.seen(&daemon, 92);
     daemon.conserved();
     daemon.stop().drained();
+}
+
+#[test]
+fn a_proxy_that_takes_small_requests_only_gets_small_ones_and_is_named() {
+    let world = World::new();
+    world.standin.faults(|faults| faults.proxy = Some(ProxyFault { status: 413, over: 100_000 }));
+    world.write("app.log", 0..LINES);
+    let daemon = world.file_to_firehose("").start();
+    let report = world.delivered(&daemon);
+    exactly_once(&report, LINES);
+    let scrape = daemon.conserved();
+    assert!(outcomes(&scrape, "rejected") > 0 && scrape.count("dead_letter_events_total", &[]) == 0);
+    let log = daemon.log_text();
+    assert!(
+        log.contains("HTTP 413 text/html from server `nginx/1.27.0`, which is no answer of AWS"),
+        "{log}"
+    );
+    daemon.stop().drained();
+}
+
+#[test]
+fn a_proxy_that_refuses_everything_is_named_and_waited_for() {
+    for (status, outcome) in
+        [(403, "held"), (407, "held"), (502, "failed"), (301, "failed"), (429, "throttled")]
+    {
+        let world = World::new();
+        world.standin.faults(|faults| faults.proxy = Some(ProxyFault { status, over: 0 }));
+        world.write("app.log", 0..1_000);
+        let daemon = world.file_to_firehose("").spawn();
+        let words = until("/readyz names the proxy", || {
+            let text = daemon.get("/readyz")?.text();
+            text.contains(&format!("HTTP {status} text/html from server `nginx/1.27.0`")).then_some(text)
+        });
+        assert!(words.contains("archive"), "{words}");
+        assert!(outcomes(&daemon.scrape(), outcome) > 0, "{status}");
+        world.standin.faults(|faults| faults.proxy = None);
+        exactly_once(&world.delivered(&daemon), 1_000);
+        daemon.stop().drained();
+    }
 }
 
 const HTTP: &str = "

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
@@ -333,6 +333,60 @@ fn a_checkpoint_is_forgotten_when_no_daemon_runs_and_the_file_is_read_again() {
     run(&world, &["state", "show", "sources", "app"], 1);
     run(&world, &["run", "--once"], 0);
     assert_eq!(world.standin.report().total.duplicates, 100);
+}
+
+#[test]
+fn the_checkpoints_of_a_killed_run_are_listed_and_forgotten() {
+    let world = World::new();
+    world.write("app.log", 0..100);
+    let daemon = world.file_to_firehose("").start();
+    world.delivered(&daemon);
+    world.write("app.log", 100..200);
+    world.delivered(&daemon);
+    let size = fs::metadata(world.log("app.log")).unwrap().len();
+    until("the position is written down", || (world.checkpointed() == size).then_some(()));
+    daemon.kill();
+    let shown = attempt(&world, &["state", "show", "sources", "app", "--json"]).stdout;
+    let shown: Value = serde_json::from_slice(&shown).unwrap();
+    assert_eq!((&shown["offset"], &shown["left"]), (&size.into(), &0.into()), "{shown}");
+    run(&world, &["state", "forget", "app"], 0);
+    run(&world, &["state", "show", "sources", "app"], 1);
+    run(&world, &["run", "--once"], 0);
+    assert_eq!(world.standin.report().total.duplicates, 200);
+}
+
+#[test]
+fn one_bad_entry_among_the_letters_costs_itself() {
+    let world = poisoned();
+    world.write_run(POISONED, "app.log", 0..20);
+    let daemon = world.start();
+    dead_lettered_at(&daemon, 20);
+    daemon.stop().drained();
+    let folder = world.path("state/dead-letters/archive");
+    fs::create_dir(folder.join("1-folder.ndjson")).unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", folder.join("2-link.ndjson")).unwrap();
+    let pipe = Command::new("mkfifo").arg(folder.join("3-pipe.ndjson")).status();
+    let mut bad = vec!["1-folder.ndjson", "2-link.ndjson"];
+    bad.extend(pipe.is_ok_and(|made| made.success()).then_some("3-pipe.ndjson"));
+
+    let list = run(&world, &["state", "list"], 0);
+    assert!(list.contains("InvalidArgumentException 20") && list.contains("app.log"), "{list}");
+    for name in &bad {
+        let said = list.lines().filter(|line| line.contains("cannot be read: ") && line.contains(name));
+        assert_eq!(said.count(), 1, "{list}");
+    }
+    let json: Value = serde_json::from_slice(&attempt(&world, &["state", "list", "--json"]).stdout).unwrap();
+    assert_eq!(json["dead_letters"][0]["unreadable"].as_array().unwrap().len(), bad.len(), "{json}");
+    assert_eq!(letters(&world, "archive").len(), 20);
+
+    fixed(&world);
+    let words = run(&world, &["replay", "archive"], 1);
+    let broken = format!("{} files: could not be read", bad.len());
+    assert!(words.contains("delivered 20 letters") && words.contains(&broken), "{words}");
+    assert_eq!(words.matches("a file of dead letters was skipped").count(), bad.len(), "{words}");
+    exactly_once(&world.standin.report(), 20);
+    // A daemon that finds them starts.
+    world.start().stop().drained();
 }
 
 #[test]

@@ -128,6 +128,66 @@ fn a_control_message_is_acknowledged_and_not_shipped() {
 }
 
 #[test]
+fn an_event_of_centralized_logs_goes_by_the_account_and_region_it_came_from() {
+    let world = World::new();
+    world.config(
+        "[sources.subscriptions]\ntype = \"firehose_http\"\nlisten = \"127.0.0.1:0\"\n\
+         [sinks.out]\ntype = \"directory\"\npath = \"@DIR/out\"\nstream = \"{owner}\"\nlinger = \"50ms\"\n\
+         [sinks.ireland]\ntype = \"directory\"\npath = \"@DIR/ireland\"\nstream = \"all\"\nlinger = \"50ms\"\nencoding = \"message\"\n\
+         [[routes]]\nwhen = { region = [\"eu-west-1\"] }\nto = [\"out\", \"ireland\"]\n[[routes]]\nto = [\"out\"]\n",
+    );
+    let daemon = world.start();
+    let event = |id: u32, text: &str, fields: serde_json::Value| {
+        let mut event =
+            serde_json::json!({ "id": id.to_string(), "timestamp": 1_700_000_000_000_u64, "message": text });
+        if !fields.is_null() {
+            event["extractedFields"] = fields;
+        }
+        event
+    };
+    let from =
+        |account: &str, region: &str| serde_json::json!({ "@aws.account": account, "@aws.region": region });
+    let envelope = serde_json::json!({
+        "messageType": "DATA_MESSAGE", "owner": "999999999999", "logGroup": "/aws/x", "logStream": "s",
+        "subscriptionFilters": ["f"],
+        "logEvents": [
+            event(1, "from 2", from("222222222222", "eu-west-1")),
+            event(2, "from 3", from("333333333333", "us-east-1")),
+            event(3, "central", serde_json::Value::Null),
+            event(4, "from 2 again", from("222222222222", "eu-west-1")),
+        ],
+    });
+    let mut sender = Sender::to(&daemon.endpoint());
+    sender.deliver("centralized", &[envelope.to_string().into_bytes()]);
+    daemon.conserved();
+    daemon.stop().drained();
+    let lines = |folder: &str, account: &str| {
+        let mut found = Vec::new();
+        let mut folders = vec![world.path(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                } else if entry.file_name().to_str().unwrap().starts_with(account) {
+                    found.extend(std::fs::read_to_string(entry.path()).unwrap().lines().map(str::to_owned));
+                }
+            }
+        }
+        found.sort();
+        found
+    };
+    assert_eq!(lines("ireland", "all"), ["from 2", "from 2 again"]);
+    assert_eq!((lines("out", "222222222222").len(), lines("out", "333333333333").len()), (2, 1));
+    let [central] = &*lines("out", "999999999999") else { panic!("one event is the central account's") };
+    assert!(central.contains("\"owner\":\"999999999999\"") && !central.contains("\"region\""), "{central}");
+    let first = &lines("out", "222222222222")[0];
+    assert!(
+        first.contains("\"owner\":\"222222222222\"") && first.contains("\"region\":\"eu-west-1\""),
+        "{first}"
+    );
+}
+
+#[test]
 fn a_request_that_comes_again_is_shipped_once() {
     let world = World::new();
     let daemon = start(&world, "message");

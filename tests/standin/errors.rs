@@ -3,6 +3,17 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
+/// What a proxy answers for a service.
+pub(crate) fn page(status: u16) -> Response<Bytes> {
+    let body = format!("<html>\r\n<head><title>{status}</title></head>\r\n<body>a proxy</body></html>\r\n");
+    Response::builder()
+        .status(status)
+        .header("content-type", "text/html")
+        .header("server", "nginx/1.27.0")
+        .body(Bytes::from(body))
+        .unwrap()
+}
+
 /// An error of either service.
 #[derive(Clone, Debug)]
 pub(crate) struct AwsError {

@@ -22,6 +22,8 @@ pub(crate) struct Faults {
     pub(crate) hang: bool,
     /// A call that holds a record with these bytes is refused whole, with `InvalidArgumentException`.
     pub(crate) poison: Option<String>,
+    /// A proxy on the way answers calls itself.
+    pub(crate) proxy: Option<ProxyFault>,
     /// Every call is refused with this.
     pub(crate) refusal: Option<Refusal>,
     /// Quota in bytes a second.
@@ -34,6 +36,15 @@ pub(crate) struct Faults {
     pub(crate) quota_mode: QuotaMode,
     /// How far the service's clock is ahead, in seconds. Of all streams, and of STS.
     pub(crate) clock_ahead: i64,
+}
+
+/// A proxy that answers with a page of its own.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct ProxyFault {
+    /// The status.
+    pub(crate) status: u16,
+    /// Only calls that are longer than this many bytes.
+    pub(crate) over: usize,
 }
 
 /// How a quota says that it is spent.

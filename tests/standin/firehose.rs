@@ -7,7 +7,7 @@ use http::Response;
 use http::request::Parts;
 
 use super::body::{self, Put};
-use super::errors::AwsError;
+use super::errors::{self, AwsError};
 use super::faults::{Fate, Faults, Refusal};
 use super::oracle::{Examined, Kept};
 use super::quota::{Quota, Verdict};
@@ -32,6 +32,10 @@ pub(crate) async fn answer(state: &State, parts: &Parts, body: Bytes) -> Answer 
     let faults = wait_while_hanging(state, stream).await;
     if faults.delay_ms > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(faults.delay_ms)).await;
+    }
+    if let Some(proxy) = faults.proxy.filter(|proxy| body.len() > proxy.over) {
+        state.oracle().error("Proxy");
+        return Answer::Reply(errors::page(proxy.status));
     }
     let fate = faults.fate(&mut lock(&state.rng));
     let done = match fate {

@@ -25,7 +25,7 @@ mod traffic;
 mod writer;
 
 pub(crate) use describe::UNREADABLE;
-pub(crate) use faults::{Faults, QuotaMode, Refusal};
+pub(crate) use faults::{Faults, ProxyFault, QuotaMode, Refusal};
 pub(crate) use lines::{Found, Lines, find};
 pub(crate) use oracle::{Kept, Report, StreamReport};
 pub(crate) use server::Standin;

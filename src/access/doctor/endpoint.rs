@@ -22,7 +22,14 @@ pub(super) fn check(what: &str, reached: &Result<Option<i64>, CallError>, now: T
             let is_name =
                 matches!(refused, CallError::Unanswered { how: NoAnswer::Name | NoAnswer::ProxyName, .. });
             let check = if is_name { "dns" } else { "endpoint" };
-            let failure = HopFinding::failure(check, format!("{what} does not answer: {refused}"));
+            let seen = match refused {
+                CallError::Unreadable(said) => format!("something else answers for {what}: {said}"),
+                CallError::Answered { .. }
+                | CallError::Credentials { .. }
+                | CallError::Unanswered { .. }
+                | CallError::Unusable(_) => format!("{what} does not answer: {refused}"),
+            };
+            let failure = HopFinding::failure(check, seen);
             vec![failure.why("nothing can be delivered without it").fix(advice(refused))]
         }
     }
@@ -48,6 +55,17 @@ fn clock(date: i64, now: Timestamp) -> HopFinding {
 mod tests {
     use super::*;
     use crate::access::report::Severity;
+
+    #[test]
+    fn what_answers_and_is_not_the_service_is_a_failure() {
+        let said = "HTTP 403 text/html, which is no answer of AWS";
+        let findings = check("Firehose", &Err(CallError::Unreadable(said.to_owned())), Timestamp(0));
+        let [HopFinding { level: Severity::Failure, seen, fix: Some(fix), .. }] = findings.as_slice() else {
+            panic!("{findings:?}");
+        };
+        assert_eq!(*seen, format!("something else answers for Firehose: {said}"));
+        assert!(!fix.text.contains("443"), "it is no matter of the network: {}", fix.text);
+    }
 
     #[test]
     fn a_clock_that_is_off_is_told_before_aws_refuses() {

@@ -79,6 +79,12 @@ pub struct MatchingFiles {
     pub files: Vec<PathBuf>,
     /// Directories that could not be looked into.
     pub unread: Vec<(PathBuf, io::Error)>,
+    /// How many of them may be open at once.
+    pub most_open: usize,
+    /// How many descriptors the process may have.
+    pub descriptors: usize,
+    /// Why links are not followed, a sentence for each.
+    pub refused: Vec<String>,
 }
 
 /// Whether the patterns of a source, which match what was `found`, find files, and these can be read.
@@ -105,6 +111,12 @@ pub(super) fn files(source: &FileSource, found: Result<MatchingFiles, String>) -
     if 0 < more {
         findings.push(HopFinding::failure(CHECK, format!("{more} more cannot be read")));
     }
+    findings.extend(found.refused.iter().take(MOST_NAMED).map(|why| {
+        HopFinding::warning(CHECK, why)
+            .why("what the link leads to is not read")
+            .fix("write where the files really are in `include`, or set `follow_links`")
+    }));
+    findings.extend(few_descriptors(source, &found));
     let globs = source.include.join("`, `");
     if found.files.is_empty() {
         let seen = format!("no file matches `{globs}`");
@@ -118,6 +130,21 @@ pub(super) fn files(source: &FileSource, found: Result<MatchingFiles, String>) -
         findings.push(HopFinding::ok(CHECK, seen));
     }
     findings
+}
+
+/// Says where fewer files may be open at once than there are and are configured.
+fn few_descriptors(source: &FileSource, found: &MatchingFiles) -> Option<HopFinding> {
+    let MatchingFiles { files, most_open, descriptors, .. } = found;
+    if *most_open >= source.max_open.min(files.len()) {
+        return None;
+    }
+    let n_files = files.len();
+    let seen = format!(
+        "{most_open} of {n_files} files may be open at once: the process may have {descriptors} descriptors"
+    );
+    let why = "files are closed and opened again in turn; what comes into a closed file that is deleted at once is lost";
+    let fix = "raise the hard limit of open descriptors: `LimitNOFILE` of the unit, `ulimit -Hn`, or the container's `nofile`";
+    Some(HopFinding::warning("descriptors", seen).why(why).fix(fix))
 }
 
 fn unreadable(path: &Path, error: &io::Error, why: &str) -> HopFinding {

@@ -7,7 +7,7 @@ use crate::access::policy::RequestPrincipal;
 use crate::access::policy::document::{Negatable, Statement};
 use crate::access::report::{Fix, HopFinding, MissingPolicy, Severity};
 use crate::arn::{AccountRegion, Arn};
-use crate::aws::{CallError, FirehoseClient, PolicySimulation, StreamDescription};
+use crate::aws::{CallError, FirehoseClient, PolicySimulation, StreamDescription, principal_in};
 
 /// What `--write-probe` puts.
 const PROBE: &[u8] = b"standpipe doctor: a probe, to be ignored\n";
@@ -52,8 +52,9 @@ impl StreamCheck<'_> {
             }
             CallError::Answered { code, message } if code.starts_with("AccessDenied") => {
                 let seen = format!("its state cannot be seen: {message}");
-                HopFinding::warning(CHECK, seen)
-                    .fix(self.grant("firehose:DescribeDeliveryStream", "standpipe-describe"))
+                let grant =
+                    self.named_in(message).grant("firehose:DescribeDeliveryStream", "standpipe-describe");
+                HopFinding::warning(CHECK, seen).fix(grant)
             }
             // Standpipe itself does not ask for it.
             CallError::Unreadable(message) => {
@@ -80,7 +81,8 @@ impl StreamCheck<'_> {
             Ok(()) => HopFinding::ok(CHECK, format!("`{}` accepts an empty put", self.name)),
             Err(CallError::Answered { code, message }) => match code.as_str() {
                 "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
-                    HopFinding::failure(CHECK, message).why(WHY).fix(self.grant(PUT, "standpipe-put"))
+                    let grant = self.named_in(&message).grant(PUT, "standpipe-put");
+                    HopFinding::failure(CHECK, message).why(WHY).fix(grant)
                 }
                 "ResourceNotFoundException" => {
                     HopFinding::failure(CHECK, message).why(WHY).fix(self.absent())
@@ -101,6 +103,11 @@ impl StreamCheck<'_> {
         }
     }
 
+    /// The same, asked by whom a denial names: at another endpoint than AWS's nobody else does.
+    fn named_in<'a>(&'a self, denial: &'a str) -> StreamCheck<'a> {
+        StreamCheck { principal: principal_in(denial).unwrap_or(self.principal), ..*self }
+    }
+
     /// The stream's ARN, in the account of whoever asks.
     pub(super) fn arn(&self) -> String {
         let account = self.principal.parse::<Arn>().map_or_else(|_| "ACCOUNT".to_owned(), |arn| arn.account);
@@ -116,7 +123,8 @@ impl StreamCheck<'_> {
         statement.resources = Some(Negatable::Is(vec![self.arn()]));
         let document = document(statement);
         let caller = self.principal.parse().ok().as_ref().and_then(RequestPrincipal::from_arn);
-        let principal = caller.map_or_else(|| self.principal.to_owned(), |caller| caller.principal());
+        let named = if self.principal.is_empty() { "the host's own identity" } else { self.principal };
+        let principal = caller.map_or_else(|| named.to_owned(), |caller| caller.principal());
         Fix {
             text: format!("allow `{action}` on `{}` to `{principal}`", self.arn()),
             commands: attach(&principal, policy, &document).into_iter().collect(),

@@ -23,8 +23,7 @@ use aws_sigv4::http_request::{
     UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4;
-use aws_smithy_http_client::Connector;
-use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::http::Headers;
 use aws_smithy_types::DateTime;
@@ -63,7 +62,7 @@ const SKEW: i64 = 240_000;
 /// Makes calls with the credentials of one principal in one region.
 #[derive(Debug)]
 pub struct ApiClient {
-    http: Connector,
+    http: SharedHttpConnector,
     config: SdkConfig,
     region: String,
     credentials: Arc<Credentials>,

@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use aws_credential_types::provider::SharedCredentialsProvider;
 use serde_json::json;
 
 use super::*;
@@ -40,7 +39,7 @@ fn caller(address: SocketAddr) -> ApiClient {
         http: AwsConnection::new("a test", AwsSettings::default()).unwrap().connector(),
         config: SdkConfig::builder().endpoint_url(format!("http://{address}")).build(),
         region: "eu-west-1".to_owned(),
-        credentials: Arc::new(Credentials::base(Some(SharedCredentialsProvider::new(keys)), None)),
+        credentials: Arc::new(Credentials::fixed(keys)),
         owner: None,
         url: None,
         skew: AtomicI64::new(0),

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::cursor::{LogPosition, OutOfOrderAck};
 use super::frame::SEGMENT_HEADER;
-use super::log::StoredAt;
 use super::open::{LogContents, LogSegment};
 use super::reader::{LoadedRange, SegmentRange};
+use super::stored::StoredAt;
 use super::tracker::AckTracker;
 use crate::buffer::{RecordFifo, RequestRoom};
 use crate::event::{AckGuard, Held, Record, Timestamp};
@@ -62,7 +62,7 @@ pub(crate) struct EvictedRange {
 }
 
 impl Backlog {
-    /// What an opened log still has to deliver. `moved` is notified each time the place moves up to which it is delivered.
+    /// What an opened log still has to deliver. `moved` is notified each time a record has ended.
     #[must_use]
     pub(crate) fn new(contents: &LogContents, moved: Arc<Notify>) -> Self {
         let LogContents { segments, delivered, out_of_order } = contents;
@@ -97,6 +97,13 @@ impl Backlog {
     #[must_use]
     pub(crate) fn ended(&self) -> LogPosition {
         self.tracker.position()
+    }
+
+    /// Where the last record was stored; none: all that was is delivered and forgotten.
+    #[must_use]
+    pub(crate) fn stored_last(&self) -> Option<StoredAt> {
+        let last = self.segments.back()?.segment;
+        Some(StoredAt { segment: last.number, end: last.end })
     }
 
     /// Whether a record of the segment was taken and has not ended.

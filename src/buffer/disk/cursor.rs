@@ -1,11 +1,15 @@
-//! Up to where a log was delivered: two places in a small file, written in turn, so that one is whole after any crash. Behind
-//! them stand, from the last clean stop, the records that were delivered beyond that place.
+//! Up to where a log was delivered: two places in a small file, written in turn and synced, so that one is whole after any crash.
+//! Behind them stand, from the last clean stop, the records that were delivered beyond that place.
+//!
+//! A second file, the draft, is written much more often and never synced, with both. A kill takes nothing of it; what a power cut leaves
+//! of it is believed if it is whole and further on, since a place never moves back. It is of no use without the cursor.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::FileSystem;
+use super::files::{FileSystem, remove};
 use super::frame::{u32_at, u64_at};
+use super::stored::StoredAt;
 
 /// A place in a log.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -32,8 +36,12 @@ pub(crate) struct OutOfOrderAck {
 /// The file's name in the log's directory.
 pub(super) const NAME: &str = "cursor";
 
+/// The draft's.
+pub(super) const DRAFT: &str = "cursor.draft";
+
 /// The two places are as far apart as what a disk may tear at once.
 const APART: u64 = 4096;
+const PAGE: usize = 4096;
 const SLOT: usize = 44;
 const MAGIC: &[u8; 4] = b"CURS";
 const VERSION: u32 = 1;
@@ -53,25 +61,36 @@ pub(super) struct CursorFile<F: FileSystem> {
 pub(super) enum CursorState {
     /// Nothing was delivered yet.
     Nothing,
-    /// Up to here, and these.
-    Delivered(LogPosition, Vec<OutOfOrderAck>),
+    /// So far.
+    Delivered(CursorPlace),
     /// It cannot be read.
     Damaged,
+}
+
+/// How far a log was delivered, and written.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct CursorPlace {
+    /// Up to here.
+    pub(crate) delivered: LogPosition,
+    /// And these beyond.
+    pub(crate) out_of_order: Vec<OutOfOrderAck>,
+    /// Where the last record was stored; at the beginning: it is not known.
+    pub(crate) stored_last: StoredAt,
 }
 
 impl<F: FileSystem> CursorFile<F> {
     /// Reads the cursor of a log.
     pub(super) fn open(files: &F, dir: &Path) -> io::Result<(Self, CursorState)> {
         let path = dir.join(NAME);
-        let mut bytes = Vec::new();
-        match files.open(&path) {
-            Ok(mut file) => files.read(&mut file, 0, LONGEST, &mut bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        let bytes = contents(files, &path, LONGEST)?;
         let newest = newest(&bytes);
         let state = match newest {
-            Some((_, position)) => CursorState::Delivered(position, out_of_order(&bytes)),
+            Some((_, position)) => {
+                let mut place = drafted(&contents(files, &dir.join(DRAFT), 2 * PAGE)?);
+                place.delivered = place.delivered.max(position);
+                place.out_of_order.append(&mut out_of_order(bytes.get(2 * PAGE..).unwrap_or_default()));
+                CursorState::Delivered(place)
+            }
             None if bytes.is_empty() => CursorState::Nothing,
             None => CursorState::Damaged,
         };
@@ -84,6 +103,8 @@ impl<F: FileSystem> CursorFile<F> {
     /// delivered, and so to remove it.
     pub(super) fn make(&mut self, files: &F) -> io::Result<()> {
         let before = LogPosition::default();
+        // One that another cursor left behind would be further on.
+        remove(files, &self.path.with_file_name(DRAFT))?;
         let mut file = files.create(&self.path)?;
         for sequence in [1, 2] {
             files.write(&mut file, (sequence % 2) * APART, &encode(sequence, before))?;
@@ -125,16 +146,8 @@ impl<F: FileSystem> CursorFile<F> {
         if records.is_empty() {
             return Ok(());
         }
-        let mut out = Vec::new();
-        for record in records.iter().take(MAX_OUT_OF_ORDER) {
-            for number in [record.segment, record.end, record.events] {
-                out.extend_from_slice(&number.to_le_bytes());
-            }
-        }
-        let (count, sum) = (records.len().min(MAX_OUT_OF_ORDER), crc32c::crc32c(&out));
-        let head = [u32::try_from(count).unwrap_or(0).to_le_bytes(), sum.to_le_bytes()].concat();
         let mut file = self.open_again(files)?.0;
-        files.write(&mut file, 2 * APART, &[head, out].concat())?;
+        files.write(&mut file, 2 * APART, &encode_list(records, MAX_OUT_OF_ORDER))?;
         files.sync(&mut file)
     }
 
@@ -147,15 +160,96 @@ impl<F: FileSystem> CursorFile<F> {
     }
 }
 
+/// The draft of a cursor.
+#[derive(Debug)]
+pub(crate) struct CursorDraft<F: FileSystem> {
+    files: F,
+    path: PathBuf,
+    /// None: not opened yet, or its last write failed.
+    file: Option<F::File>,
+    sequence: u64,
+}
+
+impl<F: FileSystem> CursorDraft<F> {
+    /// The draft of the log in a directory.
+    #[must_use]
+    pub(crate) fn new(files: F, dir: &Path) -> Self {
+        Self { files, path: dir.join(DRAFT), file: None, sequence: 0 }
+    }
+
+    /// Writes down how far the log is delivered and written, without waiting for the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written: the cursor is older then.
+    pub(crate) fn write(&mut self, place: &CursorPlace) -> io::Result<()> {
+        let CursorPlace { delivered, out_of_order, stored_last } = place;
+        let last = LogPosition { segment: stored_last.segment, offset: stored_last.end, events: 0 };
+        self.sequence = self.sequence.wrapping_add(1);
+        let files = &self.files;
+        let mut file = match self.file.take() {
+            Some(file) if files.is_linked(&file)? => file,
+            Some(_) | None => match files.open_to_write(&self.path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => files.create(&self.path)?,
+                opened => opened?,
+            },
+        };
+        // Each within a page, which a kill does not tear, and in turn all the same.
+        let places = [encode(self.sequence, *delivered), encode(self.sequence, last)].concat();
+        let text = [places, encode_list(out_of_order, MAX_DRAFTED)].concat();
+        files.write(&mut file, (self.sequence % 2) * APART, &text)?;
+        self.file = Some(file);
+        Ok(())
+    }
+}
+
+/// What a draft says: the furthest places, and all that is listed, which stays true. Pure.
+fn drafted(bytes: &[u8]) -> CursorPlace {
+    let mut place = CursorPlace::default();
+    for page in bytes.chunks(PAGE) {
+        let (last, list) = (page.get(SLOT..).unwrap_or_default(), page.get(2 * SLOT..).unwrap_or_default());
+        if let (Some((_, delivered)), Some((_, last))) = (decode(page), decode(last)) {
+            let last = StoredAt { segment: last.segment, end: last.offset };
+            place.delivered = place.delivered.max(delivered);
+            place.stored_last = place.stored_last.max(last);
+            place.out_of_order.append(&mut out_of_order(list));
+        }
+    }
+    place
+}
+
+fn contents<F: FileSystem>(files: &F, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match files.open(path) {
+        Ok(mut file) => files.read(&mut file, 0, most, &mut bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(bytes)
+}
+
 /// More than any window of requests holds; what is beyond is delivered twice.
 const MAX_OUT_OF_ORDER: usize = 64 * 1024;
 const OUT_OF_ORDER_BYTES: usize = 24;
-const LONGEST: usize = 3 * 4096 + MAX_OUT_OF_ORDER * OUT_OF_ORDER_BYTES;
+const LONGEST: usize = 3 * PAGE + MAX_OUT_OF_ORDER * OUT_OF_ORDER_BYTES;
+
+/// What fits into the page of a draft.
+const MAX_DRAFTED: usize = (PAGE - 2 * SLOT - 8) / OUT_OF_ORDER_BYTES;
+
+fn encode_list(records: &[OutOfOrderAck], most: usize) -> Vec<u8> {
+    let mut listed = Vec::new();
+    for record in records.iter().take(most) {
+        for number in [record.segment, record.end, record.events] {
+            listed.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+    let (count, sum) = (records.len().min(most), crc32c::crc32c(&listed));
+    let head = [u32::try_from(count).unwrap_or(0).to_le_bytes(), sum.to_le_bytes()].concat();
+    [head, listed].concat()
+}
 
 /// The records delivered beyond the place; none when that part is torn. Pure.
-fn out_of_order(bytes: &[u8]) -> Vec<OutOfOrderAck> {
+fn out_of_order(part: &[u8]) -> Vec<OutOfOrderAck> {
     let read = || {
-        let part = bytes.get(usize::try_from(2 * APART).ok()?..)?;
         let count = usize::try_from(u32_at(part, 0)?).ok()?.min(MAX_OUT_OF_ORDER);
         let listed = part.get(8..)?.get(..count.checked_mul(OUT_OF_ORDER_BYTES)?)?;
         let entry = |entry: &[u8]| {

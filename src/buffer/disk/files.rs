@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A file system. Everything blocks.
@@ -34,6 +34,9 @@ pub(crate) trait FileSystem: std::fmt::Debug + Clone + Send + Sync + 'static {
     /// Cuts a file.
     fn truncate(&self, file: &mut Self::File, len: u64) -> io::Result<()>;
 
+    /// Whether the file still has a name: what is written to one that was removed is lost.
+    fn is_linked(&self, file: &Self::File) -> io::Result<bool>;
+
     /// Returns when the file's bytes and its size are on disk.
     fn sync(&self, file: &mut Self::File) -> io::Result<()>;
 
@@ -48,6 +51,14 @@ pub(crate) trait FileSystem: std::fmt::Debug + Clone + Send + Sync + 'static {
 
     /// Removes an empty directory.
     fn remove_dir(&self, dir: &Path) -> io::Result<()>;
+}
+
+/// Removes a file, unless somebody did already.
+pub(super) fn remove<F: FileSystem>(files: &F, path: &Path) -> io::Result<()> {
+    match files.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 /// The operating system's.
@@ -106,6 +117,10 @@ impl FileSystem for OsFileSystem {
 
     fn truncate(&self, file: &mut File, len: u64) -> io::Result<()> {
         file.set_len(len)
+    }
+
+    fn is_linked(&self, file: &File) -> io::Result<bool> {
+        Ok(file.metadata()?.nlink() > 0)
     }
 
     fn sync(&self, file: &mut File) -> io::Result<()> {

@@ -3,14 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::cursor::{CursorFile, LogPosition, NAME as CURSOR, OutOfOrderAck};
-use super::files::FileSystem;
+use super::appended::{AppendError, Appended};
+use super::cursor::{CursorFile, DRAFT, LogPosition, NAME as CURSOR, OutOfOrderAck};
+use super::files::{FileSystem, remove};
 use super::frame::{FRAME_HEADER, Frame, FrameKind, SEGMENT_HEADER, SegmentHeader};
 use super::meta::RecordMeta;
+use super::stored::StoredAt;
 use crate::event::{Origin, Record, Timestamp};
 
 /// A log's directory, to write to. Everything blocks.
@@ -47,58 +49,6 @@ pub(super) struct OpenSegment<F: FileSystem> {
     first: Timestamp,
 }
 
-/// Where a record was put.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct StoredAt {
-    /// The segment's number.
-    pub(crate) segment: u64,
-    /// Where its frame ends.
-    pub(crate) end: u64,
-}
-
-/// What became of an append.
-#[derive(Debug, Default)]
-pub(crate) struct Appended {
-    /// Where the records are, from the first on, as far as they are on disk for good.
-    pub(crate) stored: Vec<StoredAt>,
-    /// Why those after them are not. They must be appended again.
-    pub(crate) failed: Option<AppendError>,
-    /// How long each sync took.
-    pub(crate) syncs: Vec<Duration>,
-}
-
-/// Why records could not be appended.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AppendError {
-    /// The bytes cannot be written: a full disk, or a file system that is read-only.
-    #[error("cannot write to `{}`", dir.display())]
-    Write {
-        /// The log.
-        dir: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// They were written, and may not be on disk.
-    #[error("cannot sync `{}`", dir.display())]
-    Sync {
-        /// The log.
-        dir: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-impl AppendError {
-    /// The reason as a metric's label.
-    #[must_use]
-    pub(crate) const fn reason(&self) -> &'static str {
-        match self {
-            Self::Write { .. } => "write",
-            Self::Sync { .. } => "sync",
-        }
-    }
-}
-
 /// Pieces below this are gathered before they are written.
 const GATHER_BELOW: usize = 16 * 1024;
 
@@ -108,17 +58,46 @@ const STAGE: usize = 256 * 1024;
 impl<F: FileSystem> Log<F> {
     /// Appends records, and returns once they are on disk: all bytes with one sync, unless a segment becomes full.
     ///
-    /// A segment whose write or sync failed is given up behind what was on disk before, and never synced again: the next append
-    /// begins another one.
+    /// Records that were written whole before a write failed are kept: on a full disk, what fits is stored. A segment whose sync
+    /// failed is given up behind what was on disk before, and never synced again: the next append begins another one.
     pub(crate) fn append(&mut self, records: &[Record], now: Timestamp) -> Appended {
         let mut appended = Appended::default();
         let mut written = Vec::with_capacity(records.len());
         let failed = self.append_all(records, now, &mut written, &mut appended);
         appended.failed = failed.err();
+        let is_kept = match &appended.failed {
+            None => true,
+            Some(AppendError::Write { .. }) => self.keep_whole(&mut written, &mut appended),
+            Some(AppendError::Sync { .. }) => false,
+        };
+        if !is_kept {
+            self.give_up();
+        }
+        appended
+    }
+
+    /// Begins a segment with nothing in it: whether that works is found out.
+    pub(crate) fn try_out(&mut self, now: Timestamp) -> Appended {
+        let mut appended = Appended::default();
+        self.rotate();
+        let begun = self.begin(now).map(|open| self.open = Some(open));
+        let begun = begun.map_err(|source| self.write_error(source));
+        appended.failed = begun.and_then(|()| self.sync(&mut Vec::new(), &mut appended)).err();
         if appended.failed.is_some() {
             self.give_up();
         }
         appended
+    }
+
+    /// Cuts off what was written in part, and syncs what is whole before it. Returns whether the segment is of use.
+    fn keep_whole(&mut self, written: &mut Vec<StoredAt>, appended: &mut Appended) -> bool {
+        let Some(open) = self.open.as_mut().filter(|open| open.at > SEGMENT_HEADER) else { return false };
+        let (number, at) = (open.number, open.at);
+        if self.files.truncate(&mut open.file, at).is_err() {
+            return false;
+        }
+        self.set_size(number, at);
+        self.sync(written, appended).is_ok()
     }
 
     fn append_all(
@@ -230,6 +209,7 @@ impl<F: FileSystem> Log<F> {
         for (number, _) in &self.segments {
             remove(&self.files, &self.path(*number))?;
         }
+        remove(&self.files, &self.dir.join(DRAFT))?;
         // Only now: with segments and without a cursor, everything would be delivered again.
         self.files.sync_dir(&self.dir)?;
         remove(&self.files, &self.dir.join(CURSOR))?;
@@ -312,7 +292,15 @@ impl<F: FileSystem> Log<F> {
         self.next = number.saturating_add(1);
         let previous = self.segments.last().map_or(0, |(number, _)| *number);
         let salt = fastrand::u32(..);
-        let mut file = self.files.create(&self.path(number))?;
+        let mut file = match self.files.create(&self.path(number)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Somebody removed the directory while it was used.
+                self.files.make_dir(&self.dir)?;
+                self.cursor.make(&self.files)?;
+                self.files.create(&self.path(number))?
+            }
+            created => created?,
+        };
         self.segments.push((number, 0));
         let header = SegmentHeader { salt, number, previous }.encode();
         let written = self.files.write(&mut file, 0, &header);
@@ -340,6 +328,10 @@ impl<F: FileSystem> Log<F> {
         if let Some(open) = &mut self.open {
             let since = Instant::now();
             let mut synced = self.files.sync(&mut open.file);
+            // What stands in a file without a name is gone with the process.
+            if synced.is_ok() && !self.files.is_linked(&open.file).unwrap_or(true) {
+                synced = Err(io::ErrorKind::NotFound.into());
+            }
             if synced.is_ok() && open.synced == 0 {
                 synced = self.files.sync_dir(&self.dir);
             }
@@ -393,14 +385,6 @@ impl<F: FileSystem> Log<F> {
 
     pub(super) fn path(&self, number: u64) -> PathBuf {
         path(&self.dir, number)
-    }
-}
-
-/// Removes a file, unless somebody did already.
-fn remove<F: FileSystem>(files: &F, path: &Path) -> io::Result<()> {
-    match files.remove(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
     }
 }
 

@@ -8,13 +8,15 @@
 //!
 //! ```text
 //! STATE/spool/SINK/DESTINATION/00000000000000000001.spool             a segment: a header, records, and a seal once it is full
-//!                              cursor                                 up to where records were delivered
+//!                              cursor                                 up to where records were delivered, once a second
+//!                              cursor.draft                           the same, 20 times a second and not synced
 //!                              00000000000000000001.spool-36.corrupt  bytes that were damaged
 //! ```
 //!
 //! A record is stored once its bytes, and for a new segment its directory, are synced. `frame.rs` has the format, `Log` writes,
 //! `open()` recovers, `LogReader` reads, and `Backlog` knows what is still to be delivered.
 
+mod appended;
 mod backlog;
 mod cursor;
 mod files;
@@ -24,16 +26,19 @@ mod meta;
 mod open;
 mod reader;
 mod scan;
+mod stored;
 mod tracker;
 
+pub(crate) use appended::Appended;
 pub(crate) use backlog::{Backlog, Evicted, EvictedRange};
-pub(crate) use cursor::{LogPosition, OutOfOrderAck};
+pub(crate) use cursor::{CursorDraft, CursorPlace, LogPosition, OutOfOrderAck};
 pub(crate) use files::OsFileSystem;
-pub(crate) use log::{Appended, Log, StoredAt};
+pub(crate) use log::Log;
 pub use meta::RecordMeta;
 pub(crate) use open::{Damage, LogContents, LogOptions, OpenedLog, open};
 pub(crate) use reader::{BUFFER_BYTES, LoadedRange, LogReader, SegmentRange, peek};
 pub use scan::{Flaw, RecoveredSegment, recover};
+pub(crate) use stored::StoredAt;
 
 #[cfg(test)]
 pub(crate) use open::LogSegment;

@@ -6,11 +6,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::cursor::{CursorFile, CursorState, LogPosition, NAME as CURSOR, OutOfOrderAck};
-use super::files::FileSystem;
+use super::cursor::{
+    CursorFile, CursorPlace, CursorState, DRAFT, LogPosition, NAME as CURSOR, OutOfOrderAck,
+};
+use super::files::{FileSystem, remove};
 use super::frame::{FRAME_HEADER, Frame, FrameKind, NotHeader, SEGMENT_HEADER, SegmentHeader};
 use super::log::{self, Log};
 use super::scan::{Flaw, FrameScan, ScanStep, SegmentBytes, salt_of_first_frame};
+use super::stored::StoredAt;
 
 /// What a log holds when it is opened.
 #[derive(Debug)]
@@ -75,11 +78,11 @@ const KEEP_ASIDE: usize = 16;
 pub(crate) fn open<F: FileSystem>(files: F, dir: &Path, options: LogOptions) -> io::Result<OpenedLog<F>> {
     files.make_dir(dir)?;
     let mut opening = LogRecovery { files, dir: dir.to_owned(), damage: Vec::new(), kept: 0 };
-    let (cursor, delivered, out_of_order) = opening.cursor()?;
+    let (cursor, CursorPlace { delivered, out_of_order, stored_last }) = opening.cursor()?;
     let found = opening.segments(delivered)?;
     let (mut segments, mut sizes, mut present) = (Vec::new(), Vec::new(), BTreeSet::new());
     // A number is never used again: the cursor may stand in the middle of the segment that had it.
-    let mut next = delivered.segment.saturating_add(1);
+    let mut next = delivered.segment.max(stored_last.segment).saturating_add(1);
     for (number, size) in found {
         next = next.max(number.saturating_add(1));
         present.insert(number);
@@ -89,6 +92,7 @@ pub(crate) fn open<F: FileSystem>(files: F, dir: &Path, options: LogOptions) -> 
             sizes.push((number, found.size));
         }
     }
+    opening.note_last(stored_last, delivered, &present)?;
     let LogRecovery { files, dir, damage, .. } = opening;
     let log = Log {
         files,
@@ -136,21 +140,25 @@ impl<F: FileSystem> SegmentBytes for SegmentFile<'_, F> {
 }
 
 impl<F: FileSystem> LogRecovery<F> {
-    fn cursor(&mut self) -> io::Result<(CursorFile<F>, LogPosition, Vec<OutOfOrderAck>)> {
+    fn cursor(&mut self) -> io::Result<(CursorFile<F>, CursorPlace)> {
         let (mut cursor, state) = CursorFile::open(&self.files, &self.dir)?;
-        let (delivered, out_of_order) = match state {
-            CursorState::Delivered(position, out_of_order) => (position, out_of_order),
+        let place = match state {
+            CursorState::Delivered(place) => {
+                // It may be a draft's. What is before it is removed only once it is on disk.
+                cursor.save(&self.files, place.delivered)?;
+                place
+            }
             CursorState::Nothing => {
                 cursor.make(&self.files)?;
-                Default::default()
+                CursorPlace::default()
             }
             CursorState::Damaged => {
                 self.put_aside(&self.dir.join(CURSOR), Flaw::Cursor)?;
                 cursor.make(&self.files)?;
-                Default::default()
+                CursorPlace::default()
             }
         };
-        Ok((cursor, delivered, out_of_order))
+        Ok((cursor, place))
     }
 
     /// The files of segments that are not delivered, in order. Those that are were about to be removed.
@@ -264,6 +272,24 @@ impl<F: FileSystem> LogRecovery<F> {
         }
     }
 
+    /// Says that the last segment is gone, if there is something to be delivered in it: no later one tells of it.
+    fn note_last(
+        &mut self,
+        last: StoredAt,
+        delivered: LogPosition,
+        present: &BTreeSet<u64>,
+    ) -> io::Result<()> {
+        if last == StoredAt::default() || present.contains(&last.segment) {
+            return Ok(());
+        }
+        if (last.segment, last.end) > (delivered.segment, delivered.offset) {
+            let file = log::path(&self.dir, last.segment);
+            self.damage.push(Damage { flaw: Flaw::Missing, file, kept: None });
+        }
+        // It is said once.
+        remove(&self.files, &self.dir.join(DRAFT))
+    }
+
     /// Gives a whole file another name.
     fn put_aside(&mut self, path: &Path, flaw: Flaw) -> io::Result<()> {
         let kept = aside(path, None);
@@ -274,7 +300,7 @@ impl<F: FileSystem> LogRecovery<F> {
     }
 
     fn keep_part(&mut self, path: &Path, part: Range<u64>, flaw: Flaw) -> io::Result<()> {
-        let kept = if self.kept < KEEP_ASIDE { Some(copy_aside(&self.files, path, part)?) } else { None };
+        let kept = if self.kept < KEEP_ASIDE { copy_aside(&self.files, path, part)? } else { None };
         self.kept = self.kept.saturating_add(1);
         self.damage.push(Damage { flaw, file: path.to_owned(), kept });
         Ok(())
@@ -294,8 +320,8 @@ pub(super) fn aside(path: &Path, offset: Option<u64>) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Copies a part of a file aside, and returns when the copy is on disk.
-fn copy_aside<F: FileSystem>(files: &F, path: &Path, part: Range<u64>) -> io::Result<PathBuf> {
+/// Copies a part of a file aside, and returns when the copy is on disk; none when there is nothing to copy.
+fn copy_aside<F: FileSystem>(files: &F, path: &Path, part: Range<u64>) -> io::Result<Option<PathBuf>> {
     const PIECE: u64 = 1024 * 1024;
     let kept = aside(path, Some(part.start));
     let (mut source, mut copy) = (files.open(path)?, files.create(&kept)?);
@@ -309,8 +335,12 @@ fn copy_aside<F: FileSystem>(files: &F, path: &Path, part: Range<u64>) -> io::Re
         files.write(&mut copy, at.saturating_sub(part.start), &bytes)?;
         at = at.saturating_add(bytes.len() as u64);
     }
+    if at == part.start {
+        remove(files, &kept)?;
+        return Ok(None);
+    }
     files.sync(&mut copy)?;
-    Ok(kept)
+    Ok(Some(kept))
 }
 
 /// Keeps a damaged part of a segment aside if there is room for it.
@@ -320,6 +350,6 @@ pub(super) fn keep_part<F: FileSystem>(files: &F, path: &Path, part: Range<u64>,
         .list(dir)
         .is_ok_and(|names| names.iter().filter(|(name, _)| name.ends_with(ASIDE)).count() < KEEP_ASIDE);
     // That it cannot be kept is no reason to stop delivering what is whole.
-    let kept = if room { copy_aside(files, path, part).ok() } else { None };
+    let kept = if room { copy_aside(files, path, part).ok().flatten() } else { None };
     Damage { flaw, file: path.to_owned(), kept }
 }

@@ -58,8 +58,18 @@ pub(crate) struct LoadedRange {
     pub(crate) to: u64,
     /// The whole records.
     pub(crate) records: Vec<LoadedRecord>,
-    /// What was damaged.
+    /// What is damaged in it: the bytes, and how. They are kept aside by [`LogReader::keep_aside`].
+    flaws: Vec<(Range<u64>, Flaw)>,
+    /// What was kept aside, or is nowhere.
     pub(crate) damage: Vec<Damage>,
+}
+
+impl LoadedRange {
+    /// Whether something is damaged that is not kept aside yet.
+    #[must_use]
+    pub(crate) fn is_flawed(&self) -> bool {
+        !self.flaws.is_empty()
+    }
 }
 
 /// One record as it was stored.
@@ -115,7 +125,8 @@ impl<F: FileSystem> LogReader<F> {
     /// # Errors
     /// When the disk refuses before anything was read.
     pub(crate) fn read(&mut self, range: SegmentRange, bytes: usize) -> io::Result<LoadedRange> {
-        let mut loaded = LoadedRange { range, to: range.from, records: Vec::new(), damage: Vec::new() };
+        let mut loaded =
+            LoadedRange { range, to: range.from, records: Vec::new(), flaws: Vec::new(), damage: Vec::new() };
         let mut segment = match self.open.take() {
             Some(open) if open.number == range.segment => open,
             _ => self.open(range.segment)?,
@@ -137,7 +148,15 @@ impl<F: FileSystem> LogReader<F> {
         // The file itself stays what it is if it cannot be renamed.
         let renamed = self.files.rename(&path, &kept).is_ok();
         let damage = Damage { flaw: Flaw::Unreadable, file: path, kept: renamed.then_some(kept) };
-        LoadedRange { range, to: range.end, records: Vec::new(), damage: vec![damage] }
+        LoadedRange { range, to: range.end, records: Vec::new(), flaws: Vec::new(), damage: vec![damage] }
+    }
+
+    /// Keeps aside what was found damaged. That is for the caller to say: what was evicted meanwhile was emptied while it was read,
+    /// and is not damaged.
+    pub(crate) fn keep_aside(&self, loaded: &mut LoadedRange) {
+        let path = log::path(&self.dir, loaded.range.segment);
+        let flaws = loaded.flaws.drain(..);
+        loaded.damage.extend(flaws.map(|(bytes, flaw)| keep_part(&self.files, &path, bytes, flaw)));
     }
 
     fn open(&self, number: u64) -> io::Result<ReadSegment<F>> {
@@ -173,9 +192,9 @@ impl<F: FileSystem> LogReader<F> {
                         left = left.saturating_sub(frame.record_bytes as usize);
                         loaded.records.push(self.record(&mut body, &frame, meta));
                     }
-                    None => self.found(from..scan.at, Flaw::Checksum, loaded),
+                    None => loaded.flaws.push((from..scan.at, Flaw::Checksum)),
                 },
-                ScanStep::Flaw(flaw, to) => self.found(from..to, flaw, loaded),
+                ScanStep::Flaw(flaw, to) => loaded.flaws.push((from..to, flaw)),
                 ScanStep::End => break,
             }
             if left == 0 {
@@ -184,11 +203,6 @@ impl<F: FileSystem> LogReader<F> {
         }
         drop(self.buffers.share(body));
         Ok(())
-    }
-
-    fn found(&self, bytes: Range<u64>, flaw: Flaw, loaded: &mut LoadedRange) {
-        let path = log::path(&self.dir, loaded.range.segment);
-        loaded.damage.push(keep_part(&self.files, &path, bytes, flaw));
     }
 
     fn meta(&mut self, body: &[u8], frame: &Frame) -> Option<RecordMeta> {
@@ -231,7 +245,7 @@ impl<F: FileSystem> LogReader<F> {
 pub(crate) fn peek<F: FileSystem>(files: &F, dir: &Path) -> io::Result<Option<RecordMeta>> {
     let (_, state) = CursorFile::open(files, dir)?;
     let delivered = match state {
-        CursorState::Delivered(position, _) => position,
+        CursorState::Delivered(place) => place.delivered,
         CursorState::Nothing | CursorState::Damaged => LogPosition::default(),
     };
     let mut segments: Vec<(u64, u64)> =

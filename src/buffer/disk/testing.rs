@@ -271,6 +271,10 @@ impl FileSystem for MemoryFileSystem {
         Ok(())
     }
 
+    fn is_linked(&self, file: &usize) -> io::Result<bool> {
+        Ok(self.0.lock().unwrap().names.values().any(|node| node == file))
+    }
+
     fn sync(&self, file: &mut usize) -> io::Result<()> {
         let may = self.may();
         let mut state = self.0.lock().unwrap();

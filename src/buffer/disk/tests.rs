@@ -25,6 +25,7 @@ struct TestLog {
     writer: Log<MemoryFileSystem>,
     reader: LogReader<MemoryFileSystem>,
     backlog: Backlog,
+    draft: CursorDraft<MemoryFileSystem>,
     damage: Vec<Damage>,
     budget: Arc<Budget>,
     /// Events that the last opening found, less those that were lost when they were read.
@@ -37,7 +38,8 @@ impl TestLog {
         let backlog = Backlog::new(&contents, Arc::default());
         let reader = LogReader::new(files.clone(), &dir(), Buffers::new(BUFFER_BYTES, 1));
         let events = backlog.unread_events();
-        Ok(Self { writer, reader, backlog, damage, budget: Budget::new(1 << 30), events })
+        let draft = CursorDraft::new(files.clone(), &dir());
+        Ok(Self { writer, reader, backlog, draft, damage, budget: Budget::new(1 << 30), events })
     }
 
     /// Appends, keeping what is stored in memory or not; returns how many were stored.
@@ -57,7 +59,8 @@ impl TestLog {
         while self.backlog.ready_records() == 0
             && let Some(part) = self.backlog.unread()
         {
-            let loaded = self.reader.read(part, 8).unwrap();
+            let mut loaded = self.reader.read(part, 8).unwrap();
+            self.reader.keep_aside(&mut loaded);
             self.damage.extend(loaded.damage.iter().cloned());
             let budget = Arc::clone(&self.budget);
             self.events -= self.backlog.loaded(loaded, |bytes| budget.charge(bytes as u64)).min(self.events);
@@ -70,6 +73,14 @@ impl TestLog {
         self.writer.save(delivered)?;
         self.backlog.forget_before(delivered.segment);
         Ok(())
+    }
+
+    fn note(&mut self) -> std::io::Result<()> {
+        self.draft.write(&CursorPlace {
+            delivered: self.backlog.delivered(),
+            out_of_order: self.backlog.out_of_order(),
+            stored_last: self.backlog.stored_last().unwrap_or_default(),
+        })
     }
 
     /// Everything that is left, in order.
@@ -344,6 +355,121 @@ fn what_was_delivered_out_of_order_is_remembered_over_several_stops() {
 }
 
 #[test]
+fn what_was_noted_is_not_delivered_again_after_a_kill_and_a_torn_note_is_not_believed() {
+    #[track_caller]
+    fn check(damage: impl FnOnce(&mut Vec<u8>), expected: &[&str]) {
+        let files = six();
+        let mut log = TestLog::open(&files).unwrap();
+        let mut taken = log.take(6);
+        taken.append(&mut log.take(6));
+        drop(end(taken.remove(3)));
+        drop(end(taken.remove(0)));
+        log.note().unwrap();
+        files.change(&dir().join(cursor::DRAFT), damage);
+        assert_eq!(TestLog::open(&files).unwrap().rest(), expected);
+    }
+    check(|_| (), &["two\n", "three\n", "five\n", "six\n"]);
+    check(|draft| *draft.last_mut().unwrap() ^= 1, &["two\n", "three\n", "four\n", "five\n", "six\n"]);
+    check(|draft| draft.fill(0), &SIX);
+    check(Vec::clear, &SIX);
+}
+
+#[test]
+fn a_newest_segment_that_is_gone_is_said_once() {
+    #[track_caller]
+    fn check(gone: &[u64], delivered: usize, expected: &[Flaw], left: &[&str]) {
+        let files = six();
+        let mut log = TestLog::open(&files).unwrap();
+        let mut taken = Vec::new();
+        while taken.len() < delivered {
+            taken.append(&mut log.take(1));
+        }
+        end_all(taken);
+        log.note().unwrap();
+        for number in gone {
+            files.remove(&segment(*number)).unwrap();
+        }
+        let mut log = TestLog::open(&files).unwrap();
+        assert_eq!(
+            (log.flaws(), log.rest()),
+            (expected.to_vec(), left.iter().map(ToString::to_string).collect())
+        );
+        assert_eq!(log.push(records(&["seven\n"]), true), 1);
+        log.note().unwrap();
+        let mut log = TestLog::open(&files).unwrap();
+        assert_eq!((log.flaws().len(), log.rest().pop()), (0, Some("seven\n".to_owned())), "it is said once");
+    }
+    check(&[], 0, &[], &SIX);
+    check(&[2], 0, &[Flaw::Missing], &SIX[..4]);
+    check(&[1, 2], 0, &[Flaw::Missing], &[]);
+    check(&[2], 5, &[Flaw::Missing], &[]);
+    check(&[2], 6, &[], &[]);
+}
+
+#[test]
+fn a_full_disk_stores_what_fits() {
+    // A file, its header, four records and a seal.
+    for after in 0..7 {
+        let files = MemoryFileSystem::default();
+        let mut log = TestLog::open(&files).unwrap();
+        files.fail(after, 1, ENOSPC);
+        let stored = log.push(records(&SIX), true);
+        assert_eq!(stored, usize::try_from(after).unwrap().saturating_sub(2), "after {after} calls");
+        assert_eq!(log.push(records(&SIX[stored..]), true), 6 - stored);
+        files.crash(&mut fastrand::Rng::with_seed(u64::from(after)));
+        assert_eq!(TestLog::open(&files).unwrap().rest(), SIX, "after {after} calls");
+    }
+}
+
+#[test]
+fn what_was_removed_behind_the_logs_back_is_not_written_to_and_made_again() {
+    let files = MemoryFileSystem::default();
+    let mut log = TestLog::open(&files).unwrap();
+    assert_eq!(log.push(records(&SIX[..2]), true), 2);
+    log.note().unwrap();
+    for name in files.names() {
+        files.remove(&dir().join(name)).unwrap();
+    }
+    assert_eq!(log.push(records(&SIX[2..]), true), 0, "nobody is told that it is stored");
+    assert_eq!(log.push(records(&SIX[2..]), true), 4);
+    assert_eq!(TestLog::open(&files).unwrap().rest(), SIX[2..]);
+}
+
+#[test]
+fn what_was_emptied_while_it_was_read_is_not_damaged() {
+    let files = six();
+    let mut log = TestLog::open(&files).unwrap();
+    let range = log.backlog.unread().unwrap();
+    let evicted = log.backlog.evict().unwrap();
+    evicted.unread.unwrap().ack.settle();
+    log.writer.clear_segment(1).unwrap();
+    let mut loaded = log.reader.read(range, usize::MAX).unwrap();
+    assert!(loaded.is_flawed() && !log.backlog.is_next_to_read(range));
+    // Nor is an empty file kept where nothing is left to keep.
+    log.reader.keep_aside(&mut loaded);
+    assert!(loaded.damage.iter().all(
+        |damage| damage.kept.is_none() || !files.data(damage.kept.as_ref().unwrap()).unwrap().is_empty()
+    ));
+    assert_eq!(log.rest(), ["five\n", "six\n"]);
+    assert_eq!(log.flaws(), []);
+}
+
+#[test]
+fn a_note_of_another_log_is_not_believed() {
+    let files = six();
+    let mut log = TestLog::open(&files).unwrap();
+    log.rest();
+    log.note().unwrap();
+    // The cursor is gone, and with it the log, as far as anyone knows.
+    for name in ["cursor".to_owned(), format!("{:020}.spool", 1), format!("{:020}.spool", 2)] {
+        files.remove(&dir().join(name)).unwrap();
+    }
+    let mut log = TestLog::open(&files).unwrap();
+    assert_eq!(log.push(records(&SIX), true), 6);
+    assert_eq!(TestLog::open(&files).unwrap().rest(), SIX);
+}
+
+#[test]
 fn what_was_evicted_behind_something_under_way_is_not_taken_from_what_is_left() {
     let files = six();
     let mut log = TestLog::open(&files).unwrap();
@@ -488,9 +614,11 @@ enum PlayStep {
     Take(usize),
     Deliver(prop::sample::Index),
     Save,
+    Note,
     Retire,
     Fail { after: u32, count: u32, code: i32 },
     Crash(u64),
+    Kill,
     Stop,
 }
 
@@ -500,10 +628,12 @@ fn step() -> impl Strategy<Value = PlayStep> {
         4 => (1_usize..6).prop_map(PlayStep::Take),
         6 => any::<prop::sample::Index>().prop_map(PlayStep::Deliver),
         2 => Just(PlayStep::Save),
+        2 => Just(PlayStep::Note),
         2 => Just(PlayStep::Retire),
         2 => (0_u32..12, 1_u32..6, prop::sample::select(vec![EIO, ENOSPC, EROFS]))
             .prop_map(|(after, count, code)| PlayStep::Fail { after, count, code }),
         1 => any::<u64>().prop_map(PlayStep::Crash),
+        1 => Just(PlayStep::Kill),
         1 => Just(PlayStep::Stop),
     ]
 }
@@ -521,6 +651,10 @@ struct Model {
     faulted: bool,
     /// Delivered, and a clean stop came after.
     settled: BTreeSet<u64>,
+    /// Delivered, and that was noted.
+    noted: BTreeSet<u64>,
+    /// Of these, what a kill came after.
+    killed: BTreeSet<u64>,
     /// The highest that was taken since the log was opened.
     highest: Option<u64>,
     /// Taken since the log was opened.
@@ -536,6 +670,7 @@ impl Model {
         let id = id(record);
         assert!(id < self.pushed, "{id} was never pushed");
         assert!(self.faulted || !self.settled.contains(&id), "{id} was delivered before a clean stop");
+        assert!(self.faulted || !self.killed.contains(&id), "{id} was noted before a kill");
         if self.taken.insert(id) {
             let in_order = self.highest.is_none_or(|highest| highest < id);
             // The second copy of one that is stored twice may come after what followed the first.
@@ -597,6 +732,11 @@ impl Play {
             }
             // That it cannot be saved is no harm before a stop.
             PlayStep::Save => drop(self.log.save()),
+            PlayStep::Note => {
+                if self.log.note().is_ok() {
+                    self.model.noted.extend(&self.model.delivered_now);
+                }
+            }
             PlayStep::Retire => {
                 if self.log.backlog.is_drained() {
                     let segment = self.log.writer.rotate();
@@ -609,9 +749,18 @@ impl Play {
             }
             PlayStep::Crash(seed) => {
                 self.taken.clear();
+                // What was noted is not synced.
+                self.model.noted.clear();
+                self.model.killed.clear();
                 self.files.crash(&mut fastrand::Rng::with_seed(seed));
                 // What was not acknowledged is read again by its source, as something new.
                 self.waiting.clear();
+                self.reopen();
+            }
+            PlayStep::Kill => {
+                self.taken.clear();
+                self.waiting.clear();
+                self.model.killed.extend(&self.model.noted);
                 self.reopen();
             }
             PlayStep::Stop => self.stop(),

@@ -15,7 +15,7 @@ use crate::event::{AckGuard, Acknowledge, Outcome};
 pub(super) struct AckTracker {
     /// The lock covers a look at one entry, and the removal of those that are passed.
     entries: Mutex<TrackedRecords>,
-    /// Told each time the position has moved.
+    /// Told each time a record has ended.
     moved: Arc<Notify>,
 }
 
@@ -37,7 +37,7 @@ struct TrackedRecord {
 }
 
 impl AckTracker {
-    /// A tracker that stands at a place. `moved` is notified each time it moves on.
+    /// A tracker that stands at a place. `moved` is notified each time a record has ended.
     #[must_use]
     pub(super) fn new(position: LogPosition, moved: Arc<Notify>) -> Arc<Self> {
         let entries = TrackedRecords { first: 0, open: VecDeque::new(), position };
@@ -98,21 +98,17 @@ impl Acknowledge for AckTracker {
         if outcome == Outcome::Abandoned {
             return;
         }
-        let moved = self.with(|entries| {
+        self.with(|entries| {
             let index = number.checked_sub(entries.first).and_then(|index| usize::try_from(index).ok());
             if let Some(entry) = index.and_then(|index| entries.open.get_mut(index)) {
                 entry.done = true;
             }
-            let before = entries.position;
             while let Some(entry) = entries.open.pop_front_if(|entry| entry.done) {
                 entries.first = entries.first.saturating_add(1);
                 entries.position = entry.end;
             }
-            entries.position != before
         });
-        if moved {
-            self.moved.notify_waiters();
-        }
+        self.moved.notify_waiters();
     }
 }
 

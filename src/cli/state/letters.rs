@@ -1,6 +1,5 @@
 //! Dead letters, shown: how many of what, and each with its reason and where it came from.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -9,16 +8,12 @@ use serde_json::{Value, json};
 use super::error::StateCommandError;
 use super::printable::printable;
 use crate::cli::table;
-use crate::deadletter::{self, DeadLetter, FolderSummary, LetterReader};
+use crate::deadletter::{self, DeadLetter, FolderSummary, LetterReader, UnreadableFile};
 use crate::event::Timestamp;
 
 /// What is in each folder.
 pub(super) fn summaries(dir: &Path) -> Result<Vec<FolderSummary>, StateCommandError> {
-    let summary = |name: String| {
-        let path = dir.join(deadletter::FOLDER).join(&name);
-        deadletter::summary(dir, &name).map_err(|source| StateCommandError::Read { path, source })
-    };
-    folders(dir)?.into_iter().map(summary).collect()
+    Ok(folders(dir)?.iter().map(|name| deadletter::summary(dir, name)).collect())
 }
 
 pub(super) fn json(folder: &FolderSummary) -> Value {
@@ -32,7 +27,12 @@ pub(super) fn json(folder: &FolderSummary) -> Value {
         "damaged": total.damaged,
         "oldest": total.oldest.map(Timestamp::to_rfc3339),
         "reasons": total.reasons,
+        "unreadable": folder.unreadable.iter().map(unreadable).collect::<Vec<_>>(),
     })
+}
+
+fn unreadable(UnreadableFile { path, error }: &UnreadableFile) -> Value {
+    json!({ "path": path, "error": error.to_string() })
 }
 
 pub(super) fn row(folder: &FolderSummary, now: Timestamp) -> Vec<String> {
@@ -80,29 +80,22 @@ pub(super) fn show(query: &LetterQuery<'_>, out: &mut impl Write) -> Result<(), 
     let limit = limit.unwrap_or(if as_json { usize::MAX } else { SHOWN });
     let (mut shown, mut more) = (0_usize, 0_u64);
     let path = dir.join(deadletter::FOLDER).join(folder);
+    let mut unreadable = None;
     for path in deadletter::files(dir, folder).map_err(|source| StateCommandError::Read { path, source })? {
-        let failed = |source| StateCommandError::Read { path: path.clone(), source };
-        // One that is gone since was replayed.
-        let Ok(file) = File::open(&path) else { continue };
-        let delivered = deadletter::delivered(&path).map_err(failed)?;
-        let mut reader = LetterReader::new(file).map_err(failed)?;
-        while let Some(entry) = reader.next_entry().map_err(failed)? {
-            let Some(letter) = entry.letter else { continue };
-            let wanted = reasons.is_empty() || reasons.contains(&letter.reason);
-            if !wanted || delivered.contains(&entry.number) {
-                continue;
-            }
+        let each = |letter: &DeadLetter, raw: &[u8]| {
             if shown >= limit {
                 more = more.saturating_add(1);
-                continue;
+                return Ok(());
             }
             shown = shown.saturating_add(1);
-            if as_json {
-                out.write_all(&entry.raw)?;
-                out.write_all(b"\n")?;
-            } else {
-                describe(&letter, shown, &path, out)?;
+            if as_json { write_raw(raw, out) } else { describe(letter, shown, &path, out) }
+        };
+        match each_letter(&path, reasons, each) {
+            // The letters of the other files are shown all the same.
+            Err(StateCommandError::Read { path, source }) => {
+                unreadable.get_or_insert(StateCommandError::Read { path, source });
             }
+            read => read?,
         }
     }
     if !as_json && shown == 0 {
@@ -111,6 +104,33 @@ pub(super) fn show(query: &LetterQuery<'_>, out: &mut impl Write) -> Result<(), 
     if !as_json && more > 0 {
         writeln!(out, "\n{} more; see them with --limit or --json", table::count(more, "letter"))?;
     }
+    unreadable.map_or(Ok(()), Err)
+}
+
+/// Gives each letter of a file that is still to be delivered and has one of these reasons, with its text as it stands there.
+fn each_letter(
+    path: &Path,
+    reasons: &[String],
+    mut each: impl FnMut(&DeadLetter, &[u8]) -> Result<(), StateCommandError>,
+) -> Result<(), StateCommandError> {
+    let failed = |source| StateCommandError::Read { path: path.to_owned(), source };
+    // One that is gone since was replayed.
+    let Some(file) = deadletter::open(path).map_err(failed)? else { return Ok(()) };
+    let delivered = deadletter::delivered(path).map_err(failed)?;
+    let mut reader = LetterReader::new(file).map_err(failed)?;
+    while let Some(entry) = reader.next_entry().map_err(failed)? {
+        let Some(letter) = entry.letter else { continue };
+        let is_wanted = reasons.is_empty() || reasons.contains(&letter.reason);
+        if is_wanted && !delivered.contains(&entry.number) {
+            each(&letter, &entry.raw)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_raw(raw: &[u8], out: &mut impl Write) -> Result<(), StateCommandError> {
+    out.write_all(raw)?;
+    out.write_all(b"\n")?;
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub(super) use self::printable::printable;
 use super::arguments::{Show, StateCommand, StatePlace};
 use super::{configuration, exit, table};
 use crate::causes::with_causes;
-use crate::deadletter::FolderSummary;
+use crate::deadletter::{FolderSummary, UnreadableFile};
 use crate::event::Timestamp;
 
 /// Does what the command says; returns the exit code.
@@ -125,6 +125,9 @@ fn letters_table(letters: &[FolderSummary], out: &mut impl Write) -> Result<(), 
     let mut rows = vec![table::row(["sink", "files", "letters", "events", "size", "oldest", "reasons"])];
     rows.extend(letters.iter().map(|folder| letters::row(folder, now)));
     table_or_none(&rows, out)?;
+    for UnreadableFile { path, error } in letters.iter().flat_map(|folder| &folder.unreadable) {
+        writeln!(out, "  cannot be read: {}: {error}", printable(&path.to_string_lossy()))?;
+    }
     if let Some(first) = letters.iter().find(|folder| !folder.files.is_empty()) {
         let name = &first.name;
         writeln!(out, "\n  standpipe state show dead-letters {name}    what they are")?;

@@ -15,6 +15,7 @@ use crate::destination::queue::DestinationQueue;
 use crate::event::Buffers;
 use crate::health::Status;
 use crate::metrics::SinkMetrics;
+use crate::sink::DestinationName;
 
 /// One destination whose records are kept on disk.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(crate) struct DiskContext {
     /// The names of the fields that the destination is made from.
     pub(crate) fields: Arc<[Box<str>]>,
     /// The sink's and the destination's name, for people.
-    pub(crate) label: String,
+    pub(crate) label: DestinationName,
     /// The sink's room.
     pub(crate) quota: Arc<DiskQuota>,
     /// What is counted.
@@ -74,7 +75,7 @@ impl DiskContext {
         if last.0.is_none_or(|last| last.elapsed() >= LOG_AGAIN) {
             last.0 = Some(Instant::now());
             error!(
-                destination = self.label,
+                sink = self.label.sink, stream = self.label.stream,
                 dir = %self.dir.display(),
                 error = message,
                 "the disk buffer does not work; new records stay in memory: make room, or make the folder writable"
@@ -86,7 +87,7 @@ impl DiskContext {
     pub(super) fn works(&self, last: &mut LastLogged) {
         if last.0.take().is_some() {
             self.clear_issue();
-            info!(destination = self.label, "the disk buffer works again");
+            info!(sink = self.label.sink, stream = self.label.stream, "the disk buffer works again");
         }
     }
 
@@ -101,7 +102,7 @@ impl DiskContext {
             self.metrics.corrupt(flaw.reason());
             let kept = kept.as_ref().map_or_else(|| "nowhere".to_owned(), |kept| kept.display().to_string());
             warn!(
-                destination = self.label,
+                sink = self.label.sink, stream = self.label.stream,
                 reason = flaw.reason(),
                 file = %file.display(),
                 kept,
@@ -113,7 +114,12 @@ impl DiskContext {
     /// Counts and logs events whose bytes are damaged.
     pub(super) fn count_lost(&self, events: u64) {
         if events > 0 {
-            error!(destination = self.label, events, "events are lost: their bytes on disk are damaged");
+            error!(
+                sink = self.label.sink,
+                stream = self.label.stream,
+                events,
+                "events are lost: their bytes on disk are damaged"
+            );
             self.metrics.dropped("corrupt", events);
         }
     }

@@ -12,6 +12,7 @@ use crate::config::WhenFull;
 use crate::deadletter::{DeadLetter, Letter};
 use crate::destination::storage::DiskStorage;
 use crate::event::{AckGuard, Record, Timestamp};
+use crate::sink::DestinationName;
 
 /// The reason of records that went to the dead letters since the buffer was full.
 const FULL: &str = "buffer_full";
@@ -71,8 +72,8 @@ impl<'c> Evictor<'c> {
             acks.push(unread.ack);
         }
         if events > 0 {
-            let destination = &self.context.label;
-            warn!(destination, events, "the disk buffer is full: the oldest events are dropped");
+            let DestinationName { sink, stream } = &self.context.label;
+            warn!(sink, stream, events, "the disk buffer is full: the oldest events are dropped");
             self.context.metrics.dropped("oldest", events);
         }
         acks.into_iter().for_each(AckGuard::settle);
@@ -98,7 +99,8 @@ impl<'c> Evictor<'c> {
             }
             let range = unread.range;
             let read = move || {
-                let loaded = reader.read(range, LETTERS_BYTES);
+                let mut loaded = reader.read(range, LETTERS_BYTES);
+                loaded.iter_mut().for_each(|loaded| reader.keep_aside(loaded));
                 (reader, loaded)
             };
             let (again, loaded) = blocking(read).await?;
@@ -146,8 +148,10 @@ impl<'c> Evictor<'c> {
         let events: u64 = records.iter().map(|record| record.events).sum();
         if events > 0 {
             warn!(
-                destination = label,
-                events, "the disk buffer is full: the oldest events went to the dead letters"
+                sink = label.sink,
+                stream = label.stream,
+                events,
+                "the disk buffer is full: the oldest events went to the dead letters"
             );
             metrics.dead_letter(FULL, events);
         }

@@ -5,8 +5,8 @@
 //! blocks runs on threads for blocking work, one write and one read at a time. While a sync is under way, records gather, and the
 //! next one covers them all.
 //!
-//! - `task` opens the log, and runs the two loops until everything is delivered or the process ends;
-//! - `store` is the loop that writes, and `read` the one that reads;
+//! - `task` opens the log, and runs the three loops until everything is delivered or the process ends;
+//! - `store` is the loop that writes, `read` the one that reads, and `note` the one that notes how far delivery has come;
 //! - `writer` has the log's files and its cursor, and `evict` gives up the oldest records when they are to make room;
 //! - `quota` is the room that a sink's destinations share, and `dir_locks` keeps two tasks from one directory;
 //! - `context` is what all of these know, and how they report.
@@ -14,6 +14,7 @@
 mod context;
 mod dir_locks;
 mod evict;
+mod note;
 mod quota;
 mod read;
 mod store;

@@ -27,8 +27,19 @@ pub(super) async fn read_back(context: &DiskContext, mut reader: LogReader<OsFil
         let Ok((again, loaded)) = blocking(read).await else { return };
         reader = again;
         match loaded {
-            Ok(loaded) => {
+            Ok(mut loaded) => {
                 failures = 0;
+                // What was evicted meanwhile was emptied while it was read.
+                let is_damaged =
+                    loaded.is_flawed() && queue.look_at_disk(|disk| disk.is_next_to_read(loaded.range));
+                if is_damaged {
+                    let keep = move || {
+                        reader.keep_aside(&mut loaded);
+                        (reader, loaded)
+                    };
+                    let Ok((again, kept)) = blocking(keep).await else { return };
+                    (reader, loaded) = (again, kept);
+                }
                 context.report_damage(&loaded.damage);
                 context.count_lost(queue.change_disk(|disk| disk.loaded(loaded)));
             }

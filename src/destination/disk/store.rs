@@ -4,6 +4,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::context::{DiskContext, RuntimeGone, TRY_AGAIN};
 use super::evict::Evictor;
+use super::note::SharedDraft;
 use super::quota::Reservation;
 use super::writer::LogWriter;
 use crate::buffer::disk::{Log, OsFileSystem};
@@ -21,16 +22,19 @@ pub(super) struct StoreLoop<'c> {
     retry_at: Option<Instant>,
     /// Since there is no room, rather than since something failed.
     waits_for_room: bool,
+    /// The last append failed.
+    is_broken: bool,
 }
 
 impl<'c> StoreLoop<'c> {
-    pub(super) fn new(context: &'c DiskContext, log: Log<OsFileSystem>) -> Self {
+    pub(super) fn new(context: &'c DiskContext, log: Log<OsFileSystem>, draft: SharedDraft) -> Self {
         Self {
             context,
-            writer: LogWriter::new(context, log),
+            writer: LogWriter::new(context, log, draft),
             evictor: Evictor::new(context),
             retry_at: None,
             waits_for_room: false,
+            is_broken: false,
         }
     }
 
@@ -56,6 +60,11 @@ impl<'c> StoreLoop<'c> {
                 None => match queue.next_to_store() {
                     NextToStore::Records(records) => {
                         self.store(records).await?;
+                        continue;
+                    }
+                    // What could not be stored was delivered from memory, and nothing else came.
+                    NextToStore::At(_) | NextToStore::Wait if self.is_broken => {
+                        self.try_out().await?;
                         continue;
                     }
                     NextToStore::At(when) => Some(when),
@@ -92,16 +101,29 @@ impl<'c> StoreLoop<'c> {
         let (mut records, appended) = appended?;
         let mut again = records.split_off(appended.stored.len().min(records.len()));
         again.append(&mut left);
+        let is_broken = appended.failed.is_some();
+        self.is_broken = is_broken;
         let acks = queue.change_disk(|disk| {
             disk.put_back(again);
             disk.set_full(false);
+            // What does not get there is delivered from memory meanwhile.
+            disk.set_broken(is_broken);
             disk.stored(records.into_iter().zip(appended.stored))
         });
         acks.into_iter().for_each(AckGuard::settle);
         self.retry_at = None;
-        if appended.failed.is_some() && !self.writer.free_delivered().await? {
+        if is_broken && !self.writer.free_delivered().await? {
             self.retry_at = Some(Instant::now() + TRY_AGAIN);
         }
+        Ok(())
+    }
+
+    /// Finds out whether the log can be written again, with nothing to store.
+    async fn try_out(&mut self) -> Result<(), RuntimeGone> {
+        self.is_broken = !self.writer.try_out().await?;
+        let is_broken = self.is_broken;
+        self.context.queue.change_disk(|disk| disk.set_broken(is_broken));
+        self.retry_at = is_broken.then(|| Instant::now() + TRY_AGAIN);
         Ok(())
     }
 

@@ -6,13 +6,17 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::context::{DiskContext, LastLogged, RuntimeGone, TRY_AGAIN, blocking};
+use super::note::SharedDraft;
 use crate::buffer::disk::{Appended, Log, LogPosition, OsFileSystem};
 use crate::destination::storage::DiskStorage;
 use crate::event::{Record, Timestamp};
 use crate::metrics::gauge;
 
-/// The cursor is saved no more often than this: after a kill, what was delivered since is delivered again.
-const SAVE_EVERY: Duration = Duration::from_millis(250);
+/// The cursor is synced no more often than this: after a power cut, what was delivered since is delivered again.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Nor than this where a segment is delivered whole, and gives its room back.
+const FREE_EVERY: Duration = Duration::from_millis(250);
 
 /// A log that is written to, and its cursor.
 #[derive(Debug)]
@@ -25,13 +29,15 @@ pub(super) struct LogWriter<'c> {
     /// Where records had ended up to when the cursor was saved last.
     saved: LogPosition,
     saved_at: Instant,
-    /// When the cursor is to be saved; none: it has not moved.
-    save_at: Option<Instant>,
+    /// When the cursor is to be saved again, after it could not be.
+    retry_at: Option<Instant>,
+    /// What notes beside the log where delivery stands; it ends before the log is removed.
+    draft: SharedDraft,
     last_logged: LastLogged,
 }
 
 impl<'c> LogWriter<'c> {
-    pub(super) fn new(context: &'c DiskContext, log: Log<OsFileSystem>) -> Self {
+    pub(super) fn new(context: &'c DiskContext, log: Log<OsFileSystem>, draft: SharedDraft) -> Self {
         let saved = context.queue.look_at_disk(DiskStorage::ended);
         let mut writer = Self {
             context,
@@ -39,7 +45,8 @@ impl<'c> LogWriter<'c> {
             counted: 0,
             saved,
             saved_at: Instant::now(),
-            save_at: None,
+            retry_at: None,
+            draft,
             last_logged: LastLogged::default(),
         };
         writer.count_bytes();
@@ -67,29 +74,43 @@ impl<'c> LogWriter<'c> {
             (records, appended)
         };
         let (records, appended) = self.with_log(append).await?;
+        self.report(&appended);
+        Ok((records, appended))
+    }
+
+    /// Whether the log can be written, with nothing to store.
+    pub(super) async fn try_out(&mut self) -> Result<bool, RuntimeGone> {
+        let tried = self.with_log(|log| log.try_out(Timestamp::now())).await?;
+        self.report(&tried);
+        Ok(tried.failed.is_none())
+    }
+
+    fn report(&mut self, appended: &Appended) {
         appended.syncs.iter().for_each(|took| self.context.metrics.fsync(*took));
         match &appended.failed {
             Some(failure) => self.context.failed(failure.reason(), failure, &mut self.last_logged),
             None => self.context.works(&mut self.last_logged),
         }
-        Ok((records, appended))
     }
 
     /// Saves the cursor when it is due, and says when it will be. `at_once`: it is not to wait for its time.
     pub(super) async fn save_if_due(&mut self, at_once: bool) -> Result<Option<Instant>, RuntimeGone> {
-        let has_moved = || self.context.queue.look_at_disk(DiskStorage::ended) != self.saved;
-        if self.save_at.is_none() && has_moved() {
-            self.save_at = Some(if at_once { Instant::now() } else { self.saved_at + SAVE_EVERY });
+        let due = self.retry_at.or_else(|| {
+            let ended = self.context.queue.look_at_disk(DiskStorage::ended);
+            let every = if ended.segment > self.saved.segment { FREE_EVERY } else { SAVE_EVERY };
+            let due = if at_once { Instant::now() } else { self.saved_at + every };
+            (ended != self.saved).then_some(due)
+        });
+        if due.is_none_or(|due| due > Instant::now()) {
+            return Ok(due);
         }
-        if self.save_at.is_some_and(|at| at <= Instant::now()) {
-            self.save().await?;
-        }
-        Ok(self.save_at)
+        self.save().await?;
+        Ok(self.retry_at)
     }
 
     /// Writes down what is delivered, and removes what is delivered whole.
     pub(super) async fn save(&mut self) -> Result<(), RuntimeGone> {
-        self.save_at = None;
+        self.retry_at = None;
         self.saved_at = Instant::now();
         let (ended, delivered) = self.context.queue.look_at_disk(|disk| (disk.ended(), disk.delivered()));
         self.saved = ended;
@@ -97,7 +118,7 @@ impl<'c> LogWriter<'c> {
             Ok(()) => self.context.queue.change_disk(|disk| disk.forget_before(delivered.segment)),
             Err(error) => {
                 self.failed("cursor", &error);
-                self.save_at = Some(Instant::now() + TRY_AGAIN);
+                self.retry_at = Some(Instant::now() + TRY_AGAIN);
             }
         }
         Ok(())
@@ -146,8 +167,13 @@ impl<'c> LogWriter<'c> {
     pub(super) async fn remove(&mut self) -> Result<(), RuntimeGone> {
         self.leave_segment().await?;
         let log = self.log.take().ok_or(RuntimeGone)?;
-        if let Err(error) = blocking(move || log.remove()).await? {
-            warn!(destination = self.context.label, %error, "cannot remove an empty disk buffer");
+        let draft = self.draft.clone();
+        let remove = move || {
+            draft.end();
+            log.remove()
+        };
+        if let Err(error) = blocking(remove).await? {
+            warn!(sink = self.context.label.sink, stream = self.context.label.stream, %error, "cannot remove an empty disk buffer");
         }
         Ok(())
     }

@@ -8,17 +8,19 @@
 //! ```
 //!
 //! What is behind `stored` is the [`Backlog`]'s: up to where the log was delivered, and what of it is still to be.
+//!
+//! While the log cannot be written, the sink takes what is pending from memory, once everything in the log is taken. Its sources are told
+//! when it is delivered, as if there were no disk.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use super::ready::ReadyRecords;
-use crate::buffer::RequestRoom;
 use crate::buffer::disk::{
     Backlog, Evicted, LoadedRange, LogContents, LogPosition, OutOfOrderAck, SegmentRange, StoredAt,
 };
+use crate::buffer::{RecordFifo, RequestRoom};
 use crate::destination::count::ByteCount;
 use crate::destination::shares::MemoryShares;
 use crate::event::{AckGuard, Record};
@@ -35,7 +37,9 @@ pub(crate) struct DiskStorage {
     /// The log is open: `backlog` is what is in it.
     is_open: bool,
     /// Closed records that are not stored yet.
-    pending: VecDeque<Record>,
+    pending: RecordFifo,
+    /// The log cannot be written.
+    is_broken: bool,
     /// Bytes accepted and not stored: in the open record, in `pending`, and being stored.
     unstored: ByteCount,
     /// What is stored and has not ended.
@@ -69,7 +73,8 @@ impl DiskStorage {
             shares,
             most_in_memory,
             is_open: false,
-            pending: VecDeque::new(),
+            pending: RecordFifo::default(),
+            is_broken: false,
             unstored: ByteCount::default(),
             backlog: Backlog::new(&LogContents::default(), Arc::clone(&changed)),
             changed,
@@ -87,15 +92,23 @@ impl DiskStorage {
     }
 
     pub(crate) fn push(&mut self, record: Record) {
-        self.pending.push_back(record);
+        self.pending.push((), record);
     }
 
     pub(crate) fn take_request(&mut self, room: RequestRoom) -> Vec<Record> {
+        if self.gives_pending() {
+            let taken = self.pending.take_request(room);
+            return self.taken_unstored(taken);
+        }
         let taken = self.backlog.take_request(room);
         self.taken(taken)
     }
 
     pub(crate) fn take_fitting(&mut self, room: RequestRoom) -> Vec<Record> {
+        if self.gives_pending() {
+            let taken = self.pending.take_fitting(room);
+            return self.taken_unstored(taken);
+        }
         let taken = self.backlog.take_fitting(room);
         self.taken(taken)
     }
@@ -105,6 +118,10 @@ impl DiskStorage {
     }
 
     pub(crate) fn ready(&self) -> ReadyRecords {
+        if self.gives_pending() {
+            let Self { pending, .. } = self;
+            return ReadyRecords { records: pending.len(), bytes: pending.bytes(), oldest: pending.oldest() };
+        }
         ReadyRecords {
             records: self.backlog.ready_records(),
             bytes: self.backlog.ready_bytes(),
@@ -122,7 +139,12 @@ impl DiskStorage {
     }
 
     pub(crate) fn is_drained(&self) -> bool {
-        self.unstored.get() == 0 && self.is_log_drained()
+        self.unstored.get() == 0 && self.taken.get() == 0 && self.is_log_drained()
+    }
+
+    /// Whether nothing is under way that would free memory by itself.
+    pub(crate) fn nothing_under_way(&self) -> bool {
+        if self.is_broken { self.taken.get() == 0 } else { self.held() == 0 }
     }
 
     pub(crate) fn held(&self) -> usize {
@@ -149,6 +171,16 @@ impl DiskStorage {
         }
     }
 
+    /// Whether the sink takes what could not be stored: it comes after what could be.
+    fn gives_pending(&self) -> bool {
+        self.is_broken && self.backlog.ready_records() == 0 && self.backlog.unread().is_none()
+    }
+
+    fn taken_unstored(&mut self, records: Vec<Record>) -> Vec<Record> {
+        self.unstored.sub(records.iter().map(|record| record.payload).sum());
+        self.taken(records)
+    }
+
     fn taken(&mut self, records: Vec<Record>) -> Vec<Record> {
         self.taken.add(records.iter().map(|record| record.payload).sum());
         records
@@ -169,7 +201,7 @@ impl DiskStorage {
     /// The log is open, and this is in it. Returns how many events it still has to deliver.
     pub(crate) fn opened(&mut self, contents: &LogContents) -> u64 {
         self.backlog = Backlog::new(contents, Arc::clone(&self.changed));
-        self.is_open = true;
+        (self.is_open, self.is_broken) = (true, false);
         self.backlog.unread_events()
     }
 
@@ -183,18 +215,22 @@ impl DiskStorage {
         if !self.is_open {
             return Vec::new();
         }
-        let mut bytes = 0usize;
-        let fits = |record: &&Record| {
-            bytes = bytes.saturating_add(record.len);
-            bytes <= BATCH
-        };
-        let count = self.pending.iter().take_while(fits).count();
-        self.pending.drain(..count.max(1).min(self.pending.len())).collect()
+        self.pending.take_request(RequestRoom { records: usize::MAX, bytes: BATCH })
     }
 
     /// These records of a batch could not be stored; they are the next to try.
     pub(crate) fn put_back(&mut self, records: Vec<Record>) {
-        records.into_iter().rev().for_each(|record| self.pending.push_front(record));
+        self.pending.put_back(records.into_iter().map(|record| ((), record)));
+    }
+
+    /// Notes whether the log can be written: what is pending waits for it, or is delivered from memory.
+    pub(crate) fn set_broken(&mut self, broken: bool) {
+        self.is_broken = broken;
+    }
+
+    /// Whether the log cannot be written.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// Notes whether the buffer has room for the next record.
@@ -239,6 +275,16 @@ impl DiskStorage {
     pub(crate) fn read_failed(&mut self, range: SegmentRange) -> bool {
         self.reading = false;
         self.backlog.is_next_to_read(range)
+    }
+
+    /// Whether the range is still to be read: it may have been evicted meanwhile.
+    pub(crate) fn is_next_to_read(&self, range: SegmentRange) -> bool {
+        self.backlog.is_next_to_read(range)
+    }
+
+    /// Where the last record was stored that is not delivered and forgotten.
+    pub(crate) fn stored_last(&self) -> Option<StoredAt> {
+        self.backlog.stored_last()
     }
 
     /// Takes out the oldest records that the sink has not taken.

@@ -141,15 +141,24 @@ impl Storage {
     pub(crate) fn nothing_under_way(&self) -> bool {
         match self {
             Self::Memory(memory) => memory.nothing_under_way(),
-            Self::Disk(disk) => disk.held() == 0,
+            Self::Disk(disk) => disk.nothing_under_way(),
         }
     }
 
-    /// The most bytes that may be held before sources wait. What goes to disk frees its memory even while the destination fails.
+    /// Whether the sink closes the open record, rather than who stores it.
+    pub(crate) fn is_closed_by_sink(&self) -> bool {
+        match self {
+            Self::Memory(_) => true,
+            Self::Disk(disk) => disk.is_broken(),
+        }
+    }
+
+    /// The most bytes that may be held before sources wait. What goes to disk frees its memory even while the destination fails, as long as
+    /// it gets there.
     pub(crate) fn most_held(&self, shares: &MemoryShares, failing: bool) -> usize {
         match self {
             Self::Memory(_) => shares.most_held(failing),
-            Self::Disk(_) => shares.most_held(false),
+            Self::Disk(disk) => shares.most_held(failing && disk.is_broken()),
         }
     }
 

@@ -9,7 +9,8 @@ use std::error::Error;
 use aws_sdk_firehose::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_firehose::operation::put_record_batch::{PutRecordBatchError, PutRecordBatchOutput};
 
-use crate::aws::{Credentials, CredentialsFault, principal_in};
+use crate::arn::Partition;
+use crate::aws::{Credentials, CredentialsFault, ForeignAnswer, call_failure, principal_in};
 use crate::causes::with_causes;
 use crate::sink::answer::{
     Answer, EXPIRED_CREDENTIALS, Hold, Rejected, SIGNATURE, THROTTLED, UNRECOGNIZED_CREDENTIALS,
@@ -24,19 +25,22 @@ pub(super) struct StreamTarget {
 
 const ACTION: &str = "firehose:PutRecordBatch";
 
-/// Which records a 200 accepted.
+/// The code of a record that the answer gives neither an id nor an error.
+const NO_RECORD_ID: &str = "NoRecordId";
+
+/// Which records a 200 accepted: those that it gives an id and no error, whatever it counts.
 pub(super) fn accepted(output: &PutRecordBatchOutput, sent: usize) -> Answer {
     let responses = output.request_responses();
-    if output.failed_put_count() == 0 && responses.len() == sent {
-        return Answer::Accepted(Vec::new());
-    }
     if responses.len() != sent {
         // Nothing says which were accepted: all are sent again, which may double some.
         let message = format!("the answer covers {} records, but {sent} were sent", responses.len());
         return Answer::TryLater { outcome: "failed", message };
     }
     let rejected = responses.iter().enumerate().filter_map(|(index, response)| {
-        let code = response.error_code()?.to_owned();
+        let code = match (response.error_code(), response.record_id()) {
+            (None, Some(id)) if !id.is_empty() => return None,
+            (code, _) => code.unwrap_or(NO_RECORD_ID).to_owned(),
+        };
         Some(Rejected { index, code })
     });
     Answer::Accepted(rejected.collect())
@@ -51,12 +55,16 @@ pub(super) fn failed(
     if let Some(fault) = credentials_fault(error) {
         return from_credentials(fault);
     }
-    let Some(service) = error.as_service_error() else {
-        return Answer::TryLater { outcome: "failed", message: with_causes(error) };
+    let Some(response) = error.raw_response() else {
+        return Answer::TryLater { outcome: "failed", message: call_failure(error) };
     };
-    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-    let code = service.code().unwrap_or("unknown");
-    let message = service.message().unwrap_or("no message");
+    let status = response.status().as_u16();
+    let Some((code, service)) = error.as_service_error().and_then(|service| Some((service.code()?, service)))
+    else {
+        return by_status(status, &format!("HTTP{status}"), ForeignAnswer::of(response).to_string());
+    };
+    let nothing = format!("HTTP {status}, without a message");
+    let message = service.message().unwrap_or(&nothing);
     judge(&ServiceError { status, code, message }, target, &credentials.principal())
 }
 
@@ -81,12 +89,11 @@ fn judge(said: &ServiceError<'_>, target: &StreamTarget, principal: &str) -> Ans
         | "SlowDown"
         | "TooManyRequestsException"
         | "RequestLimitExceeded" => Answer::TryLater { outcome: THROTTLED, message: text() },
-        "InvalidArgumentException"
-        | "ValidationException"
-        | "ValidationError"
-        | "SerializationException"
-        | "RequestEntityTooLargeException" => {
-            Answer::Refused { code: bare.to_owned(), message: message.to_owned() }
+        "InvalidArgumentException" | "ValidationException" | "ValidationError" | "SerializationException" => {
+            Answer::Refused { code: bare.to_owned(), message: message.to_owned(), is_too_large: false }
+        }
+        "RequestEntityTooLargeException" => {
+            Answer::Refused { code: bare.to_owned(), message: message.to_owned(), is_too_large: true }
         }
         "RequestTimeoutException" | "RequestTimeout" | "RequestAbortedException" => {
             Answer::TryLater { outcome: "failed", message: text() }
@@ -98,16 +105,20 @@ fn judge(said: &ServiceError<'_>, target: &StreamTarget, principal: &str) -> Ans
     }
 }
 
-/// For codes that the table does not know.
+/// For codes that the table does not know, and for answers without one: a proxy's, mostly.
 fn by_status(status: u16, code: &str, text: String) -> Answer {
+    let hold = |fix: &str| {
+        Answer::Held(Hold { reason: "access_denied", message: text.clone(), fix: fix.to_owned() })
+    };
     match status {
-        413 => Answer::Refused { code: code.to_owned(), message: text },
+        413 => Answer::Refused { code: code.to_owned(), message: text, is_too_large: true },
         429 => Answer::TryLater { outcome: THROTTLED, message: text },
-        401 | 403 => Answer::Held(Hold {
-            reason: "access_denied",
-            message: text,
-            fix: "see the message; nothing is lost in the meantime".to_owned(),
-        }),
+        401 | 403 => hold(
+            "see who answers there: let it pass requests to Firehose, or correct `endpoint_url`, HTTPS_PROXY or NO_PROXY; nothing is lost in the meantime",
+        ),
+        407 => {
+            hold("give the proxy's user and password in HTTPS_PROXY, as in `http://user:password@proxy:3128`")
+        }
         _ => Answer::TryLater { outcome: "failed", message: text },
     }
 }
@@ -115,13 +126,14 @@ fn by_status(status: u16, code: &str, text: String) -> Answer {
 fn hold(code: &str, message: &str, target: &StreamTarget, principal: &str) -> Option<Hold> {
     let StreamTarget { stream, region } = target;
     let principal = principal_in(message).unwrap_or(principal);
+    let partition = partition(principal, region);
     let said = |what: &str| format!("{ACTION} on `{stream}` in {region} as {principal}: {what}: {message}");
     let (reason, what, fix) = match code {
         "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "OptInRequired" => (
             "access_denied",
             "denied",
             format!(
-                "allow `{ACTION}` on `arn:aws:firehose:{region}:{}:deliverystream/{stream}` to {principal}; a stream of \
+                "allow `{ACTION}` on `arn:{partition}:firehose:{region}:{}:deliverystream/{stream}` to {principal}; a stream of \
                  another account needs `assume_role`, since Firehose has no resource policies",
                 account(principal)
             ),
@@ -148,7 +160,8 @@ fn hold(code: &str, message: &str, target: &StreamTarget, principal: &str) -> Op
         "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" => (
             EXPIRED_CREDENTIALS,
             "credentials have expired",
-            "standpipe gets new ones; if that does not help, check that their source renews them".to_owned(),
+            "standpipe asks their source for new ones at each try, and reads credentials files again; if that does not help, check that their source renews them"
+                .to_owned(),
         ),
         "InvalidSignatureException"
         | "SignatureDoesNotMatch"
@@ -168,6 +181,13 @@ fn hold(code: &str, message: &str, target: &StreamTarget, principal: &str) -> Op
     Some(Hold { reason, message: said(what), fix })
 }
 
+/// The partition of a principal's ARN, or of a region.
+fn partition(principal: &str, region: &str) -> String {
+    let of_region = || Partition::of_region(region).unwrap_or_default();
+    let of_principal = || principal.strip_prefix("arn:")?.split(':').next().map(str::to_owned);
+    of_principal().unwrap_or_else(|| of_region().as_str().to_owned())
+}
+
 /// The account in a principal's ARN.
 fn account(principal: &str) -> &str {
     principal.split(':').nth(4).filter(|account| !account.is_empty()).unwrap_or("ACCOUNT")
@@ -184,7 +204,8 @@ fn credentials_fault<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
     None
 }
 
-fn from_credentials(fault: &CredentialsFault) -> Answer {
+/// There are no credentials to send a request with.
+pub(super) fn from_credentials(fault: &CredentialsFault) -> Answer {
     let message = with_causes(fault);
     match &fault.fix {
         Some((reason, fix)) => Answer::Held(Hold { reason, message, fix: fix.clone() }),
@@ -194,6 +215,8 @@ fn from_credentials(fault: &CredentialsFault) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_firehose::types::PutRecordBatchResponseEntry;
+
     use super::*;
 
     const PRINCIPAL: &str = "arn:aws:sts::222222222222:assumed-role/writer/standpipe";
@@ -222,6 +245,68 @@ mod tests {
         check(408, "RequestTimeoutException", "failed");
         check(502, "unknown", "failed");
         check(429, "unknown", "throttled");
+    }
+
+    #[test]
+    fn an_answer_without_a_code_is_judged_by_its_status() {
+        for (status, expected) in [
+            (413, "refused"),
+            (429, "throttled"),
+            (503, "failed"),
+            (401, "access_denied"),
+            (403, "access_denied"),
+            (407, "access_denied"),
+            (200, "failed"),
+            (301, "failed"),
+            (400, "failed"),
+            (404, "failed"),
+            (500, "failed"),
+            (502, "failed"),
+        ] {
+            let answer = by_status(status, "HTTP", "text".to_owned());
+            assert_eq!(kind(&answer), expected, "{status}");
+        }
+    }
+
+    #[track_caller]
+    fn check_entries(entries: &[(Option<&str>, Option<&str>)], failed: i32, rejected: &[(usize, &str)]) {
+        let entry = |(id, code): &(Option<&str>, Option<&str>)| {
+            let entry = PutRecordBatchResponseEntry::builder().set_record_id(id.map(str::to_owned));
+            entry.set_error_code(code.map(str::to_owned)).build()
+        };
+        let output = PutRecordBatchOutput::builder()
+            .failed_put_count(failed)
+            .set_request_responses(Some(entries.iter().map(entry).collect()))
+            .build()
+            .unwrap();
+        let rejected =
+            rejected.iter().map(|(index, code)| Rejected { index: *index, code: (*code).to_owned() });
+        assert_eq!(accepted(&output, entries.len()), Answer::Accepted(rejected.collect()), "{entries:?}");
+    }
+
+    #[test]
+    fn a_record_is_accepted_when_it_has_an_id_and_no_error() {
+        check_entries(&[(Some("1"), None), (Some("2"), None)], 0, &[]);
+        check_entries(&[(Some("1"), None), (None, Some("InternalFailure"))], 1, &[(1, "InternalFailure")]);
+        check_entries(&[(None, Some("InternalFailure"))], 0, &[(0, "InternalFailure")]);
+        check_entries(&[(Some("1"), Some("InternalFailure"))], 0, &[(0, "InternalFailure")]);
+        check_entries(&[(None, None), (Some(""), None)], 0, &[(0, NO_RECORD_ID), (1, NO_RECORD_ID)]);
+        check_entries(&[(Some("1"), None)], 1, &[]);
+    }
+
+    #[track_caller]
+    fn check_partition(principal: &str, region: &str, expected: &str) {
+        let target = StreamTarget { stream: "logs".into(), region: region.into() };
+        let hold = hold("AccessDeniedException", "no", &target, principal).unwrap();
+        assert!(hold.fix.contains(&format!("`arn:{expected}:firehose:{region}:")), "{}", hold.fix);
+    }
+
+    #[test]
+    fn a_fix_names_the_partition() {
+        check_partition("arn:aws-cn:sts::222222222222:assumed-role/a/b", "cn-north-1", "aws-cn");
+        check_partition("this host's own identity", "us-gov-west-1", "aws-us-gov");
+        check_partition("role `x`", "eusc-de-east-1", "aws-eusc");
+        check_partition("role `x`", "us-east-1", "aws");
     }
 
     #[test]

@@ -83,6 +83,10 @@ impl Firehose {
 impl SinkService for Firehose {
     async fn put(&self, records: Vec<RecordParts>, reserved: ReservedSend) -> ServiceReply {
         let count = records.len();
+        // First of all, since their source may take longer than a request has.
+        if let Err(fault) = self.client.credentials.ready().await {
+            return ServiceReply { answer: answer::from_credentials(&fault), sent: Instant::now() };
+        }
         let made = if self.resources.digester.is_grouped() {
             self.hashed_in_group(records, reserved).await
         } else {

@@ -141,7 +141,7 @@ impl LetterSender {
             let file = match began {
                 Ok(Some(file)) => Arc::new(file),
                 Ok(None) => {
-                    add(&self.totals.taken);
+                    self.totals.set_taken(path);
                     continue;
                 }
                 Err(failed) => {
@@ -153,6 +153,7 @@ impl LetterSender {
             self.totals.open(Arc::clone(&file));
             if let Err(error) = self.send_file(&file).await {
                 add(&self.totals.broken);
+                file.set_unreadable();
                 error!(path = %path.display(), %error, "a file of dead letters cannot be read completely");
             }
             file.set_read();

@@ -1,8 +1,9 @@
 //! What becomes of the letters of a replay, and of their files.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -10,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::error;
 
 use crate::causes::with_causes;
-use crate::deadletter::ReplayProgress;
+use crate::deadletter::{FileSummary, ReplayProgress};
 
 /// A file of letters.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,6 +31,8 @@ pub struct Replayed {
     pub ended: u64,
     /// Dead letters written meanwhile.
     pub kept_anew: u64,
+    /// Letters that are left in their files, those that this target cannot take among them.
+    pub left: u64,
     /// Letters that this target cannot take.
     pub unfit: u64,
     /// Values that are no letters: torn or changed.
@@ -44,7 +47,9 @@ impl Replayed {
     /// Whether every letter that was asked for was delivered.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.ended == self.sent && self.kept_anew + self.unfit + self.damaged + self.taken + self.broken == 0
+        self.left == 0
+            && self.ended == self.sent
+            && self.kept_anew + self.unfit + self.damaged + self.taken + self.broken == 0
     }
 }
 
@@ -54,7 +59,8 @@ pub struct ReplayTotals {
     pub(super) sent: AtomicU64,
     pub(super) unfit: AtomicU64,
     pub(super) damaged: AtomicU64,
-    pub(super) taken: AtomicU64,
+    /// The lock covers an addition.
+    taken: Mutex<BTreeSet<PathBuf>>,
     pub(super) broken: AtomicU64,
     ended: AtomicU64,
     /// The lock covers a push, or taking what has ended.
@@ -62,7 +68,7 @@ pub struct ReplayTotals {
 }
 
 /// How often what was delivered is noted: as much is doubled by a kill, with what is under way.
-const NOTE_EVERY: Duration = Duration::from_millis(200);
+const NOTE_EVERY: Duration = Duration::from_millis(50);
 
 impl ReplayTotals {
     /// Adds a file that is being replayed.
@@ -75,6 +81,23 @@ impl ReplayTotals {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Notes a file that another process has.
+    pub(super) fn set_taken(&self, path: PathBuf) {
+        self.taken().insert(path);
+    }
+
+    /// How many letters with these reasons (none: all) are left in the files that no other process has. Blocks.
+    pub(crate) fn left_in(&self, files: &[ReplayFile], reasons: &BTreeSet<String>) -> u64 {
+        let taken = self.taken().clone();
+        let ours = files.iter().filter(|file| !taken.contains(&file.path));
+        let left = ours.filter_map(|file| FileSummary::read(file.path.clone(), reasons).ok());
+        left.map(|file| file.letters).sum()
+    }
+
+    fn taken(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn replayed(&self, kept_anew: u64) -> Replayed {
         let count = |counter: &AtomicU64| counter.load(Ordering::Acquire);
         Replayed {
@@ -83,7 +106,8 @@ impl ReplayTotals {
             kept_anew,
             unfit: count(&self.unfit),
             damaged: count(&self.damaged),
-            taken: count(&self.taken),
+            taken: self.taken().len() as u64,
+            left: 0,
             broken: count(&self.broken),
         }
     }

@@ -21,6 +21,18 @@ impl AccountHandle {
         stored.map(|account| Arc::new(Self { account, metrics: setup.metrics().clone() }))
     }
 
+    /// Of a file of which nothing was read yet: so it is known when standpipe starts again.
+    pub(super) fn unread(setup: &FileSetup, location: FileLocation, origin: Arc<str>) -> Arc<Self> {
+        let position = FilePosition {
+            location,
+            origin,
+            head: Fingerprint::default(),
+            mark: Mark::default(),
+            time: Timestamp::now(),
+        };
+        Self::open(setup, position)
+    }
+
     /// Of a file that is read from this position on.
     pub(super) fn open(setup: &FileSetup, position: FilePosition) -> Arc<Self> {
         let account = setup.checkpoints.begin(&setup.name, position);
@@ -51,6 +63,16 @@ impl AccountHandle {
     /// The file is elsewhere now.
     pub(super) fn moved(&self, to: FileLocation) {
         self.account.change(|position| position.location = to);
+    }
+
+    /// The file turned out to be another than was thought, of which nothing was read yet.
+    pub(super) fn restart(&self, position: FilePosition) {
+        self.account.change(|before| *before = position);
+    }
+
+    /// The file's events carry this path.
+    pub(super) fn named(&self, origin: Arc<str>) {
+        self.account.change(|position| position.origin = origin);
     }
 
     /// More of the file's first bytes is known.

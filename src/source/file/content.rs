@@ -2,6 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 
@@ -15,8 +16,8 @@ pub(super) enum FileContent {
 
 /// A gzipped file, decompressed from front to back.
 pub(super) struct GzipText {
-    file: File,
-    text: MultiGzDecoder<File>,
+    file: Arc<File>,
+    text: MultiGzDecoder<Arc<File>>,
     /// The text at hand.
     window: Vec<u8>,
     /// Where it begins in the whole text.
@@ -93,7 +94,40 @@ impl FileContent {
     }
 }
 
+/// Where a file holds something else than NULs again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NextData {
+    At(u64),
+    /// Not before this, as far as it was looked.
+    Beyond(u64),
+    Nowhere,
+}
+
 impl FileContent {
+    /// Where a plain file holds something else than NULs from `from` on. Looks at a bounded amount, and not into holes.
+    pub(super) fn next_data(&self, from: u64) -> io::Result<NextData> {
+        let Self::Plain(file) = self else { return Ok(NextData::At(from)) };
+        let mut at = from;
+        while at.saturating_sub(from) < LOOK_FOR_DATA {
+            at = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)) {
+                Ok(data) => data,
+                Err(rustix::io::Errno::NXIO) => return Ok(NextData::Nowhere),
+                // Its file system does not tell.
+                Err(rustix::io::Errno::INVAL) => at,
+                Err(error) => return Err(error.into()),
+            };
+            let bytes = read_at(file, Vec::new(), at, STEP)?;
+            if let Some(first) = bytes.iter().position(|byte| *byte != 0) {
+                return Ok(NextData::At(at.saturating_add(first as u64)));
+            }
+            if bytes.is_empty() {
+                return Ok(NextData::Nowhere);
+            }
+            at = at.saturating_add(bytes.len() as u64);
+        }
+        Ok(NextData::Beyond(at))
+    }
+
     /// Where the bytes end.
     pub(super) fn end(&mut self) -> io::Result<u64> {
         match self {
@@ -107,17 +141,21 @@ impl FileContent {
 }
 
 impl GzipText {
-    fn rewound(file: File) -> io::Result<(File, MultiGzDecoder<File>)> {
-        let mut source = file.try_clone()?;
+    fn rewound(file: File) -> io::Result<(Arc<File>, MultiGzDecoder<Arc<File>>)> {
+        let file = Arc::new(file);
+        let text = Self::from_front(&file)?;
+        Ok((file, text))
+    }
+
+    fn from_front(file: &Arc<File>) -> io::Result<MultiGzDecoder<Arc<File>>> {
+        let mut source = Arc::clone(file);
         source.seek(SeekFrom::Start(0))?;
-        Ok((file, MultiGzDecoder::new(source)))
+        Ok(MultiGzDecoder::new(source))
     }
 
     fn read_at(&mut self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         if offset < self.start {
-            let mut source = self.file.try_clone()?;
-            source.seek(SeekFrom::Start(0))?;
-            self.text = MultiGzDecoder::new(source);
+            self.text = Self::from_front(&self.file)?;
             (self.start, self.ended, self.broken) = (0, false, false);
             self.window.clear();
         }
@@ -181,15 +219,22 @@ fn read_at(file: &File, mut bytes: Vec<u8>, offset: u64, len: usize) -> io::Resu
     Ok(bytes)
 }
 
-/// The first bytes, as far as a fingerprint goes.
+/// The first bytes, as far as a fingerprint goes, without NULs that text may yet take the place of.
 pub(super) fn first_bytes(content: &mut FileContent) -> io::Result<Vec<u8>> {
-    content.read_at(0, Fingerprint::MOST)
+    let mut bytes = content.read_at(0, Fingerprint::MOST)?;
+    if bytes.last() == Some(&0) && content.next_data(bytes.len() as u64)? == NextData::Nowhere {
+        bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1)));
+    }
+    Ok(bytes)
 }
 
 const MAGIC: [u8; 2] = [0x1F, 0x8B];
 
 /// Decompressed at once while looking for an offset.
 const STEP: usize = 256 * 1024;
+
+/// As much is looked through for something else than NULs in one turn.
+const LOOK_FOR_DATA: u64 = 64 << 20;
 
 /// Steps in one turn, so that other files get theirs.
 const STEPS: usize = 16;
@@ -234,6 +279,31 @@ mod tests {
                 let expected = &text[from..text.len().min(from + len)];
                 assert_eq!(content.read_at(offset as u64, len).unwrap(), expected, "{len} at {offset}");
             }
+        }
+    }
+
+    #[test]
+    fn data_is_found_after_holes_and_written_nuls() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[0; 10_000]).unwrap();
+        file.set_len(3 << 30).unwrap();
+        let content = FileContent::Plain(file.try_clone().unwrap());
+        assert_eq!(content.next_data(5).unwrap(), NextData::Nowhere);
+        assert_eq!(content.next_data(4 << 30).unwrap(), NextData::Nowhere);
+        file.seek(SeekFrom::Start((2 << 30) + 5)).unwrap();
+        file.write_all(b"text").unwrap();
+        let content = FileContent::Plain(file);
+        let found = |from: u64| content.next_data(from).unwrap();
+        assert_eq!(found(found_beyond(&content, 5)), NextData::At((2 << 30) + 5));
+        assert_eq!(found((2 << 30) + 6), NextData::At((2 << 30) + 6));
+        assert_eq!(found((2 << 30) + 9), NextData::Nowhere);
+    }
+
+    /// The place from which a last look finds what there is.
+    fn found_beyond(content: &FileContent, from: u64) -> u64 {
+        match content.next_data(from).unwrap() {
+            NextData::Beyond(at) => found_beyond(content, at),
+            NextData::At(_) | NextData::Nowhere => from,
         }
     }
 

@@ -1,17 +1,20 @@
 //! From names to files: what is new, what was renamed, what lost its name.
 
-use std::collections::{HashMap, HashSet};
-use std::fs::{self, Metadata};
+use std::collections::HashMap;
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::warn;
 
+use super::account::AccountHandle;
+use super::descriptors::is_exhausted;
+use super::file_issues::FileIssues;
 use super::globs::{PatternWalk, Patterns};
-use super::identity::FileKey;
+use super::identity::{FileKey, FileTime};
+use super::links::{PathResolver, ResolvedPath, UnresolvedPath};
 use super::listing::leads_to;
 use super::opening::{self, OpenOutcome};
 use super::setup::FileSetup;
@@ -26,12 +29,15 @@ pub(super) struct Discovery {
     setup: Arc<FileSetup>,
     patterns: Patterns,
     pub(super) watcher: DirWatcher,
+    paths: PathResolver,
     /// Where symbolic links lead to, and the links.
     links: HashMap<PathBuf, PathBuf>,
-    /// Directories and files that could not be read, as was said.
-    refused: HashSet<PathBuf>,
+    issues: FileIssues,
     /// Whether what was there at the start is known.
     is_started: bool,
+    /// When changes were last taken in, and the time before.
+    looked: FileTime,
+    looked_before: FileTime,
     next_walk: Instant,
     /// The next walk may not be before, however much happens.
     soonest_walk: Instant,
@@ -42,19 +48,29 @@ impl Discovery {
         let now = Instant::now();
         Ok(Self {
             patterns: Patterns::new(&setup.config.include, &setup.config.exclude)?,
+            paths: PathResolver::new(setup.config.follow_links),
+            issues: FileIssues::new(Arc::clone(&setup)),
             setup,
             watcher,
             links: HashMap::new(),
-            refused: HashSet::new(),
             is_started: false,
+            looked: FileTime::now(),
+            looked_before: FileTime::now(),
             next_walk: now,
             soonest_walk: now,
         })
     }
 
     /// Says that what was there at the start is known: what is found from now on may be a copy made while standpipe runs.
-    pub(super) const fn set_started(&mut self) {
+    pub(super) fn set_started(&mut self, files: &mut FileTable) {
         self.is_started = true;
+        files.gone.forget_names();
+        for file in files.iter_mut().filter(|file| file.size == 0 && file.wanted) {
+            if file.account().is_none() {
+                file.unread_account =
+                    Some(AccountHandle::unread(&self.setup, file.location(), file.origin()));
+            }
+        }
     }
 
     pub(super) const fn next_walk(&self) -> Instant {
@@ -66,14 +82,14 @@ impl Discovery {
         self.patterns.matches(path)
     }
 
-    /// The directory that a path's file was in, which for a symbolic link is another one.
-    pub(super) fn real_dir(&self, path: &Path) -> PathBuf {
-        let real = self.links.iter().find(|(_, link)| *link == path).map(|(real, _)| real.as_path());
-        real.unwrap_or(path).parent().unwrap_or(Path::new("/")).to_owned()
+    /// When it was last seen which names there were: a name that is lost now was there then.
+    pub(super) const fn looked(&self) -> FileTime {
+        self.looked_before.surely_before()
     }
 
     /// Takes in what changed since the last time. Whether that took a walk.
     pub(super) fn discover(&mut self, files: &mut FileTable, now: Instant) -> bool {
+        (self.looked_before, self.looked) = (self.looked, FileTime::now());
         let changes = self.watcher.take();
         let walk_due = now >= self.next_walk || changes.overflow;
         self.apply_changes(files, &changes);
@@ -86,8 +102,16 @@ impl Discovery {
 
     /// Walks the patterns, and looks at every file that is there, and at every one that was.
     pub(super) fn walk(&mut self, files: &mut FileTable, now: Instant) {
-        let walk = self.walk_watched();
-        self.report_refused(&walk);
+        let mut walk = self.walk_watched();
+        if walk.failed.iter().any(|(_, error)| is_exhausted(error)) {
+            // Files that were read give way.
+            while files.close_one() {}
+            walk = self.walk_watched();
+        }
+        if !self.is_started {
+            self.issues.introduce(&walk);
+        }
+        self.issues.walked(&walk);
         self.links.clear();
         for link in &walk.links {
             self.learn_link(link);
@@ -95,7 +119,7 @@ impl Discovery {
         for path in &walk.files {
             self.resolve(files, path, now);
         }
-        let known = files.paths().filter(|path| !walk.files.contains(*path)).cloned();
+        let known = files.paths().filter(|path| !walk.has_file(path)).cloned();
         for path in known.collect::<Vec<_>>() {
             self.resolve(files, &path, now);
         }
@@ -104,7 +128,8 @@ impl Discovery {
         self.soonest_walk = done.checked_add(took.saturating_mul(10)).unwrap_or(done);
         let rescan = self.setup.config.rescan;
         let pause = if self.watcher.works() {
-            rescan
+            // What inotify does not miss is not worth more than a hundredth of a core.
+            rescan.max(took.saturating_mul(100))
         } else {
             rescan.min(WITHOUT_INOTIFY.max(took.saturating_mul(50)))
         };
@@ -125,10 +150,11 @@ impl Discovery {
         let wanted = self.matches(path);
         let Some(file) = files.get_mut(no) else { return };
         let old = std::mem::replace(&mut file.path, path.to_owned());
+        file.real = self.real_path(path);
         file.renamed(NameState::Rotated, now);
         file.wanted |= wanted;
-        if let Some(progress) = file.progress() {
-            progress.account.moved(file.location());
+        if let Some(account) = file.account() {
+            account.moved(file.location());
         }
         if files.by_path(&old) == Some(no) {
             files.unname(&old);
@@ -168,14 +194,17 @@ impl Discovery {
             origins.insert(to, origin);
         }
         for (path, origin) in origins {
-            let Ok(metadata) = fs::metadata(path) else { continue };
-            let is_known = files.by_key(FileKey::of(&metadata)).is_some();
-            if is_known || !metadata.is_file() || !self.matches(origin) {
+            let Ok(found) = self.paths.resolve(path) else { continue };
+            let is_known = files.by_key(FileKey::of(&found.metadata)).is_some();
+            if is_known || !found.metadata.is_file() || !self.matches(origin) {
                 continue;
             }
-            self.find_new(files, path, &metadata, now);
+            self.find_new(files, path, &found, now);
             if let Some(file) = files.by_path(path).and_then(|no| files.get_mut(no)) {
                 (file.name, file.origin) = (NameState::Rotated, Some(origin.to_owned()));
+                if let Some(account) = &file.unread_account {
+                    account.named(file.origin());
+                }
             }
         }
     }
@@ -189,31 +218,26 @@ impl Discovery {
 
     /// Walks until every directory that was walked had been watched before: what appears later is told.
     fn walk_watched(&mut self) -> PatternWalk {
-        let mut walk = self.patterns.walk();
+        let mut walk = self.patterns.walk(&mut self.paths);
         for _ in 0..MOST_WALKS {
-            let added = walk.dirs.iter().filter(|dir| self.watcher.add(dir)).count();
+            let mut added = walk.dirs.iter().filter(|dir| self.watcher.add(dir)).count();
+            // Where links lead to other folders by now is told in the folders that the links are in.
+            for (_, real) in self.paths.linked_dirs() {
+                added = added.saturating_add(usize::from(self.watcher.add(real)));
+            }
+            for dir in self.paths.dirs_of_links() {
+                self.watcher.add(dir);
+            }
             if added == 0 {
                 break;
             }
-            walk = self.patterns.walk();
+            walk = self.patterns.walk(&mut self.paths);
         }
         walk
     }
 
-    fn report_refused(&mut self, walk: &PatternWalk) {
-        for (dir, error) in &walk.failed {
-            self.setup.metrics().error("walk");
-            if self.refused.insert(dir.clone()) {
-                warn!(dir = %dir.display(), %error, "cannot read directory; trying again later");
-            }
-        }
-        for dir in &walk.dirs {
-            self.refused.remove(dir);
-        }
-    }
-
     fn learn_link(&mut self, link: &Path) {
-        let Ok(real) = fs::canonicalize(link) else { return };
+        let Some(real) = self.real_path(link) else { return };
         if let Some(dir) = real.parent() {
             self.watcher.add(dir);
         }
@@ -222,26 +246,31 @@ impl Discovery {
 
     /// Finds out what a path leads to now.
     fn resolve(&mut self, files: &mut FileTable, path: &Path, now: Instant) {
-        let metadata = match fs::metadata(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return self.cannot_look(path, &error),
-            metadata => metadata.ok().filter(Metadata::is_file),
+        let found = match self.paths.resolve(path) {
+            Ok(found) => Some(found).filter(|found| found.metadata.is_file()),
+            Err(UnresolvedPath::Io(error)) if is_absent(&error) => None,
+            Err(UnresolvedPath::Io(error)) => return self.issues.cannot_look(path, &error),
+            Err(why) => {
+                if self.matches(path) {
+                    self.issues.refuse(path, &why);
+                }
+                return lose_name(files, path);
+            }
         };
-        self.refused.remove(path);
-        match metadata {
-            Some(metadata) => self.resolve_file(files, path, &metadata, now),
+        self.issues.settle(path);
+        match found {
+            Some(found) => self.resolve_file(files, path, &found, now),
             None => lose_name(files, path),
         }
     }
 
-    /// Not to be seen is not gone: what is known of the path stays.
-    fn cannot_look(&mut self, path: &Path, error: &io::Error) {
-        self.setup.metrics().error("look");
-        if self.refused.insert(path.to_owned()) {
-            warn!(path = %path.display(), %error, "cannot look at file; trying again later");
-        }
+    /// The path without links, where that is another one.
+    fn real_path(&self, path: &Path) -> Option<PathBuf> {
+        self.paths.resolve(path).ok()?.real
     }
 
-    fn resolve_file(&mut self, files: &mut FileTable, path: &Path, metadata: &Metadata, now: Instant) {
+    fn resolve_file(&mut self, files: &mut FileTable, path: &Path, found: &ResolvedPath, now: Instant) {
+        let metadata = &found.metadata;
         let known = files.by_key(FileKey::of(metadata));
         let before = files.by_path(path);
         if before.is_some() && before != known {
@@ -249,10 +278,10 @@ impl Discovery {
         }
         match known {
             Some(no) => {
-                self.find_again(files, no, path, now);
+                self.find_again(files, no, path, found, now);
                 self.note_size(files, no, metadata, now);
             }
-            None if self.matches(path) => self.find_new(files, path, metadata, now),
+            None if self.matches(path) => self.find_new(files, path, found, now),
             None => {}
         }
     }
@@ -274,24 +303,35 @@ impl Discovery {
         }
     }
 
-    /// Opens a file that has something to read while there is room, so that it can be read even if it is deleted before
-    /// its turn.
+    /// Opens a file that has something to read, or may soon have, while there is room: so it can be read even if it is deleted
+    /// before its turn.
     fn open_at_risk(&mut self, files: &mut FileTable, no: FileNo, now: Instant) {
         let Some(file) = files.get(no) else { return };
-        let is_at_risk = file.unread() > 0 && file.content.is_none() && file.failures == 0;
-        if is_at_risk && !file.is_named_gzip() && files.open() < self.setup.config.max_open {
-            self.open(files, no, now);
+        let has_bytes = file.unread() > 0 || file.progress().is_none();
+        let is_at_risk = has_bytes && file.content.is_none() && file.failures == 0;
+        if is_at_risk && !file.is_named_gzip() && files.open() < self.setup.descriptors.most() {
+            // Should its path lead elsewhere by now, that is found out at its turn.
+            opening::open(&self.setup, files, no, now);
         }
     }
 
-    fn find_new(&mut self, files: &mut FileTable, path: &Path, metadata: &Metadata, now: Instant) {
-        let (key, size) = (FileKey::of(metadata), metadata.len());
+    fn find_new(&mut self, files: &mut FileTable, path: &Path, found: &ResolvedPath, now: Instant) {
+        let (key, size) = (FileKey::of(&found.metadata), found.metadata.len());
         let mut file = TrackedFile::new(path.to_owned(), key, size, now);
+        file.real.clone_from(&found.real);
+        file.born = FileTime::born(&found.metadata);
         file.start = self.start_of_new(files, &file);
         file.is_late = self.is_started;
+        if self.is_started {
+            file.unread_account = Some(AccountHandle::unread(&self.setup, file.location(), file.origin()));
+        }
         let no = files.insert(file);
-        if self.is_started && path.is_symlink() {
+        if self.is_started && found.is_link {
             self.learn_link(path);
+        }
+        if !self.is_started && files.gone.of_key(key).any(|(_, gone)| gone.mark.offset == size) {
+            // It seems that nothing came into it while standpipe was down.
+            return files.queue_last(no);
         }
         files.queue(no);
         self.open_at_risk(files, no, now);
@@ -299,11 +339,8 @@ impl Discovery {
 
     /// Where a file is read from if nothing is known of it.
     fn start_of_new(&self, files: &FileTable, file: &TrackedFile) -> u64 {
-        // By inode first: paths are long, and alike.
-        let was_known = || {
-            files.gone.iter().any(|gone| gone.key == file.key)
-                || files.gone.iter().any(|gone| gone.path == file.path)
-        };
+        // What has the name that a known file had takes its place.
+        let was_known = || files.gone.knows(file.key, &file.path);
         match self.setup.config.start {
             // A file that comes into being while it is watched for, or takes another's place, is new from its first byte.
             Start::End if !self.is_started && !was_known() => file.size,
@@ -312,10 +349,15 @@ impl Discovery {
     }
 
     /// A known file was found under a path, maybe another than before.
-    fn find_again(&self, files: &mut FileTable, no: FileNo, path: &Path, now: Instant) {
-        files.name(path, no);
-        let Some(file) = files.get(no) else { return };
+    fn find_again(&self, files: &mut FileTable, no: FileNo, path: &Path, found: &ResolvedPath, now: Instant) {
+        if files.by_path(path) != Some(no) {
+            files.name(path, no);
+        }
+        let Some(file) = files.get_mut(no) else { return };
         if file.path == path && file.name != NameState::Gone {
+            if file.real != found.real {
+                file.real.clone_from(&found.real);
+            }
             return;
         }
         // A second link to it, or its real path beside a symbolic link.
@@ -324,6 +366,11 @@ impl Discovery {
             self.rename(files, no, path, now);
         }
     }
+}
+
+/// Whether an error says that there is nothing under a path.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// A path does not lead to the file that it led to.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::descriptors::{DescriptorShare, FileDescriptors};
 use super::follower;
 use super::reader::read_buffers;
 use super::setup::FileSetup;
@@ -18,6 +19,7 @@ pub struct LocalFiles {
     config: config::FileSource,
     context: SourceContext,
     buffers: Arc<ReadBuffers>,
+    descriptors: Arc<FileDescriptors>,
 }
 
 /// Buffers that files are read into, shared by all sources: what one keeps at rest is of use to the others.
@@ -30,7 +32,8 @@ impl LocalFiles {
     #[must_use]
     pub fn prepare(config: config::FileSource, context: SourceContext) -> Self {
         let buffers = context.carryover.get_or("", || Arc::new(ReadBuffers(read_buffers())));
-        Self { config, context, buffers }
+        let descriptors = context.carryover.get("");
+        Self { config, context, buffers, descriptors }
     }
 }
 
@@ -44,6 +47,7 @@ impl Source for LocalFiles {
             intake,
             checkpoints: Arc::clone(checkpoints),
             buffers: Arc::clone(&self.buffers.0),
+            descriptors: DescriptorShare::new(Arc::clone(&self.descriptors), self.config.max_open),
             once: *once,
         };
         Box::pin(on_thread(name, follower::run(setup, stop)))

@@ -18,7 +18,7 @@ use super::placement::Placement;
 use super::reader::{AfterBlock, BlockRead, BlockReader, ReadBlock};
 use super::rotation::Rotation;
 use super::setup::FileSetup;
-use super::stored::find_stored;
+use super::stored::{find_stored, seek_copies_of_rewritten};
 use super::table::{FileNo, FileTable};
 use super::tracked::{NameState, TrackedFile};
 use super::watch::DirWatcher;
@@ -99,7 +99,8 @@ impl Follower {
         self.files.gone = GoneFiles::stored(&self.setup, now);
         self.discovery.walk(&mut self.files, now);
         find_stored(&self.setup, &mut self.files, &mut self.discovery);
-        self.discovery.set_started();
+        self.discovery.set_started(&mut self.files);
+        self.files.queue_unhurried();
     }
 
     /// Takes in what changed since the last time.
@@ -135,6 +136,7 @@ impl Follower {
             }
         }
         self.hand_in().await?;
+        seek_copies_of_rewritten(&self.setup, &mut self.files, &self.discovery);
         self.unblock();
         Ok(())
     }
@@ -202,6 +204,7 @@ impl Follower {
     async fn take(&mut self, no: FileNo, now: Instant, block: ReadBlock) -> Result<ReadOutcome, Closed> {
         let Some(file) = self.files.get_mut(no) else { return Ok(ReadOutcome::Idle) };
         let after = self.reader.take(file, block);
+        self.files.index(no);
         if self.reader.batch.is_enough() {
             self.hand_in().await?;
         }

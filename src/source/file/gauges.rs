@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::account::AccountHandle;
-use super::gone::GoneFile;
 use super::setup::FileSetup;
 use super::table::FileTable;
 use super::tracked::TrackedFile;
@@ -36,7 +35,7 @@ impl FileGauges {
             return;
         }
         self.next = now.checked_add(PERIOD).unwrap_or(now);
-        let gone = files.gone.iter().map(|gone: &GoneFile| &gone.account);
+        let gone = files.gone.iter().map(|(_, gone)| &gone.account);
         let followed = files.iter().filter_map(|(_, file)| Some(&file.progress()?.account));
         let oldest =
             gone.chain(followed).filter_map(|account| AccountHandle::oldest_unacknowledged(account)).min();
@@ -49,7 +48,7 @@ impl FileGauges {
 
 /// Sets how many bytes were seen and not read.
 pub(super) fn set_behind(metrics: &SourceMetrics, files: &FileTable) {
-    let unread = |(_, file): (_, &TrackedFile)| file.unread();
+    let unread = |(_, file): (_, &TrackedFile)| file.behind();
     let behind = files.iter().map(unread).fold(0, u64::saturating_add);
     metrics.behind_bytes.set(i64::try_from(behind).unwrap_or(i64::MAX));
 }

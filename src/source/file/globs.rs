@@ -1,12 +1,13 @@
 //! Which paths belong to a source, and the walk that finds them.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 
+use super::links::{PathResolver, UnresolvedPath};
 use crate::source::SourceError;
 
 /// The include and exclude patterns of a source.
@@ -21,6 +22,7 @@ pub(super) struct Patterns {
 /// Where the walk for one pattern begins, and what it follows from there.
 #[derive(Debug)]
 struct WalkRoot {
+    pattern: String,
     dir: PathBuf,
     steps: Vec<GlobPart>,
 }
@@ -38,21 +40,27 @@ enum GlobPart {
 #[derive(Debug, Default)]
 pub(super) struct PatternWalk {
     /// Paths that match.
-    pub(super) files: BTreeSet<PathBuf>,
+    /// Each once, by their bytes.
+    pub(super) files: Vec<PathBuf>,
     /// Those of them that are symbolic links.
     pub(super) links: Vec<PathBuf>,
     /// Directories in which matching paths may appear.
     pub(super) dirs: BTreeSet<PathBuf>,
     /// Directories that could not be read.
     pub(super) failed: Vec<(PathBuf, io::Error)>,
+    /// Links that may not be followed.
+    pub(super) refused: Vec<(PathBuf, UnresolvedPath)>,
+    /// Patterns that matched nothing, and whether each is the name of a folder.
+    pub(super) unmatched: Vec<(String, bool)>,
 }
 
 impl Patterns {
     pub(super) fn new(include: &[String], exclude: &[String]) -> Result<Self, SourceError> {
-        let (paths, names): (Vec<&String>, Vec<&String>) =
-            exclude.iter().partition(|glob| glob.contains('/'));
+        let include: Vec<String> = include.iter().map(|pattern| normal(pattern)).collect();
+        let exclude = exclude.iter().map(|pattern| normal(pattern));
+        let (paths, names): (Vec<String>, Vec<String>) = exclude.partition(|glob| glob.contains('/'));
         Ok(Self {
-            include: set(include)?,
+            include: set(&include)?,
             exclude_paths: set(paths)?,
             exclude_names: set(names)?,
             roots: include.iter().map(|pattern| WalkRoot::new(pattern)).collect::<Result<_, _>>()?,
@@ -66,42 +74,128 @@ impl Patterns {
             && !path.file_name().is_some_and(|name| self.exclude_names.is_match(name))
     }
 
-    /// Walks only the directories that a pattern may match in.
-    pub(super) fn walk(&self) -> PatternWalk {
+    /// Walks only the directories that a pattern may match in. Learns which of them are reached by links.
+    pub(super) fn walk(&self, paths: &mut PathResolver) -> PatternWalk {
         let mut walk = PatternWalk::default();
+        paths.forget();
         for root in &self.roots {
-            self.descend(&root.dir, &[root.steps.as_slice()], MOST_LEVELS, &mut walk);
+            let real = match paths.root(&root.dir) {
+                Ok(real) => real,
+                // The walk says what is wrong with it.
+                Err(UnresolvedPath::Io(_)) => root.dir.clone(),
+                Err(refused) => {
+                    walk.refused.push((root.dir.clone(), refused));
+                    continue;
+                }
+            };
+            let dir = WalkDir { path: root.dir.clone(), real };
+            let is_any = self.descend(dir, &[root.steps.as_slice()], MOST_LEVELS, paths, &mut walk);
+            if !is_any {
+                walk.unmatched.push((root.pattern.clone(), Path::new(&root.pattern).is_dir()));
+            }
         }
+        // Paths are compared part by part, which takes long.
+        walk.files.sort_unstable_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
+        walk.files.dedup_by(|one, other| one.as_os_str() == other.as_os_str());
         walk
     }
 
-    /// `states` are the rests of the pattern that a path below `dir` may still match.
-    fn descend(&self, dir: &Path, states: &[&[GlobPart]], levels: usize, walk: &mut PatternWalk) {
-        let entries = match fs::read_dir(dir) {
+    /// `states` are the rests of the pattern that a path below `dir` may still match. Whether one did.
+    fn descend(
+        &self,
+        dir: WalkDir,
+        states: &[&[GlobPart]],
+        levels: usize,
+        paths: &mut PathResolver,
+        walk: &mut PatternWalk,
+    ) -> bool {
+        let mut is_any = false;
+        let mut deeper = Vec::new();
+        let entries = match fs::read_dir(&dir.real) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                walk.dirs.extend(dir.ancestors().skip(1).find(|above| above.is_dir()).map(Path::to_owned));
-                return;
+            Err(error) => {
+                walk.miss(dir.path, error);
+                return false;
             }
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return,
-            Err(error) => return walk.failed.push((dir.to_owned(), error)),
         };
-        walk.dirs.insert(dir.to_owned());
         for entry in entries.filter_map(Result::ok) {
-            let name = entry.file_name();
-            let Ok(kind) = entry.file_type() else { continue };
-            let (is_match, below) = advance(states, Path::new(&name), kind.is_symlink());
-            let path = dir.join(&name);
-            let is_dir = kind.is_dir() || (kind.is_symlink() && path.is_dir());
-            if is_match && !is_dir && self.matches(&path) {
-                if kind.is_symlink() {
+            let Some((path, is_link, real)) = self.look(&dir, &entry, paths, states, walk) else { continue };
+            let (is_match, below) = advance(states, Path::new(&entry.file_name()), is_link);
+            if is_match && real.is_none() && self.matches(&path) {
+                is_any = true;
+                if is_link {
                     walk.links.push(path.clone());
                 }
-                walk.files.insert(path.clone());
+                walk.files.push(path.clone());
             }
-            if is_dir && !below.is_empty() && levels > 0 {
-                self.descend(&path, &below, levels.saturating_sub(1), walk);
+            if let Some(real) = real
+                && !below.is_empty()
+                && levels > 0
+            {
+                deeper.push((WalkDir { path, real }, below));
             }
+        }
+        paths.learn(&dir.path, &dir.real);
+        walk.dirs.insert(dir.path);
+        // The folder is closed by now: one descriptor does for a walk of any depth.
+        for (dir, below) in deeper {
+            is_any |= self.descend(dir, &below, levels.saturating_sub(1), paths, walk);
+        }
+        is_any
+    }
+
+    /// The path of an entry, whether it is a link, and the folder that it leads to if it leads to one. None: it is left alone.
+    fn look(
+        &self,
+        dir: &WalkDir,
+        entry: &DirEntry,
+        paths: &PathResolver,
+        states: &[&[GlobPart]],
+        walk: &mut PatternWalk,
+    ) -> Option<(PathBuf, bool, Option<PathBuf>)> {
+        let name = entry.file_name();
+        let kind = entry.file_type().ok()?;
+        let (path, real) = (dir.path.join(&name), dir.real.join(&name));
+        if !kind.is_symlink() {
+            return Some((path, false, kind.is_dir().then_some(real)));
+        }
+        let (is_match, below) = advance(states, Path::new(&name), true);
+        if !is_match && below.is_empty() {
+            return None;
+        }
+        match paths.resolve(&real) {
+            Ok(found) if found.metadata.is_dir() => Some((path, true, found.real.or(Some(real)))),
+            Ok(_) => Some((path, true, None)),
+            // Whoever looks at the file says why it is not to be had.
+            Err(_) if is_match && self.matches(&path) => Some((path, true, None)),
+            Err(UnresolvedPath::Io(_)) => None,
+            Err(refused) => {
+                walk.refused.push((path, refused));
+                None
+            }
+        }
+    }
+}
+
+/// A folder on a walk: as the pattern has it, and without links.
+#[derive(Debug)]
+struct WalkDir {
+    path: PathBuf,
+    real: PathBuf,
+}
+
+impl PatternWalk {
+    /// Whether this path was found.
+    pub(super) fn has_file(&self, path: &Path) -> bool {
+        self.files.binary_search_by(|file| file.as_os_str().cmp(path.as_os_str())).is_ok()
+    }
+
+    /// A folder cannot be read.
+    fn miss(&mut self, dir: PathBuf, error: io::Error) {
+        if error.kind() == io::ErrorKind::NotFound {
+            self.dirs.extend(dir.ancestors().skip(1).find(|above| above.is_dir()).map(Path::to_owned));
+        } else if error.kind() != io::ErrorKind::NotADirectory {
+            self.failed.push((dir, error));
         }
     }
 }
@@ -149,8 +243,19 @@ impl WalkRoot {
                 steps.push(GlobPart::Name(glob(component)?.compile_matcher()));
             }
         }
-        Ok(Self { dir, steps })
+        Ok(Self { pattern: pattern.to_owned(), dir, steps })
     }
+}
+
+/// A pattern as paths are written: with one slash between its parts, and without parts that stay where they are.
+fn normal(pattern: &str) -> String {
+    let mut pattern = pattern.to_owned();
+    while pattern.contains("//") || pattern.contains("/./") {
+        pattern = pattern.replace("//", "/").replace("/./", "/");
+    }
+    let end = pattern.strip_suffix("/.").unwrap_or(&pattern);
+    let end = if end.len() > 1 { end.strip_suffix('/').unwrap_or(end) } else { end };
+    end.strip_prefix("./").unwrap_or(end).to_owned()
 }
 
 /// The parts of a pattern between slashes, where slashes within braces do not count.
@@ -188,6 +293,7 @@ const MOST_LEVELS: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FollowLinks;
 
     /// Makes a small tree, and looks what `include` without `exclude` finds in it.
     #[track_caller]
@@ -204,8 +310,11 @@ mod tests {
             globs.iter().map(|glob| glob.replace('@', root.to_str().unwrap())).collect()
         };
         let patterns = Patterns::new(&absolute(include), &absolute(exclude)).unwrap();
-        let found: Vec<String> = patterns.walk().files.iter().map(|path| relative(path, root)).collect();
+        let mut paths = PathResolver::new(FollowLinks::SameOwner);
+        let walk = patterns.walk(&mut paths);
+        let found: Vec<String> = walk.files.iter().map(|path| relative(path, root)).collect();
         assert_eq!(found, expected);
+        assert_eq!(walk.unmatched.len(), if expected.is_empty() { include.len() } else { 0 });
         for path in expected {
             assert!(patterns.matches(&root.join(path)), "{path} is found by the walk only");
         }
@@ -234,10 +343,29 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_means_the_same_however_its_slashes_are_written() {
+        for include in ["@//*.log", "@/./*.log", "/@/*.log", "@/.//./*.log", "@/*.log/", "@/*.log/."] {
+            check(&[include], &["@//b.log", "./.h.log"], &["a.log"]);
+        }
+        check(&["@//**//a.log"], &["@/./x/**", "**/./y//a.log"], &["a.log"]);
+        check(&["@/{w,x//y}/*//c.log"], &[], &["x/y/z/c.log"]);
+    }
+
+    #[test]
+    fn a_pattern_that_is_a_folder_is_told_as_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let pattern = format!("{}/", dir.path().display());
+        let none = format!("{}/*.log", dir.path().display());
+        let patterns = Patterns::new(&[pattern, none.clone()], &[]).unwrap();
+        let walk = patterns.walk(&mut PathResolver::new(FollowLinks::SameOwner));
+        assert_eq!(walk.unmatched, [(dir.path().display().to_string(), true), (none, false)]);
+    }
+
+    #[test]
     fn a_missing_directory_is_waited_for_in_the_one_above() {
         let dir = tempfile::tempdir().unwrap();
         let pattern = format!("{}/not/yet/*.log", dir.path().display());
-        let walk = Patterns::new(&[pattern], &[]).unwrap().walk();
+        let walk = Patterns::new(&[pattern], &[]).unwrap().walk(&mut PathResolver::new(FollowLinks::Never));
         assert!(walk.dirs.contains(dir.path()));
     }
 

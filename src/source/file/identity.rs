@@ -3,10 +3,16 @@
 //! A rename keeps device and inode. `copytruncate` and `gzip` do not: they leave a new inode with the old content. Such a
 //! file is read on from where the old one was read to, if its content agrees there as well as at its beginning. Two files
 //! that only begin alike, such as with the same banner, are both read: a line twice is better than a line never.
+//!
+//! A copy is made while there is something to copy. A file that came into being after the old one had lost its name, or its
+//! content, is none, whatever is in it: a job that runs anew writes what it wrote before.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use crate::event::Timestamp;
 
 /// Device and inode.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -21,11 +27,40 @@ impl FileKey {
     }
 }
 
+/// A moment by the clock of files, in nanoseconds since 1970.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct FileTime(i128);
+
+impl FileTime {
+    pub(super) fn now() -> Self {
+        Self(i128::from(Timestamp::now().0).saturating_mul(1_000_000))
+    }
+
+    /// A moment that was before this one by any clock of files: they tick some hundred times a second.
+    pub(super) const fn surely_before(self) -> Self {
+        Self(self.0.saturating_sub(20_000_000))
+    }
+
+    /// When a file came into being; none where its file system does not tell.
+    pub(super) fn born(metadata: &Metadata) -> Option<Self> {
+        let age = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        i128::try_from(age.as_nanos()).ok().map(Self)
+    }
+
+    /// When a file was last written to, truncated, renamed or unlinked.
+    pub(super) fn changed(metadata: &Metadata) -> Self {
+        let seconds = i128::from(metadata.ctime()).saturating_mul(1_000_000_000);
+        Self(seconds.saturating_add(i128::from(metadata.ctime_nsec())))
+    }
+}
+
 /// What became of a file that was read before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum KnownFate {
     /// It is still there.
     Alive,
+    /// It has no name any more, and is read to its end.
+    Leaving,
     /// Its inode was emptied or holds something else.
     Rewritten,
     /// It was not there when standpipe started.
@@ -51,14 +86,16 @@ pub(super) struct Likeness {
     pub(super) agreement: Agreement,
     /// The new one's name is what a rotation makes of the old one's.
     pub(super) related: bool,
+    /// Same name, in the same folder or another.
+    pub(super) same_name: bool,
     /// Same path, other device: the file system was mounted anew.
     pub(super) remounted: bool,
     /// So much agrees that names do not matter.
     pub(super) strong: bool,
     /// The new one is gzipped, so that nobody writes lines to it.
     pub(super) gzipped: bool,
-    /// The new one was there while the old one was, and is held back since.
-    pub(super) held: bool,
+    /// The new one was there before the old one lost its name or its content.
+    pub(super) coexisted: bool,
     /// The new one has not grown for a while.
     pub(super) settled: bool,
 }
@@ -79,7 +116,15 @@ pub(super) enum CopyVerdict {
 impl Likeness {
     pub(super) fn verdict(self) -> CopyVerdict {
         let likely = self.related || self.strong;
+        let may_be_copy = self.gzipped || self.coexisted;
+        // What takes the old one's place, or has the name of what is made of it, is waited for until the old one was read to its end.
+        let succeeds = self.related || self.same_name && self.strong;
         match (self.fate, self.agreement) {
+            (KnownFate::Leaving | KnownFate::Rewritten | KnownFate::Gone, _) if !may_be_copy => {
+                CopyVerdict::Unrelated
+            }
+            (KnownFate::Leaving, Agreement::Agrees) if succeeds || !self.settled => CopyVerdict::Unclear,
+            (KnownFate::Leaving, Agreement::Shorter) if !self.settled => CopyVerdict::Unclear,
             (KnownFate::Alive, Agreement::Agrees | Agreement::Shorter) if !self.settled => {
                 CopyVerdict::Unclear
             }
@@ -90,12 +135,15 @@ impl Likeness {
                 CopyVerdict::Unclear
             }
             (KnownFate::Rewritten, Agreement::Shorter) if self.related => CopyVerdict::Covered,
-            (KnownFate::Gone, Agreement::Agrees) if likely && (self.gzipped || self.held) => {
-                CopyVerdict::Continues
-            }
-            (KnownFate::Alive | KnownFate::Missing | KnownFate::Rewritten | KnownFate::Gone, _) => {
-                CopyVerdict::Unrelated
-            }
+            (KnownFate::Gone, Agreement::Agrees) if likely => CopyVerdict::Continues,
+            (
+                KnownFate::Alive
+                | KnownFate::Leaving
+                | KnownFate::Missing
+                | KnownFate::Rewritten
+                | KnownFate::Gone,
+                _,
+            ) => CopyVerdict::Unrelated,
         }
     }
 }
@@ -111,6 +159,41 @@ pub(super) fn is_rotated_name(new: &Path, origin: &Path, last: &Path) -> bool {
     let base = without_stamp(plain);
     let is_next = |old: &str| old != new && base != plain && without_stamp(old) == base;
     is_of(origin) || is_of(last) || name(last).is_some_and(is_next)
+}
+
+/// What the names begin with that a rotation may give to a file that was first called `origin` and last `last`, each once.
+pub(super) fn rotated_prefixes(origin: &Path, last: &Path) -> Vec<String> {
+    let stem = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
+    let names = [name(origin).map(stem), name(last).map(stem)];
+    let mut prefixes: Vec<String> = names.into_iter().flatten().collect();
+    prefixes.extend(name(last).map(|last| without_stamp(last).to_owned()));
+    prefixes.sort_unstable();
+    // What begins with a longer one begins with the shorter one.
+    prefixes.dedup_by(|longer, shorter| longer.starts_with(shorter.as_str()));
+    prefixes
+}
+
+/// The paths in the same folder of which a rotation makes this one.
+pub(super) fn originals(new: &Path) -> Vec<PathBuf> {
+    let Some(name) = name(new) else { return Vec::new() };
+    let plain = name.strip_suffix(".gz").unwrap_or(name);
+    let mut names: Vec<String> = Vec::new();
+    if plain != name {
+        names.push(plain.to_owned());
+    }
+    let stamps = |text: &'_ str| -> Vec<usize> {
+        let separators = text.match_indices(['.', '-', '_']).map(|(at, _)| at);
+        separators.filter(|at| text.get(*at..).is_some_and(is_stamp)).collect()
+    };
+    names.extend(stamps(plain).into_iter().filter_map(|at| plain.get(..at)).map(str::to_owned));
+    if let Some((stem, extension)) = plain.rsplit_once('.') {
+        let stems = stamps(stem).into_iter().filter_map(|at| stem.get(..at));
+        names.extend(stems.map(|stem| format!("{stem}.{extension}")));
+    }
+    let base = without_stamp(plain);
+    let number = plain.strip_prefix(base).and_then(|stamp| stamp.strip_prefix('.')?.parse::<u64>().ok());
+    names.extend(number.and_then(|number| Some(format!("{base}.{}", number.checked_sub(1)?))));
+    names.into_iter().map(|name| new.with_file_name(name)).collect()
 }
 
 fn name(path: &Path) -> Option<&str> {
@@ -174,14 +257,37 @@ mod tests {
         check("job-2.log", "job-1.log", false);
     }
 
+    #[test]
+    fn what_a_rotated_file_was_made_of_is_told_by_its_name() {
+        for (new, old) in [
+            ("/d/a.log.1", "/d/a.log"),
+            ("/d/a.log-20260101", "/d/a.log"),
+            ("/d/a.log.2026-01-01T00:00:00Z", "/d/a.log"),
+            ("/d/a.1.log", "/d/a.log"),
+            ("/d/a-20260101.log", "/d/a.log"),
+            ("/d/a.log.1.gz", "/d/a.log"),
+            ("/d/a.log.gz", "/d/a.log"),
+            ("/d/a.log.old", "/d/a.log"),
+            ("/d/a.log.2", "/d/a.log.1"),
+            ("/d/a.log.2.gz", "/d/a.log.1"),
+        ] {
+            let prefixes = rotated_prefixes(Path::new(old), Path::new(old));
+            assert!(prefixes.iter().any(|prefix| new["/d/".len()..].starts_with(prefix)), "{new}");
+            assert!(originals(Path::new(new)).contains(&PathBuf::from(old)), "{new}");
+            assert!(is_rotated_name(Path::new(new), Path::new(old), Path::new(old)), "{new}");
+        }
+        assert_eq!(originals(Path::new("/d/a.log")), Vec::<PathBuf>::new());
+    }
+
     const SAME: Likeness = Likeness {
         fate: KnownFate::Rewritten,
         agreement: Agreement::Agrees,
         related: true,
+        same_name: false,
         remounted: false,
         strong: false,
         gzipped: false,
-        held: false,
+        coexisted: true,
         settled: true,
     };
 
@@ -216,10 +322,28 @@ mod tests {
 
     #[test]
     fn two_files_of_the_same_content_one_after_the_other_are_both_read() {
+        for fate in [KnownFate::Gone, KnownFate::Leaving, KnownFate::Rewritten] {
+            for settled in [true, false] {
+                let later = Likeness { fate, settled, coexisted: false, strong: true, ..SAME };
+                check(later, CopyVerdict::Unrelated);
+                check(Likeness { related: false, same_name: true, ..later }, CopyVerdict::Unrelated);
+            }
+        }
         let gone = Likeness { fate: KnownFate::Gone, ..SAME };
-        check(gone, CopyVerdict::Unrelated);
-        check(Likeness { gzipped: true, ..gone }, CopyVerdict::Continues);
-        check(Likeness { held: true, ..gone }, CopyVerdict::Continues);
+        check(gone, CopyVerdict::Continues);
+        check(Likeness { gzipped: true, coexisted: false, ..gone }, CopyVerdict::Continues);
+    }
+
+    #[test]
+    fn what_took_the_old_ones_place_goes_on_when_the_old_one_was_read_to_its_end() {
+        let leaving = Likeness { fate: KnownFate::Leaving, related: false, strong: true, ..SAME };
+        check(Likeness { same_name: true, ..leaving }, CopyVerdict::Unclear);
+        check(Likeness { related: true, ..leaving }, CopyVerdict::Unclear);
+        check(Likeness { settled: false, ..leaving }, CopyVerdict::Unclear);
+        check(leaving, CopyVerdict::Unrelated);
+        check(Likeness { same_name: true, strong: false, ..leaving }, CopyVerdict::Unrelated);
+        check(Likeness { same_name: true, agreement: Agreement::Differs, ..leaving }, CopyVerdict::Unrelated);
+        check(Likeness { fate: KnownFate::Gone, same_name: true, ..leaving }, CopyVerdict::Continues);
     }
 
     #[test]

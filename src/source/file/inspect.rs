@@ -58,13 +58,21 @@ pub(super) struct ReadPlan {
 
 /// Whether a file is to be opened now.
 pub(super) fn readiness(setup: &FileSetup, files: &mut FileTable, no: FileNo, now: Instant) -> Readiness {
-    let Some(file) = files.get(no) else { return Readiness::Waits };
+    let Some(file) = files.get_mut(no) else { return Readiness::Waits };
     let progress = file.progress();
     if progress.is_some_and(|progress| progress.lane.is_blocked()) {
         return Readiness::Blocked;
     }
-    if progress.is_none() && file.size == 0 {
-        return if file.name == NameState::Gone { Readiness::Gone } else { Readiness::Waits };
+    if progress.is_none() && file.is_empty_now(now) {
+        if file.name != NameState::Gone {
+            return Readiness::Waits;
+        }
+        if file.content.is_none() || file.upcoming(now, &setup.timeouts()) == Upcoming::Nothing {
+            return Readiness::Gone;
+        }
+        let next = file.next_read(now, &setup.timeouts());
+        files.wake_at(no, next);
+        return Readiness::Waits;
     }
     if file.content.is_none() && is_incomplete(setup, file, now) {
         // Whether it is compressed shows when something is in it.
@@ -141,7 +149,9 @@ fn plan(setup: &FileSetup, file: &TrackedFile, now: Instant, mark: Mark, at_risk
         return NextStep::Emptied { at_risk };
     }
     let unread = file.unread();
-    if unread == 0 || file.no_event_at == Some((file.size, upcoming)) {
+    // What is written where nothing was changes nothing that could be seen without reading.
+    let is_same = file.unwritten.is_none() && file.no_event_at == Some((file.size, upcoming));
+    if unread == 0 || is_same {
         return NextStep::Park(upcoming);
     }
     let is_object = setup.is_object();

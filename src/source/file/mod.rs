@@ -17,17 +17,22 @@
 //! that was emptied and refilled, or an inode used anew, is noticed whatever its size is.
 
 mod account;
+mod blanks;
 mod compare;
+mod file_issues;
 mod content;
+mod descriptors;
 mod discovery;
 mod files;
 mod follower;
 mod gauges;
 mod globs;
 mod gone;
+mod heads;
 mod identity;
 mod inspect;
 mod job_batch;
+mod links;
 mod listing;
 mod opening;
 mod outcome;
@@ -48,6 +53,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+pub(crate) use self::descriptors::{descriptors_for_files, raise_descriptor_limit};
 pub use self::files::LocalFiles;
 pub use self::position::{FileLocation, FilePosition, Fingerprint, Mark};
 use super::SourceError;
@@ -60,6 +66,8 @@ pub(crate) struct FilesFound {
     pub(crate) files: BTreeSet<PathBuf>,
     /// Directories that could not be looked into.
     pub(crate) failed: Vec<(PathBuf, io::Error)>,
+    /// Links that are not followed, and why.
+    pub(crate) refused: Vec<(PathBuf, String)>,
 }
 
 /// Walks the patterns once, and reads nothing.
@@ -67,6 +75,16 @@ pub(crate) struct FilesFound {
 /// # Errors
 /// When a pattern is none.
 pub(crate) fn find(config: &config::FileSource) -> Result<FilesFound, SourceError> {
-    let walk = globs::Patterns::new(&config.include, &config.exclude)?.walk();
-    Ok(FilesFound { files: walk.files, failed: walk.failed })
+    let mut paths = links::PathResolver::new(config.follow_links);
+    let mut walk = globs::Patterns::new(&config.include, &config.exclude)?.walk(&mut paths);
+    for link in &walk.links {
+        if let Err(why) = paths.resolve(link)
+            && !matches!(why, links::UnresolvedPath::Io(_))
+        {
+            walk.files.retain(|file| file != link);
+            walk.refused.push((link.clone(), why));
+        }
+    }
+    let refused = walk.refused.iter().map(|(link, why)| (link.clone(), why.to_string())).collect();
+    Ok(FilesFound { files: walk.files.into_iter().collect(), failed: walk.failed, refused })
 }

@@ -1,20 +1,21 @@
 //! Opening files, few at a time.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::content::FileContent;
+use super::descriptors::is_exhausted;
 use super::identity::FileKey;
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
-use super::tracked::NameState;
+use super::tracked::{NameState, TrackedFile};
 
 /// What came of opening a file.
 #[derive(Debug)]
@@ -36,9 +37,11 @@ pub(super) fn open(setup: &FileSetup, files: &mut FileTable, no: FileNo, now: In
         if file.name == NameState::Gone {
             return OpenOutcome::Nameless;
         }
-        if files.open() >= setup.config.max_open && !files.close_one() {
-            files.wake_at(no, now.checked_add(WITHOUT_DESCRIPTOR));
-            return OpenOutcome::Later;
+        while files.open() >= setup.descriptors.most() {
+            if !files.close_one() {
+                files.wake_at(no, now.checked_add(WITHOUT_DESCRIPTOR));
+                return OpenOutcome::Later;
+            }
         }
         let outcome = open_path(setup, files, no);
         if !matches!(outcome, OpenOutcome::Open) {
@@ -50,12 +53,22 @@ pub(super) fn open(setup: &FileSetup, files: &mut FileTable, no: FileNo, now: In
 }
 
 fn open_path(setup: &FileSetup, files: &mut FileTable, no: FileNo) -> OpenOutcome {
+    let opened = loop {
+        let Some(file) = files.get(no) else { return OpenOutcome::Later };
+        match open_unnoticed(file.real_path()) {
+            // A file that was read gives way.
+            Err(error) if is_exhausted(&error) && files.close_one() => {}
+            opened => break opened.and_then(|opened| Ok((FileKey::of(&opened.metadata()?), opened))),
+        }
+    };
     let Some(file) = files.get_mut(no) else { return OpenOutcome::Later };
-    let opened = open_unnoticed(&file.path).and_then(|opened| Ok((FileKey::of(&opened.metadata()?), opened)));
     match opened {
         Ok((key, opened)) if key == file.key => {
             match FileContent::new(opened, !setup.is_object() && file.is_named_gzip()) {
                 Ok(content) => {
+                    if file.failures > 0 {
+                        setup.metrics().readable(&file.path);
+                    }
                     (file.content, file.failures) = (Some(content), 0);
                     return OpenOutcome::Open;
                 }
@@ -72,6 +85,15 @@ fn open_path(setup: &FileSetup, files: &mut FileTable, no: FileNo) -> OpenOutcom
     OpenOutcome::Later
 }
 
+/// Opens a file for one look.
+pub(super) fn open_aside(file: &TrackedFile) -> io::Result<FileContent> {
+    let opened = open_unnoticed(file.real_path())?;
+    if FileKey::of(&opened.metadata()?) != file.key {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    FileContent::new(opened, file.is_named_gzip())
+}
+
 /// Counts and says that a file cannot be used, and tries again later.
 pub(super) fn fail(
     setup: &FileSetup,
@@ -84,7 +106,10 @@ pub(super) fn fail(
     files.close(no);
     let Some(file) = files.get_mut(no) else { return };
     if file.failures == 0 {
-        warn!(path = %file.path.display(), %error, "cannot {what} file; trying again later. standpipe's user needs read permission");
+        warn!(path = %file.path.display(), %error, "cannot {what} file; trying again later. {}", advice(error));
+    }
+    if file.failures > 0 {
+        setup.metrics().unreadable(&file.path, error);
     }
     file.failures = file.failures.saturating_add(1);
     let wait = RETRY.saturating_mul(1 << file.failures.min(6));
@@ -93,13 +118,34 @@ pub(super) fn fail(
     }
 }
 
+/// What to do about a file or folder that cannot be read.
+pub(super) fn advice(error: &io::Error) -> &'static str {
+    if is_exhausted(error) {
+        "raise the limit of open descriptors (`LimitNOFILE`, `ulimit -n`), or lower `max_open`"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "standpipe's user needs permission to read it, and to enter the folders it is in"
+    } else {
+        "see to the file system that it is on"
+    }
+}
+
 /// Opens a file so that reading it does not change when it was last read, which would be written to the disk each time: for its
 /// owner and root, <https://man7.org/linux/man-pages/man2/open.2.html>, `O_NOATIME`.
 fn open_unnoticed(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOATIME.bits().cast_signed();
-    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+    match open_real(path, OFlags::NOATIME) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open_real(path, OFlags::empty()),
         opened => opened,
+    }
+}
+
+/// Opens a path that leads over no link: one that came to be on it since it was looked at is not followed. Nor does it wait for a
+/// writer, should a pipe have taken the file's place.
+fn open_real(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+        // Old kernels do not have the call, and some containers forbid it.
+        Err(Errno::NOSYS | Errno::PERM) => Ok(rustix::fs::open(path, flags, Mode::empty())?.into()),
+        opened => Ok(opened?.into()),
     }
 }
 

@@ -1,14 +1,17 @@
 //! From where a file is read that was just found.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::account::AccountHandle;
-use super::compare::{FileHead, HOLD, agreement, compare, copied_files};
+use super::compare::{FileHead, HOLD, WhichFile, agreement, agreement_in, compare, copied_files, unresumed};
 use super::content::FileContent;
+use super::gone::{GoneFile, GoneNo};
 use super::identity::{Agreement, CopyVerdict, KnownFate};
+use super::opening::{self, OpenOutcome};
 use super::outcome::ReadOutcome;
 use super::progress::{ReadProgress, mark_at};
 use super::setup::FileSetup;
@@ -35,14 +38,18 @@ impl Placement<'_> {
         if self.resume(&mut first)? {
             return Ok(ReadOutcome::More);
         }
+        if !self.resume_alike(&mut first) {
+            return Ok(ReadOutcome::More);
+        }
         let mut best = CopyVerdict::Unrelated;
         for known in copied_files(self.setup, self.files, self.no, &mut first, self.now) {
             let Some(file) = self.files.get_mut(self.no) else { break };
             let verdict = compare(self.setup, file, &mut first, &known, self.now)?;
-            if let (CopyVerdict::Continues, Some(index)) = (verdict, known.gone) {
-                return Ok(self.adopt(index));
+            match (verdict, known.which) {
+                (CopyVerdict::Continues, WhichFile::Gone(gone)) => return Ok(self.adopt(gone)),
+                (CopyVerdict::Covered, WhichFile::Tracked(other)) if !self.is_within(other)? => {}
+                _ => best = best.max(verdict),
             }
-            best = best.max(verdict);
         }
         match best {
             CopyVerdict::Continues | CopyVerdict::Covered => self.cover(&first),
@@ -57,22 +64,55 @@ impl Placement<'_> {
         self.resume(&mut first)
     }
 
-    fn resume(&mut self, first: &mut FileHead) -> io::Result<bool> {
-        let mut index = 0;
-        while let Some(gone) = self.files.gone.get(index) {
-            let Some(file) = self.files.get(self.no) else { return Ok(false) };
-            let is_this = gone.key == file.key && gone.fate == KnownFate::Missing;
-            let (head, mark) = (gone.head, gone.mark);
-            if is_this {
-                if self.still_holds(first, head, mark)? {
-                    self.adopt(index);
-                    return Ok(true);
-                }
-                self.files.gone.set_rewritten(index);
+    /// Looks into files that the last run knew and that this one may be a copy of: only if they hold what they held is it none. Whether
+    /// the file is still open after that.
+    fn resume_alike(&mut self, first: &mut FileHead) -> bool {
+        for other in unresumed(self.files, self.no, first) {
+            if matches!(opening::open(self.setup, self.files, other, self.now), OpenOutcome::Open) {
+                let (setup, now) = (self.setup, self.now);
+                // An error here comes back when the file is read.
+                Placement { setup, files: self.files, no: other, now }.resume_stored().ok();
             }
-            index = index.saturating_add(1);
+        }
+        self.content().is_some()
+    }
+
+    fn resume(&mut self, first: &mut FileHead) -> io::Result<bool> {
+        let Some(key) = self.files.get(self.no).map(|file| file.key) else { return Ok(false) };
+        let missing = |gone: &(GoneNo, &GoneFile)| gone.1.fate == KnownFate::Missing;
+        let known: Vec<(GoneNo, Fingerprint, Mark)> = self
+            .files
+            .gone
+            .of_key(key)
+            .filter(missing)
+            .map(|(no, gone)| (no, gone.head, gone.mark))
+            .collect();
+        for (gone, head, mark) in known {
+            if head.is_empty() && mark.offset == 0 {
+                self.resume_unread(gone);
+            } else if self.still_holds(first, head, mark)? {
+                self.adopt(gone);
+                return Ok(true);
+            } else {
+                self.files.gone.set_rewritten(gone);
+            }
         }
         Ok(false)
+    }
+
+    /// Takes over what is remembered of a file that the last run read nothing of: whatever is in it now is new.
+    fn resume_unread(&mut self, gone: GoneNo) {
+        let Some(gone) = self.files.gone.take(gone) else { return };
+        let Some(file) = self.files.get_mut(self.no) else { return };
+        // Should it have another name by now, it is read all the same.
+        (file.start, file.wanted) = (0, true);
+        if file.path != gone.path {
+            file.origin = Some(PathBuf::from(&*gone.origin));
+        }
+        gone.account.moved(file.location());
+        if let Some(other) = file.unread_account.replace(gone.account) {
+            other.forget();
+        }
     }
 
     /// Whether the file holds what was read of it.
@@ -91,18 +131,37 @@ impl Placement<'_> {
     }
 
     /// Reads a file on in the stead of one that is gone.
-    fn adopt(&mut self, index: usize) -> ReadOutcome {
+    fn adopt(&mut self, gone: GoneNo) -> ReadOutcome {
         let Some(file) = self.files.get(self.no) else { return ReadOutcome::Idle };
         let location = file.location();
-        let Some(gone) = self.files.gone.take(index) else { return ReadOutcome::Idle };
+        let Some(gone) = self.files.gone.take(gone) else { return ReadOutcome::Idle };
         if location.path != gone.path
             && let Some(file) = self.files.get_mut(self.no)
         {
             file.renamed(NameState::Rotated, Instant::now());
         }
         gone.account.moved(location);
+        if let Some(account) = self.files.get_mut(self.no).and_then(|file| file.unread_account.take()) {
+            account.forget();
+        }
         self.follow(gone.account, gone.origin, gone.head, gone.mark);
         ReadOutcome::More
+    }
+
+    /// Whether another file holds all that this one does. What holds more is no copy of it.
+    fn is_within(&mut self, other: FileNo) -> io::Result<bool> {
+        if self.setup.is_object() {
+            // It was compared as a whole.
+            return Ok(true);
+        }
+        let end = self.end_mark()?;
+        let Some(other) = self.files.get_mut(other) else { return Ok(false) };
+        if other.content.is_some() {
+            return Ok(agreement(other, end)? == Agreement::Agrees);
+        }
+        // Beside those that are kept open: one of them may be this one.
+        let Ok(mut aside) = opening::open_aside(other) else { return Ok(false) };
+        Ok(agreement_in(&mut aside, end)? == Agreement::Agrees)
     }
 
     /// Takes a file for a copy of what was read already.
@@ -154,8 +213,9 @@ impl Placement<'_> {
 
     /// Follows a file of which nothing is known, from `start`.
     fn begin(&mut self, first: &FileHead, start: Mark) {
-        let Some(file) = self.files.get(self.no) else { return };
-        let origin: Arc<str> = file.origin.as_ref().unwrap_or(&file.path).to_string_lossy().into();
+        let Some(file) = self.files.get_mut(self.no) else { return };
+        let origin = file.origin();
+        let known = file.unread_account.take();
         let head = Fingerprint::of_start(&first.bytes);
         let position = FilePosition {
             location: file.location(),
@@ -164,7 +224,13 @@ impl Placement<'_> {
             mark: start,
             time: Timestamp::now(),
         };
-        let account = AccountHandle::open(self.setup, position);
+        let account = match known {
+            Some(account) => {
+                account.restart(position);
+                account
+            }
+            None => AccountHandle::open(self.setup, position),
+        };
         self.follow(account, origin, head, start);
     }
 
@@ -173,5 +239,6 @@ impl Placement<'_> {
         if let Some(file) = self.files.get_mut(self.no) {
             file.follow(progress);
         }
+        self.files.index(self.no);
     }
 }

@@ -14,7 +14,7 @@ use crate::event::Timestamp;
 /// A short proof of what some bytes of a file were.
 ///
 /// Two hashes are compared only at the same length, so a file that grows keeps matching what was taken when it was small.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Fingerprint {
     /// How many bytes were hashed; at most [`Fingerprint::MOST`].
     pub len: u16,
@@ -80,6 +80,8 @@ pub struct Mark {
 pub struct FileLocation {
     /// The path it was last seen at.
     pub path: PathBuf,
+    /// The same without links, where that is another one.
+    pub real: Option<PathBuf>,
     /// The device's number.
     pub device: u64,
     /// The inode's number.
@@ -114,6 +116,7 @@ impl LocalPosition for FilePosition {
         to_raw_value(&WrittenPosition {
             source: source.into(),
             path: WrittenPath::from(self.location.path.as_path()),
+            real: self.location.real.as_deref().map(WrittenPath::from),
             origin: Box::from(&*self.origin),
             device: self.location.device,
             inode: self.location.inode,
@@ -126,11 +129,21 @@ impl LocalPosition for FilePosition {
         })
     }
 
+    fn moved_to_json(&self, _: &str) -> serde_json::Result<Box<RawValue>> {
+        to_raw_value(&WrittenMove {
+            offset: self.mark.offset,
+            size: self.mark.size,
+            tail: print(self.mark.tail),
+            skipping: self.mark.skipping,
+            time: self.time.0,
+        })
+    }
+
     fn from_json(json: &RawValue) -> Option<Self> {
         let written: WrittenPosition = serde_json::from_str(json.get()).ok()?;
-        let path = PathBuf::from(written.path);
+        let (path, real) = (PathBuf::from(written.path), written.real.map(PathBuf::from));
         Some(Self {
-            location: FileLocation { path, device: written.device, inode: written.inode },
+            location: FileLocation { path, real, device: written.device, inode: written.inode },
             origin: written.origin.into(),
             head: parse(&written.head)?,
             mark: Mark {
@@ -148,6 +161,8 @@ impl LocalPosition for FilePosition {
 struct WrittenPosition {
     source: Box<str>,
     path: WrittenPath,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    real: Option<WrittenPath>,
     origin: Box<str>,
     device: u64,
     inode: u64,
@@ -158,6 +173,16 @@ struct WrittenPosition {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     skipping: bool,
     /// Milliseconds since 1970.
+    time: i64,
+}
+
+/// What acknowledgements move: the fields of [`WrittenPosition`] with these names.
+#[derive(Serialize)]
+struct WrittenMove {
+    offset: u64,
+    size: u64,
+    tail: String,
+    skipping: bool,
     time: i64,
 }
 
@@ -227,10 +252,12 @@ mod tests {
             numbers in proptest::prelude::any::<[u64; 5]>(),
             len in 0_u16..=1024,
             skipping in proptest::prelude::any::<bool>(),
+            is_linked in proptest::prelude::any::<bool>(),
         ) {
+            let real = is_linked.then(|| OsString::from_vec(path.iter().copied().rev().collect()).into());
             let [device, inode, offset, size, hash] = numbers;
             let position = FilePosition {
-                location: FileLocation { path: OsString::from_vec(path).into(), device, inode },
+                location: FileLocation { path: OsString::from_vec(path).into(), real, device, inode },
                 origin: origin.into(),
                 head: Fingerprint { len, hash },
                 mark: Mark { offset, tail: Fingerprint { len, hash: !hash }, skipping, size },

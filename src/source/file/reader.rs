@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::content::first_bytes;
+use super::blanks::{BlankRun, blank_run};
+use super::content::{NextData, first_bytes};
 use super::inspect::{BLOCK, ReadPlan};
 use super::job_batch::JobBatch;
 use super::progress::mark_at;
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
-use super::tracked::{ReadStage, TrackedFile};
+use super::tracked::{NameState, ReadStage, TrackedFile};
 use crate::event::{Buffers, Chunk, Held, Piece, Timestamp};
 use crate::source::file::position::Fingerprint;
 use crate::source::framer::{NextFrame, Upcoming};
@@ -49,6 +50,15 @@ pub(super) enum BlockRead {
     Nothing,
     /// It does not hold what was read of it.
     Emptied,
+}
+
+/// Which bytes of a block are text.
+enum TextRange {
+    All,
+    /// So many at its front. After them, nothing was written yet.
+    First(usize),
+    /// None.
+    Next(AfterBlock),
 }
 
 /// What is next for a file, once a block of it was taken.
@@ -151,7 +161,14 @@ impl BlockReader {
         if len == 0 {
             return AfterBlock::Park(if file.is_plain() { Upcoming::More } else { Upcoming::Nothing });
         }
-        let frame = self.frame(file, &block);
+        let text = match self.text_of(file, &block) {
+            Ok(TextRange::All) => len,
+            Ok(TextRange::First(text)) => text,
+            Ok(TextRange::Next(after)) => return after,
+            // It comes back with the next read.
+            Err(_) => return AfterBlock::Park(upcoming),
+        };
+        let frame = self.frame(file, &block, text);
         let taken = match frame {
             NextFrame::Events { len, piece } | NextFrame::Part { len, piece } => {
                 self.send(file, block, len, piece);
@@ -170,7 +187,10 @@ impl BlockReader {
         file.is_slow = is_all && len < SMALL_READ;
         self.small_reads = self.small_reads.saturating_add(u32::from(file.is_slow));
         file.read_len = if taken > 0 || is_all { 0 } else { longer_read(file) };
-        if !is_all || matches!(frame, NextFrame::Part { .. }) {
+        if text < len && taken == 0 {
+            return AfterBlock::Park(upcoming);
+        }
+        if !is_all || text < len || matches!(frame, NextFrame::Part { .. }) {
             return AfterBlock::ReadOn;
         }
         if taken < len {
@@ -193,11 +213,78 @@ impl BlockReader {
         self.setup.metrics().lost("too_large", unread);
     }
 
-    fn frame(&self, file: &mut TrackedFile, block: &ReadBlock) -> NextFrame {
+    /// How much of a block is text; or what is next where it begins with NULs that are not.
+    fn text_of(&self, file: &mut TrackedFile, block: &ReadBlock) -> io::Result<TextRange> {
+        let bytes = block.new_bytes();
+        let has_nuls = bytes.first() == Some(&0) || bytes.last() == Some(&0);
+        if !has_nuls || self.setup.is_object() || !file.is_plain() {
+            file.unwritten = None;
+            return Ok(TextRange::All);
+        }
+        let Some(progress) = file.progress() else { return Ok(TextRange::All) };
+        let (offset, is_between) = (progress.mark.offset, progress.framer.is_between());
+        let mut scanned = file.scanned;
+        let content = file.content.as_ref();
+        let run = blank_run(bytes, offset, is_between, |from| {
+            let found =
+                content.map_or(Ok(NextData::At(from)), |content| content.next_data(from.max(scanned)));
+            if let Ok(NextData::Beyond(at)) = found {
+                scanned = at;
+            }
+            found
+        })?;
+        (file.scanned, file.unwritten) = (scanned, None);
+        let is_over = block.upcoming == Upcoming::Nothing && file.name != NameState::Present;
+        Ok(match run {
+            BlankRun::None => TextRange::All,
+            BlankRun::Hole(len) => TextRange::Next(self.skip_blank(file, len)?),
+            BlankRun::Unclear => TextRange::Next(AfterBlock::ReadOn),
+            BlankRun::Unwritten(0) if is_over => {
+                let len = file.size.saturating_sub(offset);
+                TextRange::Next(self.skip_blank(file, len)?)
+            }
+            BlankRun::Unwritten(text) => {
+                file.unwritten = Some(offset.saturating_add(text as u64));
+                if text == 0 {
+                    TextRange::Next(AfterBlock::Park(block.upcoming))
+                } else {
+                    TextRange::First(text)
+                }
+            }
+        })
+    }
+
+    /// Leaves out so many NULs that nobody wrote.
+    fn skip_blank(&self, file: &mut TrackedFile, len: u64) -> io::Result<AfterBlock> {
+        let size = file.size;
+        let Some(offset) = file.progress().map(|progress| progress.mark.offset) else {
+            return Ok(AfterBlock::ReadOn);
+        };
+        let end = offset.saturating_add(len);
+        let from = end.saturating_sub(Fingerprint::MOST as u64);
+        let back = usize::try_from(end.saturating_sub(from)).unwrap_or(Fingerprint::MOST);
+        let before = file.content.as_mut().map_or(Ok(Vec::new()), |content| content.read_at(from, back))?;
+        if before.len() < back {
+            // It was truncated meanwhile: the next read tells.
+            return Ok(AfterBlock::ReadOn);
+        }
+        if let Some(progress) = file.progress_mut() {
+            progress.pass(mark_at(end, size, &before));
+        }
+        self.setup.metrics().lost("nul", len);
+        info!(path = %file.path.display(), bytes = len, "skipped NULs that nobody wrote: a hole, as a writer leaves that does not append to a truncated file");
+        Ok(AfterBlock::ReadOn)
+    }
+
+    fn frame(&self, file: &mut TrackedFile, block: &ReadBlock, text: usize) -> NextFrame {
         let Some(progress) = file.progress_mut() else { return NextFrame::Incomplete };
         // An object was read whole, whatever may be written to it later.
         let upcoming = if self.setup.is_object() { Upcoming::Nothing } else { block.upcoming };
-        progress.framer.next(self.setup.intake.framing(), block.new_bytes(), upcoming)
+        progress.framer.next(
+            self.setup.intake.framing(),
+            block.new_bytes().get(..text).unwrap_or_default(),
+            upcoming,
+        )
     }
 
     fn send(&mut self, file: &mut TrackedFile, block: ReadBlock, taken: usize, piece: Piece) {
@@ -205,7 +292,7 @@ impl BlockReader {
         let size = if file.is_plain() { file.size } else { 0 };
         let Some(progress) = file.progress_mut() else { return };
         if progress.mark.offset <= block.back as u64 {
-            progress.learn_head(&block.bytes);
+            progress.learn_head(block.up_to(taken));
         }
         progress.advance(taken, block.up_to(taken), size);
         let read_at = Timestamp::now();

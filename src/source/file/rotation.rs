@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::account::AccountHandle;
 use super::discovery::Discovery;
 use super::gone::GoneFile;
-use super::identity::{FileKey, KnownFate, is_rotated_name};
-use super::listing::{DirEntries, DirListings, leads_to};
+use super::identity::{FileKey, FileTime, KnownFate, is_rotated_name};
+use super::listing::{DirEntries, DirListings, dir_of, leads_to};
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
 use super::tracked::{NameState, ReadStage, TrackedFile};
@@ -31,7 +32,11 @@ impl Rotation<'_> {
             if file.name == NameState::Gone || leads_to(&file.path, file.key) {
                 continue;
             }
-            let entries = listings.of(&self.discovery.real_dir(&file.path));
+            let Some(entries) = listings.of(dir_of(file.real_path())) else {
+                // Not to be seen is not gone.
+                self.files.set_nameless(no);
+                continue;
+            };
             match entries.find(file.key) {
                 Some(path) => self.discovery.rename(self.files, no, &path, now),
                 None => self.lose(no, now, entries),
@@ -41,7 +46,7 @@ impl Rotation<'_> {
 
     fn lose(&mut self, no: FileNo, now: Instant, entries: &DirEntries) {
         let Some(file) = self.files.get_mut(no) else { return };
-        file.renamed(NameState::Gone, now);
+        file.lose_name(self.discovery.looked(), now);
         if file.content.is_some() {
             // It is read to its end through its descriptor.
             self.files.queue(no);
@@ -64,6 +69,9 @@ impl Rotation<'_> {
                 Some(gone)
             }
             ReadStage::Unplaced | ReadStage::Held => {
+                if let Some(account) = &file.unread_account {
+                    account.forget();
+                }
                 if file.wanted && unread > 0 {
                     self.setup.metrics().lost("deleted_unread", unread);
                     warn!(path = %file.path.display(), bytes = unread, "file was deleted before it could be read");
@@ -77,9 +85,12 @@ impl Rotation<'_> {
     pub(super) fn empty(&mut self, no: FileNo, unread: u64) {
         let Some(file) = self.files.get_mut(no) else { return };
         let ReadStage::Followed(progress) = file.unplace() else { return };
+        if file.wanted {
+            file.unread_account = Some(AccountHandle::unread(self.setup, file.location(), file.origin()));
+        }
         let gone = GoneFile::of(file, &progress, KnownFate::Rewritten, unread);
-        let dir = self.discovery.real_dir(&gone.path);
-        self.seek_copies(&gone, &DirEntries::read(&dir));
+        self.files.index(no);
+        self.seek_copies(&gone, &DirEntries::read(dir_of(&gone.real)).unwrap_or_default());
         self.files.remember(gone);
         self.files.queue(no);
     }
@@ -87,15 +98,17 @@ impl Rotation<'_> {
     /// Puts files into the table that may hold what a gone one held, though no pattern matches them.
     pub(super) fn seek_copies(&mut self, gone: &GoneFile, entries: &DirEntries) {
         let origin = PathBuf::from(&*gone.origin);
-        for path in entries.paths() {
-            if !is_rotated_name(path, &origin, &gone.path) || self.files.by_path(path).is_some() {
+        for path in entries.rotated_of(&origin, &gone.real) {
+            if !is_rotated_name(path, &origin, &gone.real) || self.files.by_path(path).is_some() {
                 continue;
             }
-            let Ok(metadata) = fs::metadata(path) else { continue };
+            // What a link leads to is no copy.
+            let Ok(metadata) = fs::symlink_metadata(path) else { continue };
             let key = FileKey::of(&metadata);
             if metadata.is_file() && self.files.by_key(key).is_none() {
                 let mut file = TrackedFile::new(path.clone(), key, metadata.len(), Instant::now());
                 file.wanted = self.discovery.matches(path);
+                file.born = FileTime::born(&metadata);
                 let no = self.files.insert(file);
                 self.files.queue(no);
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::descriptors::DescriptorShare;
 use crate::ack::Checkpoints;
 use crate::config::FileSource;
 use crate::event::{Buffers, Field, Origin};
@@ -10,7 +11,6 @@ use crate::metrics::SourceMetrics;
 use crate::pipeline::Intake;
 
 /// A source of type `file`, ready to run.
-#[derive(Debug)]
 pub(super) struct FileSetup {
     /// The source's name.
     pub(super) name: Arc<str>,
@@ -22,6 +22,8 @@ pub(super) struct FileSetup {
     pub(super) checkpoints: Arc<Checkpoints>,
     /// What files are read into.
     pub(super) buffers: Arc<Buffers>,
+    /// How many files may be open.
+    pub(super) descriptors: DescriptorShare,
     /// Whether to read what is there, and to wait for nothing.
     pub(super) once: bool,
 }

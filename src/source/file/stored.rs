@@ -4,42 +4,64 @@ use std::fs;
 use std::path::PathBuf;
 
 use tokio::time::Instant;
+use tracing::info;
 
 use super::discovery::Discovery;
-use super::gone::GoneFile;
+use super::gone::{GoneFile, GoneNo};
 use super::identity::{FileKey, KnownFate};
-use super::listing::DirListings;
-use super::opening::OpenOutcome;
-use super::placement::Placement;
+use super::listing::{DirListings, dir_of};
 use super::rotation::Rotation;
 use super::setup::FileSetup;
-use super::table::{FileNo, FileTable};
+use super::table::FileTable;
 use super::tracked::{NameState, TrackedFile};
 
-/// Finds files by inode where they were, then by inode elsewhere in their directory, then by content.
+/// Finds files by inode elsewhere in their directory, then by content. Those that are where they were are looked into in their turn.
 pub(super) fn find_stored(setup: &FileSetup, files: &mut FileTable, discovery: &mut Discovery) {
-    let known: Vec<FileNo> = files.gone.iter().filter_map(|gone| files.by_key(gone.key)).collect();
-    for no in known {
-        resume_known(setup, files, discovery, no);
+    let is_there = |gone: &GoneFile| files.by_key(gone.key).is_some();
+    let gone: Vec<GoneNo> = files.gone.iter().filter(|(_, gone)| !is_there(gone)).map(|(no, _)| no).collect();
+    let mut listings = DirListings::default();
+    let mut lost: Option<PathBuf> = None;
+    let mut n_lost = 0_usize;
+    for no in gone {
+        let Some(gone) = files.gone.get(no).cloned() else { continue };
+        let Some(entries) = listings.of(dir_of(&gone.real)) else { continue };
+        match entries.find(gone.key) {
+            Some(path) => find_renamed(files, discovery, path, gone.key),
+            None => {
+                n_lost = n_lost.saturating_add(1);
+                Rotation { setup, files, discovery }.seek_copies(&gone, entries);
+                lost.get_or_insert(gone.path);
+            }
+        }
+    }
+    if let Some(first) = lost {
+        info!(
+            source = %setup.name,
+            files = n_lost,
+            first = %first.display(),
+            "files that were read before are not there any more; what was written to them since is read only from copies beside them"
+        );
+    }
+}
+
+/// Looks for copies of files that turned out to hold something else than in the last run.
+pub(super) fn seek_copies_of_rewritten(setup: &FileSetup, files: &mut FileTable, discovery: &Discovery) {
+    let rewritten = files.gone.take_rewritten();
+    if rewritten.is_empty() {
+        return;
     }
     let mut listings = DirListings::default();
-    let still_gone: Vec<GoneFile> = files.gone.iter().cloned().collect();
-    for gone in still_gone {
-        let entries = listings.of(&discovery.real_dir(&gone.path));
-        match entries.find(gone.key).filter(|_| gone.fate == KnownFate::Missing) {
-            Some(path) => resume_renamed(setup, files, discovery, path, gone.key),
-            None => Rotation { setup, files, discovery }.seek_copies(&gone, entries),
+    for no in rewritten {
+        let Some(gone) = files.gone.get(no).filter(|gone| gone.fate == KnownFate::Rewritten).cloned() else {
+            continue;
+        };
+        if let Some(entries) = listings.of(dir_of(&gone.real)) {
+            Rotation { setup, files, discovery }.seek_copies(&gone, entries);
         }
     }
 }
 
-fn resume_renamed(
-    setup: &FileSetup,
-    files: &mut FileTable,
-    discovery: &mut Discovery,
-    path: PathBuf,
-    key: FileKey,
-) {
+fn find_renamed(files: &mut FileTable, discovery: &Discovery, path: PathBuf, key: FileKey) {
     if files.by_key(key).is_some() {
         return;
     }
@@ -49,14 +71,4 @@ fn resume_renamed(
     file.name = NameState::Rotated;
     let no = files.insert(file);
     files.queue(no);
-    resume_known(setup, files, discovery, no);
-}
-
-/// Goes on with a file that the last run knew by this inode, if it still holds what it held.
-fn resume_known(setup: &FileSetup, files: &mut FileTable, discovery: &mut Discovery, no: FileNo) {
-    let now = Instant::now();
-    if matches!(discovery.open(files, no, now), OpenOutcome::Open) {
-        // An error here comes back when the file is read.
-        Placement { setup, files, no, now }.resume_stored().ok();
-    }
 }

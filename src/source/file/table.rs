@@ -6,12 +6,19 @@ use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 
 use super::gone::{GoneFile, GoneFiles};
+use super::heads::{Bounds, HeadIndex};
 use super::identity::FileKey;
+use super::position::Fingerprint;
 use super::tracked::TrackedFile;
 
 /// A file's number in the table.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct FileNo(u64);
+
+impl Bounds for FileNo {
+    const LEAST: Self = Self(u64::MIN);
+    const MOST: Self = Self(u64::MAX);
+}
 
 /// Files by number, by inode and by path, and when each is to be looked at.
 #[derive(Default)]
@@ -26,6 +33,10 @@ pub(super) struct FileTable {
     wakes: BTreeSet<(Instant, FileNo)>,
     /// Files that are held back.
     held: BTreeSet<FileNo>,
+    /// Files by how they begin, those that are read.
+    heads: HeadIndex<FileNo>,
+    /// Files that are looked at once all others were.
+    unhurried: Vec<FileNo>,
     /// Files with a descriptor, by when they were last used.
     open: BTreeMap<u64, FileNo>,
     uses: u64,
@@ -48,6 +59,9 @@ impl FileTable {
     pub(super) fn remove(&mut self, no: FileNo) -> Option<TrackedFile> {
         self.close(no);
         let file = self.tracked.remove(&no)?;
+        if let Some(head) = file.indexed {
+            self.heads.remove(head, no);
+        }
         if self.by_key.get(&file.key) == Some(&no) {
             self.by_key.remove(&file.key);
         }
@@ -61,6 +75,39 @@ impl FileTable {
         Some(file)
     }
 
+    /// Notes how a file begins by now, if that is another than before.
+    pub(super) fn index(&mut self, no: FileNo) {
+        let Some(file) = self.tracked.get_mut(&no) else { return };
+        let head = file.progress().map(|progress| progress.head);
+        if file.indexed == head {
+            return;
+        }
+        let before = std::mem::replace(&mut file.indexed, head);
+        if let Some(before) = before {
+            self.heads.remove(before, no);
+        }
+        if let Some(head) = head {
+            self.heads.insert(head, no);
+        }
+    }
+
+    /// Files that are read and begin as a file does whose first bytes `of_len` hashes.
+    pub(super) fn alike(&self, of_len: impl FnMut(u16) -> Option<Fingerprint>) -> Vec<FileNo> {
+        self.heads.alike(of_len)
+    }
+
+    /// Puts a file behind all others that are there at the start.
+    pub(super) fn queue_last(&mut self, no: FileNo) {
+        self.unhurried.push(no);
+    }
+
+    /// Queues what was put behind all others.
+    pub(super) fn queue_unhurried(&mut self) {
+        for no in std::mem::take(&mut self.unhurried) {
+            self.queue(no);
+        }
+    }
+
     pub(super) fn get(&self, no: FileNo) -> Option<&TrackedFile> {
         self.tracked.get(&no)
     }
@@ -71,6 +118,10 @@ impl FileTable {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (FileNo, &TrackedFile)> {
         self.tracked.iter().map(|(no, file)| (*no, file))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut TrackedFile> {
+        self.tracked.values_mut()
     }
 
     pub(super) fn by_key(&self, key: FileKey) -> Option<FileNo> {

@@ -2,14 +2,16 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::account::AccountHandle;
 use super::content::FileContent;
-use super::identity::FileKey;
-use super::position::FileLocation;
+use super::identity::{FileKey, FileTime};
+use super::position::{FileLocation, Fingerprint};
 use super::progress::ReadProgress;
 use super::setup::FileTimeouts;
 use crate::source::framer::Upcoming;
@@ -18,8 +20,10 @@ use crate::source::framer::Upcoming;
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct TrackedFile {
     pub(super) key: FileKey,
-    /// The path it is opened by.
+    /// The path it was found at.
     pub(super) path: PathBuf,
+    /// The same without links, where that is another one.
+    pub(super) real: Option<PathBuf>,
     pub(super) name: NameState,
     /// The path that its events carry, where that is not the one it was found at.
     pub(super) origin: Option<PathBuf>,
@@ -28,6 +32,14 @@ pub(super) struct TrackedFile {
     pub(super) wanted: bool,
     /// Whether it was found after the first walk, so that it may be a copy made while standpipe runs.
     pub(super) is_late: bool,
+    /// When it came into being, or began to hold what it holds now, as far as that is told.
+    pub(super) born: Option<FileTime>,
+    /// When it was found.
+    pub(super) found: FileTime,
+    /// When it lost its name.
+    pub(super) lost: Option<FileTime>,
+    /// Where it is remembered that nothing was read of it yet.
+    pub(super) unread_account: Option<Arc<AccountHandle>>,
     /// Where reading begins if nothing is known of the file.
     pub(super) start: u64,
     /// Its size when it was last looked at.
@@ -40,11 +52,17 @@ pub(super) struct TrackedFile {
     pub(super) changed: Instant,
     /// The size at which no event was whole; it would be in vain to read again for the same end.
     pub(super) no_event_at: Option<(u64, Upcoming)>,
+    /// Where the NULs begin that it ends with, as far as that is known.
+    pub(super) unwritten: Option<u64>,
+    /// As far as it was looked through for something else than NULs.
+    pub(super) scanned: u64,
     /// How much is to be read at once, where a usual block does not hold an event.
     pub(super) read_len: usize,
     /// Whether little was read of it the last time, so that a quick read may do.
     pub(super) is_slow: bool,
     pub(super) content: Option<FileContent>,
+    /// How it begins, as far as others are compared with it.
+    pub(super) indexed: Option<Fingerprint>,
     /// When it was last used, as a number: for closing the one used longest ago.
     pub(super) used: u64,
     pub(super) is_queued: bool,
@@ -82,20 +100,28 @@ impl TrackedFile {
         Self {
             key,
             path,
+            real: None,
             name: NameState::Present,
             origin: None,
             stage: ReadStage::Unplaced,
             wanted: true,
             is_late: true,
+            born: None,
+            found: FileTime::now(),
+            lost: None,
+            unread_account: None,
             start: 0,
             size,
             modified: None,
             is_doubtful: false,
             changed: now,
             no_event_at: None,
+            unwritten: None,
+            scanned: 0,
             read_len: 0,
             is_slow: false,
             content: None,
+            indexed: None,
             used: 0,
             is_queued: false,
             wake: None,
@@ -106,7 +132,23 @@ impl TrackedFile {
 
     /// Where it is.
     pub(super) fn location(&self) -> FileLocation {
-        FileLocation { path: self.path.clone(), device: self.key.device, inode: self.key.inode }
+        let (path, real) = (self.path.clone(), self.real.clone());
+        FileLocation { path, real, device: self.key.device, inode: self.key.inode }
+    }
+
+    /// The path that its events carry.
+    pub(super) fn origin(&self) -> Arc<str> {
+        self.origin.as_ref().unwrap_or(&self.path).to_string_lossy().into()
+    }
+
+    /// What is remembered of it.
+    pub(super) fn account(&self) -> Option<&Arc<AccountHandle>> {
+        self.progress().map(|progress| &progress.account).or(self.unread_account.as_ref())
+    }
+
+    /// Its path without links: what rotations go by.
+    pub(super) fn real_path(&self) -> &Path {
+        self.real.as_deref().unwrap_or(&self.path)
     }
 
     /// Notes the size that the file has now.
@@ -115,6 +157,17 @@ impl TrackedFile {
             self.size = size;
             self.changed = now;
         }
+    }
+
+    /// Whether a file that was empty is so still. Where it is open, its descriptor tells: it may have been written to and have
+    /// lost its name since it was last looked at.
+    pub(super) fn is_empty_now(&mut self, now: Instant) -> bool {
+        if self.size == 0
+            && let Some(Ok(metadata)) = self.content.as_ref().map(FileContent::metadata)
+        {
+            self.seen(metadata.len(), now);
+        }
+        self.size == 0
     }
 
     /// Whether the file was written to since it was last looked into.
@@ -134,16 +187,27 @@ impl TrackedFile {
     pub(super) fn renamed(&mut self, name: NameState, now: Instant) {
         self.name = name;
         self.changed = now;
+        self.lost = None;
+    }
+
+    /// Notes that the file has lost its name, which it had at an earlier moment.
+    pub(super) fn lose_name(&mut self, had: FileTime, now: Instant) {
+        self.renamed(NameState::Gone, now);
+        let metadata = self.content.as_ref().and_then(|content| content.metadata().ok());
+        self.lost = Some(metadata.map_or(had, |metadata| FileTime::changed(&metadata)));
     }
 
     /// It is read from where `progress` stands.
     pub(super) fn follow(&mut self, progress: ReadProgress) {
+        (self.unwritten, self.scanned) = (None, 0);
         (self.no_event_at, self.read_len) = (None, 0);
         self.stage = ReadStage::Followed(Box::new(progress));
     }
 
     /// It holds something else than before: nothing is known of it. How it was read until now.
     pub(super) fn unplace(&mut self) -> ReadStage {
+        let metadata = self.content.as_ref().and_then(|content| content.metadata().ok());
+        self.born = Some(metadata.map_or_else(FileTime::now, |metadata| FileTime::changed(&metadata)));
         (self.start, self.is_late, self.no_event_at, self.read_len) = (0, true, None, 0);
         if self.wanted && self.name == NameState::Rotated {
             self.name = NameState::Present;
@@ -186,8 +250,14 @@ impl TrackedFile {
         }
     }
 
+    /// Bytes that are there, are no NULs that nobody wrote, and were not read.
+    pub(super) fn behind(&self) -> u64 {
+        let unwritten = self.unwritten.map_or(0, |from| self.size.saturating_sub(from));
+        self.unread().saturating_sub(unwritten)
+    }
+
     pub(super) fn is_named_gzip(&self) -> bool {
-        self.path.extension().is_some_and(|extension| extension == "gz")
+        self.real_path().extension().is_some_and(|extension| extension == "gz")
     }
 
     /// Whether the file can be opened again by its path.

@@ -12,6 +12,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
@@ -51,7 +52,8 @@ pub(super) struct FileChanges {
 struct WatchedDirs {
     /// By path: the inode that is watched under it, if it still is, and the watch.
     by_path: HashMap<PathBuf, (Option<FileKey>, i32)>,
-    by_watch: HashMap<i32, PathBuf>,
+    /// The paths of a directory that is watched; where links lead to it, it has several.
+    by_watch: HashMap<i32, Vec<PathBuf>>,
 }
 
 impl DirWatcher {
@@ -88,8 +90,9 @@ impl DirWatcher {
         }
         match inotify::add_watch(queue, dir, watched()) {
             Ok(watch) => {
-                self.dirs.by_path.insert(dir.to_owned(), (Some(key), watch));
-                self.dirs.by_watch.insert(watch, dir.to_owned());
+                if let Some(nobodys) = self.dirs.add(dir, key, watch) {
+                    inotify::remove_watch(queue, nobodys).ok();
+                }
                 return true;
             }
             // It may have gone since; the next walk sees.
@@ -105,13 +108,12 @@ impl DirWatcher {
     /// Forgets a directory that is gone or was renamed. Whether it was one.
     pub(super) fn remove(&mut self, dir: &Path) -> bool {
         let Some((_, watch)) = self.dirs.by_path.remove(dir) else { return false };
-        // Under a new name it may be watched again already, by the same watch.
-        if self.dirs.by_watch.get(&watch).is_some_and(|path| path == dir) {
-            self.dirs.by_watch.remove(&watch);
-            if let Some(queue) = &self.queue {
-                // The kernel has dropped the watch by itself when the directory is gone, which is an error here.
-                inotify::remove_watch(queue, watch).ok();
-            }
+        // Under another name it may be watched still, by the same watch.
+        if self.dirs.leave(watch, dir)
+            && let Some(queue) = &self.queue
+        {
+            // The kernel has dropped the watch by itself when the directory is gone, which is an error here.
+            inotify::remove_watch(queue, watch).ok();
         }
         true
     }
@@ -133,9 +135,10 @@ impl DirWatcher {
         self.read();
         let mut changes = std::mem::take(&mut self.changes);
         for (watch, names) in self.written.drain() {
-            let Some(dir) = self.dirs.by_watch.get(&watch) else { continue };
-            let paths = names.iter().map(|name| dir.join(as_name(name)));
-            changes.written.extend(paths.filter(|path| !changes.names.contains(path)));
+            for dir in self.dirs.by_watch.get(&watch).into_iter().flatten() {
+                let paths = names.iter().map(|name| dir.join(as_name(name)));
+                changes.written.extend(paths.filter(|path| !changes.names.contains(path)));
+            }
         }
         changes
     }
@@ -148,7 +151,11 @@ impl DirWatcher {
             let wait = queue.try_clone().and_then(pipe::Receiver::from_owned_fd_unchecked);
             let waited = match wait {
                 Ok(wait) => wait.readable().await,
-                Err(error) => Err(error),
+                // Without a descriptor for it, it is looked at from time to time.
+                Err(_) => {
+                    tokio::time::sleep(WITHOUT_DESCRIPTOR).await;
+                    continue;
+                }
             };
             if let Err(error) = waited {
                 say_unavailable(&error);
@@ -203,16 +210,25 @@ impl FileChanges {
         if kind.contains(ReadFlags::IGNORED) {
             return dirs.dropped(event.wd());
         }
-        let Some(dir) = dirs.by_watch.get(&event.wd()) else { return };
-        let path = event.file_name().map_or_else(|| dir.clone(), |name| dir.join(as_name(name)));
-        if kind.contains(ReadFlags::MOVED_FROM) {
-            self.half = Some((event.cookie(), path.clone()));
-        } else if kind.contains(ReadFlags::MOVED_TO)
-            && let Some((_, from)) = self.half.take_if(|(cookie, _)| *cookie == event.cookie())
-        {
-            self.renames.push((from, path.clone()));
+        let Some(paths) = dirs.by_watch.get(&event.wd()) else { return };
+        for (index, dir) in paths.iter().enumerate() {
+            let path = event.file_name().map_or_else(|| dir.clone(), |name| dir.join(as_name(name)));
+            // One of its paths is enough to know what a rename made of a file.
+            if index == 0 {
+                self.note_rename(kind, event.cookie(), &path);
+            }
+            self.names.insert(path);
         }
-        self.names.insert(path);
+    }
+
+    fn note_rename(&mut self, kind: ReadFlags, cookie: u32, path: &Path) {
+        if kind.contains(ReadFlags::MOVED_FROM) {
+            self.half = Some((cookie, path.to_owned()));
+        } else if kind.contains(ReadFlags::MOVED_TO)
+            && let Some((_, from)) = self.half.take_if(|(of, _)| *of == cookie)
+        {
+            self.renames.push((from, path.to_owned()));
+        }
     }
 
     fn has_names(&self) -> bool {
@@ -225,13 +241,38 @@ impl FileChanges {
 }
 
 impl WatchedDirs {
+    /// A directory is watched under this path, whatever was watched under it before. The watch that is of no use any more.
+    fn add(&mut self, dir: &Path, key: FileKey, watch: i32) -> Option<i32> {
+        let before = self.by_path.insert(dir.to_owned(), (Some(key), watch));
+        let before = before.map(|(_, watch)| watch).filter(|before| *before != watch);
+        let nobodys = before.filter(|before| self.leave(*before, dir));
+        let paths = self.by_watch.entry(watch).or_default();
+        if !paths.iter().any(|path| path == dir) {
+            paths.push(dir.to_owned());
+        }
+        nobodys
+    }
+
+    /// A watched directory loses one of its paths. Whether that was the last one.
+    fn leave(&mut self, watch: i32, dir: &Path) -> bool {
+        let Some(paths) = self.by_watch.get_mut(&watch) else { return false };
+        let before = paths.len();
+        paths.retain(|path| path != dir);
+        let is_last = paths.is_empty() && before > 0;
+        if is_last {
+            self.by_watch.remove(&watch);
+        }
+        is_last
+    }
+
     /// The kernel watches this no longer.
     fn dropped(&mut self, watch: i32) {
-        if let Some(path) = self.by_watch.remove(&watch)
-            && let Some((key, current)) = self.by_path.get_mut(&path)
-            && *current == watch
-        {
-            *key = None;
+        for path in self.by_watch.remove(&watch).unwrap_or_default() {
+            if let Some((key, current)) = self.by_path.get_mut(&path)
+                && *current == watch
+            {
+                *key = None;
+            }
         }
     }
 }
@@ -253,12 +294,18 @@ fn as_name(name: &CStr) -> &OsStr {
 }
 
 fn say_unavailable(error: &io::Error) {
-    warn!(
-        %error,
-        "inotify is not available; checking files every second instead. raise fs.inotify.max_user_watches \
-         or fs.inotify.max_user_instances"
-    );
+    let advice = match Errno::from_io_error(error) {
+        Some(Errno::NOSPC) => "raise fs.inotify.max_user_watches",
+        Some(Errno::MFILE) => {
+            "raise fs.inotify.max_user_instances, or the limit of open descriptors (`LimitNOFILE`)"
+        }
+        _ => "see to what the host allows",
+    };
+    warn!(%error, "inotify is not available; checking files every second instead. {advice}");
 }
+
+/// How long to wait where nothing can be waited for.
+const WITHOUT_DESCRIPTOR: Duration = Duration::from_millis(100);
 
 /// Room for some two thousand events.
 const SPACE: usize = 64 * 1024;
@@ -376,6 +423,25 @@ mod tests {
         world.watch.take();
         world.write("new/x");
         assert!(world.watch.take().names.contains(&world.path("new/x")));
+    }
+
+    #[test]
+    fn a_directory_with_two_paths_is_told_of_under_both_until_one_leads_elsewhere() {
+        let mut world = WatchedWorld::new();
+        for dir in ["one", "two"] {
+            fs::create_dir(world.path(dir)).unwrap();
+        }
+        std::os::unix::fs::symlink("one", world.path("now")).unwrap();
+        assert!(world.watch.add(&world.path("now")) && world.watch.add(&world.path("one")));
+        world.watch.take();
+        world.write("one/x");
+        assert_eq!(world.watch.take().names, world.names(&["now/x", "one/x"]));
+        fs::remove_file(world.path("now")).unwrap();
+        std::os::unix::fs::symlink("two", world.path("now")).unwrap();
+        assert!(world.watch.add(&world.path("now")));
+        world.watch.take();
+        world.write("one/y").write("two/z");
+        assert_eq!(world.watch.take().names, world.names(&["one/y", "now/z"]));
     }
 
     #[test]

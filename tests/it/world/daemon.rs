@@ -8,6 +8,8 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
 use super::http::{Reply, get};
 use super::scrape::Scrape;
 use super::wait::until;
@@ -172,6 +174,20 @@ impl Daemon {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
         let line = status.lines().find(|line| line.starts_with(field)).unwrap();
         line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Lets the process have so many descriptors, and never more.
+    pub(crate) fn limit_descriptors(&self, most: u64) {
+        let pid = Pid::from_raw(self.pid.try_into().unwrap());
+        prlimit(pid, Resource::Nofile, Rlimit { current: Some(most), maximum: Some(most) }).unwrap();
+    }
+
+    /// The soft and the hard limit of its descriptors.
+    pub(crate) fn descriptor_limits(&self) -> (String, String) {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.pid)).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let mut limits = line.split_ascii_whitespace().map(str::to_owned);
+        (limits.next().unwrap(), limits.next().unwrap())
     }
 
     /// Whether the process has this file open, under whatever name it was opened.

@@ -21,6 +21,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -180,6 +181,16 @@ impl World {
         })
     }
 
+    /// How far the checkpoints say that any file was acknowledged.
+    pub(crate) fn checkpointed(&self) -> u64 {
+        let names = ["checkpoints.json", "checkpoints.journal-0", "checkpoints.journal-1"];
+        let texts = names.map(|name| fs::read(self.path("state").join(name)).unwrap_or_default()).concat();
+        let texts = String::from_utf8_lossy(&texts).into_owned();
+        let offsets = texts.split("\"offset\":").skip(1);
+        let digits = offsets.filter_map(|rest| rest.split([',', '}']).next()?.parse().ok());
+        digits.max().unwrap_or(0)
+    }
+
     /// Whether a file below the state folder holds these bytes.
     pub(crate) fn state_holds(&self, bytes: &[u8]) -> bool {
         holds(&self.path("state"), bytes)
@@ -207,6 +218,29 @@ fn holds(path: &Path, bytes: &[u8]) -> bool {
         return fs::read(path).is_ok_and(|content| memchr::memmem::find(&content, bytes).is_some());
     };
     entries.filter_map(Result::ok).any(|entry| holds(&entry.path(), bytes))
+}
+
+/// Kills the daemon 300 ms after it is ready, until the whole of a file has arrived. On a machine so busy that it gets no further, it has
+/// longer the next time, but never a second.
+#[track_caller]
+pub(crate) fn killed_again_and_again(world: &World) {
+    const LINES: u64 = 60_000;
+    world.standin.faults(|faults| faults.delay_ms = 20);
+    world.write("app.log", 0..LINES);
+    let size = fs::metadata(world.log("app.log")).unwrap().len();
+    let (mut before, mut time) = (0, 300);
+    progress("the file is acknowledged between kills", || {
+        let daemon = world.start();
+        wait::pause_for(Duration::from_millis(time));
+        daemon.kill();
+        let reached = world.checkpointed();
+        time = if reached > before { 300 } else { 800.min(time + 100) };
+        before = reached;
+        if reached == size { Ok(()) } else { Err((reached, format!("{reached} of {size}"))) }
+    });
+    let daemon = world.start();
+    at_least_once(&world.delivered(&daemon), LINES);
+    daemon.stop().drained();
 }
 
 /// How many lines a test moves: so many, or two million with `STANDPIPE_TEST_SCALE=full`.

@@ -31,7 +31,12 @@ pub(crate) fn progress<T>(what: &str, mut condition: impl FnMut() -> Result<T, (
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "between two looks at a condition")]
 fn pause() {
-    std::thread::sleep(Duration::from_millis(10));
+    pause_for(Duration::from_millis(10));
+}
+
+/// Lets a process work for so long before it is killed.
+#[expect(clippy::disallowed_methods, reason = "between two looks at a condition, or before a kill")]
+pub(crate) fn pause_for(time: Duration) {
+    std::thread::sleep(time);
 }

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::reader::{AccountReader, KeyAliases, Unread};
-use super::{AccountAccess, AccountClients, Observation, ObservedState, Prerequisite, ResourceState, extra};
+use super::{AccountClients, Observation, ObservedState, Prerequisite, ResourceState, extra};
 use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};
 use crate::aws::ApiClient;
 use crate::config::topology::AwsAccount;
@@ -58,7 +58,7 @@ pub async fn read_one(
 ) -> Observation {
     match clients.caller(&stage.account.name) {
         Some(caller) => one(caller, &aliases(plan, seen), &stage.account, resource).await,
-        None => Observation::Unseen(nobody(clients, &stage.account.name)),
+        None => Observation::Unseen(nobody(&stage.account.name)),
     }
 }
 
@@ -93,7 +93,7 @@ async fn look(
         };
         let key = (name.to_owned(), id);
         let Some(caller) = clients.caller(name).map(Arc::clone) else {
-            seen.resources.insert(key, Observation::Unseen(nobody(clients, name)));
+            seen.resources.insert(key, Observation::Unseen(nobody(name)));
             continue;
         };
         let permits = permits.entry(name).or_insert_with(|| Arc::new(Semaphore::new(SIDE_BY_SIDE)));
@@ -116,12 +116,9 @@ async fn look(
     }
 }
 
-/// Why nobody can look at an account.
-fn nobody(clients: &AccountClients, account: &str) -> String {
-    match clients.accounts().get(account) {
-        Some(AccountAccess::Denied(why)) => why.clone(),
-        Some(AccountAccess::As(_)) | None => "there are no credentials".to_owned(),
-    }
+/// Why nobody can look at an account; what is wrong with its credentials is said once, of the account.
+fn nobody(account: &str) -> String {
+    format!("there are no credentials of account `{account}` that can be used")
 }
 
 /// Looks at what is beside a plan; `own` is the ARN of whoever looks.

@@ -1,6 +1,7 @@
 //! Files that are written to and left where they are.
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::world::World;
 use super::{IndentedFraming, ObjectFraming};
-use crate::config::{Start, TooLong};
+use crate::config::{FollowLinks, Start, TooLong};
 use crate::event::Backpressure;
 
 #[test]
@@ -39,6 +40,45 @@ fn bytes_pass_through_as_they_are() {
         world.append("a.log", line).expect(line);
     }
     world.append("empty.log", b"").start().all_arrived().exactly_once();
+}
+
+#[test]
+fn what_nobody_wrote_is_no_event() {
+    let nuls = "standpipe_file_lost_bytes_total{reason=\"nul\",source=\"test\"}";
+    // A writer that does not append goes on where it was after a truncation.
+    let mut world = World::new();
+    world.write("a.log", 1_000).start().all_arrived();
+    let mut writer = fs::OpenOptions::new().write(true).open(world.path("a.log")).unwrap();
+    let mut skipped = 0;
+    for _ in 0..3 {
+        let at = writer.seek(SeekFrom::End(0)).unwrap() + 100_000;
+        world.truncate("a.log");
+        writer.seek(SeekFrom::Start(at)).unwrap();
+        skipped += at;
+        world.write_to(&mut writer, 10).all_arrived().write_to(&mut writer, 10).all_arrived();
+    }
+    world.exactly_once();
+    assert_eq!(world.metric(nuls), skipped);
+}
+
+#[test]
+fn a_file_that_is_larger_than_what_was_written_to_it_is_read_as_it_is_filled() {
+    for mut world in [World::new(), World::new().without_inotify()] {
+        world.append("a.log", &vec![0; 3_000_000]).start();
+        let mut writer = fs::OpenOptions::new().write(true).open(world.path("a.log")).unwrap();
+        world.write_to(&mut writer, 5).all_arrived();
+        world.write_to(&mut writer, 40_000).all_arrived().stop();
+        world.write_to(&mut writer, 5).start().all_arrived();
+        let behind = "standpipe_file_behind_bytes{source=\"test\"}";
+        world.eventually("nothing is left", |world| world.metric(behind) == 0);
+        // A line that is not whole waits, with NULs after it as well.
+        writer.write_all(b"half").unwrap();
+        world.write("b.log", 1).all_arrived();
+        writer.write_all(b" and half\n").unwrap();
+        world.expect(b"half and half\n").write_to(&mut writer, 5).all_arrived();
+        // What was never filled is left out when the file goes.
+        world.rename("a.log", "a.log.1").write("a.log", 1).all_arrived().exactly_once();
+    }
 }
 
 #[test]
@@ -145,6 +185,40 @@ fn a_link_is_followed_to_the_file_that_takes_the_old_ones_place() {
         .write("real/0", 5)
         .all_arrived()
         .exactly_once();
+}
+
+#[test]
+fn a_linked_folder_that_is_switched_is_read_anew_and_the_old_one_to_its_end() {
+    let mut world = World::new().including("now/*.log");
+    for dir in ["1", "2"] {
+        fs::create_dir(world.path(dir)).unwrap();
+        fs::write(world.path(dir).join("a.log"), "").unwrap();
+    }
+    symlink("1", world.path("now")).unwrap();
+    world.write("1/a.log", 10).start().all_arrived();
+    // As deployments do it: the link is replaced at once. The next scan is a minute away.
+    symlink("2", world.path("new")).unwrap();
+    world.write("2/a.log", 10).rename("new", "now").write("2/b.log", 10).all_arrived();
+    world.write("1/a.log", 10).all_arrived();
+    // The old file was closed long since.
+    world.eventually("the old file is closed", |world| world.open_files() == 2);
+    world.write("1/a.log", 10).write("2/a.log", 10).all_arrived().exactly_once();
+}
+
+#[test]
+fn links_are_followed_as_far_as_they_may_be() {
+    let mut world = World::new().including("*/*.log");
+    world.config.follow_links = FollowLinks::Never;
+    fs::create_dir(world.path("in")).unwrap();
+    fs::create_dir(world.path("out")).unwrap();
+    world.append("secret", b"secret\n").append("out/b.log", b"also\n").write("in/own.log", 1);
+    symlink(world.path("secret"), world.path("in/a.log")).unwrap();
+    world.start().all_arrived();
+    symlink(world.path("secret"), world.path("in/later.log")).unwrap();
+    symlink(world.path("secret"), world.path("in/new.log")).unwrap();
+    let counter = "standpipe_source_errors_total{reason=\"link\",source=\"test\"}";
+    world.eventually("the links are counted", |world| world.metric(counter) >= 3);
+    world.append("secret", b"more\n").write("in/own.log", 1).expect(b"also\n").all_arrived().exactly_once();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::world::World;
+use crate::config::Start;
 
 /// Reads a file, stops, does something, starts again.
 #[track_caller]
@@ -92,6 +93,81 @@ fn nothing_after_a_chunk_that_was_given_up_is_remembered() {
         arrived.chunks.truncate(1);
     });
     world.exactly_once();
+}
+
+/// Something happens while standpipe runs, and something while it is down; wherever reading begins, all lines arrive.
+#[track_caller]
+fn check_wherever(before: impl Fn(&mut World), down: impl Fn(&mut World)) {
+    for start in [Start::End, Start::Beginning] {
+        let mut world = World::new();
+        world.config.start = start;
+        world.append("seen.log", b"").start();
+        known(&mut world, "seen.log");
+        before(&mut world);
+        world.stop();
+        down(&mut world);
+        world.start().all_arrived().exactly_once();
+    }
+}
+
+/// Waits until it is remembered that nothing was read of a file yet.
+fn known(world: &mut World, name: &str) {
+    let is_known = |world: &World| {
+        let positions = world.positions.all();
+        positions.iter().any(|known| known.location.path.ends_with(name) && known.mark.offset == 0)
+    };
+    world.eventually("the empty file is known", is_known);
+}
+
+fn write_ten(world: &mut World) {
+    world.write("a.log", 10);
+}
+
+#[test]
+fn what_comes_into_a_file_that_was_seen_empty_is_read_wherever_reading_begins() {
+    let empty = |world: &mut World| {
+        world.append("a.log", b"");
+        known(world, "a.log");
+    };
+    check_wherever(empty, write_ten);
+    check_wherever(empty, |world| {
+        world.write("a.log", 10).rename("a.log", "a.log.1").append("a.log", b"");
+    });
+    check_wherever(empty, |world| {
+        world.remove("a.log").write("a.log", 10);
+    });
+    // Held back at the stop, since it may be a copy of what is there.
+    let held = |world: &mut World| {
+        world.append("b.log", b"alike\n").expect(b"alike\n").all_arrived();
+        world.append("c.log", b"alike\n").expect(b"alike\n");
+        known(world, "c.log");
+    };
+    check_wherever(held, |world| {
+        world.write("c.log", 3);
+    });
+}
+
+#[test]
+fn what_comes_after_a_rotation_is_read_wherever_reading_begins() {
+    // logrotate with `create`, and with `copytruncate`.
+    let create = |world: &mut World| {
+        world.write("a.log", 10).all_arrived().rename("a.log", "a.log.1").append("a.log", b"");
+        known(world, "a.log");
+    };
+    check_wherever(create, write_ten);
+    let truncated = |world: &mut World| {
+        world.write("a.log", 10).all_arrived().copytruncate("a.log", "a.log.1");
+        known(world, "a.log");
+    };
+    check_wherever(truncated, write_ten);
+    // The file that has the name by now took the place of one that was rotated away.
+    let rotated = |world: &mut World| {
+        world.write("a.log", 10).all_arrived().rename("a.log", "a.log.1");
+        world.eventually("the new name is known", |world| {
+            world.positions.all().iter().any(|known| known.location.path.ends_with("a.log.1"))
+        });
+    };
+    check_wherever(rotated, write_ten);
 }
 
 #[test]

@@ -12,12 +12,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::{Notify, Semaphore};
 
+use super::super::descriptors::DescriptorShare;
 use super::super::follower::run_with;
 use super::super::reader::read_buffers;
 use super::super::setup::FileSetup;
 use super::super::watch::DirWatcher;
 use super::positions::Positions;
-use crate::config::{self, Decoding, Format, Start, TooLong};
+use crate::config::{self, Decoding, FollowLinks, Format, Start, TooLong};
 use crate::event::{AckGuard, Backpressure, Budget, Field, Framing};
 use crate::metrics::Metrics;
 use crate::pipeline::{Intake, IntakeQueue, Job, Jobs};
@@ -72,6 +73,7 @@ impl World {
                 too_long: TooLong::Split,
                 max_inflated: 10_000_000,
             },
+            follow_links: FollowLinks::SameOwner,
             rescan: Duration::from_mins(1),
             max_open: 64,
             rotate_wait: Duration::from_millis(100),
@@ -217,6 +219,7 @@ impl World {
             intake,
             checkpoints,
             buffers: read_buffers(),
+            descriptors: DescriptorShare::new(Arc::default(), self.config.max_open),
             once,
         };
         let (stopper, stop) = Stopper::new();
@@ -300,6 +303,23 @@ impl World {
         let text = self.metrics.render().unwrap();
         let found = text.lines().find_map(|of| of.strip_prefix(line)?.strip_prefix(' '));
         found.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// The files of this world that are open under the name they have now.
+    pub(super) fn open_files(&self) -> usize {
+        let links = fs::read_dir("/proc/self/fd").unwrap();
+        let open = links.filter_map(|link| fs::read_link(link.ok()?.path()).ok());
+        open.filter(|path| {
+            path.starts_with(self.path("")) && path.extension().is_some_and(|end| end == "log")
+        })
+        .count()
+    }
+
+    /// Whether `a.log` is open.
+    pub(super) fn has_open_log(&self) -> bool {
+        let links = fs::read_dir("/proc/self/fd").unwrap();
+        let mut open = links.filter_map(|link| fs::read_link(link.ok()?.path()).ok());
+        open.any(|path| path == self.path("a.log"))
     }
 
     /// Waits for something else than an arrival.
