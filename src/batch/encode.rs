@@ -125,6 +125,9 @@ impl Output {
         if self.data.len() < self.data.capacity() / 2 {
             let copy = Bytes::copy_from_slice(&self.data);
             self.data.clear();
+            if self.data.capacity() > BUFFER_BYTES {
+                self.data = Vec::new();
+            }
             return copy;
         }
         let unused = self.data.capacity().saturating_sub(self.data.len());
@@ -235,6 +238,8 @@ impl Encoder {
                 out.flush(self);
                 continue;
             }
+            // What a line was too large for is not kept.
+            out.data.shrink_to(BUFFER_BYTES);
             let Some(at) = memchr::memchr(b'\n', rest) else { return };
             let (line, after) = rest.split_at(at);
             let event = Event { message: Message::Raw(line), timestamp: None, id: None, part: None };
@@ -278,6 +283,9 @@ impl Encoder {
         if out.after.len() > MAX_RECORD_BYTES {
             return Err(TooLarge);
         }
+        if self.is_surely_too_large(event) {
+            return self.too_large(event, read_at, out);
+        }
         out.prepare();
         let start = out.data.len();
         self.write(event, read_at, out);
@@ -302,6 +310,20 @@ impl Encoder {
         let end = u32::try_from(gzipped.len()).map_err(|_| TooLarge)?;
         out.blocks.push(Block { data: gzipped.clone(), borders: Borders::Ends(vec![end]) });
         Ok(())
+    }
+
+    /// Whether the message alone is too large: what is written only to be taken back is memory too.
+    fn is_surely_too_large(&self, event: &Event<'_>) -> bool {
+        /// As many bytes as one may become.
+        const LONGEST_ESCAPE: usize = 6;
+        match event.message {
+            Message::Raw(bytes) if bytes.len() <= MAX_RECORD_BYTES / LONGEST_ESCAPE => false,
+            Message::Raw(bytes) if self.encoding == Encoding::Json => {
+                bytes.len() > MAX_RECORD_BYTES || json::escaped_len(bytes) > MAX_RECORD_BYTES
+            }
+            Message::Raw(bytes) => bytes.len() > MAX_RECORD_BYTES,
+            Message::Escaped(text) => self.encoding == Encoding::Json && text.len() > MAX_RECORD_BYTES,
+        }
     }
 
     /// JSON has no newline inside, so that its line ends are the events' ends.
@@ -425,13 +447,7 @@ impl Encoder {
     fn fitting(&self, message: &[u8], room: usize) -> usize {
         let mut len = message.len().min(room);
         if self.encoding == Encoding::Json {
-            let mut escaped = Vec::new();
-            loop {
-                escaped.clear();
-                json::escape(message.get(..len).unwrap_or_default(), &mut escaped);
-                if escaped.len() <= room || len == 1 {
-                    break;
-                }
+            while len > 1 && json::escaped_len(message.get(..len).unwrap_or_default()) > room {
                 len = len.div_ceil(2);
             }
         }
@@ -450,7 +466,7 @@ fn all_fit(lines: &[u8]) -> bool {
 }
 
 /// The last border between characters at or before `len`; `len` itself where the bytes are not UTF-8.
-fn char_border(message: &[u8], len: usize) -> usize {
+pub(super) fn char_border(message: &[u8], len: usize) -> usize {
     if len >= message.len() {
         return message.len();
     }
