@@ -34,6 +34,8 @@ pub struct Output {
     buffers: Arc<Buffers>,
     ends: Vec<u32>,
     events: u64,
+    /// The memory that was written so far takes, in bytes.
+    taken: u64,
     /// The end of each JSON object of the present origin: from the quote that closes the message, or the id.
     after: Vec<u8>,
     face: Clockface,
@@ -55,6 +57,12 @@ const BEFORE_MESSAGE: &[u8; 13] = b"\",\"message\":\"";
 /// What stands between the message and the id.
 const BEFORE_ID: &[u8; 8] = b"\",\"id\":\"";
 
+/// Where an event ends takes so much.
+const END_BYTES: usize = size_of::<u32>();
+
+/// What is kept of a record beside its bytes, with its place in a queue.
+const RECORD_BYTES: u64 = 384;
+
 /// A block is closed at this size, so that buffers of one size serve.
 const BLOCK_BYTES: usize = 256 * 1024;
 
@@ -71,6 +79,7 @@ impl Output {
             buffers,
             ends: Vec::new(),
             events: 0,
+            taken: 0,
             after: Vec::new(),
             face: Clockface::default(),
         }
@@ -82,6 +91,11 @@ impl Output {
         if encoder.encoding == Encoding::Json {
             encoder.write_after(origin, &mut self.after);
         }
+    }
+
+    /// The memory that was written since the last call takes, in bytes.
+    pub fn take_taken(&mut self) -> u64 {
+        std::mem::take(&mut self.taken)
     }
 
     /// Takes the blocks written so far.
@@ -111,8 +125,13 @@ impl Output {
         if self.data.len() < self.data.capacity() / 2 {
             let copy = Bytes::copy_from_slice(&self.data);
             self.data.clear();
+            if self.data.capacity() > BUFFER_BYTES {
+                self.data = Vec::new();
+            }
             return copy;
         }
+        let unused = self.data.capacity().saturating_sub(self.data.len());
+        self.taken = self.taken.saturating_add(unused as u64);
         self.buffers.share(std::mem::take(&mut self.data))
     }
 
@@ -123,14 +142,21 @@ impl Output {
         }
     }
 
-    fn end_event(&mut self, encoder: &Encoder) {
+    /// Ends the event that began at `start`.
+    fn end_event(&mut self, start: usize, encoder: &Encoder) {
+        self.note(self.data.len().saturating_sub(start), 1, encoder);
         if !encoder.ends_with_newlines_only() {
             self.ends.push(u32::try_from(self.data.len()).unwrap_or(u32::MAX));
         }
         self.events = self.events.saturating_add(1);
-        if self.data.len() >= BLOCK_BYTES {
+        if self.data.len().saturating_add(self.ends.len().saturating_mul(END_BYTES)) >= BLOCK_BYTES {
             self.flush(encoder);
         }
+    }
+
+    fn note(&mut self, bytes: usize, events: u64, encoder: &Encoder) {
+        let around = events.saturating_mul(encoder.around());
+        self.taken = self.taken.saturating_add(bytes as u64).saturating_add(around);
     }
 }
 
@@ -156,6 +182,33 @@ impl Encoder {
         self.encoding == Encoding::Envelope
     }
 
+    /// Whether a run of lines stays where it was read.
+    #[must_use]
+    pub fn keeps_lines(&self) -> bool {
+        self.encoding == Encoding::Message && self.packing == Packing::Lines
+    }
+
+    /// The memory that an event takes beside its message and what is written around it, in bytes.
+    fn around(&self) -> u64 {
+        match self.packing {
+            Packing::Event => RECORD_BYTES,
+            Packing::Lines if self.ends_with_newlines_only() => 0,
+            Packing::Lines => END_BYTES as u64,
+        }
+    }
+
+    /// The memory that each event of the present origin takes beside its message, in bytes.
+    #[must_use]
+    pub fn overhead(&self, out: &Output) -> u64 {
+        /// A time, the keys, and an id.
+        const FRAME: u64 = 128;
+        match self.encoding {
+            Encoding::Json => (out.after.len() as u64).saturating_add(FRAME).saturating_add(self.around()),
+            Encoding::Message => self.around().saturating_add(1),
+            Encoding::Envelope => 0,
+        }
+    }
+
     /// Adds a run of whole lines, without touching them where that can be.
     ///
     /// `count` is the number of lines; `too_large` receives each line that becomes a dead letter.
@@ -166,9 +219,9 @@ impl Encoder {
         out: &mut Output,
         too_large: &mut impl FnMut(&[u8]),
     ) {
-        let untouched = self.encoding == Encoding::Message && self.packing == Packing::Lines;
-        if untouched && all_fit(lines) {
+        if self.keeps_lines() && all_fit(lines) {
             out.flush(self);
+            out.note(lines.len(), 0, self);
             out.blocks.push(Block { data: lines.clone(), borders: Borders::Newlines(count) });
             return;
         }
@@ -176,12 +229,17 @@ impl Encoder {
         let mut rest: &[u8] = lines;
         while !rest.is_empty() {
             if together {
+                let (start, events) = (out.data.len(), out.events);
                 rest = Self::json_lines(rest, read_at, out);
+                let written = out.data.len().saturating_sub(start);
+                out.note(written, out.events.saturating_sub(events), self);
             }
             if out.data.len() >= BLOCK_BYTES {
                 out.flush(self);
                 continue;
             }
+            // What a line was too large for is not kept.
+            out.data.shrink_to(BUFFER_BYTES);
             let Some(at) = memchr::memchr(b'\n', rest) else { return };
             let (line, after) = rest.split_at(at);
             let event = Event { message: Message::Raw(line), timestamp: None, id: None, part: None };
@@ -225,11 +283,14 @@ impl Encoder {
         if out.after.len() > MAX_RECORD_BYTES {
             return Err(TooLarge);
         }
+        if self.is_surely_too_large(event) {
+            return self.too_large(event, read_at, out);
+        }
         out.prepare();
         let start = out.data.len();
         self.write(event, read_at, out);
         if out.data.len().saturating_sub(start) <= MAX_RECORD_BYTES {
-            out.end_event(self);
+            out.end_event(start, self);
             return Ok(());
         }
         out.data.truncate(start);
@@ -245,9 +306,24 @@ impl Encoder {
             return Err(TooLarge);
         }
         out.flush(self);
+        out.note(gzipped.len(), 1, self);
         let end = u32::try_from(gzipped.len()).map_err(|_| TooLarge)?;
         out.blocks.push(Block { data: gzipped.clone(), borders: Borders::Ends(vec![end]) });
         Ok(())
+    }
+
+    /// Whether the message alone is too large: what is written only to be taken back is memory too.
+    fn is_surely_too_large(&self, event: &Event<'_>) -> bool {
+        /// As many bytes as one may become.
+        const LONGEST_ESCAPE: usize = 6;
+        match event.message {
+            Message::Raw(bytes) if bytes.len() <= MAX_RECORD_BYTES / LONGEST_ESCAPE => false,
+            Message::Raw(bytes) if self.encoding == Encoding::Json => {
+                bytes.len() > MAX_RECORD_BYTES || json::escaped_len(bytes) > MAX_RECORD_BYTES
+            }
+            Message::Raw(bytes) => bytes.len() > MAX_RECORD_BYTES,
+            Message::Escaped(text) => self.encoding == Encoding::Json && text.len() > MAX_RECORD_BYTES,
+        }
     }
 
     /// JSON has no newline inside, so that its line ends are the events' ends.
@@ -355,7 +431,7 @@ impl Encoder {
         self.write(event, read_at, out);
         let len = out.data.len().saturating_sub(start);
         debug_assert!(len <= MAX_RECORD_BYTES, "a part of {len} bytes");
-        out.end_event(self);
+        out.end_event(start, self);
     }
 
     /// How many bytes of a message fit into a record beside the event's metadata; none if too few.
@@ -371,13 +447,7 @@ impl Encoder {
     fn fitting(&self, message: &[u8], room: usize) -> usize {
         let mut len = message.len().min(room);
         if self.encoding == Encoding::Json {
-            let mut escaped = Vec::new();
-            loop {
-                escaped.clear();
-                json::escape(message.get(..len).unwrap_or_default(), &mut escaped);
-                if escaped.len() <= room || len == 1 {
-                    break;
-                }
+            while len > 1 && json::escaped_len(message.get(..len).unwrap_or_default()) > room {
                 len = len.div_ceil(2);
             }
         }
@@ -396,7 +466,7 @@ fn all_fit(lines: &[u8]) -> bool {
 }
 
 /// The last border between characters at or before `len`; `len` itself where the bytes are not UTF-8.
-fn char_border(message: &[u8], len: usize) -> usize {
+pub(super) fn char_border(message: &[u8], len: usize) -> usize {
     if len >= message.len() {
         return message.len();
     }

@@ -64,6 +64,21 @@ fn escape_text(mut text: &[u8], writer: &mut PaddedWriter<'_>) {
     }
 }
 
+/// How many bytes [`escape`] writes of these, counted in little memory.
+pub(super) fn escaped_len(bytes: &[u8]) -> usize {
+    const PIECE: usize = 4 * 1024;
+    let (mut rest, mut len) = (bytes, 0_usize);
+    let mut out = Vec::new();
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(super::encode::char_border(rest, PIECE));
+        out.clear();
+        escape(piece, &mut out);
+        len = len.saturating_add(out.len());
+        rest = after;
+    }
+    len
+}
+
 /// Writes text up to its first newline, or to its end, as the inside of a JSON string. Returns how much of it that was.
 pub(super) fn escape_line(text: &[u8], writer: &mut PaddedWriter<'_>) -> usize {
     let mut at = 0;

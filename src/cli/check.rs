@@ -12,8 +12,7 @@ use crate::config::{
     Action, AssumeRole, AwsSettings, Buffer, Checked, Compression, Config, Decoding, DiskBuffer, Encoding,
     FileSource, FirehoseSink, FollowLinks, Format, HttpSource, ObjectContents, ObjectFeed, Packing, Problem,
     PullSource, PullStart, Route, S3Source, SinkConfig, SinkKind, SourceConfig, Start, TooLong, Warning,
-    WarningPlace, When, WhenFull, inspect, legs, show_duration,
-    show_size,
+    WarningPlace, When, WhenFull, inspect, legs, show_duration, show_size,
 };
 use crate::event::Field;
 

@@ -89,6 +89,17 @@ impl SourceConfig {
         }
     }
 
+    /// The same, to be bounded by limits that are known only later.
+    pub(super) const fn decoding_mut(&mut self) -> Option<&mut Decoding> {
+        match self {
+            Self::File(file) => Some(&mut file.decoding),
+            Self::Stdin(stdin) => Some(&mut stdin.decoding),
+            Self::FirehoseHttp(http) => Some(&mut http.decoding),
+            Self::S3(s3) => Some(&mut s3.decoding),
+            Self::CloudwatchLogs(_) => None,
+        }
+    }
+
     /// The word that `type` names it by.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

@@ -129,14 +129,11 @@ fn config(mut root: Section<'_>) -> Option<Config> {
     root.finish();
     let whole = names.sources.len() == sources.read.len() && names.sinks.len() == sinks.read.len();
     whole.then_some(())?;
-    Some(Config {
-        server: server?,
-        state: state?,
-        limits: limits?,
-        sources: sources.read,
-        sinks: sinks.read,
-        routes: routes?,
-    })
+    let (mut sources, limits) = (sources.read, limits?);
+    for decoding in sources.values_mut().filter_map(SourceConfig::decoding_mut) {
+        decoding.max_inflated = decoding.max_inflated.min(limits.most_inflated());
+    }
+    Some(Config { server: server?, state: state?, limits, sources, sinks: sinks.read, routes: routes? })
 }
 
 fn server(root: &mut Section<'_>) -> Option<Server> {

@@ -10,7 +10,9 @@ use super::problem::alternatives;
 use super::s3;
 use super::section::{Section, expected};
 use super::tree::{Node, Written};
-use super::types::{Decoding, FileSource, FollowLinks, Format, HttpSource, SourceConfig, Start, StdinSource, Tls};
+use super::types::{
+    Decoding, FileSource, FollowLinks, Format, HttpSource, SourceConfig, Start, StdinSource, Tls,
+};
 use super::values::{Parsed, address, choice, count, duration, glob, list, path, some, string, string_that};
 
 const HOUR: Duration = Duration::from_hours(1);

@@ -12,10 +12,10 @@ use super::generation::Generation;
 use crate::batch::{self, Packer};
 use crate::config::{self, Packing};
 use crate::decode::{Decoder, Scratch};
-use crate::event::{AckGuard, Acknowledge, Buffers, Origin, Outcome, Timestamp};
+use crate::event::{AckGuard, Acknowledge, Buffers, CommitTurn, Origin, Outcome, Timestamp};
 use crate::health::{Status, Watchdog};
 use crate::metrics::Metrics;
-use crate::pipeline::WorkerState;
+use crate::pipeline::{StepMemory, WorkerState};
 use crate::route::Router;
 
 const CHUNKS: u64 = 20;
@@ -54,7 +54,10 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
     let (mut scratch, mut packer) = (Scratch::default(), Packer::new(Packing::Lines));
     let origin = Arc::new(Origin { source: "app".into(), host: "h".into(), ..Origin::default() });
     let mut work = || {
-        let mut process = state.begin(Timestamp(0));
+        let (mut held, mut lacks) = (generation.budget.charge(0), 0);
+        let turn = (&generation.budget, CommitTurn::Now);
+        let memory = StepMemory::new(turn, u64::MAX, (&mut held, 0), &mut lacks);
+        let mut process = state.begin(Timestamp(0), memory);
         decoder.decode(&mut scratch, &origin, payload, &mut process);
         let encoded = process.finish();
         assert!(encoded.undeliverable.is_empty(), "{:?}", encoded.undeliverable);

@@ -30,7 +30,7 @@ use crate::sink::{self, Digester, HashCpu, Offload, OffloadTask, SinkResources};
 const TASKS: usize = 64;
 
 /// Buffers for written events that are kept at rest.
-const BLOCKS: usize = 64;
+const BLOCKS: usize = 24;
 
 /// Buffers for records read from disk that are kept at rest.
 const READ_BUFFERS: usize = 4;
@@ -110,7 +110,7 @@ impl Generation {
             metrics: metrics.clone(),
             dead_letters: Arc::clone(&shared.dead_letters),
         };
-        let workers = workers(config, enqueuer, tasks, watchdog)?;
+        let workers = workers(config, enqueuer, &budget, tasks, watchdog)?;
         let memory_limit = config.limits.memory;
         Ok(Self {
             budget,
@@ -207,6 +207,7 @@ fn for_sinks(
 fn workers(
     config: &Config,
     enqueuer: Enqueuer,
+    budget: &Arc<Budget>,
     tasks: Receiver<OffloadTask>,
     watchdog: &Watchdog,
 ) -> Result<Workers, RunError> {
@@ -221,6 +222,7 @@ fn workers(
         (Arc::from(name.as_str()), Arc::new(decoder))
     };
     let sources = config.sources.iter().map(decoder).collect();
-    let processor = Arc::new(Processor { sources, enqueuer: Arc::new(enqueuer) });
-    Workers::start(config.limits.workers, &processor, state, tasks, watchdog).map_err(RunError::Thread)
+    let count = config.limits.workers;
+    let processor = Arc::new(Processor::new(sources, enqueuer, Arc::clone(budget), count));
+    Workers::start(count, &processor, state, tasks, watchdog).map_err(RunError::Thread)
 }

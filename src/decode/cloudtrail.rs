@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::escapes::unescape;
 use super::json::Scanner;
-use super::payload::{self, InflateBuffers};
+use super::payload::{self, InflateBuffers, NotOpened};
 use super::repair;
 use super::strings::{Malformed, Scanned};
 use crate::event::{Event, Events, Message, Origin, Timestamp};
@@ -20,16 +20,45 @@ struct TrailRecord {
     timestamp: Option<Timestamp>,
 }
 
+/// The records of a payload; of one that has very many, the first.
+#[derive(Debug, Default)]
+struct TrailRecords {
+    records: Vec<TrailRecord>,
+    /// Where the first record begins that is not among them.
+    more_at: Option<usize>,
+    /// Where the lists of records begin.
+    lists: Vec<usize>,
+}
+
+/// Most records that are kept at a time.
+const MOST_RECORDS: usize = 8 << 10;
+
+/// Most log files in a payload.
+const MOST_FILES: usize = 64 << 10;
+
+impl TrailRecords {
+    fn add(&mut self, record: TrailRecord) {
+        if self.records.len() < MOST_RECORDS {
+            self.records.push(record);
+        } else {
+            self.more_at.get_or_insert(record.text.start);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.records.clear();
+        self.more_at = None;
+        self.lists.clear();
+    }
+}
+
 /// Buffers, used again from payload to payload.
 #[derive(Debug, Default)]
 pub(crate) struct TrailScratch {
-    records: Vec<TrailRecord>,
+    records: TrailRecords,
     /// A record without the white space between its values.
     compact: Vec<u8>,
 }
-
-/// Room for this many records is kept.
-const KEEP_RECORDS: usize = 64 << 10;
 
 /// A compacted record's buffer is kept up to this size.
 const KEEP_BYTES: usize = 256 << 10;
@@ -38,13 +67,26 @@ impl TrailScratch {
     /// Gives back what an unusually large payload needed.
     pub(crate) fn shrink(&mut self) {
         self.records.clear();
-        self.records.shrink_to(KEEP_RECORDS);
+        self.records.lists.shrink_to(MOST_RECORDS);
         self.compact.clear();
         self.compact.shrink_to(KEEP_BYTES);
     }
 }
 
+/// Records that are left for later.
+#[derive(Debug)]
+pub(crate) struct TrailLeft {
+    text: Bytes,
+    /// Where the next record begins.
+    next: usize,
+    /// Where the lists begin that come after its.
+    lists: Vec<usize>,
+}
+
 /// Decodes a payload of any number of `{"Records":[..]}`. One that is no log file, such as a digest, is undecodable.
+///
+/// # Errors
+/// When there is no memory to open it now.
 pub(crate) fn decode<E: Events>(
     max: usize,
     buffers: &mut InflateBuffers,
@@ -52,50 +94,124 @@ pub(crate) fn decode<E: Events>(
     origin: &Arc<Origin>,
     payload: &Bytes,
     events: &mut E,
-) {
+) -> Result<Option<TrailLeft>, NotOpened> {
     events.origin(origin);
+    let refuse = |events: &mut E, reason| {
+        events.undecodable(reason, payload);
+        Ok(None)
+    };
     let bare = match payload::armoured(payload) {
         Ok(bare) => bare,
-        Err(reason) => return events.undecodable(reason, payload),
+        Err(reason) => return refuse(events, reason),
     };
     let TrailScratch { records, compact } = scratch;
-    let opened = match payload::open(&bare, max, buffers) {
+    let opened = match payload::open(&bare, max, buffers, &mut |bytes| events.may_take(bytes)) {
         Ok(opened) => opened,
-        Err(reason) => return events.undecodable(reason, payload),
+        Err(NotOpened::Refused(reason)) => return refuse(events, reason),
+        Err(NotOpened::NoRoom) => return Err(NotOpened::NoRoom),
     };
+    let (len, place) = (opened.bytes.len(), opened.place);
     let scanned = opened.text().and_then(|text| scan(text, records).map(|()| text));
-    match scanned {
-        Ok(text) => tell(text, records, compact, events),
-        Err(NOT_CLOUDTRAIL) => events.undecodable(NOT_CLOUDTRAIL, payload),
+    let (next, repaired) = match scanned {
+        Ok(text) => (tell(text, records, compact, events), None),
+        Err(NOT_CLOUDTRAIL) => return refuse(events, NOT_CLOUDTRAIL),
+        Err(_) if !events.may_take(len) => return Err(NotOpened::NoRoom),
         Err(reason) => match repair::repair(opened.bytes) {
             Some(text) if scan(&text, records).is_ok() => {
-                tell(&text, records, compact, events);
-                let parts = records.iter().map(|record| record.text.clone());
+                let parts = records.records.iter().map(|record| record.text.clone());
                 events.repaired(repair::count_repaired(opened.bytes, parts));
+                (tell(&text, records, compact, events), Some(text))
             }
-            _ => events.undecodable(reason, payload),
+            _ => return refuse(events, reason),
         },
+    };
+    let Some(next) = next else { return Ok(None) };
+    let text = match (repaired, place) {
+        (Some(text), _) => Bytes::from(text),
+        (None, Some(place)) => buffers.take(place, len),
+        (None, None) => bare,
+    };
+    let lists = records.lists.iter().copied().filter(|list| *list > next).collect();
+    Ok(Some(TrailLeft { text, next, lists }))
+}
+
+impl TrailLeft {
+    /// Goes on where the last step stopped; what is still left.
+    pub(crate) fn decode<E: Events>(
+        mut self,
+        scratch: &mut TrailScratch,
+        origin: &Arc<Origin>,
+        events: &mut E,
+    ) -> Option<Self> {
+        events.origin(origin);
+        let text = simdutf8::basic::from_utf8(&self.text).unwrap_or_default();
+        self.next = tell_more(text, self.next, &self.lists, &mut scratch.compact, events)?;
+        self.lists.retain(|list| *list > self.next);
+        Some(self)
     }
 }
 
 /// The reason where a payload is JSON, but no log file.
 const NOT_CLOUDTRAIL: &str = "not_cloudtrail";
 
-fn tell<E: Events>(text: &str, records: &[TrailRecord], compact: &mut Vec<u8>, events: &mut E) {
-    for record in records {
-        let raw = text.get(record.text.clone()).unwrap_or_default();
-        let id = text.get(record.id.clone()).filter(|id| !id.is_empty());
-        let message = one_line(raw, compact);
-        events.event(Event { message: Message::Raw(message), timestamp: record.timestamp, id, part: None });
+/// Tells the records that were read. Returns where the first begins that is left for later.
+fn tell<E: Events>(text: &str, found: &TrailRecords, compact: &mut Vec<u8>, events: &mut E) -> Option<usize> {
+    for record in &found.records {
+        if !tell_one(text, record, compact, events) {
+            return Some(record.text.start);
+        }
+    }
+    let more_at = found.more_at?;
+    let first = found.lists.partition_point(|list| *list < more_at);
+    tell_more(text, more_at, found.lists.get(first..).unwrap_or_default(), compact, events)
+}
+
+/// Tells the record that begins at `next`, the others of its list, and those of `lists`.
+fn tell_more<E: Events>(
+    text: &str,
+    next: usize,
+    lists: &[usize],
+    compact: &mut Vec<u8>,
+    events: &mut E,
+) -> Option<usize> {
+    let mut scanner = Scanner::from(text, next);
+    let mut lists = lists.iter();
+    loop {
+        // It was read before: an error only means that the text ends.
+        while scanner.peek().is_some_and(|byte| byte != b']')
+            && let Ok(record) = record(&mut scanner)
+        {
+            if !tell_one(text, &record, compact, events) {
+                return Some(record.text.start);
+            }
+            if !scanner.takes(b',') {
+                break;
+            }
+        }
+        scanner = Scanner::from(text, *lists.next()?);
+        scanner.takes(b'[');
     }
 }
 
+/// Tells a record, if there is room for it.
+fn tell_one<E: Events>(text: &str, record: &TrailRecord, compact: &mut Vec<u8>, events: &mut E) -> bool {
+    let raw = text.get(record.text.clone()).unwrap_or_default();
+    if !events.fits(raw.len(), 1) {
+        return false;
+    }
+    let id = text.get(record.id.clone()).filter(|id| !id.is_empty());
+    let message = one_line(raw, compact);
+    events.event(Event { message: Message::Raw(message), timestamp: record.timestamp, id, part: None });
+    true
+}
+
 /// Finds every record, or says why the payload is none of `CloudTrail`'s.
-fn scan(text: &str, records: &mut Vec<TrailRecord>) -> Result<(), &'static str> {
+fn scan(text: &str, records: &mut TrailRecords) -> Result<(), &'static str> {
     records.clear();
     let mut scanner = Scanner::new(text);
     while scanner.peek().is_some() {
         match log_file(&mut scanner, records) {
+            Ok(true) if records.lists.len() > MOST_FILES => return Err("too_many_files"),
             Ok(true) => {}
             Ok(false) => return Err(NOT_CLOUDTRAIL),
             Err(Malformed) => return Err("json"),
@@ -104,23 +220,27 @@ fn scan(text: &str, records: &mut Vec<TrailRecord>) -> Result<(), &'static str> 
     Ok(())
 }
 
-fn log_file(scanner: &mut Scanner<'_>, records: &mut Vec<TrailRecord>) -> Scanned<bool> {
+fn log_file(scanner: &mut Scanner<'_>, records: &mut TrailRecords) -> Scanned<bool> {
     if scanner.peek() != Some(b'{') {
         return scanner.value().map(|_| false);
     }
-    let (mut found, before) = (false, records.len());
+    let mut found = false;
+    let (before, lists, more_at) = (records.records.len(), records.lists.len(), records.more_at);
     scanner.object(|scanner, name| {
         if unescape(name) != "Records" {
             return scanner.value().map(drop);
         }
         // Given twice, the last one counts.
-        records.truncate(before);
+        records.records.truncate(before);
+        records.lists.truncate(lists);
+        records.more_at = more_at;
         found = scanner.peek() == Some(b'[');
         if !found {
             return scanner.value().map(drop);
         }
+        records.lists.push(scanner.at());
         scanner.array(|scanner| {
-            records.push(record(scanner)?);
+            records.add(record(scanner)?);
             Ok(())
         })
     })?;
@@ -132,8 +252,8 @@ fn record(scanner: &mut Scanner<'_>) -> Scanned<TrailRecord> {
     let start = scanner.at();
     let (mut id, mut timestamp) = (0..0, None);
     if scanner.peek() != Some(b'{') {
-        let text = scanner.value()?;
-        return Ok(TrailRecord { text: scanner.range(text), id, timestamp });
+        scanner.value()?;
+        return Ok(TrailRecord { text: start..scanner.at(), id, timestamp });
     }
     scanner.object(|scanner, name| {
         let wanted = matches!(name, "eventID" | "eventTime") && scanner.peek() == Some(b'"');

@@ -65,15 +65,21 @@ pub(crate) struct Joiner {
 }
 
 impl Container {
-    /// Decodes whole lines. `long` is a buffer for an event that is cut.
+    /// Decodes whole lines. `long` is a buffer for an event that is cut. Returns where the lines begin that are left for later, with
+    /// the open events in `joiner`.
     pub(crate) fn decode<E: Events>(
         &self,
         joiner: &mut Joiner,
         long: &mut Vec<u8>,
         payload: &[u8],
         events: &mut E,
-    ) {
+    ) -> Option<usize> {
+        let mut at = 0;
         for line in lines::each(payload) {
+            if !events.fits(line.len().saturating_add(joiner.bytes()), 1) {
+                return Some(at);
+            }
+            at += line.len();
             match self.parse(line) {
                 Some(line) => self.take(line, joiner, long, events),
                 None => events.undecodable(self.label(), line),
@@ -81,6 +87,7 @@ impl Container {
         }
         self.flush(joiner, long, true, events);
         joiner.shrink();
+        None
     }
 
     const fn label(&self) -> &'static str {
@@ -163,6 +170,11 @@ impl Joiner {
             Message::Escaped(inside) => inside.as_bytes(),
         });
         open.mid = line.partial;
+    }
+
+    /// How much of open events it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.streams.iter().map(|open| open.text.len()).sum()
     }
 
     fn oldest(&self, all: bool) -> Option<usize> {

@@ -12,8 +12,8 @@ use super::escapes::unescape;
 use super::extracted::{self, ExtractedOrigin};
 use super::gzip;
 use super::json::Scanner;
-use super::log_events::{EventSpan, log_events, scalar};
-use super::payload::{self, InflateBuffers, OpenedPayload};
+use super::log_events::{EventSpans, log_events, more_events, scalar};
+use super::payload::{self, InflateBuffers, NotOpened, OpenedPayload};
 use super::repair;
 use super::strings::{Malformed, Scanned};
 use crate::event::{Event, Events, Field, Message, Origin};
@@ -39,19 +39,62 @@ struct EnvelopeHead<'a> {
 /// Buffers, used again from payload to payload.
 #[derive(Debug, Default)]
 pub(crate) struct EnvelopeScratch {
-    spans: Vec<EventSpan>,
+    spans: EventSpans,
     last_origin: Option<LastOrigin>,
     last_extracted: Option<ExtractedOrigin>,
 }
 
-/// Room for this many spans is kept.
-const KEEP_SPANS: usize = 64 << 10;
+/// What is left of a payload for later.
+#[derive(Debug)]
+pub(crate) struct EnvelopesLeft {
+    payload: Bytes,
+    /// The payload without its layers.
+    opened: Bytes,
+    gz: Option<Bytes>,
+    /// Where the next value begins.
+    at: usize,
+    /// The envelope whose events are not all told.
+    begun: Option<BegunEnvelope>,
+}
 
-impl EnvelopeScratch {
-    /// Gives back what an unusually large payload needed.
-    pub(crate) fn shrink(&mut self) {
-        self.spans.clear();
-        self.spans.shrink_to(KEEP_SPANS);
+/// An envelope of which some events are told.
+#[derive(Debug)]
+struct BegunEnvelope {
+    /// Its text was repaired; none: it stands in the payload.
+    repaired: Option<Bytes>,
+    /// Where the first event begins that is not told, in its text.
+    next: usize,
+    /// Where the envelope stands in the payload.
+    range: Range<usize>,
+    origin: Arc<Origin>,
+}
+
+/// Where a walk stops for later.
+struct Pause {
+    at: usize,
+    begun: Option<BegunEnvelope>,
+}
+
+impl Pause {
+    /// Before the value that begins there.
+    const fn before(at: usize) -> Self {
+        Self { at, begun: None }
+    }
+
+    /// The envelope's text begins at `start` of the text that its events were found in.
+    fn counted_from(mut self, start: usize) -> Self {
+        if let Some(begun) = &mut self.begun {
+            begun.next = begun.next.saturating_sub(start);
+        }
+        self
+    }
+
+    /// Its events were found in this text.
+    fn in_repaired(mut self, text: &str) -> Self {
+        if let Some(begun) = &mut self.begun {
+            begun.repaired = Some(Bytes::copy_from_slice(text.as_bytes()));
+        }
+        self
     }
 }
 
@@ -64,6 +107,9 @@ enum ScannedValue<'a> {
 }
 
 /// Decodes a payload of any number of envelopes.
+///
+/// # Errors
+/// When there is no memory to open it now.
 pub(crate) fn decode<E: Events>(
     max: usize,
     buffers: &mut InflateBuffers,
@@ -71,28 +117,54 @@ pub(crate) fn decode<E: Events>(
     origin: &Arc<Origin>,
     payload: &Bytes,
     events: &mut E,
-) {
+) -> Result<Option<EnvelopesLeft>, NotOpened> {
     let wants = events.wants();
     let refuse = |events: &mut E, reason| {
         events.origin(origin);
         events.undecodable(reason, payload);
+        Ok(None)
     };
     let bare = match payload::armoured(payload) {
         Ok(bare) => bare,
         Err(reason) => return refuse(events, reason),
     };
     if !wants.events && wants.envelopes && pass_through(buffers, scratch, origin, &bare, events) {
-        return;
+        return Ok(None);
     }
     let EnvelopeScratch { spans, last_origin, last_extracted } = scratch;
-    match payload::open(&bare, max, buffers) {
-        Ok(opened) => {
-            let text = opened.text().ok();
-            let mut walk =
-                EnvelopeWalk { opened, text, payload, origin, spans, last_origin, last_extracted, events };
-            walk.all();
-        }
-        Err(reason) => refuse(events, reason),
+    let opened = match payload::open(&bare, max, buffers, &mut |bytes| events.may_take(bytes)) {
+        Ok(opened) => opened,
+        Err(NotOpened::Refused(reason)) => return refuse(events, reason),
+        Err(NotOpened::NoRoom) => return Err(NotOpened::NoRoom),
+    };
+    let (len, place, gz) = (opened.bytes.len(), opened.place, opened.gz.clone());
+    let text = opened.text().ok();
+    let mut walk = EnvelopeWalk { opened, text, payload, origin, spans, last_origin, last_extracted, events };
+    let Err(Pause { at, begun }) = walk.all(0) else { return Ok(None) };
+    let opened = place.map_or_else(|| bare.clone(), |place| buffers.take(place, len));
+    Ok(Some(EnvelopesLeft { payload: payload.clone(), opened, gz, at, begun }))
+}
+
+impl EnvelopesLeft {
+    /// Goes on where the last step stopped; what is still left.
+    pub(crate) fn decode<E: Events>(
+        mut self,
+        scratch: &mut EnvelopeScratch,
+        origin: &Arc<Origin>,
+        events: &mut E,
+    ) -> Option<Self> {
+        let EnvelopeScratch { spans, last_origin, last_extracted } = scratch;
+        let opened = OpenedPayload { bytes: &self.opened, place: None, gz: self.gz.clone() };
+        let text = opened.text().ok();
+        let payload = &self.payload;
+        let mut walk =
+            EnvelopeWalk { opened, text, payload, origin, spans, last_origin, last_extracted, events };
+        let told = match self.begun.take() {
+            Some(begun) => walk.go_on(begun).and_then(|at| walk.all(at)),
+            None => walk.all(self.at),
+        };
+        let Err(Pause { at, begun }) = told else { return None };
+        Some(Self { at, begun, ..self })
     }
 }
 
@@ -146,20 +218,20 @@ struct EnvelopeWalk<'a, E> {
     text: Option<&'a str>,
     payload: &'a Bytes,
     origin: &'a Arc<Origin>,
-    spans: &'a mut Vec<EventSpan>,
+    spans: &'a mut EventSpans,
     last_origin: &'a mut Option<LastOrigin>,
     last_extracted: &'a mut Option<ExtractedOrigin>,
     events: &'a mut E,
 }
 
 impl<'a, E: Events> EnvelopeWalk<'a, E> {
-    fn all(&mut self) {
+    /// Tells each value from `at` on.
+    fn all(&mut self, mut at: usize) -> Result<(), Pause> {
         let bytes = self.opened.bytes;
-        let mut at = 0;
         while at < bytes.len() {
             let text = self.text_from(at);
-            at = match self.fast(text, at) {
-                Some(bad) => match self.repaired(bad) {
+            at = match self.fast(text, at)? {
+                Some(bad) => match self.repaired(bad)? {
                     Some(end) => end,
                     None => return self.refuse(self.reason(bad), bad..bytes.len()),
                 },
@@ -167,6 +239,21 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
                 None => at.saturating_add(text.len()),
             };
         }
+        Ok(())
+    }
+
+    /// Tells the rest of an envelope, and returns where it ends.
+    fn go_on(&mut self, begun: BegunEnvelope) -> Result<usize, Pause> {
+        let BegunEnvelope { repaired, next, range, origin } = begun;
+        self.events.origin(&origin);
+        let end = range.end;
+        let text = repaired.as_deref().or_else(|| self.opened.bytes.get(range.clone()));
+        let text = text.and_then(|text| simdutf8::basic::from_utf8(text).ok()).unwrap_or_default();
+        if let Some(next) = self.tell_more(text, next, &origin) {
+            return Err(Pause { at: end, begun: Some(BegunEnvelope { repaired, next, range, origin }) });
+        }
+        self.tell_whole(range);
+        Ok(end)
     }
 
     /// What is text from here on; where the payload is not UTF-8, up to where it is not.
@@ -183,44 +270,52 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
     }
 
     /// Tells each value of a text that stands at `from`; where one begins that is malformed.
-    fn fast(&mut self, text: &str, from: usize) -> Option<usize> {
+    fn fast(&mut self, text: &str, from: usize) -> Result<Option<usize>, Pause> {
         let mut scanner = Scanner::new(text);
         while scanner.peek().is_some() {
-            let start = from.saturating_add(scanner.at());
+            let start = scanner.at();
+            let range = |end: usize| from.saturating_add(start)..from.saturating_add(end);
             match scan(&mut scanner, self.spans) {
-                Ok(found) => self.tell(&found, text, start..from.saturating_add(scanner.at())),
-                Err(Malformed) => return Some(start),
+                Ok(found) => {
+                    let told = self.tell(&found, text, range(scanner.at()));
+                    told.map_err(|pause| pause.counted_from(start))?;
+                }
+                Err(Malformed) => return Ok(Some(range(start).start)),
             }
         }
-        None
+        Ok(None)
     }
 
     /// Tells the value that begins at `start` with its bad characters replaced, and returns where it ends; none: there is more
     /// wrong with it.
     #[cold]
-    fn repaired(&mut self, start: usize) -> Option<usize> {
-        let rest = self.opened.bytes.get(start..)?;
+    fn repaired(&mut self, start: usize) -> Result<Option<usize>, Pause> {
+        let Some(rest) = self.opened.bytes.get(start..) else { return Ok(None) };
         let mark = repair::BYTE_ORDER_MARK.as_bytes();
         if rest.starts_with(mark) {
-            return Some(start.saturating_add(mark.len()));
+            return Ok(Some(start.saturating_add(mark.len())));
         }
         if !rest.starts_with(b"{") {
-            return None;
+            return Ok(None);
         }
-        let value = rest.get(..repair::object_end(rest)?)?;
-        let text = repair::repair(value)?;
+        let Some(value) = repair::object_end(rest).and_then(|end| rest.get(..end)) else { return Ok(None) };
+        if !self.events.may_take(value.len()) {
+            return Err(Pause::before(start));
+        }
+        let Some(text) = repair::repair(value) else { return Ok(None) };
         let mut scanner = Scanner::new(&text);
-        let found = scan(&mut scanner, self.spans).ok()?;
+        let Ok(found) = scan(&mut scanner, self.spans) else { return Ok(None) };
         if scanner.peek().is_some() {
-            return None;
+            return Ok(None);
         }
-        let end = start.saturating_add(value.len());
-        self.tell(&found, &text, start..end);
         if matches!(found, ScannedValue::Data(head) if head.names_fit()) && self.events.wants().events {
             let messages = self.spans.iter().map(|span| span.message.clone());
             self.events.repaired(repair::count_repaired(value, messages));
         }
-        Some(end)
+        let end = start.saturating_add(value.len());
+        let told = self.tell(&found, &text, start..end);
+        told.map_err(|pause| pause.in_repaired(&text))?;
+        Ok(Some(end))
     }
 
     /// Why what begins at `start` is refused.
@@ -230,7 +325,7 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
     }
 
     /// Tells a value of this text, which stands at `range`.
-    fn tell(&mut self, found: &ScannedValue<'_>, text: &str, range: Range<usize>) {
+    fn tell(&mut self, found: &ScannedValue<'_>, text: &str, range: Range<usize>) -> Result<(), Pause> {
         match found {
             ScannedValue::Data(head) if !self.spans.is_empty() => {
                 if !head.names_fit() {
@@ -238,24 +333,46 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
                 }
                 let origin = head.origin(self.origin, self.last_origin);
                 self.events.origin(&origin);
-                let wants = self.events.wants();
-                if wants.events {
-                    self.tell_events(text, &origin);
+                if let Some(next) = self.tell_events(text, &origin) {
+                    let begun = BegunEnvelope { repaired: None, next, range, origin };
+                    return Err(Pause { at: begun.range.end, begun: Some(begun) });
                 }
-                if wants.envelopes {
-                    let envelope = self.gzipped(range);
-                    self.events.envelope(&envelope);
-                }
+                self.tell_whole(range);
+                Ok(())
             }
-            ScannedValue::Data(_) | ScannedValue::Control => {}
+            ScannedValue::Data(_) | ScannedValue::Control => Ok(()),
             ScannedValue::Other => self.refuse("not_envelope", range),
         }
     }
 
-    /// Tells the events of an envelope. One whose extracted fields say so is of another account or region than its envelope.
-    fn tell_events(&mut self, text: &str, envelope: &Arc<Origin>) {
+    /// Tells the events of an envelope that was read, if events are wanted. Returns where the first begins that is left for later.
+    fn tell_events(&mut self, text: &str, envelope: &Arc<Origin>) -> Option<usize> {
+        if !self.events.wants().events {
+            return None;
+        }
+        self.tell_spans(text, envelope).or_else(|| self.tell_more(text, self.spans.more_at()?, envelope))
+    }
+
+    /// Tells those that begin at `next` and behind it.
+    fn tell_more(&mut self, text: &str, next: usize, envelope: &Arc<Origin>) -> Option<usize> {
+        let mut scanner = Scanner::from(text, next);
+        loop {
+            let goes_on = more_events(&mut scanner, self.spans);
+            let left = self.tell_spans(text, envelope);
+            if left.is_some() || !goes_on {
+                return left;
+            }
+        }
+    }
+
+    /// Tells those that were found last. One whose extracted fields say so is of another account or region than its envelope.
+    fn tell_spans(&mut self, text: &str, envelope: &Arc<Origin>) -> Option<usize> {
         let mut is_own = false;
         for span in self.spans.iter() {
+            let message = text.get(span.message.clone()).unwrap_or_default();
+            if !self.events.fits(message.len(), 1) {
+                return Some(span.start);
+            }
             if let Some(at) = span.extracted_at {
                 let at = usize::try_from(at.get()).unwrap_or(usize::MAX);
                 self.events.origin(&extracted::origin(text, at, envelope, self.last_extracted));
@@ -263,7 +380,6 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
             } else if std::mem::take(&mut is_own) {
                 self.events.origin(envelope);
             }
-            let message = text.get(span.message.clone()).unwrap_or_default();
             let message =
                 if span.is_string { Message::Escaped(message) } else { Message::Raw(message.as_bytes()) };
             let id = text.get(span.id.clone()).filter(|id| !id.is_empty());
@@ -271,6 +387,15 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
         }
         if is_own {
             self.events.origin(envelope);
+        }
+        None
+    }
+
+    /// Tells the envelope at `range` as a whole, if envelopes are wanted.
+    fn tell_whole(&mut self, range: Range<usize>) {
+        if self.events.wants().envelopes {
+            let envelope = self.gzipped(range);
+            self.events.envelope(&envelope);
         }
     }
 
@@ -291,18 +416,22 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
     }
 
     /// The payload as it came where none of it was told, else the part of its text.
-    fn refuse(&mut self, reason: &'static str, range: Range<usize>) {
+    fn refuse(&mut self, reason: &'static str, range: Range<usize>) -> Result<(), Pause> {
+        if !self.events.fits(range.len(), 1) {
+            return Err(Pause::before(range.start));
+        }
         self.events.origin(self.origin);
         if self.is_all(&range) {
             self.events.undecodable(reason, self.payload);
         } else {
             self.events.undecodable(reason, self.opened.bytes.get(range).unwrap_or_default());
         }
+        Ok(())
     }
 }
 
 /// Reads one JSON value; its events' spans are left in `spans`.
-fn scan<'a>(scanner: &mut Scanner<'a>, spans: &mut Vec<EventSpan>) -> Scanned<ScannedValue<'a>> {
+fn scan<'a>(scanner: &mut Scanner<'a>, spans: &mut EventSpans) -> Scanned<ScannedValue<'a>> {
     spans.clear();
     if scanner.peek() != Some(b'{') {
         return scanner.value().map(|_| ScannedValue::Other);

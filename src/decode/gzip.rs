@@ -9,6 +9,8 @@ use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
 pub(crate) enum InflateError {
     Corrupt,
     TooLarge,
+    /// There is no memory for it now.
+    NoRoom,
 }
 
 impl InflateError {
@@ -17,6 +19,7 @@ impl InflateError {
         match self {
             Self::Corrupt => "gzip",
             Self::TooLarge => "too_large",
+            Self::NoRoom => "no_room",
         }
     }
 }
@@ -51,27 +54,28 @@ impl Default for Inflater {
 
 impl Inflater {
     /// Inflates every member of `gz` into the front of `out`, which grows as needed and never shrinks, so that its bytes
-    /// need not be zeroed again. Returns how many bytes are filled.
+    /// need not be zeroed again. `may_take` is asked before it takes so many bytes more. Returns how many bytes are filled.
     pub(crate) fn inflate(
         &mut self,
         gz: &[u8],
         max: usize,
         out: &mut Vec<u8>,
+        may_take: &mut dyn FnMut(usize) -> bool,
     ) -> Result<usize, InflateError> {
+        let mut space = Space { out, taken: 0, may_take };
         if gz.len() < SMALLEST {
             return Err(InflateError::Corrupt);
         }
         // libdeflate stops after the first member without a word. The magic may stand in a single member by chance; then
         // the stream is merely slower.
-        if is_single(gz) { self.single(gz, max, out) } else { self.members(gz, max, out) }
+        if is_single(gz) { self.single(gz, max, &mut space) } else { self.members(gz, max, &mut space) }
     }
 
-    fn single(&mut self, gz: &[u8], max: usize, out: &mut Vec<u8>) -> Result<usize, InflateError> {
+    fn single(&mut self, gz: &[u8], max: usize, space: &mut Space<'_>) -> Result<usize, InflateError> {
         let mut size = told_size(gz).min(gz.len().saturating_mul(BEST_RATIO)).clamp(64, max.max(64));
         loop {
-            grow(out, size);
-            let space = out.get_mut(..size).unwrap_or_default();
-            match self.whole.gzip_decompress(gz, space) {
+            space.grow(size)?;
+            match self.whole.gzip_decompress(gz, space.out.get_mut(..size).unwrap_or_default()) {
                 Ok(filled) if filled <= max => return Ok(filled),
                 Err(DecompressionError::BadData) => return Err(InflateError::Corrupt),
                 Err(DecompressionError::InsufficientSpace) if size < max => {
@@ -83,11 +87,11 @@ impl Inflater {
     }
 
     /// Several members, with white space or zeros between them or after the last.
-    fn members(&mut self, gz: &[u8], max: usize, out: &mut Vec<u8>) -> Result<usize, InflateError> {
+    fn members(&mut self, gz: &[u8], max: usize, space: &mut Space<'_>) -> Result<usize, InflateError> {
         let mut rest = gz;
         let mut filled = 0;
         while !rest.is_empty() {
-            let taken = self.member(rest, max, out, &mut filled)?;
+            let taken = self.member(rest, max, space, &mut filled)?;
             rest = rest.get(taken..).unwrap_or_default();
             let gap = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == 0).count();
             rest = rest.get(gap..).unwrap_or_default();
@@ -100,20 +104,19 @@ impl Inflater {
         &mut self,
         gz: &[u8],
         max: usize,
-        out: &mut Vec<u8>,
+        space: &mut Space<'_>,
         filled: &mut usize,
     ) -> Result<usize, InflateError> {
         self.stream.reset(true);
         let mut taken = 0;
         loop {
-            if *filled >= out.len() {
-                let more = out.len().saturating_mul(2).max(64 << 10).min(max.saturating_add(1));
-                grow(out, more);
+            if *filled >= space.taken {
+                space.grow(space.taken.saturating_mul(2).max(64 << 10).min(max.saturating_add(1)))?;
             }
-            let space = out.get_mut(*filled..).unwrap_or_default();
+            let room = space.out.get_mut(*filled..space.taken).unwrap_or_default();
             let input = gz.get(taken..).unwrap_or_default();
             let before = (self.stream.total_in(), self.stream.total_out());
-            let status = self.stream.decompress(input, space, FlushDecompress::None);
+            let status = self.stream.decompress(input, room, FlushDecompress::None);
             let took = difference(self.stream.total_in(), before.0);
             let gave = difference(self.stream.total_out(), before.1);
             taken += took;
@@ -156,9 +159,27 @@ fn difference(after: u64, before: u64) -> usize {
     usize::try_from(after.saturating_sub(before)).unwrap_or(usize::MAX)
 }
 
-fn grow(out: &mut Vec<u8>, len: usize) {
-    if out.len() < len {
-        out.resize(len, 0);
+/// What is inflated into.
+struct Space<'a> {
+    out: &'a mut Vec<u8>,
+    /// How much of it may be filled.
+    taken: usize,
+    may_take: &'a mut dyn FnMut(usize) -> bool,
+}
+
+impl Space<'_> {
+    fn grow(&mut self, len: usize) -> Result<(), InflateError> {
+        if len > self.taken {
+            if !(self.may_take)(len - self.taken) {
+                return Err(InflateError::NoRoom);
+            }
+            self.taken = len;
+        }
+        if self.out.len() < len {
+            self.out.reserve_exact(len - self.out.len());
+            self.out.resize(len, 0);
+        }
+        Ok(())
     }
 }
 
@@ -181,7 +202,7 @@ mod tests {
     #[track_caller]
     fn check(payload: &[u8], max: usize, expected: Result<&[u8], InflateError>) {
         let mut out = Vec::new();
-        let inflated = Inflater::default().inflate(payload, max, &mut out);
+        let inflated = Inflater::default().inflate(payload, max, &mut out, &mut |_| true);
         assert_eq!(inflated.map(|len| &out[..len]), expected);
     }
 
@@ -222,7 +243,7 @@ mod tests {
         fn what_was_deflated_comes_back(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..5_000), 1..4)) {
             let gz: Vec<u8> = parts.iter().flat_map(|part| deflate(part)).collect();
             let mut out = Vec::new();
-            let len = Inflater::default().inflate(&gz, 1 << 20, &mut out).unwrap();
+            let len = Inflater::default().inflate(&gz, 1 << 20, &mut out, &mut |_| true).unwrap();
             prop_assert_eq!(&out[..len], parts.concat());
         }
 
@@ -230,7 +251,7 @@ mod tests {
         fn any_bytes_are_refused_or_inflated(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let gz = join(&[MAGIC, &bytes]);
             let mut out = Vec::new();
-            Inflater::default().inflate(&gz, 1_000, &mut out).ok();
+            Inflater::default().inflate(&gz, 1_000, &mut out, &mut |_| true).ok();
         }
     }
 }

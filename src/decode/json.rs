@@ -21,6 +21,11 @@ impl<'a> Scanner<'a> {
         Self { text, at: 0 }
     }
 
+    /// The same, from `at` on.
+    pub(crate) const fn from(text: &'a str, at: usize) -> Self {
+        Self { text, at }
+    }
+
     pub(crate) const fn at(&self) -> usize {
         self.at
     }
@@ -55,7 +60,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Goes past `byte` if it is next.
-    fn takes(&mut self, byte: u8) -> bool {
+    pub(crate) fn takes(&mut self, byte: u8) -> bool {
         let next = self.peek() == Some(byte);
         self.at += usize::from(next);
         next

@@ -2,6 +2,7 @@
 //!
 //! An empty line is an event like any other, so that every byte read is accounted for.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +35,26 @@ impl LineScratch {
     }
 }
 
+/// Lines that are left for later.
+#[derive(Debug)]
+pub(crate) struct LinesLeft {
+    /// Where they begin in the payload.
+    pub(crate) at: usize,
+    /// How they stand to an event that is longer than a chunk.
+    pub(crate) piece: Piece,
+}
+
+impl LinesLeft {
+    /// The lines from `at` on, of a payload whose first line is told, or is there.
+    fn from(at: usize, piece: Piece) -> Option<Self> {
+        let piece = if at == 0 { piece } else { Piece { before: 0, inside_line: false, ..piece } };
+        Some(Self { at, piece })
+    }
+}
+
+/// Lines that are looked at together.
+const WINDOW: usize = 128 << 10;
+
 /// Decodes whole lines. A last one without its newline is an event too.
 pub(crate) fn decode<E: Events>(
     limit: LengthLimit,
@@ -41,41 +62,79 @@ pub(crate) fn decode<E: Events>(
     payload: &Bytes,
     piece: Piece,
     events: &mut E,
-) {
+) -> Option<LinesLeft> {
     if !piece.is_whole() {
-        return decode_piece(limit, scratch, payload, piece, events);
+        return one_by_one(limit, scratch, payload, piece, 0..payload.len(), events);
     }
-    let (newlines, has_return) = survey(payload);
-    if has_return && memmem::find(payload, b"\r\n").is_some() || has_long_line(payload, limit.max) {
-        for line in each(payload) {
-            limit.apply(raw(strip(line)), &mut scratch.long, events);
+    let most = if events.keeps_lines() { usize::MAX } else { WINDOW };
+    let mut at = 0;
+    while let Some(rest) = payload.get(at..).filter(|rest| !rest.is_empty()) {
+        let window = first_lines(rest, most);
+        let (newlines, has_return) = survey(window);
+        let end = at.saturating_add(window.len());
+        if newlines == 0
+            || has_return && memmem::find(window, b"\r\n").is_some()
+            || has_long_line(window, limit.max)
+        {
+            let left = one_by_one(limit, scratch, payload, piece, at..end, events);
+            if left.is_some() {
+                return left;
+            }
+            at = end;
+            continue;
         }
-        return;
+        let Some((window, newlines)) = fitting(window, newlines, events) else {
+            return LinesLeft::from(at, piece);
+        };
+        let end = at.saturating_add(window.len());
+        events.lines(&payload.slice(at..end), newlines);
+        at = end;
     }
-    let whole = memrchr(b'\n', payload).map_or(0, |at| at + 1);
-    if whole > 0 {
-        events.lines(&payload.slice(..whole), newlines);
-    }
-    if whole < payload.len() {
-        events.event(raw(payload.get(whole..).unwrap_or_default()));
-    }
+    None
 }
 
-/// Decodes lines of which the first or the last is a part of one that is too long.
-fn decode_piece<E: Events>(
+/// Whole lines from the front, of `most` bytes together where one is not longer; what has no newline is the last line.
+fn first_lines(bytes: &[u8], most: usize) -> &[u8] {
+    let last = memrchr(b'\n', bytes.get(..most).unwrap_or(bytes));
+    let end = last.or_else(|| memchr(b'\n', bytes)).map_or(bytes.len(), |at| at + 1);
+    bytes.get(..end).unwrap_or(bytes)
+}
+
+/// As many of these lines as there is room for, and how many they are.
+fn fitting<'l, E: Events>(mut lines: &'l [u8], mut newlines: u64, events: &E) -> Option<(&'l [u8], u64)> {
+    if events.keeps_lines() {
+        return Some((lines, newlines));
+    }
+    while !events.fits(lines.len(), newlines) {
+        if newlines <= 1 {
+            return None;
+        }
+        lines = first_lines(lines, lines.len() / 2);
+        newlines = memchr_iter(b'\n', lines).count() as u64;
+    }
+    Some((lines, newlines))
+}
+
+/// Decodes those lines of a payload that stand at `range`, each by itself.
+fn one_by_one<E: Events>(
     limit: LengthLimit,
     scratch: &mut LineScratch,
-    payload: &Bytes,
+    payload: &[u8],
     piece: Piece,
+    range: Range<usize>,
     events: &mut E,
-) {
-    let mut at = 0;
-    for line in each(payload) {
+) -> Option<LinesLeft> {
+    let mut at = range.start;
+    for line in each(payload.get(range).unwrap_or_default()) {
+        if !events.fits(line.len(), 1) {
+            return LinesLeft::from(at, piece);
+        }
         let is_first = at == 0;
         at += line.len();
         let part = piece.part(is_first, at == payload.len());
         limit.apply(Event { part, ..raw(strip(line)) }, &mut scratch.long, events);
     }
+    None
 }
 
 /// Decodes lines of which one that matches `start` begins an event and others continue it.
@@ -86,26 +145,38 @@ pub(crate) fn decode_joined<E: Events>(
     payload: &Bytes,
     piece: Piece,
     events: &mut E,
-) {
+) -> Option<LinesLeft> {
     let LineScratch { joined, long } = scratch;
+    // Whether there was room for it.
     let mut tell = |event: &[u8], part: Option<Part>| {
-        if !event.is_empty() {
+        if event.is_empty() {
+            return true;
+        }
+        let fits = events.fits(event.len(), 1);
+        if fits {
             limit.apply(Event { part, ..raw(without_crlf(strip(event), joined)) }, long, events);
         }
+        fits
     };
     let (mut begin, mut at) = (0, 0);
     let mut continues = true;
     for line in each(payload) {
         let is_rest = piece.inside_line && at == 0;
         if !is_rest && start.is_match(strip(line)) {
-            tell(payload.get(begin..at).unwrap_or_default(), piece.part(continues && begin == 0, false));
+            let event = payload.get(begin..at).unwrap_or_default();
+            if !tell(event, piece.part(continues && begin == 0, false)) {
+                return LinesLeft::from(begin, piece);
+            }
             begin = at;
             // A chunk that begins with a start continues nothing.
             continues = false;
         }
         at += line.len();
     }
-    tell(payload.get(begin..).unwrap_or_default(), piece.part(continues, true));
+    if tell(payload.get(begin..).unwrap_or_default(), piece.part(continues, true)) {
+        return None;
+    }
+    LinesLeft::from(begin, piece)
 }
 
 const fn raw(line: &[u8]) -> Event<'_> {

@@ -13,6 +13,8 @@ use crate::event::Timestamp;
 /// Where an event's parts stand in the text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct EventSpan {
+    /// Where it begins.
+    pub(super) start: usize,
     pub(super) id: Range<usize>,
     pub(super) timestamp: Option<Timestamp>,
     pub(super) message: Range<usize>,
@@ -22,8 +24,68 @@ pub(super) struct EventSpan {
     pub(super) extracted_at: Option<NonZeroU32>,
 }
 
+/// The events of an envelope; of one that has very many, the first.
+#[derive(Debug, Default)]
+pub(super) struct EventSpans {
+    spans: Vec<EventSpan>,
+    /// Where the first event begins that is not among them.
+    more_at: Option<usize>,
+}
+
+/// Most spans that are kept at a time, so that what is kept for tiny events stays small.
+const MOST_SPANS: usize = 16 << 10;
+
+impl EventSpans {
+    pub(super) fn clear(&mut self) {
+        self.spans.clear();
+        self.more_at = None;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &EventSpan> {
+        self.spans.iter()
+    }
+
+    pub(super) const fn more_at(&self) -> Option<usize> {
+        self.more_at
+    }
+
+    fn add(&mut self, span: EventSpan) {
+        if self.is_full() {
+            self.more_at.get_or_insert(span.start);
+        } else {
+            self.spans.push(span);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.spans.len() >= MOST_SPANS
+    }
+}
+
+/// Reads on in a list of events that was read before, at the beginning of one. True: more follow than are kept at a time.
+pub(super) fn more_events(scanner: &mut Scanner<'_>, spans: &mut EventSpans) -> bool {
+    spans.clear();
+    while scanner.peek() == Some(b'{') {
+        if !standpipe_simd::scan(UsualEvents { scanner, spans, fills: true }) {
+            let Ok(span) = log_event(scanner) else { return false };
+            spans.add(span);
+        }
+        if !scanner.takes(b',') {
+            return false;
+        }
+        if spans.is_full() {
+            return true;
+        }
+    }
+    false
+}
+
 /// Reads the events. False: it is JSON, but not a list of events that each have a message.
-pub(super) fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) -> Scanned<bool> {
+pub(super) fn log_events(scanner: &mut Scanner<'_>, spans: &mut EventSpans) -> Scanned<bool> {
     if scanner.peek() != Some(b'[') {
         scanner.value()?;
         return Ok(false);
@@ -34,12 +96,12 @@ pub(super) fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) 
             shaped = false;
             return scanner.value().map(drop);
         }
-        if standpipe_simd::scan(UsualEvents { scanner, spans }) {
+        if standpipe_simd::scan(UsualEvents { scanner, spans, fills: false }) {
             return Ok(());
         }
         let span = log_event(scanner)?;
         shaped &= span.is_string || !span.message.is_empty();
-        spans.push(span);
+        spans.add(span);
         Ok(())
     })?;
     Ok(shaped)
@@ -48,7 +110,9 @@ pub(super) fn log_events(scanner: &mut Scanner<'_>, spans: &mut Vec<EventSpan>) 
 /// Reads events in the shape that `CloudWatch` Logs writes, up to one in another, or the last. Whether there was any.
 struct UsualEvents<'s, 'a> {
     scanner: &'s mut Scanner<'a>,
-    spans: &'s mut Vec<EventSpan>,
+    spans: &'s mut EventSpans,
+    /// Whether to stop when no more spans are kept.
+    fills: bool,
 }
 
 impl BlockScan for UsualEvents<'_, '_> {
@@ -57,15 +121,18 @@ impl BlockScan for UsualEvents<'_, '_> {
     #[expect(clippy::inline_always, reason = "as in `strings::end_with`")]
     #[inline(always)]
     fn run(self, find: impl Fn(&[u8; BLOCK]) -> Specials + Copy) -> bool {
-        let Self { scanner, spans } = self;
+        let Self { scanner, spans, fills } = self;
         let Ok(first) = usual_event(scanner, find) else { return false };
-        spans.push(first);
+        spans.add(first);
         loop {
+            if fills && spans.is_full() {
+                return true;
+            }
             let mut ahead = scanner.clone();
             let Ok(span) = ahead.literal(b",").and_then(|()| usual_event(&mut ahead, find)) else {
                 return true;
             };
-            spans.push(span);
+            spans.add(span);
             *scanner = ahead;
         }
     }
@@ -87,6 +154,7 @@ fn usual_event(
     let message = ahead.inside_with(find)?;
     ahead.literal(b"}")?;
     let span = EventSpan {
+        start: scanner.at(),
         id: ahead.range(id),
         timestamp: Some(Timestamp(timestamp)),
         message: ahead.range(message),
@@ -98,7 +166,8 @@ fn usual_event(
 }
 
 fn log_event(scanner: &mut Scanner<'_>) -> Scanned<EventSpan> {
-    let mut span = EventSpan::default();
+    scanner.peek();
+    let mut span = EventSpan { start: scanner.at(), ..EventSpan::default() };
     scanner.object(|scanner, name| {
         match unescape(name).as_ref() {
             "id" => span.id = scalar(scanner).map(|id| scanner.range(id))?,
@@ -157,8 +226,9 @@ mod tests {
                 text.insert_str(at, &byte);
             }
             let read = |scan: fn(UsualEvents<'_, '_>) -> bool| {
-                let (mut scanner, mut spans) = (Scanner::new(&text), Vec::new());
-                (scan(UsualEvents { scanner: &mut scanner, spans: &mut spans }), scanner.at(), spans)
+                let (mut scanner, mut spans) = (Scanner::new(&text), EventSpans::default());
+                let usual = UsualEvents { scanner: &mut scanner, spans: &mut spans, fills: false };
+                (scan(usual), scanner.at(), spans.spans)
             };
             let plain = read(|usual| usual.run(Specials::find));
             prop_assert_eq!(read(|usual| standpipe_simd::scan(usual)), plain);

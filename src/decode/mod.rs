@@ -2,9 +2,9 @@
 //!
 //! In:      a chunk's payload and its origin.
 //! Out:     calls of [`Events`], in the payload's order; nothing is allocated per event.
-//! Full:    does not occur: what is told is borrowed.
+//! Full:    a receiver that has no room for the next event is given it later: what is left of the payload is returned.
 //! Failure: what cannot be decoded is told as undecodable; no byte is both that and part of an event.
-//! Stop:    does not occur: a call decodes one payload.
+//! Stop:    does not occur: a call decodes one payload, or a part of it.
 
 mod broken_json;
 mod cloudtrail;
@@ -32,12 +32,12 @@ use bytes::Bytes;
 use regex::bytes::Regex;
 
 pub(crate) use self::broken_json::broken_at;
-use self::cloudtrail::TrailScratch;
+use self::cloudtrail::{TrailLeft, TrailScratch};
 use self::container::{Container, ContainerRuntime, Joiner};
-use self::envelope::EnvelopeScratch;
+use self::envelope::{EnvelopeScratch, EnvelopesLeft};
 use self::lines::LineScratch;
 use self::long::LengthLimit;
-use self::payload::InflateBuffers;
+use self::payload::{InflateBuffers, NotOpened};
 use crate::config::{Decoding, Format};
 use crate::event::{Events, Framing, Origin, Piece};
 
@@ -77,7 +77,6 @@ impl Scratch {
     /// Gives back what an unusually large payload needed.
     fn shrink(&mut self) {
         self.buffers.shrink();
-        self.envelope.shrink();
         self.cloudtrail.shrink();
         self.lines.shrink();
     }
@@ -119,44 +118,144 @@ impl Decoder {
         piece: Piece,
         events: &mut E,
     ) {
-        let max = self.max_inflated;
-        match &self.kind {
-            DecoderKind::Envelope => {
-                envelope::decode(max, &mut scratch.buffers, &mut scratch.envelope, origin, payload, events);
-            }
-            DecoderKind::Cloudtrail => {
-                cloudtrail::decode(
-                    max,
-                    &mut scratch.buffers,
-                    &mut scratch.cloudtrail,
-                    origin,
-                    payload,
-                    events,
-                );
-            }
-            DecoderKind::Lines(_) | DecoderKind::JoinedLines(..) | DecoderKind::Container(_) => {
-                events.origin(origin);
-                self.decode_lines(scratch, payload, piece, events);
-            }
+        let mut left = Some(Undecoded::new(payload.clone(), piece));
+        while let Some(undecoded) = left {
+            left = self.decode_some(scratch, origin, undecoded, events);
         }
-        scratch.shrink();
     }
 
-    fn decode_lines<E: Events>(&self, scratch: &mut Scratch, payload: &Bytes, piece: Piece, events: &mut E) {
-        let payload = match payload::lines(payload, self.max_inflated, &mut scratch.buffers) {
-            Ok(plain) => plain,
-            Err(reason) => return events.undecodable(reason, payload),
+    /// Tells as much of what is left as there is room for, at least an event where there is memory to open the payload. Returns what
+    /// is still left.
+    pub fn decode_some<E: Events>(
+        &self,
+        scratch: &mut Scratch,
+        origin: &Arc<Origin>,
+        undecoded: Undecoded,
+        events: &mut E,
+    ) -> Option<Undecoded> {
+        let left = match undecoded.0 {
+            PayloadState::Refused { payload, reason } => {
+                events.origin(origin);
+                events.undecodable(reason, &payload);
+                None
+            }
+            PayloadState::Whole { payload, piece } => self.begin(scratch, origin, payload, piece, events),
+            PayloadState::Lines { plain, piece } => {
+                events.origin(origin);
+                self.lines(scratch, plain, piece, events)
+            }
+            PayloadState::Container { plain, joiner } => {
+                events.origin(origin);
+                scratch.joiner = joiner;
+                self.lines(scratch, plain, Piece::default(), events)
+            }
+            PayloadState::Envelopes(left) => {
+                left.decode(&mut scratch.envelope, origin, events).map(Box::new).map(PayloadState::Envelopes)
+            }
+            PayloadState::Trail(left) => {
+                left.decode(&mut scratch.cloudtrail, origin, events).map(PayloadState::Trail)
+            }
         };
-        match &self.kind {
-            DecoderKind::Lines(limit) => lines::decode(*limit, &mut scratch.lines, &payload, piece, events),
+        scratch.shrink();
+        left.map(Undecoded)
+    }
+
+    fn begin<E: Events>(
+        &self,
+        scratch: &mut Scratch,
+        origin: &Arc<Origin>,
+        payload: Bytes,
+        piece: Piece,
+        events: &mut E,
+    ) -> Option<PayloadState> {
+        let max = self.max_inflated;
+        let Scratch { buffers, envelope, cloudtrail, .. } = scratch;
+        let begun = match &self.kind {
+            DecoderKind::Envelope => envelope::decode(max, buffers, envelope, origin, &payload, events)
+                .map(|left| left.map(Box::new).map(PayloadState::Envelopes)),
+            DecoderKind::Cloudtrail => cloudtrail::decode(max, buffers, cloudtrail, origin, &payload, events)
+                .map(|left| left.map(PayloadState::Trail)),
+            DecoderKind::Lines(_) | DecoderKind::JoinedLines(..) | DecoderKind::Container(_) => {
+                events.origin(origin);
+                match payload::lines(&payload, max, buffers, &mut |bytes| events.may_take(bytes)) {
+                    Ok(plain) => Ok(self.lines(scratch, plain, piece, events)),
+                    Err(NotOpened::Refused(reason)) => {
+                        events.undecodable(reason, &payload);
+                        Ok(None)
+                    }
+                    Err(NotOpened::NoRoom) => Err(NotOpened::NoRoom),
+                }
+            }
+        };
+        // Nothing was told of a payload that could not be opened.
+        begun.unwrap_or(Some(PayloadState::Whole { payload, piece }))
+    }
+
+    fn lines<E: Events>(
+        &self,
+        scratch: &mut Scratch,
+        plain: Bytes,
+        piece: Piece,
+        events: &mut E,
+    ) -> Option<PayloadState> {
+        let left = match &self.kind {
+            DecoderKind::Lines(limit) => lines::decode(*limit, &mut scratch.lines, &plain, piece, events),
             DecoderKind::JoinedLines(limit, start) => {
-                lines::decode_joined(*limit, start, &mut scratch.lines, &payload, piece, events);
+                lines::decode_joined(*limit, start, &mut scratch.lines, &plain, piece, events)
             }
             DecoderKind::Container(container) => {
-                container.decode(&mut scratch.joiner, &mut scratch.lines.long, &payload, events);
+                let Scratch { joiner, lines, .. } = scratch;
+                let at = container.decode(joiner, &mut lines.long, &plain, events)?;
+                let joiner = std::mem::take(joiner);
+                return Some(PayloadState::Container { plain: plain.slice(at..), joiner });
             }
-            DecoderKind::Envelope | DecoderKind::Cloudtrail => {}
-        }
+            DecoderKind::Envelope | DecoderKind::Cloudtrail => None,
+        };
+        left.map(|left| PayloadState::Lines { plain: plain.slice(left.at..), piece: left.piece })
+    }
+}
+
+/// A payload, or what is left of it.
+#[derive(Debug)]
+pub struct Undecoded(PayloadState);
+
+#[derive(Debug)]
+enum PayloadState {
+    /// It cannot be decoded, for this reason.
+    Refused {
+        payload: Bytes,
+        reason: &'static str,
+    },
+    /// Nothing was told of it.
+    Whole {
+        payload: Bytes,
+        piece: Piece,
+    },
+    /// Lines that are inflated.
+    Lines {
+        plain: Bytes,
+        piece: Piece,
+    },
+    /// Lines of a container runtime, and the events that those before them began.
+    Container {
+        plain: Bytes,
+        joiner: Joiner,
+    },
+    Envelopes(Box<EnvelopesLeft>),
+    Trail(TrailLeft),
+}
+
+impl Undecoded {
+    /// A payload that may begin or end within an event.
+    #[must_use]
+    pub fn new(payload: Bytes, piece: Piece) -> Self {
+        Self(PayloadState::Whole { payload, piece })
+    }
+
+    /// A payload that its source knows to be undecodable, with the reason as a metric's label.
+    #[must_use]
+    pub const fn refused(payload: Bytes, reason: &'static str) -> Self {
+        Self(PayloadState::Refused { payload, reason })
     }
 }
 
@@ -167,7 +266,11 @@ impl Decoder {
 pub fn unpack(payload: &Bytes, max_inflated: usize) -> Result<String, &'static str> {
     let bare = payload::armoured(payload)?;
     let mut buffers = InflateBuffers::default();
-    let opened = payload::open(&bare, max_inflated, &mut buffers)?;
+    let opened =
+        payload::open(&bare, max_inflated, &mut buffers, &mut |_| true).map_err(|error| match error {
+            NotOpened::Refused(reason) => reason,
+            NotOpened::NoRoom => "no_room",
+        })?;
     let text = opened.text();
     match repair::repair(opened.bytes) {
         Some(repaired) if text.is_ok() || repaired.starts_with('{') => Ok(repaired),

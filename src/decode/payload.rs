@@ -1,7 +1,5 @@
 //! What stands around a payload's JSON: gzip once or twice, base64. Told by the bytes themselves, never by a name.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 
 use super::gzip::{self, Inflater};
@@ -16,9 +14,38 @@ pub(crate) struct InflateBuffers {
 }
 
 /// A buffer above this is given back after the payload that needed it.
-const KEEP: usize = 8 << 20;
+const KEEP: usize = 2 << 20;
+
+/// Why the layers cannot be taken off.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NotOpened {
+    /// For this reason, as a metric's label.
+    Refused(&'static str),
+    /// There is no memory for it now.
+    NoRoom,
+}
+
+impl From<gzip::InflateError> for NotOpened {
+    fn from(error: gzip::InflateError) -> Self {
+        match error {
+            gzip::InflateError::NoRoom => Self::NoRoom,
+            gzip::InflateError::Corrupt | gzip::InflateError::TooLarge => Self::Refused(error.reason()),
+        }
+    }
+}
 
 impl InflateBuffers {
+    /// Takes the buffer that holds an opened payload's first `len` bytes.
+    pub(crate) fn take(&mut self, place: OpenedPlace, len: usize) -> Bytes {
+        let buffer = match place {
+            OpenedPlace::First => &mut self.first,
+            OpenedPlace::Second => &mut self.second,
+        };
+        let mut bytes = std::mem::take(buffer);
+        bytes.truncate(len);
+        Bytes::from(bytes)
+    }
+
     pub(crate) fn shrink(&mut self) {
         for buffer in [&mut self.first, &mut self.second] {
             if buffer.capacity() > KEEP {
@@ -28,9 +55,18 @@ impl InflateBuffers {
     }
 }
 
+/// Which buffer holds an opened payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OpenedPlace {
+    First,
+    Second,
+}
+
 /// A payload with its layers taken off.
 pub(crate) struct OpenedPayload<'a> {
     pub(crate) bytes: &'a [u8],
+    /// The buffer that holds it; none: it was not inflated.
+    pub(crate) place: Option<OpenedPlace>,
     /// The innermost gzip bytes, if there were any.
     pub(crate) gz: Option<Bytes>,
 }
@@ -73,45 +109,53 @@ pub(crate) fn base64(text: &[u8]) -> Option<Vec<u8>> {
     base64_simd::forgiving_decode_to_vec(text).ok()
 }
 
-/// Takes off gzip, once or twice. An error is the metric's label.
+/// Takes off gzip, once or twice; `may_take` is asked before it takes so many bytes.
 pub(crate) fn open<'a>(
     bare: &'a Bytes,
     max: usize,
     buffers: &'a mut InflateBuffers,
-) -> Result<OpenedPayload<'a>, &'static str> {
+    may_take: &mut dyn FnMut(usize) -> bool,
+) -> Result<OpenedPayload<'a>, NotOpened> {
     if !gzip::is_gzip(bare) {
-        return Ok(OpenedPayload { bytes: bare, gz: None });
+        return Ok(OpenedPayload { bytes: bare, place: None, gz: None });
     }
     let InflateBuffers { inflater, first, second } = buffers;
-    let len = inflater.inflate(bare, max, first).map_err(gzip::InflateError::reason)?;
+    let len = inflater.inflate(bare, max, first, may_take)?;
     let inner = first.get(..len).unwrap_or_default();
     if !gzip::is_gzip(inner) {
-        return Ok(OpenedPayload { bytes: inner, gz: Some(bare.clone()) });
+        let place = Some(OpenedPlace::First);
+        return Ok(OpenedPayload { bytes: inner, place, gz: Some(bare.clone()) });
     }
-    let len = inflater.inflate(inner, max, second).map_err(gzip::InflateError::reason)?;
+    // Both are in memory side by side.
+    let len = inflater.inflate(inner, max.saturating_sub(len), second, may_take)?;
     let innermost = second.get(..len).unwrap_or_default();
     if gzip::is_gzip(innermost) {
-        return Err("gzip");
+        return Err(NotOpened::Refused("gzip"));
     }
-    Ok(OpenedPayload { bytes: innermost, gz: Some(Bytes::copy_from_slice(inner)) })
+    if !may_take(inner.len()) {
+        return Err(NotOpened::NoRoom);
+    }
+    let place = Some(OpenedPlace::Second);
+    Ok(OpenedPayload { bytes: innermost, place, gz: Some(Bytes::copy_from_slice(inner)) })
 }
 
 /// Inflates lines, where they are gzipped: text does not begin as gzip does, and what cannot be inflated is taken as text.
-pub(crate) fn lines<'a>(
-    payload: &'a Bytes,
+pub(crate) fn lines(
+    payload: &Bytes,
     max: usize,
     buffers: &mut InflateBuffers,
-) -> Result<Cow<'a, Bytes>, &'static str> {
+    may_take: &mut dyn FnMut(usize) -> bool,
+) -> Result<Bytes, NotOpened> {
     if !gzip::is_gzip(payload) {
-        return Ok(Cow::Borrowed(payload));
+        return Ok(payload.clone());
     }
     let mut inflated = Vec::new();
-    match buffers.inflater.inflate(payload, max, &mut inflated) {
+    match buffers.inflater.inflate(payload, max, &mut inflated, may_take) {
         Ok(len) => {
             inflated.truncate(len);
-            Ok(Cow::Owned(Bytes::from(inflated)))
+            Ok(Bytes::from(inflated))
         }
-        Err(gzip::InflateError::TooLarge) => Err(gzip::InflateError::TooLarge.reason()),
-        Err(gzip::InflateError::Corrupt) => Ok(Cow::Borrowed(payload)),
+        Err(gzip::InflateError::Corrupt) => Ok(payload.clone()),
+        Err(error @ (gzip::InflateError::TooLarge | gzip::InflateError::NoRoom)) => Err(error.into()),
     }
 }

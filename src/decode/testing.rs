@@ -37,6 +37,11 @@ pub(crate) struct SeenEvents {
     pub(crate) parts: Vec<Option<Part>>,
     /// How many events had bad characters.
     pub(crate) repaired: u64,
+    /// How many bytes a step has room for; none: lines stay where they are, and all have room.
+    pub(crate) room: Option<usize>,
+    written: usize,
+    /// How many bytes may be taken for payloads.
+    pub(crate) may_take: usize,
 }
 
 impl Default for SeenEvents {
@@ -49,6 +54,9 @@ impl Default for SeenEvents {
             messages: Vec::new(),
             parts: Vec::new(),
             repaired: 0,
+            room: None,
+            written: 0,
+            may_take: usize::MAX,
         }
     }
 }
@@ -57,11 +65,40 @@ impl SeenEvents {
     pub(crate) fn told(&self) -> &[String] {
         &self.told
     }
+
+    /// A receiver with so much room in each step, and so many bytes for payloads.
+    pub(crate) fn with_room(room: Option<usize>, may_take: usize) -> Self {
+        Self { room, may_take, ..Self::default() }
+    }
+
+    pub(crate) fn begin_step(&mut self) {
+        self.written = 0;
+    }
+
+    fn note(&mut self, bytes: usize) {
+        self.written += bytes + 1;
+    }
 }
 
 impl Events for SeenEvents {
     fn wants(&self) -> Wants {
         self.wants
+    }
+
+    fn keeps_lines(&self) -> bool {
+        self.room.is_none()
+    }
+
+    fn fits(&self, bytes: usize, events: u64) -> bool {
+        let room = self.room.unwrap_or(usize::MAX);
+        let more = bytes.saturating_add(usize::try_from(events).unwrap());
+        self.written == 0 && events <= 1 || self.written.saturating_add(more) <= room
+    }
+
+    fn may_take(&mut self, bytes: usize) -> bool {
+        let left = self.may_take.checked_sub(bytes);
+        self.may_take = left.unwrap_or(self.may_take);
+        left.is_some()
     }
 
     fn origin(&mut self, origin: &Arc<Origin>) {
@@ -70,6 +107,7 @@ impl Events for SeenEvents {
 
     fn lines(&mut self, lines: &Bytes, count: u64) {
         assert_eq!(memchr::memchr_iter(b'\n', lines).count() as u64, count);
+        self.note(lines.len());
         assert!(lines.ends_with(b"\n") && !lines.windows(2).any(|pair| pair == b"\r\n"));
         self.told.extend(
             lines[..lines.len() - 1]
@@ -79,6 +117,7 @@ impl Events for SeenEvents {
     }
 
     fn event(&mut self, event: Event<'_>) {
+        self.note(crate::batch::message_bytes(event.message).len());
         self.parts.push(event.part);
         let message = match event.message {
             Message::Raw(bytes) => String::from_utf8_lossy(bytes).into_owned(),
@@ -99,6 +138,7 @@ impl Events for SeenEvents {
     }
 
     fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {
+        self.note(payload.len());
         self.told.push(format!("undecodable {reason} {}", String::from_utf8_lossy(payload)));
     }
 }

@@ -10,7 +10,7 @@ use regex::bytes::Regex;
 use serde_json::{Value, json};
 
 use super::testing::{SeenEvents, config, decode_into, decode_with};
-use super::{Decoder, Scratch, framing, gzip};
+use super::{Decoder, Scratch, Undecoded, framing, gzip};
 use crate::config::{Decoding, Format, Multiline, TooLong};
 use crate::event::{Field, Part, Piece, Wants};
 
@@ -59,7 +59,8 @@ fn check_piece(config: &Decoding, payload: &str, before: u64, goes_on: bool, exp
     let mut seen = SeenEvents::default();
     let payload = Bytes::copy_from_slice(payload.as_bytes());
     let piece = Piece { before, goes_on, ..Piece::default() };
-    Decoder::new(config).decode_piece(&mut Scratch::default(), &Arc::default(), &payload, piece, &mut seen);
+    let undecoded = Undecoded::new(payload, piece);
+    Decoder::new(config).decode_some(&mut Scratch::default(), &Arc::default(), undecoded, &mut seen);
     let mark = |part: Part| format!("@{}{}", part.offset, if part.last { "!" } else { "" });
     let told: Vec<String> = seen
         .told()
@@ -633,5 +634,140 @@ proptest! {
     fn no_bytes_break_a_decoder(bytes in prop::collection::vec(any::<u8>(), 0..300), format in 0_usize..5) {
         let format = [Format::Lines, Format::Docker, Format::Cri, Format::Envelope, Format::Cloudtrail][format];
         decode_with(&config(format), &bytes);
+    }
+}
+
+/// Decodes a payload in steps of so many bytes, of which each has room for one event at least.
+fn decode_stingily(config: &Decoding, payload: &[u8], piece: Piece, room: usize) -> (SeenEvents, usize) {
+    let mut seen = SeenEvents::with_room(Some(room), usize::MAX);
+    let (mut scratch, mut steps) = (Scratch::default(), 0);
+    let mut left = Some(Undecoded::new(Bytes::copy_from_slice(payload), piece));
+    while let Some(undecoded) = left {
+        seen.begin_step();
+        left = Decoder::new(config).decode_some(&mut scratch, &Arc::default(), undecoded, &mut seen);
+        steps += 1;
+        assert!(steps < 10_000, "it makes no progress");
+    }
+    (seen, steps)
+}
+
+/// A payload of any format, and how it is decoded.
+fn payloads() -> impl Strategy<Value = (Decoding, Vec<u8>)> {
+    let text =
+        || prop::collection::vec("[a-z0-9\u{0}\\\"]{0,12}(\r)?", 0..40).prop_map(|lines| lines.join("\n"));
+    let lines =
+        text().prop_map(|text| (Decoding { max_line: 8, ..config(Format::Lines) }, text.into_bytes()));
+    let gzipped = text().prop_map(|text| (config(Format::Lines), gzip::deflate(text.as_bytes()).to_vec()));
+    let joined = text().prop_map(|text| (multiline(Format::Lines, "^[0-9]"), text.into_bytes()));
+    let container =
+        prop::collection::vec((any::<bool>(), "[a-z]{0,9}\n?", any::<bool>()), 0..20).prop_map(|lines| {
+            let line = |(is_out, log, is_whole): &(bool, String, bool)| {
+                if *is_whole {
+                    docker(if *is_out { "stdout" } else { "stderr" }, log)
+                } else {
+                    "no\n".to_owned()
+                }
+            };
+            lines.iter().map(line).collect::<String>()
+        });
+    let docker = (container, any::<bool>()).prop_map(|(text, is_joined)| {
+        let config = if is_joined { multiline(Format::Docker, "^[a-f]") } else { config(Format::Docker) };
+        (config, text.into_bytes())
+    });
+    let envelopes = prop::collection::vec(
+        (prop::collection::vec("[a-z]{0,9}(\\\\ud800)?", 0..9), 0..4),
+        0..4,
+    )
+    .prop_map(|all| {
+        let envelope = |(messages, kind): &(Vec<String>, i32)| {
+            let events: Vec<String> = messages
+                .iter()
+                .map(|message| format!(r#"{{"id":"1","timestamp":2,"message":"{message}"}}"#))
+                .collect();
+            match kind {
+                0 => "{\"a\":1}".to_owned(),
+                1 => format!(r#"{{"logEvents":[{}],"messageType":"DATA_MESSAGE"}}"#, events.join(" , ")),
+                _ => format!(
+                    r#"{{"messageType":"DATA_MESSAGE","owner":"o","logGroup":"g","logEvents":[{}]}}"#,
+                    events.join(",")
+                ),
+            }
+        };
+        let text: String = all.iter().map(envelope).collect();
+        (config(Format::Envelope), gzip::deflate(text.as_bytes()).to_vec())
+    });
+    let trail = prop::collection::vec((prop::collection::vec("[a-z]{0,9}", 0..9), any::<bool>()), 0..4)
+        .prop_map(|files| {
+            let file = |(records, twice): &(Vec<String>, bool)| {
+                let records: Vec<String> =
+                    records.iter().map(|record| format!(r#"{{"eventID":"{record}"}}"#)).collect();
+                let before = if *twice { r#""Records":[{"no":1},2],"# } else { "" };
+                format!(r#"{{{before}"Records":[{}]}}"#, records.join(", "))
+            };
+            (config(Format::Cloudtrail), files.iter().map(file).collect::<String>().into_bytes())
+        });
+    prop_oneof![lines, gzipped, joined, docker, envelopes, trail]
+}
+
+proptest! {
+    #[test]
+    fn what_is_decoded_in_steps_is_what_is_decoded_at_once(
+        (config, payload) in payloads(),
+        room in 0_usize..60,
+        before in 0_u64..2,
+        goes_on: bool,
+    ) {
+        let is_lines = matches!(config.format, Format::Lines) && !gzip::is_gzip(&payload);
+        let piece = if is_lines { Piece { before, inside_line: before > 0, goes_on } } else { Piece::default() };
+        let (whole, steps) = decode_stingily(&config, &payload, piece, usize::MAX);
+        prop_assert_eq!(steps, 1);
+        let (seen, _) = decode_stingily(&config, &payload, piece, room);
+        prop_assert_eq!(seen.told(), whole.told());
+        // Lines are told together where there is room for all of them.
+        let parts = |seen: &SeenEvents| seen.parts.iter().flatten().copied().collect::<Vec<Part>>();
+        prop_assert_eq!(parts(&seen), parts(&whole));
+        prop_assert_eq!(seen.repaired, whole.repaired);
+    }
+}
+
+#[test]
+fn very_many_tiny_events_are_told_each_once() {
+    let count = 50_000;
+    let events: Vec<String> = (0..count).map(|at| format!(r#"{{"message":{at}}}"#)).collect();
+    let envelope =
+        format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":[{}],"owner":"o"}}"#, events.join(","));
+    let records = format!(r#"{{"Records":[{}]}}{{"Records":[1]}}"#, events.join(","));
+    for (format, payload, more) in [(Format::Envelope, envelope, 0), (Format::Cloudtrail, records, 1)] {
+        let config = Decoding { max_inflated: 4 << 20, ..config(format) };
+        for room in [usize::MAX, 90_000, 200_000] {
+            let (seen, steps) = decode_stingily(&config, payload.as_bytes(), Piece::default(), room);
+            assert_eq!(seen.told().len(), count + more, "{format:?}, {room}");
+            let mut distinct = seen.told().to_vec();
+            distinct.sort();
+            distinct.dedup();
+            assert_eq!(distinct.len(), count + more, "{format:?}, {room}");
+            assert_eq!(steps > 1, room < usize::MAX);
+        }
+    }
+}
+
+#[test]
+fn a_payload_waits_for_the_memory_that_it_inflates_to() {
+    let gz = gzip::deflate(&b"a\n".repeat(50_000));
+    for payload in [gz.to_vec(), [&*gz, &*gz].concat()] {
+        let mut seen = SeenEvents::with_room(None, 60_000);
+        let config = config(Format::Lines);
+        let undecoded = Undecoded::new(Bytes::from(payload), Piece::default());
+        let left =
+            Decoder::new(&config).decode_some(&mut Scratch::default(), &Arc::default(), undecoded, &mut seen);
+        assert!(seen.told().is_empty());
+        seen.may_take = 1_000_000;
+        let left = Decoder::new(&config).decode_some(
+            &mut Scratch::default(),
+            &Arc::default(),
+            left.unwrap(),
+            &mut seen,
+        );
+        assert!(left.is_none() && seen.told().len() >= 50_000);
     }
 }

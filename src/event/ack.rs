@@ -91,9 +91,23 @@ impl AckGuard {
         self.settled = true;
     }
 
+    /// Whether some part was given up: what is left of the chunk need not be done.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.shared.abandoned.load(Ordering::Acquire)
+    }
+
     /// Another part of the same chunk.
     pub fn split(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), settled: false }
+    }
+
+    /// A part that holds memory of its own, given back when its own clones are gone, before the chunk ends.
+    pub fn part(&self, held: Held) -> Self {
+        let owner = Arc::new(PartOwner(Mutex::new(Some(self.split()))));
+        let part = Self::of(owner, 0, self.shared.dead_lettered_at);
+        part.hold(held);
+        part
     }
 
     /// Whether both belong to one chunk.
@@ -118,6 +132,23 @@ impl AckGuard {
     pub fn hold(&self, held: Held) {
         let mut slot = self.shared.held.lock().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(held);
+    }
+}
+
+/// Settles its guard of the chunk when the part ends. The lock covers a look.
+struct PartOwner(Mutex<Option<AckGuard>>);
+
+impl Acknowledge for PartOwner {
+    fn acknowledge(&self, _number: u64, outcome: Outcome) {
+        let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match outcome {
+            Outcome::Done => guard.into_iter().for_each(AckGuard::settle),
+            Outcome::Abandoned => drop(guard),
+        }
+    }
+
+    fn request(&self) -> Option<Arc<RequestNames>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(AckGuard::request)
     }
 }
 
@@ -171,5 +202,27 @@ mod tests {
     fn one_part_dropped_gives_the_chunk_up() {
         check(&[true, false, true], Outcome::Abandoned);
         check(&[false], Outcome::Abandoned);
+    }
+
+    #[test]
+    fn a_part_gives_its_memory_back_before_its_chunk_ends() {
+        for (settles, expected) in [(true, Outcome::Done), (false, Outcome::Abandoned)] {
+            let (seen, budget) = (Arc::new(Seen::default()), crate::event::Budget::new(100));
+            let chunk = AckGuard::open(Arc::clone(&seen) as Arc<dyn Acknowledge>, 7);
+            chunk.hold(budget.charge(40));
+            let part = chunk.part(budget.charge(50));
+            let clone = part.split();
+            part.settle();
+            assert_eq!(budget.used(), 90);
+            if settles {
+                clone.settle()
+            } else {
+                drop(clone)
+            }
+            assert_eq!(budget.used(), 40);
+            assert!(seen.0.lock().unwrap().is_empty(), "told before the chunk ended");
+            chunk.settle();
+            assert_eq!((&*seen.0.lock().unwrap(), budget.used()), (&vec![(7, expected)], 0));
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! The memory that payload bytes may take, over all sources and sinks.
 //!
-//! A source asks before it reads and waits while the budget is spent. What decoding then turns out to need is corrected
-//! without waiting ([`Held::resize`]), so no stage after a source can wait for memory, and none can deadlock on it: an
-//! overdraft delays the next admission instead.
+//! A source asks before it reads, and waits while its part of the budget is spent. A worker asks before it writes
+//! ([`Budget::reserve`]); where there is nothing left, it pauses its job and goes on later from where it stood. Workers have a part
+//! that sources cannot take, and a paused job may overdraw once only paused jobs hold anything: none can deadlock.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
@@ -18,13 +18,17 @@ pub struct Budget {
     used: AtomicU64,
     /// Of these, bytes that stay however much is delivered: who is admitted alone does not wait for them.
     standing: AtomicU64,
+    /// Of these, bytes of paused jobs.
+    paused: AtomicU64,
+    /// Paused jobs that wait for memory.
+    waiting: AtomicU64,
     /// One permit, with the one who waits at the head of the queue, so that a large request is not overtaken for ever.
     turn: Semaphore,
     freed: Notify,
     /// Told when somebody begins to wait.
     spent: Notify,
-    /// The highest `used` so far. The lock covers only the comparison.
-    peak: Mutex<u64>,
+    /// The highest `used` so far.
+    peak: AtomicU64,
 }
 
 impl Budget {
@@ -35,10 +39,12 @@ impl Budget {
             limit,
             used: AtomicU64::new(0),
             standing: AtomicU64::new(0),
+            paused: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
             turn: Semaphore::new(1),
             freed: Notify::new(),
             spent: Notify::new(),
-            peak: Mutex::new(0),
+            peak: AtomicU64::new(0),
         })
     }
 
@@ -57,13 +63,19 @@ impl Budget {
     /// The most bytes that were ever out.
     #[must_use]
     pub fn peak(&self) -> u64 {
-        *self.peak.lock().unwrap_or_else(PoisonError::into_inner)
+        self.peak.load(Ordering::Relaxed)
     }
 
     /// Whether somebody waits for memory.
     #[must_use]
     pub fn is_spent(&self) -> bool {
-        self.turn.available_permits() == 0
+        self.turn.available_permits() == 0 || self.is_wanted()
+    }
+
+    /// Whether a paused job waits for memory.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0
     }
 
     /// Resolves when somebody begins to wait for memory after the call.
@@ -71,7 +83,7 @@ impl Budget {
         self.spent.notified()
     }
 
-    /// Waits until `bytes` fit. More than the whole budget is admitted alone, once everything else is back.
+    /// Waits until `bytes` fit into the sources' part. More than that is admitted alone, once everything else is back.
     pub async fn admit(self: &Arc<Self>, bytes: u64) -> Held {
         // A closed semaphore would only mean no queue; it is never closed.
         let _turn = self.turn.acquire().await.ok();
@@ -102,29 +114,98 @@ impl Budget {
 
     /// Memory that is kept for long beside what flows, to be resized; without waiting.
     #[must_use]
-    pub fn standing(self: &Arc<Self>) -> Held {
+    pub fn keep(self: &Arc<Self>) -> Held {
         Held { budget: Arc::clone(self), bytes: 0, is_standing: true }
     }
 
+    /// Takes `bytes` for what a worker is about to write, if there are so many; a job whose lane waits for it may overdraw once
+    /// everything else that is out stays until paused jobs go on.
+    #[must_use]
+    pub fn reserve(self: &Arc<Self>, bytes: u64, turn: CommitTurn) -> Option<Held> {
+        let ahead = self.eighths(AHEAD_EIGHTHS);
+        match turn {
+            CommitTurn::Now => {
+                let paused = self.paused.load(Ordering::Acquire);
+                self.take_up_to(bytes, self.limit, self.standing().saturating_add(paused))
+            }
+            CommitTurn::Later => self.take_up_to(bytes, ahead, 0),
+        }
+    }
+
+    /// Notes that a job pauses which holds so many bytes. One that waits for memory is served before sources are.
+    #[must_use]
+    pub fn pause(self: &Arc<Self>, bytes: u64, waits_for_memory: bool) -> PausedBytes {
+        self.paused.fetch_add(bytes, Ordering::AcqRel);
+        self.waiting.fetch_add(u64::from(waits_for_memory), Ordering::AcqRel);
+        self.spent.notify_waiters();
+        PausedBytes { budget: Arc::clone(self), bytes, waits_for_memory }
+    }
+
     fn take(self: &Arc<Self>, bytes: u64) -> Option<Held> {
-        let standing = self.standing.load(Ordering::Acquire);
+        if self.is_wanted() {
+            return None;
+        }
+        let most = self.eighths(SOURCE_EIGHTHS);
+        self.take_up_to(bytes, most, self.standing())
+    }
+
+    /// Takes `bytes` if then no more than `most` are out, or if no more than `alone` were.
+    fn take_up_to(self: &Arc<Self>, bytes: u64, most: u64, alone: u64) -> Option<Held> {
         let fits = |used: u64| {
             let wanted = used.saturating_add(bytes);
-            (used <= standing || wanted <= self.limit).then_some(wanted)
+            (used <= alone || wanted <= most).then_some(wanted)
         };
         let before = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
         self.note_peak(before.saturating_add(bytes));
         Some(Held { budget: Arc::clone(self), bytes, is_standing: false })
     }
 
+    fn eighths(&self, count: u64) -> u64 {
+        self.limit.saturating_mul(count) / 8
+    }
+
+    fn standing(&self) -> u64 {
+        self.standing.load(Ordering::Acquire)
+    }
+
     fn note_peak(&self, used: u64) {
-        let mut peak = self.peak.lock().unwrap_or_else(PoisonError::into_inner);
-        *peak = (*peak).max(used);
+        self.peak.fetch_max(used, Ordering::Relaxed);
     }
 
     fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::AcqRel);
         self.freed.notify_one();
+    }
+}
+
+/// Of eight parts of the limit, so many are for what sources admit: the rest is for what is written of it.
+const SOURCE_EIGHTHS: u64 = 6;
+
+/// So many may be used by jobs that are ahead of their lane: the last one is for those that others wait for.
+const AHEAD_EIGHTHS: u64 = 7;
+
+/// Whether what a job writes goes on at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CommitTurn {
+    /// It does.
+    Now,
+    /// It waits until the jobs before it in their lane have ended.
+    Later,
+}
+
+/// The note that a job is paused, until it is dropped.
+#[derive(Debug)]
+pub struct PausedBytes {
+    budget: Arc<Budget>,
+    bytes: u64,
+    waits_for_memory: bool,
+}
+
+impl Drop for PausedBytes {
+    fn drop(&mut self) {
+        self.budget.paused.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.budget.waiting.fetch_sub(u64::from(self.waits_for_memory), Ordering::AcqRel);
+        self.budget.freed.notify_one();
     }
 }
 
@@ -164,6 +245,13 @@ impl Held {
         Self { budget: Arc::clone(&self.budget), bytes, is_standing: self.is_standing }
     }
 
+    /// Takes over what another holds of the same budget.
+    pub fn merge(&mut self, mut other: Self) {
+        debug_assert!(Arc::ptr_eq(&self.budget, &other.budget), "memory of two budgets");
+        debug_assert!(!self.is_standing && !other.is_standing, "memory that is kept is resized");
+        self.bytes = self.bytes.saturating_add(std::mem::take(&mut other.bytes));
+    }
+
     fn note_standing(&self, bytes: u64) {
         if self.is_standing {
             self.budget.standing.fetch_add(bytes, Ordering::AcqRel);
@@ -188,13 +276,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn admission_waits_until_bytes_come_back() {
         let budget = Budget::new(100);
-        let first = budget.admit(80).await;
-        let second = budget.admit(40);
+        let first = budget.admit(60).await;
+        let second = budget.admit(30);
         tokio::pin!(second);
         let waited = tokio::time::timeout(Duration::from_secs(1), second.as_mut()).await;
-        assert!(waited.is_err(), "40 more do not fit beside 80 of 100");
+        assert!(waited.is_err(), "30 more do not fit beside 60 of the sources' 75");
         drop(first);
-        assert_eq!(second.await.bytes(), 40);
+        assert_eq!(second.await.bytes(), 30);
     }
 
     #[tokio::test]
@@ -223,13 +311,13 @@ mod tests {
     async fn what_comes_later_does_not_overtake_who_waits() {
         let budget = Budget::new(100);
         let first = budget.admit(50).await;
-        let large = budget.admit(90);
+        let large = budget.admit(70);
         tokio::pin!(large);
         assert!(tokio::time::timeout(Duration::from_secs(1), large.as_mut()).await.is_err());
-        assert!(budget.try_admit(10).is_none(), "10 would fit, but 90 wait");
+        assert!(budget.try_admit(5).is_none(), "5 would fit, but 70 wait");
         drop(first);
         let large = large.await;
-        assert!(budget.try_admit(10).is_some());
+        assert!(budget.try_admit(5).is_some());
         drop(large);
     }
 
@@ -241,19 +329,46 @@ mod tests {
         assert_eq!(budget.used(), 150);
         assert!(budget.try_admit(1).is_none());
         held.resize(10);
-        assert!(budget.try_admit(90).is_some());
+        assert!(budget.try_admit(65).is_some());
         assert_eq!(budget.peak(), 150);
     }
 
     #[test]
     fn who_is_admitted_alone_does_not_wait_for_what_stays() {
         let budget = Budget::new(100);
-        let mut stays = budget.standing();
+        let mut stays = budget.keep();
         stays.resize(10);
         assert!(budget.try_admit(95).is_some(), "nothing else is out");
         let _other = budget.try_admit(1).unwrap();
         assert!(budget.try_admit(95).is_none());
         drop(stays);
         assert_eq!(budget.used(), 1);
+    }
+
+    #[test]
+    fn workers_have_a_part_that_sources_cannot_take() {
+        let budget = Budget::new(80);
+        let _sources = budget.try_admit(60).unwrap();
+        assert!(budget.try_admit(1).is_none());
+        let _ahead = budget.reserve(10, CommitTurn::Later).unwrap();
+        assert!(budget.reserve(1, CommitTurn::Later).is_none(), "the last part is for who others wait for");
+        let _next = budget.reserve(10, CommitTurn::Now).unwrap();
+        assert!(budget.reserve(1, CommitTurn::Now).is_none());
+    }
+
+    #[test]
+    fn a_paused_job_may_overdraw_once_only_paused_jobs_hold_anything() {
+        let budget = Budget::new(80);
+        let (first, delivered) = (budget.charge(70), budget.charge(10));
+        let paused = budget.pause(70, true);
+        assert!(budget.reserve(50, CommitTurn::Now).is_none(), "what is delivered comes back");
+        drop(delivered);
+        assert!(budget.try_admit(1).is_none(), "sources wait for who is paused");
+        assert!(budget.reserve(50, CommitTurn::Later).is_none());
+        let more = budget.reserve(50, CommitTurn::Now).unwrap();
+        assert!(budget.reserve(1, CommitTurn::Now).is_none(), "one at a time");
+        drop((paused, first, more));
+        assert_eq!(budget.used(), 0);
+        assert!(budget.try_admit(60).is_some());
     }
 }

@@ -93,6 +93,22 @@ pub trait Events {
     /// What is needed; the same answer for the whole of a chunk.
     fn wants(&self) -> Wants;
 
+    /// Whether runs of lines cost no memory beside the payload's.
+    fn keeps_lines(&self) -> bool {
+        true
+    }
+
+    /// Whether there is room for `events` more of `bytes` together. Asked before each event: a decoder that is told no leaves it and
+    /// the rest for later. A first event alone always finds room.
+    fn fits(&self, _bytes: usize, _events: u64) -> bool {
+        true
+    }
+
+    /// Whether `bytes` more may be taken for the payload itself, such as to inflate it; where not, it is left for later.
+    fn may_take(&mut self, _bytes: usize) -> bool {
+        true
+    }
+
     /// What follows comes from this origin. Said at least once before anything else, and again for each envelope.
     fn origin(&mut self, origin: &Arc<Origin>);
 

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 pub use ack::{AckGuard, Acknowledge, Outcome, RequestNames};
 pub use backpressure::Backpressure;
-pub use budget::{Budget, Held};
+pub use budget::{Budget, CommitTurn, Held, PausedBytes};
 pub use buffers::Buffers;
 pub use decoded::{Event, Events, Message, Part, Piece, Wants};
 pub use framing::Framing;

@@ -20,6 +20,8 @@ pub(crate) struct EncodedChunk {
     pub(crate) filtered: Vec<(Option<usize>, u64)>,
     /// What goes to the dead letters.
     pub(crate) undeliverable: Vec<Undeliverable>,
+    /// The memory that all of it takes, in bytes.
+    pub(crate) memory: u64,
 }
 
 /// Encoded events of one origin for one sink.
@@ -56,14 +58,11 @@ pub(crate) struct Undeliverable {
     pub(crate) ends: Vec<u32>,
 }
 
-impl EncodedChunk {
-    /// How many bytes it takes.
-    pub(crate) fn bytes(&self) -> u64 {
-        let blocks = self.segments.iter().flat_map(|segment| &segment.blocks).map(|block| &block.data);
-        let undeliverable = self.undeliverable.iter().map(|undeliverable| &undeliverable.bytes);
-        blocks.chain(undeliverable).map(|bytes| bytes.len() as u64).sum()
-    }
-}
+/// What is kept of a dead letter beside its bytes, while it waits to be written.
+pub(super) const LETTER_BYTES: u64 = 1024;
+
+/// What is kept of a segment beside its blocks.
+pub(super) const SEGMENT_BYTES: u64 = 256;
 
 impl Undeliverable {
     /// A payload that cannot be decoded.

@@ -21,6 +21,15 @@ pub(crate) struct Enqueuer {
     pub(crate) dead_letters: Arc<DeadLetters>,
 }
 
+/// Whether a part of a chunk may be given up for want of room.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum RoomCheck {
+    /// It is the first: nothing of the chunk is enqueued.
+    First,
+    /// Parts before it are enqueued.
+    Begun,
+}
+
 impl Enqueuer {
     /// Gives each segment to its destination. Runs in the lane's order.
     pub(super) fn enqueue(
@@ -28,9 +37,10 @@ impl Enqueuer {
         mut encoded: EncodedChunk,
         lane: &OrderedLane,
         ack: AckGuard,
+        check: RoomCheck,
         source: &SourceMetrics,
     ) {
-        if lane.may_reject() && !self.has_room(&encoded, source) {
+        if check == RoomCheck::First && lane.may_reject() && !self.has_room(&encoded, source) {
             // Dropped unsettled: the sender is told to send again.
             return;
         }

@@ -1,7 +1,6 @@
 //! What a source sees of everything after it: admission of memory, ordered lanes, and the queue to the workers.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::event::{Backpressure, Budget, Chunk, Closed, Framing, Held};
+use crate::event::{Backpressure, Budget, Chunk, Closed, CommitTurn, Framing, Held};
 use crate::metrics::SourceMetrics;
 
 /// What a worker receives: one chunk, or several small ones that are not worth waking it for each.
@@ -22,35 +21,8 @@ pub struct Job {
     pub chunk: Chunk,
     /// Its place in its lane's order.
     pub slot: CommitSlot,
-    /// The memory that its source admitted for it, in bytes.
-    pub admitted: u64,
     /// Why its source knows that it cannot be decoded; none: that is to be seen.
     pub undecodable: Option<&'static str>,
-}
-
-/// How much more memory a source's written events take than was admitted for them, as learned from the last chunk: charged when
-/// a chunk is queued, so that those that wait are not an overdraft to come.
-#[derive(Debug)]
-struct Expansion {
-    /// In hundredths; never below 100.
-    percent: AtomicU64,
-}
-
-impl Default for Expansion {
-    fn default() -> Self {
-        Self { percent: AtomicU64::new(100) }
-    }
-}
-
-impl Expansion {
-    fn of(&self, bytes: u64) -> u64 {
-        bytes.saturating_mul(self.percent.load(Ordering::Relaxed)) / 100
-    }
-
-    fn learn(&self, admitted: u64, written: u64) {
-        let percent = written.saturating_mul(100) / admitted.max(1);
-        self.percent.store(percent.clamp(100, 1000), Ordering::Relaxed);
-    }
 }
 
 /// Backpressure is counted while it lasts, not only when it is over.
@@ -72,7 +44,6 @@ pub struct Intake {
     queue: IntakeQueue,
     room_freed: Arc<Notify>,
     framing: Arc<dyn Framing>,
-    expansion: Arc<Expansion>,
     /// The source's counters.
     pub metrics: SourceMetrics,
 }
@@ -87,7 +58,7 @@ impl Intake {
         framing: Arc<dyn Framing>,
         metrics: SourceMetrics,
     ) -> Self {
-        Self { budget, queue, room_freed, framing, expansion: Arc::default(), metrics }
+        Self { budget, queue, room_freed, framing, metrics }
     }
 
     /// How the source's format cuts events.
@@ -134,7 +105,7 @@ impl Intake {
     /// Memory that is kept for long beside what flows, to be resized; without waiting.
     #[must_use]
     pub fn standing(&self) -> Held {
-        self.budget.standing()
+        self.budget.keep()
     }
 
     /// Opens an ordered lane: chunks of one lane reach each destination in the order they were submitted.
@@ -142,7 +113,6 @@ impl Intake {
     pub fn lane(&self, when_full: WhenFullDestination) -> Arc<OrderedLane> {
         Arc::new(OrderedLane {
             when_full,
-            expansion: Arc::clone(&self.expansion),
             order: Mutex::new(Order::default()),
             backpressures: Mutex::new(Vec::new()),
         })
@@ -187,12 +157,8 @@ impl Intake {
     ) -> Result<(), Closed> {
         let place = self.queue.places.acquire().await.map_err(|_| Closed)?;
         place.forget();
-        let job = |(lane, mut chunk): (Arc<OrderedLane>, Chunk)| {
-            let slot = lane.next_slot();
-            let admitted = chunk.held.bytes();
-            chunk.held.resize(self.expansion.of(admitted));
-            Job { chunk, slot, admitted, undecodable }
-        };
+        let job =
+            |(lane, chunk): (Arc<OrderedLane>, Chunk)| Job { chunk, slot: lane.next_slot(), undecodable };
         self.queue.jobs.send(chunks.map(job).collect()).map_err(|_| Closed)
     }
 
@@ -216,7 +182,6 @@ pub enum WhenFullDestination {
 #[derive(Debug)]
 pub struct OrderedLane {
     when_full: WhenFullDestination,
-    expansion: Arc<Expansion>,
     /// Who may commit next. The lock covers the commits themselves, which only append to queues.
     order: Mutex<Order>,
     /// The destinations that the lane's events went to, for as long as they live. The lock covers a look at a short list.
@@ -227,8 +192,18 @@ pub struct OrderedLane {
 struct Order {
     issued: u64,
     next: u64,
-    parked: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
+    parked: BTreeMap<u64, ParkedSlot>,
 }
+
+/// What a slot commits when its turn comes.
+#[derive(Default)]
+struct ParkedSlot {
+    commits: Vec<Commit>,
+    /// Nothing more is to come.
+    has_ended: bool,
+}
+
+type Commit = Box<dyn FnOnce() + Send>;
 
 impl std::fmt::Debug for Order {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -248,9 +223,11 @@ impl OrderedLane {
         living.any(|backpressure| backpressure.is_full() || backpressure.is_throttled())
     }
 
-    /// Learns how much memory the events of a chunk take, once they are written.
-    pub fn learn(&self, admitted: u64, written: u64) {
-        self.expansion.learn(admitted, written);
+    /// Whether a destination that this lane feeds holds its share of the memory.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let backpressures = self.backpressures.lock().unwrap_or_else(PoisonError::into_inner);
+        backpressures.iter().filter_map(Weak::upgrade).any(|backpressure| backpressure.is_full())
     }
 
     /// Remembers that the lane feeds a destination, and forgets those that ended.
@@ -275,14 +252,23 @@ impl OrderedLane {
         CommitSlot { lane: Arc::clone(self), number, taken: false }
     }
 
-    fn commit(&self, number: u64, commit: Box<dyn FnOnce() + Send>) {
+    /// Commits for a slot, and for those after it whose turn has come.
+    fn commit(&self, number: u64, commit: Option<Commit>, has_ended: bool) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        order.parked.insert(number, commit);
-        loop {
+        if order.next != number {
+            let slot = order.parked.entry(number).or_default();
+            slot.commits.extend(commit);
+            slot.has_ended = has_ended;
+            return;
+        }
+        commit.into_iter().for_each(|commit| commit());
+        let mut goes_on = has_ended;
+        while goes_on {
+            order.next = order.next.saturating_add(1);
             let next = order.next;
-            let Some(commit) = order.parked.remove(&next) else { return };
-            commit();
-            order.next = next.saturating_add(1);
+            let Some(slot) = order.parked.remove(&next) else { return };
+            slot.commits.into_iter().for_each(|commit| commit());
+            goes_on = slot.has_ended;
         }
     }
 }
@@ -304,17 +290,30 @@ impl CommitSlot {
         &self.lane
     }
 
-    /// Runs `commit` once everything before it in the lane was committed: here, or in the thread that closes the gap.
+    /// Whether everything before it in the lane was committed.
+    #[must_use]
+    pub fn turn(&self) -> CommitTurn {
+        let order = self.lane.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if order.next == self.number { CommitTurn::Now } else { CommitTurn::Later }
+    }
+
+    /// Runs `commit` once everything before it in the lane was committed: here, or in the thread that closes the gap. More is to
+    /// come through this slot.
+    pub fn commit_part(&self, commit: impl FnOnce() + Send + 'static) {
+        self.lane.commit(self.number, Some(Box::new(commit)), false);
+    }
+
+    /// The same for the last of it.
     pub fn commit(mut self, commit: impl FnOnce() + Send + 'static) {
         self.taken = true;
-        self.lane.commit(self.number, Box::new(commit));
+        self.lane.commit(self.number, Some(Box::new(commit)), true);
     }
 }
 
 impl Drop for CommitSlot {
     fn drop(&mut self) {
         if !self.taken {
-            self.lane.commit(self.number, Box::new(|| ()));
+            self.lane.commit(self.number, None, true);
         }
     }
 }
@@ -326,7 +325,6 @@ mod tests {
     fn lane() -> OrderedLane {
         OrderedLane {
             when_full: WhenFullDestination::Wait,
-            expansion: Arc::default(),
             order: Mutex::default(),
             backpressures: Mutex::default(),
         }
@@ -357,5 +355,27 @@ mod tests {
         drop(backpressure);
         assert!(!lane.is_blocked());
         told.await;
+    }
+
+    #[test]
+    fn parts_of_chunks_are_committed_in_the_order_of_their_lane() {
+        let lane = Arc::new(lane());
+        let seen: Arc<Mutex<Vec<&str>>> = Arc::default();
+        let note = |text: &'static str| {
+            let seen = Arc::clone(&seen);
+            move || seen.lock().unwrap().push(text)
+        };
+        let (first, second, third) = (lane.next_slot(), lane.next_slot(), lane.next_slot());
+        assert_eq!((first.turn(), second.turn()), (CommitTurn::Now, CommitTurn::Later));
+        second.commit_part(note("2a"));
+        third.commit(note("3"));
+        first.commit_part(note("1a"));
+        assert_eq!(*seen.lock().unwrap(), ["1a"]);
+        first.commit(note("1b"));
+        assert_eq!(*seen.lock().unwrap(), ["1a", "1b", "2a"]);
+        assert_eq!(second.turn(), CommitTurn::Now);
+        second.commit_part(note("2b"));
+        drop(second);
+        assert_eq!(*seen.lock().unwrap(), ["1a", "1b", "2a", "2b", "3"]);
     }
 }

@@ -2,19 +2,23 @@
 //!
 //! In:      [`Chunk`](crate::event::Chunk)s, by an [`Intake`]; chunks of one lane in order.
 //! Out:     encoded events to the queues of destinations, and dead letters.
-//! Full:    the queue of chunks is bounded, and so is their memory: sources wait, nothing here does.
+//! Full:    the queue of chunks is bounded, and so is their memory: sources wait, and jobs pause between two events.
 //! Failure: what cannot be decoded, or taken by a sink, becomes a dead letter.
 //! Stop:    the workers end when the sources have, and every chunk is done.
 
 mod encoded;
 mod enqueue;
 mod intake;
+mod paused;
 mod process;
 mod routing;
+mod step;
 mod worker;
 
 pub(crate) use self::enqueue::Enqueuer;
 pub use self::intake::{CommitSlot, Intake, IntakeQueue, Job, Jobs, OrderedLane, WhenFullDestination};
 pub(crate) use self::process::{Processor, SourceDecoder};
 pub(crate) use self::routing::WorkerState;
+#[cfg(test)]
+pub(crate) use self::step::StepMemory;
 pub(crate) use self::worker::Workers;

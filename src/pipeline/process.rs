@@ -1,13 +1,16 @@
-//! One chunk's way through a worker: decode → route → encode → enqueue.
+//! One chunk's way through a worker: decode → route → encode → enqueue. A chunk of which more is written than there is memory for
+//! goes the way in steps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::enqueue::Enqueuer;
-use super::intake::Job;
+use super::enqueue::{Enqueuer, RoomCheck};
+use super::intake::{CommitSlot, Job};
+use super::paused::{JobMark, JobWait, PausedJob, PausedJobs};
 use super::routing::WorkerState;
-use crate::decode::{Decoder, Scratch};
-use crate::event::{Chunk, Events as _};
+use super::step::StepMemory;
+use crate::decode::{Decoder, Scratch, Undecoded};
+use crate::event::{AckGuard, Budget, Chunk, Held, Origin, Timestamp};
 use crate::metrics::SourceMetrics;
 
 /// One source, as the workers see it.
@@ -26,36 +29,156 @@ pub(crate) struct Processor {
     pub(crate) sources: BTreeMap<Arc<str>, Arc<SourceDecoder>>,
     /// The last step.
     pub(crate) enqueuer: Arc<Enqueuer>,
+    /// The memory of what waits.
+    pub(crate) budget: Arc<Budget>,
+    /// What a step may write before it is enqueued, in bytes.
+    pub(crate) step: u64,
+    /// Jobs that wait for memory, or for a destination.
+    pub(super) paused: PausedJobs,
+}
+
+/// A chunk on its way, or what is left of it.
+#[derive(Debug)]
+pub(super) struct OpenJob {
+    source: Arc<SourceDecoder>,
+    origin: Arc<Origin>,
+    undecoded: Undecoded,
+    read_at: Timestamp,
+    ack: AckGuard,
+    /// Memory of what is left to decode, and how much of it is in use.
+    held: Held,
+    used: u64,
+    slot: CommitSlot,
+    /// Some of it is enqueued.
+    has_begun: bool,
+    /// Memory that it lacks to be opened, in bytes.
+    lacks: u64,
+    mark: JobMark,
+}
+
+impl OpenJob {
+    /// Its place in its lane.
+    pub(super) fn slot(&self) -> &CommitSlot {
+        &self.slot
+    }
+
+    /// The memory that it holds, in bytes.
+    pub(super) fn held(&self) -> u64 {
+        self.held.bytes()
+    }
+
+    /// Whether it is given up rather than kept until a destination has room: its sender sends it again.
+    pub(super) fn may_be_given_up(&self) -> bool {
+        self.slot.lane().may_reject()
+    }
+
+    /// Whether nobody needs the rest of it.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.ack.is_given_up()
+    }
+
+    /// The memory that its next step needs, where a step is of so many bytes.
+    pub(super) fn needs(&self, step: u64) -> u64 {
+        step.saturating_add(self.lacks)
+    }
 }
 
 impl Processor {
-    /// Takes a chunk from its source's bytes to its destinations' queues.
+    /// What workers work with, with `count` of them.
+    pub(crate) fn new(
+        sources: BTreeMap<Arc<str>, Arc<SourceDecoder>>,
+        enqueuer: Enqueuer,
+        budget: Arc<Budget>,
+        count: usize,
+    ) -> Self {
+        let step = budget.limit() / 8 / (count as u64).max(1);
+        let step = step.clamp(LEAST_STEP, MOST_STEP);
+        let paused = PausedJobs::new(Arc::clone(&budget), step);
+        Self { sources, enqueuer: Arc::new(enqueuer), budget, step, paused }
+    }
+
+    /// Takes a chunk from its source's bytes to its destinations' queues, as far as there is memory.
     pub(super) fn process(&self, job: Job, state: &mut WorkerState, scratch: &mut Scratch) {
-        let Job { chunk, slot, admitted, undecodable } = job;
-        let Chunk { origin, payload, piece, read_at, ack, mut held } = chunk;
-        let Some(source) = self.sources.get(&origin.source) else {
+        let Job { chunk, slot, undecodable } = job;
+        let Chunk { origin, payload, piece, read_at, ack, held } = chunk;
+        let Some(source) = self.sources.get(&origin.source).map(Arc::clone) else {
             debug_assert!(false, "a chunk of a source that is not configured");
             // The ack guard is dropped unsettled: the chunk is given up, not lost.
             return;
         };
-        // The decoder calls back for each event that it finds: see `Routing`, which routes it, and encodes it for its sinks.
-        let mut routing = state.begin(read_at);
-        match undecodable {
-            None => source.decoder.decode_piece(scratch, &origin, &payload, piece, &mut routing),
-            Some(reason) => {
-                routing.origin(&origin);
-                routing.undecodable(reason, &payload);
-            }
+        let used = payload.len() as u64;
+        let undecoded = match undecodable {
+            None => Undecoded::new(payload, piece),
+            Some(reason) => Undecoded::refused(payload, reason),
+        };
+        let (mark, has_begun, lacks) = (self.paused.mark(), false, 0);
+        let job =
+            OpenJob { source, origin, undecoded, read_at, ack, held, used, slot, has_begun, lacks, mark };
+        // Who waits for memory is not overtaken.
+        let room =
+            if self.budget.is_wanted() { None } else { self.budget.reserve(self.step, job.slot.turn()) };
+        match room {
+            Some(room) => self.step(job, room, state, scratch),
+            None => self.paused.add(job, JobWait::Memory),
         }
+    }
+
+    /// Goes on with a job that was paused.
+    pub(super) fn go_on(&self, paused: PausedJob, state: &mut WorkerState, scratch: &mut Scratch) {
+        let PausedJob { mut job, mut room } = paused;
+        let lacked = room.bytes().saturating_sub(self.step);
+        job.held.merge(room.split(lacked));
+        self.step(job, room, state, scratch);
+    }
+
+    /// Takes a job as far as the room goes.
+    fn step(&self, job: OpenJob, mut room: Held, state: &mut WorkerState, scratch: &mut Scratch) {
+        let OpenJob {
+            source, origin, undecoded, read_at, ack, mut held, used, slot, has_begun, mark, ..
+        } = job;
+        let mut lacks = 0;
+        let memory =
+            StepMemory::new((&self.budget, slot.turn()), room.bytes(), (&mut held, used), &mut lacks);
+        // The decoder calls back for each event that it finds: see `Routing`, which routes it, and encodes it for its sinks.
+        let mut routing = state.begin(read_at, memory);
+        let left = source.decoder.decode_some(scratch, &origin, undecoded, &mut routing);
         let encoded = routing.finish();
-        drop(payload);
-        let written = encoded.bytes();
-        slot.lane().learn(admitted, written);
-        held.resize(written);
-        ack.hold(held);
-        // Chunks of one lane are encoded side by side, and enqueued one after the other.
-        let (enqueuer, lane, source) =
-            (Arc::clone(&self.enqueuer), Arc::clone(slot.lane()), Arc::clone(source));
-        slot.commit(move || enqueuer.enqueue(encoded, &lane, ack, &source.metrics));
+        let (enqueuer, lane, of_source) =
+            (Arc::clone(&self.enqueuer), Arc::clone(slot.lane()), Arc::clone(&source));
+        // The rest of what was given up is not needed; what is parked before it may still be given up.
+        let (check, whole) = match has_begun {
+            true => (RoomCheck::Begun, Some(ack.split())),
+            false => (RoomCheck::First, None),
+        };
+        let enqueue = move |encoded, ack| {
+            let is_given_up = whole.as_ref().is_some_and(AckGuard::is_given_up);
+            whole.into_iter().for_each(AckGuard::settle);
+            if !is_given_up {
+                enqueuer.enqueue(encoded, &lane, ack, check, &of_source.metrics);
+            }
+        };
+        let Some(undecoded) = left else {
+            // Chunks of one lane are encoded side by side, and enqueued one after the other.
+            held.merge(room);
+            held.resize(encoded.memory);
+            ack.hold(held);
+            return slot.commit(move || enqueue(encoded, ack));
+        };
+        let (used, wrote) = (held.bytes(), encoded.memory > 0);
+        if wrote {
+            room.resize(encoded.memory);
+            let part = ack.part(room);
+            slot.commit_part(move || enqueue(encoded, part));
+        }
+        let has_begun = has_begun || wrote;
+        let job =
+            OpenJob { source, origin, undecoded, read_at, ack, held, used, slot, has_begun, lacks, mark };
+        self.paused.add(job, if wrote { JobWait::Turn } else { JobWait::Memory });
     }
 }
+
+/// A step writes at least so much.
+const LEAST_STEP: u64 = 64 << 10;
+
+/// A step writes at most so much: more than is written of most chunks.
+const MOST_STEP: u64 = 2 << 20;

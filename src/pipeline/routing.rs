@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::encoded::{EncodedChunk, EncodedSegment, Undeliverable};
+use super::encoded::{EncodedChunk, EncodedSegment, LETTER_BYTES, SEGMENT_BYTES, Undeliverable};
+use super::step::StepMemory;
 use crate::batch::{Output, TooLarge};
 use crate::deadletter::LetterContent;
 use crate::destination::registry::RunningSink;
@@ -34,26 +35,73 @@ impl WorkerState {
         Self { router, sinks, outputs, wants, plan: None, unescaped: Vec::new() }
     }
 
-    /// Begins a chunk that was read at `read_at`.
-    pub(crate) fn begin(&mut self, read_at: Timestamp) -> Routing<'_> {
-        Routing { state: self, read_at, encoded: EncodedChunk::default() }
+    /// Begins a step of a chunk that was read at `read_at`.
+    pub(crate) fn begin<'a>(&'a mut self, read_at: Timestamp, memory: StepMemory<'a>) -> Routing<'a> {
+        Routing {
+            state: self,
+            read_at,
+            memory,
+            costs: EventCosts::default(),
+            encoded: EncodedChunk::default(),
+        }
     }
 }
 
-/// A chunk being processed.
+/// A step of a chunk's way: as much of it as there is room for.
 #[derive(Debug)]
 pub(crate) struct Routing<'a> {
     state: &'a mut WorkerState,
     read_at: Timestamp,
+    memory: StepMemory<'a>,
+    costs: EventCosts,
     encoded: EncodedChunk,
 }
 
+/// What an event of the present origin takes, over all sinks.
+#[derive(Clone, Copy, Debug, Default)]
+struct EventCosts {
+    /// Sinks that write it.
+    copies: u64,
+    /// Bytes beside the message.
+    around: u64,
+    /// Whether runs of lines stay where they were read.
+    keeps_lines: bool,
+}
+
 impl Routing<'_> {
-    /// Ends the chunk.
+    /// Ends the step.
     #[must_use]
     pub(crate) fn finish(mut self) -> EncodedChunk {
         self.end_segment();
+        self.note_written();
         self.encoded
+    }
+
+    /// Counts what the outputs have taken since the last call.
+    fn note_written(&mut self) {
+        let taken: u64 = self.state.outputs.iter_mut().map(Output::take_taken).sum();
+        self.encoded.memory = self.encoded.memory.saturating_add(taken);
+    }
+
+    fn costs(&self) -> EventCosts {
+        let writes = |index: usize| {
+            let fixed = self.route_all();
+            match fixed {
+                Some(Decision::Sinks(sinks)) => sinks.iter().any(|sink| sink == index),
+                Some(Decision::Filtered(_)) => false,
+                None => true,
+            }
+        };
+        let mut costs = EventCosts { copies: 0, around: 0, keeps_lines: self.route_all().is_some() };
+        for (index, (sink, output)) in self.state.sinks.iter().zip(&self.state.outputs).enumerate() {
+            if sink.encoder.wants_envelopes() || !writes(index) {
+                continue;
+            }
+            costs.copies = costs.copies.saturating_add(1);
+            costs.around = costs.around.saturating_add(sink.encoder.overhead(output));
+            costs.keeps_lines &= sink.encoder.keeps_lines();
+        }
+        costs
     }
 
     fn end_segment(&mut self) {
@@ -62,6 +110,7 @@ impl Routing<'_> {
             let blocks = output.take(&sink.encoder);
             if !blocks.is_empty() {
                 let origin = Arc::clone(origin);
+                self.encoded.memory = self.encoded.memory.saturating_add(SEGMENT_BYTES);
                 self.encoded.segments.push(EncodedSegment { sink: index, origin, blocks });
             }
         }
@@ -95,7 +144,9 @@ impl Routing<'_> {
             if sink.encoder.wants_envelopes() {
                 continue;
             }
-            if sink.encoder.event(event, self.read_at, output) == Err(TooLarge) {
+            let done = sink.encoder.event(event, self.read_at, output);
+            self.encoded.memory = self.encoded.memory.saturating_add(output.take_taken());
+            if done == Err(TooLarge) {
                 let bytes = crate::batch::message_bytes(event.message);
                 self.too_large(index, LetterContent::Message, bytes.into(), Some(event));
             }
@@ -116,6 +167,7 @@ impl Routing<'_> {
             }
         }
         self.encoded.routed += count;
+        self.note_written();
     }
 
     /// Gives an envelope as it is to the sinks that want it so.
@@ -130,6 +182,7 @@ impl Routing<'_> {
         if !self.state.wants.events {
             self.encoded.routed += 1;
         }
+        self.note_written();
     }
 
     fn filter(&mut self, route: Option<usize>, events: u64) {
@@ -145,12 +198,18 @@ impl Routing<'_> {
         let id = event.and_then(|event| event.id.map(str::to_owned));
         let undeliverable = Undeliverable::new(TOO_LARGE, self.origin_now(), bytes);
         let undeliverable = Undeliverable { sink: Some(sink), content, timestamp, id, ..undeliverable };
+        self.give_up(undeliverable);
+    }
+
+    fn give_up(&mut self, undeliverable: Undeliverable) {
+        let bytes = (undeliverable.bytes.len() as u64).saturating_add(LETTER_BYTES);
+        self.encoded.memory = self.encoded.memory.saturating_add(bytes);
         self.encoded.undeliverable.push(undeliverable);
     }
 
     fn undecodable_bytes(&mut self, reason: &'static str, bytes: &[u8]) {
         let bytes = Bytes::copy_from_slice(bytes);
-        self.encoded.undeliverable.push(Undeliverable::new(reason, self.origin_now(), bytes));
+        self.give_up(Undeliverable::new(reason, self.origin_now(), bytes));
     }
 
     fn origin_now(&self) -> Arc<Origin> {
@@ -171,8 +230,24 @@ impl Events for Routing<'_> {
         self.state.wants
     }
 
+    fn keeps_lines(&self) -> bool {
+        self.costs.keeps_lines
+    }
+
+    fn fits(&self, bytes: usize, events: u64) -> bool {
+        let EventCosts { copies, around, .. } = self.costs;
+        let written = self.encoded.memory;
+        let more = (bytes as u64).saturating_mul(copies).saturating_add(events.saturating_mul(around));
+        written == 0 && events <= 1 || written.saturating_add(more) <= self.memory.room
+    }
+
+    fn may_take(&mut self, bytes: usize) -> bool {
+        self.memory.may_take(bytes as u64)
+    }
+
     fn origin(&mut self, origin: &Arc<Origin>) {
         if self.state.plan.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, origin)) {
+            self.costs = self.costs();
             return;
         }
         self.end_segment();
@@ -185,6 +260,7 @@ impl Events for Routing<'_> {
         } else if let Some((known, _)) = &mut self.state.plan {
             *known = Arc::clone(origin);
         }
+        self.costs = self.costs();
     }
 
     fn event(&mut self, event: Event<'_>) {

@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, never, select_biased};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, after, never, select_biased};
 use tokio::sync::{Semaphore, watch};
 
 use super::intake::{IntakeQueue, Jobs};
@@ -25,6 +26,7 @@ pub(crate) struct Workers {
     queue: Mutex<Option<IntakeQueue>>,
     /// Closed when every worker has seen the end of the queue.
     processing: watch::Sender<()>,
+    processor: Arc<Processor>,
     /// Dropped to end the workers whatever is still queued. The lock covers the taking.
     kill_tx: Mutex<Option<Sender<Infallible>>>,
 }
@@ -67,7 +69,8 @@ impl Workers {
             let body = move || run(&processor, queues, state, &activity);
             thread::Builder::new().name(format!("worker-{number}")).spawn(body)?;
         }
-        Ok(Self { queue: Mutex::new(Some(queue)), processing, kill_tx: Mutex::new(Some(kill_tx)) })
+        let (processor, kill_tx) = (Arc::clone(processor), Mutex::new(Some(kill_tx)));
+        Ok(Self { queue: Mutex::new(Some(queue)), processing, processor, kill_tx })
     }
 
     /// The sources' end of the queue; none once it is closed.
@@ -77,6 +80,7 @@ impl Workers {
 
     /// Takes no more chunks, but from whom has the queue still.
     pub(crate) fn close(&self) {
+        self.processor.paused.drain();
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
@@ -88,19 +92,39 @@ impl Workers {
     /// Ends the workers, whatever is still queued.
     pub(crate) fn kill(&self) {
         drop(self.kill_tx.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.processor.paused.give_up();
     }
 }
+
+/// Paused jobs are looked at again after this long: what they wait for is told to nobody.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 fn run(processor: &Processor, queues: WorkerQueues, mut state: WorkerState, activity: &Activity) {
     // What is declared last is dropped first: that processing has ended is said when the jobs are gone.
     let WorkerQueues { processing, mut jobs, places, mut tasks, kill_rx } = queues;
     let mut processing = Some(processing);
     let mut scratch = Scratch::default();
-    let mut tasks_open = true;
+    let (mut tasks_open, mut jobs_open) = (true, true);
     while processing.is_some() || tasks_open {
-        // The sinks' work first: it frees memory.
+        // The sinks' work first: it frees memory. Then the jobs that have waited longest.
+        let paused = if tasks.is_empty() { processor.paused.next() } else { None };
+        if let Some(paused) = paused {
+            if kill_rx.try_recv() == Err(TryRecvError::Disconnected) {
+                break;
+            }
+            activity.begin();
+            processor.go_on(paused, &mut state, &mut scratch);
+            activity.end();
+            continue;
+        }
+        if !jobs_open && !processor.paused.has_open() {
+            processing = None;
+        }
+        // A job that another worker runs may be the last one.
+        let waits = !processor.paused.is_empty() || (!jobs_open && processing.is_some());
+        let look_again = if waits { after(LOOK_AGAIN) } else { never() };
         select_biased! {
-            recv(kill_rx) -> _ => return,
+            recv(kill_rx) -> _ => break,
             recv(tasks) -> task => match task {
                 Ok(task) => {
                     activity.begin();
@@ -116,9 +140,12 @@ fn run(processor: &Processor, queues: WorkerQueues, mut state: WorkerState, acti
                         processor.process(job, &mut state, &mut scratch);
                     }
                 }
-                Err(_ended) => (jobs, processing) = (never(), None),
+                Err(_ended) => (jobs, jobs_open) = (never(), false),
             },
+            recv(look_again) -> _ => {}
         }
         activity.end();
     }
+    // After a kill, what is left is given up.
+    processor.paused.give_up();
 }

@@ -205,7 +205,7 @@ mod tests {
 
     use super::*;
     use crate::config::Multiline;
-    use crate::decode::{Decoder, Scratch, framing};
+    use crate::decode::{Decoder, Scratch, Undecoded, framing};
     use crate::event::{Event, Events, Message, Origin, Wants};
     use crate::source::file::tests::{IndentedFraming, ObjectFraming, PlainLineFraming};
 
@@ -370,7 +370,8 @@ mod tests {
                     assert!(len > 0);
                     let payload = Bytes::copy_from_slice(&bytes[at..at + len]);
                     let mut scratch = Scratch::default();
-                    decoder.decode_piece(&mut scratch, &Arc::default(), &payload, piece, &mut joined);
+                    let undecoded = Undecoded::new(payload, piece);
+                    decoder.decode_some(&mut scratch, &Arc::default(), undecoded, &mut joined);
                     sent += len;
                 }
                 NextFrame::LeftOut { len, .. } => {

@@ -14,6 +14,7 @@ mod world;
 
 mod access;
 mod apply;
+mod bounds;
 mod buffer;
 mod cli;
 mod corpus;

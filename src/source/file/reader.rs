@@ -359,4 +359,4 @@ const QUICK_READ: usize = 64 * 1024;
 const FULL_BLOCK: usize = BLOCK + Fingerprint::MOST;
 
 /// Buffers for full blocks that are kept at rest.
-const BUFFERS: usize = 64;
+const BUFFERS: usize = 8;

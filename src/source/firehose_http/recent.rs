@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn new() -> (RecentRequests, Instant) {
-        (RecentRequests::new(Budget::new(1 << 20).standing()), Instant::now())
+        (RecentRequests::new(Budget::new(1 << 20).keep()), Instant::now())
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn what_is_remembered_is_charged_and_bounded() {
         let budget = Budget::new(1 << 20);
-        let recent = RecentRequests::new(budget.standing());
+        let recent = RecentRequests::new(budget.keep());
         let now = Instant::now();
         for id in 0..100 {
             recent.state(&key(id), now);

@@ -272,7 +272,7 @@ mod tests {
     use super::*;
 
     fn new() -> (Arc<RequestState>, Arc<RequestNames>) {
-        let remembered = RememberedBytes::new(crate::event::Budget::new(1).standing());
+        let remembered = RememberedBytes::new(crate::event::Budget::new(1).keep());
         (RequestState::new(&remembered), Arc::default())
     }
 

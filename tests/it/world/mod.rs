@@ -29,7 +29,7 @@ use crate::standin::{Key, Lines, Report, Settings, Standin};
 pub(crate) use daemon::{Daemon, run_to_end};
 pub(crate) use http::Connection;
 pub(crate) use scrape::Scrape;
-pub(crate) use sender::{Envelope, Sender};
+pub(crate) use sender::{ACCESS_KEY, Envelope, Sender};
 pub(crate) use wait::{progress, until};
 
 /// The run of lines that a test writes, unless it says otherwise.

@@ -1,0 +1,189 @@
+//! Whatever is written, and whatever is sent: the process takes no more than `limits.memory` and 32 MiB beside it.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::standin::Key;
+use crate::world::{ACCESS_KEY, Sender, World, progress};
+
+const MIB: u64 = 1024 * 1024;
+
+/// `limits.memory`, in MiB: the least that may be configured.
+const LIMIT: u64 = 8;
+
+/// What the process may take beside it, idle included, in MiB.
+const BESIDE: u64 = 32;
+
+fn sink(encoding: &str) -> String {
+    format!("[sinks.archive]\n@FIREHOSE\nstream = \"logs\"\n{encoding}\n")
+}
+
+fn files(more: &str) -> String {
+    format!("[sources.app]\ntype = \"file\"\ninclude = [\"@DIR/logs/**\"]\n{more}\n")
+}
+
+/// Configures a world whose memory is the least; it can be told when the daemon has read all.
+fn world(source: &str, sink: &str) -> World {
+    let world = World::new();
+    world.config(&format!("[limits]\nmemory = \"{LIMIT}MiB\"\n{source}\n{sink}"));
+    world
+}
+
+#[track_caller]
+fn stays_within_its_bound(what: &str, peak: u64) {
+    let bound = LIMIT + BESIDE;
+    assert!(peak <= bound * MIB, "{what}: {} MiB at most, and {bound} allowed", peak / MIB);
+}
+
+/// A file of `count` times this text, at this path, becomes so many events.
+#[track_caller]
+fn check_file(
+    what: &str,
+    (more, encoding): (&str, &str),
+    path: &str,
+    text: &[u8],
+    count: usize,
+    events: u64,
+) {
+    let world = world(&files(more), &sink(encoding));
+    let path = world.log(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text.repeat(count)).unwrap();
+    let daemon = world.start();
+    progress(&format!("{what}: all are delivered"), || {
+        daemon.must_run();
+        let scrape = daemon.scrape();
+        let done = scrape.count("sink_delivered_events_total", &[]) + scrape.count("undecodable_total", &[]);
+        if done == events {
+            Ok(())
+        } else {
+            Err((done, format!("{done} of {events}\n{}", daemon.log_text())))
+        }
+    });
+    stays_within_its_bound(what, daemon.memory("VmHWM"));
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+const JSON: (&str, &str) = ("", "encoding = \"json\"");
+
+#[test]
+fn lines_of_hardly_anything_take_no_more_memory_than_the_limit() {
+    check_file("empty lines", JSON, "a.log", b"\n", 1 << 20, 1 << 20);
+    let message = ("", "encoding = \"message\"");
+    check_file("empty lines that end in \\r\\n", message, "a.log", b"\r\n", 1 << 20, 1 << 20);
+    let record = ("", "encoding = \"json\"\npacking = \"event\"");
+    check_file("an event a record", record, "a.log", b"a\n", 50_000, 50_000);
+    let joined = ("multiline = { start = '^a' }", "encoding = \"json\"");
+    check_file("joined lines", joined, "a.log", b"a\n", 300_000, 300_000);
+}
+
+#[test]
+fn a_long_path_with_each_event_takes_no_more_memory_than_the_limit() {
+    let path = format!("{}a.log", format!("{}/", "d".repeat(200)).repeat(13));
+    check_file("a long path", JSON, &path, b"\n", 40_000, 40_000);
+}
+
+#[test]
+fn lines_that_cannot_be_decoded_take_no_more_memory_than_the_limit() {
+    check_file(
+        "not docker's",
+        ("format = \"docker\"", "encoding = \"json\""),
+        "a.log",
+        b"\n",
+        60_000,
+        60_000,
+    );
+}
+
+#[test]
+fn control_characters_take_no_more_memory_than_the_limit() {
+    let line = [&[1_u8; 200_000][..], b"\n"].concat();
+    check_file("control characters", JSON, "a.log", &line, 60, 60);
+}
+
+#[test]
+fn records_of_cloudtrail_take_no_more_memory_than_the_limit() {
+    let trail = ("format = \"cloudtrail\"", "encoding = \"json\"");
+    let text = format!("{{\"Records\":[{}2]}}", "1,".repeat(400_000));
+    check_file("tiny records", trail, "a.json", text.as_bytes(), 1, 400_001);
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(text).unwrap();
+    gzip.finish().unwrap()
+}
+
+/// An envelope whose names are as long as AWS lets them be.
+fn envelope(event: &str, count: usize) -> Vec<u8> {
+    let name = "n".repeat(512);
+    let head = format!(
+        r#"{{"messageType":"DATA_MESSAGE","owner":"111111111111","logGroup":"{name}","logStream":"{name}""#
+    );
+    format!("{head},\"logEvents\":[{}]}}", vec![event; count].join(",")).into_bytes()
+}
+
+/// So many requests at once that each bring this record become so many events.
+#[track_caller]
+fn check_requests(what: &str, encoding: &str, requests: usize, record: &[u8], events: u64) {
+    let source = format!(
+        "[sources.http]\ntype = \"firehose_http\"\nlisten = \"127.0.0.1:0\"\naccess_keys = [\"{ACCESS_KEY}\"]\n"
+    );
+    let world = world(&source, &sink(encoding));
+    let daemon = world.start();
+    let endpoint = daemon.endpoint();
+    thread::scope(|scope| {
+        for number in 0..requests {
+            let endpoint = &endpoint;
+            scope.spawn(move || Sender::to(endpoint).deliver(&format!("r{number}"), &[record.to_vec()]));
+        }
+    });
+    stays_within_its_bound(what, daemon.memory("VmHWM"));
+    let scrape = daemon.conserved();
+    let done = scrape.count("sink_delivered_events_total", &[]) + scrape.count("undecodable_total", &[]);
+    assert!(done >= events, "{what}: {done} of {events} events");
+    daemon.stop().drained();
+}
+
+#[test]
+fn tiny_events_with_long_names_take_no_more_memory_than_the_limit() {
+    let tiny = gzip(&envelope(r#"{"message":0}"#, 60_000));
+    check_requests("tiny events", "encoding = \"json\"", 2, &tiny, 120_000);
+    check_requests("tiny events, unpacked", "encoding = \"message\"", 2, &tiny, 120_000);
+    let bad = gzip(&envelope(r#"{"message":"\ud800"}"#, 60_000));
+    check_requests("lone surrogates", "encoding = \"json\"", 2, &bad, 120_000);
+}
+
+#[test]
+fn payloads_that_inflate_to_much_take_no_more_memory_than_the_limit() {
+    let event = format!(r#"{{"id":"1","timestamp":1,"message":"{}"}}"#, "m".repeat(900));
+    let bomb = gzip(&envelope(&event, 10_000));
+    check_requests("a bomb", "encoding = \"json\"", 6, &bomb, 60_000);
+    check_requests("gzipped twice", "encoding = \"json\"", 6, &gzip(&bomb), 60_000);
+    let members = gzip(&envelope(&event, 1_000)).repeat(8);
+    check_requests("many members", "encoding = \"json\"", 6, &members, 48_000);
+    check_requests("passed on", "encoding = \"envelope\"", 6, &bomb, 6);
+    // More than may be in memory at once: dead letters.
+    let huge = gzip(&envelope(&event, 60_000));
+    check_requests("too large", "encoding = \"json\"", 4, &huge, 4);
+}
+
+#[test]
+fn a_small_address_space_is_enough_for_any_file() {
+    let world = world(&files(""), &sink(JSON.1));
+    fs::write(world.log("a.log"), b"\n".repeat(4 << 20)).unwrap();
+    let script = "ulimit -v 700000; exec \"$0\" run --once -c \"$1\"";
+    let mut command = Command::new("bash");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_standpipe")]).arg(world.config_path());
+    let key = Key::default();
+    command.env("AWS_ACCESS_KEY_ID", key.id).env("AWS_SECRET_ACCESS_KEY", key.secret);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(world.standin.report().total.record_bytes > 0);
+}
