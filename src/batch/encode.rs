@@ -61,7 +61,7 @@ const BEFORE_ID: &[u8; 8] = b"\",\"id\":\"";
 const END_BYTES: usize = size_of::<u32>();
 
 /// What is kept of a record beside its bytes, with its place in a queue.
-const RECORD_BYTES: u64 = 384;
+const RECORD_BYTES: u64 = 512;
 
 /// A block is closed at this size, so that buffers of one size serve.
 const BLOCK_BYTES: usize = 256 * 1024;

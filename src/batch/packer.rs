@@ -25,6 +25,7 @@ pub struct Packer {
 /// A record being filled.
 #[derive(Debug)]
 struct OpenRecord {
+    packing: Packing,
     parts: Vec<Bytes>,
     tail: BytesMut,
     len: usize,
@@ -54,7 +55,7 @@ impl Packer {
     ) {
         let mut rest = BlockCursor::new(block);
         while !rest.is_empty() {
-            let open = self.open.get_or_insert_with(|| OpenRecord::new(origin, now));
+            let open = self.open.get_or_insert_with(|| OpenRecord::new(self.packing, origin, now));
             let fitting = match self.packing {
                 Packing::Lines => rest.take(TARGET_RECORD_BYTES.saturating_sub(open.len)),
                 Packing::Event => None,
@@ -88,8 +89,9 @@ impl Packer {
 }
 
 impl OpenRecord {
-    fn new(origin: &Arc<Origin>, since: Instant) -> Self {
+    fn new(packing: Packing, origin: &Arc<Origin>, since: Instant) -> Self {
         Self {
+            packing,
             parts: Vec::new(),
             tail: BytesMut::new(),
             len: 0,
@@ -101,7 +103,13 @@ impl OpenRecord {
     }
 
     fn add(&mut self, piece: &Bytes, events: u64, ack: &AckGuard) {
-        if piece.len() < COPY_BELOW {
+        if self.packing == Packing::Event {
+            // It has one part, of one chunk: no more memory than for that.
+            self.parts.reserve_exact(1);
+            self.acks.reserve_exact(1);
+            let is_small = piece.len() < COPY_BELOW;
+            self.parts.push(if is_small { Bytes::copy_from_slice(piece) } else { piece.clone() });
+        } else if piece.len() < COPY_BELOW {
             if self.tail.capacity().saturating_sub(self.tail.len()) < piece.len() {
                 self.flush_tail();
                 self.tail.reserve(piece.len().max(self.next_tail()));

@@ -29,8 +29,11 @@ use crate::sink::{self, Digester, HashCpu, Offload, OffloadTask, SinkResources};
 /// Pieces of the sinks' work waiting for a worker, at the most.
 const TASKS: usize = 64;
 
-/// Buffers for written events that are kept at rest.
-const BLOCKS: usize = 24;
+/// Buffers for written events that are kept at rest: at most so many, and a part of the memory.
+const BLOCKS: u64 = 24;
+
+/// The part: one of so many.
+const BLOCK_SHARE: u64 = 16;
 
 /// Buffers for records read from disk that are kept at rest.
 const READ_BUFFERS: usize = 4;
@@ -213,7 +216,8 @@ fn workers(
 ) -> Result<Workers, RunError> {
     let names: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
     let router = Arc::new(Router::new(&config.routes, &names)?);
-    let buffers = Buffers::new(batch::BUFFER_BYTES, BLOCKS);
+    let kept = (config.limits.memory / BLOCK_SHARE / batch::BUFFER_BYTES as u64).clamp(1, BLOCKS);
+    let buffers = Buffers::new(batch::BUFFER_BYTES, usize::try_from(kept).unwrap_or(1));
     let sinks = Arc::clone(&enqueuer.sinks);
     let state = || WorkerState::new(Arc::clone(&router), Arc::clone(&sinks), &buffers);
     let decoder = |(name, source): (&String, &SourceConfig)| {

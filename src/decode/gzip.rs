@@ -18,8 +18,7 @@ impl InflateError {
     pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::Corrupt => "gzip",
-            Self::TooLarge => "too_large",
-            Self::NoRoom => "no_room",
+            Self::TooLarge | Self::NoRoom => "too_large",
         }
     }
 }

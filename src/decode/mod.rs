@@ -269,7 +269,7 @@ pub fn unpack(payload: &Bytes, max_inflated: usize) -> Result<String, &'static s
     let opened =
         payload::open(&bare, max_inflated, &mut buffers, &mut |_| true).map_err(|error| match error {
             NotOpened::Refused(reason) => reason,
-            NotOpened::NoRoom => "no_room",
+            NotOpened::NoRoom => "too_large",
         })?;
     let text = opened.text();
     match repair::repair(opened.bytes) {

@@ -18,7 +18,7 @@ pub struct Budget {
     used: AtomicU64,
     /// Of these, bytes that stay however much is delivered: who is admitted alone does not wait for them.
     standing: AtomicU64,
-    /// Of these, bytes of paused jobs.
+    /// Of these, bytes of paused jobs, and of what they keep from being enqueued.
     paused: AtomicU64,
     /// Paused jobs that wait for memory.
     waiting: AtomicU64,
@@ -137,7 +137,9 @@ impl Budget {
     pub fn pause(self: &Arc<Self>, bytes: u64, waits_for_memory: bool) -> PausedBytes {
         self.paused.fetch_add(bytes, Ordering::AcqRel);
         self.waiting.fetch_add(u64::from(waits_for_memory), Ordering::AcqRel);
-        self.spent.notify_waiters();
+        if waits_for_memory {
+            self.spent.notify_waiters();
+        }
         PausedBytes { budget: Arc::clone(self), bytes, waits_for_memory }
     }
 

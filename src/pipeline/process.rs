@@ -10,7 +10,7 @@ use super::paused::{JobMark, JobWait, PausedJob, PausedJobs};
 use super::routing::WorkerState;
 use super::step::StepMemory;
 use crate::decode::{Decoder, Scratch, Undecoded};
-use crate::event::{AckGuard, Budget, Chunk, Held, Origin, Timestamp};
+use crate::event::{AckGuard, Budget, Chunk, CommitTurn, Held, Origin, Timestamp};
 use crate::metrics::SourceMetrics;
 
 /// One source, as the workers see it.
@@ -150,7 +150,11 @@ impl Processor {
             true => (RoomCheck::Begun, Some(ack.split())),
             false => (RoomCheck::First, None),
         };
+        // What is parked behind other jobs of its lane stays until they go on, as what is paused does.
+        let is_parked = slot.turn() == CommitTurn::Later;
+        let parked = is_parked.then(|| self.budget.pause(encoded.memory, false));
         let enqueue = move |encoded, ack| {
+            drop(parked);
             let is_given_up = whole.as_ref().is_some_and(AckGuard::is_given_up);
             whole.into_iter().for_each(AckGuard::settle);
             if !is_given_up {

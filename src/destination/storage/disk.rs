@@ -23,7 +23,7 @@ use crate::buffer::disk::{
 use crate::buffer::{RecordFifo, RequestRoom};
 use crate::destination::count::ByteCount;
 use crate::destination::shares::MemoryShares;
-use crate::event::{AckGuard, Record};
+use crate::event::{AckGuard, CommitTurn, Record};
 use crate::limits::TARGET_REQUEST_BYTES;
 
 /// A destination's records on their way to the disk, and there.
@@ -267,7 +267,8 @@ impl DiskStorage {
             self.unstored.sub(record.payload);
             let in_memory = self.in_memory();
             let fits = in_memory == 0 || in_memory.saturating_add(record.len) <= self.most_in_memory();
-            let held = fits.then(|| self.shares.budget().charge(record.len as u64));
+            let budget = self.shares.budget();
+            let held = if fits { budget.reserve(record.len as u64, CommitTurn::Now) } else { None };
             self.backlog.stored(record, at, held);
         }
         acks
