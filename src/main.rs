@@ -9,6 +9,7 @@ use standpipe::cli::arguments::{Access, Arguments, CliCommand};
 use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state};
 
 fn main() -> ExitCode {
+    standpipe_simd::return_large_blocks();
     let Arguments { command } = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
     let done = match command {

@@ -1,11 +1,13 @@
-//! Wide instructions behind safe functions, chosen by what the CPU has.
+//! Wide instructions behind safe functions, chosen by what the CPU has; and one setting of the allocator.
 //!
 //! This is the one crate of standpipe with `unsafe` in it. A function that may use wide instructions must only be called on a CPU that
 //! has them; the compiler cannot see that a check was made, so each such call is `unsafe`, and says why it is right.
 
+mod heap;
 mod sha256;
 mod specials;
 
+pub use heap::return_large_blocks;
 pub use sha256::{EightLanes, Sha256Digest, SixteenLanes};
 pub use specials::{BLOCK, BlockScan, Specials, scan};
 
