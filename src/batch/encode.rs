@@ -13,9 +13,9 @@ use crate::limits::MAX_RECORD_BYTES;
 /// Writes events for one sink.
 #[derive(Debug)]
 pub struct Encoder {
-    encoding: Encoding,
+    pub(super) encoding: Encoding,
     packing: Packing,
-    too_long: TooLong,
+    pub(super) too_long: TooLong,
     /// `,"name":"value"` for each constant field.
     constants: Bytes,
 }
@@ -30,23 +30,19 @@ pub struct TooLarge;
 pub struct Output {
     blocks: Vec<Block>,
     /// What the next block is written into; from `buffers` once something is.
-    data: Vec<u8>,
+    pub(super) data: Vec<u8>,
     buffers: Arc<Buffers>,
     ends: Vec<u32>,
     events: u64,
     /// The memory that was written so far takes, in bytes.
     taken: u64,
     /// The end of each JSON object of the present origin: from the quote that closes the message, or the id.
-    after: Vec<u8>,
+    pub(super) after: Vec<u8>,
     face: Clockface,
 }
 
 /// Room made at a time while lines are written.
 const LINES_ROOM: usize = 4 * 1024;
-
-/// A message is split or cut only if its parts have at least this much room beside their metadata. With less room the parts would
-/// be many, and mostly the same metadata.
-const LEAST_ROOM: usize = MAX_RECORD_BYTES / 2;
 
 /// How each JSON object begins: a time follows.
 const BEFORE_TIME: &[u8; 14] = b"{\"timestamp\":\"";
@@ -136,14 +132,14 @@ impl Output {
     }
 
     /// Memory to write into, if there is none yet.
-    fn prepare(&mut self) {
+    pub(super) fn prepare(&mut self) {
         if self.data.capacity() == 0 {
             self.data = self.buffers.take(BUFFER_BYTES);
         }
     }
 
     /// Ends the event that began at `start`.
-    fn end_event(&mut self, start: usize, encoder: &Encoder) {
+    pub(super) fn end_event(&mut self, start: usize, encoder: &Encoder) {
         self.note(self.data.len().saturating_sub(start), 1, encoder);
         if !encoder.ends_with_newlines_only() {
             self.ends.push(u32::try_from(self.data.len()).unwrap_or(u32::MAX));
@@ -312,26 +308,12 @@ impl Encoder {
         Ok(())
     }
 
-    /// Whether the message alone is too large: what is written only to be taken back is memory too.
-    fn is_surely_too_large(&self, event: &Event<'_>) -> bool {
-        /// As many bytes as one may become.
-        const LONGEST_ESCAPE: usize = 6;
-        match event.message {
-            Message::Raw(bytes) if bytes.len() <= MAX_RECORD_BYTES / LONGEST_ESCAPE => false,
-            Message::Raw(bytes) if self.encoding == Encoding::Json => {
-                bytes.len() > MAX_RECORD_BYTES || json::escaped_len(bytes) > MAX_RECORD_BYTES
-            }
-            Message::Raw(bytes) => bytes.len() > MAX_RECORD_BYTES,
-            Message::Escaped(text) => self.encoding == Encoding::Json && text.len() > MAX_RECORD_BYTES,
-        }
-    }
-
     /// JSON has no newline inside, so that its line ends are the events' ends.
     fn ends_with_newlines_only(&self) -> bool {
         self.encoding == Encoding::Json && self.packing == Packing::Lines
     }
 
-    fn write(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
+    pub(super) fn write(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
         let data = &mut out.data;
         if self.encoding != Encoding::Json {
             write_message(event.message, data);
@@ -392,67 +374,6 @@ impl Encoder {
             out.put_u8(b'\n');
         }
     }
-
-    fn too_large(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) -> Result<(), TooLarge> {
-        let room = self.room(event, out).filter(|_| self.too_long != TooLong::DeadLetter).ok_or(TooLarge)?;
-        let mut message = Vec::new();
-        write_message(event.message, &mut message);
-        if self.too_long == TooLong::Split {
-            self.split(&message, room, event, read_at, out);
-        } else {
-            self.truncate(&message, room, event, read_at, out);
-        }
-        Ok(())
-    }
-
-    /// Writes the message in parts that fit, each an event that says which part it is.
-    fn split(&self, message: &[u8], room: usize, event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
-        let mut rest = message;
-        while !rest.is_empty() {
-            let before = message.len().saturating_sub(rest.len());
-            let (cut, after) = rest.split_at(self.fitting(rest, room));
-            let part = Some(Part::of(event.part, before, after.is_empty()));
-            self.write_part(&Event { message: Message::Raw(cut), part, ..*event }, read_at, out);
-            rest = after;
-        }
-    }
-
-    /// Writes the front of the message, and how much is missing.
-    fn truncate(&self, message: &[u8], room: usize, event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
-        let (kept, cut) = message.split_at(self.fitting(message, room));
-        let marked = [kept, format!("…[truncated {} bytes]", cut.len()).as_bytes()].concat();
-        self.write_part(&Event { message: Message::Raw(&marked), ..*event }, read_at, out);
-    }
-
-    /// Writes an event that was made to fit.
-    fn write_part(&self, event: &Event<'_>, read_at: Timestamp, out: &mut Output) {
-        out.prepare();
-        let start = out.data.len();
-        self.write(event, read_at, out);
-        let len = out.data.len().saturating_sub(start);
-        debug_assert!(len <= MAX_RECORD_BYTES, "a part of {len} bytes");
-        out.end_event(start, self);
-    }
-
-    /// How many bytes of a message fit into a record beside the event's metadata; none if too few.
-    fn room(&self, event: &Event<'_>, out: &Output) -> Option<usize> {
-        /// For the time, the keys, the part's place, a mark of truncation, and the newline.
-        const FRAME: usize = 256;
-        let id = event.id.filter(|_| self.encoding == Encoding::Json).map_or(0, str::len);
-        let around = out.after.len().saturating_add(id).saturating_add(FRAME);
-        MAX_RECORD_BYTES.checked_sub(around).filter(|room| *room >= LEAST_ROOM)
-    }
-
-    /// How much of the message's front surely fits into the room, cut between UTF-8 characters.
-    fn fitting(&self, message: &[u8], room: usize) -> usize {
-        let mut len = message.len().min(room);
-        if self.encoding == Encoding::Json {
-            while len > 1 && json::escaped_len(message.get(..len).unwrap_or_default()) > room {
-                len = len.div_ceil(2);
-            }
-        }
-        char_border(message, len)
-    }
 }
 
 /// Whether each line, with its newline, fits into a record. Looks at a newline every record's length, not at all of them.
@@ -465,17 +386,7 @@ fn all_fit(lines: &[u8]) -> bool {
     true
 }
 
-/// The last border between characters at or before `len`; `len` itself where the bytes are not UTF-8.
-pub(super) fn char_border(message: &[u8], len: usize) -> usize {
-    if len >= message.len() {
-        return message.len();
-    }
-    let continues = |at: usize| message.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
-    let border = (len.saturating_sub(3)..=len).rev().find(|at| !continues(*at));
-    border.filter(|at| *at > 0).unwrap_or(len)
-}
-
-fn write_message(message: Message<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_message(message: Message<'_>, out: &mut Vec<u8>) {
     match message {
         Message::Raw(bytes) => out.extend_from_slice(bytes),
         Message::Escaped(text) => json::unescape(text, out),

@@ -70,7 +70,7 @@ pub(super) fn escaped_len(bytes: &[u8]) -> usize {
     let (mut rest, mut len) = (bytes, 0_usize);
     let mut out = Vec::new();
     while !rest.is_empty() {
-        let (piece, after) = rest.split_at(super::encode::char_border(rest, PIECE));
+        let (piece, after) = rest.split_at(super::border::char_border(rest, PIECE));
         out.clear();
         escape(piece, &mut out);
         len = len.saturating_add(out.len());

@@ -6,8 +6,10 @@
 //! Failure: an event too large for a record is split, cut or handed back as a dead letter.
 //! Stop:    an open record is closed on request.
 
+mod border;
 mod encode;
 mod json;
+mod oversize;
 mod packer;
 mod padded_writer;
 

@@ -8,33 +8,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::envelope_head::{EnvelopeHead, LastOrigin, pass_through};
 use super::escapes::unescape;
 use super::extracted::{self, ExtractedOrigin};
 use super::gzip;
 use super::json::Scanner;
-use super::log_events::{EventSpans, log_events, more_events, scalar};
+use super::log_events::{EventSpans, log_events, more_events};
 use super::payload::{self, InflateBuffers, NotOpened, OpenedPayload};
 use super::repair;
 use super::strings::{Malformed, Scanned};
-use crate::event::{Event, Events, Field, Message, Origin};
-
-/// The bytes of an envelope that are inflated to find its head.
-const HEAD: usize = 4 << 10;
-
-/// Most characters of a name: AWS allows so many for log groups and streams
-/// (<https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_LogGroup.html>). What names an envelope is kept,
-/// and written with each of its events.
-const MOST_NAME: usize = 512;
-
-/// An envelope's fields beside its events, still escaped.
-#[derive(Clone, Copy, Default)]
-struct EnvelopeHead<'a> {
-    message_type: Option<&'a str>,
-    owner: Option<&'a str>,
-    log_group: Option<&'a str>,
-    log_stream: Option<&'a str>,
-    has_events: bool,
-}
+use crate::event::{Event, Events, Message, Origin};
 
 /// Buffers, used again from payload to payload.
 #[derive(Debug, Default)]
@@ -128,7 +111,10 @@ pub(crate) fn decode<E: Events>(
         Ok(bare) => bare,
         Err(reason) => return refuse(events, reason),
     };
-    if !wants.events && wants.envelopes && pass_through(buffers, scratch, origin, &bare, events) {
+    if !wants.events
+        && wants.envelopes
+        && pass_through(buffers, &mut scratch.last_origin, origin, &bare, events)
+    {
         return Ok(None);
     }
     let EnvelopeScratch { spans, last_origin, last_extracted } = scratch;
@@ -166,49 +152,6 @@ impl EnvelopesLeft {
         let Err(Pause { at, begun }) = told else { return None };
         Some(Self { at, begun, ..self })
     }
-}
-
-/// Tells a gzipped envelope by its head alone. False: the head does not hold enough.
-fn pass_through<E: Events>(
-    buffers: &mut InflateBuffers,
-    scratch: &mut EnvelopeScratch,
-    origin: &Arc<Origin>,
-    gz: &Bytes,
-    events: &mut E,
-) -> bool {
-    if !gzip::is_gzip(gz) {
-        return false;
-    }
-    let mut space = [0; HEAD];
-    let Some(inflated) = buffers.inflater.head(gz, &mut space) else { return false };
-    // A character may be cut at the end.
-    let text = match str::from_utf8(inflated) {
-        Ok(text) => text,
-        Err(error) => {
-            inflated.get(..error.valid_up_to()).and_then(|valid| str::from_utf8(valid).ok()).unwrap_or("")
-        }
-    };
-    let mut head = EnvelopeHead::default();
-    // An error is where the head ends; what was found until then counts.
-    let mut scanner = Scanner::new(text);
-    scanner.object(|scanner, name| head.field(scanner, name, |_| Err(Malformed))).ok();
-    if scanner.at() >= text.len() {
-        // The last value may be a number that was cut.
-        return false;
-    }
-    let Some(kind) = head.message_type else { return false };
-    if kind != "DATA_MESSAGE" {
-        // A control message says so in its head; anything else is looked at whole.
-        return kind == "CONTROL_MESSAGE";
-    }
-    let is_complete = head.owner.is_some() && head.log_group.is_some() && head.log_stream.is_some();
-    if !is_complete || !head.names_fit() {
-        return false;
-    }
-    let origin = head.origin(origin, &mut scratch.last_origin);
-    events.origin(&origin);
-    events.envelope(gz);
-    true
 }
 
 /// One payload, envelope by envelope.
@@ -452,67 +395,4 @@ fn scan<'a>(scanner: &mut Scanner<'a>, spans: &mut EventSpans) -> Scanned<Scanne
         true => ScannedValue::Control,
         false => ScannedValue::Data(head),
     })
-}
-
-impl<'a> EnvelopeHead<'a> {
-    /// Reads one field's value; `log_events` that of `logEvents`.
-    fn field(
-        &mut self,
-        scanner: &mut Scanner<'a>,
-        name: &str,
-        mut log_events: impl FnMut(&mut Scanner<'a>) -> Scanned,
-    ) -> Scanned {
-        match unescape(name).as_ref() {
-            "messageType" => self.message_type = Some(scalar(scanner)?),
-            "owner" => self.owner = Some(scalar(scanner)?),
-            "logGroup" => self.log_group = Some(scalar(scanner)?),
-            "logStream" => self.log_stream = Some(scalar(scanner)?),
-            "logEvents" => {
-                self.has_events = true;
-                log_events(scanner)?;
-            }
-            _ => drop(scanner.value()?),
-        }
-        Ok(())
-    }
-
-    /// Whether its names are as long as AWS lets them be, or shorter.
-    fn names_fit(&self) -> bool {
-        /// As many bytes as a character's escape can have: two halves of a surrogate pair.
-        const LONGEST_ESCAPE: usize = 12;
-        let fits = |name: &str| {
-            name.len() <= MOST_NAME
-                || name.len() <= MOST_NAME * LONGEST_ESCAPE && unescape(name).chars().count() <= MOST_NAME
-        };
-        [self.owner, self.log_group, self.log_stream].into_iter().flatten().all(fits)
-    }
-
-    /// The origin of the envelope's events; the last one again where nothing differs.
-    fn origin(&self, base: &Arc<Origin>, last: &mut Option<LastOrigin>) -> Arc<Origin> {
-        let [owner, group, stream] =
-            [self.owner, self.log_group, self.log_stream].map(|field| unescape(field.unwrap_or_default()));
-        if let Some(last) = last {
-            let is = |field, value: &str| last.origin.text(field) == value;
-            let same =
-                is(Field::Owner, &owner) && is(Field::LogGroup, &group) && is(Field::LogStream, &stream);
-            if same && (Arc::ptr_eq(&last.base, base) || last.base == *base) {
-                return Arc::clone(&last.origin);
-            }
-        }
-        let mut origin = Origin::clone(base);
-        for (field, value) in [(Field::Owner, &owner), (Field::LogGroup, &group), (Field::LogStream, &stream)]
-        {
-            origin.fields.set(field, (!value.is_empty()).then(|| Arc::from(&**value)));
-        }
-        let origin = Arc::new(origin);
-        *last = Some(LastOrigin { base: Arc::clone(base), origin: Arc::clone(&origin) });
-        origin
-    }
-}
-
-/// The origin last made, and what it was made from.
-#[derive(Debug)]
-struct LastOrigin {
-    base: Arc<Origin>,
-    origin: Arc<Origin>,
 }

@@ -10,6 +10,7 @@ mod broken_json;
 mod cloudtrail;
 mod container;
 mod envelope;
+mod envelope_head;
 mod escapes;
 mod extracted;
 mod gzip;

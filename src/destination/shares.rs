@@ -85,7 +85,8 @@ impl MemoryShares {
         self.total() / 2 / destinations
     }
 
+    /// What sources may have out: a destination that holds more of it keeps them from the others.
     fn total(&self) -> usize {
-        usize::try_from(self.budget.limit()).unwrap_or(usize::MAX)
+        usize::try_from(self.budget.for_sources()).unwrap_or(usize::MAX)
     }
 }

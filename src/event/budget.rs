@@ -54,6 +54,12 @@ impl Budget {
         self.limit
     }
 
+    /// Of the limit, what sources may admit, in bytes.
+    #[must_use]
+    pub fn for_sources(&self) -> u64 {
+        self.eighths(SOURCE_EIGHTHS)
+    }
+
     /// Bytes out at present.
     #[must_use]
     pub fn used(&self) -> u64 {
@@ -147,8 +153,7 @@ impl Budget {
         if self.is_wanted() {
             return None;
         }
-        let most = self.eighths(SOURCE_EIGHTHS);
-        self.take_up_to(bytes, most, self.standing())
+        self.take_up_to(bytes, self.for_sources(), self.standing())
     }
 
     /// Takes `bytes` if then no more than `most` are out, or if no more than `alone` were.

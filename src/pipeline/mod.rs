@@ -9,6 +9,7 @@
 mod encoded;
 mod enqueue;
 mod intake;
+mod open_job;
 mod paused;
 mod process;
 mod routing;
@@ -17,7 +18,8 @@ mod worker;
 
 pub(crate) use self::enqueue::Enqueuer;
 pub use self::intake::{CommitSlot, Intake, IntakeQueue, Job, Jobs, OrderedLane, WhenFullDestination};
-pub(crate) use self::process::{Processor, SourceDecoder};
+pub(crate) use self::open_job::SourceDecoder;
+pub(crate) use self::process::Processor;
 pub(crate) use self::routing::WorkerState;
 #[cfg(test)]
 pub(crate) use self::step::StepMemory;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::process::OpenJob;
+use super::open_job::{JobMark, OpenJob};
 use crate::event::{Budget, Held, PausedBytes};
 use crate::sync::Lock;
 
@@ -25,16 +25,6 @@ pub(super) enum JobWait {
 pub(super) struct PausedJob {
     pub(super) job: OpenJob,
     pub(super) room: Held,
-}
-
-/// Counts a job for as long as it lives, on a worker or paused.
-#[derive(Debug)]
-pub(super) struct JobMark(Arc<AtomicUsize>);
-
-impl Drop for JobMark {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 /// The paused jobs of one generation.
@@ -80,8 +70,7 @@ impl PausedJobs {
 
     /// Counts a job.
     pub(super) fn mark(&self) -> JobMark {
-        self.open.fetch_add(1, Ordering::AcqRel);
-        JobMark(Arc::clone(&self.open))
+        JobMark::new(&self.open)
     }
 
     /// Whether a job is begun and has not ended: one that runs may pause.

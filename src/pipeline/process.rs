@@ -5,22 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::enqueue::{Enqueuer, RoomCheck};
-use super::intake::{CommitSlot, Job};
-use super::paused::{JobMark, JobWait, PausedJob, PausedJobs};
+use super::intake::Job;
+use super::open_job::{OpenJob, SourceDecoder};
+use super::paused::{JobWait, PausedJob, PausedJobs};
 use super::routing::WorkerState;
 use super::step::StepMemory;
-use crate::decode::{Decoder, Scratch, Undecoded};
-use crate::event::{AckGuard, Budget, Chunk, CommitTurn, Held, Origin, Timestamp};
-use crate::metrics::SourceMetrics;
-
-/// One source, as the workers see it.
-#[derive(Debug)]
-pub(crate) struct SourceDecoder {
-    /// How its payloads are decoded.
-    pub(crate) decoder: Decoder,
-    /// What it counts.
-    pub(crate) metrics: SourceMetrics,
-}
+use crate::decode::{Scratch, Undecoded};
+use crate::event::{AckGuard, Budget, Chunk, CommitTurn, Held};
 
 /// What the workers work with.
 #[derive(Debug)]
@@ -35,52 +26,6 @@ pub(crate) struct Processor {
     pub(crate) step: u64,
     /// Jobs that wait for memory, or for a destination.
     pub(super) paused: PausedJobs,
-}
-
-/// A chunk on its way, or what is left of it.
-#[derive(Debug)]
-pub(super) struct OpenJob {
-    source: Arc<SourceDecoder>,
-    origin: Arc<Origin>,
-    undecoded: Undecoded,
-    read_at: Timestamp,
-    ack: AckGuard,
-    /// Memory of what is left to decode, and how much of it is in use.
-    held: Held,
-    used: u64,
-    slot: CommitSlot,
-    /// Some of it is enqueued.
-    has_begun: bool,
-    /// Memory that it lacks to be opened, in bytes.
-    lacks: u64,
-    mark: JobMark,
-}
-
-impl OpenJob {
-    /// Its place in its lane.
-    pub(super) fn slot(&self) -> &CommitSlot {
-        &self.slot
-    }
-
-    /// The memory that it holds, in bytes.
-    pub(super) fn held(&self) -> u64 {
-        self.held.bytes()
-    }
-
-    /// Whether it is given up rather than kept until a destination has room: its sender sends it again.
-    pub(super) fn may_be_given_up(&self) -> bool {
-        self.slot.lane().may_reject()
-    }
-
-    /// Whether nobody needs the rest of it.
-    pub(super) fn is_given_up(&self) -> bool {
-        self.ack.is_given_up()
-    }
-
-    /// The memory that its next step needs, where a step is of so many bytes.
-    pub(super) fn needs(&self, step: u64) -> u64 {
-        step.saturating_add(self.lacks)
-    }
 }
 
 impl Processor {

@@ -40,7 +40,13 @@ fn world(source: &str, sink: &str) -> World {
 fn stays_within_its_bound(what: &str, idle: u64, daemon: &Daemon) {
     let bound = idle + (LIMIT + BESIDE) * MIB;
     let peak = daemon.memory("VmHWM");
-    assert!(peak <= bound, "{what}: {} MiB at most, {} allowed, {} when idle", peak / MIB, bound / MIB, idle / MIB);
+    assert!(
+        peak <= bound,
+        "{what}: {} MiB at most, {} allowed, {} when idle",
+        peak / MIB,
+        bound / MIB,
+        idle / MIB
+    );
 }
 
 /// A file of `count` times this text, at this path, becomes so many events.

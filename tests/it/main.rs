@@ -28,6 +28,7 @@ mod encodings;
 mod errors;
 mod files;
 mod fixes;
+mod full_disk;
 mod held;
 mod help;
 mod letters;

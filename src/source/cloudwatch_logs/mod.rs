@@ -14,6 +14,7 @@
 
 mod call_budget;
 mod catalog;
+mod ended_call;
 mod envelopes;
 mod group;
 mod listing;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::call_budget::CallBudget;
 use super::catalog::{self, GroupCatalog};
+use super::ended_call::EndedCall;
 use super::group::LogGroup;
 use super::listing::ListedGroup;
 use super::page::{LogPage, PageEvent};
@@ -39,14 +40,6 @@ const STORE_EVERY: Duration = Duration::from_millis(50);
 
 /// A round of all log groups is not reckoned longer than a day, in seconds.
 const LONGEST_ROUND: f64 = 86_400.0;
-
-/// A call that is over.
-struct EndedCall {
-    group: usize,
-    ask: PageAsk,
-    result: Result<Bytes, PullFault>,
-    held: Held,
-}
 
 /// A source at work.
 pub(super) struct Puller<S> {

@@ -1,0 +1,82 @@
+//! A chunk on its way through a worker, perhaps in steps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::intake::CommitSlot;
+use crate::decode::{Decoder, Undecoded};
+use crate::event::{AckGuard, Held, Origin, Timestamp};
+use crate::metrics::SourceMetrics;
+
+/// One source, as the workers see it.
+#[derive(Debug)]
+pub(crate) struct SourceDecoder {
+    /// How its payloads are decoded.
+    pub(crate) decoder: Decoder,
+    /// What it counts.
+    pub(crate) metrics: SourceMetrics,
+}
+
+/// A chunk on its way, or what is left of it.
+#[derive(Debug)]
+pub(super) struct OpenJob {
+    pub(super) source: Arc<SourceDecoder>,
+    pub(super) origin: Arc<Origin>,
+    pub(super) undecoded: Undecoded,
+    pub(super) read_at: Timestamp,
+    pub(super) ack: AckGuard,
+    /// Memory of what is left to decode, and how much of it is in use.
+    pub(super) held: Held,
+    pub(super) used: u64,
+    pub(super) slot: CommitSlot,
+    /// Some of it is enqueued.
+    pub(super) has_begun: bool,
+    /// Memory that it lacks to be opened, in bytes.
+    pub(super) lacks: u64,
+    pub(super) mark: JobMark,
+}
+
+impl OpenJob {
+    /// Its place in its lane.
+    pub(super) fn slot(&self) -> &CommitSlot {
+        &self.slot
+    }
+
+    /// The memory that it holds, in bytes.
+    pub(super) fn held(&self) -> u64 {
+        self.held.bytes()
+    }
+
+    /// Whether it is given up rather than kept until a destination has room: its sender sends it again.
+    pub(super) fn may_be_given_up(&self) -> bool {
+        self.slot.lane().may_reject()
+    }
+
+    /// Whether nobody needs the rest of it.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.ack.is_given_up()
+    }
+
+    /// The memory that its next step needs, where a step is of so many bytes.
+    pub(super) fn needs(&self, step: u64) -> u64 {
+        step.saturating_add(self.lacks)
+    }
+}
+
+/// Counts a job for as long as it lives, on a worker or paused.
+#[derive(Debug)]
+pub(super) struct JobMark(Arc<AtomicUsize>);
+
+impl JobMark {
+    /// Counts one more.
+    pub(super) fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for JobMark {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
