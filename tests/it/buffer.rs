@@ -1,8 +1,7 @@
 //! The disk buffer: what is on disk is acknowledged, and delivered whatever happens to the process or to Firehose.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
 use crate::standin::{Faults, Key, Refusal, Settings, Stream};
 use crate::world::{
@@ -13,7 +12,7 @@ use crate::world::{
 const MIB: u64 = 1024 * 1024;
 
 /// From files to the stream `logs`, by a buffer of 8 MiB or more.
-fn configure(world: &World, buffer: &str) {
+pub(crate) fn configure(world: &World, buffer: &str) {
     configure_sink(world, &format!("buffer = {{ type = \"disk\", {buffer} }}\n"));
 }
 
@@ -22,16 +21,16 @@ fn configure_sink(world: &World, more: &str) {
     world.config(&format!("{limits}{FILE_SOURCE}{MESSAGE_SINK}{more}"));
 }
 
-fn refuses(faults: &mut Faults) {
+pub(crate) fn refuses(faults: &mut Faults) {
     faults.refusal = Some(Refusal::AccessDenied);
 }
 
-fn serves(faults: &mut Faults) {
+pub(crate) fn serves(faults: &mut Faults) {
     *faults = Faults::default();
 }
 
 /// Waits until the checkpoint of the log file is at its end.
-fn acknowledged(world: &World, daemon: &Daemon) {
+pub(crate) fn acknowledged(world: &World, daemon: &Daemon) {
     let size = fs::metadata(world.log("app.log")).unwrap().len();
     progress("the file is acknowledged", || {
         daemon.must_run();
@@ -41,7 +40,7 @@ fn acknowledged(world: &World, daemon: &Daemon) {
 }
 
 /// The files of the disk buffer whose names end so.
-fn files(world: &World, end: &str) -> Vec<PathBuf> {
+pub(crate) fn files(world: &World, end: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![world.path("state/spool")];
     while let Some(folder) = folders.pop() {
@@ -59,7 +58,7 @@ fn files(world: &World, end: &str) -> Vec<PathBuf> {
 }
 
 /// A daemon that was killed with all lines on disk and none delivered.
-fn killed_with_a_backlog(world: &World, lines: u64) {
+pub(crate) fn killed_with_a_backlog(world: &World, lines: u64) {
     world.standin.faults(refuses);
     world.write("app.log", 0..lines);
     let daemon = world.spawn();
@@ -215,29 +214,6 @@ access_keys = [\"an-access-key-for-tests\"]
 ";
 
 #[test]
-fn dropping_the_oldest_of_a_backlog_damages_nothing() {
-    let world = World::new();
-    configure(&world, "max = \"1GiB\"");
-    killed_with_a_backlog(&world, 80_000);
-    configure(&world, "max = \"8MiB\", when_full = \"drop_oldest\"");
-    world.write("app.log", 80_000..160_000);
-    let daemon = world.spawn();
-    acknowledged(&world, &daemon);
-    world.standin.faults(serves);
-    until("what is left is delivered", || {
-        let scrape = daemon.conserved();
-        (scrape.count("sink_in_flight_events", &[]) == 0).then_some(())
-    });
-    let scrape = daemon.conserved();
-    let dropped = scrape.count("sink_dropped_events_total", &["reason=\"oldest\""]);
-    assert!(dropped > 0, "there was no room");
-    assert_eq!(scrape.count("buffer_corrupt_total", &[]), 0, "{}", daemon.log_text());
-    assert_eq!(world.standin.report().total.seen + dropped, 160_000);
-    assert_eq!(files(&world, ".corrupt"), Vec::<PathBuf>::new());
-    daemon.stop().drained();
-}
-
-#[test]
 fn a_request_is_answered_200_while_the_sink_is_down_and_is_delivered_after_a_kill() {
     let world = World::new();
     world.config(&format!("{SUBSCRIPTIONS}{MESSAGE_SINK}buffer = {{ type = \"disk\" }}\n"));
@@ -348,70 +324,6 @@ fn a_buffer_that_cannot_be_written_is_said_and_delivered_past_until_it_can() {
     let scrape = daemon.conserved();
     assert!(scrape.sum("buffer_fsync_duration_seconds_count", &[]) > 0.0, "by way of the disk again");
     daemon.stop().drained();
-}
-
-#[test]
-#[expect(clippy::print_stderr, reason = "a test left out is said aloud")]
-fn a_small_disk_stops_no_delivery() {
-    for (size, lines) in [("4m", 120_000), ("300k", 20_000)] {
-        let world = World::new();
-        configure(&world, "max = \"1GiB\"");
-        let Some(_disk) = SmallDisk::mount(&world.path("state"), size) else {
-            eprintln!("left out: no file system can be mounted here");
-            return;
-        };
-        world.write("app.log", 0..lines);
-        let daemon = world.spawn();
-        exactly_once(&world.delivered(&daemon), lines);
-        daemon.conserved();
-        // What is held when the disk is full is not lost, and goes on when Firehose does.
-        world.standin.faults(refuses);
-        world.write("app.log", lines..2 * lines);
-        daemon.until_readyz(503);
-        world.standin.faults(serves);
-        at_least_once(&world.delivered(&daemon), 2 * lines);
-        daemon.stop();
-    }
-}
-
-#[test]
-#[expect(clippy::print_stderr, reason = "a test left out is said aloud")]
-fn a_disk_that_is_full_of_what_was_delivered_has_room_again() {
-    let lines = scale(80_000).max(80_000);
-    let world = World::new();
-    configure(&world, "max = \"1GiB\"");
-    let Some(_disk) = SmallDisk::mount(&world.path("state"), "12m") else {
-        eprintln!("left out: no file system can be mounted here");
-        return;
-    };
-    let daemon = world.start();
-    world.write("app.log", 0..lines);
-    at_least_once(&world.delivered(&daemon), lines);
-    let scrape = daemon.conserved();
-    assert!(scrape.count("buffer_errors_total", &["reason=\"write\""]) > 0, "the disk was full");
-    daemon.ready();
-    daemon.stop().drained();
-}
-
-/// A file system of its own.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// Makes one, where this user may.
-    fn mount(path: &Path, size: &str) -> Option<Self> {
-        fs::create_dir_all(path).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "standpipe-it"]).arg(path);
-        let is_mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-        is_mounted.then(|| Self(path.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a process that has just ended may hold it for a moment.
-        Command::new("umount").arg("-l").arg(&self.0).status().ok();
-    }
 }
 
 #[test]

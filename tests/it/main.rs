@@ -25,6 +25,7 @@ mod drain;
 mod encodings;
 mod errors;
 mod fixes;
+mod full;
 mod held;
 mod help;
 mod letters;
