@@ -94,3 +94,26 @@ impl Drop for SmallDisk {
         Command::new("umount").arg("-l").arg(&self.0).status().ok();
     }
 }
+
+#[test]
+fn a_spool_that_was_removed_is_made_again_and_keeps_what_comes() {
+    let world = World::new();
+    configure(&world, "max = \"1GiB\"");
+    world.standin.faults(refuses);
+    world.write("app.log", 0..5_000);
+    let daemon = world.spawn();
+    acknowledged(&world, &daemon);
+    fs::remove_dir_all(world.path("state/spool")).unwrap();
+    world.write("app.log", 5_000..20_000);
+    acknowledged(&world, &daemon);
+    assert!(!files(&world, ".spool").is_empty(), "it is there again");
+    daemon.kill();
+    world.standin.faults(serves);
+    let daemon = world.spawn();
+    let report = until("what was stored since is delivered", || {
+        Some(world.standin.report()).filter(|report| report.total.seen >= 15_000)
+    });
+    assert!(report.missing <= 5_000, "only what was in removed files is gone: {report:#?}");
+    daemon.ready();
+    daemon.stop().drained();
+}
