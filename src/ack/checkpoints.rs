@@ -42,31 +42,30 @@ pub struct Checkpoints {
 struct JournalState {
     /// The latest generation of either file.
     generation: u64,
-    base: JournalBase,
-    /// The checkpoint file is damaged, and to be written anew.
-    is_damaged: bool,
+    /// A checkpoint file is in place that the journal goes on from, maybe with the journal of the generation before between them.
+    has_base: bool,
+    /// The checkpoint file of this generation is not in place yet.
+    is_begun: bool,
+    /// It is to be written anew: one file or the other is of no use.
+    is_due: bool,
     /// None: nothing has moved since the checkpoint file was written.
     open: Option<JournalFile>,
     /// The checkpoint file's size.
     snapshot_bytes: u64,
-    /// What was appended is not synced.
-    is_unsynced: bool,
-    /// Nor is the journal's name.
-    is_new: bool,
+    unsynced: UnsyncedPart,
     /// Lines that were appended since the checkpoint file began to be written anew are for these units.
     since: BTreeSet<u64>,
 }
 
-/// Which checkpoint file the journal of the latest generation goes on from.
+/// What of a journal is not synced.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum JournalBase {
-    /// None.
+enum UnsyncedPart {
     #[default]
     Nothing,
-    /// That of the generation.
-    Present,
-    /// That of the generation before, and its journal.
-    Former,
+    /// Lines.
+    Lines,
+    /// Lines, and its name.
+    File,
 }
 
 /// A journal with lines that are not on disk.
@@ -103,7 +102,7 @@ impl Checkpoints {
         let (units, next) = merge(snapshot, journals);
         if is_damaged {
             snapshot::keep_aside(dir);
-            state.is_damaged = true;
+            state.is_due = true;
         }
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
@@ -148,7 +147,7 @@ impl Checkpoints {
             return Ok(());
         }
         let mut journal = self.journal();
-        if journal.base == JournalBase::Nothing || journal.is_large(MOST_TIMES) {
+        if !journal.has_base || journal.is_large(MOST_TIMES) {
             drop(journal);
             return self.write_snapshot();
         }
@@ -163,9 +162,8 @@ impl Checkpoints {
         let unsynced = self.journal().take_unsynced()?;
         if let Some(journal) = unsynced {
             let synced = journal.sync(&self.dir);
-            // After a failed sync nobody knows what of a file is on disk, and without its base it is of no use.
             if synced.is_err() || !self.is_in_place(&journal.file) {
-                self.journal().base = JournalBase::Nothing;
+                self.journal().leave();
             }
         }
         if self.journal().needs_snapshot() { self.write_snapshot() } else { Ok(()) }
@@ -190,8 +188,7 @@ impl Checkpoints {
     fn save_journal(&self) -> bool {
         let unsynced = {
             let mut journal = self.journal();
-            let is_of_use = journal.base != JournalBase::Nothing;
-            if !is_of_use || self.append(&mut journal, BTreeSet::new()).is_err() {
+            if !journal.has_base || self.append(&mut journal, BTreeSet::new()).is_err() {
                 return false;
             }
             journal.take_unsynced()
@@ -234,8 +231,8 @@ impl Checkpoints {
         unsynced.map_or(Ok(()), |journal| journal.sync(&self.dir))?;
         snapshot::put_in_place(&self.dir)?;
         let mut journal = self.journal();
-        (journal.base, journal.snapshot_bytes) = (JournalBase::Present, text.len() as u64);
-        journal.is_damaged = false;
+        (journal.has_base, journal.is_begun, journal.is_due) = (true, false, false);
+        journal.snapshot_bytes = text.len() as u64;
         journal::remove_others(&self.dir, generation, journal.open.is_some());
         Ok(())
     }
@@ -244,15 +241,15 @@ impl Checkpoints {
     fn begin_snapshot(&self) -> io::Result<(u64, BTreeSet<u64>)> {
         let mut journal = self.journal();
         let mut drained = BTreeSet::new();
-        if journal.base == JournalBase::Nothing {
-            drained = numbers(&self.units.take_changes(BTreeSet::new())?);
-        } else {
+        if journal.has_base {
             // Where it cannot be appended, it comes with the new journal.
             self.append(&mut journal, BTreeSet::new()).ok();
+        } else {
+            drained = numbers(&self.units.take_changes(BTreeSet::new())?);
         }
         journal.since.clear();
-        let is_begun = journal.base == JournalBase::Former;
-        let generation = if is_begun { journal.generation } else { journal.generation.saturating_add(1) };
+        let later = u64::from(!journal.is_begun);
+        let generation = journal.generation.saturating_add(later);
         Ok((generation, drained))
     }
 
@@ -260,9 +257,9 @@ impl Checkpoints {
     /// what of it is to be synced before the file is put in place.
     fn begin_generation(&self, generation: u64) -> io::Result<Option<UnsyncedJournal>> {
         let mut journal = self.journal();
-        if journal.base != JournalBase::Former {
-            (journal.generation, journal.base, journal.open) = (generation, JournalBase::Former, None);
-            (journal.is_unsynced, journal.is_new) = (false, false);
+        if !journal.is_begun {
+            (journal.generation, journal.is_begun, journal.open) = (generation, true, None);
+            journal.unsynced = UnsyncedPart::Nothing;
         }
         let since = std::mem::take(&mut journal.since);
         self.append(&mut journal, since)?;
@@ -294,15 +291,19 @@ impl Checkpoints {
 impl JournalState {
     /// Goes on where the run before stopped, with the checkpoint file of this generation in place.
     fn go_on(&mut self, generation: u64, newest: Option<&ReadJournal>) {
-        (self.base, self.generation) = (JournalBase::Present, generation);
+        (self.has_base, self.generation) = (true, generation);
         let Some(newest) = newest else { return };
-        if newest.generation > generation {
-            (self.base, self.generation) = (JournalBase::Former, newest.generation);
-        }
+        (self.generation, self.is_begun) = (newest.generation, newest.generation > generation);
         match JournalFile::go_on(newest) {
-            Ok(open) => (self.open, self.is_unsynced, self.is_new) = (Some(open), true, true),
-            Err(_) => self.base = JournalBase::Nothing,
+            Ok(open) => (self.open, self.unsynced) = (Some(open), UnsyncedPart::File),
+            Err(_) => self.leave(),
         }
+    }
+
+    /// Leaves a journal that somebody removed, or whose sync failed: nobody knows what of it is on disk.
+    fn leave(&mut self) {
+        (self.has_base, self.is_due, self.open) = (false, true, None);
+        self.unsynced = UnsyncedPart::Nothing;
     }
 
     fn append(&mut self, dir: &Path, changes: &[NumberedChange]) -> io::Result<()> {
@@ -312,24 +313,27 @@ impl JournalState {
         let lines = journal::lines(changes);
         if let Some(open) = &mut self.open {
             open.append(&lines)?;
+            if self.unsynced == UnsyncedPart::Nothing {
+                self.unsynced = UnsyncedPart::Lines;
+            }
         } else {
             self.open = Some(JournalFile::begin(dir, self.generation, &lines)?);
-            self.is_new = true;
+            self.unsynced = UnsyncedPart::File;
         }
-        self.is_unsynced = true;
         Ok(())
     }
 
     fn take_unsynced(&mut self) -> io::Result<Option<UnsyncedJournal>> {
-        let Some(open) = self.open.as_ref().filter(|_| self.is_unsynced) else { return Ok(None) };
-        let unsynced = UnsyncedJournal { file: open.to_sync()?, is_new: self.is_new };
-        (self.is_unsynced, self.is_new) = (false, false);
+        let Some(open) = self.open.as_ref().filter(|_| self.unsynced != UnsyncedPart::Nothing) else {
+            return Ok(None);
+        };
+        let unsynced = UnsyncedJournal { file: open.to_sync()?, is_new: self.unsynced == UnsyncedPart::File };
+        self.unsynced = UnsyncedPart::Nothing;
         Ok(Some(unsynced))
     }
 
     fn needs_snapshot(&self) -> bool {
-        let is_useless = self.base == JournalBase::Nothing && self.open.is_some();
-        is_useless || self.is_damaged || self.base == JournalBase::Former || self.is_large(1)
+        self.is_due || self.is_begun || self.is_large(1)
     }
 
     fn is_large(&self, times: u64) -> bool {

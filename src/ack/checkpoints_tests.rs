@@ -202,7 +202,7 @@ fn a_kill_while_the_file_is_written_anew_takes_nothing_back() {
         step("a new journal begun");
         snapshot::put_in_place(dir.path()).unwrap();
         step("in place");
-        checkpoints.journal().base = JournalBase::Present;
+        checkpoints.journal().is_begun = false;
         journal::remove_others(dir.path(), generation, true);
     }
     step("after");
@@ -246,6 +246,21 @@ fn files_that_were_removed_while_it_runs_are_made_again() {
         checkpoints.sync().unwrap();
         assert_eq!(offsets(dir.path()), [offset, 2]);
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_put_in_place_is_not_taken_for_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::open(dir.path()).unwrap();
+    fs::create_dir(dir.path().join(NAME)).unwrap();
+    let account = checkpoints.begin("app", position("/a"));
+    advance(&account, 50);
+    assert!(checkpoints.record().is_err());
+    advance(&account, 60);
+    assert!(checkpoints.record().is_err() && checkpoints.sync().is_err() && checkpoints.save().is_err());
+    fs::remove_dir(dir.path().join(NAME)).unwrap();
+    checkpoints.save().unwrap();
+    assert_eq!(offsets(dir.path()), [60]);
 }
 
 #[test]

@@ -147,6 +147,30 @@ async fn what_is_on_disk_is_acknowledged_before_it_is_delivered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cannot_be_stored_is_delivered_from_memory_after_what_could() {
+    let test = on_disk();
+    test.push(10);
+    assert_eq!(test.store(), 1);
+    test.push(20);
+    let NextToStore::Records(records) = test.queue.next_to_store() else { panic!("a record waits") };
+    test.queue.change_disk(|disk| {
+        disk.put_back(records);
+        disk.set_broken(true);
+    });
+    assert_eq!(test.take().await, Some(vec![10]));
+    assert_eq!(test.outcomes(), 1, "nobody is told that it is stored");
+    assert_eq!(test.take().await, Some(vec![20]));
+    assert_eq!((test.outcomes(), test.queue.look_at_disk(DiskStorage::held)), (2, 0));
+    assert!(test.queue.is_drained());
+    test.queue.change_disk(|disk| disk.set_broken(false));
+    test.push(30);
+    assert!(test.take().await.is_none(), "it is to be stored again");
+    assert_eq!(test.store(), 1);
+    test.queue.end();
+    assert_eq!((test.outcomes(), test.metrics.in_flight()), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_could_not_be_stored_is_the_next_to_be() {
     let test = on_disk();
     for len in [1, 2, 3] {

@@ -40,7 +40,7 @@ pub(crate) fn acknowledged(world: &World, daemon: &Daemon) {
 }
 
 /// The files of the disk buffer whose names end so.
-fn files(world: &World, end: &str) -> Vec<PathBuf> {
+pub(crate) fn files(world: &World, end: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![world.path("state/spool")];
     while let Some(folder) = folders.pop() {
@@ -58,7 +58,7 @@ fn files(world: &World, end: &str) -> Vec<PathBuf> {
 }
 
 /// A daemon that was killed with all lines on disk and none delivered.
-fn killed_with_a_backlog(world: &World, lines: u64) {
+pub(crate) fn killed_with_a_backlog(world: &World, lines: u64) {
     world.standin.faults(refuses);
     world.write("app.log", 0..lines);
     let daemon = world.spawn();
@@ -220,29 +220,6 @@ access_keys = [\"an-access-key-for-tests\"]
 ";
 
 #[test]
-fn dropping_the_oldest_of_a_backlog_damages_nothing() {
-    let world = World::new();
-    configure(&world, "max = \"1GiB\"");
-    killed_with_a_backlog(&world, 80_000);
-    configure(&world, "max = \"8MiB\", when_full = \"drop_oldest\"");
-    world.write("app.log", 80_000..160_000);
-    let daemon = world.spawn();
-    acknowledged(&world, &daemon);
-    world.standin.faults(serves);
-    until("what is left is delivered", || {
-        let scrape = daemon.conserved();
-        (scrape.count("sink_in_flight_events", &[]) == 0).then_some(())
-    });
-    let scrape = daemon.conserved();
-    let dropped = scrape.count("sink_dropped_events_total", &["reason=\"oldest\""]);
-    assert!(dropped > 0, "there was no room");
-    assert_eq!(scrape.count("buffer_corrupt_total", &[]), 0, "{}", daemon.log_text());
-    assert_eq!(world.standin.report().total.seen + dropped, 160_000);
-    assert_eq!(files(&world, ".corrupt"), Vec::<PathBuf>::new());
-    daemon.stop().drained();
-}
-
-#[test]
 fn a_request_is_answered_200_while_the_sink_is_down_and_is_delivered_after_a_kill() {
     let world = World::new();
     world.config(&format!("{SUBSCRIPTIONS}{MESSAGE_SINK}buffer = {{ type = \"disk\" }}\n"));
@@ -325,6 +302,33 @@ fn names_made_finer_hold_a_backlog_that_they_cannot_tell_apart() {
     fs::write(world.config_path(), text).unwrap();
     let daemon = world.start();
     exactly_once(&world.delivered(&daemon), 1_000);
+    daemon.stop().drained();
+}
+
+#[test]
+fn a_buffer_that_cannot_be_written_is_said_and_delivered_past_until_it_can() {
+    let world = World::new();
+    configure(&world, "max = \"1GiB\"");
+    fs::create_dir_all(world.path("state")).unwrap();
+    fs::write(world.path("state/spool"), "in the way").unwrap();
+    world.standin.faults(refuses);
+    world.write("app.log", 0..20_000);
+    let daemon = world.spawn();
+    let said = until("it is said", || {
+        Some(daemon.until_readyz(503).text()).filter(|said| said.contains("disk buffer of archive (logs)"))
+    });
+    assert_eq!(world.checkpointed(), 0, "nothing is told done: {said}");
+    assert!(daemon.scrape().count("buffer_errors_total", &["reason=\"open\""]) > 0);
+    world.standin.faults(serves);
+    exactly_once(&world.delivered(&daemon), 20_000);
+    daemon.until_readyz(503);
+    acknowledged(&world, &daemon);
+    fs::remove_file(world.path("state/spool")).unwrap();
+    daemon.ready();
+    world.write("app.log", 20_000..40_000);
+    exactly_once(&world.delivered(&daemon), 40_000);
+    let scrape = daemon.conserved();
+    assert!(scrape.sum("buffer_fsync_duration_seconds_count", &[]) > 0.0, "by way of the disk again");
     daemon.stop().drained();
 }
 

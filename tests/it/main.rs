@@ -28,7 +28,7 @@ mod encodings;
 mod errors;
 mod files;
 mod fixes;
-mod full_disk;
+mod full;
 mod held;
 mod help;
 mod letters;

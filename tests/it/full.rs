@@ -1,36 +1,33 @@
-//! The disk buffer where the disk is full, or cannot be written: delivery goes on.
+//! Disk buffers that have no room: at their own limit, or since the disk is full.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::buffer::{acknowledged, configure, refuses, serves};
+use crate::buffer::{acknowledged, configure, files, killed_with_a_backlog, refuses, serves};
 use crate::world::{World, at_least_once, exactly_once, scale, until};
 
 #[test]
-fn a_buffer_that_cannot_be_written_is_said_and_delivered_past_until_it_can() {
+fn dropping_the_oldest_of_a_backlog_damages_nothing() {
     let world = World::new();
-    configure(&world, "max = \"1GiB\"");
-    fs::create_dir_all(world.path("state")).unwrap();
-    fs::write(world.path("state/spool"), "in the way").unwrap();
-    world.standin.faults(refuses);
-    world.write("app.log", 0..20_000);
+    configure(&world, "max = \"64MiB\"");
+    killed_with_a_backlog(&world, 80_000);
+    configure(&world, "max = \"8MiB\", when_full = \"drop_oldest\"");
+    world.write("app.log", 80_000..160_000);
     let daemon = world.spawn();
-    let said = until("it is said", || {
-        Some(daemon.until_readyz(503).text()).filter(|said| said.contains("disk buffer of archive (logs)"))
-    });
-    assert_eq!(world.checkpointed(), 0, "nothing is told done: {said}");
-    assert!(daemon.scrape().count("buffer_errors_total", &["reason=\"open\""]) > 0);
+    let dropped = || daemon.scrape().count("sink_dropped_events_total", &["reason=\"oldest\""]);
+    until("the oldest are dropped", || (dropped() > 0).then_some(()));
     world.standin.faults(serves);
-    exactly_once(&world.delivered(&daemon), 20_000);
-    daemon.until_readyz(503);
     acknowledged(&world, &daemon);
-    fs::remove_file(world.path("state/spool")).unwrap();
-    daemon.ready();
-    world.write("app.log", 20_000..40_000);
-    exactly_once(&world.delivered(&daemon), 40_000);
+    until("what is left is delivered", || {
+        let scrape = daemon.conserved();
+        (scrape.count("sink_in_flight_events", &[]) == 0).then_some(())
+    });
     let scrape = daemon.conserved();
-    assert!(scrape.sum("buffer_fsync_duration_seconds_count", &[]) > 0.0, "by way of the disk again");
+    let dropped = dropped();
+    assert_eq!(scrape.count("buffer_corrupt_total", &[]), 0, "{}", daemon.log_text());
+    assert_eq!(world.standin.report().total.seen + dropped, 160_000);
+    assert_eq!(files(&world, ".corrupt"), Vec::<PathBuf>::new());
     daemon.stop().drained();
 }
 
@@ -96,4 +93,27 @@ impl Drop for SmallDisk {
         // Lazily: a process that has just ended may hold it for a moment.
         Command::new("umount").arg("-l").arg(&self.0).status().ok();
     }
+}
+
+#[test]
+fn a_spool_that_was_removed_is_made_again_and_keeps_what_comes() {
+    let world = World::new();
+    configure(&world, "max = \"1GiB\"");
+    world.standin.faults(refuses);
+    world.write("app.log", 0..5_000);
+    let daemon = world.spawn();
+    acknowledged(&world, &daemon);
+    fs::remove_dir_all(world.path("state/spool")).unwrap();
+    world.write("app.log", 5_000..20_000);
+    acknowledged(&world, &daemon);
+    assert!(!files(&world, ".spool").is_empty(), "it is there again");
+    daemon.kill();
+    world.standin.faults(serves);
+    let daemon = world.spawn();
+    let report = until("what was stored since is delivered", || {
+        Some(world.standin.report()).filter(|report| report.total.seen >= 15_000)
+    });
+    assert!(report.missing <= 5_000, "only what was in removed files is gone: {report:#?}");
+    daemon.ready();
+    daemon.stop().drained();
 }
