@@ -98,6 +98,9 @@ impl SourceConfig {
             Self::File(_) => field == Field::File,
             Self::Stdin(_) | Self::FirehoseHttp(_) => false,
         };
-        by_itself || (field.is_in_envelopes() && self.has_envelopes())
+        let is_of_containers = matches!(self.decoding().format, Format::Docker | Format::Cri);
+        by_itself
+            || (field.is_in_envelopes() && self.has_envelopes())
+            || (field == Field::Stream && is_of_containers)
     }
 }

@@ -185,7 +185,7 @@ mod tests {
         check(
             "{xyz}",
             Err(
-                "names an unknown field `{xyz}`; fields are `owner`, `log_group`, `log_stream`, `source` or `host`",
+                "names an unknown field `{xyz}`; fields are `owner`, `log_group`, `log_stream`, `stream`, `source` or `host`",
             ),
         );
         check("logs-{owner", Err("has a `{` without a `}`"));

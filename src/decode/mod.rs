@@ -132,15 +132,26 @@ impl Decoder {
                 );
             }
             DecoderKind::Lines(_) | DecoderKind::JoinedLines(..) | DecoderKind::Container(_) => {
-                events.origin(origin);
-                self.decode_lines(scratch, payload, piece, events);
+                self.decode_lines(scratch, origin, payload, piece, events);
             }
         }
         scratch.shrink();
     }
 
-    fn decode_lines<E: Events>(&self, scratch: &mut Scratch, payload: &Bytes, piece: Piece, events: &mut E) {
-        let payload = match payload::lines(payload, self.max_inflated, &mut scratch.buffers) {
+    fn decode_lines<E: Events>(
+        &self,
+        scratch: &mut Scratch,
+        origin: &Arc<Origin>,
+        payload: &Bytes,
+        piece: Piece,
+        events: &mut E,
+    ) {
+        let plain = payload::lines(payload, self.max_inflated, &mut scratch.buffers);
+        // A container's events come from one of its streams.
+        if plain.is_err() || !matches!(self.kind, DecoderKind::Container(_)) {
+            events.origin(origin);
+        }
+        let payload = match plain {
             Ok(plain) => plain,
             Err(reason) => return events.undecodable(reason, payload),
         };
@@ -150,7 +161,7 @@ impl Decoder {
                 lines::decode_joined(*limit, start, &mut scratch.lines, &payload, piece, events);
             }
             DecoderKind::Container(container) => {
-                container.decode(&mut scratch.joiner, &mut scratch.lines.long, &payload, events);
+                container.decode(&mut scratch.joiner, &mut scratch.lines.long, origin, &payload, events);
             }
             DecoderKind::Envelope | DecoderKind::Cloudtrail => {}
         }
