@@ -105,12 +105,11 @@ impl Container {
     ) {
         joiner.origins.set(origin);
         for line in lines::each(payload) {
-            match self.parse(line) {
-                Some(line) => self.take(line, joiner, long, events),
-                None => {
-                    events.origin(origin);
-                    events.undecodable(self.label(), line);
-                }
+            if let Some(line) = self.parse(line) {
+                self.take(line, joiner, long, events);
+            } else {
+                events.origin(origin);
+                events.undecodable(self.label(), line);
             }
         }
         self.flush(joiner, long, true, events);
