@@ -124,6 +124,9 @@ impl SourceConfig {
             Self::Stdin(_) | Self::FirehoseHttp(_) | Self::CloudwatchLogs(_) => false,
             Self::S3(_) => matches!(field, Field::Bucket | Field::Key),
         };
-        by_itself || (field.is_in_envelopes() && self.has_envelopes())
+        let is_of_containers = matches!(self.decoding().format, Format::Docker | Format::Cri);
+        by_itself
+            || (field.is_in_envelopes() && self.has_envelopes())
+            || (field == Field::Stream && is_of_containers)
     }
 }

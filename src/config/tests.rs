@@ -395,6 +395,46 @@ fn a_mistake_names_the_file_it_stands_in() {
 }
 
 #[test]
+fn a_glob_with_alternatives_is_one_item_of_a_variable() {
+    let text = "[sources.files]\ntype = \"file\"\ninclude = [\"/a\"]\n[sinks.out]\ntype = \"firehose\"\nregion = \"us-east-1\"\nstream = \"s\"\n";
+    let config = World::new(text)
+        .variable("STANDPIPE__SOURCES__FILES__INCLUDE", "/x/{a,b{c,d}}.log, /y/*.log")
+        .variable("STANDPIPE__SOURCES__FILES__FOLLOW_LINKS", "true")
+        .config();
+    let SourceConfig::File(files) = &config.sources["files"] else { panic!("{config:?}") };
+    assert_eq!(files.include, ["/x/{a,b{c,d}}.log", "/y/*.log"]);
+    assert_eq!(files.follow_links, FollowLinks::Always);
+}
+
+#[test]
+fn follow_links_is_a_word_or_a_flag() {
+    for (written, expected) in [
+        ("\"same_owner\"", Some(FollowLinks::SameOwner)),
+        ("true", Some(FollowLinks::Always)),
+        ("false", Some(FollowLinks::Never)),
+        ("\"true\"", None),
+        ("\"owner\"", None),
+        ("1", None),
+    ] {
+        let text = format!(
+            "[sources.files]\ntype = \"file\"\ninclude = [\"/a\"]\nfollow_links = {written}\n[sinks.out]\ntype = \"firehose\"\nregion = \"us-east-1\"\nstream = \"s\"\n"
+        );
+        let world = World::new(&text);
+        let Some(expected) = expected else {
+            let errors = world.errors();
+            assert!(
+                errors.len() == 1 && errors[0].contains("expected `\"same_owner\"`, `true` or `false`"),
+                "{errors:?}"
+            );
+            continue;
+        };
+        let config = world.config();
+        let SourceConfig::File(files) = &config.sources["files"] else { panic!("{config:?}") };
+        assert_eq!(files.follow_links, expected);
+    }
+}
+
+#[test]
 fn variables_set_values_of_every_type() {
     let text = "[sources.My-App]\ntype = \"firehose_http\"\n[sources.files]\ntype = \"file\"\ninclude = [\"/a\"]\n[sinks.out]\ntype = \"firehose\"\nstream = \"s\"\n[[routes]]\nto = [\"out\"]\n";
     let config = World::new(text)

@@ -157,7 +157,18 @@ impl Node {
     /// The parts of a comma-separated string from the environment.
     pub(super) fn comma_separated(&self) -> Option<Vec<Self>> {
         let text = self.loose_text()?;
-        let parts = text.value.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let is_balanced = text.value.matches('{').count() == text.value.matches('}').count();
+        let mut depth = 0_usize;
+        // A comma within the braces of a glob separates nothing.
+        let is_separator = |c: char| {
+            match c {
+                '{' => depth = depth.saturating_add(1),
+                '}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            c == ',' && (depth == 0 || !is_balanced)
+        };
+        let parts = text.value.split(is_separator).map(str::trim).filter(|part| !part.is_empty());
         let node = |part: &str| {
             let value = Text { value: part.to_owned(), expanded: text.expanded.clone() };
             Self { origin: self.origin.clone(), value: Written::Text(value) }

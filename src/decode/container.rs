@@ -3,6 +3,7 @@
 //! With multiline, a line that matches begins an event and ends the open ones of every stream; others continue the event of
 //! their own stream. So a chunk may be cut before any such line, and events do not depend on where chunks are cut.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use memchr::memrchr;
@@ -13,7 +14,7 @@ use super::json::Scanner;
 use super::lines::{self, LineFraming};
 use super::long::LengthLimit;
 use crate::config;
-use crate::event::{Event, Events, Framing, Message, Timestamp};
+use crate::event::{Event, Events, Field, Framing, Message, Origin, Timestamp};
 
 /// Which runtime wrote the lines.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,9 @@ struct ContainerLine<'a> {
 /// Standard output, standard error, and anything else.
 const STREAMS: usize = 3;
 
+/// What the runtimes call the first two.
+const NAMES: [&str; 2] = ["stdout", "stderr"];
+
 /// What is gathered of one stream's event.
 #[derive(Debug, Default)]
 struct OpenEvent {
@@ -62,27 +66,56 @@ struct OpenEvent {
 pub(crate) struct Joiner {
     streams: [OpenEvent; STREAMS],
     begun: u64,
+    origins: StreamOrigins,
+}
+
+/// The origins of a file's streams, made when the first event of each comes.
+#[derive(Debug, Default)]
+struct StreamOrigins {
+    file: Arc<Origin>,
+    streams: [Option<Arc<Origin>>; NAMES.len()],
+}
+
+impl StreamOrigins {
+    /// From now on, events are of this file.
+    fn set(&mut self, file: &Arc<Origin>) {
+        if !Arc::ptr_eq(&self.file, file) {
+            *self = Self { file: Arc::clone(file), streams: Default::default() };
+        }
+    }
+
+    /// The origin of a stream's events. What is neither output nor errors is of the file alone.
+    fn of(&mut self, stream: usize) -> &Arc<Origin> {
+        let (Some(origin), Some(name)) = (self.streams.get_mut(stream), NAMES.get(stream)) else {
+            return &self.file;
+        };
+        origin.get_or_insert_with(|| Arc::new(Origin::clone(&self.file).with(Field::Stream, *name)))
+    }
 }
 
 impl Container {
-    /// Decodes whole lines. `long` is a buffer for an event that is cut. Returns where the lines begin that are left for later, with
-    /// the open events in `joiner`.
+    /// Decodes whole lines that came from `origin`. `long` is a buffer for an event that is cut. Returns where the lines begin that are
+    /// left for later, with the open events in `joiner`.
     pub(crate) fn decode<E: Events>(
         &self,
         joiner: &mut Joiner,
         long: &mut Vec<u8>,
+        origin: &Arc<Origin>,
         payload: &[u8],
         events: &mut E,
     ) -> Option<usize> {
+        joiner.origins.set(origin);
         let mut at = 0;
         for line in lines::each(payload) {
             if !events.fits(line.len().saturating_add(joiner.bytes()), 1) {
                 return Some(at);
             }
             at += line.len();
-            match self.parse(line) {
-                Some(line) => self.take(line, joiner, long, events),
-                None => events.undecodable(self.label(), line),
+            if let Some(line) = self.parse(line) {
+                self.take(line, joiner, long, events);
+            } else {
+                events.origin(origin);
+                events.undecodable(self.label(), line);
             }
         }
         self.flush(joiner, long, true, events);
@@ -119,6 +152,7 @@ impl Container {
         let Some(open) = joiner.streams.get(line.stream) else { return };
         if self.multiline.is_none() && !open.mid && !line.partial {
             let event = Event { message: line.text, timestamp: line.timestamp, id: None, part: None };
+            events.origin(joiner.origins.of(line.stream));
             return self.limit.apply(event, long, events);
         }
         let begins = !open.mid && self.start().is_some_and(|start| matches(start, line.text));
@@ -140,6 +174,7 @@ impl Container {
 
     fn tell<E: Events>(&self, stream: usize, joiner: &mut Joiner, long: &mut Vec<u8>, events: &mut E) {
         let Some(open) = joiner.streams.get_mut(stream) else { return };
+        events.origin(joiner.origins.of(stream));
         let message = match (self.runtime, str::from_utf8(&open.text)) {
             (ContainerRuntime::Docker, Ok(inside)) => Message::Escaped(inside),
             (ContainerRuntime::Docker, Err(_)) | (ContainerRuntime::Cri, _) => Message::Raw(&open.text),
@@ -237,11 +272,7 @@ fn cri(line: &[u8]) -> Option<ContainerLine<'_>> {
 }
 
 fn stream_number(name: &str) -> usize {
-    match name {
-        "stdout" => 0,
-        "stderr" => 1,
-        _ => 2,
-    }
+    NAMES.iter().position(|known| *known == name).unwrap_or(NAMES.len())
 }
 
 fn matches(start: &Regex, text: Message<'_>) -> bool {

@@ -141,14 +141,10 @@ impl Decoder {
                 None
             }
             PayloadState::Whole { payload, piece } => self.begin(scratch, origin, payload, piece, events),
-            PayloadState::Lines { plain, piece } => {
-                events.origin(origin);
-                self.lines(scratch, plain, piece, events)
-            }
+            PayloadState::Lines { plain, piece } => self.lines(scratch, origin, plain, piece, events),
             PayloadState::Container { plain, joiner } => {
-                events.origin(origin);
                 scratch.joiner = joiner;
-                self.lines(scratch, plain, Piece::default(), events)
+                self.lines(scratch, origin, plain, Piece::default(), events)
             }
             PayloadState::Envelopes(left) => {
                 left.decode(&mut scratch.envelope, origin, events).map(Box::new).map(PayloadState::Envelopes)
@@ -177,10 +173,10 @@ impl Decoder {
             DecoderKind::Cloudtrail => cloudtrail::decode(max, buffers, cloudtrail, origin, &payload, events)
                 .map(|left| left.map(PayloadState::Trail)),
             DecoderKind::Lines(_) | DecoderKind::JoinedLines(..) | DecoderKind::Container(_) => {
-                events.origin(origin);
                 match payload::lines(&payload, max, buffers, &mut |bytes| events.may_take(bytes)) {
-                    Ok(plain) => Ok(self.lines(scratch, plain, piece, events)),
+                    Ok(plain) => Ok(self.lines(scratch, origin, plain, piece, events)),
                     Err(NotOpened::Refused(reason)) => {
+                        events.origin(origin);
                         events.undecodable(reason, &payload);
                         Ok(None)
                     }
@@ -195,10 +191,15 @@ impl Decoder {
     fn lines<E: Events>(
         &self,
         scratch: &mut Scratch,
+        origin: &Arc<Origin>,
         plain: Bytes,
         piece: Piece,
         events: &mut E,
     ) -> Option<PayloadState> {
+        // A container's events come from one of its streams.
+        if !matches!(self.kind, DecoderKind::Container(_)) {
+            events.origin(origin);
+        }
         let left = match &self.kind {
             DecoderKind::Lines(limit) => lines::decode(*limit, &mut scratch.lines, &plain, piece, events),
             DecoderKind::JoinedLines(limit, start) => {
@@ -206,7 +207,7 @@ impl Decoder {
             }
             DecoderKind::Container(container) => {
                 let Scratch { joiner, lines, .. } = scratch;
-                let at = container.decode(joiner, &mut lines.long, &plain, events)?;
+                let at = container.decode(joiner, &mut lines.long, origin, &plain, events)?;
                 let joiner = std::mem::take(joiner);
                 return Some(PayloadState::Container { plain: plain.slice(at..), joiner });
             }

@@ -117,6 +117,24 @@ fn docker(stream: &str, log: &str) -> String {
 }
 
 #[test]
+fn an_event_of_a_container_comes_from_its_stream() {
+    let cri = |stream: &str, text: &str| format!("1970-01-01T00:00:01Z {stream} F {text}\n");
+    let docker =
+        [docker("stdout", "a\n"), docker("stderr", "b"), docker("stdout", "c\n"), docker("stderr", "b\n")];
+    let cri = [cri("stdout", "a"), cri("stdout", "c"), cri("stderr", "bb"), cri("other", "d")];
+    for (format, lines, expected) in [
+        (Format::Docker, docker.concat(), ["stdout", "stdout", "stderr"].as_slice()),
+        (Format::Cri, cri.concat(), &["stdout", "stdout", "stderr", ""]),
+    ] {
+        let seen = decode_with(&config(format), lines.as_bytes());
+        let streams: Vec<&str> = seen.origins.iter().map(|origin| origin.text(Field::Stream)).collect();
+        assert_eq!(streams, expected);
+        assert!(seen.origins.iter().all(|origin| &*origin.source == "test"), "nothing else is lost");
+        assert!(Arc::ptr_eq(&seen.origins[0], &seen.origins[1]), "it is made once");
+    }
+}
+
+#[test]
 fn docker_lines_are_told_escaped_and_partial_ones_joined() {
     let plain = config(Format::Docker);
     let [out, err] = ["stdout", "stderr"].map(|stream| move |log: &str| docker(stream, log));

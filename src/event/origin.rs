@@ -161,6 +161,15 @@ origin_fields! {
         in_envelopes: false,
         is_remote: false,
     }
+    /// Standard output or standard error, for the lines of containers.
+    Stream: {
+        name: "stream",
+        title: "stream",
+        in_names: true,
+        place: FieldPlace::AfterHost,
+        in_envelopes: false,
+        is_remote: false,
+    }
 }
 
 impl Field {

@@ -61,8 +61,8 @@ pub(crate) struct Undeliverable {
 /// What is kept of a dead letter beside its bytes, while it waits to be written.
 pub(super) const LETTER_BYTES: u64 = 1024;
 
-/// What is kept of a segment beside its blocks.
-pub(super) const SEGMENT_BYTES: u64 = 256;
+/// What is kept of a segment beside its blocks, with its origin.
+pub(super) const SEGMENT_BYTES: u64 = 512;
 
 impl Undeliverable {
     /// A payload that cannot be decoded.

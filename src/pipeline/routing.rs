@@ -42,6 +42,7 @@ impl WorkerState {
             read_at,
             memory,
             costs: EventCosts::default(),
+            has_costs: false,
             encoded: EncodedChunk::default(),
         }
     }
@@ -54,6 +55,8 @@ pub(crate) struct Routing<'a> {
     read_at: Timestamp,
     memory: StepMemory<'a>,
     costs: EventCosts,
+    /// Whether they are those of the present origin.
+    has_costs: bool,
     encoded: EncodedChunk,
 }
 
@@ -81,6 +84,10 @@ impl Routing<'_> {
     fn note_written(&mut self) {
         let taken: u64 = self.state.outputs.iter_mut().map(Output::take_taken).sum();
         self.encoded.memory = self.encoded.memory.saturating_add(taken);
+    }
+
+    fn learn_costs(&mut self) {
+        (self.costs, self.has_costs) = (self.costs(), true);
     }
 
     fn costs(&self) -> EventCosts {
@@ -247,7 +254,9 @@ impl Events for Routing<'_> {
 
     fn origin(&mut self, origin: &Arc<Origin>) {
         if self.state.plan.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, origin)) {
-            self.costs = self.costs();
+            if !self.has_costs {
+                self.learn_costs();
+            }
             return;
         }
         self.end_segment();
@@ -260,7 +269,7 @@ impl Events for Routing<'_> {
         } else if let Some((known, _)) = &mut self.state.plan {
             *known = Arc::clone(origin);
         }
-        self.costs = self.costs();
+        self.learn_costs();
     }
 
     fn event(&mut self, event: Event<'_>) {

@@ -49,7 +49,7 @@ fn a_link_to_what_its_owner_does_not_own_is_not_followed_and_said() {
     fs::write(world.path("secret"), "secret\n").unwrap();
     symlink(world.path("secret"), world.log("a.log")).unwrap();
     if lchown(world.log("a.log"), Some(1234), None).is_err() {
-        eprintln!("skipped: only root can give a link away");
+        // Only root can give a link away; tests beside the code try the rest.
         return;
     }
     world.write("b.log", 0..10);
@@ -62,7 +62,6 @@ fn a_link_to_what_its_owner_does_not_own_is_not_followed_and_said() {
     daemon.stop().drained();
     // Whoever says so gets it.
     world.standin.expect(2, 1);
-
     world.config(&format!("{FILE_SOURCE}follow_links = true\n{MESSAGE_SINK}"));
     fs::remove_file(world.path("secret")).unwrap();
     fs::write(world.path("secret"), crate::standin::Lines::of_run(2).text(0..1)).unwrap();

@@ -224,6 +224,11 @@ impl Placement<'_> {
         if file.is_foreign {
             return self.pass_foreign(first);
         }
+        if !self.setup.is_object()
+            && [[0xFF, 0xFE], [0xFE, 0xFF]].iter().any(|mark| first.bytes.starts_with(mark))
+        {
+            warn!(path = %file.path.display(), "file is UTF-16 and is shipped as the bytes that it is; have it written as UTF-8, or convert it");
+        }
         let mark = match file.start {
             0 => Mark::default(),
             _ if !file.is_plain() => self.end_mark()?,

@@ -25,13 +25,12 @@ pub(super) fn find_stored(setup: &FileSetup, files: &mut FileTable, discovery: &
     for no in gone {
         let Some(gone) = files.gone.get(no).cloned() else { continue };
         let Some(entries) = listings.of(dir_of(&gone.real)) else { continue };
-        match entries.find(gone.key) {
-            Some(path) => find_renamed(files, discovery, path, gone.key),
-            None => {
-                n_lost = n_lost.saturating_add(1);
-                Rotation { setup, files, discovery }.seek_copies(&gone, entries);
-                lost.get_or_insert(gone.path);
-            }
+        if let Some(path) = entries.find(gone.key) {
+            find_renamed(files, discovery, path, gone.key);
+        } else {
+            n_lost = n_lost.saturating_add(1);
+            Rotation { setup, files, discovery }.seek_copies(&gone, entries);
+            lost.get_or_insert(gone.path);
         }
     }
     if let Some(first) = lost {

@@ -24,7 +24,8 @@ impl Bounds for FileNo {
 #[derive(Default)]
 pub(super) struct FileTable {
     next: u64,
-    tracked: BTreeMap<FileNo, TrackedFile>,
+    /// Boxed: half of what a tree holds in itself is room.
+    tracked: BTreeMap<FileNo, Box<TrackedFile>>,
     by_key: HashMap<FileKey, FileNo>,
     by_path: HashMap<PathBuf, FileNo>,
     /// Files to be looked at now, each once, in fair order.
@@ -52,13 +53,13 @@ impl FileTable {
         self.next = self.next.saturating_add(1);
         self.by_key.insert(file.key, no);
         self.by_path.insert(file.path.clone(), no);
-        self.tracked.insert(no, file);
+        self.tracked.insert(no, Box::new(file));
         no
     }
 
     pub(super) fn remove(&mut self, no: FileNo) -> Option<TrackedFile> {
         self.close(no);
-        let file = self.tracked.remove(&no)?;
+        let file = *self.tracked.remove(&no)?;
         if let Some(head) = file.indexed {
             self.heads.remove(head, no);
         }
@@ -109,19 +110,19 @@ impl FileTable {
     }
 
     pub(super) fn get(&self, no: FileNo) -> Option<&TrackedFile> {
-        self.tracked.get(&no)
+        self.tracked.get(&no).map(AsRef::as_ref)
     }
 
     pub(super) fn get_mut(&mut self, no: FileNo) -> Option<&mut TrackedFile> {
-        self.tracked.get_mut(&no)
+        self.tracked.get_mut(&no).map(AsMut::as_mut)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (FileNo, &TrackedFile)> {
-        self.tracked.iter().map(|(no, file)| (*no, file))
+        self.tracked.iter().map(|(no, file)| (*no, file.as_ref()))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut TrackedFile> {
-        self.tracked.values_mut()
+        self.tracked.values_mut().map(AsMut::as_mut)
     }
 
     pub(super) fn by_key(&self, key: FileKey) -> Option<FileNo> {

@@ -149,15 +149,12 @@ impl DirWatcher {
             let Some(queue) = &self.queue else { return future::pending().await };
             // A queue of events becomes readable as a pipe does. Made for this wait alone: at other times events wake nobody.
             let wait = queue.try_clone().and_then(pipe::Receiver::from_owned_fd_unchecked);
-            let waited = match wait {
-                Ok(wait) => wait.readable().await,
+            let Ok(wait) = wait else {
                 // Without a descriptor for it, it is looked at from time to time.
-                Err(_) => {
-                    tokio::time::sleep(WITHOUT_DESCRIPTOR).await;
-                    continue;
-                }
+                tokio::time::sleep(WITHOUT_DESCRIPTOR).await;
+                continue;
             };
-            if let Err(error) = waited {
+            if let Err(error) = wait.readable().await {
                 say_unavailable(&error);
                 self.queue = None;
             }
