@@ -18,7 +18,7 @@ struct RecentTroubles {
     /// By who loses, such as "sink archive", and the reason.
     losses: BTreeMap<(String, &'static str), RecentLoss>,
     /// By source, and path.
-    unreadable: BTreeMap<String, BTreeMap<PathBuf, FileTrouble>>,
+    unreadable: BTreeMap<String, BTreeMap<PathBuf, FailingFile>>,
 }
 
 /// A loss that goes on, or has just ended.
@@ -30,7 +30,7 @@ struct RecentLoss {
 }
 
 #[derive(Debug)]
-struct FileTrouble {
+struct FailingFile {
     why: String,
     seen: Instant,
 }
@@ -63,7 +63,7 @@ impl Troubles {
         let files = recent.unreadable.entry(source.to_owned()).or_default();
         files.retain(|_, file| now.duration_since(file.seen) < GONE);
         if files.len() < MOST_PATHS || files.contains_key(path) {
-            files.insert(path.to_owned(), FileTrouble { why, seen: now });
+            files.insert(path.to_owned(), FailingFile { why, seen: now });
         }
     }
 
