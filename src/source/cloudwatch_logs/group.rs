@@ -12,7 +12,7 @@ use super::page::{LogPage, PageEvent};
 use super::plan::{GroupPlan, OnceUntil, PageAsk, PageResult, PlanStart, Urgency};
 use super::position::GroupPosition;
 use super::seen::{BucketSpan, EventKey, SeenIds};
-use super::seen_files::SeenFiles;
+use super::seen_files::{SeenFiles, on_disk};
 use super::service::{PullFault, PullFaultKind};
 use super::turns::GroupReadiness;
 use crate::ack::{LocalAccount, Watermark};
@@ -74,8 +74,6 @@ pub(super) struct LogGroup {
     /// When the position is to be stored next.
     store_at: i64,
     is_asked: bool,
-    /// A page was given up: reading begins again where everything was delivered.
-    is_given_up: bool,
     /// Since when it is read.
     since: i64,
     is_shortened: bool,
@@ -124,7 +122,6 @@ impl LogGroup {
             store_at: now,
             held: None,
             is_asked: false,
-            is_given_up: false,
             is_shortened: false,
             is_gone: gone.is_some(),
             since: now,
@@ -141,7 +138,7 @@ impl LogGroup {
 
     /// When it may be asked next.
     pub(super) fn readiness(&self, group: usize) -> GroupReadiness {
-        let is_open = !self.is_asked && !self.is_given_up && !self.is_gone() && !self.lane.is_blocked();
+        let is_open = !self.is_asked && !self.is_given_up() && !self.is_gone() && !self.lane.is_blocked();
         let held = self.held.as_ref().map_or(i64::MIN, |held| held.until);
         let ready = |urgency| self.plan.ready(urgency).filter(|_| is_open).map(|at| at.max(held));
         GroupReadiness { group, fresh: ready(Urgency::Fresh), late: ready(Urgency::Late) }
@@ -159,9 +156,14 @@ impl LogGroup {
         self.is_asked = false;
     }
 
-    /// Buckets of ids that a page's events have to be looked up in.
-    pub(super) fn missing(&mut self, page: &LogPage) -> Vec<BucketSpan> {
-        self.seen.missing(page.events.iter().map(|event| event.timestamp))
+    /// Reads the ids that a page's events have to be looked up in.
+    pub(super) async fn load(&mut self, page: &LogPage) -> Result<(), String> {
+        let missing = self.seen.missing(page.events.iter().map(|event| event.timestamp));
+        for span in missing {
+            let ids = on_disk(self.files.clone(), move |files| files.read(span)).await?;
+            self.seen.load(span, ids);
+        }
+        Ok(())
     }
 
     /// The events of a page that were not seen before; they are on their way from now on.
@@ -215,16 +217,18 @@ impl LogGroup {
             let keys = self.under_way.remove(&number).unwrap_or_default();
             match outcome {
                 Outcome::Done => self.unstored.extend(keys),
-                Outcome::Abandoned => {
-                    self.seen.forget(&keys);
-                    self.is_given_up = true;
-                }
+                Outcome::Abandoned => self.seen.forget(&keys),
             }
             if let Some((reached, _)) = self.settled.end(number, outcome) {
                 self.reached = Some(reached);
             }
         }
-        self.is_given_up && self.begin_again()
+        self.is_given_up() && self.begin_again()
+    }
+
+    /// Whether a page was given up: reading begins again where everything was delivered.
+    const fn is_given_up(&self) -> bool {
+        self.settled.is_stopped()
     }
 
     /// Begins where everything was delivered, once nothing is on its way.
@@ -235,7 +239,6 @@ impl LogGroup {
         let start = self.reached.unwrap_or_else(|| self.account.position().start);
         self.plan = GroupPlan::new(start, self.window, self.once, Timestamp::now().0);
         self.settled = Watermark::default();
-        self.is_given_up = false;
         true
     }
 
@@ -305,7 +308,7 @@ impl LogGroup {
     /// Whether a run with `--once` is done with it.
     pub(super) fn is_done(&self) -> bool {
         let is_lost = self.held.as_ref().is_some_and(|held| held.fault.kind.needs_somebody());
-        self.is_gone() || (self.once.is_some() && is_lost) || (self.plan.is_done() && !self.is_given_up)
+        self.is_gone() || (self.once.is_some() && is_lost) || (self.plan.is_done() && !self.is_given_up())
     }
 
     /// Whether it does not exist any more.

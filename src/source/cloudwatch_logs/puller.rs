@@ -15,8 +15,8 @@ use super::group::LogGroup;
 use super::listing::ListedGroup;
 use super::page::{LogPage, PageEvent};
 use super::plan::{OnceUntil, PageAsk, Urgency};
-use super::reports::{Reports, TELL_EVERY};
-use super::seen::{BucketSpan, EventKey};
+use super::reports::{IncompleteRun, Reports, TELL_EVERY};
+use super::seen::EventKey;
 use super::seen_files::{SeenFiles, on_disk};
 use super::service::{EventsAsk, LogsService, PullFault, PullFaultKind};
 use super::turns::Turns;
@@ -69,11 +69,6 @@ pub(super) struct Puller<S> {
     /// Why ids could not be stored; nothing is asked for meanwhile.
     pub(super) unstorable: Option<String>,
 }
-
-/// Why a run with `--once` could not read everything.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct IncompleteRun(String);
 
 impl<S: LogsService> Puller<S> {
     pub(super) fn new(service: S, config: PullSource, context: SourceContext) -> Result<Self, SourceError> {
@@ -315,8 +310,7 @@ impl<S: LogsService> Puller<S> {
         let Some(group) = self.groups.get_mut(number) else { return };
         let in_memory = bytes.len() + page.events.len() * PER_EVENT;
         held.resize(in_memory as u64);
-        let missing = group.missing(&page);
-        if let Err(message) = load(group, missing).await {
+        if let Err(message) = group.load(&page).await {
             // The page is asked for again.
             intake.metrics.error("state");
             return group.hold(PullFault { kind: PullFaultKind::Passing, message }, Timestamp::now().0);
@@ -421,12 +415,4 @@ struct PageAnswer {
 
 fn milliseconds(count: i64) -> Duration {
     Duration::from_millis(u64::try_from(count).unwrap_or(0).max(1))
-}
-
-async fn load(group: &mut LogGroup, missing: Vec<BucketSpan>) -> Result<(), String> {
-    for span in missing {
-        let ids = on_disk(group.files.clone(), move |files| files.read(span)).await?;
-        group.seen.load(span, ids);
-    }
-    Ok(())
 }

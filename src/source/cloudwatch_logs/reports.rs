@@ -18,6 +18,11 @@ pub(super) const TELL_EVERY: Duration = Duration::from_secs(1);
 /// What is wrong is logged again after so long.
 const LOG_EVERY: Duration = Duration::from_mins(1);
 
+/// Why a run with `--once` could not read everything.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct IncompleteRun(pub(super) String);
+
 /// What was told, and when.
 #[derive(Debug)]
 pub(super) struct Reports {
