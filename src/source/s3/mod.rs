@@ -19,6 +19,7 @@ mod resumable;
 mod seen;
 mod stream;
 mod unpack;
+mod zstd;
 
 use std::sync::Arc;
 use std::time::Duration;

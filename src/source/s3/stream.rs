@@ -197,7 +197,9 @@ impl<'r> ObjectStream<'r> {
             self.contents.shrink_to(STEP);
         }
         self.contents.reserve(STEP);
-        self.held.resize(self.contents.capacity().saturating_add(ROOM / 2).max(ROOM) as u64);
+        let unpacker = self.unpacker.as_ref().map_or(0, |unpacker| unpacker.memory());
+        let at_hand = self.contents.capacity().saturating_add(ROOM / 2).max(ROOM);
+        self.held.resize(at_hand.saturating_add(unpacker) as u64);
     }
 
     async fn unpack(&mut self, input: &mut Bytes, is_end: bool) -> Result<Result<bool, UnpackError>, Closed> {
