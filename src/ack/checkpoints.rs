@@ -127,6 +127,12 @@ impl Checkpoints {
         }))
     }
 
+    /// The state directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Reads the checkpoints in a state directory and changes nothing, also while a daemon runs.
     pub fn list(dir: &Path) -> Result<Listing, CheckpointError> {
         let path = dir.join(NAME);

@@ -12,6 +12,7 @@ mod expand;
 mod flow;
 mod key;
 mod layers;
+mod listing;
 mod log_filter;
 mod loops;
 mod misfit;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 use super::secret::Secret;
 pub use super::template::{Template, TemplateField, TemplatePiece};
 use crate::event::Field;
@@ -201,6 +202,8 @@ pub struct S3Source {
 pub enum ObjectFeed {
     /// `queue_url`: they are announced.
     Queue(QueueFeed),
+    /// `bucket`: it is listed again and again.
+    Listing(ListingFeed),
 }
 
 /// `queue_url` and what belongs to it.

@@ -12,7 +12,7 @@ use super::notification::ObjectName;
 use super::open::{NoObject, ObjectForm};
 use super::position::ObjectMark;
 use super::progress::ObjectProgress;
-use super::reading::{ObjectReading, USUAL};
+use super::reading::{ObjectReading, ROOM, USUAL};
 use super::unpack::{UnpackError, Unpacker};
 use crate::aws::ObjectBody;
 use crate::event::{Chunk, Closed, Held, Origin, Timestamp};
@@ -31,9 +31,6 @@ impl From<Closed> for Interrupted {
         Self::Closed
     }
 }
-
-/// What an open object takes: a connection's buffer, the windows of its compression, and contents at hand.
-pub(super) const ROOM: usize = 1 << 20;
 
 /// Unpacked at a time.
 const STEP: usize = 256 << 10;
