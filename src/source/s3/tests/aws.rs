@@ -296,10 +296,12 @@ impl FakeState {
         let is_flat = parameter("delimiter").is_empty();
         let mut found: Vec<(String, Option<&FakeObject>)> = Vec::new();
         for (key, object) in self.objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
-            let below = &key[prefix.len()..];
+            let below = key.get(prefix.len()..).unwrap_or_default();
             match below.find('/').filter(|_| !is_flat) {
                 None => found.push((key.clone(), Some(object))),
-                Some(slash) => found.push((format!("{prefix}{}", &below[..=slash]), None)),
+                Some(slash) => {
+                    found.push((format!("{prefix}{}", below.get(..=slash).unwrap_or_default()), None))
+                }
             }
         }
         found.dedup_by(|(one, _), (other, _)| one == other);
@@ -309,14 +311,15 @@ impl FakeState {
         let mut body = format!("<ListBucketResult><IsTruncated>{is_truncated}</IsTruncated>");
         for (name, object) in &found {
             let written = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
-            body.push_str(&match object {
+            let entry = match object {
                 None => format!("<CommonPrefixes><Prefix>{written}</Prefix></CommonPrefixes>"),
                 Some(FakeObject { etag, body, modified }) => format!(
                     "<Contents><Key>{written}</Key><ETag>&quot;{etag}&quot;</ETag><Size>{}</Size><LastModified>{}</LastModified></Contents>",
                     body.len(),
                     modified.to_rfc3339()
                 ),
-            });
+            };
+            body.push_str(&entry);
         }
         let next = found.last().map_or("", |(name, _)| name);
         body.extend(["<NextContinuationToken>", next, "</NextContinuationToken></ListBucketResult>"]);
