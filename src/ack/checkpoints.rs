@@ -113,6 +113,12 @@ impl Checkpoints {
         }))
     }
 
+    /// The state directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Reads the checkpoints in a state directory and changes nothing, also while a daemon runs.
     pub fn list(dir: &Path) -> Result<Listing, CheckpointError> {
         let (snapshot, mut journals) = read(dir)?;
@@ -120,12 +126,6 @@ impl Checkpoints {
         let damaged = snapshot.damaged;
         let (units, _) = merge(snapshot, journals);
         Ok(Listing { entries: units.into_values().collect(), damaged })
-    }
-
-    /// The state directory.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
     }
 
     /// Makes everything as it is after a start: what sources had under way is to be read again, and may end unnoticed.

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::{configuration, exit};
 use crate::config::{
     Action, AssumeRole, AwsSettings, Buffer, Checked, Compression, Config, Decoding, DiskBuffer, Encoding,
-    FileSource, FirehoseSink, FollowLinks, Format, HttpSource, ObjectContents, ObjectFeed, Packing, Problem,
-    PullSource, PullStart, Route, S3Source, SinkConfig, SinkKind, SourceConfig, Start, TooLong, Warning,
-    WarningPlace, When, WhenFull, inspect, legs, show_duration, show_size,
+    FileSource, FirehoseSink, FollowLinks, Format, HttpSource, ListingFeed, ListingStart, ObjectContents,
+    ObjectFeed, ObjectLayout, Packing, Problem, PullSource, PullStart, Route, S3Source, SinkConfig, SinkKind,
+    SourceConfig, Start, TooLong, Warning, WarningPlace, When, WhenFull, inspect, legs, show_duration,
+    show_size,
 };
 use crate::event::Field;
 
@@ -226,6 +227,7 @@ fn of_objects(s3: &S3Source) -> Vec<Branch> {
             branch.below.extend(of_roles(&queue.aws));
             vec![branch]
         }
+        ObjectFeed::Listing(listing) => vec![of_listing(listing)],
     };
     let mut buckets = Branch::leaf(format!("up to {} objects at once", s3.concurrency));
     buckets.below.extend(of_roles(&s3.aws));
@@ -241,6 +243,27 @@ fn of_objects(s3: &S3Source) -> Vec<Branch> {
         below.push(Branch::leaf("objects are Firehose's error output: records in `rawData`".to_owned()));
     }
     below
+}
+
+fn of_listing(listing: &ListingFeed) -> Branch {
+    let ListingFeed { bucket, prefix, layout, start, lookback, every } = listing;
+    let (every, lookback) = (show_duration(*every), show_duration(*lookback));
+    let start = match start {
+        ListingStart::Beginning => "from the beginning".to_owned(),
+        ListingStart::Now => "from now on".to_owned(),
+        ListingStart::Ago(ago) => format!("from {} before the first run on", show_duration(*ago)),
+    };
+    let days = match layout {
+        ObjectLayout::Flat => format!("all of it every {every}, a call for each 1,000 objects"),
+        ObjectLayout::Cloudtrail | ObjectLayout::Alb | ObjectLayout::VpcFlow | ObjectLayout::Firehose => {
+            format!(
+                "today and tomorrow every {every}, yesterday every fifth time, days back to {lookback} every sixtieth; two calls or more for each account and region"
+            )
+        }
+    };
+    let mut branch = Branch::leaf(format!("lists s3://{bucket}/{prefix} {start}"));
+    branch.below.push(Branch::leaf(days));
+    branch
 }
 
 fn of_roles(aws: &AwsSettings) -> impl Iterator<Item = Branch> {

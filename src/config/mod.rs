@@ -14,6 +14,7 @@ mod expand;
 mod flow;
 mod key;
 mod layers;
+mod listing;
 mod log_filter;
 mod loops;
 mod misfit;

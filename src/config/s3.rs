@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::aws_connection::aws_settings;
 use super::decoding::{multiline, sized};
+use super::listing::listing;
 use super::section::Section;
 use super::tree::Node;
 use super::types::{AwsSettings, Format, ObjectContents, ObjectFeed, QueueFeed, S3Source, TemplateField};
@@ -65,12 +66,14 @@ pub(super) fn source(section: &mut Section<'_>) -> Option<S3Source> {
 }
 
 fn feed(section: &mut Section<'_>, aws: Option<&AwsSettings>) -> Option<ObjectFeed> {
-    if section.has("bucket") && !section.has("queue_url") {
+    if section.has("bucket") && section.has("queue_url") {
         section.misplaced(
             "bucket",
-            "this version of standpipe does not list buckets; set `queue_url` to a queue that their objects are announced to",
+            "cannot be combined with `queue_url`, whose messages name their buckets; remove one of them",
         );
-        return None;
+    }
+    if section.has("bucket") {
+        return listing(section).map(ObjectFeed::Listing);
     }
     let url = section.required("queue_url", QUEUE_URL, queue_url);
     let visibility = section.or(

@@ -1004,11 +1004,21 @@ fn a_source_of_objects_says_what_is_wrong_with_it() {
         ],
     );
     check(
-        "bucket = \"logs\"",
+        &with("bucket = \"logs\""),
         &[
-            "bucket: this version of standpipe does not list buckets; set `queue_url` to a queue that their objects are announced to",
+            "bucket: cannot be combined with `queue_url`, whose messages name their buckets; remove one of them",
         ],
     );
+    check("bucket = \"logs\"\nstart = \"7d\"\nlookback = \"3d\"\nlayout = \"alb\"", &[]);
+    check(
+        "bucket = \"logs\"\nlayout = \"flt\"",
+        &["layout: found `flt`, expected `cloudtrail`, `alb`, `vpc_flow`, `firehose` or `flat`"],
+    );
+    check(
+        "bucket = \"logs\"\nstart = \"7x\"",
+        &["start: found `7x`, expected `beginning`, `now`, or a duration such as `7d`"],
+    );
+    check("bucket = \"b\"", &["bucket: found `b`, expected a bucket's name"]);
     check(&with("backup_of = \"lines\""), &["backup_of: needs the `format` `firehose_backup`; remove it"]);
     check(
         &with("format = \"cloudtrail\"\nmultiline = { start = \"x\" }"),

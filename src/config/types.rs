@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::aws_types::{AssumeRole, AwsSettings};
+pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 pub use super::pull_source::{PullSource, PullStart};
 use super::secret::Secret;
 pub use super::template::{Template, TemplateField, TemplatePiece};
@@ -226,6 +227,8 @@ pub struct S3Source {
 pub enum ObjectFeed {
     /// `queue_url`: they are announced.
     Queue(QueueFeed),
+    /// `bucket`: it is listed again and again.
+    Listing(ListingFeed),
 }
 
 /// `queue_url` and what belongs to it.

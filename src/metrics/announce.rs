@@ -1,6 +1,8 @@
 //! What a configuration can count: label values that are known before anything happens.
 
-use crate::config::{Buffer, Decoding, Format, ObjectContents, S3Source, SinkConfig, SourceConfig, TooLong};
+use crate::config::{
+    Buffer, Decoding, Format, ObjectContents, ObjectFeed, S3Source, SinkConfig, SourceConfig, TooLong,
+};
 
 /// Label values of one source.
 #[derive(Debug, Default)]
@@ -66,15 +68,21 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
 }
 
 fn of_objects(s3: &S3Source) -> SourceLabels {
+    let is_listed = matches!(s3.feed, ObjectFeed::Listing(_));
     let mut undecodable = undecodable(&s3.decoding);
-    undecodable.extend(["notification", "unreadable"]);
+    undecodable.push("unreadable");
+    undecodable.extend((!is_listed).then_some("notification"));
     undecodable.extend((s3.contents == ObjectContents::FirehoseBackup).then_some("firehose_backup"));
     SourceLabels {
-        errors: &["abandoned", "changed", "cut", "queue"],
+        errors: if is_listed {
+            &["abandoned", "changed", "cut", "done"]
+        } else {
+            &["abandoned", "changed", "cut", "queue"]
+        },
         lost: &["truncated"],
         undecodable,
         objects: &["archived", "read", "repeated", "skipped", "vanished"],
-        messages: &["dead_lettered", "deleted", "left", "lost", "returned"],
+        messages: if is_listed { &[] } else { &["dead_lettered", "deleted", "left", "lost", "returned"] },
         ..SourceLabels::default()
     }
 }

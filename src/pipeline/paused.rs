@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::open_job::{JobMark, OpenJob};
-use crate::event::{Budget, Held, PausedBytes};
+use crate::event::{Budget, CommitTurn, Held, PausedBytes};
 use crate::sync::Lock;
 
 /// What a job waits for.
@@ -108,20 +108,27 @@ impl PausedJobs {
         let mut at = 0;
         let mut given_up = Vec::new();
         let mut found = None;
+        // There is no memory for jobs whose turn comes later.
+        let mut is_low = false;
         while let Some(entry) = jobs.get_mut(at) {
             let is_full = !is_draining && entry.job.slot().lane().is_full();
             if entry.job.is_given_up() || is_full && entry.job.may_be_given_up() {
                 given_up.extend(jobs.remove(at));
                 continue;
             }
-            if !is_full {
-                let needs = entry.job.needs(self.step);
-                if let Some(room) = self.budget.reserve(needs, entry.job.slot().turn()) {
+            entry.waits_for(if is_full { JobWait::Turn } else { JobWait::Memory }, &self.budget);
+            let turn = entry.job.slot().turn();
+            if !is_full && !(is_low && turn == CommitTurn::Later) {
+                if let Some(room) = self.budget.reserve(entry.job.needs(self.step), turn) {
                     found = jobs.remove(at).map(|entry| (entry, room));
                     break;
                 }
+                is_low = true;
+                if turn == CommitTurn::Now {
+                    // Nobody behind it fares better.
+                    break;
+                }
             }
-            entry.waits_for(if is_full { JobWait::Turn } else { JobWait::Memory }, &self.budget);
             at = at.saturating_add(1);
         }
         self.count.store(jobs.len(), Ordering::Release);

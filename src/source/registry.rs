@@ -9,7 +9,7 @@ use super::cloudwatch_logs::CloudWatchPull;
 use super::file::LocalFiles;
 use super::firehose_http::FirehoseHttp;
 use super::lifecycle::{Source, SourceContext, SourceError};
-use super::s3::S3Objects;
+use super::s3;
 use super::stdin::StandardInput;
 use crate::config;
 
@@ -44,6 +44,6 @@ async fn by_kind(
         config::SourceConfig::FirehoseHttp(http) => {
             Some(Box::new(FirehoseHttp::prepare(http, context).await?))
         }
-        config::SourceConfig::S3(s3) => Some(Box::new(S3Objects::prepare(*s3, context).await?)),
+        config::SourceConfig::S3(objects) => Some(s3::prepare(*objects, context).await?),
     })
 }

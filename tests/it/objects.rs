@@ -152,7 +152,7 @@ fn doctor_looks_at_the_queue_and_check_shows_it() {
     let (code, report) = run(&["doctor", "--json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
     let hops = report["hops"].as_array().unwrap();
-    let hop = hops.iter().find(|hop| hop["name"] == "sources.trail").unwrap();
+    let hop = hops.iter().find(|hop| hop["hop"] == "sources.trail").unwrap();
     let levels: Vec<Value> = hop["findings"]
         .as_array()
         .unwrap()

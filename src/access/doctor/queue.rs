@@ -8,7 +8,7 @@ use crate::access::policy::document::{Negatable, Statement};
 use crate::access::report::{Fix, HopFinding, MissingPolicy, Severity};
 use crate::arn::Arn;
 use crate::aws::{ApiCall, ApiClient, AwsService, CallError, CallOptions};
-use crate::config::{ObjectFeed, QueueFeed, S3Source};
+use crate::config::{ListingFeed, ObjectFeed, QueueFeed, S3Source};
 use crate::event::Origin;
 
 /// What a reader of a queue does.
@@ -18,8 +18,14 @@ const ACTIONS: [&str; 4] =
 /// Looks at what a source of objects needs.
 pub(super) async fn check(source: &S3Source, origin: &Origin) -> Vec<HopFinding> {
     let whose = format!("source `{}`", origin.source);
-    let ObjectFeed::Queue(feed) = &source.feed;
     let mut findings = Vec::new();
+    let feed = match &source.feed {
+        ObjectFeed::Queue(feed) => feed,
+        ObjectFeed::Listing(feed) => {
+            of_bucket(&whose, source, feed, origin, &mut findings).await;
+            return findings;
+        }
+    };
     match ApiClient::with(&whose, &feed.aws, feed.region().map(str::to_owned), origin).await {
         Ok(client) => of_queue(&client.at(Some(feed.endpoint().to_owned())), feed, &mut findings).await,
         Err(error) => findings.push(unusable(&CallError::from(error))),
@@ -38,6 +44,48 @@ pub(super) async fn check(source: &S3Source, origin: &Origin) -> Vec<HopFinding>
 
 fn unusable(refused: &CallError) -> HopFinding {
     HopFinding::failure("endpoint", refused.to_string()).fix(advice(refused))
+}
+
+/// Lists one object of a bucket that is listed.
+async fn of_bucket(
+    whose: &str,
+    source: &S3Source,
+    feed: &ListingFeed,
+    origin: &Origin,
+    findings: &mut Vec<HopFinding>,
+) {
+    let client = match ApiClient::with(whose, &source.aws, None, origin).await {
+        Ok(client) => client.at(source.aws.endpoint_url.clone()),
+        Err(error) => return findings.push(unusable(&CallError::from(error))),
+    };
+    let principal = match principal(&client, "its bucket").await {
+        Ok(principal) => principal,
+        Err(failure) => return findings.push(failure),
+    };
+    findings.push(HopFinding::ok("credentials", format!("found: `{principal}`")));
+    let ListingFeed { bucket, prefix, .. } = feed;
+    let mut input = json!({ "Bucket": bucket, "Prefix": prefix, "MaxKeys": 1 });
+    if let Some(members) = input.as_object_mut().filter(|_| source.requester_pays) {
+        members.insert("RequestPayer".to_owned(), "requester".into());
+    }
+    let call = ApiCall::new(AwsService::S3, "ListObjectsV2", input);
+    findings.push(match client.call_with(&call, CallOptions::default()).await {
+        Ok(listed) if listed.get("Contents").is_some() => {
+            HopFinding::ok("bucket", format!("`s3://{bucket}/{prefix}` can be listed"))
+        }
+        Ok(_) => HopFinding::warning("bucket", format!("`s3://{bucket}/{prefix}` can be listed, and holds no object"))
+            .fix("correct `prefix`, if there should be some"),
+        Err(refused) => {
+            let denied = refused.code().is_some_and(|code| code.contains("AccessDenied") || code == "403");
+            let failure = HopFinding::failure("bucket", format!("`s3://{bucket}/{prefix}`: {refused}"))
+                .why("what is not listed is not read");
+            if denied {
+                failure.fix(format!("allow `s3:ListBucket` on the bucket itself (`arn:aws:s3:::{bucket}`, without `/*`) to `{principal}`"))
+            } else {
+                failure.fix(advice(&refused))
+            }
+        }
+    });
 }
 
 /// Who reads; or why nobody does.

@@ -16,7 +16,7 @@ use super::progress::ObjectProgress;
 use super::queue::{Extension, QueueMessage, SqsQueue};
 use super::reading::ObjectReading;
 use super::seen::{Reading, SeenObjects, Turn};
-use crate::event::{Chunk, Closed, Piece, Timestamp};
+use crate::event::{Chunk, Closed, Held, Piece, Timestamp};
 use crate::pipeline::WhenFullDestination;
 
 /// A message that nobody can make sense of, and that came so often, becomes a dead letter where its queue takes none aside.
@@ -39,6 +39,12 @@ pub(super) struct MessageWorker {
     pub(super) visibility: Duration,
 }
 
+/// A place for a message until its objects are read, with the memory that it takes.
+pub(super) struct MessageSlot {
+    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _held: Held,
+}
+
 /// How the work on a message ended.
 enum MessageEnd {
     /// All that it announces is done.
@@ -56,10 +62,11 @@ type BegunObjects = Vec<(Reading, Arc<ObjectProgress>)>;
 
 impl MessageWorker {
     /// Does all that a message asks for. `slot` is given back as soon as another message may be received.
-    pub(super) async fn carry_out(self: Arc<Self>, message: QueueMessage, slot: OwnedSemaphorePermit) {
+    pub(super) async fn carry_out(self: Arc<Self>, mut message: QueueMessage, slot: MessageSlot) {
         let number = self.held.add(&message);
+        let body = std::mem::take(&mut message.body);
         let end = tokio::select! {
-            end = self.work(number, &message, slot) => end,
+            end = self.work(number, body, message.receives, slot) => end,
             () = self.keep_hidden(number, &message) => return,
         };
         let metrics = &self.reading.intake.metrics;
@@ -84,17 +91,19 @@ impl MessageWorker {
     async fn work(
         &self,
         number: u64,
-        message: &QueueMessage,
-        slot: OwnedSemaphorePermit,
+        body: String,
+        receives: u64,
+        slot: MessageSlot,
     ) -> Result<MessageEnd, Closed> {
-        let names = match notification::read(&message.body) {
+        let names = match notification::read(&body) {
             Announcement::Test => return Ok(MessageEnd::Done),
-            Announcement::Foreign => return self.put_aside(number, message).await,
+            Announcement::Foreign => return self.put_aside(number, body, receives).await,
             Announcement::Objects(names, passed) => {
                 (0..passed).for_each(|_| self.reading.intake.metrics.object("skipped"));
                 names
             }
         };
+        drop(body);
         let mut slot = Some(slot);
         let mut names: Vec<ObjectName> = names.into_iter().filter(|name| self.is_wanted(name)).collect();
         names.dedup();
@@ -176,8 +185,8 @@ impl MessageWorker {
     }
 
     /// A message that is no announcement is left to the queue, or becomes a dead letter where the queue would show it for ever.
-    async fn put_aside(&self, number: u64, message: &QueueMessage) -> Result<MessageEnd, Closed> {
-        let (source, receives) = (&*self.reading.origin.source, message.receives);
+    async fn put_aside(&self, number: u64, body: String, receives: u64) -> Result<MessageEnd, Closed> {
+        let source = &*self.reading.origin.source;
         self.reading.intake.metrics.error("queue");
         if self.has_redrive || receives < MOST_RECEIVES {
             debug!(source, receives, "a message announces no object; it is left in the queue");
@@ -191,7 +200,7 @@ impl MessageWorker {
         let progress = ObjectProgress::new(None);
         self.held.hand_over(number, &progress);
         let intake = &self.reading.intake;
-        let payload = Bytes::from(message.body.clone());
+        let payload = Bytes::from(body);
         let (held, read_at) = (intake.admit(payload.len()).await, Timestamp::now());
         let ack = progress.begin(None, read_at);
         let origin = Arc::new(self.reading.origin.clone());

@@ -211,7 +211,7 @@ impl ObjectClient {
             )),
             Err(other) if other.may_pass() => NextTry::Pause,
             Err(_) => NextTry::Hold(format!(
-                "`s3:GetObject` on {object} is denied, or it does not exist: {refused}; allow `s3:GetObject` on its objects, and `s3:ListBucket` on the bucket itself (`arn:aws:s3:::{bucket}`, without `/*`) to tell one from the other"
+                "`s3:GetObject` on {object} is denied, or it does not exist: {refused}; correct `bucket_owner` if it is set and another; allow `s3:GetObject` on its objects, and `s3:ListBucket` on the bucket itself (`arn:aws:s3:::{bucket}`, without `/*`) to tell one from the other"
             )),
         }
     }

@@ -24,6 +24,9 @@ const LONGEST_HIDDEN: Duration = Duration::from_hours(12);
 /// An answer is waited for so much longer than a message.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// A stop may take longer than half of this.
+const SHORT: Duration = Duration::from_mins(2);
+
 /// How often messages that could not be deleted are tried again.
 const DELETE_TRIES: u32 = 4;
 
@@ -58,6 +61,10 @@ pub(super) enum Extension {
 impl SqsQueue {
     pub(super) const fn new(client: ApiClient, url: String, visibility: Duration) -> Self {
         Self { client, url, visibility }
+    }
+
+    pub(super) const fn visibility(&self) -> Duration {
+        self.visibility
     }
 
     pub(super) fn url(&self) -> &str {
@@ -106,9 +113,21 @@ impl SqsQueue {
 
     /// Shows messages to others at once; gives how many could not be: they come back when their time is over.
     pub(super) async fn give_back(&self, handles: &[String]) -> usize {
+        self.hide(handles, Duration::ZERO).await
+    }
+
+    /// Keeps messages hidden for another while, if otherwise they might show themselves within a stop.
+    pub(super) async fn keep_for_a_stop(&self, handles: &[String]) {
+        // Half of a message's time is left at the least, or it would have been extended.
+        if self.visibility < SHORT {
+            self.hide(handles, self.visibility).await;
+        }
+    }
+
+    async fn hide(&self, handles: &[String], hidden: Duration) -> usize {
         let mut failed = 0;
         for handles in handles.chunks(MOST_MESSAGES) {
-            let members = json!({ "VisibilityTimeout": 0 });
+            let members = json!({ "VisibilityTimeout": hidden.as_secs() });
             let call = self.batch("ChangeMessageVisibilityBatch", handles, &members);
             let answer = self.client.call_with(&call, CallOptions { deadline: PATIENCE, tries: 2 }).await;
             failed += answer.map_or(handles.len(), |answer| failures(&answer).len());

@@ -11,7 +11,8 @@ use super::notification::ObjectName;
 use super::open::ObjectClient;
 use super::progress::ObjectProgress;
 use super::resumable::ResumableObjects;
-use crate::config::{Decoding, ObjectContents};
+use crate::ack::Checkpoints;
+use crate::config::{Decoding, ObjectContents, S3Source};
 use crate::event::{Chunk, Field, Origin, Piece, Timestamp};
 use crate::pipeline::Intake;
 
@@ -32,7 +33,38 @@ pub(super) struct ObjectReading {
 /// Contents at hand that most objects keep below.
 pub(super) const USUAL: usize = 2 << 20;
 
+/// What an open object takes: a connection's buffer, the windows of its compression, and contents at hand.
+pub(super) const ROOM: usize = 1 << 20;
+
 impl ObjectReading {
+    /// For the objects of a source.
+    pub(super) fn new(
+        config: &S3Source,
+        intake: Intake,
+        client: Arc<ObjectClient>,
+        origin: Origin,
+        holds: &Arc<Holds>,
+        checkpoints: Arc<Checkpoints>,
+    ) -> Self {
+        let positions = ResumableObjects::of(Arc::clone(&origin.source), checkpoints, Timestamp::now());
+        Self {
+            intake,
+            client,
+            contents: config.contents,
+            decoding: config.decoding.clone(),
+            origin,
+            holds: Arc::clone(holds),
+            positions,
+            large: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// As many objects at once as are configured, and as the memory has room for.
+    pub(super) fn concurrency(&self, configured: usize) -> usize {
+        let room = usize::try_from(self.intake.memory() / 4).unwrap_or(usize::MAX) / ROOM;
+        configured.min(room).max(1)
+    }
+
     pub(super) fn origin_of(&self, name: &ObjectName) -> Origin {
         self.origin.clone().with(Field::Bucket, &*name.bucket).with(Field::Key, &*name.key)
     }

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::held::HeldMessages;
 use super::holds::Holds;
-use super::message::MessageWorker;
+use super::message::{MessageSlot, MessageWorker};
 use super::queue::{LONGEST_WAIT, MOST_MESSAGES, QueueMessage, SqsQueue};
 use crate::aws::CallError;
 use crate::event::Timestamp;
@@ -55,7 +55,15 @@ impl Receiver {
             empty = if messages.is_empty() { empty + 1 } else { 0 };
             for message in messages {
                 // So many were asked for as there were slots.
-                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+                let Ok(permit) = Arc::clone(&slots).acquire_owned().await else { break };
+                // Its body, and what is read from it. It is kept while the message waits for others, and so must not let them wait.
+                let size = message.body.len().saturating_mul(2);
+                let intake = &self.worker.reading.intake;
+                let room = intake.admit(size).await;
+                let mut held = intake.standing();
+                held.resize(size as u64);
+                drop(room);
+                let slot = MessageSlot { _permit: permit, _held: held };
                 tasks.spawn(Arc::clone(&self.worker).carry_out(message, slot));
             }
             if self.is_once && empty >= ONCE_EMPTY && self.worker.held.is_empty() {

@@ -12,7 +12,7 @@ use super::notification::ObjectName;
 use super::open::{NoObject, ObjectForm};
 use super::position::ObjectMark;
 use super::progress::ObjectProgress;
-use super::reading::{ObjectReading, USUAL};
+use super::reading::{ObjectReading, ROOM, USUAL};
 use super::unpack::{UnpackError, Unpacker};
 use crate::aws::ObjectBody;
 use crate::event::{Chunk, Closed, Held, Origin, Timestamp};
@@ -31,9 +31,6 @@ impl From<Closed> for Interrupted {
         Self::Closed
     }
 }
-
-/// What an open object takes: a connection's buffer, the windows of its compression, and contents at hand.
-pub(super) const ROOM: usize = 1 << 20;
 
 /// Unpacked at a time.
 const STEP: usize = 256 << 10;
@@ -197,7 +194,9 @@ impl<'r> ObjectStream<'r> {
             self.contents.shrink_to(STEP);
         }
         self.contents.reserve(STEP);
-        self.held.resize(self.contents.capacity().saturating_add(ROOM / 2).max(ROOM) as u64);
+        let unpacker = self.unpacker.as_ref().map_or(0, |unpacker| unpacker.memory());
+        let at_hand = self.contents.capacity().saturating_add(ROOM / 2).max(ROOM);
+        self.held.resize(at_hand.saturating_add(unpacker) as u64);
     }
 
     async fn unpack(&mut self, input: &mut Bytes, is_end: bool) -> Result<Result<bool, UnpackError>, Closed> {

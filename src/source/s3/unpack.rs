@@ -1,15 +1,17 @@
-//! Takes compression off an object as its bytes come: gzip of any number of members, twice if need be. Told by the bytes themselves,
-//! never by a name.
+//! Takes compression off an object as its bytes come: gzip of any number of members, or zstd, twice if need be. Told by the bytes
+//! themselves, never by a name.
 
 use flate2::{Decompress, FlushDecompress, Status};
+
+use super::zstd::{self, CorruptZstd, ZstdFrames};
 
 /// Why an object cannot be read: the label of a metric, and what is wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum UnpackError {
-    #[error("its gzip is corrupt")]
-    Corrupt,
-    #[error("its gzip ends too early")]
-    Torn,
+    #[error("its {0} is corrupt")]
+    Corrupt(&'static str),
+    #[error("its {0} ends too early")]
+    Torn(&'static str),
     #[error("it inflates to more than a thousand times its size")]
     Bomb,
     #[error("it is compressed with {0}, which standpipe does not read")]
@@ -39,7 +41,6 @@ const UNKNOWN: &[(&[u8], &str)] = &[
     (b"PAR1", "Parquet"),
     (b"BZh", "bzip2"),
     (b"\xff\x06\x00\x00sNaP", "snappy"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"\x04\x22\x4d\x18", "lz4"),
     (b"PK\x03\x04", "zip"),
@@ -69,7 +70,11 @@ enum StageKind {
     /// As it is.
     Plain,
     /// Within a member, or behind one.
-    Gzip { stream: Box<Decompress>, is_within: bool },
+    Gzip {
+        stream: Box<Decompress>,
+        is_within: bool,
+    },
+    Zstd(Box<ZstdFrames>),
 }
 
 /// Room between the layers.
@@ -100,8 +105,16 @@ impl Unpacker {
             StageKind::New => None,
             // What follows gzip, or was within it, is not.
             StageKind::Plain => Some(self.inner.is_untouched()),
-            StageKind::Gzip { .. } => Some(false),
+            StageKind::Gzip { .. } | StageKind::Zstd(_) => Some(false),
         }
+    }
+
+    /// Most memory that it takes beside what it gives.
+    pub(super) fn memory(&self) -> usize {
+        let of = |stage: &UnpackStage| {
+            if matches!(stage.kind, StageKind::Zstd(_)) { zstd::MOST_WINDOW } else { 0 }
+        };
+        of(&self.outer) + of(&self.inner)
     }
 
     /// Unpacks some of `input`, which is shortened by what was used, behind what is in `out`, whose room does not grow. Whether to come
@@ -180,8 +193,9 @@ impl UnpackStage {
 
     fn finish(&self) -> Result<(), UnpackError> {
         match self.kind {
-            StageKind::Gzip { is_within: true, .. } => Err(UnpackError::Torn),
-            StageKind::Gzip { is_within: false, .. } | StageKind::New | StageKind::Plain => Ok(()),
+            StageKind::Gzip { is_within: true, .. } => Err(UnpackError::Torn("gzip")),
+            StageKind::Zstd(ref frames) if !frames.is_whole() => Err(UnpackError::Torn("zstd")),
+            StageKind::Gzip { .. } | StageKind::Zstd(_) | StageKind::New | StageKind::Plain => Ok(()),
         }
     }
 }
@@ -192,11 +206,17 @@ impl StageKind {
             let stream = Box::new(Decompress::new_gzip(WINDOW_BITS));
             return Ok(Self::Gzip { stream, is_within: true });
         }
+        if head.starts_with(zstd::MAGIC) {
+            return Ok(Self::Zstd(Box::new(ZstdFrames::new())));
+        }
         let unknown = UNKNOWN.iter().find(|(magic, _)| head.starts_with(magic));
         unknown.map_or(Ok(Self::Plain), |(_, name)| Err(UnpackError::Unknown(name)))
     }
 
     fn step(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), UnpackError> {
+        if let Self::Zstd(frames) = self {
+            return frames.step(input, out).map_err(|CorruptZstd| UnpackError::Corrupt("zstd"));
+        }
         loop {
             let Self::Gzip { stream, is_within } = self else {
                 copy(input, out);
@@ -224,7 +244,7 @@ impl StageKind {
             }
             let before = (stream.total_in(), stream.total_out());
             let status = stream.decompress_vec(input, out, FlushDecompress::None);
-            let status = status.map_err(|_| UnpackError::Corrupt)?;
+            let status = status.map_err(|_| UnpackError::Corrupt("gzip"))?;
             let used = usize::try_from(stream.total_in() - before.0).unwrap_or(usize::MAX);
             *input = input.get(used..).unwrap_or_default();
             if status == Status::StreamEnd {
@@ -261,6 +281,10 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
     }
 
     /// Unpacks in pieces of `piece` bytes, with room for `room` at a time.
@@ -300,6 +324,12 @@ mod tests {
         check(&gz(b""), Ok(b""));
         check(&gz(b"a"), Ok(b"a"));
         check(&gz(&gz(&long)), Ok(&long));
+        check(&zstd(&long), Ok(&long));
+        check(&zstd(b""), Ok(b""));
+        check(&[zstd(&long), zstd(b"and more\n")].concat(), Ok(&[&long[..], b"and more\n"].concat()));
+        check(&gz(&zstd(&long)), Ok(&long));
+        let skippable = [&[0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
+        check(&[zstd(&long), skippable, zstd(b"x")].concat(), Ok(&[&long[..], b"x"].concat()));
         let third = gz(b"deep");
         check(&gz(&gz(&third)), Ok(&third));
     }
@@ -317,9 +347,14 @@ mod tests {
     #[test]
     fn what_cannot_be_unpacked_is_said() {
         let mut corrupt = gz(&b"a line of text\n".repeat(500));
-        check(&corrupt[..corrupt.len() - 3], Err(UnpackError::Torn));
+        check(&corrupt[..corrupt.len() - 3], Err(UnpackError::Torn("gzip")));
         corrupt[20] ^= 0xff;
         assert!(unpack(&corrupt, 7, 1_000).is_err());
+        let large = zstd(&(0..300_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
+        check(&large[..large.len() - 9], Err(UnpackError::Torn("zstd")));
+        let mut corrupt = large;
+        corrupt.extend_from_slice(b"no frame");
+        check(&corrupt, Err(UnpackError::Corrupt("zstd")));
         check(b"PAR1....PAR1", Err(UnpackError::Unknown("Parquet")));
         check(b"BZh91AY&SY", Err(UnpackError::Unknown("bzip2")));
         let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
@@ -332,17 +367,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_come_back(bytes: Vec<u8>, layers in 0_usize..3, piece in 1_usize..50, room in 65_usize..500) {
+        fn any_bytes_come_back(bytes: Vec<u8>, layers in 0_usize..3, as_zstd: bool, piece in 1_usize..50, room in 65_usize..500) {
             prop_assume!(StageKind::told(&bytes).is_ok_and(|kind| matches!(kind, StageKind::Plain)));
-            let packed = (0..layers).fold(bytes.clone(), |packed, _| gz(&packed));
+            let packed = (0..layers).fold(bytes.clone(), |packed, layer| if as_zstd == (layer == 0) { zstd(&packed) } else { gz(&packed) });
             prop_assert_eq!(unpack(&packed, piece, room), Ok(bytes));
         }
 
         #[test]
-        fn no_bytes_are_too_strange(mut bytes: Vec<u8>, as_gzip: bool, piece in 1_usize..50) {
-            if as_gzip {
-                bytes.splice(..0, [0x1f, 0x8b, 8]);
-            }
+        fn no_bytes_are_too_strange(mut bytes: Vec<u8>, kind in 0_usize..3, piece in 1_usize..50) {
+            let magics: [&[u8]; 3] = [b"", GZIP, zstd::MAGIC];
+            bytes.splice(..0, magics[kind].iter().copied());
             unpack(&bytes, piece, 100).ok();
         }
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::event::Timestamp;
 use crate::sync::Lock;
 
 /// The service.
@@ -50,6 +51,7 @@ pub(super) type Deed = Box<dyn FnOnce(&mut FakeState) + Send>;
 pub(super) struct FakeObject {
     pub(super) body: Vec<u8>,
     pub(super) etag: String,
+    pub(super) modified: Timestamp,
 }
 
 struct FakeMessage {
@@ -117,7 +119,9 @@ impl FakeAws {
     pub(super) fn put(&self, key: &str, body: Vec<u8>) -> Value {
         let mut state = self.state();
         let etag = format!("{:016x}", state.random.u64(..));
-        state.objects.insert(key.to_owned(), FakeObject { body, etag: etag.clone() });
+        state
+            .objects
+            .insert(key.to_owned(), FakeObject { body, etag: etag.clone(), modified: Timestamp::now() });
         json!({ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
             "s3": { "bucket": { "name": "b" }, "object": { "key": key, "eTag": etag } } })
     }
@@ -241,14 +245,7 @@ impl FakeState {
         let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
         self.asked.push(format!("{} {path} {query} {range}", asked.method).trim_end().to_owned());
         if query.contains("list-type=2") {
-            let key =
-                query.split("prefix=").nth(1).and_then(|rest| rest.split('&').next()).unwrap_or_default();
-            let known = self.objects.contains_key(key);
-            let contents =
-                if known { format!("<Contents><Key>{key}</Key></Contents>") } else { String::new() };
-            let body = format!("<ListBucketResult>{contents}</ListBucketResult>").into_bytes();
-            let allowed = Answer { status: 200, headers: Vec::new(), body, sent: None };
-            return Some(if self.refuse_lists { s3_error(403, "AccessDenied") } else { allowed });
+            return Some(if self.refuse_lists { s3_error(403, "AccessDenied") } else { self.list(query) });
         }
         if let Some((status, code)) = self.refuse_gets {
             return Some(s3_error(status, code));
@@ -284,6 +281,49 @@ impl FakeState {
             then(self);
         }
         Some(Answer { status, headers, body, sent })
+    }
+
+    /// A page of two keys or folders.
+    fn list(&self, query: &str) -> Answer {
+        let parameter = |name: &str| {
+            let value = query
+                .split('&')
+                .find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+                .unwrap_or_default();
+            percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned()
+        };
+        let (prefix, after) = (parameter("prefix"), parameter("continuation-token"));
+        let is_flat = parameter("delimiter").is_empty();
+        let mut found: Vec<(String, Option<&FakeObject>)> = Vec::new();
+        for (key, object) in self.objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
+            let below = key.get(prefix.len()..).unwrap_or_default();
+            match below.find('/').filter(|_| !is_flat) {
+                None => found.push((key.clone(), Some(object))),
+                Some(slash) => {
+                    found.push((format!("{prefix}{}", below.get(..=slash).unwrap_or_default()), None))
+                }
+            }
+        }
+        found.dedup_by(|(one, _), (other, _)| one == other);
+        found.retain(|(name, _)| *name > after);
+        let is_truncated = found.len() > 2;
+        found.truncate(2);
+        let mut body = format!("<ListBucketResult><IsTruncated>{is_truncated}</IsTruncated>");
+        for (name, object) in &found {
+            let written = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+            let entry = match object {
+                None => format!("<CommonPrefixes><Prefix>{written}</Prefix></CommonPrefixes>"),
+                Some(FakeObject { etag, body, modified }) => format!(
+                    "<Contents><Key>{written}</Key><ETag>&quot;{etag}&quot;</ETag><Size>{}</Size><LastModified>{}</LastModified></Contents>",
+                    body.len(),
+                    modified.to_rfc3339()
+                ),
+            };
+            body.push_str(&entry);
+        }
+        let next = found.last().map_or("", |(name, _)| name);
+        body.extend(["<NextContinuationToken>", next, "</NextContinuationToken></ListBucketResult>"]);
+        Answer { status: 200, headers: Vec::new(), body: body.into_bytes(), sent: None }
     }
 
     fn receive(&mut self, body: &Value) -> Answer {

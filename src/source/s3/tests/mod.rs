@@ -1,6 +1,7 @@
 //! A source of objects against services that fail in every way that they may.
 
 mod aws;
+mod listing;
 mod world;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 use self::world::{ObjectSettings, ObjectWorld, until};
 use crate::config::{Format, ObjectContents};
+use crate::event::Timestamp;
 
 /// Lines of an object, each with the object's name and its number.
 fn lines(name: &str, count: usize) -> BTreeSet<String> {
@@ -95,7 +97,7 @@ async fn an_object_that_is_overwritten_while_it_is_read_is_read_as_it_is_then() 
         let mut state = world.aws.state();
         state.cut_after = Some(500_000);
         state.at_next_get = Some(Box::new(move |state| {
-            let object = aws::FakeObject { body, etag: "another".to_owned() };
+            let object = aws::FakeObject { body, etag: "another".to_owned(), modified: Timestamp::now() };
             state.objects.insert("app.log".to_owned(), object);
         }));
     }

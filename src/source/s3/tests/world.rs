@@ -14,14 +14,17 @@ use super::aws::FakeAws;
 use crate::ack::Checkpoints;
 use crate::aws::ApiClient;
 use crate::config::{
-    AwsSettings, Decoding, Format, ObjectContents, ObjectFeed, QueueFeed, S3Source, TooLong,
+    AwsSettings, Decoding, Format, ListingFeed, ObjectContents, ObjectFeed, QueueFeed, S3Source, TooLong,
 };
 use crate::decode::{self, Decoder, Scratch};
 use crate::event::{Budget, Event, Events, Message, Origin, Wants};
 use crate::health::Status;
 use crate::metrics::Metrics;
 use crate::pipeline::{Intake, IntakeQueue, Job};
-use crate::source::s3::S3Objects;
+use crate::source::s3::announced::AnnouncedObjects;
+use crate::source::s3::globs;
+use crate::source::s3::listed::ListedObjects;
+use crate::source::s3::open::ObjectClient;
 use crate::source::s3::queue::SqsQueue;
 use crate::source::{Source, SourceContext, SourceError, Stopper};
 use crate::sync::Lock;
@@ -35,6 +38,8 @@ pub(super) struct ObjectSettings {
     pub(super) memory: u64,
     pub(super) visibility: Duration,
     pub(super) once: bool,
+    /// Lists instead.
+    pub(super) listing: Option<ListingFeed>,
 }
 
 impl Default for ObjectSettings {
@@ -46,6 +51,7 @@ impl Default for ObjectSettings {
             memory: 40 << 20,
             visibility: Duration::from_secs(30),
             once: false,
+            listing: None,
         }
     }
 }
@@ -66,7 +72,7 @@ pub(super) struct ObjectWorld {
 /// A source at work, and its sink.
 pub(super) struct ObjectRun {
     stopper: Stopper,
-    running: JoinHandle<(S3Objects, Result<(), SourceError>)>,
+    running: JoinHandle<(Box<dyn Source>, Result<(), SourceError>)>,
     sink: std::thread::JoinHandle<()>,
     switch: Arc<SinkSwitch>,
     pub(super) budget: Arc<Budget>,
@@ -98,19 +104,21 @@ impl ObjectWorld {
         }
     }
 
-    fn source(&self, checkpoints: &Arc<Checkpoints>) -> S3Objects {
-        let ObjectSettings { contents, format, concurrency, visibility, once, .. } = self.settings;
-        let decoding = Decoding {
-            format,
-            multiline: None,
-            max_line: 1_000,
-            too_long: TooLong::Split,
-            max_inflated: 8 << 20,
-        };
+    fn decoding(&self) -> Decoding {
+        let format = self.settings.format;
+        Decoding { format, multiline: None, max_line: 1_000, too_long: TooLong::Split, max_inflated: 8 << 20 }
+    }
+
+    fn source(&self, checkpoints: &Arc<Checkpoints>) -> Box<dyn Source> {
+        let ObjectSettings { contents, concurrency, visibility, once, .. } = self.settings;
+        let decoding = self.decoding();
         let aws = AwsSettings { request_timeout: Duration::from_secs(5), ..AwsSettings::default() };
         let url = format!("{}/1/q", self.aws.url);
         let config = S3Source {
-            feed: ObjectFeed::Queue(QueueFeed { url: url.clone(), aws: aws.clone(), visibility }),
+            feed: self.settings.listing.clone().map_or_else(
+                || ObjectFeed::Queue(QueueFeed { url: url.clone(), aws: aws.clone(), visibility }),
+                ObjectFeed::Listing,
+            ),
             contents,
             decoding,
             exclude: vec!["*.tmp".to_owned()],
@@ -129,7 +137,17 @@ impl ObjectWorld {
         };
         let client = || ApiClient::of_nobody(&self.aws.url);
         let queue = SqsQueue::new(client(), url, visibility);
-        S3Objects::with(config, context, queue, client()).unwrap()
+        let objects =
+            ObjectClient { client: client(), requester_pays: false, patience: Duration::from_secs(5) };
+        let exclude = globs(&config.exclude).unwrap();
+        match config.feed.clone() {
+            ObjectFeed::Queue(_) => {
+                Box::new(AnnouncedObjects::with(config, context, exclude, queue, objects))
+            }
+            ObjectFeed::Listing(feed) => {
+                Box::new(ListedObjects::with(config, feed, context, exclude, objects).unwrap())
+            }
+        }
     }
 
     /// What settles chunks as it is told to, until there are no more.
@@ -194,7 +212,7 @@ impl ObjectWorld {
         let (sender, jobs) = crossbeam_channel::bounded(64);
         let places = Arc::new(Semaphore::new(64));
         let queue = IntakeQueue { jobs: sender, places: Arc::clone(&places) };
-        let decoding = source.config.decoding.clone();
+        let decoding = self.decoding();
         let metrics = self.metrics.source("trail");
         let room_freed = Arc::<Notify>::default();
         let intake = Intake::new(Arc::clone(&budget), queue, room_freed, decode::framing(&decoding), metrics);
@@ -237,7 +255,7 @@ impl ObjectRun {
         let (source, ended) = self.running.await.unwrap();
         let sink = self.sink;
         tokio::task::spawn_blocking(move || sink.join().unwrap()).await.unwrap();
-        Box::new(source).finish().await.unwrap();
+        source.finish().await.unwrap();
         self.checkpoints.save().unwrap();
         assert_eq!(self.budget.used(), 0, "all memory is given back");
         ended

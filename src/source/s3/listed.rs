@@ -1,0 +1,385 @@
+//! Objects of a bucket that is listed again and again: what is done is remembered, and what is not is read, however late it appears.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use globset::GlobSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::done::DoneObjects;
+use super::error::S3SourceError;
+use super::holds::Holds;
+use super::notification::{self, ObjectName};
+use super::object::{self, ObjectEnd};
+use super::open::ObjectClient;
+use super::progress::ObjectProgress;
+use super::reading::ObjectReading;
+use super::sweep::{BucketLister, DAY, ListedObject, folder_of};
+use crate::causes::with_causes;
+use crate::config::{ListingFeed, ListingStart, ObjectLayout, S3Source};
+use crate::event::{Held, Origin, Timestamp};
+use crate::metrics::SourceMetrics;
+use crate::pipeline::Intake;
+use crate::source::lifecycle::{Source, SourceContext, SourceError, SourceFuture};
+use crate::source::stop::Stop;
+use crate::sync::Lock;
+
+/// A source that lists a bucket.
+pub(super) struct ListedObjects {
+    config: S3Source,
+    feed: ListingFeed,
+    context: SourceContext,
+    exclude: GlobSet,
+    objects: Arc<ObjectClient>,
+    /// Read when the run begins: the one before it may still have to write.
+    done: Option<Arc<DoneObjects>>,
+    begun: Arc<BegunTable>,
+    /// Those of the run, for the end.
+    metrics: Option<SourceMetrics>,
+}
+
+/// Objects that were handed over and are not known to be done.
+#[derive(Default)]
+struct BegunTable {
+    next: AtomicU64,
+    /// The lock covers a look or a change.
+    objects: Lock<BTreeMap<u64, BegunObject>>,
+}
+
+#[derive(Default)]
+struct BegunObject {
+    day: i64,
+    hash: u64,
+    chunks: Vec<Arc<ObjectProgress>>,
+    is_read: bool,
+}
+
+/// What the tasks of a sweep share.
+struct ListedWorker {
+    reading: ObjectReading,
+    done: Arc<DoneObjects>,
+    begun: Arc<BegunTable>,
+    /// Something was given up: it is to be read in the next sweep.
+    has_failed: AtomicBool,
+}
+
+/// The folder of the state directory with what is done.
+const FOLDER: &str = "objects";
+
+/// How often it is written.
+const SAVE: Duration = Duration::from_secs(1);
+
+/// Folders above the dates are looked for as often as this: new accounts appear.
+const ROOTS: Duration = Duration::from_mins(15);
+
+/// Of so many sweeps one lists yesterday, and one every day.
+const YESTERDAY: u64 = 5;
+const ALL_DAYS: u64 = 60;
+
+/// Objects beyond those that are read at once.
+const AHEAD: usize = 2;
+
+/// Most objects that wait for delivery.
+const MOST_BEGUN: usize = 2_000;
+
+impl ListedObjects {
+    /// A source that is ready to run; nothing is asked yet.
+    pub(super) fn with(
+        config: S3Source,
+        feed: ListingFeed,
+        context: SourceContext,
+        exclude: GlobSet,
+        objects: ObjectClient,
+    ) -> Result<Self, SourceError> {
+        let source = Self {
+            config,
+            feed,
+            context,
+            exclude,
+            objects: Arc::new(objects),
+            done: None,
+            begun: Arc::default(),
+            metrics: None,
+        };
+        // Whatever is wrong with it is known now.
+        source.open()?;
+        Ok(source)
+    }
+
+    fn open(&self) -> Result<Arc<DoneObjects>, SourceError> {
+        let ListingFeed { bucket, prefix, layout, start, .. } = &self.feed;
+        let now = Timestamp::now().0;
+        let since = match start {
+            ListingStart::Beginning => 0,
+            ListingStart::Now => now,
+            ListingStart::Ago(ago) => now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
+        };
+        let of = format!("{} {bucket} {prefix} {layout:?}", self.context.name);
+        let folder = self.context.checkpoints.dir().join(FOLDER);
+        let opened = DoneObjects::open(&folder, &of, since);
+        opened.map(Arc::new).map_err(|error| SourceError::Other(Box::new(S3SourceError::Done(folder, error))))
+    }
+
+    async fn read(&mut self, intake: Intake, mut stop: Stop) -> Result<(), SourceError> {
+        let done = self.open()?;
+        self.done = Some(Arc::clone(&done));
+        let SourceContext { name, host, status, once, .. } = &self.context;
+        let holds = Holds::new(Arc::clone(name), Arc::clone(status), *once);
+        let metrics = intake.metrics.clone();
+        self.metrics = Some(metrics.clone());
+        let mut helpers = JoinSet::new();
+        helpers.spawn(save_often(Arc::clone(&done), intake.standing(), metrics.clone()));
+        helpers.spawn(gauge_lag(Arc::clone(&self.begun), metrics));
+        let origin = Origin::new(Arc::clone(name), Arc::clone(host));
+        let checkpoints = Arc::clone(&self.context.checkpoints);
+        let reading =
+            ObjectReading::new(&self.config, intake, Arc::clone(&self.objects), origin, &holds, checkpoints);
+        let begun = Arc::clone(&self.begun);
+        let worker = Arc::new(ListedWorker { reading, done, begun, has_failed: AtomicBool::new(false) });
+        let (client, feed) = (Arc::clone(&self.objects), self.feed.clone());
+        let lister = BucketLister { client, feed, holds: Arc::clone(&holds) };
+        let mut sweeps = Sweeps {
+            concurrency: worker.reading.concurrency(self.config.concurrency),
+            lister,
+            worker,
+            exclude: self.exclude.clone(),
+            is_once: *once,
+            tasks: JoinSet::new(),
+            roots: None,
+        };
+        let ended = tokio::select! {
+            () = sweeps.run() => Ok(()),
+            () = stop.requested() => Ok(()),
+            reason = holds.failed() => Err(SourceError::Other(Box::new(S3SourceError::Held(reason)))),
+        };
+        sweeps.tasks.shutdown().await;
+        helpers.shutdown().await;
+        ended
+    }
+}
+
+impl Source for ListedObjects {
+    fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
+        Box::pin(self.read(intake, stop))
+    }
+
+    /// Remembers what is done by now.
+    fn finish(self: Box<Self>) -> SourceFuture<'static> {
+        Box::pin(async move {
+            let Some(done) = self.done else { return Ok(()) };
+            for object in std::mem::take(&mut *self.begun.objects.lock()).into_values() {
+                if object.is_read && object.chunks.iter().all(|chunks| chunks.is_settled() == Some(true)) {
+                    self.metrics.iter().for_each(|metrics| metrics.object("read"));
+                    object.chunks.iter().for_each(|chunks| chunks.forget());
+                    done.insert(object.day, object.hash);
+                }
+            }
+            let saved = spawn_blocking(move || done.save()).await;
+            match saved {
+                Ok(Err(error)) => Err(SourceError::Other(Box::new(error))),
+                Ok(Ok(())) | Err(_) => Ok(()),
+            }
+        })
+    }
+}
+
+/// One sweep after the other.
+struct Sweeps {
+    concurrency: usize,
+    lister: BucketLister,
+    worker: Arc<ListedWorker>,
+    exclude: GlobSet,
+    is_once: bool,
+    tasks: JoinSet<()>,
+    /// As they were found last.
+    roots: Option<(Instant, Arc<[String]>)>,
+}
+
+impl Sweeps {
+    async fn run(&mut self) {
+        let slots = Arc::new(Semaphore::new(self.concurrency.saturating_mul(AHEAD)));
+        for number in 0_u64.. {
+            let is_whole = self.is_once || number.is_multiple_of(ALL_DAYS);
+            let now = Timestamp::now().0;
+            self.worker.has_failed.store(false, Ordering::Relaxed);
+            self.sweep(number, is_whole, now, &slots).await;
+            while self.tasks.join_next().await.is_some() {}
+            let has_failed = self.worker.has_failed.load(Ordering::Relaxed);
+            if is_whole && !has_failed {
+                let lookback = i64::try_from(self.lister.feed.lookback.as_millis()).unwrap_or(i64::MAX);
+                self.worker.done.set_floor(now.saturating_sub(lookback).div_euclid(DAY));
+            }
+            if self.is_once && !has_failed {
+                return;
+            }
+            sleep(if self.is_once { Duration::from_secs(1) } else { self.lister.feed.every }).await;
+        }
+    }
+
+    async fn sweep(&mut self, number: u64, is_whole: bool, now: i64, slots: &Arc<Semaphore>) {
+        let today = now.div_euclid(DAY);
+        let (floor, since) = self.worker.done.bounds();
+        // A clock of somebody else's may be ahead.
+        let last = today.saturating_add(1);
+        let first = match number {
+            _ if is_whole => floor,
+            number if number.is_multiple_of(YESTERDAY) => today.saturating_sub(1).max(floor),
+            _ => today.max(floor),
+        };
+        for root in self.roots().await.iter() {
+            if self.lister.feed.layout == ObjectLayout::Flat {
+                self.list(root, None, since, slots).await;
+                continue;
+            }
+            for day in self.lister.days(root, first, last).await {
+                self.list(&folder_of(root, day), Some(day), since, slots).await;
+            }
+        }
+    }
+
+    async fn roots(&mut self) -> Arc<[String]> {
+        if let Some((since, roots)) = &self.roots
+            && since.elapsed() < ROOTS
+        {
+            return Arc::clone(roots);
+        }
+        let roots: Arc<[String]> = self.lister.roots().await.into();
+        let known = self.roots.as_ref().map_or(0, |(_, roots)| roots.len());
+        if known != roots.len() {
+            let source = &*self.worker.reading.origin.source;
+            info!(source, folders = roots.len(), "folders to be listed, one for each account and region");
+        }
+        self.roots = Some((Instant::now(), Arc::clone(&roots)));
+        roots
+    }
+
+    /// Reads what is below a prefix and not done.
+    async fn list(&mut self, prefix: &str, day: Option<i64>, since: i64, slots: &Arc<Semaphore>) {
+        let mut after = None;
+        loop {
+            let page = self.lister.page(prefix, true, after.as_deref()).await;
+            for object in page.objects {
+                let day = day.unwrap_or_else(|| object.modified.div_euclid(DAY));
+                self.begin(object, day, since, slots).await;
+            }
+            after = page.next;
+            if after.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn begin(&mut self, object: ListedObject, day: i64, since: i64, slots: &Arc<Semaphore>) {
+        let hash = DoneObjects::hash(&object.key, &object.etag);
+        let done = &self.worker.done;
+        if object.modified < since || done.contains(day, hash) {
+            return;
+        }
+        let name = ObjectName {
+            bucket: self.lister.feed.bucket.as_str().into(),
+            key: object.key,
+            etag: Some(object.etag),
+            size: object.size,
+            ..ObjectName::default()
+        };
+        let metrics = &self.worker.reading.intake.metrics;
+        if object.is_archived || notification::is_passed_over(&name) || self.exclude.is_match(&*name.key) {
+            metrics.object(if object.is_archived { "archived" } else { "skipped" });
+            done.insert(day, hash);
+            return;
+        }
+        while self.tasks.try_join_next().is_some() {}
+        while self.tasks.len() >= MOST_BEGUN {
+            self.tasks.join_next().await;
+        }
+        // The semaphore is never closed.
+        if let Ok(slot) = Arc::clone(slots).acquire_owned().await {
+            self.tasks.spawn(Arc::clone(&self.worker).carry_out(name, day, hash, slot));
+        }
+    }
+}
+
+impl ListedWorker {
+    /// Reads an object, and remembers it once it is done.
+    async fn carry_out(self: Arc<Self>, name: ObjectName, day: i64, hash: u64, slot: OwnedSemaphorePermit) {
+        let number = self.begun.next.fetch_add(1, Ordering::Relaxed);
+        let begun = BegunObject { day, hash, ..BegunObject::default() };
+        self.begun.objects.lock().insert(number, begun);
+        let note = |progress: &Arc<ObjectProgress>| {
+            self.begun.change(number, |begun| begun.chunks.push(Arc::clone(progress)));
+        };
+        let metrics = &self.reading.intake.metrics;
+        let is_done = match object::read(&self.reading, &name, note).await {
+            // A stop.
+            Err(_closed) => return,
+            Ok(ObjectEnd::Vanished) => {
+                metrics.object("vanished");
+                false
+            }
+            Ok(ObjectEnd::Archived) => {
+                metrics.object("archived");
+                true
+            }
+            Ok(ObjectEnd::Read(progress)) => {
+                self.begun.change(number, |begun| begun.is_read = true);
+                drop(slot);
+                let is_settled = progress.settled().await;
+                if is_settled {
+                    metrics.object("read");
+                    progress.forget();
+                } else {
+                    metrics.error("abandoned");
+                    self.has_failed.store(true, Ordering::Relaxed);
+                }
+                is_settled
+            }
+        };
+        if is_done {
+            self.done.insert(day, hash);
+        }
+        self.begun.objects.lock().remove(&number);
+    }
+}
+
+impl BegunTable {
+    fn change(&self, number: u64, change: impl FnOnce(&mut BegunObject)) {
+        if let Some(begun) = self.objects.lock().get_mut(&number) {
+            change(begun);
+        }
+    }
+}
+
+/// Writes what is done as it comes, and charges what it takes in memory.
+async fn save_often(done: Arc<DoneObjects>, mut held: Held, metrics: SourceMetrics) {
+    loop {
+        sleep(SAVE).await;
+        held.resize(done.memory());
+        let saving = Arc::clone(&done);
+        if let Ok(Err(error)) = spawn_blocking(move || saving.save()).await {
+            metrics.error("done");
+            let (source, error) = (metrics.name(), with_causes(&error));
+            warn!(source, error, "what is done cannot be written to the state directory; trying again");
+        }
+    }
+}
+
+/// Shows how old the oldest event is that is not done.
+async fn gauge_lag(begun: Arc<BegunTable>, metrics: SourceMetrics) {
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        let oldest = begun
+            .objects
+            .lock()
+            .values()
+            .flat_map(|object| &object.chunks)
+            .filter_map(|chunks| chunks.oldest())
+            .min();
+        let age = oldest.map_or(0, |oldest| Timestamp::now().0.saturating_sub(oldest.0).max(0));
+        metrics.lag_seconds.set(Duration::from_millis(age.unsigned_abs()).as_secs_f64());
+    }
+}
