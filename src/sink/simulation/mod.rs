@@ -44,6 +44,8 @@ struct SimCase {
     faults: (f64, f64),
     /// The seconds of an outage.
     outage: (u64, u64),
+    /// Bytes that are written for each sender in a second; none: there is ever more to send.
+    input: Option<f64>,
     seconds: u64,
     seed: u64,
 }
@@ -63,6 +65,7 @@ impl SimCase {
             leaves: u64::MAX,
             faults: (0.0, 0.0),
             outage: (0, 0),
+            input: None,
             seconds: 120,
             seed: 1,
         }
@@ -144,7 +147,35 @@ struct SimSender {
     /// When it looks next what it may send.
     looks: f64,
     starts: f64,
+    input: Option<SimInput>,
     by_second: Vec<SimTally>,
+}
+
+/// What is written for a sender at a steady rate, and waits to be sent.
+#[derive(Clone, Copy)]
+struct SimInput {
+    /// Bytes a second.
+    rate: f64,
+    /// When it began.
+    starts: f64,
+    /// Bytes that were taken.
+    taken: f64,
+}
+
+/// How long a record waits to be filled, in seconds.
+const LINGER: f64 = 1.0;
+
+impl SimInput {
+    /// When a request is full, or its first byte has waited long enough.
+    fn ready(&self) -> f64 {
+        let full = RequestLoad::new(TARGET_REQUEST_BYTES, 1).bytes / self.rate;
+        self.starts + self.taken / self.rate + full.min(LINGER)
+    }
+
+    /// Bytes that wait to be sent.
+    fn waiting(&self, now: f64) -> usize {
+        if now + 1e-6 < self.ready() { 0 } else { whole(self.rate * (now - self.starts) - self.taken) }
+    }
 }
 
 struct SimAnswer {
@@ -206,6 +237,7 @@ impl SimWorld {
                 departure: 0.0,
                 looks: f64::INFINITY,
                 starts,
+                input: case.input.map(|rate| SimInput { rate, starts, taken: 0.0 }),
                 by_second: Vec::new(),
             }
         });
@@ -261,7 +293,8 @@ impl SimWorld {
         let (instant, event, chance) = (self.instant(now), self.case.event, self.rng.f64());
         let zero = self.zero;
         let sender = &mut self.senders[number];
-        if now < sender.looks {
+        // An event's time is in whole microseconds.
+        if now + 1e-6 < sender.looks {
             return;
         }
         sender.looks = f64::INFINITY;
@@ -275,6 +308,11 @@ impl SimWorld {
             return self.look_at(number, blocked);
         }
         let (attempts, request) = sender.request(now, event);
+        if request.is_empty() {
+            let due = sender.waiting.iter().map(|(at, ..)| *at).fold(f64::INFINITY, f64::min);
+            let ready = sender.input.map_or(f64::INFINITY, |input| input.ready());
+            return self.look_at(number, due.min(ready).max(now + 1e-6));
+        }
         let load = RequestLoad::new(request.iter().sum(), request.len());
         sender.pacing.send(load, instant, chance);
         sender.in_flight += 1;
@@ -349,14 +387,20 @@ impl SimSender {
         let again = again.flat_map(|large| if event.is_none() { cut(large, record) } else { vec![large] });
         let mut again = again.peekable();
         let size = event.unwrap_or(record);
+        let mut fresh = self.input.map_or(usize::MAX, |input| input.waiting(now));
         let (mut request, mut left) = (Vec::new(), most);
         while request.len() < MAX_REQUEST_RECORDS {
-            let next = again.peek().copied().unwrap_or(size);
-            if next > left && !request.is_empty() {
+            let next = again.peek().copied().unwrap_or(size.min(fresh));
+            if next == 0 || (next > left && !request.is_empty()) {
                 break;
             }
             left = left.saturating_sub(next);
-            again.next();
+            if again.next().is_none() {
+                fresh -= next;
+                if let Some(input) = &mut self.input {
+                    input.taken += RequestLoad::new(next, 1).bytes;
+                }
+            }
             request.push(next);
         }
         let rest: Vec<usize> = again.collect();
@@ -394,6 +438,11 @@ fn cut(record: usize, size: usize) -> Vec<usize> {
         pieces.push(record % size);
     }
     pieces
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size, and not negative")]
+fn whole(bytes: f64) -> usize {
+    bytes as usize
 }
 
 fn seconds_of(seconds: u64) -> f64 {
