@@ -46,9 +46,9 @@ pub(crate) struct LinesLeft {
 
 impl LinesLeft {
     /// The lines from `at` on, of a payload whose first line is told, or is there.
-    fn from(at: usize, piece: Piece) -> Option<Self> {
+    fn from(at: usize, piece: Piece) -> Self {
         let piece = if at == 0 { piece } else { Piece { before: 0, inside_line: false, ..piece } };
-        Some(Self { at, piece })
+        Self { at, piece }
     }
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn decode<E: Events>(
             continue;
         }
         let Some((window, newlines)) = fitting(window, newlines, events) else {
-            return LinesLeft::from(at, piece);
+            return Some(LinesLeft::from(at, piece));
         };
         let end = at.saturating_add(window.len());
         events.lines(&payload.slice(at..end), newlines);
@@ -127,7 +127,7 @@ fn one_by_one<E: Events>(
     let mut at = range.start;
     for line in each(payload.get(range).unwrap_or_default()) {
         if !events.fits(line.len(), 1) {
-            return LinesLeft::from(at, piece);
+            return Some(LinesLeft::from(at, piece));
         }
         let is_first = at == 0;
         at += line.len();
@@ -165,7 +165,7 @@ pub(crate) fn decode_joined<E: Events>(
         if !is_rest && start.is_match(strip(line)) {
             let event = payload.get(begin..at).unwrap_or_default();
             if !tell(event, piece.part(continues && begin == 0, false)) {
-                return LinesLeft::from(begin, piece);
+                return Some(LinesLeft::from(begin, piece));
             }
             begin = at;
             // A chunk that begins with a start continues nothing.
@@ -176,7 +176,7 @@ pub(crate) fn decode_joined<E: Events>(
     if tell(payload.get(begin..).unwrap_or_default(), piece.part(continues, true)) {
         return None;
     }
-    LinesLeft::from(begin, piece)
+    Some(LinesLeft::from(begin, piece))
 }
 
 const fn raw(line: &[u8]) -> Event<'_> {

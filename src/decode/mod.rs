@@ -141,10 +141,10 @@ impl Decoder {
                 None
             }
             PayloadState::Whole { payload, piece } => self.begin(scratch, origin, payload, piece, events),
-            PayloadState::Lines { plain, piece } => self.lines(scratch, origin, plain, piece, events),
+            PayloadState::Lines { plain, piece } => self.lines(scratch, origin, &plain, piece, events),
             PayloadState::Container { plain, joiner } => {
                 scratch.joiner = joiner;
-                self.lines(scratch, origin, plain, Piece::default(), events)
+                self.lines(scratch, origin, &plain, Piece::default(), events)
             }
             PayloadState::Envelopes(left) => {
                 left.decode(&mut scratch.envelope, origin, events).map(Box::new).map(PayloadState::Envelopes)
@@ -174,7 +174,7 @@ impl Decoder {
                 .map(|left| left.map(PayloadState::Trail)),
             DecoderKind::Lines(_) | DecoderKind::JoinedLines(..) | DecoderKind::Container(_) => {
                 match payload::lines(&payload, max, buffers, &mut |bytes| events.may_take(bytes)) {
-                    Ok(plain) => Ok(self.lines(scratch, origin, plain, piece, events)),
+                    Ok(plain) => Ok(self.lines(scratch, origin, &plain, piece, events)),
                     Err(NotOpened::Refused(reason)) => {
                         events.origin(origin);
                         events.undecodable(reason, &payload);
@@ -192,7 +192,7 @@ impl Decoder {
         &self,
         scratch: &mut Scratch,
         origin: &Arc<Origin>,
-        plain: Bytes,
+        plain: &Bytes,
         piece: Piece,
         events: &mut E,
     ) -> Option<PayloadState> {
@@ -201,13 +201,13 @@ impl Decoder {
             events.origin(origin);
         }
         let left = match &self.kind {
-            DecoderKind::Lines(limit) => lines::decode(*limit, &mut scratch.lines, &plain, piece, events),
+            DecoderKind::Lines(limit) => lines::decode(*limit, &mut scratch.lines, plain, piece, events),
             DecoderKind::JoinedLines(limit, start) => {
-                lines::decode_joined(*limit, start, &mut scratch.lines, &plain, piece, events)
+                lines::decode_joined(*limit, start, &mut scratch.lines, plain, piece, events)
             }
             DecoderKind::Container(container) => {
                 let Scratch { joiner, lines, .. } = scratch;
-                let at = container.decode(joiner, &mut lines.long, origin, &plain, events)?;
+                let at = container.decode(joiner, &mut lines.long, origin, plain, events)?;
                 let joiner = std::mem::take(joiner);
                 return Some(PayloadState::Container { plain: plain.slice(at..), joiner });
             }

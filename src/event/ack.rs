@@ -215,9 +215,9 @@ mod tests {
             part.settle();
             assert_eq!(budget.used(), 90);
             if settles {
-                clone.settle()
+                clone.settle();
             } else {
-                drop(clone)
+                drop(clone);
             }
             assert_eq!(budget.used(), 40);
             assert!(seen.0.lock().unwrap().is_empty(), "told before the chunk ended");

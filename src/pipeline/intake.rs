@@ -261,7 +261,9 @@ impl OrderedLane {
             slot.has_ended = has_ended;
             return;
         }
-        commit.into_iter().for_each(|commit| commit());
+        if let Some(commit) = commit {
+            commit();
+        }
         let mut goes_on = has_ended;
         while goes_on {
             order.next = order.next.saturating_add(1);

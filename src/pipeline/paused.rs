@@ -118,7 +118,8 @@ impl PausedJobs {
             }
             entry.waits_for(if is_full { JobWait::Turn } else { JobWait::Memory }, &self.budget);
             let turn = entry.job.slot().turn();
-            if !is_full && !(is_low && turn == CommitTurn::Later) {
+            let must_wait = is_full || (is_low && turn == CommitTurn::Later);
+            if !must_wait {
                 if let Some(room) = self.budget.reserve(entry.job.needs(self.step), turn) {
                     found = jobs.remove(at).map(|entry| (entry, room));
                     break;

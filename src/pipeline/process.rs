@@ -91,10 +91,8 @@ impl Processor {
         let (enqueuer, lane, of_source) =
             (Arc::clone(&self.enqueuer), Arc::clone(slot.lane()), Arc::clone(&source));
         // The rest of what was given up is not needed; what is parked before it may still be given up.
-        let (check, whole) = match has_begun {
-            true => (RoomCheck::Begun, Some(ack.split())),
-            false => (RoomCheck::First, None),
-        };
+        let check = if has_begun { RoomCheck::Begun } else { RoomCheck::First };
+        let whole = has_begun.then(|| ack.split());
         // What is parked behind other jobs of its lane stays until they go on, as what is paused does.
         let is_parked = slot.turn() == CommitTurn::Later;
         let parked = is_parked.then(|| self.budget.pause(encoded.memory, false));

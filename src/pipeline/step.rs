@@ -35,13 +35,11 @@ impl<'a> StepMemory<'a> {
     pub(super) fn may_take(&mut self, bytes: u64) -> bool {
         let used = self.used.saturating_add(bytes);
         if let Some(lacking) = used.checked_sub(self.held.bytes()).filter(|lacking| *lacking > 0) {
-            match self.budget.reserve(lacking, self.turn) {
-                Some(more) => self.held.merge(more),
-                None => {
-                    *self.lacks = lacking;
-                    return false;
-                }
-            }
+            let Some(more) = self.budget.reserve(lacking, self.turn) else {
+                *self.lacks = lacking;
+                return false;
+            };
+            self.held.merge(more);
         }
         self.used = used;
         true

@@ -250,7 +250,9 @@ mod tests {
             let share = if rate < 1e6 { low } else { high };
             match fault.judge(&step(share, now), now, 1.0) {
                 TrialVerdict::Open(next) => rate = next,
-                verdict => return verdict,
+                verdict @ (TrialVerdict::None | TrialVerdict::Quota(_) | TrialVerdict::Fault(_)) => {
+                    return verdict;
+                }
             }
         }
         unreachable!("a trial comes to an end");

@@ -281,7 +281,7 @@ impl RateLimit {
     fn try_at(&mut self, rate: f64, now: Instant) {
         let Some(limit) = &mut self.limit else { return };
         let before = std::mem::replace(&mut limit.rate, rate.max(LEAST_RATE));
-        if limit.rate < before || limit.rate > before {
+        if limit.rate.total_cmp(&before).is_ne() {
             self.step = RateStep::new(now);
         }
     }

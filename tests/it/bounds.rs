@@ -114,7 +114,7 @@ fn lines_that_cannot_be_decoded_take_no_more_memory_than_the_limit() {
 
 #[test]
 fn control_characters_take_no_more_memory_than_the_limit() {
-    let line = [&[1_u8; 200_000][..], b"\n"].concat();
+    let line = [vec![1; 200_000], b"\n".to_vec()].concat();
     check_file("control characters", JSON, "a.log", &line, 40, 40);
 }
 

@@ -104,8 +104,7 @@ impl BucketLister {
     pub(super) async fn roots(&self) -> Vec<String> {
         let prefix = self.feed.prefix.clone();
         match self.feed.layout {
-            ObjectLayout::Flat => return vec![prefix],
-            ObjectLayout::Firehose => return vec![prefix],
+            ObjectLayout::Flat | ObjectLayout::Firehose => return vec![prefix],
             ObjectLayout::Cloudtrail | ObjectLayout::Alb | ObjectLayout::VpcFlow => {}
         }
         let (mut roots, mut open) = (Vec::new(), vec![(prefix, 0)]);

@@ -300,7 +300,7 @@ impl FakeState {
             match below.find('/').filter(|_| !is_flat) {
                 None => found.push((key.clone(), Some(object))),
                 Some(slash) => {
-                    found.push((format!("{prefix}{}", below.get(..=slash).unwrap_or_default()), None))
+                    found.push((format!("{prefix}{}", below.get(..=slash).unwrap_or_default()), None));
                 }
             }
         }
