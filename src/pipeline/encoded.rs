@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::deadletter::{DeadLetter, LetterContent};
 use crate::decode::broken_at;
 use crate::destination::registry::NoDestination;
-use crate::event::{AckGuard, Block, Borders, Origin, Timestamp};
+use crate::event::{AckGuard, Block, Borders, Held, Origin, Timestamp};
 
 /// What became of a chunk.
 #[derive(Debug, Default)]
@@ -22,6 +22,23 @@ pub(crate) struct EncodedChunk {
     pub(crate) undeliverable: Vec<Undeliverable>,
     /// The memory that all of it takes, in bytes.
     pub(crate) memory: u64,
+    /// That memory, where several sinks are to give it back, each its own; none: the chunk's ack guard holds it.
+    pub(crate) held: Option<Held>,
+}
+
+impl EncodedChunk {
+    /// Whether more than one sink has a part of it.
+    pub(super) fn has_several_sinks(&self) -> bool {
+        let first = self.segments.first().map(|segment| segment.sink);
+        self.segments.iter().any(|segment| Some(segment.sink) != first)
+    }
+}
+
+impl EncodedSegment {
+    /// How many bytes its events have.
+    pub(super) fn bytes(&self) -> u64 {
+        self.blocks.iter().map(|block| block.data.len() as u64).sum()
+    }
 }
 
 /// Encoded events of one origin for one sink.

@@ -45,15 +45,22 @@ impl Enqueuer {
             return;
         }
         self.count(&encoded, source);
+        let mut held = encoded.held.take();
         for segment in std::mem::take(&mut encoded.segments) {
             let Some(sink) = self.sinks.get(segment.sink) else {
                 debug_assert!(false, "a segment for a sink that is not configured");
                 // Dropped unsettled: the chunk is given up, not lost.
                 return;
             };
-            if let Err(undeliverable) = give(sink, lane, &segment, &ack) {
+            // What one sink has delivered is given back, whatever the others do.
+            let part = held.as_mut().map(|held| ack.part(held.split(segment.bytes())));
+            if let Err(undeliverable) = give(sink, lane, &segment, part.as_ref().unwrap_or(&ack)) {
                 encoded.undeliverable.extend(undeliverable);
             }
+            part.into_iter().for_each(AckGuard::settle);
+        }
+        if let Some(held) = held {
+            ack.hold(held);
         }
         for undeliverable in encoded.undeliverable {
             self.enqueue_letter(undeliverable, lane, &ack, source);

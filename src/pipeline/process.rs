@@ -87,7 +87,7 @@ impl Processor {
         // The decoder calls back for each event that it finds: see `Routing`, which routes it, and encodes it for its sinks.
         let mut routing = state.begin(read_at, memory);
         let left = source.decoder.decode_some(scratch, &origin, undecoded, &mut routing);
-        let encoded = routing.finish();
+        let mut encoded = routing.finish();
         let (enqueuer, lane, of_source) =
             (Arc::clone(&self.enqueuer), Arc::clone(slot.lane()), Arc::clone(&source));
         // The rest of what was given up is not needed; what is parked before it may still be given up.
@@ -108,7 +108,11 @@ impl Processor {
             // Chunks of one lane are encoded side by side, and enqueued one after the other.
             held.merge(room);
             held.resize(encoded.memory);
-            ack.hold(held);
+            if encoded.has_several_sinks() {
+                encoded.held = Some(held);
+            } else {
+                ack.hold(held);
+            }
             return slot.commit(move || enqueue(encoded, ack));
         };
         let (used, wrote) = (held.bytes(), encoded.memory > 0);

@@ -189,7 +189,7 @@ fn payloads_that_inflate_to_much_take_no_more_memory_than_the_limit() {
 fn a_small_address_space_is_enough_for_any_file() {
     let world = world(&files(""), &sink(JSON.1));
     fs::write(world.log("a.log"), b"\n".repeat(1 << 20)).unwrap();
-    let script = "ulimit -v 700000; exec \"$0\" run --once -c \"$1\"";
+    let script = "ulimit -v 1500000; exec \"$0\" run --once -c \"$1\"";
     let mut command = Command::new("bash");
     command.args(["-c", script, env!("CARGO_BIN_EXE_standpipe")]).arg(world.config_path());
     let key = Key::default();

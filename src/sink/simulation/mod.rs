@@ -1,6 +1,7 @@
 //! Pacing against a model of Firehose's quota: senders, a network with latency, and a bucket that holds a second's worth. Pure, so
 //! that minutes of many quotas pass in a moment.
 
+mod service;
 mod tests;
 
 use std::cmp::Reverse;
@@ -9,9 +10,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::service::{SimAnswer, SimService};
 use super::pacing::{Pacing, Room};
-use super::step::{RefusedBy, RequestLoad};
-use crate::limits::{MAX_RECORD_BYTES, MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
+use super::step::RequestLoad;
+use crate::limits::{MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 
 /// How the service says that it is too much.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,55 +79,6 @@ impl SimCase {
     }
 }
 
-/// The service: two buckets.
-struct SimService {
-    case: SimCase,
-    bytes: f64,
-    records: f64,
-    filled: f64,
-    rng: fastrand::Rng,
-}
-
-impl SimService {
-    fn new(case: SimCase) -> Self {
-        let rng = fastrand::Rng::with_seed(case.seed);
-        Self { case, bytes: Self::room(case.bytes), records: case.records, filled: 0.0, rng }
-    }
-
-    /// A second's worth, but never less than a record needs.
-    fn room(rate: f64) -> f64 {
-        rate.max(RequestLoad::new(MAX_RECORD_BYTES, 1).bytes)
-    }
-
-    fn put(&mut self, now: f64, request: &[usize]) -> SimAnswer {
-        let seconds = now - self.filled;
-        self.filled = now;
-        let SimCase { bytes, records, faults, outage, mode, .. } = self.case;
-        self.bytes = (self.bytes + bytes * seconds).min(Self::room(bytes));
-        self.records = (self.records + records * seconds).min(records);
-        let total = RequestLoad::new(request.iter().sum(), request.len());
-        let whole = mode == SimMode::Calls || (mode == SimMode::Mixed && self.rng.bool());
-        let out = now >= seconds_of(outage.0) && now < seconds_of(outage.1);
-        let broken = out || self.rng.f64() < faults.1;
-        if broken || (whole && (self.bytes < total.bytes || self.records < total.records)) {
-            return SimAnswer { accepted: Vec::new(), refused: request.to_vec(), by: RefusedBy::Call };
-        }
-        let mut answer = SimAnswer { accepted: Vec::new(), refused: Vec::new(), by: RefusedBy::Records };
-        for record in request {
-            let load = RequestLoad::new(*record, 1);
-            let faulty = self.rng.f64() < faults.0;
-            if !faulty && self.bytes >= load.bytes && self.records >= 1.0 {
-                self.bytes -= load.bytes;
-                self.records -= 1.0;
-                answer.accepted.push(*record);
-            } else {
-                answer.refused.push(*record);
-            }
-        }
-        answer
-    }
-}
-
 #[derive(Default)]
 struct SimTally {
     accepted: f64,
@@ -176,12 +129,6 @@ impl SimInput {
     fn waiting(&self, now: f64) -> usize {
         if now + 1e-6 < self.ready() { 0 } else { whole(self.rate * (now - self.starts) - self.taken) }
     }
-}
-
-struct SimAnswer {
-    accepted: Vec<usize>,
-    refused: Vec<usize>,
-    by: RefusedBy,
 }
 
 struct SimFlight {

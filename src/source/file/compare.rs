@@ -107,9 +107,12 @@ impl CopiedFile {
     fn coexisted(&self, new: &TrackedFile, related: bool) -> bool {
         let Some(lost) = self.lost else { return true };
         let is_rewritten = self.fate == KnownFate::Rewritten;
+        if is_rewritten && related {
+            // A file that has the name of its copy was made for nothing else.
+            return true;
+        }
         match new.born {
-            // Clocks of files tick some hundred times a second: a small file is copied and truncated within one tick.
-            Some(born) => born < lost || is_rewritten && related && born == lost,
+            Some(born) => born < lost,
             None => is_rewritten || new.found < lost,
         }
     }
