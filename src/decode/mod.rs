@@ -254,6 +254,12 @@ impl Undecoded {
         Self(PayloadState::Whole { payload, piece })
     }
 
+    /// Whether nothing was told of it.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        matches!(self.0, PayloadState::Whole { .. })
+    }
+
     /// A payload that its source knows to be undecodable, with the reason as a metric's label.
     #[must_use]
     pub const fn refused(payload: Bytes, reason: &'static str) -> Self {

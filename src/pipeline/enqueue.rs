@@ -46,21 +46,20 @@ impl Enqueuer {
         }
         self.count(&encoded, source);
         let mut held = encoded.held.take();
-        for segment in std::mem::take(&mut encoded.segments) {
+        let mut segments = std::mem::take(&mut encoded.segments).into_iter().peekable();
+        while let Some(segment) = segments.next() {
             let Some(sink) = self.sinks.get(segment.sink) else {
                 debug_assert!(false, "a segment for a sink that is not configured");
                 // Dropped unsettled: the chunk is given up, not lost.
                 return;
             };
-            // What one sink has delivered is given back, whatever the others do.
-            let part = held.as_mut().map(|held| ack.part(held.split(segment.bytes())));
+            // What one sink has delivered is given back, whatever the others do; the last has what is beside the events.
+            let bytes = if segments.peek().is_some() { segment.bytes() } else { u64::MAX };
+            let part = held.as_mut().map(|held| ack.part(held.split(bytes)));
             if let Err(undeliverable) = give(sink, lane, &segment, part.as_ref().unwrap_or(&ack)) {
                 encoded.undeliverable.extend(undeliverable);
             }
             part.into_iter().for_each(AckGuard::settle);
-        }
-        if let Some(held) = held {
-            ack.hold(held);
         }
         for undeliverable in encoded.undeliverable {
             self.enqueue_letter(undeliverable, lane, &ack, source);

@@ -52,6 +52,11 @@ impl OpenJob {
         self.slot.lane().may_reject()
     }
 
+    /// Whether it is of a request, and a part of it is enqueued.
+    pub(super) fn is_rest_of_request(&self) -> bool {
+        self.has_begun && self.slot.lane().may_reject()
+    }
+
     /// Whether nobody needs the rest of it.
     pub(super) fn is_given_up(&self) -> bool {
         self.ack.is_given_up()

@@ -111,7 +111,9 @@ impl PausedJobs {
         // There is no memory for jobs whose turn comes later.
         let mut is_low = false;
         while let Some(entry) = jobs.get_mut(at) {
-            let is_full = !is_draining && entry.job.slot().lane().is_full();
+            // A request of which a part is enqueued is taken whole: sent again, that part would be doubled.
+            let may_wait = !is_draining && !entry.job.is_rest_of_request();
+            let is_full = may_wait && entry.job.slot().lane().is_full();
             if entry.job.is_given_up() || is_full && entry.job.may_be_given_up() {
                 given_up.extend(jobs.remove(at));
                 continue;

@@ -115,10 +115,17 @@ impl Processor {
             }
             return slot.commit(move || enqueue(encoded, ack));
         };
-        let (used, wrote) = (held.bytes(), encoded.memory > 0);
+        let wrote = encoded.memory > 0;
+        // What was taken for a payload that was not opened is free again.
+        let used = if undecoded.is_whole() { used } else { held.bytes() };
         if wrote {
             room.resize(encoded.memory);
-            let part = ack.part(room);
+            let part = if encoded.has_several_sinks() {
+                encoded.held = Some(room);
+                ack.split()
+            } else {
+                ack.part(room)
+            };
             slot.commit_part(move || enqueue(encoded, part));
         }
         let has_begun = has_begun || wrote;
