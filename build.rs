@@ -10,9 +10,9 @@ fn main() {
     // A packager who has no repository names it.
     let revision = env::var("STANDPIPE_REVISION").ok().filter(|named| !named.is_empty());
     let revision = revision.or_else(|| git(&["rev-parse", "--short=12", "HEAD"]));
-    set("STANDPIPE_REVISION", revision);
-    set("STANDPIPE_REVISION_DATE", git(&["log", "-1", "--format=%cs"]));
-    set("STANDPIPE_TARGET", env::var("TARGET").ok());
+    set("BUILD_REVISION", revision);
+    set("BUILD_REVISION_DATE", git(&["log", "-1", "--format=%cs"]));
+    set("BUILD_TARGET", env::var("TARGET").ok());
     // What is built while it is written is not built anew for each commit.
     if env::var("PROFILE").is_ok_and(|profile| profile == "release")
         && let Some(log) =
@@ -22,6 +22,7 @@ fn main() {
     }
 }
 
+/// For the compiler; cargo gives it to what it runs as well, so that no name may begin as a key of the configuration does.
 fn set(name: &str, value: Option<String>) {
     println!("cargo::rustc-env={name}={}", value.unwrap_or_else(|| "unknown".to_owned()));
 }

@@ -15,11 +15,11 @@ use crate::config::DEFAULT_FILE;
     version = concat!(
         env!("CARGO_PKG_VERSION"),
         " (",
-        env!("STANDPIPE_REVISION"),
+        env!("BUILD_REVISION"),
         ", ",
-        env!("STANDPIPE_REVISION_DATE"),
+        env!("BUILD_REVISION_DATE"),
         ", ",
-        env!("STANDPIPE_TARGET"),
+        env!("BUILD_TARGET"),
         ")"
     ),
     arg_required_else_help = true,

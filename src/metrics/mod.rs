@@ -106,7 +106,7 @@ impl Metrics {
             troubles: Troubles::default(),
         };
         registrar.register(ProcessCollector::new());
-        let build = [env!("CARGO_PKG_VERSION"), env!("STANDPIPE_REVISION")];
+        let build = [env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION")];
         registrar.gauges(&BUILD_INFO).with_label_values(&build).set(1);
         metrics.config_last_reload_successful.set(1);
         for reason in ["accept", "connections_full", "stalled"] {

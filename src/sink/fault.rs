@@ -1,7 +1,8 @@
 //! Refusals that no quota explains: the same share of what is sent, whatever the rate. Pure.
 //!
-//! A suspected share is tested by sending at two rates in turn. A quota refuses less, or nothing, at the lower one; a fault refuses as
-//! much. In turn, because others that share a quota change their rates too: what changes slowly is the same for both rates.
+//! A suspected share is tested by lowering the rate. A quota then refuses less, or nothing; a fault refuses as much as before. Wald's
+//! sequential test decides between the two: each answer is evidence, and the trial ends when there is enough of it. A trial that
+//! reaches no end is taken for a quota.
 
 use std::time::Duration;
 
@@ -15,63 +16,53 @@ pub(super) struct FaultEstimate {
     /// Of the records, from 0 to 1.
     share: f64,
     trial: Option<Trial>,
-    /// What was answered since the last trial.
-    seen: Tally,
     /// When a trial ended last.
     tried: Instant,
-}
-
-/// Answers, and how many of them were refusals.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    units: f64,
-    refused: f64,
 }
 
 /// Whether as many are refused at a lower rate.
 #[derive(Debug)]
 struct Trial {
-    /// What a fault that is known refuses, and what was refused before the trial.
-    known: f64,
+    /// What was refused at the higher rate, and of that by a fault that is known.
     before: f64,
-    high: Tally,
-    low: Tally,
-    /// The higher rate.
-    rate: f64,
-    is_low: bool,
-    /// The second step at a rate counts. In the first, a quota's second may be used up, or saved, from before.
-    is_second: bool,
+    known: f64,
+    /// The higher rate; none where there was no limit.
+    rate: Option<f64>,
+    /// Answers at the lower rate, and how many of them were refusals.
+    units: f64,
+    refused: f64,
+    /// Seconds of sending at the lower rate. The first step does not count: the quota's second may have been used up before it.
+    seconds: Option<f64>,
 }
 
 /// What a trial says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum TrialVerdict {
-    /// There is none: the step is judged as any other.
-    None,
-    /// Not known yet: the next step is to have this rate.
-    Open(f64),
-    /// A lower rate helps: this one.
-    Quota(f64),
-    /// A lower rate does not help: the higher one of the trial.
-    Fault(f64),
+    /// There is none, or it ended: the step is judged as any other.
+    Quota,
+    /// Not known yet: the rate stays as it is.
+    Open,
+    /// The lower rate does not help: this is the one to go back to.
+    Fault(Option<f64>),
 }
 
 /// A larger share is left to the quota.
-const MOST: f64 = 0.75;
+const MOST: f64 = 0.6;
 
-/// The lower rate of a trial, of the higher one.
-const LOW: f64 = 0.5;
+/// At the lower rate a fault refuses at least the first share of what it refused before, and a quota at most the second. What it
+/// refused before made it a suspect, and is likely too much.
+const FAULT_LEAST: f64 = 0.65;
+const QUOTA_MOST: f64 = 0.4;
 
-/// At the lower rate a fault refuses more than this part of what is refused at the higher one, and a quota less.
-const FAULT_LEAST: f64 = 0.6;
+/// The evidence that decides for either. A fault has to be surer, since the rate no longer follows its refusals.
+const FAULT_EVIDENCE: f64 = 5.0;
+const QUOTA_EVIDENCE: f64 = 4.0;
 
-/// So many refusals more or less than that decide; or, when a fault would have refused [`ENOUGH`], what there is.
-const EVIDENCE: f64 = 2.0;
-const ENOUGH: f64 = 12.0;
+/// The least length of a trial that finds a fault, in seconds: others that share a quota may be slower to give way.
+const FAULT_SECONDS: f64 = 1.5;
 
-/// What was seen before a trial counts in it as this many answers at the higher rate, and is of the last [`MEMORY`].
-const PRIOR: f64 = 20.0;
-const MEMORY: f64 = 100.0;
+/// After this many seconds without enough evidence it is taken for a quota.
+const TRIAL_SECONDS: f64 = 20.0;
 
 /// A known fault is tried again after this many seconds: a quota may hide behind it.
 const AGAIN: f64 = 30.0;
@@ -93,12 +84,7 @@ const NO_FAULT: f64 = 0.01;
 impl FaultEstimate {
     /// None is known.
     pub(super) fn new(now: Instant) -> Self {
-        Self { share: 0.0, trial: None, seen: Tally::default(), tried: now }
-    }
-
-    /// Of the records, from 0 to 1.
-    pub(super) fn share(&self) -> f64 {
-        self.share
+        Self { share: 0.0, trial: None, tried: now }
     }
 
     /// What was refused beyond the fault's share and chance, of what the fault leaves, from 0 to 1.
@@ -116,14 +102,17 @@ impl FaultEstimate {
     pub(super) fn follow(&mut self, step: &RateStep, is_below_quota: bool) {
         let (beyond, deviation) = (step.share() - self.share, self.deviation(step));
         if beyond < -2.0 * deviation {
-            self.know(self.share + FOLLOW_DOWN * beyond);
+            self.share += FOLLOW_DOWN * beyond;
         } else if is_below_quota && beyond < deviation {
-            self.know(self.share + FOLLOW_UP * beyond);
+            self.share += FOLLOW_UP * beyond;
         }
+        self.forget_little();
     }
 
-    fn know(&mut self, share: f64) {
-        self.share = if share < NO_FAULT { 0.0 } else { share };
+    fn forget_little(&mut self) {
+        if self.share < NO_FAULT {
+            self.share = 0.0;
+        }
     }
 
     /// Whether it is time to try again what is known.
@@ -131,99 +120,60 @@ impl FaultEstimate {
         self.share > 0.0 && now.duration_since(self.tried) > Duration::from_secs_f64(AGAIN)
     }
 
-    /// Begins a trial below `rate`, if more was refused of late than the known fault and `least` explain. Returns the first rate.
-    pub(super) fn try_lower(&mut self, rate: f64, least: f64) -> Option<f64> {
-        let refused = self.seen.share();
-        (refused > self.share + least && refused < MOST).then(|| self.begin(refused, self.share, rate))
+    /// The rate was lowered because such a share was refused. `rate` is the one to go back to.
+    pub(super) fn try_lower(&mut self, refused: f64, rate: Option<f64>) {
+        if refused > self.share && refused < MOST {
+            self.trial = Some(Trial::new(refused, self.share, rate));
+        }
     }
 
-    /// Begins a trial of a known fault below `rate`. Returns the first rate.
-    pub(super) fn try_again(&mut self, rate: f64) -> f64 {
-        self.begin(self.share, 0.0, rate)
+    /// The rate was lowered to try a known fault again.
+    pub(super) fn try_again(&mut self, rate: Option<f64>) {
+        self.trial = Some(Trial::new(self.share, 0.0, rate));
     }
 
-    fn begin(&mut self, before: f64, known: f64, rate: f64) -> f64 {
-        let high = Tally { units: PRIOR, refused: PRIOR * before };
-        let trial =
-            Trial { known, before, high, low: Tally::default(), rate, is_low: true, is_second: false };
-        self.trial.insert(trial).next_rate()
-    }
-
-    /// What was sent is evidence. It takes more of it, by this factor, where answers are late: those who share a quota change their rates
-    /// for longer.
-    pub(super) fn judge(&mut self, step: &RateStep, now: Instant, slower: f64) -> TrialVerdict {
-        let Some(trial) = &mut self.trial else {
-            self.seen.add(step);
-            self.seen.forget();
-            return TrialVerdict::None;
-        };
+    /// What was sent at the lower rate is evidence.
+    pub(super) fn judge(&mut self, step: &RateStep, now: Instant) -> TrialVerdict {
+        let Some(trial) = &mut self.trial else { return TrialVerdict::Quota };
         trial.add(step);
-        let (evidence, enough) = (trial.evidence() / slower, trial.low.units * trial.high.share() > ENOUGH);
-        let is_possible = step.share() <= MOST && trial.all_evidence() > -EVIDENCE;
-        if is_possible && evidence.abs() < EVIDENCE && !enough {
-            return TrialVerdict::Open(trial.next_rate());
+        let (evidence, seconds) = (trial.evidence(), trial.seconds.unwrap_or(0.0));
+        let is_possible = step.share() <= MOST;
+        let is_fault = is_possible && evidence > FAULT_EVIDENCE && seconds > FAULT_SECONDS;
+        if !is_fault && is_possible && evidence > -QUOTA_EVIDENCE && seconds < TRIAL_SECONDS {
+            return TrialVerdict::Open;
         }
-        let (known, low, all, rate) = (trial.known, trial.low.share(), trial.share(), trial.rate);
-        (self.trial, self.seen, self.tried) = (None, Tally::default(), now);
-        if is_possible && evidence > 0.0 {
-            self.know(all);
-            return TrialVerdict::Fault(rate);
-        }
+        let (share, rate) = (trial.refused / trial.units.max(1.0), trial.rate);
         // What is less at the lower rate was the quota's.
-        if known < self.share {
-            self.know(low.min(self.share));
+        if is_fault || trial.known < self.share {
+            self.share = if is_fault { share } else { share.min(self.share) };
         }
-        TrialVerdict::Quota(rate * LOW)
-    }
-}
-
-impl Tally {
-    fn add(&mut self, step: &RateStep) {
-        self.units += step.units();
-        self.refused += step.units() * step.share();
-    }
-
-    /// Keeps what tells of the last answers.
-    fn forget(&mut self) {
-        let kept = (MEMORY / self.units).min(1.0);
-        self.units *= kept;
-        self.refused *= kept;
-    }
-
-    fn share(&self) -> f64 {
-        self.refused / self.units.max(1.0)
+        (self.trial, self.tried) = (None, now);
+        self.forget_little();
+        if is_fault { TrialVerdict::Fault(rate) } else { TrialVerdict::Quota }
     }
 }
 
 impl Trial {
-    fn next_rate(&self) -> f64 {
-        if self.is_low { self.rate * LOW } else { self.rate }
+    fn new(before: f64, known: f64, rate: Option<f64>) -> Self {
+        Self { before, known, rate, units: 0.0, refused: 0.0, seconds: None }
     }
 
     fn add(&mut self, step: &RateStep) {
-        if !std::mem::replace(&mut self.is_second, true) {
-            return;
-        }
-        if self.is_low { &mut self.low } else { &mut self.high }.add(step);
-        (self.is_low, self.is_second) = (!self.is_low, false);
+        let Some(seconds) = &mut self.seconds else { return self.seconds = Some(0.0) };
+        *seconds += step.seconds();
+        self.units += step.units();
+        self.refused += step.units() * step.share();
     }
 
-    /// Of all answers.
-    fn share(&self) -> f64 {
-        (self.high.refused + self.low.refused) / (self.high.units + self.low.units)
-    }
-
-    /// The same of both rates, against what was refused before: where a quota is well with both, neither has any.
-    fn all_evidence(&self) -> f64 {
-        let units = self.high.units + self.low.units - PRIOR;
-        let refused = self.high.refused + self.low.refused - PRIOR * self.before;
-        refused - units * (self.known + FAULT_LEAST * (self.before - self.known))
-    }
-
-    /// Refusals at the lower rate beyond what lies between a quota and a fault.
+    /// The logarithm of how much likelier these answers are from a fault than from a quota, of what either may refuse at its
+    /// likeliest.
     fn evidence(&self) -> f64 {
-        let beyond = (self.high.share() - self.known).max(0.0);
-        self.low.refused - self.low.units * (self.known + FAULT_LEAST * beyond)
+        let share = self.refused / self.units.max(1.0);
+        let part = |part: f64| self.known + part * (self.before - self.known);
+        let fault = share.clamp(part(FAULT_LEAST), self.before);
+        let quota = share.clamp(self.known, part(QUOTA_MOST)).max(0.001);
+        let of_others = (self.units - self.refused) * ((1.0 - fault) / (1.0 - quota)).ln();
+        self.refused * (fault / quota).ln() + of_others
     }
 }
 
@@ -232,86 +182,79 @@ mod tests {
     use super::*;
     use crate::sink::step::{RefusedBy, RequestLoad};
 
-    /// A second of twenty calls of four records, of which this share was refused.
+    /// Two seconds of a hundred calls of four records, of which this share was refused.
     fn step(share: f64, now: Instant) -> RateStep {
         let mut step = RateStep::new(now);
-        for _ in 0..20 {
+        for _ in 0..100 {
             let refused = RequestLoad { bytes: 4_000.0 * share, records: 4.0 * share };
-            let sent = now + Duration::from_secs(1);
+            let sent = now + Duration::from_secs(2);
             step.answered(sent, RequestLoad { bytes: 4_000.0, records: 4.0 }, refused, RefusedBy::Records);
         }
         step
     }
 
-    /// The verdict of a trial in which these shares are refused at the two rates.
-    fn verdict(fault: &mut FaultEstimate, high: f64, low: f64, now: Instant) -> TrialVerdict {
-        let mut rate = 0.5e6;
-        for _ in 0..1_000 {
-            let share = if rate < 1e6 { low } else { high };
-            match fault.judge(&step(share, now), now, 1.0) {
-                TrialVerdict::Open(next) => rate = next,
-                verdict @ (TrialVerdict::None | TrialVerdict::Quota(_) | TrialVerdict::Fault(_)) => {
-                    return verdict;
-                }
-            }
-        }
-        unreachable!("a trial comes to an end");
-    }
-
     #[track_caller]
-    fn check(high: f64, low: f64, expected: TrialVerdict) {
+    fn check(before: f64, after: f64, verdict: TrialVerdict) {
         let now = Instant::now();
         let mut fault = FaultEstimate::new(now);
-        for _ in 0..3 {
-            assert_eq!(fault.judge(&step(high, now), now, 1.0), TrialVerdict::None);
-        }
-        assert_eq!(fault.try_lower(1e6, 0.01), Some(0.5e6));
-        assert_eq!(verdict(&mut fault, high, low, now), expected, "{high} became {low}");
-        let is_fault = expected != TrialVerdict::Quota(0.5e6);
-        assert_eq!(fault.excess(&step(high, now), true) > 0.0, !is_fault);
+        fault.try_lower(before, Some(1e6));
+        let first = fault.judge(&step(before.min(MOST), now), now);
+        assert_eq!(first, if before < MOST { TrialVerdict::Open } else { TrialVerdict::Quota });
+        assert_eq!(fault.judge(&step(after, now), now), verdict, "{before} became {after}");
+        let is_fault = verdict != TrialVerdict::Quota;
+        assert_eq!(fault.excess(&step(after, now), true) > 0.0, !is_fault && after > 0.0);
     }
 
     #[test]
     fn what_is_refused_as_often_at_a_lower_rate_is_a_fault() {
-        for share in [0.02, 0.05, 0.28, 0.64] {
-            check(share, share, TrialVerdict::Fault(1e6));
-        }
-        for (high, low) in [(0.02, 0.0), (0.28, 0.0), (0.28, 0.1), (0.5, 0.2), (0.28, 0.9)] {
-            check(high, low, TrialVerdict::Quota(0.5e6));
-        }
+        check(0.28, 0.28, TrialVerdict::Fault(Some(1e6)));
+        check(0.15, 0.15, TrialVerdict::Fault(Some(1e6)));
+        check(0.28, 0.1, TrialVerdict::Quota);
+        check(0.28, 0.0, TrialVerdict::Quota);
+        check(0.28, 0.8, TrialVerdict::Quota);
+        check(0.8, 0.8, TrialVerdict::Quota);
     }
 
     #[test]
-    fn no_trial_begins_where_a_quota_explains_the_refusals_or_nothing_gets_through() {
-        for share in [0.0, 0.05, 0.9] {
-            let now = Instant::now();
-            let mut fault = FaultEstimate::new(now);
-            fault.judge(&step(share, now), now, 1.0);
-            assert_eq!(fault.try_lower(1e6, 0.06), None, "{share}");
-        }
-    }
-
-    #[test]
-    fn a_trial_between_a_fault_and_a_quota_comes_to_an_end() {
+    fn few_answers_decide_nothing() {
         let now = Instant::now();
         let mut fault = FaultEstimate::new(now);
-        fault.judge(&step(0.2, now), now, 1.0);
-        assert!(fault.try_lower(1e6, 0.01).is_some());
-        assert_ne!(verdict(&mut fault, 0.2, 0.12, now), TrialVerdict::None);
+        fault.try_lower(0.1, None);
+        let mut few = RateStep::new(now);
+        few.answered(now, RequestLoad::new(4_000, 4), RequestLoad::default(), RefusedBy::Records);
+        assert_eq!(fault.judge(&few, now), TrialVerdict::Open);
+    }
+
+    #[test]
+    fn a_trial_that_comes_to_no_end_is_a_quotas() {
+        let now = Instant::now();
+        let mut fault = FaultEstimate::new(now);
+        fault.try_lower(0.5, None);
+        let mut between = RateStep::new(now);
+        between.answered(
+            now + Duration::from_secs(2),
+            RequestLoad::new(4_000, 4),
+            RequestLoad::new(1_000, 1),
+            RefusedBy::Records,
+        );
+        let verdicts: Vec<TrialVerdict> = (0..12).map(|_| fault.judge(&between, now)).collect();
+        assert!(verdicts.iter().take(10).all(|verdict| *verdict == TrialVerdict::Open), "{verdicts:?}");
+        assert_eq!(verdicts.last(), Some(&TrialVerdict::Quota));
     }
 
     #[test]
     fn a_known_fault_is_tried_again_and_what_falls_with_the_rate_is_the_quotas() {
         let now = Instant::now();
         let mut fault = FaultEstimate::new(now);
-        fault.judge(&step(0.5, now), now, 1.0);
-        assert!(fault.try_lower(1e6, 0.01).is_some());
-        assert_eq!(verdict(&mut fault, 0.5, 0.5, now), TrialVerdict::Fault(1e6));
+        fault.try_lower(0.5, None);
+        assert_eq!(fault.judge(&step(0.5, now), now), TrialVerdict::Open);
+        assert_eq!(fault.judge(&step(0.5, now), now), TrialVerdict::Fault(None));
         let later = now + Duration::from_secs_f64(AGAIN + 1.0);
         assert!(!fault.is_due(now) && fault.is_due(later));
-        assert!((fault.try_again(1e6) - 0.5e6).abs() < 1.0);
-        assert_eq!(verdict(&mut fault, 0.5, 0.1, later), TrialVerdict::Quota(0.5e6));
-        assert!(fault.excess(&step(0.1, later), true) <= 0.0);
+        fault.try_again(Some(1e6));
+        assert_eq!(fault.judge(&step(0.2, later), later), TrialVerdict::Open);
+        assert_eq!(fault.judge(&step(0.2, later), later), TrialVerdict::Quota);
+        assert!(fault.excess(&step(0.2, later), true) <= 0.0);
         assert!(fault.excess(&step(0.5, later), true) > 0.3);
         assert!(!fault.is_due(later));
     }

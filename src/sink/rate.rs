@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fault::{FaultEstimate, TrialVerdict};
-use super::step::{BURST, RateStep, RefusedBy, RequestLoad};
+use super::step::{RateStep, RefusedBy, RequestLoad};
 use crate::limits::{BILLING_STEP, TARGET_RECORD_BYTES};
 
 /// The rate of one destination: none until something is refused.
@@ -45,11 +45,8 @@ struct TokenBucket {
     clean: CleanSteps,
     /// The rate before the last cut.
     ceiling: f64,
-    /// The rate that was accepted, smoothed, and the highest that it was since a trial.
-    mean: f64,
-    peak: f64,
-    /// The rate before the trial that is going on.
-    untried: f64,
+    /// The cuts that followed each other without a step between them that grew.
+    streak: CutStreak,
     /// The rate multiplies with each step, until the next refusal.
     doubling: bool,
 }
@@ -67,6 +64,16 @@ struct CleanSteps {
     steps: f64,
     /// Answers in them.
     units: f64,
+}
+
+/// Cuts that follow each other.
+#[derive(Debug)]
+struct CutStreak {
+    /// The rate before them.
+    rate: f64,
+    /// Answers in their steps, and how many of them were refusals.
+    units: f64,
+    refused: f64,
 }
 
 /// Seconds, beside two latencies, of nothing but refusals that make an outage: these tell nothing of a quota.
@@ -137,9 +144,17 @@ const DOUBLING: f64 = 1.5;
 /// Growth is slower by this share for each second of latency: that it was too much is told late.
 const SLOWER: f64 = 0.5;
 
-/// Where less than this is left of what was accepted once, it may be a fault. What was accepted is a mean over so many seconds.
-const SUSPECT: f64 = 0.85;
-const MEAN_SECONDS: f64 = 4.0;
+/// Where cuts in a row left no more than this of the rate, and at least [`TRIAL_SHARE`] of [`SUSPECT_UNITS`] answers were
+/// refusals, it may be a fault.
+const SUSPECT: f64 = 0.3;
+const SUSPECT_UNITS: f64 = 80.0;
+const TRIAL_SHARE: f64 = 0.03;
+
+/// The first cut may be due to a fault if at least this many answers led to it.
+const FIRST_UNITS: f64 = 20.0;
+
+/// A known fault is tried again at this share of the rate.
+const TRIAL_RATE: f64 = 0.7;
 
 /// A rate below this share of the one before the last cut is surely below the quota.
 const BELOW_QUOTA: f64 = 0.95;
@@ -252,24 +267,20 @@ impl RateLimit {
     }
 
     fn judge(&mut self, step: &RateStep, now: Instant) {
-        let slower = self.slower();
-        match self.fault.judge(step, now, slower.powi(2)) {
-            TrialVerdict::Open(rate) => return self.try_at(rate, now),
-            TrialVerdict::Fault(high) => return self.restore(high / SUSPECT),
-            TrialVerdict::Quota(low) => self.end_trial(low),
-            TrialVerdict::None => {}
+        match self.fault.judge(step, now) {
+            TrialVerdict::Open => return,
+            TrialVerdict::Fault(rate) => return self.restore(rate),
+            TrialVerdict::Quota => {}
         }
         let excess = self.fault.excess(step, self.limit.is_some());
         let is_below_quota = self.limit.as_ref().is_none_or(|limit| limit.rate < BELOW_QUOTA * limit.ceiling);
         self.fault.follow(step, is_below_quota);
+        let slower = self.slower();
         if excess > 0.0 {
             self.cut(step, excess, now);
+        } else if self.fault.is_due(now) {
+            self.try_again(step, now);
         } else if let Some(limit) = &mut self.limit {
-            if limit.felt && self.fault.is_due(now) {
-                limit.untried = limit.rate;
-                let low = self.fault.try_again(limit.rate);
-                return self.try_at(low, now);
-            }
             limit.grow(step, slower);
             if limit.rate > NO_LIMIT {
                 self.limit = None;
@@ -277,62 +288,48 @@ impl RateLimit {
         }
     }
 
-    /// A trial is to see what this rate is answered.
-    fn try_at(&mut self, rate: f64, now: Instant) {
-        let Some(limit) = &mut self.limit else { return };
-        let before = std::mem::replace(&mut limit.rate, rate.max(LEAST_RATE));
-        if limit.rate.total_cmp(&before).is_ne() {
-            self.step = RateStep::new(now);
+    /// The lower rate did not help.
+    fn restore(&mut self, rate: Option<f64>) {
+        match (rate, &mut self.limit) {
+            (Some(rate), Some(limit)) => limit.start_over(rate),
+            _ => self.limit = None,
         }
     }
 
-    /// A lower rate helps, and that one is well.
-    fn end_trial(&mut self, low: f64) {
-        let Some(limit) = &mut self.limit else { return };
-        limit.rate = limit.untried.max(low);
-        (limit.peak, limit.mean) = (limit.rate, limit.rate);
-    }
-
-    /// A lower rate does not help: as much is to be accepted as before.
-    fn restore(&mut self, accepted: f64) {
-        if let Some(limit) = &mut self.limit {
-            limit.start_over(accepted / (1.0 - self.fault.share()));
-        }
+    /// Lowers the rate to see whether the fault is one.
+    fn try_again(&mut self, step: &RateStep, now: Instant) {
+        let before = self.rate();
+        let limit = self.limit.get_or_insert_with(|| TokenBucket::new(step.rate(), step.rate(), now));
+        limit.start_over(limit.rate.min(step.rate()) * TRIAL_RATE);
+        self.fault.try_again(before);
+        self.step = RateStep::new(now);
     }
 
     fn cut(&mut self, step: &RateStep, excess: f64, now: Instant) {
         let slower = self.slower();
         let sure = 1.0 + (CUT_SURE - 1.0) / (1.0 + CUT_CALMER * self.latency);
         let Some(limit) = &mut self.limit else { return self.first_cut(step, excess, now) };
+        if excess > TRIAL_SHARE
+            && let Some(share) = limit.streak.suspect(limit.rate)
+        {
+            self.fault.try_lower(share, Some(limit.streak.rate));
+        }
         let many = (excess * step.units() / SURE_REFUSALS).min(1.0);
         let kept = (1.0 - excess).powf(CUT_UNSURE + (sure - CUT_UNSURE) * many).max(MOST_CUT);
-        let falls = limit.change(kept, step, slower, now);
-        if falls {
+        if limit.change(kept, step, slower, now) {
             self.step = RateStep::new(now);
-        }
-        let high = SUSPECT * limit.peak;
-        // What pacing makes by itself, while a quota is used, is as much as growth.
-        let usual = limit.growth(1.0) * slower.powi(2);
-        if limit.mean < high
-            && let Some(low) = self.fault.try_lower(high, usual)
-        {
-            limit.untried = limit.rate;
-            self.try_at(low, now);
         }
     }
 
     fn first_cut(&mut self, step: &RateStep, excess: f64, now: Instant) {
+        let kept = (1.0 - excess) * (1.0 - excess.min(BELOW));
         let sent = step.rate();
         // Before there is a limit the quota's bucket is full.
-        let unfilled = sent * step.seconds().max(BURST) / (step.seconds() + 1.0);
-        let kept = (1.0 - excess) * (1.0 - excess.min(BELOW));
-        // A few refusals may be all there is to it.
-        let few = sent * (1.0 - excess).powi(2);
-        let rate = (unfilled * kept).max(few).max(SLOW_START / 2.0);
-        let mut limit = TokenBucket::new(rate, unfilled, now);
-        limit.peak = unfilled * (1.0 - step.share());
-        limit.mean = limit.peak;
-        self.limit = Some(limit);
+        let unfilled = sent * step.seconds().max(0.25) / (step.seconds() + 1.0);
+        self.limit = Some(TokenBucket::new((unfilled * kept).max(SLOW_START / 2.0), unfilled, now));
+        if step.units() >= FIRST_UNITS {
+            self.fault.try_lower(step.share(), None);
+        }
         self.step = RateStep::new(now);
     }
 }
@@ -345,23 +342,14 @@ impl TokenBucket {
             felt: false,
             clean: CleanSteps::default(),
             ceiling,
-            peak: 0.0,
-            mean: 0.0,
-            untried: 0.0,
+            streak: CutStreak::new(rate),
             doubling: true,
         }
     }
 
     /// Begins again at a rate, as if there had been no cuts.
     fn start_over(&mut self, rate: f64) {
-        *self = Self { next: self.next, peak: rate, mean: rate, ..Self::new(rate, rate, self.next) };
-    }
-
-    /// What was accepted is remembered.
-    fn average(&mut self, step: &RateStep) {
-        let accepted = self.rate.min(step.rate()) * (1.0 - step.share());
-        self.mean += (accepted - self.mean) * (step.seconds() / MEAN_SECONDS).min(1.0);
-        self.peak = self.peak.max(self.mean);
+        *self = Self { next: self.next, ..Self::new(rate, rate, self.next) };
     }
 
     /// Growth in a second.
@@ -378,14 +366,19 @@ impl TokenBucket {
         if !std::mem::take(&mut self.felt) {
             self.rate = self.rate.min(step.rate());
         }
-        self.average(step);
         let before = self.rate;
         self.rate = (self.rate * change).max(LEAST_RATE);
         self.clean = CleanSteps::default();
         self.doubling = false;
         if change >= 1.0 {
+            self.streak = CutStreak::new(self.rate);
             return false;
         }
+        if self.streak.units <= 0.0 {
+            self.streak.rate = before;
+        }
+        self.streak.units += step.units();
+        self.streak.refused += step.units() * step.share();
         self.ceiling = before;
         self.next = self.next.max(now);
         true
@@ -393,10 +386,10 @@ impl TokenBucket {
 
     /// Applies a step without refusals.
     fn grow(&mut self, step: &RateStep, slower: f64) {
+        self.streak = CutStreak::new(self.rate);
         if !std::mem::take(&mut self.felt) {
             return;
         }
-        self.average(step);
         let CleanSteps { steps, units } = self.clean;
         // What was refused before may be again: the way up to there is no hint of more.
         if self.rate > self.ceiling {
@@ -406,6 +399,17 @@ impl TokenBucket {
         let growth = hurried(self.growth(slower), hurry) * step.seconds().min(2.0);
         let growth = growth.min(MOST_GROWTH / slower);
         self.rate *= if self.doubling { DOUBLING.powf(1.0 / slower) } else { 1.0 + growth };
+    }
+}
+
+impl CutStreak {
+    fn new(rate: f64) -> Self {
+        Self { rate, units: 0.0, refused: 0.0 }
+    }
+
+    /// The share that was refused, where the cuts down to `rate` did not help.
+    fn suspect(&self, rate: f64) -> Option<f64> {
+        (self.units >= SUSPECT_UNITS && rate < SUSPECT * self.rate).then(|| self.refused / self.units)
     }
 }
 

@@ -48,8 +48,7 @@ pub(super) struct RateStep {
 /// How much sending a step judges, in seconds: the quota's second, but for the gap between two requests.
 const STEP: f64 = 0.9;
 
-/// Fewer refusals and acceptances than this tell nothing of a rate. The same with refusals and without: steps that ended the sooner
-/// without any would count for more.
+/// Fewer refusals and acceptances than this tell nothing of a rate.
 const STEP_UNITS: f64 = 8.0;
 
 /// The most records of one call that count as answers of their own: those beyond a quota are refused together.
@@ -61,7 +60,7 @@ const MANY_UNITS: f64 = 24.0;
 const SHORT_STEP: f64 = 0.3;
 
 /// A step counts as at least this many seconds.
-pub(super) const BURST: f64 = 0.25;
+const BURST: f64 = 0.25;
 
 impl RateStep {
     /// Nothing was sent yet.
@@ -119,6 +118,6 @@ impl RateStep {
     pub(super) fn is_over(&self, sent: Instant) -> bool {
         let seconds = sent.duration_since(self.start).as_secs_f64();
         let short = seconds > SHORT_STEP && self.share() > MANY && self.units() >= MANY_UNITS;
-        (seconds >= STEP || short) && self.units() >= STEP_UNITS
+        (seconds >= STEP || short) && (self.units() >= STEP_UNITS || !self.has_refusals())
     }
 }

@@ -1,7 +1,6 @@
 //! Pacing against a model of Firehose's quota: senders, a network with latency, and a bucket that holds a second's worth. Pure, so
 //! that minutes of many quotas pass in a moment.
 
-mod service;
 mod tests;
 
 use std::cmp::Reverse;
@@ -10,10 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::service::{SimAnswer, SimService};
 use super::pacing::{Pacing, Room};
-use super::step::RequestLoad;
-use crate::limits::{MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
+use super::step::{RefusedBy, RequestLoad};
+use crate::limits::{MAX_RECORD_BYTES, MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 
 /// How the service says that it is too much.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,8 +44,6 @@ struct SimCase {
     faults: (f64, f64),
     /// The seconds of an outage.
     outage: (u64, u64),
-    /// Bytes that are written for each sender in a second; none: there is ever more to send.
-    input: Option<f64>,
     seconds: u64,
     seed: u64,
 }
@@ -67,7 +63,6 @@ impl SimCase {
             leaves: u64::MAX,
             faults: (0.0, 0.0),
             outage: (0, 0),
-            input: None,
             seconds: 120,
             seed: 1,
         }
@@ -76,6 +71,55 @@ impl SimCase {
     /// A quota of records, of events of 2 KiB that are records by themselves.
     fn of_events(self) -> Self {
         Self { records: self.bytes / 2048.0, bytes: f64::INFINITY, event: Some(2048), ..self }
+    }
+}
+
+/// The service: two buckets.
+struct SimService {
+    case: SimCase,
+    bytes: f64,
+    records: f64,
+    filled: f64,
+    rng: fastrand::Rng,
+}
+
+impl SimService {
+    fn new(case: SimCase) -> Self {
+        let rng = fastrand::Rng::with_seed(case.seed);
+        Self { case, bytes: Self::room(case.bytes), records: case.records, filled: 0.0, rng }
+    }
+
+    /// A second's worth, but never less than a record needs.
+    fn room(rate: f64) -> f64 {
+        rate.max(RequestLoad::new(MAX_RECORD_BYTES, 1).bytes)
+    }
+
+    fn put(&mut self, now: f64, request: &[usize]) -> SimAnswer {
+        let seconds = now - self.filled;
+        self.filled = now;
+        let SimCase { bytes, records, faults, outage, mode, .. } = self.case;
+        self.bytes = (self.bytes + bytes * seconds).min(Self::room(bytes));
+        self.records = (self.records + records * seconds).min(records);
+        let total = RequestLoad::new(request.iter().sum(), request.len());
+        let whole = mode == SimMode::Calls || (mode == SimMode::Mixed && self.rng.bool());
+        let out = now >= seconds_of(outage.0) && now < seconds_of(outage.1);
+        let broken = out || self.rng.f64() < faults.1;
+        if broken || (whole && (self.bytes < total.bytes || self.records < total.records)) {
+            return SimAnswer { accepted: Vec::new(), refused: request.to_vec(), by: RefusedBy::Call };
+        }
+        let mut answer = SimAnswer { accepted: Vec::new(), refused: Vec::new(), by: RefusedBy::Records };
+        for record in request {
+            let load = RequestLoad::new(*record, 1);
+            let faulty = self.rng.f64() < faults.0;
+            if !faulty && self.bytes >= load.bytes && self.records >= 1.0 {
+                self.bytes -= load.bytes;
+                self.records -= 1.0;
+                answer.accepted.push(*record);
+            } else {
+                answer.refused.push(*record);
+            }
+        }
+        answer
     }
 }
 
@@ -100,35 +144,13 @@ struct SimSender {
     /// When it looks next what it may send.
     looks: f64,
     starts: f64,
-    input: Option<SimInput>,
     by_second: Vec<SimTally>,
 }
 
-/// What is written for a sender at a steady rate, and waits to be sent.
-#[derive(Clone, Copy)]
-struct SimInput {
-    /// Bytes a second.
-    rate: f64,
-    /// When it began.
-    starts: f64,
-    /// Bytes that were taken.
-    taken: f64,
-}
-
-/// How long a record waits to be filled, in seconds.
-const LINGER: f64 = 1.0;
-
-impl SimInput {
-    /// When a request is full, or its first byte has waited long enough.
-    fn ready(&self) -> f64 {
-        let full = RequestLoad::new(TARGET_REQUEST_BYTES, 1).bytes / self.rate;
-        self.starts + self.taken / self.rate + full.min(LINGER)
-    }
-
-    /// Bytes that wait to be sent.
-    fn waiting(&self, now: f64) -> usize {
-        if now + 1e-6 < self.ready() { 0 } else { whole(self.rate * (now - self.starts) - self.taken) }
-    }
+struct SimAnswer {
+    accepted: Vec<usize>,
+    refused: Vec<usize>,
+    by: RefusedBy,
 }
 
 struct SimFlight {
@@ -184,7 +206,6 @@ impl SimWorld {
                 departure: 0.0,
                 looks: f64::INFINITY,
                 starts,
-                input: case.input.map(|rate| SimInput { rate, starts, taken: 0.0 }),
                 by_second: Vec::new(),
             }
         });
@@ -240,8 +261,7 @@ impl SimWorld {
         let (instant, event, chance) = (self.instant(now), self.case.event, self.rng.f64());
         let zero = self.zero;
         let sender = &mut self.senders[number];
-        // An event's time is in whole microseconds.
-        if now + 1e-6 < sender.looks {
+        if now < sender.looks {
             return;
         }
         sender.looks = f64::INFINITY;
@@ -255,11 +275,6 @@ impl SimWorld {
             return self.look_at(number, blocked);
         }
         let (attempts, request) = sender.request(now, event);
-        if request.is_empty() {
-            let due = sender.waiting.iter().map(|(at, ..)| *at).fold(f64::INFINITY, f64::min);
-            let ready = sender.input.map_or(f64::INFINITY, |input| input.ready());
-            return self.look_at(number, due.min(ready).max(now + 1e-6));
-        }
         let load = RequestLoad::new(request.iter().sum(), request.len());
         sender.pacing.send(load, instant, chance);
         sender.in_flight += 1;
@@ -334,20 +349,14 @@ impl SimSender {
         let again = again.flat_map(|large| if event.is_none() { cut(large, record) } else { vec![large] });
         let mut again = again.peekable();
         let size = event.unwrap_or(record);
-        let mut fresh = self.input.map_or(usize::MAX, |input| input.waiting(now));
         let (mut request, mut left) = (Vec::new(), most);
         while request.len() < MAX_REQUEST_RECORDS {
-            let next = again.peek().copied().unwrap_or(size.min(fresh));
-            if next == 0 || (next > left && !request.is_empty()) {
+            let next = again.peek().copied().unwrap_or(size);
+            if next > left && !request.is_empty() {
                 break;
             }
             left = left.saturating_sub(next);
-            if again.next().is_none() {
-                fresh -= next;
-                if let Some(input) = &mut self.input {
-                    input.taken += RequestLoad::new(next, 1).bytes;
-                }
-            }
+            again.next();
             request.push(next);
         }
         let rest: Vec<usize> = again.collect();
@@ -385,11 +394,6 @@ fn cut(record: usize, size: usize) -> Vec<usize> {
         pieces.push(record % size);
     }
     pieces
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size, and not negative")]
-fn whole(bytes: f64) -> usize {
-    bytes as usize
 }
 
 fn seconds_of(seconds: u64) -> f64 {
