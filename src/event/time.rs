@@ -103,7 +103,7 @@ fn digits<const PLACES: usize>(places: [&mut u8; PLACES], mut value: i64) {
 /// The year, month and day of a number of days since 1970-01-01, in the Gregorian calendar; years are kept within 0 to 9999.
 fn civil(days: i64) -> (i64, i64, i64) {
     // Counted from 0000-03-01, so that a leap day is the last of its year.
-    let days = days.clamp(-719_468, 2_932_896) + 719_468;
+    let days = days.clamp(-719_528, 2_932_896) + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
