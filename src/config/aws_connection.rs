@@ -73,6 +73,12 @@ pub(super) fn aws_settings(section: &mut Section<'_>) -> Option<AwsSettings> {
 /// The same for who reads: what names are made from has to be known before any event is.
 pub(super) fn fixed_settings(section: &mut Section<'_>) -> Option<AwsSettings> {
     let settings = aws_settings(section)?;
+    check_names(section, &settings);
+    Some(settings)
+}
+
+/// Names that are made once cannot depend on events.
+pub(super) fn check_names(section: &Section<'_>, settings: &AwsSettings) {
     let of_events = settings.fields().find(|field| matches!(field, TemplateField::Origin(_)));
     if let Some(field) = of_events {
         let problem = format!(
@@ -80,7 +86,6 @@ pub(super) fn fixed_settings(section: &mut Section<'_>) -> Option<AwsSettings> {
         );
         section.problem("assume_role", problem);
     }
-    Some(settings)
 }
 
 fn assume_role(section: &mut Section<'_>) -> Option<Vec<AssumeRole>> {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::aws_connection::aws_settings;
+use super::aws_connection::{aws_settings, check_names};
 use super::decoding::{multiline, sized};
 use super::listing::listing;
 use super::section::Section;
 use super::tree::Node;
-use super::types::{AwsSettings, Format, ObjectContents, ObjectFeed, QueueFeed, S3Source, TemplateField};
+use super::types::{AwsSettings, Format, ObjectContents, ObjectFeed, QueueFeed, S3Source};
 use super::values::{Parsed, choice, count, duration, flag, glob, list, string_that};
 
 /// What `format` may say of an object's contents.
@@ -26,7 +26,7 @@ const BACKED_UP: [(&str, Format); 3] =
 pub(super) fn source(section: &mut Section<'_>) -> Option<S3Source> {
     let aws = aws_settings(section);
     if let Some(aws) = &aws {
-        check_names(section, "assume_role", aws);
+        check_names(section, aws);
     }
     let feed = feed(section, aws.as_ref());
     let contents = section.or("format", ObjectContents::Lines, choice(&CONTENTS));
@@ -85,7 +85,7 @@ fn feed(section: &mut Section<'_>, aws: Option<&AwsSettings>) -> Option<ObjectFe
     let own = section.table("queue").and_then(|mut queue| {
         let own = aws_settings(&mut queue);
         if let Some(own) = &own {
-            check_names(&queue, "assume_role", own);
+            check_names(&queue, own);
         }
         queue.finish();
         own
@@ -94,14 +94,6 @@ fn feed(section: &mut Section<'_>, aws: Option<&AwsSettings>) -> Option<ObjectFe
     let shared = || Some(AwsSettings { endpoint_url: None, ..aws?.clone() });
     let aws = if has_own { own } else { shared() };
     Some(ObjectFeed::Queue(QueueFeed { url: url?, aws: aws?, visibility }))
-}
-
-/// Names that are made once cannot depend on events.
-fn check_names(section: &Section<'_>, key: &str, aws: &AwsSettings) {
-    let of_events = aws.fields().find(|field| matches!(field, TemplateField::Origin(_)));
-    if let Some(field) = of_events {
-        section.problem(key, format!("uses `{{{field}}}`, which depends on events; only `{{source}}` and `{{host}}` are known before any is read"));
-    }
 }
 
 const QUEUE_URL: &str = "https://sqs.us-east-1.amazonaws.com/222222222222/trail";

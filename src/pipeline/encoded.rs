@@ -27,6 +27,14 @@ pub(crate) struct EncodedChunk {
 }
 
 impl EncodedChunk {
+    /// Whether nothing became of any event, not even that it was filtered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+            && self.undeliverable.is_empty()
+            && self.filtered.is_empty()
+            && self.routed == 0
+    }
+
     /// Whether more than one sink has a part of it.
     pub(super) fn has_several_sinks(&self) -> bool {
         let first = self.segments.first().map(|segment| segment.sink);

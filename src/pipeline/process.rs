@@ -115,7 +115,7 @@ impl Processor {
             }
             return slot.commit(move || enqueue(encoded, ack));
         };
-        let wrote = encoded.memory > 0;
+        let wrote = !encoded.is_empty();
         // What was taken for a payload that was not opened is free again.
         let used = if undecoded.is_whole() { used } else { held.bytes() };
         if wrote {
