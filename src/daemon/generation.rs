@@ -30,10 +30,10 @@ use crate::sink::{self, Digester, HashCpu, Offload, OffloadTask, SinkResources};
 const TASKS: usize = 64;
 
 /// Buffers for written events that are kept at rest: at most so many, and a part of the memory.
-const BLOCKS: u64 = 24;
+const BLOCKS: u64 = 48;
 
 /// The part: one of so many.
-const BLOCK_SHARE: u64 = 16;
+const BLOCK_SHARE: u64 = 8;
 
 /// Buffers for records read from disk that are kept at rest.
 const READ_BUFFERS: usize = 4;

@@ -139,13 +139,18 @@ impl TrailLeft {
     /// Goes on where the last step stopped; what is still left.
     pub(crate) fn decode<E: Events>(
         mut self,
+        buffers: &mut InflateBuffers,
         scratch: &mut TrailScratch,
         origin: &Arc<Origin>,
         events: &mut E,
     ) -> Option<Self> {
         events.origin(origin);
         let text = simdutf8::basic::from_utf8(&self.text).unwrap_or_default();
-        self.next = tell_more(text, self.next, &self.lists, &mut scratch.compact, events)?;
+        let Some(next) = tell_more(text, self.next, &self.lists, &mut scratch.compact, events) else {
+            buffers.give_back(self.text);
+            return None;
+        };
+        self.next = next;
         self.lists.retain(|list| *list > self.next);
         Some(self)
     }

@@ -135,6 +135,7 @@ impl EnvelopesLeft {
     /// Goes on where the last step stopped; what is still left.
     pub(crate) fn decode<E: Events>(
         mut self,
+        buffers: &mut InflateBuffers,
         scratch: &mut EnvelopeScratch,
         origin: &Arc<Origin>,
         events: &mut E,
@@ -149,7 +150,11 @@ impl EnvelopesLeft {
             Some(begun) => walk.go_on(begun).and_then(|at| walk.all(at)),
             None => walk.all(self.at),
         };
-        let Err(Pause { at, begun }) = told else { return None };
+        let Err(Pause { at, begun }) = told else {
+            drop(self.payload);
+            buffers.give_back(self.opened);
+            return None;
+        };
         Some(Self { at, begun, ..self })
     }
 }

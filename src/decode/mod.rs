@@ -147,10 +147,12 @@ impl Decoder {
                 self.lines(scratch, origin, &plain, Piece::default(), events)
             }
             PayloadState::Envelopes(left) => {
-                left.decode(&mut scratch.envelope, origin, events).map(Box::new).map(PayloadState::Envelopes)
+                let Scratch { buffers, envelope, .. } = scratch;
+                left.decode(buffers, envelope, origin, events).map(Box::new).map(PayloadState::Envelopes)
             }
             PayloadState::Trail(left) => {
-                left.decode(&mut scratch.cloudtrail, origin, events).map(PayloadState::Trail)
+                let Scratch { buffers, cloudtrail, .. } = scratch;
+                left.decode(buffers, cloudtrail, origin, events).map(PayloadState::Trail)
             }
         };
         scratch.shrink();

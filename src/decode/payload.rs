@@ -46,6 +46,13 @@ impl InflateBuffers {
         Bytes::from(bytes)
     }
 
+    /// Takes back what was taken, unless somebody still reads it.
+    pub(crate) fn give_back(&mut self, opened: Bytes) {
+        if opened.is_unique() && self.first.capacity() < opened.len() {
+            self.first = opened.into();
+        }
+    }
+
     pub(crate) fn shrink(&mut self) {
         for buffer in [&mut self.first, &mut self.second] {
             if buffer.capacity() > KEEP {
