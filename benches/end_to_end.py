@@ -39,6 +39,8 @@ class Scenario:
     writing: dict = field(default_factory=dict)
     # Where envelopes are posted, how many they come from.
     log_streams: int = 1
+    # Events an envelope, envelopes a request, connections.
+    requests: tuple = (1000, 4, 8)
     # A kind of run in `measure`.
     run: str = "once"
     # The stand-in counts bytes and checks nothing, so that the cores are standpipe's.
@@ -47,6 +49,10 @@ class Scenario:
 
 def posted(sink, **more):
     return Scenario(sink, HTTP, linger="100ms", lines=0.5, run="post", **more)
+
+
+def answered(events, envelopes, connections, linger="1s"):
+    return Scenario(JSON, HTTP, linger=linger, lines=1_000_000, requests=(events, envelopes, connections), run="answers")
 
 
 def files(count, group=10, **more):
@@ -62,6 +68,12 @@ SCENARIOS = {
     "subscriptions-json": posted(JSON),
     "subscriptions-message": posted(MESSAGE),
     "subscriptions-envelope": posted(ENVELOPE),
+    "http-8x1m": answered(1000, 4, 8),
+    "http-8x1m-20ms": answered(1000, 4, 8, "20ms"),
+    "http-64x25k": answered(100, 1, 64),
+    "http-64x25k-20ms": answered(100, 1, 64, "20ms"),
+    "http-1x25k": answered(100, 1, 1),
+    "http-1x25k-20ms": answered(100, 1, 1, "20ms"),
     "files-1000": Scenario(writing=files(1000)),
     "files-1000-live": Scenario(writing=files(1000, per_second=200_000), run="follow"),
     "subscriptions-100": posted(MESSAGE, stream="logs-{log_stream}", log_streams=100),

@@ -1,6 +1,7 @@
 """One run: a folder, a stand-in, a daemon, and what the daemon cost."""
 
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -66,7 +67,7 @@ class Run:
         self.name, self.scenario, self.options = name, scenario, options
         self.lines = scenario.lines if isinstance(scenario.lines, int) else int(options.lines * scenario.lines)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="standpipe-bench-"))
-        self.peak, self.notes, self.posted, self.again = 0.0, [], (0, 0), 0
+        self.peak, self.notes, self.posted, self.again, self.unsent = 0.0, [], (0, 0), 0, 0
 
     def result(self):
         command = [RELEASE / "examples" / "standin", "--tls", "--ca-out", self.folder / "ca.pem"]
@@ -112,6 +113,22 @@ class Run:
         subscriptions.post(address, bodies)
         wall = time.monotonic() - before
         daemon.terminate()
+        return wall, self.end(daemon)
+
+    def answers(self, seconds=15):
+        """So many connections post for a while, each its next request once it has the answer to the one before."""
+        self.write()
+        events, envelopes, connections = self.scenario.requests
+        bodies, *_ = subscriptions.requests(self.folder / "app.log", 1, events, envelopes)
+        daemon = self.start()
+        address = self.said("firehose endpoint listening")["address"]
+        before = time.monotonic()
+        times = subscriptions.post(address, bodies, connections, seconds)
+        wall = time.monotonic() - before
+        daemon.terminate()
+        self.unsent = self.lines - len(times) * events * envelopes
+        p50, p99 = (times[int(len(times) * share)] * 1e3 for share in (0.5, 0.99))
+        self.notes.append(f"{len(times) / wall:.0f} requests/s, answered after p50 {p50:.0f} ms, p99 {p99:.0f} ms")
         return wall, self.end(daemon)
 
     def follow(self):
@@ -263,8 +280,9 @@ class Run:
     def judge(self, wall, usage, report):
         total = report["total"]
         size = sum(path.stat().st_size for path in self.folder.glob("*.log"))
+        size = size * (self.lines - self.unsent) / self.lines
         gigabytes = size / 1e9
-        wrong = {"lost": report["missing"], "doubled": total["duplicates"] - self.again, "violations": report["limit_violations"]}
+        wrong = {"lost": report["missing"] - self.unsent, "doubled": total["duplicates"] - self.again, "violations": report["limit_violations"]}
         if not self.scenario.light:
             self.notes += [f"**{count} {what}**" for what, count in wrong.items() if count]
         if self.scenario.writing.get("line_bytes") == 50:
@@ -275,7 +293,7 @@ class Run:
             rate=size / 1e6 / wall,
             user=usage.ru_utime / gigabytes,
             kernel=usage.ru_stime / gigabytes,
-            floor=self.floor(size, total["record_bytes"]) / gigabytes,
+            floor=self.floor(size, total["record_bytes"]) / gigabytes if self.scenario.run != "answers" else math.nan,
             peak=self.peak,
             calls=report["calls"],
             bill=total["billed_bytes"] / max(1, total["payload_bytes"]),

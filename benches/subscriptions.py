@@ -6,17 +6,18 @@ import http.client
 import json
 import sys
 import threading
+import time
 
 # Events an envelope, envelopes a request, connections.
 EVENTS, ENVELOPES, CONNECTIONS = 1000, 4, 8
 
 
-def requests(path, streams):
+def requests(path, streams, events=EVENTS, envelopes=ENVELOPES):
     """The bodies, from so many log streams in turn, with the bytes of their gzip and of their JSON."""
     lines = path.read_text().splitlines()
-    plain = [envelope(lines[at : at + EVENTS], at, at // EVENTS % streams) for at in range(0, len(lines), EVENTS)]
+    plain = [envelope(lines[at : at + events], at, at // events % streams) for at in range(0, len(lines), events)]
     gzipped = [gzip.compress(one, 6) for one in plain]
-    bodies = [body(gzipped[at : at + ENVELOPES], at) for at in range(0, len(gzipped), ENVELOPES)]
+    bodies = [body(gzipped[at : at + envelopes], at) for at in range(0, len(gzipped), envelopes)]
     return bodies, sum(map(len, gzipped)), sum(map(len, plain))
 
 
@@ -38,18 +39,25 @@ def envelope(lines, first, stream):
     return json.dumps(payload, separators=(",", ":")).encode()
 
 
-def post(address, bodies):
-    """Returns when every body was answered."""
-    threads = [threading.Thread(target=send, args=(address, bodies[at::CONNECTIONS], at)) for at in range(CONNECTIONS)]
+def post(address, bodies, connections=CONNECTIONS, seconds=float("inf")):
+    """Returns when every body was answered, or after so many seconds: how long each one that was posted took, in seconds."""
+    times, until = [], time.monotonic() + seconds
+    threads = [
+        threading.Thread(target=send, args=(address, bodies[at::connections], at, until, times)) for at in range(connections)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return sorted(times)
 
 
-def send(address, bodies, connection):
+def send(address, bodies, connection, until, times):
     client = http.client.HTTPConnection(address)
     for number, one in enumerate(bodies):
+        before = time.monotonic()
+        if before >= until:
+            return
         headers = {
             "Content-Type": "application/json",
             "X-Amz-Firehose-Protocol-Version": "1.0",
@@ -61,3 +69,4 @@ def send(address, bodies, connection):
         text = answer.read()
         if answer.status != 200:
             sys.exit(f"answered {answer.status}: {text}")
+        times.append(time.monotonic() - before)

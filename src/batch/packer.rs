@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::config::Packing;
 use crate::event::{AckGuard, Block, Borders, Origin, Record};
-use crate::limits::{MAX_RECORD_BYTES, TARGET_RECORD_BYTES};
+use crate::limits::{MAX_RECORD_BYTES, TARGET_RECORD_BYTES, billed};
 
 /// Smaller pieces are copied together; larger ones stay where they were read.
 const COPY_BELOW: usize = 4 * 1024;
@@ -78,6 +78,13 @@ impl Packer {
     #[must_use]
     pub fn open_since(&self) -> Option<Instant> {
         self.open.as_ref().map(|open| open.since)
+    }
+
+    /// Whether the open record fills its billing steps so well that a longer one could be cheaper by no more than a fiftieth.
+    #[must_use]
+    pub fn fills_its_steps(&self) -> bool {
+        let lacks = |open: &OpenRecord| billed(open.len).saturating_sub(open.len);
+        self.open.as_ref().is_some_and(|open| lacks(open) <= open.len / 50)
     }
 
     /// Closes the open record, if any.

@@ -113,7 +113,7 @@ impl Generation {
             metrics: metrics.clone(),
             dead_letters: Arc::clone(&shared.dead_letters),
         };
-        let workers = workers(config, enqueuer, &budget, tasks, watchdog)?;
+        let workers = workers(config, enqueuer, &budget, tasks, watchdog, status)?;
         let memory_limit = config.limits.memory;
         Ok(Self {
             budget,
@@ -213,6 +213,7 @@ fn workers(
     budget: &Arc<Budget>,
     tasks: Receiver<OffloadTask>,
     watchdog: &Watchdog,
+    status: &Status,
 ) -> Result<Workers, RunError> {
     let names: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
     let router = Arc::new(Router::new(&config.routes, &names)?);
@@ -228,5 +229,5 @@ fn workers(
     let sources = config.sources.iter().map(decoder).collect();
     let count = config.limits.workers;
     let processor = Arc::new(Processor::new(sources, enqueuer, Arc::clone(budget), count));
-    Workers::start(count, &processor, state, tasks, watchdog).map_err(RunError::Thread)
+    Workers::start(count, &processor, state, tasks, watchdog, status).map_err(RunError::Thread)
 }

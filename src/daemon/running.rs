@@ -50,6 +50,7 @@ impl RunningGeneration {
         let (metrics, status) = (carryover.metrics.clone(), Arc::clone(&carryover.status));
         helpers.spawn(letters.run(metrics.clone(), Arc::clone(&status)));
         let (activity, every) = (carryover.systemd.watchdog.activity(), carryover.systemd.round());
+        status.watch("destinations", "the loop that looks after them is stuck", &activity);
         helpers.spawn(Arc::clone(&generation).tick(metrics, status, activity, every));
         carryover.metrics.announce(&config);
         carryover.admin.show(generation.summary(&config));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::health::Status;
 use crate::health::Watchdog;
@@ -107,6 +107,7 @@ impl ServiceManager {
                     continue;
                 }
             }
+            status.look(Instant::now());
             let phase = self.phase();
             if matches!(phase, Phase::Reloading | Phase::Stopping) {
                 tell(&[NotifyState::ExtendTimeoutUsec(MORE_TIME_MICROS)]);

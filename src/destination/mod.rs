@@ -10,17 +10,22 @@
 //! ```
 //!
 //! Read in this order: `registry` finds the queue of a destination (`key` tells them apart) and starts what delivers it
-//! (`delivery`); `queue` is what pushes and takes see; `storage` is where records wait, without any I/O; `disk` is the
+//! (`delivery`); `queue` is what pushes and takes see, and `linger` how
+//! long it waits for more; `storage` is where records wait, without any I/O; `disk` is the
 //! task that stores them, reads them back and makes room; `recovered` finds what an earlier run left.
 
 pub(crate) mod count;
 pub(crate) mod delivery;
 pub(crate) mod disk;
 pub(crate) mod key;
+mod linger;
+pub(crate) mod next;
+mod progress;
 pub(crate) mod queue;
 pub(crate) mod recovered;
 pub(crate) mod registry;
 pub(crate) mod shares;
+mod state;
 pub(crate) mod storage;
 
 #[cfg(test)]

@@ -11,13 +11,13 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::{Instant, sleep_until};
 
+use super::next::{NextRequest, NextToStore, QueueOptions};
 use super::shares::MemoryShares;
+use super::state::QueueState;
 use super::storage::disk::ReadRequest;
-use super::storage::{DiskStorage, Storage, StorageOptions};
-use crate::batch::Packer;
+use super::storage::{DiskStorage, Storage};
 use crate::buffer::RequestRoom;
 use crate::buffer::disk::LogContents;
-use crate::config::Packing;
 use crate::event::{AckGuard, Backpressure, Block, Origin, Record};
 use crate::metrics::SinkMetrics;
 use crate::sink::RecordQueue;
@@ -31,57 +31,26 @@ pub(crate) struct DestinationQueue {
     changed: Arc<Notify>,
     backpressure: Arc<Backpressure>,
     shares: Arc<MemoryShares>,
-    linger: Duration,
     /// A task waits for changes too, which stores what comes in and reads it back.
     is_on_disk: bool,
     metrics: SinkMetrics,
-}
-
-/// How a queue works.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct QueueOptions {
-    /// How records are packed.
-    pub(crate) packing: Packing,
-    /// How long a record waits to be filled.
-    pub(crate) linger: Duration,
-    /// Where records are kept.
-    pub(crate) storage: StorageOptions,
-}
-
-#[derive(Debug)]
-struct QueueState {
-    packer: Packer,
-    storage: Storage,
-    failing: bool,
-    ended: bool,
-    /// What is on disk is left there once nothing else is to be stored.
-    hands_over: bool,
-    active: Instant,
 }
 
 /// The queue has ended; another one is to be made.
 #[derive(Debug)]
 pub(crate) struct Ended;
 
-/// What is to be stored on disk now, or when to look again.
-#[derive(Debug)]
-pub(crate) enum NextToStore {
-    /// These.
-    Records(Vec<Record>),
-    /// The open record is due then.
-    At(Instant),
-    /// Nothing.
-    Wait,
-    /// Nothing ever again: the input has ended, and everything that was stored is delivered.
-    Ended,
-}
-
-/// What is to be sent now, or when to look again.
-enum NextRequest {
-    Take(Vec<Record>),
-    At(Instant),
-    Wait,
-    Ended,
+/// How a queue gets on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueLook {
+    /// The age of the oldest record that waits.
+    pub(crate) age: Duration,
+    /// The same beyond the longest wait for more.
+    pub(crate) oldest: Duration,
+    /// For so long, beyond that wait, nothing has ended although there is something.
+    pub(crate) still: Duration,
+    /// It has its share of the memory, or as much as it can take at once.
+    pub(crate) keeps_sources_waiting: bool,
 }
 
 impl DestinationQueue {
@@ -95,21 +64,14 @@ impl DestinationQueue {
     ) -> Arc<Self> {
         shares.join();
         let changed = Arc::new(Notify::new());
-        let state = QueueState {
-            packer: Packer::new(options.packing),
-            storage: Storage::new(options.storage, &shares, &metrics, &changed),
-            failing: false,
-            ended: false,
-            hands_over: false,
-            active: Instant::now(),
-        };
+        let storage = Storage::new(options.storage, &shares, &metrics, &changed);
+        let state = QueueState::new(options, storage, Instant::now());
         Arc::new(Self {
             is_on_disk: state.storage.disk().is_some(),
             state: Mutex::new(state),
             changed,
             backpressure,
             shares,
-            linger: options.linger,
             metrics,
         })
     }
@@ -167,11 +129,12 @@ impl DestinationQueue {
             if state.ended {
                 return Err(Ended);
             }
-            // Who waits knows when the open record is due, and need not hear of what is added to it.
-            let mut is_news = state.packer.open_since().is_none();
+            // Who waits knows when the open record is due, and need not hear of what is added to it, unless it is due sooner by that.
+            let before = state.due();
+            let mut is_news = false;
             self.metrics.accept(blocks.iter().map(Block::events).sum());
+            state.note_arrival(ack.is_awaited(), now);
             state.storage.accept(bytes, bytes);
-            state.active = now;
             let QueueState { packer, storage, .. } = state;
             for block in blocks {
                 packer.push(block, origin, ack.split(), now, &mut |record| {
@@ -179,6 +142,7 @@ impl DestinationQueue {
                     is_news = true;
                 });
             }
+            is_news |= state.due().is_some_and(|due| before.is_none_or(|before| due < before));
             self.set_backpressure(state);
             Ok(is_news)
         })?;
@@ -198,8 +162,8 @@ impl DestinationQueue {
                 return Err(record);
             }
             self.metrics.accept(record.events);
+            state.note_arrival(record.acks.iter().any(AckGuard::is_awaited), Instant::now());
             state.storage.accept(record.len, record.payload);
-            state.active = Instant::now();
             state.storage.push(record);
             self.set_backpressure(state);
             Ok(())
@@ -245,10 +209,18 @@ impl DestinationQueue {
         })
     }
 
-    /// The age of the oldest record that waits.
+    /// How it gets on.
     #[must_use]
-    pub(crate) fn oldest(&self) -> Option<Duration> {
-        self.with(|state| state.oldest().map(|since| since.elapsed()))
+    pub(crate) fn look(&self) -> QueueLook {
+        self.with(|state| {
+            let oldest = state.oldest().map(|since| since.elapsed()).unwrap_or_default();
+            QueueLook {
+                age: oldest,
+                oldest: oldest.saturating_sub(state.linger.longest()),
+                still: state.still(),
+                keeps_sources_waiting: self.backpressure.is_full() || self.backpressure.is_throttled(),
+            }
+        })
     }
 }
 
@@ -257,19 +229,24 @@ impl DestinationQueue {
     fn next_request(&self) -> NextRequest {
         let now = Instant::now();
         self.with(|state| {
-            let linger = if self.hurries(state) { Duration::ZERO } else { self.linger };
+            let hurries = self.hurries(state);
             if state.storage.is_closed_by_sink() {
-                state.close_aged(now, if state.ended { Duration::ZERO } else { linger });
+                let due = if hurries || state.ended { Some(now) } else { state.due() };
+                state.close_due(due, now);
             }
+            let linger = if hurries { Duration::ZERO } else { state.linger.longest() };
             if state.has_request(now, linger) {
                 state.active = now;
                 return NextRequest::Take(state.storage.take_request(RequestRoom::WHOLE));
             }
-            match state.oldest() {
+            match state.storage.ready().oldest {
                 // The request is to be filled with what is being read.
                 Some(_) if state.storage.is_reading() => NextRequest::Wait,
                 Some(since) => NextRequest::At(since + linger),
                 None if state.ended && state.storage.is_taken() => NextRequest::Ended,
+                None if state.storage.is_closed_by_sink() => {
+                    state.due().map_or(NextRequest::Wait, NextRequest::At)
+                }
                 None => NextRequest::Wait,
             }
         })
@@ -304,12 +281,12 @@ impl DestinationQueue {
         let now = Instant::now();
         self.with(|state| {
             let at_once = state.ended || self.stores_at_once(state);
-            let linger = if at_once { Duration::ZERO } else { self.linger };
-            state.close_aged(now, linger);
+            let due = if at_once { Some(now) } else { state.due() };
+            state.close_due(due, now);
             let batch = state.storage.disk_mut().map(DiskStorage::next_batch).unwrap_or_default();
-            match state.packer.open_since() {
+            match state.due() {
                 _ if !batch.is_empty() => NextToStore::Records(batch),
-                Some(since) => NextToStore::At(since + linger),
+                Some(due) => NextToStore::At(due),
                 None if state.ended && state.storage.is_drained() => NextToStore::Ended,
                 None => NextToStore::Wait,
             }
@@ -335,34 +312,16 @@ impl DestinationQueue {
     /// Changes what is on disk, and tells whoever waits for that; without a disk, there is nothing.
     pub(crate) fn change_disk<T: Default>(&self, change: impl FnOnce(&mut DiskStorage) -> T) -> T {
         let result = self.with(|state| {
+            let held = state.storage.held();
             let result = state.storage.disk_mut().map(change).unwrap_or_default();
+            if state.storage.held() < held {
+                state.note_end();
+            }
             self.set_backpressure(state);
             result
         });
         self.wake();
         result
-    }
-}
-
-impl QueueState {
-    /// When the first event came of what is to be sent next.
-    fn oldest(&self) -> Option<Instant> {
-        let open = || self.packer.open_since().filter(|_| self.storage.is_closed_by_sink());
-        self.storage.ready().oldest.or_else(open)
-    }
-
-    fn close_aged(&mut self, now: Instant, linger: Duration) {
-        if self.packer.open_since().is_some_and(|since| since + linger <= now) {
-            let storage = &mut self.storage;
-            self.packer.close(&mut |record| storage.push(record));
-        }
-    }
-
-    /// Whether a request is full, or its first record has waited long enough.
-    fn has_request(&self, now: Instant, linger: Duration) -> bool {
-        let ready = self.storage.ready();
-        let is_aged = ready.oldest.is_some_and(|since| self.ended || since + linger <= now);
-        ready.fill_a_request() || (is_aged && !self.storage.is_reading())
     }
 }
 
@@ -426,8 +385,11 @@ impl RecordQueue for DestinationQueue {
 
     fn release(&self, bytes: usize) {
         self.with(|state| {
-            state.active = Instant::now();
+            state.note_departure();
             state.storage.release(bytes);
+            if state.storage.is_closed_by_sink() {
+                state.note_end();
+            }
             self.set_backpressure(state);
         });
         self.wake_reader();

@@ -9,17 +9,20 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::delivery::DeliveryParts;
 use super::disk::{self, DirLocks, DiskContext, DiskQuota};
 use super::key::{DestinationKey, DestinationKind, spool_dir};
-use super::queue::{DestinationQueue, QueueOptions};
+use super::next::QueueOptions;
+use super::progress::{DestinationLook, SinkProgress};
+use super::queue::DestinationQueue;
 use super::shares::MemoryShares;
 use super::storage::StorageOptions;
 use crate::aws::{AwsConnection, AwsError, FirehoseClients};
 use crate::batch::Encoder;
-use crate::config::{Buffer, SinkConfig, SinkKind};
+use crate::config::{Buffer, Compression, SinkConfig, SinkKind};
 use crate::event::{Backpressure, Buffers, Origin};
 use crate::metrics::SinkMetrics;
 use crate::sink::{DestinationName, SinkResources};
@@ -40,6 +43,8 @@ pub(crate) struct RunningSink {
     resources: SharedResources,
     /// The open destinations. The lock covers look-ups and the making of an entry, never a delivery.
     open: Mutex<OpenDestinations>,
+    /// Whether they get on. The lock covers a look at all of them.
+    progress: Mutex<SinkProgress>,
     /// How much its disk buffer may hold.
     quota: Arc<DiskQuota>,
     /// The names of the fields that its destinations are made from.
@@ -54,12 +59,16 @@ pub(crate) struct RunningSink {
 struct OpenDestinations {
     by_key: BTreeMap<DestinationKey, Arc<DestinationQueue>>,
     /// Those that only deliver what an earlier run left.
-    recovered: Vec<Arc<DestinationQueue>>,
+    recovered: Vec<(DestinationKey, Arc<DestinationQueue>)>,
 }
 
 impl OpenDestinations {
     fn queues(&self) -> impl Iterator<Item = &Arc<DestinationQueue>> {
-        self.by_key.values().chain(&self.recovered)
+        self.by_key.values().chain(self.recovered.iter().map(|(_, queue)| queue))
+    }
+
+    fn by_name(&self) -> impl Iterator<Item = (&DestinationKey, &Arc<DestinationQueue>)> {
+        self.by_key.iter().chain(self.recovered.iter().map(|(key, queue)| (key, queue)))
     }
 
     /// What has ended and is not delivered stays, to be told when the process is about to end.
@@ -138,6 +147,7 @@ impl RunningSink {
             kind,
             resources,
             open: Mutex::default(),
+            progress: Mutex::default(),
             quota: Arc::new(DiskQuota::new(config.buffer)),
             dir_locks: DirLocks::default(),
             has_successor: AtomicBool::new(false),
@@ -177,7 +187,7 @@ impl RunningSink {
             open.by_key.insert(key, queue);
         } else {
             queue.end();
-            open.recovered.push(queue);
+            open.recovered.push((key, queue));
         }
     }
 
@@ -196,9 +206,30 @@ impl RunningSink {
     pub(crate) fn tick(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.close_idle(self.config.idle);
-        open.recovered.retain(|queue| !queue.is_drained());
-        let oldest = open.queues().filter_map(|queue| queue.oldest()).max();
+        open.recovered.retain(|(_, queue)| !queue.is_drained());
+        let status = &self.resources.shared.status;
+        let look = |(key, queue): (&DestinationKey, &Arc<DestinationQueue>)| {
+            let name = self.label(key).to_string();
+            DestinationLook { queue: queue.look(), has_issue: status.has_issue(&name), name }
+        };
+        let looks: Vec<DestinationLook> = open.by_name().map(look).collect();
+        drop(open);
+        let oldest = looks.iter().map(|look| look.queue.age).max();
         self.metrics.buffer_oldest_seconds.set(oldest.unwrap_or_default().as_secs_f64());
+        self.report(&looks);
+    }
+
+    /// Says what is late.
+    fn report(&self, looks: &[DestinationLook]) {
+        let status = &self.resources.shared.status;
+        let (limit, is_memory_full) =
+            (self.metrics.rate_limit.get(), self.resources.shares.budget().is_spent());
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let limited = progress.limited(looks, limit, is_memory_full, Instant::now());
+        let stuck = progress.stuck(looks);
+        drop(progress);
+        status.report_issue(&format!("sink {}", self.name), limited);
+        stuck.into_iter().for_each(|(who, issue)| status.report_issue(&who, issue));
     }
 
     /// Notes whether this sink takes up what is on disk, among those of the generation that comes next.
@@ -247,6 +278,7 @@ impl RunningSink {
         let options = QueueOptions {
             packing: self.config.packing,
             linger: self.config.linger,
+            is_billed_as_packed: self.config.compression == Compression::None,
             storage: match dir {
                 Some(_) => StorageOptions::Disk { most_in_memory },
                 None => StorageOptions::Memory,

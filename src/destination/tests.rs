@@ -7,12 +7,13 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::queue::{DestinationQueue, NextToStore, QueueOptions};
+use super::next::{NextToStore, QueueOptions};
+use super::queue::DestinationQueue;
 use super::shares::MemoryShares;
 use super::storage::{DiskStorage, StorageOptions};
 use crate::buffer::disk::{LogContents, LogSegment, StoredAt};
 use crate::config::Packing;
-use crate::event::{AckGuard, Acknowledge, Backpressure, Budget, Outcome, Record};
+use crate::event::{AckGuard, Acknowledge, Backpressure, Block, Borders, Budget, Outcome, Record};
 use crate::limits::TARGET_REQUEST_BYTES;
 use crate::metrics::{Metrics, SinkMetrics};
 use crate::sink::RecordQueue;
@@ -22,6 +23,19 @@ const MIB: usize = 1024 * 1024;
 /// How chunks ended.
 #[derive(Default)]
 struct SeenOutcomes(Mutex<Vec<Outcome>>);
+
+/// The same, of senders that wait.
+struct AwaitedOutcomes(Arc<SeenOutcomes>);
+
+impl Acknowledge for AwaitedOutcomes {
+    fn acknowledge(&self, number: u64, outcome: Outcome) {
+        self.0.acknowledge(number, outcome);
+    }
+
+    fn is_awaited(&self) -> bool {
+        true
+    }
+}
 
 impl Acknowledge for SeenOutcomes {
     fn acknowledge(&self, _: u64, outcome: Outcome) {
@@ -39,7 +53,12 @@ struct TestQueue {
 fn test(storage: StorageOptions) -> TestQueue {
     let shares = MemoryShares::new(Budget::new(64 * MIB as u64));
     let metrics = Metrics::new().sink("archive");
-    let options = QueueOptions { packing: Packing::Lines, linger: Duration::from_secs(1), storage };
+    let options = QueueOptions {
+        packing: Packing::Lines,
+        linger: Duration::from_secs(1),
+        is_billed_as_packed: true,
+        storage,
+    };
     let backpressure = Backpressure::new(Arc::new(Notify::new()));
     let queue = DestinationQueue::new(options, backpressure, Arc::clone(&shares), metrics.clone());
     TestQueue { queue, shares, metrics, outcomes: Arc::default() }
@@ -70,6 +89,19 @@ impl TestQueue {
             since: Instant::now(),
         };
         self.queue.push_record(record).unwrap();
+    }
+
+    /// Adds lines of so many bytes in all, of a sender that waits for their end, or of a file.
+    fn write(&self, len: usize, is_awaited: bool) {
+        let mut data = vec![b'x'; len];
+        data[len - 1] = b'\n';
+        let block = Block { data: data.into(), borders: Borders::Newlines(1) };
+        let outcomes = Arc::clone(&self.outcomes);
+        let owner: Arc<dyn Acknowledge> =
+            if is_awaited { Arc::new(AwaitedOutcomes(outcomes)) } else { outcomes };
+        let ack = AckGuard::open(owner, 0);
+        self.queue.push(&[block], &Arc::default(), &ack).unwrap();
+        ack.settle();
     }
 
     /// What the disk task does with a batch, but for the disk.
@@ -295,4 +327,99 @@ async fn in_a_drain_nothing_lingers() {
     let since = Instant::now();
     assert_eq!(test.take().await, Some(vec![10]));
     assert_eq!(since.elapsed(), Duration::ZERO);
+}
+
+/// How long a first record of lines of so many bytes waits to be filled, where nothing else is under way.
+async fn check_wait(len: usize, is_awaited: bool, is_long: bool) {
+    let test = in_memory();
+    let since = Instant::now();
+    test.write(len, is_awaited);
+    assert_eq!(test.take().await, Some(vec![len]));
+    let waited = since.elapsed();
+    assert_eq!(waited >= Duration::from_secs(1), is_long, "{len} bytes waited {waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_of_a_sender_that_waits_is_filled_only_where_that_makes_it_cheaper() {
+    for len in [100, 1_024, 4_900, 25_000, 100_000] {
+        check_wait(len, true, true).await;
+    }
+    for len in [5_120, 25_600, 300_000, 900_000] {
+        check_wait(len, true, false).await;
+        check_wait(len, false, true).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_small_event_now_and_then_is_not_billed_by_itself() {
+    let test = in_memory();
+    let writes = async {
+        for _ in 0..9 {
+            test.write(100, true);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let (taken, ()) = tokio::join!(test.take(), writes);
+    assert_eq!(taken, Some(vec![900]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_leaves_at_once_when_none_is_under_way_and_else_waits_for_more() {
+    let test = in_memory();
+    let since = Instant::now();
+    test.write(990_000, true);
+    test.write(300_000, true);
+    let under_way = test.queue.take().await.unwrap();
+    assert_eq!((under_way.len(), since.elapsed()), (1, Duration::ZERO));
+    test.write(600_000, true);
+    let early = timeout(Duration::from_millis(800), test.queue.take()).await;
+    assert!(early.is_err(), "another request is under way");
+    test.deliver(under_way);
+    assert_eq!(test.take().await, Some(vec![900_000]));
+    assert!(since.elapsed() < Duration::from_millis(810), "{:?}", since.elapsed());
+}
+
+/// Senders that each wait for the answer before they send again: how many rounds of theirs a minute has.
+async fn rounds(test: &TestQueue, senders: usize, len: usize) -> usize {
+    let (since, mut rounds, mut records) = (Instant::now(), 0, 0);
+    while since.elapsed() < Duration::from_mins(1) {
+        let writes = async {
+            for _ in 0..senders {
+                test.write(len, true);
+                tokio::time::sleep(Duration::from_micros(500)).await;
+            }
+        };
+        let (taken, ()) = tokio::join!(test.queue.take(), writes);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        records += taken.iter().flatten().count();
+        test.deliver(taken.unwrap());
+        rounds += 1;
+    }
+    assert_eq!(records, rounds, "each round is one record");
+    rounds
+}
+
+#[tokio::test(start_paused = true)]
+async fn senders_that_wait_for_their_answers_do_not_wait_for_linger() {
+    for (senders, len, least) in [(1, 500, 2_000), (8, 25_000, 1_200), (32, 25_000, 800), (4, 100, 1_500)] {
+        let rounds = rounds(&in_memory(), senders, len).await;
+        assert!(rounds >= least, "{rounds} rounds of {senders} senders of {len} bytes");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_the_disk_does_not_wait_for_linger() {
+    let test = on_disk();
+    let since = Instant::now();
+    test.write(300_000, true);
+    let NextToStore::At(due) = test.queue.next_to_store() else { panic!("it is being filled") };
+    assert!(due.duration_since(since) < Duration::from_millis(10));
+    tokio::time::sleep_until(due).await;
+    assert_eq!((test.store(), test.outcomes()), (1, 1));
+    let early = timeout(Duration::from_millis(900), test.queue.take()).await;
+    assert!(early.is_err(), "nobody waits any more");
+    assert_eq!(test.take().await, Some(vec![300_000]));
+    test.write(300_000, false);
+    let NextToStore::At(due) = test.queue.next_to_store() else { panic!("it is being filled") };
+    assert_eq!(due.duration_since(Instant::now()), Duration::from_secs(1), "a file does not wait");
 }

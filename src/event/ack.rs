@@ -30,6 +30,11 @@ pub trait Acknowledge: Send + Sync {
     fn request(&self) -> Option<Arc<RequestNames>> {
         None
     }
+
+    /// Whether somebody waits for the chunk's end before he brings more.
+    fn is_awaited(&self) -> bool {
+        false
+    }
 }
 
 /// What tells a request from others: for a person who reads a dead letter.
@@ -128,6 +133,12 @@ impl AckGuard {
         self.shared.owner.request()
     }
 
+    /// Whether somebody waits for the chunk's end before he brings more.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.shared.owner.is_awaited()
+    }
+
     /// Gives the chunk's memory to the shared, to be freed with it.
     pub fn hold(&self, held: Held) {
         let mut slot = self.shared.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,6 +160,10 @@ impl Acknowledge for PartOwner {
 
     fn request(&self) -> Option<Arc<RequestNames>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(AckGuard::request)
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(AckGuard::is_awaited)
     }
 }
 

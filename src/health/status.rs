@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::stuck::StuckWatch;
+use super::watchdog::Activity;
 use crate::sync::Lock;
 
 /// What is wrong at present, by who says so.
@@ -17,6 +19,8 @@ pub struct Status {
     notes: Lock<BTreeMap<String, String>>,
     /// Loops that have to come round. The lock covers a look at a short list.
     loops: Lock<Vec<(String, Weak<Lock<Instant>>)>>,
+    /// Who is meant to come to the end of each piece of work. The lock covers a look at a short list.
+    at_work: Lock<StuckWatch>,
 }
 
 /// A loop that comes round, watched for as long as this is kept.
@@ -55,6 +59,22 @@ impl Status {
         Heartbeat(beat)
     }
 
+    /// Whether something is wrong with `who`.
+    #[must_use]
+    pub fn has_issue(&self, who: &str) -> bool {
+        self.issues.lock().contains_key(who)
+    }
+
+    /// Watches an activity of `who` for as long as it is kept: `trouble` is said of him while he is at one piece of work for long.
+    pub fn watch(&self, who: &str, trouble: &'static str, activity: &Arc<Activity>) {
+        self.at_work.lock().add(who, trouble, activity);
+    }
+
+    /// Looks at who is at work; to be called once a second.
+    pub fn look(&self, now: Instant) {
+        self.at_work.lock().look(now);
+    }
+
     /// All issues, one a line; none when all is well.
     #[must_use]
     pub fn issues(&self) -> Vec<String> {
@@ -62,6 +82,7 @@ impl Status {
         let mut lines: Vec<String> = issues.iter().map(|(who, issue)| format!("{who}: {issue}")).collect();
         drop(issues);
         lines.extend(self.standing_still(Instant::now()));
+        lines.extend(self.at_work.lock().lines());
         lines
     }
 

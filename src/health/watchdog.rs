@@ -27,7 +27,7 @@ impl Activity {
     }
 
     /// What is begun and has not ended.
-    fn at(&self) -> Option<u64> {
+    pub(super) fn at(&self) -> Option<u64> {
         let begun = self.begun.load(Ordering::Relaxed);
         (begun != self.ended.load(Ordering::Relaxed)).then_some(begun)
     }

@@ -13,7 +13,7 @@ use super::intake::{IntakeQueue, Jobs};
 use super::process::Processor;
 use super::routing::WorkerState;
 use crate::decode::Scratch;
-use crate::health::{Activity, Watchdog};
+use crate::health::{Activity, Status, Watchdog};
 use crate::sink::OffloadTask;
 
 /// Chunks waiting for a worker, at the most.
@@ -56,6 +56,7 @@ impl Workers {
         state: impl Fn() -> WorkerState,
         tasks: Receiver<OffloadTask>,
         watchdog: &Watchdog,
+        status: &Status,
     ) -> io::Result<Self> {
         let (kill_tx, kill_rx) = crossbeam_channel::bounded(0);
         let (processing, at_work) = watch::channel(());
@@ -65,6 +66,7 @@ impl Workers {
         let queues = WorkerQueues { jobs, places, tasks, kill_rx, processing: at_work };
         for number in 0..count {
             let (processor, queues, activity) = (Arc::clone(processor), queues.clone(), watchdog.activity());
+            status.watch(&format!("worker {number}"), "is at one piece of work", &activity);
             let state = state();
             let body = move || run(&processor, queues, state, &activity);
             thread::Builder::new().name(format!("worker-{number}")).spawn(body)?;

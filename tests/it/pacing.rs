@@ -90,6 +90,28 @@ fn steady(traffic: &Traffic, started: usize, mib: u64, delay_ms: u64) {
 }
 
 #[test]
+fn a_limit_below_the_input_is_named_in_readyz_with_its_rate() {
+    let world = World::new();
+    world.standin.faults(|faults| {
+        faults.bytes_per_second = Some(262_144.0);
+        faults.quota_mode = QuotaMode::Records;
+    });
+    world.write("app.log", 0..80_000);
+    world.config(&format!("[limits]\nmemory = \"8MiB\"\n{FILE_SOURCE}{MESSAGE_SINK}"));
+    let daemon = world.start();
+    let words = progress("/readyz names the limit", || {
+        daemon.must_run();
+        let words = daemon.get("/readyz").map(|reply| reply.text()).unwrap_or_default();
+        if words.contains("limited to") { Ok(words) } else { Err((0, words)) }
+    });
+    assert!(words.contains("sink archive: too slow for its sources: limited to "), "{words}");
+    world.standin.faults(|faults| faults.bytes_per_second = None);
+    exactly_once(&world.delivered(&daemon), 80_000);
+    daemon.until_readyz(200);
+    daemon.stop().drained();
+}
+
+#[test]
 fn a_quota_that_refuses_records_is_used_and_kept() {
     check(5, QuotaMode::Records, 0);
 }

@@ -5,6 +5,20 @@ use crate::world::{FILE_SOURCE, MESSAGE_SINK, World, exactly_once, progress, sca
 const MIB: u64 = 1024 * 1024;
 
 #[test]
+fn a_destination_that_accepts_nothing_is_named_in_readyz_until_it_does() {
+    let world = World::new();
+    let daemon = world.file_to_firehose("").start();
+    world.standin.faults(|faults| faults.hang = true);
+    world.write("app.log", 0..10);
+    let reason = daemon.until_readyz(503).text();
+    assert!(reason.contains("delivery to archive (logs): stuck: nothing was accepted for"), "{reason}");
+    world.standin.faults(|faults| faults.hang = false);
+    exactly_once(&world.delivered(&daemon), 10);
+    daemon.until_readyz(200);
+    daemon.stop().drained();
+}
+
+#[test]
 fn a_stalled_sink_stops_the_sources_and_not_the_process() {
     let lines = scale(200_000);
     let world = World::new();

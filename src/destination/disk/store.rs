@@ -9,7 +9,7 @@ use super::quota::Reservation;
 use super::writer::LogWriter;
 use crate::buffer::disk::{Log, OsFileSystem};
 use crate::config::WhenFull;
-use crate::destination::queue::NextToStore;
+use crate::destination::next::NextToStore;
 use crate::destination::storage::DiskStorage;
 use crate::event::{AckGuard, Record};
 

@@ -248,7 +248,8 @@ impl DiskStorage {
         matches!(self.log, LogCondition::CannotBeWritten | LogCondition::CannotBeOpened)
     }
 
-    fn is_open(&self) -> bool {
+    /// Whether it is known what is in the log.
+    pub(crate) fn is_open(&self) -> bool {
         matches!(self.log, LogCondition::Works | LogCondition::CannotBeWritten)
     }
 

@@ -8,11 +8,12 @@ use super::reader::read_buffers;
 use super::setup::FileSetup;
 use crate::config;
 use crate::event::Buffers;
+use crate::health::Activity;
 use crate::pipeline::Intake;
 use crate::source::carryover::Carried;
 use crate::source::lifecycle::{Source, SourceContext, SourceFuture};
 use crate::source::stop::Stop;
-use crate::source::thread::on_thread;
+use crate::source::thread::{on_thread, watched};
 
 /// A source of type `file`, as the daemon sees it.
 pub struct LocalFiles {
@@ -39,7 +40,9 @@ impl LocalFiles {
 
 impl Source for LocalFiles {
     fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
-        let SourceContext { name, host, once, checkpoints, .. } = &self.context;
+        let SourceContext { name, host, once, checkpoints, status, .. } = &self.context;
+        let activity = Arc::<Activity>::default();
+        status.watch(&format!("source {name}"), "its thread hangs in a call of the file system", &activity);
         let setup = FileSetup {
             name: Arc::clone(name),
             host: Arc::clone(host),
@@ -49,7 +52,8 @@ impl Source for LocalFiles {
             buffers: Arc::clone(&self.buffers.0),
             descriptors: DescriptorShare::new(Arc::clone(&self.descriptors), self.config.max_open),
             once: *once,
+            activity: Arc::clone(&activity),
         };
-        Box::pin(on_thread(name, follower::run(setup, stop)))
+        Box::pin(on_thread(name, watched(activity, follower::run(setup, stop))))
     }
 }

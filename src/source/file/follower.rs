@@ -122,6 +122,7 @@ impl Follower {
             if self.stop.is_requested() {
                 break;
             }
+            self.setup.activity.begin();
             // A round over many files takes long, and files are renamed meanwhile.
             if self.last_discovery.elapsed() >= GATHER {
                 self.last_discovery = Instant::now();

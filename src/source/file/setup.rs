@@ -7,6 +7,7 @@ use super::descriptors::DescriptorShare;
 use crate::ack::Checkpoints;
 use crate::config::FileSource;
 use crate::event::{Buffers, Field, Origin};
+use crate::health::Activity;
 use crate::metrics::SourceMetrics;
 use crate::pipeline::Intake;
 
@@ -26,6 +27,8 @@ pub(super) struct FileSetup {
     pub(super) descriptors: DescriptorShare,
     /// Whether to read what is there, and to wait for nothing.
     pub(super) once: bool,
+    /// Told of each look at a file.
+    pub(super) activity: Arc<Activity>,
 }
 
 impl FileSetup {

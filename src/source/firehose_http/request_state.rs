@@ -114,6 +114,10 @@ impl Acknowledge for RequestState {
     fn request(&self) -> Option<Arc<RequestNames>> {
         self.state().names.clone()
     }
+
+    fn is_awaited(&self) -> bool {
+        true
+    }
 }
 
 impl Drop for RequestState {

@@ -91,4 +91,9 @@ impl Acknowledge for ObjectProgress {
         }
         self.changed.notify_waiters();
     }
+
+    /// So many objects are read side by side.
+    fn is_awaited(&self) -> bool {
+        true
+    }
 }

@@ -221,6 +221,7 @@ impl World {
             buffers: read_buffers(),
             descriptors: DescriptorShare::new(Arc::default(), self.config.max_open),
             once,
+            activity: Arc::default(),
         };
         let (stopper, stop) = Stopper::new();
         let inotify = self.inotify && !once;
