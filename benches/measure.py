@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
+import forward
 import subscriptions
 
 RELEASE = pathlib.Path(__file__).resolve().parent.parent / "target" / "release"
@@ -112,6 +113,20 @@ class Run:
         subscriptions.post(address, bodies)
         wall = time.monotonic() - before
         daemon.terminate()
+        return wall, self.end(daemon)
+
+    def forward(self):
+        """The lines come as messages of Docker's driver."""
+        self.write()
+        shares = forward.pieces(self.folder / "app.log", self.scenario.connections)
+        daemon = self.start()
+        self.said("forward endpoint listening")
+        before = time.monotonic()
+        forward.send(str(self.folder / "fluent.sock"), shares)
+        self.delivered()
+        wall = time.monotonic() - before
+        daemon.terminate()
+        self.notes.append(f"{self.lines / wall / 1000:.0f},000 events a second")
         return wall, self.end(daemon)
 
     def follow(self):

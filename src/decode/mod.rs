@@ -28,6 +28,8 @@ mod strings;
 mod zstd;
 
 #[cfg(test)]
+mod forward_tests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use super::context::ForwardContext;
 use super::frame::{ForwardFrame, FrameKind, NotForward, answer};
 use super::frames::{FoundFrame, FrameBuffer};
 use super::ledger::{ChunkKey, PendingChunks};
-use super::limits::BATCH_OVERHEAD;
+use super::limits::{BATCH_OVERHEAD, SMALL};
 use super::parts::{JoinedLine, PartsJoiner};
 use crate::event::{Chunk, Piece, Timestamp};
 use crate::msgpack::PackError;
@@ -154,7 +154,9 @@ impl<'a> BatchIntake<'a> {
     async fn submit(&self, payload: Bytes, chunks: PendingChunks) -> Result<(), ConnectionEnd> {
         let intake = &self.context.intake;
         let len = payload.len();
-        let held = intake.admit(len.saturating_add(BATCH_OVERHEAD)).await;
+        let wanted = len.saturating_add(BATCH_OVERHEAD);
+        // There was memory for what is larger before it was read.
+        let held = if len > SMALL { intake.charge(wanted) } else { intake.admit(wanted).await };
         let ack = self.context.ledger.open(chunks, &self.answers, Instant::now());
         let chunk = Chunk {
             origin: Arc::clone(&self.context.origin),

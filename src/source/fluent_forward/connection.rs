@@ -198,15 +198,12 @@ impl ForwardSession<'_> {
         if !batch.lane.is_full() {
             return Ok(());
         }
-        let since = Instant::now();
-        let end = tokio::select! {
+        tokio::select! {
             () = room_freed => Ok(()),
             () = batch.answers.changed() => Ok(()),
             () = tokio::time::sleep(LOOK) => Ok(()),
             () = self.stop.requested() => Err(ConnectionEnd::Stopped),
-        };
-        intake.metrics.backpressure(since.elapsed());
-        end
+        }
     }
 
     fn work(&mut self) {

@@ -103,6 +103,7 @@ impl FrameBuffer {
         let mut taken = std::mem::replace(&mut self.bytes, rest);
         self.begin = 0;
         taken.truncate(run.end);
+        taken.shrink_to_fit();
         self.charge();
         Bytes::from(taken).slice(run.start..)
     }
@@ -159,7 +160,10 @@ mod tests {
                 match frames.next() {
                     Ok(Some(frame)) => run = run.start..frame.place.end,
                     Ok(None) => break,
-                    Err(error) => return (seen, Err(error), budget.peak()),
+                    Err(error) => {
+                        seen.extend_from_slice(&frames.take(run));
+                        return (seen, Err(error), budget.peak());
+                    }
                 }
             }
             seen.extend_from_slice(&frames.take(run));

@@ -194,3 +194,121 @@ impl<'a> LinePart<'a> {
         Ok(Some((head, part)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::Budget;
+    use crate::msgpack::FrameScan;
+    use crate::source::fluent_forward::ledger::ChunkLedger;
+
+    /// A part of a line, as Docker sends it.
+    fn part(id: &str, log: &str, is_last: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_array(&mut out, 4);
+        put_str(&mut out, b"tag");
+        out.push(0x65);
+        let last = if is_last { "true" } else { "false" };
+        let fields = [
+            ("container_name", "/web"),
+            ("log", log),
+            ("partial_message", "true"),
+            ("partial_id", id),
+            ("partial_ordinal", "1"),
+            ("partial_last", last),
+            ("source", "stdout"),
+        ];
+        put_map(&mut out, u32::try_from(fields.len()).unwrap());
+        for (name, value) in fields {
+            put_str(&mut out, name.as_bytes());
+            put_str(&mut out, value.as_bytes());
+        }
+        put_map(&mut out, 0);
+        out
+    }
+
+    /// The message that the line is.
+    fn whole(log: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_array(&mut out, 3);
+        put_str(&mut out, b"tag");
+        out.push(0x65);
+        put_map(&mut out, 3);
+        for text in ["container_name", "/web", "source", "stdout", "log", log] {
+            put_str(&mut out, text.as_bytes());
+        }
+        out
+    }
+
+    struct Lines {
+        budget: Arc<Budget>,
+        ledger: Arc<ChunkLedger>,
+        memory: PartsMemory,
+    }
+
+    impl Lines {
+        fn new(most: u64) -> Self {
+            let budget = Budget::new(1 << 20);
+            let ledger = ChunkLedger::new(budget.keep());
+            let memory = PartsMemory::new(budget.keep(), most);
+            Self { budget, ledger, memory }
+        }
+
+        fn take(&self, joiner: &mut PartsJoiner<'_>, message: &[u8]) -> Vec<Vec<u8>> {
+            let span = FrameScan::default().step(message, 1 << 20).unwrap().unwrap();
+            let mut joined = Vec::new();
+            let back = joiner.take(message, &span, self.ledger.pending(), &mut joined);
+            assert!(back.is_none(), "it is a part");
+            joined.into_iter().map(|line| line.message).collect()
+        }
+    }
+
+    #[test]
+    fn parts_of_lines_are_joined_by_their_id() {
+        let lines = Lines::new(1 << 20);
+        let mut joiner = PartsJoiner::new(&lines.memory, 1 << 20);
+        assert!(lines.take(&mut joiner, &part("a", "one ", false)).is_empty());
+        assert!(lines.take(&mut joiner, &part("b", "uno ", false)).is_empty());
+        assert!(lines.take(&mut joiner, &part("a", "two ", false)).is_empty());
+        assert_eq!(lines.take(&mut joiner, &part("b", "due", true)), [whole("uno due")]);
+        assert_eq!(lines.take(&mut joiner, &part("a", "three", true)), [whole("one two three")]);
+        assert!(joiner.is_empty() && lines.budget.used() == 0);
+        let other = whole("x");
+        let span = FrameScan::default().step(&other, 1 << 20).unwrap().unwrap();
+        assert!(joiner.take(&other, &span, lines.ledger.pending(), &mut Vec::new()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_that_is_too_long_too_old_or_one_too_many_is_ended() {
+        let lines = Lines::new(1 << 20);
+        let mut joiner = PartsJoiner::new(&lines.memory, 10);
+        assert!(lines.take(&mut joiner, &part("a", "123456", false)).is_empty());
+        assert_eq!(lines.take(&mut joiner, &part("a", "7890", false)), [whole("1234567890")]);
+        assert_eq!(lines.take(&mut joiner, &part("a", "end", true)), [whole("end")]);
+        assert!(lines.take(&mut joiner, &part("b", "old", false)).is_empty());
+        tokio::time::advance(PARTS_WAIT - Duration::from_secs(1)).await;
+        assert!(lines.take(&mut joiner, &part("c", "young", false)).is_empty());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let mut joined = Vec::new();
+        joiner.expire(Instant::now(), &mut joined);
+        assert_eq!(joined.iter().map(|line| &line.message).collect::<Vec<_>>(), [&whole("old")]);
+        for number in 0..OPEN_LINES - 1 {
+            assert!(lines.take(&mut joiner, &part(&number.to_string(), "x", false)).is_empty());
+        }
+        assert_eq!(lines.take(&mut joiner, &part("more", "x", false)), [whole("young")]);
+        drop(joiner);
+        assert_eq!(lines.budget.used(), 0);
+    }
+
+    #[test]
+    fn lines_are_ended_where_they_take_too_much_memory() {
+        let lines = Lines::new(500);
+        let mut joiner = PartsJoiner::new(&lines.memory, 1 << 20);
+        let long = "x".repeat(300);
+        assert!(lines.take(&mut joiner, &part("a", &long, false)).is_empty());
+        assert_eq!(lines.take(&mut joiner, &part("b", &long, false)), [whole(&long)]);
+    }
+}
