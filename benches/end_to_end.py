@@ -20,6 +20,7 @@ GZIP_1 = 'encoding = "message"\ncompression = { type = "gzip", level = 1 }'
 GZIP_6 = 'encoding = "message"\ncompression = { type = "gzip", level = 6 }'
 FILES = '[sources.app]\ntype = "file"\ninclude = ["DIR/*.log"]\n'
 HTTP = '[sources.app]\ntype = "firehose_http"\nlisten = "127.0.0.1:0"\naccess_keys = ["bench"]\n'
+FORWARD = '[sources.app]\ntype = "fluent_forward"\nlisten = "unix:DIR/fluent.sock"\n'
 HUNDRED = "".join(f'[sources.s{at}]\ntype = "file"\ninclude = ["DIR/{at}.log"]\n' for at in range(100))
 
 
@@ -41,6 +42,8 @@ class Scenario:
     log_streams: int = 1
     # Events an envelope, envelopes a request, connections.
     requests: tuple = (1000, 4, 8)
+    # How many send messages.
+    connections: int = 1
     # A kind of run in `measure`.
     run: str = "once"
     # The stand-in counts bytes and checks nothing, so that the cores are standpipe's.
@@ -57,6 +60,11 @@ def answered(events, envelopes, connections, linger="1s"):
 
 def files(count, group=10, **more):
     return {"path": "DIR/{}.log", "files": count, "group": group, **more}
+
+
+
+def forwarded(connections):
+    return Scenario(MESSAGE, FORWARD, lines=0.5, writing={"line_bytes": 200}, connections=connections, run="forward")
 
 
 SCENARIOS = {
@@ -76,6 +84,9 @@ SCENARIOS = {
     "http-1x25k-20ms": answered(100, 1, 1, "20ms"),
     "files-1000": Scenario(writing=files(1000)),
     "files-1000-live": Scenario(writing=files(1000, per_second=200_000), run="follow"),
+    "lines-200": Scenario(lines=0.5, writing={"line_bytes": 200}),
+    "forward-1": forwarded(1),
+    "forward-50": forwarded(50),
     "subscriptions-100": posted(MESSAGE, stream="logs-{log_stream}", log_streams=100),
     "sources-100": Scenario(sources=HUNDRED, writing=files(100)),
     "destinations-100": Scenario(sources=HUNDRED, stream="logs-{source}", writing=files(100)),

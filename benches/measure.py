@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
+import forward
 import subscriptions
 
 RELEASE = pathlib.Path(__file__).resolve().parent.parent / "target" / "release"
@@ -129,6 +130,20 @@ class Run:
         self.unsent = self.lines - len(times) * events * envelopes
         p50, p99 = (times[int(len(times) * share)] * 1e3 for share in (0.5, 0.99))
         self.notes.append(f"{len(times) / wall:.0f} requests/s, answered after p50 {p50:.0f} ms, p99 {p99:.0f} ms")
+        return wall, self.end(daemon)
+
+    def forward(self):
+        """The lines come as messages of Docker's driver."""
+        self.write()
+        shares = forward.pieces(self.folder / "app.log", self.scenario.connections)
+        daemon = self.start()
+        self.said("forward endpoint listening")
+        before = time.monotonic()
+        forward.send(str(self.folder / "fluent.sock"), shares)
+        self.delivered()
+        wall = time.monotonic() - before
+        daemon.terminate()
+        self.notes.append(f"{self.lines / wall / 1000:.0f},000 events a second")
         return wall, self.end(daemon)
 
     def follow(self):

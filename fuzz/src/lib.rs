@@ -19,10 +19,11 @@ use standpipe::ack::Listing;
 use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
 use standpipe::buffer::disk::recover;
 use standpipe::config::{
-    self, Action, Buffer, Compression, DirectorySink, Encoding, Format, Packing, SinkConfig, SinkKind,
-    Template, TooLong,
+    self, Action, Buffer, Compression, DirectorySink, Encoding, Format, Packing, RecordAs, SinkConfig,
+    SinkKind, Template, TooLong,
 };
 use standpipe::decode::framing;
+use standpipe::msgpack::{FrameScan, PackError, PackReader};
 use standpipe::event::{Buffers, Event, Events, Origin, Timestamp, Wants};
 use standpipe::source::firehose_http::{BodyError, BodyScanner};
 
@@ -34,11 +35,12 @@ use seen::{Seen, Told, decode, decoding};
 pub type Check = fn(&[u8]);
 
 /// All of them, by their targets' names.
-pub const ALL: [(&str, Check); 9] = [
+pub const ALL: [(&str, Check); 10] = [
     ("envelope", envelope),
     ("firehose_http_body", firehose_http_body),
     ("cloudtrail", cloudtrail),
     ("container", container),
+    ("forward", forward),
     ("checkpoint", checkpoint),
     ("config", config),
     ("decode_any", decode_any),
@@ -141,6 +143,50 @@ pub fn container(bytes: &[u8]) {
         begin += len;
     }
     assert_eq!(whole, pieces.told);
+}
+
+/// Messages of the Forward protocol are found alike in pieces of any size; those that are whole are told, or refused, one by one as
+/// together, and records are told as JSON that serde reads.
+///
+/// The first byte is the size of the pieces.
+pub fn forward(bytes: &[u8]) {
+    const MOST: usize = 1 << 16;
+    let Some((size, stream)) = bytes.split_first() else { return };
+    let whole = found_frames(stream, usize::MAX, MOST);
+    let pieces = found_frames(stream, usize::from(*size).max(1), MOST);
+    assert_eq!(whole, pieces, "the size of the pieces matters");
+    let format = Format::FluentForward(RecordAs::Auto);
+    let (mut at, mut one_by_one) = (0, Vec::new());
+    for len in whole.0 {
+        let frame = &stream[at..at + len];
+        let mut reader = PackReader::new(frame);
+        assert_eq!((reader.skip(), reader.at()), (Ok(()), len));
+        one_by_one.extend(decode(format, frame).told);
+        at += len;
+    }
+    assert_eq!(decode(format, &stream[..at]).told, one_by_one);
+    // What is cut off breaks nothing, and a record that is told as JSON is JSON.
+    for told in decode(Format::FluentForward(RecordAs::Json), stream).told {
+        let Told::Event { message, .. } = told else { continue };
+        assert!(serde_json::from_str::<Value>(&message).is_ok(), "{message}");
+    }
+}
+
+/// The lengths of the values at the front of `stream`, and why there are no more.
+fn found_frames(stream: &[u8], size: usize, most: usize) -> (Vec<usize>, Option<PackError>) {
+    let (mut found, mut begin, mut end) = (Vec::new(), 0, 0);
+    let mut scan = FrameScan::default();
+    loop {
+        match scan.step(&stream[begin..end], most) {
+            Ok(Some(span)) => {
+                found.push(span.len);
+                begin += span.len;
+            }
+            Ok(None) if end == stream.len() => return (found, None),
+            Ok(None) => end = stream.len().min(end.saturating_add(size)),
+            Err(error) => return (found, Some(error)),
+        }
+    }
 }
 
 /// A checkpoint file holds no more entries than lines, is whole or damaged, and is refused only as one of a later version. What is torn

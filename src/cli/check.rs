@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::{configuration, exit};
 use crate::config::{
     Action, AssumeRole, AwsSettings, Buffer, Checked, Compression, Config, Decoding, DiskBuffer, Encoding,
-    FileSource, FirehoseSink, FollowLinks, Format, HttpSource, ListingFeed, ListingStart, ObjectContents,
-    ObjectFeed, ObjectLayout, Packing, Problem, PullSource, PullStart, Route, S3Source, SinkConfig, SinkKind,
+    FileSource, FirehoseSink, FollowLinks, Format, ForwardSource, HttpSource, ListingFeed, ListingStart, ObjectContents,
+    ObjectFeed, ObjectLayout, Packing, Problem, PullSource, PullStart, RecordAs, Route, S3Source, SinkConfig, SinkKind,
     SourceConfig, Start, TooLong, Warning, WarningPlace, When, WhenFull, inspect, legs, show_duration,
     show_size,
 };
@@ -136,6 +136,7 @@ fn of_source(name: &str, source: &SourceConfig, config: &Config) -> Branch {
         SourceConfig::FirehoseHttp(http) => ("firehose_http", of_endpoint(http)),
         SourceConfig::CloudwatchLogs(pull) => ("cloudwatch_logs", of_log_groups(pull)),
         SourceConfig::S3(s3) => ("s3", of_objects(s3)),
+        SourceConfig::FluentForward(forward) => ("fluent_forward", of_forward(forward)),
     };
     // What log groups hold is known.
     let is_framed = !matches!(source, SourceConfig::CloudwatchLogs(_));
@@ -188,6 +189,23 @@ fn of_endpoint(http: &HttpSource) -> Vec<Branch> {
         )),
     ];
     below.extend(http.source_arns.iter().map(|arn| Branch::leaf(format!("only from {arn}"))));
+    below
+}
+
+fn of_forward(forward: &ForwardSource) -> Vec<Branch> {
+    let tls = if forward.tls.is_some() { ", TLS" } else { "" };
+    let admitted = match (&forward.shared_key, forward.users.len()) {
+        (None, _) => "no shared key".to_owned(),
+        (Some(_), 0) => "a shared key".to_owned(),
+        (Some(_), 1) => "a shared key and 1 user".to_owned(),
+        (Some(_), n_users) => format!("a shared key and {n_users} users"),
+    };
+    let mut below = vec![
+        Branch::leaf(format!("listens on {}{tls}, {admitted}", forward.listen)),
+        Branch::leaf(format!("at most {} connections", forward.max_connections)),
+    ];
+    let metadata = forward.ecs_metadata.as_ref();
+    below.extend(metadata.map(|url| Branch::leaf(format!("fields of the ECS task from {url}"))));
     below
 }
 
@@ -277,6 +295,9 @@ fn of_decoding(decoding: &Decoding) -> String {
         Format::Cri => "cri",
         Format::Envelope => "envelope",
         Format::Cloudtrail => "cloudtrail",
+        Format::FluentForward(RecordAs::Auto) => "forward (`log` or `message` alone, or else the record as JSON)",
+        Format::FluentForward(RecordAs::Message) => "forward (`log` or `message`)",
+        Format::FluentForward(RecordAs::Json) => "forward (the record as JSON)",
     };
     let joined = decoding.multiline.as_ref().map_or_else(String::new, |multiline| {
         format!(", joined from `{}` within {}", multiline.start, show_duration(multiline.timeout))

@@ -86,6 +86,7 @@ impl SourceConfig {
             Self::FirehoseHttp(http) => &http.decoding,
             Self::CloudwatchLogs(_) => &PULLED,
             Self::S3(s3) => &s3.decoding,
+            Self::FluentForward(forward) => &forward.decoding,
         }
     }
 
@@ -96,6 +97,7 @@ impl SourceConfig {
             Self::Stdin(stdin) => Some(&mut stdin.decoding),
             Self::FirehoseHttp(http) => Some(&mut http.decoding),
             Self::S3(s3) => Some(&mut s3.decoding),
+            Self::FluentForward(forward) => Some(&mut forward.decoding),
             Self::CloudwatchLogs(_) => None,
         }
     }
@@ -109,6 +111,7 @@ impl SourceConfig {
             Self::FirehoseHttp(_) => "firehose_http",
             Self::CloudwatchLogs(_) => "cloudwatch_logs",
             Self::S3(_) => "s3",
+            Self::FluentForward(_) => "fluent_forward",
         }
     }
 
@@ -123,6 +126,7 @@ impl SourceConfig {
             Self::File(_) => field == Field::File,
             Self::Stdin(_) | Self::FirehoseHttp(_) | Self::CloudwatchLogs(_) => false,
             Self::S3(_) => matches!(field, Field::Bucket | Field::Key),
+            Self::FluentForward(_) => matches!(field, Field::Tag | Field::Container | Field::Stream),
         };
         let is_of_containers = matches!(self.decoding().format, Format::Docker | Format::Cri);
         by_itself

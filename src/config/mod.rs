@@ -12,6 +12,8 @@ mod document;
 mod excerpt;
 mod expand;
 mod flow;
+mod fluent_forward;
+mod forward_source;
 mod key;
 mod layers;
 mod listing;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::flow::reached;
 use super::problem::{Notes, quoted};
-use super::types::{Config, Encoding, MAX_SINKS, Server, SourceConfig};
+use super::types::{Config, Encoding, ForwardListen, MAX_SINKS, Server, SourceConfig};
 
 /// Notes addresses that two want to listen on, and a second standard input.
 pub(super) fn check_sources(
@@ -18,18 +19,29 @@ pub(super) fn check_sources(
         taken.push(("server.listen".to_owned(), server.listen));
     }
     let mut stdin: Option<&str> = None;
+    let mut sockets: BTreeMap<&Path, &str> = BTreeMap::new();
+    let mut take = |name: &str, listen: SocketAddr| {
+        let key = format!("sources.{name}.listen");
+        if let Some((other, _)) = taken.iter().find(|(_, address)| collide(*address, listen)) {
+            notes.problem_at(&key, format!("`{listen}` is already used by `{other}`; choose another port"));
+        }
+        taken.push((key, listen));
+    };
     for (name, source) in sources {
         match source {
-            SourceConfig::FirehoseHttp(http) => {
-                let key = format!("sources.{name}.listen");
-                if let Some((other, _)) = taken.iter().find(|(_, address)| collide(*address, http.listen)) {
-                    notes.problem_at(
-                        &key,
-                        format!("`{}` is already used by `{other}`; choose another port", http.listen),
-                    );
+            SourceConfig::FirehoseHttp(http) => take(name, http.listen),
+            SourceConfig::FluentForward(forward) => match &forward.listen {
+                ForwardListen::Tcp(listen) => take(name, *listen),
+                ForwardListen::Unix(path) => {
+                    if let Some(first) = sockets.insert(path, name) {
+                        let listen = &forward.listen;
+                        notes.problem_at(
+                            &format!("sources.{name}.listen"),
+                            format!("`{listen}` is already used by `sources.{first}.listen`; choose another path"),
+                        );
+                    }
                 }
-                taken.push((key, http.listen));
-            }
+            },
             SourceConfig::Stdin(_) => {
                 if let Some(first) = stdin.replace(name) {
                     notes.problem_at(

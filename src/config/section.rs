@@ -145,21 +145,44 @@ impl<'n> Section<'n> {
             return secrets;
         };
         for (index, secret) in items.iter().enumerate() {
-            if let Written::Text(text) = &secret.value
-                && (1..=LONGEST_SECRET).contains(&text.value.len())
-                && !text.value.trim().is_empty()
-            {
-                self.note_holders(key, secret);
-                secrets.push(Secret::new(text.value.clone()));
-            } else {
-                let text = format!(
-                    "expected a string of 1 to {LONGEST_SECRET} bytes that is not blank (the value found is not shown)"
-                );
-                let key = item(&join(&self.path, key), index);
-                self.notes.problem_of_secret(&secret.origin, &key, text);
-            }
+            let path = join(&self.path, key);
+            secrets.extend(self.secret_of((&path, &item(&path, index)), secret));
         }
         secrets
+    }
+
+    /// A secret: neither shown nor lost sight of.
+    pub(super) fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        let node = self.take(key)?;
+        let path = join(&self.path, key);
+        self.secret_of((&path, &path), &node)
+    }
+
+    /// Whatever keys the table has, each with a secret.
+    pub(super) fn secret_entries(self) -> Vec<(String, Secret)> {
+        let secret = |(key, node): (&String, &Node)| {
+            let path = join(&self.path, key);
+            Some((key.clone(), self.secret_of((&path, &path), node)?))
+        };
+        self.table.iter().filter_map(secret).collect()
+    }
+
+    /// The secret that stands at a key or, as `path`, in its list.
+    fn secret_of(&self, (key, path): (&str, &str), node: &Node) -> Option<Secret> {
+        if let Written::Text(text) = &node.value
+            && (1..=LONGEST_SECRET).contains(&text.value.len())
+            && !text.value.trim().is_empty()
+        {
+            self.note_holders(key, node);
+            return Some(Secret::new(text.value.clone()));
+        }
+        if !matches!(node.value, Written::Broken) {
+            let text = format!(
+                "expected a string of 1 to {LONGEST_SECRET} bytes that is not blank (the value found is not shown)"
+            );
+            self.notes.problem_of_secret(&node.origin, path, text);
+        }
+        None
     }
 
     /// A table in this one.
@@ -259,15 +282,14 @@ impl<'n> Section<'n> {
 
     /// Notes the files that hold a secret, so that their permissions can be looked at.
     fn note_holders(&self, key: &str, item: &Node) {
-        let key = join(&self.path, key);
         let Written::Text(text) = &item.value else { return };
         match (&text.expanded, &item.origin) {
             (Some(expanded), _) => {
                 for file in &expanded.files {
-                    self.notes.secret_file(file.clone(), &key);
+                    self.notes.secret_file(file.clone(), key);
                 }
             }
-            (None, ValueOrigin::File(document, _)) => self.notes.secret_file(document.path.clone(), &key),
+            (None, ValueOrigin::File(document, _)) => self.notes.secret_file(document.path.clone(), key),
             (None, ValueOrigin::Variable(_)) => {}
         }
     }

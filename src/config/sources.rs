@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::cloudwatch_logs;
 use super::decoding::{multiline, sized};
+use super::fluent_forward;
 use super::misfit::Misfit;
 use super::problem::alternatives;
 use super::s3;
@@ -30,6 +31,9 @@ pub(super) fn source(mut section: Section<'_>) -> Option<SourceConfig> {
             cloudwatch_logs::source(&mut section).map(Box::new).map(SourceConfig::CloudwatchLogs)
         }
         SourceType::S3 => s3::source(&mut section).map(Box::new).map(SourceConfig::S3),
+        SourceType::FluentForward => {
+            fluent_forward::source(&mut section).map(Box::new).map(SourceConfig::FluentForward)
+        }
     };
     section.finish();
     source
@@ -42,15 +46,17 @@ enum SourceType {
     FirehoseHttp,
     CloudwatchLogs,
     S3,
+    FluentForward,
 }
 
 fn kind(node: &Node) -> Parsed<SourceType> {
-    const KINDS: [(&str, SourceType); 5] = [
+    const KINDS: [(&str, SourceType); 6] = [
         ("file", SourceType::File),
         ("stdin", SourceType::Stdin),
         ("firehose_http", SourceType::FirehoseHttp),
         ("cloudwatch_logs", SourceType::CloudwatchLogs),
         ("s3", SourceType::S3),
+        ("fluent_forward", SourceType::FluentForward),
     ];
     later(node, &["kinesis"], &KINDS.map(|(name, _)| name))?;
     choice(&KINDS)(node)
@@ -236,7 +242,7 @@ fn source_arn(node: &Node) -> Parsed<String> {
     glob(node).map(|_| text)
 }
 
-fn tls(mut section: Section<'_>) -> Option<Tls> {
+pub(super) fn tls(mut section: Section<'_>) -> Option<Tls> {
     let cert = section.required("cert", "/etc/standpipe/tls.crt", path);
     let key = section.required("key", "/etc/standpipe/tls.key", path);
     section.finish();

@@ -123,7 +123,7 @@ max_concurrency = 0
             "standpipe.toml: sources.app.include: found `x`, expected a list: `[\"x\"]`",
             "standpipe.toml: sources.app.rescan: found `10`, expected a duration with its unit, such as `500ms`, `1s`, `5m` or `1h30m`",
             "standpipe.toml: sources.\"b d\": is not a valid name; use 1 to 64 letters, digits, `_` and `-`",
-            "standpipe.toml: sources.\"b d\".type: found `fil`, expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs` or `s3`",
+            "standpipe.toml: sources.\"b d\".type: found `fil`, expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs`, `s3` or `fluent_forward`",
             "standpipe.toml: sinks.archive.stream: missing; give it a value such as `logs-{owner}`",
             "standpipe.toml: sinks.archive.max_concurrency: found `0`, expected a whole number from 1 to 1024",
             "standpipe.toml: sinks.archive.lingr: unknown key; did you mean `linger`?",
@@ -155,7 +155,7 @@ fn what_a_later_version_will_have_is_said_plainly() {
     check(
         "[sources.a]\ntype = \"kinesis\"\nx = 1\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n",
         &[
-            "standpipe.toml: sources.a.type: found `kinesis`, which this version of standpipe does not support; expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs` or `s3`",
+            "standpipe.toml: sources.a.type: found `kinesis`, which this version of standpipe does not support; expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs`, `s3` or `fluent_forward`",
         ],
     );
 }
@@ -347,7 +347,7 @@ fn a_broken_source_is_not_unknown_to_routes_as_well() {
     check(
         "[sources.app]\ntype = \"fil\"\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nfrom = [\"app\"]\nto = [\"out\"]\n",
         &[
-            "standpipe.toml: sources.app.type: found `fil`, expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs` or `s3`",
+            "standpipe.toml: sources.app.type: found `fil`, expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs`, `s3` or `fluent_forward`",
         ],
     );
 }
@@ -836,6 +836,7 @@ fn every_shipped_file_loads() {
         "examples/subscriptions.toml",
         "examples/sidecar.toml",
         "examples/cloudtrail.toml",
+        "examples/fluent-forward.toml",
     ];
     let environment = BTreeMap::from([(
         "STANDPIPE_ACCESS_KEYS".to_owned(),
@@ -862,6 +863,8 @@ include = ["/var/log/app/*.log"]
 type = "firehose_http"
 [sources.input]
 type = "stdin"
+[sources.containers]
+type = "fluent_forward"
 [sources.pull]
 type = "cloudwatch_logs"
 log_groups = ["/aws/lambda/*"]
@@ -1064,4 +1067,47 @@ fn log_groups_are_pulled_as_their_keys_say() {
     wrong("log_groups = [\"a\"]\nwindow = \"15d\"", "expected `1m` to `14d`");
     let role = "assume_role = { arn = \"arn:aws:iam::{owner}:role/r\" }";
     wrong(&format!("log_groups = [\"a\"]\n{role}"), "uses `{owner}`, which depends on events");
+}
+
+#[test]
+fn a_source_of_forward_messages_says_where_it_listens_and_who_may_send() {
+    let with = |keys: &str| {
+        format!("[sources.c]\ntype = \"fluent_forward\"\n{keys}\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n")
+    };
+    let forward = |keys: &str| {
+        let config = World::new(&with(keys)).config();
+        let SourceConfig::FluentForward(forward) = &config.sources["c"] else { panic!("{config:?}") };
+        forward.as_ref().clone()
+    };
+    let usual = forward("");
+    assert_eq!((usual.listen.to_string().as_str(), usual.shared_key.is_none()), ("127.0.0.1:24224", true));
+    for listen in ["unix:/run/fluent.sock", "unix:///run/fluent.sock"] {
+        assert_eq!(forward(&format!("listen = {listen:?}")).listen.to_string(), "unix:/run/fluent.sock");
+    }
+    let admits = forward("shared_key = \"s3cret\"\nusers = { ann = \"passw0rd\" }\nrecord = \"json\"");
+    assert_eq!((admits.users[0].name.as_str(), admits.users[0].password.expose()), ("ann", "passw0rd"));
+    assert!(!format!("{admits:?}").contains("s3cret") && !format!("{admits:?}").contains("passw0rd"));
+    assert_eq!(admits.decoding.format, Format::FluentForward(RecordAs::Json));
+    let wrong = |keys: &str, expected: &str| {
+        let errors = World::new(&with(keys)).errors();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].contains(expected), "{errors:?}");
+        assert!(!errors[0].contains("s3cret"), "{errors:?}");
+    };
+    let place = "expected `unix:` and an absolute path, or an address such as `127.0.0.1:24224`";
+    wrong("listen = \"unix:fluent.sock\"", place);
+    wrong("listen = \"unix:/\"", place);
+    wrong("listen = \"24224\"", place);
+    wrong("users = { ann = \"s3cret\" }", "users: needs a `shared_key`");
+    wrong("shared_key = [\"s3cret\"]", "shared_key: expected a string");
+    wrong("shared_key = \"k\"\nusers = { ann = 4711 }", "users.ann: expected a string");
+    wrong("listen = \"unix:/a\"\ntls = { cert = \"c\", key = \"k\" }", "tls: has no use on a unix socket");
+    wrong("record = \"log\"", "expected `auto`, `message` or `json`");
+    wrong("ecs_metadata = \"ftp://x\"", "which begins with `http://`");
+    let two = with("listen = \"unix:/a\"") + "[sources.d]\ntype = \"fluent_forward\"\nlisten = \"unix:/a\"\n";
+    assert!(World::new(&two).errors()[0].contains("`unix:/a` is already used by `sources.c.listen`"));
+    let public = World::new(&with("listen = \"0.0.0.0:24224\""));
+    let warnings = inspect(&public.files, &BTreeMap::new()).unwrap().warnings;
+    let keys: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(keys, ["sources.c.shared_key", "sources.c.tls"]);
 }

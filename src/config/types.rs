@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::aws_types::{AssumeRole, AwsSettings};
+pub use super::forward_source::{ForwardListen, ForwardSource, ForwardUser, RecordAs};
 pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 pub use super::pull_source::{PullSource, PullStart};
 use super::secret::Secret;
@@ -80,6 +81,8 @@ pub enum SourceConfig {
     CloudwatchLogs(Box<PullSource>),
     /// Objects of S3.
     S3(Box<S3Source>),
+    /// Messages of the Fluent Forward protocol.
+    FluentForward(Box<ForwardSource>),
 }
 
 /// `type = "file"`
@@ -158,6 +161,8 @@ pub enum Format {
     Envelope,
     /// `CloudTrail`'s `{"Records":[..]}`, gzipped or not.
     Cloudtrail,
+    /// Messages of the Fluent Forward protocol.
+    FluentForward(RecordAs),
 }
 
 /// `multiline = { start, timeout }`

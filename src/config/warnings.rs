@@ -10,8 +10,8 @@ use super::loops::matches;
 use super::problem::{Notes, WarningPlace, quoted};
 use super::regions;
 use super::types::{
-    AssumeRole, Buffer, Compression, Config, DiskBuffer, FirehoseSink, HttpSource, Packing, Route,
-    SinkConfig, SinkKind, SourceConfig, Template, TemplateField,
+    AssumeRole, Buffer, Compression, Config, DiskBuffer, FirehoseSink, ForwardListen, ForwardSource, HttpSource, Packing, Route,
+    SinkConfig, SinkKind, SourceConfig, Template, TemplateField, Tls,
 };
 use crate::event::Field;
 
@@ -74,6 +74,7 @@ impl Found {
             }
             match source {
                 SourceConfig::FirehoseHttp(http) => self.endpoint(name, http),
+                SourceConfig::FluentForward(forward) => self.forward(name, forward),
                 SourceConfig::File(file)
                     if file.include.iter().all(|glob| is_excluded(glob, &file.exclude)) =>
                 {
@@ -106,15 +107,36 @@ impl Found {
                 );
             }
         }
-        match &http.tls {
+        let listen = ForwardListen::Tcp(http.listen);
+        self.listener(name, &listen, http.tls.as_ref());
+    }
+
+    fn forward(&mut self, name: &str, forward: &ForwardSource) {
+        let key = format!("sources.{name}.shared_key");
+        match &forward.shared_key {
+            Some(secret) if secret.expose().trim().len() < SHORTEST_KEY => self.add(
+                key,
+                format!("is shorter than {SHORTEST_KEY} characters, and can be guessed; make one with `openssl rand -hex 32`"),
+            ),
+            None if !forward.listen.is_local() => self.add(
+                key,
+                format!("is missing and `{}` is not loopback: anyone who reaches it may send", forward.listen),
+            ),
+            Some(_) | None => {}
+        }
+        self.listener(name, &forward.listen, forward.tls.as_ref());
+    }
+
+    fn listener(&mut self, name: &str, listen: &ForwardListen, tls: Option<&Tls>) {
+        match tls {
             Some(tls) => {
                 self.present(format!("sources.{name}.tls.cert"), &tls.cert, "-----BEGIN CERTIFICATE-----");
                 self.present(format!("sources.{name}.tls.key"), &tls.key, "PRIVATE KEY-----");
                 self.readable_secret(format!("sources.{name}.tls.key"), &tls.key);
             }
-            None if public => self.add(
+            None if !listen.is_local() => self.add(
                 format!("sources.{name}.tls"),
-                format!("is missing and `{}` is not loopback: keys and logs arrive unencrypted", http.listen),
+                format!("is missing and `{listen}` is not loopback: keys and logs arrive unencrypted"),
             ),
             None => {}
         }
@@ -213,7 +235,11 @@ impl Found {
         for field in fields.chain(attributes) {
             let can_hold = |source: &SourceConfig| match field {
                 Some(field) => source.has_field(field),
-                None => matches!(source, SourceConfig::FirehoseHttp(_)),
+                None => match source {
+                    SourceConfig::FirehoseHttp(_) => true,
+                    SourceConfig::FluentForward(forward) => forward.ecs_metadata.is_some(),
+                    _ => false,
+                },
             };
             let never: Vec<&str> =
                 covered().filter(|(_, source)| !can_hold(source)).map(|(name, _)| name.as_str()).collect();

@@ -12,10 +12,27 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use super::slots::{ConnectionSlot, ConnectionSlots, Seating};
 use crate::health::{Heartbeat, Status};
 
+/// What accepts connections.
+pub(crate) trait Accept: Send + Sync {
+    /// A connection.
+    type Accepted: Send;
+
+    /// The next one, and who it is from. Cancel-safe.
+    fn accept_one(&self) -> impl Future<Output = io::Result<(Self::Accepted, SocketAddr)>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Accepted = TcpStream;
+
+    async fn accept_one(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.accept().await
+    }
+}
+
 /// A connection with its slot.
 #[derive(Debug)]
-pub(crate) struct Newcomer {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Newcomer<S = TcpStream> {
+    pub(crate) stream: S,
     pub(crate) peer: SocketAddr,
     pub(crate) slot: ConnectionSlot,
     /// Resolves when the slot goes to another.
@@ -34,8 +51,8 @@ pub(crate) enum ListenerEvent<'a> {
 }
 
 /// A listening socket.
-pub(crate) struct BoundedListener {
-    listener: Arc<TcpListener>,
+pub(crate) struct BoundedListener<L = TcpListener> {
+    listener: Arc<L>,
     slots: Arc<ConnectionSlots>,
     /// Slots of their own for peers of this host.
     local_slots: Option<Arc<ConnectionSlots>>,
@@ -59,9 +76,9 @@ const ROUND: Duration = Duration::from_secs(1);
 /// An issue is said for so long after it was last seen.
 const LASTS: Duration = Duration::from_secs(10);
 
-impl BoundedListener {
+impl<L: Accept> BoundedListener<L> {
     pub(crate) fn new(
-        listener: Arc<TcpListener>,
+        listener: Arc<L>,
         slots: Arc<ConnectionSlots>,
         local_slots: Option<Arc<ConnectionSlots>>,
         status: Arc<Status>,
@@ -76,12 +93,12 @@ impl BoundedListener {
     }
 
     /// The next connection. Cancel-safe.
-    pub(crate) async fn next(&mut self, mut tell: impl FnMut(ListenerEvent<'_>)) -> Newcomer {
+    pub(crate) async fn next(&mut self, mut tell: impl FnMut(ListenerEvent<'_>)) -> Newcomer<L::Accepted> {
         loop {
             let (listener, not_before) = (&self.listener, self.not_before);
             let accept = async {
                 sleep_until(not_before).await;
-                listener.accept().await
+                listener.accept_one().await
             };
             let accepted = tokio::select! {
                 now = self.clock.tick() => {
@@ -111,10 +128,10 @@ impl BoundedListener {
 
     fn seat(
         &mut self,
-        stream: TcpStream,
+        stream: L::Accepted,
         peer: SocketAddr,
         tell: &mut impl FnMut(ListenerEvent<'_>),
-    ) -> Option<Newcomer> {
+    ) -> Option<Newcomer<L::Accepted>> {
         let now = Instant::now();
         let local = self.local_slots.as_ref().filter(|_| peer.ip().to_canonical().is_loopback());
         let slots = local.unwrap_or(&self.slots);

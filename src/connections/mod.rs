@@ -7,11 +7,14 @@ mod listener;
 mod peer_log;
 mod slots;
 mod stream;
+mod tls;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use listener::{BoundedListener, ListenerEvent, Newcomer};
+pub(crate) use listener::{Accept, BoundedListener, ListenerEvent, Newcomer};
 pub(crate) use peer_log::{PEER_LOG, PeerLog};
 pub(crate) use slots::{ConnectionSlot, ConnectionSlots};
 pub(crate) use stream::{ConnectionState, GuardedStream, HeadLimit};
+pub(crate) use tls::acceptor;
+pub use tls::TlsFilesError;

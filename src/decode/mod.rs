@@ -13,15 +13,22 @@ mod envelope;
 mod envelope_head;
 mod escapes;
 mod extracted;
+mod forward;
+mod forward_origins;
+mod forward_record;
 mod gzip;
 mod json;
 mod lines;
 mod log_events;
 mod long;
 mod payload;
+mod record_json;
 mod repair;
 mod strings;
+mod zstd;
 
+#[cfg(test)]
+mod forward_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -36,6 +43,7 @@ pub(crate) use self::broken_json::broken_at;
 use self::cloudtrail::{TrailLeft, TrailScratch};
 use self::container::{Container, ContainerRuntime, Joiner};
 use self::envelope::{EnvelopeScratch, EnvelopesLeft};
+use self::forward::{ForwardLeft, ForwardRecords, ForwardScratch};
 use self::lines::LineScratch;
 use self::long::LengthLimit;
 use self::payload::{InflateBuffers, NotOpened};
@@ -56,6 +64,7 @@ enum DecoderKind {
     Container(Container),
     Envelope,
     Cloudtrail,
+    Forward(ForwardRecords),
 }
 
 /// One worker's buffers, reused from payload to payload.
@@ -66,6 +75,7 @@ pub struct Scratch {
     cloudtrail: TrailScratch,
     lines: LineScratch,
     joiner: Joiner,
+    forward: ForwardScratch,
 }
 
 impl std::fmt::Debug for Scratch {
@@ -80,6 +90,7 @@ impl Scratch {
         self.buffers.shrink();
         self.cloudtrail.shrink();
         self.lines.shrink();
+        self.forward.record.shrink();
     }
 }
 
@@ -95,6 +106,9 @@ impl Decoder {
             (Format::Cri, _) => DecoderKind::Container(container(config, ContainerRuntime::Cri)),
             (Format::Envelope, _) => DecoderKind::Envelope,
             (Format::Cloudtrail, _) => DecoderKind::Cloudtrail,
+            (Format::FluentForward(record), _) => {
+                DecoderKind::Forward(ForwardRecords { limit, record, max_inflated: config.max_inflated })
+            }
         };
         Self { kind, max_inflated: config.max_inflated }
     }
@@ -154,6 +168,7 @@ impl Decoder {
                 let Scratch { buffers, cloudtrail, .. } = scratch;
                 left.decode(buffers, cloudtrail, origin, events).map(PayloadState::Trail)
             }
+            PayloadState::Forward(left) => self.forward(scratch, origin, left, events),
         };
         scratch.shrink();
         left.map(Undecoded)
@@ -167,6 +182,9 @@ impl Decoder {
         piece: Piece,
         events: &mut E,
     ) -> Option<PayloadState> {
+        if let DecoderKind::Forward(_) = &self.kind {
+            return self.forward(scratch, origin, ForwardLeft::new(payload), events);
+        }
         let max = self.max_inflated;
         let Scratch { buffers, envelope, cloudtrail, .. } = scratch;
         let begun = match &self.kind {
@@ -174,7 +192,10 @@ impl Decoder {
                 .map(|left| left.map(Box::new).map(PayloadState::Envelopes)),
             DecoderKind::Cloudtrail => cloudtrail::decode(max, buffers, cloudtrail, origin, &payload, events)
                 .map(|left| left.map(PayloadState::Trail)),
-            DecoderKind::Lines(_) | DecoderKind::JoinedLines(..) | DecoderKind::Container(_) => {
+            DecoderKind::Lines(_)
+            | DecoderKind::JoinedLines(..)
+            | DecoderKind::Container(_)
+            | DecoderKind::Forward(_) => {
                 match payload::lines(&payload, max, buffers, &mut |bytes| events.may_take(bytes)) {
                     Ok(plain) => Ok(self.lines(scratch, origin, &plain, piece, events)),
                     Err(NotOpened::Refused(reason)) => {
@@ -188,6 +209,22 @@ impl Decoder {
         };
         // Nothing was told of a payload that could not be opened.
         begun.unwrap_or(Some(PayloadState::Whole { payload, piece }))
+    }
+
+    fn forward<E: Events>(
+        &self,
+        scratch: &mut Scratch,
+        origin: &Arc<Origin>,
+        left: ForwardLeft,
+        events: &mut E,
+    ) -> Option<PayloadState> {
+        let DecoderKind::Forward(records) = &self.kind else { return None };
+        let Scratch { buffers, forward, .. } = scratch;
+        let left = records.decode(buffers, forward, origin, left, events)?;
+        Some(match left.untouched() {
+            Ok(payload) => PayloadState::Whole { payload, piece: Piece::default() },
+            Err(left) => PayloadState::Forward(left),
+        })
     }
 
     fn lines<E: Events>(
@@ -213,7 +250,7 @@ impl Decoder {
                 let joiner = std::mem::take(joiner);
                 return Some(PayloadState::Container { plain: plain.slice(at..), joiner });
             }
-            DecoderKind::Envelope | DecoderKind::Cloudtrail => None,
+            DecoderKind::Envelope | DecoderKind::Cloudtrail | DecoderKind::Forward(_) => None,
         };
         left.map(|left| PayloadState::Lines { plain: plain.slice(left.at..), piece: left.piece })
     }
@@ -247,6 +284,7 @@ enum PayloadState {
     },
     Envelopes(Box<EnvelopesLeft>),
     Trail(TrailLeft),
+    Forward(ForwardLeft),
 }
 
 impl Undecoded {
@@ -297,7 +335,7 @@ pub fn framing(config: &Decoding) -> Arc<dyn Framing> {
         (Format::Lines, Some(multiline)) => Arc::new(lines::JoinedLineFraming::new(limit, multiline)),
         (Format::Docker, _) => Arc::new(container(config, ContainerRuntime::Docker)),
         (Format::Cri, _) => Arc::new(container(config, ContainerRuntime::Cri)),
-        (Format::Envelope | Format::Cloudtrail, _) => Arc::new(WholeObject),
+        (Format::Envelope | Format::Cloudtrail | Format::FluentForward(_), _) => Arc::new(WholeObject),
     }
 }
 

@@ -170,6 +170,24 @@ origin_fields! {
         in_envelopes: false,
         is_remote: false,
     }
+    /// The tag, for messages of the Fluent Forward protocol.
+    Tag: {
+        name: "tag",
+        title: "tag",
+        in_names: true,
+        place: FieldPlace::AfterHost,
+        in_envelopes: false,
+        is_remote: false,
+    }
+    /// The container's name, or its id where it has none, for messages of the Fluent Forward protocol.
+    Container: {
+        name: "container",
+        title: "container",
+        in_names: true,
+        place: FieldPlace::AfterHost,
+        in_envelopes: false,
+        is_remote: false,
+    }
 }
 
 impl Field {

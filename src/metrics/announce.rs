@@ -27,7 +27,6 @@ pub(super) struct SinkLabels {
     pub(super) has_disk_buffer: bool,
 }
 
-/// An endpoint announces its own errors when it is served.
 pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
     match source {
         SourceConfig::File(file) => SourceLabels {
@@ -43,8 +42,9 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
             undecodable: undecodable(&stdin.decoding),
             ..SourceLabels::default()
         },
-        SourceConfig::FirehoseHttp(http) => {
-            SourceLabels { undecodable: undecodable(&http.decoding), ..SourceLabels::default() }
+        // Those with a listener announce their errors when they are served.
+        SourceConfig::FirehoseHttp(_) | SourceConfig::FluentForward(_) => {
+            SourceLabels { undecodable: undecodable(source.decoding()), ..SourceLabels::default() }
         }
         SourceConfig::CloudwatchLogs(_) => SourceLabels {
             errors: &[
@@ -101,6 +101,7 @@ fn undecodable(decoding: &Decoding) -> Vec<&'static str> {
         Format::Cri => vec!["cri", "too_large"],
         Format::Envelope => vec!["format", "gzip", "json", "not_envelope", "too_large", "utf8"],
         Format::Cloudtrail => vec!["format", "gzip", "json", "not_cloudtrail", "too_large", "utf8"],
+        Format::FluentForward(_) => vec!["forward", "gzip", "too_large", "zstd"],
     };
     reasons.extend((decoding.too_long == TooLong::DeadLetter).then_some("too_long"));
     reasons

@@ -65,7 +65,7 @@ impl Framer {
             // The limit is on the message, which JSON escapes and stamps make longer here.
             Format::Docker | Format::Cri => decoding.max_line.saturating_mul(2),
             Format::Lines => decoding.max_line,
-            Format::Envelope | Format::Cloudtrail => decoding.max_inflated,
+            Format::Envelope | Format::Cloudtrail | Format::FluentForward(_) => decoding.max_inflated,
         };
         let object = framing.is_object().then_some(decoding.max_inflated);
         Self { longest, too_long: decoding.too_long, object, state: FramerState::default() }

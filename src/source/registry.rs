@@ -8,6 +8,7 @@ use tracing::info;
 use super::cloudwatch_logs::CloudWatchPull;
 use super::file::LocalFiles;
 use super::firehose_http::FirehoseHttp;
+use super::fluent_forward::FluentForward;
 use super::lifecycle::{Source, SourceContext, SourceError};
 use super::s3;
 use super::stdin::StandardInput;
@@ -36,10 +37,13 @@ async fn by_kind(
         config::SourceConfig::CloudwatchLogs(pull) => {
             Some(Box::new(CloudWatchPull::prepare(*pull, context).await?))
         }
-        config::SourceConfig::FirehoseHttp(_) if context.once => {
+        config::SourceConfig::FirehoseHttp(_) | config::SourceConfig::FluentForward(_) if context.once => {
             let source = &*context.name;
             info!(source, "not started: a run with --once does not listen for requests");
             None
+        }
+        config::SourceConfig::FluentForward(forward) => {
+            Some(Box::new(FluentForward::prepare(*forward, context).await?))
         }
         config::SourceConfig::FirehoseHttp(http) => {
             Some(Box::new(FirehoseHttp::prepare(http, context).await?))

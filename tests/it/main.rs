@@ -28,6 +28,7 @@ mod encodings;
 mod errors;
 mod files;
 mod fixes;
+mod forward;
 mod full;
 mod held;
 mod help;

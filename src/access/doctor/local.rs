@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access, statvfs};
 
 use crate::access::report::HopFinding;
-use crate::config::{FileSource, HttpSource};
+use crate::config::{FileSource, HttpSource, Tls};
 
 /// Below this much room, a warning: dead letters and a disk buffer need some.
 const LITTLE_ROOM: u64 = 1024 * 1024 * 1024;
@@ -156,12 +156,17 @@ fn unreadable(path: &Path, error: &io::Error, why: &str) -> HopFinding {
 
 /// Whether the certificate and key of a listener can be read.
 pub(super) fn listener(source: &HttpSource) -> Vec<HopFinding> {
-    const CHECK: &str = "listener_tls";
     let Some(tls) = &source.tls else {
         let seen = format!("plain HTTP on {}", source.listen);
         let why = "Firehose delivers only to HTTPS on port 443: a load balancer in front must end TLS";
-        return vec![HopFinding::ok(CHECK, seen).why(why)];
+        return vec![HopFinding::ok("listener_tls", seen).why(why)];
     };
+    tls_files(tls)
+}
+
+/// Whether the certificate and key can be read.
+pub(super) fn tls_files(tls: &Tls) -> Vec<HopFinding> {
+    const CHECK: &str = "listener_tls";
     let locked = [&tls.cert, &tls.key].into_iter().filter_map(|path| {
         let error = io::Error::from(access(path, Access::READ_OK).err()?);
         Some(

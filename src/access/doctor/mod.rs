@@ -5,6 +5,7 @@
 
 mod call_error;
 mod endpoint;
+mod forward_listener;
 mod local;
 mod log_groups;
 mod queue;
@@ -45,6 +46,7 @@ pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
         let findings = match source {
             SourceConfig::File(file) => local::files(file, (look.find_files)(file)),
             SourceConfig::FirehoseHttp(http) => local::listener(http),
+            SourceConfig::FluentForward(forward) => forward_listener::check(forward),
             SourceConfig::CloudwatchLogs(pull) => log_groups::check(name, pull, &look.host, look.now).await,
             SourceConfig::S3(s3) => {
                 queue::check(s3, &Origin::new(name.as_str(), Arc::clone(&look.host))).await

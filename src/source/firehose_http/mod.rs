@@ -24,7 +24,6 @@ mod request_reader;
 mod request_state;
 mod session;
 mod source;
-mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -50,7 +49,7 @@ use self::large_records::LargeRecords;
 use self::limits::{EndpointLimits, LARGE_HEADS, LARGE_RECORDS};
 use self::recent::RecentRequests;
 use crate::config::HttpSource;
-use crate::connections::{BoundedListener, ConnectionSlots, ListenerEvent, PeerLog};
+use crate::connections::{BoundedListener, ConnectionSlots, ListenerEvent, PeerLog, acceptor};
 use crate::health::Status;
 use crate::pipeline::Intake;
 use crate::source::Stop;
@@ -95,7 +94,8 @@ impl HttpEndpoint {
     /// # Errors
     /// When the configuration cannot be served.
     pub async fn open(config: HttpSource, bound: Option<Arc<TcpListener>>) -> Result<Self, ServeError> {
-        let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let tls = config.tls.as_ref();
+        let acceptor = tls.map(|tls| acceptor(&tls.cert, &tls.key, Some(b"http/1.1"))).transpose()?;
         let admission = Admission::new(&config)?;
         let listen = config.listen;
         let failed = |source| ServeError::Listen { listen, source };

@@ -9,6 +9,7 @@
 //! ```
 
 mod daemon;
+mod forwarder;
 mod http;
 mod scrape;
 mod sender;
@@ -27,6 +28,7 @@ use tempfile::TempDir;
 
 use crate::standin::{Key, Lines, Report, Settings, Standin};
 pub(crate) use daemon::{Daemon, run_to_end};
+pub(crate) use forwarder::{Forwarder, Mode, WEB, bin, docker, message as forward_message, text};
 pub(crate) use http::Connection;
 pub(crate) use scrape::Scrape;
 pub(crate) use sender::{ACCESS_KEY, Envelope, Sender};

@@ -1,0 +1,57 @@
+//! What all connections of one source share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::handshake::ForwardAdmission;
+use super::ledger::ChunkLedger;
+use super::parts::PartsMemory;
+use super::socket::shown;
+use crate::connections::{ListenerEvent, PEER_LOG, PeerLog};
+use crate::event::Origin;
+use crate::pipeline::Intake;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct ForwardContext {
+    pub(super) name: Arc<str>,
+    /// Of every event, before its message tells more.
+    pub(super) origin: Arc<Origin>,
+    pub(super) intake: Intake,
+    pub(super) ledger: Arc<ChunkLedger>,
+    /// None: any sender is admitted.
+    pub(super) admission: Option<ForwardAdmission>,
+    /// One permit: the right to read a message that is larger than any connection may hold.
+    pub(super) large: Semaphore,
+    pub(super) parts: PartsMemory,
+    /// A line in parts is joined up to so many bytes.
+    pub(super) longest_line: usize,
+    pub(super) log: PeerLog,
+}
+
+impl ForwardContext {
+    /// Counts a connection that is ended or not accepted, and says whose it is.
+    pub(super) fn cut(&self, (peer, name): (SocketAddr, &str), reason: &'static str, message: &str) {
+        self.intake.metrics.error(reason);
+        let Some(left_out) = self.log.lets_through(peer.ip(), Instant::now()) else { return };
+        let source = &*self.name;
+        tracing::warn!(target: PEER_LOG, source, peer = name, reason, message, left_out, "a connection was ended");
+    }
+
+    pub(super) fn note(&self, event: &ListenerEvent<'_>) {
+        let full = |peer: SocketAddr, message: &str| self.cut((peer, &shown(peer)), "connections_full", message);
+        match event {
+            ListenerEvent::Dropped(peer) => {
+                full(*peer, "all connections are taken, and it was idle for longest");
+            }
+            ListenerEvent::Refused(peer) => full(*peer, "all connections are taken, and at work"),
+            ListenerEvent::Failed(error) => {
+                self.intake.metrics.error("accept");
+                tracing::warn!(source = &*self.name, %error, "cannot accept a connection");
+            }
+        }
+    }
+}
