@@ -11,18 +11,19 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::done::DoneObjects;
+use super::done::{self, DoneObjects};
 use super::error::S3SourceError;
 use super::holds::Holds;
+use super::listed_bucket::ListedBucket;
 use super::notification::{self, ObjectName};
-use super::object::{self, ObjectEnd};
+use super::object::{ObjectEnd, ObjectReader};
 use super::open::ObjectClient;
 use super::progress::ObjectProgress;
 use super::reading::ObjectReading;
 use super::sweep::{BucketLister, DAY, ListedObject, folder_of};
 use crate::causes::with_causes;
 use crate::config::{ListingFeed, ListingStart, ObjectLayout, S3Source};
-use crate::event::{Held, Origin, Timestamp};
+use crate::event::{Closed, Held, Origin, Timestamp};
 use crate::metrics::SourceMetrics;
 use crate::pipeline::Intake;
 use crate::source::lifecycle::{Source, SourceContext, SourceError, SourceFuture};
@@ -55,6 +56,8 @@ struct BegunTable {
 struct BegunObject {
     day: i64,
     hash: u64,
+    /// The hash of what was found instead.
+    found: Option<u64>,
     chunks: Vec<Arc<ObjectProgress>>,
     is_read: bool,
 }
@@ -69,7 +72,7 @@ struct ListedWorker {
 }
 
 /// The folder of the state directory with what is done.
-const FOLDER: &str = "objects";
+pub(super) const FOLDER: &str = "objects";
 
 /// How often it is written.
 const SAVE: Duration = Duration::from_secs(1);
@@ -112,22 +115,38 @@ impl ListedObjects {
     }
 
     fn open(&self) -> Result<Arc<DoneObjects>, SourceError> {
-        let ListingFeed { bucket, prefix, layout, start, .. } = &self.feed;
         let now = Timestamp::now().0;
-        let since = match start {
+        let since = match &self.feed.start {
             ListingStart::Beginning => 0,
             ListingStart::Now => now,
             ListingStart::Ago(ago) => now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
         };
-        let of = format!("{} {bucket} {prefix} {layout:?}", self.context.name);
         let folder = self.context.checkpoints.dir().join(FOLDER);
-        let opened = DoneObjects::open(&folder, &of, since);
+        let opened = DoneObjects::open(&folder, &self.name_of_done(), since);
         opened.map(Arc::new).map_err(|error| SourceError::Other(Box::new(S3SourceError::Done(folder, error))))
+    }
+
+    /// What the file with what is done is named by: another bucket, or another part of it, has another.
+    fn name_of_done(&self) -> String {
+        let ListingFeed { bucket, prefix, layout, .. } = &self.feed;
+        format!("{} {bucket} {prefix} {layout:?}", self.context.name)
+    }
+
+    /// Notes in the checkpoint file what that file is of.
+    fn note_bucket(&self) {
+        let file = done::file_name(&self.name_of_done());
+        let ListingFeed { bucket, prefix, .. } = self.feed.clone();
+        let SourceContext { name, checkpoints, .. } = &self.context;
+        let known = checkpoints.stored::<ListedBucket>(name);
+        if !known.iter().any(|known| known.position().file == file) {
+            checkpoints.begin(name, ListedBucket { bucket, prefix, file });
+        }
     }
 
     async fn read(&mut self, intake: Intake, mut stop: Stop) -> Result<(), SourceError> {
         let done = self.open()?;
         self.done = Some(Arc::clone(&done));
+        self.note_bucket();
         let SourceContext { name, host, status, once, .. } = &self.context;
         let holds = Holds::new(Arc::clone(name), Arc::clone(status), *once);
         let metrics = intake.metrics.clone();
@@ -177,6 +196,7 @@ impl Source for ListedObjects {
                     self.metrics.iter().for_each(|metrics| metrics.object("read"));
                     object.chunks.iter().for_each(|chunks| chunks.forget());
                     done.insert(object.day, object.hash);
+                    object.found.iter().for_each(|found| done.insert(object.day, *found));
                 }
             }
             let saved = spawn_blocking(move || done.save()).await;
@@ -250,8 +270,16 @@ impl Sweeps {
         }
         let roots: Arc<[String]> = self.lister.roots().await.into();
         let known = self.roots.as_ref().map_or(0, |(_, roots)| roots.len());
+        let source = &*self.worker.reading.origin.source;
+        if roots.is_empty() {
+            self.worker.reading.intake.metrics.error("layout");
+            let ListingFeed { bucket, prefix, .. } = &self.lister.feed;
+            warn!(
+                source,
+                "no folder below `s3://{bucket}/{prefix}` has the years of its `layout`, so that nothing is read: check `prefix`, which must end before the year, and `layout`"
+            );
+        }
         if known != roots.len() {
-            let source = &*self.worker.reading.origin.source;
             info!(source, folders = roots.len(), "folders to be listed, one for each account and region");
         }
         self.roots = Some((Instant::now(), Arc::clone(&roots)));
@@ -314,7 +342,7 @@ impl ListedWorker {
             self.begun.change(number, |begun| begun.chunks.push(Arc::clone(progress)));
         };
         let metrics = &self.reading.intake.metrics;
-        let is_done = match object::read(&self.reading, &name, note).await {
+        let is_done = match self.read(&name, &note).await {
             // A stop.
             Err(_closed) => return,
             Ok(ObjectEnd::Vanished) => {
@@ -325,13 +353,17 @@ impl ListedWorker {
                 metrics.object("archived");
                 true
             }
-            Ok(ObjectEnd::Read(progress)) => {
-                self.begun.change(number, |begun| begun.is_read = true);
+            Ok(ObjectEnd::Read(progress, etag)) => {
+                // It may have been overwritten since it was listed.
+                let found =
+                    etag.map(|etag| DoneObjects::hash(&name.key, &etag)).filter(|found| *found != hash);
+                self.begun.change(number, |begun| (begun.is_read, begun.found) = (true, found));
                 drop(slot);
                 let is_settled = progress.settled().await;
                 if is_settled {
                     metrics.object("read");
                     progress.forget();
+                    found.iter().for_each(|found| self.done.insert(day, *found));
                 } else {
                     metrics.error("abandoned");
                     self.has_failed.store(true, Ordering::Relaxed);
@@ -343,6 +375,18 @@ impl ListedWorker {
             self.done.insert(day, hash);
         }
         self.begun.objects.lock().remove(&number);
+    }
+
+    async fn read(
+        &self,
+        name: &ObjectName,
+        note: &impl Fn(&Arc<ObjectProgress>),
+    ) -> Result<ObjectEnd, Closed> {
+        let mut reader = ObjectReader::new(&self.reading, name);
+        match reader.open(note).await? {
+            Ok(body) => reader.read(body, note).await,
+            Err(end) => Ok(end),
+        }
     }
 }
 
