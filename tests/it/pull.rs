@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::moto::Moto;
 use crate::standin::{LOGS_ACCOUNT, Lines, Settings};
-use crate::world::{MESSAGE_SINK, RUN, World, at_least_once, exactly_once, progress, until};
+use crate::world::{MESSAGE_SINK, RUN, World, at_least_once, exactly_once, is_full, progress, until};
 
 const MINUTE: i64 = 60_000;
 
@@ -71,7 +71,8 @@ fn kills_while_log_groups_are_pulled_lose_nothing() {
     world.config(&format!("{}{MESSAGE_SINK}", source("")));
     world.standin.logs().create(LOGS_ACCOUNT, "/app/a");
     world.standin.logs().page = 300;
-    for round in 0..5 {
+    let kills = if is_full() { 20 } else { 5 };
+    for round in 0..kills {
         put(&world, "/app/a", round * 5_000..(round + 1) * 5_000, 5 * MINUTE);
         let daemon = world.start();
         world.seen(&daemon, round * 5_000 + 1_500);
@@ -79,7 +80,7 @@ fn kills_while_log_groups_are_pulled_lose_nothing() {
     }
     let daemon = world.start();
     let report = world.delivered(&daemon);
-    at_least_once(&report, 25_000);
+    at_least_once(&report, kills * 5_000);
     daemon.stop().drained();
 }
 
