@@ -50,13 +50,14 @@ fn log_groups_are_pulled_once_whatever_the_service_does() {
     world.standin.logs().create(LOGS_ACCOUNT, "/app/c");
     put(&world, "/app/c", 5_500..6_000, 0);
     exactly_once(&world.delivered(&daemon), 6_000);
-    until("the largest lateness is told", || {
+    until("the largest lateness and all log groups are told", || {
         daemon.must_run();
-        (daemon.scrape().sum("source_late_seconds", &[]) > 1_100.0).then_some(())
+        let scrape = daemon.scrape();
+        let groups = scrape.count("source_log_groups", &["source=\"pull\""]);
+        (scrape.sum("source_late_seconds", &[]) > 1_100.0 && groups == 3).then_some(())
     });
     let scrape = daemon.conserved();
     assert_eq!(scrape.count("source_calls_total", &["outcome=\"throttled\""]), 3);
-    assert_eq!(scrape.count("source_log_groups", &["source=\"pull\""]), 3);
     daemon.stop().drained();
     // Nothing comes twice from a second start, either.
     let daemon = world.start();

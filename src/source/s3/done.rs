@@ -49,6 +49,9 @@ struct DoneDay {
     fresh: HashSet<u64>,
 }
 
+/// The folder of the state directory with what is done.
+pub(super) const FOLDER: &str = "objects";
+
 /// So many are kept unsorted.
 const FRESH: usize = 4_096;
 

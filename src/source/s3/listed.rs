@@ -71,9 +71,6 @@ struct ListedWorker {
     has_failed: AtomicBool,
 }
 
-/// The folder of the state directory with what is done.
-pub(super) const FOLDER: &str = "objects";
-
 /// How often it is written.
 const SAVE: Duration = Duration::from_secs(1);
 
@@ -121,7 +118,7 @@ impl ListedObjects {
             ListingStart::Now => now,
             ListingStart::Ago(ago) => now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
         };
-        let folder = self.context.checkpoints.dir().join(FOLDER);
+        let folder = self.context.checkpoints.dir().join(done::FOLDER);
         let opened = DoneObjects::open(&folder, &self.name_of_done(), since);
         opened.map(Arc::new).map_err(|error| SourceError::Other(Box::new(S3SourceError::Done(folder, error))))
     }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::done::{self, DoneSummary};
-use super::listed::FOLDER;
 use crate::ack::LocalPosition;
 use crate::event::Timestamp;
 
@@ -36,7 +35,7 @@ impl ListedBucket {
     pub fn done_file(&self, state: &Path) -> Option<PathBuf> {
         // Whatever was written there, no file elsewhere is meant.
         let is_name = self.file.ends_with(".done") && !self.file.contains('/');
-        is_name.then(|| state.join(FOLDER).join(&self.file))
+        is_name.then(|| state.join(done::FOLDER).join(&self.file))
     }
 
     /// Counts what is done, and changes nothing.
