@@ -76,7 +76,7 @@ class Aws:
         return {"logGroups": [{"logGroupName": name, "creationTime": 1, "logGroupArn": arn + name, "arn": f"{arn}{name}:*"} for name in self.groups]}
 
     def FilterLogEvents(self, asked):
-        times, events = self.groups[asked["logGroupIdentifier"].split(":log-group:")[-1]]
+        times, events = self.groups[asked["logGroupName"]]
         at = int(asked.get("nextToken") or bisect.bisect_left(times, asked["startTime"]))
         end, size, page = bisect.bisect_right(times, asked["endTime"]), 0, []
         while at < end and len(page) < PAGE_EVENTS and (size := size + events[at][1]) <= PAGE_BYTES:
@@ -88,6 +88,8 @@ class Aws:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # A head and its body are two writes: the second is not to wait for word of the first.
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         """Says nothing."""
