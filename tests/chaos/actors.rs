@@ -93,7 +93,7 @@ fn write_log_groups(arena: &Arena, seed: u64) {
     while !arena.is_over() {
         wait_while_quiet(arena);
         let end = next + rng.u64(1..100);
-        let (group, age) = (format!("/chaos/{}", rng.u8(..3)), rng.i64(..600_000) * rng.i64(..2));
+        let (group, age) = (format!("/chaos/{}", rng.u8(..3)), rng.i64(0..600_000) * rng.i64(0..2));
         arena.standin.log(&group, LOGS, next..end, age);
         Arena::lock(&arena.ledger).logs = end;
         next = end;
