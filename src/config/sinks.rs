@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::aws_connection::{aws_settings, template};
 use super::decoding::too_long;
+use super::problem::alternatives;
 use super::section::{Section, expected};
-use super::sources::later;
 use super::template::{LONGEST_NAME, is_stream_char};
 use super::tree::Node;
 use super::types::{
     Buffer, Compression, DirectorySink, DiskBuffer, Encoding, FirehoseSink, Packing, SinkConfig, SinkKind,
     Template, WhenFull,
 };
-use super::values::{Parsed, any_string, choice, count, duration, path, size};
+use super::values::{Parsed, any_string, choice, count, duration, path, size, string};
 use crate::event::Field;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -40,7 +40,13 @@ enum SinkType {
 fn kind(node: &Node) -> Parsed<SinkType> {
     const KINDS: [(&str, SinkType); 2] =
         [("firehose", SinkType::Firehose), ("directory", SinkType::Directory)];
-    later(node, &["kinesis", "s3", "cloudwatch_logs"], &KINDS.map(|(name, _)| name))?;
+    // What is read from is looked for here by those who want to write there.
+    const SOURCES: [&str; 6] = ["file", "stdin", "firehose_http", "s3", "kinesis", "cloudwatch_logs"];
+    let word = string(node).unwrap_or_default();
+    if SOURCES.contains(&word.as_str()) {
+        let sinks = alternatives(KINDS.map(|(name, _)| name));
+        return Err(format!("found `{word}`, which is a type of source; expected {sinks}").into());
+    }
     choice(&KINDS)(node)
 }
 

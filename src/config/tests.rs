@@ -151,6 +151,18 @@ fn a_sink_is_not_taken_for_a_source() {
 }
 
 #[test]
+fn a_source_is_not_taken_for_a_sink() {
+    for kind in ["s3", "cloudwatch_logs", "kinesis", "stdin"] {
+        check(
+            &format!("[sources.app]\ntype = \"stdin\"\n[sinks.b]\ntype = \"{kind}\"\n"),
+            &[&format!(
+                "standpipe.toml: sinks.b.type: found `{kind}`, which is a type of source; expected `firehose` or `directory`"
+            )],
+        );
+    }
+}
+
+#[test]
 fn what_a_later_version_will_have_is_said_plainly() {
     check(
         "[sources.a]\ntype = \"kinesis\"\nx = 1\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n",

@@ -1,14 +1,14 @@
-//! Who acts while things go wrong: the writer of the log files, the writer of standard input, Firehose's connections, and the
-//! watch that scrapes and looks at memory.
+//! Who acts while things go wrong: the writer of the log files, the writer of standard input, Firehose's connections, who logs to log
+//! groups that are pulled, and the watch that scrapes and looks at memory.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::arena::{Arena, BESIDE, MEMORY};
+use crate::arena::{Arena, BESIDE, Flow, MEMORY};
 use crate::daemon::Daemon;
-use crate::ledger::{FIRST_SENDER, INPUT, SENDERS};
+use crate::ledger::{FIRST_SENDER, INPUT, LOGS, SENDERS};
 use crate::standin::{Lines, Total};
 use crate::story::pause;
 use crate::world::{Envelope, Scrape, Sender, get};
@@ -26,6 +26,9 @@ impl Actors {
             thread::spawn(move || act(&arena, seed))
         };
         let mut writers = vec![spawn(write_files, seed), spawn(write_input, seed)];
+        if arena.flow != Flow::Plain {
+            writers.push(spawn(write_log_groups, seed));
+        }
         writers.extend((0..SENDERS).map(|sender| {
             let arena = Arc::clone(arena);
             thread::spawn(move || send(&arena, sender, seed))
@@ -80,6 +83,21 @@ fn write_input(arena: &Arena, seed: u64) {
             ledger.input_next += tapped.tap.write(Lines::of_run(INPUT), ledger.input_next);
         }
         pause(Duration::from_millis(rng.u64(1..50)));
+    }
+}
+
+/// About 500 events a second, in three log groups, many of them late.
+fn write_log_groups(arena: &Arena, seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed ^ 3);
+    let mut next = 0;
+    while !arena.is_over() {
+        wait_while_quiet(arena);
+        let end = next + rng.u64(1..100);
+        let (group, age) = (format!("/chaos/{}", rng.u8(..3)), rng.i64(0..600_000) * rng.i64(0..2));
+        arena.standin.log(&group, LOGS, next..end, age);
+        Arena::lock(&arena.ledger).logs = end;
+        next = end;
+        pause(Duration::from_millis(rng.u64(20..200)));
     }
 }
 

@@ -306,6 +306,16 @@ access_keys = ["@KEY"]
 
 [sources.input]
 type = "stdin"
+
+[sources.pull]
+type = "cloudwatch_logs"
+region = "us-east-1"
+endpoint_url = "@URL"
+ca_file = "@DIR/ca.pem"
+log_groups = ["/chaos/*"]
+start = "1h"
+calls = 20
+refresh = "1s"
 "#;
 
 const SINK: &str = r#"

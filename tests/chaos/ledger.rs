@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 pub(crate) const FILES: u32 = 1;
 /// The run of the lines on standard input.
 pub(crate) const INPUT: u32 = 2;
+/// The run of the events of log groups.
+pub(crate) const LOGS: u32 = 3;
 /// The first sender's run; each next sender has the next.
 pub(crate) const FIRST_SENDER: u32 = 10;
 /// Firehose's connections.
@@ -18,6 +20,8 @@ pub(crate) const SENDERS: usize = 4;
 pub(crate) struct Ledger {
     /// Lines appended to files, from 0 on.
     pub(crate) files: u64,
+    /// Events put to log groups, from 0 on.
+    pub(crate) logs: u64,
     /// Lines of requests answered 200, from 0 on, by sender.
     pub(crate) requests: [u64; SENDERS],
     /// Lines on standard input that were read by processes which exited 0.
@@ -40,6 +44,7 @@ impl Ledger {
         let mut all = vec![
             (FILES, "files".to_owned(), whole(self.files)),
             (INPUT, "standard input".to_owned(), self.input.clone()),
+            (LOGS, "log groups".to_owned(), whole(self.logs)),
         ];
         for (sender, end) in self.requests.iter().enumerate() {
             let run = FIRST_SENDER + u32::try_from(sender).unwrap_or(0);

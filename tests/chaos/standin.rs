@@ -9,6 +9,7 @@ mod lines;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -109,6 +110,12 @@ impl Standin {
     /// Sets the faults of one stream.
     pub(crate) fn faults(&self, stream: &str, faults: &Faults) {
         self.ask("faults", &json!({ "stream": stream, "faults": faults }).to_string());
+    }
+
+    /// Lines of a run become events of a log group, of this age in milliseconds.
+    pub(crate) fn log(&self, group: &str, run: u32, lines: Range<u64>, age: i64) {
+        let log = json!({ "group": group, "run": run, "lines": lines, "age": age });
+        self.ask("log", &log.to_string());
     }
 
     /// Which numbers of a run a stream accepted.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::moto::{Moto, installed, root};
 use crate::world::{World, run_to_end};
 
-const TOPOLOGIES: [&str; 5] = ["basic", "three-accounts", "organization", "straight", "trail"];
+const TOPOLOGIES: [&str; 6] = ["basic", "three-accounts", "organization", "straight", "trail", "pull"];
 
 pub(crate) fn topology(name: &str) -> PathBuf {
     root().join("tests/access").join(format!("{name}.toml"))

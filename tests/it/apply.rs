@@ -276,6 +276,12 @@ bucket_account = "app"
 bucket         = "trail-objects"
 prefix         = "AWSLogs/"
 queue          = "trail"
+
+[[log_readers]]
+account      = "archive"
+role         = "collector"
+logs_account = "app"
+log_groups   = ["/aws/lambda/*"]
 "#;
     let Some(moto) = Moto::start() else { return };
     let accounts = Accounts::new(&moto, TOPOLOGY);
@@ -287,14 +293,14 @@ queue          = "trail"
         serde_json::json!(["standpipe", "arn:aws:sqs:us-east-1:111111111111:trail", ["s3:ObjectCreated:*"]]);
 
     let (code, report) = accounts.apply(&["--yes"]);
-    assert_eq!((code, ids(&report, "create").len()), (0, 9), "{report:#}");
+    assert_eq!((code, ids(&report, "create").len()), (0, 11), "{report:#}");
     assert_eq!(told(), serde_json::json!([other, own]));
     let (code, report) = accounts.apply(&["--yes"]);
-    assert_eq!((code, ids(&report, "keep").len()), (0, 9), "{report:#}");
+    assert_eq!((code, ids(&report, "keep").len()), (0, 11), "{report:#}");
     let (code, text) = accounts.run(&["verify"]);
     assert_eq!(code, 0, "{text}");
     let (code, report) = accounts.apply(&["--destroy", "--yes"]);
-    assert_eq!((code, ids(&report, "delete").len()), (0, 9), "{report:#}");
+    assert_eq!((code, ids(&report, "delete").len()), (0, 11), "{report:#}");
     assert_eq!(told(), serde_json::json!([other]));
 }
 

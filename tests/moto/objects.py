@@ -3,14 +3,17 @@
     objects.py bucket URL              make the bucket `trail-objects` in account 111111111111 and the queue `trail` in
                                        222222222222; print credentials of the latter and the queue's URL as JSON
     objects.py put URL FORM FOLDER     put every file below FOLDER under its path, gzipped, and announce it in this form:
-                                       s3, sns, event_bridge, cloudtrail, cloudtrail_sns
+                                       s3, sns, event_bridge, cloudtrail, cloudtrail_sns; or none; DAY-2 in a path
+                                       stands for the date of two days ago, such as 2026/11/28
     objects.py send URL FILE           send each line of a file as a message
     objects.py left URL                print how many messages are visible and hidden, as JSON
     objects.py roles URL               print who assumed which role, and with which external id, as JSON
 """
 
+import datetime
 import gzip
 import json
+import re
 import sys
 import urllib.parse
 import urllib.request
@@ -61,6 +64,10 @@ def announced(form, key, etag, size):
             "cloudtrail_sns": by_sns(trail)}[form]
 
 
+def date(days):
+    return (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=days)).strftime("%Y/%m/%d")
+
+
 def put(url, form, folder):
     aws, _ = session(url, TRAIL)
     s3 = aws.client("s3", endpoint_url=url)
@@ -68,10 +75,11 @@ def put(url, form, folder):
     for path in sorted(Path(folder).rglob("*")):
         if not path.is_file():
             continue
-        key = str(path.relative_to(folder))
+        key = re.sub(r"DAY-(\d+)", lambda found: date(int(found[1])), str(path.relative_to(folder)))
         body = gzip.compress(path.read_bytes())
         etag = s3.put_object(Bucket=BUCKET, Key=key, Body=body)["ETag"].strip('"')
-        sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps(announced(form, key, etag, len(body))))
+        if form != "none":
+            sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps(announced(form, key, etag, len(body))))
 
 
 def send(url, path):

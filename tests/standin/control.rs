@@ -1,5 +1,6 @@
 //! The control endpoint, for when the stand-in is a process of its own.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,6 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::faults::Faults;
+use super::lines::Lines;
+use super::logs::ACCOUNT as LOGS_ACCOUNT;
 use super::oracle::Oracle;
 use super::settings::{Key, Role, Stream};
 use super::state::State;
@@ -29,6 +32,16 @@ struct SetFaults {
 struct Expect {
     run: u32,
     lines: u64,
+}
+
+/// Lines of a run that become events of a log group, of this age in milliseconds.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PutLog {
+    group: String,
+    run: u32,
+    lines: Range<u64>,
+    age: i64,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +68,10 @@ pub(crate) fn answer(state: &Arc<State>, path: &str, body: &[u8]) -> Response<By
         "key" => read(body).map(|key: Key| state.add_key(&key)),
         "stream" => read(body).map(|stream: Stream| state.add_stream(&stream)),
         "expect" => read(body).map(|expect: Expect| state.oracle().expect(expect.run, expect.lines)),
+        "log" => read(body).map(|log: PutLog| {
+            let text = Lines::of_run(log.run).text(log.lines);
+            state.logs().put(LOGS_ACCOUNT, &log.group, &text, log.age);
+        }),
         "write" => match read::<Writing>(body).map(|writing| writing.start(state)) {
             Ok(Err(error)) => {
                 return reply(StatusCode::INTERNAL_SERVER_ERROR, error.to_string().into_bytes());
@@ -69,7 +86,7 @@ pub(crate) fn answer(state: &Arc<State>, path: &str, body: &[u8]) -> Response<By
         _ => {
             return reply(
                 StatusCode::NOT_FOUND,
-                b"report numbers ca faults role key stream expect write reset".to_vec(),
+                b"report numbers ca faults role key stream expect log write reset".to_vec(),
             );
         }
     };

@@ -76,7 +76,7 @@ fn only_what_differs_is_changed() {
         spoil(&mut seen);
         assert_eq!(told(&plan, &seen), expected);
     };
-    for name in ["basic", "moto", "organization", "three-accounts", "trail"] {
+    for name in ["basic", "moto", "organization", "three-accounts", "trail", "pull"] {
         check(name, &|_| {}, &[]);
     }
     let set = |id: &'static str, aspect: &'static str, value: Value| {
@@ -123,7 +123,7 @@ fn only_what_differs_is_changed() {
 
 #[test]
 fn every_change_has_calls() {
-    for name in ["basic", "moto", "organization", "three-accounts", "trail"] {
+    for name in ["basic", "moto", "organization", "three-accounts", "trail", "pull"] {
         let plan = planned(name);
         let seen = ObservedState::default();
         for stage in &plan.stages {
@@ -216,7 +216,7 @@ fn a_change_is_shown_with_what_differs() {
 fn every_permission_that_is_needed_is_documented() {
     let page = include_str!("../../../docs/access.md");
     let row = |service: &str| page.lines().find(|line| line.starts_with(&format!("| `{service}:`"))).unwrap();
-    for name in ["basic", "moto", "organization", "three-accounts", "trail"] {
+    for name in ["basic", "moto", "organization", "three-accounts", "trail", "pull"] {
         let plan = planned(name);
         let seen = perfect(&plan);
         let made = plan.stages.iter().flat_map(|stage| {

@@ -7,7 +7,7 @@ use crate::access::doctor::role::document;
 use crate::access::policy::document::{Negatable, Statement};
 use crate::access::report::{Fix, HopFinding, MissingPolicy, Severity};
 use crate::arn::Arn;
-use crate::aws::{ApiCall, ApiClient, AwsService, CallError, CallOptions};
+use crate::aws::{ApiCall, ApiClient, AwsService, CallError, CallOptions, ObjectRequest};
 use crate::config::{ListingFeed, ObjectFeed, QueueFeed, S3Source};
 use crate::event::Origin;
 
@@ -46,7 +46,7 @@ fn unusable(refused: &CallError) -> HopFinding {
     HopFinding::failure("endpoint", refused.to_string()).fix(advice(refused))
 }
 
-/// Lists one object of a bucket that is listed.
+/// Lists some objects of a bucket that is listed, and reads one.
 async fn of_bucket(
     whose: &str,
     source: &S3Source,
@@ -58,18 +58,24 @@ async fn of_bucket(
         Ok(client) => client.at(source.aws.endpoint_url.clone()),
         Err(error) => return findings.push(unusable(&CallError::from(error))),
     };
+    let client = match &source.bucket_owner {
+        Some(owner) => client.owning(owner),
+        None => client,
+    };
     let principal = match principal(&client, "its bucket").await {
         Ok(principal) => principal,
         Err(failure) => return findings.push(failure),
     };
     findings.push(HopFinding::ok("credentials", format!("found: `{principal}`")));
     let ListingFeed { bucket, prefix, .. } = feed;
-    let mut input = json!({ "Bucket": bucket, "Prefix": prefix, "MaxKeys": 1 });
+    let mut input = json!({ "Bucket": bucket, "Prefix": prefix, "MaxKeys": 100 });
     if let Some(members) = input.as_object_mut().filter(|_| source.requester_pays) {
         members.insert("RequestPayer".to_owned(), "requester".into());
     }
     let call = ApiCall::new(AwsService::S3, "ListObjectsV2", input);
-    findings.push(match client.call_with(&call, CallOptions::default()).await {
+    let answer = client.call_with(&call, CallOptions::default()).await;
+    let readable = answer.as_ref().ok().and_then(readable);
+    findings.push(match answer {
         Ok(listed) if listed.get("Contents").is_some() => {
             HopFinding::ok("bucket", format!("`s3://{bucket}/{prefix}` can be listed"))
         }
@@ -86,6 +92,49 @@ async fn of_bucket(
             }
         }
     });
+    if let Some(key) = readable {
+        findings.push(of_object(&client, source, bucket, &key, &principal).await);
+    }
+}
+
+/// The key of an object that holds something, and is not in an archive.
+fn readable(listed: &Value) -> Option<String> {
+    let text = |object: &Value, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
+    let is_archived = |object: &Value| {
+        text(object, "StorageClass").is_some_and(|class| matches!(class.as_str(), "GLACIER" | "DEEP_ARCHIVE"))
+    };
+    let objects = listed.get("Contents").and_then(Value::as_array).into_iter().flatten();
+    let mut whole =
+        objects.filter(|object| text(object, "Size").is_some_and(|size| size != "0") && !is_archived(object));
+    let written = text(whole.next()?, "Key")?.replace('+', " ");
+    Some(percent_encoding::percent_decode_str(&written).decode_utf8_lossy().into_owned())
+}
+
+/// Asks for an object, and reads none of it.
+async fn of_object(
+    client: &ApiClient,
+    source: &S3Source,
+    bucket: &str,
+    key: &str,
+    principal: &str,
+) -> HopFinding {
+    let name = format!("`s3://{bucket}/{key}`");
+    let request = ObjectRequest { bucket, key, requester_pays: source.requester_pays, ..Default::default() };
+    let refused = match client.get_object(&request, source.aws.request_timeout).await {
+        Ok(_) => return HopFinding::ok("object", format!("{name} can be read")),
+        Err(refused) => refused,
+    };
+    match refused.code() {
+        Some("NoSuchKey" | "404") => HopFinding::ok("object", format!("{name} was removed meanwhile")),
+        Some("InvalidObjectState") => {
+            HopFinding::warning("object", format!("{name} is in an archive")).fix("restore it, to read it")
+        }
+        Some(code) if code.contains("AccessDenied") || code == "403" => {
+            let failure = HopFinding::failure("object", format!("{name}: {refused}"));
+            failure.why("objects are listed, and cannot be read").fix(format!("allow `s3:GetObject` on the objects (`arn:aws:s3:::{bucket}/*`, not the bucket itself) to `{principal}`, and `kms:Decrypt` on their key if KMS encrypts them, in the key's policy too if it is another account's"))
+        }
+        Some(_) | None => HopFinding::failure("object", format!("{name}: {refused}")).fix(advice(&refused)),
+    }
 }
 
 /// Who reads; or why nobody does.
@@ -205,6 +254,19 @@ mod tests {
                 ("queue_retention", Severity::Warning),
             ],
         );
+    }
+
+    #[test]
+    fn an_object_is_tried_that_holds_something_and_is_at_hand() {
+        let object =
+            |key: &str, size: &str, class: &str| json!({ "Key": key, "Size": size, "StorageClass": class });
+        let folder = object("AWSLogs%2F", "0", "STANDARD");
+        let archived = object("AWSLogs%2Fold", "9", "GLACIER");
+        let whole = object("AWSLogs%2Fa+b%2B", "9", "STANDARD");
+        let found = |objects: &[&Value]| readable(&json!({ "Contents": objects }));
+        assert_eq!(found(&[&folder, &archived, &whole]).as_deref(), Some("AWSLogs/a b+"));
+        assert_eq!(found(&[&folder, &archived]), None);
+        assert_eq!(readable(&json!({})), None);
     }
 
     #[test]

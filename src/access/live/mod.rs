@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn every_document_of_a_plan_is_an_aspect_that_is_wanted() {
-        for name in ["basic", "moto", "organization", "three-accounts", "trail"] {
+        for name in ["basic", "moto", "organization", "three-accounts", "trail", "pull"] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/access/{name}.toml"));
             let plan = plan(&topology::load(&path, &BTreeMap::new()).unwrap()).unwrap();
             for resource in plan.stages.iter().flat_map(|stage| &stage.resources) {

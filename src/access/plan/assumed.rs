@@ -128,15 +128,20 @@ fn reads(prefix: &str, reader: &BucketReader) -> PolicyDocument {
 }
 
 /// What a role that is assumed is about.
-struct AssumedRole<'a> {
-    id: &'a str,
-    sid: &'a str,
-    description: String,
-    permissions: PolicyDocument,
+pub(super) struct AssumedRole<'a> {
+    pub(super) id: &'a str,
+    pub(super) sid: &'a str,
+    pub(super) description: String,
+    pub(super) permissions: PolicyDocument,
 }
 
 /// Both sides: the role, which trusts the assumer, and what the assumer's own account has to allow.
-fn assumed(draft: &mut PlanDraft<'_>, assumer: &RoleAssumer, owner: &Arc<AwsAccount>, role: AssumedRole<'_>) {
+pub(super) fn assumed(
+    draft: &mut PlanDraft<'_>,
+    assumer: &RoleAssumer,
+    owner: &Arc<AwsAccount>,
+    role: AssumedRole<'_>,
+) {
     let AssumedRole { id, sid, description, permissions } = role;
     let trust = document([trust(assumer)]);
     let name = assumer.name.clone();

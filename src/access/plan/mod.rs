@@ -8,6 +8,7 @@ mod assumed;
 mod draft;
 mod keys;
 mod limits;
+mod log_readers;
 mod resource;
 mod senders;
 mod stages;
@@ -42,6 +43,7 @@ pub fn plan(topology: &Topology) -> Result<AccessPlan, PlanError> {
     assumed::writer(&mut draft);
     assumed::consumer(&mut draft);
     assumed::readers(&mut draft);
+    log_readers::log_readers(&mut draft);
     senders::subscriptions(&mut draft);
     let mut tags: Vec<(String, String)> =
         topology.tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect();

@@ -11,7 +11,7 @@ use crate::access::policy::{
 };
 use crate::config::topology::load;
 
-const TOPOLOGIES: [&str; 4] = ["basic", "three-accounts", "organization", "trail"];
+const TOPOLOGIES: [&str; 5] = ["basic", "three-accounts", "organization", "trail", "pull"];
 
 fn of(name: &str) -> AccessPlan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/access/{name}.toml"));
@@ -319,6 +319,26 @@ fn the_writer_is_assumed_by_whom_it_trusts_with_the_external_id() {
     let writer = format!("arn:aws-us-gov:iam::{ARCHIVE}:role/logs-writer");
     may(&identity, "sts:AssumeRole", &writer, &[], true);
     may(&identity, "sts:AssumeRole", &format!("{writer}2"), &[], false);
+}
+
+#[test]
+fn the_log_reader_lists_all_log_groups_and_reads_those_that_are_named() {
+    let plan = of("pull");
+    let reads = document(&plan, "role `standpipe-log-reader`", DocumentPurpose::Permissions);
+    let group = |name: &str| format!("arn:aws:logs:us-east-1:{APP}:log-group:{name}:log-stream:");
+    may(&reads, "logs:DescribeLogGroups", &group(""), &[], true);
+    for (name, is_read) in [
+        ("/aws/lambda/a", true),
+        ("/aws/lambda/a/b", true),
+        ("/app/orders", true),
+        ("/app/orders-2", false),
+        ("/aws/ecs", false),
+    ] {
+        may(&reads, "logs:FilterLogEvents", &group(name), &[], is_read);
+        may(&reads, "logs:GetLogEvents", &group(name), &[], false);
+    }
+    let elsewhere = format!("arn:aws:logs:us-east-1:{ARCHIVE}:log-group:/aws/lambda/a:log-stream:");
+    may(&reads, "logs:FilterLogEvents", &elsewhere, &[], false);
 }
 
 #[test]

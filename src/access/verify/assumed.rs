@@ -215,7 +215,7 @@ fn decrypts(
     key.used(CHECK, WHY, &by)
 }
 
-fn ask<'a>(
+pub(super) fn ask<'a>(
     holder: &'a PolicyHolder<'a>,
     action: &'static str,
     resource: &str,
@@ -234,7 +234,7 @@ fn ask<'a>(
 }
 
 /// Both sides of a role that is assumed, and then what it may do.
-fn assumed(
+pub(super) fn assumed(
     view: ObservedPlan<'_>,
     assumer: &RoleAssumer,
     owner: &AwsAccount,

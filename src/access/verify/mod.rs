@@ -11,6 +11,7 @@ mod denial;
 mod destination;
 mod policy_fix;
 mod keys;
+mod log_readers;
 mod senders;
 mod stream;
 mod vended;
@@ -39,6 +40,7 @@ pub fn examine(topology: &Topology, plan: &AccessPlan, seen: &ObservedState) -> 
     hops.extend(stream::kinesis(view));
     hops.extend(assumed::consumer(view));
     hops.extend(assumed::readers(view));
+    hops.extend(log_readers::hops(view));
     HopReport { hops, unseen_accounts: unseen_accounts(view) }
 }
 

@@ -130,7 +130,7 @@ async fn an_object_comes_in_pieces_from_the_byte_that_is_asked_for() {
                         content-length: 3\r\n\r\nxyz";
     const CUT: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 9\r\n\r\nxyz";
     let (address, requests) = server(vec![REST, CUT]);
-    let caller = caller(address);
+    let caller = caller(address).owning("111111111111");
     let mut request = ObjectRequest { bucket: "b", key: "a b/c+d.gz", ..ObjectRequest::default() };
     (request.from, request.if_match, request.requester_pays) = (7, Some("abc"), true);
     let mut object = caller.get_object(&request, Duration::from_secs(30)).await.unwrap();
@@ -143,6 +143,7 @@ async fn an_object_comes_in_pieces_from_the_byte_that_is_asked_for() {
         "range: bytes=7-",
         "if-match: \"abc\"",
         "x-amz-request-payer: requester",
+        "x-amz-expected-bucket-owner: 111111111111",
     ] {
         assert!(asked.contains(part), "`{part}`: {asked}");
     }

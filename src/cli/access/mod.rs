@@ -28,7 +28,7 @@ pub(super) fn planned(
     if plan.stages.is_empty() {
         writeln!(
             err,
-            "{}: nothing to create; describe a `[bucket]` and `[stream]`, `[[vended]]` or `[[readers]]`",
+            "{}: nothing to create; describe a `[bucket]` and `[stream]`, `[[vended]]`, `[[readers]]` or `[[log_readers]]`",
             file.display()
         )?;
         return Ok(None);

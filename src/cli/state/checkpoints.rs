@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::error::StateCommandError;
 use super::log_groups::{self, ShownGroup};
+use super::objects::ShownObjects;
 use super::rows::table_or_none;
 use crate::ack::{CheckpointEntry, Checkpoints};
 use crate::cli::table;
@@ -110,26 +111,33 @@ pub(super) fn show(
     out: &mut impl Write,
 ) -> Result<(), StateCommandError> {
     let (checkpoints, groups) = (read(dir, source)?, log_groups::read(dir, source)?);
-    if let Some(name) = source.filter(|_| checkpoints.is_empty() && groups.is_empty()) {
+    let objects = ShownObjects::read(dir, source)?;
+    let is_other = !groups.is_empty() || !objects.is_empty();
+    if let Some(name) = source.filter(|_| checkpoints.is_empty() && !is_other) {
         return Err(unknown(dir, name)?);
     }
     if as_json {
-        let checkpoints = checkpoints.iter().map(ShownCheckpoint::json);
-        return checkpoints.chain(groups.iter().map(ShownGroup::json)).try_for_each(|shown| {
+        let shown = checkpoints.iter().map(ShownCheckpoint::json).chain(groups.iter().map(ShownGroup::json));
+        let mut shown = shown.chain(objects.objects_json()).chain(objects.buckets_json());
+        return shown.try_for_each(|shown| {
             writeln!(out, "{shown}")?;
             Ok(())
         });
     }
-    if !checkpoints.is_empty() || groups.is_empty() {
+    if !checkpoints.is_empty() || !is_other {
         table(&checkpoints, out)?;
     }
-    if groups.is_empty() { Ok(()) } else { log_groups::table(&groups, out) }
+    if !groups.is_empty() {
+        log_groups::table(&groups, out)?;
+    }
+    objects.tables(out)
 }
 
 /// The error about a source that has no checkpoints.
 pub(super) fn unknown(dir: &Path, name: &str) -> Result<StateCommandError, StateCommandError> {
     let mut known: Vec<String> = read(dir, None)?.iter().map(|found| found.source.to_string()).collect();
     known.extend(log_groups::read(dir, None)?.iter().map(|found| found.source.to_string()));
+    known.extend(ShownObjects::read(dir, None)?.sources());
     known.dedup();
     Ok(StateCommandError::Unknown {
         what: "checkpoint of a source",

@@ -1,7 +1,7 @@
 //! `state forget`: drops checkpoints.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use super::checkpoints;
@@ -10,6 +10,7 @@ use super::printable::printable;
 use crate::ack::Checkpoints;
 use crate::source::cloudwatch_logs::{GroupPosition, ListingPosition};
 use crate::source::file::FilePosition;
+use crate::source::s3::{ListedBucket, ObjectPosition};
 use crate::state::StateDir;
 
 /// Drops the checkpoints of a source, or of one of its files, and says what was dropped.
@@ -22,36 +23,15 @@ pub(super) fn forget(
     // A daemon would write them again from its memory.
     let _locked = StateDir::lock(dir)?;
     let checkpoints = Checkpoints::open(dir)?;
-    let of_source = checkpoints.stored::<FilePosition>(source);
-    let groups = checkpoints.stored::<GroupPosition>(source);
-    if of_source.is_empty() && groups.is_empty() {
+    let mut forgetting =
+        Forgetting { dir, source, file, checkpoints: &checkpoints, out, known: Vec::new(), dropped: 0 };
+    forgetting.files()?;
+    forgetting.log_groups()?;
+    forgetting.objects()?;
+    forgetting.buckets()?;
+    let Forgetting { known, dropped, .. } = forgetting;
+    if dropped == 0 && known.is_empty() {
         return Err(checkpoints::unknown(dir, source)?);
-    }
-    let mut known = Vec::new();
-    let mut dropped = 0_usize;
-    for account in of_source {
-        let position = account.position();
-        let path = position.location.path.as_path();
-        if file.is_some_and(|file| file != path && file != Path::new(&*position.origin)) {
-            known.push(path.display().to_string());
-            continue;
-        }
-        account.forget();
-        dropped = dropped.saturating_add(1);
-        let name = printable(&path.to_string_lossy());
-        writeln!(out, "forgot {name} (delivered to byte {})", position.mark.offset)?;
-    }
-    for account in groups {
-        let position = account.position();
-        let name = printable(position.name());
-        if file.is_some_and(|file| file != Path::new(position.name()) && file != Path::new(&position.group)) {
-            known.push(name);
-            continue;
-        }
-        account.forget();
-        forget_ids(&position.ids(dir, source))?;
-        dropped = dropped.saturating_add(1);
-        writeln!(out, "forgot {name} (delivered up to {})", position.read_to().to_rfc3339())?;
     }
     if file.is_none() {
         checkpoints.stored::<ListingPosition>(source).iter().for_each(|listing| listing.forget());
@@ -70,9 +50,94 @@ pub(super) fn forget(
     Ok(())
 }
 
-/// What was delivered of a log group is not known any more.
-fn forget_ids(path: &Path) -> Result<(), StateCommandError> {
-    match fs::remove_dir_all(path) {
+/// What is dropped, and what was.
+struct Forgetting<'a, W> {
+    dir: &'a Path,
+    source: &'a str,
+    /// This one alone.
+    file: Option<&'a Path>,
+    checkpoints: &'a Checkpoints,
+    out: &'a mut W,
+    /// What is kept.
+    known: Vec<String>,
+    dropped: usize,
+}
+
+impl<W: Write> Forgetting<'_, W> {
+    fn files(&mut self) -> Result<(), StateCommandError> {
+        for account in self.checkpoints.stored::<FilePosition>(self.source) {
+            let position = account.position();
+            let path = position.location.path.as_path();
+            let name = path.to_string_lossy();
+            if self.drops(&name, &[path, Path::new(&*position.origin)]) {
+                account.forget();
+                self.say(&name, &format!("delivered to byte {}", position.mark.offset))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn log_groups(&mut self) -> Result<(), StateCommandError> {
+        for account in self.checkpoints.stored::<GroupPosition>(self.source) {
+            let position = account.position();
+            if self.drops(position.name(), &[Path::new(position.name()), Path::new(&position.group)]) {
+                account.forget();
+                let ids = position.ids(self.dir, self.source);
+                removed(&ids, fs::remove_dir_all(&ids))?;
+                self.say(position.name(), &format!("delivered up to {}", position.read_to().to_rfc3339()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn objects(&mut self) -> Result<(), StateCommandError> {
+        for account in self.checkpoints.stored::<ObjectPosition>(self.source) {
+            let position = account.position();
+            let name = format!("s3://{}/{}", position.bucket, position.key);
+            if self.drops(&name, &[Path::new(&name)]) {
+                account.forget();
+                self.say(&name, &format!("delivered to byte {}", position.mark.offset))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn buckets(&mut self) -> Result<(), StateCommandError> {
+        for account in self.checkpoints.stored::<ListedBucket>(self.source) {
+            let listed = account.position();
+            let name = format!("s3://{}/{}", listed.bucket, listed.prefix);
+            if self.drops(&name, &[Path::new(&name)]) {
+                let done = listed.done(self.dir).unwrap_or_default();
+                if let Some(path) = listed.done_file(self.dir) {
+                    removed(&path, fs::remove_file(&path))?;
+                }
+                account.forget();
+                self.say(&name, &format!("{} objects done", done.objects))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what goes by these names is dropped.
+    fn drops(&mut self, name: &str, names: &[&Path]) -> bool {
+        let is_meant = self.file.is_none_or(|file| names.contains(&file));
+        if is_meant {
+            self.dropped = self.dropped.saturating_add(1);
+        } else {
+            self.known.push(name.to_owned());
+        }
+        is_meant
+    }
+
+    fn say(&mut self, name: &str, what: &str) -> Result<(), StateCommandError> {
+        writeln!(self.out, "forgot {} ({what})", printable(name))?;
+        Ok(())
+    }
+}
+
+/// What was delivered is not known any more.
+fn removed(path: &Path, removal: io::Result<()>) -> Result<(), StateCommandError> {
+    match removal {
         Err(source) if source.kind() != ErrorKind::NotFound => {
             Err(StateCommandError::Save { dir: path.to_owned(), source })
         }

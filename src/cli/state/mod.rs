@@ -5,6 +5,7 @@ mod error;
 mod forget;
 mod letters;
 mod log_groups;
+mod objects;
 mod printable;
 mod rows;
 
@@ -19,6 +20,7 @@ use self::checkpoints::ShownCheckpoint;
 use self::error::StateCommandError;
 use self::letters::LetterQuery;
 use self::log_groups::ShownGroup;
+use self::objects::ShownObjects;
 use self::rows::table_or_none;
 
 pub(super) use self::printable::printable;
@@ -97,9 +99,10 @@ fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), StateComm
     let mut failures = Vec::new();
     let checkpoints = or_none(checkpoints::read(dir, None), &mut failures);
     let groups = or_none(log_groups::read(dir, None), &mut failures);
+    let objects = or_none(ShownObjects::read(dir, None), &mut failures);
     let spools = or_none(spools(&dir.join("spool")), &mut failures);
     let letters = or_none(letters::summaries(dir), &mut failures);
-    let all = StateListing { checkpoints, groups, spools, letters };
+    let all = StateListing { checkpoints, groups, objects, spools, letters };
     if as_json {
         all.write_json(dir, out)?;
     } else {
@@ -108,10 +111,10 @@ fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), StateComm
     failures.into_iter().next().map_or(Ok(()), Err)
 }
 
-fn or_none<T>(read: Result<Vec<T>, StateCommandError>, failures: &mut Vec<StateCommandError>) -> Vec<T> {
+fn or_none<T: Default>(read: Result<T, StateCommandError>, failures: &mut Vec<StateCommandError>) -> T {
     read.unwrap_or_else(|failed| {
         failures.push(failed);
-        Vec::new()
+        T::default()
     })
 }
 
@@ -119,13 +122,14 @@ fn or_none<T>(read: Result<Vec<T>, StateCommandError>, failures: &mut Vec<StateC
 struct StateListing {
     checkpoints: Vec<ShownCheckpoint>,
     groups: Vec<ShownGroup>,
+    objects: ShownObjects,
     spools: Vec<SinkBuffer>,
     letters: Vec<FolderSummary>,
 }
 
 impl StateListing {
     fn write_json(&self, dir: &Path, out: &mut impl Write) -> Result<(), StateCommandError> {
-        let Self { checkpoints, groups, spools, letters } = self;
+        let Self { checkpoints, groups, objects, spools, letters } = self;
         let spool = |spool: &SinkBuffer| {
             let unreadable: Vec<_> = spool.unreadable.iter().map(letters::unreadable).collect();
             json!({ "sink": spool.sink, "files": spool.files, "bytes": spool.bytes, "unreadable": unreadable })
@@ -134,6 +138,8 @@ impl StateListing {
             "dir": dir,
             "checkpoints": checkpoints.iter().map(ShownCheckpoint::json).collect::<Vec<_>>(),
             "log_groups": groups.iter().map(ShownGroup::json).collect::<Vec<_>>(),
+            "objects": objects.objects_json(),
+            "buckets": objects.buckets_json(),
             "spool": spools.iter().map(spool).collect::<Vec<_>>(),
             "dead_letters": letters.iter().map(letters::json).collect::<Vec<_>>(),
         });
@@ -150,6 +156,7 @@ impl StateListing {
             writeln!(out, "\nlog groups")?;
             log_groups::table(&self.groups, out)?;
         }
+        self.objects.tables(out)?;
         writeln!(out, "\nbuffers on disk")?;
         let mut rows = vec![table::row(["sink", "files", "size"])];
         let row =

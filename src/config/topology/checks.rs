@@ -164,12 +164,10 @@ fn roles(topology: &Topology, notes: &Notes) {
     for (index, reader) in topology.readers.iter().enumerate() {
         take(&reader.bucket_account, &reader.assumer.name, &format!("readers[{index}].name"));
     }
-    let mut assumers: Vec<(&RoleAssumer, String)> = Vec::new();
-    assumers.extend(topology.writer.iter().map(|writer| (writer, "writer.role".to_owned())));
-    assumers.extend(topology.consumer.iter().map(|consumer| (&consumer.assumer, "consumer.role".to_owned())));
-    let readers = topology.readers.iter().enumerate();
-    assumers.extend(readers.map(|(index, reader)| (&reader.assumer, format!("readers[{index}].role"))));
-    for (assumer, key) in assumers {
+    for (index, reader) in topology.log_readers.iter().enumerate() {
+        take(&reader.logs_account, &reader.assumer.name, &format!("log_readers[{index}].name"));
+    }
+    for (assumer, key) in assumers(topology) {
         let role = assumer.role.clone().unwrap_or_default();
         if taken.contains(&(assumer.account.name.clone(), role.clone())) {
             let text = format!(
@@ -178,6 +176,18 @@ fn roles(topology: &Topology, notes: &Notes) {
             notes.problem_at(&key, text);
         }
     }
+}
+
+/// Who assumes roles, and where that is said.
+fn assumers(topology: &Topology) -> Vec<(&RoleAssumer, String)> {
+    let mut assumers: Vec<(&RoleAssumer, String)> = Vec::new();
+    assumers.extend(topology.writer.iter().map(|writer| (writer, "writer.role".to_owned())));
+    assumers.extend(topology.consumer.iter().map(|consumer| (&consumer.assumer, "consumer.role".to_owned())));
+    let readers = topology.readers.iter().enumerate();
+    assumers.extend(readers.map(|(index, reader)| (&reader.assumer, format!("readers[{index}].role"))));
+    let readers = topology.log_readers.iter().enumerate();
+    assumers.extend(readers.map(|(index, reader)| (&reader.assumer, format!("log_readers[{index}].role"))));
+    assumers
 }
 
 /// A bucket tells one queue.

@@ -62,6 +62,9 @@ fn topology(mut root: Section<'_>) -> Option<Topology> {
     let log_groups = each(&mut root, "log_groups", |section| parts::log_groups(section, &known));
     let readers =
         each(&mut root, "readers", |section| parts::reader(section, &known, &name).map(|it| vec![it]));
+    let log_readers = each(&mut root, "log_readers", |section| {
+        parts::log_reader(section, &known, &name).map(|it| vec![it])
+    });
     let writer = part(&mut root, "writer", |section| parts::writer(section, &known, &name));
     let consumer = part(&mut root, "consumer", |section| parts::consumer(section, &known, &name));
     root.finish();
@@ -80,6 +83,7 @@ fn topology(mut root: Section<'_>) -> Option<Topology> {
         vended,
         log_groups,
         readers,
+        log_readers,
         writer,
         consumer,
     })

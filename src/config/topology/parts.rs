@@ -6,7 +6,7 @@ use super::named::NamedParts;
 use super::names;
 use super::types::{
     AdministratorRole, AwsAccount, BucketReader, DestinationTarget, FirehoseStream, KinesisConsumer,
-    KinesisStream, KmsKey, LogBucket, LogGroups, LogsDestination, RoleAssumer, Subscription,
+    KinesisStream, KmsKey, LogBucket, LogGroupReader, LogGroups, LogsDestination, RoleAssumer, Subscription,
     SubscriptionScope, VendedLogs,
 };
 use crate::arn::{Arn, ResourceType};
@@ -268,6 +268,20 @@ pub(super) fn reader(mut section: Section<'_>, known: &NamedParts, name: &str) -
         key,
         queue,
     })
+}
+
+pub(super) fn log_reader(mut section: Section<'_>, known: &NamedParts, name: &str) -> Option<LogGroupReader> {
+    let assumer = assumer(&mut section, known, format!("{name}-log-reader"));
+    let logs_account = account(&mut section, "logs_account", known);
+    let log_groups = section.required("log_groups", r#"["/aws/lambda/*"]"#, group_patterns);
+    section.finish();
+    Some(LogGroupReader { assumer: assumer?, logs_account: logs_account?, log_groups: log_groups? })
+}
+
+/// Policies know `*` alone, of all that patterns of a source may have.
+fn group_patterns(node: &Node) -> Parsed<Vec<String>> {
+    let what = "the name of a log group, in which `*` may stand for anything";
+    some(string_that(|text| names::is_log_group(&text.replace('*', "x")), what))(node)
 }
 
 fn external_id(section: &mut Section<'_>) -> Option<String> {

@@ -54,6 +54,22 @@ fn a_whole_topology_is_read() {
 }
 
 #[test]
+fn log_readers_are_held_to_what_policies_can_say() {
+    let reader = "[[log_readers]]\naccount = \"archive\"\nlogs_account = \"app\"\n";
+    let topology = read_text(&format!("{WHOLE}{reader}log_groups = [\"/aws/*\", \"app\"]\n")).unwrap();
+    let [found] = &topology.log_readers[..] else { panic!("{topology:?}") };
+    assert_eq!((found.assumer.name.as_str(), found.log_groups.len()), ("standpipe-log-reader", 2));
+    let wrong = |groups: &str, words: &[&str]| check("", &format!("{reader}log_groups = {groups}"), words);
+    wrong("[\"/app/{a,b}\"]", &["log_readers[0].log_groups[0]", "in which `*` may stand for anything"]);
+    wrong("[]", &["log_readers[0].log_groups"]);
+    check("", reader, &["log_readers[0].log_groups", "missing"]);
+    let twice = format!("{reader}log_groups = [\"a\"]\n{reader}log_groups = [\"b\"]");
+    check("", &twice, &["log_readers[1].name", "already has a role `standpipe-log-reader`"]);
+    let own = format!("{reader}log_groups = [\"a\"]\nrole = \"standpipe-firehose\"");
+    check("", &own, &["log_readers[0].role", "is a role that this topology creates"]);
+}
+
+#[test]
 fn an_unknown_key_is_named_with_the_nearest() {
     check(
         "name = \"org-logs\"",

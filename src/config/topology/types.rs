@@ -37,6 +37,8 @@ pub struct Topology {
     pub log_groups: Vec<LogGroups>,
     /// Who reads objects of another account's bucket.
     pub readers: Vec<BucketReader>,
+    /// Who reads log groups of another account without a subscription.
+    pub log_readers: Vec<LogGroupReader>,
     /// Who puts to the Firehose stream.
     pub writer: Option<RoleAssumer>,
     /// Who reads the Kinesis stream.
@@ -235,6 +237,17 @@ pub struct KinesisConsumer {
     pub assumer: RoleAssumer,
     /// The `DynamoDB` table of its leases, in the stream's account.
     pub lease_table: String,
+}
+
+/// Who reads log groups without a subscription.
+#[derive(Clone, Debug)]
+pub struct LogGroupReader {
+    /// Who assumes the role.
+    pub assumer: RoleAssumer,
+    /// The log groups' owner.
+    pub logs_account: Arc<AwsAccount>,
+    /// Which ones, by their names, in which `*` stands for anything.
+    pub log_groups: Vec<String>,
 }
 
 /// Who reads objects of a bucket.

@@ -270,7 +270,6 @@ impl GroupPlan {
         let (fresh_begin, late_begin) = (self.begins(self.reach, now), self.begins(number, now));
         let shorter = number.checked_sub(1).and_then(|before| self.floors.0.get(before)).copied();
         let end = self.once.map_or_else(|| now.saturating_add(MOST_AHEAD), |until| until.0);
-        let span = self.slice;
         let tier = self.tiers.get_mut(number)?;
         let begin = if number == 0 { fresh_begin } else { late_begin };
         let round = tier.round.get_or_insert(Round {
@@ -281,13 +280,15 @@ impl GroupPlan {
             slice: None,
         });
         if round.slice.as_ref().is_some_and(|slice| now.saturating_sub(slice.began) > OLDEST_TOKEN) {
+            // It has more pages than calls reach for in a day: as long as it was, it would never come to its end.
             round.slice = None;
+            self.slice = halved(self.slice);
         }
         let last = round.until.map_or(end, |until| until.saturating_sub(1));
         if last < round.at && round.slice.is_none() {
             return None;
         }
-        let at = round.at;
+        let (at, span) = (round.at, self.slice);
         let slice = round.slice.get_or_insert_with(|| {
             // The future is part of the last slice, since it is mostly empty.
             let is_last = at.saturating_add(span) >= last.min(now);
@@ -320,6 +321,7 @@ impl GroupPlan {
             if slice.stuck >= MOST_STUCK {
                 round.slice = None;
                 tier.due = now.saturating_add(IDLE_PAUSE);
+                self.slice = halved(self.slice);
             }
             return;
         }
@@ -343,13 +345,13 @@ impl GroupPlan {
         if let Some(round) = &mut tier.round {
             round.slice = None;
         }
-        self.slice = (self.slice / 2).max(SHORTEST_SLICE);
+        self.slice = halved(self.slice);
     }
 
     fn adapt(&mut self, pages: u32) {
         self.slice = match pages {
             ..=FEW_PAGES => self.slice.saturating_mul(4).min(LONGEST_SLICE),
-            MANY_PAGES.. => (self.slice / 2).max(SHORTEST_SLICE),
+            MANY_PAGES.. => halved(self.slice),
             _ => self.slice,
         };
     }
@@ -375,6 +377,10 @@ impl GroupPlan {
             tier.due = now.saturating_add(if number == 0 { pause } else { late });
         }
     }
+}
+
+fn halved(slice: i64) -> i64 {
+    (slice / 2).max(SHORTEST_SLICE)
 }
 
 /// How far each tier goes back.
@@ -433,6 +439,27 @@ mod tests {
         assert_eq!(plan.ask(Urgency::Fresh, now), None);
         now += 10 * SECOND;
         assert_eq!(plan.ask(Urgency::Fresh, now).unwrap().token, None);
+    }
+
+    #[test]
+    fn a_span_with_more_pages_than_a_token_lasts_for_is_read_in_shorter_ones() {
+        /// Half an hour passes between two calls, and a page has the events of a minute.
+        const PACE: i64 = HOUR / 2;
+        let mut now = START.begin + 40 * DAY;
+        let mut plan = GroupPlan::new(START, 6 * HOUR, None, now);
+        // Nothing happened for long, so that slices are as long as they may be; and then much did.
+        let busy = START.begin + 20 * DAY;
+        let mut read = 0;
+        for _ in 0..3_000 {
+            let ask = plan.ask(Urgency::Fresh, now).unwrap();
+            read = if ask.token.is_some() { read + 1 } else { 1 };
+            let pages = (ask.to - ask.from.max(busy)) / MINUTE + 1;
+            let page = if read < pages { token(&read.to_string()) } else { PageResult::default() };
+            plan.answered(ask.tier, now, page, 0);
+            now += PACE;
+        }
+        let floor = plan.reached().floors.0[0];
+        assert!(floor > busy + 12 * HOUR, "{} hours of it are read", (floor - busy) / HOUR);
     }
 
     #[test]

@@ -33,12 +33,24 @@ struct DoneTable {
     is_to_be_rewritten: bool,
 }
 
+/// What a file says, for people.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct DoneSummary {
+    /// How many objects are remembered.
+    pub objects: u64,
+    /// What changed last before this time is done, or was not wanted, in milliseconds since 1970.
+    pub before: i64,
+}
+
 /// Eight bytes for each object.
 #[derive(Debug, Default)]
 struct DoneDay {
     sorted: Vec<u64>,
     fresh: HashSet<u64>,
 }
+
+/// The folder of the state directory with what is done.
+pub(super) const FOLDER: &str = "objects";
 
 /// So many are kept unsorted.
 const FRESH: usize = 4_096;
@@ -75,7 +87,7 @@ impl DoneObjects {
     /// # Errors
     /// When it is there and cannot be read.
     pub(super) fn open(folder: &Path, of: &str, since: i64) -> io::Result<Self> {
-        let path = folder.join(format!("{:016x}.done", hash_of(of.as_bytes())));
+        let path = folder.join(file_name(of));
         let mut table = DoneTable::default();
         match fs::read(&path) {
             Ok(bytes) => table.read(&bytes),
@@ -190,6 +202,24 @@ impl DoneTable {
     }
 }
 
+/// The name of the file that is made for `of`.
+pub(super) fn file_name(of: &str) -> String {
+    format!("{:016x}.done", hash_of(of.as_bytes()))
+}
+
+/// Counts what a file says is done; nothing, where there is none. Changes nothing, also while a source writes it.
+pub(super) fn summary(path: &Path) -> io::Result<DoneSummary> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DoneSummary::default()),
+        read => read?,
+    };
+    let mut table = DoneTable::default();
+    table.read(&bytes);
+    let objects = table.days.values().map(|day| day.all().collect::<HashSet<u64>>().len() as u64).sum();
+    let before = table.since.max(table.floor.saturating_mul(super::sweep::DAY));
+    Ok(DoneSummary { objects, before })
+}
+
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -242,6 +272,9 @@ mod tests {
         done.insert(8, DoneObjects::hash("b", "e"));
         done.save().unwrap();
         assert!(fs::metadata(&path).unwrap().len() < 100, "days that are done take no room");
+        let day = super::super::sweep::DAY;
+        assert_eq!(summary(&path).unwrap(), DoneSummary { objects: 2, before: 7 * day });
+        assert_eq!(summary(&folder.path().join("none.done")).unwrap(), DoneSummary::default());
         let done = open();
         assert_eq!(done.bounds().0, 7);
         assert!(done.contains(6, 99) && done.contains(8, DoneObjects::hash("b", "e")));

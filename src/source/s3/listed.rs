@@ -11,18 +11,19 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::done::DoneObjects;
+use super::done::{self, DoneObjects};
 use super::error::S3SourceError;
 use super::holds::Holds;
+use super::listed_bucket::ListedBucket;
 use super::notification::{self, ObjectName};
-use super::object::{self, ObjectEnd};
+use super::object::{ObjectEnd, ObjectReader};
 use super::open::ObjectClient;
 use super::progress::ObjectProgress;
 use super::reading::ObjectReading;
 use super::sweep::{BucketLister, DAY, ListedObject, folder_of};
 use crate::causes::with_causes;
 use crate::config::{ListingFeed, ListingStart, ObjectLayout, S3Source};
-use crate::event::{Held, Origin, Timestamp};
+use crate::event::{Closed, Held, Origin, Timestamp};
 use crate::metrics::SourceMetrics;
 use crate::pipeline::Intake;
 use crate::source::lifecycle::{Source, SourceContext, SourceError, SourceFuture};
@@ -55,6 +56,8 @@ struct BegunTable {
 struct BegunObject {
     day: i64,
     hash: u64,
+    /// The hash of what was found instead.
+    found: Option<u64>,
     chunks: Vec<Arc<ObjectProgress>>,
     is_read: bool,
 }
@@ -68,9 +71,6 @@ struct ListedWorker {
     has_failed: AtomicBool,
 }
 
-/// The folder of the state directory with what is done.
-const FOLDER: &str = "objects";
-
 /// How often it is written.
 const SAVE: Duration = Duration::from_secs(1);
 
@@ -80,6 +80,9 @@ const ROOTS: Duration = Duration::from_mins(15);
 /// Of so many sweeps one lists yesterday, and one every day.
 const YESTERDAY: u64 = 5;
 const ALL_DAYS: u64 = 60;
+
+/// In the last hour of a day the next one is listed too.
+const AHEAD_OF_US: i64 = DAY / 24;
 
 /// Objects beyond those that are read at once.
 const AHEAD: usize = 2;
@@ -112,22 +115,38 @@ impl ListedObjects {
     }
 
     fn open(&self) -> Result<Arc<DoneObjects>, SourceError> {
-        let ListingFeed { bucket, prefix, layout, start, .. } = &self.feed;
         let now = Timestamp::now().0;
-        let since = match start {
+        let since = match &self.feed.start {
             ListingStart::Beginning => 0,
             ListingStart::Now => now,
             ListingStart::Ago(ago) => now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
         };
-        let of = format!("{} {bucket} {prefix} {layout:?}", self.context.name);
-        let folder = self.context.checkpoints.dir().join(FOLDER);
-        let opened = DoneObjects::open(&folder, &of, since);
+        let folder = self.context.checkpoints.dir().join(done::FOLDER);
+        let opened = DoneObjects::open(&folder, &self.name_of_done(), since);
         opened.map(Arc::new).map_err(|error| SourceError::Other(Box::new(S3SourceError::Done(folder, error))))
+    }
+
+    /// What the file with what is done is named by: another bucket, or another part of it, has another.
+    fn name_of_done(&self) -> String {
+        let ListingFeed { bucket, prefix, layout, .. } = &self.feed;
+        format!("{} {bucket} {prefix} {layout:?}", self.context.name)
+    }
+
+    /// Notes in the checkpoint file what that file is of.
+    fn note_bucket(&self) {
+        let file = done::file_name(&self.name_of_done());
+        let ListingFeed { bucket, prefix, .. } = self.feed.clone();
+        let SourceContext { name, checkpoints, .. } = &self.context;
+        let known = checkpoints.stored::<ListedBucket>(name);
+        if !known.iter().any(|known| known.position().file == file) {
+            checkpoints.begin(name, ListedBucket { bucket, prefix, file });
+        }
     }
 
     async fn read(&mut self, intake: Intake, mut stop: Stop) -> Result<(), SourceError> {
         let done = self.open()?;
         self.done = Some(Arc::clone(&done));
+        self.note_bucket();
         let SourceContext { name, host, status, once, .. } = &self.context;
         let holds = Holds::new(Arc::clone(name), Arc::clone(status), *once);
         let metrics = intake.metrics.clone();
@@ -177,6 +196,7 @@ impl Source for ListedObjects {
                     self.metrics.iter().for_each(|metrics| metrics.object("read"));
                     object.chunks.iter().for_each(|chunks| chunks.forget());
                     done.insert(object.day, object.hash);
+                    object.found.iter().for_each(|found| done.insert(object.day, *found));
                 }
             }
             let saved = spawn_blocking(move || done.save()).await;
@@ -222,15 +242,8 @@ impl Sweeps {
     }
 
     async fn sweep(&mut self, number: u64, is_whole: bool, now: i64, slots: &Arc<Semaphore>) {
-        let today = now.div_euclid(DAY);
         let (floor, since) = self.worker.done.bounds();
-        // A clock of somebody else's may be ahead.
-        let last = today.saturating_add(1);
-        let first = match number {
-            _ if is_whole => floor,
-            number if number.is_multiple_of(YESTERDAY) => today.saturating_sub(1).max(floor),
-            _ => today.max(floor),
-        };
+        let (first, last) = days_of(number, is_whole, now, floor);
         for root in self.roots().await.iter() {
             if self.lister.feed.layout == ObjectLayout::Flat {
                 self.list(root, None, since, slots).await;
@@ -250,8 +263,16 @@ impl Sweeps {
         }
         let roots: Arc<[String]> = self.lister.roots().await.into();
         let known = self.roots.as_ref().map_or(0, |(_, roots)| roots.len());
+        let source = &*self.worker.reading.origin.source;
+        if roots.is_empty() {
+            self.worker.reading.intake.metrics.error("layout");
+            let ListingFeed { bucket, prefix, .. } = &self.lister.feed;
+            warn!(
+                source,
+                "no folder below `s3://{bucket}/{prefix}` has the years of its `layout`, so that nothing is read: check `prefix`, which must end before the year, and `layout`"
+            );
+        }
         if known != roots.len() {
-            let source = &*self.worker.reading.origin.source;
             info!(source, folders = roots.len(), "folders to be listed, one for each account and region");
         }
         self.roots = Some((Instant::now(), Arc::clone(&roots)));
@@ -304,6 +325,19 @@ impl Sweeps {
     }
 }
 
+/// The first and the last day that a sweep lists, from `floor` on.
+fn days_of(number: u64, is_whole: bool, now: i64, floor: i64) -> (i64, i64) {
+    let today = now.div_euclid(DAY);
+    let first = match number {
+        _ if is_whole => floor,
+        number if number.is_multiple_of(YESTERDAY) => today.saturating_sub(1).max(floor),
+        _ => today.max(floor),
+    };
+    // A clock of somebody else's may be ahead.
+    let is_late = is_whole || now.rem_euclid(DAY) >= DAY - AHEAD_OF_US;
+    (first, if is_late { today.saturating_add(1) } else { today })
+}
+
 impl ListedWorker {
     /// Reads an object, and remembers it once it is done.
     async fn carry_out(self: Arc<Self>, name: ObjectName, day: i64, hash: u64, slot: OwnedSemaphorePermit) {
@@ -314,7 +348,7 @@ impl ListedWorker {
             self.begun.change(number, |begun| begun.chunks.push(Arc::clone(progress)));
         };
         let metrics = &self.reading.intake.metrics;
-        let is_done = match object::read(&self.reading, &name, note).await {
+        let is_done = match self.read(&name, &note).await {
             // A stop.
             Err(_closed) => return,
             Ok(ObjectEnd::Vanished) => {
@@ -325,13 +359,17 @@ impl ListedWorker {
                 metrics.object("archived");
                 true
             }
-            Ok(ObjectEnd::Read(progress)) => {
-                self.begun.change(number, |begun| begun.is_read = true);
+            Ok(ObjectEnd::Read(progress, etag)) => {
+                // It may have been overwritten since it was listed.
+                let found =
+                    etag.map(|etag| DoneObjects::hash(&name.key, &etag)).filter(|found| *found != hash);
+                self.begun.change(number, |begun| (begun.is_read, begun.found) = (true, found));
                 drop(slot);
                 let is_settled = progress.settled().await;
                 if is_settled {
                     metrics.object("read");
                     progress.forget();
+                    found.iter().for_each(|found| self.done.insert(day, *found));
                 } else {
                     metrics.error("abandoned");
                     self.has_failed.store(true, Ordering::Relaxed);
@@ -343,6 +381,18 @@ impl ListedWorker {
             self.done.insert(day, hash);
         }
         self.begun.objects.lock().remove(&number);
+    }
+
+    async fn read(
+        &self,
+        name: &ObjectName,
+        note: &impl Fn(&Arc<ObjectProgress>),
+    ) -> Result<ObjectEnd, Closed> {
+        let mut reader = ObjectReader::new(&self.reading, name);
+        match reader.open(note).await? {
+            Ok(body) => reader.read(body, note).await,
+            Err(end) => Ok(end),
+        }
     }
 }
 
@@ -381,5 +431,24 @@ async fn gauge_lag(begun: Arc<BegunTable>, metrics: SourceMetrics) {
             .min();
         let age = oldest.map_or(0, |oldest| Timestamp::now().0.saturating_sub(oldest.0).max(0));
         metrics.lag_seconds.set(Duration::from_millis(age.unsigned_abs()).as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sweep_lists_today_and_the_days_before_more_seldom() {
+        let noon = 100 * DAY + DAY / 2;
+        let check = |number, is_whole, now, floor, days| {
+            assert_eq!(days_of(number, is_whole, now, floor), days, "{number} at {now}");
+        };
+        check(0, true, noon, 97, (97, 101));
+        check(1, false, noon, 97, (100, 100));
+        check(5, false, noon, 97, (99, 100));
+        check(5, false, noon, 100, (100, 100));
+        check(1, false, 101 * DAY - 1, 97, (100, 101));
+        check(1, false, 101 * DAY, 97, (101, 101));
     }
 }

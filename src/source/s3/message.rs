@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::held::HeldMessages;
 use super::notification::{self, Announcement, ObjectName};
-use super::object::{self, ObjectEnd};
+use super::object::{ObjectEnd, ObjectReader};
 use super::progress::ObjectProgress;
 use super::queue::{Extension, QueueMessage, SqsQueue};
 use super::reading::ObjectReading;
@@ -58,12 +58,20 @@ enum MessageEnd {
 }
 
 /// Objects of a message that are read, and the right to say so.
-type BegunObjects = Vec<(Reading, Arc<ObjectProgress>)>;
+type BegunObjects = Vec<(Vec<Reading>, Arc<ObjectProgress>)>;
+
+/// An object that somebody else reads, and who tells its end.
+type OthersObject = (ObjectName, watch::Receiver<bool>);
 
 impl MessageWorker {
-    /// Does all that a message asks for. `slot` is given back as soon as another message may be received.
-    pub(super) async fn carry_out(self: Arc<Self>, mut message: QueueMessage, slot: MessageSlot) {
-        let number = self.held.add(&message);
+    /// Does all that a message asks for, which is held under this number. `slot` is given back as soon as another message may be
+    /// received.
+    pub(super) async fn carry_out(
+        self: Arc<Self>,
+        number: u64,
+        mut message: QueueMessage,
+        slot: MessageSlot,
+    ) {
         let body = std::mem::take(&mut message.body);
         let end = tokio::select! {
             end = self.work(number, body, message.receives, slot) => end,
@@ -134,7 +142,7 @@ impl MessageWorker {
         &self,
         number: u64,
         names: Vec<ObjectName>,
-    ) -> Result<(BegunObjects, Vec<(ObjectName, watch::Receiver<bool>)>), Closed> {
+    ) -> Result<(BegunObjects, Vec<OthersObject>), Closed> {
         let (mut begun, mut others) = (Vec::new(), Vec::new());
         let metrics = &self.reading.intake.metrics;
         for name in names {
@@ -142,28 +150,71 @@ impl MessageWorker {
                 Turn::Done => metrics.object("repeated"),
                 Turn::Wait(end) => others.push((name, end)),
                 Turn::Read(reading) => {
-                    // The semaphore is never closed.
-                    let _permit = self.objects.acquire().await;
-                    let note = |object: &Arc<ObjectProgress>| self.held.hand_over(number, object);
-                    match object::read(&self.reading, &name, note).await? {
-                        ObjectEnd::Read(progress) => begun.push((reading, progress)),
-                        ObjectEnd::Vanished => metrics.object("vanished"),
-                        ObjectEnd::Archived => metrics.object("archived"),
-                    }
+                    let rights = vec![reading];
+                    begun.extend(self.read_one(number, &name, rights, &mut others).await?);
                 }
             }
         }
         Ok((begun, others))
     }
 
+    /// Reads one object. Where another content is found than was announced, or none was, somebody else may read that already.
+    async fn read_one(
+        &self,
+        number: u64,
+        name: &ObjectName,
+        mut rights: Vec<Reading>,
+        others: &mut Vec<OthersObject>,
+    ) -> Result<Option<(Vec<Reading>, Arc<ObjectProgress>)>, Closed> {
+        // The semaphore is never closed.
+        let _permit = self.objects.acquire().await;
+        let metrics = &self.reading.intake.metrics;
+        let note = |object: &Arc<ObjectProgress>| self.held.hand_over(number, object);
+        let mut reader = ObjectReader::new(&self.reading, name);
+        let end = match reader.open(&note).await? {
+            Err(end) => end,
+            Ok(body) => {
+                let found = name.with_content(body.etag.as_deref());
+                match found.as_ref().map(|found| self.seen.turn(found)) {
+                    None => {}
+                    Some(Turn::Read(of_found)) => rights.push(of_found),
+                    Some(Turn::Done) => {
+                        metrics.object("repeated");
+                        rights.into_iter().for_each(Reading::done);
+                        return Ok(None);
+                    }
+                    Some(Turn::Wait(end)) => {
+                        others.extend(found.map(|found| (found, end)));
+                        return Ok(None);
+                    }
+                }
+                reader.read(body, &note).await?
+            }
+        };
+        match end {
+            ObjectEnd::Vanished => metrics.object("vanished"),
+            ObjectEnd::Archived => metrics.object("archived"),
+            ObjectEnd::Read(progress, etag) => {
+                // It may have changed once more while it was read.
+                if let Some(found) = name.with_content(etag.as_deref())
+                    && let Turn::Read(of_found) = self.seen.turn(&found)
+                {
+                    rights.push(of_found);
+                }
+                return Ok(Some((rights, progress)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Waits until objects are done; whether they are.
     async fn settle(&self, begun: BegunObjects) -> bool {
         let mut are_settled = true;
-        for (reading, progress) in begun {
+        for (rights, progress) in begun {
             if progress.settled().await {
                 self.reading.intake.metrics.object("read");
                 progress.forget();
-                reading.done();
+                rights.into_iter().for_each(Reading::done);
             } else {
                 are_settled = false;
             }
@@ -172,7 +223,7 @@ impl MessageWorker {
     }
 
     /// Waits for objects that others read; gives those that they did not get done.
-    async fn wait_for(&self, others: Vec<(ObjectName, watch::Receiver<bool>)>) -> Vec<ObjectName> {
+    async fn wait_for(&self, others: Vec<OthersObject>) -> Vec<ObjectName> {
         let mut failed = Vec::new();
         for (name, mut end) in others {
             if end.wait_for(|is_done| *is_done).await.is_ok() {

@@ -21,6 +21,14 @@ pub(super) struct ObjectName {
     pub(super) size: Option<u64>,
 }
 
+impl ObjectName {
+    /// The same key with another content than was announced; none: it is the one that was.
+    pub(super) fn with_content(&self, etag: Option<&str>) -> Option<Self> {
+        let etag = etag.filter(|etag| self.etag.as_deref() != Some(etag))?;
+        Some(Self { etag: Some(etag.into()), version: None, ..self.clone() })
+    }
+}
+
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s3://{}/{}", self.bucket, self.key)

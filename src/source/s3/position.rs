@@ -9,9 +9,9 @@ use crate::event::Timestamp;
 
 /// A place in an object.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) struct ObjectMark {
+pub struct ObjectMark {
     /// So many bytes of its contents come before, without what they were compressed by.
-    pub(super) offset: u64,
+    pub offset: u64,
     /// Where the contents stand there.
     pub(super) state: CutState,
     /// Whether the object itself holds them so: bytes of it can then be asked for from here on.
@@ -20,15 +20,17 @@ pub(super) struct ObjectMark {
 
 /// What is remembered of an object that is not done.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) struct ObjectPosition {
-    pub(super) bucket: Box<str>,
-    pub(super) key: Box<str>,
+pub struct ObjectPosition {
+    /// Where it is.
+    pub bucket: Box<str>,
+    /// Its name there.
+    pub key: Box<str>,
     /// Another content is read from its beginning.
     pub(super) etag: Box<str>,
     /// Everything before it was acknowledged.
-    pub(super) mark: ObjectMark,
+    pub mark: ObjectMark,
     /// When it moved last, in milliseconds since 1970.
-    pub(super) time: i64,
+    pub time: i64,
 }
 
 /// As it stands in the checkpoint file.

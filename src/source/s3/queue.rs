@@ -97,11 +97,9 @@ impl SqsQueue {
 
     /// Hides a message for another while.
     pub(super) async fn extend(&self, message: &QueueMessage) -> Result<Extension, CallError> {
-        let left = LONGEST_HIDDEN.saturating_sub(message.received.elapsed() + PATIENCE);
-        let hidden = self.visibility.min(left);
-        if hidden.is_zero() {
+        let Some(hidden) = hidden_for(self.visibility, message.received.elapsed()) else {
             return Ok(Extension::Lost);
-        }
+        };
         let input = json!({ "ReceiptHandle": message.handle, "VisibilityTimeout": hidden.as_secs() });
         let call = self.call("ChangeMessageVisibility", input);
         match self.client.call_with(&call, CallOptions::once(PATIENCE)).await {
@@ -178,6 +176,13 @@ impl SqsQueue {
     }
 }
 
+/// For how long a message can be hidden once more, that was received so long ago; none: no longer.
+fn hidden_for(visibility: Duration, age: Duration) -> Option<Duration> {
+    let left = LONGEST_HIDDEN.saturating_sub(age.saturating_add(PATIENCE));
+    // The service knows whole seconds, of which none would show the message.
+    Some(Duration::from_secs(visibility.min(left).as_secs())).filter(|hidden| !hidden.is_zero())
+}
+
 /// The places of what failed in a batch, and whether the request was to blame.
 fn failures(answer: &Value) -> Vec<(usize, bool)> {
     let failed = answer.get("Failed").and_then(Value::as_array).into_iter().flatten();
@@ -207,6 +212,22 @@ fn is_lost(code: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_hidden_for_as_long_as_the_service_allows_and_never_shown_by_mistake() {
+        let (minutes, hours) = (Duration::from_mins, Duration::from_hours);
+        let check = |age: Duration, hidden| assert_eq!(hidden_for(minutes(5), age), hidden, "{age:?}");
+        check(Duration::ZERO, Some(minutes(5)));
+        check(hours(11), Some(minutes(5)));
+        check(hours(12).saturating_sub(minutes(2)), Some(Duration::from_secs(105)));
+        check(hours(12).saturating_sub(Duration::from_millis(15_900)), None);
+        check(hours(12), None);
+        check(hours(13), None);
+        for age in (0..=43_200_u64).step_by(7).map(Duration::from_secs) {
+            let until = age + hidden_for(minutes(5), age).unwrap_or_default();
+            assert!(until <= hours(12), "{age:?}: hidden until {until:?}");
+        }
+    }
 
     #[test]
     fn what_failed_in_a_batch_is_told_with_whose_fault_it_was() {

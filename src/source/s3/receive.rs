@@ -32,6 +32,9 @@ const LAST_ANSWER: Duration = Duration::from_secs(1);
 /// Messages beyond those that are read at once.
 const AHEAD: usize = 2;
 
+/// Memory for a message, of which S3 makes none that is larger.
+const MESSAGE: usize = 64 << 10;
+
 /// Most messages that are ours, most of which wait for delivery.
 const MOST_HELD: usize = 2_000;
 
@@ -53,18 +56,14 @@ impl Receiver {
             while tasks.try_join_next().is_some() {}
             let Some(messages) = self.next(&slots, tasks).await? else { break };
             empty = if messages.is_empty() { empty + 1 } else { 0 };
-            for message in messages {
+            for (number, message) in messages {
                 // So many were asked for as there were slots.
                 let Ok(permit) = Arc::clone(&slots).acquire_owned().await else { break };
                 // Its body, and what is read from it. It is kept while the message waits for others, and so must not let them wait.
-                let size = message.body.len().saturating_mul(2);
-                let intake = &self.worker.reading.intake;
-                let room = intake.admit(size).await;
-                let mut held = intake.standing();
-                held.resize(size as u64);
-                drop(room);
+                let mut held = self.worker.reading.intake.standing();
+                held.resize(message.body.len().saturating_mul(2) as u64);
                 let slot = MessageSlot { _permit: permit, _held: held };
-                tasks.spawn(Arc::clone(&self.worker).carry_out(message, slot));
+                tasks.spawn(Arc::clone(&self.worker).carry_out(number, message, slot));
             }
             if self.is_once && empty >= ONCE_EMPTY && self.worker.held.is_empty() {
                 break;
@@ -73,12 +72,12 @@ impl Receiver {
         Ok(())
     }
 
-    /// The next messages; none at a stop.
+    /// The next messages, which are held from now on under these numbers; none at a stop.
     async fn next(
         &mut self,
         slots: &Arc<Semaphore>,
         tasks: &mut JoinSet<()>,
-    ) -> Result<Option<Vec<QueueMessage>>, String> {
+    ) -> Result<Option<Vec<(u64, QueueMessage)>>, String> {
         let mut patience = self.holds.patience();
         loop {
             while tasks.len() >= MOST_HELD {
@@ -92,6 +91,12 @@ impl Receiver {
                 failed = self.holds.failed() => return Err(failed),
                 free = slots.acquire() => free.map_or(0, |_free| slots.available_permits() + 1),
             };
+            // What comes is hidden from others, so that nothing is asked for while there is no memory for it.
+            tokio::select! {
+                () = self.stop.requested() => return Ok(None),
+                failed = self.holds.failed() => return Err(failed),
+                room = self.worker.reading.intake.admit(MESSAGE) => drop(room),
+            }
             let wait = if self.is_once { ONCE_WAIT } else { LONGEST_WAIT };
             let queue = Arc::clone(&self.worker.queue);
             let received = queue.receive(free.min(MOST_MESSAGES), wait);
@@ -113,7 +118,12 @@ impl Receiver {
                 }
             };
             let refused = match answer {
-                Ok(messages) => return Ok(Some(messages)),
+                Ok(messages) => {
+                    let held = &self.worker.held;
+                    return Ok(Some(
+                        messages.into_iter().map(|message| (held.add(&message), message)).collect(),
+                    ));
+                }
                 Err(refused) => refused,
             };
             self.worker.reading.intake.metrics.error("queue");

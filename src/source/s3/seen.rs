@@ -1,4 +1,6 @@
 //! Objects that are being read or were read lately: what is announced twice is read once.
+//!
+//! A content is known by its key and `ETag`, whatever version it is: some announcements name none.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -60,12 +62,12 @@ impl SeenObjects {
     /// Whose turn it is.
     pub(super) fn turn(self: &Arc<Self>, name: &ObjectName) -> Turn {
         let (Some(etag), now) = (&name.etag, Instant::now()) else { return Turn::Read(Reading { of: None }) };
-        let hash = self.hasher.hash_one((&name.bucket, &name.key, etag, &name.version));
+        let hash = self.hasher.hash_one((&name.bucket, &name.key, etag));
         let mut seen = self.seen.lock();
         seen.forget(now);
         if let Some(object) = seen.objects.get(&hash) {
-            let is_same = (&object.name.bucket, &object.name.key, &object.name.etag, &object.name.version)
-                == (&name.bucket, &name.key, &name.etag, &name.version);
+            let is_same = (&object.name.bucket, &object.name.key, &object.name.etag)
+                == (&name.bucket, &name.key, &name.etag);
             return match *object.is_done.borrow() {
                 _ if !is_same => Turn::Read(Reading { of: None }),
                 true => Turn::Done,

@@ -9,12 +9,13 @@ use crate::access::plan::AccessPlan;
 use crate::access::plan::plan;
 use crate::config::topology;
 
-const TOPOLOGIES: [&str; 6] = [
+const TOPOLOGIES: [&str; 7] = [
     "tests/access/basic.toml",
     "tests/access/moto.toml",
     "tests/access/organization.toml",
     "tests/access/three-accounts.toml",
     "tests/access/trail.toml",
+    "tests/access/pull.toml",
     "config/topology.toml",
 ];
 

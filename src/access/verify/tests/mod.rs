@@ -17,8 +17,8 @@ use super::examine;
 use crate::access::live::{Observation, Prerequisite};
 use crate::access::report::{Severity, tree};
 
-const TOPOLOGIES: [&str; 7] =
-    ["basic", "moto", "organization", "straight", "three-accounts", "trail", "sample"];
+const TOPOLOGIES: [&str; 8] =
+    ["basic", "moto", "organization", "straight", "three-accounts", "trail", "pull", "sample"];
 
 /// Something that is wrong.
 struct Break {

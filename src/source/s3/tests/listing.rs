@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::contents::overwrite_at_next_get;
 use super::world::{ObjectSettings, ObjectWorld, until};
 use super::{gz, lines, text};
 use crate::config::{ListingFeed, ListingStart, ObjectLayout};
@@ -70,6 +71,34 @@ async fn each_object_of_a_bucket_is_read_once_however_often_it_is_listed_and_by_
     world.check_once(&all);
     assert_eq!(world.count("outcome=\"read\""), 10);
     assert!(old.len() < all.len());
+}
+
+#[tokio::test]
+async fn an_object_that_is_overwritten_while_it_is_read_is_read_once_as_it_is_then() {
+    let world = ObjectWorld::new(settings(ObjectLayout::Flat, ListingStart::Beginning, false)).await;
+    let (old, new) = (lines("old", 30_000), lines("new", 10));
+    drop(world.aws.put("AWSLogs/a.log", text(&old)));
+    overwrite_at_next_get(&world, "AWSLogs/a.log", &new);
+    let run = world.start(false, 0);
+    world.until_read(&new).await;
+    let before = world.asked("list-type").len();
+    until("it is listed again", || world.asked("list-type").len() > before + 5).await;
+    run.stop().await.unwrap();
+    // Neither is it read by another run.
+    let run = world.start(false, 0);
+    let before = world.asked("list-type").len();
+    until("it is listed again", || world.asked("list-type").len() > before + 5).await;
+    run.stop().await.unwrap();
+    let delivered = world.lines();
+    assert!(new.iter().all(|line| delivered[line] == 1), "what is there now is delivered once");
+}
+
+#[tokio::test]
+async fn a_prefix_without_folders_of_its_layout_is_told() {
+    let world = ObjectWorld::new(settings(ObjectLayout::Cloudtrail, ListingStart::Beginning, true)).await;
+    world.lay("AWSLogs/07/31/x.json.gz", 0);
+    world.start(false, 0).end().await.unwrap();
+    assert_eq!((world.count("reason=\"layout\""), world.lines().len()), (1, 0));
 }
 
 #[tokio::test]

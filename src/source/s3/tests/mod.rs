@@ -1,6 +1,7 @@
 //! A source of objects against services that fail in every way that they may.
 
 mod aws;
+mod contents;
 mod listing;
 mod world;
 

@@ -9,6 +9,7 @@ const WRITER: &str = "writer standpipe-writer of archive";
 const HOST: &str = "writer logs-writer of archive";
 const CONSUMER: &str = "consumer standpipe-consumer of archive";
 const READER: &str = "reader cross-role-for-cloudtrail of trail";
+const LOG_READER: &str = "log reader standpipe-log-reader of app";
 const READER_ROLE: &str = "ReaderCrossRoleForCloudtrailRole";
 const KEY: &str = "arn:aws:kms:eu-central-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
@@ -117,4 +118,23 @@ fn denied(it: &mut Model) {
     let id = Prerequisite::Bucket("my-cloudtrail-bucket".to_owned()).id();
     assert!(matches!(it.seen.resources.get(&("trail".to_owned(), id.clone())), Some(Observation::Found(_))));
     it.add("trail", &id, "policy", statement);
+}
+
+#[rustfmt::skip] // One break a line.
+pub(super) fn log_readers() -> Vec<Break> {
+    vec![
+        broken("pull", "log reader's role deleted", |it| it.lose("app", "LogReaderStandpipeLogReaderRole"), (LOG_READER, "role"), &["does not exist"]),
+        broken("pull", "log reader's role trusts another role", |it| it.edit("app", "LogReaderStandpipeLogReaderRole", "trust", "role/collector", "role/other"), (LOG_READER, "assume_role"), &["aws:PrincipalArn"]),
+        broken("pull", "nobody may assume the log reader", |it| it.lose("archive", "LogReaderStandpipeLogReaderIdentity"), (LOG_READER, "assume_role"), &["policy `assume-standpipe-log-reader` of role `collector` does not exist"]),
+        broken("pull", "log groups cannot be listed", |it| logs(it, "logs:DescribeLogGroups", "logs:DescribeLogStreams"), (LOG_READER, "list_log_groups"), &["`logs:DescribeLogGroups`"]),
+        broken("pull", "listing is allowed for the wanted log groups alone", |it| logs(it, "log-group:*", "log-group:/aws/lambda/*"), (LOG_READER, "list_log_groups"), &["`logs:DescribeLogGroups`"]),
+        broken("pull", "events cannot be filtered", |it| logs(it, "logs:FilterLogEvents", "logs:GetLogEvents"), (LOG_READER, "read_log_events"), &["`logs:FilterLogEvents`"]),
+        broken("pull", "log groups of another name", |it| logs(it, "log-group:/app/orders:*", "log-group:/app/order:*"), (LOG_READER, "read_log_events"), &["/app/orders"]),
+        broken("pull", "log groups without their streams", |it| logs(it, "log-group:/app/orders:*", "log-group:/app/orders"), (LOG_READER, "read_log_events"), &["/app/orders"]),
+        broken("pull", "log groups of another account", |it| logs(it, "111111111111:log-group:/aws", "999999999999:log-group:/aws"), (LOG_READER, "read_log_events"), &["/aws/lambda/"]),
+    ]
+}
+
+fn logs(it: &mut Model, from: &str, to: &str) {
+    it.edit("app", "LogReaderStandpipeLogReaderRole", "permissions", from, to);
 }

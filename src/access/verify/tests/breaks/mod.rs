@@ -19,6 +19,7 @@ pub(super) fn all() -> Vec<Break> {
         assumed::writers(),
         assumed::consumers(),
         assumed::readers(),
+        assumed::log_readers(),
         stream::breaks(),
         bucket::breaks(),
         bucket::keys(),
