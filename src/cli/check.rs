@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{configuration, exit};
+use super::{check_steps, configuration, exit};
 use crate::config::{
     Action, AssumeRole, AwsSettings, Buffer, Checked, Compression, Config, Decoding, DiskBuffer, Encoding,
     FileSource, FirehoseSink, FollowLinks, Format, HttpSource, ListingFeed, ListingStart, ObjectContents,
@@ -140,6 +140,9 @@ fn of_source(name: &str, source: &SourceConfig, config: &Config) -> Branch {
     // What log groups hold is known.
     let is_framed = !matches!(source, SourceConfig::CloudwatchLogs(_));
     below.extend(is_framed.then(|| Branch::leaf(of_decoding(source.decoding()))));
+    if let Some(steps) = config.steps.get(name) {
+        below.extend(check_steps::lines(steps).map(Branch::leaf));
+    }
     for leg in legs(config, name) {
         let to = leg.sinks.iter().copied().collect::<Vec<_>>().join(", ");
         below.push(Branch::leaf(match leg.route {

@@ -145,21 +145,28 @@ impl<'n> Section<'n> {
             return secrets;
         };
         for (index, secret) in items.iter().enumerate() {
-            if let Written::Text(text) = &secret.value
-                && (1..=LONGEST_SECRET).contains(&text.value.len())
-                && !text.value.trim().is_empty()
-            {
+            if let Some(written) = written_secret(secret) {
                 self.note_holders(key, secret);
-                secrets.push(Secret::new(text.value.clone()));
+                secrets.push(written);
             } else {
-                let text = format!(
-                    "expected a string of 1 to {LONGEST_SECRET} bytes that is not blank (the value found is not shown)"
-                );
                 let key = item(&join(&self.path, key), index);
-                self.notes.problem_of_secret(&secret.origin, &key, text);
+                self.notes.problem_of_secret(&secret.origin, &key, A_SECRET);
             }
         }
         secrets
+    }
+
+    /// A secret: neither shown nor lost sight of.
+    pub(super) fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        let node = self.take(key)?;
+        if let Some(secret) = written_secret(&node) {
+            self.note_holders(key, &node);
+            return Some(secret);
+        }
+        if !matches!(node.value, Written::Broken) {
+            self.notes.problem_of_secret(&node.origin, &join(&self.path, key), A_SECRET);
+        }
+        None
     }
 
     /// A table in this one.
@@ -275,6 +282,15 @@ impl<'n> Section<'n> {
 
 /// What Firehose sends at most.
 const LONGEST_SECRET: usize = 4_096;
+
+const A_SECRET: &str =
+    "expected a string of 1 to 4096 bytes that is not blank (the value found is not shown)";
+
+fn written_secret(node: &Node) -> Option<Secret> {
+    let Written::Text(text) = &node.value else { return None };
+    let fits = (1..=LONGEST_SECRET).contains(&text.value.len()) && !text.value.trim().is_empty();
+    fits.then(|| Secret::new(text.value.clone()))
+}
 
 /// The items of a list, also of one that the environment gave as a string.
 pub(super) fn items(node: &Node) -> Result<Vec<Node>, Misfit> {

@@ -364,7 +364,7 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
             return Err(Pause::before(range.start));
         }
         self.events.origin(self.origin);
-        if self.is_all(&range) {
+        if self.is_all(&range) && !self.events.opens_refused() {
             self.events.undecodable(reason, self.payload);
         } else {
             self.events.undecodable(reason, self.opened.bytes.get(range).unwrap_or_default());

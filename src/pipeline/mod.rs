@@ -13,6 +13,7 @@ mod open_job;
 mod paused;
 mod process;
 mod routing;
+mod scratch;
 mod step;
 mod worker;
 

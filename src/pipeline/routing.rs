@@ -252,6 +252,10 @@ impl Events for Routing<'_> {
         self.memory.may_take(bytes as u64)
     }
 
+    fn keeps_beside(&mut self, bytes: usize) {
+        self.encoded.memory = self.encoded.memory.saturating_add(bytes as u64);
+    }
+
     fn origin(&mut self, origin: &Arc<Origin>) {
         if self.state.plan.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, origin)) {
             if !self.has_costs {

@@ -39,6 +39,7 @@ mod objects;
 mod once;
 mod pacing;
 mod pull;
+mod redaction;
 mod reload;
 mod roles;
 mod rotation;
