@@ -326,6 +326,7 @@ fn of_sink(name: &str, sink: &SinkConfig) -> Branch {
         }
     };
     below.push(Branch::leaf(of_packing(sink)));
+    below.extend(sink.id.then(|| Branch::leaf("each event has an id, the same whenever it is sent")));
     if !sink.fields.is_empty() {
         let fields: Vec<String> =
             sink.fields.iter().map(|(name, value)| format!("{name}={value:?}")).collect();

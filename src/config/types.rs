@@ -289,6 +289,8 @@ pub struct SinkConfig {
     pub kind: SinkKind,
     /// How events are written.
     pub encoding: Encoding,
+    /// Whether each json object has an id, also where the event has none of its own.
+    pub id: bool,
     /// Constants added to json objects, sorted by name.
     pub fields: Vec<(String, String)>,
     /// How events are put into records.

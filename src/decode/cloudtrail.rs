@@ -211,6 +211,7 @@ fn tell_one<E: Events>(text: &str, record: &TrailRecord, compact: &mut Vec<u8>, 
     }
     let id = text.get(record.id.clone()).filter(|id| !id.is_empty());
     let message = one_line(raw, compact);
+    events.at(record.text.start as u64);
     events.event(Event { message: Message::Raw(message), timestamp: record.timestamp, id, part: None });
     true
 }

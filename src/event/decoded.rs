@@ -126,6 +126,15 @@ pub trait Events {
     /// The message was told.
     fn end_long(&mut self) {}
 
+    /// Whether [`Events::at`] is to be told.
+    fn wants_places(&self) -> bool {
+        false
+    }
+
+    /// What is told next began so many bytes behind the payload's first byte, without its layers; or before it, where the number wraps
+    /// around: in a chunk before this one.
+    fn at(&mut self, _offset: u64) {}
+
     /// What follows comes from this origin. Said at least once before anything else, and again for each envelope.
     fn origin(&mut self, origin: &Arc<Origin>);
 

@@ -8,6 +8,7 @@
 
 mod encoded;
 mod enqueue;
+mod ids;
 mod intake;
 mod open_job;
 mod paused;

@@ -31,6 +31,7 @@ mod fixes;
 mod full;
 mod held;
 mod help;
+mod ids;
 mod letters;
 mod limits;
 mod metrics;

@@ -7,6 +7,7 @@ use std::ops::Range;
 use memchr::memchr_iter;
 
 use super::internet::{ipv4, ipv6};
+use super::runs::{before, run, run_back};
 use crate::config::NamedPattern;
 
 /// Tells `found` of each place of a pattern in a line, in order.
@@ -22,21 +23,6 @@ pub(super) fn find(pattern: NamedPattern, line: &[u8], found: &mut impl FnMut(Ra
         NamedPattern::Ipv4 => ipv4(line, found),
         NamedPattern::Ipv6 => ipv6(line, found),
     }
-}
-
-/// The byte before a place.
-pub(super) fn before(line: &[u8], at: usize) -> Option<u8> {
-    line.get(at.checked_sub(1)?).copied()
-}
-
-/// How many bytes from a place on are of a class.
-pub(super) fn run(line: &[u8], at: usize, is: impl Fn(u8) -> bool) -> usize {
-    line.get(at..).unwrap_or_default().iter().take_while(|byte| is(**byte)).count()
-}
-
-/// How many bytes before a place are of a class.
-fn run_back(line: &[u8], at: usize, is: impl Fn(u8) -> bool) -> usize {
-    line.get(..at).unwrap_or_default().iter().rev().take_while(|byte| is(**byte)).count()
 }
 
 /// Ids of access keys: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use memchr::memchr_iter;
 
-use super::finders::{before, run};
+use super::runs::{before, run};
 
 /// Four numbers up to 255 with dots between them, which are not a part of more such numbers.
 pub(super) fn ipv4(line: &[u8], found: &mut impl FnMut(Range<usize>)) {

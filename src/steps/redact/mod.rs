@@ -11,6 +11,7 @@ mod own;
 mod payload;
 mod redacting;
 mod redactor;
+mod runs;
 mod scan;
 mod unescaped;
 

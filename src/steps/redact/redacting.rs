@@ -15,6 +15,8 @@ pub(crate) struct Redacting<'a, E> {
     scratch: &'a mut RedactScratch,
     /// What comes is of an event that was redacted as a whole.
     is_redacted: bool,
+    /// Where what comes begins.
+    at: u64,
 }
 
 impl<'a, E: Events> Redacting<'a, E> {
@@ -23,7 +25,7 @@ impl<'a, E: Events> Redacting<'a, E> {
         redactor: &'a Redactor,
         scratch: &'a mut RedactScratch,
     ) -> Self {
-        Self { inner, redactor, scratch, is_redacted: false }
+        Self { inner, redactor, scratch, is_redacted: false, at: 0 }
     }
 }
 
@@ -60,11 +62,23 @@ impl<E: Events> Events for Redacting<'_, E> {
         let Some(redacted) = self.redactor.lines(lines, self.scratch) else {
             return self.inner.lines(lines, count);
         };
+        if self.inner.wants_places() {
+            return tell_lines(self.inner, (lines, redacted), self.at);
+        }
         let copy = Bytes::copy_from_slice(redacted);
         if self.inner.keeps_lines() {
             self.inner.keeps_beside(lines.len());
         }
         self.inner.lines(&copy, count);
+    }
+
+    fn wants_places(&self) -> bool {
+        self.inner.wants_places()
+    }
+
+    fn at(&mut self, offset: u64) {
+        self.at = offset;
+        self.inner.at(offset);
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -109,5 +123,16 @@ impl<E: Events> Events for Redacting<'_, E> {
         }
         let redacted = payload::redacted(self.redactor, bytes, self.scratch);
         self.inner.undecodable(reason, &redacted);
+    }
+}
+
+/// Tells redacted lines one by one: each begins where it did before, however long it is now.
+fn tell_lines<E: Events>(events: &mut E, (lines, redacted): (&[u8], &[u8]), first: u64) {
+    let mut at = first;
+    let each = |lines| <[u8]>::split(lines, |byte: &u8| *byte == b'\n');
+    for (line, redacted) in each(lines.strip_suffix(b"\n").unwrap_or(lines)).zip(each(redacted)) {
+        events.at(at);
+        events.event(Event { message: Message::Raw(redacted), timestamp: None, id: None, part: None });
+        at = at.wrapping_add(line.len() as u64).wrapping_add(1);
     }
 }
