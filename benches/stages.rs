@@ -175,6 +175,7 @@ impl Writer {
         let encoder = Encoder::new(&SinkConfig {
             kind,
             encoding,
+            id: false,
             fields: Vec::new(),
             packing: Packing::Lines,
             compression: Compression::None,
@@ -206,7 +207,7 @@ impl Events for Writer {
     }
 
     fn lines(&mut self, lines: &Bytes, count: u64) {
-        self.encoder.lines((lines, count), READ_AT, &mut self.output, &mut |_| ());
+        self.encoder.lines((lines, count), READ_AT, &mut self.output, &mut |_, _| ());
     }
 
     fn event(&mut self, event: Event<'_>) {

@@ -333,6 +333,7 @@ impl Written {
                 stream: Template { pieces: [].into() },
             }),
             encoding: Encoding::Json,
+            id: false,
             fields: Vec::new(),
             packing: Packing::Lines,
             compression: Compression::None,
@@ -362,7 +363,7 @@ impl Events for Written {
     }
 
     fn lines(&mut self, lines: &Bytes, count: u64) {
-        self.encoder.lines((lines, count), Timestamp(0), &mut self.output, &mut |_| ());
+        self.encoder.lines((lines, count), Timestamp(0), &mut self.output, &mut |_, _| ());
     }
 
     fn event(&mut self, event: Event<'_>) {

@@ -11,6 +11,7 @@ fn position(path: &str) -> FilePosition {
     FilePosition {
         location: FileLocation { path: path.into(), real: None, device: 1, inode: 2 },
         origin: path.into(),
+        id: Default::default(),
         head: Fingerprint::of_start(path.as_bytes()),
         mark: Mark::default(),
         time: Timestamp(0),

@@ -7,7 +7,9 @@ use bytes::{BufMut, Bytes};
 use super::json;
 use super::padded_writer::PaddedWriter;
 use crate::config::{Encoding, Packing, SinkConfig, TooLong};
-use crate::event::{Block, Borders, Buffers, Clockface, Event, FieldPlace, Message, Origin, Part, Timestamp};
+use crate::event::{
+    Block, Borders, Buffers, Clockface, Event, FieldPlace, LONGEST_ID, Message, Origin, Part, PlaceId, Timestamp,
+};
 use crate::limits::MAX_RECORD_BYTES;
 
 /// Writes events for one sink.
@@ -16,6 +18,8 @@ pub struct Encoder {
     pub(super) encoding: Encoding,
     packing: Packing,
     pub(super) too_long: TooLong,
+    /// Whether each event has an id, also where it has none of its own.
+    id: bool,
     /// `,"name":"value"` for each constant field.
     constants: Bytes,
 }
@@ -39,6 +43,8 @@ pub struct Output {
     /// The end of each JSON object of the present origin: from the quote that closes the message, or the id.
     pub(super) after: Vec<u8>,
     face: Clockface,
+    /// The id of the next line, where lines have ids.
+    line_id: Option<PlaceId>,
 }
 
 /// Room made at a time while lines are written.
@@ -78,6 +84,7 @@ impl Output {
             taken: 0,
             after: Vec::new(),
             face: Clockface::default(),
+            line_id: None,
         }
     }
 
@@ -87,6 +94,18 @@ impl Output {
         if encoder.encoding == Encoding::Json {
             encoder.write_after(origin, &mut self.after);
         }
+    }
+
+    /// Prepares for a run of lines, of which the first has this id.
+    pub fn begin_lines(&mut self, id: Option<PlaceId>) {
+        self.line_id = id;
+    }
+
+    /// A line of so many bytes was taken, without its newline. Returns its id.
+    fn next_line(&mut self, bytes: usize) -> Option<PlaceId> {
+        let id = self.line_id?;
+        self.line_id = Some(id.behind(bytes as u64).behind(1));
+        Some(id)
     }
 
     /// The memory that was written since the last call takes, in bytes.
@@ -168,6 +187,7 @@ impl Encoder {
             encoding: sink.encoding,
             packing: sink.packing,
             too_long: sink.too_long,
+            id: sink.id,
             constants: constants.into(),
         }
     }
@@ -176,6 +196,12 @@ impl Encoder {
     #[must_use]
     pub fn wants_envelopes(&self) -> bool {
         self.encoding == Encoding::Envelope
+    }
+
+    /// Whether each event is to have an id.
+    #[must_use]
+    pub fn wants_ids(&self) -> bool {
+        self.id && self.encoding == Encoding::Json
     }
 
     /// Whether a run of lines stays where it was read.
@@ -213,7 +239,7 @@ impl Encoder {
         (lines, count): (&Bytes, u64),
         read_at: Timestamp,
         out: &mut Output,
-        too_large: &mut impl FnMut(&[u8]),
+        too_large: &mut impl FnMut(&[u8], Option<PlaceId>),
     ) {
         if self.keeps_lines() && all_fit(lines) {
             out.flush(self);
@@ -238,9 +264,12 @@ impl Encoder {
             out.data.shrink_to(BUFFER_BYTES);
             let Some(at) = memchr::memchr(b'\n', rest) else { return };
             let (line, after) = rest.split_at(at);
-            let event = Event { message: Message::Raw(line), timestamp: None, id: None, part: None };
+            let mut buffer = [0; LONGEST_ID];
+            let line_id = out.next_line(line.len());
+            let id = line_id.map(|id| id.text(&mut buffer));
+            let event = Event { message: Message::Raw(line), timestamp: None, id, part: None };
             if self.event(&event, read_at, out) == Err(TooLarge) {
-                too_large(line);
+                too_large(line, line_id);
             }
             rest = after.get(1..).unwrap_or_default();
         }
@@ -260,12 +289,17 @@ impl Encoder {
             writer.put_all(time);
             writer.put_all(BEFORE_MESSAGE);
             let len = json::escape_line(lines, &mut writer);
+            if let Some(id) = out.line_id {
+                writer.put_all(BEFORE_ID);
+                writer.put(id.text(&mut [0; LONGEST_ID]).as_bytes());
+            }
             writer.put(&out.after);
             if writer.at().saturating_sub(start) > MAX_RECORD_BYTES {
                 writer.back_to(start);
                 break;
             }
             out.events = out.events.saturating_add(1);
+            out.line_id = out.line_id.map(|id| id.behind(len as u64).behind(1));
             lines = lines.get(len.saturating_add(1)..).unwrap_or_default();
         }
         lines
@@ -425,6 +459,7 @@ mod tests {
                 stream: Template { pieces: [].into() },
             }),
             encoding,
+            id: false,
             fields: vec![("env".into(), "prod".into())],
             packing,
             compression: Compression::None,
@@ -543,7 +578,7 @@ mod tests {
         let encoder = Encoder::new(&sink(Encoding::Message, Packing::Lines, TooLong::Split));
         let read = Bytes::from_static(b"one\ntwo\n");
         let mut out = Output::new(Buffers::new(BUFFER_BYTES, 1));
-        encoder.lines((&read, 2), Timestamp(0), &mut out, &mut |_| ());
+        encoder.lines((&read, 2), Timestamp(0), &mut out, &mut |_, _| ());
         let blocks = out.take(&encoder);
         assert_eq!(blocks[0].data.as_ptr(), read.as_ptr());
         assert_eq!(blocks[0].events(), 2);
@@ -560,7 +595,7 @@ mod tests {
         out.origin(encoder, origin);
         let mut unfit = Vec::new();
         let count = memchr::memchr_iter(b'\n', lines).count() as u64;
-        encoder.lines((lines, count), Timestamp(7), &mut out, &mut |line| unfit.push(line.to_vec()));
+        encoder.lines((lines, count), Timestamp(7), &mut out, &mut |line, _| unfit.push(line.to_vec()));
         let (events, data) = written(out.take(encoder));
         (events, data, unfit)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{configuration, exit};
+use super::{check_steps, configuration, exit};
 use crate::config::{
     Action, AssumeRole, AwsSettings, Buffer, Checked, Compression, Config, Decoding, DiskBuffer, Encoding,
     FileSource, FirehoseSink, FollowLinks, Format, ForwardSource, HttpSource, ListingFeed, ListingStart, ObjectContents,
@@ -141,6 +141,9 @@ fn of_source(name: &str, source: &SourceConfig, config: &Config) -> Branch {
     // What log groups hold is known.
     let is_framed = !matches!(source, SourceConfig::CloudwatchLogs(_));
     below.extend(is_framed.then(|| Branch::leaf(of_decoding(source.decoding()))));
+    if let Some(steps) = config.steps.get(name) {
+        below.extend(check_steps::lines(steps).map(Branch::leaf));
+    }
     for leg in legs(config, name) {
         let to = leg.sinks.iter().copied().collect::<Vec<_>>().join(", ");
         below.push(Branch::leaf(match leg.route {
@@ -344,6 +347,7 @@ fn of_sink(name: &str, sink: &SinkConfig) -> Branch {
         }
     };
     below.push(Branch::leaf(of_packing(sink)));
+    below.extend(sink.id.then(|| Branch::leaf("each event has an id, the same whenever it is sent")));
     if !sink.fields.is_empty() {
         let fields: Vec<String> =
             sink.fields.iter().map(|(name, value)| format!("{name}={value:?}")).collect();

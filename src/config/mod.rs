@@ -22,6 +22,8 @@ mod loops;
 mod misfit;
 mod problem;
 mod pull_source;
+mod redact;
+mod redact_types;
 mod regions;
 mod relations;
 mod routes;
@@ -48,6 +50,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -118,10 +121,19 @@ fn config(mut root: Section<'_>) -> Option<Config> {
     let state = state(&mut root);
     let limits = limits(&mut root);
     let strays = Strays::find(&mut root);
-    let sources = named(&mut root, "sources", &strays.sources, |_, section| sources::source(section));
+    let redaction = root.table("redact").and_then(|section| redact::redaction(section, None));
+    let redaction = redaction.map(Arc::new);
+    let source = |_: &str, section: Section<'_>| sources::source(section, redaction.as_ref());
+    let sources = named(&mut root, "sources", &strays.sources, source);
     let sinks = named(&mut root, "sinks", &strays.sinks, sinks::sink);
+    let sources_read = sources.read;
     let names = routes::Names { sources: sources.names, sinks: sinks.names };
-    relations::check_sources(server.as_ref(), &sources.read, notes);
+    let (mut sources, mut steps) = (BTreeMap::new(), BTreeMap::new());
+    for (name, (source, of_source)) in sources_read {
+        steps.insert(name.clone(), of_source);
+        sources.insert(name, source);
+    }
+    relations::check_sources(server.as_ref(), &sources, notes);
     relations::check_sinks(names.sinks.len(), notes);
     let routes = root.tables("routes").and_then(|tables| {
         let n_routes = tables.len();
@@ -130,13 +142,14 @@ fn config(mut root: Section<'_>) -> Option<Config> {
         (routes.len() == n_routes).then_some(routes)
     });
     root.finish();
-    let whole = names.sources.len() == sources.read.len() && names.sinks.len() == sinks.read.len();
+    let whole = names.sources.len() == sources.len() && names.sinks.len() == sinks.read.len();
     whole.then_some(())?;
-    let (mut sources, limits) = (sources.read, limits?);
+    let limits = limits?;
     for decoding in sources.values_mut().filter_map(SourceConfig::decoding_mut) {
         decoding.max_inflated = decoding.max_inflated.min(limits.most_inflated());
     }
-    Some(Config { server: server?, state: state?, limits, sources, sinks: sinks.read, routes: routes? })
+    let (server, state, routes, sinks) = (server?, state?, routes?, sinks.read);
+    Some(Config { server, state, limits, sources, steps, sinks, routes })
 }
 
 fn server(root: &mut Section<'_>) -> Option<Server> {

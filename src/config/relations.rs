@@ -70,18 +70,30 @@ pub(super) fn check_sinks(n_sinks: usize, notes: &Notes) {
     }
 }
 
-/// Notes sinks that re-emit envelopes, and sources that reach them and have none.
+/// Notes sinks that re-emit envelopes, and sources that reach them and have none, or have theirs redacted.
 pub(super) fn check_flow(config: &Config, notes: &Notes) {
     let wants_envelopes =
         |sink: &str| config.sinks.get(sink).is_some_and(|sink| sink.encoding == Encoding::Envelope);
     let mut wrong: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut redacted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, source) in &config.sources {
-        if source.has_envelopes() {
-            continue;
-        }
+        let is_redacted = config.steps.get(name).is_some_and(|steps| steps.redact.is_some());
+        let found = match (source.has_envelopes(), is_redacted) {
+            (false, _) => &mut wrong,
+            (true, true) => &mut redacted,
+            (true, false) => continue,
+        };
         for sink in reached(config, name).into_iter().filter(|sink| wants_envelopes(sink)) {
-            wrong.entry(sink).or_default().push(name);
+            found.entry(sink).or_default().push(name);
         }
+    }
+    for (sink, sources) in redacted {
+        let first = sources.first().copied().unwrap_or_default();
+        let text = format!(
+            "found `envelope`, but {} leads here and is redacted, and envelopes are passed on as they came; use `json` or `message`, or `redact = {{ named = [] }}` for `sources.{first}`",
+            quoted(sources)
+        );
+        notes.problem_at(&format!("sinks.{sink}.encoding"), text);
     }
     for (sink, sources) in wrong {
         let sources = quoted(sources);

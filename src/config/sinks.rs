@@ -12,7 +12,7 @@ use super::types::{
     Buffer, Compression, DirectorySink, DiskBuffer, Encoding, FirehoseSink, Packing, SinkConfig, SinkKind,
     Template, WhenFull,
 };
-use super::values::{Parsed, any_string, choice, count, duration, path, size, string};
+use super::values::{Parsed, any_string, choice, count, duration, flag, path, size, string};
 use crate::event::Field;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -55,6 +55,10 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<SinkConf
     const ENCODINGS: [(&str, Encoding); 3] =
         [("message", Encoding::Message), ("json", Encoding::Json), ("envelope", Encoding::Envelope)];
     let encoding = section.or("encoding", Encoding::Json, choice(&ENCODINGS));
+    let id = section.or("id", false, flag);
+    if id && encoding != Encoding::Json {
+        section.problem("id", "needs the `encoding` `json`; remove it");
+    }
     let fields = fields(section, encoding);
     let packing = packing(section, encoding);
     let compression = compression(section)?;
@@ -69,6 +73,7 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<SinkConf
     Some(SinkConfig {
         kind: kind?,
         encoding,
+        id,
         fields,
         packing,
         compression,

@@ -1,6 +1,7 @@
 //! Reads `[sources.NAME]`.
 
 use std::path::{MAIN_SEPARATOR, Path};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::cloudwatch_logs;
@@ -8,19 +9,25 @@ use super::decoding::{multiline, sized};
 use super::fluent_forward;
 use super::misfit::Misfit;
 use super::problem::alternatives;
+use super::redact::redaction;
 use super::s3;
 use super::section::{Section, expected};
 use super::tree::{Node, Written};
 use super::types::{
-    Decoding, FileSource, FollowLinks, Format, HttpSource, SourceConfig, Start, StdinSource, Tls,
+    Decoding, FileSource, FollowLinks, Format, HttpSource, Redaction, SourceConfig, SourceSteps, Start,
+    StdinSource, Tls,
 };
 use super::values::{Parsed, address, choice, count, duration, glob, list, path, some, string, string_that};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Reads one source.
-pub(super) fn source(mut section: Section<'_>) -> Option<SourceConfig> {
+/// Reads one source, and what is done to its events; `redaction` is what all sources have.
+pub(super) fn source(
+    mut section: Section<'_>,
+    redaction: Option<&Arc<Redaction>>,
+) -> Option<(SourceConfig, SourceSteps)> {
     let kind = section.required("type", "file", kind)?;
+    let steps = steps(&mut section, redaction);
     let source = match kind {
         SourceType::File => file(&mut section).map(SourceConfig::File),
         SourceType::Stdin => Some(SourceConfig::Stdin(StdinSource {
@@ -36,7 +43,18 @@ pub(super) fn source(mut section: Section<'_>) -> Option<SourceConfig> {
         }
     };
     section.finish();
-    source
+    Some((source?, steps?))
+}
+
+/// Reads what is done to a source's events.
+fn steps(section: &mut Section<'_>, common: Option<&Arc<Redaction>>) -> Option<SourceSteps> {
+    let redact = if section.has("redact") {
+        let own = section.table("redact").and_then(|table| redaction(table, common.map(Arc::as_ref)))?;
+        Some(Arc::new(own))
+    } else {
+        common.map(Arc::clone)
+    };
+    Some(SourceSteps { redact: redact.filter(|redact| !redact.is_empty()) })
 }
 
 #[derive(Clone, Copy)]

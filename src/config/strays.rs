@@ -15,7 +15,7 @@ pub(super) struct Strays {
     pub(super) sinks: BTreeSet<String>,
 }
 
-const ROOT: [&str; 6] = ["server", "state", "limits", "sources", "sinks", "routes"];
+const ROOT: [&str; 7] = ["server", "state", "limits", "redact", "sources", "sinks", "routes"];
 
 impl Strays {
     pub(super) fn find(root: &mut Section<'_>) -> Self {

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::aws_types::{AssumeRole, AwsSettings};
 pub use super::forward_source::{ForwardListen, ForwardSource, ForwardUser, RecordAs};
 pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 pub use super::pull_source::{PullSource, PullStart};
+pub use super::redact_types::{NamedPattern, OwnPattern, Redaction, ReplaceWith};
 use super::secret::Secret;
 pub use super::template::{Template, TemplateField, TemplatePiece};
 use crate::event::Field;
@@ -27,10 +29,19 @@ pub struct Config {
     pub limits: Limits,
     /// Sources by name.
     pub sources: BTreeMap<String, SourceConfig>,
+    /// What is done to the events of each source.
+    pub steps: BTreeMap<String, SourceSteps>,
     /// Sinks by name.
     pub sinks: BTreeMap<String, SinkConfig>,
     /// Routes in order; none: every source to every sink.
     pub routes: Vec<Route>,
+}
+
+impl Config {
+    /// What is redacted, by source.
+    pub fn redactions(&self) -> impl Iterator<Item = (&str, &Redaction)> {
+        self.steps.iter().filter_map(|(name, steps)| Some((name.as_str(), steps.redact.as_deref()?)))
+    }
 }
 
 /// `[server]`
@@ -83,6 +94,13 @@ pub enum SourceConfig {
     S3(Box<S3Source>),
     /// Messages of the Fluent Forward protocol.
     FluentForward(Box<ForwardSource>),
+}
+
+/// What is done to a source's events, between decoding and routing.
+#[derive(Clone, Debug, Default)]
+pub struct SourceSteps {
+    /// What is redacted in them; none: nothing is.
+    pub redact: Option<Arc<Redaction>>,
 }
 
 /// `type = "file"`
@@ -276,6 +294,8 @@ pub struct SinkConfig {
     pub kind: SinkKind,
     /// How events are written.
     pub encoding: Encoding,
+    /// Whether each json object has an id, also where the event has none of its own.
+    pub id: bool,
     /// Constants added to json objects, sorted by name.
     pub fields: Vec<(String, String)>,
     /// How events are put into records.

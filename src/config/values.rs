@@ -188,7 +188,7 @@ pub(super) fn glob(node: &Node) -> Parsed<String> {
 }
 
 /// Where a pattern of one line goes wrong: the error shows the pattern, four spaces in, and a `^` below.
-fn byte_at_fault(pattern: &str, message: &str) -> Option<usize> {
+pub(super) fn byte_at_fault(pattern: &str, message: &str) -> Option<usize> {
     let mark =
         message.lines().find(|line| line.contains('^') && line.chars().all(|c| c == ' ' || c == '^'))?;
     let n_chars = mark.find('^')?.checked_sub(4)?;
@@ -196,7 +196,7 @@ fn byte_at_fault(pattern: &str, message: &str) -> Option<usize> {
     pattern.char_indices().nth(n_chars).map(|(at, _)| at)
 }
 
-fn not_a(node: &Node, what: &str, error: &impl Display) -> Misfit {
+pub(super) fn not_a(node: &Node, what: &str, error: &impl Display) -> Misfit {
     let message = error.to_string();
     let last = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
     Misfit::of(node, format!("found {}, which is not a {what}: {last}", node.describe()))

@@ -19,6 +19,14 @@ pub enum RunError {
     /// The routes.
     #[error(transparent)]
     Route(#[from] RouteError),
+    /// What is redacted in a source's events.
+    #[error("the patterns that source `{name}` redacts are too many or too large together; leave some out")]
+    Redaction {
+        /// The source's name.
+        name: String,
+        /// Why.
+        source: regex::Error,
+    },
     /// A sink.
     #[error("sink `{sink}`")]
     Sink {

@@ -25,6 +25,7 @@ use crate::metrics::{Metrics, SourceMetrics, gauge};
 use crate::pipeline::{Enqueuer, Intake, Processor, SourceDecoder, WorkerState, Workers};
 use crate::route::Router;
 use crate::sink::{self, Digester, HashCpu, Offload, OffloadTask, SinkResources};
+use crate::steps::Redactor;
 
 /// Pieces of the sinks' work waiting for a worker, at the most.
 const TASKS: usize = 64;
@@ -223,10 +224,13 @@ fn workers(
     let state = || WorkerState::new(Arc::clone(&router), Arc::clone(&sinks), &buffers);
     let decoder = |(name, source): (&String, &SourceConfig)| {
         let decoder = Decoder::new(source.decoding());
-        let decoder = SourceDecoder { decoder, metrics: enqueuer.metrics.source(name) };
-        (Arc::from(name.as_str()), Arc::new(decoder))
+        let redaction = config.steps.get(name).and_then(|steps| steps.redact.as_deref());
+        let redactor = redaction.map(Redactor::new).transpose();
+        let redactor = redactor.map_err(|source| RunError::Redaction { name: name.clone(), source })?;
+        let (redactor, metrics) = (redactor.flatten(), enqueuer.metrics.source(name));
+        Ok((Arc::from(name.as_str()), Arc::new(SourceDecoder { decoder, redactor, metrics })))
     };
-    let sources = config.sources.iter().map(decoder).collect();
+    let sources = config.sources.iter().map(decoder).collect::<Result<_, RunError>>()?;
     let count = config.limits.workers;
     let processor = Arc::new(Processor::new(sources, enqueuer, Arc::clone(budget), count));
     Workers::start(count, &processor, state, tasks, watchdog, status).map_err(RunError::Thread)

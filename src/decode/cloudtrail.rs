@@ -114,7 +114,7 @@ pub(crate) fn decode<E: Events>(
     let scanned = opened.text().and_then(|text| scan(text, records).map(|()| text));
     let (next, repaired) = match scanned {
         Ok(text) => (tell(text, records, compact, events), None),
-        Err(NOT_CLOUDTRAIL) => return refuse(events, NOT_CLOUDTRAIL),
+        Err(NOT_CLOUDTRAIL) => return refuse_opened(events, NOT_CLOUDTRAIL, (payload, opened.bytes)),
         Err(_) if !events.may_take(len) => return Err(NotOpened::NoRoom),
         Err(reason) => match repair::repair(opened.bytes) {
             Some(text) if scan(&text, records).is_ok() => {
@@ -122,7 +122,7 @@ pub(crate) fn decode<E: Events>(
                 events.repaired(repair::count_repaired(opened.bytes, parts));
                 (tell(&text, records, compact, events), Some(text))
             }
-            _ => return refuse(events, reason),
+            _ => return refuse_opened(events, reason, (payload, opened.bytes)),
         },
     };
     let Some(next) = next else { return Ok(None) };
@@ -133,6 +133,16 @@ pub(crate) fn decode<E: Events>(
     };
     let lists = records.lists.iter().copied().filter(|list| *list > next).collect();
     Ok(Some(TrailLeft { text, next, lists }))
+}
+
+/// Refuses a payload that was opened: as it came, or as it was opened.
+fn refuse_opened<E: Events>(
+    events: &mut E,
+    reason: &'static str,
+    (payload, opened): (&[u8], &[u8]),
+) -> Result<Option<TrailLeft>, NotOpened> {
+    events.undecodable(reason, if events.opens_refused() { opened } else { payload });
+    Ok(None)
 }
 
 impl TrailLeft {
@@ -206,6 +216,7 @@ fn tell_one<E: Events>(text: &str, record: &TrailRecord, compact: &mut Vec<u8>, 
     }
     let id = text.get(record.id.clone()).filter(|id| !id.is_empty());
     let message = one_line(raw, compact);
+    events.at(record.text.start as u64);
     events.event(Event { message: Message::Raw(message), timestamp: record.timestamp, id, part: None });
     true
 }

@@ -37,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// One line of the runtime's.
 #[derive(Clone, Copy)]
 struct ContainerLine<'a> {
+    /// Where it begins.
+    at: u64,
     stream: usize,
     timestamp: Option<Timestamp>,
     text: Message<'a>,
@@ -54,6 +56,8 @@ const NAMES: [&str; 2] = ["stdout", "stderr"];
 #[derive(Debug, Default)]
 struct OpenEvent {
     text: Vec<u8>,
+    /// Where its first line begins.
+    at: u64,
     timestamp: Option<Timestamp>,
     /// Which event was begun first; none: nothing is open.
     begun: Option<u64>,
@@ -101,7 +105,7 @@ impl Container {
         joiner: &mut Joiner,
         long: &mut Vec<u8>,
         origin: &Arc<Origin>,
-        payload: &[u8],
+        (payload, before): (&[u8], u64),
         events: &mut E,
     ) -> Option<usize> {
         joiner.origins.set(origin);
@@ -110,9 +114,10 @@ impl Container {
             if !events.fits(line.len().saturating_add(joiner.bytes()), 1) {
                 return Some(at);
             }
+            let begin = before.saturating_add(at as u64);
             at += line.len();
             if let Some(line) = self.parse(line) {
-                self.take(line, joiner, long, events);
+                self.take(ContainerLine { at: begin, ..line }, joiner, long, events);
             } else {
                 events.origin(origin);
                 events.undecodable(self.label(), line);
@@ -153,6 +158,7 @@ impl Container {
         if self.multiline.is_none() && !open.mid && !line.partial {
             let event = Event { message: line.text, timestamp: line.timestamp, id: None, part: None };
             events.origin(joiner.origins.of(line.stream));
+            events.at(line.at);
             return self.limit.apply(event, long, events);
         }
         let begins = !open.mid && self.start().is_some_and(|start| matches(start, line.text));
@@ -175,6 +181,7 @@ impl Container {
     fn tell<E: Events>(&self, stream: usize, joiner: &mut Joiner, long: &mut Vec<u8>, events: &mut E) {
         let Some(open) = joiner.streams.get_mut(stream) else { return };
         events.origin(joiner.origins.of(stream));
+        events.at(open.at);
         let message = match (self.runtime, str::from_utf8(&open.text)) {
             (ContainerRuntime::Docker, Ok(inside)) => Message::Escaped(inside),
             (ContainerRuntime::Docker, Err(_)) | (ContainerRuntime::Cri, _) => Message::Raw(&open.text),
@@ -192,7 +199,7 @@ impl Joiner {
         let Some(open) = self.streams.get_mut(line.stream) else { return };
         if open.begun.is_none() {
             open.begun = Some(self.begun);
-            open.timestamp = line.timestamp;
+            (open.timestamp, open.at) = (line.timestamp, line.at);
             self.begun = self.begun.wrapping_add(1);
         } else if !open.mid {
             open.text.extend_from_slice(match runtime {
@@ -246,7 +253,7 @@ fn docker(line: &[u8]) -> Option<ContainerLine<'_>> {
     let log = log?;
     let whole = strip_escaped_newline(log);
     let text = Message::Escaped(whole.unwrap_or(log));
-    Some(ContainerLine { stream: stream_number(stream), timestamp, text, partial: whole.is_none() })
+    Some(ContainerLine { at: 0, stream: stream_number(stream), timestamp, text, partial: whole.is_none() })
 }
 
 /// `2026-11-22T01:02:03.004Z stdout F text`
@@ -264,6 +271,7 @@ fn cri(line: &[u8]) -> Option<ContainerLine<'_>> {
     let text = fields.next().unwrap_or_default();
     let text = if partial { text } else { text.strip_suffix(b"\r").unwrap_or(text) };
     Some(ContainerLine {
+        at: 0,
         stream: stream_number(stream),
         timestamp: Some(timestamp),
         text: Message::Raw(text),

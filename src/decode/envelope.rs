@@ -125,7 +125,17 @@ pub(crate) fn decode<E: Events>(
     };
     let (len, place, gz) = (opened.bytes.len(), opened.place, opened.gz.clone());
     let text = opened.text().ok();
-    let mut walk = EnvelopeWalk { opened, text, payload, origin, spans, last_origin, last_extracted, events };
+    let mut walk = EnvelopeWalk {
+        opened,
+        text,
+        payload,
+        origin,
+        spans,
+        last_origin,
+        last_extracted,
+        events,
+        text_at: 0,
+    };
     let Err(Pause { at, begun }) = walk.all(0) else { return Ok(None) };
     let opened = place.map_or_else(|| bare.clone(), |place| buffers.take(place, len));
     Ok(Some(EnvelopesLeft { payload: payload.clone(), opened, gz, at, begun }))
@@ -144,8 +154,17 @@ impl EnvelopesLeft {
         let opened = OpenedPayload { bytes: &self.opened, place: None, gz: self.gz.clone() };
         let text = opened.text().ok();
         let payload = &self.payload;
-        let mut walk =
-            EnvelopeWalk { opened, text, payload, origin, spans, last_origin, last_extracted, events };
+        let mut walk = EnvelopeWalk {
+            opened,
+            text,
+            payload,
+            origin,
+            spans,
+            last_origin,
+            last_extracted,
+            events,
+            text_at: 0,
+        };
         let told = match self.begun.take() {
             Some(begun) => walk.go_on(begun).and_then(|at| walk.all(at)),
             None => walk.all(self.at),
@@ -170,6 +189,8 @@ struct EnvelopeWalk<'a, E> {
     last_origin: &'a mut Option<LastOrigin>,
     last_extracted: &'a mut Option<ExtractedOrigin>,
     events: &'a mut E,
+    /// Where the text stands that is told at present.
+    text_at: usize,
 }
 
 impl<'a, E: Events> EnvelopeWalk<'a, E> {
@@ -194,6 +215,7 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
     fn go_on(&mut self, begun: BegunEnvelope) -> Result<usize, Pause> {
         let BegunEnvelope { repaired, next, range, origin } = begun;
         self.events.origin(&origin);
+        self.text_at = range.start;
         let end = range.end;
         let text = repaired.as_deref().or_else(|| self.opened.bytes.get(range.clone()));
         let text = text.and_then(|text| simdutf8::basic::from_utf8(text).ok()).unwrap_or_default();
@@ -219,6 +241,7 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
 
     /// Tells each value of a text that stands at `from`; where one begins that is malformed.
     fn fast(&mut self, text: &str, from: usize) -> Result<Option<usize>, Pause> {
+        self.text_at = from;
         let mut scanner = Scanner::new(text);
         while scanner.peek().is_some() {
             let start = scanner.at();
@@ -251,6 +274,7 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
             return Err(Pause::before(start));
         }
         let Some(text) = repair::repair(value) else { return Ok(None) };
+        self.text_at = start;
         let mut scanner = Scanner::new(&text);
         let Ok(found) = scan(&mut scanner, self.spans) else { return Ok(None) };
         if scanner.peek().is_some() {
@@ -331,6 +355,7 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
             let message =
                 if span.is_string { Message::Escaped(message) } else { Message::Raw(message.as_bytes()) };
             let id = text.get(span.id.clone()).filter(|id| !id.is_empty());
+            self.events.at(self.text_at.saturating_add(span.start) as u64);
             self.events.event(Event { message, timestamp: span.timestamp, id, part: None });
         }
         if is_own {
@@ -369,7 +394,7 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
             return Err(Pause::before(range.start));
         }
         self.events.origin(self.origin);
-        if self.is_all(&range) {
+        if self.is_all(&range) && !self.events.opens_refused() {
             self.events.undecodable(reason, self.payload);
         } else {
             self.events.undecodable(reason, self.opened.bytes.get(range).unwrap_or_default());

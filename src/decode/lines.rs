@@ -55,16 +55,16 @@ impl LinesLeft {
 /// Lines that are looked at together.
 const WINDOW: usize = 128 << 10;
 
-/// Decodes whole lines. A last one without its newline is an event too.
+/// Decodes whole lines, `before` bytes behind where their payload began. A last one without its newline is an event too.
 pub(crate) fn decode<E: Events>(
     limit: LengthLimit,
     scratch: &mut LineScratch,
-    payload: &Bytes,
+    (payload, before): (&Bytes, u64),
     piece: Piece,
     events: &mut E,
 ) -> Option<LinesLeft> {
     if !piece.is_whole() {
-        return one_by_one(limit, scratch, payload, piece, 0..payload.len(), events);
+        return one_by_one(limit, scratch, (payload, before), piece, 0..payload.len(), events);
     }
     let most = if events.keeps_lines() { usize::MAX } else { WINDOW };
     let mut at = 0;
@@ -76,7 +76,7 @@ pub(crate) fn decode<E: Events>(
             || has_return && memmem::find(window, b"\r\n").is_some()
             || has_long_line(window, limit.max)
         {
-            let left = one_by_one(limit, scratch, payload, piece, at..end, events);
+            let left = one_by_one(limit, scratch, (payload, before), piece, at..end, events);
             if left.is_some() {
                 return left;
             }
@@ -87,6 +87,7 @@ pub(crate) fn decode<E: Events>(
             return Some(LinesLeft::from(at, piece));
         };
         let end = at.saturating_add(window.len());
+        events.at(before.saturating_add(at as u64));
         events.lines(&payload.slice(at..end), newlines);
         at = end;
     }
@@ -119,7 +120,7 @@ fn fitting<'l, E: Events>(mut lines: &'l [u8], mut newlines: u64, events: &E) ->
 fn one_by_one<E: Events>(
     limit: LengthLimit,
     scratch: &mut LineScratch,
-    payload: &[u8],
+    (payload, before): (&[u8], u64),
     piece: Piece,
     range: Range<usize>,
     events: &mut E,
@@ -130,8 +131,10 @@ fn one_by_one<E: Events>(
             return Some(LinesLeft::from(at, piece));
         }
         let is_first = at == 0;
+        let begin = before.saturating_add(at as u64);
         at += line.len();
         let part = piece.part(is_first, at == payload.len());
+        events.at(begin.wrapping_sub(part.map_or(0, |part| part.offset)));
         limit.apply(Event { part, ..raw(strip(line)) }, &mut scratch.long, events);
     }
     None
@@ -142,18 +145,20 @@ pub(crate) fn decode_joined<E: Events>(
     limit: LengthLimit,
     start: &Regex,
     scratch: &mut LineScratch,
-    payload: &Bytes,
+    (payload, before): (&Bytes, u64),
     piece: Piece,
     events: &mut E,
 ) -> Option<LinesLeft> {
     let LineScratch { joined, long } = scratch;
     // Whether there was room for it.
-    let mut tell = |event: &[u8], part: Option<Part>| {
+    let mut tell = |begin: usize, event: &[u8], part: Option<Part>| {
         if event.is_empty() {
             return true;
         }
         let fits = events.fits(event.len(), 1);
         if fits {
+            let at = before.saturating_add(begin as u64);
+            events.at(at.wrapping_sub(part.map_or(0, |part| part.offset)));
             limit.apply(Event { part, ..raw(without_crlf(strip(event), joined)) }, long, events);
         }
         fits
@@ -164,7 +169,7 @@ pub(crate) fn decode_joined<E: Events>(
         let is_rest = piece.inside_line && at == 0;
         if !is_rest && start.is_match(strip(line)) {
             let event = payload.get(begin..at).unwrap_or_default();
-            if !tell(event, piece.part(continues && begin == 0, false)) {
+            if !tell(begin, event, piece.part(continues && begin == 0, false)) {
                 return Some(LinesLeft::from(begin, piece));
             }
             begin = at;
@@ -173,7 +178,7 @@ pub(crate) fn decode_joined<E: Events>(
         }
         at += line.len();
     }
-    if tell(payload.get(begin..).unwrap_or_default(), piece.part(continues, true)) {
+    if tell(begin, payload.get(begin..).unwrap_or_default(), piece.part(continues, true)) {
         return None;
     }
     Some(LinesLeft::from(begin, piece))

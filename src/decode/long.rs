@@ -22,11 +22,16 @@ impl LengthLimit {
         if bytes(event.message).len() <= self.max {
             return events.event(event);
         }
+        let mut whole = Vec::new();
+        let message = events.begin_long(event.message, &mut whole);
+        let event = Event { message, ..event };
         match self.too_long {
+            _ if bytes(message).len() <= self.max => events.event(event),
             TooLong::Split => self.split(event, events),
             TooLong::Truncate => self.truncate(event, scratch, events),
-            TooLong::DeadLetter => events.undecodable("too_long", bytes(event.message)),
+            TooLong::DeadLetter => events.undecodable("too_long", bytes(message)),
         }
+        events.end_long();
     }
 
     fn split<E: Events>(&self, event: Event<'_>, events: &mut E) {

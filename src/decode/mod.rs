@@ -155,10 +155,12 @@ impl Decoder {
                 None
             }
             PayloadState::Whole { payload, piece } => self.begin(scratch, origin, payload, piece, events),
-            PayloadState::Lines { plain, piece } => self.lines(scratch, origin, &plain, piece, events),
-            PayloadState::Container { plain, joiner } => {
+            PayloadState::Lines { plain, before, piece } => {
+                self.lines(scratch, origin, (&plain, before), piece, events)
+            }
+            PayloadState::Container { plain, before, joiner } => {
                 scratch.joiner = joiner;
-                self.lines(scratch, origin, &plain, Piece::default(), events)
+                self.lines(scratch, origin, (&plain, before), Piece::default(), events)
             }
             PayloadState::Envelopes(left) => {
                 let Scratch { buffers, envelope, .. } = scratch;
@@ -197,7 +199,7 @@ impl Decoder {
             | DecoderKind::Container(_)
             | DecoderKind::Forward(_) => {
                 match payload::lines(&payload, max, buffers, &mut |bytes| events.may_take(bytes)) {
-                    Ok(plain) => Ok(self.lines(scratch, origin, &plain, piece, events)),
+                    Ok(plain) => Ok(self.lines(scratch, origin, (&plain, 0), piece, events)),
                     Err(NotOpened::Refused(reason)) => {
                         events.origin(origin);
                         events.undecodable(reason, &payload);
@@ -231,28 +233,32 @@ impl Decoder {
         &self,
         scratch: &mut Scratch,
         origin: &Arc<Origin>,
-        plain: &Bytes,
+        (plain, before): (&Bytes, u64),
         piece: Piece,
         events: &mut E,
     ) -> Option<PayloadState> {
+        let behind = |at: usize| before.saturating_add(at as u64);
         // A container's events come from one of its streams.
         if !matches!(self.kind, DecoderKind::Container(_)) {
             events.origin(origin);
         }
         let left = match &self.kind {
-            DecoderKind::Lines(limit) => lines::decode(*limit, &mut scratch.lines, plain, piece, events),
+            DecoderKind::Lines(limit) => lines::decode(*limit, &mut scratch.lines, (plain, before), piece, events),
             DecoderKind::JoinedLines(limit, start) => {
-                lines::decode_joined(*limit, start, &mut scratch.lines, plain, piece, events)
+                lines::decode_joined(*limit, start, &mut scratch.lines, (plain, before), piece, events)
             }
             DecoderKind::Container(container) => {
                 let Scratch { joiner, lines, .. } = scratch;
-                let at = container.decode(joiner, &mut lines.long, origin, plain, events)?;
-                let joiner = std::mem::take(joiner);
-                return Some(PayloadState::Container { plain: plain.slice(at..), joiner });
+                let at = container.decode(joiner, &mut lines.long, origin, (plain, before), events)?;
+                let (joiner, before) = (std::mem::take(joiner), behind(at));
+                return Some(PayloadState::Container { plain: plain.slice(at..), before, joiner });
             }
             DecoderKind::Envelope | DecoderKind::Cloudtrail | DecoderKind::Forward(_) => None,
         };
-        left.map(|left| PayloadState::Lines { plain: plain.slice(left.at..), piece: left.piece })
+        left.map(|left| {
+            let (plain, before) = (plain.slice(left.at..), behind(left.at));
+            PayloadState::Lines { plain, before, piece: left.piece }
+        })
     }
 }
 
@@ -272,14 +278,16 @@ enum PayloadState {
         payload: Bytes,
         piece: Piece,
     },
-    /// Lines that are inflated.
+    /// Lines that are inflated, with so many bytes before them.
     Lines {
         plain: Bytes,
+        before: u64,
         piece: Piece,
     },
     /// Lines of a container runtime, and the events that those before them began.
     Container {
         plain: Bytes,
+        before: u64,
         joiner: Joiner,
     },
     Envelopes(Box<EnvelopesLeft>),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Held, Timestamp};
+use super::{EventPlace, Held, Timestamp};
 
 /// How a chunk ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,6 +55,8 @@ struct SharedAck {
     held: Mutex<Option<Held>>,
     /// Of a dead letter that is delivered again: when it became one.
     dead_lettered_at: Option<Timestamp>,
+    /// Where the chunk begins, where that is known.
+    place: Option<EventPlace>,
 }
 
 impl Drop for SharedAck {
@@ -86,9 +88,29 @@ impl AckGuard {
     fn of(owner: Arc<dyn Acknowledge>, number: u64, dead_lettered_at: Option<Timestamp>) -> Self {
         let (abandoned, held) = (AtomicBool::new(false), Mutex::new(None));
         Self {
-            shared: Arc::new(SharedAck { owner, number, abandoned, held, dead_lettered_at }),
+            shared: Arc::new(SharedAck { owner, number, abandoned, held, dead_lettered_at, place: None }),
             settled: false,
         }
+    }
+
+    /// The same for a chunk that begins here. Said of the first guard, before it is split.
+    pub fn placed(mut self, place: EventPlace) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.place = Some(place);
+        }
+        self
+    }
+
+    /// Where the chunk begins, where that is known.
+    #[must_use]
+    pub fn place(&self) -> Option<&EventPlace> {
+        self.shared.place.as_ref()
+    }
+
+    /// The number of the chunk.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.shared.number
     }
 
     /// The part is done: delivered, filtered, or a dead letter on disk.

@@ -109,6 +109,32 @@ pub trait Events {
         true
     }
 
+    /// Whether a payload that is refused is told as it was opened, rather than as it came: so that it can be looked into.
+    fn opens_refused(&self) -> bool {
+        false
+    }
+
+    /// What was read of the next lines, so many bytes, stays in memory beside what is told of them.
+    fn keeps_beside(&mut self, _bytes: usize) {}
+
+    /// A message is longer than allowed, and is to be told in parts, cut, or given up: returns what is told of it. `whole` is memory for
+    /// that. What follows is of this message, up to [`Events::end_long`].
+    fn begin_long<'m>(&mut self, message: Message<'m>, _whole: &'m mut Vec<u8>) -> Message<'m> {
+        message
+    }
+
+    /// The message was told.
+    fn end_long(&mut self) {}
+
+    /// Whether [`Events::at`] is to be told.
+    fn wants_places(&self) -> bool {
+        false
+    }
+
+    /// What is told next began so many bytes behind the payload's first byte, without its layers; or before it, where the number wraps
+    /// around: in a chunk before this one.
+    fn at(&mut self, _offset: u64) {}
+
     /// What follows comes from this origin. Said at least once before anything else, and again for each envelope.
     fn origin(&mut self, origin: &Arc<Origin>);
 

@@ -11,6 +11,7 @@ mod buffers;
 mod decoded;
 mod framing;
 mod origin;
+mod place;
 mod time;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use buffers::Buffers;
 pub use decoded::{Event, Events, Message, Part, Piece, Wants};
 pub use framing::Framing;
 pub use origin::{Field, FieldPlace, Origin, OriginFields};
+pub use place::{EventPlace, LONGEST_ID, PlaceId};
 pub use time::{Clockface, Timestamp};
 
 /// Raw bytes of one origin, as a source read them: whole events, as its [`Framing`] cuts them, but for one that is too long.

@@ -120,6 +120,10 @@ impl Metrics {
         for (name, source) in &config.sources {
             self.source(name).announce(&announce::of_source(source));
         }
+        for (name, redaction) in config.redactions() {
+            let rules: Vec<_> = redaction.names().map(|rule| (rule, 0)).collect();
+            self.source(name).redacted(&rules);
+        }
         for (name, sink) in &config.sinks {
             self.sink(name).announce(&announce::of_sink(sink));
         }

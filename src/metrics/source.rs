@@ -1,7 +1,7 @@
 //! What sources count.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
@@ -35,6 +35,7 @@ pub struct SourceMetrics {
     pub pull: PullMetrics,
     objects: IntCounterVec,
     messages: IntCounterVec,
+    redacted: IntCounterVec,
 }
 
 impl SourceMetrics {
@@ -63,6 +64,13 @@ impl SourceMetrics {
                 self.undecodable.with_label_values(&[self.name.as_str(), reason]).inc_by(*payloads);
             }
         });
+    }
+
+    /// Counts what was replaced in events, by the rules' names.
+    pub fn redacted(&self, counts: &[(Arc<str>, u64)]) {
+        for (rule, count) in counts {
+            self.redacted.with_label_values(&[self.name.as_str(), rule]).inc_by(*count);
+        }
     }
 
     /// Counts bytes of a file that can never be delivered.
@@ -222,6 +230,11 @@ const MESSAGES: Family = Family {
     help: "Messages of a source's queue, by what became of them.",
     labels: SOURCE_AND_OUTCOME,
 };
+const REDACTED: Family = Family {
+    name: "redacted_total",
+    help: "What was replaced in events before anything else was done with them, by rule.",
+    labels: &["source", "rule"],
+};
 const BACKPRESSURE: Family =
     Family { name: "backpressure_seconds_total", help: "Time a source waited for memory.", labels: SOURCE };
 
@@ -238,6 +251,7 @@ pub(super) struct SourceFamilies {
     lost: IntCounterVec,
     objects: IntCounterVec,
     messages: IntCounterVec,
+    redacted: IntCounterVec,
     backpressure: prometheus::CounterVec,
     pull: PullFamilies,
 }
@@ -255,6 +269,7 @@ impl SourceFamilies {
             lost: registrar.counters(&LOST),
             objects: registrar.counters(&OBJECTS),
             messages: registrar.counters(&MESSAGES),
+            redacted: registrar.counters(&REDACTED),
             backpressure: registrar.float_counters(&BACKPRESSURE),
             pull: PullFamilies::register(registrar),
         }
@@ -281,6 +296,7 @@ impl SourceFamilies {
             pull: self.pull.of(source),
             objects: self.objects.clone(),
             messages: self.messages.clone(),
+            redacted: self.redacted.clone(),
         }
     }
 }

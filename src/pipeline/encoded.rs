@@ -18,6 +18,8 @@ pub(crate) struct EncodedChunk {
     pub(crate) routed: u64,
     /// Events that no sink takes, by the route that dropped them.
     pub(crate) filtered: Vec<(Option<usize>, u64)>,
+    /// What was redacted, by rule.
+    pub(crate) redacted: Vec<(Arc<str>, u64)>,
     /// What goes to the dead letters.
     pub(crate) undeliverable: Vec<Undeliverable>,
     /// The memory that all of it takes, in bytes.

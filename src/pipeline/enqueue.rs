@@ -92,6 +92,7 @@ impl Enqueuer {
             encoded.filtered.iter().map(|(route, events)| (self.route_counter(*route), *events)).collect();
         let undecodable = encoded.undeliverable.iter().filter(|undeliverable| undeliverable.sink.is_none());
         let undecodable: Vec<_> = undecodable.map(|undeliverable| (undeliverable.reason, 1)).collect();
+        source.redacted(&encoded.redacted);
         source.read(&ChunkCounts { routed: encoded.routed, filtered: &filtered, undecodable: &undecodable });
     }
 

@@ -8,11 +8,13 @@
 
 mod encoded;
 mod enqueue;
+mod ids;
 mod intake;
 mod open_job;
 mod paused;
 mod process;
 mod routing;
+mod scratch;
 mod step;
 mod worker;
 

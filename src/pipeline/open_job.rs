@@ -7,12 +7,15 @@ use super::intake::CommitSlot;
 use crate::decode::{Decoder, Undecoded};
 use crate::event::{AckGuard, Held, Origin, Timestamp};
 use crate::metrics::SourceMetrics;
+use crate::steps::Redactor;
 
 /// One source, as the workers see it.
 #[derive(Debug)]
 pub(crate) struct SourceDecoder {
     /// How its payloads are decoded.
     pub(crate) decoder: Decoder,
+    /// What is redacted in its events.
+    pub(crate) redactor: Option<Redactor>,
     /// What it counts.
     pub(crate) metrics: SourceMetrics,
 }

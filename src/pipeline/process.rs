@@ -8,10 +8,13 @@ use super::enqueue::{Enqueuer, RoomCheck};
 use super::intake::Job;
 use super::open_job::{OpenJob, SourceDecoder};
 use super::paused::{JobWait, PausedJob, PausedJobs};
-use super::routing::WorkerState;
+use super::encoded::EncodedChunk;
+use super::routing::{Routing, WorkerState};
+use super::scratch::WorkerScratch;
 use super::step::StepMemory;
-use crate::decode::{Scratch, Undecoded};
-use crate::event::{AckGuard, Budget, Chunk, CommitTurn, Held};
+use crate::decode::Undecoded;
+use crate::event::{AckGuard, Budget, Chunk, CommitTurn, Held, Origin};
+use crate::steps::Redacting;
 
 /// What the workers work with.
 #[derive(Debug)]
@@ -43,7 +46,7 @@ impl Processor {
     }
 
     /// Takes a chunk from its source's bytes to its destinations' queues, as far as there is memory.
-    pub(super) fn process(&self, job: Job, state: &mut WorkerState, scratch: &mut Scratch) {
+    pub(super) fn process(&self, job: Job, state: &mut WorkerState, scratch: &mut WorkerScratch) {
         let Job { chunk, slot, undecodable } = job;
         let Chunk { origin, payload, piece, read_at, ack, held } = chunk;
         let Some(source) = self.sources.get(&origin.source).map(Arc::clone) else {
@@ -69,7 +72,7 @@ impl Processor {
     }
 
     /// Goes on with a job that was paused.
-    pub(super) fn go_on(&self, paused: PausedJob, state: &mut WorkerState, scratch: &mut Scratch) {
+    pub(super) fn go_on(&self, paused: PausedJob, state: &mut WorkerState, scratch: &mut WorkerScratch) {
         let PausedJob { mut job, mut room } = paused;
         let lacked = room.bytes().saturating_sub(self.step);
         job.held.merge(room.split(lacked));
@@ -77,17 +80,15 @@ impl Processor {
     }
 
     /// Takes a job as far as the room goes.
-    fn step(&self, job: OpenJob, mut room: Held, state: &mut WorkerState, scratch: &mut Scratch) {
+    fn step(&self, job: OpenJob, mut room: Held, state: &mut WorkerState, scratch: &mut WorkerScratch) {
         let OpenJob {
             source, origin, undecoded, read_at, ack, mut held, used, slot, has_begun, mark, ..
         } = job;
         let mut lacks = 0;
         let memory =
             StepMemory::new((&self.budget, slot.turn()), room.bytes(), (&mut held, used), &mut lacks);
-        // The decoder calls back for each event that it finds: see `Routing`, which routes it, and encodes it for its sinks.
-        let mut routing = state.begin(read_at, memory);
-        let left = source.decoder.decode_some(scratch, &origin, undecoded, &mut routing);
-        let mut encoded = routing.finish();
+        let routing = state.begin(read_at, memory).of_chunk(&origin.source, &ack);
+        let (left, mut encoded) = decode(&source, &origin, undecoded, routing, scratch);
         let (enqueuer, lane, of_source) =
             (Arc::clone(&self.enqueuer), Arc::clone(slot.lane()), Arc::clone(&source));
         // The rest of what was given up is not needed; what is parked before it may still be given up.
@@ -133,6 +134,27 @@ impl Processor {
             OpenJob { source, origin, undecoded, read_at, ack, held, used, slot, has_begun, lacks, mark };
         self.paused.add(job, if wrote { JobWait::Turn } else { JobWait::Memory });
     }
+}
+
+/// Decodes as much as there is room for. The decoder calls back for each event that it finds: see `Redacting`, which replaces what is
+/// to be redacted, and `Routing`, which routes it, and encodes it for its sinks.
+fn decode(
+    source: &SourceDecoder,
+    origin: &Arc<Origin>,
+    undecoded: Undecoded,
+    mut routing: Routing<'_>,
+    scratch: &mut WorkerScratch,
+) -> (Option<Undecoded>, EncodedChunk) {
+    let WorkerScratch { decode, redact } = scratch;
+    let Some(redactor) = &source.redactor else {
+        let left = source.decoder.decode_some(decode, origin, undecoded, &mut routing);
+        return (left, routing.finish());
+    };
+    let mut redacting = Redacting::new(&mut routing, redactor, redact);
+    let left = source.decoder.decode_some(decode, origin, undecoded, &mut redacting);
+    let redacted = redactor.take_counts(redact);
+    redact.shrink();
+    (left, EncodedChunk { redacted, ..routing.finish() })
 }
 
 /// A step writes at least so much.

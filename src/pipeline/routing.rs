@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::ids;
 use super::encoded::{EncodedChunk, EncodedSegment, LETTER_BYTES, SEGMENT_BYTES, Undeliverable};
 use super::step::StepMemory;
 use crate::batch::{Output, TooLarge};
 use crate::deadletter::LetterContent;
 use crate::destination::registry::RunningSink;
-use crate::event::{Buffers, Event, Events, Message, Origin, Timestamp, Wants};
+use crate::event::{AckGuard, Buffers, Event, Events, LONGEST_ID, Message, Origin, PlaceId, Timestamp, Wants};
 use crate::route::{Decision, Plan, Router, SinkSet};
 
 /// What a worker keeps between chunks.
@@ -19,6 +20,8 @@ pub(crate) struct WorkerState {
     sinks: Arc<[Arc<RunningSink>]>,
     outputs: Vec<Output>,
     wants: Wants,
+    /// Whether a sink wants an id for each event.
+    wants_ids: bool,
     /// The plan of the last origin, which most chunks share.
     plan: Option<(Arc<Origin>, Plan)>,
     unescaped: Vec<u8>,
@@ -32,7 +35,8 @@ impl WorkerState {
         let events = sinks.iter().any(|sink| !sink.encoder.wants_envelopes());
         let outputs = sinks.iter().map(|_| Output::new(Arc::clone(buffers))).collect();
         let wants = Wants { events, envelopes };
-        Self { router, sinks, outputs, wants, plan: None, unescaped: Vec::new() }
+        let wants_ids = sinks.iter().any(|sink| sink.encoder.wants_ids());
+        Self { router, sinks, outputs, wants, wants_ids, plan: None, unescaped: Vec::new() }
     }
 
     /// Begins a step of a chunk that was read at `read_at`.
@@ -43,6 +47,8 @@ impl WorkerState {
             memory,
             costs: EventCosts::default(),
             has_costs: false,
+            chunk_id: None,
+            at: 0,
             encoded: EncodedChunk::default(),
         }
     }
@@ -57,6 +63,10 @@ pub(crate) struct Routing<'a> {
     costs: EventCosts,
     /// Whether they are those of the present origin.
     has_costs: bool,
+    /// The id of the chunk's first byte, where ids are wanted.
+    chunk_id: Option<PlaceId>,
+    /// Where what is told next begins.
+    at: u64,
     encoded: EncodedChunk,
 }
 
@@ -72,6 +82,18 @@ struct EventCosts {
 }
 
 impl Routing<'_> {
+    /// The same for the chunk of this ack guard, which is of `source`: so that its events have ids.
+    #[must_use]
+    pub(super) fn of_chunk(mut self, source: &str, ack: &AckGuard) -> Self {
+        self.chunk_id = self.state.wants_ids.then(|| ids::of_chunk(source, ack));
+        self
+    }
+
+    /// The id of what is told now.
+    fn id(&self) -> Option<PlaceId> {
+        self.chunk_id.map(|id| id.behind(self.at))
+    }
+
     /// Ends the step.
     #[must_use]
     pub(crate) fn finish(mut self) -> EncodedChunk {
@@ -146,11 +168,15 @@ impl Routing<'_> {
 
     /// Writes an event as each of its sinks wants it.
     fn encode(&mut self, sinks: SinkSet, event: &Event<'_>) {
+        let mut buffer = [0; LONGEST_ID];
+        let own_id = self.id().filter(|_| event.id.is_none()).map(|id| id.text(&mut buffer));
+        let with_id = Event { id: event.id.or(own_id), ..*event };
         for index in sinks.iter() {
             let Some((sink, output)) = self.state.output(index) else { continue };
             if sink.encoder.wants_envelopes() {
                 continue;
             }
+            let event = if sink.encoder.wants_ids() { &with_id } else { event };
             let done = sink.encoder.event(event, self.read_at, output);
             self.encoded.memory = self.encoded.memory.saturating_add(output.take_taken());
             if done == Err(TooLarge) {
@@ -163,13 +189,19 @@ impl Routing<'_> {
 
     /// Writes a run of lines as each of its sinks wants it.
     fn encode_lines(&mut self, sinks: SinkSet, lines: &Bytes, count: u64) {
+        let first_id = self.id();
         for index in sinks.iter() {
             let read_at = self.read_at;
             let Some((sink, output)) = self.state.output(index) else { continue };
             let mut too_large = Vec::new();
-            sink.encoder.lines((lines, count), read_at, output, &mut |line| too_large.push(line.to_vec()));
-            for line in too_large {
-                let event = Event { message: Message::Raw(b""), timestamp: None, id: None, part: None };
+            output.begin_lines(first_id.filter(|_| sink.encoder.wants_ids()));
+            sink.encoder.lines((lines, count), read_at, output, &mut |line, id: Option<PlaceId>| {
+                too_large.push((line.to_vec(), id));
+            });
+            for (line, id) in too_large {
+                let mut buffer = [0; LONGEST_ID];
+                let id = id.map(|id| id.text(&mut buffer));
+                let event = Event { message: Message::Raw(b""), timestamp: None, id, part: None };
                 self.too_large(index, LetterContent::Message, line.into(), Some(&event));
             }
         }
@@ -252,6 +284,18 @@ impl Events for Routing<'_> {
         self.memory.may_take(bytes as u64)
     }
 
+    fn wants_places(&self) -> bool {
+        self.chunk_id.is_some()
+    }
+
+    fn at(&mut self, offset: u64) {
+        self.at = offset;
+    }
+
+    fn keeps_beside(&mut self, bytes: usize) {
+        self.encoded.memory = self.encoded.memory.saturating_add(bytes as u64);
+    }
+
     fn origin(&mut self, origin: &Arc<Origin>) {
         if self.state.plan.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, origin)) {
             if !self.has_costs {
@@ -285,9 +329,10 @@ impl Events for Routing<'_> {
             Some(Decision::Sinks(sinks)) => self.encode_lines(sinks, lines, count),
             Some(Decision::Filtered(route)) => self.filter(route, count),
             None => {
-                let mut from = 0;
+                let (mut from, first) = (0, self.at);
                 for at in memchr::memchr_iter(b'\n', lines) {
                     let message = Message::Raw(lines.get(from..at).unwrap_or_default());
+                    self.at = first.wrapping_add(from as u64);
                     self.event(Event { message, timestamp: None, id: None, part: None });
                     from = at.saturating_add(1);
                 }

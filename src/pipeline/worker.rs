@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use super::intake::{IntakeQueue, Jobs};
 use super::process::Processor;
 use super::routing::WorkerState;
-use crate::decode::Scratch;
+use super::scratch::WorkerScratch;
 use crate::health::{Activity, Status, Watchdog};
 use crate::sink::OffloadTask;
 
@@ -105,7 +105,7 @@ fn run(processor: &Processor, queues: WorkerQueues, mut state: WorkerState, acti
     // What is declared last is dropped first: that processing has ended is said when the jobs are gone.
     let WorkerQueues { processing, mut jobs, places, mut tasks, kill_rx } = queues;
     let mut processing = Some(processing);
-    let mut scratch = Scratch::default();
+    let mut scratch = WorkerScratch::default();
     let (mut tasks_open, mut jobs_open) = (true, true);
     while processing.is_some() || tasks_open {
         // The sinks' work first: it frees memory. Then the jobs that have waited longest.

@@ -18,7 +18,7 @@ use super::SourceError;
 use super::framer::{Framer, FramerState, NextFrame, Upcoming};
 use crate::config::StdinSource;
 use crate::event::Closed;
-use crate::event::{AckGuard, Acknowledge, Chunk, Held, Origin, Outcome, Piece, Timestamp};
+use crate::event::{AckGuard, Acknowledge, Chunk, EventPlace, Held, Origin, Outcome, Piece, Timestamp};
 use crate::metrics::SourceMetrics;
 use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
 use crate::source::{Carried, Source, SourceContext, SourceFuture, Stop, on_thread};
@@ -67,6 +67,9 @@ struct CarriedInput {
     /// What was handed over and has not ended, in order.
     in_flight: BTreeMap<u64, InFlightInput>,
     next: u64,
+    /// What tells the input from that of other runs, and how much of it was handed over: what ids are made of.
+    unit: Option<Arc<str>>,
+    handed_over: u64,
     /// What was given up, with nobody to come after.
     lost: LostInput,
 }
@@ -117,6 +120,8 @@ impl Carried for StdinCarryover {
 /// A copy of a chunk, with the memory it takes.
 #[derive(Debug)]
 struct InFlightInput {
+    /// Bytes of the input before it.
+    offset: u64,
     payload: Bytes,
     piece: Piece,
     held: Held,
@@ -274,10 +279,10 @@ impl StdinReader {
             self.framer.resume(carried.framer);
             (std::mem::take(&mut carried.carry), std::mem::take(&mut carried.in_flight))
         };
-        for InFlightInput { payload, piece, held } in in_flight.into_values() {
+        for InFlightInput { offset, payload, piece, held } in in_flight.into_values() {
             let charged = self.intake.charge(payload.len());
             drop(held);
-            self.submit(payload, piece, charged).await?;
+            self.submit(Some(offset), payload, piece, charged).await?;
         }
         if !carry.is_empty() {
             self.held = Some(self.intake.charge(carry.capacity()));
@@ -383,12 +388,19 @@ impl StdinReader {
         } else {
             all.resize(self.carry.capacity() as u64);
         }
-        self.submit(payload, piece, held).await
+        self.submit(None, payload, piece, held).await
     }
 
-    async fn submit(&self, payload: Bytes, piece: Piece, mut held: Held) -> Result<(), Closed> {
+    /// Hands a chunk over; one that was handed over before began at `offset`.
+    async fn submit(
+        &self,
+        offset: Option<u64>,
+        payload: Bytes,
+        piece: Piece,
+        mut held: Held,
+    ) -> Result<(), Closed> {
         self.intake.metrics.bytes.inc_by(payload.len() as u64);
-        let ack = self.acks.open(&payload, piece, &mut held);
+        let ack = self.acks.open(offset, &payload, piece, &mut held);
         let chunk =
             Chunk { origin: Arc::clone(&self.origin), payload, piece, read_at: Timestamp::now(), ack, held };
         self.intake.submit(&self.lane, chunk).await
@@ -403,15 +415,25 @@ struct StdinAcks {
 
 impl StdinAcks {
     /// Keeps a copy of a chunk until its guard is gone.
-    fn open(self: &Arc<Self>, payload: &Bytes, piece: Piece, held: &mut Held) -> AckGuard {
+    fn open(
+        self: &Arc<Self>,
+        offset: Option<u64>,
+        payload: &Bytes,
+        piece: Piece,
+        held: &mut Held,
+    ) -> AckGuard {
         let mut kept = held.split(0);
         kept.resize(payload.len() as u64);
         let mut carried = self.carryover.lock();
         let number = carried.next;
         carried.next = number.saturating_add(1);
-        let copy = InFlightInput { payload: payload.clone(), piece, held: kept };
+        let unit = Arc::clone(carried.unit.get_or_insert_with(|| fastrand::u64(..).to_string().into()));
+        let offset = offset.unwrap_or(carried.handed_over);
+        carried.handed_over = carried.handed_over.max(offset.saturating_add(payload.len() as u64));
+        let copy = InFlightInput { offset, payload: payload.clone(), piece, held: kept };
         carried.in_flight.insert(number, copy);
-        AckGuard::open(Arc::clone(self) as Arc<dyn Acknowledge>, number)
+        drop(carried);
+        AckGuard::open(Arc::clone(self) as Arc<dyn Acknowledge>, number).placed(EventPlace { unit, offset })
     }
 }
 

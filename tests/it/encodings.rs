@@ -181,6 +181,7 @@ fn write(encoding: Encoding, payload: &[u8]) -> Vec<Vec<u8>> {
     let encoder = Encoder::new(&SinkConfig {
         kind,
         encoding,
+        id: false,
         fields: Vec::new(),
         packing: Packing::Event,
         compression: Compression::None,

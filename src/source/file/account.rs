@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::content_id::ContentId;
 use super::position::{FileLocation, FilePosition, Fingerprint, Mark};
 use super::setup::FileSetup;
 use crate::ack::LocalAccount;
@@ -22,10 +23,16 @@ impl AccountHandle {
     }
 
     /// Of a file of which nothing was read yet: so it is known when standpipe starts again.
-    pub(super) fn unread(setup: &FileSetup, location: FileLocation, origin: Arc<str>) -> Arc<Self> {
+    pub(super) fn unread(
+        setup: &FileSetup,
+        location: FileLocation,
+        origin: Arc<str>,
+        id: ContentId,
+    ) -> Arc<Self> {
         let position = FilePosition {
             location,
             origin,
+            id,
             head: Fingerprint::default(),
             mark: Mark::default(),
             time: Timestamp::now(),
@@ -41,6 +48,11 @@ impl AccountHandle {
 
     pub(super) fn position(&self) -> FilePosition {
         self.account.position()
+    }
+
+    /// What ids of its lines are made of.
+    pub(super) fn id(&self) -> ContentId {
+        self.account.position().id
     }
 
     /// The bytes up to `mark` go into the pipeline, after those before.

@@ -65,11 +65,14 @@ impl Discovery {
     pub(super) fn set_started(&mut self, files: &mut FileTable) {
         self.is_started = true;
         files.gone.forget_names();
-        for file in files.iter_mut().filter(|file| file.size == 0 && file.wanted) {
-            if file.account().is_none() {
-                file.unread_account =
-                    Some(AccountHandle::unread(&self.setup, file.location(), file.origin()));
-            }
+        let empty = files
+            .iter()
+            .filter(|(_, file)| file.size == 0 && file.wanted && file.account().is_none());
+        let ids: Vec<_> = empty.map(|(no, file)| (no, files.content_id(&self.setup, file))).collect();
+        for (no, id) in ids {
+            let Some(file) = files.get_mut(no) else { continue };
+            let account = AccountHandle::unread(&self.setup, file.location(), file.origin(), id);
+            file.unread_account = Some(account);
         }
     }
 
@@ -323,7 +326,9 @@ impl Discovery {
         file.start = self.start_of_new(files, &file);
         file.is_late = self.is_started;
         if self.is_started {
-            file.unread_account = Some(AccountHandle::unread(&self.setup, file.location(), file.origin()));
+            let id = files.content_id(&self.setup, &file);
+            let account = AccountHandle::unread(&self.setup, file.location(), file.origin(), id);
+            file.unread_account = Some(account);
         }
         let no = files.insert(file);
         if self.is_started && found.is_link {

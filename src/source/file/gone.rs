@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::account::AccountHandle;
+use super::content_id::ContentId;
 use super::heads::{Bounds, HeadIndex};
 use super::identity::{FileKey, FileTime, KnownFate};
 use super::progress::{ReadProgress, RecentMarks};
@@ -141,6 +142,11 @@ impl GoneFiles {
     }
 
     /// Those that had this inode.
+    /// The contents that an inode had.
+    pub(super) fn ids_of(&self, key: FileKey) -> impl Iterator<Item = ContentId> {
+        self.of_key(key).map(|(_, gone)| gone.account.id())
+    }
+
     pub(super) fn of_key(&self, key: FileKey) -> impl Iterator<Item = (GoneNo, &GoneFile)> {
         let same = self.by_key.range((key, GoneNo::LEAST)..=(key, GoneNo::MOST));
         same.filter_map(|(_, no)| Some((*no, self.all.get(no)?)))

@@ -29,7 +29,7 @@ impl FileKey {
 
 /// A moment by the clock of files, in nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct FileTime(i64);
+pub(super) struct FileTime(pub(super) i64);
 
 impl FileTime {
     pub(super) fn now() -> Self {

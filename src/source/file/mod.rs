@@ -21,6 +21,7 @@ mod blanks;
 mod compare;
 mod file_issues;
 mod content;
+mod content_id;
 mod descriptors;
 mod discovery;
 mod files;

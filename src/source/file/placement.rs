@@ -254,13 +254,17 @@ impl Placement<'_> {
 
     /// Follows a file of which nothing is known, from `start`.
     fn begin(&mut self, first: &FileHead, start: Mark) {
+        let Some(file) = self.files.get(self.no) else { return };
+        let id = self.files.content_id(self.setup, file);
         let Some(file) = self.files.get_mut(self.no) else { return };
         let origin = file.origin();
         let known = file.unread_account.take();
+        let id = known.as_ref().map_or(id, |known| known.id());
         let head = Fingerprint::of_start(&first.bytes);
         let position = FilePosition {
             location: file.location(),
             origin: Arc::clone(&origin),
+            id,
             head,
             mark: start,
             time: Timestamp::now(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::content_id::ContentId;
 use crate::ack::LocalPosition;
 use crate::event::Timestamp;
 
@@ -95,6 +96,8 @@ pub struct FilePosition {
     pub location: FileLocation,
     /// The path that its events carry: the one it was first found at, before any rotation.
     pub origin: Arc<str>,
+    /// What ids of its lines are made of.
+    pub id: ContentId,
     /// Of its first bytes; empty while it has none.
     pub head: Fingerprint,
     /// Everything before this was acknowledged.
@@ -122,6 +125,8 @@ impl LocalPosition for FilePosition {
             inode: self.location.inode,
             offset: self.mark.offset,
             size: self.mark.size,
+            id: format!("{:016x}", self.id.hash),
+            generation: self.id.generation,
             head: print(self.head),
             tail: print(self.mark.tail),
             skipping: self.mark.skipping,
@@ -144,6 +149,11 @@ impl LocalPosition for FilePosition {
         let (path, real) = (PathBuf::from(written.path), written.real.map(PathBuf::from));
         Some(Self {
             location: FileLocation { path, real, device: written.device, inode: written.inode },
+            id: ContentId {
+                // An earlier version wrote none.
+                hash: u64::from_str_radix(&written.id, 16).unwrap_or(written.inode),
+                generation: written.generation,
+            },
             origin: written.origin.into(),
             head: parse(&written.head)?,
             mark: Mark {
@@ -168,6 +178,10 @@ struct WrittenPosition {
     inode: u64,
     offset: u64,
     size: u64,
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    generation: u32,
     head: String,
     tail: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -259,6 +273,7 @@ mod tests {
             let position = FilePosition {
                 location: FileLocation { path: OsString::from_vec(path).into(), real, device, inode },
                 origin: origin.into(),
+                id: ContentId { hash, generation: u32::from(len) },
                 head: Fingerprint { len, hash },
                 mark: Mark { offset, tail: Fingerprint { len, hash: !hash }, skipping, size },
                 time: Timestamp(i64::from(len)),

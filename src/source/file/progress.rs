@@ -14,6 +14,8 @@ pub(super) struct ReadProgress {
     pub(super) account: Arc<AccountHandle>,
     pub(super) origin: Arc<Origin>,
     pub(super) lane: Arc<OrderedLane>,
+    /// What ids of its lines are made of.
+    pub(super) unit: Arc<str>,
     pub(super) head: Fingerprint,
     pub(super) mark: Mark,
     /// A checksum of the bytes before the mark, as many as its fingerprint is of: good enough from one read to the next, and
@@ -41,7 +43,8 @@ impl ReadProgress {
         framer.resume(FramerState::resumed(mark.skipping));
         let lane = setup.intake.lane(WhenFullDestination::Wait);
         let recent = RecentMarks::default();
-        Self { account, origin: setup.origin(origin), lane, head, mark, sum: None, framer, recent }
+        let unit = format!("{:016x}", account.id().hash).into();
+        Self { account, origin: setup.origin(origin), lane, unit, head, mark, sum: None, framer, recent }
     }
 
     /// Notes the file's first bytes, if more of them are known now.

@@ -15,7 +15,7 @@ use super::progress::mark_at;
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
 use super::tracked::{NameState, ReadStage, TrackedFile};
-use crate::event::{Buffers, Chunk, Held, Piece, Timestamp};
+use crate::event::{Buffers, Chunk, EventPlace, Held, Piece, Timestamp};
 use crate::source::file::position::{Fingerprint, Mark};
 use crate::source::framer::{NextFrame, Upcoming};
 
@@ -308,9 +308,10 @@ impl BlockReader {
         if progress.mark.offset <= block.back as u64 {
             progress.learn_head(block.up_to(taken));
         }
+        let place = EventPlace { unit: Arc::clone(&progress.unit), offset: progress.mark.offset };
         progress.advance(taken, block.up_to(taken), size);
         let read_at = Timestamp::now();
-        let ack = progress.account.begin(progress.mark, read_at);
+        let ack = progress.account.begin(progress.mark, read_at).placed(place);
         let (origin, lane) = (Arc::clone(&progress.origin), Arc::clone(&progress.lane));
         let (payload, held) = self.payload(block, taken);
         self.setup.metrics().bytes.inc_by(taken as u64);

@@ -86,7 +86,12 @@ impl Rotation<'_> {
         let Some(file) = self.files.get_mut(no) else { return };
         let ReadStage::Followed(progress) = file.unplace() else { return };
         if file.wanted {
-            file.unread_account = Some(AccountHandle::unread(self.setup, file.location(), file.origin()));
+            file.unread_account = Some(AccountHandle::unread(
+                self.setup,
+                file.location(),
+                file.origin(),
+                progress.account.id().next(),
+            ));
         }
         let gone = GoneFile::of(file, &progress, KnownFate::Rewritten, unread);
         self.files.index(no);

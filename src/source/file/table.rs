@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
 
+use super::content_id::ContentId;
 use super::gone::{GoneFile, GoneFiles};
 use super::heads::{Bounds, HeadIndex};
 use super::identity::FileKey;
 use super::position::Fingerprint;
+use super::setup::FileSetup;
 use super::tracked::TrackedFile;
 
 /// A file's number in the table.
@@ -121,8 +123,9 @@ impl FileTable {
         self.tracked.iter().map(|(no, file)| (*no, file.as_ref()))
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut TrackedFile> {
-        self.tracked.values_mut().map(AsMut::as_mut)
+    /// What ids of a file's lines are made of, where nothing of it was read yet.
+    pub(super) fn content_id(&self, setup: &FileSetup, file: &TrackedFile) -> ContentId {
+        ContentId::new(setup, file.key, file.born, self.gone.ids_of(file.key))
     }
 
     pub(super) fn by_key(&self, key: FileKey) -> Option<FileNo> {

@@ -15,7 +15,7 @@ use super::progress::ObjectProgress;
 use super::reading::{ObjectReading, ROOM, USUAL};
 use super::unpack::{UnpackError, Unpacker};
 use crate::aws::ObjectBody;
-use crate::event::{Chunk, Closed, Held, Origin, Timestamp};
+use crate::event::{Chunk, Closed, EventPlace, Held, Origin, Timestamp};
 use crate::pipeline::{OrderedLane, WhenFullDestination};
 
 /// Why it was not read to its end: a stop, or another beginning.
@@ -58,6 +58,8 @@ pub(super) struct ObjectStream<'r> {
     /// So many bytes of its contents were delivered by an earlier run.
     skip: u64,
     framer: ContentFramer,
+    /// What ids of its events are made of.
+    unit: Arc<str>,
     /// So many bytes of its contents were cut.
     offset: u64,
     /// What was unpacked; up to `cut` it is cut.
@@ -87,6 +89,7 @@ impl<'r> ObjectStream<'r> {
             origin: Arc::new(reading.origin_of(name)),
             lane: reading.intake.lane(WhenFullDestination::Wait),
             progress: ObjectProgress::new(account),
+            unit: unit_of(name, etag.as_deref()),
             etag,
             at: if is_plain { mark.offset } else { 0 },
             end: body.length,
@@ -256,7 +259,9 @@ impl<'r> ObjectStream<'r> {
         let is_plain = self.unpacker.as_ref().is_some_and(|unpacker| unpacker.is_plain() == Some(true));
         let mark = plan.state.map(|state| ObjectMark { offset: self.offset, state, is_plain });
         let read_at = Timestamp::now();
-        let ack = self.progress.begin(mark, read_at);
+        let before = self.offset.saturating_sub(plan.taken.saturating_sub(plan.span.start) as u64);
+        let place = EventPlace { unit: Arc::clone(&self.unit), offset: before };
+        let ack = self.progress.begin(mark, read_at).placed(place);
         let chunk =
             Chunk { origin: Arc::clone(&self.origin), payload, piece: plan.piece, read_at, ack, held };
         match plan.refused {
@@ -272,4 +277,10 @@ impl<'r> ObjectStream<'r> {
         let chunk = self.reading.refusal(self.name, &error.to_string(), &self.progress).await;
         Ok(self.reading.intake.submit_undecodable(&self.lane, chunk, "unreadable").await?)
     }
+}
+
+/// An object of a bucket as it was written once.
+fn unit_of(name: &ObjectName, etag: Option<&str>) -> Arc<str> {
+    let written = name.version.as_deref().or(etag).unwrap_or_default();
+    format!("{}/{} {written}", name.bucket, name.key).into()
 }

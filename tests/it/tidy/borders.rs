@@ -24,6 +24,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("decode", &["config", "event"]),
     ("route", &["config", "event"]),
     ("batch", &["config", "event"]),
+    ("steps", &["config", "event"]),
     ("buffer", &["event"]),
     ("deadletter", &["event", "health", "metrics"]),
     ("aws", &["config", "event"]),
@@ -46,6 +47,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "metrics",
             "route",
             "sink::offload",
+            "steps",
         ],
     ),
     ("source", &["ack", "config", "connections", "event", "health", "metrics", "pipeline"]),
@@ -76,6 +78,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "sink",
             "source",
             "state",
+            "steps",
         ],
     ),
     // The plumbing between accounts, of which nothing above knows.

@@ -1,0 +1,23 @@
+//! What `check` shows of what is done to a source's events.
+
+use crate::config::{Redaction, ReplaceWith, SourceSteps};
+
+/// A line for each step.
+pub(super) fn lines(steps: &SourceSteps) -> impl Iterator<Item = String> {
+    steps.redact.iter().map(|redaction| of_redaction(redaction))
+}
+
+fn of_redaction(redaction: &Redaction) -> String {
+    let named = redaction.named.iter().map(|pattern| (pattern.name().to_owned(), redaction.with));
+    let own = redaction.patterns.iter().map(|pattern| (pattern.name.to_string(), pattern.with));
+    let shown: Vec<String> = named.chain(own).map(|(name, with)| format!("{name}{}", of_with(with))).collect();
+    format!("redacts {}", shown.join(", "))
+}
+
+const fn of_with(with: ReplaceWith) -> &'static str {
+    match with {
+        ReplaceWith::Text => "",
+        ReplaceWith::Mask => " (masked)",
+        ReplaceWith::Hash => " (hashed)",
+    }
+}
