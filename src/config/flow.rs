@@ -85,6 +85,7 @@ impl SourceConfig {
             Self::Stdin(stdin) => &stdin.decoding,
             Self::FirehoseHttp(http) => &http.decoding,
             Self::CloudwatchLogs(_) => &PULLED,
+            Self::Kinesis(kinesis) => &kinesis.decoding,
             Self::S3(s3) => &s3.decoding,
         }
     }
@@ -95,6 +96,7 @@ impl SourceConfig {
             Self::File(file) => Some(&mut file.decoding),
             Self::Stdin(stdin) => Some(&mut stdin.decoding),
             Self::FirehoseHttp(http) => Some(&mut http.decoding),
+            Self::Kinesis(kinesis) => Some(&mut kinesis.decoding),
             Self::S3(s3) => Some(&mut s3.decoding),
             Self::CloudwatchLogs(_) => None,
         }
@@ -108,6 +110,7 @@ impl SourceConfig {
             Self::Stdin(_) => "stdin",
             Self::FirehoseHttp(_) => "firehose_http",
             Self::CloudwatchLogs(_) => "cloudwatch_logs",
+            Self::Kinesis(_) => "kinesis",
             Self::S3(_) => "s3",
         }
     }
@@ -122,6 +125,9 @@ impl SourceConfig {
         let by_itself = match self {
             Self::File(_) => field == Field::File,
             Self::Stdin(_) | Self::FirehoseHttp(_) | Self::CloudwatchLogs(_) => false,
+            Self::Kinesis(_) => {
+                matches!(field, Field::Shard | Field::PartitionKey | Field::SequenceNumber | Field::StreamArn)
+            }
             Self::S3(_) => matches!(field, Field::Bucket | Field::Key),
         };
         let is_of_containers = matches!(self.decoding().format, Format::Docker | Format::Cri);

@@ -13,6 +13,7 @@ mod excerpt;
 mod expand;
 mod flow;
 mod key;
+mod kinesis;
 mod layers;
 mod listing;
 mod log_filter;

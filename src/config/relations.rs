@@ -38,7 +38,10 @@ pub(super) fn check_sources(
                     );
                 }
             }
-            SourceConfig::File(_) | SourceConfig::CloudwatchLogs(_) | SourceConfig::S3(_) => {}
+            SourceConfig::File(_)
+            | SourceConfig::CloudwatchLogs(_)
+            | SourceConfig::Kinesis(_)
+            | SourceConfig::S3(_) => {}
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::cloudwatch_logs;
 use super::decoding::{multiline, sized};
+use super::kinesis;
 use super::misfit::Misfit;
 use super::problem::alternatives;
 use super::s3;
@@ -29,6 +30,7 @@ pub(super) fn source(mut section: Section<'_>) -> Option<SourceConfig> {
         SourceType::CloudwatchLogs => {
             cloudwatch_logs::source(&mut section).map(Box::new).map(SourceConfig::CloudwatchLogs)
         }
+        SourceType::Kinesis => kinesis::source(&mut section).map(Box::new).map(SourceConfig::Kinesis),
         SourceType::S3 => s3::source(&mut section).map(Box::new).map(SourceConfig::S3),
     };
     section.finish();
@@ -41,18 +43,19 @@ enum SourceType {
     Stdin,
     FirehoseHttp,
     CloudwatchLogs,
+    Kinesis,
     S3,
 }
 
 fn kind(node: &Node) -> Parsed<SourceType> {
-    const KINDS: [(&str, SourceType); 5] = [
+    const KINDS: [(&str, SourceType); 6] = [
         ("file", SourceType::File),
         ("stdin", SourceType::Stdin),
         ("firehose_http", SourceType::FirehoseHttp),
         ("cloudwatch_logs", SourceType::CloudwatchLogs),
+        ("kinesis", SourceType::Kinesis),
         ("s3", SourceType::S3),
     ];
-    later(node, &["kinesis"], &KINDS.map(|(name, _)| name))?;
     choice(&KINDS)(node)
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::aws_types::{AssumeRole, AwsSettings};
+pub use super::kinesis::{KinesisSource, LeaseSettings, StreamStart};
 pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 pub use super::pull_source::{PullSource, PullStart};
 use super::secret::Secret;
@@ -78,6 +79,8 @@ pub enum SourceConfig {
     FirehoseHttp(HttpSource),
     /// Log groups, read by their API.
     CloudwatchLogs(Box<PullSource>),
+    /// A Kinesis stream.
+    Kinesis(Box<KinesisSource>),
     /// Objects of S3.
     S3(Box<S3Source>),
 }

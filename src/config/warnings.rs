@@ -85,6 +85,7 @@ impl Found {
                 SourceConfig::File(_)
                 | SourceConfig::Stdin(_)
                 | SourceConfig::CloudwatchLogs(_)
+                | SourceConfig::Kinesis(_)
                 | SourceConfig::S3(_) => {}
             }
         }

@@ -8,6 +8,7 @@ use tracing::info;
 use super::cloudwatch_logs::CloudWatchPull;
 use super::file::LocalFiles;
 use super::firehose_http::FirehoseHttp;
+use super::kinesis::KinesisShards;
 use super::lifecycle::{Source, SourceContext, SourceError};
 use super::s3;
 use super::stdin::StandardInput;
@@ -43,6 +44,9 @@ async fn by_kind(
         }
         config::SourceConfig::FirehoseHttp(http) => {
             Some(Box::new(FirehoseHttp::prepare(http, context).await?))
+        }
+        config::SourceConfig::Kinesis(stream) => {
+            Some(Box::new(KinesisShards::prepare(*stream, context).await?))
         }
         config::SourceConfig::S3(objects) => Some(s3::prepare(*objects, context).await?),
     })

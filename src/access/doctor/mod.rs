@@ -5,6 +5,7 @@
 
 mod call_error;
 mod endpoint;
+mod kinesis;
 mod local;
 mod log_groups;
 mod queue;
@@ -46,6 +47,9 @@ pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
             SourceConfig::File(file) => local::files(file, (look.find_files)(file)),
             SourceConfig::FirehoseHttp(http) => local::listener(http),
             SourceConfig::CloudwatchLogs(pull) => log_groups::check(name, pull, &look.host, look.now).await,
+            SourceConfig::Kinesis(stream) => {
+                kinesis::check(stream, &Origin::new(name.as_str(), Arc::clone(&look.host))).await
+            }
             SourceConfig::S3(s3) => {
                 queue::check(s3, &Origin::new(name.as_str(), Arc::clone(&look.host))).await
             }
