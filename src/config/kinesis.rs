@@ -1,4 +1,4 @@
-//! A source of a Kinesis stream, and how it is written in `[sources.NAME]` of type `kinesis`.
+//! Reads `[sources.NAME]` of type `kinesis`.
 
 use std::time::Duration;
 
@@ -6,48 +6,12 @@ use super::aws_connection::{aws_settings, check_names, fixed_settings};
 use super::aws_types::AwsSettings;
 use super::decoding::sized;
 use super::section::{Section, expected};
+use super::stream_source::{LeaseSettings, StreamStart};
 use super::tree::Node;
-use super::types::{Decoding, Format};
+use super::types::{Format, KinesisSource};
 use super::values::{Parsed, choice, duration, string, string_that};
 use crate::arn::{Arn, ResourceType};
 use crate::event::Timestamp;
-
-/// `type = "kinesis"`
-#[derive(Clone, Debug)]
-pub struct KinesisSource {
-    /// The stream's ARN.
-    pub stream_arn: String,
-    /// How the stream is reached; its region is the ARN's.
-    pub aws: AwsSettings,
-    /// How a record becomes events.
-    pub decoding: Decoding,
-    /// From where on a stream is read that never was.
-    pub start: StreamStart,
-    /// The table that is shared with others; none: this process reads all shards.
-    pub leases: Option<LeaseSettings>,
-}
-
-/// From where on a stream is read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum StreamStart {
-    /// Its oldest record.
-    Beginning,
-    /// What comes after the first start.
-    End,
-    /// The first record that came at this time or later.
-    At(Timestamp),
-}
-
-/// `leases = { table, failover }`
-#[derive(Clone, Debug)]
-pub struct LeaseSettings {
-    /// The table's name.
-    pub table: String,
-    /// A lease that nobody renewed for so long is free.
-    pub failover: Duration,
-    /// How the table is reached.
-    pub aws: AwsSettings,
-}
 
 impl KinesisSource {
     /// The region of its ARN.

@@ -31,6 +31,7 @@ mod sinks;
 mod sources;
 mod spots;
 mod strays;
+mod stream_source;
 mod template;
 pub mod topology;
 mod tree;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::aws_types::{AssumeRole, AwsSettings};
-pub use super::kinesis::{KinesisSource, LeaseSettings, StreamStart};
 pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 pub use super::pull_source::{PullSource, PullStart};
 use super::secret::Secret;
+pub use super::stream_source::{LeaseSettings, StreamStart};
 pub use super::template::{Template, TemplateField, TemplatePiece};
 use crate::event::Field;
 
@@ -202,6 +202,21 @@ pub struct HttpSource {
     pub max_connections: usize,
     /// How long a connection stays open between two requests. Longer than a load balancer keeps it.
     pub idle_timeout: Duration,
+}
+
+/// `type = "kinesis"`
+#[derive(Clone, Debug)]
+pub struct KinesisSource {
+    /// The stream's ARN.
+    pub stream_arn: String,
+    /// How the stream is reached; its region is the ARN's.
+    pub aws: AwsSettings,
+    /// How a record becomes events.
+    pub decoding: Decoding,
+    /// From where on a stream is read that never was.
+    pub start: StreamStart,
+    /// The table that is shared with others; none: this process reads all shards.
+    pub leases: Option<LeaseSettings>,
 }
 
 /// `type = "s3"`

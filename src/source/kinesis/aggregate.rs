@@ -152,14 +152,14 @@ pub(super) mod tests {
 
     fn varint(mut number: u64, out: &mut Vec<u8>) {
         while number > 0x7f {
-            out.push((number & 0x7f) as u8 | 0x80);
+            out.push(number.to_le_bytes()[0] | 0x80);
             number >>= 7;
         }
-        out.push(number as u8);
+        out.push(number.to_le_bytes()[0]);
     }
 
     fn bytes(field: u64, value: &[u8], out: &mut Vec<u8>) {
-        varint(field << 3 | 2, out);
+        varint((field << 3) | 2, out);
         varint(value.len() as u64, out);
         out.extend_from_slice(value);
     }

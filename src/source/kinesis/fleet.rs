@@ -12,6 +12,7 @@ use super::client::StreamFault;
 use super::held_lease::HeldLease;
 use super::lease::{Leases, ShardLease};
 use super::lease_fault::{LeaseFault, LeaseFaultKind};
+use super::left::LeftShards;
 use super::place::ShardMark;
 use super::reading::StreamReading;
 use super::shard_reader::{ReadEnd, ShardReader};
@@ -22,7 +23,7 @@ use crate::metrics::ShardCounts;
 use crate::source::holds::HoldPatience;
 use crate::source::stop::Stop;
 
-/// Shards are listed so often, to find those without a lease.
+/// Shards are listed so often at least, to find those without a lease.
 const SYNC_EVERY: Duration = Duration::from_mins(1);
 
 /// Gauges are set so often.
@@ -100,7 +101,7 @@ impl Worker {
         }
     }
 
-    /// Reads until a stop, or until everything is read in a run that reads once. Leases are kept.
+    /// Reads until a stop, or until everything is read in a run that reads once.
     pub(super) async fn run(&mut self, mut stop: Stop) -> Result<(), String> {
         let holds = Arc::clone(&self.reading.holds);
         let ended = tokio::select! {
@@ -175,7 +176,7 @@ impl Worker {
                 leases = store.leases().await?;
             }
             self.clean(&graph, &leases).await?;
-            self.sync_at = Instant::now() + SYNC_EVERY;
+            self.sync_at = Instant::now() + SYNC_EVERY.min(self.failover * 6);
         }
         // What was read of the table may be older than what was written to it.
         for shard in &finished {
@@ -335,38 +336,11 @@ impl Worker {
         metrics.lag_seconds.set(oldest.map_or(0.0, |oldest| seconds(now.saturating_sub(oldest.0).max(1))));
     }
 
-    /// Writes all positions down, and gives the leases back unless they are kept for the next run.
-    pub(super) async fn leave(mut self, within: Duration, is_kept: bool) -> Result<(), String> {
-        // Of two writes side by side the older may come last.
-        self.keepers.shutdown().await;
-        self.readers.shutdown().await;
-        let deadline = Instant::now() + within;
-        let mut leaving = JoinSet::new();
-        let mut failed = None;
-        for held in self.held.into_values() {
-            while leaving.len() >= MOST_WRITES {
-                failed = failed.or(leaving.join_next().await.and_then(left));
-            }
-            let lease = Arc::clone(&held.lease);
-            leaving.spawn(async move {
-                let written = lease.leave(deadline, is_kept).await;
-                written.map_err(|failure| format!("shard `{}`: {failure}", lease.shard))
-            });
-        }
-        while let Some(ended) = leaving.join_next().await {
-            failed = failed.or(left(ended));
-        }
-        failed.map_or(Ok(()), Err)
+    /// Nothing more is read; the leases are kept until everything that was handed over has ended.
+    pub(super) fn into_left(self) -> LeftShards {
+        let held = self.held.into_values().map(|held| held.lease).collect();
+        LeftShards { held, keepers: self.keepers }
     }
-}
-
-/// Writes under way at the end of a source.
-const MOST_WRITES: usize = 32;
-
-/// Why a lease was not left in order.
-fn left(ended: Result<Result<(), String>, tokio::task::JoinError>) -> Option<String> {
-    // A panic aborts the process.
-    ended.ok().and_then(Result::err)
 }
 
 fn seconds(milliseconds: i64) -> f64 {

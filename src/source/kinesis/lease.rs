@@ -152,21 +152,21 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(item: Value, expected: &TableRow) {
-        assert_eq!(ShardLease::of(&item), *expected, "{item}");
+    fn check(item: &Value, expected: &TableRow) {
+        assert_eq!(ShardLease::of(item), *expected, "{item}");
     }
 
     #[test]
     fn a_lease_is_read_as_it_is_written() {
         let mut lease = ShardLease::new("shardId-000000000002".into(), ShardMark::read("49590", 3).unwrap());
-        check(lease.item(), &TableRow::Lease(lease.clone()));
+        check(&lease.item(), &TableRow::Lease(lease.clone()));
         lease.owner = Some("w".into());
         lease.counter = 17;
         lease.mark = ShardMark::Latest;
         lease.start = Some(Timestamp(1_700_000_000_000));
         lease.parents = vec!["shardId-000000000000".into(), "shardId-000000000001".into()];
         lease.hashes = Some(HashRange { first: "0".into(), last: "99".into() });
-        check(lease.item(), &TableRow::Lease(lease.clone()));
+        check(&lease.item(), &TableRow::Lease(lease.clone()));
     }
 
     #[test]
@@ -199,9 +199,9 @@ mod tests {
                 "entityType": { "S": "WORKER_METRIC_STATS" } }),
             json!([]),
         ] {
-            check(row, &TableRow::Foreign);
+            check(&row, &TableRow::Foreign);
         }
         let many = ShardLease::new("111122223333:s:1:shardId-0".into(), ShardMark::Latest);
-        check(many.item(), &TableRow::OfManyStreams);
+        check(&many.item(), &TableRow::OfManyStreams);
     }
 }

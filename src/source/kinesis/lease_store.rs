@@ -16,7 +16,7 @@ use crate::sync::Lock;
 #[derive(Debug)]
 pub(super) enum LeaseStore {
     /// Shared with others.
-    Shared(LeaseTable),
+    Shared(Box<LeaseTable>),
     /// This process reads all shards.
     Own(OwnLeases),
 }

@@ -36,7 +36,7 @@ fn mix(state: [u32; 4], block: &[u8; 64]) -> [u32; 4] {
     let [mut a, mut b, mut c, mut d] = state;
     for (step, constant) in CONSTANTS.iter().enumerate() {
         let (round, within) = (step / 16, step % 4);
-        let (f, place) = match round {
+        let (mixed, place) = match round {
             0 => ((b & c) | (!b & d), step),
             1 => ((d & b) | (!d & c), 5 * step + 1),
             2 => (b ^ c ^ d, 3 * step + 5),
@@ -44,7 +44,7 @@ fn mix(state: [u32; 4], block: &[u8; 64]) -> [u32; 4] {
         };
         let word = words.get(place % 16).copied().unwrap_or_default();
         let turn = SHIFTS.get(round).and_then(|shifts| shifts.get(within)).copied().unwrap_or_default();
-        let sum = a.wrapping_add(f).wrapping_add(*constant).wrapping_add(word);
+        let sum = a.wrapping_add(mixed).wrapping_add(*constant).wrapping_add(word);
         (a, d, c, b) = (d, c, b, b.wrapping_add(sum.rotate_left(turn)));
     }
     let [a0, b0, c0, d0] = state;
@@ -127,8 +127,8 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, digest: &str) {
-        let found: String = md5(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(found, digest, "{text}");
+        let found = u128::from_be_bytes(md5(text.as_bytes()));
+        assert_eq!(format!("{found:032x}"), digest, "{text}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod lease;
 mod lease_fault;
 mod lease_store;
 mod lease_table;
+mod left;
 mod md5;
 mod place;
 mod position;
@@ -28,6 +29,8 @@ mod records;
 mod shard_pace;
 mod shard_reader;
 mod shards;
+#[cfg(test)]
+mod simulation;
 mod source;
 mod taker;
 

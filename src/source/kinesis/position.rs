@@ -68,7 +68,7 @@ impl LocalPosition for ShardPosition {
             mark: mark.into(),
             index,
             start: self.lease.start.map(|start| start.0),
-            parents: self.lease.parents.iter().map(|parent| parent.to_string()).collect(),
+            parents: self.lease.parents.iter().map(ToString::to_string).collect(),
         })
     }
 

@@ -93,13 +93,12 @@ impl<'r> RecordGroups<'r> {
             let Some(sequence) = record.sequence() else { continue };
             let data = record.data();
             let freed = memory.bytes().saturating_sub(record.len() as u64);
-            match Aggregate::open(&data) {
-                Some(aggregate) => self.of_aggregate(&sequence, &aggregate, done).await?,
-                None => {
-                    let partition_key = record.partition_key.as_deref().map(Arc::from);
-                    let place = RecordPlace { sequence, index: 0 };
-                    self.push(GroupRecord { place, payload: Bytes::from(data), partition_key }, done).await?;
-                }
+            if let Some(aggregate) = Aggregate::open(&data) {
+                self.of_aggregate(&sequence, &aggregate, done).await?;
+            } else {
+                let partition_key = record.partition_key.as_deref().map(Arc::from);
+                let place = RecordPlace { sequence, index: 0 };
+                self.push(GroupRecord { place, payload: Bytes::from(data), partition_key }, done).await?;
             }
             memory.resize(freed);
         }

@@ -11,7 +11,7 @@ use super::client::{IteratorStart, StreamFault, StreamFaultKind};
 use super::held_lease::HeldLease;
 use super::place::{RecordPlace, ShardMark};
 use super::reading::{NotHandedOver, RecordGroups, StreamReading};
-use super::records::RecordsPage;
+use super::records::{PageRecord, RecordsPage};
 use super::shard_pace::ShardPace;
 use super::shards::ListedShard;
 use crate::ack::PositionTracker;
@@ -177,9 +177,9 @@ impl ShardReader {
         memory.resize(expected as u64);
         drop(room);
         let answer = match self.ask().await {
-            Asked::Records(answer) => answer,
-            Asked::Later => return Ok(AfterPage::Another),
-            Asked::Trimmed(children) => return Ok(AfterPage::Ended(children)),
+            AskedPage::Records(answer) => answer,
+            AskedPage::Later => return Ok(AfterPage::Another),
+            AskedPage::Trimmed(children) => return Ok(AfterPage::Ended(children)),
         };
         let whole = RecordsPage::read(&answer)
             .filter(|page| page.records.iter().all(|record| record.sequence().is_some()));
@@ -190,19 +190,19 @@ impl ShardReader {
         };
         self.patience.works();
         memory.resize((answer.len() + page.payload()) as u64);
-        self.pace.read(page.records.len(), page.payload(), self.is_at_tip(&page));
+        self.pace.read(page.records.len(), page.payload(), Self::is_at_tip(&page));
         let done = self.done.clone();
         let groups = RecordGroups::new(&reading, &self.held, tracker, &self.lane, &self.origin);
         groups.hand_over(&page, done.as_ref(), &mut memory).await?;
         Ok(self.after(&page))
     }
 
-    fn is_at_tip(&self, page: &RecordsPage<'_>) -> bool {
+    fn is_at_tip(page: &RecordsPage<'_>) -> bool {
         page.millis_behind_latest.map_or(page.records.is_empty(), |behind| behind <= 0)
     }
 
     fn after(&mut self, page: &RecordsPage<'_>) -> AfterPage {
-        if let Some(last) = page.records.last().and_then(|record| record.sequence()) {
+        if let Some(last) = page.records.last().and_then(PageRecord::sequence) {
             self.next = IteratorStart::After(last);
             self.done = None;
         }
@@ -217,7 +217,7 @@ impl ShardReader {
     }
 
     /// Asks for a page, once.
-    async fn ask(&mut self) -> Asked {
+    async fn ask(&mut self) -> AskedPage {
         let fresh = self.iterator.take().filter(|iterator| iterator.got.elapsed() < ITERATOR_AGE);
         let iterator = match fresh {
             Some(iterator) => iterator,
@@ -228,7 +228,7 @@ impl ShardReader {
         };
         self.pace.asked();
         match self.reading.client.records(&iterator.text, self.pace.limit()).await {
-            Ok(answer) => Asked::Records(answer),
+            Ok(answer) => AskedPage::Records(answer),
             Err(fault) => {
                 let is_good = matches!(fault.kind, StreamFaultKind::Throttled | StreamFaultKind::Passing);
                 self.iterator = Some(iterator).filter(|_| is_good);
@@ -238,29 +238,29 @@ impl ShardReader {
                 } else {
                     self.wait_after(&fault).await;
                 }
-                Asked::Later
+                AskedPage::Later
             }
         }
     }
 
-    async fn without_iterator(&mut self, fault: StreamFault) -> Asked {
+    async fn without_iterator(&mut self, fault: StreamFault) -> AskedPage {
         let by_number = matches!(self.next, IteratorStart::With(_) | IteratorStart::After(_));
         if fault.kind == StreamFaultKind::Refused && by_number {
             let (source, shard) = (&*self.reading.origin.source, &*self.held.shard);
             warn!(source, shard, error = %fault, "the stream does not have the shard's position any more; reading goes on with its oldest record");
             self.reading.intake.metrics.error("expired_position");
             self.next = IteratorStart::TrimHorizon;
-            return Asked::Later;
+            return AskedPage::Later;
         }
         if fault.kind == StreamFaultKind::Gone
             && let Ok(graph) = self.reading.client.shards().await
             && !graph.has(&self.held.shard)
         {
             // Its records are older than the stream keeps them.
-            return Asked::Trimmed(graph.children(&self.held.shard).into_iter().cloned().collect());
+            return AskedPage::Trimmed(graph.children(&self.held.shard).into_iter().cloned().collect());
         }
         self.wait_after(&fault).await;
-        Asked::Later
+        AskedPage::Later
     }
 
     async fn wait_after(&mut self, fault: &StreamFault) {
@@ -300,7 +300,7 @@ impl ShardReader {
 }
 
 /// What asking gave.
-enum Asked {
+enum AskedPage {
     Records(Bytes),
     /// Nothing yet.
     Later,

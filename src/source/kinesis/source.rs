@@ -11,6 +11,7 @@ use super::client::KinesisClient;
 use super::fleet::Worker;
 use super::lease_store::{LeaseStore, OwnLeases};
 use super::lease_table::LeaseTable;
+use super::left::LeftShards;
 use super::position::WorkerIdentity;
 use super::reading::StreamReading;
 use crate::aws::ApiClient;
@@ -32,6 +33,8 @@ pub struct KinesisShards {
     leases: Option<ApiClient>,
     successor: Arc<Successor>,
     worker: Option<Worker>,
+    /// After the run: what is left of it takes no more from the pipeline.
+    left: Option<LeftShards>,
 }
 
 /// A source that reads once was held for too long, or the last positions could not be written down.
@@ -75,7 +78,16 @@ impl KinesisShards {
             None => None,
         };
         let successor = context.carryover.get::<Successor>(&context.name);
-        Ok(Self { config, context, origin, client: Some(client), leases, successor, worker: None })
+        Ok(Self {
+            config,
+            context,
+            origin,
+            client: Some(client),
+            leases,
+            successor,
+            worker: None,
+            left: None,
+        })
     }
 
     /// The worker's name, which no other has.
@@ -97,7 +109,7 @@ impl KinesisShards {
         let store = match shared {
             Some((settings, client)) => {
                 let table = settings.table.as_str().into();
-                LeaseStore::Shared(LeaseTable::new(client, table, Arc::clone(&worker), failover))
+                LeaseStore::Shared(Box::new(LeaseTable::new(client, table, Arc::clone(&worker), failover)))
             }
             None => LeaseStore::Own(OwnLeases::claim(name, client.stream_arn(), checkpoints)),
         };
@@ -128,16 +140,20 @@ impl Source for KinesisShards {
             // A source runs once.
             let Some(client) = self.client.take() else { return Ok(()) };
             let ended = self.begin(intake, client).run(stop).await;
+            self.left = self.worker.take().map(Worker::into_left);
             ended.map_err(|reason| SourceError::Other(Box::new(UnreadStream(reason))))
         })
     }
 
     fn finish(mut self: Box<Self>) -> SourceFuture<'static> {
         Box::pin(async move {
-            let Some(worker) = self.worker.take() else { return Ok(()) };
+            // A run that was cut short did not come to its end.
+            let cut_short = || self.worker.take().map(Worker::into_left);
+            let Some(left) = self.left.take().or_else(cut_short) else { return Ok(()) };
             let is_kept = self.successor.0.load(Ordering::Relaxed);
-            let left = worker.leave(LEAVE, is_kept).await;
-            left.map_err(|reason| SourceError::Other(Box::new(UnreadStream(reason))))
+            left.leave(LEAVE, is_kept)
+                .await
+                .map_err(|reason| SourceError::Other(Box::new(UnreadStream(reason))))
         })
     }
 }
