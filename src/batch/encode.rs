@@ -8,7 +8,8 @@ use super::json;
 use super::padded_writer::PaddedWriter;
 use crate::config::{Encoding, Packing, SinkConfig, TooLong};
 use crate::event::{
-    Block, Borders, Buffers, Clockface, Event, FieldPlace, LONGEST_ID, Message, Origin, Part, PlaceId, Timestamp,
+    Block, Borders, Buffers, Clockface, Event, FieldPlace, LONGEST_ID, Message, Origin, Part, PlaceId,
+    Timestamp,
 };
 use crate::limits::MAX_RECORD_BYTES;
 

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{check_steps, configuration, exit};
 use crate::config::{
     Action, AssumeRole, AwsSettings, Buffer, Checked, Compression, Config, Decoding, DiskBuffer, Encoding,
-    FileSource, FirehoseSink, FollowLinks, Format, ForwardSource, HttpSource, ListingFeed, ListingStart, ObjectContents,
-    ObjectFeed, ObjectLayout, Packing, Problem, PullSource, PullStart, RecordAs, Route, S3Source, SinkConfig, SinkKind,
-    SourceConfig, Start, TooLong, Warning, WarningPlace, When, WhenFull, inspect, legs, show_duration,
-    show_size,
+    FileSource, FirehoseSink, FollowLinks, Format, ForwardSource, HttpSource, KinesisSource, ListingFeed,
+    ListingStart, ObjectContents, ObjectFeed, ObjectLayout, Packing, Problem, PullSource, PullStart,
+    RecordAs, Route, S3Source, SinkConfig, SinkKind, SourceConfig, Start, StreamStart, TooLong, Warning,
+    WarningPlace, When, WhenFull, inspect, legs, show_duration, show_size,
 };
 use crate::event::Field;
 
@@ -135,6 +135,7 @@ fn of_source(name: &str, source: &SourceConfig, config: &Config) -> Branch {
         SourceConfig::Stdin(_) => ("stdin", Vec::new()),
         SourceConfig::FirehoseHttp(http) => ("firehose_http", of_endpoint(http)),
         SourceConfig::CloudwatchLogs(pull) => ("cloudwatch_logs", of_log_groups(pull)),
+        SourceConfig::Kinesis(kinesis) => ("kinesis", of_stream(kinesis)),
         SourceConfig::S3(s3) => ("s3", of_objects(s3)),
         SourceConfig::FluentForward(forward) => ("fluent_forward", of_forward(forward)),
     };
@@ -239,6 +240,27 @@ fn of_log_groups(pull: &PullSource) -> Vec<Branch> {
     below
 }
 
+fn of_stream(kinesis: &KinesisSource) -> Vec<Branch> {
+    let start = match kinesis.start {
+        StreamStart::Beginning => "its oldest record".to_owned(),
+        StreamStart::End => "the first start".to_owned(),
+        StreamStart::At(time) => time.to_rfc3339(),
+    };
+    let mut stream = Branch::leaf(format!("stream {}, from {start} on", kinesis.stream_arn));
+    stream.below.extend(of_roles(&kinesis.aws));
+    stream.below.extend(kinesis.aws.endpoint_url.as_ref().map(|url| Branch::leaf(format!("endpoint {url}"))));
+    let Some(leases) = &kinesis.leases else {
+        return vec![stream, Branch::leaf("all shards, shared with nobody")];
+    };
+    let failover = show_duration(leases.failover);
+    let line =
+        format!("shards shared by the lease table {}, free after {failover} without renewal", leases.table);
+    let mut table = Branch::leaf(line);
+    table.below.extend(of_roles(&leases.aws));
+    table.below.extend(leases.aws.endpoint_url.as_ref().map(|url| Branch::leaf(format!("endpoint {url}"))));
+    vec![stream, table]
+}
+
 fn of_objects(s3: &S3Source) -> Vec<Branch> {
     let mut below = match &s3.feed {
         ObjectFeed::Queue(queue) => {
@@ -298,7 +320,9 @@ fn of_decoding(decoding: &Decoding) -> String {
         Format::Cri => "cri",
         Format::Envelope => "envelope",
         Format::Cloudtrail => "cloudtrail",
-        Format::FluentForward(RecordAs::Auto) => "forward (`log` or `message` alone, or else the record as JSON)",
+        Format::FluentForward(RecordAs::Auto) => {
+            "forward (`log` or `message` alone, or else the record as JSON)"
+        }
         Format::FluentForward(RecordAs::Message) => "forward (`log` or `message`)",
         Format::FluentForward(RecordAs::Json) => "forward (the record as JSON)",
     };

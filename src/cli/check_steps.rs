@@ -10,7 +10,8 @@ pub(super) fn lines(steps: &SourceSteps) -> impl Iterator<Item = String> {
 fn of_redaction(redaction: &Redaction) -> String {
     let named = redaction.named.iter().map(|pattern| (pattern.name().to_owned(), redaction.with));
     let own = redaction.patterns.iter().map(|pattern| (pattern.name.to_string(), pattern.with));
-    let shown: Vec<String> = named.chain(own).map(|(name, with)| format!("{name}{}", of_with(with))).collect();
+    let shown: Vec<String> =
+        named.chain(own).map(|(name, with)| format!("{name}{}", of_with(with))).collect();
     format!("redacts {}", shown.join(", "))
 }
 

@@ -85,6 +85,7 @@ impl SourceConfig {
             Self::Stdin(stdin) => &stdin.decoding,
             Self::FirehoseHttp(http) => &http.decoding,
             Self::CloudwatchLogs(_) => &PULLED,
+            Self::Kinesis(kinesis) => &kinesis.decoding,
             Self::S3(s3) => &s3.decoding,
             Self::FluentForward(forward) => &forward.decoding,
         }
@@ -96,6 +97,7 @@ impl SourceConfig {
             Self::File(file) => Some(&mut file.decoding),
             Self::Stdin(stdin) => Some(&mut stdin.decoding),
             Self::FirehoseHttp(http) => Some(&mut http.decoding),
+            Self::Kinesis(kinesis) => Some(&mut kinesis.decoding),
             Self::S3(s3) => Some(&mut s3.decoding),
             Self::FluentForward(forward) => Some(&mut forward.decoding),
             Self::CloudwatchLogs(_) => None,
@@ -110,6 +112,7 @@ impl SourceConfig {
             Self::Stdin(_) => "stdin",
             Self::FirehoseHttp(_) => "firehose_http",
             Self::CloudwatchLogs(_) => "cloudwatch_logs",
+            Self::Kinesis(_) => "kinesis",
             Self::S3(_) => "s3",
             Self::FluentForward(_) => "fluent_forward",
         }
@@ -125,6 +128,9 @@ impl SourceConfig {
         let by_itself = match self {
             Self::File(_) => field == Field::File,
             Self::Stdin(_) | Self::FirehoseHttp(_) | Self::CloudwatchLogs(_) => false,
+            Self::Kinesis(_) => {
+                matches!(field, Field::Shard | Field::PartitionKey | Field::SequenceNumber | Field::StreamArn)
+            }
             Self::S3(_) => matches!(field, Field::Bucket | Field::Key),
             Self::FluentForward(_) => matches!(field, Field::Tag | Field::Container | Field::Stream),
         };

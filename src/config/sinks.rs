@@ -41,7 +41,8 @@ fn kind(node: &Node) -> Parsed<SinkType> {
     const KINDS: [(&str, SinkType); 2] =
         [("firehose", SinkType::Firehose), ("directory", SinkType::Directory)];
     // What is read from is looked for here by those who want to write there.
-    const SOURCES: [&str; 6] = ["file", "stdin", "firehose_http", "s3", "kinesis", "cloudwatch_logs"];
+    const SOURCES: [&str; 7] =
+        ["file", "stdin", "firehose_http", "s3", "kinesis", "cloudwatch_logs", "fluent_forward"];
     let word = string(node).unwrap_or_default();
     if SOURCES.contains(&word.as_str()) {
         let sinks = alternatives(KINDS.map(|(name, _)| name));

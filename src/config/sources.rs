@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::cloudwatch_logs;
 use super::decoding::{multiline, sized};
 use super::fluent_forward;
+use super::kinesis;
 use super::misfit::Misfit;
-use super::problem::alternatives;
 use super::redact::redaction;
 use super::s3;
 use super::section::{Section, expected};
@@ -37,6 +37,7 @@ pub(super) fn source(
         SourceType::CloudwatchLogs => {
             cloudwatch_logs::source(&mut section).map(Box::new).map(SourceConfig::CloudwatchLogs)
         }
+        SourceType::Kinesis => kinesis::source(&mut section).map(Box::new).map(SourceConfig::Kinesis),
         SourceType::S3 => s3::source(&mut section).map(Box::new).map(SourceConfig::S3),
         SourceType::FluentForward => {
             fluent_forward::source(&mut section).map(Box::new).map(SourceConfig::FluentForward)
@@ -63,32 +64,22 @@ enum SourceType {
     Stdin,
     FirehoseHttp,
     CloudwatchLogs,
+    Kinesis,
     S3,
     FluentForward,
 }
 
 fn kind(node: &Node) -> Parsed<SourceType> {
-    const KINDS: [(&str, SourceType); 6] = [
+    const KINDS: [(&str, SourceType); 7] = [
         ("file", SourceType::File),
         ("stdin", SourceType::Stdin),
         ("firehose_http", SourceType::FirehoseHttp),
         ("cloudwatch_logs", SourceType::CloudwatchLogs),
+        ("kinesis", SourceType::Kinesis),
         ("s3", SourceType::S3),
         ("fluent_forward", SourceType::FluentForward),
     ];
-    later(node, &["kinesis"], &KINDS.map(|(name, _)| name))?;
     choice(&KINDS)(node)
-}
-
-/// Says plainly when a word belongs to what this version does not have.
-pub(super) fn later(node: &Node, words: &[&str], present: &[&str]) -> Parsed<()> {
-    let word = string(node).unwrap_or_default();
-    if !words.contains(&word.as_str()) {
-        return Ok(());
-    }
-    let present = alternatives(present.iter().copied());
-    Err(format!("found `{word}`, which this version of standpipe does not support; expected {present}")
-        .into())
 }
 
 const FORMATS: [(&str, Format); 5] = [

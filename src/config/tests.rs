@@ -163,13 +163,45 @@ fn a_source_is_not_taken_for_a_sink() {
 }
 
 #[test]
-fn what_a_later_version_will_have_is_said_plainly() {
-    check(
-        "[sources.a]\ntype = \"kinesis\"\nx = 1\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n",
-        &[
-            "standpipe.toml: sources.a.type: found `kinesis`, which this version of standpipe does not support; expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs`, `s3` or `fluent_forward`",
-        ],
+fn streams_are_read_as_their_keys_say() {
+    let source = |keys: &str| {
+        let arn = "stream_arn = \"arn:aws:kinesis:eu-west-1:222222222222:stream/cwl\"";
+        let keys = if keys.contains("stream_arn") { keys.to_owned() } else { format!("{arn}\n{keys}") };
+        format!(
+            "[sources.stream]\ntype = \"kinesis\"\n{keys}\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n"
+        )
+    };
+    let read = |keys: &str| {
+        let config = World::new(&source(keys)).config();
+        let SourceConfig::Kinesis(stream) = &config.sources["stream"] else { panic!("{config:?}") };
+        stream.clone()
+    };
+    let plain = read("");
+    assert_eq!((plain.start, plain.region()), (StreamStart::Beginning, "eu-west-1"));
+    assert!(plain.leases.is_none() && plain.decoding.format == Format::Envelope);
+    assert_eq!(read("start = \"1970-01-01T00:00:01Z\"").start, StreamStart::At(Timestamp(1_000)));
+    let shared = read(
+        "profile = \"p\"\nca_file = \"/ca\"\nassume_role = { arn = \"arn:aws:iam::222222222222:role/r\" }\n\
+         leases = { table = \"abc\", ca_file = \"/other\" }",
     );
+    let leases = shared.leases.unwrap();
+    assert_eq!((leases.table.as_str(), leases.failover), ("abc", Duration::from_secs(10)));
+    // The profile is the stream's; its roles are for the stream alone.
+    assert_eq!(leases.aws.profile.as_deref(), Some("p"));
+    assert_eq!((leases.aws.ca_file, leases.aws.assume_role.len()), (Some("/other".into()), 0));
+    let wrong = |keys: &str, expected: &str| {
+        let errors = World::new(&source(keys)).errors();
+        assert!(errors.len() == 1 && errors[0].contains(expected), "{keys}: {errors:?}");
+    };
+    wrong("stream_arn = \"cwl\"", "expected the ARN of a Kinesis stream");
+    wrong("stream_arn = \"arn:aws:kinesis:eu-west-1:222222222222:stream/cwl/consumer/a:1\"", "stream_arn");
+    wrong("stream_arn = \"arn:aws:firehose:eu-west-1:222222222222:deliverystream/cwl\"", "stream_arn");
+    wrong("start = \"now\"", "expected `beginning`, `end`, or a time");
+    wrong("format = \"cri\"", "format: found `cri`, expected `envelope` or `lines`");
+    wrong("fan_out = \"standpipe\"", "fan_out: enhanced fan-out is not supported");
+    wrong("leases = { failover = \"10s\" }", "leases.table: missing");
+    wrong("leases = { table = \"a/b\" }", "leases.table: found `a/b`");
+    wrong("leases = { table = \"abc\", failover = \"10ms\" }", "leases.failover");
 }
 
 #[test]
@@ -1084,7 +1116,9 @@ fn log_groups_are_pulled_as_their_keys_say() {
 #[test]
 fn a_source_of_forward_messages_says_where_it_listens_and_who_may_send() {
     let with = |keys: &str| {
-        format!("[sources.c]\ntype = \"fluent_forward\"\n{keys}\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n")
+        format!(
+            "[sources.c]\ntype = \"fluent_forward\"\n{keys}\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n"
+        )
     };
     let forward = |keys: &str| {
         let config = World::new(&with(keys)).config();

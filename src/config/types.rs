@@ -12,6 +12,7 @@ pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 pub use super::pull_source::{PullSource, PullStart};
 pub use super::redact_types::{NamedPattern, OwnPattern, Redaction, ReplaceWith};
 use super::secret::Secret;
+pub use super::stream_source::{LeaseSettings, StreamStart};
 pub use super::template::{Template, TemplateField, TemplatePiece};
 use crate::event::Field;
 
@@ -90,6 +91,8 @@ pub enum SourceConfig {
     FirehoseHttp(HttpSource),
     /// Log groups, read by their API.
     CloudwatchLogs(Box<PullSource>),
+    /// A Kinesis stream.
+    Kinesis(Box<KinesisSource>),
     /// Objects of S3.
     S3(Box<S3Source>),
     /// Messages of the Fluent Forward protocol.
@@ -222,6 +225,21 @@ pub struct HttpSource {
     pub max_connections: usize,
     /// How long a connection stays open between two requests. Longer than a load balancer keeps it.
     pub idle_timeout: Duration,
+}
+
+/// `type = "kinesis"`
+#[derive(Clone, Debug)]
+pub struct KinesisSource {
+    /// The stream's ARN.
+    pub stream_arn: String,
+    /// How the stream is reached; its region is the ARN's.
+    pub aws: AwsSettings,
+    /// How a record becomes events.
+    pub decoding: Decoding,
+    /// From where on a stream is read that never was.
+    pub start: StreamStart,
+    /// The table that is shared with others; none: this process reads all shards.
+    pub leases: Option<LeaseSettings>,
 }
 
 /// `type = "s3"`

@@ -10,8 +10,8 @@ use super::loops::matches;
 use super::problem::{Notes, WarningPlace, quoted};
 use super::regions;
 use super::types::{
-    AssumeRole, Buffer, Compression, Config, DiskBuffer, FirehoseSink, ForwardListen, ForwardSource, HttpSource, Packing, Route,
-    SinkConfig, SinkKind, SourceConfig, Template, TemplateField, Tls,
+    AssumeRole, Buffer, Compression, Config, DiskBuffer, FirehoseSink, ForwardListen, ForwardSource,
+    HttpSource, Packing, Route, SinkConfig, SinkKind, SourceConfig, Template, TemplateField, Tls,
 };
 use crate::event::Field;
 
@@ -86,6 +86,7 @@ impl Found {
                 SourceConfig::File(_)
                 | SourceConfig::Stdin(_)
                 | SourceConfig::CloudwatchLogs(_)
+                | SourceConfig::Kinesis(_)
                 | SourceConfig::S3(_) => {}
             }
         }

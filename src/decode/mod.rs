@@ -243,7 +243,9 @@ impl Decoder {
             events.origin(origin);
         }
         let left = match &self.kind {
-            DecoderKind::Lines(limit) => lines::decode(*limit, &mut scratch.lines, (plain, before), piece, events),
+            DecoderKind::Lines(limit) => {
+                lines::decode(*limit, &mut scratch.lines, (plain, before), piece, events)
+            }
             DecoderKind::JoinedLines(limit, start) => {
                 lines::decode_joined(*limit, start, &mut scratch.lines, (plain, before), piece, events)
             }

@@ -72,6 +72,8 @@ pub enum FieldPlace {
     BeforeSource,
     /// After `host`.
     AfterHost,
+    /// Nowhere: names may use it, and dead letters tell it.
+    Aside,
 }
 
 /// Makes [`Field`] from the table.
@@ -170,6 +172,42 @@ origin_fields! {
         in_envelopes: false,
         is_remote: false,
     }
+    /// The shard, for records of Kinesis.
+    Shard: {
+        name: "shard",
+        title: "shard",
+        in_names: true,
+        place: FieldPlace::AfterHost,
+        in_envelopes: false,
+        is_remote: true,
+    }
+    /// The record's partition key, for records of Kinesis that have one.
+    PartitionKey: {
+        name: "partition_key",
+        title: "partition key",
+        in_names: true,
+        place: FieldPlace::AfterHost,
+        in_envelopes: false,
+        is_remote: false,
+    }
+    /// The record's sequence number, for records of Kinesis.
+    SequenceNumber: {
+        name: "sequence_number",
+        title: "sequence number",
+        in_names: false,
+        place: FieldPlace::Aside,
+        in_envelopes: false,
+        is_remote: false,
+    }
+    /// The stream's ARN, for records of Kinesis.
+    StreamArn: {
+        name: "stream_arn",
+        title: "stream's ARN",
+        in_names: false,
+        place: FieldPlace::Aside,
+        in_envelopes: false,
+        is_remote: false,
+    }
     /// The tag, for messages of the Fluent Forward protocol.
     Tag: {
         name: "tag",
@@ -200,7 +238,7 @@ impl Field {
     /// Every field, in the order that people are shown.
     pub fn in_order() -> impl Iterator<Item = Self> {
         let placed = |place| Self::ALL.iter().copied().filter(move |field| field.place() == place);
-        placed(FieldPlace::BeforeSource).chain(placed(FieldPlace::AfterHost))
+        placed(FieldPlace::BeforeSource).chain(placed(FieldPlace::AfterHost)).chain(placed(FieldPlace::Aside))
     }
 
     /// Its name in the configuration, in JSON and on disk.
@@ -281,7 +319,9 @@ impl OriginFields {
 
     /// All, in the order that people are shown.
     pub fn in_order(&self) -> impl Iterator<Item = (Field, &Arc<str>)> {
-        self.at(FieldPlace::BeforeSource).chain(self.at(FieldPlace::AfterHost))
+        self.at(FieldPlace::BeforeSource)
+            .chain(self.at(FieldPlace::AfterHost))
+            .chain(self.at(FieldPlace::Aside))
     }
 
     /// Whether one of them tells that events come from elsewhere.

@@ -1,7 +1,8 @@
 //! What a configuration can count: label values that are known before anything happens.
 
 use crate::config::{
-    Buffer, Decoding, Format, ObjectContents, ObjectFeed, S3Source, SinkConfig, SourceConfig, TooLong,
+    Buffer, Decoding, Format, KinesisSource, ObjectContents, ObjectFeed, S3Source, SinkConfig, SourceConfig,
+    TooLong,
 };
 
 /// Label values of one source.
@@ -18,6 +19,15 @@ pub(super) struct SourceLabels {
     pub(super) has_files: bool,
     /// Whether it pulls log groups.
     pub(super) has_log_groups: bool,
+    /// Whether it reads shards; and whether their leases are shared.
+    pub(super) shards: Option<SharedLeases>,
+}
+
+/// Whether leases are shared with others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum SharedLeases {
+    Yes,
+    No,
 }
 
 /// Label values of one sink.
@@ -63,7 +73,46 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
             has_log_groups: true,
             ..SourceLabels::default()
         },
+        SourceConfig::Kinesis(kinesis) => of_stream(kinesis),
         SourceConfig::S3(s3) => of_objects(s3),
+    }
+}
+
+fn of_stream(kinesis: &KinesisSource) -> SourceLabels {
+    let own: &[&str] = &[
+        "abandoned",
+        "access_denied",
+        "credentials",
+        "expired_iterator",
+        "expired_position",
+        "gone",
+        "kms",
+        "refused",
+        "throttled",
+        "unavailable",
+    ];
+    let shared: &[&str] = &[
+        "abandoned",
+        "access_denied",
+        "credentials",
+        "expired_iterator",
+        "expired_position",
+        "gone",
+        "kms",
+        "lease_lost",
+        "leases",
+        "leases_denied",
+        "leases_refused",
+        "refused",
+        "throttled",
+        "unavailable",
+    ];
+    let is_shared = kinesis.leases.is_some();
+    SourceLabels {
+        errors: if is_shared { shared } else { own },
+        undecodable: undecodable(&kinesis.decoding),
+        shards: Some(if is_shared { SharedLeases::Yes } else { SharedLeases::No }),
+        ..SourceLabels::default()
     }
 }
 

@@ -9,6 +9,7 @@ mod pull;
 mod register;
 mod sink;
 mod source;
+mod stream;
 mod trouble;
 
 use prometheus::proto::MetricFamily;
@@ -27,6 +28,7 @@ pub use self::pull::{PullGauge, PullMetrics};
 pub(crate) use self::register::gauge;
 pub use self::sink::SinkMetrics;
 pub use self::source::{ChunkCounts, LazyGauge, SourceMetrics};
+pub use self::stream::{ShardCounts, StreamMetrics};
 
 /// All families; cheap to clone.
 #[derive(Clone, Debug)]

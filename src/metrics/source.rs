@@ -11,6 +11,7 @@ use super::announce::SourceLabels;
 use super::barrier::ScrapeBarrier;
 use super::pull::{PullFamilies, PullMetrics};
 use super::register::{Family, MetricRegistrar};
+use super::stream::{StreamFamilies, StreamMetrics};
 use super::trouble::Troubles;
 
 /// What a source counts.
@@ -33,6 +34,8 @@ pub struct SourceMetrics {
     lost: IntCounterVec,
     /// What a source of log groups shows.
     pub pull: PullMetrics,
+    /// What a source of a Kinesis stream shows.
+    pub stream: StreamMetrics,
     objects: IntCounterVec,
     messages: IntCounterVec,
     redacted: IntCounterVec,
@@ -130,6 +133,9 @@ impl SourceMetrics {
         if labels.has_log_groups {
             self.pull.announce();
         }
+        if let Some(shared) = labels.shards {
+            self.stream.announce(shared);
+        }
     }
 
     /// The source does not run any more: there is nothing to gauge.
@@ -137,6 +143,7 @@ impl SourceMetrics {
         self.troubles.retire(&self.name);
         self.behind_bytes.remove();
         self.pull.remove();
+        self.stream.remove();
         self.lag_seconds.set(0.0);
     }
 
@@ -254,6 +261,7 @@ pub(super) struct SourceFamilies {
     redacted: IntCounterVec,
     backpressure: prometheus::CounterVec,
     pull: PullFamilies,
+    stream: StreamFamilies,
 }
 
 impl SourceFamilies {
@@ -272,6 +280,7 @@ impl SourceFamilies {
             redacted: registrar.counters(&REDACTED),
             backpressure: registrar.float_counters(&BACKPRESSURE),
             pull: PullFamilies::register(registrar),
+            stream: StreamFamilies::register(registrar),
         }
     }
 
@@ -294,6 +303,7 @@ impl SourceFamilies {
             undecodable: self.undecodable.clone(),
             lost: self.lost.clone(),
             pull: self.pull.of(source),
+            stream: self.stream.of(source),
             objects: self.objects.clone(),
             messages: self.messages.clone(),
             redacted: self.redacted.clone(),

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::encoded::EncodedChunk;
 use super::enqueue::{Enqueuer, RoomCheck};
 use super::intake::Job;
 use super::open_job::{OpenJob, SourceDecoder};
 use super::paused::{JobWait, PausedJob, PausedJobs};
-use super::encoded::EncodedChunk;
 use super::routing::{Routing, WorkerState};
 use super::scratch::WorkerScratch;
 use super::step::StepMemory;

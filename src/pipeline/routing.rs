@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::ids;
 use super::encoded::{EncodedChunk, EncodedSegment, LETTER_BYTES, SEGMENT_BYTES, Undeliverable};
+use super::ids;
 use super::step::StepMemory;
 use crate::batch::{Output, TooLarge};
 use crate::deadletter::LetterContent;
 use crate::destination::registry::RunningSink;
-use crate::event::{AckGuard, Buffers, Event, Events, LONGEST_ID, Message, Origin, PlaceId, Timestamp, Wants};
+use crate::event::{
+    AckGuard, Buffers, Event, Events, LONGEST_ID, Message, Origin, PlaceId, Timestamp, Wants,
+};
 use crate::route::{Decision, Plan, Router, SinkSet};
 
 /// What a worker keeps between chunks.

@@ -9,6 +9,7 @@ use super::cloudwatch_logs::CloudWatchPull;
 use super::file::LocalFiles;
 use super::firehose_http::FirehoseHttp;
 use super::fluent_forward::FluentForward;
+use super::kinesis::KinesisShards;
 use super::lifecycle::{Source, SourceContext, SourceError};
 use super::s3;
 use super::stdin::StandardInput;
@@ -47,6 +48,9 @@ async fn by_kind(
         }
         config::SourceConfig::FirehoseHttp(http) => {
             Some(Box::new(FirehoseHttp::prepare(http, context).await?))
+        }
+        config::SourceConfig::Kinesis(stream) => {
+            Some(Box::new(KinesisShards::prepare(*stream, context).await?))
         }
         config::SourceConfig::S3(objects) => Some(s3::prepare(*objects, context).await?),
     })

@@ -9,9 +9,11 @@
 mod body;
 mod control;
 mod describe;
+mod dynamodb;
 mod errors;
 mod faults;
 mod firehose;
+mod kinesis;
 mod lines;
 mod logs;
 mod oracle;
@@ -26,7 +28,9 @@ mod traffic;
 mod writer;
 
 pub(crate) use describe::UNREADABLE;
+pub(crate) use dynamodb::DynamoDb;
 pub(crate) use faults::{Faults, ProxyFault, QuotaMode, Refusal};
+pub(crate) use kinesis::{Kinesis, shard_id, stream_arn};
 pub(crate) use lines::{Found, Lines, find};
 pub(crate) use logs::{ACCOUNT as LOGS_ACCOUNT, Logs};
 pub(crate) use oracle::{Kept, Report, StreamReport};

@@ -15,9 +15,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
+use super::dynamodb::{self, DynamoDb};
 use super::errors::AwsError;
 use super::faults::Faults;
 use super::firehose::{self, Answer};
+use super::kinesis::{self, Kinesis};
 use super::logs::{self, Logs};
 use super::oracle::{Kept, Report};
 use super::settings::{Key, Role, Settings, Stream};
@@ -90,6 +92,16 @@ impl Standin {
     /// The log groups that may be pulled; not to be held across a wait.
     pub(crate) fn logs(&self) -> std::sync::MutexGuard<'_, Logs> {
         self.state.logs()
+    }
+
+    /// The stream that may be read; not to be held across a wait.
+    pub(crate) fn kinesis(&self) -> std::sync::MutexGuard<'_, Kinesis> {
+        self.state.kinesis()
+    }
+
+    /// The tables; not to be held across a wait.
+    pub(crate) fn dynamodb(&self) -> std::sync::MutexGuard<'_, DynamoDb> {
+        self.state.dynamodb()
     }
 
     /// The run is to hold so many lines, from 0 on.
@@ -176,6 +188,10 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         describe::answer(&state, &parts, &body)
     } else if logs::is_meant(&parts) {
         logs::answer(&state, &parts, &body)
+    } else if kinesis::is_meant(&parts) {
+        kinesis::answer(&state, &parts, &body)
+    } else if dynamodb::is_meant(&parts) {
+        dynamodb::answer(&state, &parts, &body)
     } else if is_form(&parts) {
         sts::answer(&state, &parts, &body)
     } else {

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use super::dynamodb::DynamoDb;
 use super::faults::Faults;
+use super::kinesis::Kinesis;
 use super::logs::Logs;
 use super::oracle::Oracle;
 use super::quota::Quota;
@@ -51,6 +53,8 @@ pub(crate) struct State {
     pub(crate) rng: Mutex<fastrand::Rng>,
     pub(crate) oracle: Mutex<Oracle>,
     logs: Mutex<Logs>,
+    kinesis: Mutex<Kinesis>,
+    dynamodb: Mutex<DynamoDb>,
     pub(crate) keep_records: bool,
     pub(crate) scrutiny: Scrutiny,
     pub(crate) started: Instant,
@@ -71,6 +75,8 @@ impl State {
             rng: Mutex::new(fastrand::Rng::with_seed(settings.seed)),
             oracle: Mutex::default(),
             logs: Mutex::default(),
+            kinesis: Mutex::default(),
+            dynamodb: Mutex::default(),
             keep_records: settings.keep_records,
             scrutiny: settings.scrutiny,
             started: Instant::now(),
@@ -155,6 +161,14 @@ impl State {
 
     pub(crate) fn logs(&self) -> MutexGuard<'_, Logs> {
         lock(&self.logs)
+    }
+
+    pub(crate) fn kinesis(&self) -> MutexGuard<'_, Kinesis> {
+        lock(&self.kinesis)
+    }
+
+    pub(crate) fn dynamodb(&self) -> MutexGuard<'_, DynamoDb> {
+        lock(&self.dynamodb)
     }
 
     pub(crate) fn oracle(&self) -> MutexGuard<'_, Oracle> {

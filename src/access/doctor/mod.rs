@@ -6,6 +6,7 @@
 mod call_error;
 mod endpoint;
 mod forward_listener;
+mod kinesis;
 mod local;
 mod log_groups;
 mod queue;
@@ -48,6 +49,9 @@ pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
             SourceConfig::FirehoseHttp(http) => local::listener(http),
             SourceConfig::FluentForward(forward) => forward_listener::check(forward),
             SourceConfig::CloudwatchLogs(pull) => log_groups::check(name, pull, &look.host, look.now).await,
+            SourceConfig::Kinesis(stream) => {
+                kinesis::check(stream, &Origin::new(name.as_str(), Arc::clone(&look.host))).await
+            }
             SourceConfig::S3(s3) => {
                 queue::check(s3, &Origin::new(name.as_str(), Arc::clone(&look.host))).await
             }

@@ -54,7 +54,9 @@ impl ConnectionEnd {
             Self::Aborted => ("aborted", "it ended in the middle of a message"),
             Self::BadMessage(words) => ("bad_message", words),
             Self::Json => ("json", "it sends JSON: set the sender to the forward protocol of MessagePack"),
-            Self::TooLarge => ("too_large", "a message is longer than 16 MiB: set the sender to smaller chunks"),
+            Self::TooLarge => {
+                ("too_large", "a message is longer than 16 MiB: set the sender to smaller chunks")
+            }
             Self::TooSlow => ("too_slow", "a large message comes too slowly"),
             Self::Silent => ("stalled", "it is silent in the middle of a message"),
             Self::Unread => ("stalled", "its answers are not read"),
@@ -277,7 +279,11 @@ async fn read_last<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, batch: &mu
     const ARRIVED: std::time::Duration = std::time::Duration::from_millis(10);
     let end = Instant::now() + LAST_READS;
     let mut read = 0_usize;
-    while read < LAST_BYTES && Instant::now() < end && batch.frames.wanted().is_none() && !batch.lane.is_full() {
+    while read < LAST_BYTES
+        && Instant::now() < end
+        && batch.frames.wanted().is_none()
+        && !batch.lane.is_full()
+    {
         match timeout(ARRIVED, batch.frames.read(stream)).await {
             Ok(Ok(bytes @ 1..)) => read = read.saturating_add(bytes),
             Ok(Ok(_) | Err(_)) | Err(_) => return,

@@ -42,7 +42,8 @@ impl ForwardContext {
     }
 
     pub(super) fn note(&self, event: &ListenerEvent<'_>) {
-        let full = |peer: SocketAddr, message: &str| self.cut((peer, &shown(peer)), "connections_full", message);
+        let full =
+            |peer: SocketAddr, message: &str| self.cut((peer, &shown(peer)), "connections_full", message);
         match event {
             ListenerEvent::Dropped(peer) => {
                 full(*peer, "all connections are taken, and it was idle for longest");

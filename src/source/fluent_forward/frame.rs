@@ -171,7 +171,14 @@ mod tests {
     #[test]
     fn what_is_no_message_is_refused() {
         let tag: &[u8] = b"\xa1t";
-        for bytes in [&[0x01][..], &[0x80], &[0x90], &message(&[tag]), &message(&[tag, b"\x01"]), &message(&[b"\x01", b"\x90"])] {
+        for bytes in [
+            &[0x01][..],
+            &[0x80],
+            &[0x90],
+            &message(&[tag]),
+            &message(&[tag, b"\x01"]),
+            &message(&[b"\x01", b"\x90"]),
+        ] {
             check(bytes, Err(NotForward::Shape));
         }
         let long = [&b"\x81\xa5chunk\xda\x02\x01"[..], &[b'x'; 0x201]].concat();

@@ -13,7 +13,6 @@ use tracing::warn;
 
 use super::error::S3SourceError;
 use super::held::{self, HeldMessages};
-use super::holds::Holds;
 use super::message::MessageWorker;
 use super::open::ObjectClient;
 use super::queue::SqsQueue;
@@ -23,6 +22,7 @@ use crate::config::S3Source;
 use crate::event::Origin;
 use crate::metrics::SourceMetrics;
 use crate::pipeline::Intake;
+use crate::source::holds::Holds;
 use crate::source::lifecycle::{Source, SourceContext, SourceError, SourceFuture};
 use crate::source::stop::Stop;
 

@@ -13,7 +13,6 @@ use tracing::{info, warn};
 
 use super::done::{self, DoneObjects};
 use super::error::S3SourceError;
-use super::holds::Holds;
 use super::listed_bucket::ListedBucket;
 use super::notification::{self, ObjectName};
 use super::object::{ObjectEnd, ObjectReader};
@@ -26,6 +25,7 @@ use crate::config::{ListingFeed, ListingStart, ObjectLayout, S3Source};
 use crate::event::{Closed, Held, Origin, Timestamp};
 use crate::metrics::SourceMetrics;
 use crate::pipeline::Intake;
+use crate::source::holds::Holds;
 use crate::source::lifecycle::{Source, SourceContext, SourceError, SourceFuture};
 use crate::source::stop::Stop;
 use crate::sync::Lock;

@@ -5,7 +5,6 @@ mod cut;
 mod done;
 mod error;
 mod held;
-mod holds;
 mod listed;
 mod listed_bucket;
 mod message;

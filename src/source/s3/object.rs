@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::holds::HoldPatience;
 use super::notification::ObjectName;
 use super::open::{NoObject, ObjectForm};
 use super::progress::ObjectProgress;
@@ -13,6 +12,7 @@ use super::stream::{Interrupted, ObjectStream};
 use crate::aws::ObjectBody;
 use crate::event::Closed;
 use crate::pipeline::WhenFullDestination;
+use crate::source::holds::HoldPatience;
 
 /// How the reading of an object ended.
 pub(super) enum ObjectEnd {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::holds::HoldPatience;
 use super::notification::ObjectName;
 use crate::aws::{ApiCall, ApiClient, AwsService, CallError, CallOptions, ObjectBody, ObjectRequest};
+use crate::source::holds::HoldPatience;
 
 /// How objects are asked for.
 #[derive(Debug)]

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use super::holds::Holds;
 use super::notification::ObjectName;
 use super::open::ObjectClient;
 use super::progress::ObjectProgress;
@@ -15,6 +14,7 @@ use crate::ack::Checkpoints;
 use crate::config::{Decoding, ObjectContents, S3Source};
 use crate::event::{Chunk, Field, Origin, Piece, Timestamp};
 use crate::pipeline::Intake;
+use crate::source::holds::Holds;
 
 /// What every object of a source is read with.
 pub(super) struct ObjectReading {

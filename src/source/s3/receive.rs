@@ -9,13 +9,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tracing::warn;
 
 use super::held::HeldMessages;
-use super::holds::Holds;
 use super::message::{MessageSlot, MessageWorker};
 use super::queue::{LONGEST_WAIT, MOST_MESSAGES, QueueMessage, SqsQueue};
 use crate::aws::CallError;
 use crate::event::Timestamp;
 use crate::metrics::SourceMetrics;
 use crate::source::Stop;
+use crate::source::holds::{HoldPatience, Holds};
 
 /// A message that is done waits so long for others to be deleted with it.
 const GATHER: Duration = Duration::from_millis(100);
@@ -136,7 +136,7 @@ impl Receiver {
     }
 }
 
-async fn wait_after(refused: &CallError, queue: &SqsQueue, patience: &mut super::holds::HoldPatience) {
+async fn wait_after(refused: &CallError, queue: &SqsQueue, patience: &mut HoldPatience) {
     let url = queue.url();
     let reason = format!("sqs:ReceiveMessage from `{url}`: {refused}");
     match refused.code() {

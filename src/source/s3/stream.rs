@@ -7,7 +7,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
 use super::cut::{ContentFramer, CutPlan, TARGET};
-use super::holds::HoldPatience;
 use super::notification::ObjectName;
 use super::open::{NoObject, ObjectForm};
 use super::position::ObjectMark;
@@ -17,6 +16,7 @@ use super::unpack::{UnpackError, Unpacker};
 use crate::aws::ObjectBody;
 use crate::event::{Chunk, Closed, EventPlace, Held, Origin, Timestamp};
 use crate::pipeline::{OrderedLane, WhenFullDestination};
+use crate::source::holds::HoldPatience;
 
 /// Why it was not read to its end: a stop, or another beginning.
 pub(super) enum Interrupted {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::holds::{HoldPatience, Holds};
 use super::open::ObjectClient;
 use crate::aws::{ApiCall, AwsService, CallOptions};
 use crate::config::{ListingFeed, ObjectLayout};
 use crate::event::Timestamp;
+use crate::source::holds::{HoldPatience, Holds};
 
 /// Milliseconds of a day.
 pub(super) const DAY: i64 = 86_400_000;

@@ -129,8 +129,7 @@ fn cards(line: &[u8], found: &mut impl FnMut(Range<usize>)) {
     while let Some(skipped) = line.get(at..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
         let start = at.saturating_add(skipped);
         at = start.saturating_add(run(line, start, |byte| byte.is_ascii_digit()));
-        let is_fraction =
-            before(line, start) == Some(b'.') && start.checked_sub(2).is_some_and(is_digit);
+        let is_fraction = before(line, start) == Some(b'.') && start.checked_sub(2).is_some_and(is_digit);
         let (mut number, mut end) = (CardNumber::default(), start);
         let mut whole = None;
         while !is_fraction {
@@ -212,7 +211,9 @@ impl CardNumber {
                     || matches!(three, 300..=305 | 309)
             }
             17..=19 => {
-                len == 19 && two / 10 == 4 || matches!(two, 35 | 50 | 56..=69 | 81) || matches!(four, 2200..=2204)
+                len == 19 && two / 10 == 4
+                    || matches!(two, 35 | 50 | 56..=69 | 81)
+                    || matches!(four, 2200..=2204)
             }
             _ => false,
         };

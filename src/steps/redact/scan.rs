@@ -110,7 +110,10 @@ impl Marks {
         let found = found
             .with(NamedPattern::Email, self.ats != 0)
             .with(NamedPattern::Ipv4, self.dots | next.dots != 0 && self.has_quad(next, digits))
-            .with(NamedPattern::Card, digits.count_ones() >= LEAST_DIGITS && self.has_long_number(next, digits))
+            .with(
+                NamedPattern::Card,
+                digits.count_ones() >= LEAST_DIGITS && self.has_long_number(next, digits),
+            )
             .with(NamedPattern::Ipv6, self.colons != 0 && self.has_colons(next));
         found.both(wanted)
     }

@@ -53,6 +53,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("source", &["ack", "config", "connections", "event", "health", "metrics", "pipeline"]),
     // What is read from AWS.
     ("source::cloudwatch_logs", &["aws"]),
+    ("source::kinesis", &["aws"]),
     ("source::s3", &["aws"]),
     // A replay delivers to what the letters failed at, past decoding and routing.
     ("source::dead_letters", &["batch", "deadletter", "destination"]),

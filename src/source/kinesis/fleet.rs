@@ -1,0 +1,348 @@
+//! A worker among others: looks at the leases again and again, takes its share, reads what it has, and leaves nothing without a lease.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use super::client::StreamFault;
+use super::held_lease::HeldLease;
+use super::lease::{Leases, ShardLease};
+use super::lease_fault::{LeaseFault, LeaseFaultKind};
+use super::left::LeftShards;
+use super::place::ShardMark;
+use super::reading::StreamReading;
+use super::shard_reader::{ReadEnd, ShardReader};
+use super::shards::{ShardGraph, is_needless, may_be_read};
+use super::taker::{LeaseObserver, LeaseTaking, look_every};
+use crate::event::Timestamp;
+use crate::metrics::ShardCounts;
+use crate::source::holds::HoldPatience;
+use crate::source::stop::Stop;
+
+/// Shards are listed so often at least, to find those without a lease.
+const SYNC_EVERY: Duration = Duration::from_mins(1);
+
+/// Gauges are set so often.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// One worker.
+pub(super) struct Worker {
+    pub(super) reading: Arc<StreamReading>,
+    pub(super) name: Arc<str>,
+    pub(super) failover: Duration,
+    pub(super) observer: LeaseObserver,
+    /// The leases that are ours, by shard.
+    held: BTreeMap<Arc<str>, HeldShard>,
+    /// They renew leases, and write positions down.
+    keepers: JoinSet<Arc<str>>,
+    readers: JoinSet<EndedRead>,
+    is_open: bool,
+    sync_at: Instant,
+    look_at: Instant,
+}
+
+struct HeldShard {
+    lease: Arc<HeldLease>,
+    keeper: AbortHandle,
+    reader: ReaderState,
+    /// A round was made since all of it is written down as done: what came of it is known.
+    is_followed: bool,
+}
+
+enum ReaderState {
+    /// What it came from is not done.
+    Waiting,
+    At(AbortHandle),
+    Ended,
+}
+
+struct EndedRead {
+    shard: Arc<str>,
+    end: ReadEnd,
+}
+
+/// Why a round could not be made.
+#[derive(Debug)]
+enum RoundFault {
+    Stream(StreamFault),
+    Leases(LeaseFault),
+}
+
+impl From<StreamFault> for RoundFault {
+    fn from(fault: StreamFault) -> Self {
+        Self::Stream(fault)
+    }
+}
+
+impl From<LeaseFault> for RoundFault {
+    fn from(fault: LeaseFault) -> Self {
+        Self::Leases(fault)
+    }
+}
+
+impl Worker {
+    pub(super) fn new(reading: Arc<StreamReading>, name: Arc<str>, failover: Duration) -> Self {
+        let (now, observer) = (Instant::now(), LeaseObserver::new(Arc::clone(&name), failover));
+        Self {
+            reading,
+            name,
+            failover,
+            observer,
+            held: BTreeMap::new(),
+            keepers: JoinSet::new(),
+            readers: JoinSet::new(),
+            is_open: false,
+            sync_at: now,
+            look_at: now,
+        }
+    }
+
+    /// Reads until a stop, or until everything is read in a run that reads once.
+    pub(super) async fn run(&mut self, mut stop: Stop) -> Result<(), String> {
+        let holds = Arc::clone(&self.reading.holds);
+        let ended = tokio::select! {
+            ended = self.read() => ended,
+            () = stop.requested() => Ok(()),
+            reason = holds.failed() => Err(reason),
+        };
+        self.readers.shutdown().await;
+        ended
+    }
+
+    async fn read(&mut self) -> Result<(), String> {
+        let mut patience = self.reading.holds.patience();
+        let mut tell = tokio::time::interval(TELL_EVERY);
+        let ended = Arc::clone(&self.reading.ended);
+        loop {
+            if Instant::now() >= self.look_at {
+                match self.round().await {
+                    Ok(n_leases) => {
+                        patience.works();
+                        let pause = look_every(self.failover, n_leases);
+                        self.look_at = Instant::now() + pause.mul_f64(0.9 + fastrand::f64() / 5.0);
+                    }
+                    Err(fault) => self.wait_after(&fault, &mut patience).await,
+                }
+            }
+            if self.reading.is_once && self.is_done() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = sleep_until(self.look_at) => {}
+                () = ended.notified() => self.look_at = Instant::now(),
+                Some(Ok(shard)) = self.keepers.join_next() => self.lost(&shard),
+                Some(Ok(ended)) = self.readers.join_next() => {
+                    if self.read_ended(&ended) == ReadEnd::Closed {
+                        return Ok(());
+                    }
+                }
+                _ = tell.tick() => self.tell(),
+            }
+        }
+    }
+
+    async fn wait_after(&self, fault: &RoundFault, patience: &mut HoldPatience) {
+        let metrics = &self.reading.intake.metrics;
+        let (reason, message, needs_somebody) = match fault {
+            RoundFault::Stream(fault) => (fault.kind.reason(), &fault.message, fault.kind.needs_somebody()),
+            RoundFault::Leases(fault) => {
+                (fault.reason(), &fault.message, fault.kind != LeaseFaultKind::Passing)
+            }
+        };
+        metrics.error(reason);
+        if needs_somebody {
+            patience.hold(message).await;
+        } else {
+            patience.pause(message).await;
+        }
+    }
+
+    /// Looks at the leases, and does what is to be done; gives how many there are.
+    async fn round(&mut self) -> Result<usize, RoundFault> {
+        let store = Arc::clone(&self.reading.store);
+        if !self.is_open {
+            store.open().await?;
+            self.is_open = true;
+        }
+        let finished = self.finished();
+        let mut leases = store.leases().await?;
+        if leases.is_empty() || Instant::now() >= self.sync_at {
+            let graph = self.reading.client.shards().await?;
+            if self.add_missing(&graph, &leases).await? {
+                leases = store.leases().await?;
+            }
+            self.clean(&graph, &leases).await?;
+            self.sync_at = Instant::now() + SYNC_EVERY.min(self.failover * 6);
+        }
+        // What was read of the table may be older than what was written to it.
+        for shard in &finished {
+            leases.get_mut(shard).into_iter().for_each(|lease| lease.mark = ShardMark::ShardEnd);
+        }
+        let now = Instant::now();
+        self.observer.look(&leases, now);
+        for taking in self.takings(&leases, now) {
+            self.take(taking, &mut leases).await?;
+        }
+        self.start_readers(&leases);
+        for shard in &finished {
+            self.held.get_mut(shard).into_iter().for_each(|held| held.is_followed = true);
+        }
+        Ok(leases.len())
+    }
+
+    /// The shards of which it is written down that they are done.
+    fn finished(&self) -> Vec<Arc<str>> {
+        let finished = self.held.iter().filter(|(_, held)| held.lease.is_finished());
+        finished.map(|(shard, _)| Arc::clone(shard)).collect()
+    }
+
+    /// Whether some were.
+    async fn add_missing(&self, graph: &ShardGraph, leases: &Leases) -> Result<bool, RoundFault> {
+        let missing = graph.missing(leases, self.reading.start, Timestamp::now());
+        for lease in &missing {
+            self.reading.store.create(lease).await?;
+        }
+        Ok(!missing.is_empty())
+    }
+
+    /// Removes leases of ours that are needed no more.
+    async fn clean(&mut self, graph: &ShardGraph, leases: &Leases) -> Result<(), RoundFault> {
+        let is_ours = |lease: &&ShardLease| {
+            self.held
+                .get(&lease.shard)
+                .is_some_and(|held| held.lease.is_finished() && is_needless(lease, leases, graph))
+        };
+        let needless: Vec<Arc<str>> =
+            leases.values().filter(is_ours).map(|lease| Arc::clone(&lease.shard)).collect();
+        for shard in needless {
+            // Whoever renews it would find it lost.
+            if let Some(held) = self.held.remove(&shard) {
+                held.keeper.abort();
+            }
+            self.reading.store.remove(&shard).await?;
+        }
+        Ok(())
+    }
+
+    /// What is ours from an earlier run, and what is fair.
+    fn takings(&mut self, leases: &Leases, now: Instant) -> Vec<LeaseTaking> {
+        let of_earlier = leases.values().filter(|lease| lease.is_of(&self.name));
+        let of_earlier = of_earlier.map(|lease| LeaseTaking { lease: lease.clone(), is_steal: false });
+        let mut takings: Vec<LeaseTaking> = of_earlier.collect();
+        let fair = self.observer.take(leases, now, &mut |most| fastrand::usize(..most.max(1)));
+        takings.extend(fair.into_iter().filter(|taking| !taking.lease.is_of(&self.name)));
+        takings.retain(|taking| !self.held.contains_key(&taking.lease.shard));
+        takings
+    }
+
+    async fn take(&mut self, taking: LeaseTaking, leases: &mut Leases) -> Result<(), RoundFault> {
+        let LeaseTaking { mut lease, is_steal } = taking;
+        let (store, metrics) = (&self.reading.store, &self.reading.intake.metrics);
+        let (now, sent) = (Timestamp::now(), Instant::now());
+        let Some(counter) = store.take(&lease, now).await? else { return Ok(()) };
+        if store.is_shared() {
+            let (source, shard) = (metrics.name(), &*lease.shard);
+            let from = lease.owner.as_deref().unwrap_or("nobody");
+            info!(source, shard, from, is_steal, "a lease was taken");
+            metrics.stream.taken(is_steal);
+        }
+        if lease.mark == ShardMark::Latest && lease.start.is_none() {
+            // As the table has it by now.
+            lease.start = Some(now);
+        }
+        lease.owner = Some(Arc::clone(&self.name));
+        lease.counter = counter;
+        let held =
+            HeldLease::new(&lease, counter, sent, store, self.failover, metrics.clone(), &self.reading.ended);
+        let (kept, shard) = (Arc::clone(&held), Arc::clone(&lease.shard));
+        let keeper = self.keepers.spawn(async move {
+            kept.keep().await;
+            shard
+        });
+        let reader = if lease.is_finished() { ReaderState::Ended } else { ReaderState::Waiting };
+        self.held
+            .insert(Arc::clone(&lease.shard), HeldShard { lease: held, keeper, reader, is_followed: false });
+        leases.insert(Arc::clone(&lease.shard), lease);
+        Ok(())
+    }
+
+    /// Begins to read what may be read by now.
+    fn start_readers(&mut self, leases: &Leases) {
+        for (shard, held) in &mut self.held {
+            let is_ready = leases.get(shard).is_some_and(|lease| may_be_read(lease, leases));
+            if is_ready && matches!(held.reader, ReaderState::Waiting) {
+                let (reader, shard) = (ShardReader::new(&self.reading, &held.lease), Arc::clone(shard));
+                held.reader = ReaderState::At(
+                    self.readers.spawn(async move { EndedRead { shard, end: reader.run().await } }),
+                );
+            }
+        }
+    }
+
+    /// A lease is another's by now.
+    fn lost(&mut self, shard: &Arc<str>) {
+        let Some(held) = self.held.remove(shard) else { return };
+        if let ReaderState::At(reader) = &held.reader {
+            reader.abort();
+        }
+        let metrics = &self.reading.intake.metrics;
+        metrics.stream.lost();
+        metrics.error("lease_lost");
+        warn!(
+            source = metrics.name(),
+            shard = &**shard,
+            "a lease was lost; its new owner reads on from the last position that was written"
+        );
+        self.look_at = self.look_at.min(Instant::now() + TELL_EVERY);
+    }
+
+    fn read_ended(&mut self, ended: &EndedRead) -> ReadEnd {
+        if let Some(held) = self.held.get_mut(&ended.shard) {
+            held.reader = ReaderState::Ended;
+        }
+        ended.end
+    }
+
+    /// Whether a run that reads once has read everything that was there, but for what others read.
+    fn is_done(&self) -> bool {
+        let is_read = |held: &HeldShard| match held.reader {
+            ReaderState::At(_) => false,
+            ReaderState::Ended => true,
+            // A shard that others have not read to its end.
+            ReaderState::Waiting => self.reading.store.is_shared(),
+        };
+        let is_awaited = |held: &HeldShard| held.lease.is_at_end() && !held.is_followed;
+        self.is_open && self.held.values().all(is_read) && !self.held.values().any(is_awaited)
+    }
+
+    fn tell(&self) {
+        let metrics = &self.reading.intake.metrics;
+        let mut counts = ShardCounts::default();
+        for held in self.held.values() {
+            match held.reader {
+                _ if held.lease.is_finished() => counts.finished += 1,
+                ReaderState::Waiting => counts.waiting += 1,
+                ReaderState::At(_) | ReaderState::Ended => counts.held += 1,
+            }
+        }
+        let behind = self.held.values().map(|held| held.lease.behind()).max().unwrap_or(0);
+        metrics.stream.set(counts, seconds(behind));
+        let now = Timestamp::now().0;
+        let oldest = self.held.values().filter_map(|held| held.lease.oldest()).min();
+        metrics.lag_seconds.set(oldest.map_or(0.0, |oldest| seconds(now.saturating_sub(oldest.0).max(1))));
+    }
+
+    /// Nothing more is read; the leases are kept until everything that was handed over has ended.
+    pub(super) fn into_left(self) -> LeftShards {
+        let held = self.held.into_values().map(|held| held.lease).collect();
+        LeftShards { held, keepers: self.keepers }
+    }
+}
+
+fn seconds(milliseconds: i64) -> f64 {
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)).as_secs_f64()
+}

@@ -1,0 +1,168 @@
+//! What the shards of a stream are read with, and how their records go to the workers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, Semaphore};
+
+use super::aggregate::Aggregate;
+use super::client::KinesisClient;
+use super::held_lease::HeldLease;
+use super::lease_store::LeaseStore;
+use super::place::{RecordPlace, SequenceNumber, ShardMark};
+use super::records::RecordsPage;
+use crate::ack::PositionTracker;
+use crate::config::StreamStart;
+use crate::event::{Chunk, Field, Held, Origin, Piece, Timestamp};
+use crate::pipeline::{Intake, OrderedLane};
+use crate::source::holds::Holds;
+
+/// What every shard of a source is read with.
+pub(super) struct StreamReading {
+    pub(super) intake: Intake,
+    pub(super) client: KinesisClient,
+    pub(super) store: Arc<LeaseStore>,
+    pub(super) holds: Arc<Holds>,
+    /// Of the source.
+    pub(super) origin: Origin,
+    pub(super) start: StreamStart,
+    pub(super) is_once: bool,
+    /// When the run began.
+    pub(super) began: Timestamp,
+    /// Memory of answers that are at hand, one permit a KiB.
+    pub(super) at_hand: Arc<Semaphore>,
+    /// Told when a shard has ended.
+    pub(super) ended: Arc<Notify>,
+}
+
+/// Why records were not handed over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NotHandedOver {
+    /// The pipeline takes nothing more.
+    Closed,
+    /// The lease is another's.
+    Lost,
+}
+
+/// Records go to the workers in groups of so many, or so many bytes.
+const GROUP: usize = 512;
+const GROUP_BYTES: usize = 256 << 10;
+
+/// Memory that a record takes beside its payload.
+const PER_RECORD: usize = 768;
+
+/// A record on its way to the workers.
+struct GroupRecord {
+    place: RecordPlace,
+    payload: Bytes,
+    partition_key: Option<Arc<str>>,
+}
+
+/// Records of one shard, in order.
+pub(super) struct RecordGroups<'r> {
+    reading: &'r StreamReading,
+    held: &'r HeldLease,
+    tracker: &'r Arc<PositionTracker<ShardMark>>,
+    lane: &'r Arc<OrderedLane>,
+    /// Of the shard.
+    origin: &'r Origin,
+    group: Vec<GroupRecord>,
+    bytes: usize,
+}
+
+impl<'r> RecordGroups<'r> {
+    pub(super) const fn new(
+        reading: &'r StreamReading,
+        held: &'r HeldLease,
+        tracker: &'r Arc<PositionTracker<ShardMark>>,
+        lane: &'r Arc<OrderedLane>,
+        origin: &'r Origin,
+    ) -> Self {
+        Self { reading, held, tracker, lane, origin, group: Vec::new(), bytes: 0 }
+    }
+
+    /// Hands the records of a page over, but for those up to `done`; `memory` is given back as they go.
+    pub(super) async fn hand_over(
+        mut self,
+        page: &RecordsPage<'_>,
+        done: Option<&RecordPlace>,
+        memory: &mut Held,
+    ) -> Result<(), NotHandedOver> {
+        for record in &page.records {
+            // A page with a record that has none is not taken for one.
+            let Some(sequence) = record.sequence() else { continue };
+            let data = record.data();
+            let freed = memory.bytes().saturating_sub(record.len() as u64);
+            if let Some(aggregate) = Aggregate::open(&data) {
+                self.of_aggregate(&sequence, &aggregate, done).await?;
+            } else {
+                let partition_key = record.partition_key.as_deref().map(Arc::from);
+                let place = RecordPlace { sequence, index: 0 };
+                self.push(GroupRecord { place, payload: Bytes::from(data), partition_key }, done).await?;
+            }
+            memory.resize(freed);
+        }
+        self.flush().await
+    }
+
+    /// Each of its records goes by itself.
+    async fn of_aggregate(
+        &mut self,
+        sequence: &SequenceNumber,
+        aggregate: &Aggregate<'_>,
+        done: Option<&RecordPlace>,
+    ) -> Result<(), NotHandedOver> {
+        for (index, record) in (0..).zip(aggregate.records()) {
+            let place = RecordPlace { sequence: sequence.clone(), index };
+            let payload = Bytes::copy_from_slice(record.data);
+            let partition_key = record.partition_key.map(Arc::from);
+            self.push(GroupRecord { place, payload, partition_key }, done).await?;
+        }
+        Ok(())
+    }
+
+    async fn push(&mut self, record: GroupRecord, done: Option<&RecordPlace>) -> Result<(), NotHandedOver> {
+        if done.is_some_and(|done| record.place <= *done) {
+            return Ok(());
+        }
+        self.bytes = self.bytes.saturating_add(record.payload.len());
+        self.group.push(record);
+        if self.group.len() >= GROUP || self.bytes >= GROUP_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<(), NotHandedOver> {
+        let records = std::mem::take(&mut self.group);
+        let bytes = std::mem::take(&mut self.bytes);
+        if records.is_empty() {
+            return Ok(());
+        }
+        let intake = &self.reading.intake;
+        let mut held = intake.admit(bytes.saturating_add(records.len() * PER_RECORD)).await;
+        if !self.held.is_ours().await {
+            return Err(NotHandedOver::Lost);
+        }
+        intake.metrics.bytes.inc_by(bytes as u64);
+        let read_at = Timestamp::now();
+        let chunks: Vec<_> =
+            records.into_iter().filter_map(|record| self.chunk(record, read_at, &mut held)).collect();
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let lane = |chunk| (Arc::clone(self.lane), chunk);
+        intake.submit_together(chunks.into_iter().map(lane)).await.map_err(|_| NotHandedOver::Closed)
+    }
+
+    /// None: there is nothing in it.
+    fn chunk(&self, record: GroupRecord, read_at: Timestamp, memory: &mut Held) -> Option<Chunk> {
+        let GroupRecord { place, payload, partition_key } = record;
+        let mut origin = self.origin.clone().with(Field::SequenceNumber, Arc::clone(place.sequence.text()));
+        origin.fields.set(Field::PartitionKey, partition_key);
+        let held = memory.split((payload.len() + PER_RECORD) as u64);
+        let ack = self.tracker.begin(ShardMark::Record(place), read_at);
+        if payload.is_empty() {
+            ack.settle();
+            return None;
+        }
+        Some(Chunk { origin: Arc::new(origin), payload, piece: Piece::default(), read_at, ack, held })
+    }
+}

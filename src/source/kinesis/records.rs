@@ -1,0 +1,159 @@
+//! An answer of `GetRecords`: its records, decoded one by one from where they stand in it. Pure.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use base64_simd::STANDARD;
+use serde::Deserialize;
+
+use super::lease::HashRange;
+use super::place::SequenceNumber;
+use super::shards::ListedShard;
+
+/// An answer, still as it came.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct RecordsPage<'a> {
+    /// The records.
+    #[serde(borrow, default)]
+    pub(super) records: Vec<PageRecord<'a>>,
+    /// Where the next page begins; none: the shard has ended.
+    #[serde(borrow, default)]
+    pub(super) next_shard_iterator: Option<Cow<'a, str>>,
+    /// How far the shard's newest record is ahead of this page, in milliseconds.
+    #[serde(default)]
+    pub(super) millis_behind_latest: Option<i64>,
+    /// What came of a shard that has ended.
+    #[serde(borrow, default)]
+    child_shards: Option<Vec<PageChild<'a>>>,
+}
+
+/// A record of a page.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct PageRecord<'a> {
+    #[serde(borrow)]
+    sequence_number: Cow<'a, str>,
+    /// In base64.
+    #[serde(borrow, default)]
+    data: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(super) partition_key: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PageChild<'a> {
+    #[serde(borrow)]
+    shard_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    parent_shards: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    hash_key_range: PageHashes<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PageHashes<'a> {
+    #[serde(borrow)]
+    starting_hash_key: Cow<'a, str>,
+    #[serde(borrow)]
+    ending_hash_key: Cow<'a, str>,
+}
+
+impl<'a> RecordsPage<'a> {
+    /// None: the bytes are no such answer.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// The payload bytes of all records, or a few more.
+    pub(super) fn payload(&self) -> usize {
+        self.records.iter().map(PageRecord::len).sum()
+    }
+
+    /// What came of the shard, as far as the answer tells.
+    pub(super) fn children(&self) -> Vec<ListedShard> {
+        let child = |child: &PageChild<'_>| ListedShard {
+            id: Arc::from(&*child.shard_id),
+            parents: child.parent_shards.iter().map(|parent| Arc::from(&**parent)).collect(),
+            hashes: HashRange {
+                first: Arc::from(&*child.hash_key_range.starting_hash_key),
+                last: Arc::from(&*child.hash_key_range.ending_hash_key),
+            },
+            first: SequenceNumber::zero(),
+            is_closed: false,
+        };
+        self.child_shards.iter().flatten().map(child).collect()
+    }
+}
+
+impl PageRecord<'_> {
+    /// So many bytes its data has at most.
+    pub(super) fn len(&self) -> usize {
+        self.data.len() / 4 * 3
+    }
+
+    pub(super) fn sequence(&self) -> Option<SequenceNumber> {
+        SequenceNumber::new(&self.sequence_number)
+    }
+
+    /// Its data; what is not in base64 is given as it stands.
+    pub(super) fn data(&self) -> Vec<u8> {
+        STANDARD.decode_to_vec(self.data.as_bytes()).unwrap_or_else(|_| self.data.as_bytes().to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn records_are_found_whatever_stands_around_them() {
+        let page = br#"{"MillisBehindLatest":12,"Records":[
+            {"ApproximateArrivalTimestamp":1.7E9,"Data":"b25l","PartitionKey":"a\"b","SequenceNumber":"495"},
+            {"Data":"dHdv\/w==","SequenceNumber":"496","EncryptionType":"KMS"}],"NextShardIterator":"AAA\/b"}"#;
+        let page = RecordsPage::read(page).unwrap();
+        assert_eq!(page.next_shard_iterator.as_deref(), Some("AAA/b"));
+        assert_eq!((page.millis_behind_latest, page.children().len()), (Some(12), 0));
+        let [first, second] = &page.records[..] else { panic!("{page:?}") };
+        assert_eq!((first.data(), first.partition_key.as_deref()), (b"one".to_vec(), Some("a\"b")));
+        assert_eq!(first.sequence(), SequenceNumber::new("495"));
+        assert_eq!((second.data(), second.partition_key.as_deref()), (b"two\xff".to_vec(), None));
+    }
+
+    #[test]
+    fn a_shard_that_has_ended_tells_what_came_of_it() {
+        let child = json!({ "ShardId": "s2", "ParentShards": ["s0", "s1"],
+            "HashKeyRange": { "StartingHashKey": "0", "EndingHashKey": "9" } });
+        let page = json!({ "Records": [], "NextShardIterator": null, "ChildShards": [child], "MillisBehindLatest": 0 });
+        let text = page.to_string();
+        let page = RecordsPage::read(text.as_bytes()).unwrap();
+        assert!(page.next_shard_iterator.is_none());
+        let children = page.children();
+        assert_eq!((&*children[0].id, children[0].parents.len(), &*children[0].hashes.last), ("s2", 2, "9"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            drop(RecordsPage::read(&bytes));
+        }
+
+        #[test]
+        fn data_comes_out_as_it_was_put_in(all in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..90), 0..9)) {
+            let record = |(number, data): (usize, &Vec<u8>)| {
+                json!({ "SequenceNumber": number.to_string(), "Data": STANDARD.encode_to_string(data), "PartitionKey": "k" })
+            };
+            let records: Vec<_> = all.iter().enumerate().map(record).collect();
+            let text = json!({ "Records": records, "NextShardIterator": "x" }).to_string();
+            let page = RecordsPage::read(text.as_bytes()).unwrap();
+            let found: Vec<Vec<u8>> = page.records.iter().map(PageRecord::data).collect();
+            prop_assert!(page.payload() >= all.iter().map(Vec::len).sum());
+            prop_assert_eq!(found, all);
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Reads one shard, page after page, at the pace that the service allows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use super::client::{IteratorStart, StreamFault, StreamFaultKind};
+use super::held_lease::HeldLease;
+use super::place::{RecordPlace, ShardMark};
+use super::reading::{NotHandedOver, RecordGroups, StreamReading};
+use super::records::{PageRecord, RecordsPage};
+use super::shard_pace::ShardPace;
+use super::shards::ListedShard;
+use crate::ack::PositionTracker;
+use crate::config::StreamStart;
+use crate::event::{Field, Origin, Timestamp};
+use crate::pipeline::{OrderedLane, WhenFullDestination};
+use crate::source::holds::HoldPatience;
+
+/// How the reading of a shard ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum ReadEnd {
+    /// All of it is read and done.
+    Finished,
+    /// A run that reads once has read what was there.
+    CaughtUp,
+    /// The lease is another's.
+    Lost,
+    /// The pipeline takes nothing more.
+    Closed,
+}
+
+/// What comes after a page.
+enum AfterPage {
+    Another,
+    CaughtUp,
+    /// The shard has ended; this came of it, as far as it was told.
+    Ended(Vec<ListedShard>),
+}
+
+/// A service's iterators are good for five minutes.
+const ITERATOR_AGE: Duration = Duration::from_mins(4);
+
+/// Something was given up: it is read again after so long.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Reads one shard.
+pub(super) struct ShardReader {
+    reading: Arc<StreamReading>,
+    held: Arc<HeldLease>,
+    lane: Arc<OrderedLane>,
+    origin: Origin,
+    pace: ShardPace,
+    patience: HoldPatience,
+    iterator: Option<ShardIterator>,
+    /// Where the next iterator begins.
+    next: IteratorStart,
+    /// Up to here all is done, of what an iterator may bring again.
+    done: Option<RecordPlace>,
+}
+
+struct ShardIterator {
+    text: String,
+    got: Instant,
+}
+
+impl ShardReader {
+    pub(super) fn new(reading: &Arc<StreamReading>, held: &Arc<HeldLease>) -> Self {
+        let stream_arn = Arc::clone(reading.client.stream_arn());
+        let origin = reading.origin.clone().with(Field::Shard, Arc::clone(&held.shard));
+        Self {
+            lane: reading.intake.lane(WhenFullDestination::Wait),
+            origin: origin.with(Field::StreamArn, stream_arn),
+            pace: ShardPace::default(),
+            patience: reading.holds.patience(),
+            reading: Arc::clone(reading),
+            held: Arc::clone(held),
+            iterator: None,
+            next: IteratorStart::TrimHorizon,
+            done: None,
+        }
+    }
+
+    /// Reads until the shard's end, or until there is another reason to end.
+    pub(super) async fn run(mut self) -> ReadEnd {
+        loop {
+            let (tracker, from) = self.held.progress();
+            self.begin(&from);
+            match self.read(&tracker).await {
+                Ok(Some(end)) => return end,
+                Ok(None) => {}
+                Err(NotHandedOver::Closed) => return ReadEnd::Closed,
+                Err(NotHandedOver::Lost) => return ReadEnd::Lost,
+            }
+            // Something was given up. What is under way still ends, and may move the place to begin at.
+            tracker.ended().await;
+            if tracker.is_revoked() {
+                return ReadEnd::Lost;
+            }
+            self.reading.intake.metrics.error("abandoned");
+            self.held.begin_again();
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    fn begin(&mut self, from: &ShardMark) {
+        self.iterator = None;
+        self.done = None;
+        self.next = match (from, self.held.start, self.reading.start) {
+            (ShardMark::Record(place), _, _) => {
+                self.done = Some(place.clone());
+                IteratorStart::With(place.clone())
+            }
+            (ShardMark::TrimHorizon | ShardMark::ShardEnd, _, _) => IteratorStart::TrimHorizon,
+            (ShardMark::AtTimestamp | ShardMark::Latest, Some(time), _)
+            | (ShardMark::AtTimestamp, None, StreamStart::At(time)) => IteratorStart::At(time),
+            (ShardMark::AtTimestamp, None, StreamStart::Beginning | StreamStart::End) => {
+                IteratorStart::TrimHorizon
+            }
+            // The take of the lease wrote this time down.
+            (ShardMark::Latest, None, _) => IteratorStart::At(self.reading.began),
+        };
+    }
+
+    /// None: something was given up.
+    async fn read(
+        &mut self,
+        tracker: &Arc<PositionTracker<ShardMark>>,
+    ) -> Result<Option<ReadEnd>, NotHandedOver> {
+        while !tracker.is_given_up() {
+            self.wait_for_room().await;
+            if !self.held.is_ours().await {
+                return Err(NotHandedOver::Lost);
+            }
+            match self.page(tracker).await? {
+                AfterPage::Another => {}
+                AfterPage::CaughtUp => return Ok(Some(ReadEnd::CaughtUp)),
+                AfterPage::Ended(children) => {
+                    self.end_shard(children).await;
+                    tracker.begin(ShardMark::ShardEnd, Timestamp::now()).settle();
+                    tracker.ended().await;
+                    if !tracker.is_given_up() {
+                        return Ok(Some(ReadEnd::Finished));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// While a destination of the shard has no room, nothing is read: the stream keeps it.
+    async fn wait_for_room(&self) {
+        loop {
+            let room = self.reading.intake.room_freed();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if !self.lane.is_blocked() {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    async fn page(&mut self, tracker: &Arc<PositionTracker<ShardMark>>) -> Result<AfterPage, NotHandedOver> {
+        let reading = Arc::clone(&self.reading);
+        sleep_until(self.pace.due()).await;
+        let expected = self.pace.expected();
+        let permits = u32::try_from(expected >> 10).unwrap_or(u32::MAX).max(1);
+        // It is never closed.
+        let permits = permits.min(most_permits(&reading));
+        let _at_hand = reading.at_hand.acquire_many(permits).await.ok();
+        let room = reading.intake.admit(expected).await;
+        let mut memory = reading.intake.standing();
+        memory.resize(expected as u64);
+        drop(room);
+        let answer = match self.ask().await {
+            AskedPage::Records(answer) => answer,
+            AskedPage::Later => return Ok(AfterPage::Another),
+            AskedPage::Trimmed(children) => return Ok(AfterPage::Ended(children)),
+        };
+        let whole = RecordsPage::read(&answer)
+            .filter(|page| page.records.iter().all(|record| record.sequence().is_some()));
+        let Some(page) = whole else {
+            let fault = reading.client.unreadable("GetRecords");
+            self.wait_after(&fault).await;
+            return Ok(AfterPage::Another);
+        };
+        self.patience.works();
+        memory.resize((answer.len() + page.payload()) as u64);
+        self.pace.read(page.records.len(), page.payload(), Self::is_at_tip(&page));
+        let done = self.done.clone();
+        let groups = RecordGroups::new(&reading, &self.held, tracker, &self.lane, &self.origin);
+        groups.hand_over(&page, done.as_ref(), &mut memory).await?;
+        Ok(self.after(&page))
+    }
+
+    fn is_at_tip(page: &RecordsPage<'_>) -> bool {
+        page.millis_behind_latest.map_or(page.records.is_empty(), |behind| behind <= 0)
+    }
+
+    fn after(&mut self, page: &RecordsPage<'_>) -> AfterPage {
+        if let Some(last) = page.records.last().and_then(PageRecord::sequence) {
+            self.next = IteratorStart::After(last);
+            self.done = None;
+        }
+        self.held.set_behind(page.millis_behind_latest.unwrap_or(0));
+        let Some(iterator) = &page.next_shard_iterator else {
+            return AfterPage::Ended(page.children());
+        };
+        self.iterator = Some(ShardIterator { text: iterator.to_string(), got: Instant::now() });
+        let since = Timestamp::now().0.saturating_sub(self.reading.began.0);
+        let behind = page.millis_behind_latest.unwrap_or(if page.records.is_empty() { 0 } else { i64::MAX });
+        if self.reading.is_once && behind <= since { AfterPage::CaughtUp } else { AfterPage::Another }
+    }
+
+    /// Asks for a page, once.
+    async fn ask(&mut self) -> AskedPage {
+        let fresh = self.iterator.take().filter(|iterator| iterator.got.elapsed() < ITERATOR_AGE);
+        let iterator = match fresh {
+            Some(iterator) => iterator,
+            None => match self.reading.client.iterator(&self.held.shard, &self.next).await {
+                Ok(text) => ShardIterator { text, got: Instant::now() },
+                Err(fault) => return self.without_iterator(fault).await,
+            },
+        };
+        self.pace.asked();
+        match self.reading.client.records(&iterator.text, self.pace.limit()).await {
+            Ok(answer) => AskedPage::Records(answer),
+            Err(fault) => {
+                let is_good = matches!(fault.kind, StreamFaultKind::Throttled | StreamFaultKind::Passing);
+                self.iterator = Some(iterator).filter(|_| is_good);
+                if fault.kind == StreamFaultKind::Expired {
+                    // A page that had to wait: the next iterator begins where it stood.
+                    self.reading.intake.metrics.error(fault.kind.reason());
+                } else {
+                    self.wait_after(&fault).await;
+                }
+                AskedPage::Later
+            }
+        }
+    }
+
+    async fn without_iterator(&mut self, fault: StreamFault) -> AskedPage {
+        let by_number = matches!(self.next, IteratorStart::With(_) | IteratorStart::After(_));
+        if fault.kind == StreamFaultKind::Refused && by_number {
+            let (source, shard) = (&*self.reading.origin.source, &*self.held.shard);
+            warn!(source, shard, error = %fault, "the stream does not have the shard's position any more; reading goes on with its oldest record");
+            self.reading.intake.metrics.error("expired_position");
+            self.next = IteratorStart::TrimHorizon;
+            return AskedPage::Later;
+        }
+        if fault.kind == StreamFaultKind::Gone
+            && let Ok(graph) = self.reading.client.shards().await
+            && !graph.has(&self.held.shard)
+        {
+            // Its records are older than the stream keeps them.
+            return AskedPage::Trimmed(graph.children(&self.held.shard).into_iter().cloned().collect());
+        }
+        self.wait_after(&fault).await;
+        AskedPage::Later
+    }
+
+    async fn wait_after(&mut self, fault: &StreamFault) {
+        self.reading.intake.metrics.error(fault.kind.reason());
+        let is_early = fault.kind == StreamFaultKind::Refused && matches!(self.next, IteratorStart::At(_));
+        if fault.kind.needs_somebody() && !is_early {
+            self.patience.hold(&fault.message).await;
+        } else {
+            // The service's clock may be behind ours, and it takes no time that is yet to come.
+            self.patience.pause(&fault.message).await;
+        }
+    }
+
+    /// Sees to it that somebody reads on where the shard ends: from its end on, nobody asks.
+    async fn end_shard(&mut self, told: Vec<ListedShard>) {
+        loop {
+            let fault = match self.add_children(&told).await {
+                Ok(()) => return self.patience.works(),
+                Err(fault) => fault,
+            };
+            self.patience.pause(&fault).await;
+        }
+    }
+
+    async fn add_children(&self, told: &[ListedShard]) -> Result<(), String> {
+        let (client, store) = (&self.reading.client, &self.reading.store);
+        let graph = client.shards().await.map_err(|fault| fault.message)?.with(told);
+        let leases = store.leases().await.map_err(|fault| fault.message)?;
+        let now = Timestamp::now();
+        for lease in graph.missing_after(&self.held.shard, &leases, self.reading.start, now) {
+            store.create(&lease).await.map_err(|fault| fault.message)?;
+        }
+        let children: Vec<Arc<str>> =
+            graph.children(&self.held.shard).into_iter().map(|child| Arc::clone(&child.id)).collect();
+        store.set_children(&self.held.shard, &children).await.map_err(|fault| fault.message)
+    }
+}
+
+/// What asking gave.
+enum AskedPage {
+    Records(Bytes),
+    /// Nothing yet.
+    Later,
+    /// The stream does not have the shard any more; this came of it.
+    Trimmed(Vec<ListedShard>),
+}
+
+/// As many as there are.
+fn most_permits(reading: &StreamReading) -> u32 {
+    u32::try_from(reading.intake.memory() / 4 / 1024).unwrap_or(u32::MAX).max(1)
+}

@@ -1,0 +1,323 @@
+//! Several standpipes that share the shards of a stream by a lease table: on the stand-in, and on moto.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::moto::Moto;
+use crate::standin::{Lines, shard_id, stream_arn};
+use crate::world::{Daemon, MESSAGE_SINK, RUN, World, at_least_once, exactly_once, until};
+
+const TABLE: &str = "standpipe-cwl";
+const FAILOVER: Duration = Duration::from_secs(2);
+
+/// Writes the configuration of one worker, each of which has a state directory of its own.
+fn configure(world: &World, worker: &str, url: &str, more: &str) {
+    let own = if url == "@URL" { "ca_file = \"@DIR/ca.pem\"\n" } else { "" };
+    world.config(&format!(
+        "[state]\ndir = \"@DIR/state-{worker}\"\n\n\
+         [sources.stream]\ntype = \"kinesis\"\nstream_arn = \"{}\"\nendpoint_url = \"{url}\"\n{own}format = \"lines\"\n\
+         leases = {{ table = \"{TABLE}\", failover = \"{}s\", endpoint_url = \"{url}\" }}\n{more}\n{MESSAGE_SINK}",
+        stream_arn(),
+        FAILOVER.as_secs(),
+    ));
+}
+
+fn start(world: &World, worker: &str) -> Daemon {
+    configure(world, worker, "@URL", "");
+    world.start()
+}
+
+fn put(world: &World, numbers: Range<u64>) {
+    world.standin.expect(RUN, numbers.end);
+    let text = Lines::of_run(RUN).text(numbers);
+    world.standin.kinesis().put_lines(&text, 5);
+}
+
+/// How many leases each worker has.
+fn owners(world: &World) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for owner in world.standin.dynamodb().column(TABLE, "leaseOwner").into_values() {
+        *counts.entry(owner).or_default() += 1;
+    }
+    counts
+}
+
+/// Waits until so many workers have so many leases each.
+fn level(world: &World, daemons: &[&Daemon], expected: &[usize]) {
+    until(&format!("leases are shared as {expected:?}"), || {
+        daemons.iter().for_each(|daemon| daemon.must_run());
+        let mut counts: Vec<usize> = owners(world).into_values().collect();
+        counts.sort_unstable();
+        (counts == expected).then_some(())
+    });
+}
+
+#[expect(clippy::print_stderr, reason = "a figure that is measured")]
+fn measured(what: &str, since: Instant) -> Duration {
+    let took = since.elapsed();
+    eprintln!("{what}: {:.1} s at a failover of {} s", took.as_secs_f64(), FAILOVER.as_secs());
+    took
+}
+
+#[test]
+fn workers_share_shards_and_take_over_from_who_is_gone() {
+    let world = World::new();
+    world.standin.kinesis().open(4);
+    world.standin.dynamodb().page = 2;
+    put(&world, 0..1_000);
+    let first = start(&world, "a");
+    world.delivered(&first);
+    level(&world, &[&first], &[4]);
+    let second = start(&world, "b");
+    level(&world, &[&first, &second], &[2, 2]);
+    put(&world, 1_000..2_000);
+    world.delivered(&second);
+    // Shards that are split and merged meanwhile, with answers that are lost and calls that are throttled.
+    {
+        let mut dynamodb = world.standin.dynamodb();
+        (dynamodb.lost_answers, dynamodb.throttles) = (4, 4);
+    }
+    world.standin.kinesis().split(0);
+    world.standin.kinesis().merge([1, 2]);
+    put(&world, 2_000..3_000);
+    world.delivered(&second);
+    second.kill();
+    put(&world, 3_000..4_000);
+    let killed = Instant::now();
+    world.delivered(&first);
+    measured("kill to takeover", killed);
+    let third = start(&world, "c");
+    until("the third has some", || (owners(&world).len() == 3 || owners(&world).len() == 2).then_some(()));
+    let has_some = || third.scrape().count("lease_taken_total", &["source=\"stream\""]) > 0;
+    until("the third has taken some", || has_some().then_some(()));
+    first.stop().drained();
+    put(&world, 4_000..5_000);
+    let stopped = Instant::now();
+    let report = world.delivered(&third);
+    let took = measured("stop to takeover", stopped);
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    at_least_once(&report, 5_000);
+    third.stop().drained();
+    let kinesis = world.standin.kinesis();
+    assert_eq!(kinesis.violations, Vec::<String>::new());
+    assert_eq!(world.standin.dynamodb().column(TABLE, "leaseOwner").len(), 0, "all leases are given back");
+}
+
+#[test]
+fn a_lease_that_another_takes_is_let_go_and_nothing_is_written_over_it() {
+    let world = World::new();
+    world.standin.kinesis().open(2);
+    put(&world, 0..200);
+    let daemon = start(&world, "a");
+    world.delivered(&daemon);
+    until("both positions are written", || {
+        let marks = world.standin.dynamodb().column(TABLE, "checkpoint");
+        marks.values().all(|mark| mark.starts_with("49")).then_some(())
+    });
+    // A foreign worker steals one, and renews it as long as it reads.
+    let mut counter = 1_000;
+    {
+        let mut dynamodb = world.standin.dynamodb();
+        dynamodb.set(TABLE, &shard_id(0), "leaseOwner", json!({ "S": "foreign" }));
+        dynamodb.set(TABLE, &shard_id(0), "checkpoint", json!({ "S": "TRIM_HORIZON" }));
+        dynamodb.set(TABLE, &shard_id(0), "pendingCheckpoint", json!({ "S": "1" }));
+    }
+    let mut renew = || {
+        counter += 1;
+        let value = json!({ "N": counter.to_string() });
+        world.standin.dynamodb().set(TABLE, &shard_id(0), "leaseCounter", value);
+    };
+    until("it is lost", || {
+        renew();
+        (daemon.scrape().count("lease_lost_total", &["source=\"stream\""]) == 1).then_some(())
+    });
+    put(&world, 200..400);
+    world.seen(&daemon, 300);
+    renew();
+    let row = world.standin.dynamodb().item(TABLE, &shard_id(0)).unwrap();
+    assert_eq!(
+        (&row["leaseOwner"]["S"], &row["checkpoint"]["S"]),
+        (&"foreign".into(), &"TRIM_HORIZON".into())
+    );
+    // The foreign one is gone: all that it had is read from where it stood.
+    at_least_once(&world.delivered(&daemon), 400);
+    daemon.stop().drained();
+}
+
+#[test]
+fn a_worker_that_starts_again_goes_on_with_its_own_leases_at_once() {
+    let world = World::new();
+    world.standin.kinesis().open(3);
+    put(&world, 0..300);
+    let daemon = start(&world, "a");
+    world.delivered(&daemon);
+    let before = owners(&world);
+    daemon.kill();
+    put(&world, 300..600);
+    let daemon = world.start();
+    at_least_once(&world.delivered(&daemon), 600);
+    assert_eq!(owners(&world), before, "it has the name that it had");
+    // A reload keeps its leases, too.
+    put(&world, 600..900);
+    daemon.reload();
+    at_least_once(&world.delivered(&daemon), 900);
+    assert_eq!(owners(&world), before);
+    daemon.stop().drained();
+}
+
+#[test]
+fn positions_that_were_written_are_not_read_again_by_another() {
+    let world = World::new();
+    world.standin.kinesis().open(2);
+    put(&world, 0..500);
+    let daemon = start(&world, "a");
+    world.delivered(&daemon);
+    daemon.stop().drained();
+    world.standin.dynamodb().lost_answers = 3;
+    let daemon = start(&world, "b");
+    put(&world, 500..1_000);
+    exactly_once(&world.delivered(&daemon), 1_000);
+    daemon.stop().drained();
+}
+
+#[test]
+fn finished_leases_go_and_what_others_keep_in_the_table_stays() {
+    let world = World::new();
+    world.standin.kinesis().open(1);
+    world.standin.dynamodb().create(TABLE, "leaseKey");
+    let foreign =
+        json!({ "leaseKey": { "S": "Leader" }, "entityType": { "S": "LEADER" }, "leaseOwner": { "S": "x" } });
+    world.standin.dynamodb().put(TABLE, &foreign);
+    put(&world, 0..100);
+    world.standin.kinesis().split(0);
+    put(&world, 100..200);
+    let daemon = start(&world, "a");
+    exactly_once(&world.delivered(&daemon), 200);
+    daemon.stop().drained();
+    let daemon = start(&world, "a");
+    until("the finished lease is gone", || {
+        daemon.must_run();
+        world.standin.dynamodb().item(TABLE, &shard_id(0)).is_none().then_some(())
+    });
+    assert_eq!(world.standin.dynamodb().item(TABLE, "Leader"), Some(foreign));
+    assert!(world.standin.dynamodb().item(TABLE, &shard_id(2)).is_some());
+    daemon.stop().drained();
+}
+
+#[test]
+fn tables_that_cannot_be_shared_are_refused_with_a_sentence() {
+    let check = |prepare: &dyn Fn(&World), part: &str| {
+        let world = World::new();
+        world.standin.kinesis().open(1);
+        put(&world, 0..10);
+        prepare(&world);
+        configure(&world, "a", "@URL", "");
+        let daemon = world.spawn();
+        until(&format!("`{part}` is said"), || {
+            daemon.must_run();
+            daemon.get("/readyz").map(|reply| reply.text()).filter(|text| text.contains(part))
+        });
+        assert_eq!(world.standin.report().total.seen, 0);
+        daemon.stop();
+    };
+    check(&|world| world.standin.dynamodb().create(TABLE, "ShardID"), "`ShardID`");
+    let many = json!({ "leaseKey": { "S": "111111111111:s:1:shardId-0" }, "leaseCounter": { "N": "1" },
+        "checkpoint": { "S": "TRIM_HORIZON" } });
+    check(
+        &|world| {
+            world.standin.dynamodb().create(TABLE, "leaseKey");
+            world.standin.dynamodb().put(TABLE, &many);
+        },
+        "several streams",
+    );
+    let native = json!({ "cv": { "S": "CLIENT_VERSION_3X" } });
+    let with = |key: &str| {
+        let mut row = native.clone();
+        row[key] = json!({ "S": "Migration3.0" });
+        row
+    };
+    check(
+        &|world| {
+            world.standin.dynamodb().create(TABLE, "leaseKey");
+            world.standin.dynamodb().put(TABLE, &with("leaseKey"));
+        },
+        "version 3",
+    );
+    check(
+        &|world| {
+            let beside = format!("{TABLE}-CoordinatorState");
+            world.standin.dynamodb().create(&beside, "key");
+            world.standin.dynamodb().put(&beside, &with("key"));
+        },
+        "version 3",
+    );
+    check(&|world| world.standin.dynamodb().is_denied = true, "dynamodb:DescribeTable");
+}
+
+#[test]
+fn doctor_and_check_know_the_lease_table() {
+    let world = World::new();
+    world.standin.kinesis().open(2);
+    configure(&world, "a", "@URL", "");
+    let (_, report) = crate::doctor::examine(&world, &[]);
+    assert!(report.to_string().contains("the first worker creates it"), "{report:#}");
+    let daemon = world.start();
+    level(&world, &[&daemon], &[2]);
+    let (_, report) = crate::doctor::examine(&world, &[]);
+    assert!(report.to_string().contains("2 leases of 1 workers"), "{report:#}");
+    daemon.stop().drained();
+    world.standin.dynamodb().is_denied = true;
+    let (_, report) = crate::doctor::examine(&world, &[]);
+    let seen = report.to_string();
+    assert!(seen.contains("dynamodb:UpdateItem") && seen.contains(TABLE), "{report:#}");
+    let config = world.config_path();
+    let output = world.run(&["check", "-c", config.to_str().unwrap()], b"");
+    let tree = String::from_utf8(output.stdout).unwrap();
+    for part in ["stream (kinesis)", &stream_arn(), TABLE, "free after 2s"] {
+        assert!(tree.contains(part), "`{part}`: {tree}");
+    }
+}
+
+#[test]
+fn two_workers_share_a_stream_of_motos() {
+    let Some(moto) = Moto::start() else { return };
+    let world = World::new();
+    let lines = world.path("lines");
+    let put = |numbers: Range<u64>| {
+        world.standin.expect(RUN, numbers.end);
+        fs::write(&lines, Lines::of_run(RUN).text(numbers)).unwrap();
+        moto.play("stream.py", "put", &[Path::new("cwl"), &lines]);
+    };
+    put(0..1_000);
+    let start = |worker: &str| {
+        configure(&world, worker, moto.url(), "");
+        let config = fs::read_to_string(world.config_path()).unwrap();
+        fs::write(world.config_path(), config.replace(":111111111111:stream", ":123456789012:stream"))
+            .unwrap();
+        world.start()
+    };
+    let (first, second) = (start("a"), start("b"));
+    world.delivered(&first);
+    let shares = || -> Vec<usize> {
+        let rows: Value =
+            serde_json::from_slice(&moto.play("stream.py", "owners", &[Path::new(TABLE)])).unwrap();
+        rows.as_object()
+            .unwrap()
+            .values()
+            .map(|count| usize::try_from(count.as_u64().unwrap()).unwrap())
+            .collect()
+    };
+    until("both have some", || (shares() == [2, 2]).then_some(()));
+    put(1_000..2_000);
+    world.delivered(&second);
+    first.kill();
+    put(2_000..3_000);
+    at_least_once(&world.delivered(&second), 3_000);
+    second.stop().drained();
+    assert_eq!(shares(), Vec::<usize>::new(), "all are given back");
+}
