@@ -55,7 +55,7 @@ def posted(sink, **more):
 
 
 def answered(events, envelopes, connections, linger="1s"):
-    return Scenario(JSON, HTTP, linger=linger, lines=1_000_000, requests=(events, envelopes, connections), run="answers")
+    return Scenario(JSON, HTTP, linger=linger, lines=400_000, requests=(events, envelopes, connections), run="answers")
 
 
 def files(count, group=10, **more):
