@@ -23,8 +23,8 @@ use standpipe::config::{
     SinkKind, Template, TooLong,
 };
 use standpipe::decode::framing;
-use standpipe::msgpack::{FrameScan, PackError, PackReader};
 use standpipe::event::{Buffers, Event, Events, Origin, Timestamp, Wants};
+use standpipe::msgpack::{FrameScan, PackError, PackReader};
 use standpipe::source::firehose_http::{BodyError, BodyScanner};
 
 pub use envelope::envelope;

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{configuration, exit};
 use crate::config::{
     Action, AssumeRole, AwsSettings, Buffer, Checked, Compression, Config, Decoding, DiskBuffer, Encoding,
-    FileSource, FirehoseSink, FollowLinks, Format, ForwardSource, HttpSource, ListingFeed, ListingStart, ObjectContents,
-    ObjectFeed, ObjectLayout, Packing, Problem, PullSource, PullStart, RecordAs, Route, S3Source, SinkConfig, SinkKind,
-    SourceConfig, Start, TooLong, Warning, WarningPlace, When, WhenFull, inspect, legs, show_duration,
-    show_size,
+    FileSource, FirehoseSink, FollowLinks, Format, ForwardSource, HttpSource, ListingFeed, ListingStart,
+    ObjectContents, ObjectFeed, ObjectLayout, Packing, Problem, PullSource, PullStart, RecordAs, Route,
+    S3Source, SinkConfig, SinkKind, SourceConfig, Start, TooLong, Warning, WarningPlace, When, WhenFull,
+    inspect, legs, show_duration, show_size,
 };
 use crate::event::Field;
 
@@ -295,7 +295,9 @@ fn of_decoding(decoding: &Decoding) -> String {
         Format::Cri => "cri",
         Format::Envelope => "envelope",
         Format::Cloudtrail => "cloudtrail",
-        Format::FluentForward(RecordAs::Auto) => "forward (`log` or `message` alone, or else the record as JSON)",
+        Format::FluentForward(RecordAs::Auto) => {
+            "forward (`log` or `message` alone, or else the record as JSON)"
+        }
         Format::FluentForward(RecordAs::Message) => "forward (`log` or `message`)",
         Format::FluentForward(RecordAs::Json) => "forward (the record as JSON)",
     };

@@ -76,4 +76,3 @@ pub enum RecordAs {
     /// The record as JSON.
     Json,
 }
-

@@ -30,18 +30,20 @@ pub(super) fn check_sources(
     for (name, source) in sources {
         match source {
             SourceConfig::FirehoseHttp(http) => take(name, http.listen),
-            SourceConfig::FluentForward(forward) => match &forward.listen {
-                ForwardListen::Tcp(listen) => take(name, *listen),
-                ForwardListen::Unix(path) => {
-                    if let Some(first) = sockets.insert(path, name) {
-                        let listen = &forward.listen;
-                        notes.problem_at(
+            SourceConfig::FluentForward(forward) => {
+                match &forward.listen {
+                    ForwardListen::Tcp(listen) => take(name, *listen),
+                    ForwardListen::Unix(path) => {
+                        if let Some(first) = sockets.insert(path, name) {
+                            let listen = &forward.listen;
+                            notes.problem_at(
                             &format!("sources.{name}.listen"),
                             format!("`{listen}` is already used by `sources.{first}.listen`; choose another path"),
                         );
+                        }
                     }
                 }
-            },
+            }
             SourceConfig::Stdin(_) => {
                 if let Some(first) = stdin.replace(name) {
                     notes.problem_at(

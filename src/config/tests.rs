@@ -1072,7 +1072,9 @@ fn log_groups_are_pulled_as_their_keys_say() {
 #[test]
 fn a_source_of_forward_messages_says_where_it_listens_and_who_may_send() {
     let with = |keys: &str| {
-        format!("[sources.c]\ntype = \"fluent_forward\"\n{keys}\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n")
+        format!(
+            "[sources.c]\ntype = \"fluent_forward\"\n{keys}\n[sinks.b]\ntype = \"directory\"\npath = \"x\"\n"
+        )
     };
     let forward = |keys: &str| {
         let config = World::new(&with(keys)).config();

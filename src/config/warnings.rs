@@ -10,8 +10,8 @@ use super::loops::matches;
 use super::problem::{Notes, WarningPlace, quoted};
 use super::regions;
 use super::types::{
-    AssumeRole, Buffer, Compression, Config, DiskBuffer, FirehoseSink, ForwardListen, ForwardSource, HttpSource, Packing, Route,
-    SinkConfig, SinkKind, SourceConfig, Template, TemplateField, Tls,
+    AssumeRole, Buffer, Compression, Config, DiskBuffer, FirehoseSink, ForwardListen, ForwardSource,
+    HttpSource, Packing, Route, SinkConfig, SinkKind, SourceConfig, Template, TemplateField, Tls,
 };
 use crate::event::Field;
 

@@ -16,5 +16,5 @@ pub(crate) use listener::{Accept, BoundedListener, ListenerEvent, Newcomer};
 pub(crate) use peer_log::{PEER_LOG, PeerLog};
 pub(crate) use slots::{ConnectionSlot, ConnectionSlots};
 pub(crate) use stream::{ConnectionState, GuardedStream, HeadLimit};
-pub(crate) use tls::acceptor;
 pub use tls::TlsFilesError;
+pub(crate) use tls::acceptor;

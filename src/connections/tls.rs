@@ -25,7 +25,11 @@ pub enum TlsFilesError {
 }
 
 /// Reads both files and makes an acceptor of them, for a protocol of this name if it has one in TLS.
-pub(crate) fn acceptor(cert: &Path, key: &Path, protocol: Option<&[u8]>) -> Result<TlsAcceptor, TlsFilesError> {
+pub(crate) fn acceptor(
+    cert: &Path,
+    key: &Path,
+    protocol: Option<&[u8]>,
+) -> Result<TlsAcceptor, TlsFilesError> {
     let pem = |path: &Path| {
         let path = path.to_owned();
         move |source| TlsFilesError::Pem { path, source }

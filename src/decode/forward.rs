@@ -164,7 +164,7 @@ impl ForwardRecords {
         };
         let end = EntryBytes::Payload(payload.len());
         let list = match reader.token().map_err(shape)? {
-            PackToken::Array(count) if !is_time_with_metadata(reader, count) => {
+            PackToken::Array(count) if elements == 2 || !is_time_with_metadata(reader, count) => {
                 let next = NextMessage::Behind(elements - 2);
                 return Ok(open(end, reader.at(), Some(count), false, next));
             }
@@ -257,7 +257,7 @@ impl ForwardRecords {
                     }
                     events.origin(origins.of(tag, &parts));
                     let message = Message::Raw(message);
-                    let event = Event { message, timestamp: entry.timestamp, id: None, part: None };
+                    let event = Event { message, timestamp: entry.timestamp, id: None, part: parts.part() };
                     self.limit.apply(event, &mut buffers.long, events);
                     return true;
                 }

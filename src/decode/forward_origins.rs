@@ -35,7 +35,11 @@ impl ForwardOrigins {
         let tag = String::from_utf8_lossy(tag.get(..MOST_TAG).unwrap_or(tag));
         let name = parts.container().unwrap_or_default();
         let name = String::from_utf8_lossy(name.get(..MOST_NAME).unwrap_or(name));
-        let wanted = [(Field::Tag, &*tag), (Field::Container, &*name), (Field::Stream, parts.stream.unwrap_or_default())];
+        let wanted = [
+            (Field::Tag, &*tag),
+            (Field::Container, &*name),
+            (Field::Stream, parts.stream.unwrap_or_default()),
+        ];
         let is_it = |origin: &Arc<Origin>| wanted.iter().all(|(field, value)| origin.text(*field) == *value);
         if !self.made.get(self.last).is_some_and(is_it) {
             self.last = self.made.iter().position(is_it).unwrap_or_else(|| {

@@ -2,7 +2,7 @@
 
 use super::record_json::write_record;
 use crate::config::RecordAs;
-use crate::event::Timestamp;
+use crate::event::{Part, Timestamp};
 use crate::msgpack::{PackError, PackReader, PackToken};
 
 /// An entry, where it stands.
@@ -131,6 +131,9 @@ pub(super) struct RecordParts<'a> {
     container_id: Option<&'a [u8]>,
     /// Standard output or standard error.
     pub(super) stream: Option<&'static str>,
+    /// Which part of a line it is, where the parts were not joined: `partial_offset` and `partial_last`.
+    offset: Option<u64>,
+    is_last: bool,
     /// Whether it has fields that are neither the message, nor told with each event.
     has_more: bool,
 }
@@ -179,8 +182,16 @@ impl<'a> RecordParts<'a> {
                 self.stream = self.stream.or(stream);
                 return;
             }
-            // Docker's marks of a line in parts, which is joined by now.
-            b"partial_message" | b"partial_id" | b"partial_ordinal" | b"partial_last" => return,
+            b"partial_offset" => {
+                self.offset = value.and_then(|value| str::from_utf8(value).ok()?.parse().ok());
+                return;
+            }
+            b"partial_last" => {
+                self.is_last = value == Some(b"true");
+                return;
+            }
+            // Docker's other marks of a line in parts, which are joined, or have their offsets, by now.
+            b"partial_message" | b"partial_id" | b"partial_ordinal" => return,
             _ => {
                 self.has_more = true;
                 return;
@@ -189,6 +200,11 @@ impl<'a> RecordParts<'a> {
         // A field that comes twice is kept with the record.
         self.has_more |= value.is_none() || place.is_some();
         *place = place.or(value);
+    }
+
+    /// Which part it is of a line; none: it is whole.
+    pub(super) fn part(&self) -> Option<Part> {
+        self.offset.map(|offset| Part { offset, last: self.is_last })
     }
 
     /// The container's name, or what Docker shows of its id where there is none.

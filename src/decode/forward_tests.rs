@@ -9,7 +9,7 @@ use super::gzip;
 use super::testing::{SeenEvents, config, decode_with};
 use super::{Decoder, Scratch, Undecoded};
 use crate::config::{Decoding, Format, RecordAs};
-use crate::event::{Field, Piece};
+use crate::event::{Field, Part, Piece};
 use crate::msgpack::{put_array, put_bin, put_map, put_str};
 
 const TIME: &[u8] = &[0x65];
@@ -128,7 +128,8 @@ fn markers_of_groups_are_no_events() {
 #[test]
 fn the_message_is_the_log_or_the_whole_record() {
     let check = |fields: &[(&str, &str)], expected: [&str; 3]| {
-        for (record_as, expected) in [RecordAs::Auto, RecordAs::Message, RecordAs::Json].into_iter().zip(expected)
+        for (record_as, expected) in
+            [RecordAs::Auto, RecordAs::Message, RecordAs::Json].into_iter().zip(expected)
         {
             let seen = decode_with(&how(record_as), &message(b"\xc0", &record(fields)));
             assert_eq!(seen.told(), [expected], "{record_as:?} {fields:?}");
@@ -141,13 +142,21 @@ fn the_message_is_the_log_or_the_whole_record() {
     check(&[("a", "b")], [r#"{"a":"b"}"#; 3]);
     let both = r#"{"message":"y","log":"x"}"#;
     check(&[("message", "y"), ("log", "x")], [both, "x", both]);
-    let docker = [("container_id", "0123456789abcdef"), ("container_name", "/web"), ("source", "stdout"), ("log", "x")];
+    let docker = [
+        ("container_id", "0123456789abcdef"),
+        ("container_name", "/web"),
+        ("source", "stdout"),
+        ("log", "x"),
+    ];
     let json = r#"{"container_id":"0123456789abcdef","container_name":"/web","source":"stdout","log":"x"}"#;
     check(&docker, ["x", "x", json]);
     let label = [&docker[..], &[("team", "a")]].concat();
     let json = json.replace('}', r#","team":"a"}"#);
     check(&label, [&json, "x", &json]);
-    check(&[("log", "x"), ("source", "syslog")], [r#"{"log":"x","source":"syslog"}"#, "x", r#"{"log":"x","source":"syslog"}"#]);
+    check(
+        &[("log", "x"), ("source", "syslog")],
+        [r#"{"log":"x","source":"syslog"}"#, "x", r#"{"log":"x","source":"syslog"}"#],
+    );
 }
 
 #[test]
@@ -158,17 +167,37 @@ fn an_event_comes_from_its_tag_its_container_and_its_stream() {
         [Field::Tag, Field::Container, Field::Stream].map(|field| origin.text(field).to_owned())
     };
     assert_eq!(origin_of(&[("log", "x")]), ["app", "", ""]);
-    assert_eq!(origin_of(&[("log", "x"), ("container_name", "/web"), ("source", "stderr")]), ["app", "web", "stderr"]);
-    assert_eq!(origin_of(&[("container_id", "0123456789abcdef"), ("stream", "stdout")]), ["app", "0123456789ab", "stdout"]);
+    assert_eq!(
+        origin_of(&[("log", "x"), ("container_name", "/web"), ("source", "stderr")]),
+        ["app", "web", "stderr"]
+    );
+    assert_eq!(
+        origin_of(&[("container_id", "0123456789abcdef"), ("stream", "stdout")]),
+        ["app", "0123456789ab", "stdout"]
+    );
     assert_eq!(origin_of(&[("source", "elsewhere")]), ["app", "", ""]);
     let long = "é".repeat(600);
     assert_eq!(origin_of(&[("container_name", &long)])[1].chars().count(), 128);
     // Those that come again are not made again.
-    let two = [&record(&[("log", "a"), ("source", "stdout")])[..], &record(&[("log", "b"), ("source", "stderr")])];
+    let two =
+        [&record(&[("log", "a"), ("source", "stdout")])[..], &record(&[("log", "b"), ("source", "stderr")])];
     let payload: Vec<u8> = (0..100).flat_map(|at| message(TIME, two[at % 2])).collect();
     let seen = decode_with(&how(RecordAs::Auto), &payload);
     let distinct: std::collections::BTreeSet<_> = seen.origins.iter().map(Arc::as_ptr).collect();
     assert_eq!((seen.told().len(), distinct.len()), (100, 2));
+}
+
+#[test]
+fn a_part_of_a_line_tells_its_place() {
+    let part = |offset: &str, last: &str| {
+        let fields = [("log", "x"), ("partial_id", "p"), ("partial_offset", offset), ("partial_last", last)];
+        let seen = decode_with(&how(RecordAs::Auto), &message(TIME, &record(&fields)));
+        assert_eq!(seen.told(), ["101000 x"]);
+        seen.parts[0]
+    };
+    assert_eq!(part("0", "false"), Some(Part { offset: 0, last: false }));
+    assert_eq!(part("16384", "true"), Some(Part { offset: 16_384, last: true }));
+    assert_eq!(part("none", "true"), None);
 }
 
 #[test]
@@ -182,22 +211,39 @@ fn what_is_no_record_is_refused_alone() {
             None => told.clone(),
         };
         let before: Vec<String> = before.iter().map(reason).collect();
-        assert_eq!((before, last.as_str()), (expected.iter().map(|told| (*told).to_owned()).collect(), "101000 good"), "{bad:x?}");
+        assert_eq!(
+            (before, last.as_str()),
+            (expected.iter().map(|told| (*told).to_owned()).collect(), "101000 good"),
+            "{bad:x?}"
+        );
     };
     check(&message(TIME, b"\x07"), &["undecodable forward"]);
     check(&array(&[TAG, &array(&[b"\x01", &entry("one")])]), &["undecodable forward", "101000 one"]);
-    check(&array(&[TAG, &bin(&[&[0x01][..], &entry("one")].concat())]), &["undecodable forward", "101000 one"]);
-    check(&array(&[TAG, &bin(&[&entry("one")[..], &[0x92, 0x01]].concat())]), &["101000 one", "undecodable forward"]);
+    check(
+        &array(&[TAG, &bin(&[&[0x01][..], &entry("one")].concat())]),
+        &["undecodable forward", "101000 one"],
+    );
+    check(
+        &array(&[TAG, &bin(&[&entry("one")[..], &[0x92, 0x01]].concat())]),
+        &["101000 one", "undecodable forward"],
+    );
     check(&array(&[TAG, b"\x80", b"\x80"]), &["undecodable forward"]);
     check(&array(&[b"\x01", b"\x90"]), &["undecodable forward"]);
     check(b"\x07", &["undecodable forward"]);
-    check(&array(&[TAG, &bin(&[&gzip::deflate(&entry("x"))[..20], &[0; 9]].concat())]), &["undecodable gzip"]);
+    check(
+        &array(&[TAG, &bin(&[&gzip::deflate(&entry("x"))[..20], &[0; 9]].concat())]),
+        &["undecodable gzip"],
+    );
     check(&array(&[TAG, &bin(b"\x28\xb5\x2f\xfdx")]), &["undecodable zstd"]);
     let bomb = gzip::deflate(&vec![0xc0; 2 << 20]);
     check(&array(&[TAG, &bin(&bomb)]), &["undecodable too_large"]);
     let deep = [&b"\x81\xa1a"[..], &[0x91; 100], b"\x01"].concat();
     let seen = decode_with(&how(RecordAs::Auto), &message(TIME, &deep));
-    assert!(seen.told().len() == 1 && seen.told()[0].starts_with("undecodable too_large"), "{:?}", seen.told());
+    assert!(
+        seen.told().len() == 1 && seen.told()[0].starts_with("undecodable too_large"),
+        "{:?}",
+        seen.told()
+    );
 }
 
 #[test]
@@ -216,9 +262,13 @@ fn a_compressed_message_waits_for_the_memory_that_it_inflates_to() {
 
 /// Messages in any mode, some of them broken.
 fn messages() -> impl Strategy<Value = Vec<u8>> {
-    let entries = || prop::collection::vec("[a-z\n\"]{0,12}", 0..6).prop_map(|logs| logs.iter().map(|log| entry(log)).collect::<Vec<_>>());
+    let entries = || {
+        prop::collection::vec("[a-z\n\"]{0,12}", 0..6)
+            .prop_map(|logs| logs.iter().map(|log| entry(log)).collect::<Vec<_>>())
+    };
     let one = "[a-z]{0,12}".prop_map(|log| message(EVENT_TIME, &record(&[("log", &log), ("k", "v")])));
-    let list = entries().prop_map(|entries| array(&[TAG, &array(&entries.iter().map(Vec::as_slice).collect::<Vec<_>>())]));
+    let list = entries()
+        .prop_map(|entries| array(&[TAG, &array(&entries.iter().map(Vec::as_slice).collect::<Vec<_>>())]));
     let packed = entries().prop_map(|entries| array(&[TAG, &bin(&entries.concat()), b"\x80"]));
     let gzipped = entries().prop_map(|entries| array(&[TAG, &bin(&gzip::deflate(&entries.concat()))]));
     let broken = prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| array(&[TAG, &bin(&bytes)]));

@@ -86,7 +86,9 @@ fn write_scalar(token: PackToken<'_>, out: &mut Vec<u8>) -> Result<(), NoJson> {
             out.push(b'"');
             Ok(())
         }
-        PackToken::Nil | PackToken::Float(_) | PackToken::Array(_) | PackToken::Map(_) => out.write_all(b"null"),
+        PackToken::Nil | PackToken::Float(_) | PackToken::Array(_) | PackToken::Map(_) => {
+            out.write_all(b"null")
+        }
     }
     .map_err(|_| NoJson)
 }
@@ -158,7 +160,10 @@ mod tests {
     fn what_is_cut_off_or_nested_too_deep_is_not_written() {
         check(&[0x81, 0xa1, b'a'], None);
         check(&[0x81, 0x90, 0x01], None);
-        check(&[&[0x91; MOST_DEPTH - 1][..], &[0x01]].concat(), Some(&format!("{}1{}", "[".repeat(63), "]".repeat(63))));
+        check(
+            &[&[0x91; MOST_DEPTH - 1][..], &[0x01]].concat(),
+            Some(&format!("{}1{}", "[".repeat(63), "]".repeat(63))),
+        );
         check(&[&[0x91; MOST_DEPTH][..], &[0x01]].concat(), None);
     }
 }

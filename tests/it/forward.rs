@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::moto::{installed, root};
 use crate::standin::{Lines, Refusal};
 use crate::world::{
-    Daemon, Forwarder, MESSAGE_SINK, Mode, RUN, WEB, World, at_least_once, bin, docker, exactly_once, forward_message,
-    progress, text, until,
+    Daemon, Forwarder, MESSAGE_SINK, Mode, RUN, WEB, World, at_least_once, bin, docker, exactly_once,
+    forward_message, progress, text, until,
 };
 
 const SOURCE: &str = "[sources.containers]\ntype = \"fluent_forward\"\nlisten = \"127.0.0.1:0\"\n";
@@ -26,6 +26,11 @@ fn start(world: &World, more: &str) -> Daemon {
 
 fn address(daemon: &Daemon) -> String {
     daemon.listening("forward endpoint listening")
+}
+
+/// One without its newline.
+fn line(number: u64) -> Vec<u8> {
+    Lines::of_run(RUN).line(number)
 }
 
 fn lines(numbers: std::ops::Range<u64>) -> Vec<u8> {
@@ -41,7 +46,8 @@ const MODES: [Mode; 4] = [Mode::Forward, Mode::Packed, Mode::Gzip, Mode::Zstd];
 fn lines_of_every_mode_are_delivered_once_over_either_socket() {
     for listen in ["127.0.0.1:0", "unix:@DIR/fluent.sock"] {
         let world = World::new();
-        let daemon = world.config(&format!("{}{MESSAGE_SINK}", SOURCE.replace("127.0.0.1:0", listen))).start();
+        let daemon =
+            world.config(&format!("{}{MESSAGE_SINK}", SOURCE.replace("127.0.0.1:0", listen))).start();
         let address = address(&daemon);
         world.standin.expect(RUN, 9_000);
         thread::scope(|scope| {
@@ -59,7 +65,7 @@ fn lines_of_every_mode_are_delivered_once_over_either_socket() {
             let mut sender = Forwarder::to(&address);
             scope.spawn(move || {
                 for number in 8_000..9_000 {
-                    sender.send(&docker("0123456789ab", lines(number..number + 1).trim_ascii_end(), &WEB, None));
+                    sender.send(&docker("0123456789ab", &line(number), &WEB, None));
                 }
             });
         });
@@ -201,7 +207,7 @@ fn lines_that_have_arrived_at_a_stop_are_taken() {
     let daemon = start(&world, "");
     world.standin.expect(RUN, 1_000);
     let mut sender = Forwarder::to(&address(&daemon));
-    let all: Vec<u8> = (0..1_000).flat_map(|number| docker("tag", lines(number..number + 1).trim_ascii_end(), &WEB, None)).collect();
+    let all: Vec<u8> = (0..1_000).flat_map(|number| docker("tag", &line(number), &WEB, None)).collect();
     sender.send(&all);
     daemon.stop().drained();
     exactly_once(&world.standin.report(), 1_000);
@@ -250,7 +256,13 @@ fn bad_bytes_end_their_connection_and_keep_what_was_good() {
         let reason = format!("reason=\"{reason}\"");
         let before = daemon.scrape().count("source_errors_total", &[&reason]);
         let mut sender = Forwarder::to(&address);
-        sender.send(&[&forward_message(Mode::Forward, "app", &lines(number * 100..number * 100 + 100), None)[..], bad].concat());
+        sender.send(
+            &[
+                &forward_message(Mode::Forward, "app", &lines(number * 100..number * 100 + 100), None)[..],
+                bad,
+            ]
+            .concat(),
+        );
         sender.ended();
         assert_eq!(daemon.scrape().count("source_errors_total", &[&reason]), before + 1, "{bad:x?}");
     }
@@ -266,8 +278,15 @@ fn bad_bytes_end_their_connection_and_keep_what_was_good() {
         (daemon.scrape().count("source_errors_total", &["reason=\"aborted\""]) == 1).then_some(())
     });
     let issues = daemon.issues();
-    assert!(issues.iter().any(|line| line.contains("sends JSON") && line.contains("127.0.0.1:")), "{issues:#?}");
-    assert_eq!(issues.iter().filter(|line| line.contains("a connection was ended")).count(), 7, "{issues:#?}");
+    assert!(
+        issues.iter().any(|line| line.contains("sends JSON") && line.contains("127.0.0.1:")),
+        "{issues:#?}"
+    );
+    assert_eq!(
+        issues.iter().filter(|line| line.contains("a connection was ended")).count(),
+        7,
+        "{issues:#?}"
+    );
     daemon.stop().drained();
 }
 
@@ -289,7 +308,9 @@ fn large_messages_that_never_come_cost_no_more_than_their_connections() {
     let mut sender = Forwarder::to(&address);
     for first in (0..40_000).step_by(500) {
         let chunk = first.to_string();
-        sender.deliver(&forward_message(Mode::Forward, "app", &lines(first..first + 500), Some(&chunk)), &chunk).unwrap();
+        sender
+            .deliver(&forward_message(Mode::Forward, "app", &lines(first..first + 500), Some(&chunk)), &chunk)
+            .unwrap();
     }
     exactly_once(&world.delivered(&daemon), 40_000);
     let more = daemon.memory("VmHWM").saturating_sub(idle);
@@ -345,7 +366,16 @@ fn lines_of_containers_are_joined_named_and_routed() {
         .start();
     let mut sender = Forwarder::to(&address(&daemon));
     let part = |log: &str, ordinal: &str, is_last: &str| {
-        let fields = [&WEB[..], &[("partial_message", "true"), ("partial_id", "p1"), ("partial_ordinal", ordinal), ("partial_last", is_last)]].concat();
+        let fields = [
+            &WEB[..],
+            &[
+                ("partial_message", "true"),
+                ("partial_id", "p1"),
+                ("partial_ordinal", ordinal),
+                ("partial_last", is_last),
+            ],
+        ]
+        .concat();
         docker("t", log.as_bytes(), &fields, None)
     };
     let other = [("container_name", "/db"), ("source", "stderr"), ("level", "info")];
@@ -366,10 +396,45 @@ fn lines_of_containers_are_joined_named_and_routed() {
     assert!(web.iter().all(|(name, _)| name.starts_with("t-web-")), "{web:?}");
     let first = &web[0].1;
     assert_eq!(first["timestamp"], "2023-11-14T22:13:20.000Z");
-    assert_eq!((&first["tag"], &first["container"], &first["stream"]), (&"t".into(), &"web".into(), &"stdout".into()));
+    assert_eq!(
+        (&first["tag"], &first["container"], &first["stream"]),
+        (&"t".into(), &"web".into(), &"stdout".into())
+    );
     let rest = written(&world.path("rest"));
     let record: Value = serde_json::from_str(rest[0].1["message"].as_str().unwrap()).unwrap();
     assert_eq!((rest.len(), &record["log"], &record["level"]), (1, &"a \"row\"".into(), &"info".into()));
+}
+
+#[test]
+fn a_container_that_waits_for_each_answer_is_not_held_up_by_a_line_in_parts() {
+    let world = World::new();
+    let daemon = world
+        .config(&format!("{SOURCE}[sinks.out]\ntype = \"directory\"\npath = \"@DIR/out\"\nstream = \"all\"\nlinger = \"50ms\"\n"))
+        .start();
+    let mut sender = Forwarder::to(&address(&daemon));
+    for (chunk, log, is_last) in [("1", "one ", "false"), ("2", "two ", "false"), ("3", "three", "true")] {
+        let fields = [
+            &WEB[..],
+            &[
+                ("partial_message", "true"),
+                ("partial_id", "p"),
+                ("partial_ordinal", chunk),
+                ("partial_last", is_last),
+            ],
+        ]
+        .concat();
+        sender.deliver(&docker("t", log.as_bytes(), &fields, Some(chunk)), chunk).unwrap();
+    }
+    daemon.stop().drained();
+    let mut parts: Vec<_> = written(&world.path("out"))
+        .into_iter()
+        .map(|(_, line)| (line["message"].clone(), line["part"].clone()))
+        .collect();
+    parts.sort_by_key(|(_, part): &(Value, Value)| part["offset"].as_u64());
+    let part = |text: &str, offset: u64, last: bool| {
+        (text.into(), serde_json::json!({ "offset": offset, "last": last }))
+    };
+    assert_eq!(parts, [part("one ", 0, false), part("two ", 4, false), part("three", 8, true)]);
 }
 
 /// Runs one of `tests/forward`'s programs against the source.
@@ -398,7 +463,9 @@ fn the_python_client_delivers_every_line() {
 #[expect(clippy::print_stderr, reason = "a test left out is said aloud")]
 fn the_javascript_client_delivers_every_line_in_every_mode_with_a_shared_key() {
     if !root().join(".tools/node_modules/@fluent-org/logger").exists() {
-        return eprintln!("left out: `@fluent-org/logger` is missing; `make test` installs it where there is npm");
+        return eprintln!(
+            "left out: `@fluent-org/logger` is missing; `make test` installs it where there is npm"
+        );
     }
     let world = World::new();
     let daemon = start(&world, "shared_key = \"a-key-of-many-letters\"\nself_hostname = \"standpipe\"");
@@ -406,7 +473,11 @@ fn the_javascript_client_delivers_every_line_in_every_mode_with_a_shared_key() {
     fs::write(world.path("lines"), lines(0..400)).unwrap();
     let address = address(&daemon);
     let port = address.rsplit_once(':').unwrap().1;
-    play(Path::new("node"), "client.js", &[port, world.path("lines").to_str().unwrap(), "a-key-of-many-letters"]);
+    play(
+        Path::new("node"),
+        "client.js",
+        &[port, world.path("lines").to_str().unwrap(), "a-key-of-many-letters"],
+    );
     exactly_once(&world.delivered(&daemon), 400);
     daemon.stop().drained();
 }
@@ -418,7 +489,10 @@ fn ping(sender: &mut Forwarder, key: &str) -> bool {
     let nonce_at = hello.windows(5).position(|bytes| bytes == b"nonce").unwrap() + 5;
     assert_eq!(hello[nonce_at..nonce_at + 2], [0xc4, 16]);
     let nonce = &hello[nonce_at + 2..nonce_at + 18];
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, &[b"salt", &b"client"[..], nonce, key.as_bytes()].concat());
+    let digest = aws_lc_rs::digest::digest(
+        &aws_lc_rs::digest::SHA512,
+        &[b"salt", &b"client"[..], nonce, key.as_bytes()].concat(),
+    );
     let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let parts: [&[u8]; 6] = [b"PING", b"client", b"salt", hex.as_bytes(), b"", b""];
     sender.send(&[&[0x96][..], &parts.map(text).concat()].concat());
@@ -473,6 +547,8 @@ fn lines_come_over_tls() {
     // Who does not speak TLS is told of.
     let mut plain = TcpStream::connect(&address).unwrap();
     plain.write_all(&forward_message(Mode::Forward, "app", &lines(0..10), None)).unwrap();
-    until("it is counted", || (daemon.scrape().count("source_errors_total", &["reason=\"tls\""]) == 1).then_some(()));
+    until("it is counted", || {
+        (daemon.scrape().count("source_errors_total", &["reason=\"tls\""]) == 1).then_some(())
+    });
     daemon.stop().drained();
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -54,7 +55,9 @@ impl ConnectionEnd {
             Self::Aborted => ("aborted", "it ended in the middle of a message"),
             Self::BadMessage(words) => ("bad_message", words),
             Self::Json => ("json", "it sends JSON: set the sender to the forward protocol of MessagePack"),
-            Self::TooLarge => ("too_large", "a message is longer than 16 MiB: set the sender to smaller chunks"),
+            Self::TooLarge => {
+                ("too_large", "a message is longer than 16 MiB: set the sender to smaller chunks")
+            }
             Self::TooSlow => ("too_slow", "a large message comes too slowly"),
             Self::Silent => ("stalled", "it is silent in the middle of a message"),
             Self::Unread => ("stalled", "its answers are not read"),
@@ -143,7 +146,7 @@ impl ForwardSession<'_> {
         batch: &mut BatchIntake<'_>,
     ) -> Result<Infallible, ConnectionEnd> {
         let answers = Arc::clone(&batch.answers);
-        let mut large = LargeMessage::default();
+        let mut large = LargeMessage::new(&self.context.large);
         let mut last_read = Instant::now();
         let mut has_waited = false;
         // Some may have come with the handshake.
@@ -223,7 +226,7 @@ impl ForwardSession<'_> {
 
 /// Reads more; none where nothing came for so long. Cancel-safe.
 async fn read_within<S: AsyncRead + Unpin>(
-    patience: Option<std::time::Duration>,
+    patience: Option<Duration>,
     stream: &mut S,
     frames: &mut FrameBuffer,
 ) -> Option<io::Result<usize>> {
@@ -273,11 +276,15 @@ fn challenge() -> Option<Challenge> {
 
 /// At a stop: what has arrived by now is taken too, for senders that will not send it again.
 async fn read_last<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, batch: &mut BatchIntake<'_>) {
-    /// What has arrived is there at once.
-    const ARRIVED: std::time::Duration = std::time::Duration::from_millis(10);
+    /// What has arrived is there at once, or when the window of TCP has moved.
+    const ARRIVED: Duration = Duration::from_millis(50);
     let end = Instant::now() + LAST_READS;
     let mut read = 0_usize;
-    while read < LAST_BYTES && Instant::now() < end && batch.frames.wanted().is_none() && !batch.lane.is_full() {
+    while read < LAST_BYTES
+        && Instant::now() < end
+        && batch.frames.wanted().is_none()
+        && !batch.lane.is_full()
+    {
         match timeout(ARRIVED, batch.frames.read(stream)).await {
             Ok(Ok(bytes @ 1..)) => read = read.saturating_add(bytes),
             Ok(Ok(_) | Err(_)) | Err(_) => return,

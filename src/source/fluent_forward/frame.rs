@@ -57,7 +57,9 @@ impl<'a> ForwardFrame<'a> {
         let is_list = match second {
             PackToken::Str(_) | PackToken::Bin(_) => true,
             // Of one entry, the time may have metadata.
-            PackToken::Array(2) => reader.token().is_ok_and(|first| matches!(first, PackToken::Array(_))),
+            PackToken::Array(2) if elements > 2 => {
+                reader.token().is_ok_and(|first| matches!(first, PackToken::Array(_)))
+            }
             PackToken::Array(_) => true,
             _ => false,
         };
@@ -171,7 +173,14 @@ mod tests {
     #[test]
     fn what_is_no_message_is_refused() {
         let tag: &[u8] = b"\xa1t";
-        for bytes in [&[0x01][..], &[0x80], &[0x90], &message(&[tag]), &message(&[tag, b"\x01"]), &message(&[b"\x01", b"\x90"])] {
+        for bytes in [
+            &[0x01][..],
+            &[0x80],
+            &[0x90],
+            &message(&[tag]),
+            &message(&[tag, b"\x01"]),
+            &message(&[b"\x01", b"\x90"]),
+        ] {
             check(bytes, Err(NotForward::Shape));
         }
         let long = [&b"\x81\xa5chunk\xda\x02\x01"[..], &[b'x'; 0x201]].concat();

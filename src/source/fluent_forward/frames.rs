@@ -33,7 +33,7 @@ pub(super) struct FoundFrame {
 const COPIED: usize = 128 << 10;
 
 /// A buffer grows by so much at least.
-const STEP: usize = 1 << 20;
+const STEP: usize = SMALL;
 
 impl FrameBuffer {
     pub(super) fn new(most: usize, held: Held) -> Self {

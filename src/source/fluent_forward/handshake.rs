@@ -90,7 +90,12 @@ impl ForwardAdmission {
         put_str(&mut out, self.hostname.as_bytes());
         // Who does not know the key is told nothing that is made of it.
         let digest = parsed.filter(|_| admitted.is_ok()).map(|ping| {
-            hex_digest(&[ping.salt, self.hostname.as_bytes(), &challenge.nonce, self.shared_key.expose().as_bytes()])
+            hex_digest(&[
+                ping.salt,
+                self.hostname.as_bytes(),
+                &challenge.nonce,
+                self.shared_key.expose().as_bytes(),
+            ])
         });
         put_str(&mut out, &digest.unwrap_or_default());
         (out, admitted)

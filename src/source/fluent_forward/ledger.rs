@@ -78,6 +78,11 @@ pub(super) struct PendingChunks {
 }
 
 impl PendingChunks {
+    /// Whether their sender waits for an answer.
+    pub(super) fn are_answered(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     /// Adds what another has.
     pub(super) fn append(&mut self, mut other: Self) {
         self.keys.append(&mut other.keys);
