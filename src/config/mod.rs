@@ -33,6 +33,7 @@ mod sources;
 mod spots;
 mod strays;
 mod template;
+mod tls;
 pub mod topology;
 mod tree;
 mod types;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::aws_types::{AssumeRole, AwsSettings};
-pub use super::forward_source::{ForwardListen, ForwardSource, ForwardUser, RecordAs};
+pub use super::forward_source::{ForwardListen, ForwardUser, RecordAs};
 pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 pub use super::pull_source::{PullSource, PullStart};
 use super::secret::Secret;
@@ -204,6 +204,27 @@ pub struct HttpSource {
     pub max_connections: usize,
     /// How long a connection stays open between two requests. Longer than a load balancer keeps it.
     pub idle_timeout: Duration,
+}
+
+/// `type = "fluent_forward"`
+#[derive(Clone, Debug)]
+pub struct ForwardSource {
+    /// Where to listen.
+    pub listen: ForwardListen,
+    /// What senders prove that they know; none: any sender is admitted.
+    pub shared_key: Option<Secret>,
+    /// Who may send; none: whoever knows the shared key.
+    pub users: Vec<ForwardUser>,
+    /// What the source calls itself to senders; none: the name of the host.
+    pub self_hostname: Option<String>,
+    /// Certificate and key files; none: plain.
+    pub tls: Option<Tls>,
+    /// How records become events.
+    pub decoding: Decoding,
+    /// Most connections at once.
+    pub max_connections: usize,
+    /// Where an ECS task asks for what it is; none: events have no fields of ECS.
+    pub ecs_metadata: Option<String>,
 }
 
 /// `type = "s3"`

@@ -34,7 +34,9 @@ fn record(fields: &[(&str, &str)]) -> Vec<u8> {
 fn array(values: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();
     put_array(&mut out, u32::try_from(values.len()).unwrap());
-    values.iter().for_each(|value| out.extend_from_slice(value));
+    for value in values {
+        out.extend_from_slice(value);
+    }
     out
 }
 

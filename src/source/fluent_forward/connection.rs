@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use super::batch::BatchIntake;
+use super::connection_end::ConnectionEnd;
 use super::context::ForwardContext;
 use super::frames::FrameBuffer;
 use super::handshake::{Challenge, ForwardAdmission, Nonce, NotAdmitted};
@@ -21,51 +22,6 @@ use super::limits::{
 use super::socket::ForwardStream;
 use crate::connections::{ConnectionSlot, Newcomer};
 use crate::source::Stop;
-
-/// Why a connection ends.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum ConnectionEnd {
-    /// The sender has said everything.
-    Finished,
-    /// It is gone.
-    Gone,
-    /// It is gone in the middle of a message.
-    Aborted,
-    /// The source stops.
-    Stopped,
-    /// The pipeline takes no more.
-    Closed,
-    BadMessage(&'static str),
-    Json,
-    TooLarge,
-    TooSlow,
-    /// It fell silent, in the middle of a message.
-    Silent,
-    /// It does not read what it is answered.
-    Unread,
-    NoPing,
-    NotAdmitted(NotAdmitted),
-}
-
-impl ConnectionEnd {
-    /// What is counted and said of it; none: nothing is wrong.
-    const fn reason(self) -> Option<(&'static str, &'static str)> {
-        Some(match self {
-            Self::Finished | Self::Gone | Self::Stopped | Self::Closed => return None,
-            Self::Aborted => ("aborted", "it ended in the middle of a message"),
-            Self::BadMessage(words) => ("bad_message", words),
-            Self::Json => ("json", "it sends JSON: set the sender to the forward protocol of MessagePack"),
-            Self::TooLarge => {
-                ("too_large", "a message is longer than 16 MiB: set the sender to smaller chunks")
-            }
-            Self::TooSlow => ("too_slow", "a large message comes too slowly"),
-            Self::Silent => ("stalled", "it is silent in the middle of a message"),
-            Self::Unread => ("stalled", "its answers are not read"),
-            Self::NoPing => ("no_ping", "no PING came in time: the sender needs the shared key"),
-            Self::NotAdmitted(refusal) => ("unauthorized", refusal.words()),
-        })
-    }
-}
 
 /// Serves a connection until either side, or a newcomer, ends it.
 pub(super) async fn connection(
@@ -158,7 +114,7 @@ impl ForwardSession<'_> {
                 last_read = Instant::now();
                 continue;
             }
-            large.make_room(self.context, &mut batch.frames, &mut self.stop).await?;
+            large.make_room(&self.context.intake, &mut batch.frames, &mut self.stop).await?;
             if batch.is_idle() && !answers.has_open() {
                 self.rest();
             }
@@ -181,10 +137,9 @@ impl ForwardSession<'_> {
                 continue;
             };
             match read {
-                Ok(0) if batch.frames.pending() > 0 => return Err(ConnectionEnd::Aborted),
+                Ok(0) | Err(_) if batch.frames.pending() > 0 => return Err(ConnectionEnd::Aborted),
                 Ok(0) => return Err(ConnectionEnd::Finished),
                 Ok(bytes) => large.note(bytes, waited)?,
-                Err(_) if batch.frames.pending() > 0 => return Err(ConnectionEnd::Aborted),
                 Err(_) => return Err(ConnectionEnd::Gone),
             }
             last_read = Instant::now();
@@ -246,9 +201,9 @@ async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
     let challenge = challenge().ok_or(ConnectionEnd::Closed)?;
     frames.allow(MOST_HANDSHAKE);
     write(stream, &admission.hello(&challenge)).await?;
-    let ping = loop {
+    let answer = loop {
         match frames.next() {
-            Ok(Some(ping)) => break ping,
+            Ok(Some(answer)) => break answer,
             Ok(None) => {}
             Err(_) => return Err(ConnectionEnd::NotAdmitted(NotAdmitted::NoPing)),
         }
@@ -258,7 +213,7 @@ async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
             Err(_) => return Err(ConnectionEnd::NoPing),
         }
     };
-    let (pong, admitted) = admission.pong(&challenge, frames.at(ping.place));
+    let (pong, admitted) = admission.pong(&challenge, frames.at(answer.place));
     frames.compact();
     frames.allow(MOST_MESSAGE);
     write(stream, &pong).await?;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
-use super::connection::ConnectionEnd;
-use super::context::ForwardContext;
+use super::connection_end::ConnectionEnd;
 use super::frames::FrameBuffer;
 use super::limits::{LARGE_GRACE, LARGE_RATE, SMALL};
+use crate::pipeline::Intake;
 use crate::source::Stop;
 
 /// What they share.
@@ -76,7 +76,7 @@ impl<'a> LargeMessage<'a> {
     /// Before more is read: makes room for it, once there is memory; gives back what is not needed.
     pub(super) async fn make_room(
         &mut self,
-        context: &ForwardContext,
+        intake: &Intake,
         frames: &mut FrameBuffer,
         stop: &mut Stop,
     ) -> Result<(), ConnectionEnd> {
@@ -88,7 +88,7 @@ impl<'a> LargeMessage<'a> {
         };
         let room = async {
             self.take(more).await;
-            context.intake.admit(more).await
+            intake.admit(more).await
         };
         let room = tokio::select! {
             room = room => room,
@@ -159,17 +159,20 @@ mod tests {
         first.take(80).await;
         second.take(80).await;
         second.take(1_000).await;
-        let long = Duration::from_secs(60);
+        let long = Duration::from_mins(1);
         first.note(0, long).unwrap();
-        let mut third = LargeMessage::new(&memory);
-        let waits = third.take(80);
-        tokio::pin!(waits);
-        assert!(tokio::time::timeout(Duration::ZERO, waits.as_mut()).await.is_err());
+        let third = async {
+            let mut third = LargeMessage::new(&memory);
+            third.take(80).await;
+            third
+        };
+        tokio::pin!(third);
+        assert!(tokio::time::timeout(Duration::ZERO, third.as_mut()).await.is_err());
         assert_eq!(first.note(0, Duration::ZERO), Err(ConnectionEnd::TooSlow));
         assert_eq!(second.note(1 << 20, long), Err(ConnectionEnd::TooSlow));
         second.note(8 << 20, Duration::ZERO).unwrap();
         drop(first);
-        waits.await;
+        let third = third.await;
         assert_eq!(memory.used.load(Ordering::Acquire), 80);
         drop((second, third));
         assert!(!memory.is_wanted() && memory.used.load(Ordering::Acquire) == 0);

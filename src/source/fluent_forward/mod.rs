@@ -11,6 +11,7 @@
 mod answers;
 mod batch;
 mod connection;
+mod connection_end;
 mod context;
 mod ecs;
 mod error;

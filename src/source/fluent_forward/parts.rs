@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::ledger::PendingChunks;
 use super::limits::{OPEN_LINES, PARTS_WAIT};
 use crate::event::Held;
-use crate::msgpack::{FrameSpan, PackError, PackReader, PackToken, put_array, put_map, put_str};
+use crate::msgpack::{PackError, PackReader, PackSpan, PackToken, put_array, put_map, put_str};
 use crate::sync::Lock;
 
 /// Memory of the lines in parts of all connections of a source.
@@ -93,7 +93,7 @@ impl<'a> PartsJoiner<'a> {
     pub(super) fn take(
         &mut self,
         message: &[u8],
-        span: &FrameSpan,
+        span: &PackSpan,
         chunks: PendingChunks,
         joined: &mut Vec<JoinedLine>,
     ) -> Option<PendingChunks> {
@@ -197,7 +197,7 @@ impl OpenLine {
 
 impl<'a> LinePart<'a> {
     /// Reads a message of one entry: what stands before its fields, and the part. None: it is whole.
-    fn read(message: &'a [u8], span: &FrameSpan) -> Result<Option<(Vec<u8>, Self)>, PackError> {
+    fn read(message: &'a [u8], span: &PackSpan) -> Result<Option<(Vec<u8>, Self)>, PackError> {
         let [tag_at, _, record_at, _] = span.starts;
         let mut reader = PackReader::from(message, record_at);
         let PackToken::Map(pairs) = reader.token()? else { return Ok(None) };
@@ -241,7 +241,7 @@ mod tests {
 
     use super::*;
     use crate::event::Budget;
-    use crate::msgpack::FrameScan;
+    use crate::msgpack::PackScan;
     use crate::source::fluent_forward::ledger::ChunkLedger;
 
     /// A part of a line, as Docker sends it.
@@ -308,11 +308,11 @@ mod tests {
         }
 
         fn take(&self, joiner: &mut PartsJoiner<'_>, message: &[u8]) -> Vec<Vec<u8>> {
-            let span = FrameScan::default().step(message, 1 << 20).unwrap().unwrap();
-            let mut joined = Vec::new();
-            let back = joiner.take(message, &span, self.ledger.pending(), &mut joined);
+            let span = PackScan::default().step(message, 1 << 20).unwrap().unwrap();
+            let mut found = Vec::new();
+            let back = joiner.take(message, &span, self.ledger.pending(), &mut found);
             assert!(back.is_none(), "it is a part");
-            joined.into_iter().map(|line| line.message).collect()
+            found.into_iter().map(|line| line.message).collect()
         }
     }
 
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(lines.take(&mut joiner, &part("a", "three", true)), [whole("one two three")]);
         assert!(joiner.is_empty() && lines.budget.used() == 0);
         let other = whole("x");
-        let span = FrameScan::default().step(&other, 1 << 20).unwrap().unwrap();
+        let span = PackScan::default().step(&other, 1 << 20).unwrap().unwrap();
         assert!(joiner.take(&other, &span, lines.ledger.pending(), &mut Vec::new()).is_some());
     }
 
@@ -339,12 +339,12 @@ mod tests {
         assert_eq!(lines.take(&mut joiner, &part("a", "7890", false)), [passed("1234567890", "0", "false")]);
         assert_eq!(lines.take(&mut joiner, &part("a", "end", true)), [passed("end", "10", "true")]);
         assert!(lines.take(&mut joiner, &part("b", "old", false)).is_empty());
-        tokio::time::advance(PARTS_WAIT - Duration::from_secs(1)).await;
+        tokio::time::advance(PARTS_WAIT.saturating_sub(Duration::from_secs(1))).await;
         assert!(lines.take(&mut joiner, &part("c", "young", false)).is_empty());
         tokio::time::advance(Duration::from_secs(1)).await;
-        let mut joined = Vec::new();
-        joiner.expire(Instant::now(), &mut joined);
-        assert_eq!(joined.iter().map(|line| &line.message).collect::<Vec<_>>(), [&whole("old")]);
+        let mut found = Vec::new();
+        joiner.expire(Instant::now(), &mut found);
+        assert_eq!(found.iter().map(|line| &line.message).collect::<Vec<_>>(), [&whole("old")]);
         for number in 0..OPEN_LINES - 1 {
             assert!(lines.take(&mut joiner, &part(&number.to_string(), "x", false)).is_empty());
         }
@@ -359,12 +359,12 @@ mod tests {
         let mut joiner = PartsJoiner::new(&lines.memory, 1 << 20);
         let queue = Arc::default();
         let mut take = |message: &[u8]| {
-            let span = FrameScan::default().step(message, 1 << 20).unwrap().unwrap();
-            let (mut chunks, mut joined) = (lines.ledger.pending(), Vec::new());
+            let span = PackScan::default().step(message, 1 << 20).unwrap().unwrap();
+            let (mut chunks, mut found) = (lines.ledger.pending(), Vec::new());
             lines.ledger.add(&mut chunks, super::super::ledger::ChunkKey::new(message), b"answer", &queue);
-            assert!(joiner.take(message, &span, chunks, &mut joined).is_none());
-            assert!(joined.len() == 1 && joined[0].chunks.are_answered());
-            joined.remove(0).message
+            assert!(joiner.take(message, &span, chunks, &mut found).is_none());
+            assert!(found.len() == 1 && found[0].chunks.are_answered());
+            found.remove(0).message
         };
         assert_eq!(take(&part("a", "one ", false)), passed("one ", "0", "false"));
         assert_eq!(take(&part("a", "two ", false)), passed("two ", "4", "false"));
