@@ -24,7 +24,7 @@ use standpipe::config::{
 };
 use standpipe::decode::framing;
 use standpipe::event::{Buffers, Event, Events, Origin, Timestamp, Wants};
-use standpipe::msgpack::{FrameScan, PackError, PackReader};
+use standpipe::msgpack::{PackError, PackReader, PackScan};
 use standpipe::source::firehose_http::{BodyError, BodyScanner};
 
 pub use envelope::envelope;
@@ -175,7 +175,7 @@ pub fn forward(bytes: &[u8]) {
 /// The lengths of the values at the front of `stream`, and why there are no more.
 fn found_frames(stream: &[u8], size: usize, most: usize) -> (Vec<usize>, Option<PackError>) {
     let (mut found, mut begin, mut end) = (Vec::new(), 0, 0);
-    let mut scan = FrameScan::default();
+    let mut scan = PackScan::default();
     loop {
         match scan.step(&stream[begin..end], most) {
             Ok(Some(span)) => {

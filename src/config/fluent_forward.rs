@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use super::decoding::sized;
-use super::forward_source::{ForwardListen, ForwardSource, ForwardUser, RecordAs};
 use super::section::{Section, expected};
-use super::sources::tls;
+use super::tls::tls;
 use super::tree::Node;
-use super::types::Format;
+use super::types::{Format, ForwardListen, ForwardSource, ForwardUser, RecordAs};
 use super::values::{Parsed, choice, count, string, string_that};
 
 /// What `record` may say.
@@ -23,7 +22,7 @@ pub(super) fn source(section: &mut Section<'_>) -> Option<ForwardSource> {
     let has_key = section.has("shared_key");
     let shared_key = section.secret("shared_key");
     let has_users = section.has("users");
-    let users = section.table("users").map(|users| users.secret_entries()).unwrap_or_default();
+    let users = section.table("users").map(Section::secret_entries).unwrap_or_default();
     let users: Vec<ForwardUser> =
         users.into_iter().map(|(name, password)| ForwardUser { name, password }).collect();
     if has_users && !has_key {
@@ -39,9 +38,7 @@ pub(super) fn source(section: &mut Section<'_>) -> Option<ForwardSource> {
     let record = section.or("record", RecordAs::Auto, choice(&RECORDS));
     let decoding = sized(section, Format::FluentForward(record), None);
     let max_connections = section.or("max_connections", 1_024, count(1..=65_536));
-    let is_url = |url: &str| url.starts_with("http://");
-    let metadata = string_that(is_url, "`\"${ECS_CONTAINER_METADATA_URI_V4}\"`, which begins with `http://`");
-    let ecs_metadata = section.optional("ecs_metadata", metadata);
+    let ecs_metadata = section.optional("ecs_metadata", string);
     let source = ForwardSource {
         listen,
         shared_key,

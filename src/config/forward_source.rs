@@ -1,32 +1,10 @@
-//! A source of messages of the Fluent Forward protocol, as the rest of the program uses it.
+//! What a source of messages of the Fluent Forward protocol is made of.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::secret::Secret;
-use super::types::{Decoding, Tls};
-
-/// `type = "fluent_forward"`
-#[derive(Clone, Debug)]
-pub struct ForwardSource {
-    /// Where to listen.
-    pub listen: ForwardListen,
-    /// What senders prove that they know; none: any sender is admitted.
-    pub shared_key: Option<Secret>,
-    /// Who may send; none: whoever knows the shared key.
-    pub users: Vec<ForwardUser>,
-    /// What the source calls itself to senders; none: the name of the host.
-    pub self_hostname: Option<String>,
-    /// Certificate and key files; none: plain.
-    pub tls: Option<Tls>,
-    /// How records become events.
-    pub decoding: Decoding,
-    /// Most connections at once.
-    pub max_connections: usize,
-    /// Where an ECS task asks for what it is; none: events have no fields of ECS.
-    pub ecs_metadata: Option<String>,
-}
 
 /// Where a source of messages listens.
 #[derive(Clone, Debug, Eq, PartialEq)]

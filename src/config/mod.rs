@@ -37,6 +37,7 @@ mod spots;
 mod strays;
 mod stream_source;
 mod template;
+mod tls;
 pub mod topology;
 mod tree;
 mod types;

@@ -12,12 +12,13 @@ use super::misfit::Misfit;
 use super::redact::redaction;
 use super::s3;
 use super::section::{Section, expected};
+use super::tls::tls;
 use super::tree::{Node, Written};
 use super::types::{
     Decoding, FileSource, FollowLinks, Format, HttpSource, Redaction, SourceConfig, SourceSteps, Start,
-    StdinSource, Tls,
+    StdinSource,
 };
-use super::values::{Parsed, address, choice, count, duration, glob, list, path, some, string, string_that};
+use super::values::{Parsed, address, choice, count, duration, glob, list, some, string, string_that};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -249,13 +250,6 @@ fn source_arn(node: &Node) -> Parsed<String> {
     let example = "an ARN or glob such as `arn:aws:firehose:*:111122223333:deliverystream/*`";
     let text = string_that(is_arn, example)(node)?;
     glob(node).map(|_| text)
-}
-
-pub(super) fn tls(mut section: Section<'_>) -> Option<Tls> {
-    let cert = section.required("cert", "/etc/standpipe/tls.crt", path);
-    let key = section.required("key", "/etc/standpipe/tls.key", path);
-    section.finish();
-    Some(Tls { cert: cert?, key: key? })
 }
 
 /// Whether a word is a name of a source or a sink.

@@ -1149,7 +1149,6 @@ fn a_source_of_forward_messages_says_where_it_listens_and_who_may_send() {
     wrong("shared_key = \"k\"\nusers = { ann = 4711 }", "users.ann: expected a string");
     wrong("listen = \"unix:/a\"\ntls = { cert = \"c\", key = \"k\" }", "tls: has no use on a unix socket");
     wrong("record = \"log\"", "expected `auto`, `message` or `json`");
-    wrong("ecs_metadata = \"ftp://x\"", "which begins with `http://`");
     let two = with("listen = \"unix:/a\"") + "[sources.d]\ntype = \"fluent_forward\"\nlisten = \"unix:/a\"\n";
     assert!(World::new(&two).errors()[0].contains("`unix:/a` is already used by `sources.c.listen`"));
     let public = World::new(&with("listen = \"0.0.0.0:24224\""));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::aws_types::{AssumeRole, AwsSettings};
-pub use super::forward_source::{ForwardListen, ForwardSource, ForwardUser, RecordAs};
+pub use super::forward_source::{ForwardListen, ForwardUser, RecordAs};
 pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 pub use super::pull_source::{PullSource, PullStart};
 pub use super::redact_types::{NamedPattern, OwnPattern, Redaction, ReplaceWith};
@@ -240,6 +240,27 @@ pub struct KinesisSource {
     pub start: StreamStart,
     /// The table that is shared with others; none: this process reads all shards.
     pub leases: Option<LeaseSettings>,
+}
+
+/// `type = "fluent_forward"`
+#[derive(Clone, Debug)]
+pub struct ForwardSource {
+    /// Where to listen.
+    pub listen: ForwardListen,
+    /// What senders prove that they know; none: any sender is admitted.
+    pub shared_key: Option<Secret>,
+    /// Who may send; none: whoever knows the shared key.
+    pub users: Vec<ForwardUser>,
+    /// What the source calls itself to senders; none: the name of the host.
+    pub self_hostname: Option<String>,
+    /// Certificate and key files; none: plain.
+    pub tls: Option<Tls>,
+    /// How records become events.
+    pub decoding: Decoding,
+    /// Most connections at once.
+    pub max_connections: usize,
+    /// Where an ECS task asks for what it is; none: events have no fields of ECS.
+    pub ecs_metadata: Option<String>,
 }
 
 /// `type = "s3"`

@@ -239,7 +239,11 @@ impl Found {
                 None => match source {
                     SourceConfig::FirehoseHttp(_) => true,
                     SourceConfig::FluentForward(forward) => forward.ecs_metadata.is_some(),
-                    _ => false,
+                    SourceConfig::File(_)
+                    | SourceConfig::Stdin(_)
+                    | SourceConfig::CloudwatchLogs(_)
+                    | SourceConfig::Kinesis(_)
+                    | SourceConfig::S3(_) => false,
                 },
             };
             let never: Vec<&str> =

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::forward_origins::ForwardOrigins;
-use super::forward_record::{ForwardEntry, RecordParts, RecordScratch};
+use super::forward_record::{ForwardEntry, RecordFields, RecordScratch};
 use super::gzip;
 use super::long::LengthLimit;
-use super::payload::InflateBuffers;
+use super::payload::{InflateBuffers, NotOpened};
 use super::zstd;
 use crate::config::RecordAs;
 use crate::event::{Event, Events, Message, Origin};
@@ -90,9 +90,14 @@ impl ForwardLeft {
         Self { payload, at: 0, open: None }
     }
 
-    /// The payload, where nothing is told of it.
-    pub(crate) fn untouched(self) -> Result<Bytes, Self> {
-        if self.at == 0 && self.open.is_none() { Ok(self.payload) } else { Err(self) }
+    /// Whether nothing is told of it.
+    pub(crate) const fn is_untouched(&self) -> bool {
+        self.at == 0 && self.open.is_none()
+    }
+
+    /// All of it.
+    pub(crate) fn into_payload(self) -> Bytes {
+        self.payload
     }
 }
 
@@ -147,13 +152,13 @@ impl ForwardRecords {
             NotBegun::Refused(reason, at..end)
         };
         let shape = |_: PackError| refused(UNDECODABLE);
-        let elements = match reader.token().map_err(shape)? {
-            PackToken::Array(elements @ 2..) => u64::from(elements),
-            _ => return Err(refused(UNDECODABLE)),
+        let PackToken::Array(elements @ 2..) = reader.token().map_err(shape)? else {
+            return Err(refused(UNDECODABLE));
         };
+        let elements = u64::from(elements);
         let tag = reader.text().map_err(shape)?;
         let tag = reader.at().saturating_sub(tag.len())..reader.at();
-        let second = reader.at();
+        let second_at = reader.at();
         let open = |entries, at, count, is_bare, next| OpenMessage {
             tag: tag.clone(),
             entries,
@@ -163,41 +168,30 @@ impl ForwardRecords {
             next,
         };
         let end = EntryBytes::Payload(payload.len());
-        let list = match reader.token().map_err(shape)? {
-            PackToken::Array(count) if !is_time_with_metadata(reader, count) => {
-                let next = NextMessage::Behind(elements - 2);
-                return Ok(open(end, reader.at(), Some(count), false, next));
-            }
-            PackToken::Str(list) | PackToken::Bin(list) => list,
-            _ if elements > 2 => {
-                return Ok(open(end, second, Some(1), true, NextMessage::Behind(elements - 3)));
-            }
-            _ => return Err(refused(UNDECODABLE)),
+        let second = reader.token().map_err(shape)?;
+        if let PackToken::Array(count) = second
+            && (elements == 2 || !is_time_with_metadata(reader, count))
+        {
+            let next = NextMessage::Behind(elements - 2);
+            return Ok(open(end, reader.at(), Some(count), false, next));
+        }
+        let Some(list) = second.text() else {
+            let is_entry = elements > 2;
+            let next = NextMessage::Behind(elements.saturating_sub(3));
+            return if is_entry {
+                Ok(open(end, second_at, Some(1), true, next))
+            } else {
+                Err(refused(UNDECODABLE))
+            };
         };
         let end = reader.at();
         reader.skip_many(elements - 2).map_err(shape)?;
         let next = NextMessage::At(reader.at());
-        let mut may_take = |bytes| events.may_take(bytes);
-        let max = self.max_inflated;
-        let inflated = if gzip::is_gzip(list) {
-            let mut out = Vec::new();
-            buffers.inflater.inflate(list, max, &mut out, &mut may_take).map(|len| {
-                out.truncate(len);
-                out
-            })
-        } else if zstd::is_zstd(list) {
-            zstd::inflate(list, max, &mut may_take)
-        } else {
-            let entries = EntryBytes::Payload(end);
-            return Ok(open(entries, end.saturating_sub(list.len()), None, false, next));
-        };
-        match inflated {
-            Ok(list) => Ok(open(EntryBytes::Inflated(list.into()), 0, None, false, next)),
-            Err(gzip::InflateError::NoRoom) => Err(NotBegun::NoRoom),
-            Err(gzip::InflateError::Corrupt) if zstd::is_zstd(list) => {
-                Err(NotBegun::Refused("zstd", at..reader.at()))
-            }
-            Err(error) => Err(NotBegun::Refused(error.reason(), at..reader.at())),
+        match inflate(buffers, list, self.max_inflated, &mut |bytes| events.may_take(bytes)) {
+            Ok(Some(list)) => Ok(open(EntryBytes::Inflated(list.into()), 0, None, false, next)),
+            Ok(None) => Ok(open(EntryBytes::Payload(end), end.saturating_sub(list.len()), None, false, next)),
+            Err(NotOpened::NoRoom) => Err(NotBegun::NoRoom),
+            Err(NotOpened::Refused(reason)) => Err(NotBegun::Refused(reason, at..reader.at())),
         }
     }
 
@@ -247,7 +241,7 @@ impl ForwardRecords {
             return true;
         }
         let ForwardScratch { record: buffers, origins } = scratch;
-        let refused = match RecordParts::read(entry.record) {
+        let refused = match RecordFields::read(entry.record) {
             None => UNDECODABLE,
             Some(parts) => match parts.message(self.record, entry.record, &mut buffers.json) {
                 None => "too_large",
@@ -257,7 +251,7 @@ impl ForwardRecords {
                     }
                     events.origin(origins.of(tag, &parts));
                     let message = Message::Raw(message);
-                    let event = Event { message, timestamp: entry.timestamp, id: None, part: None };
+                    let event = Event { message, timestamp: entry.timestamp, id: None, part: parts.part() };
                     self.limit.apply(event, &mut buffers.long, events);
                     return true;
                 }
@@ -277,9 +271,32 @@ fn refuse<E: Events>(
     if !events.fits(bytes.len(), 1) {
         return false;
     }
-    events.origin(origins.of(tag, &RecordParts::default()));
+    events.origin(origins.of(tag, &RecordFields::default()));
     events.undecodable(reason, bytes);
     true
+}
+
+/// Inflates a list of entries, by what it begins with; none: it is not compressed.
+fn inflate(
+    buffers: &mut InflateBuffers,
+    list: &[u8],
+    max: usize,
+    may_take: &mut dyn FnMut(usize) -> bool,
+) -> Result<Option<Vec<u8>>, NotOpened> {
+    if gzip::is_gzip(list) {
+        let mut out = Vec::new();
+        let len = buffers.inflater.inflate(list, max, &mut out, may_take)?;
+        out.truncate(len);
+        return Ok(Some(out));
+    }
+    if !zstd::is_zstd(list) {
+        return Ok(None);
+    }
+    match zstd::inflate(list, max, may_take) {
+        Ok(out) => Ok(Some(out)),
+        Err(gzip::InflateError::Corrupt) => Err(NotOpened::Refused("zstd")),
+        Err(error @ (gzip::InflateError::TooLarge | gzip::InflateError::NoRoom)) => Err(error.into()),
+    }
 }
 
 /// Why a message cannot be begun.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::forward_record::RecordParts;
+use super::forward_record::RecordFields;
 use crate::event::{Field, Origin};
 
 /// Origins that were made of late.
@@ -31,7 +31,7 @@ impl ForwardOrigins {
     }
 
     /// The origin of a record.
-    pub(super) fn of(&mut self, tag: &[u8], parts: &RecordParts<'_>) -> &Arc<Origin> {
+    pub(super) fn of(&mut self, tag: &[u8], parts: &RecordFields<'_>) -> &Arc<Origin> {
         let tag = String::from_utf8_lossy(tag.get(..MOST_TAG).unwrap_or(tag));
         let name = parts.container().unwrap_or_default();
         let name = String::from_utf8_lossy(name.get(..MOST_NAME).unwrap_or(name));

@@ -2,7 +2,7 @@
 
 use super::record_json::write_record;
 use crate::config::RecordAs;
-use crate::event::Timestamp;
+use crate::event::{Part, Timestamp};
 use crate::msgpack::{PackError, PackReader, PackToken};
 
 /// An entry, where it stands.
@@ -50,13 +50,11 @@ impl<'a> ForwardEntry<'a> {
     /// Reads the entry at `at`; a bare one is not in an array.
     pub(super) fn read(bytes: &'a [u8], at: usize, is_bare: bool) -> Result<Self, PackError> {
         let mut reader = PackReader::from(bytes, at);
-        let more = match reader.token()? {
-            _ if is_bare => {
-                reader = PackReader::from(bytes, at);
-                0
-            }
-            PackToken::Array(values @ 2..) => u64::from(values) - 2,
-            _ => return Err(PackError::Shape),
+        let more = if is_bare {
+            0
+        } else {
+            let PackToken::Array(values @ 2..) = reader.token()? else { return Err(PackError::Shape) };
+            u64::from(values) - 2
         };
         let time = EntryTime::read(&mut reader)?;
         let begin = reader.at();
@@ -106,14 +104,19 @@ impl EntryTime {
             }
             PackToken::Float(_) => Ok(Self::Unknown),
             PackToken::Ext(EVENT_TIME, bytes) => Self::with_nanoseconds(bytes),
-            _ => Err(PackError::Shape),
+            PackToken::Bool(_)
+            | PackToken::Str(_)
+            | PackToken::Bin(_)
+            | PackToken::Ext(..)
+            | PackToken::Array(_)
+            | PackToken::Map(_) => Err(PackError::Shape),
         }
     }
 
     fn with_nanoseconds(bytes: &[u8]) -> Result<Self, PackError> {
-        let [a, b, c, d, e, f, g, h] = bytes else { return Err(PackError::Shape) };
-        let seconds = u32::from_be_bytes([*a, *b, *c, *d]);
-        let nanoseconds = u32::from_be_bytes([*e, *f, *g, *h]);
+        let (seconds, rest) = bytes.split_first_chunk().ok_or(PackError::Shape)?;
+        let nanoseconds = rest.try_into().map_err(|_| PackError::Shape)?;
+        let (seconds, nanoseconds) = (u32::from_be_bytes(*seconds), u32::from_be_bytes(nanoseconds));
         if GROUP_MARKERS.contains(&seconds) {
             return Ok(Self::GroupMarker);
         }
@@ -124,18 +127,21 @@ impl EntryTime {
 
 /// What is looked for in a record.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RecordParts<'a> {
+pub(super) struct RecordFields<'a> {
     log: Option<&'a [u8]>,
     message: Option<&'a [u8]>,
     container_name: Option<&'a [u8]>,
     container_id: Option<&'a [u8]>,
     /// Standard output or standard error.
     pub(super) stream: Option<&'static str>,
+    /// Which part of a line it is, where the parts were not joined: `partial_offset` and `partial_last`.
+    offset: Option<u64>,
+    is_last: bool,
     /// Whether it has fields that are neither the message, nor told with each event.
     has_more: bool,
 }
 
-impl<'a> RecordParts<'a> {
+impl<'a> RecordFields<'a> {
     /// Looks at each field of a record once. None: it is no map.
     pub(super) fn read(record: &'a [u8]) -> Option<Self> {
         let mut reader = PackReader::new(record);
@@ -143,22 +149,16 @@ impl<'a> RecordParts<'a> {
         let mut parts = Self::default();
         for _ in 0..pairs {
             let key = reader.token().ok()?;
-            let key = match key {
-                PackToken::Str(key) | PackToken::Bin(key) => key,
-                PackToken::Array(_) | PackToken::Map(_) => return None,
-                _ => &[],
-            };
+            if is_nested(key) {
+                return None;
+            }
             let begin = reader;
-            let value = match reader.token().ok()? {
-                PackToken::Str(value) | PackToken::Bin(value) => Some(value),
-                PackToken::Array(_) | PackToken::Map(_) => {
-                    reader = begin;
-                    reader.skip().ok()?;
-                    None
-                }
-                _ => None,
-            };
-            parts.take(key, value);
+            let value = reader.token().ok()?;
+            if is_nested(value) {
+                reader = begin;
+                reader.skip().ok()?;
+            }
+            parts.take(key.text().unwrap_or_default(), value.text());
         }
         Some(parts)
     }
@@ -179,8 +179,16 @@ impl<'a> RecordParts<'a> {
                 self.stream = self.stream.or(stream);
                 return;
             }
-            // Docker's marks of a line in parts, which is joined by now.
-            b"partial_message" | b"partial_id" | b"partial_ordinal" | b"partial_last" => return,
+            b"partial_offset" => {
+                self.offset = value.and_then(|value| str::from_utf8(value).ok()?.parse().ok());
+                return;
+            }
+            b"partial_last" => {
+                self.is_last = value == Some(b"true");
+                return;
+            }
+            // Docker's other marks of a line in parts, which are joined, or have their offsets, by now.
+            b"partial_message" | b"partial_id" | b"partial_ordinal" => return,
             _ => {
                 self.has_more = true;
                 return;
@@ -189,6 +197,11 @@ impl<'a> RecordParts<'a> {
         // A field that comes twice is kept with the record.
         self.has_more |= value.is_none() || place.is_some();
         *place = place.or(value);
+    }
+
+    /// Which part it is of a line; none: it is whole.
+    pub(super) fn part(&self) -> Option<Part> {
+        self.offset.map(|offset| Part { offset, last: self.is_last })
     }
 
     /// The container's name, or what Docker shows of its id where there is none.
@@ -209,18 +222,22 @@ impl<'a> RecordParts<'a> {
     where
         'a: 'm,
     {
-        let text = match how {
-            RecordAs::Json => None,
-            RecordAs::Message => self.log.or(self.message),
-            RecordAs::Auto if self.has_more || self.log.is_some() && self.message.is_some() => None,
-            RecordAs::Auto => self.log.or(self.message),
+        let is_text = match how {
+            RecordAs::Json => false,
+            RecordAs::Message => true,
+            RecordAs::Auto => !self.has_more && (self.log.is_none() || self.message.is_none()),
         };
+        let text = self.log.or(self.message).filter(|_| is_text);
         match text {
             Some(text) => Some(without_newline(text)),
             None if write_record(record, json) => Some(json),
             None => None,
         }
     }
+}
+
+fn is_nested(token: PackToken<'_>) -> bool {
+    matches!(token, PackToken::Array(_) | PackToken::Map(_))
 }
 
 fn without_newline(text: &[u8]) -> &[u8] {

@@ -9,7 +9,7 @@ use super::gzip;
 use super::testing::{SeenEvents, config, decode_with};
 use super::{Decoder, Scratch, Undecoded};
 use crate::config::{Decoding, Format, RecordAs};
-use crate::event::{Field, Piece};
+use crate::event::{Field, Part, Piece};
 use crate::msgpack::{put_array, put_bin, put_map, put_str};
 
 const TIME: &[u8] = &[0x65];
@@ -34,7 +34,9 @@ fn record(fields: &[(&str, &str)]) -> Vec<u8> {
 fn array(values: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();
     put_array(&mut out, u32::try_from(values.len()).unwrap());
-    values.iter().for_each(|value| out.extend_from_slice(value));
+    for value in values {
+        out.extend_from_slice(value);
+    }
     out
 }
 
@@ -185,6 +187,19 @@ fn an_event_comes_from_its_tag_its_container_and_its_stream() {
     let seen = decode_with(&how(RecordAs::Auto), &payload);
     let distinct: std::collections::BTreeSet<_> = seen.origins.iter().map(Arc::as_ptr).collect();
     assert_eq!((seen.told().len(), distinct.len()), (100, 2));
+}
+
+#[test]
+fn a_part_of_a_line_tells_its_place() {
+    let part = |offset: &str, last: &str| {
+        let fields = [("log", "x"), ("partial_id", "p"), ("partial_offset", offset), ("partial_last", last)];
+        let seen = decode_with(&how(RecordAs::Auto), &message(TIME, &record(&fields)));
+        assert_eq!(seen.told(), ["101000 x"]);
+        seen.parts[0]
+    };
+    assert_eq!(part("0", "false"), Some(Part { offset: 0, last: false }));
+    assert_eq!(part("16384", "true"), Some(Part { offset: 16_384, last: true }));
+    assert_eq!(part("none", "true"), None);
 }
 
 #[test]

@@ -223,9 +223,10 @@ impl Decoder {
         let DecoderKind::Forward(records) = &self.kind else { return None };
         let Scratch { buffers, forward, .. } = scratch;
         let left = records.decode(buffers, forward, origin, left, events)?;
-        Some(match left.untouched() {
-            Ok(payload) => PayloadState::Whole { payload, piece: Piece::default() },
-            Err(left) => PayloadState::Forward(left),
+        Some(if left.is_untouched() {
+            PayloadState::Whole { payload: left.into_payload(), piece: Piece::default() }
+        } else {
+            PayloadState::Forward(left)
         })
     }
 

@@ -50,7 +50,14 @@ fn write_value(reader: &mut PackReader<'_>, depth: usize, out: &mut Vec<u8>) -> 
             }
             out.push(b'}');
         }
-        _ => write_scalar(token, out)?,
+        PackToken::Nil
+        | PackToken::Bool(_)
+        | PackToken::Unsigned(_)
+        | PackToken::Negative(_)
+        | PackToken::Float(_)
+        | PackToken::Str(_)
+        | PackToken::Bin(_)
+        | PackToken::Ext(..) => write_scalar(token, out)?,
     }
     Ok(())
 }
@@ -60,7 +67,11 @@ fn write_key(reader: &mut PackReader<'_>, out: &mut Vec<u8>) -> Result<(), NoJso
     match reader.token().map_err(|_| NoJson)? {
         PackToken::Array(_) | PackToken::Map(_) => Err(NoJson),
         token @ (PackToken::Str(_) | PackToken::Bin(_) | PackToken::Ext(..)) => write_scalar(token, out),
-        token => {
+        token @ (PackToken::Nil
+        | PackToken::Bool(_)
+        | PackToken::Unsigned(_)
+        | PackToken::Negative(_)
+        | PackToken::Float(_)) => {
             out.push(b'"');
             write_scalar(token, out)?;
             out.push(b'"');

@@ -10,6 +10,6 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use self::scan::{FrameScan, FrameSpan};
+pub use self::scan::{PackScan, PackSpan};
 pub use self::token::{PackError, PackReader, PackToken};
 pub(crate) use self::write::{put_array, put_bin, put_bool, put_map, put_str};

@@ -7,7 +7,7 @@ const ELEMENTS: usize = 4;
 
 /// A value that is whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct FrameSpan {
+pub struct PackSpan {
     /// Its length.
     pub len: usize,
     /// How many elements it has where it is an array, at most 4; none: it is something else, or has more.
@@ -18,7 +18,7 @@ pub struct FrameSpan {
 
 /// A value of which the front was looked at.
 #[derive(Clone, Copy, Debug)]
-pub struct FrameScan {
+pub struct PackScan {
     /// Values that are still to come; none: it has not begun.
     open: Option<u64>,
     at: usize,
@@ -29,18 +29,18 @@ pub struct FrameScan {
     starts: [usize; ELEMENTS],
 }
 
-impl Default for FrameScan {
+impl Default for PackScan {
     fn default() -> Self {
         Self { open: None, at: 0, outer: 0, elements: None, begun: 0, starts: [0; ELEMENTS] }
     }
 }
 
-impl FrameScan {
+impl PackScan {
     /// Looks on, in all bytes from the value's first on. None: it goes on behind them. After a span it is as new.
     ///
     /// # Errors
     /// When they are no value, or one of more than `most` bytes.
-    pub fn step(&mut self, bytes: &[u8], most: usize) -> Result<Option<FrameSpan>, PackError> {
+    pub fn step(&mut self, bytes: &[u8], most: usize) -> Result<Option<PackSpan>, PackError> {
         let mut reader = PackReader::from(bytes, self.at);
         loop {
             if let Some(open) = self.open
@@ -66,7 +66,7 @@ impl FrameScan {
                 if at > most {
                     return Err(PackError::TooLarge);
                 }
-                return Ok(Some(FrameSpan { len: at, elements, starts }));
+                return Ok(Some(PackSpan { len: at, elements, starts }));
             }
             // Each that is to come has a byte at least.
             let least = u64::try_from(self.at).unwrap_or(u64::MAX).saturating_add(open);

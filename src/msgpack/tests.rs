@@ -58,21 +58,21 @@ const MOST: usize = 1 << 20;
 fn a_frame_tells_where_its_elements_begin() {
     // ["t", [[1, {"a": 2}]], {}]
     let bytes = [0x93, 0xa1, b't', 0x91, 0x92, 1, 0x81, 0xa1, b'a', 2, 0x80, 0x93];
-    let expected = FrameSpan { len: 11, elements: Some(3), starts: [1, 3, 10, 0] };
-    assert_eq!(FrameScan::default().step(&bytes, MOST), Ok(Some(expected)));
-    let mut scan = FrameScan::default();
+    let expected = PackSpan { len: 11, elements: Some(3), starts: [1, 3, 10, 0] };
+    assert_eq!(PackScan::default().step(&bytes, MOST), Ok(Some(expected)));
+    let mut scan = PackScan::default();
     for len in 0..11 {
         assert_eq!(scan.step(&bytes[..len], MOST), Ok(None), "{len}");
     }
     assert_eq!(scan.step(&bytes[..11], MOST), Ok(Some(expected)));
-    assert_eq!(scan.step(&[0xc0], MOST), Ok(Some(FrameSpan { len: 1, elements: None, starts: [0; 4] })));
+    assert_eq!(scan.step(&[0xc0], MOST), Ok(Some(PackSpan { len: 1, elements: None, starts: [0; 4] })));
     assert_eq!(scan.step(&[0x95, 1, 2, 3, 4, 5], MOST).unwrap().unwrap().elements, None);
     assert_eq!(scan.step(&[0x90], MOST).unwrap().unwrap().elements, Some(0));
 }
 
 #[test]
 fn a_length_that_cannot_be_is_refused_at_once() {
-    let check = |bytes: &[u8]| assert_eq!(FrameScan::default().step(bytes, MOST), Err(PackError::TooLarge));
+    let check = |bytes: &[u8]| assert_eq!(PackScan::default().step(bytes, MOST), Err(PackError::TooLarge));
     check(&[0xdd, 0xff, 0xff, 0xff, 0xff]);
     check(&[0xdf, 0x00, 0x10, 0x00, 0x00]);
     check(&[0x92, 0xdb, 0x7f, 0xff, 0xff, 0xff]);
@@ -87,8 +87,8 @@ fn a_length_that_cannot_be_is_refused_at_once() {
 proptest! {
     #[test]
     fn any_bytes_are_scanned_alike_in_pieces(bytes in prop::collection::vec(any::<u8>(), 0..200), size in 1_usize..40) {
-        let whole = FrameScan::default().step(&bytes, MOST);
-        let mut scan = FrameScan::default();
+        let whole = PackScan::default().step(&bytes, MOST);
+        let mut scan = PackScan::default();
         let mut pieces = Ok(None);
         for end in (size..bytes.len()).step_by(size).chain([bytes.len()]) {
             pieces = scan.step(&bytes[..end], MOST);

@@ -25,6 +25,14 @@ pub enum PackToken<'a> {
     Map(u32),
 }
 
+impl<'a> PackToken<'a> {
+    /// Text or bytes.
+    #[must_use]
+    pub const fn text(self) -> Option<&'a [u8]> {
+        if let Self::Str(text) | Self::Bin(text) = self { Some(text) } else { None }
+    }
+}
+
 /// Why there is no token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum PackError {
@@ -110,10 +118,7 @@ impl<'a> PackReader<'a> {
     /// # Errors
     /// When something else stands there.
     pub fn text(&mut self) -> Result<&'a [u8], PackError> {
-        match self.token()? {
-            PackToken::Str(text) | PackToken::Bin(text) => Ok(text),
-            _ => Err(PackError::Shape),
-        }
+        self.token()?.text().ok_or(PackError::Shape)
     }
 
     #[expect(clippy::cast_possible_wrap, reason = "the format has two's complement in these bytes")]

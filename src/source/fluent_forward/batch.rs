@@ -7,9 +7,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::answers::AnswerQueue;
-use super::connection::ConnectionEnd;
+use super::connection_end::ConnectionEnd;
 use super::context::ForwardContext;
-use super::frame::{ForwardFrame, FrameKind, NotForward, answer};
+use super::frame::{ForwardFrame, ForwardKind, NotForward, answer};
 use super::frames::{FoundFrame, FrameBuffer};
 use super::ledger::{ChunkKey, PendingChunks};
 use super::limits::{BATCH_OVERHEAD, SMALL};
@@ -100,7 +100,7 @@ impl<'a> BatchIntake<'a> {
             self.context.ledger.add(&mut chunks, ChunkKey::new(bytes), &self.answer, &self.answers)
         });
         match frame.kind {
-            FrameKind::Entries if is_new => {
+            ForwardKind::Entries if is_new => {
                 if self.run.end != found.place.start {
                     self.flush().await?;
                     self.run = found.place.clone();
@@ -109,12 +109,12 @@ impl<'a> BatchIntake<'a> {
                 self.chunks.append(chunks);
                 Ok(())
             }
-            FrameKind::Compressed if is_new => {
+            ForwardKind::Compressed if is_new => {
                 self.flush().await?;
                 (self.run, self.chunks) = (found.place.clone(), chunks);
                 self.flush().await
             }
-            FrameKind::Part if is_new => {
+            ForwardKind::Part if is_new => {
                 let mut joined = Vec::new();
                 let whole = self.parts.take(bytes, &found.span, chunks, &mut joined);
                 self.flush().await?;
@@ -123,13 +123,15 @@ impl<'a> BatchIntake<'a> {
                 }
                 self.submit_joined(joined).await
             }
-            FrameKind::OtherSignal => {
+            ForwardKind::OtherSignal => {
                 // It would come again and again otherwise.
                 self.context.intake.metrics.error("signal");
                 self.context.ledger.open(chunks, &self.answers, Instant::now()).settle();
                 Ok(())
             }
-            FrameKind::Entries | FrameKind::Compressed | FrameKind::Part | FrameKind::Heartbeat => Ok(()),
+            ForwardKind::Entries | ForwardKind::Compressed | ForwardKind::Part | ForwardKind::Heartbeat => {
+                Ok(())
+            }
         }
     }
 

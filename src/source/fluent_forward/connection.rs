@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -10,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use super::batch::BatchIntake;
+use super::connection_end::ConnectionEnd;
 use super::context::ForwardContext;
 use super::frames::FrameBuffer;
 use super::handshake::{Challenge, ForwardAdmission, Nonce, NotAdmitted};
@@ -20,51 +22,6 @@ use super::limits::{
 use super::socket::ForwardStream;
 use crate::connections::{ConnectionSlot, Newcomer};
 use crate::source::Stop;
-
-/// Why a connection ends.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum ConnectionEnd {
-    /// The sender has said everything.
-    Finished,
-    /// It is gone.
-    Gone,
-    /// It is gone in the middle of a message.
-    Aborted,
-    /// The source stops.
-    Stopped,
-    /// The pipeline takes no more.
-    Closed,
-    BadMessage(&'static str),
-    Json,
-    TooLarge,
-    TooSlow,
-    /// It fell silent, in the middle of a message.
-    Silent,
-    /// It does not read what it is answered.
-    Unread,
-    NoPing,
-    NotAdmitted(NotAdmitted),
-}
-
-impl ConnectionEnd {
-    /// What is counted and said of it; none: nothing is wrong.
-    const fn reason(self) -> Option<(&'static str, &'static str)> {
-        Some(match self {
-            Self::Finished | Self::Gone | Self::Stopped | Self::Closed => return None,
-            Self::Aborted => ("aborted", "it ended in the middle of a message"),
-            Self::BadMessage(words) => ("bad_message", words),
-            Self::Json => ("json", "it sends JSON: set the sender to the forward protocol of MessagePack"),
-            Self::TooLarge => {
-                ("too_large", "a message is longer than 16 MiB: set the sender to smaller chunks")
-            }
-            Self::TooSlow => ("too_slow", "a large message comes too slowly"),
-            Self::Silent => ("stalled", "it is silent in the middle of a message"),
-            Self::Unread => ("stalled", "its answers are not read"),
-            Self::NoPing => ("no_ping", "no PING came in time: the sender needs the shared key"),
-            Self::NotAdmitted(refusal) => ("unauthorized", refusal.words()),
-        })
-    }
-}
 
 /// Serves a connection until either side, or a newcomer, ends it.
 pub(super) async fn connection(
@@ -145,7 +102,7 @@ impl ForwardSession<'_> {
         batch: &mut BatchIntake<'_>,
     ) -> Result<Infallible, ConnectionEnd> {
         let answers = Arc::clone(&batch.answers);
-        let mut large = LargeMessage::default();
+        let mut large = LargeMessage::new(&self.context.large);
         let mut last_read = Instant::now();
         let mut has_waited = false;
         // Some may have come with the handshake.
@@ -157,7 +114,7 @@ impl ForwardSession<'_> {
                 last_read = Instant::now();
                 continue;
             }
-            large.make_room(self.context, &mut batch.frames, &mut self.stop).await?;
+            large.make_room(&self.context.intake, &mut batch.frames, &mut self.stop).await?;
             if batch.is_idle() && !answers.has_open() {
                 self.rest();
             }
@@ -180,10 +137,9 @@ impl ForwardSession<'_> {
                 continue;
             };
             match read {
-                Ok(0) if batch.frames.pending() > 0 => return Err(ConnectionEnd::Aborted),
+                Ok(0) | Err(_) if batch.frames.pending() > 0 => return Err(ConnectionEnd::Aborted),
                 Ok(0) => return Err(ConnectionEnd::Finished),
                 Ok(bytes) => large.note(bytes, waited)?,
-                Err(_) if batch.frames.pending() > 0 => return Err(ConnectionEnd::Aborted),
                 Err(_) => return Err(ConnectionEnd::Gone),
             }
             last_read = Instant::now();
@@ -225,7 +181,7 @@ impl ForwardSession<'_> {
 
 /// Reads more; none where nothing came for so long. Cancel-safe.
 async fn read_within<S: AsyncRead + Unpin>(
-    patience: Option<std::time::Duration>,
+    patience: Option<Duration>,
     stream: &mut S,
     frames: &mut FrameBuffer,
 ) -> Option<io::Result<usize>> {
@@ -245,9 +201,9 @@ async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
     let challenge = challenge().ok_or(ConnectionEnd::Closed)?;
     frames.allow(MOST_HANDSHAKE);
     write(stream, &admission.hello(&challenge)).await?;
-    let ping = loop {
+    let answer = loop {
         match frames.next() {
-            Ok(Some(ping)) => break ping,
+            Ok(Some(answer)) => break answer,
             Ok(None) => {}
             Err(_) => return Err(ConnectionEnd::NotAdmitted(NotAdmitted::NoPing)),
         }
@@ -257,7 +213,7 @@ async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
             Err(_) => return Err(ConnectionEnd::NoPing),
         }
     };
-    let (pong, admitted) = admission.pong(&challenge, frames.at(ping.place));
+    let (pong, admitted) = admission.pong(&challenge, frames.at(answer.place));
     frames.compact();
     frames.allow(MOST_MESSAGE);
     write(stream, &pong).await?;
@@ -275,8 +231,8 @@ fn challenge() -> Option<Challenge> {
 
 /// At a stop: what has arrived by now is taken too, for senders that will not send it again.
 async fn read_last<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, batch: &mut BatchIntake<'_>) {
-    /// What has arrived is there at once.
-    const ARRIVED: std::time::Duration = std::time::Duration::from_millis(10);
+    /// What has arrived is there at once, or when the window of TCP has moved.
+    const ARRIVED: Duration = Duration::from_millis(50);
     let end = Instant::now() + LAST_READS;
     let mut read = 0_usize;
     while read < LAST_BYTES

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::handshake::ForwardAdmission;
+use super::large::LargeMemory;
 use super::ledger::ChunkLedger;
 use super::parts::PartsMemory;
 use super::socket::shown;
@@ -24,8 +24,8 @@ pub(super) struct ForwardContext {
     pub(super) ledger: Arc<ChunkLedger>,
     /// None: any sender is admitted.
     pub(super) admission: Option<ForwardAdmission>,
-    /// One permit: the right to read a message that is larger than any connection may hold.
-    pub(super) large: Semaphore,
+    /// For messages that are larger than any connection may hold.
+    pub(super) large: LargeMemory,
     pub(super) parts: PartsMemory,
     /// A line in parts is joined up to so many bytes.
     pub(super) longest_line: usize,

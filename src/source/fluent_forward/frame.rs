@@ -1,18 +1,18 @@
 //! What a whole message says beside its entries: whether it is one, its chunk's id, and how it is to be taken.
 
-use crate::msgpack::{FrameSpan, PackReader, PackToken, put_map, put_str};
+use crate::msgpack::{PackReader, PackSpan, PackToken, put_map, put_str};
 
 /// A whole message, as the source sees it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct ForwardFrame<'a> {
-    pub(super) kind: FrameKind,
+    pub(super) kind: ForwardKind,
     /// The id that is to be answered.
     pub(super) chunk: Option<&'a [u8]>,
 }
 
 /// How a message is to be taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum FrameKind {
+pub(super) enum ForwardKind {
     /// With those around it.
     Entries,
     /// By itself: it is inflated as a whole.
@@ -45,21 +45,20 @@ const PART_MARK: &[u8] = b"partial_message";
 
 impl<'a> ForwardFrame<'a> {
     /// Looks at a whole value.
-    pub(super) fn read(bytes: &'a [u8], span: &FrameSpan) -> Result<Self, NotForward> {
+    pub(super) fn read(bytes: &'a [u8], span: &PackSpan) -> Result<Self, NotForward> {
         if bytes == [0xc0] {
-            return Ok(Self { kind: FrameKind::Heartbeat, chunk: None });
+            return Ok(Self { kind: ForwardKind::Heartbeat, chunk: None });
         }
         let elements = span.elements.filter(|elements| *elements >= 2).ok_or(NotForward::Shape)?;
         let [tag_at, second_at, third_at, fourth_at] = span.starts;
         PackReader::from(bytes, tag_at).text().map_err(|_| NotForward::Shape)?;
         let mut reader = PackReader::from(bytes, second_at);
         let second = reader.token().map_err(|_| NotForward::Shape)?;
-        let is_list = match second {
-            PackToken::Str(_) | PackToken::Bin(_) => true,
+        let is_list = if elements > 2 && second == PackToken::Array(2) {
             // Of one entry, the time may have metadata.
-            PackToken::Array(2) => reader.token().is_ok_and(|first| matches!(first, PackToken::Array(_))),
-            PackToken::Array(_) => true,
-            _ => false,
+            reader.token().is_ok_and(|first| matches!(first, PackToken::Array(_)))
+        } else {
+            second.text().is_some() || matches!(second, PackToken::Array(_))
         };
         let option_at = match (is_list, elements) {
             (true, 3..) => Some(third_at),
@@ -71,15 +70,15 @@ impl<'a> ForwardFrame<'a> {
         if option.chunk.is_some_and(|chunk| chunk.len() > MOST_CHUNK_ID) {
             return Err(NotForward::ChunkId);
         }
-        let kind = match second {
-            _ if option.is_other_signal => FrameKind::OtherSignal,
-            PackToken::Str(list) | PackToken::Bin(list)
-                if COMPRESSED.iter().any(|magic| list.starts_with(magic)) =>
-            {
-                FrameKind::Compressed
-            }
-            _ if !is_list && memchr::memmem::find(bytes, PART_MARK).is_some() => FrameKind::Part,
-            _ => FrameKind::Entries,
+        let is_compressed = |list: &[u8]| COMPRESSED.iter().any(|magic| list.starts_with(magic));
+        let kind = if option.is_other_signal {
+            ForwardKind::OtherSignal
+        } else if second.text().is_some_and(is_compressed) {
+            ForwardKind::Compressed
+        } else if !is_list && memchr::memmem::find(bytes, PART_MARK).is_some() {
+            ForwardKind::Part
+        } else {
+            ForwardKind::Entries
         };
         Ok(Self { kind, chunk: option.chunk })
     }
@@ -127,11 +126,11 @@ pub(super) fn answer(chunk: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::msgpack::FrameScan;
+    use crate::msgpack::PackScan;
 
     #[track_caller]
-    fn check(bytes: &[u8], expected: Result<(FrameKind, Option<&[u8]>), NotForward>) {
-        let span = FrameScan::default().step(bytes, 1 << 20).unwrap().unwrap();
+    fn check(bytes: &[u8], expected: Result<(ForwardKind, Option<&[u8]>), NotForward>) {
+        let span = PackScan::default().step(bytes, 1 << 20).unwrap().unwrap();
         assert_eq!(span.len, bytes.len());
         let read = ForwardFrame::read(bytes, &span).map(|frame| (frame.kind, frame.chunk));
         assert_eq!(read, expected, "{bytes:x?}");
@@ -146,7 +145,7 @@ mod tests {
 
     #[test]
     fn every_mode_is_known_by_its_shape() {
-        use FrameKind::{Compressed, Entries, Heartbeat, OtherSignal, Part};
+        use ForwardKind::{Compressed, Entries, Heartbeat, OtherSignal, Part};
         let tag: &[u8] = b"\xa1t";
         check(&message(&[tag, b"\x01", b"\x80"]), Ok((Entries, None)));
         check(&message(&[tag, b"\x01", b"\x80", b"\xc0"]), Ok((Entries, None)));

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::limits::{FIRST_READ, SMALL};
 use crate::event::Held;
-use crate::msgpack::{FrameScan, FrameSpan, PackError};
+use crate::msgpack::{PackError, PackScan, PackSpan};
 
 /// Bytes of a connection, from the first message on that was not taken.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct FrameBuffer {
     bytes: Vec<u8>,
     /// Where the message begins that is looked at.
     begin: usize,
-    scan: FrameScan,
+    scan: PackScan,
     /// The longest message.
     most: usize,
     /// Memory for the buffer.
@@ -26,18 +26,18 @@ pub(super) struct FrameBuffer {
 #[derive(Clone, Debug)]
 pub(super) struct FoundFrame {
     pub(super) place: Range<usize>,
-    pub(super) span: FrameSpan,
+    pub(super) span: PackSpan,
 }
 
 /// A run of messages is handed over with the buffer from this size on, and copied below.
 const COPIED: usize = 128 << 10;
 
 /// A buffer grows by so much at least.
-const STEP: usize = 1 << 20;
+const STEP: usize = SMALL;
 
 impl FrameBuffer {
     pub(super) fn new(most: usize, held: Held) -> Self {
-        Self { bytes: Vec::new(), begin: 0, scan: FrameScan::default(), most, held }
+        Self { bytes: Vec::new(), begin: 0, scan: PackScan::default(), most, held }
     }
 
     /// From now on, messages may be so long.

@@ -137,7 +137,9 @@ impl<'a> PingMessage<'a> {
 fn hex_digest(parts: &[&[u8]]) -> Vec<u8> {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut context = Context::new(&SHA512);
-    parts.iter().for_each(|part| context.update(part));
+    for part in parts {
+        context.update(part);
+    }
     let digit = |value: u8| HEX.get(usize::from(value)).copied().unwrap_or(b'0');
     context.finish().as_ref().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
 }
@@ -174,9 +176,9 @@ mod tests {
 
     #[track_caller]
     fn check(users: &[(&str, &str)], ping: &[u8], expected: Result<(), NotAdmitted>) {
-        let (pong, admitted) = admission(users).pong(&CHALLENGE, ping);
+        let (answer, admitted) = admission(users).pong(&CHALLENGE, ping);
         assert_eq!(admitted, expected);
-        let mut reader = PackReader::new(&pong);
+        let mut reader = PackReader::new(&answer);
         assert_eq!(reader.token(), Ok(PackToken::Array(5)));
         assert_eq!(reader.text(), Ok(&b"PONG"[..]));
         assert_eq!(reader.token(), Ok(PackToken::Bool(expected.is_ok())));

@@ -23,8 +23,8 @@ pub(super) const SILENCE: Duration = Duration::from_secs(30);
 /// An answer that its sender does not read for so long is given up with its connection.
 pub(super) const WRITE_STALL: Duration = Duration::from_secs(10);
 
-/// A message larger than [`SMALL`] may take so long to arrive, however large it is.
-pub(super) const LARGE_GRACE: Duration = Duration::from_secs(5);
+/// A message larger than [`SMALL`] that others wait for may take so long to arrive, however large it is.
+pub(super) const LARGE_GRACE: Duration = Duration::from_secs(2);
 
 /// Bytes a second that it has to bring beyond that.
 pub(super) const LARGE_RATE: u64 = 64 << 10;

@@ -11,6 +11,7 @@
 mod answers;
 mod batch;
 mod connection;
+mod connection_end;
 mod context;
 mod ecs;
 mod error;
@@ -27,7 +28,6 @@ mod source;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 use tokio_rustls::TlsAcceptor;
@@ -38,6 +38,7 @@ use self::connection::connection;
 use self::context::ForwardContext;
 use self::error::ForwardServeError;
 use self::handshake::ForwardAdmission;
+use self::large::LargeMemory;
 use self::ledger::ChunkLedger;
 use self::parts::PartsMemory;
 use self::socket::ForwardSocket;
@@ -66,6 +67,9 @@ const ERRORS: [&str; 12] = [
     "too_slow",
     "unauthorized",
 ];
+
+/// Messages that are larger than any connection may hold may take one of so many parts of the memory, but for one that is alone.
+const LARGE_SHARE: u64 = 4;
 
 /// Lines in parts may take one of so many parts of the memory.
 const PARTS_SHARE: u64 = 16;
@@ -138,7 +142,7 @@ fn context(config: &ForwardSource, origin: Origin, intake: Intake) -> ForwardCon
         name: Arc::clone(&origin.source),
         ledger: ChunkLedger::new(intake.standing()),
         admission,
-        large: Semaphore::new(1),
+        large: LargeMemory::new(usize::try_from(intake.memory() / LARGE_SHARE).unwrap_or(usize::MAX)),
         parts: PartsMemory::new(intake.standing(), intake.memory() / PARTS_SHARE),
         longest_line: longest_line(&config.decoding),
         log: PeerLog::default(),

@@ -1,11 +1,13 @@
 //! Lines that Docker sends in parts, joined: each part is a message, and the last one says that it is.
+//!
+//! A sender that waits for the answer to a part sends no other before: such a part goes on at once, and says where it belongs.
 
 use tokio::time::Instant;
 
 use super::ledger::PendingChunks;
 use super::limits::{OPEN_LINES, PARTS_WAIT};
 use crate::event::Held;
-use crate::msgpack::{FrameSpan, PackError, PackReader, PackToken, put_array, put_map, put_str};
+use crate::msgpack::{PackError, PackReader, PackSpan, PackToken, put_array, put_map, put_str};
 use crate::sync::Lock;
 
 /// Memory of the lines in parts of all connections of a source.
@@ -39,7 +41,7 @@ impl PartsMemory {
 #[derive(Debug)]
 pub(super) struct PartsJoiner<'a> {
     memory: &'a PartsMemory,
-    /// A line is joined up to so many bytes; what follows is another event.
+    /// A line is joined up to so many bytes; what follows is another part.
     longest: usize,
     open: Vec<OpenLine>,
 }
@@ -53,6 +55,8 @@ struct OpenLine {
     fields: Vec<u8>,
     n_fields: u32,
     text: Vec<u8>,
+    /// Bytes of it that went on part by part.
+    passed: usize,
     chunks: PendingChunks,
     since: Instant,
 }
@@ -89,29 +93,43 @@ impl<'a> PartsJoiner<'a> {
     pub(super) fn take(
         &mut self,
         message: &[u8],
-        span: &FrameSpan,
+        span: &PackSpan,
         chunks: PendingChunks,
         joined: &mut Vec<JoinedLine>,
     ) -> Option<PendingChunks> {
         let Ok(Some((head, part))) = LinePart::read(message, span) else { return Some(chunks) };
         let LinePart { id, is_last, text, fields, n_fields } = part;
+        let is_answered = chunks.are_answered();
         let at = self.open.iter().position(|line| line.id == id).unwrap_or_else(|| {
             if self.open.len() >= OPEN_LINES {
                 self.close(0, joined);
             }
             let (chunks, since) = (chunks.none(), Instant::now());
-            let line = OpenLine { id: id.to_vec(), head, fields, n_fields, text: Vec::new(), chunks, since };
+            let (id, text, passed) = (id.to_vec(), Vec::new(), 0);
+            let line = OpenLine { id, head, fields, n_fields, text, passed, chunks, since };
             self.memory.take(line.bytes());
             self.open.push(line);
             self.open.len() - 1
         });
         let Some(line) = self.open.get_mut(at) else { return Some(chunks) };
+        line.since = Instant::now();
+        if is_answered {
+            joined.push(line.pass(text, is_last, chunks));
+            if is_last {
+                self.close(at, joined);
+            }
+            return None;
+        }
         line.text.extend_from_slice(text);
         line.chunks.append(chunks);
-        line.since = Instant::now();
         let has_too_much = self.memory.take(text.len());
-        if is_last || has_too_much || line.text.len() >= self.longest {
+        if is_last {
             self.close(at, joined);
+        } else if has_too_much || line.text.len() >= self.longest {
+            let text = std::mem::take(&mut line.text);
+            let chunks = line.chunks.take();
+            joined.push(line.pass(&text, false, chunks));
+            self.memory.give_back(text.len());
         }
         None
     }
@@ -134,6 +152,12 @@ impl<'a> PartsJoiner<'a> {
     fn close(&mut self, at: usize, joined: &mut Vec<JoinedLine>) {
         let mut line = self.open.remove(at);
         self.memory.give_back(line.bytes());
+        if line.passed > 0 {
+            let (text, chunks) = (std::mem::take(&mut line.text), line.chunks.take());
+            // Each of its parts may have gone on by itself.
+            joined.extend((!text.is_empty()).then(|| line.pass(&text, true, chunks)));
+            return;
+        }
         let mut message = std::mem::take(&mut line.head);
         put_map(&mut message, line.n_fields.saturating_add(1));
         message.append(&mut line.fields);
@@ -150,6 +174,21 @@ impl Drop for PartsJoiner<'_> {
 }
 
 impl OpenLine {
+    /// A part as a message of its own, with its place in the line.
+    fn pass(&mut self, text: &[u8], is_last: bool, chunks: PendingChunks) -> JoinedLine {
+        let mut message = self.head.clone();
+        put_map(&mut message, self.n_fields.saturating_add(3));
+        message.extend_from_slice(&self.fields);
+        put_str(&mut message, b"log");
+        put_str(&mut message, text);
+        put_str(&mut message, b"partial_offset");
+        put_str(&mut message, self.passed.to_string().as_bytes());
+        put_str(&mut message, b"partial_last");
+        put_str(&mut message, if is_last { b"true" } else { b"false" });
+        self.passed = self.passed.saturating_add(text.len());
+        JoinedLine { message, chunks }
+    }
+
     fn bytes(&self) -> usize {
         let around = self.id.len().saturating_add(self.head.len()).saturating_add(self.fields.len());
         around.saturating_add(self.text.len())
@@ -158,7 +197,7 @@ impl OpenLine {
 
 impl<'a> LinePart<'a> {
     /// Reads a message of one entry: what stands before its fields, and the part. None: it is whole.
-    fn read(message: &'a [u8], span: &FrameSpan) -> Result<Option<(Vec<u8>, Self)>, PackError> {
+    fn read(message: &'a [u8], span: &PackSpan) -> Result<Option<(Vec<u8>, Self)>, PackError> {
         let [tag_at, _, record_at, _] = span.starts;
         let mut reader = PackReader::from(message, record_at);
         let PackToken::Map(pairs) = reader.token()? else { return Ok(None) };
@@ -202,7 +241,7 @@ mod tests {
 
     use super::*;
     use crate::event::Budget;
-    use crate::msgpack::FrameScan;
+    use crate::msgpack::PackScan;
     use crate::source::fluent_forward::ledger::ChunkLedger;
 
     /// A part of a line, as Docker sends it.
@@ -243,6 +282,17 @@ mod tests {
         out
     }
 
+    /// The message that a part of the line is.
+    fn passed(log: &str, offset: &str, last: &str) -> Vec<u8> {
+        let mut out = whole(log);
+        let fields = out.iter().position(|byte| *byte == 0x83).unwrap();
+        out[fields] = 0x85;
+        for text in ["partial_offset", offset, "partial_last", last] {
+            put_str(&mut out, text.as_bytes());
+        }
+        out
+    }
+
     struct Lines {
         budget: Arc<Budget>,
         ledger: Arc<ChunkLedger>,
@@ -258,11 +308,11 @@ mod tests {
         }
 
         fn take(&self, joiner: &mut PartsJoiner<'_>, message: &[u8]) -> Vec<Vec<u8>> {
-            let span = FrameScan::default().step(message, 1 << 20).unwrap().unwrap();
-            let mut joined = Vec::new();
-            let back = joiner.take(message, &span, self.ledger.pending(), &mut joined);
+            let span = PackScan::default().step(message, 1 << 20).unwrap().unwrap();
+            let mut found = Vec::new();
+            let back = joiner.take(message, &span, self.ledger.pending(), &mut found);
             assert!(back.is_none(), "it is a part");
-            joined.into_iter().map(|line| line.message).collect()
+            found.into_iter().map(|line| line.message).collect()
         }
     }
 
@@ -277,7 +327,7 @@ mod tests {
         assert_eq!(lines.take(&mut joiner, &part("a", "three", true)), [whole("one two three")]);
         assert!(joiner.is_empty() && lines.budget.used() == 0);
         let other = whole("x");
-        let span = FrameScan::default().step(&other, 1 << 20).unwrap().unwrap();
+        let span = PackScan::default().step(&other, 1 << 20).unwrap().unwrap();
         assert!(joiner.take(&other, &span, lines.ledger.pending(), &mut Vec::new()).is_some());
     }
 
@@ -286,15 +336,15 @@ mod tests {
         let lines = Lines::new(1 << 20);
         let mut joiner = PartsJoiner::new(&lines.memory, 10);
         assert!(lines.take(&mut joiner, &part("a", "123456", false)).is_empty());
-        assert_eq!(lines.take(&mut joiner, &part("a", "7890", false)), [whole("1234567890")]);
-        assert_eq!(lines.take(&mut joiner, &part("a", "end", true)), [whole("end")]);
+        assert_eq!(lines.take(&mut joiner, &part("a", "7890", false)), [passed("1234567890", "0", "false")]);
+        assert_eq!(lines.take(&mut joiner, &part("a", "end", true)), [passed("end", "10", "true")]);
         assert!(lines.take(&mut joiner, &part("b", "old", false)).is_empty());
-        tokio::time::advance(PARTS_WAIT - Duration::from_secs(1)).await;
+        tokio::time::advance(PARTS_WAIT.saturating_sub(Duration::from_secs(1))).await;
         assert!(lines.take(&mut joiner, &part("c", "young", false)).is_empty());
         tokio::time::advance(Duration::from_secs(1)).await;
-        let mut joined = Vec::new();
-        joiner.expire(Instant::now(), &mut joined);
-        assert_eq!(joined.iter().map(|line| &line.message).collect::<Vec<_>>(), [&whole("old")]);
+        let mut found = Vec::new();
+        joiner.expire(Instant::now(), &mut found);
+        assert_eq!(found.iter().map(|line| &line.message).collect::<Vec<_>>(), [&whole("old")]);
         for number in 0..OPEN_LINES - 1 {
             assert!(lines.take(&mut joiner, &part(&number.to_string(), "x", false)).is_empty());
         }
@@ -304,11 +354,32 @@ mod tests {
     }
 
     #[test]
+    fn a_part_whose_sender_waits_goes_on_at_once_with_its_place() {
+        let lines = Lines::new(1 << 20);
+        let mut joiner = PartsJoiner::new(&lines.memory, 1 << 20);
+        let queue = Arc::default();
+        let mut take = |message: &[u8]| {
+            let span = PackScan::default().step(message, 1 << 20).unwrap().unwrap();
+            let (mut chunks, mut found) = (lines.ledger.pending(), Vec::new());
+            lines.ledger.add(&mut chunks, super::super::ledger::ChunkKey::new(message), b"answer", &queue);
+            assert!(joiner.take(message, &span, chunks, &mut found).is_none());
+            assert!(found.len() == 1 && found[0].chunks.are_answered());
+            found.remove(0).message
+        };
+        assert_eq!(take(&part("a", "one ", false)), passed("one ", "0", "false"));
+        assert_eq!(take(&part("a", "two ", false)), passed("two ", "4", "false"));
+        assert_eq!(take(&part("a", "three", true)), passed("three", "8", "true"));
+        assert!(joiner.is_empty());
+        drop(joiner);
+        assert_eq!(lines.memory.held.lock().bytes(), 0);
+    }
+
+    #[test]
     fn lines_are_ended_where_they_take_too_much_memory() {
         let lines = Lines::new(500);
         let mut joiner = PartsJoiner::new(&lines.memory, 1 << 20);
         let long = "x".repeat(300);
         assert!(lines.take(&mut joiner, &part("a", &long, false)).is_empty());
-        assert_eq!(lines.take(&mut joiner, &part("b", &long, false)), [whole(&long)]);
+        assert_eq!(lines.take(&mut joiner, &part("b", &long, false)), [passed(&long, "0", "false")]);
     }
 }
