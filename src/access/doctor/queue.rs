@@ -120,9 +120,8 @@ async fn of_object(
 ) -> HopFinding {
     let name = format!("`s3://{bucket}/{key}`");
     let request = ObjectRequest { bucket, key, requester_pays: source.requester_pays, ..Default::default() };
-    let refused = match client.get_object(&request, source.aws.request_timeout).await {
-        Ok(_) => return HopFinding::ok("object", format!("{name} can be read")),
-        Err(refused) => refused,
+    let Err(refused) = client.get_object(&request, source.aws.request_timeout).await else {
+        return HopFinding::ok("object", format!("{name} can be read"));
     };
     match refused.code() {
         Some("NoSuchKey" | "404") => HopFinding::ok("object", format!("{name} was removed meanwhile")),

@@ -196,7 +196,9 @@ impl Source for ListedObjects {
                     self.metrics.iter().for_each(|metrics| metrics.object("read"));
                     object.chunks.iter().for_each(|chunks| chunks.forget());
                     done.insert(object.day, object.hash);
-                    object.found.iter().for_each(|found| done.insert(object.day, *found));
+                    if let Some(found) = object.found {
+                        done.insert(object.day, found);
+                    }
                 }
             }
             let saved = spawn_blocking(move || done.save()).await;
@@ -369,7 +371,9 @@ impl ListedWorker {
                 if is_settled {
                     metrics.object("read");
                     progress.forget();
-                    found.iter().for_each(|found| self.done.insert(day, *found));
+                    if let Some(found) = found {
+                        self.done.insert(day, found);
+                    }
                 } else {
                     metrics.error("abandoned");
                     self.has_failed.store(true, Ordering::Relaxed);

@@ -34,8 +34,10 @@ impl ListedBucket {
     #[must_use]
     pub fn done_file(&self, state: &Path) -> Option<PathBuf> {
         // Whatever was written there, no file elsewhere is meant.
-        let is_name = self.file.ends_with(".done") && !self.file.contains('/');
-        is_name.then(|| state.join(done::FOLDER).join(&self.file))
+        let file = Path::new(&self.file);
+        let is_name = file.file_name() == Some(file.as_os_str());
+        let is_done = file.extension().is_some_and(|extension| extension == "done");
+        (is_name && is_done).then(|| state.join(done::FOLDER).join(file))
     }
 
     /// Counts what is done, and changes nothing.
