@@ -331,23 +331,33 @@ fn what_cannot_be_redacted_by_is_refused() {
     };
     check_redact(
         "named = [\"emails\"]",
-        &["c.toml:2:10: redact.named[0]: found `emails`, expected `aws_key`, `bearer`, `card`, `email`, `ipv4` or `ipv6`"],
+        &[
+            "c.toml:2:10: redact.named[0]: found `emails`, expected `aws_key`, `bearer`, `card`, `email`, `ipv4` or `ipv6`",
+        ],
     );
     check_redact(
         "named = [\"email\"]\nwith = \"hash\"",
-        &["c.toml:1:2: redact.key: missing, and needed by `with = \"hash\"`; give it a secret such as `${file:/run/secrets/redact}`"],
+        &[
+            "c.toml:1:2: redact.key: missing, and needed by `with = \"hash\"`; give it a secret such as `${file:/run/secrets/redact}`",
+        ],
     );
     check_redact(
         "patterns = [{ name = \"a\", regex = \"x*\" }]",
-        &["c.toml:2:35: redact.patterns[0].regex: found `x*`, which matches an empty text, and so everywhere; let it match at least one character"],
+        &[
+            "c.toml:2:35: redact.patterns[0].regex: found `x*`, which matches an empty text, and so everywhere; let it match at least one character",
+        ],
     );
     check_redact(
         "patterns = [{ name = \"a\", regex = '\\w{300}' }]",
-        &["c.toml:2:35: redact.patterns[0].regex: found `\\\\w{300}`, which is too large a pattern; repeat less in it, or use `[0-9]` for `\\d` and `[A-Za-z0-9_]` for `\\w`"],
+        &[
+            "c.toml:2:35: redact.patterns[0].regex: found `\\\\w{300}`, which is too large a pattern; repeat less in it, or use `[0-9]` for `\\d` and `[A-Za-z0-9_]` for `\\w`",
+        ],
     );
     check_redact(
         "patterns = [{ name = \"long-name\", regex = 'x', with = \"text\" }]",
-        &["c.toml:2:55: redact.patterns[0].with: a match may have 1 bytes only, and the name in its place more than 8 times as many; use `mask`, or a pattern with longer matches"],
+        &[
+            "c.toml:2:55: redact.patterns[0].with: a match may have 1 bytes only, and the name in its place more than 8 times as many; use `mask`, or a pattern with longer matches",
+        ],
     );
     check_redact(
         "patterns = [{ name = \"email\", regex = 'xyz' }]",

@@ -50,8 +50,7 @@ pub enum NamedPattern {
 
 impl NamedPattern {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::AwsKey, Self::Bearer, Self::Card, Self::Email, Self::Ipv4, Self::Ipv6];
+    pub const ALL: [Self; 6] = [Self::AwsKey, Self::Bearer, Self::Card, Self::Email, Self::Ipv4, Self::Ipv6];
 
     /// The length of the shortest match, in bytes.
     #[must_use]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::cloudwatch_logs;
 use super::decoding::{multiline, sized};
 use super::misfit::Misfit;
+use super::parse;
 use super::problem::alternatives;
 use super::redact::redaction;
 use super::s3;
@@ -50,7 +51,9 @@ fn steps(section: &mut Section<'_>, common: Option<&Arc<Redaction>>) -> Option<S
     } else {
         common.map(Arc::clone)
     };
-    Some(SourceSteps { redact: redact.filter(|redact| !redact.is_empty()) })
+    let parse = parse::parse(section);
+    let timestamp = parse::timestamp(section, parse);
+    Some(SourceSteps { redact: redact.filter(|redact| !redact.is_empty()), parse, timestamp })
 }
 
 #[derive(Clone, Copy)]

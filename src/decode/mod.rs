@@ -18,6 +18,7 @@ mod json;
 mod lines;
 mod log_events;
 mod long;
+mod object;
 mod payload;
 mod repair;
 mod strings;
@@ -38,6 +39,7 @@ use self::container::{Container, ContainerRuntime, Joiner};
 use self::envelope::{EnvelopeScratch, EnvelopesLeft};
 use self::lines::LineScratch;
 use self::long::LengthLimit;
+pub(crate) use self::object::{json_object, json_string};
 use self::payload::{InflateBuffers, NotOpened};
 use crate::config::{Decoding, Format};
 use crate::event::{Events, Framing, Origin, Piece};
@@ -145,7 +147,7 @@ impl Decoder {
                 self.lines(scratch, origin, (&plain, before), piece, events)
             }
             PayloadState::Container { plain, before, joiner } => {
-                scratch.joiner = joiner;
+                scratch.joiner = *joiner;
                 self.lines(scratch, origin, (&plain, before), Piece::default(), events)
             }
             PayloadState::Envelopes(left) => {
@@ -204,14 +206,16 @@ impl Decoder {
             events.origin(origin);
         }
         let left = match &self.kind {
-            DecoderKind::Lines(limit) => lines::decode(*limit, &mut scratch.lines, (plain, before), piece, events),
+            DecoderKind::Lines(limit) => {
+                lines::decode(*limit, &mut scratch.lines, (plain, before), piece, events)
+            }
             DecoderKind::JoinedLines(limit, start) => {
                 lines::decode_joined(*limit, start, &mut scratch.lines, (plain, before), piece, events)
             }
             DecoderKind::Container(container) => {
                 let Scratch { joiner, lines, .. } = scratch;
                 let at = container.decode(joiner, &mut lines.long, origin, (plain, before), events)?;
-                let (joiner, before) = (std::mem::take(joiner), behind(at));
+                let (joiner, before) = (Box::new(std::mem::take(joiner)), behind(at));
                 return Some(PayloadState::Container { plain: plain.slice(at..), before, joiner });
             }
             DecoderKind::Envelope | DecoderKind::Cloudtrail => None,
@@ -249,7 +253,7 @@ enum PayloadState {
     Container {
         plain: Bytes,
         before: u64,
-        joiner: Joiner,
+        joiner: Box<Joiner>,
     },
     Envelopes(Box<EnvelopesLeft>),
     Trail(TrailLeft),

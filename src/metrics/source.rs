@@ -36,6 +36,7 @@ pub struct SourceMetrics {
     objects: IntCounterVec,
     messages: IntCounterVec,
     redacted: IntCounterVec,
+    unparsed: IntCounterVec,
 }
 
 impl SourceMetrics {
@@ -71,6 +72,18 @@ impl SourceMetrics {
         for (rule, count) in counts {
             self.redacted.with_label_values(&[self.name.as_str(), rule]).inc_by(*count);
         }
+    }
+
+    /// Counts events whose messages could not be read, by reason.
+    pub fn unparsed(&self, reason: &'static str, events: u64) {
+        if events > 0 {
+            self.unparsed.with_label_values(&[self.name.as_str(), reason]).inc_by(events);
+        }
+    }
+
+    /// Shows events whose messages cannot be read at 0.
+    pub(super) fn announce_unparsed(&self, reason: &'static str) {
+        self.unparsed.with_label_values(&[self.name.as_str(), reason]);
     }
 
     /// Counts bytes of a file that can never be delivered.
@@ -235,6 +248,11 @@ const REDACTED: Family = Family {
     help: "What was replaced in events before anything else was done with them, by rule.",
     labels: &["source", "rule"],
 };
+const UNPARSED: Family = Family {
+    name: "unparsed_events_total",
+    help: "Events whose messages are not what `parse` says, or lack the time that `timestamp` names, and go on as text.",
+    labels: SOURCE_AND_REASON,
+};
 const BACKPRESSURE: Family =
     Family { name: "backpressure_seconds_total", help: "Time a source waited for memory.", labels: SOURCE };
 
@@ -252,6 +270,7 @@ pub(super) struct SourceFamilies {
     objects: IntCounterVec,
     messages: IntCounterVec,
     redacted: IntCounterVec,
+    unparsed: IntCounterVec,
     backpressure: prometheus::CounterVec,
     pull: PullFamilies,
 }
@@ -270,6 +289,7 @@ impl SourceFamilies {
             objects: registrar.counters(&OBJECTS),
             messages: registrar.counters(&MESSAGES),
             redacted: registrar.counters(&REDACTED),
+            unparsed: registrar.counters(&UNPARSED),
             backpressure: registrar.float_counters(&BACKPRESSURE),
             pull: PullFamilies::register(registrar),
         }
@@ -297,6 +317,7 @@ impl SourceFamilies {
             objects: self.objects.clone(),
             messages: self.messages.clone(),
             redacted: self.redacted.clone(),
+            unparsed: self.unparsed.clone(),
         }
     }
 }

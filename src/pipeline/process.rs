@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::encoded::EncodedChunk;
 use super::enqueue::{Enqueuer, RoomCheck};
 use super::intake::Job;
 use super::open_job::{OpenJob, SourceDecoder};
 use super::paused::{JobWait, PausedJob, PausedJobs};
-use super::encoded::EncodedChunk;
 use super::routing::{Routing, WorkerState};
 use super::scratch::WorkerScratch;
 use super::step::StepMemory;
@@ -87,7 +87,7 @@ impl Processor {
         let mut lacks = 0;
         let memory =
             StepMemory::new((&self.budget, slot.turn()), room.bytes(), (&mut held, used), &mut lacks);
-        let routing = state.begin(read_at, memory).of_chunk(&origin.source, &ack);
+        let routing = state.begin(read_at, memory).of_chunk(&source, &origin.source, &ack);
         let (left, mut encoded) = decode(&source, &origin, undecoded, routing, scratch);
         let (enqueuer, lane, of_source) =
             (Arc::clone(&self.enqueuer), Arc::clone(slot.lane()), Arc::clone(&source));

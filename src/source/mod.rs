@@ -16,6 +16,7 @@ mod lifecycle;
 mod registry;
 pub mod s3;
 pub mod stdin;
+mod stdin_carryover;
 mod stop;
 mod thread;
 

@@ -8,4 +8,4 @@
 
 mod redact;
 
-pub(crate) use self::redact::{Redacting, RedactScratch, Redactor};
+pub(crate) use self::redact::{RedactScratch, Redacting, Redactor};

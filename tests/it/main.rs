@@ -39,6 +39,7 @@ mod moto;
 mod objects;
 mod once;
 mod pacing;
+mod parsing;
 mod pull;
 mod redaction;
 mod reload;

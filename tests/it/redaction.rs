@@ -85,7 +85,10 @@ fn no_redacted_byte_reaches_disk_log_or_metric() {
     let whole = gzipped(&envelope(&secrets));
     let torn = whole[..whole.len() - 9].to_vec();
     let stored = [b"\x1f\x8b".as_slice(), secrets.as_bytes()].concat();
-    sender.deliver("one", &[whole, secrets.clone().into_bytes(), torn, stored, gzipped(&format!("[\"{secrets}\"]"))]);
+    sender.deliver(
+        "one",
+        &[whole, secrets.clone().into_bytes(), torn, stored, gzipped(&format!("[\"{secrets}\"]"))],
+    );
     let out = until("all of it is delivered", || {
         let out = text_below(&world.path("out"));
         (out.contains("last") && out.contains("log_group")).then_some(out)
@@ -118,7 +121,12 @@ fn what_cannot_be_redacted_is_refused_and_a_source_may_have_its_own() {
     let to_envelopes = "[sinks.local]\ntype = \"directory\"\npath = \"@DIR/out\"\nencoding = \"envelope\"\n";
     let (code, words) = check(&world, &format!("{REDACT}{ENDPOINT}{to_envelopes}"));
     assert_eq!(code, Some(78), "{words}");
-    assert!(words.contains("sinks.local.encoding: found `envelope`, but `subscriptions` leads here and is redacted"), "{words}");
+    assert!(
+        words.contains(
+            "sinks.local.encoding: found `envelope`, but `subscriptions` leads here and is redacted"
+        ),
+        "{words}"
+    );
     let (code, words) =
         check(&world, &format!("{REDACT}{ENDPOINT}redact = {{ named = [] }}\n{to_envelopes}"));
     assert_eq!(code, Some(0), "{words}");

@@ -65,9 +65,8 @@ impl Discovery {
     pub(super) fn set_started(&mut self, files: &mut FileTable) {
         self.is_started = true;
         files.gone.forget_names();
-        let empty = files
-            .iter()
-            .filter(|(_, file)| file.size == 0 && file.wanted && file.account().is_none());
+        let empty =
+            files.iter().filter(|(_, file)| file.size == 0 && file.wanted && file.account().is_none());
         let ids: Vec<_> = empty.map(|(no, file)| (no, files.content_id(&self.setup, file))).collect();
         for (no, id) in ids {
             let Some(file) = files.get_mut(no) else { continue };

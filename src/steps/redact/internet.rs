@@ -101,9 +101,9 @@ fn address(line: &[u8], range: Range<usize>) -> Option<Range<usize>> {
     };
     let first = text.iter().position(|byte| *byte == b':')?;
     let last = text.iter().rposition(|byte| *byte == b':')?;
-    let parts = [(0, text.len()), (0, last), (first.saturating_add(1), text.len()), (first.saturating_add(1), last)];
-    let (begin, end) = parts
-        .into_iter()
-        .find(|(begin, end)| text.get(*begin..*end).is_some_and(is_address))?;
+    let parts =
+        [(0, text.len()), (0, last), (first.saturating_add(1), text.len()), (first.saturating_add(1), last)];
+    let (begin, end) =
+        parts.into_iter().find(|(begin, end)| text.get(*begin..*end).is_some_and(is_address))?;
     Some(range.start.saturating_add(begin)..range.start.saturating_add(end))
 }

@@ -19,7 +19,8 @@ pub(super) fn redacted<'p>(
         let text = format!("[withheld: {} bytes that cannot be opened, and so not redacted]", payload.len());
         return Cow::Owned(text.into_bytes());
     }
-    let plain = redactor.raw(payload, scratch).map_or(Cow::Borrowed(payload), |text| Cow::Owned(text.to_vec()));
+    let plain =
+        redactor.raw(payload, scratch).map_or(Cow::Borrowed(payload), |text| Cow::Owned(text.to_vec()));
     if memchr::memchr(b'\\', &plain).is_none() {
         return plain;
     }

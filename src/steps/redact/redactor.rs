@@ -122,9 +122,9 @@ impl Redactor {
         match message {
             Message::Raw(bytes) => self.raw(bytes, scratch).map(Message::Raw),
             // What was replaced is text in place of text.
-            Message::Escaped(inside) => self.escaped(inside.as_bytes(), scratch).map(|redacted| {
-                str::from_utf8(redacted).map_or(Message::Raw(redacted), Message::Escaped)
-            }),
+            Message::Escaped(inside) => self
+                .escaped(inside.as_bytes(), scratch)
+                .map(|redacted| str::from_utf8(redacted).map_or(Message::Raw(redacted), Message::Escaped)),
         }
     }
 
@@ -193,9 +193,12 @@ impl Redactor {
                 let todo = may.without(done);
                 done = done.union(todo);
                 let of_line = text.get(line.clone()).unwrap_or_default();
-                for (rule, pattern) in self.named.iter().enumerate().filter(|(_, pattern)| todo.has(**pattern)) {
+                for (rule, pattern) in
+                    self.named.iter().enumerate().filter(|(_, pattern)| todo.has(**pattern))
+                {
                     finders::find(*pattern, of_line, &mut |range: Range<usize>| {
-                        let (start, end) = (line.start.saturating_add(range.start), line.start.saturating_add(range.end));
+                        let (start, end) =
+                            (line.start.saturating_add(range.start), line.start.saturating_add(range.end));
                         hits.push(Hit { start, end, rule });
                     });
                 }
