@@ -27,7 +27,6 @@ pub(super) fn source(
     redaction: Option<&Arc<Redaction>>,
 ) -> Option<(SourceConfig, SourceSteps)> {
     let kind = section.required("type", "file", kind)?;
-    let steps = steps(&mut section, redaction);
     let source = match kind {
         SourceType::File => file(&mut section).map(SourceConfig::File),
         SourceType::Stdin => Some(SourceConfig::Stdin(StdinSource {
@@ -39,18 +38,16 @@ pub(super) fn source(
         }
         SourceType::S3 => s3::source(&mut section).map(Box::new).map(SourceConfig::S3),
     };
+    let steps = steps(&mut section, redaction);
     section.finish();
     Some((source?, steps?))
 }
 
 /// Reads what is done to a source's events.
 fn steps(section: &mut Section<'_>, common: Option<&Arc<Redaction>>) -> Option<SourceSteps> {
-    let redact = if section.has("redact") {
-        let own = section.table("redact").and_then(|table| redaction(table, common.map(Arc::as_ref)))?;
-        Some(Arc::new(own))
-    } else {
-        common.map(Arc::clone)
-    };
+    let has_own = section.has("redact");
+    let own = section.table("redact").and_then(|table| redaction(table, common.map(Arc::as_ref)));
+    let redact = if has_own { Some(Arc::new(own?)) } else { common.map(Arc::clone) };
     let parse = parse::parse(section);
     let timestamp = parse::timestamp(section, parse);
     Some(SourceSteps { redact: redact.filter(|redact| !redact.is_empty()), parse, timestamp })

@@ -252,7 +252,8 @@ mod tests {
         let event = Event { message: Message::Raw(text.as_bytes()), timestamp: None, id: None, part: None };
         assert_eq!(parser.parse(&event, &mut scratch).map(|parsed| parsed.object), expected, "{text}");
         let quoted = serde_json::to_string(text).unwrap();
-        let message = Message::Escaped(&quoted[1..quoted.len() - 1]);
+        let inside = quoted.strip_prefix('"').and_then(|quoted| quoted.strip_suffix('"')).unwrap();
+        let message = Message::Escaped(inside);
         let event = Event { message, ..event };
         assert_eq!(
             parser.parse(&event, &mut scratch).map(|parsed| parsed.object),

@@ -101,7 +101,7 @@ struct EventCosts {
 impl<'a> Routing<'a> {
     /// The same for the chunk of this ack guard, which is of a source with this name: so that messages are read, and events have ids.
     #[must_use]
-    pub(super) fn of_chunk(mut self, source: &'a SourceDecoder, name: &str, ack: &AckGuard) -> Self {
+    pub(crate) fn of_chunk(mut self, source: &'a SourceDecoder, name: &str, ack: &AckGuard) -> Self {
         self.chunk_id = self.state.wants_ids.then(|| ids::of_chunk(name, ack));
         self.parser = source.parser.as_ref();
         self
