@@ -15,7 +15,7 @@ pub mod pipeline;
 
 pub mod source;
 pub mod decode;
-mod steps;
+pub mod steps;
 pub mod route;
 pub mod batch;
 pub mod buffer;

@@ -6,10 +6,12 @@
 mod heap;
 mod sha256;
 mod specials;
+mod tokens;
 
 pub use heap::return_large_blocks;
 pub use sha256::{EightLanes, Sha256Digest, SixteenLanes};
 pub use specials::{BLOCK, BlockScan, Specials, scan};
+pub use tokens::{TokenMarks, TokenScan, WINDOW, scan_tokens};
 
 /// Whether the CPU hashes by instructions of its own.
 #[must_use]

@@ -5,13 +5,13 @@ use proptest::prelude::*;
 use super::super::snapshot::CORRUPT;
 use super::*;
 use crate::event::{Acknowledge, Outcome, Timestamp};
-use crate::source::file::{FileLocation, FilePosition, Fingerprint, Mark};
+use crate::source::file::{ContentId, FileLocation, FilePosition, Fingerprint, Mark};
 
 fn position(path: &str) -> FilePosition {
     FilePosition {
         location: FileLocation { path: path.into(), real: None, device: 1, inode: 2 },
         origin: path.into(),
-        id: Default::default(),
+        id: ContentId::default(),
         head: Fingerprint::of_start(path.as_bytes()),
         mark: Mark::default(),
         time: Timestamp(0),

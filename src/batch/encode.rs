@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes};
 
 use super::json;
+use super::message::write_message;
 use super::padded_writer::PaddedWriter;
 use crate::config::{Encoding, Packing, SinkConfig, TooLong};
 use crate::event::{
@@ -43,7 +44,7 @@ pub struct Output {
     taken: u64,
     /// The end of each JSON object of the present origin: from the quote that closes the message, or the id.
     pub(super) after: Vec<u8>,
-    face: Clockface,
+    pub(super) face: Clockface,
     /// The id of the next line, where lines have ids.
     line_id: Option<PlaceId>,
 }
@@ -52,13 +53,13 @@ pub struct Output {
 const LINES_ROOM: usize = 4 * 1024;
 
 /// How each JSON object begins: a time follows.
-const BEFORE_TIME: &[u8; 14] = b"{\"timestamp\":\"";
+pub(super) const BEFORE_TIME: &[u8; 14] = b"{\"timestamp\":\"";
 
 /// What stands between the time and the message.
-const BEFORE_MESSAGE: &[u8; 13] = b"\",\"message\":\"";
+pub(super) const BEFORE_MESSAGE: &[u8; 13] = b"\",\"message\":\"";
 
 /// What stands between the message and the id.
-const BEFORE_ID: &[u8; 8] = b"\",\"id\":\"";
+pub(super) const BEFORE_ID: &[u8; 8] = b"\",\"id\":\"";
 
 /// Where an event ends takes so much.
 const END_BYTES: usize = size_of::<u32>();
@@ -419,21 +420,6 @@ fn all_fit(lines: &[u8]) -> bool {
         rest = rest.get(at.saturating_add(1)..).unwrap_or_default();
     }
     true
-}
-
-pub(super) fn write_message(message: Message<'_>, out: &mut Vec<u8>) {
-    match message {
-        Message::Raw(bytes) => out.extend_from_slice(bytes),
-        Message::Escaped(text) => json::unescape(text, out),
-    }
-}
-
-/// The message as it was, unescaped.
-#[must_use]
-pub fn message_bytes(message: Message<'_>) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_message(message, &mut out);
-    out
 }
 
 /// Writes `,"name":"value"`.

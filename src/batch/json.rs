@@ -35,7 +35,7 @@ const ESCAPES: [Escape; 93] = {
 };
 
 /// Writes the inside of a JSON string. What is not UTF-8 is replaced by U+FFFD.
-pub(super) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     // Few bytes are escaped in most text.
     let mut writer =
         PaddedWriter::new(out, bytes.len().saturating_add(bytes.len() / 8).saturating_add(WINDOW));

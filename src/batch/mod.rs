@@ -9,10 +9,13 @@
 mod border;
 mod encode;
 mod json;
+mod message;
+mod object;
 mod oversize;
 mod packer;
 mod padded_writer;
 
-pub use encode::{BUFFER_BYTES, Encoder, Output, TooLarge, message_bytes};
-pub use json::unescape;
+pub use encode::{BUFFER_BYTES, Encoder, Output, TooLarge};
+pub use json::{escape, unescape};
+pub use message::message_bytes;
 pub use packer::Packer;

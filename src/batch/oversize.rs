@@ -1,8 +1,9 @@
 //! Events that are too large for a record: split, cut, or refused.
 
 use super::border::char_border;
-use super::encode::{Encoder, Output, TooLarge, write_message};
+use super::encode::{Encoder, Output, TooLarge};
 use super::json;
+use super::message::write_message;
 use crate::config::{Encoding, TooLong};
 use crate::event::{Event, Message, Part, Timestamp};
 use crate::limits::MAX_RECORD_BYTES;

@@ -1,10 +1,11 @@
 //! What `check` shows of what is done to a source's events.
 
-use crate::config::{Redaction, ReplaceWith, SourceSteps};
+use crate::config::{MessageParse, ParsedTime, Redaction, ReplaceWith, SourceSteps};
 
 /// A line for each step.
 pub(super) fn lines(steps: &SourceSteps) -> impl Iterator<Item = String> {
-    steps.redact.iter().map(|redaction| of_redaction(redaction))
+    let redaction = steps.redact.iter().map(|redaction| of_redaction(redaction));
+    redaction.chain(steps.parse.iter().map(|parse| of_parse(*parse, steps.timestamp.as_ref())))
 }
 
 fn of_redaction(redaction: &Redaction) -> String {
@@ -21,4 +22,9 @@ const fn of_with(with: ReplaceWith) -> &'static str {
         ReplaceWith::Mask => " (masked)",
         ReplaceWith::Hash => " (hashed)",
     }
+}
+
+fn of_parse(parse: MessageParse, time: Option<&ParsedTime>) -> String {
+    let time = time.map_or_else(String::new, |time| format!(", whose `{}` is the event's time", time.field));
+    format!("messages are {}{time}", parse.name())
 }

@@ -252,9 +252,9 @@ fn files_that_do_not_go_together_are_both_named() {
     assert_eq!(
         said.replace(&format!("{folder}/"), "").lines().collect::<Vec<_>>(),
         [
-            "a.toml:3:1: sources.app.include: unknown key for the `type` that b.toml:2 sets; known are `type`, `format`, `multiline`, `max_line`, `too_long` and `max_inflated`",
+            "a.toml:3:1: sources.app.include: unknown key for the `type` that b.toml:2 sets; known are `type`, `format`, `multiline`, `max_line`, `too_long`, `max_inflated`, `redact`, `parse` and `timestamp`",
             "a.toml:4:8: sinks.out.stream: missing for the `type` that b.toml:4 sets; give it a value such as `logs-{owner}`",
-            "a.toml:6:1: sinks.out.path: unknown key for the `type` that b.toml:4 sets; known are `type`, `stream`, `region`, `profile`, `assume_role`, `endpoint_url`, `ca_file`, `use_fips`, `use_dual_stack`, `connect_timeout`, `request_timeout`, `max_concurrency`, `encoding`, `fields`, `packing`, `compression`, `linger`, `too_long`, `max_destinations`, `idle` and `buffer`",
+            "a.toml:6:1: sinks.out.path: unknown key for the `type` that b.toml:4 sets; known are `type`, `stream`, `region`, `profile`, `assume_role`, `endpoint_url`, `ca_file`, `use_fips`, `use_dual_stack`, `connect_timeout`, `request_timeout`, `max_concurrency`, `encoding`, `id`, `fields`, `packing`, `compression`, `linger`, `too_long`, `max_destinations`, `idle` and `buffer`",
         ],
     );
 }
@@ -361,6 +361,6 @@ fn what_cannot_be_redacted_by_is_refused() {
     );
     check_redact(
         "patterns = [{ name = \"email\", regex = 'xyz' }]",
-        &["c.toml:2:12: redact.patterns: two patterns are named `email`; use another name"],
+        &["c.toml:2:1: redact.patterns: two patterns are named `email`; use another name"],
     );
 }

@@ -21,6 +21,8 @@ mod listing;
 mod log_filter;
 mod loops;
 mod misfit;
+mod parse;
+mod parse_types;
 mod problem;
 mod pull_source;
 mod redact;

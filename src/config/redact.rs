@@ -26,8 +26,8 @@ const WITH: [(&str, ReplaceWith); 3] =
 
 /// Reads what is redacted. A source's own takes the key of the common one, where it has none.
 pub(super) fn redaction(mut section: Section<'_>, common: Option<&Redaction>) -> Option<Redaction> {
-    let names = NamedPattern::ALL.map(|pattern| (pattern.name(), pattern));
-    let mut named = section.or("named", Vec::new(), list(choice(&names)));
+    let known = NamedPattern::ALL.map(|pattern| (pattern.name(), pattern));
+    let mut named = section.or("named", Vec::new(), list(choice(&known)));
     named.sort_unstable();
     named.dedup();
     let with = section.or("with", ReplaceWith::Text, choice(&WITH));
@@ -86,15 +86,13 @@ fn pattern_name(node: &Node) -> Parsed<String> {
 fn linear_pattern(node: &Node) -> Parsed<(regex::bytes::Regex, usize)> {
     let pattern = string(node)?;
     let built = RegexBuilder::new(&pattern).size_limit(MOST_COMPILED).build();
-    let regex = built.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => Misfit::of(
-            node,
-            format!("found {}, which is too large a pattern; repeat less in it, or use `[0-9]` for `\\d` and `[A-Za-z0-9_]` for `\\w`", node.describe()),
-        ),
-        error => {
-            let at = byte_at_fault(&pattern, &error.to_string());
-            not_a(node, "regular expression", &error).at_byte(at)
+    let regex = built.map_err(|error| {
+        if matches!(error, regex::Error::CompiledTooBig(_)) {
+            let text = "which is too large a pattern; repeat less in it, or use `[0-9]` for `\\d` and `[A-Za-z0-9_]` for `\\w`";
+            return Misfit::of(node, format!("found {}, {text}", node.describe()));
         }
+        let at = byte_at_fault(&pattern, &error.to_string());
+        not_a(node, "regular expression", &error).at_byte(at)
     })?;
     let parsed = regex_syntax::ParserBuilder::new().utf8(false).build().parse(&pattern).ok();
     let least = parsed.and_then(|parsed| parsed.properties().minimum_len()).unwrap_or_default();

@@ -9,6 +9,7 @@ use super::decoding::{multiline, sized};
 use super::fluent_forward;
 use super::kinesis;
 use super::misfit::Misfit;
+use super::parse;
 use super::redact::redaction;
 use super::s3;
 use super::section::{Section, expected};
@@ -28,7 +29,6 @@ pub(super) fn source(
     redaction: Option<&Arc<Redaction>>,
 ) -> Option<(SourceConfig, SourceSteps)> {
     let kind = section.required("type", "file", kind)?;
-    let steps = steps(&mut section, redaction);
     let source = match kind {
         SourceType::File => file(&mut section).map(SourceConfig::File),
         SourceType::Stdin => Some(SourceConfig::Stdin(StdinSource {
@@ -44,19 +44,19 @@ pub(super) fn source(
             fluent_forward::source(&mut section).map(Box::new).map(SourceConfig::FluentForward)
         }
     };
+    let steps = steps(&mut section, redaction);
     section.finish();
     Some((source?, steps?))
 }
 
 /// Reads what is done to a source's events.
 fn steps(section: &mut Section<'_>, common: Option<&Arc<Redaction>>) -> Option<SourceSteps> {
-    let redact = if section.has("redact") {
-        let own = section.table("redact").and_then(|table| redaction(table, common.map(Arc::as_ref)))?;
-        Some(Arc::new(own))
-    } else {
-        common.map(Arc::clone)
-    };
-    Some(SourceSteps { redact: redact.filter(|redact| !redact.is_empty()) })
+    let has_own = section.has("redact");
+    let own = section.table("redact").and_then(|table| redaction(table, common.map(Arc::as_ref)));
+    let redact = if has_own { Some(Arc::new(own?)) } else { common.map(Arc::clone) };
+    let parse = parse::parse(section);
+    let timestamp = parse::timestamp(section, parse);
+    Some(SourceSteps { redact: redact.filter(|redact| !redact.is_empty()), parse, timestamp })
 }
 
 #[derive(Clone, Copy)]

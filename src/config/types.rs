@@ -9,6 +9,7 @@ use std::time::Duration;
 pub use super::aws_types::{AssumeRole, AwsSettings};
 pub use super::forward_source::{ForwardListen, ForwardUser, RecordAs};
 pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
+pub use super::parse_types::{MessageParse, ParsedTime, TimeFormat};
 pub use super::pull_source::{PullSource, PullStart};
 pub use super::redact_types::{NamedPattern, OwnPattern, Redaction, ReplaceWith};
 use super::secret::Secret;
@@ -104,6 +105,10 @@ pub enum SourceConfig {
 pub struct SourceSteps {
     /// What is redacted in them; none: nothing is.
     pub redact: Option<Arc<Redaction>>,
+    /// What their messages are; none: text.
+    pub parse: Option<MessageParse>,
+    /// The field of a message that tells its time.
+    pub timestamp: Option<ParsedTime>,
 }
 
 /// `type = "file"`

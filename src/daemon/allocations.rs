@@ -15,8 +15,9 @@ use crate::decode::{Decoder, Scratch};
 use crate::event::{AckGuard, Acknowledge, Buffers, CommitTurn, Origin, Outcome, Timestamp};
 use crate::health::{Status, Watchdog};
 use crate::metrics::Metrics;
-use crate::pipeline::{StepMemory, WorkerState};
+use crate::pipeline::{MessageParser, SourceDecoder, StepMemory, WorkerState};
 use crate::route::Router;
+use crate::steps::{RedactScratch, Redacting, Redactor};
 
 const CHUNKS: u64 = 20;
 
@@ -50,15 +51,29 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
     let router = Arc::new(Router::new(&config.routes, &["out"]).unwrap());
     let mut state =
         WorkerState::new(router, Arc::clone(&generation.sinks), &Buffers::new(batch::BUFFER_BYTES, 4));
-    let decoder = Decoder::new(config.sources["app"].decoding());
-    let (mut scratch, mut packer) = (Scratch::default(), Packer::new(Packing::Lines));
+    let steps = &config.steps["app"];
+    let decoder = SourceDecoder {
+        decoder: Decoder::new(config.sources["app"].decoding()),
+        redactor: steps.redact.as_deref().and_then(|redaction| Redactor::new(redaction).unwrap()),
+        parser: steps.parse.map(|parse| MessageParser { parse, time: steps.timestamp.clone() }),
+        metrics: Metrics::new().source("app"),
+    };
+    let (mut scratch, mut redact) = (Scratch::default(), RedactScratch::default());
+    let mut packer = Packer::new(Packing::Lines);
     let origin = Arc::new(Origin { source: "app".into(), host: "h".into(), ..Origin::default() });
     let mut work = || {
         let (mut held, mut lacks) = (generation.budget.charge(0), 0);
         let turn = (&generation.budget, CommitTurn::Now);
         let memory = StepMemory::new(turn, u64::MAX, (&mut held, 0), &mut lacks);
-        let mut process = state.begin(Timestamp(0), memory);
-        decoder.decode(&mut scratch, &origin, payload, &mut process);
+        let ack = AckGuard::open(Arc::new(Nobody), 0);
+        let mut process = state.begin(Timestamp(0), memory).of_chunk(&decoder, "app", &ack);
+        if let Some(redactor) = &decoder.redactor {
+            let mut redacting = Redacting::new(&mut process, redactor, &mut redact);
+            decoder.decoder.decode(&mut scratch, &origin, payload, &mut redacting);
+            drop(redactor.take_counts(&mut redact));
+        } else {
+            decoder.decoder.decode(&mut scratch, &origin, payload, &mut process);
+        }
         let encoded = process.finish();
         assert!(encoded.undeliverable.is_empty(), "{:?}", encoded.undeliverable);
         for block in encoded.segments.iter().flat_map(|segment| &segment.blocks) {
@@ -98,12 +113,23 @@ async fn no_event_is_allocated_for() {
     let filtered = "encoding = 'message'\n[[routes]]\nwhen = { message = 'quoted' }\nto = ['out']";
     check("envelopes with a route on the message", "format = 'envelope'", filtered, envelope);
     check("CloudTrail's records to json", "format = 'cloudtrail'", json, cloudtrail);
+    check("lines with ids to json", "", "encoding = 'json'\nid = true", lines);
+    check("messages that are objects to json", "parse = 'json'", json, docker);
+    check("logfmt to json", "parse = 'logfmt'", json, logfmt);
+    let redact = "redact = { named = ['email', 'ipv4'], patterns = [{ name = 'r', regex = 'r[0-9]+' }] }";
+    check("redacted lines to json", redact, json, lines);
+    check("redacted lines with ids to json", redact, "encoding = 'json'\nid = true", lines);
+    check("redacted envelopes to json", &format!("format = 'envelope'\n{redact}"), json, envelope);
 }
 
 fn repeated(events: usize, write: impl Fn(&mut String, usize)) -> String {
     let mut text = String::new();
     (0..events).for_each(|number| write(&mut text, number));
     text
+}
+
+fn logfmt(events: usize) -> Vec<u8> {
+    repeated(events, |text, at| writeln!(text, "level=info msg=\"a line\" n={at}").unwrap()).into()
 }
 
 fn lines(events: usize) -> Vec<u8> {

@@ -22,7 +22,7 @@ use crate::destination::shares::MemoryShares;
 use crate::event::{Budget, Buffers, Framing};
 use crate::health::{Activity, Status, Watchdog};
 use crate::metrics::{Metrics, SourceMetrics, gauge};
-use crate::pipeline::{Enqueuer, Intake, Processor, SourceDecoder, WorkerState, Workers};
+use crate::pipeline::{Enqueuer, Intake, MessageParser, Processor, SourceDecoder, WorkerState, Workers};
 use crate::route::Router;
 use crate::sink::{self, Digester, HashCpu, Offload, OffloadTask, SinkResources};
 use crate::steps::Redactor;
@@ -228,7 +228,9 @@ fn workers(
         let redactor = redaction.map(Redactor::new).transpose();
         let redactor = redactor.map_err(|source| RunError::Redaction { name: name.clone(), source })?;
         let (redactor, metrics) = (redactor.flatten(), enqueuer.metrics.source(name));
-        Ok((Arc::from(name.as_str()), Arc::new(SourceDecoder { decoder, redactor, metrics })))
+        let steps = config.steps.get(name).cloned().unwrap_or_default();
+        let parser = steps.parse.map(|parse| MessageParser { parse, time: steps.timestamp });
+        Ok((Arc::from(name.as_str()), Arc::new(SourceDecoder { decoder, redactor, parser, metrics })))
     };
     let sources = config.sources.iter().map(decoder).collect::<Result<_, RunError>>()?;
     let count = config.limits.workers;

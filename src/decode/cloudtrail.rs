@@ -114,7 +114,10 @@ pub(crate) fn decode<E: Events>(
     let scanned = opened.text().and_then(|text| scan(text, records).map(|()| text));
     let (next, repaired) = match scanned {
         Ok(text) => (tell(text, records, compact, events), None),
-        Err(NOT_CLOUDTRAIL) => return refuse_opened(events, NOT_CLOUDTRAIL, (payload, opened.bytes)),
+        Err(NOT_CLOUDTRAIL) => {
+            refuse_opened(events, NOT_CLOUDTRAIL, (payload, opened.bytes));
+            return Ok(None);
+        }
         Err(_) if !events.may_take(len) => return Err(NotOpened::NoRoom),
         Err(reason) => match repair::repair(opened.bytes) {
             Some(text) if scan(&text, records).is_ok() => {
@@ -122,7 +125,10 @@ pub(crate) fn decode<E: Events>(
                 events.repaired(repair::count_repaired(opened.bytes, parts));
                 (tell(&text, records, compact, events), Some(text))
             }
-            _ => return refuse_opened(events, reason, (payload, opened.bytes)),
+            _ => {
+                refuse_opened(events, reason, (payload, opened.bytes));
+                return Ok(None);
+            }
         },
     };
     let Some(next) = next else { return Ok(None) };
@@ -136,13 +142,8 @@ pub(crate) fn decode<E: Events>(
 }
 
 /// Refuses a payload that was opened: as it came, or as it was opened.
-fn refuse_opened<E: Events>(
-    events: &mut E,
-    reason: &'static str,
-    (payload, opened): (&[u8], &[u8]),
-) -> Result<Option<TrailLeft>, NotOpened> {
+fn refuse_opened<E: Events>(events: &mut E, reason: &'static str, (payload, opened): (&[u8], &[u8])) {
     events.undecodable(reason, if events.opens_refused() { opened } else { payload });
-    Ok(None)
 }
 
 impl TrailLeft {

@@ -21,6 +21,7 @@ mod json;
 mod lines;
 mod log_events;
 mod long;
+mod object;
 mod payload;
 mod record_json;
 mod repair;
@@ -46,6 +47,7 @@ use self::envelope::{EnvelopeScratch, EnvelopesLeft};
 use self::forward::{ForwardLeft, ForwardRecords, ForwardScratch};
 use self::lines::LineScratch;
 use self::long::LengthLimit;
+pub(crate) use self::object::{json_object, json_string};
 use self::payload::{InflateBuffers, NotOpened};
 use crate::config::{Decoding, Format};
 use crate::event::{Events, Framing, Origin, Piece};
@@ -159,7 +161,7 @@ impl Decoder {
                 self.lines(scratch, origin, (&plain, before), piece, events)
             }
             PayloadState::Container { plain, before, joiner } => {
-                scratch.joiner = joiner;
+                scratch.joiner = *joiner;
                 self.lines(scratch, origin, (&plain, before), Piece::default(), events)
             }
             PayloadState::Envelopes(left) => {
@@ -253,7 +255,7 @@ impl Decoder {
             DecoderKind::Container(container) => {
                 let Scratch { joiner, lines, .. } = scratch;
                 let at = container.decode(joiner, &mut lines.long, origin, (plain, before), events)?;
-                let (joiner, before) = (std::mem::take(joiner), behind(at));
+                let (joiner, before) = (Box::new(std::mem::take(joiner)), behind(at));
                 return Some(PayloadState::Container { plain: plain.slice(at..), before, joiner });
             }
             DecoderKind::Envelope | DecoderKind::Cloudtrail | DecoderKind::Forward(_) => None,
@@ -291,7 +293,7 @@ enum PayloadState {
     Container {
         plain: Bytes,
         before: u64,
-        joiner: Joiner,
+        joiner: Box<Joiner>,
     },
     Envelopes(Box<EnvelopesLeft>),
     Trail(TrailLeft),

@@ -126,6 +126,11 @@ impl Metrics {
             let rules: Vec<_> = redaction.names().map(|rule| (rule, 0)).collect();
             self.source(name).redacted(&rules);
         }
+        for (name, steps) in &config.steps {
+            let source = self.source(name);
+            steps.parse.iter().for_each(|_| source.announce_unparsed("parse"));
+            steps.timestamp.iter().for_each(|_| source.announce_unparsed("timestamp"));
+        }
         for (name, sink) in &config.sinks {
             self.sink(name).announce(&announce::of_sink(sink));
         }

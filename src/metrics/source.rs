@@ -39,6 +39,7 @@ pub struct SourceMetrics {
     objects: IntCounterVec,
     messages: IntCounterVec,
     redacted: IntCounterVec,
+    unparsed: IntCounterVec,
 }
 
 impl SourceMetrics {
@@ -74,6 +75,18 @@ impl SourceMetrics {
         for (rule, count) in counts {
             self.redacted.with_label_values(&[self.name.as_str(), rule]).inc_by(*count);
         }
+    }
+
+    /// Counts events whose messages could not be read, by reason.
+    pub fn unparsed(&self, reason: &'static str, events: u64) {
+        if events > 0 {
+            self.unparsed.with_label_values(&[self.name.as_str(), reason]).inc_by(events);
+        }
+    }
+
+    /// Shows events whose messages cannot be read at 0.
+    pub(super) fn announce_unparsed(&self, reason: &'static str) {
+        self.unparsed.with_label_values(&[self.name.as_str(), reason]);
     }
 
     /// Counts bytes of a file that can never be delivered.
@@ -242,6 +255,11 @@ const REDACTED: Family = Family {
     help: "What was replaced in events before anything else was done with them, by rule.",
     labels: &["source", "rule"],
 };
+const UNPARSED: Family = Family {
+    name: "unparsed_events_total",
+    help: "Events whose messages are not what `parse` says, or lack the time that `timestamp` names, and go on as text.",
+    labels: SOURCE_AND_REASON,
+};
 const BACKPRESSURE: Family =
     Family { name: "backpressure_seconds_total", help: "Time a source waited for memory.", labels: SOURCE };
 
@@ -259,6 +277,7 @@ pub(super) struct SourceFamilies {
     objects: IntCounterVec,
     messages: IntCounterVec,
     redacted: IntCounterVec,
+    unparsed: IntCounterVec,
     backpressure: prometheus::CounterVec,
     pull: PullFamilies,
     stream: StreamFamilies,
@@ -278,6 +297,7 @@ impl SourceFamilies {
             objects: registrar.counters(&OBJECTS),
             messages: registrar.counters(&MESSAGES),
             redacted: registrar.counters(&REDACTED),
+            unparsed: registrar.counters(&UNPARSED),
             backpressure: registrar.float_counters(&BACKPRESSURE),
             pull: PullFamilies::register(registrar),
             stream: StreamFamilies::register(registrar),
@@ -307,6 +327,7 @@ impl SourceFamilies {
             objects: self.objects.clone(),
             messages: self.messages.clone(),
             redacted: self.redacted.clone(),
+            unparsed: self.unparsed.clone(),
         }
     }
 }

@@ -18,6 +18,9 @@ pub(crate) struct EncodedChunk {
     pub(crate) routed: u64,
     /// Events that no sink takes, by the route that dropped them.
     pub(crate) filtered: Vec<(Option<usize>, u64)>,
+    /// Events whose messages could not be read as what they were to be, and those that lacked their time.
+    pub(crate) unparsed: u64,
+    pub(crate) untimed: u64,
     /// What was redacted, by rule.
     pub(crate) redacted: Vec<(Arc<str>, u64)>,
     /// What goes to the dead letters.

@@ -11,7 +11,7 @@ const RECORD_BITS: u32 = 32;
 /// known that stays the same, it is one that no other chunk has.
 pub(super) fn of_chunk(source: &str, ack: &AckGuard) -> PlaceId {
     if let Some(EventPlace { unit, offset }) = ack.place() {
-        return PlaceId::new(hash(&[source, &unit]), *offset);
+        return PlaceId::new(hash(&[source, unit]), *offset);
     }
     match ack.request() {
         Some(names) => {

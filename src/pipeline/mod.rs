@@ -11,6 +11,7 @@ mod enqueue;
 mod ids;
 mod intake;
 mod open_job;
+mod parsing;
 mod paused;
 mod process;
 mod routing;
@@ -21,6 +22,7 @@ mod worker;
 pub(crate) use self::enqueue::Enqueuer;
 pub use self::intake::{CommitSlot, Intake, IntakeQueue, Job, Jobs, OrderedLane, WhenFullDestination};
 pub(crate) use self::open_job::SourceDecoder;
+pub(crate) use self::parsing::MessageParser;
 pub(crate) use self::process::Processor;
 pub(crate) use self::routing::WorkerState;
 #[cfg(test)]

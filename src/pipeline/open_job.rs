@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::intake::CommitSlot;
+use super::parsing::MessageParser;
 use crate::decode::{Decoder, Undecoded};
 use crate::event::{AckGuard, Held, Origin, Timestamp};
 use crate::metrics::SourceMetrics;
@@ -16,6 +17,8 @@ pub(crate) struct SourceDecoder {
     pub(crate) decoder: Decoder,
     /// What is redacted in its events.
     pub(crate) redactor: Option<Redactor>,
+    /// How its messages are read; none: they are text.
+    pub(crate) parser: Option<MessageParser>,
     /// What it counts.
     pub(crate) metrics: SourceMetrics,
 }

@@ -87,7 +87,7 @@ impl Processor {
         let mut lacks = 0;
         let memory =
             StepMemory::new((&self.budget, slot.turn()), room.bytes(), (&mut held, used), &mut lacks);
-        let routing = state.begin(read_at, memory).of_chunk(&origin.source, &ack);
+        let routing = state.begin(read_at, memory).of_chunk(&source, &origin.source, &ack);
         let (left, mut encoded) = decode(&source, &origin, undecoded, routing, scratch);
         let (enqueuer, lane, of_source) =
             (Arc::clone(&self.enqueuer), Arc::clone(slot.lane()), Arc::clone(&source));

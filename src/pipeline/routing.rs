@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 use super::encoded::{EncodedChunk, EncodedSegment, LETTER_BYTES, SEGMENT_BYTES, Undeliverable};
 use super::ids;
+use super::open_job::SourceDecoder;
+use super::parsing::{MessageParser, ParseScratch};
 use super::step::StepMemory;
 use crate::batch::{Output, TooLarge};
 use crate::deadletter::LetterContent;
@@ -27,6 +29,7 @@ pub(crate) struct WorkerState {
     /// The plan of the last origin, which most chunks share.
     plan: Option<(Arc<Origin>, Plan)>,
     unescaped: Vec<u8>,
+    parsing: ParseScratch,
 }
 
 impl WorkerState {
@@ -38,7 +41,16 @@ impl WorkerState {
         let outputs = sinks.iter().map(|_| Output::new(Arc::clone(buffers))).collect();
         let wants = Wants { events, envelopes };
         let wants_ids = sinks.iter().any(|sink| sink.encoder.wants_ids());
-        Self { router, sinks, outputs, wants, wants_ids, plan: None, unescaped: Vec::new() }
+        Self {
+            router,
+            sinks,
+            outputs,
+            wants,
+            wants_ids,
+            plan: None,
+            unescaped: Vec::new(),
+            parsing: ParseScratch::default(),
+        }
     }
 
     /// Begins a step of a chunk that was read at `read_at`.
@@ -51,6 +63,7 @@ impl WorkerState {
             has_costs: false,
             chunk_id: None,
             at: 0,
+            parser: None,
             encoded: EncodedChunk::default(),
         }
     }
@@ -69,6 +82,8 @@ pub(crate) struct Routing<'a> {
     chunk_id: Option<PlaceId>,
     /// Where what is told next begins.
     at: u64,
+    /// How messages are read.
+    parser: Option<&'a MessageParser>,
     encoded: EncodedChunk,
 }
 
@@ -83,12 +98,19 @@ struct EventCosts {
     keeps_lines: bool,
 }
 
-impl Routing<'_> {
-    /// The same for the chunk of this ack guard, which is of `source`: so that its events have ids.
+impl<'a> Routing<'a> {
+    /// The same for the chunk of this ack guard, which is of a source with this name: so that messages are read, and events have ids.
     #[must_use]
-    pub(super) fn of_chunk(mut self, source: &str, ack: &AckGuard) -> Self {
-        self.chunk_id = self.state.wants_ids.then(|| ids::of_chunk(source, ack));
+    pub(crate) fn of_chunk(mut self, source: &'a SourceDecoder, name: &str, ack: &AckGuard) -> Self {
+        self.chunk_id = self.state.wants_ids.then(|| ids::of_chunk(name, ack));
+        self.parser = source.parser.as_ref();
         self
+    }
+
+    /// How messages are read for these sinks; none: no sink wants more than the text.
+    fn parser(&self, sinks: SinkSet) -> Option<&'a MessageParser> {
+        let takes = |sink: &Arc<RunningSink>| sink.encoder.takes_objects();
+        self.parser.filter(|_| sinks.iter().filter_map(|index| self.state.sinks.get(index)).any(takes))
     }
 
     /// The id of what is told now.
@@ -172,6 +194,14 @@ impl Routing<'_> {
     fn encode(&mut self, sinks: SinkSet, event: &Event<'_>) {
         let mut buffer = [0; LONGEST_ID];
         let own_id = self.id().filter(|_| event.id.is_none()).map(|id| id.text(&mut buffer));
+        let mut parsing = std::mem::take(&mut self.state.parsing);
+        let parser = self.parser(sinks);
+        let parsed = parser.and_then(|parser| parser.parse(event, &mut parsing));
+        if let Some(parser) = parser {
+            self.encoded.unparsed += u64::from(parsed.is_none());
+            self.encoded.untimed += u64::from(parsed.is_some_and(|parsed| parser.lacks_time(&parsed)));
+        }
+        let event = &Event { timestamp: parsed.and_then(|parsed| parsed.time).or(event.timestamp), ..*event };
         let with_id = Event { id: event.id.or(own_id), ..*event };
         for index in sinks.iter() {
             let Some((sink, output)) = self.state.output(index) else { continue };
@@ -179,13 +209,19 @@ impl Routing<'_> {
                 continue;
             }
             let event = if sink.encoder.wants_ids() { &with_id } else { event };
-            let done = sink.encoder.event(event, self.read_at, output);
+            let done = match parsed {
+                Some(parsed) if sink.encoder.takes_objects() => {
+                    sink.encoder.object(event, parsed.object, self.read_at, output)
+                }
+                Some(_) | None => sink.encoder.event(event, self.read_at, output),
+            };
             self.encoded.memory = self.encoded.memory.saturating_add(output.take_taken());
             if done == Err(TooLarge) {
                 let bytes = crate::batch::message_bytes(event.message);
                 self.too_large(index, LetterContent::Message, bytes.into(), Some(event));
             }
         }
+        self.state.parsing = parsing;
         self.encoded.routed += 1;
     }
 
@@ -278,6 +314,7 @@ impl Events for Routing<'_> {
     fn fits(&self, bytes: usize, events: u64) -> bool {
         let EventCosts { copies, around, .. } = self.costs;
         let written = self.encoded.memory;
+        let bytes = bytes.saturating_mul(self.parser.map_or(1, MessageParser::growth));
         let more = (bytes as u64).saturating_mul(copies).saturating_add(events.saturating_mul(around));
         written == 0 && events <= 1 || written.saturating_add(more) <= self.memory.room
     }
@@ -328,9 +365,11 @@ impl Events for Routing<'_> {
 
     fn lines(&mut self, lines: &Bytes, count: u64) {
         match self.route_all() {
-            Some(Decision::Sinks(sinks)) => self.encode_lines(sinks, lines, count),
+            Some(Decision::Sinks(sinks)) if self.parser(sinks).is_none() => {
+                self.encode_lines(sinks, lines, count);
+            }
             Some(Decision::Filtered(route)) => self.filter(route, count),
-            None => {
+            Some(Decision::Sinks(_)) | None => {
                 let (mut from, first) = (0, self.at);
                 for at in memchr::memchr_iter(b'\n', lines) {
                     let message = Message::Raw(lines.get(from..at).unwrap_or_default());

@@ -19,6 +19,7 @@ mod lifecycle;
 mod registry;
 pub mod s3;
 pub mod stdin;
+mod stdin_carryover;
 mod stop;
 mod thread;
 

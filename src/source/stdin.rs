@@ -3,25 +3,24 @@
 //! A read of standard input cannot be called off, so a thread of its own waits until there is something to read, or a stop; only
 //! then it reads. It is asked for one block at a time. What it has read is handed over in a stop too: nobody can read it again.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, PipeReader, PipeWriter, Read};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tracing::error;
 
 use super::SourceError;
-use super::framer::{Framer, FramerState, NextFrame, Upcoming};
+use super::framer::{Framer, NextFrame, Upcoming};
+use super::stdin_carryover::{InFlightInput, StdinCarryover};
 use crate::config::StdinSource;
 use crate::event::Closed;
 use crate::event::{AckGuard, Acknowledge, Chunk, EventPlace, Held, Origin, Outcome, Piece, Timestamp};
 use crate::metrics::SourceMetrics;
 use crate::pipeline::{Intake, OrderedLane, WhenFullDestination};
-use crate::source::{Carried, Source, SourceContext, SourceFuture, Stop, on_thread};
+use crate::source::{Source, SourceContext, SourceFuture, Stop, on_thread};
 
 /// A source of type `stdin`: reads to the end, or until a stop is asked for; begins with what an earlier run left.
 pub struct StandardInput {
@@ -46,102 +45,6 @@ impl Source for StandardInput {
         let (config, carryover) = (self.config.clone(), Arc::clone(&self.carryover));
         let reading = async move { run_from(io::stdin(), origin, &config, intake, carryover, stop).await };
         Box::pin(on_thread(name, reading))
-    }
-}
-
-/// What a run of the source leaves to the next one, since standard input cannot be read again.
-#[derive(Debug, Default)]
-pub struct StdinCarryover(
-    /// The lock covers a look or a change.
-    Mutex<CarriedInput>,
-);
-
-#[derive(Debug, Default)]
-struct CarriedInput {
-    /// Whether there will be a next run.
-    has_successor: bool,
-    /// What was read and is not a whole event yet.
-    carry: BytesMut,
-    /// Where the stream stands before `carry`.
-    framer: FramerState,
-    /// What was handed over and has not ended, in order.
-    in_flight: BTreeMap<u64, InFlightInput>,
-    next: u64,
-    /// What tells the input from that of other runs, and how much of it was handed over: what ids are made of.
-    unit: Option<Arc<str>>,
-    handed_over: u64,
-    /// What was given up, with nobody to come after.
-    lost: LostInput,
-}
-
-/// Input that was read and cannot be delivered.
-#[derive(Clone, Copy, Debug, Default)]
-struct LostInput {
-    lines: u64,
-    bytes: u64,
-}
-
-impl LostInput {
-    fn add(&mut self, bytes: &[u8]) {
-        let is_open = bytes.last().is_some_and(|last| *last != b'\n');
-        let lines = (memchr::memchr_iter(b'\n', bytes).count() as u64).saturating_add(u64::from(is_open));
-        self.lines = self.lines.saturating_add(lines);
-        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-    }
-}
-
-impl Carried for StdinCarryover {
-    fn holds_data(&self) -> bool {
-        !self.is_empty()
-    }
-
-    fn announce(&self, successors: &BTreeSet<&'static str>) {
-        self.set_successor(successors.contains("stdin"));
-    }
-
-    fn report_lost(&self) -> bool {
-        let carried = self.lock();
-        let mut lost = carried.lost;
-        let kept = carried.in_flight.values().map(|input| &*input.payload).chain([&*carried.carry]);
-        kept.for_each(|bytes| lost.add(bytes));
-        drop(carried);
-        if lost.bytes == 0 {
-            return false;
-        }
-        error!(
-            lines = lost.lines,
-            bytes = lost.bytes,
-            "events of standard input are lost: they were read, are not delivered, and nobody can read them again; a sink with a disk buffer would keep them"
-        );
-        true
-    }
-}
-
-/// A copy of a chunk, with the memory it takes.
-#[derive(Debug)]
-struct InFlightInput {
-    /// Bytes of the input before it.
-    offset: u64,
-    payload: Bytes,
-    piece: Piece,
-    held: Held,
-}
-
-impl StdinCarryover {
-    /// Says whether a stop that comes is followed by another run.
-    pub fn set_successor(&self, has_successor: bool) {
-        self.lock().has_successor = has_successor;
-    }
-
-    /// Whether nothing is left that only another run can deliver.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        let carried = self.lock();
-        carried.carry.is_empty() && carried.in_flight.is_empty()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, CarriedInput> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,4 +8,4 @@
 
 mod redact;
 
-pub(crate) use self::redact::{RedactScratch, Redacting, Redactor};
+pub use self::redact::{RedactScratch, Redacting, Redactor};

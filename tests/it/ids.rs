@@ -33,8 +33,7 @@ fn ids(world: &World) -> BTreeMap<String, Vec<String>> {
         let text = String::from_utf8(kept.data.to_vec()).unwrap();
         for line in text.lines() {
             let event: Value = serde_json::from_str(line).unwrap();
-            let text =
-                |name: &str| event[name].as_str().unwrap_or_else(|| panic!("{name}: {line}")).to_owned();
+            let text = |name: &str| event[name].as_str().unwrap().to_owned();
             ids.entry(text("message")).or_default().push(text("id"));
         }
     }

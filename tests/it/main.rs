@@ -42,6 +42,7 @@ mod moto;
 mod objects;
 mod once;
 mod pacing;
+mod parsing;
 mod pull;
 mod redaction;
 mod reload;

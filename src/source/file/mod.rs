@@ -54,6 +54,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+pub use self::content_id::ContentId;
 pub(crate) use self::descriptors::{descriptors_for_files, raise_descriptor_limit};
 pub use self::files::LocalFiles;
 pub use self::position::{FileLocation, FilePosition, Fingerprint, Mark};

@@ -46,7 +46,7 @@ fn secret_keys(line: &[u8], found: &mut impl FnMut(Range<usize>)) {
     let is_of_name = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || byte == b'-';
     let is_between = |byte: u8| b" \t\"'`:=>\\,([{".contains(&byte);
     let is_of_key = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'/' || byte == b'+';
-    words(line, b"secret", |_, end| {
+    words(line, *b"secret", |_, end| {
         let end_of_name = end.saturating_add(run(line, end, is_of_name));
         let start = end_of_name.saturating_add(run(line, end_of_name, is_between));
         if start > end_of_name && run(line, start, is_of_key) == LEN {
@@ -59,7 +59,7 @@ fn secret_keys(line: &[u8], found: &mut impl FnMut(Range<usize>)) {
 fn bearer(line: &[u8], found: &mut impl FnMut(Range<usize>)) {
     let is_blank = |byte: u8| byte == b' ' || byte == b'\t';
     let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-    words(line, b"bearer", |_, end| {
+    words(line, *b"bearer", |_, end| {
         let start = end.saturating_add(run(line, end, is_blank));
         let len = run(line, start, is_of_token);
         if start > end && len >= LEAST_TOKEN {
@@ -72,11 +72,11 @@ fn bearer(line: &[u8], found: &mut impl FnMut(Range<usize>)) {
 pub(super) const LEAST_TOKEN: usize = 4;
 
 /// Tells each place of a word of six small letters, whatever their case.
-fn words(line: &[u8], word: &[u8; 6], mut found: impl FnMut(usize, usize)) {
+fn words(line: &[u8], word: [u8; 6], mut found: impl FnMut(usize, usize)) {
     let Some(first) = word.first() else { return };
     for start in memchr::memchr2_iter(*first, first.to_ascii_uppercase(), line) {
         let end = start.saturating_add(word.len());
-        if line.get(start..end).is_some_and(|there| there.eq_ignore_ascii_case(word)) {
+        if line.get(start..end).is_some_and(|there| there.eq_ignore_ascii_case(&word)) {
             found(start, end);
         }
     }
@@ -130,9 +130,12 @@ fn cards(line: &[u8], found: &mut impl FnMut(Range<usize>)) {
         let start = at.saturating_add(skipped);
         at = start.saturating_add(run(line, start, |byte| byte.is_ascii_digit()));
         let is_fraction = before(line, start) == Some(b'.') && start.checked_sub(2).is_some_and(is_digit);
+        if is_fraction {
+            continue;
+        }
         let (mut number, mut end) = (CardNumber::default(), start);
         let mut whole = None;
-        while !is_fraction {
+        loop {
             end = end.saturating_add(number.take(line.get(end..).unwrap_or_default()));
             if number.is_card() {
                 whole = Some(end);

@@ -1,6 +1,6 @@
 //! What must not leave the process is found in messages and replaced.
 //!
-//! One pass over a run of lines, sixteen bytes at a time, finds where a known pattern may be (`scan`); only there it is looked for
+//! One pass over a run of lines, a block at a time, finds where a known pattern may be (`scan`); only there it is looked for
 //! (`finders`). Patterns of one's own are looked for line by line (`own`). A message that is the inside of a JSON string is unescaped
 //! where that may matter (`unescaped`), and what is found is replaced in the escaped text.
 
@@ -18,5 +18,5 @@ mod unescaped;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::redacting::Redacting;
-pub(crate) use self::redactor::{RedactScratch, Redactor};
+pub use self::redacting::Redacting;
+pub use self::redactor::{RedactScratch, Redactor};

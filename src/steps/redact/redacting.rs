@@ -9,7 +9,7 @@ use super::redactor::{RedactScratch, Redactor};
 use crate::event::{Event, Events, Message, Origin, Wants};
 
 /// Receives events, and gives them on redacted.
-pub(crate) struct Redacting<'a, E> {
+pub struct Redacting<'a, E> {
     inner: &'a mut E,
     redactor: &'a Redactor,
     scratch: &'a mut RedactScratch,
@@ -20,11 +20,8 @@ pub(crate) struct Redacting<'a, E> {
 }
 
 impl<'a, E: Events> Redacting<'a, E> {
-    pub(crate) const fn new(
-        inner: &'a mut E,
-        redactor: &'a Redactor,
-        scratch: &'a mut RedactScratch,
-    ) -> Self {
+    /// Stands before `inner`.
+    pub const fn new(inner: &'a mut E, redactor: &'a Redactor, scratch: &'a mut RedactScratch) -> Self {
         Self { inner, redactor, scratch, is_redacted: false, at: 0 }
     }
 }

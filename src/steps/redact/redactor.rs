@@ -16,7 +16,7 @@ use crate::event::Message;
 
 /// What is redacted in a source's events. Shared by all workers.
 #[derive(Debug)]
-pub(crate) struct Redactor {
+pub struct Redactor {
     /// The known patterns that are looked for, in the order of their rules.
     named: Vec<NamedPattern>,
     wanted: PatternSet,
@@ -35,7 +35,7 @@ struct Rule {
 
 /// A worker's buffers for redaction, and what it counts in a step.
 #[derive(Debug, Default)]
-pub(crate) struct RedactScratch {
+pub struct RedactScratch {
     hits: Vec<Hit>,
     plain: UnescapedText,
     /// The text without what was found.
@@ -49,7 +49,7 @@ const KEEP_BYTES: usize = 1 << 20;
 
 impl RedactScratch {
     /// Gives back what an unusually long event needed.
-    pub(crate) fn shrink(&mut self) {
+    pub fn shrink(&mut self) {
         self.plain.shrink(KEEP_BYTES);
         self.out.clear();
         self.out.shrink_to(KEEP_BYTES);
@@ -63,7 +63,7 @@ impl Redactor {
     ///
     /// # Errors
     /// When the patterns are too large together.
-    pub(crate) fn new(config: &Redaction) -> Result<Option<Self>, regex::Error> {
+    pub fn new(config: &Redaction) -> Result<Option<Self>, regex::Error> {
         if config.is_empty() {
             return Ok(None);
         }
@@ -93,7 +93,7 @@ impl Redactor {
     }
 
     /// Takes what was replaced since the last call, by the names of the rules.
-    pub(crate) fn take_counts(&self, scratch: &mut RedactScratch) -> Vec<(Arc<str>, u64)> {
+    pub fn take_counts(&self, scratch: &mut RedactScratch) -> Vec<(Arc<str>, u64)> {
         let counts = scratch.counts.drain(..).zip(&self.rules).filter(|(count, _)| *count > 0);
         counts.map(|(count, rule)| (Arc::clone(&rule.name), count)).collect()
     }

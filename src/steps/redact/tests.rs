@@ -42,7 +42,7 @@ fn redacted_inside(redaction: &Redaction, inside: &str) -> String {
 
 fn escaped(message: &str) -> String {
     let quoted = serde_json::to_string(message).unwrap();
-    quoted[1..quoted.len() - 1].to_owned()
+    quoted.strip_prefix('"').and_then(|quoted| quoted.strip_suffix('"')).unwrap().to_owned()
 }
 
 /// Every character as a `\u`.
@@ -211,15 +211,15 @@ fn model(text: &str) -> Vec<Hit> {
 proptest! {
     #[test]
     fn no_match_lacks_the_mark_that_is_looked_for_first(text in texts()) {
-        let mut expected = String::new();
+        let mut expected = Vec::new();
         let mut at = 0;
         for hit in model(&text) {
-            expected += &text[at..hit.start];
-            expected += &format!("[{}]", NamedPattern::ALL[hit.rule].name());
+            expected.extend_from_slice(&text.as_bytes()[at..hit.start]);
+            expected.extend_from_slice(format!("[{}]", NamedPattern::ALL[hit.rule].name()).as_bytes());
             at = hit.end;
         }
-        expected += &text[at..];
-        prop_assert_eq!(redacted(&all(ReplaceWith::Text), &text), expected);
+        expected.extend_from_slice(&text.as_bytes()[at..]);
+        prop_assert_eq!(redacted(&all(ReplaceWith::Text), &text).into_bytes(), expected);
     }
 
     #[test]

@@ -39,6 +39,7 @@ const BORDERS: &[(&str, &[&str])] = &[
         "pipeline",
         &[
             "batch",
+            "config",
             "deadletter",
             "decode",
             "destination",

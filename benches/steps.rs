@@ -1,0 +1,186 @@
+//! What the steps between decoding and routing cost, in bytes of lines a second, beside the same without them.
+//!
+//! `cargo bench --bench steps` runs all of them. `quiet` lines hold nothing that the known patterns find, and much that looks like it:
+//! times, numbers, ids. Each `access` line has an address of IPv4.
+
+#![expect(clippy::unwrap_used, reason = "a tool")]
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
+use standpipe::config::{
+    Buffer, Compression, Decoding, DirectorySink, Encoding, Format, NamedPattern, OwnPattern, Packing,
+    Redaction, ReplaceWith, SinkConfig, SinkKind, Template, TooLong,
+};
+use standpipe::decode::{Decoder, Scratch};
+use standpipe::event::{Buffers, Event, Events, Field, Origin, PlaceId, Timestamp, Wants};
+use standpipe::steps::{RedactScratch, Redacting, Redactor};
+
+fn main() {
+    divan::main();
+}
+
+const KINDS: [&str; 2] = ["quiet", "access"];
+
+/// Lines of a chunk of about a mebibyte.
+const LINES: usize = 5_000;
+
+#[divan::bench(args = KINDS)]
+fn message(bencher: Bencher<'_, '_>, kind: &str) {
+    run(bencher, kind, Writer::new(Encoding::Message, false), None);
+}
+
+#[divan::bench(args = KINDS)]
+fn message_redacted(bencher: Bencher<'_, '_>, kind: &str) {
+    run(bencher, kind, Writer::new(Encoding::Message, false), Some(&named()));
+}
+
+#[divan::bench(args = KINDS)]
+fn json(bencher: Bencher<'_, '_>, kind: &str) {
+    run(bencher, kind, Writer::new(Encoding::Json, false), None);
+}
+
+#[divan::bench(args = KINDS)]
+fn json_redacted(bencher: Bencher<'_, '_>, kind: &str) {
+    run(bencher, kind, Writer::new(Encoding::Json, false), Some(&named()));
+}
+
+#[divan::bench(args = KINDS)]
+fn json_redacted_by_a_pattern_of_ones_own(bencher: Bencher<'_, '_>, kind: &str) {
+    let pattern = OwnPattern {
+        name: "national-id".into(),
+        regex: regex::bytes::Regex::new(r"\b[0-9]{3}-[0-9]{2}-[0-9]{4}\b").unwrap(),
+        least: 11,
+        with: ReplaceWith::Text,
+    };
+    let redaction = Redaction { patterns: vec![pattern], ..Redaction::default() };
+    run(bencher, kind, Writer::new(Encoding::Json, false), Some(&redaction));
+}
+
+#[divan::bench(args = KINDS)]
+fn json_with_ids(bencher: Bencher<'_, '_>, kind: &str) {
+    run(bencher, kind, Writer::new(Encoding::Json, true), None);
+}
+
+fn named() -> Redaction {
+    Redaction { named: NamedPattern::ALL.to_vec(), ..Redaction::default() }
+}
+
+fn run(bencher: Bencher<'_, '_>, kind: &str, mut writer: Writer, redaction: Option<&Redaction>) {
+    let payload = Bytes::from(lines(kind));
+    let decoder = Decoder::new(&Decoding {
+        format: Format::Lines,
+        multiline: None,
+        max_line: 1_000 << 10,
+        too_long: TooLong::Split,
+        max_inflated: 64 << 20,
+    });
+    let origin = Arc::new(Origin::new("app", "web-1").with(Field::File, "/var/log/app/a.log"));
+    let (mut scratch, mut redact) = (Scratch::default(), RedactScratch::default());
+    let redactor = redaction.and_then(|redaction| Redactor::new(redaction).unwrap());
+    bencher.counter(BytesCount::new(payload.len())).counter(ItemsCount::new(LINES)).bench_local(|| {
+        if let Some(redactor) = &redactor {
+            let mut redacting = Redacting::new(&mut writer, redactor, &mut redact);
+            decoder.decode(&mut scratch, &origin, &payload, &mut redacting);
+        } else {
+            decoder.decode(&mut scratch, &origin, &payload, &mut writer);
+        }
+        writer.finish()
+    });
+}
+
+fn lines(kind: &str) -> String {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut sample = include_str!("../config/sample/access.log").lines().cycle();
+    let mut text = String::new();
+    for _ in 0..LINES {
+        let written = if kind == "access" {
+            writeln!(text, "{} trace={:032x}", sample.next().unwrap_or_default(), random.u128(..))
+        } else {
+            writeln!(
+                text,
+                "2026-11-22 01:{:02}:{:02}.{:03} INFO orders::worker[{}] id={:032x} method=GET path=/api/v1/orders/{} status=200 duration_ms={}.{:03} trace={:032x}",
+                random.u8(..60),
+                random.u8(..60),
+                random.u16(..1000),
+                random.u8(..),
+                random.u128(..),
+                random.u32(..1_000_000),
+                random.u16(..3000),
+                random.u16(..1000),
+                random.u128(..),
+            )
+        };
+        written.unwrap();
+    }
+    text
+}
+
+/// Writes as a sink wants it.
+struct Writer {
+    encoder: Encoder,
+    output: Output,
+    id: Option<PlaceId>,
+}
+
+impl Writer {
+    fn new(encoding: Encoding, id: bool) -> Self {
+        let kind =
+            SinkKind::Directory(DirectorySink { path: "out".into(), stream: Template { pieces: [].into() } });
+        let encoder = Encoder::new(&SinkConfig {
+            kind,
+            encoding,
+            id,
+            fields: Vec::new(),
+            packing: Packing::Lines,
+            compression: Compression::None,
+            linger: Duration::from_secs(1),
+            too_long: TooLong::Split,
+            max_destinations: 1,
+            idle: Duration::from_secs(1),
+            buffer: Buffer::Memory,
+        });
+        let output = Output::new(Buffers::new(BUFFER_BYTES, 8));
+        Self { encoder, output, id: id.then(|| PlaceId::new(1, 0)) }
+    }
+
+    fn finish(&mut self) -> usize {
+        self.output.take(&self.encoder).iter().map(|block| block.data.len()).sum()
+    }
+}
+
+const READ_AT: Timestamp = Timestamp(1_795_309_323_004);
+
+impl Events for Writer {
+    fn wants(&self) -> Wants {
+        Wants { events: true, envelopes: false }
+    }
+
+    fn keeps_lines(&self) -> bool {
+        self.encoder.keeps_lines()
+    }
+
+    fn origin(&mut self, origin: &Arc<Origin>) {
+        self.output.origin(&self.encoder, origin);
+    }
+
+    fn lines(&mut self, lines: &Bytes, count: u64) {
+        self.output.begin_lines(self.id);
+        self.encoder.lines((lines, count), READ_AT, &mut self.output, &mut |_, _| ());
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        self.encoder.event(&event, READ_AT, &mut self.output).unwrap();
+    }
+
+    fn envelope(&mut self, _: &Bytes) {}
+
+    fn undecodable(&mut self, reason: &'static str, _: &[u8]) {
+        assert_eq!(reason, "", "the payload is decodable");
+    }
+}
