@@ -177,7 +177,7 @@ impl Kinesis {
             "AT_SEQUENCE_NUMBER" => after(known(wanted)?),
             "AFTER_SEQUENCE_NUMBER" => after(known(wanted)? + 1),
             "AT_TIMESTAMP" => {
-                let at = (input["Timestamp"].as_f64().unwrap() * 1_000.0).round() as i64;
+                let at = milliseconds(&input["Timestamp"]);
                 if at > Timestamp::now().0 {
                     return Err(AwsError::invalid_argument("the timestamp is in the future"));
                 }
@@ -263,11 +263,17 @@ impl Record {
     fn shown(&self) -> Value {
         json!({
             "SequenceNumber": sequence_text(self.sequence),
-            "ApproximateArrivalTimestamp": self.time as f64 / 1_000.0,
+            "ApproximateArrivalTimestamp": format!("{}.{:03}", self.time / 1_000, self.time % 1_000).parse::<f64>().unwrap(),
             "Data": STANDARD.encode_to_string(&self.data),
             "PartitionKey": self.key,
         })
     }
+}
+
+/// Of a number of seconds, as it is written.
+fn milliseconds(seconds: &Value) -> i64 {
+    let text = format!("{:.3}", seconds.as_f64().unwrap());
+    text.replace('.', "").parse().unwrap()
 }
 
 fn takes(count: &mut u32) -> bool {
