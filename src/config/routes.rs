@@ -8,7 +8,7 @@ use super::sources::account;
 use super::tree::Node;
 use super::types::{Action, Route, When};
 use super::values::{Parsed, flag, glob, pattern, some, string};
-use crate::event::Field;
+use crate::event::{Field, FieldPlace};
 
 /// The names that a route may use: those that were written, so that a broken source is not unknown as well.
 #[derive(Debug)]
@@ -49,7 +49,8 @@ pub(super) fn route(mut section: Section<'_>, names: &Names) -> Option<Route> {
 
 fn when(mut section: Section<'_>) -> Option<When> {
     // All are read, so that all mistakes are noted.
-    let fields: Vec<_> = Field::in_order().map(|field| section.condition(field)).collect();
+    let may_decide = |field: &Field| field.place() != FieldPlace::Aside;
+    let fields: Vec<_> = Field::in_order().filter(may_decide).map(|field| section.condition(field)).collect();
     let has_attributes = section.has("attributes");
     let attributes = match section.table("attributes") {
         Some(table) => table.entries(some(glob)).into_iter().collect(),

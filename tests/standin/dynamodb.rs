@@ -202,7 +202,7 @@ fn clauses(expression: &str) -> Vec<(&'static str, &str)> {
     starts.sort_unstable();
     let ends = starts.iter().skip(1).map(|(at, _)| *at).chain([expression.len()]);
     let clause = |((at, verb), end): (&(usize, &'static str), usize)| {
-        (verb.trim(), expression[at + verb.len()..end].trim())
+        (verb.trim(), expression.get(at + verb.len()..end).unwrap().trim())
     };
     starts.iter().zip(ends).map(clause).collect()
 }

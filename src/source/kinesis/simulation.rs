@@ -153,7 +153,9 @@ impl FleetModel {
             5 | 6 if open.len() > 2 => {
                 let at = self.random.usize(..open.len() - 1);
                 let pair = [open[at], open[at + 1]];
-                pair.into_iter().for_each(|number| self.stream.close(number));
+                for number in pair {
+                    self.stream.close(number);
+                }
                 self.stream.add(&pair);
             }
             _ => {}
