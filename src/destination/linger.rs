@@ -19,6 +19,8 @@ use tokio::time::Instant;
 pub(super) struct Linger {
     /// The longest.
     longest: Duration,
+    /// A record is billed as it is packed.
+    is_billed_as_packed: bool,
     /// Somebody waits for the end of what is in the queue.
     is_awaited: bool,
     /// When something was added last.
@@ -34,7 +36,7 @@ pub(super) struct Linger {
 pub(super) struct OpenedRecord {
     /// When it was begun.
     pub(super) since: Instant,
-    /// It fills its billing steps, and is billed as it is.
+    /// It fills its billing steps.
     pub(super) fills_its_steps: bool,
 }
 
@@ -46,8 +48,8 @@ const LEARNED_FOR: Duration = Duration::from_secs(30);
 
 impl Linger {
     /// Nothing is known yet.
-    pub(super) fn new(longest: Duration, now: Instant) -> Self {
-        Self { longest, is_awaited: false, pushed: now, ended: now, learned: None }
+    pub(super) fn new(longest: Duration, is_billed_as_packed: bool, now: Instant) -> Self {
+        Self { longest, is_billed_as_packed, is_awaited: false, pushed: now, ended: now, learned: None }
     }
 
     /// The longest wait.
@@ -78,7 +80,7 @@ impl Linger {
         if !self.may_leave(is_idle) {
             return last;
         }
-        if open.fills_its_steps {
+        if open.fills_its_steps && self.is_billed_as_packed {
             return last.min(self.pushed.max(self.ended) + QUIET);
         }
         let wait = self.learned.map_or(self.longest, |(wait, _)| wait);
@@ -110,7 +112,7 @@ mod tests {
     /// waited.
     fn waits(records: &[&[u64]]) -> Vec<u128> {
         let mut now = Instant::now();
-        let mut linger = Linger::new(LONGEST, now);
+        let mut linger = Linger::new(LONGEST, true, now);
         let mut waits = Vec::new();
         for added in records {
             let open = OpenedRecord { since: now, fills_its_steps: false };
@@ -144,7 +146,7 @@ mod tests {
     #[test]
     fn nothing_is_learned_of_a_wait_that_nobody_waits_for() {
         let since = Instant::now();
-        let mut linger = Linger::new(LONGEST, since);
+        let mut linger = Linger::new(LONGEST, true, since);
         let open = OpenedRecord { since, fills_its_steps: true };
         linger.pushed(false, since);
         assert_eq!((linger.due(open, true), linger.may_leave(true)), (since + LONGEST, false));

@@ -229,7 +229,9 @@ impl RunningSink {
         let stuck = progress.stuck(looks);
         drop(progress);
         status.report_issue(&format!("sink {}", self.name), limited);
-        stuck.into_iter().for_each(|(who, issue)| status.report_issue(&who, issue));
+        for (who, issue) in stuck {
+            status.report_issue(&who, issue);
+        }
     }
 
     /// Notes whether this sink takes up what is on disk, among those of the generation that comes next.

@@ -14,8 +14,6 @@ use crate::batch::Packer;
 pub(super) struct QueueState {
     /// The open record.
     pub(super) packer: Packer,
-    /// A record is billed as it is packed.
-    is_billed_as_packed: bool,
     /// Closed records.
     pub(super) storage: Storage,
     pub(super) linger: Linger,
@@ -32,9 +30,8 @@ impl QueueState {
     pub(super) fn new(options: QueueOptions, storage: Storage, now: Instant) -> Self {
         Self {
             packer: Packer::new(options.packing),
-            is_billed_as_packed: options.is_billed_as_packed,
             storage,
-            linger: Linger::new(options.linger, now),
+            linger: Linger::new(options.linger, options.is_billed_as_packed, now),
             failing: false,
             ended: false,
             hands_over: false,
@@ -84,7 +81,7 @@ impl QueueState {
     /// When the open record is to be closed, in no hurry.
     pub(super) fn due(&self) -> Option<Instant> {
         let since = self.packer.open_since()?;
-        let fills_its_steps = self.is_billed_as_packed && self.packer.fills_its_steps();
+        let fills_its_steps = self.packer.fills_its_steps();
         Some(self.linger.due(OpenedRecord { since, fills_its_steps }, self.is_idle()))
     }
 
