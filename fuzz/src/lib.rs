@@ -156,15 +156,15 @@ pub fn forward(bytes: &[u8]) {
     let pieces = found_frames(stream, usize::from(*size).max(1), MOST);
     assert_eq!(whole, pieces, "the size of the pieces matters");
     let format = Format::FluentForward(RecordAs::Auto);
-    let (mut at, mut one_by_one) = (0, Vec::new());
+    let (mut at, mut by_themselves) = (0, Vec::new());
     for len in whole.0 {
         let frame = &stream[at..at + len];
         let mut reader = PackReader::new(frame);
         assert_eq!((reader.skip(), reader.at()), (Ok(()), len));
-        one_by_one.extend(decode(format, frame).told);
+        by_themselves.extend(decode(format, frame).told);
         at += len;
     }
-    assert_eq!(decode(format, &stream[..at]).told, one_by_one);
+    assert_eq!(decode(format, &stream[..at]).told, by_themselves);
     // What is cut off breaks nothing, and a record that is told as JSON is JSON.
     for told in decode(Format::FluentForward(RecordAs::Json), stream).told {
         let Told::Event { message, .. } = told else { continue };
@@ -175,12 +175,12 @@ pub fn forward(bytes: &[u8]) {
 /// The lengths of the values at the front of `stream`, and why there are no more.
 fn found_frames(stream: &[u8], size: usize, most: usize) -> (Vec<usize>, Option<PackError>) {
     let (mut found, mut begin, mut end) = (Vec::new(), 0, 0);
-    let mut scan = PackScan::default();
+    let mut frames = PackScan::default();
     loop {
-        match scan.step(&stream[begin..end], most) {
-            Ok(Some(span)) => {
-                found.push(span.len);
-                begin += span.len;
+        match frames.step(&stream[begin..end], most) {
+            Ok(Some(frame)) => {
+                found.push(frame.len);
+                begin += frame.len;
             }
             Ok(None) if end == stream.len() => return (found, None),
             Ok(None) => end = stream.len().min(end.saturating_add(size)),

@@ -148,10 +148,10 @@ fn send_until_answered(path: &str, chunks: std::ops::Range<u64>) {
 
 #[test]
 fn kills_lose_nothing_of_what_was_not_answered() {
+    const CHUNKS: u64 = 60;
     let world = World::new();
     world.config(&format!("{}{MESSAGE_SINK}", SOURCE.replace("127.0.0.1:0", "unix:@DIR/fluent.sock")));
     world.standin.faults(|faults| faults.delay_ms = 20);
-    const CHUNKS: u64 = 60;
     world.standin.expect(RUN, CHUNKS * 2 * 100);
     let path = format!("unix:{}", world.path("fluent.sock").display());
     thread::scope(|scope| {
@@ -168,7 +168,9 @@ fn kills_lose_nothing_of_what_was_not_answered() {
             daemon.kill();
             daemon = world.start();
         }
-        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        for sender in senders {
+            sender.join().unwrap();
+        }
         at_least_once(&world.delivered(&daemon), CHUNKS * 2 * 100);
         daemon.stop().drained();
     });
@@ -210,10 +212,10 @@ fn lines_that_have_arrived_at_a_stop_are_taken() {
 
 #[test]
 fn a_destination_that_holds_its_share_lets_the_sender_wait_and_loses_nothing() {
+    const LINES: u64 = 100_000;
     let world = World::new();
     let daemon = start(&world, "[limits]\nmemory = \"8MiB\"");
     world.standin.faults(|faults| faults.hang = true);
-    const LINES: u64 = 100_000;
     world.standin.expect(RUN, LINES);
     let address = address(&daemon);
     thread::scope(|scope| {
