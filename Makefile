@@ -28,6 +28,7 @@ bench:
 	$(CARGO) build --locked --release --bin standpipe
 	$(CARGO) build --locked --release --example standin
 	benches/end_to_end.py plain json gzip-1 gzip-6 files-1000 destinations-100 lines-50 lines-10k latency idle-1000 start-10000 stalled
+	benches/remote.py --runs 1
 
 # The fuzz targets, each for TIME seconds: `make fuzz TIME=600`. Needs a nightly toolchain.
 TIME := 60

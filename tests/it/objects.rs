@@ -310,9 +310,9 @@ fn doctor_lists_a_bucket_and_reads_an_object_of_it() {
     assert!(full[2].to_string().contains("a b+c 0.json.gz"), "{full:#?}");
 }
 
-/// Kills of the daemon while it reads: few, or twenty with `STANDPIPE_TEST_SCALE=full`.
+/// Kills of the daemon while it reads: two, or twenty with `STANDPIPE_TEST_SCALE=full`.
 fn kills() -> usize {
-    if is_full() { 20 } else { 3 }
+    if is_full() { 20 } else { 2 }
 }
 
 /// The files that records arrived from more than once.
