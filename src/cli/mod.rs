@@ -9,7 +9,6 @@ use crate::config::{Checked, Errors, inspect};
 pub mod access;
 pub mod arguments;
 pub mod check;
-mod check_steps;
 pub mod decode;
 pub mod doctor;
 pub mod health;

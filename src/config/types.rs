@@ -7,12 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::aws_types::{AssumeRole, AwsSettings};
+pub use super::decoding_types::{Decoding, Format, Multiline, TooLong};
 pub use super::forward_source::{ForwardListen, ForwardUser, RecordAs};
 pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 pub use super::parse_types::{MessageParse, ParsedTime, TimeFormat};
 pub use super::pull_source::{PullSource, PullStart};
 pub use super::redact_types::{NamedPattern, OwnPattern, Redaction, ReplaceWith};
 use super::secret::Secret;
+pub use super::sink_types::{
+    Buffer, Compression, DirectorySink, DiskBuffer, Encoding, FirehoseSink, Packing, SinkConfig, SinkKind,
+    WhenFull,
+};
 pub use super::stream_source::{LeaseSettings, StreamStart};
 pub use super::template::{Template, TemplateField, TemplatePiece};
 use crate::event::Field;
@@ -159,58 +164,6 @@ pub struct StdinSource {
     pub decoding: Decoding,
 }
 
-/// How payload bytes become events.
-#[derive(Clone, Debug)]
-pub struct Decoding {
-    /// The format.
-    pub format: Format,
-    /// Joins continued lines; for `lines`, `docker` and `cri`.
-    pub multiline: Option<Multiline>,
-    /// Longest event in bytes.
-    pub max_line: usize,
-    /// What becomes of longer ones.
-    pub too_long: TooLong,
-    /// Most bytes that one compressed payload may inflate to.
-    pub max_inflated: usize,
-}
-
-/// What a payload's bytes are.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Format {
-    /// One event a line.
-    Lines,
-    /// Docker's json-file lines, partial ones joined.
-    Docker,
-    /// Kubernetes CRI lines, partial ones joined.
-    Cri,
-    /// `CloudWatch` Logs subscription envelopes, gzipped or not, one or many.
-    Envelope,
-    /// `CloudTrail`'s `{"Records":[..]}`, gzipped or not.
-    Cloudtrail,
-    /// Messages of the Fluent Forward protocol.
-    FluentForward(RecordAs),
-}
-
-/// `multiline = { start, timeout }`
-#[derive(Clone, Debug)]
-pub struct Multiline {
-    /// A line that matches begins an event; others continue it.
-    pub start: regex::bytes::Regex,
-    /// How long an event waits for its continuation.
-    pub timeout: Duration,
-}
-
-/// What becomes of an event longer than allowed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TooLong {
-    /// It is shipped in parts, in order.
-    Split,
-    /// It is cut, and a mark says so.
-    Truncate,
-    /// It goes to the dead letters whole.
-    DeadLetter,
-}
-
 /// `type = "firehose_http"`
 #[derive(Clone, Debug)]
 pub struct HttpSource {
@@ -329,120 +282,6 @@ pub struct Tls {
     pub cert: PathBuf,
     /// The private key.
     pub key: PathBuf,
-}
-
-/// One `[sinks.NAME]`.
-#[derive(Clone, Debug)]
-pub struct SinkConfig {
-    /// Where it delivers to.
-    pub kind: SinkKind,
-    /// How events are written.
-    pub encoding: Encoding,
-    /// Whether each json object has an id, also where the event has none of its own.
-    pub id: bool,
-    /// Constants added to json objects, sorted by name.
-    pub fields: Vec<(String, String)>,
-    /// How events are put into records.
-    pub packing: Packing,
-    /// How records are compressed.
-    pub compression: Compression,
-    /// Longest wait of a record for more events.
-    pub linger: Duration,
-    /// What becomes of an event that is too large for a record.
-    pub too_long: TooLong,
-    /// Most destinations (distinct stream, role and region) open at once.
-    pub max_destinations: usize,
-    /// A destination that had nothing to do for so long is closed.
-    pub idle: Duration,
-    /// Where records wait.
-    pub buffer: Buffer,
-}
-
-/// `buffer = { type, .. }`
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Buffer {
-    /// In memory, within `limits.memory`.
-    Memory,
-    /// In the state directory: sources are told that an event is done as soon as it is there.
-    Disk(DiskBuffer),
-}
-
-/// `buffer = { type = "disk", max, when_full }`
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct DiskBuffer {
-    /// Most bytes of files, over all destinations of the sink.
-    pub max: u64,
-    /// What becomes of events when it has so many.
-    pub when_full: WhenFull,
-}
-
-/// What becomes of events that a full disk buffer has no room for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum WhenFull {
-    /// Sources wait.
-    Block,
-    /// The oldest are dropped, and counted.
-    DropOldest,
-    /// The oldest go to the dead letters.
-    DeadLetter,
-}
-
-/// What a sink is.
-#[derive(Clone, Debug)]
-pub enum SinkKind {
-    /// Amazon Data Firehose.
-    Firehose(Box<FirehoseSink>),
-    /// A local folder.
-    Directory(DirectorySink),
-}
-
-/// `type = "firehose"`
-#[derive(Clone, Debug)]
-pub struct FirehoseSink {
-    /// The stream's name; may hold `{owner}` and the like.
-    pub stream: Template,
-    /// How AWS is reached.
-    pub aws: AwsSettings,
-    /// Most requests of one destination under way at once.
-    pub max_concurrency: usize,
-}
-
-/// `type = "directory"`
-#[derive(Clone, Debug)]
-pub struct DirectorySink {
-    /// The folder.
-    pub path: PathBuf,
-    /// The stream name that objects are named after; may hold `{owner}` and the like.
-    pub stream: Template,
-}
-
-/// How events are written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Encoding {
-    /// The message's bytes alone.
-    Message,
-    /// One JSON object an event.
-    Json,
-    /// Gzipped envelopes as they came, not unpacked.
-    Envelope,
-}
-
-/// How events are put into records.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Packing {
-    /// Many a record, a newline after each.
-    Lines,
-    /// One a record.
-    Event,
-}
-
-/// How records are compressed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// Each record is one gzip member of this level, 1 to 12.
-    Gzip(u8),
 }
 
 /// One `[[routes]]`.

@@ -1,8 +1,7 @@
 //! Objects of a bucket that is listed again and again: what is done is remembered, and what is not is read, however late it appears.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use globset::GlobSet;
@@ -11,6 +10,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use super::begun::{BegunObject, BegunTable, gauge_lag};
 use super::done::{self, DoneObjects};
 use super::error::S3SourceError;
 use super::listed_bucket::ListedBucket;
@@ -28,7 +28,6 @@ use crate::pipeline::Intake;
 use crate::source::holds::Holds;
 use crate::source::lifecycle::{Source, SourceContext, SourceError, SourceFuture};
 use crate::source::stop::Stop;
-use crate::sync::Lock;
 
 /// A source that lists a bucket.
 pub(super) struct ListedObjects {
@@ -42,24 +41,6 @@ pub(super) struct ListedObjects {
     begun: Arc<BegunTable>,
     /// Those of the run, for the end.
     metrics: Option<SourceMetrics>,
-}
-
-/// Objects that were handed over and are not known to be done.
-#[derive(Default)]
-struct BegunTable {
-    next: AtomicU64,
-    /// The lock covers a look or a change.
-    objects: Lock<BTreeMap<u64, BegunObject>>,
-}
-
-#[derive(Default)]
-struct BegunObject {
-    day: i64,
-    hash: u64,
-    /// The hash of what was found instead.
-    found: Option<u64>,
-    chunks: Vec<Arc<ObjectProgress>>,
-    is_read: bool,
 }
 
 /// What the tasks of a sweep share.
@@ -400,14 +381,6 @@ impl ListedWorker {
     }
 }
 
-impl BegunTable {
-    fn change(&self, number: u64, change: impl FnOnce(&mut BegunObject)) {
-        if let Some(begun) = self.objects.lock().get_mut(&number) {
-            change(begun);
-        }
-    }
-}
-
 /// Writes what is done as it comes, and charges what it takes in memory.
 async fn save_often(done: Arc<DoneObjects>, mut held: Held, metrics: SourceMetrics) {
     loop {
@@ -419,22 +392,6 @@ async fn save_often(done: Arc<DoneObjects>, mut held: Held, metrics: SourceMetri
             let (source, error) = (metrics.name(), with_causes(&error));
             warn!(source, error, "what is done cannot be written to the state directory; trying again");
         }
-    }
-}
-
-/// Shows how old the oldest event is that is not done.
-async fn gauge_lag(begun: Arc<BegunTable>, metrics: SourceMetrics) {
-    loop {
-        sleep(Duration::from_secs(1)).await;
-        let oldest = begun
-            .objects
-            .lock()
-            .values()
-            .flat_map(|object| &object.chunks)
-            .filter_map(|chunks| chunks.oldest())
-            .min();
-        let age = oldest.map_or(0, |oldest| Timestamp::now().0.saturating_sub(oldest.0).max(0));
-        metrics.lag_seconds.set(Duration::from_millis(age.unsigned_abs()).as_secs_f64());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Objects of S3, announced by the messages of a queue, or found by listing a bucket: `type = "s3"`.
 
 mod announced;
+mod begun;
 mod cut;
 mod done;
 mod error;
