@@ -19,7 +19,7 @@ use super::object::{ObjectEnd, ObjectReader};
 use super::open::ObjectClient;
 use super::progress::ObjectProgress;
 use super::reading::ObjectReading;
-use super::sweep::{BucketLister, DAY, ListedObject, folder_of};
+use super::sweep::{BucketLister, DAY, ListedObject, days_of, folder_of};
 use crate::causes::with_causes;
 use crate::config::{ListingFeed, ListingStart, ObjectLayout, S3Source};
 use crate::event::{Closed, Held, Origin, Timestamp};
@@ -58,12 +58,8 @@ const SAVE: Duration = Duration::from_secs(1);
 /// Folders above the dates are looked for as often as this: new accounts appear.
 const ROOTS: Duration = Duration::from_mins(15);
 
-/// Of so many sweeps one lists yesterday, and one every day.
-const YESTERDAY: u64 = 5;
+/// Of so many sweeps one lists every day.
 const ALL_DAYS: u64 = 60;
-
-/// In the last hour of a day the next one is listed too.
-const AHEAD_OF_US: i64 = DAY / 24;
 
 /// Objects beyond those that are read at once.
 const AHEAD: usize = 2;
@@ -308,19 +304,6 @@ impl Sweeps {
     }
 }
 
-/// The first and the last day that a sweep lists, from `floor` on.
-fn days_of(number: u64, is_whole: bool, now: i64, floor: i64) -> (i64, i64) {
-    let today = now.div_euclid(DAY);
-    let first = match number {
-        _ if is_whole => floor,
-        number if number.is_multiple_of(YESTERDAY) => today.saturating_sub(1).max(floor),
-        _ => today.max(floor),
-    };
-    // A clock of somebody else's may be ahead.
-    let is_late = is_whole || now.rem_euclid(DAY) >= DAY - AHEAD_OF_US;
-    (first, if is_late { today.saturating_add(1) } else { today })
-}
-
 impl ListedWorker {
     /// Reads an object, and remembers it once it is done.
     async fn carry_out(self: Arc<Self>, name: ObjectName, day: i64, hash: u64, slot: OwnedSemaphorePermit) {
@@ -392,24 +375,5 @@ async fn save_often(done: Arc<DoneObjects>, mut held: Held, metrics: SourceMetri
             let (source, error) = (metrics.name(), with_causes(&error));
             warn!(source, error, "what is done cannot be written to the state directory; trying again");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_sweep_lists_today_and_the_days_before_more_seldom() {
-        let noon = 100 * DAY + DAY / 2;
-        let check = |number, is_whole, now, floor, days| {
-            assert_eq!(days_of(number, is_whole, now, floor), days, "{number} at {now}");
-        };
-        check(0, true, noon, 97, (97, 101));
-        check(1, false, noon, 97, (100, 100));
-        check(5, false, noon, 97, (99, 100));
-        check(5, false, noon, 100, (100, 100));
-        check(1, false, 101 * DAY - 1, 97, (100, 101));
-        check(1, false, 101 * DAY, 97, (101, 101));
     }
 }

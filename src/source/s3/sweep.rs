@@ -16,6 +16,12 @@ pub(super) const DAY: i64 = 86_400_000;
 /// Folders above the dates are no deeper than this.
 const DEEPEST: usize = 10;
 
+/// Of so many sweeps one lists yesterday.
+const YESTERDAY: u64 = 5;
+
+/// In the last hour of a day the next one is listed too.
+const AHEAD_OF_US: i64 = DAY / 24;
+
 /// More days than this are looked for in the bucket; of fewer the names are known.
 const FEW_DAYS: i64 = 60;
 
@@ -140,6 +146,19 @@ impl BucketLister {
     }
 }
 
+/// The first and the last day that a sweep lists, from `floor` on.
+pub(super) fn days_of(number: u64, is_whole: bool, now: i64, floor: i64) -> (i64, i64) {
+    let today = now.div_euclid(DAY);
+    let first = match number {
+        _ if is_whole => floor,
+        number if number.is_multiple_of(YESTERDAY) => today.saturating_sub(1).max(floor),
+        _ => today.max(floor),
+    };
+    // A clock of somebody else's may be ahead.
+    let is_late = is_whole || now.rem_euclid(DAY) >= DAY - AHEAD_OF_US;
+    (first, if is_late { today.saturating_add(1) } else { today })
+}
+
 /// The folder of a day below a root.
 pub(super) fn folder_of(root: &str, day: i64) -> String {
     let date = Timestamp(day.saturating_mul(DAY)).to_rfc3339();
@@ -206,6 +225,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn each_sweep_lists_today_and_the_days_before_more_seldom() {
+        let noon = 100 * DAY + DAY / 2;
+        let check = |number, is_whole, now, floor, days| {
+            assert_eq!(days_of(number, is_whole, now, floor), days, "{number} at {now}");
+        };
+        check(0, true, noon, 97, (97, 101));
+        check(1, false, noon, 97, (100, 100));
+        check(5, false, noon, 97, (99, 100));
+        check(5, false, noon, 100, (100, 100));
+        check(1, false, 101 * DAY - 1, 97, (100, 101));
+        check(1, false, 101 * DAY, 97, (101, 101));
+    }
 
     #[test]
     fn a_day_has_its_folder_and_a_folder_its_day() {
