@@ -23,7 +23,7 @@ use crate::config::DEFAULT_FILE;
         ")"
     ),
     arg_required_else_help = true,
-    about = "Ships log files and CloudWatch Logs subscription payloads to Amazon Data Firehose, across accounts",
+    about = "Ships logs from files, containers, subscriptions, Kinesis, S3 and log groups to Amazon Data Firehose, across accounts",
     long_about = None
 )]
 pub struct Arguments {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at};
 use tracing::{info, warn};
 
 use super::carryover::Carryover;
@@ -16,6 +17,7 @@ use super::signals::Signal;
 use super::sources::RunningSources;
 use crate::config::{Config, SourceConfig};
 use crate::decode;
+use crate::metrics::RunTotals;
 use crate::source::Stopper;
 
 /// One configuration, running.
@@ -35,6 +37,9 @@ pub(crate) enum Next {
     /// Nothing.
     End(RunOutcome),
 }
+
+/// A run that ends by itself says as often how far it is.
+const PROGRESS: Duration = Duration::from_secs(10);
 
 /// How long a source may take to finish, beyond the drain.
 const FINISH: Duration = Duration::from_secs(5);
@@ -80,6 +85,7 @@ impl RunningGeneration {
         let budget = self.config.limits.shutdown;
         let standstill = generation.standstill(budget);
         tokio::pin!(standstill);
+        let mut progress = interval_at(Instant::now() + PROGRESS, PROGRESS);
         let (once, limit) = if carryover.environment.once {
             (true, DrainDeadline::Progress(budget))
         } else {
@@ -89,6 +95,11 @@ impl RunningGeneration {
             let signal = tokio::select! {
                 failed = self.sources.ended() => return self.end(carryover, failed, limit).await,
                 signal = carryover.signals.pending() => signal,
+                _ = progress.tick(), if once => {
+                    let RunTotals { read, delivered, billed_bytes, .. } = carryover.metrics.totals();
+                    info!(read, delivered, billed_bytes, "in progress");
+                    continue;
+                }
                 // Nobody waits for a run that ends by itself, and what holds its sources up may never end.
                 () = standstill.as_mut(), if once => {
                     warn!(seconds = budget.as_secs(), "giving up: nothing was delivered for `limits.shutdown`");

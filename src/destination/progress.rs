@@ -17,6 +17,10 @@ pub(super) struct SinkProgress {
     stuck: BTreeSet<String>,
     /// Since when it has been too slow because of its limit.
     late_since: Option<Instant>,
+    /// When it was looked at last.
+    looked: Option<Instant>,
+    /// When a process that had been stopped went on.
+    resumed: Option<Instant>,
 }
 
 /// One destination at present.
@@ -36,6 +40,9 @@ pub(super) type ProgressNews = (String, Option<String>);
 /// Where nothing ends for so long beyond `linger`, a destination is stuck: a call is given up after half a minute.
 const STUCK: Duration = Duration::from_secs(35);
 
+/// Between two looks passes about a second. Where this has passed, the process was stopped, and is not stuck: calls begin anew.
+const PAUSE: Duration = Duration::from_secs(5);
+
 /// What is older than this, beyond `linger`, is late.
 const LATE: Duration = Duration::from_secs(20);
 
@@ -44,8 +51,9 @@ const LASTS: Duration = Duration::from_secs(10);
 
 impl SinkProgress {
     /// What is to be said of stuck destinations, and no longer.
-    pub(super) fn stuck(&mut self, looks: &[DestinationLook]) -> Vec<ProgressNews> {
-        let is_stuck = |look: &&DestinationLook| !look.has_issue && look.queue.still >= STUCK;
+    pub(super) fn stuck(&mut self, looks: &[DestinationLook], now: Instant) -> Vec<ProgressNews> {
+        let has_resumed = self.has_resumed(now);
+        let is_stuck = |look: &&DestinationLook| !has_resumed && !look.has_issue && look.queue.still >= STUCK;
         let who = |name: &str| format!("delivery to {name}");
         let stuck = looks.iter().filter(is_stuck).map(|look| {
             let seconds = look.queue.still.as_secs();
@@ -60,6 +68,16 @@ impl SinkProgress {
         let news = over.chain(stuck.iter().map(|(name, issue)| (who(name), Some(issue.clone())))).collect();
         self.stuck = names;
         news
+    }
+
+    /// Whether the process was stopped, and went on so short a time ago that nothing can be said yet.
+    fn has_resumed(&mut self, now: Instant) -> bool {
+        let passed = self.looked.map_or(Duration::ZERO, |looked| now.duration_since(looked));
+        self.looked = Some(now);
+        if passed > PAUSE {
+            self.resumed = Some(now);
+        }
+        self.resumed.is_some_and(|resumed| now.duration_since(resumed) < STUCK)
     }
 
     /// What is to be said of a sink that limits itself to so many bytes a second; `is_memory_full`: sources wait for memory.
@@ -111,22 +129,33 @@ mod tests {
 
     #[test]
     fn a_destination_at_which_nothing_ends_is_named_until_something_does() {
-        let mut progress = SinkProgress::default();
-        assert!(progress.stuck(&[look("a (x)", 34, 90), look("a (y)", 0, 0)]).is_empty());
-        let news = progress.stuck(&[look("a (x)", 40, 90), look("a (y)", 0, 0)]);
+        let (mut progress, now) = (SinkProgress::default(), Instant::now());
+        assert!(progress.stuck(&[look("a (x)", 34, 90), look("a (y)", 0, 0)], now).is_empty());
+        let news = progress.stuck(&[look("a (x)", 40, 90), look("a (y)", 0, 0)], now);
         let [(who, Some(issue))] = news.as_slice() else { panic!("{news:?}") };
         assert_eq!(who, "delivery to a (x)");
         assert!(issue.starts_with("stuck: nothing was accepted for 40 s, although events wait"), "{issue}");
-        assert_eq!(progress.stuck(&[look("a (x)", 0, 0)]), [(who.clone(), None)]);
-        assert!(progress.stuck(&[]).is_empty());
+        assert_eq!(progress.stuck(&[look("a (x)", 0, 0)], now), [(who.clone(), None)]);
+        assert!(progress.stuck(&[], now).is_empty());
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_for_a_while_is_not_stuck_when_it_goes_on() {
+        let (mut progress, start) = (SinkProgress::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(progress.stuck(&[look("a (x)", 1, 1)], at(0)).is_empty());
+        for second in 60..95 {
+            assert!(progress.stuck(&[look("a (x)", second, 90)], at(second)).is_empty(), "{second}");
+        }
+        assert_eq!(progress.stuck(&[look("a (x)", 95, 90)], at(95)).len(), 1, "it accepts nothing since");
     }
 
     #[test]
     fn a_destination_that_says_itself_what_is_wrong_is_not_named_twice() {
-        let mut progress = SinkProgress::default();
-        assert_eq!(progress.stuck(&[look("a (x)", 40, 90)]).len(), 1);
+        let (mut progress, now) = (SinkProgress::default(), Instant::now());
+        assert_eq!(progress.stuck(&[look("a (x)", 40, 90)], now).len(), 1);
         let held = DestinationLook { has_issue: true, ..look("a (x)", 41, 90) };
-        assert_eq!(progress.stuck(&[held]), [("delivery to a (x)".to_owned(), None)]);
+        assert_eq!(progress.stuck(&[held], now), [("delivery to a (x)".to_owned(), None)]);
     }
 
     #[test]

@@ -226,7 +226,7 @@ impl RunningSink {
             (self.metrics.rate_limit.get(), self.resources.shares.budget().is_spent());
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let limited = progress.limited(looks, limit, is_memory_full, Instant::now());
-        let stuck = progress.stuck(looks);
+        let stuck = progress.stuck(looks, Instant::now());
         drop(progress);
         status.report_issue(&format!("sink {}", self.name), limited);
         for (who, issue) in stuck {

@@ -81,3 +81,14 @@ fn standard_input_in_a_disk_buffer_is_not_lost() {
     ends_with(&run(&world, b""), 0);
     exactly_once(&world.standin.report(), 1_000);
 }
+
+#[test]
+fn a_long_run_says_how_far_it_is() {
+    let world = World::new();
+    world.config(&format!("{}{FILE_SOURCE}{MESSAGE_SINK}", LIMITS.replace("1s", "11s")));
+    world.standin.faults(|faults| faults.refusal = Some(Refusal::AccessDenied));
+    world.write("app.log", 0..LINES);
+    let words = ends_with(&run(&world, b""), 75);
+    let said = words.lines().find(|line| line.contains("\"message\":\"in progress\"")).expect(&words);
+    assert!(said.contains("\"delivered\":0") && !said.contains("\"read\":0,"), "{said}");
+}

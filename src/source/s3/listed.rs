@@ -52,6 +52,9 @@ struct ListedWorker {
     has_failed: AtomicBool,
 }
 
+/// A run with an end says as often where it has come to.
+const PROGRESS: Duration = Duration::from_secs(10);
+
 /// How often it is written.
 const SAVE: Duration = Duration::from_secs(1);
 
@@ -145,6 +148,7 @@ impl ListedObjects {
             worker,
             exclude: self.exclude.clone(),
             is_once: *once,
+            said: Instant::now(),
             tasks: JoinSet::new(),
             roots: None,
         };
@@ -194,6 +198,8 @@ struct Sweeps {
     worker: Arc<ListedWorker>,
     exclude: GlobSet,
     is_once: bool,
+    /// When its progress was said last.
+    said: Instant,
     tasks: JoinSet<()>,
     /// As they were found last.
     roots: Option<(Instant, Arc<[String]>)>,
@@ -229,8 +235,20 @@ impl Sweeps {
                 continue;
             }
             for day in self.lister.days(root, first, last).await {
-                self.list(&folder_of(root, day), Some(day), since, slots).await;
+                let folder = folder_of(root, day);
+                self.say_progress(&folder);
+                self.list(&folder, Some(day), since, slots).await;
             }
+        }
+    }
+
+    /// Says where a run with an end has come to.
+    fn say_progress(&mut self, folder: &str) {
+        if self.is_once && self.said.elapsed() >= PROGRESS {
+            self.said = Instant::now();
+            let source = &*self.worker.reading.origin.source;
+            let unfinished = self.worker.begun.objects.lock().len();
+            info!(source, folder, unfinished, "in progress: this folder is listed");
         }
     }
 
