@@ -12,6 +12,7 @@ use super::error::StateCommandError;
 use super::log_groups::{self, ShownGroup};
 use super::objects::ShownObjects;
 use super::rows::table_or_none;
+use super::shards::{self, ShownShard};
 use crate::ack::{CheckpointEntry, Checkpoints};
 use crate::cli::table;
 use crate::event::Timestamp;
@@ -111,14 +112,15 @@ pub(super) fn show(
     out: &mut impl Write,
 ) -> Result<(), StateCommandError> {
     let (checkpoints, groups) = (read(dir, source)?, log_groups::read(dir, source)?);
-    let objects = ShownObjects::read(dir, source)?;
-    let is_other = !groups.is_empty() || !objects.is_empty();
+    let (objects, shards) = (ShownObjects::read(dir, source)?, shards::read(dir, source)?);
+    let is_other = !groups.is_empty() || !objects.is_empty() || !shards.is_empty();
     if let Some(name) = source.filter(|_| checkpoints.is_empty() && !is_other) {
         return Err(unknown(dir, name)?);
     }
     if as_json {
         let shown = checkpoints.iter().map(ShownCheckpoint::json).chain(groups.iter().map(ShownGroup::json));
-        let mut shown = shown.chain(objects.objects_json()).chain(objects.buckets_json());
+        let shown = shown.chain(objects.objects_json()).chain(objects.buckets_json());
+        let mut shown = shown.chain(shards.iter().map(ShownShard::json));
         return shown.try_for_each(|shown| {
             writeln!(out, "{shown}")?;
             Ok(())
@@ -130,7 +132,8 @@ pub(super) fn show(
     if !groups.is_empty() {
         log_groups::table(&groups, out)?;
     }
-    objects.tables(out)
+    objects.tables(out)?;
+    shards::table(&shards, out)
 }
 
 /// The error about a source that has no checkpoints.
@@ -138,6 +141,7 @@ pub(super) fn unknown(dir: &Path, name: &str) -> Result<StateCommandError, State
     let mut known: Vec<String> = read(dir, None)?.iter().map(|found| found.source.to_string()).collect();
     known.extend(log_groups::read(dir, None)?.iter().map(|found| found.source.to_string()));
     known.extend(ShownObjects::read(dir, None)?.sources());
+    known.extend(shards::read(dir, None)?.iter().map(|found| found.source.to_string()));
     known.dedup();
     Ok(StateCommandError::Unknown {
         what: "checkpoint of a source",

@@ -10,6 +10,7 @@ use super::printable::printable;
 use crate::ack::Checkpoints;
 use crate::source::cloudwatch_logs::{GroupPosition, ListingPosition};
 use crate::source::file::FilePosition;
+use crate::source::kinesis::ShardPosition;
 use crate::source::s3::{ListedBucket, ObjectPosition};
 use crate::state::StateDir;
 
@@ -29,6 +30,7 @@ pub(super) fn forget(
     forgetting.log_groups()?;
     forgetting.objects()?;
     forgetting.buckets()?;
+    forgetting.shards()?;
     let Forgetting { known, dropped, .. } = forgetting;
     if dropped == 0 && known.is_empty() {
         return Err(checkpoints::unknown(dir, source)?);
@@ -113,6 +115,17 @@ impl<W: Write> Forgetting<'_, W> {
                 }
                 account.forget();
                 self.say(&name, &format!("{} objects done", done.objects))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn shards(&mut self) -> Result<(), StateCommandError> {
+        for account in self.checkpoints.stored::<ShardPosition>(self.source) {
+            let position = account.position();
+            if self.drops(position.shard(), &[Path::new(position.shard())]) {
+                account.forget();
+                self.say(position.shard(), &format!("delivered up to {}", position.delivered_to()))?;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ mod log_groups;
 mod objects;
 mod printable;
 mod rows;
+mod shards;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,6 +23,7 @@ use self::letters::LetterQuery;
 use self::log_groups::ShownGroup;
 use self::objects::ShownObjects;
 use self::rows::table_or_none;
+use self::shards::ShownShard;
 
 pub(super) use self::printable::printable;
 use super::arguments::{Show, StateCommand, StatePlace};
@@ -100,9 +102,10 @@ fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), StateComm
     let checkpoints = or_none(checkpoints::read(dir, None), &mut failures);
     let groups = or_none(log_groups::read(dir, None), &mut failures);
     let objects = or_none(ShownObjects::read(dir, None), &mut failures);
+    let shards = or_none(shards::read(dir, None), &mut failures);
     let spools = or_none(spools(&dir.join("spool")), &mut failures);
     let letters = or_none(letters::summaries(dir), &mut failures);
-    let all = StateListing { checkpoints, groups, objects, spools, letters };
+    let all = StateListing { checkpoints, groups, objects, shards, spools, letters };
     if as_json {
         all.write_json(dir, out)?;
     } else {
@@ -123,13 +126,14 @@ struct StateListing {
     checkpoints: Vec<ShownCheckpoint>,
     groups: Vec<ShownGroup>,
     objects: ShownObjects,
+    shards: Vec<ShownShard>,
     spools: Vec<SinkBuffer>,
     letters: Vec<FolderSummary>,
 }
 
 impl StateListing {
     fn write_json(&self, dir: &Path, out: &mut impl Write) -> Result<(), StateCommandError> {
-        let Self { checkpoints, groups, objects, spools, letters } = self;
+        let Self { checkpoints, groups, objects, shards, spools, letters } = self;
         let spool = |spool: &SinkBuffer| {
             let unreadable: Vec<_> = spool.unreadable.iter().map(letters::unreadable).collect();
             json!({ "sink": spool.sink, "files": spool.files, "bytes": spool.bytes, "unreadable": unreadable })
@@ -140,6 +144,7 @@ impl StateListing {
             "log_groups": groups.iter().map(ShownGroup::json).collect::<Vec<_>>(),
             "objects": objects.objects_json(),
             "buckets": objects.buckets_json(),
+            "shards": shards.iter().map(ShownShard::json).collect::<Vec<_>>(),
             "spool": spools.iter().map(spool).collect::<Vec<_>>(),
             "dead_letters": letters.iter().map(letters::json).collect::<Vec<_>>(),
         });
@@ -157,6 +162,7 @@ impl StateListing {
             log_groups::table(&self.groups, out)?;
         }
         self.objects.tables(out)?;
+        shards::table(&self.shards, out)?;
         writeln!(out, "\nbuffers on disk")?;
         let mut rows = vec![table::row(["sink", "files", "size"])];
         let row =

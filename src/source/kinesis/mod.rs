@@ -34,4 +34,5 @@ mod simulation;
 mod source;
 mod taker;
 
+pub use self::position::ShardPosition;
 pub use self::source::KinesisShards;

@@ -13,10 +13,30 @@ use crate::event::Timestamp;
 
 /// What is remembered of one shard, where no lease table is.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct ShardPosition {
+pub struct ShardPosition {
     /// The stream's ARN.
     pub(super) stream: Arc<str>,
     pub(super) lease: ShardLease,
+}
+
+impl ShardPosition {
+    /// The stream's ARN.
+    #[must_use]
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// The shard's id.
+    #[must_use]
+    pub fn shard(&self) -> &str {
+        &self.lease.shard
+    }
+
+    /// The last sequence number that was delivered, or what stands for it, such as `SHARD_END`.
+    #[must_use]
+    pub fn delivered_to(&self) -> String {
+        self.lease.mark.written().0.to_string()
+    }
 }
 
 /// Who this process is to others that share a lease table.
