@@ -114,6 +114,8 @@ impl ForwardSession<'_> {
                 last_read = Instant::now();
                 continue;
             }
+            // A connection that is never quiet may have a line in parts that waits, too.
+            batch.expire(Instant::now()).await?;
             large.make_room(&self.context.intake, &mut batch.frames, &mut self.stop).await?;
             if batch.is_idle() && !answers.has_open() {
                 self.rest();
