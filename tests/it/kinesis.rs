@@ -94,6 +94,26 @@ fn shards_that_are_split_and_merged_are_followed_by_their_children() {
 }
 
 #[test]
+fn an_answer_that_does_not_say_how_to_go_on_ends_no_open_shard() {
+    let world = World::new();
+    world.config(&format!("{}{MESSAGE_SINK}", lines_source("")));
+    world.standin.kinesis().open(2);
+    world.standin.kinesis().page = 20;
+    world.standin.kinesis().cut_pages = 5;
+    put(&world, 0..1_000);
+    let daemon = world.start();
+    world.delivered(&daemon);
+    world.standin.kinesis().cut_pages = 2;
+    put(&world, 1_000..2_000);
+    exactly_once(&world.delivered(&daemon), 2_000);
+    let scrape = daemon.scrape();
+    assert_eq!(scrape.count("source_shards", &["state=\"held\""]), 2);
+    assert!(scrape.count("source_errors_total", &["reason=\"unavailable\""]) >= 5);
+    daemon.stop().drained();
+    no_violations(&world);
+}
+
+#[test]
 fn kills_lose_nothing() {
     let world = World::new();
     world.config(&format!("{}{MESSAGE_SINK}", lines_source("")));

@@ -138,6 +138,7 @@ impl ShardReader {
             match self.page(tracker).await? {
                 AfterPage::Another => {}
                 AfterPage::CaughtUp => return Ok(Some(ReadEnd::CaughtUp)),
+                AfterPage::Ended(children) if children.is_empty() && !self.has_ended().await => {}
                 AfterPage::Ended(children) => {
                     self.end_shard(children).await;
                     tracker.begin(ShardMark::ShardEnd, Timestamp::now()).settle();
@@ -272,6 +273,18 @@ impl ShardReader {
             // The service's clock may be behind ours, and it takes no time that is yet to come.
             self.patience.pause(&fault.message).await;
         }
+    }
+
+    /// Whether the stream lists the shard as closed, or not at all any more. An answer that says nothing of what comes next may be one
+    /// that something on its way cut short.
+    async fn has_ended(&mut self) -> bool {
+        let fault = match self.reading.client.shards().await {
+            Ok(graph) if !graph.is_open(&self.held.shard) => return true,
+            Ok(_) => self.reading.client.unreadable("GetRecords"),
+            Err(fault) => fault,
+        };
+        self.wait_after(&fault).await;
+        false
     }
 
     /// Sees to it that somebody reads on where the shard ends: from its end on, nobody asks.

@@ -44,6 +44,13 @@ impl ShardGraph {
         self.shards.contains_key(shard)
     }
 
+    /// Whether records may still come to the shard.
+    pub(super) fn is_open(&self, shard: &str) -> bool {
+        let is_listed = self.shards.get(shard).is_some_and(|shard| !shard.is_closed);
+        // The list may be one of two moments.
+        is_listed && self.children(shard).is_empty()
+    }
+
     /// What came of a shard.
     pub(super) fn children(&self, shard: &str) -> Vec<&ListedShard> {
         self.shards.values().filter(|child| child.parents.iter().any(|parent| **parent == *shard)).collect()
