@@ -114,6 +114,24 @@ fn an_answer_that_does_not_say_how_to_go_on_ends_no_open_shard() {
 }
 
 #[test]
+fn a_shard_that_waits_keeps_no_memory_from_others() {
+    let world = World::new();
+    // Of which a page that is not known yet takes all that pages may.
+    world.config(&format!("[limits]\nmemory = \"8MiB\"\n\n{}{MESSAGE_SINK}", lines_source("")));
+    world.standin.kinesis().open(2);
+    world.standin.kinesis().page = 1;
+    world.standin.kinesis().refused_shard = Some(0);
+    world.standin.expect(RUN, 40);
+    for number in 0..40 {
+        world.standin.kinesis().put(1, "k", &Lines::of_run(RUN).text(number..number + 1));
+    }
+    let daemon = world.spawn();
+    until("the other shard is read", || (world.standin.report().missing == 0).then_some(()));
+    exactly_once(&world.standin.report(), 40);
+    daemon.stop().drained();
+}
+
+#[test]
 fn kills_lose_nothing() {
     let world = World::new();
     world.config(&format!("{}{MESSAGE_SINK}", lines_source("")));
