@@ -4,6 +4,7 @@ use std::fs;
 use std::ops::Range;
 
 use serde_json::{Value, json};
+use standpipe::event::Timestamp;
 
 use crate::standin::{Lines, Settings, shard_id, stream_arn};
 use crate::world::{
@@ -260,6 +261,34 @@ fn a_stream_from_its_end_loses_nothing_that_comes_after_the_first_start() {
     let daemon = world.start();
     exactly_once(&world.delivered(&daemon), 300);
     daemon.stop().drained();
+}
+
+#[test]
+fn a_stream_from_a_time_brings_nothing_from_before_it_over_a_split() {
+    let world = World::new();
+    world.standin.kinesis().open(1);
+    world.standin.kinesis().put(0, "a", b"of the shard that was split\n");
+    let [low, high] = world.standin.kinesis().split(0);
+    for shard in [low, high] {
+        world.standin.kinesis().put(shard, "a", b"of what came of it\n");
+    }
+    let split = Timestamp::now();
+    // Times are told in milliseconds.
+    let start = until("the time is a later one", || Some(Timestamp::now()).filter(|now| *now > split));
+    let start = start.to_rfc3339();
+    world.config(&format!("{}{MESSAGE_SINK}", lines_source(&format!("start = \"{start}\""))));
+    put(&world, 0..300);
+    let daemon = world.start();
+    exactly_once(&world.delivered(&daemon), 300);
+    assert_eq!(daemon.conserved().count("source_events_total", &["source=\"stream\""]), 300);
+    // What is split after the time is followed as always.
+    world.standin.kinesis().split(low);
+    put(&world, 300..600);
+    exactly_once(&world.delivered(&daemon), 600);
+    daemon.stop().drained();
+    // The shard that was split before that time was not read, and all others in their order.
+    let violations = world.standin.kinesis().violations.clone();
+    assert!(violations.iter().all(|violation| violation.ends_with("before [0]")), "{violations:?}");
 }
 
 #[test]

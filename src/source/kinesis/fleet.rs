@@ -18,6 +18,7 @@ use super::reading::StreamReading;
 use super::shard_reader::{ReadEnd, ShardReader};
 use super::shards::{ShardGraph, is_needless, may_be_read};
 use super::taker::{LeaseObserver, LeaseTaking, look_every};
+use crate::config::StreamStart;
 use crate::event::Timestamp;
 use crate::metrics::ShardCounts;
 use crate::source::holds::HoldPatience;
@@ -172,7 +173,13 @@ impl Worker {
         let mut leases = store.leases().await?;
         if leases.is_empty() || Instant::now() >= self.sync_at {
             let graph = self.reading.client.shards().await?;
-            if self.add_missing(&graph, &leases).await? {
+            let is_new = match self.beginning(&leases) {
+                Some(time) => {
+                    self.add_missing(&self.reading.client.shards_from(time).await?, &leases).await?
+                }
+                None => self.add_missing(&graph, &leases).await?,
+            };
+            if is_new {
                 leases = store.leases().await?;
             }
             self.clean(&graph, &leases).await?;
@@ -198,6 +205,16 @@ impl Worker {
     fn finished(&self) -> Vec<Arc<str>> {
         let finished = self.held.iter().filter(|(_, held)| held.lease.is_finished());
         finished.map(|(shard, _)| Arc::clone(shard)).collect()
+    }
+
+    /// The time with which all reading begins, as long as nothing was read. What came of a shard that had ended by then is read from
+    /// that time on, too, and not from its own beginning.
+    fn beginning(&self, leases: &Leases) -> Option<Timestamp> {
+        let StreamStart::At(time) = self.reading.start else { return None };
+        let is_unread =
+            |lease: &ShardLease| lease.mark == ShardMark::AtTimestamp && lease.start == Some(time);
+        // The service takes no time that is yet to come.
+        leases.values().all(is_unread).then(|| time.min(Timestamp::now()))
     }
 
     /// Whether some were.

@@ -264,7 +264,11 @@ mod tests {
         use ShardMark::{AtTimestamp, Latest, TrimHorizon};
         let oldest = |mark: ShardMark| [0, 1, 2, 3, 4, 5].map(|number| (number, mark.clone()));
         check(&example(), &[], StreamStart::Beginning, &oldest(TrimHorizon));
-        check(&example(), &[], StreamStart::At(Timestamp(7)), &oldest(AtTimestamp));
+        // Those from a time on, as the stream lists them: 0 to 3 had ended by then.
+        let later: [(u32, &[u32]); 7] =
+            [(4, &[]), (5, &[]), (6, &[0, 1]), (7, &[2, 3]), (8, &[6, 7]), (9, &[5]), (10, &[5])];
+        let at_time = [4, 5, 6, 7].map(|number| (number, AtTimestamp));
+        check(&graph(&later, &[4, 8, 9, 10]), &[], StreamStart::At(Timestamp(7)), &at_time);
         check(&example(), &[], StreamStart::End, &[4, 8, 9, 10].map(|number| (number, Latest)));
     }
 
