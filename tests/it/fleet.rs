@@ -213,6 +213,30 @@ fn a_write_whose_answer_was_lost_is_made_again() {
 }
 
 #[test]
+fn an_open_shard_with_a_finished_lease_is_told_of() {
+    let world = World::new();
+    world.standin.kinesis().open(2);
+    world.standin.dynamodb().create(TABLE, "leaseKey");
+    let finished = json!({ "leaseKey": { "S": shard_id(0) }, "leaseCounter": { "N": "7" },
+        "checkpoint": { "S": "SHARD_END" } });
+    world.standin.dynamodb().put(TABLE, &finished);
+    configure(&world, "a", "@URL", "");
+    let daemon = world.spawn();
+    until("the shard and the fix are named", || {
+        daemon.must_run();
+        let said = daemon.get("/readyz").map(|reply| reply.text())?;
+        (said.contains(&shard_id(0)) && said.contains("`leases.table`")).then_some(())
+    });
+    assert!(daemon.scrape().count("source_errors_total", &["reason=\"lease_finished\""]) >= 1);
+    // Its row is removed.
+    world.standin.dynamodb().delete(TABLE, &shard_id(0));
+    put(&world, 0..100);
+    exactly_once(&world.delivered(&daemon), 100);
+    daemon.ready();
+    daemon.stop().drained();
+}
+
+#[test]
 fn finished_leases_go_and_what_others_keep_in_the_table_stays() {
     let world = World::new();
     world.standin.kinesis().open(1);

@@ -1,6 +1,6 @@
 //! A worker among others: looks at the leases again and again, takes its share, reads what it has, and leaves nothing without a lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +42,9 @@ pub(super) struct Worker {
     keepers: JoinSet<Arc<str>>,
     readers: JoinSet<EndedRead>,
     is_open: bool,
+    /// Open shards whose leases said at the last list that all of them is done.
+    passed_over: BTreeSet<Arc<str>>,
+    passed_over_said: HoldPatience,
     sync_at: Instant,
     look_at: Instant,
 }
@@ -87,6 +90,7 @@ impl From<LeaseFault> for RoundFault {
 
 impl Worker {
     pub(super) fn new(reading: Arc<StreamReading>, name: Arc<str>, failover: Duration) -> Self {
+        let passed_over_said = reading.holds.patience();
         let (now, observer) = (Instant::now(), LeaseObserver::new(Arc::clone(&name), failover));
         Self {
             reading,
@@ -97,6 +101,8 @@ impl Worker {
             keepers: JoinSet::new(),
             readers: JoinSet::new(),
             is_open: false,
+            passed_over: BTreeSet::new(),
+            passed_over_said,
             sync_at: now,
             look_at: now,
         }
@@ -184,6 +190,7 @@ impl Worker {
             }
             self.clean(&graph, &leases).await?;
             self.sync_at = Instant::now() + SYNC_EVERY.min(self.failover * 6);
+            self.note_passed_over(&graph, &leases);
         }
         // What was read of the table may be older than what was written to it.
         for shard in &finished {
@@ -199,6 +206,29 @@ impl Worker {
             self.held.get_mut(shard).into_iter().for_each(|held| held.is_followed = true);
         }
         Ok(leases.len())
+    }
+
+    /// Says which shards nobody reads, by a lease that cannot be theirs. A list may be older than a lease: only what is found twice is.
+    fn note_passed_over(&mut self, graph: &ShardGraph, leases: &Leases) {
+        let before = std::mem::replace(&mut self.passed_over, graph.passed_over(leases));
+        let Some(shard) = self.passed_over.intersection(&before).next() else {
+            if self.passed_over.is_empty() {
+                self.passed_over_said.works();
+            } else {
+                self.sync_at = Instant::now();
+            }
+            return;
+        };
+        let stream = self.reading.client.stream_arn();
+        let fix = if self.reading.store.is_shared() {
+            "the lease table is of another stream, or the stream was made anew: name another `leases.table`, or delete the table"
+                .to_owned()
+        } else {
+            let source = self.reading.intake.metrics.name();
+            format!("the stream was made anew: stop standpipe, and run `standpipe state forget {source}`")
+        };
+        self.reading.intake.metrics.error("lease_finished");
+        self.passed_over_said.note(&format!("the shard `{shard}` of `{stream}` is open, but its lease says that all of it was read, so it is not read; {fix}"));
     }
 
     /// The shards of which it is written down that they are done.

@@ -89,6 +89,12 @@ impl ShardGraph {
         search.in_order()
     }
 
+    /// Shards that are open though their leases say that all of them is done: these are of another stream.
+    pub(super) fn passed_over(&self, leases: &Leases) -> BTreeSet<Arc<str>> {
+        let finished = leases.values().filter(|lease| lease.is_finished() && self.is_open(&lease.shard));
+        finished.map(|lease| Arc::clone(&lease.shard)).collect()
+    }
+
     fn parents(&self, shard: &str) -> Vec<&Arc<str>> {
         let parents = self.shards.get(shard).map(|shard| &shard.parents);
         parents.into_iter().flatten().filter(|parent| self.has(parent)).collect()
@@ -313,6 +319,16 @@ mod tests {
         assert_eq!(after(5, &[(5, read(1)), (9, ShardMark::TrimHorizon)]), [id(10)]);
         assert_eq!(after(7, &[(7, read(1)), (6, read(1))]), [id(8)]);
         assert_eq!(after(7, &[(7, read(1))]), [id(0), id(1), id(8)]);
+    }
+
+    #[test]
+    fn an_open_shard_whose_lease_is_finished_is_found() {
+        let known =
+            [(4, ShardMark::ShardEnd), (5, ShardMark::ShardEnd), (8, read(1)), (90, ShardMark::ShardEnd)];
+        assert_eq!(example().passed_over(&leases(&known)), BTreeSet::from([id(4)]));
+        // Of a list of two moments, what has children is closed.
+        let graph = graph(&[(0, &[]), (1, &[0]), (2, &[0])], &[0, 1, 2]);
+        assert!(graph.passed_over(&leases(&[(0, ShardMark::ShardEnd)])).is_empty());
     }
 
     #[test]
