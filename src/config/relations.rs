@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::aws_types::AwsSettings;
 use super::flow::reached;
 use super::problem::{Notes, quoted};
-use super::types::{Config, Encoding, ForwardListen, MAX_SINKS, Server, SourceConfig};
+use super::stream_source::LeaseSettings;
+use super::types::{Config, Encoding, ForwardListen, KinesisSource, MAX_SINKS, Server, SourceConfig};
 
-/// Notes addresses that two want to listen on, and a second standard input.
+/// Notes addresses that two want to listen on, tables of leases that two want to have, and a second standard input.
 pub(super) fn check_sources(
     server: Option<&Server>,
     sources: &BTreeMap<String, SourceConfig>,
     notes: &Notes,
 ) {
+    check_leases(sources, notes);
     let mut taken: Vec<(String, SocketAddr)> = Vec::new();
     if let Some(server) = server {
         taken.push(("server.listen".to_owned(), server.listen));
@@ -57,6 +60,39 @@ pub(super) fn check_sources(
             | SourceConfig::Kinesis(_)
             | SourceConfig::S3(_) => {}
         }
+    }
+}
+
+/// Notes sources of streams that share a table of leases: its rows are named by their shards alone, and each stream has a first one.
+fn check_leases(sources: &BTreeMap<String, SourceConfig>, notes: &Notes) {
+    let mut tables: Vec<(&str, &KinesisSource, &LeaseSettings)> = Vec::new();
+    for (name, source) in sources {
+        let SourceConfig::Kinesis(source) = source else { continue };
+        let Some(leases) = &source.leases else { continue };
+        let is_same = |other: &&(&str, &KinesisSource, &LeaseSettings)| {
+            let (_, of, there) = other;
+            let region = |source: &KinesisSource, leases: &LeaseSettings| match &leases.aws.region {
+                Some(region) => region.to_string(),
+                None => source.region().to_owned(),
+            };
+            // Another profile or role may be of another account.
+            let roles = |aws: &AwsSettings| -> Vec<String> {
+                aws.assume_role.iter().map(|role| role.arn.to_string()).collect()
+            };
+            let (here, there_aws) = (&leases.aws, &there.aws);
+            let is_there = here.endpoint_url == there_aws.endpoint_url
+                && here.profile == there_aws.profile
+                && roles(here) == roles(there_aws);
+            there.table == leases.table && is_there && region(of, there) == region(source, leases)
+        };
+        if let Some((first, ..)) = tables.iter().find(is_same) {
+            let table = &leases.table;
+            notes.problem_at(
+                &format!("sources.{name}.leases.table"),
+                format!("`{table}` is already used by `sources.{first}.leases.table`, and a table has the leases of one source; name another table"),
+            );
+        }
+        tables.push((name, source, leases));
     }
 }
 

@@ -202,6 +202,22 @@ fn streams_are_read_as_their_keys_say() {
     wrong("leases = { failover = \"10s\" }", "leases.table: missing");
     wrong("leases = { table = \"a/b\" }", "leases.table: found `a/b`");
     wrong("leases = { table = \"abc\", failover = \"10ms\" }", "leases.failover");
+    let two = |leases: &str| {
+        let other = "[sources.two]\ntype = \"kinesis\"\nstream_arn = \"arn:aws:kinesis:eu-west-1:222222222222:stream/b\"\n";
+        World::new(&format!("{}{other}leases = {leases}\n", source("leases = { table = \"abc\" }")))
+    };
+    for same in ["{ table = \"abc\" }", "{ table = \"abc\", region = \"eu-west-1\", failover = \"3s\" }"] {
+        let errors = two(same).errors();
+        let expected = "sources.two.leases.table: `abc` is already used by `sources.stream.leases.table`, and a table has the leases of one source; name another table";
+        assert!(errors.len() == 1 && errors[0].contains(expected), "{same}: {errors:?}");
+    }
+    for another in [
+        "{ table = \"abd\" }",
+        "{ table = \"abc\", region = \"eu-west-2\" }",
+        "{ table = \"abc\", profile = \"p\" }",
+    ] {
+        two(another).config();
+    }
 }
 
 #[test]

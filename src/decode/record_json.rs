@@ -81,6 +81,11 @@ fn write_key(reader: &mut PackReader<'_>, out: &mut Vec<u8>) -> Result<(), NoJso
 }
 
 fn write_scalar(token: PackToken<'_>, out: &mut Vec<u8>) -> Result<(), NoJson> {
+    if let PackToken::Str(bytes) | PackToken::Bin(bytes) | PackToken::Ext(_, bytes) = token
+        && bytes.len() > MOST_BYTES
+    {
+        return Err(NoJson);
+    }
     match token {
         PackToken::Bool(value) => write!(out, "{value}"),
         PackToken::Unsigned(number) => write!(out, "{number}"),
@@ -88,8 +93,7 @@ fn write_scalar(token: PackToken<'_>, out: &mut Vec<u8>) -> Result<(), NoJson> {
         // Neither infinity nor what is no number has a form.
         PackToken::Float(number) if number.is_finite() => write!(out, "{number:?}"),
         PackToken::Str(text) | PackToken::Bin(text) => {
-            write_text(text, out);
-            Ok(())
+            return write_text(text, out);
         }
         PackToken::Ext(_, bytes) => {
             out.push(b'"');
@@ -105,12 +109,16 @@ fn write_scalar(token: PackToken<'_>, out: &mut Vec<u8>) -> Result<(), NoJson> {
 }
 
 /// Writes a string; what is not UTF-8 is replaced.
-fn write_text(text: &[u8], out: &mut Vec<u8>) {
+fn write_text(text: &[u8], out: &mut Vec<u8>) -> Result<(), NoJson> {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let mut plain = text;
     // Most text needs no escape, and is copied in runs.
     while let Some(at) = plain.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x80..)) {
+        // Escapes may make it six times as long.
+        if out.len() > MOST_BYTES {
+            return Err(NoJson);
+        }
         let (before, rest) = plain.split_at_checked(at).unwrap_or((plain, &[]));
         out.extend_from_slice(before);
         let [byte, after @ ..] = rest else { break };
@@ -135,6 +143,7 @@ fn write_text(text: &[u8], out: &mut Vec<u8>) {
     }
     out.extend_from_slice(plain);
     out.push(b'"');
+    Ok(())
 }
 
 #[cfg(test)]
@@ -165,6 +174,31 @@ mod tests {
         let mut record = vec![0x81, 0xa1, b'a', 0xd9, u8::try_from(text.len()).unwrap()];
         record.extend_from_slice(text.as_bytes());
         check(&record, Some("{\"a\":\"\\\"\\\\\\n\\t\\r\\u0001\u{7f}é😀x\"}"));
+    }
+
+    #[test]
+    fn a_string_that_is_too_long_takes_no_memory_before_it_is_refused() {
+        let value = |kind: u8, len: usize, byte: u8| {
+            let mut record = vec![0x91, kind];
+            record.extend(u32::try_from(len).unwrap().to_be_bytes());
+            // What stands between the length and the bytes of an extension.
+            record.extend((kind == 0xc9).then_some(5));
+            record.resize(record.len() + len, byte);
+            record
+        };
+        for (kind, len, byte, most) in [
+            (0xdb, MOST_BYTES * 4, 1, 16),
+            (0xc6, MOST_BYTES + 1, b'x', 16),
+            (0xc9, MOST_BYTES + 1, b'x', 16),
+            (0xdb, MOST_BYTES, 1, MOST_BYTES + 16),
+            (0xdb, MOST_BYTES, b'x', MOST_BYTES + 16),
+        ] {
+            let mut out = Vec::new();
+            assert!(!write_record(&value(kind, len, byte), &mut out));
+            assert!(out.len() <= most, "{kind:x} {len} {byte}: {} bytes", out.len());
+        }
+        let mut out = Vec::new();
+        assert!(write_record(&value(0xdb, MOST_BYTES - 4, b'x'), &mut out));
     }
 
     #[test]

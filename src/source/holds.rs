@@ -114,6 +114,12 @@ impl HoldPatience {
         sleep(jittered(first, self.held)).await;
     }
 
+    /// Says what is wrong while all else goes on.
+    pub(super) fn note(&mut self, reason: &str) {
+        self.held = self.held.max(1);
+        self.say(reason);
+    }
+
     fn say(&self, reason: &str) {
         self.holds.set(self.number, Some(reason.to_owned()));
         if self.holds.is_once && self.tries.max(self.held) > MOST_HOLDS {

@@ -185,6 +185,58 @@ fn positions_that_were_written_are_not_read_again_by_another() {
 }
 
 #[test]
+fn a_write_whose_answer_was_lost_is_made_again() {
+    let world = World::new();
+    world.standin.kinesis().open(1);
+    configure(&world, "a", "@URL", "");
+    let config = fs::read_to_string(world.config_path()).unwrap();
+    // It is renewed by its positions alone.
+    world.config(&config.replace("failover = \"2s\"", "failover = \"300s\""));
+    let daemon = world.start();
+    let put_one = |number: u64| {
+        world.standin.expect(RUN, number + 1);
+        world.standin.kinesis().put(0, "k", &Lines::of_run(RUN).text(number..number + 1))
+    };
+    let is_written = |sequence: &str, counter: Option<u64>| {
+        let item = world.standin.dynamodb().item(TABLE, &shard_id(0))?;
+        let found: u64 = item["leaseCounter"]["N"].as_str().unwrap().parse().unwrap();
+        let is_so = item["checkpoint"]["S"] == *sequence && counter.is_none_or(|counter| counter == found);
+        is_so.then_some(found)
+    };
+    let first = put_one(0);
+    let before = until("the position is written", || is_written(&first, None));
+    world.standin.dynamodb().lost_answers = 1;
+    let second = put_one(1);
+    until("the next one is written twice", || is_written(&second, Some(before + 2)));
+    exactly_once(&world.delivered(&daemon), 2);
+    daemon.stop().drained();
+}
+
+#[test]
+fn an_open_shard_with_a_finished_lease_is_told_of() {
+    let world = World::new();
+    world.standin.kinesis().open(2);
+    world.standin.dynamodb().create(TABLE, "leaseKey");
+    let finished = json!({ "leaseKey": { "S": shard_id(0) }, "leaseCounter": { "N": "7" },
+        "checkpoint": { "S": "SHARD_END" } });
+    world.standin.dynamodb().put(TABLE, &finished);
+    configure(&world, "a", "@URL", "");
+    let daemon = world.spawn();
+    until("the shard and the fix are named", || {
+        daemon.must_run();
+        let said = daemon.get("/readyz").map(|reply| reply.text())?;
+        (said.contains(&shard_id(0)) && said.contains("`leases.table`")).then_some(())
+    });
+    assert!(daemon.scrape().count("source_errors_total", &["reason=\"lease_finished\""]) >= 1);
+    // Its row is removed.
+    world.standin.dynamodb().delete(TABLE, &shard_id(0));
+    put(&world, 0..100);
+    exactly_once(&world.delivered(&daemon), 100);
+    daemon.ready();
+    daemon.stop().drained();
+}
+
+#[test]
 fn finished_leases_go_and_what_others_keep_in_the_table_stays() {
     let world = World::new();
     world.standin.kinesis().open(1);

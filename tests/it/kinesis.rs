@@ -4,6 +4,7 @@ use std::fs;
 use std::ops::Range;
 
 use serde_json::{Value, json};
+use standpipe::event::Timestamp;
 
 use crate::standin::{Lines, Settings, shard_id, stream_arn};
 use crate::world::{
@@ -91,6 +92,44 @@ fn shards_that_are_split_and_merged_are_followed_by_their_children() {
         daemon.stop().drained();
         no_violations(&world);
     }
+}
+
+#[test]
+fn an_answer_that_does_not_say_how_to_go_on_ends_no_open_shard() {
+    let world = World::new();
+    world.config(&format!("{}{MESSAGE_SINK}", lines_source("")));
+    world.standin.kinesis().open(2);
+    world.standin.kinesis().page = 20;
+    world.standin.kinesis().cut_pages = 5;
+    put(&world, 0..1_000);
+    let daemon = world.start();
+    world.delivered(&daemon);
+    world.standin.kinesis().cut_pages = 2;
+    put(&world, 1_000..2_000);
+    exactly_once(&world.delivered(&daemon), 2_000);
+    let scrape = daemon.scrape();
+    assert_eq!(scrape.count("source_shards", &["state=\"held\""]), 2);
+    assert!(scrape.count("source_errors_total", &["reason=\"unavailable\""]) >= 5);
+    daemon.stop().drained();
+    no_violations(&world);
+}
+
+#[test]
+fn a_shard_that_waits_keeps_no_memory_from_others() {
+    let world = World::new();
+    // Of which a page that is not known yet takes all that pages may.
+    world.config(&format!("[limits]\nmemory = \"8MiB\"\n\n{}{MESSAGE_SINK}", lines_source("")));
+    world.standin.kinesis().open(2);
+    world.standin.kinesis().page = 1;
+    world.standin.kinesis().refused_shard = Some(0);
+    world.standin.expect(RUN, 40);
+    for number in 0..40 {
+        world.standin.kinesis().put(1, "k", &Lines::of_run(RUN).text(number..number + 1));
+    }
+    let daemon = world.spawn();
+    until("the other shard is read", || (world.standin.report().missing == 0).then_some(()));
+    exactly_once(&world.standin.report(), 40);
+    daemon.stop().drained();
 }
 
 #[test]
@@ -222,6 +261,34 @@ fn a_stream_from_its_end_loses_nothing_that_comes_after_the_first_start() {
     let daemon = world.start();
     exactly_once(&world.delivered(&daemon), 300);
     daemon.stop().drained();
+}
+
+#[test]
+fn a_stream_from_a_time_brings_nothing_from_before_it_over_a_split() {
+    let world = World::new();
+    world.standin.kinesis().open(1);
+    world.standin.kinesis().put(0, "a", b"of the shard that was split\n");
+    let [low, high] = world.standin.kinesis().split(0);
+    for shard in [low, high] {
+        world.standin.kinesis().put(shard, "a", b"of what came of it\n");
+    }
+    let split = Timestamp::now();
+    // Times are told in milliseconds.
+    let start = until("the time is a later one", || Some(Timestamp::now()).filter(|now| *now > split));
+    let start = start.to_rfc3339();
+    world.config(&format!("{}{MESSAGE_SINK}", lines_source(&format!("start = \"{start}\""))));
+    put(&world, 0..300);
+    let daemon = world.start();
+    exactly_once(&world.delivered(&daemon), 300);
+    assert_eq!(daemon.conserved().count("source_events_total", &["source=\"stream\""]), 300);
+    // What is split after the time is followed as always.
+    world.standin.kinesis().split(low);
+    put(&world, 300..600);
+    exactly_once(&world.delivered(&daemon), 600);
+    daemon.stop().drained();
+    // The shard that was split before that time was not read, and all others in their order.
+    let violations = world.standin.kinesis().violations.clone();
+    assert!(violations.iter().all(|violation| violation.ends_with("before [0]")), "{violations:?}");
 }
 
 #[test]

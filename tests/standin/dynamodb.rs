@@ -64,6 +64,11 @@ impl DynamoDb {
         self.tables.get_mut(table).unwrap().items.get_mut(key).unwrap().insert(name.to_owned(), value);
     }
 
+    /// Removes an item, as another program would.
+    pub(crate) fn delete(&mut self, table: &str, key: &str) {
+        self.tables.get_mut(table).unwrap().items.remove(key);
+    }
+
     /// What `name` is in each item that has it, by key.
     pub(crate) fn column(&self, table: &str, name: &str) -> BTreeMap<String, String> {
         let items = self.tables.get(table).into_iter().flat_map(|table| &table.items);

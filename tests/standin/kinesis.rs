@@ -34,6 +34,8 @@ struct Shard {
     first: u64,
     records: Vec<Record>,
     is_closed: bool,
+    /// When it was, in milliseconds since 1970.
+    closed: i64,
     is_trimmed: bool,
     /// Somebody has read it to its end.
     is_read: bool,
@@ -58,6 +60,10 @@ pub(crate) struct Kinesis {
     pub(crate) refused: Option<&'static str>,
     /// Records a page; 0: as many as are asked for.
     pub(crate) page: usize,
+    /// Of this shard, no records may be read.
+    pub(crate) refused_shard: Option<u64>,
+    /// So many pages do not tell how to go on.
+    pub(crate) cut_pages: u32,
     /// A closed shard does not tell what came of it.
     pub(crate) hides_children: bool,
     /// Calls beyond five a second and shard.
@@ -125,16 +131,21 @@ impl Kinesis {
 
     /// Splits a shard in two; gives their numbers.
     pub(crate) fn split(&mut self, shard: u64) -> [u64; 2] {
-        self.shards.get_mut(&shard).unwrap().is_closed = true;
+        self.close(shard);
         [self.add(vec![shard]), self.add(vec![shard])]
     }
 
     /// Merges two shards into one; gives its number.
     pub(crate) fn merge(&mut self, shards: [u64; 2]) -> u64 {
-        for shard in &shards {
-            self.shards.get_mut(shard).unwrap().is_closed = true;
+        for shard in shards {
+            self.close(shard);
         }
         self.add(shards.to_vec())
+    }
+
+    fn close(&mut self, shard: u64) {
+        let shard = self.shards.get_mut(&shard).unwrap();
+        (shard.is_closed, shard.closed) = (true, Timestamp::now().0);
     }
 
     /// The stream keeps nothing of a closed shard any more.
@@ -142,7 +153,7 @@ impl Kinesis {
         self.shards.get_mut(&shard).unwrap().is_trimmed = true;
     }
 
-    fn list(&self) -> Value {
+    fn list(&self, input: &Value) -> Value {
         let shard = |(number, shard): (&u64, &Shard)| {
             let mut listed = json!({
                 "ShardId": shard_id(*number),
@@ -157,8 +168,13 @@ impl Kinesis {
             }
             listed
         };
+        let from = match input["ShardFilter"]["Type"].as_str() {
+            Some("FROM_TIMESTAMP") => milliseconds(&input["ShardFilter"]["Timestamp"]),
+            _ => 0,
+        };
+        let is_listed = |shard: &Shard| !shard.is_trimmed && (!shard.is_closed || shard.closed >= from);
         let listed: Vec<Value> =
-            self.shards.iter().filter(|(_, shard)| !shard.is_trimmed).map(shard).collect();
+            self.shards.iter().filter(|(_, shard)| is_listed(shard)).map(shard).collect();
         json!({ "Shards": listed })
     }
 
@@ -195,6 +211,9 @@ impl Kinesis {
             .ok_or_else(|| AwsError::invalid_argument("not an iterator"))?;
         let (number, place): (u64, usize) = (number.parse().unwrap(), place.parse().unwrap());
         self.check_pace(number)?;
+        if self.refused_shard == Some(number) {
+            return Err(AwsError::new(400, "AccessDeniedException", "this shard may not be read"));
+        }
         if takes(&mut self.throttles) {
             return Err(throttled());
         }
@@ -229,7 +248,9 @@ impl Kinesis {
             "NextShardIterator": if is_over { Value::Null } else { format!("{number}/{end}").into() },
             "MillisBehindLatest": behind,
         });
-        if is_over && !self.hides_children {
+        if takes(&mut self.cut_pages) {
+            answer["NextShardIterator"] = Value::Null;
+        } else if is_over && !self.hides_children {
             answer["ChildShards"] = children;
         }
         Ok(answer)
@@ -328,7 +349,7 @@ fn call(state: &State, parts: &Parts, body: &[u8]) -> Result<Value, AwsError> {
         return Err(AwsError::new(400, "ResourceNotFoundException", "Stream not found"));
     }
     match operation {
-        "ListShards" => Ok(kinesis.list()),
+        "ListShards" => Ok(kinesis.list(&input)),
         "GetShardIterator" => kinesis.iterator(&input),
         "GetRecords" => kinesis.records(&input),
         _ => Err(AwsError::new(404, "UnknownOperationException", operation)),

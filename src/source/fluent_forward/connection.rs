@@ -78,7 +78,7 @@ impl ForwardSession<'_> {
         let frames = FrameBuffer::new(MOST_MESSAGE, context.intake.standing());
         let mut batch = BatchIntake::new(context, frames);
         if let Some(admission) = &context.admission
-            && let Err(end) = shake_hands(admission, &mut stream, &mut batch.frames).await
+            && let Err(end) = shake_hands(admission, &mut stream, &mut batch.frames, &mut self.stop).await
         {
             return end;
         }
@@ -114,6 +114,8 @@ impl ForwardSession<'_> {
                 last_read = Instant::now();
                 continue;
             }
+            // A connection that is never quiet may have a line in parts that waits, too.
+            batch.expire(Instant::now()).await?;
             large.make_room(&self.context.intake, &mut batch.frames, &mut self.stop).await?;
             if batch.is_idle() && !answers.has_open() {
                 self.rest();
@@ -191,8 +193,20 @@ async fn read_within<S: AsyncRead + Unpin>(
     }
 }
 
-/// Asks for proof of the shared key.
+/// Asks for proof of the shared key, unless a stop is asked for: a peer may say nothing for long.
 async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    admission: &ForwardAdmission,
+    stream: &mut S,
+    frames: &mut FrameBuffer,
+    stop: &mut Stop,
+) -> Result<(), ConnectionEnd> {
+    tokio::select! {
+        admitted = admit(admission, stream, frames) => admitted,
+        () = stop.requested() => Err(ConnectionEnd::Stopped),
+    }
+}
+
+async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
     admission: &ForwardAdmission,
     stream: &mut S,
     frames: &mut FrameBuffer,
@@ -279,5 +293,32 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> Result<()
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(ConnectionEnd::Gone),
         Err(_) => Err(ConnectionEnd::Unread),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+    use crate::event::Budget;
+    use crate::source::stop::Stopper;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_says_nothing_holds_no_stop_up() {
+        let admission = ForwardAdmission {
+            shared_key: Secret::new("key".to_owned()),
+            users: Vec::new(),
+            hostname: "here".into(),
+        };
+        let mut frames = FrameBuffer::new(MOST_MESSAGE, Budget::new(1 << 20).keep());
+        let (mut ours, _theirs) = tokio::io::duplex(1 << 10);
+        let (stopper, mut stop) = Stopper::new();
+        let began = Instant::now();
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            stopper.stop();
+        };
+        let (end, ()) = tokio::join!(shake_hands(&admission, &mut ours, &mut frames, &mut stop), later);
+        assert_eq!((end, began.elapsed()), (Err(ConnectionEnd::Stopped), Duration::from_secs(1)));
     }
 }

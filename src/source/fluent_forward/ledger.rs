@@ -66,7 +66,7 @@ const ENTRY_BYTES: usize = 128;
 /// How long a chunk is known after it was delivered: senders wait for three minutes or less.
 const MEMORY: Duration = Duration::from_mins(10);
 
-/// Most repetitions of one chunk that are answered when it ends.
+/// Most repetitions of one chunk that are answered when it ends: the last ones, since senders that gave up are gone.
 const MOST_WAITING: usize = 8;
 
 /// Chunks that go on their way together, until [`ChunkLedger::open`]. Dropped before, they are forgotten.
@@ -139,10 +139,12 @@ impl ChunkLedger {
                 return false;
             }
             Some(KnownChunk::Open(waiting)) => {
-                if waiting.len() < MOST_WAITING {
-                    waiting.push((Arc::clone(queue), answer.to_vec()));
-                    queue.expect();
+                if waiting.len() >= MOST_WAITING {
+                    // Its sender has given it up for longer than any other.
+                    waiting.remove(0).0.end(&[]);
                 }
+                waiting.push((Arc::clone(queue), answer.to_vec()));
+                queue.expect();
                 return false;
             }
             None => {}
@@ -193,10 +195,10 @@ impl Acknowledge for ChunkLedger {
     fn acknowledge(&self, number: u64, outcome: Outcome) {
         let mut state = self.state();
         let Some(batch) = state.open.remove(&number) else { return };
-        let mut waiting = Vec::new();
+        let (mut waiting, now) = (Vec::new(), Instant::now());
         for key in &batch.keys {
             match outcome {
-                Outcome::Done => waiting.append(&mut state.deliver(*key, batch.since)),
+                Outcome::Done => waiting.append(&mut state.deliver(*key, now)),
                 Outcome::Abandoned => state.forget(key),
             }
         }
@@ -212,8 +214,8 @@ impl Acknowledge for ChunkLedger {
 
 impl LedgerState {
     /// Notes that a chunk is delivered, and returns who else waits for that.
-    fn deliver(&mut self, key: ChunkKey, since: Instant) -> Vec<(Arc<AnswerQueue>, Vec<u8>)> {
-        self.delivered.push_back((since, key));
+    fn deliver(&mut self, key: ChunkKey, now: Instant) -> Vec<(Arc<AnswerQueue>, Vec<u8>)> {
+        self.delivered.push_back((now, key));
         match self.known.insert(key, KnownChunk::Delivered) {
             Some(KnownChunk::Open(waiting)) => waiting,
             Some(KnownChunk::Delivered) | None => Vec::new(),
@@ -298,6 +300,33 @@ mod tests {
         assert_eq!((queue.take(), other.take()), (b"1".to_vec(), b"1".to_vec()));
         assert!(take(&ledger, 1, &other).is_none());
         assert_eq!(other.take(), b"1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chunk_that_was_held_for_long_is_known_from_its_delivery_on() {
+        let (ledger, queue, _) = new();
+        let ack = take(&ledger, 1, &queue).unwrap();
+        tokio::time::advance(MEMORY * 2).await;
+        ack.settle();
+        tokio::time::advance(MEMORY).await;
+        ledger.lag(Instant::now());
+        assert!(take(&ledger, 1, &queue).is_none(), "it is answered, and not taken again");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        ledger.lag(Instant::now());
+        assert!(take(&ledger, 1, &queue).is_some());
+    }
+
+    #[test]
+    fn the_last_senders_of_a_chunk_are_answered_however_often_it_came() {
+        let (ledger, queue, _) = new();
+        let ack = take(&ledger, 1, &queue).unwrap();
+        let queues: Vec<Arc<AnswerQueue>> = (0..MOST_WAITING + 2).map(|_| Arc::default()).collect();
+        assert!(queues.iter().all(|again| take(&ledger, 1, again).is_none()));
+        let waiting: Vec<bool> = queues.iter().map(|again| again.has_open()).collect();
+        assert_eq!((&waiting[..2], waiting[2..].contains(&false)), (&[false, false][..], false));
+        ack.settle();
+        let answered: Vec<bool> = queues.iter().map(|again| again.take() == b"1").collect();
+        assert_eq!(answered, waiting);
     }
 
     #[test]

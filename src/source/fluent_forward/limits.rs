@@ -39,6 +39,9 @@ pub(super) const LAST_BYTES: usize = 4 << 20;
 /// A line in parts waits for the next one for so long.
 pub(super) const PARTS_WAIT: Duration = Duration::from_secs(5);
 
+/// Of a line in parts, its tag, its id and its other fields may have so many bytes: they are held until its last part.
+pub(super) const MOST_LABELS: usize = 16 << 10;
+
 /// Lines in parts that are open at once on a connection: a container writes two at most.
 pub(super) const OPEN_LINES: usize = 16;
 

@@ -5,7 +5,7 @@
 use tokio::time::Instant;
 
 use super::ledger::PendingChunks;
-use super::limits::{OPEN_LINES, PARTS_WAIT};
+use super::limits::{MOST_LABELS, OPEN_LINES, PARTS_WAIT};
 use crate::event::Held;
 use crate::msgpack::{PackError, PackReader, PackSpan, PackToken, put_array, put_map, put_str};
 use crate::sync::Lock;
@@ -196,7 +196,8 @@ impl OpenLine {
 }
 
 impl<'a> LinePart<'a> {
-    /// Reads a message of one entry: what stands before its fields, and the part. None: it is whole.
+    /// Reads a message of one entry: what stands before its fields, and the part. None: it is whole, or has more
+    /// beside its text than may be held, and goes on as it came.
     fn read(message: &'a [u8], span: &PackSpan) -> Result<Option<(Vec<u8>, Self)>, PackError> {
         let [tag_at, _, record_at, _] = span.starts;
         let mut reader = PackReader::from(message, record_at);
@@ -218,18 +219,23 @@ impl<'a> LinePart<'a> {
                     reader.skip()?;
                     part.fields.extend_from_slice(message.get(begin..reader.at()).unwrap_or_default());
                     part.n_fields = part.n_fields.saturating_add(1);
+                    if part.fields.len() > MOST_LABELS {
+                        return Ok(None);
+                    }
                     continue;
                 }
             }
             reader = value_at;
             reader.skip()?;
         }
-        if !is_part || part.id.is_empty() {
+        let before = message.get(tag_at..record_at).unwrap_or_default();
+        let labels = part.fields.len().saturating_add(part.id.len()).saturating_add(before.len());
+        if !is_part || part.id.is_empty() || labels > MOST_LABELS {
             return Ok(None);
         }
         let mut head = Vec::new();
         put_array(&mut head, 3);
-        head.extend_from_slice(message.get(tag_at..record_at).unwrap_or_default());
+        head.extend_from_slice(before);
         Ok(Some((head, part)))
     }
 }
@@ -246,13 +252,17 @@ mod tests {
 
     /// A part of a line, as Docker sends it.
     fn part(id: &str, log: &str, is_last: bool) -> Vec<u8> {
+        labelled_part("tag", "/web", (id, log, is_last))
+    }
+
+    fn labelled_part(tag: &str, container: &str, (id, log, is_last): (&str, &str, bool)) -> Vec<u8> {
         let mut out = Vec::new();
         put_array(&mut out, 4);
-        put_str(&mut out, b"tag");
+        put_str(&mut out, tag.as_bytes());
         out.push(0x65);
         let last = if is_last { "true" } else { "false" };
         let fields = [
-            ("container_name", "/web"),
+            ("container_name", container),
             ("log", log),
             ("partial_message", "true"),
             ("partial_id", id),
@@ -372,6 +382,26 @@ mod tests {
         assert!(joiner.is_empty());
         drop(joiner);
         assert_eq!(lines.memory.held.lock().bytes(), 0);
+    }
+
+    #[test]
+    fn a_part_with_more_labels_than_may_be_held_goes_on_as_it_came() {
+        let lines = Lines::new(1 << 20);
+        let mut joiner = PartsJoiner::new(&lines.memory, 1 << 20);
+        let (long, small) = ("x".repeat(MOST_LABELS), "x".repeat(MOST_LABELS - 100));
+        for (tag, container, id, is_taken) in [
+            (&*small, "/web", "a", true),
+            ("tag", &*small, "b", true),
+            (&*long, "/web", "c", false),
+            ("tag", &*long, "d", false),
+            ("tag", "/web", &*long, false),
+        ] {
+            let message = labelled_part(tag, container, (id, "text", false));
+            let span = PackScan::default().step(&message, 1 << 20).unwrap().unwrap();
+            let back = joiner.take(&message, &span, lines.ledger.pending(), &mut Vec::new());
+            assert_eq!(back.is_none(), is_taken, "{} {} {}", tag.len(), container.len(), id.len());
+        }
+        assert!(lines.memory.held.lock().bytes() <= 2 * MOST_LABELS as u64 + 8);
     }
 
     #[test]

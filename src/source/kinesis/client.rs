@@ -125,8 +125,17 @@ impl KinesisClient {
 
     /// All shards.
     pub(super) async fn shards(&self) -> Result<ShardGraph, StreamFault> {
+        self.list(json!({ "StreamARN": &*self.stream_arn })).await
+    }
+
+    /// Those to which records came at this time or later, or may come.
+    pub(super) async fn shards_from(&self, time: Timestamp) -> Result<ShardGraph, StreamFault> {
+        let filter = json!({ "Type": "FROM_TIMESTAMP", "Timestamp": seconds(time) });
+        self.list(json!({ "StreamARN": &*self.stream_arn, "ShardFilter": filter })).await
+    }
+
+    async fn list(&self, mut input: Value) -> Result<ShardGraph, StreamFault> {
         let mut shards = Vec::new();
-        let mut input = json!({ "StreamARN": &*self.stream_arn });
         loop {
             let answer = self.call("ListShards", input).await?;
             let listed = answer.get("Shards").and_then(Value::as_array);

@@ -1,6 +1,6 @@
 //! A worker among others: looks at the leases again and again, takes its share, reads what it has, and leaves nothing without a lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::reading::StreamReading;
 use super::shard_reader::{ReadEnd, ShardReader};
 use super::shards::{ShardGraph, is_needless, may_be_read};
 use super::taker::{LeaseObserver, LeaseTaking, look_every};
+use crate::config::StreamStart;
 use crate::event::Timestamp;
 use crate::metrics::ShardCounts;
 use crate::source::holds::HoldPatience;
@@ -41,6 +42,9 @@ pub(super) struct Worker {
     keepers: JoinSet<Arc<str>>,
     readers: JoinSet<EndedRead>,
     is_open: bool,
+    /// Open shards whose leases said at the last list that all of them is done.
+    passed_over: BTreeSet<Arc<str>>,
+    passed_over_said: HoldPatience,
     sync_at: Instant,
     look_at: Instant,
 }
@@ -86,6 +90,7 @@ impl From<LeaseFault> for RoundFault {
 
 impl Worker {
     pub(super) fn new(reading: Arc<StreamReading>, name: Arc<str>, failover: Duration) -> Self {
+        let passed_over_said = reading.holds.patience();
         let (now, observer) = (Instant::now(), LeaseObserver::new(Arc::clone(&name), failover));
         Self {
             reading,
@@ -96,6 +101,8 @@ impl Worker {
             keepers: JoinSet::new(),
             readers: JoinSet::new(),
             is_open: false,
+            passed_over: BTreeSet::new(),
+            passed_over_said,
             sync_at: now,
             look_at: now,
         }
@@ -172,11 +179,18 @@ impl Worker {
         let mut leases = store.leases().await?;
         if leases.is_empty() || Instant::now() >= self.sync_at {
             let graph = self.reading.client.shards().await?;
-            if self.add_missing(&graph, &leases).await? {
+            let is_new = match self.beginning(&leases) {
+                Some(time) => {
+                    self.add_missing(&self.reading.client.shards_from(time).await?, &leases).await?
+                }
+                None => self.add_missing(&graph, &leases).await?,
+            };
+            if is_new {
                 leases = store.leases().await?;
             }
             self.clean(&graph, &leases).await?;
             self.sync_at = Instant::now() + SYNC_EVERY.min(self.failover * 6);
+            self.note_passed_over(&graph, &leases);
         }
         // What was read of the table may be older than what was written to it.
         for shard in &finished {
@@ -194,10 +208,43 @@ impl Worker {
         Ok(leases.len())
     }
 
+    /// Says which shards nobody reads, by a lease that cannot be theirs. A list may be older than a lease: only what is found twice is.
+    fn note_passed_over(&mut self, graph: &ShardGraph, leases: &Leases) {
+        let before = std::mem::replace(&mut self.passed_over, graph.passed_over(leases));
+        let Some(shard) = self.passed_over.intersection(&before).next() else {
+            if self.passed_over.is_empty() {
+                self.passed_over_said.works();
+            } else {
+                self.sync_at = Instant::now();
+            }
+            return;
+        };
+        let stream = self.reading.client.stream_arn();
+        let fix = if self.reading.store.is_shared() {
+            "the lease table is of another stream, or the stream was made anew: name another `leases.table`, or delete the table"
+                .to_owned()
+        } else {
+            let source = self.reading.intake.metrics.name();
+            format!("the stream was made anew: stop standpipe, and run `standpipe state forget {source}`")
+        };
+        self.reading.intake.metrics.error("lease_finished");
+        self.passed_over_said.note(&format!("the shard `{shard}` of `{stream}` is open, but its lease says that all of it was read, so it is not read; {fix}"));
+    }
+
     /// The shards of which it is written down that they are done.
     fn finished(&self) -> Vec<Arc<str>> {
         let finished = self.held.iter().filter(|(_, held)| held.lease.is_finished());
         finished.map(|(shard, _)| Arc::clone(shard)).collect()
+    }
+
+    /// The time with which all reading begins, as long as nothing was read. What came of a shard that had ended by then is read from
+    /// that time on, too, and not from its own beginning.
+    fn beginning(&self, leases: &Leases) -> Option<Timestamp> {
+        let StreamStart::At(time) = self.reading.start else { return None };
+        let is_unread =
+            |lease: &ShardLease| lease.mark == ShardMark::AtTimestamp && lease.start == Some(time);
+        // The service takes no time that is yet to come.
+        leases.values().all(is_unread).then(|| time.min(Timestamp::now()))
     }
 
     /// Whether some were.

@@ -96,10 +96,13 @@ impl HeldLease {
 
     /// Something was given up: reading begins again where all is done.
     pub(super) fn begin_again(&self) {
-        if let Some(mark) = self.tracker.borrow().acknowledged() {
-            self.state.lock().from = mark;
+        let (acknowledged, tracker) = (self.tracker.borrow().acknowledged(), PositionTracker::new());
+        if let Some(mark) = acknowledged {
+            self.state.lock().from = mark.clone();
+            // It may not be written down yet.
+            tracker.begin(mark, Timestamp::now()).settle();
         }
-        self.tracker.send_replace(PositionTracker::new());
+        self.tracker.send_replace(tracker);
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -247,5 +250,34 @@ impl Checkpointer for HeldLease {
             Ok(false) => Err(CheckpointFailure::NotOwner),
             Err(fault) => Err(CheckpointFailure::Failed(Box::new(fault))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lease_store::OwnLeases;
+    use super::*;
+    use crate::ack::Checkpoints;
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn a_position_that_was_not_written_yet_is_written_though_reading_began_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::open(folder.path()).unwrap();
+        let own = OwnLeases::claim(&"stream".into(), &"arn".into(), &checkpoints);
+        let store = Arc::new(LeaseStore::Own(own));
+        let lease = ShardLease::new("shard".into(), ShardMark::TrimHorizon);
+        store.create(&lease).await.unwrap();
+        let (metrics, ended) = (Metrics::new().source("stream"), Arc::default());
+        let held =
+            HeldLease::new(&lease, 0, Instant::now(), &store, Duration::from_secs(10), metrics, &ended);
+        let mark = |number| ShardMark::read(number, 0).unwrap();
+        let (tracker, _) = held.progress();
+        tracker.begin(mark("7"), Timestamp(0)).settle();
+        drop(tracker.begin(mark("8"), Timestamp(0)));
+        held.begin_again();
+        assert_eq!(held.progress().1, mark("7"));
+        held.leave(Instant::now() + Duration::from_mins(1), true).await.unwrap();
+        assert_eq!(store.leases().await.unwrap()["shard"].mark, mark("7"));
     }
 }

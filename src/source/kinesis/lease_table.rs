@@ -209,14 +209,8 @@ impl LeaseTable {
             if !is_ours {
                 return Ok(None);
             }
-            // An earlier write of ours was done, and its answer was lost. It may have been another than this.
-            let is_done = match write {
-                OwnersWrite::Renewal => true,
-                OwnersWrite::Mark(mark) => found.mark == *mark,
-            };
-            if is_done {
-                return Ok(Some(found.counter));
-            }
+            // An earlier write of ours was done, and its answer was lost. It may have been another than this; and others count from
+            // when it was done, which is longer ago than this one began.
             counter = found.counter;
         }
         Ok(None)

@@ -138,6 +138,7 @@ impl ShardReader {
             match self.page(tracker).await? {
                 AfterPage::Another => {}
                 AfterPage::CaughtUp => return Ok(Some(ReadEnd::CaughtUp)),
+                AfterPage::Ended(children) if children.is_empty() && !self.has_ended().await => {}
                 AfterPage::Ended(children) => {
                     self.end_shard(children).await;
                     tracker.begin(ShardMark::ShardEnd, Timestamp::now()).settle();
@@ -171,19 +172,27 @@ impl ShardReader {
         let permits = u32::try_from(expected >> 10).unwrap_or(u32::MAX).max(1);
         // It is never closed.
         let permits = permits.min(most_permits(&reading));
-        let _at_hand = reading.at_hand.acquire_many(permits).await.ok();
+        let at_hand = reading.at_hand.acquire_many(permits).await.ok();
         let room = reading.intake.admit(expected).await;
         let mut memory = reading.intake.standing();
         memory.resize(expected as u64);
         drop(room);
         let answer = match self.ask().await {
             AskedPage::Records(answer) => answer,
-            AskedPage::Later => return Ok(AfterPage::Another),
+            AskedPage::Later(fault) => {
+                // Others may have the memory meanwhile.
+                drop((at_hand, memory));
+                if let Some(fault) = fault {
+                    self.wait_after(&fault).await;
+                }
+                return Ok(AfterPage::Another);
+            }
             AskedPage::Trimmed(children) => return Ok(AfterPage::Ended(children)),
         };
         let whole = RecordsPage::read(&answer)
             .filter(|page| page.records.iter().all(|record| record.sequence().is_some()));
         let Some(page) = whole else {
+            drop((at_hand, memory));
             let fault = reading.client.unreadable("GetRecords");
             self.wait_after(&fault).await;
             return Ok(AfterPage::Another);
@@ -235,10 +244,9 @@ impl ShardReader {
                 if fault.kind == StreamFaultKind::Expired {
                     // A page that had to wait: the next iterator begins where it stood.
                     self.reading.intake.metrics.error(fault.kind.reason());
-                } else {
-                    self.wait_after(&fault).await;
+                    return AskedPage::Later(None);
                 }
-                AskedPage::Later
+                AskedPage::Later(Some(fault))
             }
         }
     }
@@ -250,7 +258,7 @@ impl ShardReader {
             warn!(source, shard, error = %fault, "the stream does not have the shard's position any more; reading goes on with its oldest record");
             self.reading.intake.metrics.error("expired_position");
             self.next = IteratorStart::TrimHorizon;
-            return AskedPage::Later;
+            return AskedPage::Later(None);
         }
         if fault.kind == StreamFaultKind::Gone
             && let Ok(graph) = self.reading.client.shards().await
@@ -259,8 +267,7 @@ impl ShardReader {
             // Its records are older than the stream keeps them.
             return AskedPage::Trimmed(graph.children(&self.held.shard).into_iter().cloned().collect());
         }
-        self.wait_after(&fault).await;
-        AskedPage::Later
+        AskedPage::Later(Some(fault))
     }
 
     async fn wait_after(&mut self, fault: &StreamFault) {
@@ -272,6 +279,18 @@ impl ShardReader {
             // The service's clock may be behind ours, and it takes no time that is yet to come.
             self.patience.pause(&fault.message).await;
         }
+    }
+
+    /// Whether the stream lists the shard as closed, or not at all any more. An answer that says nothing of what comes next may be one
+    /// that something on its way cut short.
+    async fn has_ended(&mut self) -> bool {
+        let fault = match self.reading.client.shards().await {
+            Ok(graph) if !graph.is_open(&self.held.shard) => return true,
+            Ok(_) => self.reading.client.unreadable("GetRecords"),
+            Err(fault) => fault,
+        };
+        self.wait_after(&fault).await;
+        false
     }
 
     /// Sees to it that somebody reads on where the shard ends: from its end on, nobody asks.
@@ -302,8 +321,8 @@ impl ShardReader {
 /// What asking gave.
 enum AskedPage {
     Records(Bytes),
-    /// Nothing yet.
-    Later,
+    /// Nothing yet; what is to be waited for, if anything is.
+    Later(Option<StreamFault>),
     /// The stream does not have the shard any more; this came of it.
     Trimmed(Vec<ListedShard>),
 }

@@ -44,6 +44,13 @@ impl ShardGraph {
         self.shards.contains_key(shard)
     }
 
+    /// Whether records may still come to the shard.
+    pub(super) fn is_open(&self, shard: &str) -> bool {
+        let is_listed = self.shards.get(shard).is_some_and(|shard| !shard.is_closed);
+        // The list may be one of two moments.
+        is_listed && self.children(shard).is_empty()
+    }
+
     /// What came of a shard.
     pub(super) fn children(&self, shard: &str) -> Vec<&ListedShard> {
         self.shards.values().filter(|child| child.parents.iter().any(|parent| **parent == *shard)).collect()
@@ -80,6 +87,12 @@ impl ShardGraph {
             }
         }
         search.in_order()
+    }
+
+    /// Shards that are open though their leases say that all of them is done: these are of another stream.
+    pub(super) fn passed_over(&self, leases: &Leases) -> BTreeSet<Arc<str>> {
+        let finished = leases.values().filter(|lease| lease.is_finished() && self.is_open(&lease.shard));
+        finished.map(|lease| Arc::clone(&lease.shard)).collect()
     }
 
     fn parents(&self, shard: &str) -> Vec<&Arc<str>> {
@@ -257,7 +270,11 @@ mod tests {
         use ShardMark::{AtTimestamp, Latest, TrimHorizon};
         let oldest = |mark: ShardMark| [0, 1, 2, 3, 4, 5].map(|number| (number, mark.clone()));
         check(&example(), &[], StreamStart::Beginning, &oldest(TrimHorizon));
-        check(&example(), &[], StreamStart::At(Timestamp(7)), &oldest(AtTimestamp));
+        // Those from a time on, as the stream lists them: 0 to 3 had ended by then.
+        let later: [(u32, &[u32]); 7] =
+            [(4, &[]), (5, &[]), (6, &[0, 1]), (7, &[2, 3]), (8, &[6, 7]), (9, &[5]), (10, &[5])];
+        let at_time = [4, 5, 6, 7].map(|number| (number, AtTimestamp));
+        check(&graph(&later, &[4, 8, 9, 10]), &[], StreamStart::At(Timestamp(7)), &at_time);
         check(&example(), &[], StreamStart::End, &[4, 8, 9, 10].map(|number| (number, Latest)));
     }
 
@@ -302,6 +319,16 @@ mod tests {
         assert_eq!(after(5, &[(5, read(1)), (9, ShardMark::TrimHorizon)]), [id(10)]);
         assert_eq!(after(7, &[(7, read(1)), (6, read(1))]), [id(8)]);
         assert_eq!(after(7, &[(7, read(1))]), [id(0), id(1), id(8)]);
+    }
+
+    #[test]
+    fn an_open_shard_whose_lease_is_finished_is_found() {
+        let known =
+            [(4, ShardMark::ShardEnd), (5, ShardMark::ShardEnd), (8, read(1)), (90, ShardMark::ShardEnd)];
+        assert_eq!(example().passed_over(&leases(&known)), BTreeSet::from([id(4)]));
+        // Of a list of two moments, what has children is closed.
+        let graph = graph(&[(0, &[]), (1, &[0]), (2, &[0])], &[0, 1, 2]);
+        assert!(graph.passed_over(&leases(&[(0, ShardMark::ShardEnd)])).is_empty());
     }
 
     #[test]

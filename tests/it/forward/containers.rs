@@ -80,6 +80,31 @@ fn lines_of_containers_are_joined_named_and_routed() {
 }
 
 #[test]
+fn an_open_line_ends_on_a_connection_that_is_never_quiet() {
+    let world = World::new();
+    let daemon = world
+        .config(&format!("{SOURCE}[sinks.out]\ntype = \"directory\"\npath = \"@DIR/out\"\nstream = \"all\"\nlinger = \"50ms\"\n"))
+        .start();
+    let mut sender = Forwarder::to(&address(&daemon));
+    let fields = [
+        &WEB[..],
+        &[
+            ("partial_message", "true"),
+            ("partial_id", "p"),
+            ("partial_ordinal", "1"),
+            ("partial_last", "false"),
+        ],
+    ]
+    .concat();
+    sender.send(&docker("t", b"its last part never comes", &fields, None));
+    until("the line is delivered", || {
+        sender.send(&[0xc0]);
+        (daemon.scrape().count("source_events_total", &[]) == 1).then_some(())
+    });
+    daemon.stop().drained();
+}
+
+#[test]
 fn a_container_that_waits_for_each_answer_is_not_held_up_by_a_line_in_parts() {
     let world = World::new();
     let daemon = world
