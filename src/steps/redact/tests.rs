@@ -217,6 +217,18 @@ fn a_long_message_full_of_escapes_is_redacted_throughout() {
     assert!(found == "\\n\\t[email]".repeat(100_000).as_bytes());
 }
 
+#[test]
+fn a_match_within_a_long_word_is_found_wherever_the_word_is_cut() {
+    let redaction = own(&[("id", r"\d{3}-\d{2}-\d{4}", ReplaceWith::Text)]);
+    for before in (16 << 10) - 12..(16 << 10) + 2 {
+        for words in ["", "x "] {
+            let (before, after) = (format!("{words}{}", "x".repeat(before)), "y".repeat(40_000));
+            let text = format!("{before}123-45-6789{after}");
+            assert_eq!(redacted(&redaction, &text), format!("{before}[id]{after}"));
+        }
+    }
+}
+
 /// Text of what may and may not be found, at every place of a block.
 fn texts() -> impl Strategy<Value = String> {
     let part = prop_oneof![
