@@ -229,6 +229,47 @@ fn a_match_within_a_long_word_is_found_wherever_the_word_is_cut() {
     }
 }
 
+/// What becomes of an undecodable payload.
+fn letter(reason: &str, payload: &[u8]) -> String {
+    let redactor = Redactor::new(&all(ReplaceWith::Text)).unwrap().unwrap();
+    let mut scratch = RedactScratch::default();
+    let letter = super::payload::redacted(&redactor, reason, payload, &mut scratch);
+    String::from_utf8_lossy(&letter).into_owned()
+}
+
+#[test]
+fn what_cannot_be_opened_is_withheld_wherever_it_begins() {
+    let in_base64 = |bytes: &[u8]| base64_simd::STANDARD.encode_to_string(bytes).into_bytes();
+    let gzip = b"\x1f\x8b\x08\x00bob@example.com";
+    let mark = "\u{feff}".as_bytes();
+    for (reason, payload) in [
+        ("gzip", b"\x92\xa3app\xc4\x20bob@example.com".to_vec()),
+        ("zstd", b"bob@example.com".to_vec()),
+        ("too_large", [b"\x92\xa3app\xc4\x20".as_slice(), gzip].concat()),
+        ("forward", [b"\xdc\x00\x02\xa3app\xc4\x20\x28\xb5\x2f\xfd".as_slice(), b"bob@example.com"].concat()),
+        ("format", in_base64(gzip)),
+        ("format", [mark, &in_base64(gzip)].concat()),
+        ("format", [mark, gzip].concat()),
+        ("format", in_base64(b"\xff\xfebob@example.com")),
+    ] {
+        let letter = letter(reason, &payload);
+        assert!(letter.starts_with("[withheld: ") && !letter.contains("bob"), "{reason}: {letter}");
+    }
+}
+
+#[test]
+fn what_is_refused_in_base64_is_redacted_as_text() {
+    let in_base64 = |text: &str| base64_simd::STANDARD.encode_to_string(text);
+    let mail = in_base64("from bob@example.com to");
+    assert_eq!(letter("format", mail.as_bytes()), "from [email] to");
+    assert_eq!(letter("format", format!("\u{feff}{mail}\n").as_bytes()), "from [email] to");
+    assert_eq!(letter("format", format!("{mail}\n{mail}").as_bytes()), "from [email] tofrom [email] to");
+    assert_eq!(letter("format", in_base64(&mail).as_bytes()), "from [email] to", "twice");
+    let nothing = in_base64("nothing to be found");
+    assert_eq!(letter("format", nothing.as_bytes()), nothing);
+    assert_eq!(letter("format", b"some words of a text"), "some words of a text");
+}
+
 /// Text of what may and may not be found, at every place of a block.
 fn texts() -> impl Strategy<Value = String> {
     let part = prop_oneof![
