@@ -209,6 +209,7 @@ impl ForwardRecords {
             if open.count == Some(0) || open.count.is_none() && open.at >= bytes.len() {
                 return EntriesTold::All;
             }
+            events.at(open.place());
             let (told, end) = match ForwardEntry::read(bytes, open.at, open.is_bare) {
                 Ok(entry) => (self.entry(scratch, tag, &entry, events), entry.end),
                 Err(_) if open.is_bare => return EntriesTold::Broken,
@@ -322,6 +323,16 @@ impl EntryBytes {
 }
 
 impl OpenMessage {
+    /// A number that no other entry of the payload has: where it stands. Entries that are inflated are so far behind where their message
+    /// ends that no two messages share a place.
+    const fn place(&self) -> u64 {
+        let at = self.at as u64;
+        match (&self.entries, self.next) {
+            (EntryBytes::Inflated(_), NextMessage::At(end)) => ((end as u64) << 32).wrapping_add(at),
+            (EntryBytes::Inflated(_) | EntryBytes::Payload(_), _) => at,
+        }
+    }
+
     /// Where the next message begins, once all entries are told.
     fn end(&self, payload: &[u8]) -> usize {
         match self.next {

@@ -162,6 +162,19 @@ fn the_message_is_the_log_or_the_whole_record() {
 }
 
 #[test]
+fn every_record_of_a_chunk_has_a_place_of_its_own() {
+    let entries = [entry("same"), entry("same"), entry("same")].concat();
+    let list = array(&[&entry("same"), &entry("same")]);
+    let one = message(TIME, &record(&[("log", "same")]));
+    let gzipped = array(&[TAG, &bin(&gzip::deflate(&entries))]);
+    let payload =
+        [array(&[TAG, &list]), one.clone(), array(&[TAG, &bin(&entries)]), gzipped.clone(), one, gzipped];
+    let seen = decode_with(&how(RecordAs::Auto), &payload.concat());
+    let distinct: std::collections::BTreeSet<u64> = seen.places.iter().copied().collect();
+    assert_eq!((seen.told().len(), distinct.len(), seen.places.len()), (13, 13, 13), "{:?}", seen.places);
+}
+
+#[test]
 fn an_event_comes_from_its_tag_its_container_and_its_stream() {
     let origin_of = |fields: &[(&str, &str)]| {
         let seen = decode_with(&how(RecordAs::Message), &message(TIME, &record(fields)));

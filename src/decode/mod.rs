@@ -200,7 +200,9 @@ impl Decoder {
             | DecoderKind::JoinedLines(..)
             | DecoderKind::Container(_)
             | DecoderKind::Forward(_) => {
-                match payload::lines(&payload, max, buffers, &mut |bytes| events.may_take(bytes)) {
+                let may_be_closed = !events.opens_refused();
+                let mut may_take = |bytes| events.may_take(bytes);
+                match payload::lines(&payload, max, buffers, may_be_closed, &mut may_take) {
                     Ok(plain) => Ok(self.lines(scratch, origin, (&plain, 0), piece, events)),
                     Err(NotOpened::Refused(reason)) => {
                         events.origin(origin);

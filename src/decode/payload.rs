@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::gzip::{self, Inflater};
 use super::repair::BYTE_ORDER_MARK;
+use super::zstd;
 
 /// Buffers that payloads are inflated into.
 #[derive(Default)]
@@ -146,15 +147,18 @@ pub(crate) fn open<'a>(
     Ok(OpenedPayload { bytes: innermost, place, gz: Some(Bytes::copy_from_slice(inner)) })
 }
 
-/// Inflates lines, where they are gzipped: text does not begin as gzip does, and what cannot be inflated is taken as text.
+/// Inflates lines, where they are gzipped: text does not begin as gzip does. What cannot be inflated is taken as text, unless it is to be
+/// looked into.
 pub(crate) fn lines(
     payload: &Bytes,
     max: usize,
     buffers: &mut InflateBuffers,
+    may_be_closed: bool,
     may_take: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Bytes, NotOpened> {
     if !gzip::is_gzip(payload) {
-        return Ok(payload.clone());
+        let is_closed = zstd::is_zstd(payload) && !may_be_closed;
+        return if is_closed { Err(NotOpened::Refused("zstd")) } else { Ok(payload.clone()) };
     }
     let mut inflated = Vec::new();
     match buffers.inflater.inflate(payload, max, &mut inflated, may_take) {
@@ -162,7 +166,7 @@ pub(crate) fn lines(
             inflated.truncate(len);
             Ok(Bytes::from(inflated))
         }
-        Err(gzip::InflateError::Corrupt) => Ok(payload.clone()),
-        Err(error @ (gzip::InflateError::TooLarge | gzip::InflateError::NoRoom)) => Err(error.into()),
+        Err(gzip::InflateError::Corrupt) if may_be_closed => Ok(payload.clone()),
+        Err(error) => Err(error.into()),
     }
 }

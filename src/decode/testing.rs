@@ -35,6 +35,8 @@ pub(crate) struct SeenEvents {
     pub(crate) messages: Vec<String>,
     /// Of each single event.
     pub(crate) parts: Vec<Option<Part>>,
+    /// Where it was said that what follows begins.
+    pub(crate) places: Vec<u64>,
     /// How many events had bad characters.
     pub(crate) repaired: u64,
     /// How many bytes a step has room for; none: lines stay where they are, and all have room.
@@ -42,6 +44,8 @@ pub(crate) struct SeenEvents {
     written: usize,
     /// How many bytes may be taken for payloads.
     pub(crate) may_take: usize,
+    /// Whether what is refused is wanted as it was opened.
+    pub(crate) opens_refused: bool,
 }
 
 impl Default for SeenEvents {
@@ -53,6 +57,8 @@ impl Default for SeenEvents {
             envelopes: Vec::new(),
             messages: Vec::new(),
             parts: Vec::new(),
+            places: Vec::new(),
+            opens_refused: false,
             repaired: 0,
             room: None,
             written: 0,
@@ -99,6 +105,18 @@ impl Events for SeenEvents {
         let left = self.may_take.checked_sub(bytes);
         self.may_take = left.unwrap_or(self.may_take);
         left.is_some()
+    }
+
+    fn opens_refused(&self) -> bool {
+        self.opens_refused
+    }
+
+    fn wants_places(&self) -> bool {
+        true
+    }
+
+    fn at(&mut self, offset: u64) {
+        self.places.push(offset);
     }
 
     fn origin(&mut self, origin: &Arc<Origin>) {

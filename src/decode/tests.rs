@@ -789,3 +789,19 @@ fn a_payload_waits_for_the_memory_that_it_inflates_to() {
         assert!(left.is_none() && seen.told().len() >= 50_000);
     }
 }
+
+#[test]
+fn compressed_lines_that_cannot_be_opened_are_no_text_where_they_are_to_be_looked_into() {
+    let torn = [&gzip::deflate(b"a secret\n")[..14], &[0xff; 9]].concat();
+    for (reason, payload) in [("gzip", torn), ("zstd", b"\x28\xb5\x2f\xfdx\n".to_vec())] {
+        for format in [Format::Lines, Format::Docker] {
+            let mut seen = SeenEvents::default();
+            seen.opens_refused = true;
+            decode_into(&config(format), &payload, &mut seen);
+            let [told] = seen.told() else { panic!("{:?}", seen.told()) };
+            assert!(told.starts_with(&format!("undecodable {reason} ")), "{told}");
+        }
+        let seen = decode_with(&config(Format::Lines), &payload);
+        assert!(seen.told().iter().all(|told| !told.starts_with("undecodable")), "elsewhere it is text");
+    }
+}

@@ -135,6 +135,8 @@ fn logfmt(text: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     out.push(b'{');
     let mut has_value = false;
+    // What is left from the first quoted value on: looked at once, however many there are.
+    let mut tail: Option<&str> = None;
     let mut rest = text.trim_ascii();
     while !rest.is_empty() {
         let len =
@@ -151,9 +153,12 @@ fn logfmt(text: &[u8], out: &mut Vec<u8>) -> bool {
         };
         has_value = true;
         let after = if value.starts_with(b"\"") {
-            let Some((quoted, after)) = str::from_utf8(value).ok().and_then(json_string) else {
-                return false;
+            let left = match tail {
+                Some(tail) => tail.get(tail.len().saturating_sub(value.len())..),
+                None => str::from_utf8(value).ok(),
             };
+            tail = left;
+            let Some((quoted, after)) = left.and_then(json_string) else { return false };
             out.extend_from_slice(quoted.as_bytes());
             after.as_bytes()
         } else {
@@ -283,6 +288,19 @@ mod tests {
         for text in ["", "plain words", "=x", "a=\"open", "a=\"b\"c", "\"q\"=1"] {
             check(text, None);
         }
+    }
+
+    #[test]
+    fn logfmt_of_many_quoted_values_is_read_in_one_pass() {
+        // Looked at anew for each value, these would be 250 GB.
+        let text = "a=\"é\" ".repeat(1 << 18);
+        let mut object = Vec::new();
+        assert!(logfmt(text.as_bytes(), &mut object));
+        assert_eq!(object.len(), (9 << 18) + 1);
+        // Bytes that are no text are repaired before the quoted values, and nowhere behind them.
+        assert!(logfmt(b"a=\xff b=\"c\" d=\"e\"", &mut object));
+        assert_eq!(String::from_utf8_lossy(&object), "{\"a\":\"\u{fffd}\",\"b\":\"c\",\"d\":\"e\"}");
+        assert!(!logfmt(b"a=\"b\" c=\xff", &mut object));
     }
 
     #[test]

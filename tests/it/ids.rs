@@ -11,7 +11,10 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 
 use crate::standin::Settings;
-use crate::world::{ACCESS_KEY, Daemon, FILE_SOURCE, Sender, World, killed_again_and_again, progress};
+use crate::world::{
+    ACCESS_KEY, Daemon, FILE_SOURCE, Forwarder, Mode, Sender, World, forward_message, killed_again_and_again,
+    progress,
+};
 
 const SINK: &str = "
 [sinks.archive]
@@ -135,6 +138,22 @@ fn redaction_joined_lines_and_requests_keep_their_places() {
     let offset = |message: &str| ids[message][0].split_once('-').unwrap().1.parse::<u64>().unwrap();
     let offsets = ["[email] x", "plain", "[email] y", "first\n more", "second", "r1", "r2", "r3"].map(offset);
     assert_eq!(offsets, [0, 16, 22, 0, 12, 0, 3, 1 << 32]);
+    daemon.stop().drained();
+}
+
+#[test]
+fn records_of_one_chunk_of_the_forward_protocol_have_ids_of_their_own() {
+    let world = world();
+    let source = "[sources.containers]\ntype = \"fluent_forward\"\nlisten = \"127.0.0.1:0\"\n";
+    world.config(&format!("{source}{SINK}"));
+    let daemon = world.start();
+    let mut sender = Forwarder::to(&daemon.listening("forward endpoint listening"));
+    for (mode, text) in
+        [(Mode::Forward, "a1\na2\na3\n"), (Mode::Packed, "b1\nb2\nb3\n"), (Mode::Gzip, "c1\nc2\nc3\n")]
+    {
+        sender.deliver(&forward_message(mode, "app", text.as_bytes(), Some(text)), text).unwrap();
+    }
+    one_each(&came(&world, &daemon, 9));
     daemon.stop().drained();
 }
 

@@ -13,7 +13,7 @@ use super::place::{RecordPlace, SequenceNumber, ShardMark};
 use super::records::RecordsPage;
 use crate::ack::PositionTracker;
 use crate::config::StreamStart;
-use crate::event::{Chunk, Field, Held, Origin, Piece, Timestamp};
+use crate::event::{Chunk, EventPlace, Field, Held, Origin, Piece, Timestamp};
 use crate::pipeline::{Intake, OrderedLane};
 use crate::source::holds::Holds;
 
@@ -158,11 +158,46 @@ impl<'r> RecordGroups<'r> {
         let mut origin = self.origin.clone().with(Field::SequenceNumber, Arc::clone(place.sequence.text()));
         origin.fields.set(Field::PartitionKey, partition_key);
         let held = memory.split((payload.len() + PER_RECORD) as u64);
-        let ack = self.tracker.begin(ShardMark::Record(place), read_at);
+        let event_place = event_place(self.origin, &place);
+        let ack = self.tracker.begin(ShardMark::Record(place), read_at).placed(event_place);
         if payload.is_empty() {
             ack.settle();
             return None;
         }
         Some(Chunk { origin: Arc::new(origin), payload, piece: Piece::default(), read_at, ack, held })
+    }
+}
+
+/// Records of an aggregate are so far apart, as an exponent: further than any is long.
+const INDEX_BITS: u32 = 32;
+
+/// Where a record's first byte stands, the same however often it is read.
+fn event_place(shard: &Origin, place: &RecordPlace) -> EventPlace {
+    let (stream, id) = (shard.text(Field::StreamArn), shard.text(Field::Shard));
+    let unit = format!("{stream} {id} {}", place.sequence.text());
+    EventPlace { unit: unit.into(), offset: place.index << INDEX_BITS }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_the_same_place_whenever_it_is_read_and_no_other_has_it() {
+        let shard = |shard: &str| {
+            let arn = "arn:aws:kinesis:eu-central-1:111122223333:stream/s";
+            Origin::default().with(Field::StreamArn, Arc::from(arn)).with(Field::Shard, Arc::from(shard))
+        };
+        let place = |id: &str, sequence: &str, index| {
+            let sequence = SequenceNumber::new(sequence).unwrap();
+            let EventPlace { unit, offset } = event_place(&shard(id), &RecordPlace { sequence, index });
+            (unit.to_string(), offset)
+        };
+        let arn = "arn:aws:kinesis:eu-central-1:111122223333:stream/s";
+        assert_eq!(place("shard-0", "495", 0), (format!("{arn} shard-0 495"), 0));
+        assert_eq!(place("shard-0", "495", 2), (format!("{arn} shard-0 495"), 2 << 32));
+        for other in [place("shard-1", "495", 0), place("shard-0", "496", 0), place("shard-0", "495", 1)] {
+            assert_ne!(place("shard-0", "495", 0), other);
+        }
     }
 }

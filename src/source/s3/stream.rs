@@ -279,8 +279,36 @@ impl<'r> ObjectStream<'r> {
     }
 }
 
-/// An object of a bucket as it was written once.
+/// An object of a bucket as it was written once. What was read is of the announced version only where it has the announced content.
 fn unit_of(name: &ObjectName, etag: Option<&str>) -> Arc<str> {
-    let written = name.version.as_deref().or(etag).unwrap_or_default();
+    let is_announced = etag.is_none() || name.etag.as_deref() == etag;
+    let version = name.version.as_deref().filter(|_| is_announced);
+    let written = version.or(etag).unwrap_or_default();
     format!("{}/{} {written}", name.bucket, name.key).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_replaced_an_announced_version_has_ids_of_its_own() {
+        let announced = ObjectName {
+            bucket: "b".into(),
+            key: "k".into(),
+            etag: Some("e".into()),
+            version: Some("v".into()),
+            ..ObjectName::default()
+        };
+        let without = ObjectName { version: None, ..announced.clone() };
+        let unit = |name: &ObjectName, etag| unit_of(name, etag).to_string();
+        assert_eq!(unit(&announced, Some("e")), "b/k v");
+        assert_eq!(unit(&announced, Some("another")), "b/k another");
+        assert_eq!(unit(&announced, None), "b/k v");
+        assert_eq!(
+            unit(&without, Some("another")),
+            "b/k another",
+            "as whoever is told of that content has it"
+        );
+    }
 }

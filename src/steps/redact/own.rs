@@ -18,6 +18,9 @@ pub(super) struct OwnPatterns {
 /// the square of the text.
 const PIECE: usize = 16 << 10;
 
+/// A piece that ends within a word is followed by one that begins so many bytes before: what is shorter is whole in one of them.
+const OVERLAP: usize = 256;
+
 /// A piece's matches may be looked for in so many bytes, over all of them. What is left after that is taken for a match.
 const WORK: usize = 16 << 20;
 
@@ -43,7 +46,8 @@ impl OwnPatterns {
     pub(super) fn find(&self, text: &[u8], found: &mut impl FnMut(usize, Range<usize>)) {
         let mut at = 0;
         while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-            let piece = rest.get(..piece_len(rest)).unwrap_or(rest);
+            let (len, overlap) = piece_len(rest);
+            let piece = rest.get(..len).unwrap_or(rest);
             if self.any.is_match(piece) {
                 for (pattern, regex) in self.each.iter().enumerate() {
                     matches(regex, piece, |range| {
@@ -51,15 +55,18 @@ impl OwnPatterns {
                     });
                 }
             }
-            at = at.saturating_add(piece.len());
+            at = at.saturating_add(piece.len()).saturating_sub(overlap);
         }
     }
 }
 
-/// How much from the front is looked at together: up to the last white space, where the text is longer than a piece.
-fn piece_len(text: &[u8]) -> usize {
-    let Some(piece) = text.get(..PIECE).filter(|piece| piece.len() < text.len()) else { return text.len() };
-    piece.iter().rposition(u8::is_ascii_whitespace).map_or(PIECE, |at| at + 1)
+/// How much from the front is looked at together, and how much of that once more: up to the last white space, where the text is longer
+/// than a piece.
+fn piece_len(text: &[u8]) -> (usize, usize) {
+    let Some(piece) = text.get(..PIECE).filter(|piece| piece.len() < text.len()) else {
+        return (text.len(), 0);
+    };
+    piece.iter().rposition(u8::is_ascii_whitespace).map_or((PIECE, OVERLAP), |at| (at + 1, 0))
 }
 
 fn matches(regex: &Regex, text: &[u8], mut found: impl FnMut(Range<usize>)) {

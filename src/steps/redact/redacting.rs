@@ -118,7 +118,7 @@ impl<E: Events> Events for Redacting<'_, E> {
         if self.is_redacted {
             return self.inner.undecodable(reason, bytes);
         }
-        let redacted = payload::redacted(self.redactor, bytes, self.scratch);
+        let redacted = payload::redacted(self.redactor, reason, bytes, self.scratch);
         self.inner.undecodable(reason, &redacted);
     }
 }

@@ -10,7 +10,7 @@ use super::finders;
 use super::hits::{Hit, join};
 use super::own::OwnPatterns;
 use super::scan::{BLOCK, PatternSet, scan};
-use super::unescaped::UnescapedText;
+use super::unescaped::{UnescapedText, may_hold_strings};
 use crate::config::{NamedPattern, Redaction, ReplaceWith};
 use crate::event::Message;
 
@@ -40,6 +40,8 @@ pub struct RedactScratch {
     plain: UnescapedText,
     /// The text without what was found.
     pub(super) out: Vec<u8>,
+    /// The same of several lines that are looked at one by one.
+    run: Vec<u8>,
     /// What was replaced, by rule.
     counts: Vec<u64>,
 }
@@ -51,8 +53,10 @@ impl RedactScratch {
     /// Gives back what an unusually long event needed.
     pub fn shrink(&mut self) {
         self.plain.shrink(KEEP_BYTES);
-        self.out.clear();
-        self.out.shrink_to(KEEP_BYTES);
+        for buffer in [&mut self.out, &mut self.run] {
+            buffer.clear();
+            buffer.shrink_to(KEEP_BYTES);
+        }
         self.hits.clear();
         self.hits.shrink_to(KEEP_BYTES / size_of::<Hit>());
     }
@@ -100,6 +104,37 @@ impl Redactor {
 
     /// Redacts a run of whole lines; none: there is nothing to redact.
     pub(super) fn lines<'s>(&self, lines: &[u8], scratch: &'s mut RedactScratch) -> Option<&'s [u8]> {
+        if memchr(b'\\', lines).is_none() {
+            return self.plain_lines(lines, scratch);
+        }
+        if self.own.is_none() && !self.may_hold_named(lines) {
+            return None;
+        }
+        let mut run = std::mem::take(&mut scratch.run);
+        run.clear();
+        let (mut rest, mut is_redacted) = (lines, false);
+        while !rest.is_empty() {
+            let plain = memchr(b'\\', rest).map_or(rest.len(), |escape| {
+                memrchr(b'\n', rest.get(..escape).unwrap_or_default()).map_or(0, |newline| newline + 1)
+            });
+            // Lines without a backslash together, any other by itself.
+            let len =
+                if plain > 0 { plain } else { memchr(b'\n', rest).map_or(rest.len(), |newline| newline + 1) };
+            let (these, others) = rest.split_at_checked(len).unwrap_or((rest, b""));
+            let line = these.strip_suffix(b"\n").unwrap_or(these);
+            let found = if plain > 0 { self.plain_lines(these, scratch) } else { self.raw(line, scratch) };
+            is_redacted |= found.is_some();
+            let is_whole = plain > 0 || found.is_none();
+            run.extend_from_slice(found.unwrap_or(these));
+            run.extend_from_slice(if is_whole { b"" } else { these.get(line.len()..).unwrap_or_default() });
+            rest = others;
+        }
+        scratch.run = run;
+        is_redacted.then_some(&scratch.run)
+    }
+
+    /// Redacts lines in which nothing is escaped.
+    fn plain_lines<'s>(&self, lines: &[u8], scratch: &'s mut RedactScratch) -> Option<&'s [u8]> {
         scratch.hits.clear();
         self.find_named(lines, &mut scratch.hits);
         if let Some(own) = &self.own {
@@ -128,7 +163,11 @@ impl Redactor {
         }
     }
 
+    /// Redacts text as it is. Where it may be JSON, what is escaped in its strings is found as plain text is.
     pub(super) fn raw<'s>(&self, text: &[u8], scratch: &'s mut RedactScratch) -> Option<&'s [u8]> {
+        if may_hold_strings(text) {
+            return self.unescaped(text, false, scratch);
+        }
         scratch.hits.clear();
         self.find(text, &mut scratch.hits);
         self.replace(text, scratch)
@@ -139,14 +178,25 @@ impl Redactor {
         if memchr(b'\\', inside).is_none() {
             return self.raw(inside, scratch);
         }
-        if self.own.is_none() && !self.may_hold_named(inside) {
+        self.unescaped(inside, true, scratch)
+    }
+
+    /// Looks at what the escapes stand for.
+    fn unescaped<'s>(
+        &self,
+        text: &[u8],
+        is_inside: bool,
+        scratch: &'s mut RedactScratch,
+    ) -> Option<&'s [u8]> {
+        if self.own.is_none() && !self.may_hold_named(text) {
             return None;
         }
         let mut plain = std::mem::take(&mut scratch.plain);
-        plain.fill(inside);
+        plain.fill(text, is_inside);
         scratch.hits.clear();
-        self.find(&plain.text, &mut scratch.hits);
-        let is_redacted = self.write(inside, &plain.text, |range| plain.place(range), scratch);
+        self.find(plain.plain(), &mut scratch.hits);
+        let mut places = plain.places(text);
+        let is_redacted = self.write(text, plain.plain(), |range| places.place(range), scratch);
         scratch.plain = plain;
         is_redacted.then_some(&scratch.out)
     }
@@ -216,7 +266,7 @@ impl Redactor {
         &self,
         text: &[u8],
         plain: &[u8],
-        place: impl Fn(&Range<usize>) -> Range<usize>,
+        mut place: impl FnMut(&Range<usize>) -> Range<usize>,
         scratch: &mut RedactScratch,
     ) -> bool {
         let RedactScratch { hits, out, counts, .. } = scratch;
