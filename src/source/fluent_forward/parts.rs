@@ -252,10 +252,10 @@ mod tests {
 
     /// A part of a line, as Docker sends it.
     fn part(id: &str, log: &str, is_last: bool) -> Vec<u8> {
-        labelled_part("tag", "/web", (id, log, is_last))
+        labelled_part("tag", "/web", id, log, is_last)
     }
 
-    fn labelled_part(tag: &str, container: &str, (id, log, is_last): (&str, &str, bool)) -> Vec<u8> {
+    fn labelled_part(tag: &str, container: &str, id: &str, log: &str, is_last: bool) -> Vec<u8> {
         let mut out = Vec::new();
         put_array(&mut out, 4);
         put_str(&mut out, tag.as_bytes());
@@ -396,7 +396,7 @@ mod tests {
             ("tag", &*long, "d", false),
             ("tag", "/web", &*long, false),
         ] {
-            let message = labelled_part(tag, container, (id, "text", false));
+            let message = labelled_part(tag, container, id, "text", false);
             let span = PackScan::default().step(&message, 1 << 20).unwrap().unwrap();
             let back = joiner.take(&message, &span, lines.ledger.pending(), &mut Vec::new());
             assert_eq!(back.is_none(), is_taken, "{} {} {}", tag.len(), container.len(), id.len());
