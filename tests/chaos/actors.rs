@@ -1,5 +1,5 @@
 //! Who acts while things go wrong: the writer of the log files, the writer of standard input, Firehose's connections, who logs to log
-//! groups that are pulled, and the watch that scrapes and looks at memory.
+//! groups that are pulled, who puts objects, and the watch that scrapes and looks at memory.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::arena::{Arena, BESIDE, Flow, MEMORY};
 use crate::daemon::Daemon;
-use crate::ledger::{FIRST_SENDER, INPUT, LOGS, SENDERS};
-use crate::standin::{Lines, Total};
+use crate::ledger::{ANNOUNCED, FIRST_SENDER, INPUT, LISTED, LOGS, SENDERS};
+use crate::standin::{Lines, NewObject, Total};
 use crate::story::pause;
 use crate::world::{Envelope, Scrape, Sender, get};
 
@@ -28,6 +28,7 @@ impl Actors {
         let mut writers = vec![spawn(write_files, seed), spawn(write_input, seed)];
         if arena.flow != Flow::Plain {
             writers.push(spawn(write_log_groups, seed));
+            writers.push(spawn(put_objects, seed));
         }
         writers.extend((0..SENDERS).map(|sender| {
             let arena = Arc::clone(arena);
@@ -98,6 +99,36 @@ fn write_log_groups(arena: &Arena, seed: u64) {
         Arena::lock(&arena.ledger).logs = end;
         next = end;
         pause(Duration::from_millis(rng.u64(20..200)));
+    }
+}
+
+/// About 500 lines a second, in objects that are announced or only there; a few are large, some compressed, some come in pieces.
+fn put_objects(arena: &Arena, seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed ^ 4);
+    let mut ends = [0; 2];
+    for number in 0_u64.. {
+        wait_while_quiet(arena);
+        if arena.is_over() {
+            return;
+        }
+        let is_large = rng.u8(..50) == 0;
+        let count = if is_large { rng.u64(5_000..6_000) } else { rng.u64(1..120) };
+        let object = NewObject {
+            key: &format!("day {}/{number}.log", rng.u8(..3)),
+            is_announced: rng.bool(),
+            // What is large only when it is unpacked is read again from its beginning after a stop.
+            is_gzipped: rng.bool() && !is_large,
+            bad_gets: if rng.u8(..4) == 0 { rng.u32(1..4) } else { 0 },
+        };
+        let place = usize::from(object.is_announced);
+        let end = ends[place] + count;
+        arena.standin.put_object(&object, [LISTED, ANNOUNCED][place], ends[place]..end);
+        ends[place] = end;
+        {
+            let mut ledger = Arena::lock(&arena.ledger);
+            [ledger.listed, ledger.announced] = ends;
+        }
+        pause(Duration::from_millis(rng.u64(100..400)));
     }
 }
 

@@ -10,6 +10,10 @@ pub(crate) const FILES: u32 = 1;
 pub(crate) const INPUT: u32 = 2;
 /// The run of the events of log groups.
 pub(crate) const LOGS: u32 = 3;
+/// The run of the lines in objects that a queue announces.
+pub(crate) const ANNOUNCED: u32 = 4;
+/// The run of the lines in objects of a bucket that is listed.
+pub(crate) const LISTED: u32 = 5;
 /// The first sender's run; each next sender has the next.
 pub(crate) const FIRST_SENDER: u32 = 10;
 /// Firehose's connections.
@@ -22,6 +26,10 @@ pub(crate) struct Ledger {
     pub(crate) files: u64,
     /// Events put to log groups, from 0 on.
     pub(crate) logs: u64,
+    /// Lines put in objects that a queue announces, from 0 on.
+    pub(crate) announced: u64,
+    /// Lines put in objects of a bucket that is listed, from 0 on.
+    pub(crate) listed: u64,
     /// Lines of requests answered 200, from 0 on, by sender.
     pub(crate) requests: [u64; SENDERS],
     /// Lines on standard input that were read by processes which exited 0.
@@ -45,6 +53,8 @@ impl Ledger {
             (FILES, "files".to_owned(), whole(self.files)),
             (INPUT, "standard input".to_owned(), self.input.clone()),
             (LOGS, "log groups".to_owned(), whole(self.logs)),
+            (ANNOUNCED, "announced objects".to_owned(), whole(self.announced)),
+            (LISTED, "listed objects".to_owned(), whole(self.listed)),
         ];
         for (sender, end) in self.requests.iter().enumerate() {
             let run = FIRST_SENDER + u32::try_from(sender).unwrap_or(0);

@@ -152,13 +152,15 @@ pub(crate) fn conclude(arena: &Arc<Arena>, actors: Actors, again: &str) -> Verdi
             ));
         }
     }
-    let promised: u64 = {
-        let ledger = Arena::lock(&arena.ledger);
-        let lines = |(_, _, ranges): (_, _, Vec<std::ops::Range<u64>>)| {
-            ranges.into_iter().map(|range| range.end - range.start).sum::<u64>()
+    let promised: Vec<(String, u64)> = {
+        let lines = |(_, name, ranges): (_, String, Vec<std::ops::Range<u64>>)| {
+            (name, ranges.into_iter().map(|range| range.end - range.start).sum())
         };
-        ledger.promised().into_iter().map(lines).sum()
+        Arena::lock(&arena.ledger).promised().into_iter().map(lines).collect()
     };
+    let parts: Vec<String> = promised.iter().map(|(name, lines)| format!("{lines} of {name}")).collect();
+    let promised: u64 = promised.iter().map(|(_, lines)| lines).sum();
+    arena.story.tell(&format!("promised to each stream: {}", parts.join(", ")));
     arena.story.tell(&format!(
         "{promised} lines promised to each stream; {} delivered, {} dead letters, {doubled} doubled of {at_most} explained",
         report.total().seen,

@@ -33,6 +33,20 @@ pub(crate) struct Standin {
     control: Mutex<Connection>,
 }
 
+/// The bucket whose objects a queue announces.
+const ANNOUNCED_BUCKET: &str = "announced";
+/// The bucket that is listed.
+const LISTED_BUCKET: &str = "listed";
+
+/// An object that is to be put.
+pub(crate) struct NewObject<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) is_announced: bool,
+    pub(crate) is_gzipped: bool,
+    /// So many gets of it go wrong.
+    pub(crate) bad_gets: u32,
+}
+
 /// What is asked of `/_standin/report`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Report {
@@ -116,6 +130,26 @@ impl Standin {
     pub(crate) fn log(&self, group: &str, run: u32, lines: Range<u64>, age: i64) {
         let log = json!({ "group": group, "run": run, "lines": lines, "age": age });
         self.ask("log", &log.to_string());
+    }
+
+    /// Lines of a run become an object, of which so many gets go wrong; the queue tells of it, or it is only there to be listed.
+    pub(crate) fn put_object(&self, object: &NewObject<'_>, run: u32, lines: Range<u64>) {
+        let NewObject { key, is_announced, is_gzipped, bad_gets } = *object;
+        let object = json!({
+            "bucket": if is_announced { ANNOUNCED_BUCKET } else { LISTED_BUCKET },
+            "key": key,
+            "run": run,
+            "lines": lines,
+            "gzip": is_gzipped,
+            "announce": is_announced,
+            "bad_gets": bad_gets,
+        });
+        self.ask("object", &object.to_string());
+    }
+
+    /// Lines of announced objects whose messages were received and are not deleted.
+    pub(crate) fn unsettled(&self) -> u64 {
+        serde_json::from_slice(&self.ask("unsettled", "")).unwrap()
     }
 
     /// Which numbers of a run a stream accepted.

@@ -1,9 +1,12 @@
 //! The control endpoint, for when the stand-in is a process of its own.
 
+use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::{Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -44,6 +47,37 @@ struct PutLog {
     age: i64,
 }
 
+/// Lines of a run that become an object.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PutObject {
+    bucket: String,
+    key: String,
+    run: u32,
+    lines: Range<u64>,
+    gzip: bool,
+    /// Whether the queue tells of it.
+    announce: bool,
+    /// So many gets of it go wrong.
+    bad_gets: u32,
+}
+
+impl PutObject {
+    fn carry_out(self, state: &State) {
+        let count = self.lines.end - self.lines.start;
+        let mut body = Lines::of_run(self.run).text(self.lines);
+        if self.gzip {
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+            gzip.write_all(&body).unwrap();
+            body = gzip.finish().unwrap();
+        }
+        let etag = state.objects().put(&self.bucket, &self.key, body, self.bad_gets);
+        if self.announce {
+            state.queue().announce(&self.bucket, &self.key, &etag, count);
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Numbers {
@@ -56,6 +90,9 @@ pub(crate) fn answer(state: &Arc<State>, path: &str, body: &[u8]) -> Response<By
     let done = match path.strip_prefix(PREFIX).unwrap_or_default() {
         "report" => return reply(StatusCode::OK, serde_json::to_vec(&state.oracle().report()).unwrap()),
         "ca" => return reply(StatusCode::OK, state.ca.clone().into_bytes()),
+        "unsettled" => {
+            return reply(StatusCode::OK, state.queue().unsettled().to_string().into_bytes());
+        }
         "numbers" => {
             return read(body).map_or_else(bad, |of: Numbers| {
                 let words = state.oracle().numbers(&of.stream, of.run);
@@ -72,6 +109,7 @@ pub(crate) fn answer(state: &Arc<State>, path: &str, body: &[u8]) -> Response<By
             let text = Lines::of_run(log.run).text(log.lines);
             state.logs().put(LOGS_ACCOUNT, &log.group, &text, log.age);
         }),
+        "object" => read(body).map(|object: PutObject| object.carry_out(state)),
         "write" => match read::<Writing>(body).map(|writing| writing.start(state)) {
             Ok(Err(error)) => {
                 return reply(StatusCode::INTERNAL_SERVER_ERROR, error.to_string().into_bytes());
@@ -86,7 +124,7 @@ pub(crate) fn answer(state: &Arc<State>, path: &str, body: &[u8]) -> Response<By
         _ => {
             return reply(
                 StatusCode::NOT_FOUND,
-                b"report numbers ca faults role key stream expect log write reset".to_vec(),
+                b"report unsettled numbers ca faults role key stream expect log object write reset".to_vec(),
             );
         }
     };

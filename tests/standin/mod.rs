@@ -1,5 +1,5 @@
-//! A stand-in for Amazon Data Firehose and STS: real HTTP and TLS, real signatures, the service's limits and errors, faults on
-//! demand, and an oracle that knows every line that was accepted.
+//! A stand-in for Amazon Data Firehose, STS and the services that sources read from: real HTTP and TLS, real signatures, the
+//! services' limits and errors, faults on demand, and an oracle that knows every line that was accepted.
 //!
 //! In a test it runs beside the test, in threads of its own; `main.rs` makes a process of it.
 
@@ -16,8 +16,11 @@ mod firehose;
 mod kinesis;
 mod lines;
 mod logs;
+mod objects;
 mod oracle;
+mod queue;
 mod quota;
+mod reply;
 mod server;
 mod settings;
 mod sigv4;

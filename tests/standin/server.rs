@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -22,10 +22,11 @@ use super::firehose::{self, Answer};
 use super::kinesis::{self, Kinesis};
 use super::logs::{self, Logs};
 use super::oracle::{Kept, Report};
+use super::reply::{Cut, Reply};
 use super::settings::{Key, Role, Settings, Stream};
 use super::state::State;
 use super::tls::Identity;
-use super::{control, describe, sts};
+use super::{control, describe, objects, queue, sts};
 
 /// A running stand-in; it stops when it is dropped.
 pub(crate) struct Standin {
@@ -166,12 +167,7 @@ async fn serve(state: Arc<State>, socket: impl AsyncRead + AsyncWrite + Unpin) {
     connection.await.ok();
 }
 
-/// Ends the connection without an answer: on purpose, or since the client went away.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection is cut")]
-struct Cut;
-
-async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
+async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Reply>, Cut> {
     let (parts, body) = request.into_parts();
     let body = match read(body).await {
         Ok(body) => body,
@@ -179,7 +175,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         Err(Unread::TooLarge) => {
             let error = AwsError::new(413, "RequestEntityTooLargeException", "The request is too large.");
             state.oracle().violation("a body of more than 16 MiB".to_owned());
-            return Ok(error.json().map(Full::new));
+            return Ok(Reply::of(error.json()));
         }
     };
     let reply = if parts.uri.path().starts_with(control::PREFIX) {
@@ -192,6 +188,10 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         kinesis::answer(&state, &parts, &body)
     } else if dynamodb::is_meant(&parts) {
         dynamodb::answer(&state, &parts, &body)
+    } else if queue::is_meant(&parts) {
+        queue::answer(&state, &parts, &body).await
+    } else if objects::is_meant(&parts) {
+        objects::answer(&state, &parts)
     } else if is_form(&parts) {
         sts::answer(&state, &parts, &body)
     } else {
@@ -200,7 +200,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
             Answer::Cut => return Err(Cut),
         }
     };
-    Ok(dated(&state, reply).map(Full::new))
+    Ok(Reply::of(dated(&state, reply)))
 }
 
 /// Says the time by the service's clock, from which senders learn how far theirs is off.

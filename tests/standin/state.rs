@@ -10,7 +10,9 @@ use super::dynamodb::DynamoDb;
 use super::faults::Faults;
 use super::kinesis::Kinesis;
 use super::logs::Logs;
+use super::objects::Objects;
 use super::oracle::Oracle;
+use super::queue::Queue;
 use super::quota::Quota;
 use super::settings::{Key, Role, Scrutiny, Settings, Stream};
 use super::sigv4;
@@ -55,6 +57,8 @@ pub(crate) struct State {
     logs: Mutex<Logs>,
     kinesis: Mutex<Kinesis>,
     dynamodb: Mutex<DynamoDb>,
+    objects: Mutex<Objects>,
+    queue: Mutex<Queue>,
     pub(crate) keep_records: bool,
     pub(crate) scrutiny: Scrutiny,
     pub(crate) started: Instant,
@@ -77,6 +81,8 @@ impl State {
             logs: Mutex::default(),
             kinesis: Mutex::default(),
             dynamodb: Mutex::default(),
+            objects: Mutex::default(),
+            queue: Mutex::default(),
             keep_records: settings.keep_records,
             scrutiny: settings.scrutiny,
             started: Instant::now(),
@@ -169,6 +175,14 @@ impl State {
 
     pub(crate) fn dynamodb(&self) -> MutexGuard<'_, DynamoDb> {
         lock(&self.dynamodb)
+    }
+
+    pub(crate) fn objects(&self) -> MutexGuard<'_, Objects> {
+        lock(&self.objects)
+    }
+
+    pub(crate) fn queue(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.queue)
     }
 
     pub(crate) fn oracle(&self) -> MutexGuard<'_, Oracle> {
