@@ -188,7 +188,7 @@ impl StdinReader {
             self.submit(Some(offset), payload, piece, charged).await?;
         }
         if !carry.is_empty() {
-            self.held = Some(self.intake.charge(carry.capacity()));
+            self.held = Some(self.standing(carry.capacity()));
             self.carry = carry;
         }
         Ok(())
@@ -219,8 +219,15 @@ impl StdinReader {
         }
         tokio::select! {
             () = self.stop.requested() => None,
-            room = self.intake.admit(BLOCK) => Some(room),
+            _room = self.intake.admit(BLOCK) => Some(self.standing(BLOCK)),
         }
+    }
+
+    /// What waits for input that may never come lets nobody wait for it.
+    fn standing(&self, bytes: usize) -> Held {
+        let mut held = self.intake.standing();
+        held.resize(bytes as u64);
+        held
     }
 
     fn take(&mut self, block: &[u8], room: Held) {
@@ -283,12 +290,11 @@ impl StdinReader {
     async fn send(&mut self, len: usize, piece: Piece) -> Result<(), Closed> {
         // Copied to its size, so that the chunk does not keep the whole buffer alive.
         let payload = Bytes::copy_from_slice(&self.carry.split_to(len));
-        let all = self.held.get_or_insert_with(|| self.intake.charge(len));
-        let held = all.split(len as u64);
+        let held = self.intake.charge(len);
         if self.carry.is_empty() {
             self.carry = BytesMut::new();
             self.held = None;
-        } else {
+        } else if let Some(all) = &mut self.held {
             all.resize(self.carry.capacity() as u64);
         }
         self.submit(None, payload, piece, held).await

@@ -3,7 +3,7 @@
 //! `benches/bounds.py` measures the same of the release build, with more and larger inputs, against the bound of 32 MiB.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Write, pipe};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -197,4 +197,23 @@ fn a_small_address_space_is_enough_for_any_file() {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     assert!(world.standin.report().total.record_bytes > 0);
+}
+
+/// A file that is read whole, and is larger than what sources may admit beside one another.
+#[test]
+fn standard_input_that_waits_keeps_no_memory_from_others() {
+    let source = format!("[sources.input]\ntype = \"stdin\"\n{}", files("format = \"envelope\""));
+    let world = world(&source, &sink(JSON.1));
+    let (reader, mut input) = pipe().unwrap();
+    let daemon = world.spawn_reading(reader);
+    input.write_all(b"the beginning of a line").unwrap();
+    let event = format!(r#"{{"id":"1","timestamp":1,"message":"{}"}}"#, "m".repeat(1_000));
+    fs::write(world.path("written"), envelope(&event, 4_400)).unwrap();
+    fs::rename(world.path("written"), world.log("a.json")).unwrap();
+    progress("the file is delivered beside an open line", || {
+        let done = daemon.scrape().count("sink_delivered_events_total", &[]);
+        if done == 4_400 { Ok(()) } else { Err((done, format!("{done}\n{}", daemon.log_text()))) }
+    });
+    drop(input);
+    daemon.stop().drained();
 }
