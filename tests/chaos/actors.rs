@@ -28,6 +28,8 @@ impl Actors {
         let mut writers = vec![spawn(write_files, seed), spawn(write_input, seed)];
         if arena.flow != Flow::Plain {
             writers.push(spawn(write_log_groups, seed));
+        }
+        if arena.has_objects {
             writers.push(spawn(put_objects, seed));
         }
         writers.extend((0..SENDERS).map(|sender| {

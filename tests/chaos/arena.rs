@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::arguments::{Arguments, Buffer};
+use crate::arguments::Arguments;
 use crate::daemon::{Daemon, Ended, Launch};
 use crate::disk::Disk;
 use crate::files::Files;
@@ -23,6 +23,8 @@ use crate::world::ACCESS_KEY;
 /// See the module. Each lock covers a look or one action; the daemon's also its being taken away.
 pub(crate) struct Arena {
     pub(crate) flow: Flow,
+    /// Objects of S3 are shipped as well.
+    pub(crate) has_objects: bool,
     pub(crate) story: Story,
     pub(crate) standin: Standin,
     pub(crate) disk: Disk,
@@ -85,7 +87,7 @@ impl Arena {
         let binary = fs::canonicalize(binary).unwrap();
         let standin = Standin::start(&binary, &path("ca.pem"), &STREAMS, seed);
         let endpoint = free_address();
-        let text = config(arguments.buffer, flow)
+        let text = config(arguments, flow)
             .replace("@DIR", &folder.path().display().to_string())
             .replace("@URL", standin.url())
             .replace("@ENDPOINT", &endpoint);
@@ -102,6 +104,7 @@ impl Arena {
         };
         Self {
             flow,
+            has_objects: arguments.objects && flow != Flow::Plain,
             story: Story::begin(),
             standin,
             disk: Disk::make(&path("state")),
@@ -236,7 +239,11 @@ impl Arena {
         let of_done = age_of_latest(&state.join("objects"), |file| {
             Path::new(file).extension().is_some_and(|is| is == "done")
         });
-        let age = of_checkpoints.zip(of_done).map(|(one, other)| one.max(other));
+        let age = if self.has_objects {
+            of_checkpoints.zip(of_done).map(|(one, other)| one.max(other))
+        } else {
+            of_checkpoints
+        };
         let announced = self.standin.unsettled() * STREAMS.len() as u64;
         let total = self.standin.report().total();
         let ledger = Self::lock(&self.ledger);
@@ -276,18 +283,21 @@ pub(crate) fn in_flight() -> u64 {
     MEMORY / LEAST_LINE * STREAMS.len() as u64
 }
 
-fn config(buffer: Buffer, flow: Flow) -> String {
+fn config(arguments: &Arguments, flow: Flow) -> String {
     let sink = |name: &str, stream: &str, encoding: &str| {
         let sink = SINK.replace("@NAME", name).replace("@STREAM", stream).replace("@ENCODING", encoding);
         let timeout = if flow == Flow::Rough { "4s" } else { "30s" };
-        sink.replace("@TIMEOUT", timeout).replace("@BUFFER", buffer.setting())
+        sink.replace("@TIMEOUT", timeout).replace("@BUFFER", arguments.buffer.setting())
     };
     let shutdown = if flow == Flow::Rough { "5s" } else { "80s" };
     let mut text = BASE.replace("@SHUTDOWN", shutdown) + &sink("plain", STREAMS[0], "message");
     if flow != Flow::Plain {
-        // What a killed process had received is to come again soon; without kills nothing may come again, however slow this machine is.
-        let visibility = if flow == Flow::Rough { "10s" } else { "1m" };
-        text.push_str(&SOURCES.replace("@KEY", ACCESS_KEY).replace("@VISIBILITY", visibility));
+        text.push_str(&SOURCES.replace("@KEY", ACCESS_KEY));
+        if arguments.objects {
+            // What a killed process had received is to come again soon; without kills nothing may come again, however slow this machine is.
+            let visibility = if flow == Flow::Rough { "10s" } else { "1m" };
+            text.push_str(&OBJECT_SOURCES.replace("@VISIBILITY", visibility));
+        }
         text.push_str(&sink("copy", STREAMS[1], "json"));
     }
     text
@@ -329,7 +339,9 @@ log_groups = ["/chaos/*"]
 start = "1h"
 calls = 20
 refresh = "1s"
+"#;
 
+const OBJECT_SOURCES: &str = r#"
 [sources.trail]
 type = "s3"
 region = "us-east-1"

@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// Where the sinks' records wait.
     #[arg(long, default_value = "memory")]
     pub(crate) buffer: Buffer,
+    /// Objects of S3 are shipped as well: announced by a queue, and listed.
+    #[arg(long)]
+    pub(crate) objects: bool,
     /// Another standpipe than the one that cargo built.
     #[arg(long)]
     pub(crate) bin: Option<PathBuf>,
@@ -113,6 +116,9 @@ impl Arguments {
         };
         let bin = self.bin.as_ref().map(|bin| format!(" --bin {}", bin.display())).unwrap_or_default();
         let buffer = self.buffer.name();
-        format!("cargo test --test chaos -- --mode {mode} {size} --seed {seed} --buffer {buffer}{bin}")
+        let objects = if self.objects { " --objects" } else { "" };
+        format!(
+            "cargo test --test chaos -- --mode {mode} {size} --seed {seed} --buffer {buffer}{objects}{bin}"
+        )
     }
 }
