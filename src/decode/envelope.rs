@@ -117,25 +117,13 @@ pub(crate) fn decode<E: Events>(
     {
         return Ok(None);
     }
-    let EnvelopeScratch { spans, last_origin, last_extracted } = scratch;
     let opened = match payload::open(&bare, max, buffers, &mut |bytes| events.may_take(bytes)) {
         Ok(opened) => opened,
         Err(NotOpened::Refused(reason)) => return refuse(events, reason),
         Err(NotOpened::NoRoom) => return Err(NotOpened::NoRoom),
     };
     let (len, place, gz) = (opened.bytes.len(), opened.place, opened.gz.clone());
-    let text = opened.text().ok();
-    let mut walk = EnvelopeWalk {
-        opened,
-        text,
-        payload,
-        origin,
-        spans,
-        last_origin,
-        last_extracted,
-        events,
-        text_at: 0,
-    };
+    let mut walk = EnvelopeWalk::new(opened, payload, origin, scratch, events);
     let Err(Pause { at, begun }) = walk.all(0) else { return Ok(None) };
     let opened = place.map_or_else(|| bare.clone(), |place| buffers.take(place, len));
     Ok(Some(EnvelopesLeft { payload: payload.clone(), opened, gz, at, begun }))
@@ -150,21 +138,8 @@ impl EnvelopesLeft {
         origin: &Arc<Origin>,
         events: &mut E,
     ) -> Option<Self> {
-        let EnvelopeScratch { spans, last_origin, last_extracted } = scratch;
         let opened = OpenedPayload { bytes: &self.opened, place: None, gz: self.gz.clone() };
-        let text = opened.text().ok();
-        let payload = &self.payload;
-        let mut walk = EnvelopeWalk {
-            opened,
-            text,
-            payload,
-            origin,
-            spans,
-            last_origin,
-            last_extracted,
-            events,
-            text_at: 0,
-        };
+        let mut walk = EnvelopeWalk::new(opened, &self.payload, origin, scratch, events);
         let told = match self.begun.take() {
             Some(begun) => walk.go_on(begun).and_then(|at| walk.all(at)),
             None => walk.all(self.at),
@@ -194,6 +169,18 @@ struct EnvelopeWalk<'a, E> {
 }
 
 impl<'a, E: Events> EnvelopeWalk<'a, E> {
+    fn new(
+        opened: OpenedPayload<'a>,
+        payload: &'a Bytes,
+        origin: &'a Arc<Origin>,
+        scratch: &'a mut EnvelopeScratch,
+        events: &'a mut E,
+    ) -> Self {
+        let EnvelopeScratch { spans, last_origin, last_extracted } = scratch;
+        let text = opened.text().ok();
+        Self { opened, text, payload, origin, spans, last_origin, last_extracted, events, text_at: 0 }
+    }
+
     /// Tells each value from `at` on.
     fn all(&mut self, mut at: usize) -> Result<(), Pause> {
         let bytes = self.opened.bytes;
