@@ -128,6 +128,14 @@ pub(super) fn check_flow(config: &Config, notes: &Notes) {
             found.entry(sink).or_default().push(name);
         }
     }
+    for (name, _) in config.steps.iter().filter(|(_, steps)| steps.ignore_older.is_some()) {
+        if let Some(sink) = reached(config, name).into_iter().find(|sink| wants_envelopes(sink)) {
+            let text = format!(
+                "leads to `sinks.{sink}`, whose `encoding` is `envelope`: envelopes are passed on as they came, whatever is in them; use `json` or `message` there, or remove this"
+            );
+            notes.problem_at(&format!("sources.{name}.ignore_older"), text);
+        }
+    }
     for (sink, sources) in redacted {
         let first = sources.first().copied().unwrap_or_default();
         let text = format!(

@@ -114,6 +114,8 @@ pub struct SourceSteps {
     pub parse: Option<MessageParse>,
     /// The field of a message that tells its time.
     pub timestamp: Option<ParsedTime>,
+    /// Events whose own time is longer ago are left out; none: no event is too old.
+    pub ignore_older: Option<Duration>,
 }
 
 /// `type = "file"`
@@ -135,6 +137,8 @@ pub struct FileSource {
     pub max_open: usize,
     /// How long a file that is gone, and read to its end, is kept open for late writers.
     pub rotate_wait: Duration,
+    /// Files that are new to the source, and that nothing was written to for so long, are not read; none: all are.
+    pub ignore_older: Option<Duration>,
 }
 
 /// Which symbolic links a source of files follows.

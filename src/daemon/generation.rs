@@ -230,7 +230,9 @@ fn workers(
         let (redactor, metrics) = (redactor.flatten(), enqueuer.metrics.source(name));
         let steps = config.steps.get(name).cloned().unwrap_or_default();
         let parser = steps.parse.map(|parse| MessageParser { parse, time: steps.timestamp });
-        Ok((Arc::from(name.as_str()), Arc::new(SourceDecoder { decoder, redactor, parser, metrics })))
+        let ignore_older = steps.ignore_older;
+        let source = SourceDecoder { decoder, redactor, parser, ignore_older, metrics };
+        Ok((Arc::from(name.as_str()), Arc::new(source)))
     };
     let sources = config.sources.iter().map(decoder).collect::<Result<_, RunError>>()?;
     let count = config.limits.workers;

@@ -1,8 +1,8 @@
 //! What a configuration can count: label values that are known before anything happens.
 
 use crate::config::{
-    Buffer, Decoding, Format, KinesisSource, ObjectContents, ObjectFeed, S3Source, SinkConfig, SourceConfig,
-    TooLong,
+    Action, Buffer, Config, Decoding, Format, KinesisSource, ObjectContents, ObjectFeed, S3Source,
+    SinkConfig, SourceConfig, TooLong,
 };
 
 /// Label values of one source.
@@ -17,6 +17,8 @@ pub(super) struct SourceLabels {
     pub(super) messages: &'static [&'static str],
     /// Whether it reads files, which can be behind.
     pub(super) has_files: bool,
+    /// What may become of files beside being read.
+    pub(super) files: Vec<&'static str>,
     /// Whether it pulls log groups.
     pub(super) has_log_groups: bool,
     /// Whether it reads shards; and whether their leases are shared.
@@ -44,6 +46,7 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
             lost: &["deleted_unread", "too_large", "truncated", "truncated_unread"],
             undecodable: undecodable(&file.decoding),
             has_files: true,
+            files: file.ignore_older.iter().map(|_| "ignored").collect(),
             ..SourceLabels::default()
         },
         SourceConfig::Stdin(stdin) => SourceLabels {
@@ -136,6 +139,18 @@ fn of_objects(s3: &S3Source) -> SourceLabels {
         messages: if is_listed { &[] } else { &["dead_lettered", "deleted", "left", "lost", "returned"] },
         ..SourceLabels::default()
     }
+}
+
+/// Routes and reasons for which events may go to no sink.
+pub(super) fn of_routes(config: &Config) -> Vec<(String, &'static str)> {
+    let ignores_old = config.steps.values().any(|steps| steps.ignore_older.is_some());
+    let mut reasons = vec![("none".to_owned(), "unrouted")];
+    reasons.extend(ignores_old.then(|| ("none".to_owned(), "too_old")));
+    for (number, route) in config.routes.iter().enumerate() {
+        let drops = route.action == Action::Drop;
+        reasons.extend(drops.then(|| (number.to_string(), "dropped")));
+    }
+    reasons
 }
 
 pub(super) fn of_sink(sink: &SinkConfig) -> SinkLabels {

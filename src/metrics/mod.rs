@@ -53,8 +53,8 @@ pub struct Metrics {
 
 const FILTERED_EVENTS: Family = Family {
     name: "filtered_events_total",
-    help: "Events that a route dropped, or that no route matched (route \"none\").",
-    labels: &["route"],
+    help: "Events that went to no sink, by the route that decided it (\"none\": no route did) and the reason.",
+    labels: &["route", "reason"],
 };
 const ADMIN_ERRORS: Family = Family {
     name: "admin_errors_total",
@@ -134,9 +134,8 @@ impl Metrics {
         for (name, sink) in &config.sinks {
             self.sink(name).announce(&announce::of_sink(sink));
         }
-        let routes = (0..config.routes.len()).map(|route| route.to_string());
-        for route in routes.chain(["none".to_owned()]) {
-            self.filtered_events.with_label_values(&[route.as_str()]);
+        for (route, reason) in announce::of_routes(config) {
+            self.filtered_events.with_label_values(&[route.as_str(), reason]);
         }
     }
 
@@ -152,10 +151,10 @@ impl Metrics {
         self.sink.of(sink, &self.barrier, &self.troubles)
     }
 
-    /// The counter of events that a route dropped.
+    /// The counter of events that went to no sink, by the route and the reason.
     #[must_use]
-    pub fn filtered(&self, route: &str) -> IntCounter {
-        self.filtered_events.with_label_values(&[route])
+    pub fn filtered(&self, route: &str, reason: &str) -> IntCounter {
+        self.filtered_events.with_label_values(&[route, reason])
     }
 
     /// Events accepted and not ended, over all sinks.

@@ -9,6 +9,7 @@ use crate::destination::queue::Ended;
 use crate::destination::registry::{NoDestination, RunningSink};
 use crate::event::AckGuard;
 use crate::metrics::{ChunkCounts, Metrics, SourceMetrics};
+use crate::route::Filtered;
 
 /// Gives encoded chunks to their destinations.
 #[derive(Debug)]
@@ -89,7 +90,7 @@ impl Enqueuer {
 
     fn count(&self, encoded: &EncodedChunk, source: &SourceMetrics) {
         let filtered: Vec<_> =
-            encoded.filtered.iter().map(|(route, events)| (self.route_counter(*route), *events)).collect();
+            encoded.filtered.iter().map(|(why, events)| (self.filtered(*why), *events)).collect();
         let undecodable = encoded.undeliverable.iter().filter(|undeliverable| undeliverable.sink.is_none());
         let undecodable: Vec<_> = undecodable.map(|undeliverable| (undeliverable.reason, 1)).collect();
         source.redacted(&encoded.redacted);
@@ -98,8 +99,10 @@ impl Enqueuer {
         source.read(&ChunkCounts { routed: encoded.routed, filtered: &filtered, undecodable: &undecodable });
     }
 
-    fn route_counter(&self, route: Option<usize>) -> prometheus::IntCounter {
-        self.metrics.filtered(&route.map_or_else(|| "none".to_owned(), |route| route.to_string()))
+    /// The counter of events that go to no sink for this reason.
+    fn filtered(&self, why: Filtered) -> prometheus::IntCounter {
+        let route = why.route.map_or_else(|| "none".to_owned(), |route| route.to_string());
+        self.metrics.filtered(&route, why.reason.label())
     }
 
     /// Queues a dead letter; its part of the chunk is done once it is on disk.

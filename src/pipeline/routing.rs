@@ -15,7 +15,7 @@ use crate::destination::registry::RunningSink;
 use crate::event::{
     AckGuard, Buffers, Event, Events, LONGEST_ID, Message, Origin, PlaceId, Timestamp, Wants,
 };
-use crate::route::{Decision, Plan, Router, SinkSet};
+use crate::route::{Decision, Filtered, Plan, Router, SinkSet};
 
 /// What a worker keeps between chunks.
 #[derive(Debug)]
@@ -62,6 +62,7 @@ impl WorkerState {
             costs: EventCosts::default(),
             has_costs: false,
             chunk_id: None,
+            oldest: Timestamp(i64::MIN),
             at: 0,
             parser: None,
             encoded: EncodedChunk::default(),
@@ -80,6 +81,8 @@ pub(crate) struct Routing<'a> {
     has_costs: bool,
     /// The id of the chunk's first byte, where ids are wanted.
     chunk_id: Option<PlaceId>,
+    /// An event whose own time is before this is too old.
+    oldest: Timestamp,
     /// Where what is told next begins.
     at: u64,
     /// How messages are read.
@@ -99,11 +102,13 @@ struct EventCosts {
 }
 
 impl<'a> Routing<'a> {
-    /// The same for the chunk of this ack guard, which is of a source with this name: so that messages are read, and events have ids.
+    /// The same for the chunk of this ack guard, which is of a source with this name: so that messages are read, events have ids, and
+    /// old ones are left out.
     #[must_use]
     pub(crate) fn of_chunk(mut self, source: &'a SourceDecoder, name: &str, ack: &AckGuard) -> Self {
         self.chunk_id = self.state.wants_ids.then(|| ids::of_chunk(name, ack));
         self.parser = source.parser.as_ref();
+        self.oldest = source.oldest(self.read_at);
         self
     }
 
@@ -262,10 +267,10 @@ impl<'a> Routing<'a> {
         self.note_written();
     }
 
-    fn filter(&mut self, route: Option<usize>, events: u64) {
-        match self.encoded.filtered.iter_mut().find(|(known, _)| *known == route) {
+    fn filter(&mut self, why: Filtered, events: u64) {
+        match self.encoded.filtered.iter_mut().find(|(known, _)| *known == why) {
             Some((_, count)) => *count += events,
-            None => self.encoded.filtered.push((route, events)),
+            None => self.encoded.filtered.push((why, events)),
         }
     }
 
@@ -356,9 +361,12 @@ impl Events for Routing<'_> {
     }
 
     fn event(&mut self, event: Event<'_>) {
+        if event.timestamp.is_some_and(|time| time < self.oldest) {
+            return self.filter(Filtered::TOO_OLD, 1);
+        }
         match self.route(event.message) {
             Some(Decision::Sinks(sinks)) => self.encode(sinks, &event),
-            Some(Decision::Filtered(route)) => self.filter(route, 1),
+            Some(Decision::Filtered(why)) => self.filter(why, 1),
             None => self.undecodable_bytes("no_origin", &crate::batch::message_bytes(event.message)),
         }
     }
@@ -368,7 +376,7 @@ impl Events for Routing<'_> {
             Some(Decision::Sinks(sinks)) if self.parser(sinks).is_none() => {
                 self.encode_lines(sinks, lines, count);
             }
-            Some(Decision::Filtered(route)) => self.filter(route, count),
+            Some(Decision::Filtered(why)) => self.filter(why, count),
             Some(Decision::Sinks(_)) | None => {
                 let (mut from, first) = (0, self.at);
                 for at in memchr::memchr_iter(b'\n', lines) {
@@ -386,7 +394,8 @@ impl Events for Routing<'_> {
             Some(Decision::Sinks(sinks)) => self.encode_envelope(sinks, gzipped),
             // It is counted as events where events are wanted too.
             _ if self.state.wants.events => {}
-            Some(Decision::Filtered(_)) | None => self.filter(None, 1),
+            Some(Decision::Filtered(why)) => self.filter(why, 1),
+            None => self.filter(Filtered::UNROUTED, 1),
         }
     }
 

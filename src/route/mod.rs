@@ -4,11 +4,15 @@
 //! search. What an origin's metadata decides is decided once an origin, so that only routes with a `message` condition are
 //! looked at again for each event.
 
+mod filtered;
+
 use globset::{GlobBuilder, GlobMatcher};
 use regex::bytes::Regex;
 
 use crate::config::{Action, MAX_SINKS, Route, When};
 use crate::event::{Field, Origin};
+
+pub use self::filtered::{FilterReason, Filtered};
 
 /// A set of at most [`MAX_SINKS`] sinks, which is one machine word, by their places in the list that the router was given.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -157,8 +161,8 @@ struct Step {
 pub enum Decision {
     /// To these sinks; never none.
     Sinks(SinkSet),
-    /// Nowhere: dropped by the route with this number, or matched by none.
-    Filtered(Option<usize>),
+    /// Nowhere.
+    Filtered(Filtered),
 }
 
 impl Plan {
@@ -177,7 +181,7 @@ impl Plan {
 
 fn decide(steps: &[Step], matches: impl Fn(&Regex) -> bool) -> Decision {
     let mut chosen = SinkSet::default();
-    let mut dropped_by = None;
+    let mut filtered = Filtered::UNROUTED;
     for step in steps {
         if !step.message.as_ref().is_none_or(&matches) {
             continue;
@@ -185,13 +189,13 @@ fn decide(steps: &[Step], matches: impl Fn(&Regex) -> bool) -> Decision {
         match step.to {
             RouteTarget::Sinks(sinks) => chosen = chosen.with(sinks),
             RouteTarget::Drop => {
-                dropped_by = Some(step.route);
+                filtered = Filtered::dropped_by(step.route);
                 break;
             }
         }
     }
     if chosen.is_empty() {
-        return Decision::Filtered(dropped_by);
+        return Decision::Filtered(filtered);
     }
     Decision::Sinks(chosen)
 }
@@ -270,6 +274,8 @@ impl Globs {
 mod tests {
     use super::*;
 
+    const UNROUTED: Decision = Decision::Filtered(Filtered::UNROUTED);
+
     fn when(owner: &[&str], group: &[&str], message: Option<&str>) -> When {
         let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect();
         When {
@@ -320,10 +326,10 @@ mod tests {
     fn a_route_takes_what_meets_all_its_conditions() {
         let both = || to(&[], when(&["1111*"], &["/aws/lambda/*"], None), &["b"]);
         check(&[both()], "x", Decision::Sinks([1].into_iter().collect()));
-        check(&[to(&["other"], When::default(), &["a"])], "x", Decision::Filtered(None));
-        check(&[to(&[], when(&["2*"], &[], None), &["a"])], "x", Decision::Filtered(None));
+        check(&[to(&["other"], When::default(), &["a"])], "x", UNROUTED);
+        check(&[to(&[], when(&["2*"], &[], None), &["a"])], "x", UNROUTED);
         let file = When { fields: [(Field::File, vec!["*".into()])].into(), ..When::default() };
-        check(&[to(&[], file, &["a"])], "x", Decision::Filtered(None));
+        check(&[to(&[], file, &["a"])], "x", UNROUTED);
     }
 
     #[test]
@@ -338,7 +344,7 @@ mod tests {
         let rest = || to(&[], When::default(), &["b"]);
         let routes = [errors(), dropping(When::default()), rest()];
         check(&routes, "an ERROR", Decision::Sinks([0].into_iter().collect()));
-        check(&routes, "fine", Decision::Filtered(Some(1)));
+        check(&routes, "fine", Decision::Filtered(Filtered::dropped_by(1)));
         check(&[errors(), rest()], "an ERROR", Decision::Sinks([0, 1].into_iter().collect()));
         check(&[errors(), rest()], "fine", Decision::Sinks([1].into_iter().collect()));
     }

@@ -36,6 +36,7 @@ mod help;
 mod ids;
 mod kinesis;
 mod letters;
+mod limiting;
 mod limits;
 mod metrics;
 mod moto;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access, statvfs};
 
 use crate::access::report::HopFinding;
-use crate::config::{FileSource, HttpSource, Tls};
+use crate::config::{FileSource, HttpSource, Tls, show_duration};
 
 /// Below this much room, a warning: dead letters and a disk buffer need some.
 const LITTLE_ROOM: u64 = 1024 * 1024 * 1024;
@@ -85,6 +85,8 @@ pub struct MatchingFiles {
     pub descriptors: usize,
     /// Why links are not followed, a sentence for each.
     pub refused: Vec<String>,
+    /// How many are too old to be read, unless they were before.
+    pub too_old: usize,
 }
 
 /// Whether the patterns of a source, which match what was `found`, find files, and these can be read.
@@ -117,6 +119,13 @@ pub(super) fn files(source: &FileSource, found: Result<MatchingFiles, String>) -
             .fix("write where the files really are in `include`, or set `follow_links`")
     }));
     findings.extend(few_descriptors(source, &found));
+    if let Some(age) = source.ignore_older.filter(|_| found.too_old > 0) {
+        let (n_old, age) = (found.too_old, show_duration(age));
+        let seen = format!("nothing was written to {n_old} of them for {age} (`ignore_older`)");
+        findings.push(
+            HopFinding::ok(CHECK, seen).why("those that standpipe has not begun to read are left alone"),
+        );
+    }
     let globs = source.include.join("`, `");
     if found.files.is_empty() {
         let seen = format!("no file matches `{globs}`");

@@ -30,6 +30,8 @@ pub(super) struct TrackedFile {
     pub(super) stage: ReadStage,
     /// Whether its name matches the source's patterns; otherwise it is read only if it continues a file that did.
     pub(super) wanted: bool,
+    /// Whether nothing was ever known of it, so that it is not read if it is too old.
+    pub(super) is_stranger: bool,
     /// Whether it was found after the first walk, so that it may be a copy made while standpipe runs.
     pub(super) is_late: bool,
     /// When it came into being, or began to hold what it holds now, as far as that is told.
@@ -109,6 +111,7 @@ impl TrackedFile {
             origin: None,
             stage: ReadStage::Unplaced,
             wanted: true,
+            is_stranger: true,
             is_late: true,
             born: None,
             found: FileTime::now(),

@@ -2,6 +2,7 @@
 
 mod growing;
 mod many;
+mod old;
 mod positions;
 mod restarted;
 mod rotated;
