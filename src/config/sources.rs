@@ -123,6 +123,7 @@ fn file(section: &mut Section<'_>, ignore_older: Option<Duration>) -> Option<Fil
     let rescan = section.or("rescan", Duration::from_secs(10), duration(milli..=HOUR));
     let max_open = section.or("max_open", 1_024, count(1..=1_000_000));
     let rotate_wait = section.or("rotate_wait", Duration::from_secs(5), duration(Duration::ZERO..=HOUR));
+    let remove_after = section.optional("remove_after", duration(Duration::from_secs(1)..=LONGEST_AGE));
     Some(FileSource {
         include: include?,
         exclude,
@@ -132,6 +133,7 @@ fn file(section: &mut Section<'_>, ignore_older: Option<Duration>) -> Option<Fil
         rescan,
         max_open,
         rotate_wait,
+        remove_after,
         ignore_older,
     })
 }

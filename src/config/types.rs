@@ -137,6 +137,8 @@ pub struct FileSource {
     pub max_open: usize,
     /// How long a file that is gone, and read to its end, is kept open for late writers.
     pub rotate_wait: Duration,
+    /// Files of which all was delivered for so long are removed; none: no file is.
+    pub remove_after: Option<Duration>,
     /// Files that are new to the source, and that nothing was written to for so long, are not read; none: all are.
     pub ignore_older: Option<Duration>,
 }

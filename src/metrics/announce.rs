@@ -1,8 +1,8 @@
 //! What a configuration can count: label values that are known before anything happens.
 
 use crate::config::{
-    Action, Buffer, Config, Decoding, Format, KinesisSource, ObjectContents, ObjectFeed, S3Source,
-    SinkConfig, SourceConfig, TooLong,
+    Action, Buffer, Config, Decoding, FileSource, Format, KinesisSource, ObjectContents, ObjectFeed,
+    S3Source, SinkConfig, SourceConfig, TooLong,
 };
 
 /// Label values of one source.
@@ -42,11 +42,11 @@ pub(super) struct SinkLabels {
 pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
     match source {
         SourceConfig::File(file) => SourceLabels {
-            errors: &["abandoned", "gzip", "look", "open", "read", "too_large", "walk"],
+            errors: &["abandoned", "gzip", "look", "open", "read", "remove", "too_large", "walk"],
             lost: &["deleted_unread", "too_large", "truncated", "truncated_unread"],
             undecodable: undecodable(&file.decoding),
             has_files: true,
-            files: file.ignore_older.iter().map(|_| "ignored").collect(),
+            files: files(file),
             ..SourceLabels::default()
         },
         SourceConfig::Stdin(stdin) => SourceLabels {
@@ -83,6 +83,12 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
 
 fn of_stream(kinesis: &KinesisSource) -> SourceLabels {
     let own: &[&str] = &[
+/// What may become of files beside being read.
+fn files(source: &FileSource) -> Vec<&'static str> {
+    let ignored = source.ignore_older.map(|_| "ignored");
+    ignored.into_iter().chain(source.remove_after.map(|_| "removed")).collect()
+}
+
         "abandoned",
         "access_denied",
         "credentials",

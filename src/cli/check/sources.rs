@@ -60,6 +60,10 @@ fn of_files(file: &FileSource) -> Vec<Branch> {
         show_duration(file.rescan),
         file.max_open
     )));
+    below.extend(file.remove_after.map(|after| {
+        let after = show_duration(after);
+        Branch::leaf(format!("rotated and compressed files are removed {after} after they were delivered"))
+    }));
     below.extend(file.ignore_older.map(|age| {
         Branch::leaf(format!("files that nothing was written to for {} are not read", show_duration(age)))
     }));

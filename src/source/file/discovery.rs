@@ -88,6 +88,11 @@ impl Discovery {
         self.patterns.matches(path)
     }
 
+    /// Whether a file's name belongs to the source.
+    pub(super) fn is_one_of_ours(&self, files: &FileTable, no: FileNo) -> bool {
+        files.get(no).is_some_and(|file| self.matches(&file.path))
+    }
+
     /// When it was last seen which names there were: a name that is lost now was there then.
     pub(super) const fn looked(&self) -> FileTime {
         self.looked_before.surely_before()

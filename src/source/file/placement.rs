@@ -157,7 +157,9 @@ impl Placement<'_> {
             warn!(path = %file.path.display(), how, "compressed file is not read: standpipe reads gzip. exclude it, or decompress it");
         }
         self.setup.metrics().error("compressed");
-        self.cover(first)
+        let outcome = self.cover(first)?;
+        self.leave_out();
+        Ok(outcome)
     }
 
     fn content(&mut self) -> Option<&mut FileContent> {
@@ -237,6 +239,9 @@ impl Placement<'_> {
             start => self.mark_of(start)?,
         };
         self.begin(first, mark);
+        if mark.offset > 0 {
+            self.leave_out();
+        }
         Ok(ReadOutcome::More)
     }
 
@@ -247,6 +252,12 @@ impl Placement<'_> {
             (Some(content), Some(_)) => Ok(is_too_old(age, &content.metadata()?, file.found)),
             (_, None) | (None, _) => Ok(false),
         }
+    }
+
+    /// What is before the present place is not read.
+    fn leave_out(&self) {
+        let progress = self.files.get(self.no).and_then(TrackedFile::progress);
+        progress.into_iter().for_each(|progress| progress.account.is_partial());
     }
 
     fn end_mark(&mut self) -> io::Result<Mark> {
@@ -278,6 +289,7 @@ impl Placement<'_> {
             id,
             head,
             mark: start,
+            partial: false,
             time: Timestamp::now(),
         };
         let account = match known {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::account::AccountHandle;
 use super::content::FileContent;
+use super::delivered::DeliveredFile;
 use super::identity::{FileKey, FileTime};
 use super::position::{FileLocation, Fingerprint};
 use super::progress::ReadProgress;
@@ -78,6 +79,8 @@ pub(super) struct TrackedFile {
     pub(super) failures: u32,
     /// Whether a broken gzip file was reported.
     pub(super) is_broken_reported: bool,
+    /// What it was when all of it had been delivered; none: something is not, or nobody asks.
+    pub(super) delivered: Option<DeliveredFile>,
 }
 
 /// What became of the name that a file was found by.
@@ -136,6 +139,7 @@ impl TrackedFile {
             wake: None,
             failures: 0,
             is_broken_reported: false,
+            delivered: None,
         }
     }
 

@@ -4,6 +4,7 @@ mod growing;
 mod many;
 mod old;
 mod positions;
+mod removed;
 mod restarted;
 mod rotated;
 mod world;

@@ -78,6 +78,7 @@ impl World {
             rescan: Duration::from_mins(1),
             max_open: 64,
             rotate_wait: Duration::from_millis(100),
+            remove_after: None,
             ignore_older: None,
         };
         Self {
