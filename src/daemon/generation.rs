@@ -161,7 +161,9 @@ impl Generation {
             metrics.memory_bytes.set(gauge(self.memory()));
             spent_since = self.budget.is_spent().then(|| spent_since.unwrap_or_else(Instant::now));
             let issue = || "full: sources wait until sinks deliver".to_owned();
-            let is_long = spent_since.is_some_and(|since| since.elapsed() >= LONG);
+            // Who waits for a rate that the user has set waits for what is meant.
+            let is_meant = self.sinks.iter().any(|sink| sink.is_at_its_rate());
+            let is_long = !is_meant && spent_since.is_some_and(|since| since.elapsed() >= LONG);
             status.report_issue("memory", is_long.then(issue));
             activity.begin();
         }

@@ -37,6 +37,8 @@ pub(super) enum SharedLeases {
 pub(super) struct SinkLabels {
     pub(super) dead_letters: Vec<&'static str>,
     pub(super) has_disk_buffer: bool,
+    /// Whether the user limits it.
+    pub(super) has_rate: bool,
 }
 
 pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
@@ -163,7 +165,7 @@ pub(super) fn of_sink(sink: &SinkConfig) -> SinkLabels {
     let has_disk_buffer = matches!(sink.buffer, Buffer::Disk(_));
     let mut dead_letters = vec!["missing_field", "too_large", "too_many_destinations"];
     dead_letters.extend(has_disk_buffer.then_some("buffer_full"));
-    SinkLabels { dead_letters, has_disk_buffer }
+    SinkLabels { dead_letters, has_disk_buffer, has_rate: sink.rate.is_some() }
 }
 
 fn undecodable(decoding: &Decoding) -> Vec<&'static str> {

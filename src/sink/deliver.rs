@@ -8,6 +8,8 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::answer::{Answer, Hold, Rejected, THROTTLED};
+use super::cap::RateCap;
+use super::capped_sends::CappedSends;
 use super::destination_name::DestinationName;
 use super::in_flight::{Completed, InFlight, RequestTimes};
 use super::pacing::{Pacing, Room};
@@ -32,17 +34,19 @@ pub struct DeliveryLoop<S, P> {
     compression: Compression,
     /// The sink's and the destination's name, for people.
     pub(super) label: DestinationName,
-    pacing: Pacing,
+    pub(super) pacing: Pacing,
+    /// The user's own limit, which the sink's destinations share.
+    pub(super) cap: CappedSends,
     /// What a request carries while nothing limits it.
-    full: Room,
+    pub(super) full: Room,
     pub(super) retries: RetryQueue,
     /// The order in which requests take memory, and in which they leave.
     memory_order: SendOrder,
     departure_order: SendOrder,
-    in_flight: JoinSet<Completed>,
+    pub(super) in_flight: JoinSet<Completed>,
     /// Nothing is sent before this.
-    paused_until: Option<Instant>,
-    held: Option<HoldState>,
+    pub(super) paused_until: Option<Instant>,
+    pub(super) held: Option<HoldState>,
     last_logged: Option<Instant>,
     issue_reported: bool,
     /// The queue has ended.
@@ -58,13 +62,15 @@ pub struct DeliverySettings {
     pub compression: Compression,
     /// Most requests under way.
     pub window: usize,
+    /// The user's own limit, which the sink's destinations share; none: there is none.
+    pub cap: Option<Arc<RateCap>>,
     /// The sink's and the destination's name, for people.
     pub label: DestinationName,
 }
 
 /// The state of a held destination.
 #[derive(Debug)]
-struct HoldState {
+pub(super) struct HoldState {
     reason: &'static str,
     attempts: u32,
     /// When it was held last.
@@ -90,7 +96,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         metrics: SinkMetrics,
         settings: DeliverySettings,
     ) -> Self {
-        let DeliverySettings { compression, window, label } = settings;
+        let DeliverySettings { compression, window, cap, label } = settings;
         let pacing = Pacing::new(window, Instant::now());
         // Records that are compressed on their way make small requests anyway.
         let smaller = service.best_request(window).filter(|_| compression == Compression::None);
@@ -104,6 +110,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             compression,
             label,
             pacing,
+            cap: CappedSends::new(cap),
             full,
             retries: RetryQueue::default(),
             memory_order: SendOrder::default(),
@@ -125,6 +132,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
                 self.retries.hand_over(&*self.record_queue);
             }
             let now = Instant::now();
+            self.note_cap(now);
             let window = self.pacing.window();
             let may_send =
                 self.in_flight.len() < window && self.blocked_until().is_none_or(|until| until <= now);
@@ -161,31 +169,6 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         self.clear_issue();
     }
 
-    /// Nothing is sent before this: a pause, or the rate.
-    fn blocked_until(&self) -> Option<Instant> {
-        self.paused_until.max(self.pacing.next())
-    }
-
-    /// When something that waits may go, if anything does and nothing else would wake the loop.
-    fn wake(&self, now: Instant) -> Option<Instant> {
-        let due = self.retries.next();
-        let blocked = self.blocked_until().filter(|until| *until > now);
-        match (due, blocked) {
-            (Some(due), Some(blocked)) => Some(due.max(blocked)),
-            (None, blocked) => blocked,
-            (due, None) => due.filter(|due| *due > now),
-        }
-    }
-
-    /// What the next request may carry.
-    fn room(&self) -> Room {
-        match self.pacing.room() {
-            _ if self.held.is_some() => Pacing::one(),
-            Room::Full => self.full,
-            room @ (Room::Bytes { .. } | Room::One(_)) => room,
-        }
-    }
-
     /// A request of no records would be refused for ever, and no record of it could be found at fault. The queue gives none; were
     /// there one after all, the queue is asked again, but not at once.
     fn skip_empty(&mut self, now: Instant) {
@@ -210,6 +193,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         }
         debug_assert!(!request.records.is_empty(), "a request of no records");
         self.pacing.send(request.load(), now, fastrand::f64());
+        self.cap.send(&request, now);
         let (service, resources, compression) =
             (Arc::clone(&self.service), self.resources.clone(), self.compression);
         let in_flight = InFlight {
