@@ -299,6 +299,21 @@ pub struct Route {
     pub when: When,
     /// What becomes of a match.
     pub action: Action,
+    /// The share of the matches that it is for, chosen by their ids; none: all.
+    pub sample: Option<f64>,
+    /// How many of these it is for in a period; none: all.
+    pub throttle: Option<RouteThrottle>,
+}
+
+/// `throttle = { events, per, by }`
+#[derive(Clone, Debug)]
+pub struct RouteThrottle {
+    /// Most events of a key in a period.
+    pub events: u64,
+    /// The period.
+    pub per: Duration,
+    /// What keys are made from; none: all events have one.
+    pub by: Option<Template>,
 }
 
 /// What a route does.

@@ -83,14 +83,14 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
     }
 }
 
-fn of_stream(kinesis: &KinesisSource) -> SourceLabels {
-    let own: &[&str] = &[
 /// What may become of files beside being read.
 fn files(source: &FileSource) -> Vec<&'static str> {
     let ignored = source.ignore_older.map(|_| "ignored");
     ignored.into_iter().chain(source.remove_after.map(|_| "removed")).collect()
 }
 
+fn of_stream(kinesis: &KinesisSource) -> SourceLabels {
+    let own: &[&str] = &[
         "abandoned",
         "access_denied",
         "credentials",
@@ -149,6 +149,9 @@ fn of_objects(s3: &S3Source) -> SourceLabels {
     }
 }
 
+/// Why a route may keep events from its sinks.
+pub(super) const WITHHELD: [&str; 2] = ["sampled", "throttled"];
+
 /// Routes and reasons for which events may go to no sink.
 pub(super) fn of_routes(config: &Config) -> Vec<(String, &'static str)> {
     let ignores_old = config.steps.values().any(|steps| steps.ignore_older.is_some());
@@ -156,7 +159,11 @@ pub(super) fn of_routes(config: &Config) -> Vec<(String, &'static str)> {
     reasons.extend(ignores_old.then(|| ("none".to_owned(), "too_old")));
     for (number, route) in config.routes.iter().enumerate() {
         let drops = route.action == Action::Drop;
-        reasons.extend(drops.then(|| (number.to_string(), "dropped")));
+        let [sampled, throttled] = WITHHELD;
+        let found =
+            [(drops, "dropped"), (route.sample.is_some(), sampled), (route.throttle.is_some(), throttled)];
+        reasons
+            .extend(found.into_iter().filter(|(is, _)| *is).map(|(_, reason)| (number.to_string(), reason)));
     }
     reasons
 }

@@ -39,6 +39,7 @@ pub struct Metrics {
     source: SourceFamilies,
     sink: SinkFamilies,
     filtered_events: IntCounterVec,
+    withheld_events: IntCounterVec,
     admin_errors: IntCounterVec,
     dead_letter_bytes: IntGaugeVec,
     dead_letter_files: IntGaugeVec,
@@ -54,6 +55,11 @@ pub struct Metrics {
 const FILTERED_EVENTS: Family = Family {
     name: "filtered_events_total",
     help: "Events that went to no sink, by the route that decided it (\"none\": no route did) and the reason.",
+    labels: &["route", "reason"],
+};
+const WITHHELD_EVENTS: Family = Family {
+    name: "withheld_events_total",
+    help: "Events that `sample` or `throttle` of a route kept from its sinks, whether or not other sinks have them.",
     labels: &["route", "reason"],
 };
 const ADMIN_ERRORS: Family = Family {
@@ -96,6 +102,7 @@ impl Metrics {
             source: SourceFamilies::register(&registrar),
             sink: SinkFamilies::register(&registrar),
             filtered_events: registrar.counters(&FILTERED_EVENTS),
+            withheld_events: registrar.counters(&WITHHELD_EVENTS),
             admin_errors: registrar.counters(&ADMIN_ERRORS),
             dead_letter_bytes: registrar.gauges(&DEAD_LETTER_BYTES),
             dead_letter_files: registrar.gauges(&DEAD_LETTER_FILES),
@@ -136,6 +143,9 @@ impl Metrics {
         }
         for (route, reason) in announce::of_routes(config) {
             self.filtered_events.with_label_values(&[route.as_str(), reason]);
+            if announce::WITHHELD.contains(&reason) {
+                self.withheld(&route, reason, 0);
+            }
         }
     }
 
@@ -155,6 +165,11 @@ impl Metrics {
     #[must_use]
     pub fn filtered(&self, route: &str, reason: &str) -> IntCounter {
         self.filtered_events.with_label_values(&[route, reason])
+    }
+
+    /// Counts events that a route kept from its sinks.
+    pub(crate) fn withheld(&self, route: &str, reason: &str, events: u64) {
+        self.withheld_events.with_label_values(&[route, reason]).inc_by(events);
     }
 
     /// Events accepted and not ended, over all sinks.

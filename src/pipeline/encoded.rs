@@ -19,6 +19,8 @@ pub(crate) struct EncodedChunk {
     pub(crate) routed: u64,
     /// Events that no sink takes, by why.
     pub(crate) filtered: Vec<(Filtered, u64)>,
+    /// Events that routes kept from their sinks, whether or not others have them, by why.
+    pub(crate) withheld: Vec<(Filtered, u64)>,
     /// Events whose messages could not be read as what they were to be, and those that lacked their time.
     pub(crate) unparsed: u64,
     pub(crate) untimed: u64,

@@ -93,6 +93,10 @@ impl Enqueuer {
             encoded.filtered.iter().map(|(why, events)| (self.filtered(*why), *events)).collect();
         let undecodable = encoded.undeliverable.iter().filter(|undeliverable| undeliverable.sink.is_none());
         let undecodable: Vec<_> = undecodable.map(|undeliverable| (undeliverable.reason, 1)).collect();
+        for (why, events) in &encoded.withheld {
+            let route = why.route.map_or_else(String::new, |route| route.to_string());
+            self.metrics.withheld(&route, why.reason.label(), *events);
+        }
         source.redacted(&encoded.redacted);
         source.unparsed("parse", encoded.unparsed);
         source.unparsed("timestamp", encoded.untimed);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::deciding::count;
 use super::encoded::{EncodedChunk, EncodedSegment, LETTER_BYTES, SEGMENT_BYTES, Undeliverable};
 use super::ids;
 use super::open_job::SourceDecoder;
@@ -24,11 +25,11 @@ pub(crate) struct WorkerState {
     sinks: Arc<[Arc<RunningSink>]>,
     outputs: Vec<Output>,
     wants: Wants,
-    /// Whether a sink wants an id for each event.
+    /// Whether a sink wants an id for each event, or a route takes a sample by them.
     wants_ids: bool,
     /// The plan of the last origin, which most chunks share.
-    plan: Option<(Arc<Origin>, Plan)>,
-    unescaped: Vec<u8>,
+    pub(super) plan: Option<(Arc<Origin>, Plan)>,
+    pub(super) unescaped: Vec<u8>,
     parsing: ParseScratch,
 }
 
@@ -40,7 +41,7 @@ impl WorkerState {
         let events = sinks.iter().any(|sink| !sink.encoder.wants_envelopes());
         let outputs = sinks.iter().map(|_| Output::new(Arc::clone(buffers))).collect();
         let wants = Wants { events, envelopes };
-        let wants_ids = sinks.iter().any(|sink| sink.encoder.wants_ids());
+        let wants_ids = router.samples() || sinks.iter().any(|sink| sink.encoder.wants_ids());
         Self {
             router,
             sinks,
@@ -73,8 +74,8 @@ impl WorkerState {
 /// A step of a chunk's way: as much of it as there is room for.
 #[derive(Debug)]
 pub(crate) struct Routing<'a> {
-    state: &'a mut WorkerState,
-    read_at: Timestamp,
+    pub(super) state: &'a mut WorkerState,
+    pub(super) read_at: Timestamp,
     memory: StepMemory<'a>,
     costs: EventCosts,
     /// Whether they are those of the present origin.
@@ -87,7 +88,7 @@ pub(crate) struct Routing<'a> {
     at: u64,
     /// How messages are read.
     parser: Option<&'a MessageParser>,
-    encoded: EncodedChunk,
+    pub(super) encoded: EncodedChunk,
 }
 
 /// What an event of the present origin takes, over all sinks.
@@ -119,7 +120,7 @@ impl<'a> Routing<'a> {
     }
 
     /// The id of what is told now.
-    fn id(&self) -> Option<PlaceId> {
+    pub(super) fn id(&self) -> Option<PlaceId> {
         self.chunk_id.map(|id| id.behind(self.at))
     }
 
@@ -172,22 +173,6 @@ impl<'a> Routing<'a> {
                 self.encoded.segments.push(EncodedSegment { sink: index, origin, blocks });
             }
         }
-    }
-
-    /// Where an event goes: by the origin alone, or by its message too.
-    fn route(&mut self, message: Message<'_>) -> Option<Decision> {
-        let (_, plan) = self.state.plan.as_ref()?;
-        plan.fixed().or_else(|| {
-            Some(match message {
-                Message::Raw(bytes) => plan.decide(bytes),
-                Message::Escaped(text) if !text.contains('\\') => plan.decide(text.as_bytes()),
-                Message::Escaped(text) => {
-                    self.state.unescaped.clear();
-                    crate::batch::unescape(text, &mut self.state.unescaped);
-                    plan.decide(&self.state.unescaped)
-                }
-            })
-        })
     }
 
     /// Where all events of the origin go, if their messages do not matter.
@@ -268,10 +253,7 @@ impl<'a> Routing<'a> {
     }
 
     fn filter(&mut self, why: Filtered, events: u64) {
-        match self.encoded.filtered.iter_mut().find(|(known, _)| *known == why) {
-            Some((_, count)) => *count += events,
-            None => self.encoded.filtered.push((why, events)),
-        }
+        count(&mut self.encoded.filtered, why, events);
     }
 
     /// An event, or an envelope, that is too large for a sink.
@@ -343,6 +325,7 @@ impl Events for Routing<'_> {
     fn origin(&mut self, origin: &Arc<Origin>) {
         if self.state.plan.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, origin)) {
             if !self.has_costs {
+                self.renew_keys();
                 self.learn_costs();
             }
             return;
@@ -356,6 +339,7 @@ impl Events for Routing<'_> {
             self.state.plan = Some((Arc::clone(origin), plan));
         } else if let Some((known, _)) = &mut self.state.plan {
             *known = Arc::clone(origin);
+            self.renew_keys();
         }
         self.learn_costs();
     }
@@ -364,7 +348,7 @@ impl Events for Routing<'_> {
         if event.timestamp.is_some_and(|time| time < self.oldest) {
             return self.filter(Filtered::TOO_OLD, 1);
         }
-        match self.route(event.message) {
+        match self.decide(&event) {
             Some(Decision::Sinks(sinks)) => self.encode(sinks, &event),
             Some(Decision::Filtered(why)) => self.filter(why, 1),
             None => self.undecodable_bytes("no_origin", &crate::batch::message_bytes(event.message)),
@@ -390,7 +374,7 @@ impl Events for Routing<'_> {
     }
 
     fn envelope(&mut self, gzipped: &Bytes) {
-        match self.route(Message::Raw(b"")) {
+        match self.decide(&Event { message: Message::Raw(b""), timestamp: None, id: None, part: None }) {
             Some(Decision::Sinks(sinks)) => self.encode_envelope(sinks, gzipped),
             // It is counted as events where events are wanted too.
             _ if self.state.wants.events => {}

@@ -7,6 +7,10 @@ pub enum FilterReason {
     Dropped,
     /// No route matches it.
     Unrouted,
+    /// It is not of a route's sample.
+    Sampled,
+    /// Its key has used up a route's limit for now.
+    Throttled,
     /// It is older than its source takes.
     TooOld,
 }
@@ -18,6 +22,8 @@ impl FilterReason {
         match self {
             Self::Dropped => "dropped",
             Self::Unrouted => "unrouted",
+            Self::Sampled => "sampled",
+            Self::Throttled => "throttled",
             Self::TooOld => "too_old",
         }
     }

@@ -5,6 +5,9 @@
 //! looked at again for each event.
 
 mod filtered;
+mod limits;
+mod sample;
+mod throttle;
 
 use globset::{GlobBuilder, GlobMatcher};
 use regex::bytes::Regex;
@@ -13,6 +16,10 @@ use crate::config::{Action, MAX_SINKS, Route, When};
 use crate::event::{Field, Origin};
 
 pub use self::filtered::{FilterReason, Filtered};
+pub use self::limits::{LimitedEvent, Withheld};
+use self::limits::{RouteLimits, StepLimits};
+pub use self::sample::sample_hash;
+pub use self::throttle::Throttle;
 
 /// A set of at most [`MAX_SINKS`] sinks, which is one machine word, by their places in the list that the router was given.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -44,6 +51,10 @@ impl SinkSet {
     fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
+
+    fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
 }
 
 impl FromIterator<usize> for SinkSet {
@@ -66,6 +77,7 @@ struct Compiled {
     attributes: Vec<(String, Globs)>,
     message: Option<Regex>,
     to: RouteTarget,
+    limits: RouteLimits,
 }
 
 /// What a matching route does.
@@ -131,13 +143,22 @@ impl Router {
                 continue;
             }
             let last = compiled.message.is_none() && compiled.to == RouteTarget::Drop;
-            steps.push(Step { route, message: compiled.message.clone(), to: compiled.to });
+            let limits = compiled.limits.of(origin);
+            steps.push(Step { route, message: compiled.message.clone(), to: compiled.to, limits });
             if last {
                 break;
             }
         }
-        let fixed = steps.iter().all(|step| step.message.is_none()).then(|| decide(&steps, |_| true));
-        Plan { steps, fixed }
+        let is_limited = steps.iter().any(|step| step.limits.is_some());
+        let is_fixed = !is_limited && steps.iter().all(|step| step.message.is_none());
+        let fixed = is_fixed.then(|| decide(&steps, |_| true));
+        Plan { steps, fixed, is_limited }
+    }
+
+    /// Whether a route is for a sample alone, so that events need ids.
+    #[must_use]
+    pub fn samples(&self) -> bool {
+        self.routes.iter().any(|route| route.limits.samples())
     }
 }
 
@@ -147,6 +168,8 @@ pub struct Plan {
     steps: Vec<Step>,
     /// The decision, when no route looks at messages.
     fixed: Option<Decision>,
+    /// Whether a route is for some of its matches only.
+    is_limited: bool,
 }
 
 #[derive(Debug)]
@@ -154,6 +177,8 @@ struct Step {
     route: usize,
     message: Option<Regex>,
     to: RouteTarget,
+    /// None: it is for all of its matches.
+    limits: Option<StepLimits>,
 }
 
 /// Where an event goes.
@@ -172,10 +197,60 @@ impl Plan {
         self.fixed
     }
 
-    /// The decision for an event with this message.
+    /// The decision for an event with this message, where no route is for some of its matches only.
     #[must_use]
     pub fn decide(&self, message: &[u8]) -> Decision {
+        debug_assert!(!self.is_limited, "a route is for some of its matches only");
         decide(&self.steps, |pattern| pattern.is_match(message))
+    }
+
+    /// Whether a route is for some of its matches only.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.is_limited
+    }
+
+    /// A chunk begins: keys are looked up again.
+    pub fn renew(&mut self) {
+        let limits = self.steps.iter_mut().filter_map(|step| step.limits.as_mut());
+        limits.for_each(StepLimits::renew);
+    }
+
+    /// The decision for an event where a route is for some of its matches only. Tells what a route keeps from its sinks; no later
+    /// route gives it to these.
+    #[must_use]
+    pub fn decide_limited(
+        &self,
+        event: &LimitedEvent<'_>,
+        withheld: &mut dyn FnMut(Withheld<'_>),
+    ) -> Decision {
+        let (mut chosen, mut kept) = (SinkSet::default(), SinkSet::default());
+        let mut filtered = None;
+        for step in &self.steps {
+            if !step.message.as_ref().is_none_or(|pattern| pattern.is_match(event.message)) {
+                continue;
+            }
+            let RouteTarget::Sinks(sinks) = step.to else {
+                filtered.get_or_insert(Filtered::dropped_by(step.route));
+                break;
+            };
+            let open = sinks.without(chosen.with(kept));
+            if open.is_empty() {
+                continue;
+            }
+            match step.limits.as_ref().and_then(|limits| limits.refuse(step.route, event)) {
+                None => chosen = chosen.with(open),
+                Some(why) => {
+                    kept = kept.with(open);
+                    filtered.get_or_insert(why.by);
+                    withheld(why);
+                }
+            }
+        }
+        if chosen.is_empty() {
+            return Decision::Filtered(filtered.unwrap_or(Filtered::UNROUTED));
+        }
+        Decision::Sinks(chosen)
     }
 }
 
@@ -208,6 +283,7 @@ impl Compiled {
             attributes: Vec::new(),
             message: None,
             to: RouteTarget::Sinks(sinks),
+            limits: RouteLimits::default(),
         }
     }
 
@@ -222,6 +298,7 @@ impl Compiled {
             attributes: attributes.collect::<Result<_, RouteError>>()?,
             message: message.clone(),
             to: RouteTarget::new(index, &route.action, sinks)?,
+            limits: RouteLimits::new(route),
         })
     }
 
@@ -273,6 +350,7 @@ impl Globs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Timestamp;
 
     const UNROUTED: Decision = Decision::Filtered(Filtered::UNROUTED);
 
@@ -287,11 +365,11 @@ mod tests {
 
     fn to(from: &[&str], when: When, sinks: &[&str]) -> Route {
         let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        Route { from: strings(from), when, action: Action::To(strings(sinks)) }
+        Route { from: strings(from), when, action: Action::To(strings(sinks)), sample: None, throttle: None }
     }
 
     fn dropping(when: When) -> Route {
-        Route { from: Vec::new(), when, action: Action::Drop }
+        Route { from: Vec::new(), when, action: Action::Drop, sample: None, throttle: None }
     }
 
     fn origin() -> Origin {
@@ -347,6 +425,60 @@ mod tests {
         check(&routes, "fine", Decision::Filtered(Filtered::dropped_by(1)));
         check(&[errors(), rest()], "an ERROR", Decision::Sinks([0, 1].into_iter().collect()));
         check(&[errors(), rest()], "fine", Decision::Sinks([1].into_iter().collect()));
+    }
+
+    /// What becomes of an event, and which routes kept it from their sinks.
+    #[track_caller]
+    fn check_limited(routes: &[Route], id: u64, expected: Decision, withheld: &[usize]) {
+        let plan = Router::new(routes, &["a", "b"]).unwrap().plan(&origin());
+        assert!(plan.is_limited() && plan.fixed().is_none());
+        let event = LimitedEvent { message: b"x", id, now: Timestamp(0), continues: false };
+        let mut kept = Vec::new();
+        let decision = plan.decide_limited(&event, &mut |why| kept.extend(why.by.route));
+        assert_eq!((decision, kept.as_slice()), (expected, withheld));
+    }
+
+    #[test]
+    fn what_a_route_keeps_from_its_sinks_no_later_one_gives_to_them() {
+        let sampled = |sinks: &[&str]| Route { sample: Some(0.5), ..to(&[], When::default(), sinks) };
+        let rest = |sinks: &[&str]| to(&[], When::default(), sinks);
+        let only = |sink| Decision::Sinks(SinkSet::one(sink));
+        let filtered = |route, reason| Decision::Filtered(Filtered { route: Some(route), reason });
+        let both = Decision::Sinks([0, 1].into_iter().collect());
+        // Chosen, and not.
+        let (low, high) = (1 << 62, u64::MAX);
+        check_limited(&[sampled(&["a"]), rest(&["a"])], low, only(0), &[]);
+        check_limited(&[sampled(&["a"]), rest(&["a"])], high, filtered(0, FilterReason::Sampled), &[0]);
+        check_limited(&[sampled(&["a"]), rest(&["a", "b"])], high, only(1), &[0]);
+        check_limited(&[sampled(&["a"]), rest(&["a", "b"])], low, both, &[]);
+        // A sink that has the event already is no matter of the route.
+        check_limited(&[rest(&["a"]), sampled(&["a"])], high, only(0), &[]);
+        let unmatched = Route { when: when(&["9"], &[], None), ..sampled(&["a"]) };
+        let plan = Router::new(&[unmatched], &["a"]).unwrap().plan(&origin());
+        assert_eq!(plan.fixed(), Some(UNROUTED));
+        check_limited(
+            &[sampled(&["a"]), dropping(When::default())],
+            high,
+            filtered(0, FilterReason::Sampled),
+            &[0],
+        );
+    }
+
+    #[test]
+    fn a_throttle_counts_what_its_sample_lets_through() {
+        let throttle =
+            crate::config::RouteThrottle { events: 1, per: std::time::Duration::from_secs(1), by: None };
+        let route = Route { sample: Some(0.5), throttle: Some(throttle), ..to(&[], When::default(), &["a"]) };
+        let plan = Router::new(&[route], &["a"]).unwrap().plan(&origin());
+        let mut told = Vec::new();
+        let mut decide = |id| {
+            let event = LimitedEvent { message: b"x", id, now: Timestamp(0), continues: false };
+            plan.decide_limited(&event, &mut |why| told.push((why.by.reason, why.first_of.is_some())))
+        };
+        let decisions = [u64::MAX, 1, u64::MAX, 2, 3].map(&mut decide);
+        assert_eq!(decisions.iter().filter(|decision| matches!(decision, Decision::Sinks(_))).count(), 1);
+        let (sampled, throttled) = (FilterReason::Sampled, FilterReason::Throttled);
+        assert_eq!(told, [(sampled, false), (sampled, false), (throttled, true), (throttled, false)]);
     }
 
     #[test]
