@@ -36,5 +36,6 @@ pub mod health;
 pub mod limits;
 pub mod metrics;
 pub mod msgpack;
+pub mod overview;
 pub mod state;
 mod sync;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::admin_client::DEFAULT_URL;
 use crate::access::render::RenderFormat;
 use crate::config::DEFAULT_FILE;
 
@@ -119,13 +120,28 @@ pub enum CliCommand {
                             Exit codes: 0 all delivered, 75 some are left, 1 failed, 78 bad configuration"
     )]
     Replay(ReplayArguments),
+    /// Show how the running daemon is: each source with its files, each destination with what is wrong
+    #[command(
+        after_help = "Examples:\n  standpipe status\n  standpipe status --files\n  standpipe status --json | jq '.sinks[].destinations[] | select(.state == \"held\")'\n\nRates are those of the last 10 seconds. Exit codes: 0 all is well, 1 something needs attention, or no answer"
+    )]
+    Status {
+        /// The daemon's admin endpoint
+        #[arg(long, default_value = DEFAULT_URL)]
+        url: String,
+        /// Print JSON for machines, as /status.json has it
+        #[arg(long)]
+        json: bool,
+        /// Show every file, shard or log group that the daemon lists, not only those in trouble or behind
+        #[arg(long)]
+        files: bool,
+    },
     /// Ask the running daemon whether it is healthy
     #[command(
         after_help = "Example, as a container's health check:\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 unhealthy or no answer"
     )]
     Health {
         /// The daemon's admin endpoint
-        #[arg(long, default_value = "http://127.0.0.1:9598")]
+        #[arg(long, default_value = DEFAULT_URL)]
         url: String,
         /// Ask whether it delivers (/readyz), not only whether it answers
         #[arg(long)]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::config::{Checked, Errors, inspect};
 
 pub mod access;
+mod admin_client;
 pub mod arguments;
 pub mod check;
 pub mod decode;
@@ -16,6 +17,7 @@ pub mod logging;
 pub mod replay;
 pub mod run;
 pub mod state;
+pub mod status;
 mod table;
 
 /// Exit codes, the same for every command.

@@ -49,6 +49,7 @@ mod units;
 mod values;
 mod variables;
 mod warnings;
+mod when_words;
 
 #[cfg(test)]
 mod mistakes;

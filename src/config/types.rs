@@ -54,7 +54,7 @@ impl Config {
 /// `[server]`
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Address of /metrics, /healthz, /readyz and the status page.
+    /// Address of /metrics, /healthz, /readyz, /status.json and the status page.
     pub listen: SocketAddr,
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::error::RunError;
-use crate::admin;
+use super::source_rates::SourceRates;
 use crate::batch;
 use crate::buffer;
 use crate::config::{Config, SourceConfig};
@@ -70,6 +70,8 @@ pub(crate) struct Generation {
     pub(crate) disk_tasks: Arc<Mutex<JoinSet<()>>>,
     /// What decodes, routes and encodes.
     pub(crate) workers: Workers,
+    /// How fast its sources are read.
+    pub(crate) rates: SourceRates,
     memory_limit: u64,
 }
 
@@ -125,6 +127,7 @@ impl Generation {
             deliveries,
             disk_tasks,
             workers,
+            rates: SourceRates::new(config, metrics),
             memory_limit,
         })
     }
@@ -133,14 +136,6 @@ impl Generation {
     pub(crate) fn intake(&self, framing: Arc<dyn Framing>, metrics: SourceMetrics) -> Option<Intake> {
         let (budget, room_freed) = (Arc::clone(&self.budget), Arc::clone(&self.room_freed));
         Some(Intake::new(budget, self.workers.queue()?, room_freed, framing, metrics))
-    }
-
-    /// What is configured, by name.
-    pub(crate) fn summary(&self, config: &Config) -> admin::Summary {
-        admin::Summary {
-            sources: config.sources.keys().cloned().collect(),
-            sinks: self.sinks.iter().map(|sink| sink.name.clone()).collect(),
-        }
     }
 
     /// Keeps gauges true and closes what is idle.
@@ -158,6 +153,7 @@ impl Generation {
         loop {
             clock.tick().await;
             self.sinks.iter().for_each(|sink| sink.tick());
+            self.rates.sample(Instant::now());
             metrics.memory_bytes.set(gauge(self.memory()));
             spent_since = self.budget.is_spent().then(|| spent_since.unwrap_or_else(Instant::now));
             let issue = || "full: sources wait until sinks deliver".to_owned();

@@ -1,5 +1,6 @@
 //! What sinks count.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use super::announce::SinkLabels;
 use super::barrier::ScrapeBarrier;
+use super::destination::{DestinationCollector, DestinationLabels, DestinationTally};
 use super::register::{Family, MetricRegistrar, gauge};
 use super::trouble::Troubles;
 
@@ -49,9 +51,17 @@ pub struct SinkMetrics {
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
+    buffer_max: IntGaugeVec,
+    destinations: DestinationCollector,
 }
 
 impl SinkMetrics {
+    /// The counts of a destination that is opened; its series are shown for as long as they are kept.
+    #[must_use]
+    pub(crate) fn destination(&self, labels: DestinationLabels) -> Arc<DestinationTally> {
+        self.destinations.open(labels)
+    }
+
     /// The sink's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -131,6 +141,8 @@ impl SinkMetrics {
             gauge.set(0);
         }
         self.buffer_oldest_seconds.set(0.0);
+        // An error says that it is not shown.
+        self.buffer_max.remove_label_values(&[self.name.as_str()]).ok();
         for reason in self.held_reasons() {
             self.held.with_label_values(&[self.name.as_str(), &reason]).set(0);
         }
@@ -173,9 +185,8 @@ impl SinkMetrics {
         for reason in &labels.dead_letters {
             self.dead_lettered.with_label_values(&[name, *reason]);
         }
-        if !labels.has_disk_buffer {
-            return;
-        }
+        let Some(most) = labels.disk_buffer else { return };
+        self.buffer_max.with_label_values(&[name]).set(gauge(most));
         self.fsync.with_label_values(&[name]);
         for (family, reasons) in
             [(&self.dropped, DROPPED_FOR), (&self.corrupt, CORRUPT_BY), (&self.buffer_errors, BUFFER_ACTIONS)]
@@ -261,9 +272,14 @@ const BUFFER_BYTES: Family = Family {
     help: "Bytes waiting in the sink's buffer; for a disk buffer, bytes of its files.",
     labels: SINK,
 };
+const BUFFER_MAX: Family = Family {
+    name: "buffer_max_bytes",
+    help: "Most bytes of the files of the sink's disk buffer.",
+    labels: SINK,
+};
 const BUFFER_OLDEST: Family = Family {
     name: "buffer_oldest_seconds",
-    help: "Age of the oldest record in the sink's buffer.",
+    help: "Age of the sink's oldest record that is not delivered.",
     labels: SINK,
 };
 const CREDENTIALS_EXPIRY: Family = Family {
@@ -321,6 +337,8 @@ pub(super) struct SinkFamilies {
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
+    buffer_max: IntGaugeVec,
+    destinations: DestinationCollector,
 }
 
 impl SinkFamilies {
@@ -347,6 +365,8 @@ impl SinkFamilies {
             fsync: registrar.quick_histograms(&FSYNC),
             corrupt: registrar.counters(&CORRUPT),
             buffer_errors: registrar.counters(&BUFFER_ERRORS),
+            buffer_max: registrar.gauges(&BUFFER_MAX),
+            destinations: DestinationCollector::register(registrar),
         }
     }
 
@@ -384,6 +404,8 @@ impl SinkFamilies {
             fsync: self.fsync.clone(),
             corrupt: self.corrupt.clone(),
             buffer_errors: self.buffer_errors.clone(),
+            buffer_max: self.buffer_max.clone(),
+            destinations: self.destinations.clone(),
         }
     }
 }

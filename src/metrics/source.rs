@@ -49,6 +49,11 @@ impl SourceMetrics {
         &self.name
     }
 
+    /// Events and bytes read so far.
+    pub(crate) fn read_so_far(&self) -> [u64; 2] {
+        [self.events.get(), self.bytes.get()]
+    }
+
     /// Counts an error that lost nothing.
     pub fn error(&self, reason: &str) {
         self.errors.with_label_values(&[self.name.as_str(), reason]).inc();

@@ -15,6 +15,8 @@ mod directory;
 mod fault;
 mod firehose;
 mod gzip;
+mod held;
+mod hold_state;
 mod in_flight;
 mod offload;
 mod pacing;

@@ -21,6 +21,7 @@ use super::taker::{LeaseObserver, LeaseTaking, look_every};
 use crate::config::StreamStart;
 use crate::event::Timestamp;
 use crate::metrics::ShardCounts;
+use crate::overview::{SourceUnit, UnitList, UnitRank, UnitState};
 use crate::source::holds::HoldPatience;
 use crate::source::stop::Stop;
 
@@ -55,6 +56,17 @@ struct HeldShard {
     reader: ReaderState,
     /// A round was made since all of it is written down as done: what came of it is known.
     is_followed: bool,
+}
+
+impl HeldShard {
+    /// For people.
+    fn state(&self) -> UnitState {
+        match self.reader {
+            _ if self.lease.is_finished() => UnitState::Finished,
+            ReaderState::Waiting => UnitState::Waiting,
+            ReaderState::At(_) | ReaderState::Ended => UnitState::Reading,
+        }
+    }
 }
 
 enum ReaderState {
@@ -370,17 +382,26 @@ impl Worker {
         let metrics = &self.reading.intake.metrics;
         let mut counts = ShardCounts::default();
         for held in self.held.values() {
-            match held.reader {
-                _ if held.lease.is_finished() => counts.finished += 1,
-                ReaderState::Waiting => counts.waiting += 1,
-                ReaderState::At(_) | ReaderState::Ended => counts.held += 1,
-            }
+            let state = held.state();
+            counts.finished += u32::from(state == UnitState::Finished);
+            counts.waiting += u32::from(state == UnitState::Waiting);
+            counts.held += u32::from(state == UnitState::Reading);
         }
         let behind = self.held.values().map(|held| held.lease.behind()).max().unwrap_or(0);
         metrics.stream.set(counts, seconds(behind));
         let now = Timestamp::now().0;
         let oldest = self.held.values().filter_map(|held| held.lease.oldest()).min();
         metrics.lag_seconds.set(oldest.map_or(0.0, |oldest| seconds(now.saturating_sub(oldest.0).max(1))));
+        let all: Vec<(&Arc<str>, &HeldShard)> = self.held.iter().collect();
+        let behind = |held: &HeldShard| Some(seconds(held.lease.behind()));
+        let rank = |(_, held): &(&Arc<str>, &HeldShard)| UnitRank::of(held.state(), None, behind(held));
+        let unit = |(shard, held): &(&Arc<str>, &HeldShard)| SourceUnit {
+            name: shard.to_string(),
+            state: held.state(),
+            behind_seconds: behind(held),
+            ..SourceUnit::default()
+        };
+        self.reading.holds.list_units(UnitList::of("shards", all, rank, unit));
     }
 
     /// Nothing more is read; the leases are kept until everything that was handed over has ended.

@@ -14,8 +14,9 @@ const BORDERS: &[(&str, &[&str])] = &[
     // What travels, and what everybody knows.
     ("event", &[]),
     ("config", &["event"]),
-    ("health", &[]),
-    ("metrics", &["config"]),
+    ("overview", &[]),
+    ("health", &["overview"]),
+    ("metrics", &["config", "overview"]),
     ("state", &[]),
     // The sockets that others connect to.
     ("connections", &["health"]),
@@ -32,7 +33,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     // One stream of one account: what is packed waits here for its sink.
     (
         "destination",
-        &["aws", "batch", "buffer", "config", "deadletter", "event", "health", "metrics", "sink"],
+        &["aws", "batch", "buffer", "config", "deadletter", "event", "health", "metrics", "overview", "sink"],
     ),
     // The way of the data, from a source's chunk to a destination.
     (
@@ -51,7 +52,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "steps",
         ],
     ),
-    ("source", &["ack", "config", "connections", "event", "health", "metrics", "pipeline"]),
+    ("source", &["ack", "config", "connections", "event", "health", "metrics", "overview", "pipeline"]),
     // What is read from AWS.
     ("source::cloudwatch_logs", &["aws"]),
     ("source::kinesis", &["aws"]),
@@ -59,7 +60,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     // A replay delivers to what the letters failed at, past decoding and routing.
     ("source::dead_letters", &["batch", "deadletter", "destination"]),
     // The life around it.
-    ("admin", &["connections", "health", "metrics"]),
+    ("admin", &["connections", "health", "metrics", "overview"]),
     (
         "daemon",
         &[
@@ -75,6 +76,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "event",
             "health",
             "metrics",
+            "overview",
             "pipeline",
             "route",
             "sink",
@@ -96,6 +98,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "deadletter",
             "decode",
             "event",
+            "overview",
             "source",
             "state",
         ],

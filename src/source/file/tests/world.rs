@@ -222,6 +222,7 @@ impl World {
             descriptors: DescriptorShare::new(Arc::default(), self.config.max_open),
             once,
             activity: Arc::default(),
+            status: Arc::default(),
         };
         let (stopper, stop) = Stopper::new();
         let inotify = self.inotify && !once;
