@@ -20,6 +20,7 @@ pub mod route;
 pub mod batch;
 pub mod buffer;
 pub mod destination;
+mod tap;
 pub mod sink;
 pub mod ack;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use standpipe::cli::access::apply::{ApplyOptions, Consent};
 use standpipe::cli::arguments::{Access, Arguments, CliCommand};
-use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state, status};
+use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state, status, tap};
 
 fn main() -> ExitCode {
     standpipe_simd::return_large_blocks();
@@ -47,9 +47,8 @@ fn main() -> ExitCode {
         }
         CliCommand::State { command } => state::run(&command, &environment(), &mut out, &mut err),
         CliCommand::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),
-        CliCommand::Status { url, json, files } => {
-            status::run(&url, status::StatusOutput { json, files }, &mut out, &mut err)
-        }
+        CliCommand::Status(wanted) => status::run(&wanted, &mut out, &mut err),
+        CliCommand::Tap { place, wanted } => tap::run(&place, wanted, &environment(), &mut out, &mut err),
         CliCommand::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),
     };
     // Nobody is left to tell when the terminal or the pipe is gone.

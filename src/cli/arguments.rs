@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::admin_client::DEFAULT_URL;
+use super::live_arguments::{StatusArguments, WantedEvents};
 use crate::access::render::RenderFormat;
 use crate::config::DEFAULT_FILE;
 
@@ -124,16 +125,18 @@ pub enum CliCommand {
     #[command(
         after_help = "Examples:\n  standpipe status\n  standpipe status --files\n  standpipe status --json | jq '.sinks[].destinations[] | select(.state == \"held\")'\n\nRates are those of the last 10 seconds. Exit codes: 0 all is well, 1 something needs attention, or no answer"
     )]
-    Status {
-        /// The daemon's admin endpoint
-        #[arg(long, default_value = DEFAULT_URL)]
-        url: String,
-        /// Print JSON for machines, as /status.json has it
-        #[arg(long)]
-        json: bool,
-        /// Show every file, shard or log group that the daemon lists, not only those in trouble or behind
-        #[arg(long)]
-        files: bool,
+    Status(StatusArguments),
+    /// Show events as they pass through the running daemon: from a source, after redaction, or as written for a sink
+    #[command(
+        after_help = "Examples:\n  standpipe tap app --limit 10\n  standpipe tap app --filter 'ERROR|WARN' | jq -r .message\n  standpipe tap sink:archive --dir /var/lib/standpipe\n\nPrints one JSON object per event. Never slows the daemon: it shows what there is room for, at most some 2,000 events a second,\nand says now and then how many it did not look at. Run it as standpipe's user.\n\nExit codes: 0 done, 1 no daemon, or no such source or sink, 78 bad configuration"
+    )]
+    Tap {
+        /// Where the state is.
+        #[command(flatten)]
+        place: StatePlace,
+        /// What is wanted.
+        #[command(flatten)]
+        wanted: WantedEvents,
     },
     /// Ask the running daemon whether it is healthy
     #[command(

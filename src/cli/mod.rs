@@ -13,12 +13,14 @@ pub mod check;
 pub mod decode;
 pub mod doctor;
 pub mod health;
+pub mod live_arguments;
 pub mod logging;
 pub mod replay;
 pub mod run;
 pub mod state;
 pub mod status;
 mod table;
+pub mod tap;
 
 /// Exit codes, the same for every command.
 pub mod exit {

@@ -45,9 +45,14 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
     let path = folder.path().join("standpipe.toml");
     fs::write(&path, text).unwrap();
     let config = config::load(&[path], &BTreeMap::new()).unwrap();
-    let generation =
-        Generation::build(&config, &Metrics::new(), &Arc::new(Status::default()), &Watchdog::default())
-            .unwrap();
+    let generation = Generation::build(
+        &config,
+        &Metrics::new(),
+        &Arc::new(Status::default()),
+        &Watchdog::default(),
+        &Arc::default(),
+    )
+    .unwrap();
     let router = Arc::new(Router::new(&config.routes, &["out"]).unwrap());
     let mut state =
         WorkerState::new(router, Arc::clone(&generation.sinks), &Buffers::new(batch::BUFFER_BYTES, 4));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use super::checkpoint_task::CheckpointKeeper;
 use super::options::Environment;
@@ -14,6 +15,7 @@ use crate::health::Status;
 use crate::metrics::Metrics;
 use crate::source::{SourceCarryover, SourceContext};
 use crate::state::StateDir;
+use crate::tap::{LiveServer, TapHub};
 
 /// One for the life of the process.
 pub(crate) struct Carryover {
@@ -31,6 +33,8 @@ pub(crate) struct Carryover {
     pub(crate) status: Arc<Status>,
     /// What the admin endpoints show.
     pub(crate) admin: Arc<Admin>,
+    /// Who looks at what passes.
+    pub(crate) taps: Arc<TapHub>,
     /// What the sources of one generation leave to those of the next.
     pub(crate) sources: Arc<SourceCarryover>,
     /// Who runs the process.
@@ -57,6 +61,14 @@ impl Carryover {
         helpers.spawn(keeper.clone().record_often());
         helpers.spawn(keeper.clone().sync_often());
         helpers.spawn(Arc::clone(&systemd).run(Arc::clone(&status), metrics.clone()));
+        let taps = Arc::<TapHub>::default();
+        match LiveServer::bind(state.path(), Arc::clone(&taps)) {
+            Ok(server) => {
+                helpers.spawn(server.serve());
+            }
+            // Nothing of the flow needs it.
+            Err(error) => warn!(%error, "no live views: cannot make the socket in the state directory"),
+        }
         Ok(Self {
             environment,
             state,
@@ -65,6 +77,7 @@ impl Carryover {
             admin: Admin::new(metrics.clone(), Arc::clone(&status)),
             metrics,
             status,
+            taps,
             sources: Arc::default(),
             systemd,
             signals,

@@ -26,6 +26,7 @@ use crate::pipeline::{Enqueuer, Intake, MessageParser, Processor, SourceDecoder,
 use crate::route::Router;
 use crate::sink::{self, Digester, HashCpu, Offload, OffloadTask, SinkResources};
 use crate::steps::Redactor;
+use crate::tap::TapHub;
 
 /// Pieces of the sinks' work waiting for a worker, at the most.
 const TASKS: usize = 64;
@@ -85,6 +86,7 @@ impl Generation {
         metrics: &Metrics,
         status: &Arc<Status>,
         watchdog: &Watchdog,
+        taps: &Arc<TapHub>,
     ) -> Result<Self, RunError> {
         let requests = config.limits.memory / 8 * REQUEST_EIGHTHS;
         let budget = Budget::new(config.limits.memory.saturating_sub(requests));
@@ -115,6 +117,7 @@ impl Generation {
             sinks: Arc::clone(&sinks),
             metrics: metrics.clone(),
             dead_letters: Arc::clone(&shared.dead_letters),
+            taps: Arc::clone(taps),
         };
         let workers = workers(config, enqueuer, &budget, tasks, watchdog, status)?;
         let memory_limit = config.limits.memory;

@@ -79,7 +79,8 @@ impl Prepared {
         current: Option<&AdminSocket>,
     ) -> Result<Self, RunError> {
         let watchdog = &carryover.systemd.watchdog;
-        let generation = Generation::build(&config, &carryover.metrics, &carryover.status, watchdog)?;
+        let Carryover { metrics, status, taps, .. } = carryover;
+        let generation = Generation::build(&config, metrics, status, watchdog, taps)?;
         let mut sources = Vec::new();
         for (name, source) in &config.sources {
             let prepared = (carryover.environment.prepare)(source.clone(), carryover.context(name)).await;

@@ -61,6 +61,7 @@ impl RunningGeneration {
         carryover.metrics.announce(&config);
         let (metrics, status, host) = (&carryover.metrics, &carryover.status, &carryover.environment.host);
         let observer = Observer::new(&config, &generation, metrics, status, host);
+        carryover.taps.name(config.sources.keys().cloned(), config.sinks.keys().cloned());
         carryover.admin.show(Arc::new(move || observer.look()));
         let admin = admin.serve(carryover);
         let (stopper, stop) = Stopper::new();

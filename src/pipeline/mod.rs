@@ -17,6 +17,7 @@ mod process;
 mod routing;
 mod scratch;
 mod step;
+mod tapping;
 mod worker;
 
 pub(crate) use self::enqueue::Enqueuer;

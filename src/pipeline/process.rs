@@ -15,6 +15,7 @@ use super::step::StepMemory;
 use crate::decode::Undecoded;
 use crate::event::{AckGuard, Budget, Chunk, CommitTurn, Held, Origin};
 use crate::steps::Redacting;
+use crate::tap::TapTarget;
 
 /// What the workers work with.
 #[derive(Debug)]
@@ -87,7 +88,8 @@ impl Processor {
         let mut lacks = 0;
         let memory =
             StepMemory::new((&self.budget, slot.turn()), room.bytes(), (&mut held, used), &mut lacks);
-        let routing = state.begin(read_at, memory).of_chunk(&source, &origin.source, &ack);
+        let taps = self.enqueuer.taps.of(TapTarget::Source, &origin.source);
+        let routing = state.begin(read_at, memory).of_chunk(&source, &origin.source, &ack).tapped(taps);
         let (left, mut encoded) = decode(&source, &origin, undecoded, routing, scratch);
         let (enqueuer, lane, of_source) =
             (Arc::clone(&self.enqueuer), Arc::clone(slot.lane()), Arc::clone(&source));

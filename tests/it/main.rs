@@ -37,6 +37,7 @@ mod ids;
 mod kinesis;
 mod letters;
 mod limits;
+mod live;
 mod metrics;
 mod moto;
 mod objects;

@@ -4,22 +4,15 @@ mod shown;
 
 use std::io::{self, Write};
 
+use super::live_arguments::{DaemonAddress, StatusArguments};
 use super::{admin_client, exit};
 
-/// What is shown.
-#[derive(Clone, Copy, Debug)]
-pub struct StatusOutput {
-    /// As JSON, for machines.
-    pub json: bool,
-    /// Every unit of each source that the daemon tells of.
-    pub files: bool,
-}
-
-/// Asks `url`, and shows the answer; returns the exit code.
+/// Asks the daemon, and shows the answer; returns the exit code.
 ///
 /// # Errors
 /// When `out` or `err` cannot be written.
-pub fn run(url: &str, output: StatusOutput, out: &mut impl Write, err: &mut impl Write) -> io::Result<u8> {
+pub fn run(wanted: &StatusArguments, out: &mut impl Write, err: &mut impl Write) -> io::Result<u8> {
+    let StatusArguments { daemon: DaemonAddress { url }, json, files } = wanted;
     let (body, overview) = match admin_client::overview(url) {
         Ok(answer) => answer,
         Err(error) => {
@@ -30,10 +23,10 @@ pub fn run(url: &str, output: StatusOutput, out: &mut impl Write, err: &mut impl
             return Ok(exit::FAILED);
         }
     };
-    if output.json {
+    if *json {
         out.write_all(body.as_bytes())?;
     } else {
-        shown::write(&overview, output.files, out)?;
+        shown::write(&overview, *files, out)?;
     }
     out.flush()?;
     Ok(if overview.ready { exit::DONE } else { exit::FAILED })

@@ -35,6 +35,8 @@ const BORDERS: &[(&str, &[&str])] = &[
         "destination",
         &["aws", "batch", "buffer", "config", "deadletter", "event", "health", "metrics", "overview", "sink"],
     ),
+    // What is offered to who looks at it.
+    ("tap", &["event"]),
     // The way of the data, from a source's chunk to a destination.
     (
         "pipeline",
@@ -50,6 +52,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "route",
             "sink::offload",
             "steps",
+            "tap",
         ],
     ),
     ("source", &["ack", "config", "connections", "event", "health", "metrics", "overview", "pipeline"]),
@@ -83,6 +86,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "source",
             "state",
             "steps",
+            "tap",
         ],
     ),
     // The plumbing between accounts, of which nothing above knows.
@@ -101,6 +105,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "overview",
             "source",
             "state",
+            "tap",
         ],
     ),
     ("main", &["cli"]),
