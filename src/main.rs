@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use standpipe::cli::access::apply::{ApplyOptions, Consent};
 use standpipe::cli::arguments::{Access, Arguments, CliCommand};
-use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state, status, tap};
+use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state, status, tap, top};
 
 fn main() -> ExitCode {
     standpipe_simd::return_large_blocks();
@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         CliCommand::State { command } => state::run(&command, &environment(), &mut out, &mut err),
         CliCommand::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),
         CliCommand::Status(wanted) => status::run(&wanted, &mut out, &mut err),
+        CliCommand::Top(daemon) => top::run(&daemon.url, &environment(), &mut out, &mut err),
         CliCommand::Tap { place, wanted } => tap::run(&place, wanted, &environment(), &mut out, &mut err),
         CliCommand::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),
     };

@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::admin_client::DEFAULT_URL;
-use super::live_arguments::{StatusArguments, WantedEvents};
+use super::live_arguments::{DaemonAddress, StatusArguments, WantedEvents};
 use crate::access::render::RenderFormat;
 use crate::config::DEFAULT_FILE;
 
@@ -126,6 +126,11 @@ pub enum CliCommand {
         after_help = "Examples:\n  standpipe status\n  standpipe status --files\n  standpipe status --json | jq '.sinks[].destinations[] | select(.state == \"held\")'\n\nRates are those of the last 10 seconds. Exit codes: 0 all is well, 1 something needs attention, or no answer"
     )]
     Status(StatusArguments),
+    /// Watch the running daemon in the terminal: sources and destinations, once a second
+    #[command(
+        after_help = "Examples:\n  standpipe top\n  standpipe top --url http://10.0.0.7:9598\n\nKeys: q quit, ? help, s sort, / filter, p pause, Tab the other table. NO_COLOR=1 turns colours off.\nExit codes: 0 ended by a key or a signal, 2 there is no terminal"
+    )]
+    Top(DaemonAddress),
     /// Show events as they pass through the running daemon: from a source, after redaction, or as written for a sink
     #[command(
         after_help = "Examples:\n  standpipe tap app --limit 10\n  standpipe tap app --filter 'ERROR|WARN' | jq -r .message\n  standpipe tap sink:archive --dir /var/lib/standpipe\n\nPrints one JSON object per event. Never slows the daemon: it shows what there is room for, at most some 2,000 events a second,\nand says now and then how many it did not look at. Run it as standpipe's user.\n\nExit codes: 0 done, 1 no daemon, or no such source or sink, 78 bad configuration"

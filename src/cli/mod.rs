@@ -21,6 +21,7 @@ pub mod state;
 pub mod status;
 mod table;
 pub mod tap;
+pub mod top;
 
 /// Exit codes, the same for every command.
 pub mod exit {
