@@ -107,7 +107,7 @@ impl Arena {
             has_objects: arguments.objects && flow != Flow::Plain,
             story: Story::begin(),
             standin,
-            disk: Disk::make(&path("state")),
+            disk: Disk::make(&path("state"), arguments.seconds),
             launch,
             endpoint,
             daemon: Mutex::default(),
@@ -222,6 +222,7 @@ impl Arena {
         ended.bad.iter().for_each(|line| self.trouble(format!("its log says: {line}")));
         let doubled = (ended.code != Some(0)).then(|| self.may_double());
         let mut ledger = Self::lock(&self.ledger);
+        ledger.ends += 1;
         let read = first..ledger.input_next.saturating_sub(ended.unread);
         if ended.code == Some(0) && !read.is_empty() {
             ledger.input.push(read);
