@@ -45,7 +45,7 @@ MINUTES ?= 30
 CHAOS := $(CARGO) test --locked --test chaos -- --buffer $(BUFFER) $(if $(BIN),--bin $(BIN))
 chaos:
 	$(CARGO) build --locked --example standin
-	$(CHAOS) --objects --mode $(MODE) --seconds $(CHAOS_SECONDS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	$(CHAOS) --objects --hostile --mode $(MODE) --seconds $(CHAOS_SECONDS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 # Half of full speed for MINUTES: memory and descriptors have to stay flat. BIN=target/release/standpipe soaks the release build.
 soak:
