@@ -25,7 +25,7 @@ bench:
 	$(CARGO) bench --locked --bench floor
 	$(CARGO) bench --locked --bench stages
 	$(CARGO) bench --locked --bench steps
-	$(CARGO) build --locked --release --bin standpipe
+	$(CARGO) build --locked --profile dist --bin standpipe
 	$(CARGO) build --locked --release --example standin
 	benches/end_to_end.py plain json gzip-1 gzip-6 files-1000 destinations-100 lines-50 lines-10k latency idle-1000 start-10000 stalled
 	benches/remote.py --runs 1
