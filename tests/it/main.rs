@@ -19,6 +19,7 @@ mod buffer;
 mod cli;
 mod corpus;
 mod credentials;
+mod dashboards;
 mod delivery;
 mod destinations;
 mod docs;
