@@ -43,6 +43,7 @@ mod moto;
 mod objects;
 mod once;
 mod pacing;
+mod packaging;
 mod parsing;
 mod pull;
 mod redaction;

@@ -30,6 +30,8 @@ named = [\"email\"]
 type = \"file\"
 include = [\"@DIR/logs/*.log\"]
 parse = \"json\"
+max_line = \"1KiB\"
+too_long = \"dead_letter\"
 
 [sources.subscriptions]
 type = \"firehose_http\"
@@ -93,11 +95,15 @@ fn with_everything() -> (World, Daemon) {
     let world = World::with(&Settings { roles: vec![writer], streams, ..Settings::default() });
     world.standin.kinesis().open(2);
     world.write("app.log", 0..1_000);
+    // It becomes a dead letter.
+    fs::write(world.log("long.log"), [&[b'x'; 2_000][..], b"\n"].concat()).unwrap();
     let daemon = world.config(&EVERYTHING.replace("@STREAM", &stream_arn())).spawn();
-    until("a sink is held, and another has credentials", || {
+    until("a sink is held, another has credentials, and there is a dead letter", || {
         let scrape = daemon.scrape();
         let is_held = scrape.count("sink_held", &["sink=\"nowhere\"", "reason=\"not_found\""]) == 1;
-        (is_held && scrape.has("credentials_expiry_timestamp_seconds")).then_some(())
+        let has_rest =
+            ["credentials_expiry_timestamp_seconds", "dead_letter_bytes"].iter().all(|name| scrape.has(name));
+        (is_held && has_rest).then_some(())
     });
     (world, daemon)
 }

@@ -55,13 +55,13 @@ impl Query {
         listed.chain(named).filter(|label| !label.is_empty()).collect()
     }
 
-    /// As Prometheus takes it: what Grafana fills in is filled in.
+    /// As Prometheus takes it: what Grafana fills in is filled in, and what is compared is there whether it is so now or not.
     pub(super) fn filled(&self) -> String {
         let mut text = self.text.replace("$__rate_interval", "1m").replace("$__interval", "1m");
         for variable in ["$job", "$instance", "$source", "$sink"] {
             text = text.replace(variable, ".*");
         }
-        text
+        text.strip_suffix(" > 0").map(str::to_owned).unwrap_or(text)
     }
 }
 
