@@ -34,8 +34,8 @@ pub(super) enum SharedLeases {
 #[derive(Debug)]
 pub(super) struct SinkLabels {
     pub(super) dead_letters: Vec<&'static str>,
-    /// Most bytes of its disk buffer; none: it has none.
-    pub(super) disk_buffer: Option<u64>,
+    /// Most bytes of the disk buffer's files, if it has one.
+    pub(super) buffer_limit: Option<u64>,
 }
 
 pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
@@ -140,13 +140,13 @@ fn of_objects(s3: &S3Source) -> SourceLabels {
 }
 
 pub(super) fn of_sink(sink: &SinkConfig) -> SinkLabels {
-    let disk_buffer = match sink.buffer {
-        Buffer::Memory => None,
+    let buffer_limit = match sink.buffer {
         Buffer::Disk(disk) => Some(disk.max),
+        Buffer::Memory => None,
     };
     let mut dead_letters = vec!["missing_field", "too_large", "too_many_destinations"];
-    dead_letters.extend(disk_buffer.map(|_| "buffer_full"));
-    SinkLabels { dead_letters, disk_buffer }
+    dead_letters.extend(buffer_limit.map(|_| "buffer_full"));
+    SinkLabels { dead_letters, buffer_limit }
 }
 
 fn undecodable(decoding: &Decoding) -> Vec<&'static str> {

@@ -48,9 +48,9 @@ pub struct Metrics {
     dead_letter_bytes: IntGaugeVec,
     dead_letter_files: IntGaugeVec,
     dead_letter_waiting: IntGaugeVec,
-    dead_letter_max_bytes: IntGauge,
     config_info: IntGaugeVec,
     config_loaded: IntGauge,
+    dead_letter_limit_bytes: IntGauge,
     /// Payload bytes in memory.
     pub memory_bytes: IntGauge,
     /// The limit on them.
@@ -81,11 +81,6 @@ const DEAD_LETTER_WAITING: Family = Family {
     help: "Dead letters that wait in memory until they can be written.",
     labels: &["sink"],
 };
-const DEAD_LETTER_MAX: Family = Family {
-    name: "dead_letter_max_bytes",
-    help: "Most bytes of dead letters of each sink, and of each source's undecodable payloads.",
-    labels: &[],
-};
 const CONFIG_INFO: Family = Family {
     name: "config_info",
     help: "The running configuration, by a hash of what it says; always 1.",
@@ -94,6 +89,11 @@ const CONFIG_INFO: Family = Family {
 const CONFIG_LOADED: Family = Family {
     name: "config_loaded_timestamp_seconds",
     help: "When the running configuration took over, in seconds since 1970.",
+    labels: &[],
+};
+const DEAD_LETTER_LIMIT_BYTES: Family = Family {
+    name: "dead_letter_limit_bytes",
+    help: "Most bytes of dead letters of one sink, `state.max_dead_letters`.",
     labels: &[],
 };
 const MEMORY_BYTES: Family = Family { name: "memory_bytes", help: "Payload bytes in memory.", labels: &[] };
@@ -123,9 +123,9 @@ impl Metrics {
             dead_letter_bytes: registrar.gauges(&DEAD_LETTER_BYTES),
             dead_letter_files: registrar.gauges(&DEAD_LETTER_FILES),
             dead_letter_waiting: registrar.gauges(&DEAD_LETTER_WAITING),
-            dead_letter_max_bytes: registrar.gauge(&DEAD_LETTER_MAX),
             config_info: registrar.gauges(&CONFIG_INFO),
             config_loaded: registrar.gauge(&CONFIG_LOADED),
+            dead_letter_limit_bytes: registrar.gauge(&DEAD_LETTER_LIMIT_BYTES),
             memory_bytes: registrar.gauge(&MEMORY_BYTES),
             memory_limit_bytes: registrar.gauge(&MEMORY_LIMIT_BYTES),
             config_last_reload_successful: registrar.gauge(&CONFIG_LAST_RELOAD_SUCCESSFUL),
@@ -152,7 +152,7 @@ impl Metrics {
 
     /// Shows at 0 what this configuration can count, so that the first of anything is seen as an increase.
     pub(crate) fn announce(&self, config: &Config) {
-        self.dead_letter_max_bytes.set(gauge(config.state.max_dead_letters));
+        self.dead_letter_limit_bytes.set(gauge(config.state.max_dead_letters));
         for (name, source) in &config.sources {
             self.source(name).announce(&announce::of_source(source));
         }

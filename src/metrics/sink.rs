@@ -41,6 +41,7 @@ pub struct SinkMetrics {
     pub buffer_bytes: IntGauge,
     /// Age of the oldest record in the buffer.
     pub buffer_oldest_seconds: Gauge,
+    buffer_limit: IntGaugeVec,
     credentials_expiry: GaugeVec,
     requests: IntCounterVec,
     rejected: IntCounterVec,
@@ -51,7 +52,6 @@ pub struct SinkMetrics {
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
-    buffer_max: IntGaugeVec,
     destinations: DestinationCollector,
 }
 
@@ -142,7 +142,7 @@ impl SinkMetrics {
         }
         self.buffer_oldest_seconds.set(0.0);
         // An error says that it is not shown.
-        self.buffer_max.remove_label_values(&[self.name.as_str()]).ok();
+        self.buffer_limit.remove_label_values(&[self.name.as_str()]).ok();
         for reason in self.held_reasons() {
             self.held.with_label_values(&[self.name.as_str(), &reason]).set(0);
         }
@@ -185,8 +185,8 @@ impl SinkMetrics {
         for reason in &labels.dead_letters {
             self.dead_lettered.with_label_values(&[name, *reason]);
         }
-        let Some(most) = labels.disk_buffer else { return };
-        self.buffer_max.with_label_values(&[name]).set(gauge(most));
+        let Some(limit) = labels.buffer_limit else { return };
+        self.buffer_limit.with_label_values(&[name]).set(gauge(limit));
         self.fsync.with_label_values(&[name]);
         for (family, reasons) in
             [(&self.dropped, DROPPED_FOR), (&self.corrupt, CORRUPT_BY), (&self.buffer_errors, BUFFER_ACTIONS)]
@@ -272,14 +272,14 @@ const BUFFER_BYTES: Family = Family {
     help: "Bytes waiting in the sink's buffer; for a disk buffer, bytes of its files.",
     labels: SINK,
 };
-const BUFFER_MAX: Family = Family {
-    name: "buffer_max_bytes",
-    help: "Most bytes of the files of the sink's disk buffer.",
-    labels: SINK,
-};
 const BUFFER_OLDEST: Family = Family {
     name: "buffer_oldest_seconds",
     help: "Age of the sink's oldest record that is not delivered.",
+    labels: SINK,
+};
+const BUFFER_LIMIT: Family = Family {
+    name: "buffer_limit_bytes",
+    help: "Most bytes of the disk buffer's files, `max`.",
     labels: SINK,
 };
 const CREDENTIALS_EXPIRY: Family = Family {
@@ -331,13 +331,13 @@ pub(super) struct SinkFamilies {
     held: IntGaugeVec,
     buffer_bytes: IntGaugeVec,
     buffer_oldest: GaugeVec,
+    buffer_limit: IntGaugeVec,
     credentials_expiry: GaugeVec,
     dropped: IntCounterVec,
     returned: IntCounterVec,
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
-    buffer_max: IntGaugeVec,
     destinations: DestinationCollector,
 }
 
@@ -359,13 +359,13 @@ impl SinkFamilies {
             held: registrar.gauges(&HELD),
             buffer_bytes: registrar.gauges(&BUFFER_BYTES),
             buffer_oldest: registrar.float_gauges(&BUFFER_OLDEST),
+            buffer_limit: registrar.gauges(&BUFFER_LIMIT),
             credentials_expiry: registrar.nonzero_gauges(&CREDENTIALS_EXPIRY),
             dropped: registrar.counters(&DROPPED),
             returned: registrar.counters(&RETURNED),
             fsync: registrar.quick_histograms(&FSYNC),
             corrupt: registrar.counters(&CORRUPT),
             buffer_errors: registrar.counters(&BUFFER_ERRORS),
-            buffer_max: registrar.gauges(&BUFFER_MAX),
             destinations: DestinationCollector::register(registrar),
         }
     }
@@ -394,6 +394,7 @@ impl SinkFamilies {
             rate_limit: self.rate_limit.with_label_values(&[sink]),
             buffer_bytes: self.buffer_bytes.with_label_values(&[sink]),
             buffer_oldest_seconds: self.buffer_oldest.with_label_values(&[sink]),
+            buffer_limit: self.buffer_limit.clone(),
             credentials_expiry: self.credentials_expiry.clone(),
             requests: self.requests.clone(),
             rejected: self.rejected.clone(),
@@ -404,7 +405,6 @@ impl SinkFamilies {
             fsync: self.fsync.clone(),
             corrupt: self.corrupt.clone(),
             buffer_errors: self.buffer_errors.clone(),
-            buffer_max: self.buffer_max.clone(),
             destinations: self.destinations.clone(),
         }
     }
