@@ -28,9 +28,11 @@ pub fn run(
     let stream = match connect(&dir).and_then(|stream| ask(stream, wanted)) {
         Ok(stream) => stream,
         Err(error) => {
-            let advice = match error.kind() {
-                io::ErrorKind::PermissionDenied => "run this as standpipe's user",
-                _ => "is the daemon running, and is this its state directory?",
+            let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+            let advice = if is_denied {
+                "run this as standpipe's user"
+            } else {
+                "is the daemon running, and is this its state directory?"
             };
             writeln!(err, "standpipe: no daemon answers in `{}`: {error}; {advice}", dir.display())?;
             return Ok(exit::FAILED);
@@ -78,7 +80,7 @@ fn show(replies: impl BufRead, limit: u64, out: &mut impl Write, err: &mut impl 
             TapReply::Passed { events, looked_at } => {
                 passed = (events, looked_at);
                 counts = counts.wrapping_add(1);
-                if counts % SAY_AFTER == 0 {
+                if counts.is_multiple_of(SAY_AFTER) {
                     say_skipped(passed, err)?;
                 }
             }

@@ -8,6 +8,9 @@ use tokio::time::Instant;
 /// Rates are measured over so many seconds.
 pub const RATE_SECONDS: u64 = 10;
 
+/// So many samples are kept: one a second, and the one before the first second.
+const MOST_SAMPLES: usize = 11;
+
 /// Samples are no closer together than this.
 const APART: Duration = Duration::from_millis(900);
 
@@ -43,7 +46,7 @@ impl<const N: usize> RateWindow<N> {
             Some(_) | None => {}
         }
         self.samples.push_back(CounterSample { at: now, counts });
-        while self.samples.len() > RATE_SECONDS as usize + 1 {
+        while self.samples.len() > MOST_SAMPLES {
             self.samples.pop_front();
         }
     }
@@ -96,7 +99,7 @@ mod tests {
     fn after_a_gap_the_rate_begins_anew() {
         let (mut window, start) = (RateWindow::<1>::default(), Instant::now());
         window.sample(start, [0]);
-        window.sample(start + Duration::from_secs(60), [6_000]);
+        window.sample(start + Duration::from_mins(1), [6_000]);
         assert_eq!(window.per_second(), None);
         window.sample(start + Duration::from_secs(61), [6_001]);
         assert_eq!(window.per_second(), Some([1.0]));

@@ -105,7 +105,7 @@ async fn converse(stream: UnixStream, hub: &Arc<TapHub>) -> io::Result<()> {
             _ = clock.tick() => {
                 handle.tap.refill();
                 refills = refills.wrapping_add(1);
-                if refills % COUNT_AFTER == 0 {
+                if refills.is_multiple_of(COUNT_AFTER) {
                     let (events, looked_at) = handle.tap.counts();
                     tell(&mut writer, &TapReply::Passed { events, looked_at }).await?;
                 }

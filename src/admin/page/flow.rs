@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::text::{StateLevel, escape, mark, rates};
+use super::text::{StateLevel, each, escape, mark, rates};
 use crate::overview::{
     DestinationOverview, DestinationState, Overview, RouteOverview, SinkOverview, SourceOverview, words,
 };
@@ -157,7 +157,7 @@ fn lines(lines: &[FlowLine], rows: usize) -> String {
         let class = if line.is_broken { " class=broken" } else { "" };
         format!("<path{class} d=\"M0 {from}C50 {from} 50 {to} 100 {to}\"/>")
     };
-    let paths: String = lines.iter().map(line).collect();
+    let paths = each(lines, line);
     format!(
         "<svg class=lines aria-hidden=true viewBox=\"0 0 100 {height}\" preserveAspectRatio=none \
          style=\"height:calc(var(--row)*{rows})\">{paths}</svg>"
@@ -250,7 +250,7 @@ fn card(level: StateLevel, name: &str, below: &str, lines: &[String]) -> String 
 
 /// The lines are escaped, or are elements.
 fn card_of_lines(level: StateLevel, name: &str, below: &str, lines: &[String]) -> String {
-    let lines: String = lines.iter().map(|line| format!("<p>{line}</p>")).collect();
+    let lines = each(lines, |line| format!("<p>{line}</p>"));
     let (class, name, below) = (level.class(), escape(name), escape(below));
     format!("<article class=\"card {class}\"><h3>{name} <small>{below}</small></h3>{lines}</article>")
 }

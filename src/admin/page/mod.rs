@@ -5,7 +5,7 @@ mod tables;
 mod text;
 
 use self::flow::float;
-use self::text::{StateLevel, escape, mark};
+use self::text::{StateLevel, each, escape, mark};
 use crate::overview::{Overview, words};
 
 const STYLE: &str = include_str!("style.css");
@@ -30,8 +30,7 @@ pub(super) fn html(overview: &Overview) -> String {
         ("configured", format!("{} ago", age(overview.configured))),
         ("memory", memory),
     ];
-    let facts: String =
-        facts.iter().map(|(name, value)| format!("<div><dt>{name}<dd>{value}</div>")).collect();
+    let facts: String = each(facts, |(name, value)| format!("<div><dt>{name}<dd>{value}</div>"));
     format!(
         "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
          <meta name=color-scheme content=\"light dark\"><meta http-equiv=refresh content=5>\
@@ -53,7 +52,7 @@ fn issues(overview: &Overview) -> String {
     if overview.issues.is_empty() {
         return String::new();
     }
-    let issues: String = overview.issues.iter().map(|issue| format!("<li>{}", escape(issue))).collect();
+    let issues = each(&overview.issues, |issue| format!("<li>{}", escape(issue)));
     let more = match overview.more_issues {
         0 => String::new(),
         more => format!("<p class=more>and {more} more</p>"),
@@ -62,7 +61,7 @@ fn issues(overview: &Overview) -> String {
 }
 
 fn notes(overview: &Overview) -> String {
-    overview.notes.iter().map(|note| format!("<p class=note>{}</p>", escape(note))).collect()
+    each(&overview.notes, |note| format!("<p class=note>{}</p>", escape(note)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]

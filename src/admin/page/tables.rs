@@ -1,7 +1,7 @@
 //! The tables of the page: destinations, and what each source reads from.
 
 use super::flow::{destination_state, float, source_state};
-use super::text::{StateLevel, escape};
+use super::text::{StateLevel, each, escape};
 use crate::overview::{
     DestinationOverview, Overview, SinkOverview, SourceOverview, SourceUnit, UnitState, words,
 };
@@ -29,7 +29,7 @@ pub(super) fn destinations(overview: &Overview) -> String {
     all.sort_by_key(|(_, destination)| destination.state);
     let left_out: u64 = overview.sinks.iter().map(|sink| sink.more_destinations).sum();
     let left_out = left_out.saturating_add(all.len().saturating_sub(MOST_ROWS) as u64);
-    let rows: String = all.iter().take(MOST_ROWS).map(|(sink, destination)| row(sink, destination)).collect();
+    let rows = each(all.iter().take(MOST_ROWS), |(sink, destination)| row(sink, destination));
     let more = match left_out {
         0 => String::new(),
         more => format!("<p class=more>and {more} more in <a href=/status.json>/status.json</a></p>"),
@@ -38,7 +38,7 @@ pub(super) fn destinations(overview: &Overview) -> String {
         return "<section><h2>Destinations</h2><p>None is open: nothing was sent yet.</p></section>"
             .to_owned();
     }
-    let heads: String = DESTINATION_HEADS.iter().map(|head| format!("<th scope=col>{head}")).collect();
+    let heads = each(DESTINATION_HEADS, |head| format!("<th scope=col>{head}"));
     format!(
         "<section><h2>Destinations</h2><table class=wide><thead><tr>{heads}<tbody>{rows}</table>{more}</section>"
     )
@@ -71,7 +71,7 @@ fn row(sink: &SinkOverview, destination: &DestinationOverview) -> String {
         ratio.unwrap_or_else(|| "–".to_owned()),
     ];
     let cells = DESTINATION_HEADS.iter().zip(cells);
-    let cells: String = cells.map(|(head, cell)| format!("<td data-head=\"{head}\">{cell}")).collect();
+    let cells = each(cells, |(head, cell)| format!("<td data-head=\"{head}\">{cell}"));
     format!("<tr class={}>{cells}{}", level.class(), trouble(destination))
 }
 
@@ -85,7 +85,7 @@ fn trouble(destination: &DestinationOverview) -> String {
 
 /// What each source reads from: closed, but where something is in trouble.
 pub(super) fn sources(overview: &Overview) -> String {
-    let of_each: String = overview.sources.iter().map(source).collect();
+    let of_each = each(&overview.sources, source);
     format!("<section><h2>Sources</h2>{of_each}</section>")
 }
 
@@ -96,13 +96,12 @@ fn source(source: &SourceOverview) -> String {
     let counts =
         [("bytes lost", source.lost_bytes), ("undecodable", source.undecodable), ("errors", source.errors)];
     let counts = counts.iter().filter(|(_, count)| *count > 0);
-    let counts: String =
-        counts.map(|(what, count)| format!(", {} {what}", words::count(float(*count)))).collect();
+    let counts: String = each(counts, |(what, count)| format!(", {} {what}", words::count(float(*count))));
     let (open, name) = (if level == StateLevel::Good { "" } else { " open" }, escape(&source.name));
-    let issues: String = source.issues.iter().map(|issue| format!("<p>{}</p>", escape(issue))).collect();
+    let issues = each(&source.issues, |issue| format!("<p>{}</p>", escape(issue)));
     let kind = escape(&source.kind);
     let units = source.units.as_ref().map_or_else(String::new, |units| {
-        let rows: String = units.listed.iter().map(unit).collect();
+        let rows = each(&units.listed, unit);
         let more = match units.more {
             0 => String::new(),
             more => format!("<p class=more>and {more} more {}</p>", escape(&units.what)),

@@ -19,6 +19,11 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
+/// What is shown of each, one after the other.
+pub(super) fn each<T>(items: impl IntoIterator<Item = T>, show: impl Fn(T) -> String) -> String {
+    items.into_iter().map(show).collect::<Vec<_>>().concat()
+}
+
 /// Bytes and events a second, as far as they are known.
 pub(super) fn rates(bytes: Option<f64>, events: Option<f64>) -> String {
     match (bytes, events) {

@@ -149,10 +149,12 @@ fn destination(sink: &SinkOverview, destination: &DestinationOverview) -> Vec<St
     let text = |text: &Option<String>| text.as_deref().map_or_else(unknown, printable);
     let state = match destination.state {
         DestinationState::Held => format!("held: {}", text(&destination.reason)),
-        state => match destination.rate_limit {
-            Some(limit) => format!("{}, limited to {}/s", state.word(), size(limit)),
-            None => state.word().to_owned(),
-        },
+        state @ (DestinationState::Failing | DestinationState::Busy | DestinationState::Working) => {
+            match destination.rate_limit {
+                Some(limit) => format!("{}, limited to {}/s", state.word(), size(limit)),
+                None => state.word().to_owned(),
+            }
+        }
     };
     vec![
         printable(&sink.name),

@@ -104,6 +104,7 @@ impl TopScreen {
     }
 
     /// A key was pressed.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most keys do nothing")]
     pub(super) fn key(&mut self, key: KeyEvent) -> KeyOutcome {
         if key.kind == KeyEventKind::Release {
             return KeyOutcome::Stay;
@@ -116,10 +117,9 @@ impl TopScreen {
             return KeyOutcome::Stay;
         }
         match key.code {
-            KeyCode::Char('q') => return KeyOutcome::Quit,
             KeyCode::Esc if self.shows_help => self.shows_help = false,
             KeyCode::Esc if !self.filter.is_empty() => self.filter.clear(),
-            KeyCode::Esc => return KeyOutcome::Quit,
+            KeyCode::Char('q') | KeyCode::Esc => return KeyOutcome::Quit,
             KeyCode::Char('?' | 'h') => self.shows_help = !self.shows_help,
             KeyCode::Char('s') => self.order = self.order.next(),
             KeyCode::Char('/') => self.is_typing = true,
@@ -140,6 +140,7 @@ impl TopScreen {
         KeyOutcome::Stay
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most keys do nothing")]
     fn typed(&mut self, code: KeyCode) {
         /// A longer filter matches nothing.
         const LONGEST: usize = 100;

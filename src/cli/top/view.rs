@@ -169,7 +169,7 @@ fn table<T>(
 }
 
 /// What is to be known of the chosen row: what is wrong and what to do, or what it reads from.
-fn detail<'a>(screen: &TopScreen, styles: &TopStyles) -> Vec<Line<'a>> {
+fn detail(screen: &TopScreen, styles: &TopStyles) -> Vec<Line<'static>> {
     let [source, destination] = screen.chosen;
     match screen.pane {
         TopPane::Sources => {
@@ -198,14 +198,14 @@ fn detail<'a>(screen: &TopScreen, styles: &TopStyles) -> Vec<Line<'a>> {
     }
 }
 
-fn nothing_sent<'a>(overview: Option<&Overview>) -> Vec<Line<'a>> {
+fn nothing_sent(overview: Option<&Overview>) -> Vec<Line<'static>> {
     let has_none =
         overview.is_some_and(|overview| overview.sinks.iter().all(|sink| sink.destinations.is_empty()));
     if has_none { vec![Line::raw("no destination is open: nothing was sent yet")] } else { Vec::new() }
 }
 
-fn of_source<'a>(source: &SourceOverview, styles: &TopStyles) -> Vec<Line<'a>> {
-    let mut lines: Vec<Line<'a>> = Vec::new();
+fn of_source(source: &SourceOverview, styles: &TopStyles) -> Vec<Line<'static>> {
+    let mut lines: Vec<Line<'static>> = Vec::new();
     lines.extend(
         source.issues.iter().map(|issue| Line::styled(format!("! {}", printable(issue)), styles.bad)),
     );
@@ -244,6 +244,7 @@ const fn seconds(milliseconds: i64) -> f64 {
 mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
+    use ratatui::buffer::Cell;
     use ratatui::style::Color;
 
     use super::*;
@@ -296,7 +297,7 @@ mod tests {
         terminal.draw(|frame| draw(frame, screen, &styles)).unwrap();
         let buffer = terminal.backend().buffer();
         let text = buffer.content().chunks(usize::from(width));
-        let text = text.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>() + "\n").collect();
+        let text = text.map(|row| row.iter().map(Cell::symbol).collect::<String>() + "\n").collect();
         (text, buffer.content().iter().map(|cell| cell.fg).collect())
     }
 
