@@ -15,12 +15,14 @@ use crate::health::Status;
 use crate::metrics::Metrics;
 use crate::source::{SourceCarryover, SourceContext};
 use crate::state::StateDir;
-use crate::tap::{LiveServer, TapHub};
+use crate::tap::{LiveServer, LiveSocketFile, TapHub};
 
 /// One for the life of the process.
 pub(crate) struct Carryover {
     /// What does not change with a configuration.
     pub(crate) environment: Environment,
+    /// Where live views are asked for; its file is gone before another may lock the state directory.
+    _live_socket: Option<LiveSocketFile>,
     /// The state directory, locked.
     pub(crate) state: StateDir,
     /// Positions in the state directory.
@@ -62,13 +64,17 @@ impl Carryover {
         helpers.spawn(keeper.clone().sync_often());
         helpers.spawn(Arc::clone(&systemd).run(Arc::clone(&status), metrics.clone()));
         let taps = Arc::<TapHub>::default();
-        match LiveServer::bind(state.path(), Arc::clone(&taps)) {
-            Ok(server) => {
+        let live_socket = match LiveServer::bind(state.path(), Arc::clone(&taps)) {
+            Ok((server, file)) => {
                 helpers.spawn(server.serve());
+                Some(file)
             }
-            // Nothing of the flow needs it.
-            Err(error) => warn!(%error, "no live views: cannot make the socket in the state directory"),
-        }
+            Err(error) => {
+                // Nothing of the flow needs it.
+                warn!(%error, "no live views: cannot make the socket in the state directory");
+                None
+            }
+        };
         Ok(Self {
             environment,
             state,
@@ -82,6 +88,7 @@ impl Carryover {
             systemd,
             signals,
             helpers,
+            _live_socket: live_socket,
         })
     }
 

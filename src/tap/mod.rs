@@ -16,3 +16,4 @@ pub(crate) use self::event_tap::{ChunkTaps, OfferedText};
 pub(crate) use self::hub::TapHub;
 pub(crate) use self::protocol::{TapReply, TapRequest, TapTarget};
 pub(crate) use self::server::{LiveServer, connect};
+pub(crate) use self::socket::LiveSocketFile;

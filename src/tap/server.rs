@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use super::event_tap::OfferedEvent;
 use super::hub::TapHub;
 use super::protocol::{TapReply, TapRequest};
-use super::socket::{LiveSocket, ShortPath};
+use super::socket::{LiveSocketFile, ShortPath};
 
 /// Budgets are filled so often.
 const REFILL: Duration = Duration::from_millis(100);
@@ -37,17 +37,18 @@ const MOST_CONNECTIONS: usize = 32;
 /// The socket, served.
 #[derive(Debug)]
 pub(crate) struct LiveServer {
-    socket: LiveSocket,
+    listener: UnixListener,
     hub: Arc<TapHub>,
 }
 
 impl LiveServer {
-    /// Makes the socket in the state directory, which is locked.
+    /// Makes the socket in the state directory, which is locked. Its file goes with the second value.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub(crate) fn bind(state: &Path, hub: Arc<TapHub>) -> io::Result<Self> {
-        Ok(Self { socket: LiveSocket::bind(state)?, hub })
+    pub(crate) fn bind(state: &Path, hub: Arc<TapHub>) -> io::Result<(Self, LiveSocketFile)> {
+        let (file, listener) = LiveSocketFile::bind(state)?;
+        Ok((Self { listener, hub }, file))
     }
 
     /// Serves whoever comes, for ever.
@@ -56,7 +57,7 @@ impl LiveServer {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = self.socket.listener.accept() => match accepted {
+                accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         // Who finds no slot is let go, and may come again.
                         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
@@ -174,7 +175,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let hub = Arc::<TapHub>::default();
         hub.name(["app".to_owned()].into_iter(), std::iter::empty());
-        let server = LiveServer::bind(folder.path(), Arc::clone(&hub)).unwrap();
+        let (server, file) = LiveServer::bind(folder.path(), Arc::clone(&hub)).unwrap();
         let serving = tokio::spawn(server.serve());
         let ask = |question: &'static str| {
             let folder = folder.path().to_owned();
@@ -214,5 +215,6 @@ mod tests {
             tokio::task::yield_now().await;
         }
         serving.abort();
+        drop(file);
     }
 }

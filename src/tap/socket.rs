@@ -21,10 +21,7 @@ const LONGEST_PATH: usize = 100;
 
 /// A socket's file; it goes with this.
 #[derive(Debug)]
-pub(super) struct LiveSocket {
-    pub(super) listener: UnixListener,
-    path: PathBuf,
-}
+pub(crate) struct LiveSocketFile(PathBuf);
 
 /// A path by which a file of the directory can be reached, however long the directory's own path is.
 pub(super) struct ShortPath {
@@ -50,9 +47,9 @@ impl ShortPath {
     }
 }
 
-impl LiveSocket {
-    /// Makes it. The state directory is locked, so that a socket that is there is of a process that has ended.
-    pub(super) fn bind(state: &Path) -> io::Result<Self> {
+impl LiveSocketFile {
+    /// Makes it, and listens. The state directory is locked, so that a socket that is there is of a process that has ended.
+    pub(super) fn bind(state: &Path) -> io::Result<(Self, UnixListener)> {
         let (path, making) = (state.join(NAME), state.join(MAKING));
         match fs::symlink_metadata(&path) {
             Ok(there) if !there.file_type().is_socket() => {
@@ -70,7 +67,7 @@ impl LiveSocket {
             Ok(listener)
         });
         remove_making(&making);
-        Ok(Self { listener: made?, path })
+        Ok((Self(path), made?))
     }
 }
 
@@ -80,9 +77,9 @@ fn remove_making(making: &Path) {
     fs::remove_dir(making).ok();
 }
 
-impl Drop for LiveSocket {
+impl Drop for LiveSocketFile {
     fn drop(&mut self) {
-        fs::remove_file(&self.path).ok();
+        fs::remove_file(&self.0).ok();
     }
 }
 
@@ -97,11 +94,11 @@ mod tests {
         fs::create_dir(&long).unwrap();
         for state in [folder.path(), &long] {
             let path = state.join(NAME);
-            let socket = LiveSocket::bind(state).unwrap();
+            let socket = LiveSocketFile::bind(state).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
             // As a kill leaves it.
             let _left = std::mem::ManuallyDrop::new(socket);
-            let again = LiveSocket::bind(state).unwrap();
+            let again = LiveSocketFile::bind(state).unwrap();
             let short = ShortPath::of_socket(state).unwrap();
             let connected = std::os::unix::net::UnixStream::connect(&short.path);
             assert!(connected.is_ok(), "{connected:?}");
@@ -109,7 +106,7 @@ mod tests {
             assert!(!path.exists() && !state.join(MAKING).exists());
         }
         fs::write(folder.path().join(NAME), "precious").unwrap();
-        assert!(LiveSocket::bind(folder.path()).is_err());
+        assert!(LiveSocketFile::bind(folder.path()).is_err());
         assert_eq!(fs::read(folder.path().join(NAME)).unwrap(), b"precious");
     }
 }
