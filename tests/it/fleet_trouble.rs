@@ -163,12 +163,23 @@ impl Fleet {
         self.world.standin.expect(RUN, self.lines.len() as u64);
     }
 
+    /// Puts lines, and waits until half of them have arrived: the positions of some are not written down by then.
+    fn put_under_way(&mut self, count: u64) {
+        self.put(count);
+        let half = self.lines.len() as u64 - count / 2;
+        progress("half of the lines have arrived", || {
+            self.daemons.values().for_each(Daemon::must_run);
+            let seen = self.world.standin.report().total.seen;
+            if seen >= half { Ok(()) } else { Err((seen, format!("{seen} of {half}"))) }
+        });
+    }
+
     fn trouble(&mut self, trouble: Trouble, random: &mut fastrand::Rng) {
         let worker = WORKERS[random.usize(..WORKERS.len())];
         match trouble {
             Trouble::Kill => {
                 let name = self.has_some(worker);
-                self.put(200);
+                self.put_under_way(400);
                 self.kill(worker, &name);
                 self.put(100);
                 self.is_taken_over(&name);
@@ -176,7 +187,7 @@ impl Fleet {
             }
             Trouble::Restart => {
                 let name = self.has_some(worker);
-                self.put(200);
+                self.put_under_way(400);
                 self.kill(worker, &name);
                 self.start(worker);
             }
@@ -189,7 +200,7 @@ impl Fleet {
             }
             Trouble::Freeze => {
                 let name = self.has_some(worker);
-                self.put(200);
+                self.put_under_way(400);
                 self.daemons[worker].signal("STOP");
                 self.frozen = Some(worker);
                 self.put(100);

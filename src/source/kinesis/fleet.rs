@@ -254,7 +254,10 @@ impl Worker {
     }
 
     fn missing(&self, graph: &ShardGraph, leases: &Leases) -> Vec<ShardLease> {
-        graph.missing(leases, self.reading.start, Timestamp::now())
+        // Reading from the stream's end began when the first worker added leases, which may be adding them still.
+        let began = leases.values().filter_map(|lease| lease.start).min();
+        let now = Timestamp::now();
+        graph.missing(leases, self.reading.start, began.map_or(now, |began| began.min(now)))
     }
 
     /// Adds leases that were seen to be missing; whether all of them. After a pause, others may have been done with some, and have

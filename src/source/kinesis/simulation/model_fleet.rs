@@ -32,6 +32,8 @@ pub(super) struct FleetModel {
     start: Instant,
     born: u64,
     is_flowing: bool,
+    /// It began with so many.
+    shards: usize,
 }
 
 impl FleetModel {
@@ -45,6 +47,7 @@ impl FleetModel {
             start: Instant::now(),
             born: 0,
             is_flowing: true,
+            shards,
         };
         (0..workers).for_each(|_| model.join());
         model
@@ -135,7 +138,12 @@ impl FleetModel {
     fn burst(&mut self) {
         let mut open = self.stream.open();
         let most = (open.len() / 5).max(1);
-        let is_split = self.random.bool();
+        // There are about as many as there were.
+        let is_split = match open.len() {
+            few if few < self.shards * 3 / 4 => true,
+            many if many > self.shards * 5 / 4 => false,
+            _ => self.random.bool(),
+        };
         for _ in 0..self.random.usize(1..=most) {
             let at = self.random.usize(..open.len());
             if is_split {
