@@ -30,6 +30,8 @@ mod errors;
 mod files;
 mod fixes;
 mod fleet;
+mod fleet_elsewhere;
+mod fleet_trouble;
 mod forward;
 mod full;
 mod held;
