@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use super::admin_client::DEFAULT_URL;
 use super::live_arguments::{DaemonAddress, StatusArguments, WantedEvents};
@@ -14,16 +15,7 @@ use crate::config::DEFAULT_FILE;
 /// The command line of `standpipe`.
 #[derive(Debug, Parser)]
 #[command(
-    version = concat!(
-        env!("CARGO_PKG_VERSION"),
-        " (",
-        env!("BUILD_REVISION"),
-        ", ",
-        env!("BUILD_REVISION_DATE"),
-        ", ",
-        env!("BUILD_TARGET"),
-        ")"
-    ),
+    version = env!("BUILD_VERSION"),
     arg_required_else_help = true,
     about = "Ships logs from files, containers, subscriptions, Kinesis, S3 and log groups to Amazon Data Firehose, across accounts",
     long_about = None
@@ -154,6 +146,24 @@ pub enum CliCommand {
         /// Ask whether it delivers (/readyz), not only whether it answers
         #[arg(long)]
         ready: bool,
+    },
+    /// Print what a shell needs to complete commands and options
+    #[command(
+        after_help = "Examples:\n  standpipe completions bash > /usr/share/bash-completion/completions/standpipe\n  standpipe completions zsh > /usr/share/zsh/vendor-completions/_standpipe\n  standpipe completions fish > ~/.config/fish/completions/standpipe.fish"
+    )]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write the man pages, one for each command
+    #[command(
+        after_help = "Examples:\n  standpipe man | man -l -\n  sudo standpipe man /usr/local/share/man/man1"
+    )]
+    Man {
+        /// Write all pages into this folder; without it, the page of standpipe itself is printed
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
     },
 }
 
