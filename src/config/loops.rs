@@ -60,7 +60,7 @@ fn object(sink: &SinkConfig) -> Option<PathBuf> {
         .iter()
         .map(|piece| match piece {
             TemplatePiece::Text(text) => text.as_str(),
-            TemplatePiece::Field(_) => "x",
+            TemplatePiece::Field { .. } => "x",
         })
         .collect();
     let extension = if sink.compression == Compression::None { "" } else { ".gz" };

@@ -11,6 +11,7 @@ use super::systemd::ServiceManager;
 use crate::ack::{CheckpointError, Checkpoints};
 use crate::admin::Admin;
 use crate::health::Status;
+use crate::metadata::FactsKeeper;
 use crate::metrics::Metrics;
 use crate::source::{SourceCarryover, SourceContext};
 use crate::state::StateDir;
@@ -27,6 +28,8 @@ pub(crate) struct Carryover {
     keeper: CheckpointKeeper,
     /// Counters go on through a reload.
     pub(crate) metrics: Metrics,
+    /// What is known of where standpipe runs.
+    pub(crate) facts: Arc<FactsKeeper>,
     /// What is wrong.
     pub(crate) status: Arc<Status>,
     /// What the admin endpoints show.
@@ -57,6 +60,7 @@ impl Carryover {
         helpers.spawn(keeper.clone().record_often());
         helpers.spawn(keeper.clone().sync_often());
         helpers.spawn(Arc::clone(&systemd).run(Arc::clone(&status), metrics.clone()));
+        let facts = FactsKeeper::new(environment.metadata.clone());
         Ok(Self {
             environment,
             state,
@@ -64,6 +68,7 @@ impl Carryover {
             keeper,
             admin: Admin::new(metrics.clone(), Arc::clone(&status)),
             metrics,
+            facts,
             status,
             sources: Arc::default(),
             systemd,

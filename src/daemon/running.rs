@@ -57,6 +57,10 @@ impl RunningGeneration {
         let (activity, every) = (carryover.systemd.watchdog.activity(), carryover.systemd.round());
         status.watch("destinations", "the loop that looks after them is stuck", &activity);
         helpers.spawn(Arc::clone(&generation).tick(metrics, status, activity, every));
+        let needs = config.metadata_needs();
+        for kind in &needs.kinds {
+            helpers.spawn(Arc::clone(&carryover.facts).keep(*kind, needs.clone()));
+        }
         carryover.metrics.announce(&config);
         carryover.admin.show(generation.summary(&config));
         let admin = admin.serve(carryover);

@@ -25,6 +25,7 @@ mod docs;
 mod doctor;
 mod drain;
 mod encodings;
+mod enrichment;
 mod errors;
 mod files;
 mod fixes;

@@ -20,6 +20,8 @@ fn of_when(when: &When) -> String {
     let attributes = when.attributes.iter();
     conditions
         .extend(attributes.map(|(name, values)| format!("attribute {name} is {}", values.join(" or "))));
+    conditions
+        .extend(when.labels.iter().map(|(label, values)| format!("{label} is {}", values.join(" or "))));
     conditions.extend(when.message.as_ref().map(|pattern| format!("message matches `{pattern}`")));
     if conditions.is_empty() { String::new() } else { format!(" when {}", conditions.join(" and ")) }
 }

@@ -17,6 +17,8 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("health", &[]),
     ("metrics", &["config"]),
     ("state", &[]),
+    // Where standpipe runs, as services of this host tell.
+    ("metadata", &["config"]),
     // The sockets that others connect to.
     ("connections", &["health"]),
     // The stages: each knows what travels, none knows another.
@@ -45,6 +47,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "destination",
             "event",
             "health",
+            "metadata",
             "metrics",
             "route",
             "sink::offload",
@@ -54,6 +57,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("source", &["ack", "config", "connections", "event", "health", "metrics", "pipeline"]),
     // What is read from AWS.
     ("source::cloudwatch_logs", &["aws"]),
+    ("source::fluent_forward", &["metadata"]),
     ("source::kinesis", &["aws"]),
     ("source::s3", &["aws"]),
     // A replay delivers to what the letters failed at, past decoding and routing.
@@ -74,6 +78,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "destination",
             "event",
             "health",
+            "metadata",
             "metrics",
             "pipeline",
             "route",
@@ -96,6 +101,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "deadletter",
             "decode",
             "event",
+            "metadata",
             "source",
             "state",
         ],
