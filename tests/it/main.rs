@@ -51,6 +51,7 @@ mod roles;
 mod rotation;
 mod stalled;
 mod stand_in;
+mod subscribe;
 mod subscriptions;
 mod systemd;
 mod tidy;
