@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use standpipe::cli::access::apply::{ApplyOptions, Consent};
+use standpipe::cli::access::watch::WatchOptions;
 use standpipe::cli::arguments::{Access, Arguments, CliCommand};
 use standpipe::cli::{
     access, check, completions, decode, doctor, exit, health, man, replay, run, state, status, tap, top,
@@ -35,8 +36,12 @@ fn main() -> ExitCode {
             &mut out,
             &mut err,
         ),
+        CliCommand::Access { what: Access::Apply { topology, watch: Some(every), accounts, json, .. } } => {
+            let options = WatchOptions { topology, accounts, every, json };
+            access::watch::run(&options, &environment(), &mut out, &mut err)
+        }
         CliCommand::Access {
-            what: Access::Apply { topology, yes, destroy, accounts, json, out: folder },
+            what: Access::Apply { topology, yes, destroy, watch: None, accounts, json, out: folder },
         } => {
             let consent = Consent::new(yes, io::stdin().is_terminal() && err.is_terminal());
             let colour = out.is_terminal();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::cloudwatch_logs;
 use super::decoding::{multiline, sized};
+use super::enrichment::enrichment;
 use super::fluent_forward;
 use super::kinesis;
 use super::misfit::Misfit;
@@ -56,7 +57,8 @@ fn steps(section: &mut Section<'_>, common: Option<&Arc<Redaction>>) -> Option<S
     let redact = if has_own { Some(Arc::new(own?)) } else { common.map(Arc::clone) };
     let parse = parse::parse(section);
     let timestamp = parse::timestamp(section, parse);
-    Some(SourceSteps { redact: redact.filter(|redact| !redact.is_empty()), parse, timestamp })
+    let enrichment = enrichment(section);
+    Some(SourceSteps { redact: redact.filter(|redact| !redact.is_empty()), parse, timestamp, enrichment })
 }
 
 #[derive(Clone, Copy)]

@@ -1179,3 +1179,73 @@ fn a_source_of_forward_messages_says_where_it_listens_and_who_may_send() {
     let keys: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
     assert_eq!(keys, ["sources.c.shared_key", "sources.c.tls"]);
 }
+
+#[test]
+fn what_a_source_adds_is_seen_to() {
+    let sink = "[sinks.out]\ntype = \"directory\"\npath = \"o\"\nfields = { env = \"prod\" }\n";
+    let refused = |keys: &str, more: &str, expected: &[&str]| {
+        let text = format!("[sources.app]\ntype = \"stdin\"\n{keys}\n{sink}{more}\n");
+        let expected: Vec<String> = expected.iter().map(|text| format!("standpipe.toml: {text}")).collect();
+        check(&text, &expected.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    for own in ["timestamp", "message", "id", "part", "source", "host", "attributes", "log_group", "file"] {
+        let text =
+            format!("sources.app.fields: `{own}` is a field that standpipe itself writes; use another name");
+        refused(&format!("fields = {{ {own} = \"x\" }}"), "", &[&text]);
+    }
+    refused(
+        "fields = { env = \"x\" }",
+        "",
+        &[
+            "sources.app.fields: `env` is also one of the `fields` of sink `out`, which this source leads to; use another name",
+        ],
+    );
+    refused(
+        "fields = { a = \"{ec2.zone}\" }",
+        "",
+        &["sources.app.fields: `a` uses `{ec2.zone}`, which needs `metadata = [\"ec2\"]`"],
+    );
+    refused(
+        "fields = { a = \"{log_group}\" }",
+        "",
+        &[
+            "sources.app.fields: `a` uses `{log_group}`, which only an event tells, and json has it by itself; remove it",
+        ],
+    );
+    refused(
+        "fields = { a = \"{ec2.zon}\" }\nmetadata = [\"ec2\", \"gce\"]",
+        "",
+        &[
+            "sources.app.metadata[1]: found `gce`, expected `ec2`, `ecs` or `kubernetes`",
+            "sources.app.fields.a: `{ec2.zon}` names an unknown field `{ec2.zon}`; did you mean `{ec2.zone}`?",
+        ],
+    );
+    refused(
+        "fields = { team = \"x\" }",
+        "[sinks.other]\ntype = \"directory\"\npath = \"p\"\nstream = \"a-{fields.teem}-{ecs.zone}\"",
+        &[
+            "sinks.other.stream: uses `{fields.teem}`, which no source has; did you mean `{fields.team}`?",
+            "sinks.other.stream: uses `{ecs.zone}`, which no source has; add `metadata = [\"ecs\"]` to one",
+        ],
+    );
+    refused(
+        "",
+        "[[routes]]\nwhen = { fields.team = [\"x\"], kubernetes.nod = [\"x\"] }\nto = [\"out\"]",
+        &[
+            "routes[0].when.kubernetes: names an unknown field `{kubernetes.nod}`; did you mean `{kubernetes.node}`?",
+            "routes[0].when.fields.team: uses `{fields.team}`, which no source has; add it to the `fields` of one",
+        ],
+    );
+    let other = "[sources.other]\ntype = \"firehose_http\"\n";
+    let named =
+        "[sinks.named]\ntype = \"directory\"\npath = \"p\"\nstream = \"a-{fields.team}-{ec2.zone:-b}\"\n";
+    let routes = "[[routes]]\nfrom = [\"other\"]\nwhen = { ec2.tags.team = [\"x\"] }\nto = [\"out\"]\n[[routes]]\nto = [\"named\"]\n";
+    let keys = "fields = { team = \"x\" }\nmetadata = [\"ec2\"]\n";
+    check_warnings(
+        &format!("[sources.app]\ntype = \"stdin\"\n{keys}{other}{sink}{named}{routes}"),
+        &[
+            "sinks.named.stream: uses `{fields.team}`, which events of `other` lack: they go to the dead letters",
+            "routes[0].when.ec2.tags.team: can never match events of `other`, which have no `ec2.tags.team`",
+        ],
+    );
+}
