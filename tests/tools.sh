@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Rust, into this folder: moto, the AWS CLI, linters and a client in .venv, promtool in .tools, and
-# there a client of Node's, where there is npm.
+# there packages of Node's, where there is npm.
 # Without either, the tests that need it are left out, and it is said here; in CI (CI=true) that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -57,18 +57,20 @@ install_promtool() {
     rm -rf "$tools/download"
 }
 
-# One test more where there is Node: a client that uses the whole of the Fluent Forward protocol.
-install_node_client() {
-    if [ -d .tools/node_modules/@fluent-org/logger ]; then
+# Two tests more where there is Node: a client that uses the whole of the Fluent Forward protocol, and a simulator of IAM to compare with.
+install_node_packages() {
+    if [ -d .tools/node_modules/@fluent-org/logger ] && [ -d .tools/node_modules/@cloud-copilot/iam-simulate ]; then
         return
     fi
-    npm install --prefix .tools --no-save --no-audit --no-fund --ignore-scripts @fluent-org/logger@1.0.10 >&2
+    # Together: what is not named is taken away.
+    npm install --prefix .tools --no-save --no-audit --no-fund --ignore-scripts \
+        @fluent-org/logger@1.0.10 @cloud-copilot/iam-simulate@0.1.173 >&2
 }
 
 install_moto || lacks "moto and the linters could not be installed into .venv: they need python3 with venv, and PyPI"
 install_promtool || lacks "promtool could not be had: install Debian's prometheus package, or put promtool on the PATH"
 
-install_node_client || echo "tools: left out: @fluent-org/logger could not be had from npm" >&2
+install_node_packages || echo "tools: left out: @fluent-org/logger and @cloud-copilot/iam-simulate could not be had from npm" >&2
 
 if [ "$missing" = 1 ] && [ "${CI:-}" = true ]; then
     exit 1
