@@ -31,6 +31,32 @@ pub(super) const EXPLAINED: &[Explanation] = &[
         },
     },
     Explanation {
+        why: "IfExists holds of a key that is absent, behind ForAnyValue as well; the simulator does not heed it there",
+        holds: |answers| {
+            conditions(answers.case).any(|(operator, key, _)| {
+                operator.starts_with("ForAnyValue:")
+                    && operator.ends_with("IfExists")
+                    && !has(answers.case, key)
+            })
+        },
+    },
+    Explanation {
+        why: "every address is in 0.0.0.0/0; the simulator shifts by 32 bits, which is by none where it is written",
+        holds: |answers| {
+            conditions(answers.case).any(|(operator, _, values)| {
+                operator.contains("IpAddress") && values.iter().any(|value| value.ends_with("/0"))
+            })
+        },
+    },
+    Explanation {
+        why: "a variable has a colon in it, which ends no part of an ARN; the simulator cuts there",
+        holds: |answers| {
+            conditions(answers.case).any(|(operator, _, values)| {
+                operator.contains("Arn") && values.iter().any(|value| value.contains("${"))
+            })
+        },
+    },
+    Explanation {
         why: "an address of another family is not the one address that NotIpAddress names; the simulator takes it for neither",
         holds: |answers| {
             let found = answers.case.context.get("aws:SourceIp").and_then(Value::as_str).unwrap_or_default();
@@ -96,7 +122,11 @@ fn is_direct(statement: &Value, caller: &str) -> bool {
 fn has_empty_variable(text: &str, case: &SimulatedCase) -> bool {
     text.split("${").skip(1).any(|rest| {
         let name = rest.split('}').next().unwrap_or_default();
-        let is_known = case.context.contains_key(name) || case.own_keys().iter().any(|(key, _)| *key == name);
-        !name.contains(',') && !is_known
+        !name.contains(',') && !has(case, name)
     })
+}
+
+/// Whether a request carries a key.
+fn has(case: &SimulatedCase, key: &str) -> bool {
+    case.context.contains_key(key) || case.own_keys().iter().any(|(own, _)| *own == key)
 }
