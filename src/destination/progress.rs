@@ -145,6 +145,8 @@ mod tests {
             oldest: Duration::from_secs(oldest),
             keeps_sources_waiting: false,
             is_capped: false,
+            pending: 0,
+            pending_on_disk: 0,
         };
         DestinationLook { name: name.to_owned(), queue, has_issue: false }
     }

@@ -53,6 +53,10 @@ pub(crate) struct QueueLook {
     pub(crate) keeps_sources_waiting: bool,
     /// What waits does so for the sink's own rate alone.
     pub(crate) is_capped: bool,
+    /// Bytes that have not ended.
+    pub(crate) pending: u64,
+    /// Of these, bytes on disk that are not in memory.
+    pub(crate) pending_on_disk: u64,
 }
 
 impl DestinationQueue {
@@ -216,12 +220,15 @@ impl DestinationQueue {
     pub(crate) fn look(&self) -> QueueLook {
         self.with(|state| {
             let oldest = state.oldest().map(|since| since.elapsed()).unwrap_or_default();
+            let (pending, pending_on_disk) = state.storage.pending();
             QueueLook {
                 age: oldest,
                 oldest: oldest.saturating_sub(state.linger.longest()),
                 still: state.still(),
                 keeps_sources_waiting: self.backpressure.is_full() || self.backpressure.is_throttled(),
                 is_capped: state.is_capped(),
+                pending,
+                pending_on_disk,
             }
         })
     }

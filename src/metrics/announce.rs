@@ -36,7 +36,8 @@ pub(super) enum SharedLeases {
 #[derive(Debug)]
 pub(super) struct SinkLabels {
     pub(super) dead_letters: Vec<&'static str>,
-    pub(super) has_disk_buffer: bool,
+    /// Most bytes of the disk buffer's files, if it has one.
+    pub(super) buffer_limit: Option<u64>,
     /// Whether the user limits it.
     pub(super) has_rate: bool,
 }
@@ -44,8 +45,8 @@ pub(super) struct SinkLabels {
 pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
     match source {
         SourceConfig::File(file) => SourceLabels {
-            errors: &["abandoned", "gzip", "look", "open", "read", "remove", "too_large", "walk"],
-            lost: &["deleted_unread", "too_large", "truncated", "truncated_unread"],
+            errors: &["abandoned", "compressed", "gzip", "link", "look", "open", "read", "remove", "too_large", "walk"],
+            lost: &["deleted_unread", "nul", "too_large", "truncated", "truncated_unread"],
             undecodable: undecodable(&file.decoding),
             has_files: true,
             files: files(file),
@@ -169,10 +170,13 @@ pub(super) fn of_routes(config: &Config) -> Vec<(String, &'static str)> {
 }
 
 pub(super) fn of_sink(sink: &SinkConfig) -> SinkLabels {
-    let has_disk_buffer = matches!(sink.buffer, Buffer::Disk(_));
+    let buffer_limit = match sink.buffer {
+        Buffer::Disk(disk) => Some(disk.max),
+        Buffer::Memory => None,
+    };
     let mut dead_letters = vec!["missing_field", "too_large", "too_many_destinations"];
-    dead_letters.extend(has_disk_buffer.then_some("buffer_full"));
-    SinkLabels { dead_letters, has_disk_buffer, has_rate: sink.rate.is_some() }
+    dead_letters.extend(buffer_limit.map(|_| "buffer_full"));
+    SinkLabels { dead_letters, buffer_limit, has_rate: sink.rate.is_some() }
 }
 
 fn undecodable(decoding: &Decoding) -> Vec<&'static str> {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::intake::CommitSlot;
+use super::labelling::Labeller;
 use super::parsing::MessageParser;
 use crate::decode::{Decoder, Undecoded};
 use crate::event::{AckGuard, Held, Origin, Timestamp};
@@ -20,6 +21,8 @@ pub(crate) struct SourceDecoder {
     pub(crate) redactor: Option<Redactor>,
     /// How its messages are read; none: they are text.
     pub(crate) parser: Option<MessageParser>,
+    /// What labels its origins; none: nothing does.
+    pub(crate) labeller: Option<Labeller>,
     /// Events whose own time is longer ago are left out; none: no event is too old.
     pub(crate) ignore_older: Option<Duration>,
     /// What it counts.

@@ -17,6 +17,7 @@ use crate::event::{
     AckGuard, Buffers, Event, Events, LONGEST_ID, Message, Origin, PlaceId, Timestamp, Wants,
 };
 use crate::route::{Decision, Filtered, Plan, Router, SinkSet};
+use crate::tap::ChunkTaps;
 
 /// What a worker keeps between chunks.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ impl WorkerState {
             oldest: Timestamp(i64::MIN),
             at: 0,
             parser: None,
+            taps: None,
             encoded: EncodedChunk::default(),
         }
     }
@@ -88,6 +90,8 @@ pub(crate) struct Routing<'a> {
     at: u64,
     /// How messages are read.
     parser: Option<&'a MessageParser>,
+    /// Who looks at the events; nobody, nearly always.
+    pub(super) taps: Option<ChunkTaps>,
     pub(super) encoded: EncodedChunk,
 }
 
@@ -110,6 +114,13 @@ impl<'a> Routing<'a> {
         self.chunk_id = self.state.wants_ids.then(|| ids::of_chunk(name, ack));
         self.parser = source.parser.as_ref();
         self.oldest = source.oldest(self.read_at);
+        self
+    }
+
+    /// The same, looked at by these.
+    #[must_use]
+    pub(crate) fn tapped(mut self, taps: Option<ChunkTaps>) -> Self {
+        self.taps = taps;
         self
     }
 
@@ -271,12 +282,24 @@ impl<'a> Routing<'a> {
         self.encoded.undeliverable.push(undeliverable);
     }
 
+    /// Routes an event, and encodes it for its sinks.
+    fn take(&mut self, event: Event<'_>) {
+        if event.timestamp.is_some_and(|time| time < self.oldest) {
+            return self.filter(Filtered::TOO_OLD, 1);
+        }
+        match self.decide(&event) {
+            Some(Decision::Sinks(sinks)) => self.encode(sinks, &event),
+            Some(Decision::Filtered(why)) => self.filter(why, 1),
+            None => self.undecodable_bytes("no_origin", &crate::batch::message_bytes(event.message)),
+        }
+    }
+
     fn undecodable_bytes(&mut self, reason: &'static str, bytes: &[u8]) {
         let bytes = Bytes::copy_from_slice(bytes);
         self.give_up(Undeliverable::new(reason, self.origin_now(), bytes));
     }
 
-    fn origin_now(&self) -> Arc<Origin> {
+    pub(super) fn origin_now(&self) -> Arc<Origin> {
         self.state.plan.as_ref().map(|(origin, _)| Arc::clone(origin)).unwrap_or_default()
     }
 }
@@ -345,17 +368,16 @@ impl Events for Routing<'_> {
     }
 
     fn event(&mut self, event: Event<'_>) {
-        if event.timestamp.is_some_and(|time| time < self.oldest) {
-            return self.filter(Filtered::TOO_OLD, 1);
+        if self.taps.is_some() {
+            self.tap_event(&event);
         }
-        match self.decide(&event) {
-            Some(Decision::Sinks(sinks)) => self.encode(sinks, &event),
-            Some(Decision::Filtered(why)) => self.filter(why, 1),
-            None => self.undecodable_bytes("no_origin", &crate::batch::message_bytes(event.message)),
-        }
+        self.take(event);
     }
 
     fn lines(&mut self, lines: &Bytes, count: u64) {
+        if self.taps.is_some() {
+            self.tap_lines(lines, count);
+        }
         match self.route_all() {
             Some(Decision::Sinks(sinks)) if self.parser(sinks).is_none() => {
                 self.encode_lines(sinks, lines, count);
@@ -366,7 +388,7 @@ impl Events for Routing<'_> {
                 for at in memchr::memchr_iter(b'\n', lines) {
                     let message = Message::Raw(lines.get(from..at).unwrap_or_default());
                     self.at = first.wrapping_add(from as u64);
-                    self.event(Event { message, timestamp: None, id: None, part: None });
+                    self.take(Event { message, timestamp: None, id: None, part: None });
                     from = at.saturating_add(1);
                 }
             }
@@ -374,6 +396,9 @@ impl Events for Routing<'_> {
     }
 
     fn envelope(&mut self, gzipped: &Bytes) {
+        if self.taps.is_some() && !self.state.wants.events {
+            self.tap_event(&Event { message: Message::Raw(gzipped), timestamp: None, id: None, part: None });
+        }
         match self.decide(&Event { message: Message::Raw(b""), timestamp: None, id: None, part: None }) {
             Some(Decision::Sinks(sinks)) => self.encode_envelope(sinks, gzipped),
             // It is counted as events where events are wanted too.
@@ -381,6 +406,10 @@ impl Events for Routing<'_> {
             Some(Decision::Filtered(why)) => self.filter(why, 1),
             None => self.filter(Filtered::UNROUTED, 1),
         }
+    }
+
+    fn repaired(&mut self, events: u64) {
+        self.encoded.repaired = self.encoded.repaired.saturating_add(events);
     }
 
     fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {

@@ -47,6 +47,7 @@ mod removal;
 mod rotation;
 mod series;
 mod setup;
+mod shown;
 mod stored;
 mod table;
 #[cfg(test)]
