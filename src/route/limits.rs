@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::filtered::{FilterReason, Filtered};
 use super::sample::SampleShare;
-use super::throttle::{Admission, Throttle, ThrottledKey};
+use super::throttle::{Throttle, ThrottleVerdict, ThrottledKey};
 use crate::config::Route;
 use crate::event::{Origin, Timestamp};
 
@@ -94,9 +94,9 @@ impl StepLimits {
         let key = self.throttle.as_ref()?;
         let over = || OverLimit { throttle: key.throttle(), key: key.text() };
         let first_of = match key.admit(event.now, event.continues) {
-            Admission::Admitted => return None,
-            Admission::FirstRefused => Some(over()),
-            Admission::Refused => None,
+            ThrottleVerdict::Admitted => return None,
+            ThrottleVerdict::FirstRefused => Some(over()),
+            ThrottleVerdict::Refused => None,
         };
         Some(Withheld { by: by(FilterReason::Throttled), first_of })
     }

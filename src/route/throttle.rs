@@ -47,7 +47,7 @@ struct KeyWindow(AtomicU64);
 
 /// What becomes of an event of a key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Admission {
+pub(super) enum ThrottleVerdict {
     Admitted,
     /// It is the first of its period.
     FirstRefused,
@@ -152,7 +152,7 @@ impl ThrottledKey {
     }
 
     /// Whether the route is for one event more of the key. What continues an event has the fate of the event, and does not count.
-    pub(super) fn admit(&self, now: Timestamp, continues: bool) -> Admission {
+    pub(super) fn admit(&self, now: Timestamp, continues: bool) -> ThrottleVerdict {
         let Throttle { events, per, .. } = *self.throttle;
         let now = u64::try_from(now.0).unwrap_or(0) & (u64::MAX >> COUNT_BITS);
         self.window.admit(now, continues, events, per)
@@ -160,27 +160,27 @@ impl ThrottledKey {
 }
 
 impl KeyWindow {
-    fn admit(&self, now: u64, continues: bool, events: u64, per: u64) -> Admission {
-        let mut admission = Admission::Refused;
+    fn admit(&self, now: u64, continues: bool, events: u64, per: u64) -> ThrottleVerdict {
+        let mut verdict = ThrottleVerdict::Refused;
         let next = |word: u64| {
             let (begun, used) = (word >> COUNT_BITS, word & COUNT);
             let is_over =
                 now >= begun.saturating_add(per) || begun > now.saturating_add(per).saturating_add(BACK);
             let (begun, used, outcome) = match used {
                 _ if continues && used > events && !is_over => return None,
-                _ if continues => (begun, used, Admission::Admitted),
-                0 => (now, 1, Admission::Admitted),
-                _ if is_over => (now, 1, Admission::Admitted),
-                used if used < events => (begun, used.saturating_add(1), Admission::Admitted),
-                used if used == events => (begun, used.saturating_add(1), Admission::FirstRefused),
+                _ if continues => (begun, used, ThrottleVerdict::Admitted),
+                0 => (now, 1, ThrottleVerdict::Admitted),
+                _ if is_over => (now, 1, ThrottleVerdict::Admitted),
+                used if used < events => (begun, used.saturating_add(1), ThrottleVerdict::Admitted),
+                used if used == events => (begun, used.saturating_add(1), ThrottleVerdict::FirstRefused),
                 _ => return None,
             };
-            admission = outcome;
+            verdict = outcome;
             Some(begun << COUNT_BITS | used)
         };
         match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
-            Ok(_) => admission,
-            Err(_) => Admission::Refused,
+            Ok(_) => verdict,
+            Err(_) => ThrottleVerdict::Refused,
         }
     }
 }
@@ -207,10 +207,10 @@ mod tests {
 
     #[test]
     fn each_key_has_so_many_events_in_a_period_and_the_first_refused_is_told() {
+        use ThrottleVerdict::{Admitted, FirstRefused, Refused};
         let throttle = throttle(2, Duration::from_secs(1));
         let (a, b) = (key(&throttle, "a"), key(&throttle, "b"));
         let admit = |key: &ThrottledKey, after: i64| key.admit(Timestamp(START + after), false);
-        use Admission::{Admitted, FirstRefused, Refused};
         assert_eq!(
             [0, 10, 20, 30, 999].map(|at| admit(&a, at)),
             [Admitted, Admitted, FirstRefused, Refused, Refused]
@@ -231,18 +231,18 @@ mod tests {
     fn what_continues_an_event_has_its_fate_and_does_not_count() {
         let key = key(&throttle(1, Duration::from_secs(1)), "a");
         let at = Timestamp(START);
-        assert_eq!(key.admit(at, false), Admission::Admitted);
-        assert_eq!(key.admit(at, true), Admission::Admitted);
-        assert_eq!(key.admit(at, false), Admission::FirstRefused);
-        assert_eq!(key.admit(at, true), Admission::Refused);
+        assert_eq!(key.admit(at, false), ThrottleVerdict::Admitted);
+        assert_eq!(key.admit(at, true), ThrottleVerdict::Admitted);
+        assert_eq!(key.admit(at, false), ThrottleVerdict::FirstRefused);
+        assert_eq!(key.admit(at, true), ThrottleVerdict::Refused);
     }
 
     #[test]
     fn events_without_the_field_have_one_key_and_few_keys_are_told() {
         let throttle = throttle(1, Duration::from_secs(1));
         let lacking = || ThrottledKey::of(&throttle, &Origin::new("app", "h"));
-        assert_eq!(lacking().admit(Timestamp(START), false), Admission::Admitted);
-        assert_eq!(lacking().admit(Timestamp(START), false), Admission::FirstRefused);
+        assert_eq!(lacking().admit(Timestamp(START), false), ThrottleVerdict::Admitted);
+        assert_eq!(lacking().admit(Timestamp(START), false), ThrottleVerdict::FirstRefused);
         let tell = |after: i64| throttle.may_tell(Timestamp(START + after));
         assert_eq!([0, 1, 9_999, 10_000, 0].map(tell), [true, false, false, true, true]);
     }
@@ -251,14 +251,14 @@ mod tests {
     fn the_key_that_was_met_longest_ago_is_forgotten() {
         let throttle = throttle(1, Duration::from_hours(1));
         let mut first = key(&throttle, "first");
-        assert_eq!(first.admit(Timestamp(START), false), Admission::Admitted);
+        assert_eq!(first.admit(Timestamp(START), false), ThrottleVerdict::Admitted);
         let others = |from: usize, to: usize| (from..to).for_each(|n| drop(key(&throttle, &n.to_string())));
         others(0, MOST_KEYS - 1);
         first.renew();
-        assert_eq!(first.admit(Timestamp(START), false), Admission::FirstRefused, "it is known");
+        assert_eq!(first.admit(Timestamp(START), false), ThrottleVerdict::FirstRefused, "it is known");
         others(MOST_KEYS, 2 * MOST_KEYS);
         first.renew();
-        assert_eq!(first.admit(Timestamp(START), false), Admission::Admitted, "it begins anew");
+        assert_eq!(first.admit(Timestamp(START), false), ThrottleVerdict::Admitted, "it begins anew");
         let keys = throttle.keys.lock().unwrap();
         assert_eq!((keys.windows.len(), keys.by_use.len()), (MOST_KEYS, MOST_KEYS));
     }
@@ -281,9 +281,9 @@ mod tests {
                     (begun, used) = (now, 0);
                 }
                 used += 1;
-                let expected = if used <= events { Admission::Admitted }
-                    else if used == events + 1 { Admission::FirstRefused }
-                    else { Admission::Refused };
+                let expected = if used <= events { ThrottleVerdict::Admitted }
+                    else if used == events + 1 { ThrottleVerdict::FirstRefused }
+                    else { ThrottleVerdict::Refused };
                 proptest::prop_assert_eq!(key.admit(Timestamp(now), false), expected);
             }
         }
@@ -297,8 +297,8 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     let key = key(&throttle, "a");
-                    let all =
-                        (0..1_000).filter(|_| key.admit(Timestamp(START), false) == Admission::Admitted);
+                    let all = (0..1_000)
+                        .filter(|_| key.admit(Timestamp(START), false) == ThrottleVerdict::Admitted);
                     admitted.fetch_add(all.count() as u64, Ordering::Relaxed);
                 });
             }
