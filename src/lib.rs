@@ -35,6 +35,7 @@ pub mod connections;
 pub mod deadletter;
 pub mod health;
 pub mod limits;
+pub mod metadata;
 pub mod metrics;
 pub mod msgpack;
 pub mod overview;

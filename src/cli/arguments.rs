@@ -2,28 +2,21 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use super::admin_client::DEFAULT_URL;
 use super::live_arguments::{DaemonAddress, StatusArguments, WantedEvents};
 use crate::access::render::RenderFormat;
-use crate::config::DEFAULT_FILE;
+use crate::config::{DEFAULT_FILE, parse_duration};
 
 /// The command line of `standpipe`.
 #[derive(Debug, Parser)]
 #[command(
-    version = concat!(
-        env!("CARGO_PKG_VERSION"),
-        " (",
-        env!("BUILD_REVISION"),
-        ", ",
-        env!("BUILD_REVISION_DATE"),
-        ", ",
-        env!("BUILD_TARGET"),
-        ")"
-    ),
+    version = env!("BUILD_VERSION"),
     arg_required_else_help = true,
     about = "Ships logs from files, containers, subscriptions, Kinesis, S3 and log groups to Amazon Data Firehose, across accounts",
     long_about = None
@@ -155,6 +148,24 @@ pub enum CliCommand {
         #[arg(long)]
         ready: bool,
     },
+    /// Print what a shell needs to complete commands and options
+    #[command(
+        after_help = "Examples:\n  standpipe completions bash > /usr/share/bash-completion/completions/standpipe\n  standpipe completions zsh > /usr/share/zsh/vendor-completions/_standpipe\n  standpipe completions fish > ~/.config/fish/completions/standpipe.fish"
+    )]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write the man pages, one for each command
+    #[command(
+        after_help = "Examples:\n  standpipe man | man -l -\n  sudo standpipe man /usr/local/share/man/man1"
+    )]
+    Man {
+        /// Write all pages into this folder; without it, the page of standpipe itself is printed
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
 }
 
 /// What to do about access.
@@ -177,7 +188,7 @@ pub enum Access {
     },
     /// Create or repair what a topology needs, through AWS's APIs, after showing the changes
     #[command(
-        after_help = "Examples:\n  standpipe access apply topology.toml                 # shows the changes, and asks\n  standpipe access apply topology.toml --yes --account archive\n  standpipe access apply topology.toml --destroy       # removes what it made\n\nUses each account's `profile` or `assume_role`, or the environment's credentials if they belong to that account.\nYou can stop it at any time and run it again. Without credentials for an account, it writes a script for its owner.\n\nExit codes: 0 everything is as planned, 1 something failed or could not be read, 2 wrong usage, 78 bad topology"
+        after_help = "Examples:\n  standpipe access apply topology.toml                 # shows the changes, and asks\n  standpipe access apply topology.toml --yes --account archive\n  standpipe access apply topology.toml --destroy       # removes what it made\n  standpipe access apply topology.toml --yes --watch   # subscribes new log groups that match\n\nUses each account's `profile` or `assume_role`, or the environment's credentials if they belong to that account.\nYou can stop it at any time and run it again. Without credentials for an account, it writes a script for its owner.\n\nExit codes: 0 everything is as planned, 1 something failed or could not be read, 2 wrong usage, 78 bad topology"
     )]
     Apply {
         /// The topology: accounts, and who sends logs where
@@ -189,6 +200,18 @@ pub enum Access {
         /// Remove what `apply` made: resources with the topology's tag, or, if they cannot have tags, unchanged ones
         #[arg(long)]
         destroy: bool,
+        /// Go on subscribing log groups that match, and do nothing else, until it is stopped; looks every 5m, or INTERVAL
+        #[arg(
+            long,
+            value_name = "INTERVAL",
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "5m",
+            value_parser = interval,
+            requires = "yes",
+            conflicts_with_all = ["destroy", "out"]
+        )]
+        watch: Option<Duration>,
         /// Only in this account; may be repeated
         #[arg(long = "account", value_name = "NAME")]
         accounts: Vec<String>,
@@ -211,6 +234,13 @@ pub enum Access {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// An interval of a watch.
+fn interval(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_secs(1)..=Duration::from_hours(24);
+    let found = parse_duration(text).filter(|found| range.contains(found));
+    found.ok_or_else(|| "expected a duration from `1s` to `24h`, such as `5m`".to_owned())
 }
 
 /// The formats of `access render`, as they are named.

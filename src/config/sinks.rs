@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::aws_connection::{aws_settings, template};
 use super::decoding::too_long;
+use super::enrichment::{is_own, own_name};
 use super::problem::alternatives;
 use super::section::{Section, expected};
 use super::template::{LONGEST_NAME, is_stream_char};
@@ -13,7 +14,6 @@ use super::types::{
     Template, WhenFull,
 };
 use super::values::{Parsed, any_string, choice, count, duration, flag, path, size, string};
-use crate::event::Field;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -87,18 +87,14 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<SinkConf
 }
 
 fn fields(section: &mut Section<'_>, encoding: Encoding) -> Vec<(String, String)> {
-    const OWN: [&str; 5] = ["timestamp", "message", "id", "source", "host"];
     let Some(table) = section.table("fields") else { return Vec::new() };
     let fields = table.entries(any_string);
     if !fields.is_empty() && encoding != Encoding::Json {
         section.problem("fields", "needs the `encoding` `json`; remove it");
     }
     for (name, _) in &fields {
-        if OWN.contains(&name.as_str()) || Field::named(name).is_some() {
-            section.problem(
-                "fields",
-                format!("`{name}` is a field that standpipe itself writes; use another name"),
-            );
+        if is_own(name) {
+            section.problem("fields", own_name(name));
         }
     }
     fields

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 pub use super::aws_types::{AssumeRole, AwsSettings};
 pub use super::decoding_types::{Decoding, Format, Multiline, TooLong};
+pub use super::enrichment_types::{Enrichment, MetadataNeeds};
 pub use super::forward_source::{ForwardListen, ForwardUser, RecordAs};
+pub use super::label::{LabelName, MetadataKind};
 pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 pub use super::parse_types::{MessageParse, ParsedTime, TimeFormat};
 pub use super::pull_source::{PullSource, PullStart};
@@ -114,6 +116,8 @@ pub struct SourceSteps {
     pub parse: Option<MessageParse>,
     /// The field of a message that tells its time.
     pub timestamp: Option<ParsedTime>,
+    /// What is added to them.
+    pub enrichment: Enrichment,
 }
 
 /// `type = "file"`
@@ -311,6 +315,8 @@ pub struct When {
     pub fields: BTreeMap<Field, Vec<String>>,
     /// Common attributes: name, and values or globs.
     pub attributes: BTreeMap<String, Vec<String>>,
+    /// Labels: each with values or globs.
+    pub labels: BTreeMap<LabelName, Vec<String>>,
     /// A pattern that the message must contain a match of.
     pub message: Option<regex::bytes::Regex>,
 }

@@ -13,6 +13,8 @@ impl When {
         let attributes = self.attributes.iter();
         conditions
             .extend(attributes.map(|(name, values)| format!("attribute {name} is {}", values.join(" or "))));
+        conditions
+            .extend(self.labels.iter().map(|(label, values)| format!("{label} is {}", values.join(" or "))));
         conditions.extend(self.message.as_ref().map(|pattern| format!("message matches `{pattern}`")));
         conditions.join(" and ")
     }

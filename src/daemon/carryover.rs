@@ -12,6 +12,7 @@ use super::systemd::ServiceManager;
 use crate::ack::{CheckpointError, Checkpoints};
 use crate::admin::Admin;
 use crate::health::Status;
+use crate::metadata::FactsKeeper;
 use crate::metrics::Metrics;
 use crate::source::{SourceCarryover, SourceContext};
 use crate::state::StateDir;
@@ -31,6 +32,8 @@ pub(crate) struct Carryover {
     keeper: CheckpointKeeper,
     /// Counters go on through a reload.
     pub(crate) metrics: Metrics,
+    /// What is known of where standpipe runs.
+    pub(crate) facts: Arc<FactsKeeper>,
     /// What is wrong.
     pub(crate) status: Arc<Status>,
     /// What the admin endpoints show.
@@ -75,6 +78,7 @@ impl Carryover {
                 None
             }
         };
+        let facts = FactsKeeper::new(environment.metadata.clone());
         Ok(Self {
             environment,
             state,
@@ -82,6 +86,7 @@ impl Carryover {
             keeper,
             admin: Admin::new(metrics.clone(), Arc::clone(&status)),
             metrics,
+            facts,
             status,
             taps,
             sources: Arc::default(),

@@ -1,5 +1,6 @@
 //! What one configuration builds: memory, sinks, workers, and the way into them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,8 +22,11 @@ use crate::destination::registry::{RunningSink, SharedResources};
 use crate::destination::shares::MemoryShares;
 use crate::event::{Budget, Buffers, Framing};
 use crate::health::{Activity, Status, Watchdog};
+use crate::metadata::HostFacts;
 use crate::metrics::{Metrics, SourceMetrics, gauge};
-use crate::pipeline::{Enqueuer, Intake, MessageParser, Processor, SourceDecoder, WorkerState, Workers};
+use crate::pipeline::{
+    Enqueuer, Intake, Labeller, MessageParser, Processor, SourceDecoder, WorkerState, Workers,
+};
 use crate::route::Router;
 use crate::sink::{self, Digester, HashCpu, Offload, OffloadTask, SinkResources};
 use crate::steps::Redactor;
@@ -87,6 +91,7 @@ impl Generation {
         status: &Arc<Status>,
         watchdog: &Watchdog,
         taps: &Arc<TapHub>,
+        facts: &Arc<HostFacts>,
     ) -> Result<Self, RunError> {
         let requests = config.limits.memory / 8 * REQUEST_EIGHTHS;
         let budget = Budget::new(config.limits.memory.saturating_sub(requests));
@@ -119,7 +124,8 @@ impl Generation {
             dead_letters: Arc::clone(&shared.dead_letters),
             taps: Arc::clone(taps),
         };
-        let workers = workers(config, enqueuer, &budget, tasks, watchdog, status)?;
+        let sources = decoders(config, &enqueuer.metrics, facts)?;
+        let workers = workers(config, sources, enqueuer, &budget, tasks, watchdog, status)?;
         let memory_limit = config.limits.memory;
         Ok(Self {
             budget,
@@ -206,9 +212,32 @@ fn for_sinks(
     }
 }
 
+/// What is done to the chunks of each source, by its name.
+type SourceDecoders = BTreeMap<Arc<str>, Arc<SourceDecoder>>;
+
+/// How the chunks of each source are decoded, and what is done to their events.
+fn decoders(config: &Config, metrics: &Metrics, facts: &Arc<HostFacts>) -> Result<SourceDecoders, RunError> {
+    let decoder = |(name, source): (&String, &SourceConfig)| {
+        let decoder = Decoder::new(source.decoding());
+        let redaction = config.steps.get(name).and_then(|steps| steps.redact.as_deref());
+        let redactor = redaction.map(Redactor::new).transpose();
+        let redactor = redactor.map_err(|source| RunError::Redaction { name: name.clone(), source })?;
+        let (redactor, metrics) = (redactor.flatten(), metrics.source(name));
+        let steps = config.steps.get(name).cloned().unwrap_or_default();
+        let labeller = Labeller::new(&steps.enrichment, config, facts);
+        let parser = steps.parse.map(|parse| MessageParser { parse, time: steps.timestamp });
+        Ok((
+            Arc::from(name.as_str()),
+            Arc::new(SourceDecoder { decoder, redactor, parser, labeller, metrics }),
+        ))
+    };
+    config.sources.iter().map(decoder).collect()
+}
+
 /// The threads, and what they work with.
 fn workers(
     config: &Config,
+    sources: SourceDecoders,
     enqueuer: Enqueuer,
     budget: &Arc<Budget>,
     tasks: Receiver<OffloadTask>,
@@ -221,17 +250,6 @@ fn workers(
     let buffers = Buffers::new(batch::BUFFER_BYTES, usize::try_from(kept).unwrap_or(1));
     let sinks = Arc::clone(&enqueuer.sinks);
     let state = || WorkerState::new(Arc::clone(&router), Arc::clone(&sinks), &buffers);
-    let decoder = |(name, source): (&String, &SourceConfig)| {
-        let decoder = Decoder::new(source.decoding());
-        let redaction = config.steps.get(name).and_then(|steps| steps.redact.as_deref());
-        let redactor = redaction.map(Redactor::new).transpose();
-        let redactor = redactor.map_err(|source| RunError::Redaction { name: name.clone(), source })?;
-        let (redactor, metrics) = (redactor.flatten(), enqueuer.metrics.source(name));
-        let steps = config.steps.get(name).cloned().unwrap_or_default();
-        let parser = steps.parse.map(|parse| MessageParser { parse, time: steps.timestamp });
-        Ok((Arc::from(name.as_str()), Arc::new(SourceDecoder { decoder, redactor, parser, metrics })))
-    };
-    let sources = config.sources.iter().map(decoder).collect::<Result<_, RunError>>()?;
     let count = config.limits.workers;
     let processor = Arc::new(Processor::new(sources, enqueuer, Arc::clone(budget), count));
     Workers::start(count, &processor, state, tasks, watchdog, status).map_err(RunError::Thread)

@@ -80,7 +80,9 @@ impl Prepared {
     ) -> Result<Self, RunError> {
         let watchdog = &carryover.systemd.watchdog;
         let Carryover { metrics, status, taps, .. } = carryover;
-        let generation = Generation::build(&config, metrics, status, watchdog, taps)?;
+        carryover.facts.begin(&config.metadata_needs()).await;
+        let facts = carryover.facts.facts();
+        let generation = Generation::build(&config, metrics, status, watchdog, taps, facts)?;
         let mut sources = Vec::new();
         for (name, source) in &config.sources {
             let prepared = (carryover.environment.prepare)(source.clone(), carryover.context(name)).await;

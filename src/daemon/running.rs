@@ -58,6 +58,10 @@ impl RunningGeneration {
         let (activity, every) = (carryover.systemd.watchdog.activity(), carryover.systemd.round());
         status.watch("destinations", "the loop that looks after them is stuck", &activity);
         helpers.spawn(Arc::clone(&generation).tick(metrics, status, activity, every));
+        let needs = config.metadata_needs();
+        for kind in &needs.kinds {
+            helpers.spawn(Arc::clone(&carryover.facts).keep(*kind, needs.clone()));
+        }
         carryover.metrics.announce(&config);
         let (metrics, status, host) = (&carryover.metrics, &carryover.status, &carryover.environment.host);
         let observer = Observer::new(&config, &generation, metrics, status, host);

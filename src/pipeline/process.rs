@@ -55,6 +55,10 @@ impl Processor {
             // The ack guard is dropped unsettled: the chunk is given up, not lost.
             return;
         };
+        let origin = match &source.labeller {
+            Some(labeller) => labeller.label(origin, &mut scratch.labelled),
+            None => origin,
+        };
         let used = payload.len() as u64;
         let undecoded = match undecodable {
             None => Undecoded::new(payload, piece),
@@ -147,7 +151,7 @@ fn decode(
     mut routing: Routing<'_>,
     scratch: &mut WorkerScratch,
 ) -> (Option<Undecoded>, EncodedChunk) {
-    let WorkerScratch { decode, redact } = scratch;
+    let WorkerScratch { decode, redact, .. } = scratch;
     let Some(redactor) = &source.redactor else {
         let left = source.decoder.decode_some(decode, origin, undecoded, &mut routing);
         return (left, routing.finish());

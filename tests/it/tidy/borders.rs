@@ -18,6 +18,8 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("health", &["overview"]),
     ("metrics", &["config", "overview"]),
     ("state", &[]),
+    // Where standpipe runs, as services of this host tell.
+    ("metadata", &["config"]),
     // The sockets that others connect to.
     ("connections", &["health"]),
     // The stages: each knows what travels, none knows another.
@@ -48,6 +50,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "destination",
             "event",
             "health",
+            "metadata",
             "metrics",
             "route",
             "sink::offload",
@@ -58,6 +61,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("source", &["ack", "config", "connections", "event", "health", "metrics", "overview", "pipeline"]),
     // What is read from AWS.
     ("source::cloudwatch_logs", &["aws"]),
+    ("source::fluent_forward", &["metadata"]),
     ("source::kinesis", &["aws"]),
     ("source::s3", &["aws"]),
     // A replay delivers to what the letters failed at, past decoding and routing.
@@ -78,6 +82,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "destination",
             "event",
             "health",
+            "metadata",
             "metrics",
             "overview",
             "pipeline",
@@ -102,6 +107,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "deadletter",
             "decode",
             "event",
+            "metadata",
             "overview",
             "source",
             "state",
