@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Objects of S3, log groups and Kinesis streams, read by the real binary and put to the Firehose stand-in: what that costs.
 
-    cargo build --release --bin standpipe && cargo build --release --example standin && cargo bench --bench floor --no-run
+    cargo build --profile dist --bin standpipe && cargo build --release --example standin && cargo bench --bench floor --no-run
     benches/remote.py [SCENARIO]... [--lines N] [--runs N] [--markdown]
 
 S3, SQS and CloudWatch Logs are stood in for by benches/aws.py, over plain HTTP, so that reading has no TLS in it; Kinesis and DynamoDB by
@@ -280,11 +280,12 @@ def main():
     arguments.add_argument("--runs", type=int, default=3)
     arguments.add_argument("--memory", default="64MiB", help="limits.memory")
     arguments.add_argument("--trail", help="a folder of CloudTrail's files, to be read instead of those that are made")
-    arguments.add_argument("--release", type=pathlib.Path, default=measure.RELEASE, help="the folder of what was built")
+    arguments.add_argument("--release", type=pathlib.Path, default=measure.RELEASE, help="the folder of the stand-in and the floor")
+    arguments.add_argument("--binary", type=pathlib.Path, default=measure.BINARY)
     arguments.add_argument("--markdown", action="store_true", help="print rows of a table, each the cheapest run of its scenario")
     options = arguments.parse_args()
     measure.RELEASE = options.release
-    options.binary, options.sink, options.faults, options.cores = options.release / "standpipe", "", None, None
+    options.sink, options.faults, options.cores = "", None, None
     if options.markdown:
         print("| scenario | CPU s/GB | user | kernel | floor | user / floor | MB/s | peak RSS MiB | calls | billed / payload | |")
         print("|---" * 11 + "|")

@@ -118,24 +118,25 @@ fn packing(section: &mut Section<'_>, encoding: Encoding) -> Packing {
     }
 }
 
-/// `"none"`, `"gzip"`, or `{ type = "gzip", level = 6 }`.
+/// `"none"`, `"gzip"`, `"zstd"`, or `{ type = "gzip", level = 6 }`.
 fn compression(section: &mut Section<'_>) -> Option<Compression> {
-    const LEVEL: u8 = 6;
-    const KINDS: [(&str, Compression); 2] = [("none", Compression::None), ("gzip", Compression::Gzip(LEVEL))];
+    const KINDS: [(&str, Compression); 3] =
+        [("none", Compression::None), ("gzip", Compression::Gzip(6)), ("zstd", Compression::Zstd(1))];
     if !section.has_table("compression") {
         return Some(section.or("compression", Compression::None, choice(&KINDS)));
     }
     let mut table = section.table("compression")?;
     let kind = table.required("type", "gzip", choice(&KINDS));
-    let level = match kind {
-        Some(Compression::Gzip(level)) => table.or("level", usize::from(level), count(1..=12)),
-        Some(Compression::None) | None => 0,
+    let mut level = |usual: u8, most: usize| {
+        u8::try_from(table.or("level", usize::from(usual), count(1..=most))).unwrap_or(usual)
     };
+    let compression = kind.map(|kind| match kind {
+        Compression::None => Compression::None,
+        Compression::Gzip(usual) => Compression::Gzip(level(usual, 12)),
+        Compression::Zstd(usual) => Compression::Zstd(level(usual, 6)),
+    });
     table.finish();
-    match kind? {
-        Compression::None => Some(Compression::None),
-        Compression::Gzip(_) => Some(Compression::Gzip(u8::try_from(level).unwrap_or(LEVEL))),
-    }
+    compression
 }
 
 /// `{ type = "memory" }`, or `{ type = "disk", max = "10GiB", when_full = "block" }`.

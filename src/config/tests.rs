@@ -332,7 +332,11 @@ fn sinks_are_held_to_the_limits_of_the_service() {
 #[test]
 fn sinks_write_what_can_be_read_again() {
     let cases = [
-        ("stream = \"s\"\ncompression = \"zstd\"", "compression: found `zstd`, expected `none` or `gzip`"),
+        ("stream = \"s\"\ncompression = \"lz4\"", "compression: found `lz4`, expected `none`, `gzip` or `zstd`"),
+        (
+            "stream = \"s\"\ncompression = { type = \"zstd\", level = 7 }",
+            "compression.level: found `7`, expected a whole number from 1 to 6",
+        ),
         (
             "stream = \"s\"\ncompression = { type = \"gzip\", level = 13 }",
             "compression.level: found `13`, expected a whole number from 1 to 12",

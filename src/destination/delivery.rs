@@ -40,8 +40,8 @@ impl DeliveryParts {
                 self.deliver_to_firehose(clients, key, sink.max_concurrency).await;
             }
             DestinationKind::Directory(directory) => {
-                let gzipped = self.compression != Compression::None;
-                self.deliver(Directory::new(directory.path, key.stream, gzipped), 1).await;
+                let extension = self.compression.extension();
+                self.deliver(Directory::new(directory.path, key.stream, extension), 1).await;
             }
         }
     }

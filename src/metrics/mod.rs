@@ -43,6 +43,7 @@ pub struct Metrics {
     dead_letter_bytes: IntGaugeVec,
     dead_letter_files: IntGaugeVec,
     dead_letter_waiting: IntGaugeVec,
+    dead_letter_limit_bytes: IntGauge,
     /// Payload bytes in memory.
     pub memory_bytes: IntGauge,
     /// The limit on them.
@@ -73,6 +74,11 @@ const DEAD_LETTER_WAITING: Family = Family {
     help: "Dead letters that wait in memory until they can be written.",
     labels: &["sink"],
 };
+const DEAD_LETTER_LIMIT_BYTES: Family = Family {
+    name: "dead_letter_limit_bytes",
+    help: "Most bytes of dead letters of one sink, `state.max_dead_letters`.",
+    labels: &[],
+};
 const MEMORY_BYTES: Family = Family { name: "memory_bytes", help: "Payload bytes in memory.", labels: &[] };
 const MEMORY_LIMIT_BYTES: Family =
     Family { name: "memory_limit_bytes", help: "The limit on payload bytes in memory.", labels: &[] };
@@ -100,6 +106,7 @@ impl Metrics {
             dead_letter_bytes: registrar.gauges(&DEAD_LETTER_BYTES),
             dead_letter_files: registrar.gauges(&DEAD_LETTER_FILES),
             dead_letter_waiting: registrar.gauges(&DEAD_LETTER_WAITING),
+            dead_letter_limit_bytes: registrar.gauge(&DEAD_LETTER_LIMIT_BYTES),
             memory_bytes: registrar.gauge(&MEMORY_BYTES),
             memory_limit_bytes: registrar.gauge(&MEMORY_LIMIT_BYTES),
             config_last_reload_successful: registrar.gauge(&CONFIG_LAST_RELOAD_SUCCESSFUL),
@@ -119,6 +126,7 @@ impl Metrics {
 
     /// Shows at 0 what this configuration can count, so that the first of anything is seen as an increase.
     pub(crate) fn announce(&self, config: &Config) {
+        self.dead_letter_limit_bytes.set(gauge(config.state.max_dead_letters));
         for (name, source) in &config.sources {
             self.source(name).announce(&announce::of_source(source));
         }

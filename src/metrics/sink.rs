@@ -39,6 +39,7 @@ pub struct SinkMetrics {
     pub buffer_bytes: IntGauge,
     /// Age of the oldest record in the buffer.
     pub buffer_oldest_seconds: Gauge,
+    buffer_limit: IntGaugeVec,
     credentials_expiry: GaugeVec,
     requests: IntCounterVec,
     rejected: IntCounterVec,
@@ -131,6 +132,8 @@ impl SinkMetrics {
             gauge.set(0);
         }
         self.buffer_oldest_seconds.set(0.0);
+        // An error says that it is not shown.
+        self.buffer_limit.remove_label_values(&[self.name.as_str()]).ok();
         for reason in self.held_reasons() {
             self.held.with_label_values(&[self.name.as_str(), &reason]).set(0);
         }
@@ -173,9 +176,8 @@ impl SinkMetrics {
         for reason in &labels.dead_letters {
             self.dead_lettered.with_label_values(&[name, *reason]);
         }
-        if !labels.has_disk_buffer {
-            return;
-        }
+        let Some(limit) = labels.buffer_limit else { return };
+        self.buffer_limit.with_label_values(&[name]).set(gauge(limit));
         self.fsync.with_label_values(&[name]);
         for (family, reasons) in
             [(&self.dropped, DROPPED_FOR), (&self.corrupt, CORRUPT_BY), (&self.buffer_errors, BUFFER_ACTIONS)]
@@ -266,6 +268,11 @@ const BUFFER_OLDEST: Family = Family {
     help: "Age of the oldest record in the sink's buffer.",
     labels: SINK,
 };
+const BUFFER_LIMIT: Family = Family {
+    name: "buffer_limit_bytes",
+    help: "Most bytes of the disk buffer's files, `max`.",
+    labels: SINK,
+};
 const CREDENTIALS_EXPIRY: Family = Family {
     name: "credentials_expiry_timestamp_seconds",
     help: "When the current credentials expire, in seconds since 1970.",
@@ -315,6 +322,7 @@ pub(super) struct SinkFamilies {
     held: IntGaugeVec,
     buffer_bytes: IntGaugeVec,
     buffer_oldest: GaugeVec,
+    buffer_limit: IntGaugeVec,
     credentials_expiry: GaugeVec,
     dropped: IntCounterVec,
     returned: IntCounterVec,
@@ -341,6 +349,7 @@ impl SinkFamilies {
             held: registrar.gauges(&HELD),
             buffer_bytes: registrar.gauges(&BUFFER_BYTES),
             buffer_oldest: registrar.float_gauges(&BUFFER_OLDEST),
+            buffer_limit: registrar.gauges(&BUFFER_LIMIT),
             credentials_expiry: registrar.nonzero_gauges(&CREDENTIALS_EXPIRY),
             dropped: registrar.counters(&DROPPED),
             returned: registrar.counters(&RETURNED),
@@ -374,6 +383,7 @@ impl SinkFamilies {
             rate_limit: self.rate_limit.with_label_values(&[sink]),
             buffer_bytes: self.buffer_bytes.with_label_values(&[sink]),
             buffer_oldest_seconds: self.buffer_oldest.with_label_values(&[sink]),
+            buffer_limit: self.buffer_limit.clone(),
             credentials_expiry: self.credentials_expiry.clone(),
             requests: self.requests.clone(),
             rejected: self.rejected.clone(),

@@ -98,8 +98,14 @@ fn what_can_be_counted_is_there_at_zero_and_what_does_not_exist_is_absent() {
         "credentials_expiry_timestamp_seconds",
         "buffer_fsync_duration_seconds_count{sink=\"archive\"}",
         "buffer_errors_total{reason=\"sync\",sink=\"archive\"}",
+        "buffer_limit_bytes{sink=\"archive\"}",
     ] {
         assert!(!text.contains(&format!("\nstandpipe_{absent}")), "{absent} is in\n{text}");
+    }
+    for (limit, bytes) in
+        [("buffer_limit_bytes{sink=\"durable\"}", 10_u64 << 30), ("dead_letter_limit_bytes", 1 << 30)]
+    {
+        assert!(text.contains(&format!("\nstandpipe_{limit} {bytes}\n")), "{limit} is not in\n{text}");
     }
     daemon.stop().drained();
 }
