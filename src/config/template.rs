@@ -52,7 +52,8 @@ impl Template {
         while let Some(at) = rest.find(['{', '}']) {
             let (before, from_brace) = rest.split_at_checked(at).unwrap_or((rest, ""));
             let inside = from_brace.strip_prefix('{').ok_or("has a `}` without a `{`")?;
-            let (name, after) = inside.split_once('}').ok_or("has a `{` without a `}`")?;
+            let (name, after) =
+                inside.split_once('}').ok_or("has a `{` without a `}`; write a field such as `{owner}`")?;
             if !before.is_empty() {
                 pieces.push(TemplatePiece::Text(before.to_owned()));
             }
@@ -252,7 +253,7 @@ mod tests {
                 "names an unknown field `{xyz}`; fields are `owner`, `log_group`, `log_stream`, `region`, `bucket`, `key`, `stream`, `shard`, `partition_key`, `tag`, `container`, `source` or `host`",
             ),
         );
-        check("logs-{owner", Err("has a `{` without a `}`"));
+        check("logs-{owner", Err("has a `{` without a `}`; write a field such as `{owner}`"));
         check("logs-owner}", Err("has a `}` without a `{`"));
     }
 

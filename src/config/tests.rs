@@ -246,7 +246,7 @@ fn sources_are_held_to_what_they_can_do() {
         ),
         (
             "[sources.a]\ntype = \"stdin\"\n[sources.b]\ntype = \"stdin\"\n",
-            "sources.b.type: source `a` already reads standard input",
+            "sources.b.type: source `a` already reads standard input; remove one of them",
         ),
         (
             "[sources.a]\ntype = \"firehose_http\"\ntimeout = \"180s\"\n",
@@ -359,7 +359,7 @@ fn sinks_write_what_can_be_read_again() {
         ("stream = \"s\"\nfields = { a = 7 }", "fields.a: found `7`, expected a string; put it in quotes"),
         (
             "stream = \"s\"\nencoding = \"envelope\"",
-            "encoding: found `envelope`, but `app` leads here and has a `format` other than `envelope`",
+            "encoding: found `envelope`, but `app` leads here and has a `format` other than `envelope`; use `json` or `message`, or let a route lead it elsewhere",
         ),
     ];
     for (text, expected) in cases {
@@ -645,7 +645,7 @@ fn what_a_dollar_stands_for_must_be_there() {
             "standpipe.toml: sinks.out.idle: `${` has no `}`; write `$$` for a dollar itself",
             "standpipe.toml: sinks.out.linger: `${..}` holds neither `NAME`, `NAME:-default` nor `file:/path`; write `$$` for a dollar itself",
             "standpipe.toml: sinks.out.path: environment variable `NMAE` is not set; did you mean `NAME`?",
-            "standpipe.toml: sinks.out.stream: `/nowhere/x` cannot be read: No such file or directory (os error 2)",
+            "standpipe.toml: sinks.out.stream: `/nowhere/x` cannot be read: No such file or directory (os error 2); make it, or let standpipe's user read it",
             "standpipe.toml: limits.memory: found the value of `${NAME}`, expected a size such as `64MiB`, `1000KiB`, `5MB` or a number of bytes",
         ]
     );
@@ -703,8 +703,8 @@ fn what_is_probably_not_meant_is_warned_of() {
     check_warnings(
         "[sources.a]\ntype = \"firehose_http\"\nlisten = \"0.0.0.0:1\"\n[sources.b]\ntype = \"stdin\"\n[sinks.out]\ntype = \"firehose\"\nstream = \"{owner}\"\nca_file = \"/nowhere\"\npacking = \"event\"\ncompression = \"gzip\"\n[sinks.two]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nfrom = [\"a\"]\nto = [\"out\"]\n",
         &[
-            "sources.a.access_keys: is empty and `0.0.0.0:1` is not loopback: anyone who reaches it may send",
-            "sources.a.tls: is missing and `0.0.0.0:1` is not loopback: keys and logs arrive unencrypted",
+            "sources.a.access_keys: is empty and `0.0.0.0:1` is not loopback: anyone who reaches it may send; set one, such as `openssl rand -hex 32` makes",
+            "sources.a.tls: is missing and `0.0.0.0:1` is not loopback: keys and logs arrive unencrypted; set it, or let a load balancer end TLS",
             "sources.b: reaches no sink, so nothing it reads is delivered; add a route",
             "sinks.out.compression: compresses each event separately, which saves little; `packing = \"lines\"` packs many",
             "sinks.out.ca_file: `/nowhere` cannot be read here: No such file or directory (os error 2)",
@@ -713,7 +713,9 @@ fn what_is_probably_not_meant_is_warned_of() {
     );
     check_warnings(
         &BASE.replace("path = \"out\"", "path = \"out\"\nstream = \"{owner}\""),
-        &["sinks.out.stream: uses `{owner}`, which events of `app` lack: they go to the dead letters"],
+        &[
+            "sinks.out.stream: uses `{owner}`, which events of `app` lack: they go to the dead letters; take it out, or let a route lead those elsewhere",
+        ],
     );
 }
 
@@ -784,7 +786,9 @@ fn a_source_that_excludes_all_it_includes_is_warned_of() {
             "[sources.app]\ntype = \"file\"\ninclude = [\"{include}\"]\nexclude = [\"{exclude}\"]\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n"
         )
     };
-    let warning = ["sources.app.exclude: shuts out every file that `include` names, so that nothing is read"];
+    let warning = [
+        "sources.app.exclude: shuts out every file that `include` names, so that nothing is read; take that glob out",
+    ];
     for (include, exclude) in [
         ("/var/log/*.log", "*.log"),
         ("/var/log/*.log", "*"),

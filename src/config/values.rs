@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::misfit::Misfit;
 use super::problem::alternatives;
 use super::section::{expected, items};
-use super::tree::{Node, Written};
+use super::tree::{Node, Text, Written};
 use super::units::{parse_duration, parse_size, show_duration, show_size};
 
 /// A value, or what is wrong with it.
@@ -22,7 +22,16 @@ pub(super) fn string(node: &Node) -> Parsed<String> {
         Written::Integer(_) | Written::Float(_) | Written::Flag(_) => {
             Err(expected(node, "a string; put it in quotes"))
         }
-        Written::Text(_) | Written::Nothing | Written::List(_) | Written::Table(_) | Written::Broken => {
+        Written::List(items) => Err(expected(
+            node,
+            &match items.as_slice() {
+                [Node { value: Written::Text(Text { value, expanded: None, .. }), .. }] => {
+                    format!("a string: `{value:?}`")
+                }
+                _ => "a string".to_owned(),
+            },
+        )),
+        Written::Text(_) | Written::Nothing | Written::Table(_) | Written::Broken => {
             Err(expected(node, "a string"))
         }
     }

@@ -80,7 +80,7 @@ impl Found {
                 {
                     self.add(
                         format!("sources.{name}.exclude"),
-                        "shuts out every file that `include` names, so that nothing is read",
+                        "shuts out every file that `include` names, so that nothing is read; take that glob out",
                     );
                 }
                 SourceConfig::File(_)
@@ -97,7 +97,7 @@ impl Found {
         if public && http.access_keys.is_empty() {
             self.add(
                 format!("sources.{name}.access_keys"),
-                format!("is empty and `{}` is not loopback: anyone who reaches it may send", http.listen),
+                format!("is empty and `{}` is not loopback: anyone who reaches it may send; set one, such as `openssl rand -hex 32` makes", http.listen),
             );
         }
         for (index, access_key) in http.access_keys.iter().enumerate() {
@@ -121,7 +121,7 @@ impl Found {
             ),
             None if !forward.listen.is_local() => self.add(
                 key,
-                format!("is missing and `{}` is not loopback: anyone who reaches it may send", forward.listen),
+                format!("is missing and `{}` is not loopback: anyone who reaches it may send; set one, such as `openssl rand -hex 32` makes", forward.listen),
             ),
             Some(_) | None => {}
         }
@@ -137,7 +137,7 @@ impl Found {
             }
             None if !listen.is_local() => self.add(
                 format!("sources.{name}.tls"),
-                format!("is missing and `{listen}` is not loopback: keys and logs arrive unencrypted"),
+                format!("is missing and `{listen}` is not loopback: keys and logs arrive unencrypted; set it, or let a load balancer end TLS"),
             ),
             None => {}
         }
@@ -210,7 +210,7 @@ impl Found {
         let without = quoted(without);
         self.add(
             key,
-            format!("uses `{{{field}}}`, which events of {without} lack: they go to the dead letters"),
+            format!("uses `{{{field}}}`, which events of {without} lack: they go to the dead letters; take it out, or let a route lead those elsewhere"),
         );
     }
 

@@ -51,6 +51,7 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
         &Arc::new(Status::default()),
         &Watchdog::default(),
         &Arc::default(),
+        &Arc::default(),
     )
     .unwrap();
     let router = Arc::new(Router::new(&config.routes, &["out"]).unwrap());

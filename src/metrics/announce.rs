@@ -41,8 +41,8 @@ pub(super) struct SinkLabels {
 pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
     match source {
         SourceConfig::File(file) => SourceLabels {
-            errors: &["abandoned", "gzip", "look", "open", "read", "too_large", "walk"],
-            lost: &["deleted_unread", "too_large", "truncated", "truncated_unread"],
+            errors: &["abandoned", "compressed", "gzip", "link", "look", "open", "read", "too_large", "walk"],
+            lost: &["deleted_unread", "nul", "too_large", "truncated", "truncated_unread"],
             undecodable: undecodable(&file.decoding),
             has_files: true,
             ..SourceLabels::default()

@@ -112,6 +112,7 @@ impl Enqueuer {
         let undecodable = encoded.undeliverable.iter().filter(|undeliverable| undeliverable.sink.is_none());
         let undecodable: Vec<_> = undecodable.map(|undeliverable| (undeliverable.reason, 1)).collect();
         source.redacted(&encoded.redacted);
+        source.repaired.inc_by(encoded.repaired);
         source.unparsed("parse", encoded.unparsed);
         source.unparsed("timestamp", encoded.untimed);
         source.read(&ChunkCounts { routed: encoded.routed, filtered: &filtered, undecodable: &undecodable });

@@ -415,6 +415,10 @@ impl Events for Routing<'_> {
         }
     }
 
+    fn repaired(&mut self, events: u64) {
+        self.encoded.repaired = self.encoded.repaired.saturating_add(events);
+    }
+
     fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {
         self.undecodable_bytes(reason, payload);
     }
