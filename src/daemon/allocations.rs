@@ -63,10 +63,10 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
     let (mut scratch, mut redact) = (Scratch::default(), RedactScratch::default());
     let mut packer = Packer::new(Packing::Lines);
     let origin = Arc::new(Origin { source: "app".into(), host: "h".into(), ..Origin::default() });
-    let mut labelled = LabelledOrigins::default();
+    let mut kept = LabelledOrigins::default();
     let mut work = || {
         let origin = match &decoder.labeller {
-            Some(labeller) => labeller.label(Arc::clone(&origin), &mut labelled),
+            Some(labeller) => labeller.label(Arc::clone(&origin), &mut kept),
             None => Arc::clone(&origin),
         };
         let (mut held, mut lacks) = (generation.budget.charge(0), 0);
