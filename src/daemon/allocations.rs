@@ -58,6 +58,7 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
         redactor: steps.redact.as_deref().and_then(|redaction| Redactor::new(redaction).unwrap()),
         parser: steps.parse.map(|parse| MessageParser { parse, time: steps.timestamp.clone() }),
         labeller: Labeller::new(&steps.enrichment, &config, &Arc::default()),
+        ignore_older: steps.ignore_older,
         metrics: Metrics::new().source("app"),
     };
     let (mut scratch, mut redact) = (Scratch::default(), RedactScratch::default());
