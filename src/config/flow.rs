@@ -93,7 +93,7 @@ impl SourceConfig {
     }
 
     /// The same, to be bounded by limits that are known only later.
-    pub(super) const fn decoding_mut(&mut self) -> Option<&mut Decoding> {
+    pub(crate) const fn decoding_mut(&mut self) -> Option<&mut Decoding> {
         match self {
             Self::File(file) => Some(&mut file.decoding),
             Self::Stdin(stdin) => Some(&mut stdin.decoding),

@@ -30,6 +30,7 @@ pub(crate) use self::destination::DestinationLabels;
 pub use self::destination::{DestinationTally, DestinationTrouble};
 pub use self::pull::{PullGauge, PullMetrics};
 pub(crate) use self::reading::MetricReading;
+use self::reading::whole;
 pub(crate) use self::register::gauge;
 pub use self::sink::SinkMetrics;
 pub use self::source::{ChunkCounts, LazyGauge, SourceMetrics};
@@ -284,15 +285,6 @@ pub struct RunTotals {
     pub dropped: u64,
     /// Bytes that AWS bills.
     pub billed_bytes: u64,
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counters are whole and not negative"
-)]
-const fn whole(counter: f64) -> u64 {
-    counter as u64
 }
 
 impl Default for Metrics {
