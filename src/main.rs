@@ -5,8 +5,11 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use standpipe::cli::access::apply::{ApplyOptions, Consent};
+use standpipe::cli::access::watch::WatchOptions;
 use standpipe::cli::arguments::{Access, Arguments, CliCommand};
-use standpipe::cli::{access, check, decode, doctor, exit, health, replay, run, state};
+use standpipe::cli::{
+    access, check, completions, decode, doctor, exit, health, man, replay, run, state, status, tap, top,
+};
 
 fn main() -> ExitCode {
     standpipe_simd::return_large_blocks();
@@ -33,8 +36,12 @@ fn main() -> ExitCode {
             &mut out,
             &mut err,
         ),
+        CliCommand::Access { what: Access::Apply { topology, watch: Some(every), accounts, json, .. } } => {
+            let options = WatchOptions { topology, accounts, every, json };
+            access::watch::run(&options, &environment(), &mut out, &mut err)
+        }
         CliCommand::Access {
-            what: Access::Apply { topology, yes, destroy, accounts, json, out: folder },
+            what: Access::Apply { topology, yes, destroy, watch: None, accounts, json, out: folder },
         } => {
             let consent = Consent::new(yes, io::stdin().is_terminal() && err.is_terminal());
             let colour = out.is_terminal();
@@ -47,7 +54,12 @@ fn main() -> ExitCode {
         }
         CliCommand::State { command } => state::run(&command, &environment(), &mut out, &mut err),
         CliCommand::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),
+        CliCommand::Status(wanted) => status::run(&wanted, &mut out, &mut err),
+        CliCommand::Top(daemon) => top::run(&daemon.url, &environment(), &mut out, &mut err),
+        CliCommand::Tap { place, wanted } => tap::run(&place, wanted, &environment(), &mut out, &mut err),
         CliCommand::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),
+        CliCommand::Completions { shell } => completions::run(shell, &mut out),
+        CliCommand::Man { folder } => man::run(folder.as_deref(), &mut out, &mut err),
     };
     // Nobody is left to tell when the terminal or the pipe is gone.
     ExitCode::from(done.unwrap_or(exit::FAILED))

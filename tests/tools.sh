@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Rust, into this folder: moto, the AWS CLI, linters and a client in .venv, promtool and Prometheus in
-# .tools, and there packages of Node's, where there is npm.
+# .tools, and there what is Node's, where there is npm.
 # Without either, the tests that need it are left out, and it is said here; in CI (CI=true) that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -62,20 +62,23 @@ install_prometheus() {
     rm -rf "$tools/download"
 }
 
-# Two tests more where there is Node: a client that uses the whole of the Fluent Forward protocol, and a simulator of IAM to compare with.
-install_node_packages() {
-    if [ -d .tools/node_modules/@fluent-org/logger ] && [ -d .tools/node_modules/@cloud-copilot/iam-simulate ]; then
+# Tests more where there is Node: a client that uses the whole of the Fluent Forward protocol, servers of Kinesis and DynamoDB, and a
+# simulator of IAM to compare with.
+install_node_tools() {
+    local wanted="@fluent-org/logger@1.0.10 kinesis-local@0.6.2 dynalite@4.0.0 @cloud-copilot/iam-simulate@0.1.173"
+    if [ "$(cat .tools/node_modules/installed 2>/dev/null)" = "$wanted" ]; then
         return
     fi
     # Together: what is not named is taken away.
-    npm install --prefix .tools --no-save --no-audit --no-fund --ignore-scripts \
-        @fluent-org/logger@1.0.10 @cloud-copilot/iam-simulate@0.1.173 >&2
+    # shellcheck disable=SC2086 # one argument a package
+    npm install --prefix .tools --no-save --no-audit --no-fund --ignore-scripts $wanted >&2 || return 1
+    echo "$wanted" >.tools/node_modules/installed
 }
 
 install_moto || lacks "moto and the linters could not be installed into .venv: they need python3 with venv, and PyPI"
 install_prometheus || lacks "promtool and prometheus could not be had: install Debian's prometheus package, or put both on the PATH"
 
-install_node_packages || echo "tools: left out: @fluent-org/logger and @cloud-copilot/iam-simulate could not be had from npm" >&2
+install_node_tools || echo "tools: left out: @fluent-org/logger, kinesis-local, dynalite and @cloud-copilot/iam-simulate could not be had from npm" >&2
 
 if [ "$missing" = 1 ] && [ "${CI:-}" = true ]; then
     exit 1

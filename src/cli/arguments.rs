@@ -2,26 +2,21 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
-use crate::access::render::RenderFormat;
-use crate::config::DEFAULT_FILE;
+use super::admin_client::DEFAULT_URL;
+use super::format_name::FormatName;
+use super::live_arguments::{DaemonAddress, StatusArguments, WantedEvents};
+use crate::config::{DEFAULT_FILE, parse_duration};
 
 /// The command line of `standpipe`.
 #[derive(Debug, Parser)]
 #[command(
-    version = concat!(
-        env!("CARGO_PKG_VERSION"),
-        " (",
-        env!("BUILD_REVISION"),
-        ", ",
-        env!("BUILD_REVISION_DATE"),
-        ", ",
-        env!("BUILD_TARGET"),
-        ")"
-    ),
+    version = env!("BUILD_VERSION"),
     arg_required_else_help = true,
     about = "Ships logs from files, containers, subscriptions, Kinesis, S3 and log groups to Amazon Data Firehose, across accounts",
     long_about = None
@@ -119,17 +114,57 @@ pub enum CliCommand {
                             Exit codes: 0 all delivered, 75 some are left, 1 failed, 78 bad configuration"
     )]
     Replay(ReplayArguments),
+    /// Show how the running daemon is: each source with its files, each destination with what is wrong
+    #[command(
+        after_help = "Examples:\n  standpipe status\n  standpipe status --files\n  standpipe status --json | jq '.sinks[].destinations[] | select(.state == \"held\")'\n\nRates are those of the last 10 seconds. Exit codes: 0 all is well, 1 something needs attention, or no answer"
+    )]
+    Status(StatusArguments),
+    /// Watch the running daemon in the terminal: sources and destinations, once a second
+    #[command(
+        after_help = "Examples:\n  standpipe top\n  standpipe top --url http://10.0.0.7:9598\n\nKeys: q quit, ? help, s sort, / filter, p pause, Tab the other table. NO_COLOR=1 turns colours off.\nExit codes: 0 ended by a key or a signal, 2 there is no terminal"
+    )]
+    Top(DaemonAddress),
+    /// Show events as they pass through the running daemon: from a source, after redaction, or as written for a sink
+    #[command(
+        after_help = "Examples:\n  standpipe tap app --limit 10\n  standpipe tap app --filter 'ERROR|WARN' | jq -r .message\n  standpipe tap sink:archive --dir /var/lib/standpipe\n\nPrints one JSON object per event. Never slows the daemon: it shows what there is room for, at most some 2,000 events a second,\nand says now and then how many it did not look at. Run it as standpipe's user.\n\nExit codes: 0 done, 1 no daemon, or no such source or sink, 78 bad configuration"
+    )]
+    Tap {
+        /// Where the state is.
+        #[command(flatten)]
+        place: StatePlace,
+        /// What is wanted.
+        #[command(flatten)]
+        wanted: WantedEvents,
+    },
     /// Ask the running daemon whether it is healthy
     #[command(
         after_help = "Example, as a container's health check:\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 unhealthy or no answer"
     )]
     Health {
         /// The daemon's admin endpoint
-        #[arg(long, default_value = "http://127.0.0.1:9598")]
+        #[arg(long, default_value = DEFAULT_URL)]
         url: String,
         /// Ask whether it delivers (/readyz), not only whether it answers
         #[arg(long)]
         ready: bool,
+    },
+    /// Print what a shell needs to complete commands and options
+    #[command(
+        after_help = "Examples:\n  standpipe completions bash > /usr/share/bash-completion/completions/standpipe\n  standpipe completions zsh > /usr/share/zsh/vendor-completions/_standpipe\n  standpipe completions fish > ~/.config/fish/completions/standpipe.fish"
+    )]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write the man pages, one for each command
+    #[command(
+        after_help = "Examples:\n  standpipe man | man -l -\n  sudo standpipe man /usr/local/share/man/man1"
+    )]
+    Man {
+        /// Write all pages into this folder; without it, the page of standpipe itself is printed
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
     },
 }
 
@@ -153,7 +188,7 @@ pub enum Access {
     },
     /// Create or repair what a topology needs, through AWS's APIs, after showing the changes
     #[command(
-        after_help = "Examples:\n  standpipe access apply topology.toml                 # shows the changes, and asks\n  standpipe access apply topology.toml --yes --account archive\n  standpipe access apply topology.toml --destroy       # removes what it made\n\nUses each account's `profile` or `assume_role`, or the environment's credentials if they belong to that account.\nYou can stop it at any time and run it again. Without credentials for an account, it writes a script for its owner.\n\nExit codes: 0 everything is as planned, 1 something failed or could not be read, 2 wrong usage, 78 bad topology"
+        after_help = "Examples:\n  standpipe access apply topology.toml                 # shows the changes, and asks\n  standpipe access apply topology.toml --yes --account archive\n  standpipe access apply topology.toml --destroy       # removes what it made\n  standpipe access apply topology.toml --yes --watch   # subscribes new log groups that match\n\nUses each account's `profile` or `assume_role`, or the environment's credentials if they belong to that account.\nYou can stop it at any time and run it again. Without credentials for an account, it writes a script for its owner.\n\nExit codes: 0 everything is as planned, 1 something failed or could not be read, 2 wrong usage, 78 bad topology"
     )]
     Apply {
         /// The topology: accounts, and who sends logs where
@@ -165,6 +200,18 @@ pub enum Access {
         /// Remove what `apply` made: resources with the topology's tag, or, if they cannot have tags, unchanged ones
         #[arg(long)]
         destroy: bool,
+        /// Go on subscribing log groups that match, and do nothing else, until it is stopped; looks every 5m, or INTERVAL
+        #[arg(
+            long,
+            value_name = "INTERVAL",
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "5m",
+            value_parser = interval,
+            requires = "yes",
+            conflicts_with_all = ["destroy", "out"]
+        )]
+        watch: Option<Duration>,
         /// Only in this account; may be repeated
         #[arg(long = "account", value_name = "NAME")]
         accounts: Vec<String>,
@@ -189,29 +236,11 @@ pub enum Access {
     },
 }
 
-/// The formats of `access render`, as they are named.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum FormatName {
-    /// A shell script for each account
-    Cli,
-    /// A template for each account
-    #[value(name = "cloudformation", help = "A CloudFormation template for each account")]
-    CloudFormation,
-    /// A Terraform module for each account
-    Terraform,
-    /// Every policy as JSON, and tables of who may do what
-    Policies,
-}
-
-impl From<FormatName> for RenderFormat {
-    fn from(name: FormatName) -> Self {
-        match name {
-            FormatName::Cli => Self::Cli,
-            FormatName::CloudFormation => Self::CloudFormation,
-            FormatName::Terraform => Self::Terraform,
-            FormatName::Policies => Self::Policies,
-        }
-    }
+/// An interval of a watch.
+fn interval(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_secs(1)..=Duration::from_hours(24);
+    let found = parse_duration(text).filter(|found| range.contains(found));
+    found.ok_or_else(|| "expected a duration from `1s` to `24h`, such as `5m`".to_owned())
 }
 
 /// The configuration files of a command.

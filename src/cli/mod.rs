@@ -7,16 +7,24 @@ use std::path::PathBuf;
 use crate::config::{Checked, Errors, inspect};
 
 pub mod access;
+mod admin_client;
 pub mod arguments;
 pub mod check;
+pub mod completions;
 pub mod decode;
 pub mod doctor;
+pub mod format_name;
 pub mod health;
+pub mod live_arguments;
 pub mod logging;
+pub mod man;
 pub mod replay;
 pub mod run;
 pub mod state;
+pub mod status;
 mod table;
+pub mod tap;
+pub mod top;
 
 /// Exit codes, the same for every command.
 pub mod exit {

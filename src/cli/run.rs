@@ -13,6 +13,7 @@ use super::{configuration, exit, logging};
 use crate::causes::with_causes;
 use crate::config::{Checked, LOG_VARIABLE, inspect};
 use crate::daemon::{self, Environment, Load, Run, RunOutcome, Signal};
+use crate::metadata::MetadataEndpoints;
 use crate::source;
 
 /// Runs until a signal, or until there is nothing more to read; returns the exit code.
@@ -34,7 +35,8 @@ pub fn run(
         let (files, environment) = (files.to_vec(), environment.clone());
         Arc::new(move || inspect(&files, &environment))
     };
-    let served = runtime.block_on(serve(checked, load, once));
+    let metadata = MetadataEndpoints::of_environment(environment);
+    let served = runtime.block_on(serve(checked, load, metadata, once));
     // What still blocks, such as a read of a terminal, must not keep the process.
     runtime.shutdown_background();
     match served {
@@ -63,14 +65,19 @@ pub(super) fn runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-async fn serve(checked: Checked, load: Load, once: bool) -> Result<RunOutcome, String> {
+async fn serve(
+    checked: Checked,
+    load: Load,
+    metadata: MetadataEndpoints,
+    once: bool,
+) -> Result<RunOutcome, String> {
     let Checked { config, warnings } = checked;
     for warning in warnings {
         warn!(warning = %warning, "configuration");
     }
     let signals = signals(Signal::Reload).map_err(|error| format!("cannot listen for signals: {error}"))?;
     let host = Arc::from(gethostname::gethostname().to_string_lossy());
-    let environment = Environment { host, once, load, prepare: Arc::new(source::prepare) };
+    let environment = Environment { host, once, load, metadata, prepare: Arc::new(source::prepare) };
     let run = Run { config, environment, signals };
     daemon::run(run).await.map_err(|error| with_causes(&error))
 }

@@ -124,6 +124,11 @@ impl SourceConfig {
         self.decoding().format == Format::Envelope
     }
 
+    /// Whether its events tell their time.
+    pub(crate) fn tells_times(&self) -> bool {
+        self.decoding().format != Format::Lines
+    }
+
     /// Whether its events have this field.
     pub(crate) fn has_field(&self, field: Field) -> bool {
         let by_itself = match self {

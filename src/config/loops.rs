@@ -58,7 +58,7 @@ fn object(sink: &SinkConfig) -> Option<PathBuf> {
         .iter()
         .map(|piece| match piece {
             TemplatePiece::Text(text) => text.as_str(),
-            TemplatePiece::Field(_) => "x",
+            TemplatePiece::Field { .. } => "x",
         })
         .collect();
     let extension = sink.compression.extension();

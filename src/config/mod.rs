@@ -10,6 +10,8 @@ mod cloudwatch_logs;
 mod decoding;
 mod decoding_types;
 mod document;
+mod enrichment;
+mod enrichment_types;
 mod excerpt;
 mod expand;
 mod flow;
@@ -17,6 +19,7 @@ mod fluent_forward;
 mod forward_source;
 mod key;
 mod kinesis;
+mod label;
 mod layers;
 mod listing;
 mod log_filter;
@@ -49,6 +52,7 @@ mod units;
 mod values;
 mod variables;
 mod warnings;
+mod when_words;
 
 #[cfg(test)]
 mod mistakes;
@@ -70,7 +74,7 @@ pub use types::*;
 pub use warnings::Warning;
 
 pub(crate) use flow::legs;
-pub(crate) use units::{show_duration, show_size};
+pub(crate) use units::{parse_duration, show_duration, show_size};
 
 use problem::{Notes, nearest};
 use section::Section;
@@ -117,6 +121,7 @@ fn read(files: &[PathBuf], environment: &BTreeMap<String, String>, notes: &Notes
     variables::check_unmatched(environment, &named, notes);
     if let Some(config) = &config {
         relations::check_flow(config, notes);
+        enrichment::check_names(config, notes);
         loops::check_loops(config, notes);
     }
     config

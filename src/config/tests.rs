@@ -332,7 +332,10 @@ fn sinks_are_held_to_the_limits_of_the_service() {
 #[test]
 fn sinks_write_what_can_be_read_again() {
     let cases = [
-        ("stream = \"s\"\ncompression = \"lz4\"", "compression: found `lz4`, expected `none`, `gzip` or `zstd`"),
+        (
+            "stream = \"s\"\ncompression = \"lz4\"",
+            "compression: found `lz4`, expected `none`, `gzip` or `zstd`",
+        ),
         (
             "stream = \"s\"\ncompression = { type = \"zstd\", level = 7 }",
             "compression.level: found `7`, expected a whole number from 1 to 6",
@@ -1182,4 +1185,80 @@ fn a_source_of_forward_messages_says_where_it_listens_and_who_may_send() {
     let warnings = inspect(&public.files, &BTreeMap::new()).unwrap().warnings;
     let keys: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
     assert_eq!(keys, ["sources.c.shared_key", "sources.c.tls"]);
+}
+
+/// A sink that adds a field itself.
+const ADDING_SINK: &str = "[sinks.out]\ntype = \"directory\"\npath = \"o\"\nfields = { env = \"prod\" }\n";
+
+#[test]
+fn what_a_source_adds_is_seen_to() {
+    let refused = |keys: &str, more: &str, expected: &[&str]| {
+        let text = format!("[sources.app]\ntype = \"stdin\"\n{keys}\n{ADDING_SINK}{more}\n");
+        let expected: Vec<String> = expected.iter().map(|text| format!("standpipe.toml: {text}")).collect();
+        check(&text, &expected.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    for own in ["timestamp", "message", "id", "part", "source", "host", "attributes", "log_group", "file"] {
+        let text =
+            format!("sources.app.fields: `{own}` is a field that standpipe itself writes; use another name");
+        refused(&format!("fields = {{ {own} = \"x\" }}"), "", &[&text]);
+    }
+    refused(
+        "fields = { env = \"x\" }",
+        "",
+        &[
+            "sources.app.fields: `env` is also one of the `fields` of sink `out`, which this source leads to; use another name",
+        ],
+    );
+    refused(
+        "fields = { a = \"{ec2.zone}\" }",
+        "",
+        &["sources.app.fields: `a` uses `{ec2.zone}`, which needs `metadata = [\"ec2\"]`"],
+    );
+    refused(
+        "fields = { a = \"{log_group}\" }",
+        "",
+        &[
+            "sources.app.fields: `a` uses `{log_group}`, which only an event tells, and json has it by itself; remove it",
+        ],
+    );
+    refused(
+        "fields = { a = \"{ec2.zon}\" }\nmetadata = [\"ec2\", \"gce\"]",
+        "",
+        &[
+            "sources.app.metadata[1]: found `gce`, expected `ec2`, `ecs` or `kubernetes`",
+            "sources.app.fields.a: `{ec2.zon}` names an unknown field `{ec2.zon}`; did you mean `{ec2.zone}`?",
+        ],
+    );
+    refused(
+        "fields = { team = \"x\" }",
+        "[sinks.other]\ntype = \"directory\"\npath = \"p\"\nstream = \"a-{fields.teem}-{ecs.zone}\"",
+        &[
+            "sinks.other.stream: uses `{fields.teem}`, which no source has; did you mean `{fields.team}`?",
+            "sinks.other.stream: uses `{ecs.zone}`, which no source has; add `metadata = [\"ecs\"]` to one",
+        ],
+    );
+    refused(
+        "",
+        "[[routes]]\nwhen = { fields.team = [\"x\"], kubernetes.nod = [\"x\"] }\nto = [\"out\"]",
+        &[
+            "routes[0].when.kubernetes: names an unknown field `{kubernetes.nod}`; did you mean `{kubernetes.node}`?",
+            "routes[0].when.fields.team: uses `{fields.team}`, which no source has; add it to the `fields` of one",
+        ],
+    );
+}
+
+#[test]
+fn what_some_sources_add_and_others_do_not_is_warned_of() {
+    let other = "[sources.other]\ntype = \"firehose_http\"\n";
+    let named =
+        "[sinks.named]\ntype = \"directory\"\npath = \"p\"\nstream = \"a-{fields.team}-{ec2.zone:-b}\"\n";
+    let routes = "[[routes]]\nfrom = [\"other\"]\nwhen = { ec2.tags.team = [\"x\"] }\nto = [\"out\"]\n[[routes]]\nto = [\"named\"]\n";
+    let keys = "fields = { team = \"x\" }\nmetadata = [\"ec2\"]\n";
+    check_warnings(
+        &format!("[sources.app]\ntype = \"stdin\"\n{keys}{other}{ADDING_SINK}{named}{routes}"),
+        &[
+            "sinks.named.stream: uses `{fields.team}`, which events of `other` lack: they go to the dead letters",
+            "routes[0].when.ec2.tags.team: can never match events of `other`, which have no `ec2.tags.team`",
+        ],
+    );
 }

@@ -11,10 +11,12 @@ mod drain;
 mod error;
 mod generation;
 mod options;
+mod overview;
 mod reload;
 mod replay;
 mod running;
 mod signals;
+mod source_rates;
 mod sources;
 mod systemd;
 

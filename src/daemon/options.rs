@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::signals::Signal;
 use crate::config::{Checked, Config, Errors};
+use crate::metadata::MetadataEndpoints;
 use crate::source::PrepareSource;
 
 /// Reads the configuration anew, for a reload. Blocks.
@@ -29,6 +30,8 @@ pub struct Environment {
     pub once: bool,
     /// Reads the configuration anew.
     pub load: Load,
+    /// Who tells where standpipe runs.
+    pub metadata: MetadataEndpoints,
     /// Prepares the sources.
     pub prepare: PrepareSource,
 }

@@ -1,16 +1,18 @@
 //! What sinks count.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::proto::{LabelPair, Metric, MetricFamily};
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 };
 use tokio::time::Instant;
 
 use super::announce::SinkLabels;
 use super::barrier::ScrapeBarrier;
+use super::destination::{DestinationCollector, DestinationLabels, DestinationTally};
 use super::register::{Family, MetricRegistrar, gauge};
 use super::trouble::Troubles;
 
@@ -47,12 +49,20 @@ pub struct SinkMetrics {
     dead_lettered: IntCounterVec,
     dropped: IntCounterVec,
     returned: IntCounter,
+    capped: CounterVec,
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
+    destinations: DestinationCollector,
 }
 
 impl SinkMetrics {
+    /// The counts of a destination that is opened; its series are shown for as long as they are kept.
+    #[must_use]
+    pub(crate) fn destination(&self, labels: DestinationLabels) -> Arc<DestinationTally> {
+        self.destinations.open(labels)
+    }
+
     /// The sink's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -122,6 +132,11 @@ impl SinkMetrics {
         }
     }
 
+    /// Counts time in which a destination waited for the sink's own rate alone.
+    pub fn capped(&self, waited: Duration) {
+        self.capped.with_label_values(&[self.name.as_str()]).inc_by(waited.as_secs_f64());
+    }
+
     /// Nothing of the sink runs any more: what is in flight goes back to where it came from, and there is nothing to gauge.
     pub fn retire(&self) {
         self.barrier.together(|| {
@@ -175,6 +190,9 @@ impl SinkMetrics {
         }
         for reason in &labels.dead_letters {
             self.dead_lettered.with_label_values(&[name, *reason]);
+        }
+        if labels.has_rate {
+            self.capped(Duration::ZERO);
         }
         let Some(limit) = labels.buffer_limit else { return };
         self.buffer_limit.with_label_values(&[name]).set(gauge(limit));
@@ -265,7 +283,7 @@ const BUFFER_BYTES: Family = Family {
 };
 const BUFFER_OLDEST: Family = Family {
     name: "buffer_oldest_seconds",
-    help: "Age of the oldest record in the sink's buffer.",
+    help: "Age of the sink's oldest record that is not delivered.",
     labels: SINK,
 };
 const BUFFER_LIMIT: Family = Family {
@@ -286,6 +304,11 @@ pub(super) const DROPPED: Family = Family {
 const RETURNED: Family = Family {
     name: "sink_returned_events_total",
     help: "Events undelivered at a reload: read again from the source or disk, and accepted again.",
+    labels: SINK,
+};
+const CAPPED: Family = Family {
+    name: "sink_capped_seconds_total",
+    help: "Time in which destinations of the sink waited for its own `rate` alone.",
     labels: SINK,
 };
 const FSYNC: Family = Family {
@@ -326,9 +349,11 @@ pub(super) struct SinkFamilies {
     credentials_expiry: GaugeVec,
     dropped: IntCounterVec,
     returned: IntCounterVec,
+    capped: CounterVec,
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
+    destinations: DestinationCollector,
 }
 
 impl SinkFamilies {
@@ -353,9 +378,11 @@ impl SinkFamilies {
             credentials_expiry: registrar.nonzero_gauges(&CREDENTIALS_EXPIRY),
             dropped: registrar.counters(&DROPPED),
             returned: registrar.counters(&RETURNED),
+            capped: registrar.float_counters(&CAPPED),
             fsync: registrar.quick_histograms(&FSYNC),
             corrupt: registrar.counters(&CORRUPT),
             buffer_errors: registrar.counters(&BUFFER_ERRORS),
+            destinations: DestinationCollector::register(registrar),
         }
     }
 
@@ -391,9 +418,11 @@ impl SinkFamilies {
             dead_lettered: self.dead_lettered.clone(),
             dropped: self.dropped.clone(),
             returned: self.returned.with_label_values(&[sink]),
+            capped: self.capped.clone(),
             fsync: self.fsync.clone(),
             corrupt: self.corrupt.clone(),
             buffer_errors: self.buffer_errors.clone(),
+            destinations: self.destinations.clone(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::world::{MESSAGE_SINK, World, until};
 
 /// Families that are there as soon as a source and a sink are.
-const ALWAYS: [&str; 24] = [
+const ALWAYS: [&str; 32] = [
     "source_events_total",
     "source_routed_events_total",
     "source_bytes_total",
@@ -27,6 +27,14 @@ const ALWAYS: [&str; 24] = [
     "sink_rate_limit_bytes_per_second",
     "buffer_bytes",
     "buffer_oldest_seconds",
+    "sink_destinations",
+    "destination_delivered_events_total",
+    "destination_billed_bytes_total",
+    "destination_oldest_seconds",
+    "destination_held",
+    "dead_letter_limit_bytes",
+    "config_info",
+    "config_loaded_timestamp_seconds",
     "memory_bytes",
     "memory_limit_bytes",
     "config_last_reload_successful",
@@ -83,7 +91,7 @@ fn what_can_be_counted_is_there_at_zero_and_what_does_not_exist_is_absent() {
     let there = [
         "source_errors_total{reason=\"unauthorized\",source=\"subscriptions\"}",
         "undecodable_total{reason=\"not_envelope\",source=\"subscriptions\"}",
-        "filtered_events_total{route=\"none\"}",
+        "filtered_events_total{reason=\"unrouted\",route=\"none\"}",
         "sink_requests_total{outcome=\"throttled\",sink=\"archive\"}",
         "dead_letter_events_total{reason=\"too_large\",sink=\"archive\"}",
         "sink_dropped_events_total{reason=\"oldest\",sink=\"durable\"}",

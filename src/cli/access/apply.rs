@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::found::{FoundPlan, with_found};
 use super::render::{show, write_all};
 use super::{ca_file, planned};
 use crate::access::apply::{
@@ -84,6 +85,10 @@ pub fn run(
         topology.accounts.iter().filter(|account| apply.is_about(account)).map(Arc::clone).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let clients = runtime.block_on(AccountClients::connect(&accounts, ca_file(environment).as_ref()));
+    let FoundPlan { plan, faults } = match runtime.block_on(with_found(&topology, plan, &clients)) {
+        Ok(found) => found,
+        Err(why) => return writeln!(err, "{}: {why}", apply.topology.display()).map(|()| exit::CONFIG),
+    };
     let seen = runtime.block_on(read(&plan, &[], &clients));
     let tasks = if apply.destroy {
         let held = runtime.block_on(held_buckets(&plan, &clients));
@@ -91,9 +96,14 @@ pub fn run(
     } else {
         to_change(apply, &plan, &seen)
     };
-    let mut session =
-        ApplySession { apply, plan: &plan, seen: &seen, done: Vec::new(), failures: Vec::new() };
+    let unlisted =
+        |(account, why)| json!({ "account": account, "resource": "log groups that match", "why": why });
+    let failures = faults.iter().map(unlisted).collect();
+    let mut session = ApplySession { apply, plan: &plan, seen: &seen, done: Vec::new(), failures };
     if !apply.json {
+        for (account, why) in &faults {
+            writeln!(err, "account {account}: log groups could not be listed: {why}")?;
+        }
         session.show(&tasks, out)?;
     }
     let is_wanted = tasks.iter().any(|task| task.is_change) && session.may(&tasks, input, out, err)?;
