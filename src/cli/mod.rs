@@ -13,6 +13,7 @@ pub mod check;
 pub mod completions;
 pub mod decode;
 pub mod doctor;
+pub mod format_name;
 pub mod health;
 pub mod live_arguments;
 pub mod logging;
