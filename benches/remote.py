@@ -158,6 +158,8 @@ class RemoteRun(measure.Run):
         self.put()
         before, first = time.monotonic(), self.worker("a")
         self.owned([8])
+        # A lease that is stolen with lines under way doubles them.
+        self.delivered()
         second = self.worker("b")
         self.owned([4, 4])
         for sign, what in ((signal.SIGTERM, "stop"), (signal.SIGKILL, "kill")):
