@@ -123,6 +123,11 @@ pub enum CliCommand {
         #[arg(long)]
         ready: bool,
     },
+    /// Print a JSON Schema of the configuration, for editors
+    #[command(
+        after_help = "Example:\n  standpipe schema > standpipe.schema.json\n\nA first line `#:schema ./standpipe.schema.json` in the configuration names it to editors."
+    )]
+    Schema,
     /// Print what a shell needs to complete commands and options
     #[command(
         after_help = "Examples:\n  standpipe completions bash > /usr/share/bash-completion/completions/standpipe\n  standpipe completions zsh > /usr/share/zsh/vendor-completions/_standpipe\n  standpipe completions fish > ~/.config/fish/completions/standpipe.fish"

@@ -17,6 +17,7 @@ pub mod logging;
 pub mod man;
 pub mod replay;
 pub mod run;
+pub mod schema;
 pub mod state;
 mod table;
 

@@ -26,14 +26,17 @@ mod parse;
 mod parse_types;
 mod problem;
 mod pull_source;
+mod recording;
 mod redact;
 mod redact_types;
 mod regions;
 mod relations;
 mod routes;
 mod s3;
+mod schema;
 mod secret;
 mod section;
+mod shape;
 mod sink_types;
 mod sinks;
 mod sources;
@@ -101,6 +104,12 @@ pub fn inspect(files: &[PathBuf], environment: &BTreeMap<String, String>) -> Res
         }
         _ => Err(notes.into_errors()),
     }
+}
+
+/// A JSON Schema of the configuration, with the words of the documented settings.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schema::schema(&|root| drop(config(root)), include_str!("../../config/standpipe.toml"))
 }
 
 fn read(files: &[PathBuf], environment: &BTreeMap<String, String>, notes: &Notes) -> Option<Config> {

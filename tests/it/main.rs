@@ -49,6 +49,7 @@ mod reload;
 mod revision;
 mod roles;
 mod rotation;
+mod schema;
 mod shells;
 mod stalled;
 mod stand_in;
