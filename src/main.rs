@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use standpipe::cli::access::apply::{ApplyOptions, Consent};
 use standpipe::cli::arguments::{Access, Arguments, CliCommand};
 use standpipe::cli::{
-    access, check, completions, decode, doctor, exit, health, man, replay, run, schema, state,
+    access, check, completions, decode, doctor, exit, health, man, replay, run, schema, state, test,
 };
 
 fn main() -> ExitCode {
@@ -50,6 +50,10 @@ fn main() -> ExitCode {
         CliCommand::State { command } => state::run(&command, &environment(), &mut out, &mut err),
         CliCommand::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),
         CliCommand::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),
+        CliCommand::Test { files, tests } => {
+            let files: Vec<_> = files.config.into_iter().chain(tests).collect();
+            test::run(&files, &environment(), &mut out, &mut err)
+        }
         CliCommand::Schema => schema::run(&mut out),
         CliCommand::Completions { shell } => completions::run(shell, &mut out),
         CliCommand::Man { folder } => man::run(folder.as_deref(), &mut out, &mut err),

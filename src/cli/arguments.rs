@@ -123,6 +123,18 @@ pub enum CliCommand {
         #[arg(long)]
         ready: bool,
     },
+    /// Test what a configuration does with events, without a network
+    #[command(
+        after_help = "Examples:\n  standpipe test -c agent.toml\n  standpipe test -c agent.toml agent.tests.toml\n\nTests are `[[tests]]` of the configuration, or of a file of their own; see docs/testing.md.\nExit codes: 0 all as expected, 1 something differs, or there are no tests, 78 bad configuration"
+    )]
+    Test {
+        /// The configuration files.
+        #[command(flatten)]
+        files: Files,
+        /// A file of tests, instead of those in the configuration; it is laid over the configuration
+        #[arg(value_name = "FILE")]
+        tests: Option<PathBuf>,
+    },
     /// Print a JSON Schema of the configuration, for editors
     #[command(
         after_help = "Example:\n  standpipe schema > standpipe.schema.json\n\nA first line `#:schema ./standpipe.schema.json` in the configuration names it to editors."

@@ -20,6 +20,7 @@ pub mod run;
 pub mod schema;
 pub mod state;
 mod table;
+pub mod test;
 
 /// Exit codes, the same for every command.
 pub mod exit {

@@ -13,6 +13,8 @@ mod document;
 mod excerpt;
 mod expand;
 mod flow;
+mod flow_test_types;
+mod flow_tests;
 mod fluent_forward;
 mod forward_source;
 mod key;
@@ -157,6 +159,12 @@ fn config(mut root: Section<'_>) -> Option<Config> {
             tables.into_iter().filter_map(|table| routes::route(table, &names)).collect();
         (routes.len() == n_routes).then_some(routes)
     });
+    let tests = root.tables("tests").and_then(|tables| {
+        let n_tests = tables.len();
+        let tests: Vec<FlowTest> =
+            tables.into_iter().filter_map(|table| flow_tests::flow_test(table, &names)).collect();
+        (tests.len() == n_tests).then_some(tests)
+    });
     root.finish();
     let whole = names.sources.len() == sources.len() && names.sinks.len() == sinks.read.len();
     whole.then_some(())?;
@@ -164,8 +172,8 @@ fn config(mut root: Section<'_>) -> Option<Config> {
     for decoding in sources.values_mut().filter_map(SourceConfig::decoding_mut) {
         decoding.max_inflated = decoding.max_inflated.min(limits.most_inflated());
     }
-    let (server, state, routes, sinks) = (server?, state?, routes?, sinks.read);
-    Some(Config { server, state, limits, sources, steps, sinks, routes })
+    let (server, state, routes, sinks, tests) = (server?, state?, routes?, sinks.read, tests?);
+    Some(Config { server, state, limits, sources, steps, sinks, routes, tests })
 }
 
 fn server(root: &mut Section<'_>) -> Option<Server> {

@@ -77,7 +77,7 @@ impl Section<'_> {
     }
 }
 
-fn known(node: &Node, what: &str, names: &BTreeSet<String>) -> Parsed<String> {
+pub(super) fn known(node: &Node, what: &str, names: &BTreeSet<String>) -> Parsed<String> {
     let name = string(node)?;
     if names.contains(&name) {
         return Ok(name);

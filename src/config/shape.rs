@@ -5,6 +5,8 @@
 pub(super) enum ValueShape {
     /// A string.
     Text,
+    /// A string, or a table with any keys.
+    TextOrTable,
     /// `true` or `false`.
     Flag,
     /// A whole number.

@@ -11,6 +11,7 @@ mod drain;
 mod error;
 mod generation;
 mod options;
+mod rehearsal;
 mod reload;
 mod replay;
 mod running;
@@ -35,6 +36,7 @@ use crate::state::StateDir;
 pub use self::drain::RunOutcome;
 pub use self::error::RunError;
 pub use self::options::{Environment, Load, Run};
+pub use self::rehearsal::{Rehearsal, Rehearsed, RehearsedDelivery};
 pub use self::replay::{LetterTarget, Replay, replay};
 pub use self::signals::Signal;
 

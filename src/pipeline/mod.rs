@@ -14,6 +14,7 @@ mod open_job;
 mod parsing;
 mod paused;
 mod process;
+mod rehearsal;
 mod routing;
 mod scratch;
 mod step;
@@ -24,6 +25,7 @@ pub use self::intake::{CommitSlot, Intake, IntakeQueue, Job, Jobs, OrderedLane, 
 pub(crate) use self::open_job::SourceDecoder;
 pub(crate) use self::parsing::MessageParser;
 pub(crate) use self::process::Processor;
+pub(crate) use self::rehearsal::RehearsedChunk;
 pub(crate) use self::routing::WorkerState;
 #[cfg(test)]
 pub(crate) use self::step::StepMemory;

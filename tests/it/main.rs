@@ -55,4 +55,5 @@ mod stalled;
 mod stand_in;
 mod subscriptions;
 mod systemd;
+mod testing;
 mod tidy;

@@ -185,6 +185,7 @@ fn shaped(shape: &ValueShape) -> Value {
     };
     match shape {
         ValueShape::Text => json!({ "type": "string" }),
+        ValueShape::TextOrTable => json!({ "type": ["string", "object"] }),
         ValueShape::Flag => json!({ "type": ["boolean", "string"], "pattern": FROM_ELSEWHERE }),
         ValueShape::Count { least, most } => json!({
             "type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": FROM_ELSEWHERE,
