@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use standpipe::cli::access::apply::{ApplyOptions, Consent};
 use standpipe::cli::arguments::{Access, Arguments, CliCommand};
+use standpipe::cli::terminal::wants_colour;
 use standpipe::cli::{
     access, check, completions, decode, doctor, exit, health, man, replay, run, schema, state, test,
 };
@@ -15,41 +16,31 @@ fn main() -> ExitCode {
     let Arguments { command } = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
     let done = match command {
-        CliCommand::Run { files, once } => run::run(&files.paths(), &environment(), once, &mut err),
+        CliCommand::Run { files, once, quiet } => {
+            run::run(&files.paths(), &environment(), run::RunManner { once, quiet }, &mut err)
+        }
         CliCommand::Check { files, json, deny_warnings } => {
             let output = check::CheckOutput { json, deny_warnings };
             check::run(&files.paths(), &environment(), output, &mut out, &mut err)
         }
         CliCommand::Doctor { files, json, write_probe, topology } => {
-            let manner = doctor::DoctorOutput { json, colour: out.is_terminal(), write_probe };
+            let manner = doctor::DoctorOutput {
+                json,
+                colour: wants_colour(&environment(), out.is_terminal()),
+                write_probe,
+            };
             let files = files.paths();
             let what = doctor::DoctorInput { files: &files, topology: topology.as_deref() };
             doctor::run(what, &environment(), manner, &mut out, &mut err)
         }
         CliCommand::Decode { files } => Ok(decode::run(&files, &mut io::stdin().lock(), &mut out, &mut err)),
-        CliCommand::Access { what: Access::Render { topology, format, out: folder } } => access::render::run(
-            &topology,
-            &environment(),
-            format.into(),
-            folder.as_deref(),
-            &mut out,
-            &mut err,
-        ),
-        CliCommand::Access {
-            what: Access::Apply { topology, yes, destroy, accounts, json, out: folder },
-        } => {
-            let consent = Consent::new(yes, io::stdin().is_terminal() && err.is_terminal());
-            let colour = out.is_terminal();
-            let apply = ApplyOptions { topology, consent, destroy, accounts, json, out: folder, colour };
-            access::apply::run(&apply, &environment(), &mut io::stdin().lock(), &mut out, &mut err)
-        }
-        CliCommand::Access { what: Access::Verify { topology, json } } => {
-            let output = access::verify::VerifyOutput { json, colour: out.is_terminal() };
-            access::verify::run(&topology, &environment(), output, &mut out, &mut err)
-        }
+        CliCommand::Access { what } => access_command(what, &mut out, &mut err),
         CliCommand::State { command } => state::run(&command, &environment(), &mut out, &mut err),
         CliCommand::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),
-        CliCommand::Health { url, ready } => health::run(&url, ready, &mut out, &mut err),
+        CliCommand::Health { url, config, ready } => {
+            let target = health::HealthTarget::named(url.as_deref(), &config);
+            health::run(target, &environment(), ready, &mut out, &mut err)
+        }
         CliCommand::Test { files, tests } => {
             let files: Vec<_> = files.config.into_iter().chain(tests).collect();
             test::run(&files, &environment(), &mut out, &mut err)
@@ -60,6 +51,28 @@ fn main() -> ExitCode {
     };
     // Nobody is left to tell when the terminal or the pipe is gone.
     ExitCode::from(done.unwrap_or(exit::FAILED))
+}
+
+fn access_command(what: Access, out: &mut io::StdoutLock<'_>, err: &mut io::Stderr) -> io::Result<u8> {
+    match what {
+        Access::Render { topology, format, out: folder } => {
+            access::render::run(&topology, &environment(), format.into(), folder.as_deref(), out, err)
+        }
+        Access::Apply { topology, yes, destroy, accounts, json, quiet, out: folder } => {
+            let consent = Consent::new(yes, io::stdin().is_terminal() && err.is_terminal());
+            let colour = wants_colour(&environment(), out.is_terminal());
+            let apply =
+                ApplyOptions { topology, consent, destroy, accounts, json, quiet, out: folder, colour };
+            access::apply::run(&apply, &environment(), &mut io::stdin().lock(), out, err)
+        }
+        Access::Verify { topology, json } => {
+            let output = access::verify::VerifyOutput {
+                json,
+                colour: wants_colour(&environment(), out.is_terminal()),
+            };
+            access::verify::run(&topology, &environment(), output, out, err)
+        }
+    }
 }
 
 /// The environment; what is not UTF-8 cannot be meant for us.

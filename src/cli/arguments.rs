@@ -36,9 +36,12 @@ pub enum CliCommand {
         /// The configuration files.
         #[command(flatten)]
         files: NamedFiles,
-        /// Deliver the data that exists, and exit
+        /// Deliver the data that exists, and exit; on a terminal, show how far it is, and what was done
         #[arg(long)]
         once: bool,
+        /// Say only what is wrong: log warnings and errors alone, unless `STANDPIPE_LOG` says otherwise
+        #[arg(short, long)]
+        quiet: bool,
     },
     /// Check a configuration and show its pipeline, without a network
     #[command(
@@ -113,12 +116,15 @@ pub enum CliCommand {
     Replay(ReplayArguments),
     /// Ask the running daemon whether it is healthy
     #[command(
-        after_help = "Example, as a container's health check:\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 unhealthy or no answer"
+        after_help = "Examples, as a container's health check:\n  standpipe health\n  standpipe health -c /etc/standpipe/standpipe.toml --ready\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 unhealthy or no answer, 78 bad configuration"
     )]
     Health {
-        /// The daemon's admin endpoint
-        #[arg(long, default_value = "http://127.0.0.1:9598")]
-        url: String,
+        /// The daemon's admin endpoint [default: http://127.0.0.1:9598]
+        #[arg(long, conflicts_with = "config")]
+        url: Option<String>,
+        /// The configuration that says where it is, as `server.listen`; may be repeated
+        #[arg(short = 'c', long = "config", value_name = "FILE")]
+        config: Vec<PathBuf>,
         /// Ask whether it delivers (/readyz), not only whether it answers
         #[arg(long)]
         ready: bool,
@@ -198,6 +204,9 @@ pub enum Access {
         /// Print JSON for machines
         #[arg(long)]
         json: bool,
+        /// Say only what failed or could not be read, and what is to be agreed to
+        #[arg(short, long)]
+        quiet: bool,
         /// Write the scripts for owners of accounts without credentials into this folder; without it, they are printed
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
@@ -398,4 +407,7 @@ pub struct ReplayArguments {
     /// Only letters with this reason; may be repeated
     #[arg(long)]
     pub reason: Vec<String>,
+    /// Say only what was not delivered, and why
+    #[arg(short, long)]
+    pub quiet: bool,
 }

@@ -15,11 +15,13 @@ pub mod doctor;
 pub mod health;
 pub mod logging;
 pub mod man;
+pub mod progress;
 pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod state;
 mod table;
+pub mod terminal;
 pub mod test;
 
 /// Exit codes, the same for every command.

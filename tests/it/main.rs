@@ -55,5 +55,6 @@ mod stalled;
 mod stand_in;
 mod subscriptions;
 mod systemd;
+mod terminal;
 mod testing;
 mod tidy;

@@ -18,6 +18,7 @@ use crate::access::live::{AccountAccess, AccountClients, ObservedState, held_buc
 use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};
 use crate::access::render::{RenderFormat, RenderedFile, render};
 use crate::cli::exit;
+use crate::cli::table::count;
 use crate::config::topology::AwsAccount;
 
 /// What to apply, and how.
@@ -33,6 +34,8 @@ pub struct ApplyOptions {
     pub accounts: Vec<String>,
     /// For machines.
     pub json: bool,
+    /// Say only what failed, and what is asked about.
+    pub quiet: bool,
     /// Where scripts for the owners of accounts without credentials go; without it they are printed.
     pub out: Option<PathBuf>,
     /// In colour.
@@ -93,7 +96,8 @@ pub fn run(
     };
     let mut session =
         ApplySession { apply, plan: &plan, seen: &seen, done: Vec::new(), failures: Vec::new() };
-    if !apply.json {
+    // Nobody agrees to what they have not seen.
+    if !apply.json && (!apply.quiet || apply.consent != Consent::Given) {
         session.show(&tasks, out)?;
     }
     let is_wanted = tasks.iter().any(|task| task.is_change) && session.may(&tasks, input, out, err)?;
@@ -299,7 +303,7 @@ impl ApplySession<'_> {
                     }
                     ApplyEvent::Waits(call, why) => format!("wait    {account}: {title}: `{call}`: {why}\n"),
                 };
-                if !self.apply.json && wrote.is_ok() {
+                if !self.apply.json && !self.apply.quiet && wrote.is_ok() {
                     wrote = out.write_all(line.as_bytes()).and_then(|()| out.flush());
                 }
             };
@@ -337,6 +341,9 @@ impl ApplySession<'_> {
         if self.apply.json {
             writeln!(out, "{:#}", self.report(tasks, is_applied, is_ok, &scripts))?;
         } else {
+            if is_applied && !self.apply.quiet {
+                writeln!(out, "{}", self.summary())?;
+            }
             for (name, access) in &self.seen.accounts {
                 if let AccountAccess::Denied(why) = access {
                     writeln!(err, "account {name} could not be read: {why}")?;
@@ -359,6 +366,12 @@ impl ApplySession<'_> {
         }
         out.flush()?;
         Ok(if is_ok { exit::DONE } else { exit::FAILED })
+    }
+
+    /// What was done, in one line.
+    fn summary(&self) -> String {
+        let calls = count(self.done.len() as u64, "call");
+        format!("{calls} made, {} failed or left", count(self.failures.len() as u64, "resource"))
     }
 
     /// The scripts of accounts that could not be looked at.

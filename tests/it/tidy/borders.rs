@@ -96,6 +96,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "deadletter",
             "decode",
             "event",
+            "metrics",
             "source",
             "state",
         ],
