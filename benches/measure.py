@@ -18,7 +18,11 @@ from dataclasses import dataclass
 import forward
 import subscriptions
 
-RELEASE = pathlib.Path(__file__).resolve().parent.parent / "target" / "release"
+TARGET = pathlib.Path(__file__).resolve().parent.parent / "target"
+# The stand-in and the floor.
+RELEASE = TARGET / "release"
+# What is measured is what packages contain.
+BINARY = TARGET / "dist" / "standpipe"
 
 # By the lines' size.
 FLOORS = {}

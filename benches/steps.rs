@@ -18,7 +18,7 @@ use standpipe::config::{
     Redaction, ReplaceWith, SinkConfig, SinkKind, Template, TooLong,
 };
 use standpipe::decode::{Decoder, Scratch};
-use standpipe::event::{Buffers, Event, Events, Field, Origin, PlaceId, Timestamp, Wants};
+use standpipe::event::{Buffers, Charset, Event, Events, Field, Origin, PlaceId, Timestamp, Wants};
 use standpipe::steps::{RedactScratch, Redacting, Redactor};
 
 fn main() {
@@ -75,6 +75,7 @@ fn run(bencher: Bencher<'_, '_>, kind: &str, mut writer: Writer, redaction: Opti
     let payload = Bytes::from(lines(kind));
     let decoder = Decoder::new(&Decoding {
         format: Format::Lines,
+        charset: Charset::UTF8,
         multiline: None,
         max_line: 1_000 << 10,
         too_long: TooLong::Split,

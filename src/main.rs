@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use standpipe::cli::access::apply::{ApplyOptions, Consent};
-use standpipe::cli::arguments::{Access, Arguments, CliCommand};
+use standpipe::cli::access::apply::ApplyOptions;
+use standpipe::cli::access::consent::Consent;
+use standpipe::cli::access::watch::WatchOptions;
+use standpipe::cli::access_arguments::Access;
+use standpipe::cli::arguments::{Arguments, CliCommand};
 use standpipe::cli::terminal::wants_colour;
 use standpipe::cli::{
-    access, check, completions, decode, doctor, exit, health, man, replay, run, schema, state, test,
+    access, check, completions, decode, doctor, exit, health, man, replay, run, schema, state, status, tap,
+    test, top,
 };
 
 fn main() -> ExitCode {
@@ -37,6 +41,9 @@ fn main() -> ExitCode {
         CliCommand::Access { what } => access_command(what, &mut out, &mut err),
         CliCommand::State { command } => state::run(&command, &environment(), &mut out, &mut err),
         CliCommand::Replay(arguments) => replay::run(&arguments, &environment(), &mut out, &mut err),
+        CliCommand::Status(wanted) => status::run(&wanted, &mut out, &mut err),
+        CliCommand::Top(daemon) => top::run(&daemon.url, &environment(), &mut out, &mut err),
+        CliCommand::Tap { place, wanted } => tap::run(&place, wanted, &environment(), &mut out, &mut err),
         CliCommand::Health { url, config, ready } => {
             let target = health::HealthTarget::named(url.as_deref(), &config);
             health::run(target, &environment(), ready, &mut out, &mut err)
@@ -58,7 +65,11 @@ fn access_command(what: Access, out: &mut io::StdoutLock<'_>, err: &mut io::Stde
         Access::Render { topology, format, out: folder } => {
             access::render::run(&topology, &environment(), format.into(), folder.as_deref(), out, err)
         }
-        Access::Apply { topology, yes, destroy, accounts, json, quiet, out: folder } => {
+        Access::Apply { topology, watch: Some(every), accounts, json, .. } => {
+            let options = WatchOptions { topology, accounts, every, json };
+            access::watch::run(&options, &environment(), out, err)
+        }
+        Access::Apply { topology, yes, destroy, watch: None, accounts, json, quiet, out: folder } => {
             let consent = Consent::new(yes, io::stdin().is_terminal() && err.is_terminal());
             let colour = wants_colour(&environment(), out.is_terminal());
             let apply =

@@ -15,6 +15,7 @@ use super::{configuration, exit, logging};
 use crate::causes::with_causes;
 use crate::config::{Checked, inspect};
 use crate::daemon::{self, Environment, Load, Run, RunOutcome, RunReport, Signal, TellReport};
+use crate::metadata::MetadataEndpoints;
 use crate::source;
 
 /// How to run.
@@ -48,7 +49,8 @@ pub fn run(
     };
     let looks_on = manner.once && can_rewrite(environment, io::stderr().is_terminal());
     let report = looks_on.then(|| report_to(&status, manner.quiet));
-    let served = runtime.block_on(serve(checked, load, manner.once, report));
+    let metadata = MetadataEndpoints::of_environment(environment);
+    let served = runtime.block_on(serve(checked, load, metadata, manner.once, report));
     // What still blocks, such as a read of a terminal, must not keep the process.
     runtime.shutdown_background();
     match served {
@@ -93,6 +95,7 @@ pub(super) fn runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
 async fn serve(
     checked: Checked,
     load: Load,
+    metadata: MetadataEndpoints,
     once: bool,
     report: Option<TellReport>,
 ) -> Result<RunOutcome, String> {
@@ -102,7 +105,8 @@ async fn serve(
     }
     let signals = signals(Signal::Reload).map_err(|error| format!("cannot listen for signals: {error}"))?;
     let host = Arc::from(gethostname::gethostname().to_string_lossy());
-    let environment = Environment { host, once, load, prepare: Arc::new(source::prepare), report };
+    let prepare = Arc::new(source::prepare);
+    let environment = Environment { host, once, load, metadata, prepare, report };
     let run = Run { config, environment, signals };
     daemon::run(run).await.map_err(|error| with_causes(&error))
 }

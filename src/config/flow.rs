@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::types::{Action, Config, Decoding, Format, Route, SourceConfig, TooLong, When};
-use crate::event::Field;
+use crate::event::{Charset, Field};
 
 /// A route as one source's events meet it.
 #[derive(Debug)]
@@ -70,6 +70,7 @@ impl Route {
 /// sink's matter.
 const PULLED: Decoding = Decoding {
     format: Format::Envelope,
+    charset: Charset::UTF8,
     multiline: None,
     max_line: usize::MAX,
     too_long: TooLong::Split,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::label::MetadataKind;
 use crate::event::{Field, Timestamp};
 
 /// One `[[tests]]`.
@@ -15,6 +16,8 @@ pub struct FlowTest {
     pub source: String,
     /// What is known of where they come from.
     pub fields: BTreeMap<Field, String>,
+    /// Where standpipe is said to run: what each tells of it, by names after the dot.
+    pub metadata: BTreeMap<MetadataKind, BTreeMap<String, String>>,
     /// Common attributes.
     pub attributes: BTreeMap<String, String>,
     /// The host that standpipe is said to run on.

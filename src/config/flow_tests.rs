@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::flow_test_types::{
     ExpectedDrop, ExpectedEvent, ExpectedLetter, ExpectedSink, FlowInput, FlowTest,
 };
+use super::label::MetadataKind;
 use super::routes::{Names, known};
 use super::section::{Section, expected};
 use super::shape::ValueShape;
@@ -32,11 +33,12 @@ pub(super) fn flow_test(mut section: Section<'_>, names: &Names) -> Option<FlowT
     let dropped = each(&mut section, "dropped", expected_drop);
     let dead_letters = each(&mut section, "dead_letters", |section| expected_letter(section, names));
     section.finish();
-    let FlowOrigin { fields, attributes, host } = origin?;
+    let FlowOrigin { fields, metadata, attributes, host } = origin?;
     Some(FlowTest {
         name: name?,
         source: source?,
         fields,
+        metadata,
         attributes,
         host,
         at,
@@ -50,6 +52,7 @@ pub(super) fn flow_test(mut section: Section<'_>, names: &Names) -> Option<FlowT
 /// What is said of where events come from.
 struct FlowOrigin {
     fields: BTreeMap<Field, String>,
+    metadata: BTreeMap<MetadataKind, BTreeMap<String, String>>,
     attributes: BTreeMap<String, String>,
     host: String,
 }
@@ -57,10 +60,15 @@ struct FlowOrigin {
 fn origin(mut section: Section<'_>) -> FlowOrigin {
     let value = |field: Field| Some((field, section.optional(field.name(), string)?));
     let fields = Field::in_order().filter_map(value).collect();
+    let mut told = |kind: MetadataKind| {
+        let table = section.table(kind.name())?;
+        Some((kind, table.entries(string).into_iter().collect()))
+    };
+    let metadata = MetadataKind::ALL.into_iter().filter_map(&mut told).collect();
     let attributes = section.table("attributes").map(|table| table.entries(any_string)).unwrap_or_default();
     let host = section.or("host", "localhost".to_owned(), string);
     section.finish();
-    FlowOrigin { fields, attributes: attributes.into_iter().collect(), host }
+    FlowOrigin { fields, metadata, attributes: attributes.into_iter().collect(), host }
 }
 
 fn time(node: &Node) -> Parsed<Timestamp> {

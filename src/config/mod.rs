@@ -10,6 +10,8 @@ mod cloudwatch_logs;
 mod decoding;
 mod decoding_types;
 mod document;
+mod enrichment;
+mod enrichment_types;
 mod excerpt;
 mod expand;
 mod flow;
@@ -19,6 +21,7 @@ mod fluent_forward;
 mod forward_source;
 mod key;
 mod kinesis;
+mod label;
 mod layers;
 mod listing;
 mod log_filter;
@@ -54,6 +57,7 @@ mod units;
 mod values;
 mod variables;
 mod warnings;
+mod when_words;
 
 #[cfg(test)]
 mod mistakes;
@@ -75,7 +79,7 @@ pub use types::*;
 pub use warnings::Warning;
 
 pub(crate) use flow::legs;
-pub(crate) use units::{show_duration, show_size};
+pub(crate) use units::{parse_duration, show_duration, show_size};
 
 use problem::{Notes, nearest};
 use section::Section;
@@ -128,6 +132,7 @@ fn read(files: &[PathBuf], environment: &BTreeMap<String, String>, notes: &Notes
     variables::check_unmatched(environment, &named, notes);
     if let Some(config) = &config {
         relations::check_flow(config, notes);
+        enrichment::check_names(config, notes);
         loops::check_loops(config, notes);
     }
     config

@@ -51,7 +51,7 @@ pub(super) fn check_sources(
                 if let Some(first) = stdin.replace(name) {
                     notes.problem_at(
                         &format!("sources.{name}.type"),
-                        format!("source `{first}` already reads standard input"),
+                        format!("source `{first}` already reads standard input; remove one of them"),
                     );
                 }
             }
@@ -140,7 +140,7 @@ pub(super) fn check_flow(config: &Config, notes: &Notes) {
         let sources = quoted(sources);
         notes.problem_at(
             &format!("sinks.{sink}.encoding"),
-            format!("found `envelope`, but {sources} leads here and has a `format` other than `envelope`"),
+            format!("found `envelope`, but {sources} leads here and has a `format` other than `envelope`; use `json` or `message`, or let a route lead it elsewhere"),
         );
     }
 }

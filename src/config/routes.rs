@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::enrichment;
 use super::problem::suggestion;
 use super::section::{Section, expected};
 use super::sources::account;
@@ -57,11 +58,12 @@ fn when(mut section: Section<'_>) -> Option<When> {
         None => BTreeMap::new(),
     };
     let broken_attributes = has_attributes && attributes.is_empty();
+    let labels = enrichment::conditions(&mut section);
     let has_message = section.has("message");
     let message = section.optional("message", pattern);
     section.finish();
     let fields = fields.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
-    let when = When { fields, attributes, message };
+    let when = When { fields, attributes, labels, message };
     (when.message.is_some() == has_message && !broken_attributes).then_some(when)
 }
 

@@ -119,4 +119,18 @@ pub enum Compression {
     None,
     /// Each record is one gzip member of this level, 1 to 12.
     Gzip(u8),
+    /// Each record is one frame of Zstandard of this level, 1 to 6: from 7 on a thread would need many megabytes.
+    Zstd(u8),
+}
+
+impl Compression {
+    /// What the name of an object ends with.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gzip(_) => ".gz",
+            Self::Zstd(_) => ".zst",
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::cloudwatch_logs;
 use super::decoding::{multiline, sized};
+use super::enrichment::enrichment;
 use super::fluent_forward;
 use super::kinesis;
 use super::misfit::Misfit;
@@ -21,6 +22,7 @@ use super::types::{
     StdinSource,
 };
 use super::values::{Parsed, address, choice, count, duration, glob, list, some, string, string_that};
+use crate::event::Charset;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -57,7 +59,8 @@ fn steps(section: &mut Section<'_>, common: Option<&Arc<Redaction>>) -> Option<S
     let redact = if has_own { Some(Arc::new(own?)) } else { common.map(Arc::clone) };
     let parse = parse::parse(section);
     let timestamp = parse::timestamp(section, parse);
-    Some(SourceSteps { redact: redact.filter(|redact| !redact.is_empty()), parse, timestamp })
+    let enrichment = enrichment(section);
+    Some(SourceSteps { redact: redact.filter(|redact| !redact.is_empty()), parse, timestamp, enrichment })
 }
 
 #[derive(Clone, Copy)]
@@ -103,7 +106,11 @@ fn file(section: &mut Section<'_>) -> Option<FileSource> {
         Start::Beginning,
         choice(&[("beginning", Start::Beginning), ("end", Start::End)]),
     );
-    let decoding = decoding(section, Format::Lines, &FORMATS);
+    let mut decoding = decoding(section, Format::Lines, &FORMATS);
+    let charset = charset(section, decoding.as_ref().map(|decoding| decoding.format));
+    if let Some(decoding) = &mut decoding {
+        decoding.charset = charset;
+    }
     let follow_links = section.or("follow_links", FollowLinks::SameOwner, links);
     let milli = Duration::from_millis(10);
     let rescan = section.or("rescan", Duration::from_secs(10), duration(milli..=HOUR));
@@ -119,6 +126,21 @@ fn file(section: &mut Section<'_>) -> Option<FileSource> {
         max_open,
         rotate_wait,
     })
+}
+
+/// Reads how the characters of lines are written.
+fn charset(section: &mut Section<'_>, format: Option<Format>) -> Charset {
+    let is_set = section.has("charset");
+    let charset = section.or("charset", Charset::UTF8, |node| {
+        let label = string(node)?;
+        Charset::named(&label).ok_or_else(|| {
+            expected(node, "a charset such as `utf-8`, `utf-16le`, `utf-16be`, `windows-1252` or `shift_jis`")
+        })
+    });
+    if is_set && format.is_some_and(|format| format != Format::Lines) {
+        section.problem("charset", "needs the `format` `lines`; remove it");
+    }
+    charset
 }
 
 fn links(node: &Node) -> Parsed<FollowLinks> {

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 pub use super::aws_types::{AssumeRole, AwsSettings};
 pub use super::decoding_types::{Decoding, Format, Multiline, TooLong};
+pub use super::enrichment_types::{Enrichment, MetadataNeeds};
 pub use super::flow_test_types::{
     ExpectedDrop, ExpectedEvent, ExpectedLetter, ExpectedSink, FlowInput, FlowTest,
 };
 pub use super::forward_source::{ForwardListen, ForwardUser, RecordAs};
+pub use super::label::{LabelName, MetadataKind};
 pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 pub use super::parse_types::{MessageParse, ParsedTime, TimeFormat};
 pub use super::pull_source::{PullSource, PullStart};
@@ -59,7 +61,7 @@ impl Config {
 /// `[server]`
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Address of /metrics, /healthz, /readyz and the status page.
+    /// Address of /metrics, /healthz, /readyz, /status.json and the status page.
     pub listen: SocketAddr,
 }
 
@@ -119,6 +121,8 @@ pub struct SourceSteps {
     pub parse: Option<MessageParse>,
     /// The field of a message that tells its time.
     pub timestamp: Option<ParsedTime>,
+    /// What is added to them.
+    pub enrichment: Enrichment,
 }
 
 /// `type = "file"`
@@ -316,6 +320,8 @@ pub struct When {
     pub fields: BTreeMap<Field, Vec<String>>,
     /// Common attributes: name, and values or globs.
     pub attributes: BTreeMap<String, Vec<String>>,
+    /// Labels: each with values or globs.
+    pub labels: BTreeMap<LabelName, Vec<String>>,
     /// A pattern that the message must contain a match of.
     pub message: Option<regex::bytes::Regex>,
 }

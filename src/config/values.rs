@@ -10,7 +10,7 @@ use super::misfit::{Misfit, shape_of};
 use super::problem::alternatives;
 use super::section::{expected, items};
 use super::shape::ValueShape;
-use super::tree::{Node, Written};
+use super::tree::{Node, Text, Written};
 use super::units::{parse_duration, parse_size, show_duration, show_size};
 
 /// A value, or what is wrong with it.
@@ -23,7 +23,17 @@ pub(super) fn string(node: &Node) -> Parsed<String> {
         Written::Integer(_) | Written::Float(_) | Written::Flag(_) => {
             Err(expected(node, "a string; put it in quotes").shaped(ValueShape::Text))
         }
-        Written::Text(_) | Written::Nothing | Written::List(_) | Written::Table(_) | Written::Broken => {
+        Written::List(items) => Err(expected(
+            node,
+            &match items.as_slice() {
+                [Node { value: Written::Text(Text { value, expanded: None, .. }), .. }] => {
+                    format!("a string: `{value:?}`")
+                }
+                _ => "a string".to_owned(),
+            },
+        )
+        .shaped(ValueShape::Text)),
+        Written::Text(_) | Written::Nothing | Written::Table(_) | Written::Broken => {
             Err(expected(node, "a string").shaped(ValueShape::Text))
         }
     }

@@ -11,11 +11,13 @@ mod drain;
 mod error;
 mod generation;
 mod options;
+mod overview;
 mod rehearsal;
 mod reload;
 mod replay;
 mod running;
 mod signals;
+mod source_rates;
 mod sources;
 mod systemd;
 

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::drain::RunOutcome;
 use super::signals::Signal;
 use crate::config::{Checked, Config, Errors};
+use crate::metadata::MetadataEndpoints;
 use crate::metrics::RunTotals;
 use crate::source::PrepareSource;
 
@@ -32,6 +33,8 @@ pub struct Environment {
     pub once: bool,
     /// Reads the configuration anew.
     pub load: Load,
+    /// Who tells where standpipe runs.
+    pub metadata: MetadataEndpoints,
     /// Prepares the sources.
     pub prepare: PrepareSource,
     /// Who is told how far a run is that ends by itself; none: the log is.

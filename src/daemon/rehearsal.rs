@@ -10,10 +10,11 @@ use flate2::read::MultiGzDecoder;
 
 use super::error::RunError;
 use super::generation::{Generation, worker_state};
-use crate::config::{Config, SinkKind};
+use crate::config::{Config, MetadataKind, SinkKind};
 use crate::deadletter::folder_of_source;
 use crate::event::{AckGuard, Acknowledge, Block, Borders, Chunk, Origin, Outcome, Piece, Timestamp};
 use crate::health::{Status, Watchdog};
+use crate::metadata::HostFacts;
 use crate::metrics::Metrics;
 use crate::pipeline::{Processor, RehearsedChunk, WorkerState};
 
@@ -23,6 +24,8 @@ pub struct Rehearsal {
     generation: Generation,
     processor: Arc<Processor>,
     state: WorkerState,
+    /// Where standpipe is said to run.
+    facts: Arc<HostFacts>,
 }
 
 /// What would become of a payload.
@@ -75,14 +78,30 @@ impl Rehearsal {
             }
         }
         let status = Arc::new(Status::default());
-        let generation = Generation::build(&config, &Metrics::new(), &status, &Watchdog::default())?;
+        let (facts, watchdog) = (Arc::<HostFacts>::default(), Watchdog::default());
+        let generation =
+            Generation::build(&config, &Metrics::new(), &status, &watchdog, &Arc::default(), &facts)?;
         let state = worker_state(&config, &generation.sinks)?();
         let processor = Arc::clone(generation.workers.processor());
-        Ok(Self { generation, processor, state })
+        Ok(Self { generation, processor, state, facts })
     }
 
     /// What would become of a payload that comes from `origin`; none: there is not the memory to open it.
-    pub fn play(&mut self, origin: Origin, payload: Bytes, at: Timestamp) -> Option<Rehearsed> {
+    /// `metadata`: where standpipe is said to run.
+    pub fn play(
+        &mut self,
+        origin: Origin,
+        payload: Bytes,
+        at: Timestamp,
+        metadata: &BTreeMap<MetadataKind, BTreeMap<String, String>>,
+    ) -> Option<Rehearsed> {
+        for kind in MetadataKind::ALL {
+            let told = metadata.get(&kind).into_iter().flatten();
+            let named = |(name, value): (&String, &String)| {
+                (format!("{}.{name}", kind.name()).into(), value.as_str().into())
+            };
+            self.facts.set(kind, told.map(named).collect());
+        }
         let source = Arc::clone(&origin.source);
         let held = self.generation.budget.charge(payload.len() as u64);
         let ack = AckGuard::open(Arc::new(Unasked), 0);

@@ -123,6 +123,8 @@ mod tests {
             still: Duration::from_secs(still),
             oldest: Duration::from_secs(oldest),
             keeps_sources_waiting: false,
+            pending: 0,
+            pending_on_disk: 0,
         };
         DestinationLook { name: name.to_owned(), queue, has_issue: false }
     }

@@ -34,14 +34,15 @@ pub(super) enum SharedLeases {
 #[derive(Debug)]
 pub(super) struct SinkLabels {
     pub(super) dead_letters: Vec<&'static str>,
-    pub(super) has_disk_buffer: bool,
+    /// Most bytes of the disk buffer's files, if it has one.
+    pub(super) buffer_limit: Option<u64>,
 }
 
 pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
     match source {
         SourceConfig::File(file) => SourceLabels {
-            errors: &["abandoned", "gzip", "look", "open", "read", "too_large", "walk"],
-            lost: &["deleted_unread", "too_large", "truncated", "truncated_unread"],
+            errors: &["abandoned", "compressed", "gzip", "link", "look", "open", "read", "too_large", "walk"],
+            lost: &["deleted_unread", "nul", "too_large", "truncated", "truncated_unread"],
             undecodable: undecodable(&file.decoding),
             has_files: true,
             ..SourceLabels::default()
@@ -139,10 +140,13 @@ fn of_objects(s3: &S3Source) -> SourceLabels {
 }
 
 pub(super) fn of_sink(sink: &SinkConfig) -> SinkLabels {
-    let has_disk_buffer = matches!(sink.buffer, Buffer::Disk(_));
+    let buffer_limit = match sink.buffer {
+        Buffer::Disk(disk) => Some(disk.max),
+        Buffer::Memory => None,
+    };
     let mut dead_letters = vec!["missing_field", "too_large", "too_many_destinations"];
-    dead_letters.extend(has_disk_buffer.then_some("buffer_full"));
-    SinkLabels { dead_letters, has_disk_buffer }
+    dead_letters.extend(buffer_limit.map(|_| "buffer_full"));
+    SinkLabels { dead_letters, buffer_limit }
 }
 
 fn undecodable(decoding: &Decoding) -> Vec<&'static str> {

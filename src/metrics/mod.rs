@@ -4,8 +4,10 @@
 
 mod announce;
 mod barrier;
+mod destination;
 mod process;
 mod pull;
+mod reading;
 mod register;
 mod sink;
 mod source;
@@ -24,7 +26,10 @@ use self::source::SourceFamilies;
 use self::trouble::Troubles;
 use crate::config::Config;
 
+pub(crate) use self::destination::DestinationLabels;
+pub use self::destination::{DestinationTally, DestinationTrouble};
 pub use self::pull::{PullGauge, PullMetrics};
+pub(crate) use self::reading::MetricReading;
 pub(crate) use self::register::gauge;
 pub use self::sink::SinkMetrics;
 pub use self::source::{ChunkCounts, LazyGauge, SourceMetrics};
@@ -43,6 +48,9 @@ pub struct Metrics {
     dead_letter_bytes: IntGaugeVec,
     dead_letter_files: IntGaugeVec,
     dead_letter_waiting: IntGaugeVec,
+    config_info: IntGaugeVec,
+    config_loaded: IntGauge,
+    dead_letter_limit_bytes: IntGauge,
     /// Payload bytes in memory.
     pub memory_bytes: IntGauge,
     /// The limit on them.
@@ -73,6 +81,21 @@ const DEAD_LETTER_WAITING: Family = Family {
     help: "Dead letters that wait in memory until they can be written.",
     labels: &["sink"],
 };
+const CONFIG_INFO: Family = Family {
+    name: "config_info",
+    help: "The running configuration, by a hash of what it says; always 1.",
+    labels: &["hash"],
+};
+const CONFIG_LOADED: Family = Family {
+    name: "config_loaded_timestamp_seconds",
+    help: "When the running configuration took over, in seconds since 1970.",
+    labels: &[],
+};
+const DEAD_LETTER_LIMIT_BYTES: Family = Family {
+    name: "dead_letter_limit_bytes",
+    help: "Most bytes of dead letters of one sink, `state.max_dead_letters`.",
+    labels: &[],
+};
 const MEMORY_BYTES: Family = Family { name: "memory_bytes", help: "Payload bytes in memory.", labels: &[] };
 const MEMORY_LIMIT_BYTES: Family =
     Family { name: "memory_limit_bytes", help: "The limit on payload bytes in memory.", labels: &[] };
@@ -100,6 +123,9 @@ impl Metrics {
             dead_letter_bytes: registrar.gauges(&DEAD_LETTER_BYTES),
             dead_letter_files: registrar.gauges(&DEAD_LETTER_FILES),
             dead_letter_waiting: registrar.gauges(&DEAD_LETTER_WAITING),
+            config_info: registrar.gauges(&CONFIG_INFO),
+            config_loaded: registrar.gauge(&CONFIG_LOADED),
+            dead_letter_limit_bytes: registrar.gauge(&DEAD_LETTER_LIMIT_BYTES),
             memory_bytes: registrar.gauge(&MEMORY_BYTES),
             memory_limit_bytes: registrar.gauge(&MEMORY_LIMIT_BYTES),
             config_last_reload_successful: registrar.gauge(&CONFIG_LAST_RELOAD_SUCCESSFUL),
@@ -117,8 +143,16 @@ impl Metrics {
         metrics
     }
 
+    /// This configuration runs from now on, `seconds` after 1970.
+    pub(crate) fn configured(&self, hash: &str, seconds: i64) {
+        self.config_info.reset();
+        self.config_info.with_label_values(&[hash]).set(1);
+        self.config_loaded.set(seconds);
+    }
+
     /// Shows at 0 what this configuration can count, so that the first of anything is seen as an increase.
     pub(crate) fn announce(&self, config: &Config) {
+        self.dead_letter_limit_bytes.set(gauge(config.state.max_dead_letters));
         for (name, source) in &config.sources {
             self.source(name).announce(&announce::of_source(source));
         }
@@ -150,6 +184,11 @@ impl Metrics {
     #[must_use]
     pub fn sink(&self, sink: &str) -> SinkMetrics {
         self.sink.of(sink, &self.barrier, &self.troubles)
+    }
+
+    /// All values as they are now.
+    pub(crate) fn reading(&self) -> MetricReading {
+        MetricReading::new(self.barrier.scrape(|| self.registry.gather()))
     }
 
     /// The counter of events that a route dropped.

@@ -1,5 +1,6 @@
 //! What sinks count.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use super::announce::SinkLabels;
 use super::barrier::ScrapeBarrier;
+use super::destination::{DestinationCollector, DestinationLabels, DestinationTally};
 use super::register::{Family, MetricRegistrar, gauge};
 use super::trouble::Troubles;
 
@@ -39,6 +41,7 @@ pub struct SinkMetrics {
     pub buffer_bytes: IntGauge,
     /// Age of the oldest record in the buffer.
     pub buffer_oldest_seconds: Gauge,
+    buffer_limit: IntGaugeVec,
     credentials_expiry: GaugeVec,
     requests: IntCounterVec,
     rejected: IntCounterVec,
@@ -49,9 +52,16 @@ pub struct SinkMetrics {
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
+    destinations: DestinationCollector,
 }
 
 impl SinkMetrics {
+    /// The counts of a destination that is opened; its series are shown for as long as they are kept.
+    #[must_use]
+    pub(crate) fn destination(&self, labels: DestinationLabels) -> Arc<DestinationTally> {
+        self.destinations.open(labels)
+    }
+
     /// The sink's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -131,6 +141,8 @@ impl SinkMetrics {
             gauge.set(0);
         }
         self.buffer_oldest_seconds.set(0.0);
+        // An error says that it is not shown.
+        self.buffer_limit.remove_label_values(&[self.name.as_str()]).ok();
         for reason in self.held_reasons() {
             self.held.with_label_values(&[self.name.as_str(), &reason]).set(0);
         }
@@ -173,9 +185,8 @@ impl SinkMetrics {
         for reason in &labels.dead_letters {
             self.dead_lettered.with_label_values(&[name, *reason]);
         }
-        if !labels.has_disk_buffer {
-            return;
-        }
+        let Some(limit) = labels.buffer_limit else { return };
+        self.buffer_limit.with_label_values(&[name]).set(gauge(limit));
         self.fsync.with_label_values(&[name]);
         for (family, reasons) in
             [(&self.dropped, DROPPED_FOR), (&self.corrupt, CORRUPT_BY), (&self.buffer_errors, BUFFER_ACTIONS)]
@@ -263,7 +274,12 @@ const BUFFER_BYTES: Family = Family {
 };
 const BUFFER_OLDEST: Family = Family {
     name: "buffer_oldest_seconds",
-    help: "Age of the oldest record in the sink's buffer.",
+    help: "Age of the sink's oldest record that is not delivered.",
+    labels: SINK,
+};
+const BUFFER_LIMIT: Family = Family {
+    name: "buffer_limit_bytes",
+    help: "Most bytes of the disk buffer's files, `max`.",
     labels: SINK,
 };
 const CREDENTIALS_EXPIRY: Family = Family {
@@ -315,12 +331,14 @@ pub(super) struct SinkFamilies {
     held: IntGaugeVec,
     buffer_bytes: IntGaugeVec,
     buffer_oldest: GaugeVec,
+    buffer_limit: IntGaugeVec,
     credentials_expiry: GaugeVec,
     dropped: IntCounterVec,
     returned: IntCounterVec,
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
+    destinations: DestinationCollector,
 }
 
 impl SinkFamilies {
@@ -341,12 +359,14 @@ impl SinkFamilies {
             held: registrar.gauges(&HELD),
             buffer_bytes: registrar.gauges(&BUFFER_BYTES),
             buffer_oldest: registrar.float_gauges(&BUFFER_OLDEST),
+            buffer_limit: registrar.gauges(&BUFFER_LIMIT),
             credentials_expiry: registrar.nonzero_gauges(&CREDENTIALS_EXPIRY),
             dropped: registrar.counters(&DROPPED),
             returned: registrar.counters(&RETURNED),
             fsync: registrar.quick_histograms(&FSYNC),
             corrupt: registrar.counters(&CORRUPT),
             buffer_errors: registrar.counters(&BUFFER_ERRORS),
+            destinations: DestinationCollector::register(registrar),
         }
     }
 
@@ -374,6 +394,7 @@ impl SinkFamilies {
             rate_limit: self.rate_limit.with_label_values(&[sink]),
             buffer_bytes: self.buffer_bytes.with_label_values(&[sink]),
             buffer_oldest_seconds: self.buffer_oldest.with_label_values(&[sink]),
+            buffer_limit: self.buffer_limit.clone(),
             credentials_expiry: self.credentials_expiry.clone(),
             requests: self.requests.clone(),
             rejected: self.rejected.clone(),
@@ -384,6 +405,7 @@ impl SinkFamilies {
             fsync: self.fsync.clone(),
             corrupt: self.corrupt.clone(),
             buffer_errors: self.buffer_errors.clone(),
+            destinations: self.destinations.clone(),
         }
     }
 }

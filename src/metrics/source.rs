@@ -24,6 +24,8 @@ pub struct SourceMetrics {
     routed: IntCounter,
     /// Payload bytes read.
     pub bytes: IntCounter,
+    /// Events with bad characters, which were replaced.
+    pub repaired: IntCounter,
     /// Bytes in the files that were not read yet.
     pub behind_bytes: LazyGauge,
     /// Age of the oldest event read and not yet acknowledged.
@@ -47,6 +49,11 @@ impl SourceMetrics {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Events and bytes read so far.
+    pub(crate) fn read_so_far(&self) -> [u64; 2] {
+        [self.events.get(), self.bytes.get()]
     }
 
     /// Counts an error that lost nothing.
@@ -220,6 +227,11 @@ const ROUTED: Family = Family {
     labels: SOURCE,
 };
 const BYTES: Family = Family { name: "source_bytes_total", help: "Payload bytes read.", labels: SOURCE };
+const REPAIRED: Family = Family {
+    name: "repaired_events_total",
+    help: "Events with bad characters, each of which was replaced by U+FFFD.",
+    labels: SOURCE,
+};
 const ERRORS: Family =
     Family { name: "source_errors_total", help: "Errors at a source, by reason.", labels: SOURCE_AND_REASON };
 pub(super) const UNDECODABLE: Family = Family {
@@ -269,6 +281,7 @@ pub(super) struct SourceFamilies {
     events: IntCounterVec,
     routed: IntCounterVec,
     bytes: IntCounterVec,
+    repaired: IntCounterVec,
     errors: IntCounterVec,
     undecodable: IntCounterVec,
     lag: GaugeVec,
@@ -289,6 +302,7 @@ impl SourceFamilies {
             events: registrar.counters(&EVENTS),
             routed: registrar.counters(&ROUTED),
             bytes: registrar.counters(&BYTES),
+            repaired: registrar.counters(&REPAIRED),
             errors: registrar.counters(&ERRORS),
             undecodable: registrar.counters(&UNDECODABLE),
             lag: registrar.float_gauges(&LAG),
@@ -312,6 +326,7 @@ impl SourceFamilies {
             events: self.events.with_label_values(&[source]),
             routed: self.routed.with_label_values(&[source]),
             bytes: self.bytes.with_label_values(&[source]),
+            repaired: self.repaired.with_label_values(&[source]),
             behind_bytes: LazyGauge {
                 family: self.behind.clone(),
                 source: source.to_owned(),

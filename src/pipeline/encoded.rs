@@ -21,6 +21,8 @@ pub(crate) struct EncodedChunk {
     /// Events whose messages could not be read as what they were to be, and those that lacked their time.
     pub(crate) unparsed: u64,
     pub(crate) untimed: u64,
+    /// Events with bad characters, which were replaced.
+    pub(crate) repaired: u64,
     /// What was redacted, by rule.
     pub(crate) redacted: Vec<(Arc<str>, u64)>,
     /// What goes to the dead letters.

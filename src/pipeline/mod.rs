@@ -10,6 +10,7 @@ mod encoded;
 mod enqueue;
 mod ids;
 mod intake;
+mod labelling;
 mod open_job;
 mod parsing;
 mod paused;
@@ -18,10 +19,14 @@ mod rehearsal;
 mod routing;
 mod scratch;
 mod step;
+mod tapping;
 mod worker;
 
 pub(crate) use self::enqueue::Enqueuer;
 pub use self::intake::{CommitSlot, Intake, IntakeQueue, Job, Jobs, OrderedLane, WhenFullDestination};
+#[cfg(test)]
+pub(crate) use self::labelling::LabelledOrigins;
+pub(crate) use self::labelling::Labeller;
 pub(crate) use self::open_job::SourceDecoder;
 pub(crate) use self::parsing::MessageParser;
 pub(crate) use self::process::Processor;

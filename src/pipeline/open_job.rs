@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::intake::CommitSlot;
+use super::labelling::Labeller;
 use super::parsing::MessageParser;
 use crate::decode::{Decoder, Undecoded};
 use crate::event::{AckGuard, Held, Origin, Timestamp};
@@ -19,6 +20,8 @@ pub(crate) struct SourceDecoder {
     pub(crate) redactor: Option<Redactor>,
     /// How its messages are read; none: they are text.
     pub(crate) parser: Option<MessageParser>,
+    /// What labels its origins; none: nothing does.
+    pub(crate) labeller: Option<Labeller>,
     /// What it counts.
     pub(crate) metrics: SourceMetrics,
 }

@@ -47,6 +47,10 @@ impl Processor {
         let Chunk { origin, payload, piece, read_at, mut held, .. } = chunk;
         let source = self.sources.get(&origin.source)?;
         let mut scratch = WorkerScratch::default();
+        let origin = match &source.labeller {
+            Some(labeller) => labeller.label(origin, &mut scratch.labelled),
+            None => origin,
+        };
         let (mut rehearsed, mut left) = (RehearsedChunk::default(), Some(Undecoded::new(payload, piece)));
         while let Some(undecoded) = left.take() {
             let mut lacks = 0;

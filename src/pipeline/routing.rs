@@ -16,6 +16,7 @@ use crate::event::{
     AckGuard, Buffers, Event, Events, LONGEST_ID, Message, Origin, PlaceId, Timestamp, Wants,
 };
 use crate::route::{Decision, Plan, Router, SinkSet};
+use crate::tap::ChunkTaps;
 
 /// What a worker keeps between chunks.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub(crate) struct WorkerState {
     wants_ids: bool,
     /// The plan of the last origin, which most chunks share.
     plan: Option<(Arc<Origin>, Plan)>,
-    unescaped: Vec<u8>,
+    pub(super) unescaped: Vec<u8>,
     parsing: ParseScratch,
 }
 
@@ -64,6 +65,7 @@ impl WorkerState {
             chunk_id: None,
             at: 0,
             parser: None,
+            taps: None,
             encoded: EncodedChunk::default(),
         }
     }
@@ -72,7 +74,7 @@ impl WorkerState {
 /// A step of a chunk's way: as much of it as there is room for.
 #[derive(Debug)]
 pub(crate) struct Routing<'a> {
-    state: &'a mut WorkerState,
+    pub(super) state: &'a mut WorkerState,
     read_at: Timestamp,
     memory: StepMemory<'a>,
     costs: EventCosts,
@@ -84,6 +86,8 @@ pub(crate) struct Routing<'a> {
     at: u64,
     /// How messages are read.
     parser: Option<&'a MessageParser>,
+    /// Who looks at the events; nobody, nearly always.
+    pub(super) taps: Option<ChunkTaps>,
     encoded: EncodedChunk,
 }
 
@@ -104,6 +108,13 @@ impl<'a> Routing<'a> {
     pub(crate) fn of_chunk(mut self, source: &'a SourceDecoder, name: &str, ack: &AckGuard) -> Self {
         self.chunk_id = self.state.wants_ids.then(|| ids::of_chunk(name, ack));
         self.parser = source.parser.as_ref();
+        self
+    }
+
+    /// The same, looked at by these.
+    #[must_use]
+    pub(crate) fn tapped(mut self, taps: Option<ChunkTaps>) -> Self {
+        self.taps = taps;
         self
     }
 
@@ -284,12 +295,21 @@ impl<'a> Routing<'a> {
         self.encoded.undeliverable.push(undeliverable);
     }
 
+    /// Routes an event, and encodes it for its sinks.
+    fn take(&mut self, event: Event<'_>) {
+        match self.route(event.message) {
+            Some(Decision::Sinks(sinks)) => self.encode(sinks, &event),
+            Some(Decision::Filtered(route)) => self.filter(route, 1),
+            None => self.undecodable_bytes("no_origin", &crate::batch::message_bytes(event.message)),
+        }
+    }
+
     fn undecodable_bytes(&mut self, reason: &'static str, bytes: &[u8]) {
         let bytes = Bytes::copy_from_slice(bytes);
         self.give_up(Undeliverable::new(reason, self.origin_now(), bytes));
     }
 
-    fn origin_now(&self) -> Arc<Origin> {
+    pub(super) fn origin_now(&self) -> Arc<Origin> {
         self.state.plan.as_ref().map(|(origin, _)| Arc::clone(origin)).unwrap_or_default()
     }
 }
@@ -356,14 +376,16 @@ impl Events for Routing<'_> {
     }
 
     fn event(&mut self, event: Event<'_>) {
-        match self.route(event.message) {
-            Some(Decision::Sinks(sinks)) => self.encode(sinks, &event),
-            Some(Decision::Filtered(route)) => self.filter(route, 1),
-            None => self.undecodable_bytes("no_origin", &crate::batch::message_bytes(event.message)),
+        if self.taps.is_some() {
+            self.tap_event(&event);
         }
+        self.take(event);
     }
 
     fn lines(&mut self, lines: &Bytes, count: u64) {
+        if self.taps.is_some() {
+            self.tap_lines(lines, count);
+        }
         match self.route_all() {
             Some(Decision::Sinks(sinks)) if self.parser(sinks).is_none() => {
                 self.encode_lines(sinks, lines, count);
@@ -374,7 +396,7 @@ impl Events for Routing<'_> {
                 for at in memchr::memchr_iter(b'\n', lines) {
                     let message = Message::Raw(lines.get(from..at).unwrap_or_default());
                     self.at = first.wrapping_add(from as u64);
-                    self.event(Event { message, timestamp: None, id: None, part: None });
+                    self.take(Event { message, timestamp: None, id: None, part: None });
                     from = at.saturating_add(1);
                 }
             }
@@ -382,12 +404,19 @@ impl Events for Routing<'_> {
     }
 
     fn envelope(&mut self, gzipped: &Bytes) {
+        if self.taps.is_some() && !self.state.wants.events {
+            self.tap_event(&Event { message: Message::Raw(gzipped), timestamp: None, id: None, part: None });
+        }
         match self.route(Message::Raw(b"")) {
             Some(Decision::Sinks(sinks)) => self.encode_envelope(sinks, gzipped),
             // It is counted as events where events are wanted too.
             _ if self.state.wants.events => {}
             Some(Decision::Filtered(_)) | None => self.filter(None, 1),
         }
+    }
+
+    fn repaired(&mut self, events: u64) {
+        self.encoded.repaired = self.encoded.repaired.saturating_add(events);
     }
 
     fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {

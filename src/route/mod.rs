@@ -7,7 +7,7 @@
 use globset::{GlobBuilder, GlobMatcher};
 use regex::bytes::Regex;
 
-use crate::config::{Action, MAX_SINKS, Route, When};
+use crate::config::{Action, LabelName, MAX_SINKS, Route, When};
 use crate::event::{Field, Origin};
 
 /// A set of at most [`MAX_SINKS`] sinks, which is one machine word, by their places in the list that the router was given.
@@ -60,6 +60,7 @@ struct Compiled {
     from: Vec<String>,
     fields: Vec<(Field, Globs)>,
     attributes: Vec<(String, Globs)>,
+    labels: Vec<(LabelName, Globs)>,
     message: Option<Regex>,
     to: RouteTarget,
 }
@@ -202,20 +203,23 @@ impl Compiled {
             from: Vec::new(),
             fields: Vec::new(),
             attributes: Vec::new(),
+            labels: Vec::new(),
             message: None,
             to: RouteTarget::Sinks(sinks),
         }
     }
 
     fn new(index: usize, route: &Route, sinks: &[&str]) -> Result<Self, RouteError> {
-        let When { fields, attributes, message } = &route.when;
+        let When { fields, attributes, labels, message } = &route.when;
         let globs = |list: &[String]| Globs::new(index, list);
         let fields = fields.iter().map(|(field, list)| Ok((*field, globs(list)?)));
         let attributes = attributes.iter().map(|(name, list)| Ok((name.clone(), globs(list)?)));
+        let labels = labels.iter().map(|(name, list)| Ok((name.clone(), globs(list)?)));
         Ok(Self {
             from: route.from.clone(),
             fields: fields.collect::<Result<_, RouteError>>()?,
             attributes: attributes.collect::<Result<_, RouteError>>()?,
+            labels: labels.collect::<Result<_, RouteError>>()?,
             message: message.clone(),
             to: RouteTarget::new(index, &route.action, sinks)?,
         })
@@ -226,6 +230,7 @@ impl Compiled {
         (from.is_empty() || from.iter().any(|name| **name == *origin.source))
             && self.fields.iter().all(|(field, globs)| globs.admit(origin.get(*field).map(|value| &**value)))
             && self.attributes.iter().all(|(name, globs)| globs.admit(attribute(origin, name)))
+            && self.labels.iter().all(|(name, globs)| globs.admit(origin.label(name.as_str())))
     }
 }
 
@@ -324,6 +329,20 @@ mod tests {
         check(&[to(&[], when(&["2*"], &[], None), &["a"])], "x", Decision::Filtered(None));
         let file = When { fields: [(Field::File, vec!["*".into()])].into(), ..When::default() };
         check(&[to(&[], file, &["a"])], "x", Decision::Filtered(None));
+    }
+
+    #[test]
+    fn a_route_takes_events_by_what_they_are_labelled_with() {
+        let zone = LabelName::of_field("zone");
+        let when = || When { labels: [(zone.clone(), vec!["us-east-*".into()])].into(), ..When::default() };
+        let router = Router::new(&[to(&[], when(), &["b"])], &["a", "b"]).unwrap();
+        let labelled = |zone: &str| {
+            let values = std::collections::BTreeMap::from([(Box::from("fields.zone"), Box::from(zone))]);
+            Origin { labels: Some(std::sync::Arc::new(values.into())), ..origin() }
+        };
+        assert_eq!(router.plan(&labelled("us-east-1a")).decide(b""), Decision::Sinks(SinkSet::one(1)));
+        assert_eq!(router.plan(&labelled("eu-west-1a")).decide(b""), Decision::Filtered(None));
+        assert_eq!(router.plan(&origin()).decide(b""), Decision::Filtered(None));
     }
 
     #[test]

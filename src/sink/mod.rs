@@ -8,13 +8,15 @@
 
 mod answer;
 mod body_size;
+mod compressed;
 mod deliver;
 mod destination_name;
 mod digester;
 mod directory;
 mod fault;
 mod firehose;
-mod gzip;
+mod held;
+mod hold_state;
 mod in_flight;
 mod offload;
 mod pacing;

@@ -291,28 +291,50 @@ fn tables_that_cannot_be_shared_are_refused_with_a_sentence() {
         },
         "several streams",
     );
-    let native = json!({ "cv": { "S": "CLIENT_VERSION_3X" } });
-    let with = |key: &str| {
-        let mut row = native.clone();
-        row[key] = json!({ "S": "Migration3.0" });
-        row
-    };
-    check(
-        &|world| {
-            world.standin.dynamodb().create(TABLE, "leaseKey");
-            world.standin.dynamodb().put(TABLE, &with("leaseKey"));
-        },
-        "version 3",
-    );
+    for version in ["3X", "3X_WITH_ROLLBACK"] {
+        check(
+            &|world| {
+                world.standin.dynamodb().create(TABLE, "leaseKey");
+                world.standin.dynamodb().put(TABLE, &of_version(version, "leaseKey"));
+            },
+            "version 3",
+        );
+    }
     check(
         &|world| {
             let beside = format!("{TABLE}-CoordinatorState");
             world.standin.dynamodb().create(&beside, "key");
-            world.standin.dynamodb().put(&beside, &with("key"));
+            world.standin.dynamodb().put(&beside, &of_version("3X", "key"));
         },
         "version 3",
     );
     check(&|world| world.standin.dynamodb().is_denied = true, "dynamodb:DescribeTable");
+}
+
+/// What a fleet of the client library writes of its version.
+fn of_version(version: &str, key: &str) -> Value {
+    json!({ (key): { "S": "Migration3.0" }, "cv": { "S": format!("CLIENT_VERSION_{version}") } })
+}
+
+#[test]
+fn a_fleet_that_is_still_as_version_2_is_shared_and_one_that_becomes_version_3_is_told_of() {
+    let world = World::new();
+    world.standin.kinesis().open(2);
+    put(&world, 0..100);
+    world.standin.dynamodb().create(TABLE, "leaseKey");
+    world.standin.dynamodb().put(TABLE, &of_version("UPGRADE_FROM_2X", "leaseKey"));
+    let daemon = start(&world, "a");
+    exactly_once(&world.delivered(&daemon), 100);
+    world.standin.dynamodb().put(TABLE, &of_version("3X", "leaseKey"));
+    until("it is said", || {
+        daemon.must_run();
+        daemon.get("/readyz").map(|reply| reply.text()).filter(|text| text.contains("version 3"))
+    });
+    world.standin.dynamodb().put(TABLE, &of_version("2X", "leaseKey"));
+    daemon.ready();
+    put(&world, 100..200);
+    exactly_once(&world.delivered(&daemon), 200);
+    daemon.stop().drained();
 }
 
 #[test]

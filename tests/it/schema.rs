@@ -21,7 +21,9 @@ fn base() -> String {
 
 /// What must be there beside a documented table: for routes, what they name.
 fn around(header: &str) -> String {
-    let names = ["app", "subscriptions"].map(|name| SOURCE.replace("base", name)).concat();
+    let names = ["subscriptions", "app"].map(|name| SOURCE.replace("base", name)).concat();
+    let names =
+        format!("{names}metadata = [\"ec2\", \"ecs\", \"kubernetes\"]\nfields = {{ team = \"a\" }}\n");
     let sinks = ["archive", "local"].map(|name| SINK.replace("base", name)).concat();
     if ["[[routes]]", "[[tests]]"].contains(&header) { format!("{names}{sinks}") } else { base() }
 }
@@ -153,6 +155,11 @@ fn the_schema_takes_every_configuration_that_is_shown() {
     assert!(refused.is_empty(), "{refused:#?}");
 }
 
+/// Whether a key in a table of conditions is a name that somebody else chose.
+fn is_named(name: &str) -> bool {
+    ["team", "zone", "stage", "cluster", "namespace", "app"].contains(&name)
+}
+
 /// Every documented key with values of wrong types, and in every table a key that there is not.
 fn wrong() -> Configurations {
     let base = base();
@@ -180,7 +187,9 @@ fn wrong() -> Configurations {
                 let is_free = match key.trim() {
                     "fields" | "users" => true,
                     "expect" => name == "message",
-                    _ => name == "team",
+                    // What `metadata` tells, and what is in it.
+                    "when" | "origin" => is_named(name),
+                    _ => false,
                 };
                 if !is_free {
                     wrong.add(&format!("{header} {key} {name} unknown"), replaced(&with("no_such_key")));

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::consent::Consent;
+use super::found::{FoundPlan, with_found};
 use super::render::{show, write_all};
 use super::{ca_file, planned};
 use crate::access::apply::{
@@ -42,29 +44,6 @@ pub struct ApplyOptions {
     pub colour: bool,
 }
 
-/// Whether changes may be made.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Consent {
-    /// They may.
-    Given,
-    /// Someone is there to be asked.
-    Asked,
-    /// Nobody is: then nothing is done.
-    Lacking,
-}
-
-impl Consent {
-    /// With `--yes` it is given; else whoever sits at the terminal is asked.
-    #[must_use]
-    pub const fn new(yes: bool, is_terminal: bool) -> Self {
-        match (yes, is_terminal) {
-            (true, _) => Self::Given,
-            (false, true) => Self::Asked,
-            (false, false) => Self::Lacking,
-        }
-    }
-}
-
 /// Shows what is to be done, asks, and does it; returns the exit code, which is 1 when something failed or could not be seen.
 ///
 /// # Errors
@@ -87,6 +66,10 @@ pub fn run(
         topology.accounts.iter().filter(|account| apply.is_about(account)).map(Arc::clone).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let clients = runtime.block_on(AccountClients::connect(&accounts, ca_file(environment).as_ref()));
+    let FoundPlan { plan, faults } = match runtime.block_on(with_found(&topology, plan, &clients)) {
+        Ok(found) => found,
+        Err(why) => return writeln!(err, "{}: {why}", apply.topology.display()).map(|()| exit::CONFIG),
+    };
     let seen = runtime.block_on(read(&plan, &[], &clients));
     let tasks = if apply.destroy {
         let held = runtime.block_on(held_buckets(&plan, &clients));
@@ -94,10 +77,18 @@ pub fn run(
     } else {
         to_change(apply, &plan, &seen)
     };
-    let mut session =
-        ApplySession { apply, plan: &plan, seen: &seen, done: Vec::new(), failures: Vec::new() };
+    let unlisted =
+        |(account, why)| json!({ "account": account, "resource": "log groups that match", "why": why });
+    let failures = faults.iter().map(unlisted).collect();
+    let mut session = ApplySession { apply, plan: &plan, seen: &seen, done: Vec::new(), failures };
     // Nobody agrees to what they have not seen.
-    if !apply.json && (!apply.quiet || apply.consent != Consent::Given) {
+    let shows = !apply.json && (!apply.quiet || apply.consent != Consent::Given);
+    if !apply.json {
+        for (account, why) in &faults {
+            writeln!(err, "account {account}: log groups could not be listed: {why}")?;
+        }
+    }
+    if shows {
         session.show(&tasks, out)?;
     }
     let is_wanted = tasks.iter().any(|task| task.is_change) && session.may(&tasks, input, out, err)?;

@@ -54,6 +54,7 @@ fn of_packing(sink: &SinkConfig) -> String {
     let compression = match sink.compression {
         Compression::None => "not compressed".to_owned(),
         Compression::Gzip(level) => format!("gzip level {level}"),
+        Compression::Zstd(level) => format!("zstd level {level}"),
     };
     let linger = show_duration(sink.linger);
     let too_long = common::of_too_long(sink.too_long);

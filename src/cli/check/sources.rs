@@ -44,6 +44,10 @@ fn of_files(file: &FileSource) -> Vec<Branch> {
     let mut below: Vec<Branch> =
         file.include.iter().map(|glob| Branch::leaf(format!("include {glob}"))).collect();
     below.extend(file.exclude.iter().map(|glob| Branch::leaf(format!("exclude {glob}"))));
+    let charset = file.decoding.charset;
+    if !charset.is_utf8() {
+        below.push(Branch::leaf(format!("characters in {}", charset.name())));
+    }
     match file.follow_links {
         FollowLinks::SameOwner => {}
         FollowLinks::Always => below.push(Branch::leaf("all links followed".to_owned())),

@@ -62,8 +62,8 @@ pub fn run(
 fn play(rehearsal: &mut Rehearsal, config: &Config, test: &FlowTest) -> Vec<String> {
     // The name was looked up when the configuration was read.
     let Some(source) = config.sources.get(&test.source) else { return Vec::new() };
-    let (origin, payload) = payload(test, source.decoding().format);
-    match rehearsal.play(origin, payload, test.at) {
+    let (origin, payload) = payload(test, source.decoding());
+    match rehearsal.play(origin, payload, test.at, &test.metadata) {
         Some(rehearsed) => differences(test, &rehearsed),
         None => vec!["`limits.memory` is too small to open this payload".to_owned()],
     }

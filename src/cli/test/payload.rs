@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::config::{FlowInput, FlowTest, Format};
+use crate::config::{Decoding, FlowInput, FlowTest, Format};
 use crate::event::{Field, Origin};
 use crate::msgpack::{put_array, put_map, put_str};
 
@@ -12,7 +12,8 @@ const NO_ACCOUNT: &str = "000000000000";
 const NO_NAME: &str = "test";
 
 /// A test's payload, and what its source knows of it before it is decoded.
-pub(super) fn payload(test: &FlowTest, format: Format) -> (Origin, Bytes) {
+pub(super) fn payload(test: &FlowTest, decoding: &Decoding) -> (Origin, Bytes) {
+    let format = decoding.format;
     let mut origin = Origin::new(test.source.as_str(), test.host.as_str());
     for (field, value) in &test.fields {
         // The payload tells them.
@@ -32,7 +33,7 @@ pub(super) fn payload(test: &FlowTest, format: Format) -> (Origin, Bytes) {
         FlowInput::Payload(bytes) => bytes.clone(),
         FlowInput::Lines(lines) => match format {
             Format::Lines | Format::Docker | Format::Cri => {
-                lines.iter().flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect()
+                lines.iter().flat_map(|line| decoding.charset.write(&format!("{line}\n"))).collect()
             }
             Format::Envelope => envelope(test, lines).to_string().into_bytes(),
             Format::Cloudtrail => format!("{{\"Records\":[{}]}}", lines.join(",")).into_bytes(),

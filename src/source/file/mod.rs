@@ -43,6 +43,7 @@ mod progress;
 mod reader;
 mod rotation;
 mod setup;
+mod shown;
 mod stored;
 mod table;
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::progress::{ReadProgress, mark_at};
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
 use super::tracked::{NameState, ReadStage};
-use crate::event::Timestamp;
+use crate::event::{Charset, Timestamp};
 use crate::source::file::position::{FilePosition, Fingerprint, Mark};
 
 /// Decides for one open file.
@@ -224,15 +224,19 @@ impl Placement<'_> {
         if file.is_foreign {
             return self.pass_foreign(first);
         }
-        if !self.setup.is_object()
-            && [[0xFF, 0xFE], [0xFE, 0xFF]].iter().any(|mark| first.bytes.starts_with(mark))
+        let charset = self.setup.config.decoding.charset;
+        if let Some((marked, _)) = Charset::marked(&first.bytes)
+            && marked != charset
+            && !self.setup.is_object()
         {
-            warn!(path = %file.path.display(), "file is UTF-16 and is shipped as the bytes that it is; have it written as UTF-8, or convert it");
+            let (is, read_as) = (marked.name(), charset.name());
+            warn!(path = %file.path.display(), "file begins with the byte order mark of {is}, and is read as {read_as}: set `charset = \"{}\"` for a source of such files", is.to_lowercase());
         }
         let mark = match file.start {
             0 => Mark::default(),
             _ if !file.is_plain() => self.end_mark()?,
-            start => self.mark_of(start)?,
+            // A character may be half written.
+            start => self.mark_of(start - start % charset.unit() as u64)?,
         };
         self.begin(first, mark);
         Ok(ReadOutcome::More)

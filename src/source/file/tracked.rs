@@ -181,6 +181,14 @@ impl TrackedFile {
         self.modified.is_none_or(|modified| modified != (metadata.mtime(), metadata.mtime_nsec()))
     }
 
+    /// When it was last written to, in milliseconds since 1970, as its descriptor tells, or as far as that was looked into.
+    pub(super) fn modified_millis(&self) -> Option<i64> {
+        let metadata = self.content.as_ref().and_then(|content| content.metadata().ok());
+        let now = metadata.map(|metadata| (metadata.mtime(), metadata.mtime_nsec()));
+        let (seconds, nanos) = now.or(self.modified)?;
+        Some(seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000))
+    }
+
     /// Notes when the file was written to. Whether that was since the last time.
     pub(super) fn learn_modified(&mut self, metadata: &Metadata) -> bool {
         let is_news = self.modified.is_some() && self.is_modified(metadata);

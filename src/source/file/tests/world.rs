@@ -19,7 +19,7 @@ use super::super::setup::FileSetup;
 use super::super::watch::DirWatcher;
 use super::positions::Positions;
 use crate::config::{self, Decoding, FollowLinks, Format, Start, TooLong};
-use crate::event::{AckGuard, Backpressure, Budget, Field, Framing};
+use crate::event::{AckGuard, Backpressure, Budget, Charset, Field, Framing};
 use crate::metrics::Metrics;
 use crate::pipeline::{Intake, IntakeQueue, Job, Jobs};
 use crate::source::{Stop, Stopper};
@@ -68,6 +68,7 @@ impl World {
             start: Start::Beginning,
             decoding: Decoding {
                 format: Format::Lines,
+                charset: Charset::UTF8,
                 multiline: None,
                 max_line: 1_000_000,
                 too_long: TooLong::Split,
@@ -222,6 +223,7 @@ impl World {
             descriptors: DescriptorShare::new(Arc::default(), self.config.max_open),
             once,
             activity: Arc::default(),
+            status: Arc::default(),
         };
         let (stopper, stop) = Stopper::new();
         let inotify = self.inotify && !once;
