@@ -180,6 +180,7 @@ impl Writer {
             fields: Vec::new(),
             packing: Packing::Lines,
             compression: Compression::None,
+            rate: None,
             linger: Duration::from_secs(1),
             too_long: TooLong::Split,
             max_destinations: 1,

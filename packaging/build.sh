@@ -2,7 +2,7 @@
 # Builds what is passed on, in target/packages: `packaging/build.sh deb rpm image`. Needs `cargo install cargo-deb cargo-generate-rpm` for
 # the first two, and python3 for the image.
 #
-# Without BINARY it builds the profile `dist` first; BINARY=target/release/standpipe packs that one.
+# Without BINARY it builds the profile `dist` first; BINARY=target/release/standpipe packs that one. QUICK=1 compresses less.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,7 +37,7 @@ for what in "$@"; do
     deb)
         needs cargo-deb
         stage
-        cargo deb --no-build --no-strip --output "$out/"
+        cargo deb --no-build --no-strip ${QUICK:+--fast} --output "$out/"
         ;;
     rpm)
         needs cargo-generate-rpm

@@ -24,7 +24,7 @@ mode() { inside stat -c '%U:%G %a' "$1"; }
 say "a Debian system"
 # shellcheck source=/dev/null
 suite=${SUITE:-$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")}
-debootstrap --variant=minbase --include=ca-certificates,systemd "$suite" "$root" >"$folder/log" 2>&1 \
+debootstrap --variant=minbase --include=ca-certificates,procps,systemd "$suite" "$root" >"$folder/log" 2>&1 \
     || { tail -n 20 "$folder/log" >&2; fail "debootstrap failed"; }
 mount -t proc proc "$root/proc"
 

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use standpipe::cli::access::apply::ApplyOptions;
-use standpipe::cli::access::consent::Consent;
+use standpipe::cli::access::consent::{ApplyWords, Consent};
 use standpipe::cli::access::watch::WatchOptions;
 use standpipe::cli::access_arguments::Access;
 use standpipe::cli::arguments::{Arguments, CliCommand};
@@ -70,10 +70,10 @@ fn access_command(what: Access, out: &mut io::StdoutLock<'_>, err: &mut io::Stde
             access::watch::run(&options, &environment(), out, err)
         }
         Access::Apply { topology, yes, destroy, watch: None, accounts, json, quiet, out: folder } => {
+            let words = ApplyWords::new(json, quiet);
             let consent = Consent::new(yes, io::stdin().is_terminal() && err.is_terminal());
             let colour = wants_colour(&environment(), out.is_terminal());
-            let apply =
-                ApplyOptions { topology, consent, destroy, accounts, json, quiet, out: folder, colour };
+            let apply = ApplyOptions { topology, consent, destroy, accounts, words, out: folder, colour };
             access::apply::run(&apply, &environment(), &mut io::stdin().lock(), out, err)
         }
         Access::Verify { topology, json } => {

@@ -453,6 +453,7 @@ mod tests {
             fields: vec![("env".into(), "prod".into())],
             packing,
             compression: Compression::None,
+            rate: None,
             linger: Duration::from_secs(1),
             too_long,
             max_destinations: 1,

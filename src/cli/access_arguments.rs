@@ -85,35 +85,3 @@ fn interval(text: &str) -> Result<Duration, String> {
     let found = parse_duration(text).filter(|found| range.contains(found));
     found.ok_or_else(|| "expected a duration from `1s` to `24h`, such as `5m`".to_owned())
 }
-
-/// An interval of a watch.
-fn interval(text: &str) -> Result<Duration, String> {
-    let range = Duration::from_secs(1)..=Duration::from_hours(24);
-    let found = parse_duration(text).filter(|found| range.contains(found));
-    found.ok_or_else(|| "expected a duration from `1s` to `24h`, such as `5m`".to_owned())
-}
-
-/// The formats of `access render`, as they are named.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum FormatName {
-    /// A shell script for each account
-    Cli,
-    /// A template for each account
-    #[value(name = "cloudformation", help = "A CloudFormation template for each account")]
-    CloudFormation,
-    /// A Terraform module for each account
-    Terraform,
-    /// Every policy as JSON, and tables of who may do what
-    Policies,
-}
-
-impl From<FormatName> for RenderFormat {
-    fn from(name: FormatName) -> Self {
-        match name {
-            FormatName::Cli => Self::Cli,
-            FormatName::CloudFormation => Self::CloudFormation,
-            FormatName::Terraform => Self::Terraform,
-            FormatName::Policies => Self::Policies,
-        }
-    }
-}

@@ -142,7 +142,7 @@ pub enum CliCommand {
         after_help = "Examples, as a container's health check:\n  standpipe health\n  standpipe health -c /etc/standpipe/standpipe.toml --ready\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 unhealthy or no answer, 78 bad configuration"
     )]
     Health {
-        /// The daemon's admin endpoint [default: http://127.0.0.1:9598]
+        /// The daemon's admin endpoint; by default that of 127.0.0.1:9598
         #[arg(long, conflicts_with = "config")]
         url: Option<String>,
         /// The configuration that says where it is, as `server.listen`; may be repeated

@@ -93,7 +93,7 @@ impl SourceConfig {
     }
 
     /// The same, to be bounded by limits that are known only later.
-    pub(super) const fn decoding_mut(&mut self) -> Option<&mut Decoding> {
+    pub(crate) const fn decoding_mut(&mut self) -> Option<&mut Decoding> {
         match self {
             Self::File(file) => Some(&mut file.decoding),
             Self::Stdin(stdin) => Some(&mut stdin.decoding),
@@ -122,6 +122,11 @@ impl SourceConfig {
     /// Whether its events are those of envelopes.
     pub(crate) fn has_envelopes(&self) -> bool {
         self.decoding().format == Format::Envelope
+    }
+
+    /// Whether its events tell their time.
+    pub(crate) fn tells_times(&self) -> bool {
+        self.decoding().format != Format::Lines
     }
 
     /// Whether its events have this field.

@@ -70,10 +70,12 @@ pub enum ExpectedEvent {
 }
 
 /// Events that no sink has.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ExpectedDrop {
-    /// The route that drops them, counted from 0; none: no route matches them.
+    /// The route that decides it, counted from 0; none: no route does.
     pub route: Option<u64>,
+    /// Why, as in the metric's label.
+    pub reason: String,
     /// How many.
     pub count: u64,
 }

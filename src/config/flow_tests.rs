@@ -13,7 +13,7 @@ use super::routes::{Names, known};
 use super::section::{Section, expected};
 use super::shape::ValueShape;
 use super::tree::{Node, Written};
-use super::values::{Parsed, any_string, count, list, some, string, string_that};
+use super::values::{Parsed, any_string, choice, count, list, some, string, string_that};
 use crate::arn::is_account;
 use crate::event::{Field, Timestamp};
 
@@ -30,7 +30,7 @@ pub(super) fn flow_test(mut section: Section<'_>, names: &Names) -> Option<FlowT
     let at = section.or("at", USUAL, time);
     let input = input(&mut section);
     let expect = each(&mut section, "expect", |section| expected_sink(section, names));
-    let dropped = each(&mut section, "dropped", expected_drop);
+    let dropped = each(&mut section, "dropped", |section| Some(expected_drop(section)));
     let dead_letters = each(&mut section, "dead_letters", |section| expected_letter(section, names));
     section.finish();
     let FlowOrigin { fields, metadata, attributes, host } = origin?;
@@ -150,11 +150,22 @@ fn json(node: &Node) -> Value {
     }
 }
 
-fn expected_drop(mut section: Section<'_>) -> Option<ExpectedDrop> {
+/// Why an event goes to no sink.
+const REASONS: [(&str, &str); 5] = [
+    ("dropped", "dropped"),
+    ("unrouted", "unrouted"),
+    ("sampled", "sampled"),
+    ("throttled", "throttled"),
+    ("too_old", "too_old"),
+];
+
+fn expected_drop(mut section: Section<'_>) -> ExpectedDrop {
     let route = section.optional("route", count(0..=MOST)).map(|route| route as u64);
+    let usual = if route.is_some() { "dropped" } else { "unrouted" };
+    let reason = section.or("reason", usual, choice(&REASONS)).to_owned();
     let count = section.or("count", 1, count(1..=MOST)) as u64;
     section.finish();
-    Some(ExpectedDrop { route, count })
+    ExpectedDrop { route, reason, count }
 }
 
 fn expected_letter(mut section: Section<'_>, names: &Names) -> Option<ExpectedLetter> {

@@ -16,7 +16,7 @@ pub(super) struct Misfit {
     /// The byte at fault of a string.
     pub(super) byte: Option<usize>,
     /// What is expected, as far as that is said in other than words.
-    pub(super) shape: Option<ValueShape>,
+    pub(super) shape: Option<Box<ValueShape>>,
 }
 
 impl Misfit {
@@ -37,7 +37,7 @@ impl Misfit {
 
     /// The same, which says of what shape the value has to be.
     pub(super) fn shaped(self, shape: ValueShape) -> Self {
-        Self { shape: Some(shape), ..self }
+        Self { shape: Some(Box::new(shape)), ..self }
     }
 
     pub(super) fn at_byte(self, byte: Option<usize>) -> Self {
@@ -59,5 +59,5 @@ impl From<&str> for Misfit {
 
 /// What `parse` expects, as it says of a value that nothing takes.
 pub(super) fn shape_of<T>(parse: impl FnOnce(&Node) -> Result<T, Misfit>) -> Option<ValueShape> {
-    parse(&Node::broken()).err().and_then(|misfit| misfit.shape)
+    parse(&Node::broken()).err().and_then(|misfit| misfit.shape).map(|shape| *shape)
 }

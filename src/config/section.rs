@@ -107,7 +107,7 @@ impl<'n> Section<'n> {
         match parse(&node) {
             Ok(value) => Some(value),
             Err(misfit) if matches!(node.value, Written::Broken) => {
-                self.record(key, || KeyForm::Value(misfit.shape));
+                self.record(key, || KeyForm::Value(misfit.shape.map(|shape| *shape)));
                 None
             }
             Err(misfit) => {

@@ -22,6 +22,8 @@ pub struct SinkConfig {
     pub packing: Packing,
     /// How records are compressed.
     pub compression: Compression,
+    /// Most payload bytes a second, over all destinations; none: as many as are taken.
+    pub rate: Option<u64>,
     /// Longest wait of a record for more events.
     pub linger: Duration,
     /// What becomes of an event that is too large for a record.

@@ -13,7 +13,7 @@ use super::types::{
     Buffer, Compression, DirectorySink, DiskBuffer, Encoding, FirehoseSink, Packing, SinkConfig, SinkKind,
     Template, WhenFull,
 };
-use super::values::{Parsed, any_string, choice, count, duration, flag, path, size, string};
+use super::values::{Parsed, any_string, choice, count, duration, flag, path, rate, size, string};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -67,6 +67,7 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<SinkConf
         section.problem("compression", "envelopes are already gzipped; use `none`");
     }
     let linger = section.or("linger", Duration::from_secs(1), duration(Duration::from_millis(1)..=HOUR / 4));
+    let rate = section.optional("rate", rate(LEAST_RATE..=MOST_RATE));
     let too_long = too_long(section);
     let max_destinations = section.or("max_destinations", 100, count(1..=10_000));
     let idle = section.or("idle", Duration::from_mins(5), duration(Duration::from_millis(100)..=24 * HOUR));
@@ -78,6 +79,7 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<SinkConf
         fields,
         packing,
         compression,
+        rate,
         linger,
         too_long,
         max_destinations,
@@ -85,6 +87,10 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<SinkConf
         buffer,
     })
 }
+
+/// What a sink may be limited to, in bytes a second.
+const LEAST_RATE: u64 = 16 << 10;
+const MOST_RATE: u64 = 1 << 40;
 
 fn fields(section: &mut Section<'_>, encoding: Encoding) -> Vec<(String, String)> {
     let Some(table) = section.table("fields") else { return Vec::new() };

@@ -32,8 +32,9 @@ pub(super) fn source(
     redaction: Option<&Arc<Redaction>>,
 ) -> Option<(SourceConfig, SourceSteps)> {
     let kind = section.required("type", "file", kind)?;
+    let ignore_older = section.optional("ignore_older", duration(Duration::from_secs(1)..=LONGEST_AGE));
     let source = match kind {
-        SourceType::File => file(&mut section).map(SourceConfig::File),
+        SourceType::File => file(&mut section, ignore_older).map(SourceConfig::File),
         SourceType::Stdin => Some(SourceConfig::Stdin(StdinSource {
             decoding: decoding(&mut section, Format::Lines, &FORMATS)?,
         })),
@@ -48,9 +49,22 @@ pub(super) fn source(
         }
     };
     let steps = steps(&mut section, redaction);
+    if let Some(source) = &source
+        && ignore_older.is_some()
+        && !matches!(source, SourceConfig::File(_))
+        && !source.tells_times()
+    {
+        section.problem(
+            "ignore_older",
+            "needs events that tell their time, and those of the `format` `lines` do not; remove it",
+        );
+    }
     section.finish();
-    Some((source?, steps?))
+    Some((source?, SourceSteps { ignore_older, ..steps? }))
 }
+
+/// Ten years.
+const LONGEST_AGE: Duration = Duration::from_hours(24 * 3_650);
 
 /// Reads what is done to a source's events.
 fn steps(section: &mut Section<'_>, common: Option<&Arc<Redaction>>) -> Option<SourceSteps> {
@@ -60,7 +74,8 @@ fn steps(section: &mut Section<'_>, common: Option<&Arc<Redaction>>) -> Option<S
     let parse = parse::parse(section);
     let timestamp = parse::timestamp(section, parse);
     let enrichment = enrichment(section);
-    Some(SourceSteps { redact: redact.filter(|redact| !redact.is_empty()), parse, timestamp, enrichment })
+    let redact = redact.filter(|redact| !redact.is_empty());
+    Some(SourceSteps { redact, parse, timestamp, enrichment, ignore_older: None })
 }
 
 #[derive(Clone, Copy)]
@@ -98,7 +113,7 @@ const FORMATS: [(&str, Format); 5] = [
 const HTTP_FORMATS: [(&str, Format); 3] =
     [("envelope", Format::Envelope), ("lines", Format::Lines), ("cloudtrail", Format::Cloudtrail)];
 
-fn file(section: &mut Section<'_>) -> Option<FileSource> {
+fn file(section: &mut Section<'_>, ignore_older: Option<Duration>) -> Option<FileSource> {
     let include = section.required("include", r#"["/var/log/app/*.log"]"#, some(include));
     let exclude = section.or("exclude", Vec::new(), list(exclude));
     let start = section.or(
@@ -116,6 +131,7 @@ fn file(section: &mut Section<'_>) -> Option<FileSource> {
     let rescan = section.or("rescan", Duration::from_secs(10), duration(milli..=HOUR));
     let max_open = section.or("max_open", 1_024, count(1..=1_000_000));
     let rotate_wait = section.or("rotate_wait", Duration::from_secs(5), duration(Duration::ZERO..=HOUR));
+    let remove_after = section.optional("remove_after", duration(Duration::from_secs(1)..=LONGEST_AGE));
     Some(FileSource {
         include: include?,
         exclude,
@@ -125,6 +141,8 @@ fn file(section: &mut Section<'_>) -> Option<FileSource> {
         rescan,
         max_open,
         rotate_wait,
+        remove_after,
+        ignore_older,
     })
 }
 

@@ -332,7 +332,10 @@ fn sinks_are_held_to_the_limits_of_the_service() {
 #[test]
 fn sinks_write_what_can_be_read_again() {
     let cases = [
-        ("stream = \"s\"\ncompression = \"lz4\"", "compression: found `lz4`, expected `none`, `gzip` or `zstd`"),
+        (
+            "stream = \"s\"\ncompression = \"lz4\"",
+            "compression: found `lz4`, expected `none`, `gzip` or `zstd`",
+        ),
         (
             "stream = \"s\"\ncompression = { type = \"zstd\", level = 7 }",
             "compression.level: found `7`, expected a whole number from 1 to 6",
@@ -1184,11 +1187,13 @@ fn a_source_of_forward_messages_says_where_it_listens_and_who_may_send() {
     assert_eq!(keys, ["sources.c.shared_key", "sources.c.tls"]);
 }
 
+/// A sink that adds a field itself.
+const ADDING_SINK: &str = "[sinks.out]\ntype = \"directory\"\npath = \"o\"\nfields = { env = \"prod\" }\n";
+
 #[test]
 fn what_a_source_adds_is_seen_to() {
-    let sink = "[sinks.out]\ntype = \"directory\"\npath = \"o\"\nfields = { env = \"prod\" }\n";
     let refused = |keys: &str, more: &str, expected: &[&str]| {
-        let text = format!("[sources.app]\ntype = \"stdin\"\n{keys}\n{sink}{more}\n");
+        let text = format!("[sources.app]\ntype = \"stdin\"\n{keys}\n{ADDING_SINK}{more}\n");
         let expected: Vec<String> = expected.iter().map(|text| format!("standpipe.toml: {text}")).collect();
         check(&text, &expected.iter().map(String::as_str).collect::<Vec<_>>());
     };
@@ -1240,13 +1245,17 @@ fn what_a_source_adds_is_seen_to() {
             "routes[0].when.fields.team: uses `{fields.team}`, which no source has; add it to the `fields` of one",
         ],
     );
+}
+
+#[test]
+fn what_some_sources_add_and_others_do_not_is_warned_of() {
     let other = "[sources.other]\ntype = \"firehose_http\"\n";
     let named =
         "[sinks.named]\ntype = \"directory\"\npath = \"p\"\nstream = \"a-{fields.team}-{ec2.zone:-b}\"\n";
     let routes = "[[routes]]\nfrom = [\"other\"]\nwhen = { ec2.tags.team = [\"x\"] }\nto = [\"out\"]\n[[routes]]\nto = [\"named\"]\n";
     let keys = "fields = { team = \"x\" }\nmetadata = [\"ec2\"]\n";
     check_warnings(
-        &format!("[sources.app]\ntype = \"stdin\"\n{keys}{other}{sink}{named}{routes}"),
+        &format!("[sources.app]\ntype = \"stdin\"\n{keys}{other}{ADDING_SINK}{named}{routes}"),
         &[
             "sinks.named.stream: uses `{fields.team}`, which events of `other` lack: they go to the dead letters",
             "routes[0].when.ec2.tags.team: can never match events of `other`, which have no `ec2.tags.team`",

@@ -123,6 +123,8 @@ pub struct SourceSteps {
     pub timestamp: Option<ParsedTime>,
     /// What is added to them.
     pub enrichment: Enrichment,
+    /// Events whose own time is longer ago are left out; none: no event is too old.
+    pub ignore_older: Option<Duration>,
 }
 
 /// `type = "file"`
@@ -144,6 +146,10 @@ pub struct FileSource {
     pub max_open: usize,
     /// How long a file that is gone, and read to its end, is kept open for late writers.
     pub rotate_wait: Duration,
+    /// Files of which all was delivered for so long are removed; none: no file is.
+    pub remove_after: Option<Duration>,
+    /// Files that are new to the source, and that nothing was written to for so long, are not read; none: all are.
+    pub ignore_older: Option<Duration>,
 }
 
 /// Which symbolic links a source of files follows.
@@ -302,6 +308,21 @@ pub struct Route {
     pub when: When,
     /// What becomes of a match.
     pub action: Action,
+    /// The share of the matches that it is for, chosen by their ids; none: all.
+    pub sample: Option<f64>,
+    /// How many of these it is for in a period; none: all.
+    pub throttle: Option<RouteThrottle>,
+}
+
+/// `throttle = { events, per, by }`
+#[derive(Clone, Debug)]
+pub struct RouteThrottle {
+    /// Most events of a key in a period.
+    pub events: u64,
+    /// The period.
+    pub per: Duration,
+    /// What keys are made from; none: all events have one.
+    pub by: Option<Template>,
 }
 
 /// What a route does.

@@ -115,6 +115,17 @@ pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<u64> 
     }
 }
 
+/// A size a second in a range.
+pub(super) fn rate(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<u64> {
+    move |node| {
+        let size = node.as_text().and_then(|text| text.trim().strip_suffix("/s")).and_then(parse_size);
+        let bytes = size.ok_or_else(|| {
+            expected(node, "a size a second such as `5MiB/s` or `500KB/s`").shaped(ValueShape::Text)
+        })?;
+        within(bytes, &range, node, |bytes| format!("{}/s", show_size(*bytes)))
+    }
+}
+
 /// A size in a range, as a number of bytes in memory.
 pub(super) fn length(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<usize> {
     let size = size(range);
@@ -174,7 +185,7 @@ pub(super) fn some<T>(parse: impl Fn(&Node) -> Parsed<T>) -> impl Fn(&Node) -> P
     let list = list(parse);
     move |node| {
         let items = list(node).map_err(|mut misfit| {
-            if let Some(ValueShape::List { least, .. }) = &mut misfit.shape {
+            if let Some(ValueShape::List { least, .. }) = misfit.shape.as_deref_mut() {
                 *least = 1;
             }
             misfit

@@ -45,15 +45,10 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
     let path = folder.path().join("standpipe.toml");
     fs::write(&path, text).unwrap();
     let config = config::load(&[path], &BTreeMap::new()).unwrap();
-    let generation = Generation::build(
-        &config,
-        &Metrics::new(),
-        &Arc::new(Status::default()),
-        &Watchdog::default(),
-        &Arc::default(),
-        &Arc::default(),
-    )
-    .unwrap();
+    let (metrics, status, taps) = (Metrics::new(), Arc::new(Status::default()), Arc::default());
+    let watchdog = Watchdog::default();
+    let built = Generation::build(&config, &metrics, &status, &watchdog, &taps, &Arc::default());
+    let generation = built.unwrap();
     let router = Arc::new(Router::new(&config.routes, &["out"]).unwrap());
     let mut state =
         WorkerState::new(router, Arc::clone(&generation.sinks), &Buffers::new(batch::BUFFER_BYTES, 4));
@@ -63,15 +58,16 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
         redactor: steps.redact.as_deref().and_then(|redaction| Redactor::new(redaction).unwrap()),
         parser: steps.parse.map(|parse| MessageParser { parse, time: steps.timestamp.clone() }),
         labeller: Labeller::new(&steps.enrichment, &config, &Arc::default()),
+        ignore_older: steps.ignore_older,
         metrics: Metrics::new().source("app"),
     };
     let (mut scratch, mut redact) = (Scratch::default(), RedactScratch::default());
     let mut packer = Packer::new(Packing::Lines);
     let origin = Arc::new(Origin { source: "app".into(), host: "h".into(), ..Origin::default() });
-    let mut labelled = LabelledOrigins::default();
+    let mut kept = LabelledOrigins::default();
     let mut work = || {
         let origin = match &decoder.labeller {
-            Some(labeller) => labeller.label(Arc::clone(&origin), &mut labelled),
+            Some(labeller) => labeller.label(Arc::clone(&origin), &mut kept),
             None => Arc::clone(&origin),
         };
         let (mut held, mut lacks) = (generation.budget.charge(0), 0);

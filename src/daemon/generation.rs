@@ -166,7 +166,9 @@ impl Generation {
             metrics.memory_bytes.set(gauge(self.memory()));
             spent_since = self.budget.is_spent().then(|| spent_since.unwrap_or_else(Instant::now));
             let issue = || "full: sources wait until sinks deliver".to_owned();
-            let is_long = spent_since.is_some_and(|since| since.elapsed() >= LONG);
+            // Who waits for a rate that the user has set waits for what is meant.
+            let is_meant = self.sinks.iter().any(|sink| sink.is_at_its_rate());
+            let is_long = !is_meant && spent_since.is_some_and(|since| since.elapsed() >= LONG);
             status.report_issue("memory", is_long.then(issue));
             activity.begin();
         }
@@ -226,10 +228,9 @@ fn decoders(config: &Config, metrics: &Metrics, facts: &Arc<HostFacts>) -> Resul
         let steps = config.steps.get(name).cloned().unwrap_or_default();
         let labeller = Labeller::new(&steps.enrichment, config, facts);
         let parser = steps.parse.map(|parse| MessageParser { parse, time: steps.timestamp });
-        Ok((
-            Arc::from(name.as_str()),
-            Arc::new(SourceDecoder { decoder, redactor, parser, labeller, metrics }),
-        ))
+        let ignore_older = steps.ignore_older;
+        let source = SourceDecoder { decoder, redactor, parser, labeller, ignore_older, metrics };
+        Ok((Arc::from(name.as_str()), Arc::new(source)))
     };
     config.sources.iter().map(decoder).collect()
 }

@@ -12,18 +12,20 @@ use super::error::RunError;
 use super::generation::{Generation, worker_state};
 use crate::config::{Config, MetadataKind, SinkKind};
 use crate::deadletter::folder_of_source;
-use crate::event::{AckGuard, Acknowledge, Block, Borders, Chunk, Origin, Outcome, Piece, Timestamp};
+use crate::event::{
+    AckGuard, Acknowledge, Block, Borders, Chunk, EventPlace, Origin, Outcome, Piece, Timestamp,
+};
 use crate::health::{Status, Watchdog};
 use crate::metadata::HostFacts;
 use crate::metrics::Metrics;
-use crate::pipeline::{Processor, RehearsedChunk, WorkerState};
+use crate::pipeline::{Processor, RehearsedChunk};
 
 /// The way of the data, as a configuration makes it.
 #[derive(Debug)]
 pub struct Rehearsal {
+    config: Config,
     generation: Generation,
     processor: Arc<Processor>,
-    state: WorkerState,
     /// Where standpipe is said to run.
     facts: Arc<HostFacts>,
 }
@@ -33,8 +35,8 @@ pub struct Rehearsal {
 pub struct Rehearsed {
     /// What each destination would have.
     pub delivered: Vec<RehearsedDelivery>,
-    /// Events that no sink would have, by the route that drops them; none: no route matches them.
-    pub dropped: BTreeMap<Option<usize>, u64>,
+    /// Events that no sink would have, by the route that decides it (none: no route does) and why.
+    pub dropped: BTreeMap<(Option<usize>, &'static str), u64>,
     /// Events that would be dead letters, by their folder and reason.
     pub dead_letters: BTreeMap<(String, &'static str), u64>,
 }
@@ -81,15 +83,14 @@ impl Rehearsal {
         let (facts, watchdog) = (Arc::<HostFacts>::default(), Watchdog::default());
         let generation =
             Generation::build(&config, &Metrics::new(), &status, &watchdog, &Arc::default(), &facts)?;
-        let state = worker_state(&config, &generation.sinks)?();
         let processor = Arc::clone(generation.workers.processor());
-        Ok(Self { generation, processor, state, facts })
+        Ok(Self { config, generation, processor, facts })
     }
 
     /// What would become of a payload that comes from `origin`; none: there is not the memory to open it.
     /// `metadata`: where standpipe is said to run.
     pub fn play(
-        &mut self,
+        &self,
         origin: Origin,
         payload: Bytes,
         at: Timestamp,
@@ -104,10 +105,14 @@ impl Rehearsal {
         }
         let source = Arc::clone(&origin.source);
         let held = self.generation.budget.charge(payload.len() as u64);
-        let ack = AckGuard::open(Arc::new(Unasked), 0);
+        // The ids of events, by which routes take samples, are the same each time.
+        let place = EventPlace { unit: "test".into(), offset: 0 };
+        let ack = AckGuard::open(Arc::new(Unasked), 0).placed(place);
         let (origin, piece) = (Arc::new(origin), Piece::default());
         let chunk = Chunk { origin, payload, piece, read_at: at, ack, held };
-        let rehearsed = self.processor.rehearse(chunk, &mut self.state)?;
+        // What routes count, they count anew. It could be made before.
+        let mut state = worker_state(&self.config, &self.generation.sinks).ok()?();
+        let rehearsed = self.processor.rehearse(chunk, &mut state)?;
         Some(self.named(&source, rehearsed))
     }
 
@@ -126,8 +131,8 @@ impl Rehearsal {
                 events: segment.blocks.iter().flat_map(events).collect(),
             });
         }
-        for (route, events) in rehearsed.filtered {
-            let count = named.dropped.entry(route).or_default();
+        for (why, events) in rehearsed.filtered {
+            let count = named.dropped.entry((why.route, why.reason.label())).or_default();
             *count = count.saturating_add(events);
         }
         for letter in rehearsed.undeliverable {

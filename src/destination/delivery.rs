@@ -11,8 +11,8 @@ use crate::aws::FirehoseClients;
 use crate::config::Compression;
 use crate::metrics::{DestinationTally, DestinationTrouble, SinkMetrics};
 use crate::sink::{
-    DeliveryLoop, DeliverySettings, DestinationName, Directory, Firehose, RecordQueue, SinkResources,
-    SinkService,
+    DeliveryLoop, DeliverySettings, DestinationName, Directory, Firehose, RateCap, RecordQueue,
+    SinkResources, SinkService,
 };
 
 /// How long to wait before a client is made again; the environment or a profile may have changed.
@@ -28,6 +28,8 @@ pub(crate) struct DeliveryParts {
     pub(crate) metrics: SinkMetrics,
     /// How records are compressed.
     pub(crate) compression: Compression,
+    /// The sink's own limit.
+    pub(crate) cap: Option<Arc<RateCap>>,
     /// The sink's and the destination's name, for people.
     pub(crate) label: DestinationName,
     /// What the destination counts.
@@ -52,8 +54,8 @@ impl DeliveryParts {
     }
 
     async fn deliver<S: SinkService>(self, service: S, window: usize) {
-        let Self { compression, label, tally, .. } = self;
-        let settings = DeliverySettings { compression, window, label, tally };
+        let Self { compression, cap, label, tally, .. } = self;
+        let settings = DeliverySettings { compression, window, cap, label, tally };
         DeliveryLoop::new(Arc::new(service), self.queue, self.shared, self.metrics, settings).run().await;
     }
 

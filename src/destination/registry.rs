@@ -25,7 +25,7 @@ use crate::batch::Encoder;
 use crate::config::{Buffer, Compression, SinkConfig, SinkKind};
 use crate::event::{Backpressure, Buffers, Origin};
 use crate::metrics::{DestinationTally, SinkMetrics};
-use crate::sink::{DestinationName, SinkResources};
+use crate::sink::{DestinationName, RateCap, SinkResources};
 
 /// One configured sink, running.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub(crate) struct RunningSink {
     resources: SharedResources,
     /// The open destinations. The lock covers look-ups and the making of an entry, never a delivery.
     pub(super) open: Mutex<OpenDestinations>,
+    /// The user's own limit on what they send together.
+    cap: Option<Arc<RateCap>>,
     /// Whether they get on. The lock covers a look at all of them.
     progress: Mutex<SinkProgress>,
     /// How much its disk buffer may hold.
@@ -155,6 +157,7 @@ impl RunningSink {
             kind,
             resources,
             open: Mutex::default(),
+            cap: config.rate.map(|rate| Arc::new(RateCap::new(rate, Instant::now()))),
             progress: Mutex::default(),
             quota: Arc::new(DiskQuota::new(config.buffer)),
             dir_locks: DirLocks::default(),
@@ -230,6 +233,11 @@ impl RunningSink {
         self.report(&looks);
     }
 
+    /// Whether what waits waits for the sink's own rate.
+    pub(crate) fn is_at_its_rate(&self) -> bool {
+        self.cap.as_ref().is_some_and(|cap| cap.is_reached(Instant::now()))
+    }
+
     /// Says what is late.
     fn report(&self, looks: &[DestinationLook]) {
         let status = &self.resources.shared.status;
@@ -238,7 +246,11 @@ impl RunningSink {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let limited = progress.limited(looks, limit, is_memory_full, Instant::now());
         let stuck = progress.stuck(looks, Instant::now());
+        let capped = self.cap.as_ref().and_then(|cap| progress.capped(looks, cap.rate(), Instant::now()));
         drop(progress);
+        if self.cap.is_some() {
+            status.set_note(&format!("sink {} at its rate", self.name), capped);
+        }
         status.report_issue(&format!("sink {}", self.name), limited);
         for (who, issue) in stuck {
             status.report_issue(&who, issue);
@@ -335,6 +347,7 @@ impl RunningSink {
             shared: self.resources.shared.clone(),
             metrics: self.metrics.clone(),
             compression: self.config.compression,
+            cap: self.cap.as_ref().map(Arc::clone),
             label: self.label(key),
         }
     }

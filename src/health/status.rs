@@ -106,6 +106,14 @@ impl Status {
         self.notes.lock().insert(what.to_owned(), note);
     }
 
+    /// The same, or that there is nothing to know any more.
+    pub fn set_note(&self, what: &str, note: Option<String>) {
+        match note {
+            Some(note) => self.note(what, note),
+            None => drop(self.notes.lock().remove(what)),
+        }
+    }
+
     /// All notes.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {

@@ -30,6 +30,7 @@ pub(crate) use self::destination::DestinationLabels;
 pub use self::destination::{DestinationTally, DestinationTrouble};
 pub use self::pull::{PullGauge, PullMetrics};
 pub(crate) use self::reading::MetricReading;
+use self::reading::whole;
 pub(crate) use self::register::gauge;
 pub use self::sink::SinkMetrics;
 pub use self::source::{ChunkCounts, LazyGauge, SourceMetrics};
@@ -44,6 +45,7 @@ pub struct Metrics {
     source: SourceFamilies,
     sink: SinkFamilies,
     filtered_events: IntCounterVec,
+    withheld_events: IntCounterVec,
     admin_errors: IntCounterVec,
     dead_letter_bytes: IntGaugeVec,
     dead_letter_files: IntGaugeVec,
@@ -61,8 +63,13 @@ pub struct Metrics {
 
 const FILTERED_EVENTS: Family = Family {
     name: "filtered_events_total",
-    help: "Events that a route dropped, or that no route matched (route \"none\").",
-    labels: &["route"],
+    help: "Events that went to no sink, by the route that decided it (\"none\": no route did) and the reason.",
+    labels: &["route", "reason"],
+};
+const WITHHELD_EVENTS: Family = Family {
+    name: "withheld_events_total",
+    help: "Events that `sample` or `throttle` of a route kept from its sinks, whether or not other sinks have them.",
+    labels: &["route", "reason"],
 };
 const ADMIN_ERRORS: Family = Family {
     name: "admin_errors_total",
@@ -119,6 +126,7 @@ impl Metrics {
             source: SourceFamilies::register(&registrar),
             sink: SinkFamilies::register(&registrar),
             filtered_events: registrar.counters(&FILTERED_EVENTS),
+            withheld_events: registrar.counters(&WITHHELD_EVENTS),
             admin_errors: registrar.counters(&ADMIN_ERRORS),
             dead_letter_bytes: registrar.gauges(&DEAD_LETTER_BYTES),
             dead_letter_files: registrar.gauges(&DEAD_LETTER_FILES),
@@ -168,9 +176,11 @@ impl Metrics {
         for (name, sink) in &config.sinks {
             self.sink(name).announce(&announce::of_sink(sink));
         }
-        let routes = (0..config.routes.len()).map(|route| route.to_string());
-        for route in routes.chain(["none".to_owned()]) {
-            self.filtered_events.with_label_values(&[route.as_str()]);
+        for (route, reason) in announce::of_routes(config) {
+            self.filtered_events.with_label_values(&[route.as_str(), reason]);
+            if announce::WITHHELD.contains(&reason) {
+                self.withheld(&route, reason, 0);
+            }
         }
     }
 
@@ -191,10 +201,15 @@ impl Metrics {
         MetricReading::new(self.barrier.scrape(|| self.registry.gather()))
     }
 
-    /// The counter of events that a route dropped.
+    /// The counter of events that went to no sink, by the route and the reason.
     #[must_use]
-    pub fn filtered(&self, route: &str) -> IntCounter {
-        self.filtered_events.with_label_values(&[route])
+    pub fn filtered(&self, route: &str, reason: &str) -> IntCounter {
+        self.filtered_events.with_label_values(&[route, reason])
+    }
+
+    /// Counts events that a route kept from its sinks.
+    pub(crate) fn withheld(&self, route: &str, reason: &str, events: u64) {
+        self.withheld_events.with_label_values(&[route, reason]).inc_by(events);
     }
 
     /// Events accepted and not ended, over all sinks.
@@ -270,15 +285,6 @@ pub struct RunTotals {
     pub dropped: u64,
     /// Bytes that AWS bills.
     pub billed_bytes: u64,
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counters are whole and not negative"
-)]
-const fn whole(counter: f64) -> u64 {
-    counter as u64
 }
 
 impl Default for Metrics {

@@ -44,14 +44,24 @@ impl MetricReading {
             Some(pair.value().to_owned())
         };
         let of_label = metrics.filter(|metric| of(metric, label.0).as_deref() == Some(label.1));
-        let count = |metric: &Metric| Some((of(metric, by)?, super::whole(metric.get_counter().get_value())));
+        let count = |metric: &Metric| Some((of(metric, by)?, whole(metric.get_counter().get_value())));
         of_label.filter_map(count).collect()
     }
 
     /// The same of a count; 0 where there is none.
     pub(crate) fn count(&self, family: &str, label: Option<(&str, &str)>) -> u64 {
-        super::whole(self.sum(family, label).unwrap_or(0.0))
+        whole(self.sum(family, label).unwrap_or(0.0))
     }
+}
+
+/// A counter's value.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counters are whole and not negative"
+)]
+pub(super) const fn whole(counter: f64) -> u64 {
+    counter as u64
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus::core::Collector;
 use prometheus::proto::{LabelPair, Metric, MetricFamily};
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 };
 use tokio::time::Instant;
 
@@ -49,6 +49,7 @@ pub struct SinkMetrics {
     dead_lettered: IntCounterVec,
     dropped: IntCounterVec,
     returned: IntCounter,
+    capped: CounterVec,
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
@@ -131,6 +132,11 @@ impl SinkMetrics {
         }
     }
 
+    /// Counts time in which a destination waited for the sink's own rate alone.
+    pub fn capped(&self, waited: Duration) {
+        self.capped.with_label_values(&[self.name.as_str()]).inc_by(waited.as_secs_f64());
+    }
+
     /// Nothing of the sink runs any more: what is in flight goes back to where it came from, and there is nothing to gauge.
     pub fn retire(&self) {
         self.barrier.together(|| {
@@ -184,6 +190,9 @@ impl SinkMetrics {
         }
         for reason in &labels.dead_letters {
             self.dead_lettered.with_label_values(&[name, *reason]);
+        }
+        if labels.has_rate {
+            self.capped(Duration::ZERO);
         }
         let Some(limit) = labels.buffer_limit else { return };
         self.buffer_limit.with_label_values(&[name]).set(gauge(limit));
@@ -297,6 +306,11 @@ const RETURNED: Family = Family {
     help: "Events undelivered at a reload: read again from the source or disk, and accepted again.",
     labels: SINK,
 };
+const CAPPED: Family = Family {
+    name: "sink_capped_seconds_total",
+    help: "Time in which destinations of the sink waited for its own `rate` alone.",
+    labels: SINK,
+};
 const FSYNC: Family = Family {
     name: "buffer_fsync_duration_seconds",
     help: "Time that one sync of the sink's disk buffer takes.",
@@ -335,6 +349,7 @@ pub(super) struct SinkFamilies {
     credentials_expiry: GaugeVec,
     dropped: IntCounterVec,
     returned: IntCounterVec,
+    capped: CounterVec,
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
@@ -363,6 +378,7 @@ impl SinkFamilies {
             credentials_expiry: registrar.nonzero_gauges(&CREDENTIALS_EXPIRY),
             dropped: registrar.counters(&DROPPED),
             returned: registrar.counters(&RETURNED),
+            capped: registrar.float_counters(&CAPPED),
             fsync: registrar.quick_histograms(&FSYNC),
             corrupt: registrar.counters(&CORRUPT),
             buffer_errors: registrar.counters(&BUFFER_ERRORS),
@@ -402,6 +418,7 @@ impl SinkFamilies {
             dead_lettered: self.dead_lettered.clone(),
             dropped: self.dropped.clone(),
             returned: self.returned.with_label_values(&[sink]),
+            capped: self.capped.clone(),
             fsync: self.fsync.clone(),
             corrupt: self.corrupt.clone(),
             buffer_errors: self.buffer_errors.clone(),

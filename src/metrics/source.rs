@@ -38,6 +38,7 @@ pub struct SourceMetrics {
     pub pull: PullMetrics,
     /// What a source of a Kinesis stream shows.
     pub stream: StreamMetrics,
+    files: IntCounterVec,
     objects: IntCounterVec,
     messages: IntCounterVec,
     redacted: IntCounterVec,
@@ -105,6 +106,11 @@ impl SourceMetrics {
         }
     }
 
+    /// Counts a file by what became of it: `ignored` or `removed`.
+    pub(crate) fn file(&self, outcome: &str) {
+        self.files.with_label_values(&[self.name.as_str(), outcome]).inc();
+    }
+
     /// Notes a file that cannot be read, again and again.
     pub(crate) fn unreadable(&self, path: &Path, why: String) {
         self.troubles.unreadable(&self.name, path, why, Instant::now());
@@ -149,6 +155,9 @@ impl SourceMetrics {
         }
         if labels.has_files {
             self.behind_bytes.show();
+        }
+        for outcome in &labels.files {
+            self.files.with_label_values(&[self.name.as_str(), *outcome]);
         }
         if labels.has_log_groups {
             self.pull.announce();
@@ -252,6 +261,11 @@ const LOST: Family = Family {
     labels: SOURCE_AND_REASON,
 };
 const SOURCE_AND_OUTCOME: &[&str] = &["source", "outcome"];
+const FILES: Family = Family {
+    name: "source_files_total",
+    help: "Files that were left out as too old, or removed once they were delivered, by what became of them.",
+    labels: SOURCE_AND_OUTCOME,
+};
 const OBJECTS: Family = Family {
     name: "source_objects_total",
     help: "Objects of S3 that are done, by what became of them.",
@@ -287,6 +301,7 @@ pub(super) struct SourceFamilies {
     lag: GaugeVec,
     behind: IntGaugeVec,
     lost: IntCounterVec,
+    files: IntCounterVec,
     objects: IntCounterVec,
     messages: IntCounterVec,
     redacted: IntCounterVec,
@@ -308,6 +323,7 @@ impl SourceFamilies {
             lag: registrar.float_gauges(&LAG),
             behind: registrar.gauges(&BEHIND),
             lost: registrar.counters(&LOST),
+            files: registrar.counters(&FILES),
             objects: registrar.counters(&OBJECTS),
             messages: registrar.counters(&MESSAGES),
             redacted: registrar.counters(&REDACTED),
@@ -337,6 +353,7 @@ impl SourceFamilies {
             errors: self.errors.clone(),
             undecodable: self.undecodable.clone(),
             lost: self.lost.clone(),
+            files: self.files.clone(),
             pull: self.pull.of(source),
             stream: self.stream.of(source),
             objects: self.objects.clone(),

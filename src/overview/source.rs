@@ -55,6 +55,15 @@ pub struct SourceOverview {
     pub units: Option<UnitList>,
 }
 
+impl SourceOverview {
+    /// Whether there is something to be read, and nothing was read of late: it waits until a destination has room.
+    #[must_use]
+    pub fn stands_still(&self) -> bool {
+        self.behind_bytes.is_some_and(|bytes| bytes > 0)
+            && self.bytes_per_second.is_some_and(|rate| rate <= 0.0)
+    }
+}
+
 /// One route.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]

@@ -10,6 +10,7 @@ use crate::destination::queue::Ended;
 use crate::destination::registry::{NoDestination, RunningSink};
 use crate::event::AckGuard;
 use crate::metrics::{ChunkCounts, Metrics, SourceMetrics};
+use crate::route::Filtered;
 use crate::tap::{TapHub, TapTarget};
 
 /// Gives encoded chunks to their destinations.
@@ -108,9 +109,13 @@ impl Enqueuer {
 
     fn count(&self, encoded: &EncodedChunk, source: &SourceMetrics) {
         let filtered: Vec<_> =
-            encoded.filtered.iter().map(|(route, events)| (self.route_counter(*route), *events)).collect();
+            encoded.filtered.iter().map(|(why, events)| (self.filtered(*why), *events)).collect();
         let undecodable = encoded.undeliverable.iter().filter(|undeliverable| undeliverable.sink.is_none());
         let undecodable: Vec<_> = undecodable.map(|undeliverable| (undeliverable.reason, 1)).collect();
+        for (why, events) in &encoded.withheld {
+            let route = why.route.map_or_else(String::new, |route| route.to_string());
+            self.metrics.withheld(&route, why.reason.label(), *events);
+        }
         source.redacted(&encoded.redacted);
         source.repaired.inc_by(encoded.repaired);
         source.unparsed("parse", encoded.unparsed);
@@ -118,8 +123,10 @@ impl Enqueuer {
         source.read(&ChunkCounts { routed: encoded.routed, filtered: &filtered, undecodable: &undecodable });
     }
 
-    fn route_counter(&self, route: Option<usize>) -> prometheus::IntCounter {
-        self.metrics.filtered(&route.map_or_else(|| "none".to_owned(), |route| route.to_string()))
+    /// The counter of events that go to no sink for this reason.
+    fn filtered(&self, why: Filtered) -> prometheus::IntCounter {
+        let route = why.route.map_or_else(|| "none".to_owned(), |route| route.to_string());
+        self.metrics.filtered(&route, why.reason.label())
     }
 
     /// Queues a dead letter; its part of the chunk is done once it is on disk.

@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_field_that_lacks_what_it_is_made_of_is_left_out() {
         let labeller = labeller("{ec2.zone}", &[MetadataKind::Ec2]);
-        let labelled = labeller.label(Arc::new(Origin::new("app", "h")), &mut LabelledOrigins::default());
-        assert_eq!((labelled.label("fields.x"), labelled.labels.as_ref().unwrap().json()), (None, ""));
+        let origin = labeller.label(Arc::new(Origin::new("app", "h")), &mut LabelledOrigins::default());
+        assert_eq!((origin.label("fields.x"), origin.labels.as_ref().unwrap().json()), (None, ""));
     }
 }

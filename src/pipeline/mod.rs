@@ -6,6 +6,7 @@
 //! Failure: what cannot be decoded, or taken by a sink, becomes a dead letter.
 //! Stop:    the workers end when the sources have, and every chunk is done.
 
+mod deciding;
 mod encoded;
 mod enqueue;
 mod ids;

@@ -1,7 +1,5 @@
 //! A payload's way to its destinations without the last step: decoded, routed and encoded as in a run, and enqueued nowhere.
 
-use std::sync::Arc;
-
 use super::encoded::{EncodedChunk, Undeliverable};
 use super::process::{Processor, decode};
 use super::routing::WorkerState;
@@ -10,15 +8,16 @@ use super::step::StepMemory;
 use crate::decode::Undecoded;
 use crate::destination::key::DestinationKey;
 use crate::destination::registry::NoDestination;
-use crate::event::{AckGuard, Acknowledge, Block, Chunk, CommitTurn, Outcome};
+use crate::event::{Block, Chunk, CommitTurn};
+use crate::route::Filtered;
 
 /// What would become of a payload.
 #[derive(Debug, Default)]
 pub(crate) struct RehearsedChunk {
     /// What each destination would have, in order.
     pub(crate) delivered: Vec<RehearsedSegment>,
-    /// Events that no sink would have, by the route that drops them.
-    pub(crate) filtered: Vec<(Option<usize>, u64)>,
+    /// Events that no sink would have, by why.
+    pub(crate) filtered: Vec<(Filtered, u64)>,
     /// What would become dead letters.
     pub(crate) undeliverable: Vec<Undeliverable>,
 }
@@ -34,17 +33,10 @@ pub(crate) struct RehearsedSegment {
     pub(crate) blocks: Vec<Block>,
 }
 
-/// Nobody waits for what is rehearsed.
-struct NoOwner;
-
-impl Acknowledge for NoOwner {
-    fn acknowledge(&self, _number: u64, _outcome: Outcome) {}
-}
-
 impl Processor {
     /// Takes a chunk as far as its encoding; none: its source is not configured, or there is not the memory to open it.
     pub(crate) fn rehearse(&self, chunk: Chunk, state: &mut WorkerState) -> Option<RehearsedChunk> {
-        let Chunk { origin, payload, piece, read_at, mut held, .. } = chunk;
+        let Chunk { origin, payload, piece, read_at, ack, mut held } = chunk;
         let source = self.sources.get(&origin.source)?;
         let mut scratch = WorkerScratch::default();
         let origin = match &source.labeller {
@@ -57,7 +49,6 @@ impl Processor {
             let used = held.bytes();
             let turn = (&self.budget, CommitTurn::Now);
             let memory = StepMemory::new(turn, u64::MAX, (&mut held, used), &mut lacks);
-            let ack = AckGuard::open(Arc::new(NoOwner), 0);
             let routing = state.begin(read_at, memory).of_chunk(source, &origin.source, &ack);
             let (rest, encoded) = decode(source, &origin, undecoded, routing, &mut scratch);
             if lacks > 0 {
@@ -75,15 +66,12 @@ impl Processor {
         rehearsed.undeliverable.extend(encoded.undeliverable);
         for segment in encoded.segments {
             let key = self.enqueuer.sinks.get(segment.sink).and_then(|sink| sink.key(&segment.origin));
-            match key {
-                Some(key) => {
-                    let (sink, blocks) = (segment.sink, segment.blocks);
-                    rehearsed.delivered.push(RehearsedSegment { sink, key, blocks });
-                }
-                None => {
-                    let lost = Undeliverable::from_segment(&segment, NoDestination::MissingField);
-                    rehearsed.undeliverable.extend(lost);
-                }
+            if let Some(key) = key {
+                let (sink, blocks) = (segment.sink, segment.blocks);
+                rehearsed.delivered.push(RehearsedSegment { sink, key, blocks });
+            } else {
+                let lost = Undeliverable::from_segment(&segment, NoDestination::MissingField);
+                rehearsed.undeliverable.extend(lost);
             }
         }
     }

@@ -8,6 +8,8 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, warn};
 
 use super::answer::{Answer, Rejected, THROTTLED};
+use super::cap::RateCap;
+use super::capped_sends::CappedSends;
 use super::destination_name::DestinationName;
 use super::hold_state::HoldState;
 use super::in_flight::{Completed, InFlight, RequestTimes};
@@ -34,14 +36,16 @@ pub struct DeliveryLoop<S, P> {
     /// The sink's and the destination's name, for people.
     pub(super) label: DestinationName,
     pub(super) tally: Arc<DestinationTally>,
-    pacing: Pacing,
+    pub(super) pacing: Pacing,
+    /// The user's own limit, which the sink's destinations share.
+    pub(super) cap: CappedSends,
     /// What a request carries while nothing limits it.
-    full: Room,
+    pub(super) full: Room,
     pub(super) retries: RetryQueue,
     /// The order in which requests take memory, and in which they leave.
     memory_order: SendOrder,
     departure_order: SendOrder,
-    in_flight: JoinSet<Completed>,
+    pub(super) in_flight: JoinSet<Completed>,
     /// When the first event came of each request that is under way.
     under_way: Vec<Instant>,
     /// Nothing is sent before this.
@@ -62,6 +66,8 @@ pub struct DeliverySettings {
     pub compression: Compression,
     /// Most requests under way.
     pub window: usize,
+    /// The user's own limit, which the sink's destinations share; none: there is none.
+    pub cap: Option<Arc<RateCap>>,
     /// The sink's and the destination's name, for people.
     pub label: DestinationName,
     /// What the destination counts.
@@ -84,7 +90,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         metrics: SinkMetrics,
         settings: DeliverySettings,
     ) -> Self {
-        let DeliverySettings { compression, window, label, tally } = settings;
+        let DeliverySettings { compression, window, cap, label, tally } = settings;
         let pacing = Pacing::new(window, Instant::now());
         // Records that are compressed on their way make small requests anyway.
         let smaller = service.best_request(window).filter(|_| compression == Compression::None);
@@ -99,6 +105,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             label,
             tally,
             pacing,
+            cap: CappedSends::new(cap),
             full,
             retries: RetryQueue::default(),
             memory_order: SendOrder::default(),
@@ -121,6 +128,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
                 self.retries.hand_over(&*self.record_queue);
             }
             let now = Instant::now();
+            self.note_cap(now);
             let window = self.pacing.window();
             let may_send =
                 self.in_flight.len() < window && self.blocked_until().is_none_or(|until| until <= now);
@@ -157,31 +165,6 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         self.clear_issue();
     }
 
-    /// Nothing is sent before this: a pause, or the rate.
-    fn blocked_until(&self) -> Option<Instant> {
-        self.paused_until.max(self.pacing.next())
-    }
-
-    /// When something that waits may go, if anything does and nothing else would wake the loop.
-    fn wake(&self, now: Instant) -> Option<Instant> {
-        let due = self.retries.next();
-        let blocked = self.blocked_until().filter(|until| *until > now);
-        match (due, blocked) {
-            (Some(due), Some(blocked)) => Some(due.max(blocked)),
-            (None, blocked) => blocked,
-            (due, None) => due.filter(|due| *due > now),
-        }
-    }
-
-    /// What the next request may carry.
-    fn room(&self) -> Room {
-        match self.pacing.room() {
-            _ if self.held.is_some() => Pacing::one(),
-            Room::Full => self.full,
-            room @ (Room::Bytes { .. } | Room::One(_)) => room,
-        }
-    }
-
     /// A request of no records would be refused for ever, and no record of it could be found at fault. The queue gives none; were
     /// there one after all, the queue is asked again, but not at once.
     fn skip_empty(&mut self, now: Instant) {
@@ -207,6 +190,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         debug_assert!(!request.records.is_empty(), "a request of no records");
         self.under_way.extend(request.oldest());
         self.pacing.send(request.load(), now, fastrand::f64());
+        self.cap.send(&request, now);
         let (service, resources, compression) =
             (Arc::clone(&self.service), self.resources.clone(), self.compression);
         let in_flight = InFlight {

@@ -85,8 +85,9 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
 
     pub(super) fn clear_issue(&mut self) {
         if std::mem::take(&mut self.issue_reported) {
-            self.resources.status.report_issue(&self.label.to_string(), None);
+            // In this order: who sees no issue sees no trouble either.
             self.tally.clear_trouble();
+            self.resources.status.report_issue(&self.label.to_string(), None);
         }
     }
 

@@ -89,8 +89,8 @@ impl Framer {
     }
 
     /// So many bytes are always enough to decide.
-    pub(super) const fn enough(&self) -> usize {
-        self.longest.saturating_add(1)
+    pub(super) fn enough(&self) -> usize {
+        self.longest.saturating_add(self.charset.unit())
     }
 
     /// Decides, and stands behind the frame from now on. `bytes` begin where the last frame ended.
@@ -104,7 +104,7 @@ impl Framer {
             return if is_whole { all } else { NextFrame::Incomplete };
         }
         if self.state.skipping {
-            return self.skip(bytes);
+            return self.skip(bytes, upcoming);
         }
         let whole = self.whole_events(framing, bytes, upcoming);
         if whole > 0 && !self.is_to_be_truncated(bytes, whole, upcoming) {
@@ -112,7 +112,7 @@ impl Framer {
             let goes_on = || upcoming == Upcoming::More && framing.goes_on(taken, rest);
             return NextFrame::Events { len: whole, piece: self.advance(framing, taken, goes_on) };
         }
-        if bytes.len() <= self.longest {
+        if bytes.len() < self.enough() {
             return NextFrame::Incomplete;
         }
         let (len, skipping) = self.part(bytes);
@@ -145,12 +145,18 @@ impl Framer {
     }
 
     /// Leaves out the rest of a line that was cut.
-    fn skip(&mut self, bytes: &[u8]) -> NextFrame {
-        let end = self.charset.first_line_end(bytes);
-        self.state.skipping = end.is_none();
-        let len = end.unwrap_or(bytes.len());
-        let lost = end.map_or(len, |end| end.saturating_sub(self.charset.unit()));
-        NextFrame::LeftOut { len, lost: lost as u64, reason: "truncated" }
+    fn skip(&mut self, bytes: &[u8], upcoming: Upcoming) -> NextFrame {
+        let unit = self.charset.unit();
+        let Some(len) = self.charset.first_line_end(bytes) else {
+            let is_over = upcoming == Upcoming::Nothing;
+            let len = if is_over { bytes.len() } else { bytes.len() - bytes.len() % unit };
+            return match len {
+                0 => NextFrame::Incomplete,
+                _ => NextFrame::LeftOut { len, lost: len as u64, reason: "truncated" },
+            };
+        };
+        self.state.skipping = false;
+        NextFrame::LeftOut { len, lost: len.saturating_sub(unit) as u64, reason: "truncated" }
     }
 
     /// How much of an event goes that is too long, and whether the rest of its line is to be left out.
@@ -160,7 +166,7 @@ impl Framer {
         if lines > 0 {
             return (lines, false);
         }
-        // One byte more than allowed, where the decoder has to see that it is too long.
+        // One character more than allowed, where the decoder has to see that it is too long.
         let more_than_allowed = self.enough().min(bytes.len());
         match self.too_long {
             TooLong::Split => (self.charset.border(window).max(1), false),
@@ -286,7 +292,20 @@ mod tests {
         assert_eq!(next(TooLong::Split, "abcde", 0, more), part(8, true));
         assert_eq!(next(TooLong::Split, "abc\u{1F600}e", 0, more), part(6, true));
         assert_eq!(next(TooLong::Split, "abc", 1, Upcoming::Nothing), events(5));
-        assert_eq!(next(TooLong::Truncate, "abcdefgh", 0, more), part(9, false));
+        // What is left out of a line ends between characters, too.
+        let decoding = Decoding { charset, ..decoding(4, TooLong::Truncate) };
+        let framing = framing(&decoding);
+        let mut framer = Framer::new(&decoding, &*framing);
+        framer.resume(FramerState::resumed(true));
+        let left_out = |len: usize, lost| NextFrame::LeftOut { len, lost, reason: "truncated" };
+        assert_eq!(framer.next(&*framing, b"x\0y\0z", more), left_out(4, 4));
+        assert_eq!(framer.next(&*framing, b"z", more), NextFrame::Incomplete);
+        assert_eq!(framer.next(&*framing, b"z\0\n\0a\0", more), left_out(4, 2));
+        assert_eq!(framer.next(&*framing, b"a\0\n\0", more), events(4));
+        assert_eq!(next(TooLong::Truncate, "abcd", 0, more), NextFrame::Incomplete);
+        assert_eq!(next(TooLong::Truncate, "abcdef", 3, more), NextFrame::Incomplete);
+        assert_eq!(next(TooLong::Truncate, "abcdefgh", 0, more), part(10, false));
+        assert_eq!(next(TooLong::DeadLetter, "abcdefgh", 1, more), part(10, false));
     }
 
     #[test]

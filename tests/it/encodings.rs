@@ -185,6 +185,7 @@ fn write(encoding: Encoding, payload: &[u8]) -> Vec<Vec<u8>> {
         fields: Vec::new(),
         packing: Packing::Event,
         compression: Compression::None,
+        rate: None,
         linger: Duration::ZERO,
         too_long: TooLong::Split,
         max_destinations: 1,

@@ -114,6 +114,45 @@ fn a_file_in_another_charset_arrives_as_utf_8_wherever_reading_was_interrupted()
     }
 }
 
+/// Everything that the directory sink wrote.
+fn written(world: &World) -> String {
+    let (mut found, mut folders) = (String::new(), vec![world.path("out")]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                found += &fs::read_to_string(entry.path()).unwrap();
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_line_of_another_charset_that_was_too_long_is_replayed_as_it_was_read() {
+    let world = World::new();
+    let config = |more: &str| {
+        let sink = "[sinks.out]\ntype = \"directory\"\npath = \"@DIR/out\"\nencoding = \"message\"\n";
+        world.config(&format!("{FILE_SOURCE}charset = \"utf-16be\"\n{more}{sink}"));
+    };
+    config("max_line = \"1KiB\"\ntoo_long = \"dead_letter\"\n");
+    let long = format!("{}\u{e9}", "long ".repeat(500));
+    let text = format!("short\n{long}\nend\n");
+    append(&world, "a.log", &text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>());
+    let path = world.config_path();
+    let path = path.to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = world.run(arguments, b"");
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    run(&["run", "--once", "-c", path]);
+    assert_eq!(written(&world), "short\nend\n");
+    config("");
+    run(&["replay", "_app", "-c", path]);
+    assert!(written(&world).contains(&format!("{long}\n")));
+}
+
 #[test]
 fn what_is_no_character_of_its_charset_becomes_one_and_is_counted() {
     let world = World::new();
@@ -124,17 +163,7 @@ fn what_is_no_character_of_its_charset_becomes_one_and_is_counted() {
     append(&world, "a.log", b"\x83\x8D\x83\x4F\nbad \xFF\n");
     let output = world.run(&["run", "--once", "-c", world.config_path().to_str().unwrap()], b"");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut found = String::new();
-    let mut folders = vec![world.path("out")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            if entry.path().is_dir() {
-                folders.push(entry.path());
-            } else {
-                found += &fs::read_to_string(entry.path()).unwrap();
-            }
-        }
-    }
+    let found = written(&world);
     assert_eq!(found, "\u{30ed}\u{30b0}\nbad \u{fffd}\n");
     let daemon = world.start();
     append(&world, "b.log", b"\xFF\nno\n");

@@ -40,6 +40,7 @@ mod help;
 mod ids;
 mod kinesis;
 mod letters;
+mod limiting;
 mod limits;
 mod live;
 mod metrics;

@@ -91,7 +91,7 @@ fn what_can_be_counted_is_there_at_zero_and_what_does_not_exist_is_absent() {
     let there = [
         "source_errors_total{reason=\"unauthorized\",source=\"subscriptions\"}",
         "undecodable_total{reason=\"not_envelope\",source=\"subscriptions\"}",
-        "filtered_events_total{route=\"none\"}",
+        "filtered_events_total{reason=\"unrouted\",route=\"none\"}",
         "sink_requests_total{outcome=\"throttled\",sink=\"archive\"}",
         "dead_letter_events_total{reason=\"too_large\",sink=\"archive\"}",
         "sink_dropped_events_total{reason=\"oldest\",sink=\"durable\"}",

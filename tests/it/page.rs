@@ -169,7 +169,9 @@ fn troubled(world: &World) -> crate::world::Daemon {
         let is_open = sinks.iter().all(|sink| sink["destinations"][0]["stream"].is_string());
         let is_behind = status["sources"][0]["behind_bytes"].as_u64()? > 0;
         let has_rates = status["sources"][0]["bytes_per_second"].is_number();
-        (is_held && is_open && is_behind && has_rates).then_some(())
+        let page = daemon.get("/").unwrap().text();
+        (is_held && page.contains("waits for a destination") && is_open && is_behind && has_rates)
+            .then_some(())
     });
     daemon
 }

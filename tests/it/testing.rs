@@ -135,11 +135,11 @@ fn what_differs_is_shown_and_fails() {
         // Drops and dead letters, both ways.
         (
             format!("{kept}expect = [{{ sink = \"plain\" }}]"),
-            &["dropped by routes[0]: expected 0 events, found 1"],
+            &["filtered by routes[0] as `dropped`: expected 0 events, found 1"],
         ),
         (
             format!("{kept}dropped = [{{ route = 0 }}, {{}}]\nexpect = [{{ sink = \"plain\" }}]"),
-            &["dropped because no route matches: expected 1 event, found 0"],
+            &["filtered as `unrouted`: expected 1 event, found 0"],
         ),
         (
             "source = \"cwl\"\npayload = \"no envelope\"".to_owned(),
@@ -233,6 +233,63 @@ dead_letters = [{ sink = "_long", reason = "too_long" }]
 fn a_test_sees_what_a_sink_would_be_sent() {
     let tests = OF_KINDS.replace("@LONG", &"x".repeat(2_000));
     check(&format!("{KINDS}{tests}"), 0, &["5 tests: 0 failed"]);
+}
+
+#[test]
+fn what_routes_and_sources_leave_out_has_its_reason() {
+    let flow = r#"
+[sources.app]
+type = "file"
+include = ["/nowhere/*.log"]
+charset = "utf-16le"
+[sources.cwl]
+type = "kinesis"
+stream_arn = "arn:aws:kinesis:us-east-1:222222222222:stream/cwl"
+ignore_older = "1d"
+fields = { team = "a", zone = "{ec2.zone}" }
+metadata = ["ec2"]
+[sinks.json]
+type = "directory"
+path = "/nowhere/out"
+[[routes]]
+from = ["app"]
+to = ["json"]
+throttle = { events = 2, per = "1h" }
+[[routes]]
+from = ["cwl"]
+when = { ec2 = { zone = ["eu-*"] } }
+to = ["json"]
+"#;
+    let throttled = r#"
+[[tests]]
+name = "throttled"
+source = "app"
+lines = ["é", "b", "c"]
+expect = [{ sink = "json", events = [{ message = "é" }, { message = "b" }] }]
+dropped = [{ route = 0, reason = "throttled" }]
+"#;
+    let labelled = r#"
+[[tests]]
+name = "labelled"
+source = "cwl"
+origin = { ec2 = { zone = "eu-west-1a" } }
+lines = ["a"]
+expect = [{ sink = "json", events = [{ message = "a", team = "a", zone = "eu-west-1a" }] }]
+[[tests]]
+name = "elsewhere"
+source = "cwl"
+origin = { ec2 = { zone = "us-east-1a" } }
+lines = ["a"]
+dropped = [{}]
+[[tests]]
+name = "old"
+source = "cwl"
+origin = { ec2 = { zone = "eu-west-1a" } }
+payload = '{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[{"id":"1","timestamp":1,"message":"m"}]}'
+dropped = [{ reason = "too_old" }]
+"#;
+    // What one test used up of a limit, the next one has.
+    check(&format!("{flow}{throttled}{throttled}{labelled}"), 0, &["5 tests: 0 failed"]);
 }
 
 #[test]

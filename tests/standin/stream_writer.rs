@@ -1,4 +1,4 @@
-//! Puts numbered lines to the Kinesis stream, as envelopes of CloudWatch Logs: at once, or so many lines a second with the time of each,
+//! Puts numbered lines to the Kinesis stream, as envelopes of `CloudWatch` Logs: at once, or so many lines a second with the time of each,
 //! so that its delay can be told.
 
 use std::io::Write;

@@ -189,6 +189,10 @@ pub(super) fn source_state(source: &SourceOverview) -> (StateLevel, String) {
     if let Some(issue) = source.issues.first() {
         return (StateLevel::Bad, mark(StateLevel::Bad, issue));
     }
+    if source.stands_still() {
+        let words = format!("waits for a destination, oldest {}", words::duration(oldest));
+        return (StateLevel::Warning, mark(StateLevel::Warning, &words));
+    }
     if oldest >= LATE {
         let words = format!("oldest undelivered {}", words::duration(oldest));
         return (StateLevel::Warning, mark(StateLevel::Warning, &words));

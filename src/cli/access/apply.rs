@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::consent::Consent;
+use super::consent::{ApplyWords, Consent};
 use super::found::{FoundPlan, with_found};
 use super::render::{show, write_all};
 use super::{ca_file, planned};
@@ -34,10 +34,8 @@ pub struct ApplyOptions {
     pub destroy: bool,
     /// Only these accounts; all when empty.
     pub accounts: Vec<String>,
-    /// For machines.
-    pub json: bool,
-    /// Say only what failed, and what is asked about.
-    pub quiet: bool,
+    /// What is said.
+    pub words: ApplyWords,
     /// Where scripts for the owners of accounts without credentials go; without it they are printed.
     pub out: Option<PathBuf>,
     /// In colour.
@@ -82,8 +80,12 @@ pub fn run(
     let failures = faults.iter().map(unlisted).collect();
     let mut session = ApplySession { apply, plan: &plan, seen: &seen, done: Vec::new(), failures };
     // Nobody agrees to what they have not seen.
-    let shows = !apply.json && (!apply.quiet || apply.consent != Consent::Given);
-    if !apply.json {
+    let shows = match apply.words {
+        ApplyWords::All => true,
+        ApplyWords::Failures => apply.consent != Consent::Given,
+        ApplyWords::Json => false,
+    };
+    if apply.words != ApplyWords::Json {
         for (account, why) in &faults {
             writeln!(err, "account {account}: log groups could not be listed: {why}")?;
         }
@@ -227,7 +229,7 @@ impl ApplySession<'_> {
         if self.apply.consent == Consent::Given {
             return Ok(true);
         }
-        if self.apply.json || self.apply.consent == Consent::Lacking {
+        if self.apply.words == ApplyWords::Json || self.apply.consent == Consent::Lacking {
             writeln!(err, "nothing was done: run it on a terminal and answer, or with --yes")?;
             return Ok(false);
         }
@@ -294,7 +296,7 @@ impl ApplySession<'_> {
                     }
                     ApplyEvent::Waits(call, why) => format!("wait    {account}: {title}: `{call}`: {why}\n"),
                 };
-                if !self.apply.json && !self.apply.quiet && wrote.is_ok() {
+                if self.apply.words == ApplyWords::All && wrote.is_ok() {
                     wrote = out.write_all(line.as_bytes()).and_then(|()| out.flush());
                 }
             };
@@ -316,7 +318,11 @@ impl ApplySession<'_> {
     fn fail(&mut self, task: &ApplyTask<'_>, why: &str, out: &mut impl Write) -> io::Result<()> {
         let (account, title) = (&task.act.stage.account.name, task.act.resource.title());
         self.failures.push(json!({ "account": account, "resource": title, "why": why }));
-        if self.apply.json { Ok(()) } else { writeln!(out, "failed  {account}: {title}: {why}") }
+        if self.apply.words == ApplyWords::Json {
+            Ok(())
+        } else {
+            writeln!(out, "failed  {account}: {title}: {why}")
+        }
     }
 
     /// What is left to say, with scripts for the owners of accounts without credentials; the exit code.
@@ -329,10 +335,10 @@ impl ApplySession<'_> {
     ) -> io::Result<u8> {
         let scripts = if self.apply.destroy { Vec::new() } else { self.scripts() };
         let is_ok = self.failures.is_empty() && !tasks.iter().any(|task| task.is_open);
-        if self.apply.json {
+        if self.apply.words == ApplyWords::Json {
             writeln!(out, "{:#}", self.report(tasks, is_applied, is_ok, &scripts))?;
         } else {
-            if is_applied && !self.apply.quiet {
+            if is_applied && self.apply.words == ApplyWords::All {
                 writeln!(out, "{}", self.summary())?;
             }
             for (name, access) in &self.seen.accounts {
@@ -345,7 +351,7 @@ impl ApplySession<'_> {
             if let Some(folder) = &self.apply.out {
                 writeln!(err, "for the owners of these accounts, scripts that make it:")?;
                 write_all(&scripts, folder, err, &mut io::sink())?;
-            } else if !self.apply.json {
+            } else if self.apply.words != ApplyWords::Json {
                 writeln!(
                     err,
                     "for the owners of these accounts, scripts that make it follow; --out DIR writes them"

@@ -1,4 +1,4 @@
-//! Whether changes may be made, and whether somebody is to be asked.
+//! Whether changes may be made, and what is said of them.
 
 /// Whether changes may be made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,6 +19,29 @@ impl Consent {
             (true, _) => Self::Given,
             (false, true) => Self::Asked,
             (false, false) => Self::Lacking,
+        }
+    }
+}
+
+/// What is said of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ApplyWords {
+    /// Everything.
+    All,
+    /// Only what failed, and what is asked about.
+    Failures,
+    /// JSON, for machines.
+    Json,
+}
+
+impl ApplyWords {
+    /// As the options say.
+    #[must_use]
+    pub const fn new(json: bool, quiet: bool) -> Self {
+        match (json, quiet) {
+            (true, _) => Self::Json,
+            (false, true) => Self::Failures,
+            (false, false) => Self::All,
         }
     }
 }

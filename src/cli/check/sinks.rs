@@ -16,6 +16,9 @@ pub(super) fn of_sink(name: &str, sink: &SinkConfig) -> Branch {
         }
     };
     below.push(Branch::leaf(of_packing(sink)));
+    below.extend(
+        sink.rate.map(|rate| Branch::leaf(format!("at most {}/s, over all destinations", show_size(rate)))),
+    );
     below.extend(sink.id.then(|| Branch::leaf("each event has an id, the same whenever it is sent")));
     if !sink.fields.is_empty() {
         let fields: Vec<String> =

@@ -24,6 +24,12 @@ pub(super) fn of_source(name: &str, source: &SourceConfig, config: &Config) -> B
     let is_framed = !matches!(source, SourceConfig::CloudwatchLogs(_));
     below.extend(is_framed.then(|| Branch::leaf(of_decoding(source.decoding()))));
     if let Some(steps) = config.steps.get(name) {
+        below.extend(
+            steps
+                .ignore_older
+                .filter(|_| source.tells_times())
+                .map(|age| Branch::leaf(format!("events older than {} are dropped", show_duration(age)))),
+        );
         below.extend(steps::lines(steps).map(Branch::leaf));
     }
     for leg in legs(config, name) {
@@ -58,6 +64,13 @@ fn of_files(file: &FileSource) -> Vec<Branch> {
         show_duration(file.rescan),
         file.max_open
     )));
+    below.extend(file.remove_after.map(|after| {
+        let after = show_duration(after);
+        Branch::leaf(format!("rotated and compressed files are removed {after} after they were delivered"))
+    }));
+    below.extend(file.ignore_older.map(|age| {
+        Branch::leaf(format!("files that nothing was written to for {} are not read", show_duration(age)))
+    }));
     below
 }
 

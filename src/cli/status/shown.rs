@@ -82,6 +82,7 @@ fn source(source: &SourceOverview) -> Vec<String> {
     };
     let state = match (source.issues.is_empty(), source.catch_up_seconds) {
         (false, _) => "needs attention".to_owned(),
+        (true, None) if source.stands_still() => "waits for a destination".to_owned(),
         (true, Some(seconds)) => format!("caught up in {}", words::duration(seconds)),
         (true, None) if source.oldest_unacknowledged_seconds > 0.0 => "delivering".to_owned(),
         (true, None) => "all delivered".to_owned(),

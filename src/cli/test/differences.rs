@@ -78,13 +78,13 @@ fn of_events(expected: &ExpectedSink, found: &RehearsedDelivery, differences: &m
 
 fn of_drops(test: &FlowTest, rehearsed: &Rehearsed, differences: &mut Vec<String>) {
     let route = |route: Option<u64>| route.and_then(|route| usize::try_from(route).ok());
-    let mut wanted: BTreeMap<Option<usize>, u64> = BTreeMap::new();
+    let mut wanted: BTreeMap<(Option<usize>, &str), u64> = BTreeMap::new();
     for drop in &test.dropped {
-        *wanted.entry(route(drop.route)).or_default() += drop.count;
+        *wanted.entry((route(drop.route), &drop.reason)).or_default() += drop.count;
     }
-    let who = |route: &Option<usize>| match route {
-        Some(route) => format!("dropped by routes[{route}]"),
-        None => "dropped because no route matches".to_owned(),
+    let who = |(route, reason): &(Option<usize>, &str)| match route {
+        Some(route) => format!("filtered by routes[{route}] as `{reason}`"),
+        None => format!("filtered as `{reason}`"),
     };
     compare(&wanted, &rehearsed.dropped, who, differences);
 }

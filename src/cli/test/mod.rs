@@ -34,7 +34,7 @@ pub fn run(
     }
     let runtime = runtime(1)?;
     let _within = runtime.enter();
-    let mut rehearsal = match Rehearsal::new(config.clone()) {
+    let rehearsal = match Rehearsal::new(config.clone()) {
         Ok(rehearsal) => rehearsal,
         Err(error) => {
             writeln!(err, "standpipe: {}", with_causes(&error))?;
@@ -43,7 +43,7 @@ pub fn run(
     };
     let mut failed = 0;
     for test in &config.tests {
-        let differences = play(&mut rehearsal, &config, test);
+        let differences = play(&rehearsal, &config, test);
         if differences.is_empty() {
             writeln!(out, "ok      {}", test.name)?;
             continue;
@@ -59,7 +59,7 @@ pub fn run(
     Ok(if failed == 0 { exit::DONE } else { exit::FAILED })
 }
 
-fn play(rehearsal: &mut Rehearsal, config: &Config, test: &FlowTest) -> Vec<String> {
+fn play(rehearsal: &Rehearsal, config: &Config, test: &FlowTest) -> Vec<String> {
     // The name was looked up when the configuration was read.
     let Some(source) = config.sources.get(&test.source) else { return Vec::new() };
     let (origin, payload) = payload(test, source.decoding());

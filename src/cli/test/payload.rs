@@ -52,8 +52,9 @@ fn envelope(test: &FlowTest, lines: &[String]) -> Value {
     let owner = field(test, Field::Owner, NO_ACCOUNT);
     let event = |(number, line): (usize, &String)| {
         let mut event = json!({ "id": number.to_string(), "timestamp": test.at.0, "message": line });
-        if let Some(region) = test.fields.get(&Field::Region) {
-            event["extractedFields"] = json!({ "@aws.account": owner, "@aws.region": region });
+        if let (Some(region), Some(event)) = (test.fields.get(&Field::Region), event.as_object_mut()) {
+            let told = json!({ "@aws.account": owner, "@aws.region": region });
+            event.insert("extractedFields".to_owned(), told);
         }
         event
     };

@@ -100,6 +100,7 @@ const LATE: f64 = 60.0;
 pub(super) fn source_state(source: &SourceOverview) -> &'static str {
     match source.oldest_unacknowledged_seconds {
         _ if !source.issues.is_empty() => "! attention",
+        _ if source.stands_still() => "~ waits",
         oldest if oldest >= LATE => "~ late",
         oldest if oldest > 0.0 => "delivering",
         _ => "delivered",

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::group_patterns::GroupPatterns;
+use super::match_patterns::MatchPatterns;
 use super::types::{Subscription, SubscriptionScope, Topology};
 
 impl Topology {
     /// The subscriptions of log groups that match.
-    pub fn matching(&self) -> impl Iterator<Item = (&Subscription, &GroupPatterns)> {
+    pub fn matching(&self) -> impl Iterator<Item = (&Subscription, &MatchPatterns)> {
         self.subscriptions.iter().filter_map(|subscription| match &subscription.scope {
             SubscriptionScope::Matching(patterns) => Some((subscription, patterns)),
             SubscriptionScope::Groups(_) | SubscriptionScope::Account { .. } => None,

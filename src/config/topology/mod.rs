@@ -2,7 +2,7 @@
 
 mod checks;
 mod found;
-mod group_patterns;
+mod match_patterns;
 mod named;
 mod names;
 mod parts;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use group_patterns::GroupPatterns;
+pub use match_patterns::MatchPatterns;
 pub use types::*;
 
 use self::named::NamedParts;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::group_patterns::GroupPatterns;
+use super::match_patterns::MatchPatterns;
 use super::named::NamedParts;
 use super::names;
 use super::types::{
@@ -157,7 +157,7 @@ pub(super) fn subscriptions(
         }
         let patterns = section.optional("match", matches);
         let exclude = section.or("exclude", Vec::new(), group_patterns);
-        patterns.map(|patterns| SubscriptionScope::Matching(GroupPatterns { patterns, exclude }))
+        patterns.map(|patterns| SubscriptionScope::Matching(MatchPatterns { patterns, exclude }))
     } else {
         section.required("log_groups", r#"["/aws/lambda/orders"]"#, groups).map(SubscriptionScope::Groups)
     };

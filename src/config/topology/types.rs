@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::group_patterns::GroupPatterns;
+use super::match_patterns::MatchPatterns;
 use crate::arn::AccountRegion;
 
 /// Who sends logs where, across accounts, in one region.
@@ -186,7 +186,7 @@ pub enum SubscriptionScope {
     /// These.
     Groups(Vec<String>),
     /// Those that match, those that are made later too.
-    Matching(GroupPatterns),
+    Matching(MatchPatterns),
     /// All of the account, those that are made later too, but these.
     Account {
         /// Left out.

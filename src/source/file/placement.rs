@@ -12,12 +12,13 @@ use super::compare::{FileHead, HOLD, WhichFile, agreement, agreement_in, compare
 use super::content::{FileContent, MAGIC, other_compression};
 use super::gone::{GoneFile, GoneNo};
 use super::identity::{Agreement, CopyVerdict, KnownFate};
+use super::old::is_too_old;
 use super::opening::{self, OpenOutcome};
 use super::outcome::ReadOutcome;
 use super::progress::{ReadProgress, mark_at};
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
-use super::tracked::{NameState, ReadStage};
+use super::tracked::{NameState, ReadStage, TrackedFile};
 use crate::event::{Charset, Timestamp};
 use crate::source::file::position::{FilePosition, Fingerprint, Mark};
 
@@ -108,8 +109,8 @@ impl Placement<'_> {
     fn resume_unread(&mut self, gone: GoneNo) {
         let Some(gone) = self.files.gone.take(gone) else { return };
         let Some(file) = self.files.get_mut(self.no) else { return };
-        // Should it have another name by now, it is read all the same.
-        (file.start, file.wanted) = (0, true);
+        // Should it have another name by now, or be old, it is read all the same.
+        (file.start, file.wanted, file.is_stranger) = (0, true, false);
         if file.path != gone.path {
             file.origin = Some(PathBuf::from(&*gone.origin));
         }
@@ -156,7 +157,9 @@ impl Placement<'_> {
             warn!(path = %file.path.display(), how, "compressed file is not read: standpipe reads gzip. exclude it, or decompress it");
         }
         self.setup.metrics().error("compressed");
-        self.cover(first)
+        let outcome = self.cover(first)?;
+        self.leave_out();
+        Ok(outcome)
     }
 
     fn content(&mut self) -> Option<&mut FileContent> {
@@ -217,8 +220,9 @@ impl Placement<'_> {
 
     fn place_new(&mut self, first: &FileHead) -> io::Result<ReadOutcome> {
         let Some(file) = self.files.get(self.no) else { return Ok(ReadOutcome::Idle) };
-        if !file.wanted {
-            self.files.remove(self.no);
+        if !file.wanted || self.is_too_old(file)? {
+            let account = self.files.remove(self.no).and_then(|file| file.unread_account);
+            account.into_iter().for_each(|account| account.forget());
             return Ok(ReadOutcome::Idle);
         }
         if file.is_foreign {
@@ -239,7 +243,25 @@ impl Placement<'_> {
             start => self.mark_of(start - start % charset.unit() as u64)?,
         };
         self.begin(first, mark);
+        if mark.offset > 0 {
+            self.leave_out();
+        }
         Ok(ReadOutcome::More)
+    }
+
+    /// Whether a file that is no copy was too old when it was found: the times of a compressed one are set when it is complete.
+    fn is_too_old(&self, file: &TrackedFile) -> io::Result<bool> {
+        let age = self.setup.config.ignore_older.filter(|_| file.is_stranger);
+        match (&file.content, age) {
+            (Some(content), Some(_)) => Ok(is_too_old(age, &content.metadata()?, file.found)),
+            (_, None) | (None, _) => Ok(false),
+        }
+    }
+
+    /// What is before the present place is not read.
+    fn leave_out(&self) {
+        let progress = self.files.get(self.no).and_then(TrackedFile::progress);
+        progress.into_iter().for_each(|progress| progress.account.is_partial());
     }
 
     fn end_mark(&mut self) -> io::Result<Mark> {
@@ -271,6 +293,7 @@ impl Placement<'_> {
             id,
             head,
             mark: start,
+            partial: false,
             time: Timestamp::now(),
         };
         let account = match known {

@@ -214,6 +214,7 @@ impl BlockReader {
         });
         if let Some(progress) = file.progress_mut() {
             progress.pass(mark_at(size, size, &before.unwrap_or_default()));
+            progress.account.is_partial();
         }
         self.setup.metrics().error("too_large");
         self.setup.metrics().lost("too_large", unread);

@@ -28,6 +28,9 @@ use crate::source::stop::Stop;
 /// Shards are listed so often at least, to find those without a lease.
 const SYNC_EVERY: Duration = Duration::from_mins(1);
 
+/// Workers that are started together do not all add all leases: one that meets so many of others in a row leaves the rest to them.
+const MOST_OF_OTHERS: usize = 20;
+
 /// Gauges are set so often.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -273,15 +276,15 @@ impl Worker {
     }
 
     /// Adds leases that were seen to be missing; whether all of them. After a pause, others may have been done with some, and have
-    /// removed them: these are to be looked for again.
+    /// removed them; and where others have added one after the other, they are at it. Then the next round looks again.
     async fn add(&self, missing: &[ShardLease], seen: Instant) -> Result<bool, RoundFault> {
-        let mut awake = seen;
+        let (mut awake, mut others) = (seen, 0);
         for lease in missing {
-            if awake.elapsed() > self.failover {
+            if awake.elapsed() > self.failover || others >= MOST_OF_OTHERS {
                 return Ok(false);
             }
             awake = Instant::now();
-            self.reading.store.create(lease).await?;
+            others = if self.reading.store.create(lease).await? { 0 } else { others + 1 };
         }
         Ok(true)
     }

@@ -110,12 +110,12 @@ impl LeaseStore {
     }
 
     /// As [`LeaseTable::create`].
-    pub(super) async fn create(&self, lease: &ShardLease) -> Result<(), LeaseFault> {
+    pub(super) async fn create(&self, lease: &ShardLease) -> Result<bool, LeaseFault> {
         match self {
             Self::Shared(table) => table.create(lease).await,
             Self::Own(own) => {
                 own.create(lease);
-                Ok(())
+                Ok(true)
             }
         }
     }

@@ -157,16 +157,16 @@ impl LeaseTable {
         })
     }
 
-    /// Adds a lease, unless somebody did.
-    pub(super) async fn create(&self, lease: &ShardLease) -> Result<(), LeaseFault> {
+    /// Adds a lease, unless somebody did; whether it was added.
+    pub(super) async fn create(&self, lease: &ShardLease) -> Result<bool, LeaseFault> {
         let input = json!({
             "TableName": &*self.table,
             "Item": lease.item(),
             "ConditionExpression": "attribute_not_exists(leaseKey)",
         });
         match self.ask("PutItem", input).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some(FAILED_CONDITION) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some(FAILED_CONDITION) => Ok(false),
             Err(error) => Err(self.fault("PutItem", error)),
         }
     }

@@ -102,8 +102,11 @@ fn a_package_is_installed_run_upgraded_and_removed() {
         }
     }
     let binary = env!("CARGO_BIN_EXE_standpipe");
-    let built =
-        Command::new(root().join("packaging/build.sh")).arg("deb").env("BINARY", binary).output().unwrap();
+    let built = Command::new(root().join("packaging/build.sh"))
+        .arg("deb")
+        .envs([("BINARY", binary), ("QUICK", "1")])
+        .output()
+        .unwrap();
     let words = String::from_utf8_lossy(&[built.stdout, built.stderr].concat()).into_owned();
     assert!(built.status.success(), "{words}");
     let packages = fs::read_dir(root().join("target/packages")).unwrap().map(|entry| entry.unwrap().path());

@@ -90,7 +90,7 @@ fn a_foreign_simulator_decides_as_we_do_or_differs_for_a_known_reason() {
         );
     }
     // The cases are worth something only if each answer is frequent.
-    assert!(answers.len() == 3 && answers.values().all(|count| *count > CASES / 10), "{answers:?}");
+    assert!(answers.len() == 3 && answers.values().all(|count| *count > CASES / 20), "{answers:?}");
     assert!(untold < CASES / 20, "{untold} are not decided");
     assert!(explained.values().sum::<usize>() < CASES / 20, "{explained:?}");
 }

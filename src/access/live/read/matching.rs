@@ -12,7 +12,7 @@ use super::reader::{AccountReader, KeyAliases, ReadResult, Unread, list, text};
 use crate::access::live::AccountClients;
 use crate::access::plan::error_log_group;
 use crate::aws::AwsService;
-use crate::config::topology::{AwsAccount, GroupPatterns, Topology};
+use crate::config::topology::{AwsAccount, MatchPatterns, Topology};
 
 /// Five calls a second are allowed to all of an account, at least.
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>.
@@ -44,7 +44,7 @@ impl MatchingGroups {
 
 /// Lists the log groups of every account that has a subscription with patterns, and keeps those that match.
 pub async fn matching(topology: &Topology, clients: &AccountClients) -> MatchingGroups {
-    let mut of_accounts: BTreeMap<&str, (&Arc<AwsAccount>, Vec<&GroupPatterns>)> = BTreeMap::new();
+    let mut of_accounts: BTreeMap<&str, (&Arc<AwsAccount>, Vec<&MatchPatterns>)> = BTreeMap::new();
     for (subscription, patterns) in topology.matching() {
         let account = &subscription.account;
         of_accounts.entry(&account.name).or_insert_with(|| (account, Vec::new())).1.push(patterns);
@@ -72,7 +72,7 @@ pub async fn matching(topology: &Topology, clients: &AccountClients) -> Matching
 }
 
 impl AccountReader<'_> {
-    async fn matching_groups(&self, patterns: &[&GroupPatterns]) -> ReadResult<BTreeMap<String, i64>> {
+    async fn matching_groups(&self, patterns: &[&MatchPatterns]) -> ReadResult<BTreeMap<String, i64>> {
         let mut found = BTreeMap::new();
         let prefixes: Vec<&str> = patterns.iter().flat_map(|patterns| patterns.prefixes()).collect();
         for prefix in prefixes {

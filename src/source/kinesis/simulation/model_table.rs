@@ -128,22 +128,19 @@ impl ModelTable {
 
 fn assert_is_delivered(stream: &ModelStream, shard: &str, mark: &ShardMark) {
     let shard = &stream.shards[ModelStream::number(shard)];
-    match mark {
-        ShardMark::ShardEnd => assert!(shard.is_done(), "{} is ended too early", shard.id),
-        mark => assert!(
-            read_upto(mark) <= shard.whole,
-            "{} is written down up to {}, and delivered up to {}",
-            shard.id,
-            read_upto(mark),
-            shard.whole
-        ),
+    if *mark == ShardMark::ShardEnd {
+        return assert!(shard.is_done(), "{} is ended too early", shard.id);
     }
+    let upto = read_upto(mark);
+    assert!(
+        upto <= shard.whole,
+        "{} is written down up to {upto}, and delivered up to {}",
+        shard.id,
+        shard.whole
+    );
 }
 
 /// How many records a position is past.
 pub(super) fn read_upto(mark: &ShardMark) -> usize {
-    match mark {
-        ShardMark::Record(place) => place.sequence.text().parse().unwrap(),
-        _ => 0,
-    }
+    if let ShardMark::Record(place) = mark { place.sequence.text().parse().unwrap() } else { 0 }
 }

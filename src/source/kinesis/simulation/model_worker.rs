@@ -140,7 +140,9 @@ impl ModelWorker {
         let is_new = !missing.is_empty();
         let is_stale = is_new && at.step - seen > FAILOVER_STEPS;
         if !is_stale {
-            missing.into_iter().for_each(|lease| at.table.create(lease));
+            for lease in missing {
+                at.table.create(lease);
+            }
         }
         if is_new {
             leases.clone_from(at.table.scan());

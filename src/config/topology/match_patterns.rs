@@ -2,14 +2,14 @@
 
 /// Names of log groups in which `*` may stand for anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct GroupPatterns {
+pub struct MatchPatterns {
     /// Those that are taken.
     pub patterns: Vec<String>,
     /// Those of them that are not.
     pub exclude: Vec<String>,
 }
 
-impl GroupPatterns {
+impl MatchPatterns {
     /// Whether a log group of this name is taken.
     #[must_use]
     pub fn takes(&self, group: &str) -> bool {
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_comes_once() {
-        let patterns = |patterns: &[&str]| GroupPatterns {
+        let patterns = |patterns: &[&str]| MatchPatterns {
             patterns: patterns.iter().map(|text| (*text).to_owned()).collect(),
             exclude: vec!["/aws/lambda/noisy*".to_owned()],
         };
