@@ -15,7 +15,7 @@ use super::shape::ValueShape;
 use super::tree::{Node, Written};
 use super::values::{Parsed, any_string, choice, count, list, some, string, string_that};
 use crate::arn::is_account;
-use crate::event::{Field, Timestamp};
+use crate::event::{Field, FieldPlace, Timestamp};
 
 /// When events are read where nothing is said of it: 2026-01-01T00:00:00Z.
 const USUAL: Timestamp = Timestamp(1_767_225_600_000);
@@ -59,7 +59,8 @@ struct FlowOrigin {
 
 fn origin(mut section: Section<'_>) -> FlowOrigin {
     let value = |field: Field| Some((field, section.optional(field.name(), string)?));
-    let fields = Field::in_order().filter_map(value).collect();
+    let fields =
+        Field::in_order().filter(|field| field.place() != FieldPlace::Aside).filter_map(value).collect();
     let mut told = |kind: MetadataKind| {
         let table = section.table(kind.name())?;
         Some((kind, table.entries(string).into_iter().collect()))
