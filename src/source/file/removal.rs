@@ -251,14 +251,12 @@ fn is_of_folder(error: &io::Error) -> bool {
 
 /// What to do about a file that cannot be removed.
 fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "standpipe's user needs permission to write to its folder, and has to own the file where the folder is sticky"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            "make its folder writable: under systemd by `ReadWritePaths=`, in a container by a mount that is not read-only"
-        }
-        _ => "see to the file system that it is on",
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        "standpipe's user needs permission to write to its folder, and has to own the file where the folder is sticky"
+    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "make its folder writable: under systemd by `ReadWritePaths=`, in a container by a mount that is not read-only"
+    } else {
+        "see to the file system that it is on"
     }
 }
 
