@@ -252,9 +252,9 @@ fn files_that_do_not_go_together_are_both_named() {
     assert_eq!(
         said.replace(&format!("{folder}/"), "").lines().collect::<Vec<_>>(),
         [
-            "a.toml:3:1: sources.app.include: unknown key for the `type` that b.toml:2 sets; known are `type`, `format`, `multiline`, `max_line`, `too_long`, `max_inflated`, `redact`, `parse`, `timestamp`, `metadata` and `fields`",
+            "a.toml:3:1: sources.app.include: unknown key for the `type` that b.toml:2 sets; known are `type`, `ignore_older`, `format`, `multiline`, `max_line`, `too_long`, `max_inflated`, `redact`, `parse`, `timestamp`, `metadata` and `fields`",
             "a.toml:4:8: sinks.out.stream: missing for the `type` that b.toml:4 sets; give it a value such as `logs-{owner}`",
-            "a.toml:6:1: sinks.out.path: unknown key for the `type` that b.toml:4 sets; known are `type`, `stream`, `region`, `profile`, `assume_role`, `endpoint_url`, `ca_file`, `use_fips`, `use_dual_stack`, `connect_timeout`, `request_timeout`, `max_concurrency`, `encoding`, `id`, `fields`, `packing`, `compression`, `linger`, `too_long`, `max_destinations`, `idle` and `buffer`",
+            "a.toml:6:1: sinks.out.path: unknown key for the `type` that b.toml:4 sets; known are `type`, `stream`, `region`, `profile`, `assume_role`, `endpoint_url`, `ca_file`, `use_fips`, `use_dual_stack`, `connect_timeout`, `request_timeout`, `max_concurrency`, `encoding`, `id`, `fields`, `packing`, `compression`, `linger`, `rate`, `too_long`, `max_destinations`, `idle` and `buffer`",
         ],
     );
 }

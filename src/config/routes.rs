@@ -67,9 +67,13 @@ fn share(node: &Node) -> Parsed<f64> {
     let number = match &node.value {
         Written::Float(number) => Some(*number),
         Written::Integer(1) => Some(1.0),
-        Written::Integer(_) => None,
         Written::Text(_) => node.loose_text().and_then(|text| text.value.trim().parse().ok()),
-        Written::Nothing | Written::Flag(_) | Written::List(_) | Written::Table(_) | Written::Broken => None,
+        Written::Nothing
+        | Written::Integer(_)
+        | Written::Flag(_)
+        | Written::List(_)
+        | Written::Table(_)
+        | Written::Broken => None,
     };
     let is_share = |number: &f64| *number > 0.0 && *number <= 1.0;
     number.filter(is_share).ok_or_else(|| {

@@ -59,7 +59,14 @@ pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
     narrow(&mut config, &target);
     let metrics = Metrics::new();
     let status = Arc::new(Status::default());
-    let generation = Generation::build(&config, &metrics, &status, &Watchdog::default(), &Arc::default(), &Arc::default())?;
+    let generation = Generation::build(
+        &config,
+        &metrics,
+        &status,
+        &Watchdog::default(),
+        &Arc::default(),
+        &Arc::default(),
+    )?;
     let mut helpers = JoinSet::new();
     helpers.spawn(Arc::<DeadLetters>::clone(&generation.shared.dead_letters).run(metrics.clone(), status));
     let progress = Arc::new(ReplayTotals::default());

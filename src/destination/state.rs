@@ -11,6 +11,7 @@ use crate::batch::Packer;
 
 /// What a destination's queue has.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct QueueState {
     /// The open record.
     pub(super) packer: Packer,

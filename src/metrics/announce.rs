@@ -45,7 +45,18 @@ pub(super) struct SinkLabels {
 pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
     match source {
         SourceConfig::File(file) => SourceLabels {
-            errors: &["abandoned", "compressed", "gzip", "link", "look", "open", "read", "remove", "too_large", "walk"],
+            errors: &[
+                "abandoned",
+                "compressed",
+                "gzip",
+                "link",
+                "look",
+                "open",
+                "read",
+                "remove",
+                "too_large",
+                "walk",
+            ],
             lost: &["deleted_unread", "nul", "too_large", "truncated", "truncated_unread"],
             undecodable: undecodable(&file.decoding),
             has_files: true,

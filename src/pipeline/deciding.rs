@@ -2,10 +2,11 @@
 
 use tracing::warn;
 
+use super::encoded::count;
 use super::routing::Routing;
 use crate::batch::unescape;
 use crate::event::{Event, LONGEST_ID, Message};
-use crate::route::{Decision, Filtered, LimitedEvent, Withheld, sample_hash};
+use crate::route::{Decision, LimitedEvent, Withheld, sample_hash};
 
 impl Routing<'_> {
     /// Where an event goes: by the origin alone, or by its message, its id and what came before it, too.
@@ -47,14 +48,6 @@ impl Routing<'_> {
         {
             plan.renew();
         }
-    }
-}
-
-/// Counts events under a reason.
-pub(super) fn count(counts: &mut Vec<(Filtered, u64)>, why: Filtered, events: u64) {
-    match counts.iter_mut().find(|(known, _)| *known == why) {
-        Some((_, count)) => *count += events,
-        None => counts.push((why, events)),
     }
 }
 

@@ -52,6 +52,14 @@ impl EncodedChunk {
     }
 }
 
+/// Counts events under a reason.
+pub(super) fn count(counts: &mut Vec<(Filtered, u64)>, why: Filtered, events: u64) {
+    match counts.iter_mut().find(|(known, _)| *known == why) {
+        Some((_, count)) => *count += events,
+        None => counts.push((why, events)),
+    }
+}
+
 impl EncodedSegment {
     /// How many bytes its events have.
     pub(super) fn bytes(&self) -> u64 {

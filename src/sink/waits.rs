@@ -17,10 +17,10 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
     pub(super) fn note_cap(&mut self, now: Instant) {
         let waits_for_others = self.paused_until.max(self.pacing.next()).is_some_and(|until| until > now);
         let changed = self.cap.look(now, !waits_for_others && self.in_flight.is_empty());
-        if let Some(waited) = changed {
-            if self.record_queue.set_capped(self.cap.is_waited_for()) {
-                self.metrics.capped(waited);
-            }
+        if let Some(waited) = changed
+            && self.record_queue.set_capped(self.cap.is_waited_for())
+        {
+            self.metrics.capped(waited);
         }
     }
 

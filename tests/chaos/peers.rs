@@ -68,7 +68,7 @@ fn behave(arena: &Arena, mut stream: TcpStream, manner: Manner, until: Instant) 
             Manner::SlowBody => stream.write_all(b" ")?,
             // As many answers as fit on the way, and more.
             Manner::NeverReads => {
-                stream.write_all(&b"GET /metrics HTTP/1.1\r\nhost: standpipe\r\n\r\n".repeat(50))?
+                stream.write_all(&b"GET /metrics HTTP/1.1\r\nhost: standpipe\r\n\r\n".repeat(50))?;
             }
             // Until it is cut off.
             Manner::Nonsense => drop(stream.read(&mut [0; 1_000])),

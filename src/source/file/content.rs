@@ -375,7 +375,8 @@ mod tests {
         check(b"LZIP\x01\x0C", Some("lzip"));
         check(b"\x89LZO\0\r\n\x1A\n\x10", Some("lzop"));
         check(b"\xFF\x06\0\0sNaPpY\0", Some("snappy"));
-        for text in [b"BZh9 is a line\n".as_slice(), b"PK\n", b"7z a file\n", b"LZIP\n", b"", b"\x1F\x8B\x08"] {
+        for text in [b"BZh9 is a line\n".as_slice(), b"PK\n", b"7z a file\n", b"LZIP\n", b"", b"\x1F\x8B\x08"]
+        {
             check(text, None);
         }
     }

@@ -360,7 +360,9 @@ fn note_gzip_end(setup: &FileSetup, file: &mut TrackedFile, upcoming: Upcoming) 
     if content.is_broken() {
         if !file.is_broken_reported {
             file.is_broken_reported = true;
-            file.progress().into_iter().for_each(|progress| progress.account.is_partial());
+            if let Some(progress) = file.progress() {
+                progress.account.is_partial();
+            }
             warn!(path = %file.path.display(), "gzipped file is torn or corrupt; read as far as it could be decompressed");
             setup.metrics().error("gzip");
         }

@@ -222,7 +222,9 @@ impl Placement<'_> {
         let Some(file) = self.files.get(self.no) else { return Ok(ReadOutcome::Idle) };
         if !file.wanted || self.is_too_old(file)? {
             let account = self.files.remove(self.no).and_then(|file| file.unread_account);
-            account.into_iter().for_each(|account| account.forget());
+            if let Some(account) = account {
+                account.forget();
+            }
             return Ok(ReadOutcome::Idle);
         }
         if file.is_foreign {
@@ -260,8 +262,9 @@ impl Placement<'_> {
 
     /// What is before the present place is not read.
     fn leave_out(&self) {
-        let progress = self.files.get(self.no).and_then(TrackedFile::progress);
-        progress.into_iter().for_each(|progress| progress.account.is_partial());
+        if let Some(progress) = self.files.get(self.no).and_then(TrackedFile::progress) {
+            progress.account.is_partial();
+        }
     }
 
     fn end_mark(&mut self) -> io::Result<Mark> {

@@ -66,20 +66,30 @@ impl FileRemoval {
             let newest = Newest::of(&dir, due.iter().filter_map(|no| files.get(*no)));
             for no in due {
                 let is_left = files.get(no).is_some_and(|file| is_left(setup, file, &newest));
-                if is_left && discovery.is_one_of_ours(files, no) {
-                    self.remove(setup, files, discovery, no);
+                let may_go = is_left && discovery.is_one_of_ours(files, no);
+                if may_go && !self.remove(setup, files, discovery, no) {
+                    // Where one cannot be removed, the others are left until the next time.
+                    break;
                 }
             }
         }
     }
 
-    fn remove(&mut self, setup: &FileSetup, files: &mut FileTable, discovery: &mut Discovery, no: FileNo) {
+    /// Removes a file if it may go. False: its folder does not allow it.
+    fn remove(
+        &mut self,
+        setup: &FileSetup,
+        files: &mut FileTable,
+        discovery: &mut Discovery,
+        no: FileNo,
+    ) -> bool {
         if !matches!(discovery.open(files, no, Instant::now()), OpenOutcome::Open) {
-            return;
+            return true;
         }
-        let Some(path) = files.get(no).map(|file| file.path.clone()) else { return };
+        let Some(path) = files.get(no).map(|file| file.path.clone()) else { return true };
         let dir = dir_of(&path);
-        match unlink(files, no, &path) {
+        let unlinked = unlink(files, no, &path);
+        match &unlinked {
             Ok(false) => {}
             Ok(true) => {
                 info!(source = %setup.name, path = %path.display(), "file removed: all of it was delivered, and it did not change since");
@@ -91,10 +101,11 @@ impl FileRemoval {
             Err(error) => {
                 setup.metrics().error("remove");
                 if self.refused.insert(dir.to_owned()) {
-                    warn!(path = %path.display(), %error, "cannot remove file that was delivered; trying again. {}", advice(&error));
+                    warn!(path = %path.display(), %error, "cannot remove file that was delivered; trying again. {}", advice(error));
                 }
             }
         }
+        !unlinked.is_err_and(|error| is_of_folder(&error))
     }
 }
 
@@ -233,16 +244,19 @@ fn is_needed(files: &FileTable, no: FileNo, first: &mut FileHead) -> bool {
         || files.gone.iter().any(|(_, gone)| dir_of(&gone.real) == dir && gone.is_incomplete())
 }
 
+/// Whether nothing in the folder can be removed, and not this file alone.
+fn is_of_folder(error: &io::Error) -> bool {
+    [Errno::ACCESS, Errno::ROFS].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 /// What to do about a file that cannot be removed.
 fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "standpipe's user needs permission to write to its folder, and has to own the file where the folder is sticky"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            "make its folder writable: under systemd by `ReadWritePaths=`, in a container by a mount that is not read-only"
-        }
-        _ => "see to the file system that it is on",
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        "standpipe's user needs permission to write to its folder, and has to own the file where the folder is sticky"
+    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "make its folder writable: under systemd by `ReadWritePaths=`, in a container by a mount that is not read-only"
+    } else {
+        "see to the file system that it is on"
     }
 }
 
