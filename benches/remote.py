@@ -4,9 +4,10 @@
     cargo build --profile dist --bin standpipe && cargo build --release --example standin && cargo bench --bench floor --no-run
     benches/remote.py [SCENARIO]... [--lines N] [--runs N] [--markdown]
 
-S3, SQS and CloudWatch Logs are stood in for by benches/aws.py, over plain HTTP, so that reading has no TLS in it; Kinesis and DynamoDB by
-the Firehose stand-in, over TLS; what is put goes over TLS. CPU is that of the standpipe process from wait4(2), RSS its peak. The floor is what inflating and the records cost at the least, by
-benches/floor.rs on lines of 250 bytes; of a stream, also what decoding base64 costs. GB are 10^9 bytes of lines, or of records of CloudTrail.
+S3, SQS and CloudWatch Logs are stood in for by benches/aws.py, over plain HTTP, so that reading has no TLS in it; Kinesis and DynamoDB
+by the Firehose stand-in, over TLS; what is put goes over TLS. CPU is that of the standpipe process from wait4(2), RSS its peak. The floor
+is what inflating and the records cost at the least, by benches/floor.rs on lines of 250 bytes; of a stream, also what decoding base64
+costs. GB are 10^9 bytes of lines, or of records of CloudTrail.
 
     s3-large    one object of all lines: 1 GB by default
     s3-small    objects of 80 lines, 20 KB: 10,000 of them by default
@@ -157,6 +158,8 @@ class RemoteRun(measure.Run):
         self.put()
         before, first = time.monotonic(), self.worker("a")
         self.owned([8])
+        # A lease that is stolen with lines under way doubles them.
+        self.delivered()
         second = self.worker("b")
         self.owned([4, 4])
         for sign, what in ((signal.SIGTERM, "stop"), (signal.SIGKILL, "kill")):

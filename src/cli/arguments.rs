@@ -2,16 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::admin_client::DEFAULT_URL;
-use super::format_name::FormatName;
+use super::access_arguments::Access;
 use super::live_arguments::{DaemonAddress, StatusArguments, WantedEvents};
-use crate::config::{DEFAULT_FILE, parse_duration};
+use crate::config::DEFAULT_FILE;
 
 /// The command line of `standpipe`.
 #[derive(Debug, Parser)]
@@ -39,9 +37,12 @@ pub enum CliCommand {
         /// The configuration files.
         #[command(flatten)]
         files: NamedFiles,
-        /// Deliver the data that exists, and exit
+        /// Deliver the data that exists, and exit; on a terminal, show how far it is, and what was done
         #[arg(long)]
         once: bool,
+        /// Say only what is wrong: log warnings and errors alone, unless `STANDPIPE_LOG` says otherwise
+        #[arg(short, long)]
+        quiet: bool,
     },
     /// Check a configuration and show its pipeline, without a network
     #[command(
@@ -138,16 +139,36 @@ pub enum CliCommand {
     },
     /// Ask the running daemon whether it is healthy
     #[command(
-        after_help = "Example, as a container's health check:\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 unhealthy or no answer"
+        after_help = "Examples, as a container's health check:\n  standpipe health\n  standpipe health -c /etc/standpipe/standpipe.toml --ready\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 unhealthy or no answer, 78 bad configuration"
     )]
     Health {
-        /// The daemon's admin endpoint
-        #[arg(long, default_value = DEFAULT_URL)]
-        url: String,
+        /// The daemon's admin endpoint; by default that of 127.0.0.1:9598
+        #[arg(long, conflicts_with = "config")]
+        url: Option<String>,
+        /// The configuration that says where it is, as `server.listen`; may be repeated
+        #[arg(short = 'c', long = "config", value_name = "FILE")]
+        config: Vec<PathBuf>,
         /// Ask whether it delivers (/readyz), not only whether it answers
         #[arg(long)]
         ready: bool,
     },
+    /// Test what a configuration does with events, without a network
+    #[command(
+        after_help = "Examples:\n  standpipe test -c agent.toml\n  standpipe test -c agent.toml agent.tests.toml\n\nTests are `[[tests]]` of the configuration, or of a file of their own; see docs/testing.md.\nExit codes: 0 all as expected, 1 something differs, or there are no tests, 78 bad configuration"
+    )]
+    Test {
+        /// The configuration files.
+        #[command(flatten)]
+        files: Files,
+        /// A file of tests, instead of those in the configuration; it is laid over the configuration
+        #[arg(value_name = "FILE")]
+        tests: Option<PathBuf>,
+    },
+    /// Print a JSON Schema of the configuration, for editors
+    #[command(
+        after_help = "Example:\n  standpipe schema > standpipe.schema.json\n\nA first line `#:schema ./standpipe.schema.json` in the configuration names it to editors."
+    )]
+    Schema,
     /// Print what a shell needs to complete commands and options
     #[command(
         after_help = "Examples:\n  standpipe completions bash > /usr/share/bash-completion/completions/standpipe\n  standpipe completions zsh > /usr/share/zsh/vendor-completions/_standpipe\n  standpipe completions fish > ~/.config/fish/completions/standpipe.fish"
@@ -166,81 +187,6 @@ pub enum CliCommand {
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
     },
-}
-
-/// What to do about access.
-#[derive(Debug, Subcommand)]
-pub enum Access {
-    /// Write every policy and call of a topology to files, in the order of creation
-    #[command(
-        after_help = "Examples:\n  standpipe access render topology.toml --out access/     # scripts for the AWS CLI, one per account\n  standpipe access render topology.toml --format policies --out policies/\n  standpipe access render topology.toml --format terraform --out terraform/\n\nUses no network and changes nothing. Exit codes: 0 written, 1 a file cannot be written, 78 bad topology"
-    )]
-    Render {
-        /// The topology: accounts, and who sends logs where
-        #[arg(value_name = "TOPOLOGY")]
-        topology: PathBuf,
-        /// Scripts, templates, modules, or the policies with tables of who may do what
-        #[arg(long, value_enum, default_value_t = FormatName::Cli)]
-        format: FormatName,
-        /// Write files into this folder; without it, they are printed
-        #[arg(long, value_name = "DIR")]
-        out: Option<PathBuf>,
-    },
-    /// Create or repair what a topology needs, through AWS's APIs, after showing the changes
-    #[command(
-        after_help = "Examples:\n  standpipe access apply topology.toml                 # shows the changes, and asks\n  standpipe access apply topology.toml --yes --account archive\n  standpipe access apply topology.toml --destroy       # removes what it made\n  standpipe access apply topology.toml --yes --watch   # subscribes new log groups that match\n\nUses each account's `profile` or `assume_role`, or the environment's credentials if they belong to that account.\nYou can stop it at any time and run it again. Without credentials for an account, it writes a script for its owner.\n\nExit codes: 0 everything is as planned, 1 something failed or could not be read, 2 wrong usage, 78 bad topology"
-    )]
-    Apply {
-        /// The topology: accounts, and who sends logs where
-        #[arg(value_name = "TOPOLOGY")]
-        topology: PathBuf,
-        /// Make the changes without asking
-        #[arg(long)]
-        yes: bool,
-        /// Remove what `apply` made: resources with the topology's tag, or, if they cannot have tags, unchanged ones
-        #[arg(long)]
-        destroy: bool,
-        /// Go on subscribing log groups that match, and do nothing else, until it is stopped; looks every 5m, or INTERVAL
-        #[arg(
-            long,
-            value_name = "INTERVAL",
-            num_args = 0..=1,
-            require_equals = true,
-            default_missing_value = "5m",
-            value_parser = interval,
-            requires = "yes",
-            conflicts_with_all = ["destroy", "out"]
-        )]
-        watch: Option<Duration>,
-        /// Only in this account; may be repeated
-        #[arg(long = "account", value_name = "NAME")]
-        accounts: Vec<String>,
-        /// Print JSON for machines
-        #[arg(long)]
-        json: bool,
-        /// Write the scripts for owners of accounts without credentials into this folder; without it, they are printed
-        #[arg(long, value_name = "DIR")]
-        out: Option<PathBuf>,
-    },
-    /// Check the actual resources of a topology, and show which hop is broken and how to fix it
-    #[command(
-        after_help = "Examples:\n  standpipe access verify topology.toml\n  standpipe access verify topology.toml --json | jq .first_failure\n\nChanges nothing. Exit codes: 0 no failure, 1 something fails, or nothing could be seen of an account, 78 bad topology"
-    )]
-    Verify {
-        /// The topology: accounts, and who sends logs where
-        #[arg(value_name = "TOPOLOGY")]
-        topology: PathBuf,
-        /// Print JSON for machines
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// An interval of a watch.
-fn interval(text: &str) -> Result<Duration, String> {
-    let range = Duration::from_secs(1)..=Duration::from_hours(24);
-    let found = parse_duration(text).filter(|found| range.contains(found));
-    found.ok_or_else(|| "expected a duration from `1s` to `24h`, such as `5m`".to_owned())
 }
 
 /// The configuration files of a command.
@@ -400,4 +346,7 @@ pub struct ReplayArguments {
     /// Only letters with this reason; may be repeated
     #[arg(long)]
     pub reason: Vec<String>,
+    /// Say only what was not delivered, and why
+    #[arg(short, long)]
+    pub quiet: bool,
 }

@@ -7,6 +7,7 @@ use super::aws_connection::template;
 use super::enrichment;
 use super::problem::suggestion;
 use super::section::{Section, expected};
+use super::shape::ValueShape;
 use super::sources::account;
 use super::tree::{Node, Written};
 use super::types::{Action, Route, RouteThrottle, When};
@@ -75,7 +76,10 @@ fn share(node: &Node) -> Parsed<f64> {
         | Written::Broken => None,
     };
     let is_share = |number: &f64| *number > 0.0 && *number <= 1.0;
-    number.filter(is_share).ok_or_else(|| expected(node, "a number above 0 and up to 1, such as `0.1`"))
+    number.filter(is_share).ok_or_else(|| {
+        expected(node, "a number above 0 and up to 1, such as `0.1`")
+            .shaped(ValueShape::Number { least: 0.0, most: 1.0 })
+    })
 }
 
 /// As many as a counter of a period holds.
@@ -123,7 +127,7 @@ impl Section<'_> {
     }
 }
 
-fn known(node: &Node, what: &str, names: &BTreeSet<String>) -> Parsed<String> {
+pub(super) fn known(node: &Node, what: &str, names: &BTreeSet<String>) -> Parsed<String> {
     let name = string(node)?;
     if names.contains(&name) {
         return Ok(name);

@@ -14,6 +14,7 @@ use super::parse;
 use super::redact::redaction;
 use super::s3;
 use super::section::{Section, expected};
+use super::shape::ValueShape;
 use super::tls::tls;
 use super::tree::{Node, Written};
 use super::types::{
@@ -167,7 +168,10 @@ fn links(node: &Node) -> Parsed<FollowLinks> {
         Some(true) => Ok(FollowLinks::Always),
         Some(false) => Ok(FollowLinks::Never),
         None if string(node).is_ok_and(|word| word == "same_owner") => Ok(FollowLinks::SameOwner),
-        None => Err(expected(node, "`\"same_owner\"`, `true` or `false`")),
+        None => {
+            let shape = ValueShape::WordsOrFlag(vec!["same_owner".to_owned()]);
+            Err(expected(node, "`\"same_owner\"`, `true` or `false`").shaped(shape))
+        }
     }
 }
 

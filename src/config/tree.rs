@@ -81,6 +81,11 @@ impl Node {
         Self { origin, value: Written::Table(Table::new()) }
     }
 
+    /// A value that nothing takes.
+    pub(super) fn broken() -> Self {
+        Self { origin: ValueOrigin::Variable("".into()), value: Written::Broken }
+    }
+
     pub(super) const fn as_table(&self) -> Option<&Table> {
         match &self.value {
             Written::Table(table) => Some(table),

@@ -9,6 +9,9 @@ use std::time::Duration;
 pub use super::aws_types::{AssumeRole, AwsSettings};
 pub use super::decoding_types::{Decoding, Format, Multiline, TooLong};
 pub use super::enrichment_types::{Enrichment, MetadataNeeds};
+pub use super::flow_test_types::{
+    ExpectedDrop, ExpectedEvent, ExpectedLetter, ExpectedSink, FlowInput, FlowTest,
+};
 pub use super::forward_source::{ForwardListen, ForwardUser, RecordAs};
 pub use super::label::{LabelName, MetadataKind};
 pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
@@ -44,6 +47,8 @@ pub struct Config {
     pub sinks: BTreeMap<String, SinkConfig>,
     /// Routes in order; none: every source to every sink.
     pub routes: Vec<Route>,
+    /// What `standpipe test` tests.
+    pub tests: Vec<FlowTest>,
 }
 
 impl Config {

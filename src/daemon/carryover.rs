@@ -1,12 +1,14 @@
 //! What survives a reload: positions, counters, the admin endpoints, what sources leave to their successors, and the service manager.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at};
 use tracing::warn;
 
 use super::checkpoint_task::CheckpointKeeper;
-use super::options::Environment;
+use super::options::{Environment, RunReport, TellReport};
 use super::signals::SignalQueue;
 use super::systemd::ServiceManager;
 use crate::ack::{CheckpointError, Checkpoints};
@@ -46,6 +48,8 @@ pub(crate) struct Carryover {
     pub(crate) systemd: Arc<ServiceManager>,
     /// Signals that are still to be acted on.
     pub(crate) signals: SignalQueue,
+    /// When the process began.
+    pub(crate) began: Instant,
     helpers: JoinSet<()>,
 }
 
@@ -66,6 +70,10 @@ impl Carryover {
         helpers.spawn(keeper.clone().record_often());
         helpers.spawn(keeper.clone().sync_often());
         helpers.spawn(Arc::clone(&systemd).run(Arc::clone(&status), metrics.clone()));
+        let began = Instant::now();
+        if let Some(report) = environment.report.as_ref().filter(|_| environment.once) {
+            helpers.spawn(report_often(Arc::clone(report), metrics.clone(), began));
+        }
         let taps = Arc::<TapHub>::default();
         let live_socket = match LiveServer::bind(state.path(), Arc::clone(&taps)) {
             Ok((server, file)) => {
@@ -92,6 +100,7 @@ impl Carryover {
             sources: Arc::default(),
             systemd,
             signals,
+            began,
             helpers,
             _live_socket: live_socket,
         })
@@ -117,5 +126,17 @@ impl Carryover {
     /// Writes down what is delivered; whether it is on disk.
     pub(crate) async fn save(&self) -> bool {
         self.keeper.save().await
+    }
+}
+
+/// How often whoever looks on is told how far the run is.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// Tells how far the run is, to the end of the drain.
+async fn report_often(report: TellReport, metrics: Metrics, began: Instant) {
+    let mut clock = interval_at(began + REPORT, REPORT);
+    loop {
+        clock.tick().await;
+        report(&RunReport { totals: metrics.totals(), elapsed: began.elapsed(), outcome: None });
     }
 }

@@ -245,13 +245,21 @@ fn workers(
     watchdog: &Watchdog,
     status: &Status,
 ) -> Result<Workers, RunError> {
+    let state = worker_state(config, &enqueuer.sinks)?;
+    let count = config.limits.workers;
+    let processor = Arc::new(Processor::new(sources, enqueuer, Arc::clone(budget), count));
+    Workers::start(count, &processor, state, tasks, watchdog, status).map_err(RunError::Thread)
+}
+
+/// What makes a worker's state.
+pub(super) fn worker_state(
+    config: &Config,
+    sinks: &Arc<[Arc<RunningSink>]>,
+) -> Result<impl Fn() -> WorkerState + use<>, RunError> {
     let names: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
     let router = Arc::new(Router::new(&config.routes, &names)?);
     let kept = (config.limits.memory / BLOCK_SHARE / batch::BUFFER_BYTES as u64).clamp(1, BLOCKS);
     let buffers = Buffers::new(batch::BUFFER_BYTES, usize::try_from(kept).unwrap_or(1));
-    let sinks = Arc::clone(&enqueuer.sinks);
-    let state = || WorkerState::new(Arc::clone(&router), Arc::clone(&sinks), &buffers);
-    let count = config.limits.workers;
-    let processor = Arc::new(Processor::new(sources, enqueuer, Arc::clone(budget), count));
-    Workers::start(count, &processor, state, tasks, watchdog, status).map_err(RunError::Thread)
+    let sinks = Arc::clone(sinks);
+    Ok(move || WorkerState::new(Arc::clone(&router), Arc::clone(&sinks), &buffers))
 }

@@ -103,7 +103,7 @@ impl RunningGeneration {
             let signal = tokio::select! {
                 failed = self.sources.ended() => return self.end(carryover, failed, limit).await,
                 signal = carryover.signals.pending() => signal,
-                _ = progress.tick(), if once => {
+                _ = progress.tick(), if once && carryover.environment.report.is_none() => {
                     let RunTotals { read, delivered, billed_bytes, .. } = carryover.metrics.totals();
                     info!(read, delivered, billed_bytes, "in progress");
                     continue;

@@ -253,12 +253,9 @@ impl Decoder {
         events: &mut E,
     ) -> Option<PayloadState> {
         let mut places = RawPlaces::new(events, self.charset, &lines);
-        match self.lines(scratch, origin, (&lines.plain, 0), lines.piece, &mut places)? {
-            PayloadState::Lines { plain, piece, .. } => {
-                Some(PayloadState::Transcoded(lines.rest(self.charset, plain, piece)))
-            }
-            other => Some(other),
-        }
+        let left = self.lines(scratch, origin, (&lines.plain, 0), lines.piece, &mut places)?;
+        let PayloadState::Lines { plain, piece, .. } = left else { return Some(left) };
+        Some(PayloadState::Transcoded(lines.rest(self.charset, plain, piece)))
     }
 
     fn lines<E: Events>(

@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn lines_wait_for_the_memory_that_they_take_in_utf_8_and_go_on_where_they_were() {
-        let text: String = (0..200).map(|line| format!("{line} б\u{4e2d}\n")).collect();
+        let text = (0..200).map(|line| format!("{line} б\u{4e2d}\n")).collect::<Vec<_>>().concat();
         let payload = Bytes::from(utf16(&text));
         let decoder = Decoder::new(&lines("utf-16le"));
         let whole = decode_with(&lines("utf-16le"), &payload);

@@ -59,6 +59,22 @@ impl Charset {
         }
     }
 
+    /// A text in this charset; what it has no character for is written as a number.
+    #[must_use]
+    pub fn write(self, text: &str) -> Vec<u8> {
+        /// The longest that is written for a byte: `&#1114111;`.
+        const MOST: usize = 10;
+        if self.unit() > 1 {
+            let is_little = self.0 == UTF_16LE;
+            let unit = |unit: u16| if is_little { unit.to_le_bytes() } else { unit.to_be_bytes() };
+            return text.encode_utf16().flat_map(unit).collect();
+        }
+        let mut bytes = vec![0; text.len().saturating_add(1).saturating_mul(MOST)];
+        let (_, _, written, _) = self.0.new_encoder().encode_from_utf8(text, &mut bytes, true);
+        bytes.truncate(written);
+        bytes
+    }
+
     /// Where the last line ends that has its newline; 0: there is none.
     #[must_use]
     pub fn last_line_end(self, bytes: &[u8]) -> usize {

@@ -16,6 +16,7 @@ mod open_job;
 mod parsing;
 mod paused;
 mod process;
+mod rehearsal;
 mod routing;
 mod scratch;
 mod step;
@@ -30,6 +31,7 @@ pub(crate) use self::labelling::Labeller;
 pub(crate) use self::open_job::SourceDecoder;
 pub(crate) use self::parsing::MessageParser;
 pub(crate) use self::process::Processor;
+pub(crate) use self::rehearsal::RehearsedChunk;
 pub(crate) use self::routing::WorkerState;
 #[cfg(test)]
 pub(crate) use self::step::StepMemory;

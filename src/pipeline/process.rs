@@ -144,7 +144,7 @@ impl Processor {
 
 /// Decodes as much as there is room for. The decoder calls back for each event that it finds: see `Redacting`, which replaces what is
 /// to be redacted, and `Routing`, which routes it, and encodes it for its sinks.
-fn decode(
+pub(super) fn decode(
     source: &SourceDecoder,
     origin: &Arc<Origin>,
     undecoded: Undecoded,

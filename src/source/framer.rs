@@ -177,7 +177,7 @@ impl Framer {
 
     fn ends_line(&self, bytes: &[u8]) -> bool {
         // Where what is read is not of whole characters, it ends no line.
-        bytes.len() % self.charset.unit() == 0 && bytes.ends_with(self.charset.newline())
+        bytes.len().is_multiple_of(self.charset.unit()) && bytes.ends_with(self.charset.newline())
     }
 
     /// How many bytes at the front are whole events.

@@ -1,5 +1,5 @@
-//! A third party's word: two standpipes share a stream of kinesis-local by a lease table of dynalite, neither of which is ours. They know
-//! shards, sequence numbers and conditional writes as AWS has them; for refusals, limits and faults there is the stand-in.
+//! A third party's word: two standpipes share a stream of kinesis-local by a lease table of dynalite, or both of moto, none of which is
+//! ours. They know shards, sequence numbers and conditional writes as AWS has them; for refusals, limits and faults there is the stand-in.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,11 @@ use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use crate::moto::{installed, root};
+use serde_json::Value;
+
+use crate::fleet::configure;
+use crate::moto::{Moto, installed, root};
+use crate::standin::Lines;
 use crate::world::{Daemon, Envelope, MESSAGE_SINK, RUN, World, at_least_once, until};
 
 /// The two servers; they end when they are dropped.
@@ -151,4 +155,43 @@ fn eight_shards_of_envelopes_arrive_though_a_worker_is_killed_and_shards_are_spl
     second.stop().drained();
     let rows = servers.leases();
     assert!(rows.values().all(|(owner, _)| owner.is_none()), "all are given back: {rows:?}");
+}
+
+#[test]
+fn two_workers_share_a_stream_of_motos() {
+    let Some(moto) = Moto::start() else { return };
+    let world = World::new();
+    let lines = world.path("lines");
+    let put = |numbers: Range<u64>| {
+        world.standin.expect(RUN, numbers.end);
+        fs::write(&lines, Lines::of_run(RUN).text(numbers)).unwrap();
+        moto.play("stream.py", "put", &[Path::new("cwl"), &lines]);
+    };
+    put(0..1_000);
+    let start = |worker: &str| {
+        configure(&world, worker, moto.url(), "");
+        let config = fs::read_to_string(world.config_path()).unwrap();
+        fs::write(world.config_path(), config.replace(":111111111111:stream", ":123456789012:stream"))
+            .unwrap();
+        world.start()
+    };
+    let (first, second) = (start("a"), start("b"));
+    world.delivered(&first);
+    let shares = || -> Vec<usize> {
+        let rows: Value =
+            serde_json::from_slice(&moto.play("stream.py", "owners", &[Path::new(TABLE)])).unwrap();
+        rows.as_object()
+            .unwrap()
+            .values()
+            .map(|count| usize::try_from(count.as_u64().unwrap()).unwrap())
+            .collect()
+    };
+    until("both have some", || (shares() == [2, 2]).then_some(()));
+    put(1_000..2_000);
+    world.delivered(&second);
+    first.kill();
+    put(2_000..3_000);
+    at_least_once(&world.delivered(&second), 3_000);
+    second.stop().drained();
+    assert_eq!(shares(), Vec::<usize>::new(), "all are given back");
 }

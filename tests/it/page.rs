@@ -46,7 +46,8 @@ fn chromium() -> Option<PathBuf> {
 
 fn shot(chromium: &Path, world: &World, url: &str, name: &str, width: usize, is_dark: bool) -> Picture {
     let file = world.path(name);
-    let scheme = if is_dark { 0 } else { 1 };
+    // Dark is 0, light is 1.
+    let scheme = u8::from(!is_dark);
     let status = Command::new(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"])
         .arg(format!("--user-data-dir={}", world.path("browser").display()))
@@ -70,11 +71,9 @@ fn shot(chromium: &Path, world: &World, url: &str, name: &str, width: usize, is_
 fn decode(png: &[u8]) -> Picture {
     let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()) as usize;
     let (width, height) = (number(16), number(20));
-    let channels = match png[25] {
-        2 => 3,
-        6 => 4,
-        other => panic!("a picture of kind {other}"),
-    };
+    // Red, green and blue, or these and how opaque they are.
+    assert!([2, 6].contains(&png[25]), "a picture of kind {}", png[25]);
+    let channels = if png[25] == 2 { 3 } else { 4 };
     let (mut at, mut data) = (8, Vec::new());
     while at + 8 <= png.len() {
         let len = number(at);

@@ -41,6 +41,8 @@ pub(crate) struct DynamoDb {
     pub(crate) lost_answers: u32,
     /// So many calls are throttled next.
     pub(crate) throttles: u32,
+    /// So many scans find nothing yet of what was written.
+    pub(crate) late_scans: u32,
     /// Nobody may do anything.
     pub(crate) is_denied: bool,
     /// Items a page of a scan; 0: all.
@@ -108,6 +110,10 @@ impl DynamoDb {
             return Ok(json!({}));
         }
         let page = self.page;
+        if operation == "Scan" && self.late_scans > 0 {
+            self.late_scans -= 1;
+            return Ok(json!({ "Items": [] }));
+        }
         let absent = || AwsError::new(400, "ResourceNotFoundException", "Requested resource not found");
         let table = self.tables.get_mut(&name).ok_or_else(absent)?;
         match operation {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::consent::{ApplyWords, Consent};
 use super::found::{FoundPlan, with_found};
 use super::render::{show, write_all};
 use super::{ca_file, planned};
@@ -19,6 +20,7 @@ use crate::access::live::{AccountAccess, AccountClients, ObservedState, held_buc
 use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};
 use crate::access::render::{RenderFormat, RenderedFile, render};
 use crate::cli::exit;
+use crate::cli::table::count;
 use crate::config::topology::AwsAccount;
 
 /// What to apply, and how.
@@ -32,35 +34,12 @@ pub struct ApplyOptions {
     pub destroy: bool,
     /// Only these accounts; all when empty.
     pub accounts: Vec<String>,
-    /// For machines.
-    pub json: bool,
+    /// What is said.
+    pub words: ApplyWords,
     /// Where scripts for the owners of accounts without credentials go; without it they are printed.
     pub out: Option<PathBuf>,
     /// In colour.
     pub colour: bool,
-}
-
-/// Whether changes may be made.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Consent {
-    /// They may.
-    Given,
-    /// Someone is there to be asked.
-    Asked,
-    /// Nobody is: then nothing is done.
-    Lacking,
-}
-
-impl Consent {
-    /// With `--yes` it is given; else whoever sits at the terminal is asked.
-    #[must_use]
-    pub const fn new(yes: bool, is_terminal: bool) -> Self {
-        match (yes, is_terminal) {
-            (true, _) => Self::Given,
-            (false, true) => Self::Asked,
-            (false, false) => Self::Lacking,
-        }
-    }
 }
 
 /// Shows what is to be done, asks, and does it; returns the exit code, which is 1 when something failed or could not be seen.
@@ -100,10 +79,18 @@ pub fn run(
         |(account, why)| json!({ "account": account, "resource": "log groups that match", "why": why });
     let failures = faults.iter().map(unlisted).collect();
     let mut session = ApplySession { apply, plan: &plan, seen: &seen, done: Vec::new(), failures };
-    if !apply.json {
+    // Nobody agrees to what they have not seen.
+    let shows = match apply.words {
+        ApplyWords::All => true,
+        ApplyWords::Failures => apply.consent != Consent::Given,
+        ApplyWords::Json => false,
+    };
+    if apply.words != ApplyWords::Json {
         for (account, why) in &faults {
             writeln!(err, "account {account}: log groups could not be listed: {why}")?;
         }
+    }
+    if shows {
         session.show(&tasks, out)?;
     }
     let is_wanted = tasks.iter().any(|task| task.is_change) && session.may(&tasks, input, out, err)?;
@@ -242,7 +229,7 @@ impl ApplySession<'_> {
         if self.apply.consent == Consent::Given {
             return Ok(true);
         }
-        if self.apply.json || self.apply.consent == Consent::Lacking {
+        if self.apply.words == ApplyWords::Json || self.apply.consent == Consent::Lacking {
             writeln!(err, "nothing was done: run it on a terminal and answer, or with --yes")?;
             return Ok(false);
         }
@@ -309,7 +296,7 @@ impl ApplySession<'_> {
                     }
                     ApplyEvent::Waits(call, why) => format!("wait    {account}: {title}: `{call}`: {why}\n"),
                 };
-                if !self.apply.json && wrote.is_ok() {
+                if self.apply.words == ApplyWords::All && wrote.is_ok() {
                     wrote = out.write_all(line.as_bytes()).and_then(|()| out.flush());
                 }
             };
@@ -331,7 +318,11 @@ impl ApplySession<'_> {
     fn fail(&mut self, task: &ApplyTask<'_>, why: &str, out: &mut impl Write) -> io::Result<()> {
         let (account, title) = (&task.act.stage.account.name, task.act.resource.title());
         self.failures.push(json!({ "account": account, "resource": title, "why": why }));
-        if self.apply.json { Ok(()) } else { writeln!(out, "failed  {account}: {title}: {why}") }
+        if self.apply.words == ApplyWords::Json {
+            Ok(())
+        } else {
+            writeln!(out, "failed  {account}: {title}: {why}")
+        }
     }
 
     /// What is left to say, with scripts for the owners of accounts without credentials; the exit code.
@@ -344,9 +335,12 @@ impl ApplySession<'_> {
     ) -> io::Result<u8> {
         let scripts = if self.apply.destroy { Vec::new() } else { self.scripts() };
         let is_ok = self.failures.is_empty() && !tasks.iter().any(|task| task.is_open);
-        if self.apply.json {
+        if self.apply.words == ApplyWords::Json {
             writeln!(out, "{:#}", self.report(tasks, is_applied, is_ok, &scripts))?;
         } else {
+            if is_applied && self.apply.words == ApplyWords::All {
+                writeln!(out, "{}", self.summary())?;
+            }
             for (name, access) in &self.seen.accounts {
                 if let AccountAccess::Denied(why) = access {
                     writeln!(err, "account {name} could not be read: {why}")?;
@@ -357,7 +351,7 @@ impl ApplySession<'_> {
             if let Some(folder) = &self.apply.out {
                 writeln!(err, "for the owners of these accounts, scripts that make it:")?;
                 write_all(&scripts, folder, err, &mut io::sink())?;
-            } else if !self.apply.json {
+            } else if self.apply.words != ApplyWords::Json {
                 writeln!(
                     err,
                     "for the owners of these accounts, scripts that make it follow; --out DIR writes them"
@@ -369,6 +363,12 @@ impl ApplySession<'_> {
         }
         out.flush()?;
         Ok(if is_ok { exit::DONE } else { exit::FAILED })
+    }
+
+    /// What was done, in one line.
+    fn summary(&self) -> String {
+        let calls = count(self.done.len() as u64, "call");
+        format!("{calls} made, {} failed or left", count(self.failures.len() as u64, "resource"))
     }
 
     /// The scripts of accounts that could not be looked at.

@@ -1,6 +1,7 @@
 //! `standpipe access`: the plumbing between accounts, from a topology.
 
 pub mod apply;
+pub mod consent;
 mod found;
 pub mod render;
 pub mod verify;

@@ -52,6 +52,7 @@ impl Daemon {
                 let source: Box<dyn Source> = Box::new(remote.prepare(context));
                 Box::pin(async move { Ok(Some(source)) })
             }),
+            report: None,
         };
         let running = runtime.spawn(run(Run { config: checked.config, environment, signals }));
         let folder = folder.to_owned();

@@ -129,7 +129,7 @@ fn list(groups: &GroupCatalog) -> UnitList {
     let age = |group: &LogGroup| Some(seconds(group.poll_age(now)));
     let rank = |group: &&LogGroup| UnitRank::of(state(group), None, age(group));
     let unit = |group: &&LogGroup| SourceUnit {
-        name: group.listed.name.to_string(),
+        name: group.listed.name.clone(),
         state: state(group),
         behind_seconds: age(group),
         ..SourceUnit::default()

@@ -61,7 +61,10 @@ impl Query {
         for variable in ["$job", "$instance", "$source", "$sink"] {
             text = text.replace(variable, ".*");
         }
-        text.strip_suffix(" > 0").map(str::to_owned).unwrap_or(text)
+        if let Some(compared) = text.strip_suffix(" > 0") {
+            return compared.to_owned();
+        }
+        text
     }
 }
 

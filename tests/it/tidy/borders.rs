@@ -108,6 +108,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "decode",
             "event",
             "metadata",
+            "metrics",
             "overview",
             "source",
             "state",

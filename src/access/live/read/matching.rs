@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
 use super::nobody;
@@ -76,12 +76,12 @@ impl AccountReader<'_> {
         let mut found = BTreeMap::new();
         let prefixes: Vec<&str> = patterns.iter().flat_map(|patterns| patterns.prefixes()).collect();
         for prefix in prefixes {
-            let mut input = json!({ "limit": PAGE });
+            let mut input = Map::from_iter([("limit".to_owned(), json!(PAGE))]);
             if !prefix.is_empty() {
-                input["logGroupNamePrefix"] = json!(prefix);
+                input.insert("logGroupNamePrefix".to_owned(), json!(prefix));
             }
             for _ in 0..MOST_PAGES {
-                let mut page = self.ask(AwsService::Logs, "DescribeLogGroups", input.clone()).await?;
+                let mut page = self.ask(AwsService::Logs, "DescribeLogGroups", input.clone().into()).await?;
                 for group in list(&page, "/logGroups") {
                     let name = text(group, "/logGroupName");
                     if patterns.iter().any(|patterns| patterns.takes(name)) {
@@ -91,7 +91,9 @@ impl AccountReader<'_> {
                 }
                 sleep(PAUSE).await;
                 match page.get_mut("nextToken").map(Value::take) {
-                    Some(Value::String(next)) if !next.is_empty() => input["nextToken"] = json!(next),
+                    Some(Value::String(next)) if !next.is_empty() => {
+                        input.insert("nextToken".to_owned(), next.into());
+                    }
                     _ => break,
                 }
             }
