@@ -210,8 +210,7 @@ fn check_shards(limit: u64, shards: u64, record: &[u8], records: usize) {
             kinesis.put(number % shards, "k", record);
         }
     }
-    let lines =
-        record.iter().filter(|byte| **byte == b'\n').count() * records * usize::try_from(shards).unwrap();
+    let lines = memchr::memchr_iter(b'\n', record).count() * records * usize::try_from(shards).unwrap();
     progress(&format!("{what}: all are delivered"), || {
         daemon.must_run();
         let done = daemon.scrape().count("sink_delivered_events_total", &[]);

@@ -81,11 +81,14 @@ fn append(world: &World, name: &str, bytes: &[u8]) {
     file.write_all(bytes).unwrap();
 }
 
+/// How text is written in a charset.
+type Encode<'a> = &'a dyn Fn(&str) -> Vec<u8>;
+
 #[test]
 fn a_file_in_another_charset_arrives_as_utf_8_wherever_reading_was_interrupted() {
     let little = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
     let big = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
-    let cases: [(&str, &[u8], &dyn Fn(&str) -> Vec<u8>); 3] =
+    let cases: [(&str, &[u8], Encode<'_>); 3] =
         [("utf-16le", b"\xFF\xFE", &little), ("utf-16be", b"\xFE\xFF", &big), ("utf-16", b"", &little)];
     for (charset, mark, encode) in cases {
         let world = World::new();

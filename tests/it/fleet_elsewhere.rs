@@ -135,7 +135,8 @@ fn eight_shards_of_envelopes_arrive_though_a_worker_is_killed_and_shards_are_spl
     world.delivered(&first);
     let second = start(&world, &servers, arn, "b");
     until("each has four of eight", || {
-        (first.must_run(), second.must_run());
+        first.must_run();
+        second.must_run();
         (servers.shares() == [4, 4]).then_some(())
     });
     servers.put(&world, 2_000..4_000);

@@ -239,7 +239,7 @@ impl Fleet {
         for kept in self.world.standin.records() {
             find(&kept.data, |found| match found {
                 Found::Whole { number, .. } => counts[usize::try_from(number).unwrap()] += 1,
-                other => panic!("{other:?}"),
+                other @ (Found::Damaged | Found::Other) => panic!("{other:?}"),
             });
         }
         counts
@@ -282,7 +282,9 @@ fn check(seed: u64, more: usize) {
     let plan = plan(&mut random, more);
     let mut fleet = Fleet::new();
     fleet.put(200);
-    WORKERS.into_iter().for_each(|worker| fleet.start(worker));
+    for worker in WORKERS {
+        fleet.start(worker);
+    }
     for trouble in plan.iter().copied() {
         fleet.trouble(trouble, &mut random);
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Output;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -16,13 +16,13 @@ use crate::world::{
     ACCESS_KEY, Daemon, FILE_SOURCE, MESSAGE_SINK, RUN, Sender, World, at_least_once, exactly_once, progress,
     until,
 };
+use standpipe::event::Timestamp;
 
 const SECOND: u64 = 1_000;
 const DAY: u64 = 86_400 * SECOND;
 
-#[expect(clippy::disallowed_types, reason = "events of now")]
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
+    Timestamp::now().0.cast_unsigned()
 }
 
 /// Makes a file look as if it was written to so many seconds ago.
@@ -295,7 +295,9 @@ fn a_sample_is_the_same_whenever_an_event_comes_and_is_counted() {
     Sender::to(&daemon.endpoint()).deliver("2", &[envelope("/b", &events)]);
     let both = messages(&world);
     let mut counts = BTreeMap::<&String, usize>::new();
-    both.iter().for_each(|message| *counts.entry(message).or_default() += 1);
+    for message in &both {
+        *counts.entry(message).or_default() += 1;
+    }
     assert!(counts.values().all(|count| *count == 2), "the same events come: {counts:?}");
     let left_out = 400 - once.len() as u64;
     let scrape = daemon.conserved();
@@ -308,7 +310,7 @@ fn a_sample_is_the_same_whenever_an_event_comes_and_is_counted() {
 fn lines_of_files_are_sampled_by_where_they_stand() {
     let world = keeping_records();
     world.config(&format!("{FILE_SOURCE}{MESSAGE_SINK}[[routes]]\nsample = 0.5\nto = [\"archive\"]\n"));
-    let lines: String = (0..1_000).map(|number| format!("line {number}\n")).collect();
+    let lines = (0..1_000).map(|number| format!("line {number}\n")).collect::<Vec<_>>().concat();
     fs::write(world.log("app.log"), lines).unwrap();
     let read = |daemon: &Daemon| {
         progress("all lines are read", || {

@@ -66,8 +66,8 @@ fn every_shell_is_told_every_command() {
         let levels = if shell == "fish" { 2 } else { usize::MAX };
         for (command, help) in crate::help::all().iter().filter(|(command, _)| command.len() <= levels) {
             for word in command.iter().chain(&options(help)) {
-                let word = if shell == "fish" { word.trim_start_matches("--") } else { word };
-                assert!(script.contains(word), "{shell} knows `{word}` of {command:?}");
+                let known = if shell == "fish" { word.trim_start_matches("--") } else { word };
+                assert!(script.contains(known), "{shell} knows `{known}` of {command:?}");
             }
         }
     }

@@ -16,7 +16,7 @@ fn world(lines: u64) -> World {
     let world = World::new();
     let folder = world.path("logs");
     fs::create_dir_all(&folder).unwrap();
-    let text: String = (0..lines).map(|number| format!("line {number}\n")).collect();
+    let text = (0..lines).map(|number| format!("line {number}\n")).collect::<Vec<_>>().concat();
     fs::write(folder.join("a.log"), text).unwrap();
     let dir = world.path("").display().to_string();
     fs::write(world.config_path(), TO_FOLDER.replace("@DIR", dir.trim_end_matches('/'))).unwrap();
@@ -127,7 +127,7 @@ fn health_is_asked_where_the_configuration_says() {
     // The daemon took a free port: a second configuration names it.
     let named = world.path("named.toml");
     let text = fs::read_to_string(config).unwrap();
-    let listen = regex::Regex::new(r#"(?m)^listen = .*$"#).unwrap();
+    let listen = regex::Regex::new(r"(?m)^listen = .*$").unwrap();
     let text = listen.replace(&text, format!("listen = \"{}\"", daemon.admin()));
     fs::write(&named, text.as_bytes()).unwrap();
     let named = named.to_str().unwrap();

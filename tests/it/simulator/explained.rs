@@ -107,7 +107,8 @@ fn conditions(case: &SimulatedCase) -> impl Iterator<Item = (&str, &str, Vec<&st
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::Array(values) => values.iter().filter_map(Value::as_str).collect(),
-        other => other.as_str().into_iter().collect(),
+        Value::String(text) => vec![text],
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
     }
 }
 

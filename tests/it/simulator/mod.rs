@@ -24,7 +24,7 @@ const SEED: u64 = 20_260_101;
 
 /// The simulator's answers, all of one process.
 fn simulate(cases: &[SimulatedCase]) -> Vec<String> {
-    let input = Value::from_iter(cases.iter().map(SimulatedCase::simulation)).to_string();
+    let input = cases.iter().map(SimulatedCase::simulation).collect::<Value>().to_string();
     let mut node = Command::new("node")
         .arg(root().join("tests/policy/simulate.js"))
         .stdin(Stdio::piped())
