@@ -1257,7 +1257,7 @@ fn what_some_sources_add_and_others_do_not_is_warned_of() {
     check_warnings(
         &format!("[sources.app]\ntype = \"stdin\"\n{keys}{other}{ADDING_SINK}{named}{routes}"),
         &[
-            "sinks.named.stream: uses `{fields.team}`, which events of `other` lack: they go to the dead letters",
+            "sinks.named.stream: uses `{fields.team}`, which events of `other` lack: they go to the dead letters; take it out, or let a route lead those elsewhere",
             "routes[0].when.ec2.tags.team: can never match events of `other`, which have no `ec2.tags.team`",
         ],
     );
