@@ -48,10 +48,15 @@ impl FactsKeeper {
         &self.facts
     }
 
-    /// Asks those that have not answered, side by side, and waits no longer than for one attempt.
+    /// Asks those that have not answered, or not for all that is used by now, side by side, and waits no longer than for one attempt.
     pub(crate) async fn begin(self: &Arc<Self>, needs: &MetadataNeeds) {
         let mut asked = JoinSet::new();
-        for kind in needs.kinds.iter().copied().filter(|kind| !self.facts.has(*kind)) {
+        let known = self.facts.values();
+        // Tags are asked for by their names: a reload may bring new ones.
+        let lacks = |kind: MetadataKind| {
+            needs.uses.iter().any(|name| name.kind() == Some(kind) && !known.contains_key(name.as_str()))
+        };
+        for kind in needs.kinds.iter().copied().filter(|kind| !self.facts.has(*kind) || lacks(*kind)) {
             let (keeper, needs) = (Arc::clone(self), needs.clone());
             asked.spawn(async move {
                 if let Err(fault) = keeper.attempt(kind, &needs).await {

@@ -15,9 +15,8 @@ impl Routing<'_> {
         if let Some(fixed) = plan.fixed() {
             return Some(fixed);
         }
-        let mut buffer = [0; LONGEST_ID];
-        let own = self.id().filter(|_| event.id.is_none()).map(|id| id.text(&mut buffer));
-        let id = event.id.or(own).map_or(0, |id| sample_hash(id.as_bytes()));
+        // Without limits, nobody looks at it.
+        let id = if plan.is_limited() { self.sampled_by(event) } else { 0 };
         let state = &mut *self.state;
         let (_, plan) = state.plan.as_ref()?;
         let message = match event.message {
@@ -39,6 +38,13 @@ impl Routing<'_> {
             count(withheld, why.by, 1);
             tell(&why, &event);
         }))
+    }
+
+    /// What samples choose an event by.
+    fn sampled_by(&self, event: &Event<'_>) -> u64 {
+        let mut buffer = [0; LONGEST_ID];
+        let own = self.id().filter(|_| event.id.is_none()).map(|id| id.text(&mut buffer));
+        event.id.or(own).map_or(0, |id| sample_hash(id.as_bytes()))
     }
 
     /// A chunk begins.

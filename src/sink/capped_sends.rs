@@ -34,6 +34,12 @@ impl CappedSends {
         self.waits_since.is_some()
     }
 
+    /// Whether a request has to wait now: others send under the same cap.
+    pub(super) fn must_wait(&mut self, now: Instant) -> bool {
+        self.next = self.cap.as_ref().and_then(|cap| cap.next(now));
+        self.next.is_some()
+    }
+
     /// What a request may carry.
     pub(super) fn limited(&self, room: Room) -> Room {
         self.cap.as_ref().map_or(room, |cap| room.within(cap.request(), cap.record()))
@@ -58,5 +64,22 @@ impl CappedSends {
             (None, true) => Some(Duration::ZERO),
             (None, false) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looked_before_others_sent_waits_all_the_same() {
+        let now = Instant::now();
+        let cap = Arc::new(RateCap::new(1 << 20, now));
+        let mut sends = CappedSends::new(Some(Arc::clone(&cap)));
+        assert_eq!(sends.look(now, true), None);
+        assert!(!sends.must_wait(now));
+        cap.send(4 << 20, now);
+        assert!(sends.must_wait(now) && sends.next().is_some());
+        assert!(!CappedSends::new(None).must_wait(now));
     }
 }

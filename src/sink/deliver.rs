@@ -151,7 +151,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
                 () = self.record_queue.handed_over(), if !self.handed_over => (self.ended, self.handed_over) = (true, true),
                 taken = self.record_queue.take(), if may_take => match taken {
                     Some(records) if records.is_empty() => self.skip_empty(now),
-                    Some(records) => self.send(PendingRequest::new(records)),
+                    Some(records) => self.send_or_wait(PendingRequest::new(records)),
                     None => self.ended = true,
                 },
             }
@@ -170,6 +170,16 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
     fn skip_empty(&mut self, now: Instant) {
         debug_assert!(false, "the queue gave a request of no records");
         self.paused_until = Some(now + EMPTY_PAUSE);
+    }
+
+    /// Others may have used up what the sink may send while this waited for records.
+    fn send_or_wait(&mut self, request: PendingRequest) {
+        let now = Instant::now();
+        if self.cap.must_wait(now) {
+            self.retries.push(now, request);
+        } else {
+            self.send(request);
+        }
     }
 
     fn resend(&mut self, mut request: PendingRequest) {

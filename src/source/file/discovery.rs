@@ -362,13 +362,13 @@ impl Discovery {
             return false;
         }
         let size_at_start = (!self.is_started).then_some(metadata.len());
-        self.old.pass_over(&self.setup, path, key, size_at_start);
+        self.old.pass_over(&self.setup, path, metadata, size_at_start);
         true
     }
 
     /// Where a file is read from if nothing is known of it.
     fn start_of_new(&mut self, files: &FileTable, file: &TrackedFile) -> u64 {
-        let size_at_start = self.old.admit(file.key).map(|size| size.min(file.size));
+        let size_at_start = self.old.admit(file.key, file.born, file.size);
         // What has the name that a known file had takes its place.
         let was_known = || files.gone.knows(file.key, &file.path);
         match self.setup.config.start {

@@ -23,6 +23,8 @@ pub(super) struct OldFiles {
 
 /// A file that is passed over.
 struct OldFile {
+    /// When it came into being: another file may have its inode by now.
+    born: Option<FileTime>,
     /// Its size at the start, where it was there then.
     size_at_start: Option<u64>,
     /// The last walk that came upon it.
@@ -30,27 +32,30 @@ struct OldFile {
 }
 
 impl OldFiles {
-    /// A file is passed over; `size_at_start` where it was there before this run.
+    /// A file is passed over, which is this; `size_at_start` where it was there before this run.
     pub(super) fn pass_over(
         &mut self,
         setup: &FileSetup,
         path: &Path,
-        key: FileKey,
+        metadata: &Metadata,
         size_at_start: Option<u64>,
     ) {
-        if let Some(file) = self.known.get_mut(&key) {
+        let (key, born) = (FileKey::of(metadata), FileTime::born(metadata));
+        if let Some(file) = self.known.get_mut(&key).filter(|file| file.born == born) {
             file.walk = self.walk;
             return;
         }
-        self.known.insert(key, OldFile { size_at_start, walk: self.walk });
+        self.known.insert(key, OldFile { born, size_at_start, walk: self.walk });
         self.untold = self.untold.saturating_add(1);
         self.first.get_or_insert_with(|| path.to_owned());
         setup.metrics().file("ignored");
     }
 
-    /// A file is read after all. How large it was at the start, if it was passed over since.
-    pub(super) fn admit(&mut self, key: FileKey) -> Option<u64> {
-        self.known.remove(&key)?.size_at_start
+    /// A file is read after all, which has this size now. How large it was at the start, if it was passed over since; none where what it
+    /// had then is gone.
+    pub(super) fn admit(&mut self, key: FileKey, born: Option<FileTime>, size: u64) -> Option<u64> {
+        let file = self.known.remove(&key).filter(|file| file.born == born)?;
+        file.size_at_start.filter(|at_start| *at_start <= size)
     }
 
     /// A walk is done: forgets those that it did not come upon, and says what is new.
@@ -75,4 +80,22 @@ pub(super) fn is_too_old(age: Option<Duration>, metadata: &Metadata, at: FileTim
     let Some(age) = age else { return false };
     let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
     at.0.saturating_sub(FileTime::modified(metadata).0) > age
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_what_the_same_file_had_at_the_start_and_still_has() {
+        let (key, born) = (FileKey { device: 1, inode: 2 }, Some(FileTime(3)));
+        let admit = |born_now: Option<FileTime>, size: u64| {
+            let mut old = OldFiles::default();
+            old.known.insert(key, OldFile { born, size_at_start: Some(10), walk: 0 });
+            old.admit(key, born_now, size)
+        };
+        assert_eq!(admit(born, 12), Some(10));
+        assert_eq!(admit(born, 4), None, "it was emptied, and written anew");
+        assert_eq!(admit(Some(FileTime(4)), 12), None, "another file has its inode");
+    }
 }
