@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::event::{Origin, Timestamp};
 
 /// Events of a tap that wait for who asked.
-pub(super) const QUEUE: usize = 256;
+pub(super) const QUEUE: usize = 64;
 
 /// Events that a tap looks at until its budget is filled again, at the most.
 pub(super) const LOOKS: u32 = 200;
