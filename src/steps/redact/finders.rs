@@ -7,7 +7,7 @@ use std::ops::Range;
 use memchr::memchr_iter;
 
 use super::internet::{ipv4, ipv6};
-use super::runs::{before, run, run_back};
+use super::runs::{before, next_digit, run, run_back};
 use crate::config::NamedPattern;
 
 /// Tells `found` of each place of a pattern in a line, in order.
@@ -126,8 +126,7 @@ fn domain_len(domain: &[u8]) -> Option<usize> {
 fn cards(line: &[u8], found: &mut impl FnMut(Range<usize>)) {
     let is_digit = |at: usize| line.get(at).is_some_and(u8::is_ascii_digit);
     let mut at = 0;
-    while let Some(skipped) = line.get(at..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
-        let start = at.saturating_add(skipped);
+    while let Some(start) = next_digit(line, at) {
         at = start.saturating_add(run(line, start, |byte| byte.is_ascii_digit()));
         let is_fraction = before(line, start) == Some(b'.') && start.checked_sub(2).is_some_and(is_digit);
         if is_fraction || !may_be_issued(line.get(start..at).unwrap_or_default()) {
