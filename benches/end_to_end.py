@@ -18,6 +18,7 @@ import measure
 MESSAGE, JSON, ENVELOPE = 'encoding = "message"', 'encoding = "json"', 'encoding = "envelope"'
 GZIP_1 = 'encoding = "message"\ncompression = { type = "gzip", level = 1 }'
 GZIP_6 = 'encoding = "message"\ncompression = { type = "gzip", level = 6 }'
+ZSTD = 'encoding = "message"\ncompression = "zstd"'
 FILES = '[sources.app]\ntype = "file"\ninclude = ["DIR/*.log"]\n'
 HTTP = '[sources.app]\ntype = "firehose_http"\nlisten = "127.0.0.1:0"\naccess_keys = ["bench"]\n'
 FORWARD = '[sources.app]\ntype = "fluent_forward"\nlisten = "unix:DIR/fluent.sock"\n'
@@ -73,6 +74,7 @@ SCENARIOS = {
     "json": Scenario(JSON),
     "gzip-1": Scenario(GZIP_1),
     "gzip-6": Scenario(GZIP_6),
+    "zstd": Scenario(ZSTD),
     "subscriptions-json": posted(JSON),
     "subscriptions-message": posted(MESSAGE),
     "subscriptions-envelope": posted(ENVELOPE),
