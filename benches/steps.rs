@@ -94,16 +94,20 @@ fn named() -> Redaction {
     Redaction { named: NamedPattern::ALL.to_vec(), ..Redaction::default() }
 }
 
-fn run(bencher: Bencher<'_, '_>, kind: &str, mut writer: Writer, redaction: Option<&Redaction>) {
-    let payload = Bytes::from(lines(kind));
-    let decoder = Decoder::new(&Decoding {
+fn lines_decoder() -> Decoder {
+    Decoder::new(&Decoding {
         format: Format::Lines,
         charset: Charset::UTF8,
         multiline: None,
         max_line: 1_000 << 10,
         too_long: TooLong::Split,
         max_inflated: 64 << 20,
-    });
+    })
+}
+
+fn run(bencher: Bencher<'_, '_>, kind: &str, mut writer: Writer, redaction: Option<&Redaction>) {
+    let payload = Bytes::from(lines(kind));
+    let decoder = lines_decoder();
     let origin = Arc::new(Origin::new("app", "web-1").with(Field::File, "/var/log/app/a.log"));
     let (mut scratch, mut redact) = (Scratch::default(), RedactScratch::default());
     let redactor = redaction.and_then(|redaction| Redactor::new(redaction).unwrap());
@@ -120,14 +124,7 @@ fn run(bencher: Bencher<'_, '_>, kind: &str, mut writer: Writer, redaction: Opti
 
 fn run_limited(bencher: Bencher<'_, '_>, kind: &str, sample: Option<f64>, throttle: Option<RouteThrottle>) {
     let payload = Bytes::from(lines(kind));
-    let decoder = Decoder::new(&Decoding {
-        format: Format::Lines,
-        charset: Charset::UTF8,
-        multiline: None,
-        max_line: 1_000 << 10,
-        too_long: TooLong::Split,
-        max_inflated: 64 << 20,
-    });
+    let decoder = lines_decoder();
     let origin = Arc::new(Origin::new("app", "web-1").with(Field::File, "/var/log/app/a.log"));
     let (from, when, action) = (Vec::new(), When::default(), Action::To(vec!["archive".to_owned()]));
     let route = Route { from, when, action, sample, throttle };

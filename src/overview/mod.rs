@@ -60,6 +60,15 @@ pub struct Overview {
     pub sinks: Vec<SinkOverview>,
 }
 
+impl Overview {
+    /// How long ago that was, in words: a time in milliseconds since 1970.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    pub fn age(&self, since: i64) -> String {
+        words::duration(self.time.saturating_sub(since) as f64 / 1000.0)
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
 fn is_zero(count: &u64) -> bool {
     *count == 0

@@ -19,15 +19,14 @@ pub(super) fn html(overview: &Overview) -> String {
     let title = if overview.ready { "ready" } else { "needs attention" };
     let (host, version, revision) =
         (escape(&overview.host), escape(&overview.version), escape(&overview.revision));
-    let age = |since: i64| words::duration(seconds(overview.time.saturating_sub(since)));
     let memory = format!(
         "{} of {}",
         words::size(float(overview.memory_bytes)),
         words::size(float(overview.memory_limit_bytes))
     );
     let facts = [
-        ("up for", age(overview.started)),
-        ("configured", format!("{} ago", age(overview.configured))),
+        ("up for", overview.age(overview.started)),
+        ("configured", format!("{} ago", overview.age(overview.configured))),
         ("memory", memory),
     ];
     let facts: String = each(facts, |(name, value)| format!("<div><dt>{name}<dd>{value}</div>"));
@@ -62,11 +61,6 @@ fn issues(overview: &Overview) -> String {
 
 fn notes(overview: &Overview) -> String {
     each(&overview.notes, |note| format!("<p class=note>{}</p>", escape(note)))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for people")]
-const fn seconds(milliseconds: i64) -> f64 {
-    milliseconds as f64 / 1000.0
 }
 
 #[cfg(test)]

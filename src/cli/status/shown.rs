@@ -13,7 +13,6 @@ use crate::overview::{
 const MOST_UNITS: usize = 5;
 
 pub(super) fn write(overview: &Overview, all_units: bool, out: &mut impl Write) -> io::Result<()> {
-    let age = |since: i64| words::duration(seconds(overview.time.saturating_sub(since)));
     writeln!(
         out,
         "standpipe {} ({}) on {}: {}, up for {}, configured {} ago, memory {} of {}",
@@ -21,8 +20,8 @@ pub(super) fn write(overview: &Overview, all_units: bool, out: &mut impl Write) 
         printable(&overview.revision),
         printable(&overview.host),
         if overview.ready { "ready" } else { "needs attention" },
-        age(overview.started),
-        age(overview.configured),
+        overview.age(overview.started),
+        overview.age(overview.configured),
         size(overview.memory_bytes),
         size(overview.memory_limit_bytes)
     )?;
@@ -197,11 +196,6 @@ fn size(bytes: u64) -> String {
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 const fn float(count: u64) -> f64 {
     count as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for people")]
-const fn seconds(milliseconds: i64) -> f64 {
-    milliseconds as f64 / 1000.0
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ fn header<'a>(screen: &'a TopScreen, styles: &TopStyles) -> Vec<Line<'a>> {
         "standpipe {} on {}  up {}  memory {} of {}",
         printable(&overview.version),
         printable(&overview.host),
-        words::duration(seconds(overview.time.saturating_sub(overview.started))),
+        overview.age(overview.started),
         size(overview.memory_bytes),
         size(overview.memory_limit_bytes)
     );
@@ -233,11 +233,6 @@ fn size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     let bytes = bytes as f64;
     words::size(bytes)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for people")]
-const fn seconds(milliseconds: i64) -> f64 {
-    milliseconds as f64 / 1000.0
 }
 
 #[cfg(test)]
