@@ -2,10 +2,11 @@
 //!
 //! A source asks before it reads, and waits while its part of the budget is spent. A worker asks before it writes
 //! ([`Budget::reserve`]); where there is nothing left, it pauses its job and goes on later from where it stood. Workers have a part
-//! that sources cannot take, and a paused job may overdraw once only paused jobs hold anything: none can deadlock.
+//! that sources cannot take, and a paused job may overdraw once only paused jobs hold anything: none can deadlock. One job does so at a
+//! time, until what it overdrew is back: what many hold beyond the limit would have no bound.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
@@ -22,6 +23,8 @@ pub struct Budget {
     paused: AtomicU64,
     /// Paused jobs that wait for memory.
     waiting: AtomicU64,
+    /// A job holds more than there was.
+    is_overdrawn: AtomicBool,
     /// One permit, with the one who waits at the head of the queue, so that a large request is not overtaken for ever.
     turn: Semaphore,
     freed: Notify,
@@ -41,6 +44,7 @@ impl Budget {
             standing: AtomicU64::new(0),
             paused: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
+            is_overdrawn: AtomicBool::new(false),
             turn: Semaphore::new(1),
             freed: Notify::new(),
             spent: Notify::new(),
@@ -113,7 +117,7 @@ impl Budget {
     /// admission.
     #[must_use]
     pub fn charge(self: &Arc<Self>, bytes: u64) -> Held {
-        let mut held = Held { budget: Arc::clone(self), bytes: 0, is_standing: false };
+        let mut held = Held::new(self, 0);
         held.resize(bytes);
         held
     }
@@ -121,21 +125,36 @@ impl Budget {
     /// Memory that is kept for long beside what flows, to be resized; without waiting.
     #[must_use]
     pub fn keep(self: &Arc<Self>) -> Held {
-        Held { budget: Arc::clone(self), bytes: 0, is_standing: true }
+        let mut held = Held::new(self, 0);
+        held.is_standing = true;
+        held
     }
 
     /// Takes `bytes` for what a worker is about to write, if there are so many; a job whose lane waits for it may overdraw once
-    /// everything else that is out stays until paused jobs go on.
+    /// everything else that is out stays until paused jobs go on, and no other job has overdrawn. `held` is what the job has already.
     #[must_use]
-    pub fn reserve(self: &Arc<Self>, bytes: u64, turn: CommitTurn) -> Option<Held> {
-        let ahead = self.eighths(AHEAD_EIGHTHS);
+    pub fn reserve(self: &Arc<Self>, bytes: u64, turn: CommitTurn, held: Option<&Held>) -> Option<Held> {
         match turn {
-            CommitTurn::Now => {
-                let paused = self.paused.load(Ordering::Acquire);
-                self.take_up_to(bytes, self.limit, self.standing().saturating_add(paused))
-            }
-            CommitTurn::Later => self.take_up_to(bytes, ahead, 0),
+            CommitTurn::Now => self.fit(bytes).or_else(|| self.overdraw(bytes, held)),
+            CommitTurn::Later => self.take_up_to(bytes, self.eighths(AHEAD_EIGHTHS), 0),
         }
+    }
+
+    /// Takes `bytes` if there are so many.
+    #[must_use]
+    pub fn fit(self: &Arc<Self>, bytes: u64) -> Option<Held> {
+        self.take_up_to(bytes, self.limit, 0)
+    }
+
+    fn overdraw(self: &Arc<Self>, bytes: u64, held: Option<&Held>) -> Option<Held> {
+        let overdraft = match held.and_then(|held| held.overdraft.clone()) {
+            Some(overdraft) => overdraft,
+            None => Overdraft::begin(self)?,
+        };
+        let stays = self.standing().saturating_add(self.paused.load(Ordering::Acquire));
+        let mut more = self.take_up_to(bytes, 0, stays)?;
+        more.overdraft = Some(overdraft);
+        Some(more)
     }
 
     /// Notes that a job pauses which holds so many bytes. One that waits for memory is served before sources are.
@@ -164,7 +183,7 @@ impl Budget {
         };
         let before = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
         self.note_peak(before.saturating_add(bytes));
-        Some(Held { budget: Arc::clone(self), bytes, is_standing: false })
+        Some(Held::new(self, bytes))
     }
 
     fn eighths(&self, count: u64) -> u64 {
@@ -216,15 +235,38 @@ impl Drop for PausedBytes {
     }
 }
 
+/// The right to hold more than there is, of one job at a time, until it is dropped.
+#[derive(Debug)]
+struct Overdraft(Arc<Budget>);
+
+impl Overdraft {
+    fn begin(budget: &Arc<Budget>) -> Option<Arc<Self>> {
+        let is_free = !budget.is_overdrawn.swap(true, Ordering::AcqRel);
+        is_free.then(|| Arc::new(Self(Arc::clone(budget))))
+    }
+}
+
+impl Drop for Overdraft {
+    fn drop(&mut self) {
+        self.0.is_overdrawn.store(false, Ordering::Release);
+    }
+}
+
 /// Bytes admitted by a [`Budget`], given back on drop.
 #[derive(Debug)]
 pub struct Held {
     budget: Arc<Budget>,
     bytes: u64,
     is_standing: bool,
+    /// Some of it is more than there was.
+    overdraft: Option<Arc<Overdraft>>,
 }
 
 impl Held {
+    fn new(budget: &Arc<Budget>, bytes: u64) -> Self {
+        Self { budget: Arc::clone(budget), bytes, is_standing: false, overdraft: None }
+    }
+
     /// How many bytes are held.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -249,7 +291,10 @@ impl Held {
     pub fn split(&mut self, bytes: u64) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes = self.bytes.saturating_sub(bytes);
-        Self { budget: Arc::clone(&self.budget), bytes, is_standing: self.is_standing }
+        let mut part = Self::new(&self.budget, bytes);
+        part.is_standing = self.is_standing;
+        part.overdraft.clone_from(&self.overdraft);
+        part
     }
 
     /// Takes over what another holds of the same budget.
@@ -257,6 +302,7 @@ impl Held {
         debug_assert!(Arc::ptr_eq(&self.budget, &other.budget), "memory of two budgets");
         debug_assert!(!self.is_standing && !other.is_standing, "memory that is kept is resized");
         self.bytes = self.bytes.saturating_add(std::mem::take(&mut other.bytes));
+        self.overdraft = self.overdraft.take().or_else(|| other.overdraft.take());
     }
 
     fn note_standing(&self, bytes: u64) {
@@ -357,10 +403,13 @@ mod tests {
         let budget = Budget::new(80);
         let _sources = budget.try_admit(60).unwrap();
         assert!(budget.try_admit(1).is_none());
-        let _ahead = budget.reserve(10, CommitTurn::Later).unwrap();
-        assert!(budget.reserve(1, CommitTurn::Later).is_none(), "the last part is for who others wait for");
-        let _next = budget.reserve(10, CommitTurn::Now).unwrap();
-        assert!(budget.reserve(1, CommitTurn::Now).is_none());
+        let _ahead = budget.reserve(10, CommitTurn::Later, None).unwrap();
+        assert!(
+            budget.reserve(1, CommitTurn::Later, None).is_none(),
+            "the last part is for who others wait for"
+        );
+        let _next = budget.reserve(10, CommitTurn::Now, None).unwrap();
+        assert!(budget.reserve(1, CommitTurn::Now, None).is_none());
     }
 
     #[test]
@@ -368,13 +417,25 @@ mod tests {
         let budget = Budget::new(80);
         let (first, delivered) = (budget.charge(70), budget.charge(10));
         let paused = budget.pause(70, true);
-        assert!(budget.reserve(50, CommitTurn::Now).is_none(), "what is delivered comes back");
+        assert!(budget.reserve(50, CommitTurn::Now, None).is_none(), "what is delivered comes back");
         drop(delivered);
         assert!(budget.try_admit(1).is_none(), "sources wait for who is paused");
-        assert!(budget.reserve(50, CommitTurn::Later).is_none());
-        let more = budget.reserve(50, CommitTurn::Now).unwrap();
-        assert!(budget.reserve(1, CommitTurn::Now).is_none(), "one at a time");
-        drop((paused, first, more));
+        assert!(budget.reserve(50, CommitTurn::Later, None).is_none());
+        let more = budget.reserve(50, CommitTurn::Now, None).unwrap();
+        assert!(budget.reserve(1, CommitTurn::Now, None).is_none(), "one at a time");
+        let first = {
+            let mut first = first;
+            first.merge(more);
+            first
+        };
+        drop(paused);
+        let paused = budget.pause(first.bytes(), true);
+        assert!(budget.reserve(1, CommitTurn::Now, None).is_none(), "also while it is paused");
+        let more = budget.reserve(1, CommitTurn::Now, Some(&first)).unwrap();
+        drop((paused, first));
+        assert!(budget.reserve(100, CommitTurn::Now, None).is_none(), "until all of it is back");
+        drop(more);
+        assert!(budget.reserve(100, CommitTurn::Now, None).is_some());
         assert_eq!(budget.used(), 0);
         assert!(budget.try_admit(60).is_some());
     }

@@ -122,7 +122,9 @@ impl PausedJobs {
             let turn = entry.job.slot().turn();
             let must_wait = is_full || (is_low && turn == CommitTurn::Later);
             if !must_wait {
-                if let Some(room) = self.budget.reserve(entry.job.needs(self.step), turn) {
+                if let Some(room) =
+                    self.budget.reserve(entry.job.needs(self.step), turn, Some(&entry.job.held))
+                {
                     found = jobs.remove(at).map(|entry| (entry, room));
                     break;
                 }

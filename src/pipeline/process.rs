@@ -68,8 +68,11 @@ impl Processor {
         let job =
             OpenJob { source, origin, undecoded, read_at, ack, held, used, slot, has_begun, lacks, mark };
         // Who waits for memory is not overtaken.
-        let room =
-            if self.budget.is_wanted() { None } else { self.budget.reserve(self.step, job.slot.turn()) };
+        let room = if self.budget.is_wanted() {
+            None
+        } else {
+            self.budget.reserve(self.step, job.slot.turn(), Some(&job.held))
+        };
         match room {
             Some(room) => self.step(job, room, state, scratch),
             None => self.paused.add(job, JobWait::Memory),

@@ -23,7 +23,7 @@ use crate::buffer::disk::{
 use crate::buffer::{RecordFifo, RequestRoom};
 use crate::destination::count::ByteCount;
 use crate::destination::shares::MemoryShares;
-use crate::event::{AckGuard, CommitTurn, Record};
+use crate::event::{AckGuard, Record};
 use crate::limits::TARGET_REQUEST_BYTES;
 
 /// A destination's records on their way to the disk, and there.
@@ -276,7 +276,7 @@ impl DiskStorage {
             let in_memory = self.in_memory();
             let fits = in_memory == 0 || in_memory.saturating_add(record.len) <= self.most_in_memory();
             let budget = self.shares.budget();
-            let held = if fits { budget.reserve(record.len as u64, CommitTurn::Now) } else { None };
+            let held = if fits { budget.fit(record.len as u64) } else { None };
             self.backlog.stored(record, at, held);
         }
         acks
