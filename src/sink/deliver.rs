@@ -138,6 +138,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             let may_take = may_send
                 && !self.ended
                 && self.in_flight.len().saturating_add(self.retries.requests()) < window;
+            self.pacing.idle(may_take, now);
             let wake = self.wake(now);
             tokio::select! {
                 // Answers first: they free memory, and tell how the service is.
@@ -209,7 +210,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             self.retries.push(now, rest);
         }
         debug_assert!(!request.records.is_empty(), "a request of no records");
-        self.pacing.send(request.load(), now, fastrand::f64());
+        self.pacing.send(request.load(), self.retries.load(), now, fastrand::f64());
         let (service, resources, compression) =
             (Arc::clone(&self.service), self.resources.clone(), self.compression);
         let in_flight = InFlight {
