@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO := cargo
 
-.PHONY: test check bench fuzz chaos soak
+.PHONY: test check bench fuzz chaos soak deb rpm image
 
 # What the tests need beside Rust, and the tests.
 test:
@@ -25,10 +25,14 @@ bench:
 	$(CARGO) bench --locked --bench floor
 	$(CARGO) bench --locked --bench stages
 	$(CARGO) bench --locked --bench steps
-	$(CARGO) build --locked --release --bin standpipe
+	$(CARGO) build --locked --profile dist --bin standpipe
 	$(CARGO) build --locked --release --example standin
 	benches/end_to_end.py plain json gzip-1 gzip-6 files-1000 destinations-100 lines-50 lines-10k latency idle-1000 start-10000 stalled
 	benches/remote.py --runs 1
+
+# What is passed on, in target/packages; `make deb rpm` needs `cargo install cargo-deb cargo-generate-rpm`.
+deb rpm image:
+	packaging/build.sh $@
 
 # The fuzz targets, each for TIME seconds: `make fuzz TIME=600`. Needs a nightly toolchain.
 TIME := 60
@@ -45,7 +49,7 @@ MINUTES ?= 30
 CHAOS := $(CARGO) test --locked --test chaos -- --buffer $(BUFFER) $(if $(BIN),--bin $(BIN))
 chaos:
 	$(CARGO) build --locked --example standin
-	$(CHAOS) --objects --mode $(MODE) --seconds $(CHAOS_SECONDS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	$(CHAOS) --objects --hostile --mode $(MODE) --seconds $(CHAOS_SECONDS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 # Half of full speed for MINUTES: memory and descriptors have to stay flat. BIN=target/release/standpipe soaks the release build.
 soak:

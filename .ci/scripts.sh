@@ -3,8 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-shell=(.ci/run .ci/scripts.sh fuzz/run.sh systemd/verify.sh tests/tools.sh)
-python=(.ci/dependencies.py benches/*.py config/sample/make.py tests/moto/flow.py)
+shell=(.ci/run .ci/scripts.sh fuzz/run.sh packaging/build.sh packaging/verify-deb.sh packaging/deb/postinst packaging/deb/postrm
+    packaging/deb/prerm systemd/verify.sh tests/tools.sh)
+python=(.ci/dependencies.py benches/*.py config/sample/make.py packaging/image.py tests/moto/flow.py tests/schema/validate.py tests/top_on_a_pty.py)
 
 for script in "${shell[@]}"; do
     bash -n "$script"

@@ -253,7 +253,7 @@ def main():
     arguments.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
     arguments.add_argument("--memory", type=int, action="append", help="limits.memory in MiB; may be repeated")
     arguments.add_argument("--stall", type=float, default=3.0, help="seconds for which the sink hangs")
-    arguments.add_argument("--binary", type=pathlib.Path, default=ROOT / "target" / "release" / "standpipe")
+    arguments.add_argument("--binary", type=pathlib.Path, default=ROOT / "target" / "dist" / "standpipe")
     arguments.add_argument("--standin", type=pathlib.Path, default=ROOT / "target" / "release" / "examples" / "standin")
     options = arguments.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

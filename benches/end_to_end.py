@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the real binary against the stand-in, each in a process of its own, over TLS, and prints what it cost.
 
-    cargo build --release --bin standpipe && cargo build --release --example standin && cargo bench --bench floor --no-run
+    cargo build --profile dist --bin standpipe && cargo build --release --example standin && cargo bench --bench floor --no-run
     benches/end_to_end.py [SCENARIO]... [--lines N] [--runs N] [--markdown]
 
 CPU is that of the standpipe process from wait4(2), RSS its peak. The floor is measured on the same lines by benches/floor.rs: what
@@ -18,6 +18,7 @@ import measure
 MESSAGE, JSON, ENVELOPE = 'encoding = "message"', 'encoding = "json"', 'encoding = "envelope"'
 GZIP_1 = 'encoding = "message"\ncompression = { type = "gzip", level = 1 }'
 GZIP_6 = 'encoding = "message"\ncompression = { type = "gzip", level = 6 }'
+ZSTD = 'encoding = "message"\ncompression = "zstd"'
 FILES = '[sources.app]\ntype = "file"\ninclude = ["DIR/*.log"]\n'
 HTTP = '[sources.app]\ntype = "firehose_http"\nlisten = "127.0.0.1:0"\naccess_keys = ["bench"]\n'
 FORWARD = '[sources.app]\ntype = "fluent_forward"\nlisten = "unix:DIR/fluent.sock"\n'
@@ -73,6 +74,7 @@ SCENARIOS = {
     "json": Scenario(JSON),
     "gzip-1": Scenario(GZIP_1),
     "gzip-6": Scenario(GZIP_6),
+    "zstd": Scenario(ZSTD),
     "subscriptions-json": posted(JSON),
     "subscriptions-message": posted(MESSAGE),
     "subscriptions-envelope": posted(ENVELOPE),
@@ -117,7 +119,7 @@ def main():
     arguments.add_argument("--sink", default="", help="TOML to add to the sink")
     arguments.add_argument("--faults", help="faults of the stand-in as JSON")
     arguments.add_argument("--cores", help="the cores standpipe may use, such as 0")
-    arguments.add_argument("--binary", default=measure.RELEASE / "standpipe")
+    arguments.add_argument("--binary", default=measure.BINARY)
     arguments.add_argument("--markdown", action="store_true", help="print rows of a table, each the cheapest run of its scenario")
     options = arguments.parse_args()
     # For a stand-in and a daemon with thousands of files.

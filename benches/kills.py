@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills the real binary again and again under load, and prints what each kill doubled, and whether it made progress.
 
-    cargo build --release --bin standpipe && cargo build --release --example standin
+    cargo build --profile dist --bin standpipe && cargo build --release --example standin
     benches/kills.py [--kills N] [--profile debug] [--binary BEFORE --binary AFTER] [--markdown]
 
 `steady`: 1,000 lines a second are appended to a file; the daemon is killed at a random time between 0.7 and 1.7 s after it runs. What
@@ -46,7 +46,7 @@ class Kills(measure.Run):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="standpipe-bench-"))
 
     def result(self):
-        built = measure.RELEASE.parent / self.options.profile / "examples" / "standin"
+        built = measure.TARGET / self.options.profile / "examples" / "standin"
         standin = subprocess.Popen([built, "--tls", "--ca-out", self.folder / "ca.pem"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:
             self.url = standin.stdout.readline().strip()
@@ -95,7 +95,7 @@ class Kills(measure.Run):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--kills", type=int, default=20)
-    arguments.add_argument("--profile", default="release", help="of the stand-in, and of the binary if none is named")
+    arguments.add_argument("--profile", default="release", help="of the stand-in; any but release also of the binary, if none is named")
     arguments.add_argument("--binary", action="append", help="may be given more than once, to compare")
     arguments.add_argument("--memory", default="64MiB", help="limits.memory")
     arguments.add_argument("--markdown", action="store_true")
@@ -103,7 +103,8 @@ def main():
     options.sink, options.faults, options.cores = "", None, None
     if options.markdown:
         print("| scenario | binary | kills | lines doubled per kill | lost | |\n|---|---|---|---|---|---|")
-    for binary in options.binary or [measure.RELEASE.parent / options.profile / "standpipe"]:
+    built = measure.BINARY if options.profile == "release" else measure.TARGET / options.profile / "standpipe"
+    for binary in options.binary or [built]:
         options.binary = binary
         for scenario in ("steady", "progress"):
             for buffer in BUFFERS:

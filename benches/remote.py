@@ -1,26 +1,38 @@
 #!/usr/bin/env python3
-"""Objects of S3 and log groups, read by the real binary and put to the Firehose stand-in: what that costs.
+"""Objects of S3, log groups and Kinesis streams, read by the real binary and put to the Firehose stand-in: what that costs.
 
-    cargo build --release --bin standpipe && cargo build --release --example standin && cargo bench --bench floor --no-run
+    cargo build --profile dist --bin standpipe && cargo build --release --example standin && cargo bench --bench floor --no-run
     benches/remote.py [SCENARIO]... [--lines N] [--runs N] [--markdown]
 
-S3, SQS and CloudWatch Logs are stood in for by benches/aws.py, over plain HTTP, so that reading has no TLS in it; what is put goes over
-TLS. CPU is that of the standpipe process from wait4(2), RSS its peak. The floor is what inflating and the records cost at the least, by
-benches/floor.rs on lines of 250 bytes. GB are 10^9 bytes of lines, or of records of CloudTrail.
+S3, SQS and CloudWatch Logs are stood in for by benches/aws.py, over plain HTTP, so that reading has no TLS in it; Kinesis and DynamoDB
+by the Firehose stand-in, over TLS; what is put goes over TLS. CPU is that of the standpipe process from wait4(2), RSS its peak. The floor
+is what inflating and the records cost at the least, by benches/floor.rs on lines of 250 bytes; of a stream, also what decoding base64
+costs. GB are 10^9 bytes of lines, or of records of CloudTrail.
 
     s3-large    one object of all lines: 1 GB by default
     s3-small    objects of 80 lines, 20 KB: 10,000 of them by default
     s3-trail    CloudTrail's files, gzipped, of 1,000 records each; or those of --trail, until there are as many records
     pull-5      a tenth of the lines as events of four log groups, at 5 calls a second
     pull-25     the same at 25
+    kinesis-1            a fifth of the lines, in envelopes of 1,000, in one shard: it gives 2 MiB of gzip a second
+    kinesis-100          half of the lines, in 100 shards
+    kinesis-small-1      a fiftieth of the lines, in envelopes of 10, in one shard
+    kinesis-small-100    a fifth of the lines, in envelopes of 10, in 100 shards
+    kinesis-delay        1,000 lines a second for 30 s, in envelopes of 10, in 4 shards: from each one's put to the call that delivers it
+    kinesis-takeover     two workers of 8 shards, failover 10 s: how long until one has what the other had, stopped or killed
+
+    benches/remote.py kinesis    all of these six
 """
 
 import argparse
 import dataclasses
 import gzip
 import json
+import os
 import pathlib
+import signal
 import sys
+import time
 
 import aws
 import end_to_end
@@ -35,6 +47,13 @@ queue_url = "AWS/111111111111/bench"
 queue = { region = "us-east-1" }
 """
 PULL = '[sources.app]\ntype = "cloudwatch_logs"\nregion = "us-east-1"\nendpoint_url = "AWS"\nlog_groups = ["/bench/*"]\nstart = "1d"\n'
+STREAM = """[sources.app]
+type = "kinesis"
+stream_arn = "arn:aws:kinesis:us-east-1:111111111111:stream/cwl"
+endpoint_url = "STANDIN"
+ca_file = "DIR/ca.pem"
+"""
+LEASES = 'leases = { table = "bench", failover = "10s", endpoint_url = "STANDIN", ca_file = "DIR/ca.pem" }\n'
 LINES, TRAIL = 'format = "lines"\n', 'format = "cloudtrail"\n'
 GROUPS, RECORDS = 4, 1_000
 
@@ -47,12 +66,22 @@ def pulled(calls):
     return Scenario(MESSAGE, f"{PULL}calls = {calls}\n", lines=0.1, run="pull")
 
 
+def streamed(lines, shards, events, **more):
+    return Scenario(MESSAGE, STREAM, lines=lines, requests=(shards, events), **{"run": "stream", **more})
+
+
 SCENARIOS = {
     "s3-large": objects(LINES, run="read"),
     "s3-small": objects(LINES, lines=0.2, writing=end_to_end.files(10_000, group=80), run="read"),
     "s3-trail": objects(TRAIL, lines=0.1, run="trail"),
     "pull-5": pulled(5),
     "pull-25": pulled(25),
+    "kinesis-1": streamed(0.2, 1, 1_000),
+    "kinesis-100": streamed(0.5, 100, 1_000),
+    "kinesis-small-1": streamed(0.02, 1, 10),
+    "kinesis-small-100": streamed(0.2, 100, 10),
+    "kinesis-delay": streamed(30_000, 4, 10, run="delay"),
+    "kinesis-takeover": dataclasses.replace(streamed(8_000, 8, 10, run="takeover"), sources=STREAM + LEASES),
 }
 
 
@@ -60,8 +89,9 @@ class RemoteRun(measure.Run):
     """A run whose source is at a distance; the rest of a run is as in the other benches."""
 
     def configure(self):
-        self.aws, self.size, self.inflated, self.events = aws.Aws(), 0, 0, 0
-        self.scenario = dataclasses.replace(self.scenario, sources=self.scenario.sources.replace("AWS", self.aws.url))
+        self.aws, self.size, self.gzipped, self.inflated, self.events = aws.Aws(), 0, 0, 0, 0
+        sources = self.scenario.sources.replace("AWS", self.aws.url).replace("STANDIN", self.url)
+        self.scenario = dataclasses.replace(self.scenario, sources=sources)
         super().configure()
 
     def written(self):
@@ -99,6 +129,65 @@ class RemoteRun(measure.Run):
         self.events = len(lines)
         return self.once_more()
 
+    def put(self, **more):
+        """Puts the lines to the stream."""
+        shards, events = self.scenario.requests
+        written = self.ask("records", {"lines": self.lines, "shards": shards, "events": events, **more})
+        self.write = lambda: None
+        self.size, self.inflated, self.gzipped = written["lines"], written["inflated"], written["gzipped"]
+        self.events = self.lines
+
+    def stream(self):
+        self.put()
+        return self.once_more()
+
+    def delay(self):
+        daemon = self.start()
+        self.said("running")
+        before = time.monotonic()
+        self.put(per_second=1_000)
+        self.delivered()
+        wall = time.monotonic() - before
+        daemon.terminate()
+        delay = self.ask("report")["delay"]
+        self.notes.append(f"from put to call p50 {delay['p50']:.0f} ms, p99 {delay['p99']:.0f} ms")
+        return wall, self.end(daemon)
+
+    def takeover(self):
+        """The second worker is the one that is measured."""
+        self.put()
+        before, first = time.monotonic(), self.worker("a")
+        self.owned([8])
+        # A lease that is stolen with lines under way doubles them.
+        self.delivered()
+        second = self.worker("b")
+        self.owned([4, 4])
+        for sign, what in ((signal.SIGTERM, "stop"), (signal.SIGKILL, "kill")):
+            sent = time.monotonic()
+            first.send_signal(sign)
+            self.owned([8])
+            self.notes.append(f"{what} to takeover {time.monotonic() - sent:.1f} s")
+            os.wait4(first.pid, 0)
+            if what == "stop":
+                first = self.worker("a")
+                self.owned([4, 4])
+        second.terminate()
+        return time.monotonic() - before, self.end(second)
+
+    def worker(self, name):
+        """A daemon with a state of its own."""
+        path = self.folder / "bench.toml"
+        text = path.read_text()
+        path.write_text(text.replace(f"{self.folder}/state", f"{self.folder}/state-{name}"))
+        daemon = self.start()
+        self.said("running")
+        path.write_text(text)
+        return daemon
+
+    def owned(self, shares):
+        while sorted(self.ask("owners").values()) != shares:
+            time.sleep(0.02)
+
     def once_more(self):
         """As `once`, of what is there by now."""
         self.write = lambda: None
@@ -119,6 +208,7 @@ class RemoteRun(measure.Run):
             self.notes.append(f"{objects / wall:,.0f} objects/s")
         if filtered := calls.get("FilterLogEvents"):
             self.notes.append(f"{filtered} calls for events, {filtered / wall:.1f} a second")
+        self.size = self.size or total["payload_bytes"]
         gigabytes = self.size / 1e9
         return measure.Result(
             name=self.name,
@@ -135,7 +225,8 @@ class RemoteRun(measure.Run):
 
     def least(self, record_bytes):
         parts = measure.floor_parts(self, None)
-        return (record_bytes * parts["records"] + self.inflated * parts["inflate"]) / 1e9
+        decoded = self.gzipped * parts["base64 decoding of gzip"] + self.inflated * parts["inflate"]
+        return (record_bytes * parts["records"] + decoded) / 1e9
 
 
 def trails(folder):
@@ -192,14 +283,17 @@ def main():
     arguments.add_argument("--runs", type=int, default=3)
     arguments.add_argument("--memory", default="64MiB", help="limits.memory")
     arguments.add_argument("--trail", help="a folder of CloudTrail's files, to be read instead of those that are made")
-    arguments.add_argument("--release", type=pathlib.Path, default=measure.RELEASE, help="the folder of what was built")
+    arguments.add_argument("--release", type=pathlib.Path, default=measure.RELEASE, help="the folder of the stand-in and the floor")
+    arguments.add_argument("--binary", type=pathlib.Path, default=measure.BINARY)
     arguments.add_argument("--markdown", action="store_true", help="print rows of a table, each the cheapest run of its scenario")
     options = arguments.parse_args()
     measure.RELEASE = options.release
-    options.binary, options.sink, options.faults, options.cores = options.release / "standpipe", "", None, None
+    options.sink, options.faults, options.cores = "", None, None
     if options.markdown:
         print("| scenario | CPU s/GB | user | kernel | floor | user / floor | MB/s | peak RSS MiB | calls | billed / payload | |")
         print("|---" * 11 + "|")
+    if "kinesis" in options.scenario:
+        options.scenario = [name for name in SCENARIOS if name.startswith("kinesis-")]
     for name in options.scenario:
         results = []
         for _ in range(options.runs):

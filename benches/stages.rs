@@ -21,7 +21,7 @@ use standpipe::config::{
     TooLong,
 };
 use standpipe::decode::{Decoder, Scratch};
-use standpipe::event::{Buffers, Event, Events, Field, Origin, Timestamp, Wants};
+use standpipe::event::{Buffers, Charset, Event, Events, Field, Origin, Timestamp, Wants};
 use standpipe_simd::{EightLanes, SixteenLanes};
 
 fn main() {
@@ -108,6 +108,7 @@ fn decode<E: Events + Finish>(
 ) {
     let decoder = Decoder::new(&Decoding {
         format,
+        charset: Charset::UTF8,
         multiline: None,
         max_line: 1_000 * 1_024,
         too_long: TooLong::Split,
@@ -179,6 +180,7 @@ impl Writer {
             fields: Vec::new(),
             packing: Packing::Lines,
             compression: Compression::None,
+            rate: None,
             linger: Duration::from_secs(1),
             too_long: TooLong::Split,
             max_destinations: 1,

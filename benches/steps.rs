@@ -14,11 +14,14 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
 use standpipe::config::{
-    Buffer, Compression, Decoding, DirectorySink, Encoding, Format, NamedPattern, OwnPattern, Packing,
-    Redaction, ReplaceWith, SinkConfig, SinkKind, Template, TooLong,
+    Action, Buffer, Compression, Decoding, DirectorySink, Encoding, Format, NamedPattern, OwnPattern,
+    Packing, Redaction, ReplaceWith, Route, RouteThrottle, SinkConfig, SinkKind, Template, TooLong, When,
 };
 use standpipe::decode::{Decoder, Scratch};
-use standpipe::event::{Buffers, Event, Events, Field, Origin, PlaceId, Timestamp, Wants};
+use standpipe::event::{
+    Buffers, Charset, Event, Events, Field, LONGEST_ID, Message, Origin, PlaceId, Timestamp, Wants,
+};
+use standpipe::route::{Decision, LimitedEvent, Plan, Router, sample_hash};
 use standpipe::steps::{RedactScratch, Redacting, Redactor};
 
 fn main() {
@@ -67,19 +70,44 @@ fn json_with_ids(bencher: Bencher<'_, '_>, kind: &str) {
     run(bencher, kind, Writer::new(Encoding::Json, true), None);
 }
 
+/// Events told one by one, as where a route looks at messages: what limits are compared with.
+#[divan::bench(args = KINDS)]
+fn json_one_by_one(bencher: Bencher<'_, '_>, kind: &str) {
+    run_limited(bencher, kind, None, None);
+}
+
+/// A sample of all, so that as much is written.
+#[divan::bench(args = KINDS)]
+fn json_sampled(bencher: Bencher<'_, '_>, kind: &str) {
+    run_limited(bencher, kind, Some(1.0), None);
+}
+
+/// A limit that is not reached.
+#[divan::bench(args = KINDS)]
+fn json_throttled(bencher: Bencher<'_, '_>, kind: &str) {
+    let by = Template::parse("{host}").ok();
+    let throttle = RouteThrottle { events: 1_000_000, per: Duration::from_millis(1), by };
+    run_limited(bencher, kind, None, Some(throttle));
+}
+
 fn named() -> Redaction {
     Redaction { named: NamedPattern::ALL.to_vec(), ..Redaction::default() }
 }
 
-fn run(bencher: Bencher<'_, '_>, kind: &str, mut writer: Writer, redaction: Option<&Redaction>) {
-    let payload = Bytes::from(lines(kind));
-    let decoder = Decoder::new(&Decoding {
+fn lines_decoder() -> Decoder {
+    Decoder::new(&Decoding {
         format: Format::Lines,
+        charset: Charset::UTF8,
         multiline: None,
         max_line: 1_000 << 10,
         too_long: TooLong::Split,
         max_inflated: 64 << 20,
-    });
+    })
+}
+
+fn run(bencher: Bencher<'_, '_>, kind: &str, mut writer: Writer, redaction: Option<&Redaction>) {
+    let payload = Bytes::from(lines(kind));
+    let decoder = lines_decoder();
     let origin = Arc::new(Origin::new("app", "web-1").with(Field::File, "/var/log/app/a.log"));
     let (mut scratch, mut redact) = (Scratch::default(), RedactScratch::default());
     let redactor = redaction.and_then(|redaction| Redactor::new(redaction).unwrap());
@@ -92,6 +120,87 @@ fn run(bencher: Bencher<'_, '_>, kind: &str, mut writer: Writer, redaction: Opti
         }
         writer.finish()
     });
+}
+
+fn run_limited(bencher: Bencher<'_, '_>, kind: &str, sample: Option<f64>, throttle: Option<RouteThrottle>) {
+    let payload = Bytes::from(lines(kind));
+    let decoder = lines_decoder();
+    let origin = Arc::new(Origin::new("app", "web-1").with(Field::File, "/var/log/app/a.log"));
+    let (from, when, action) = (Vec::new(), When::default(), Action::To(vec!["archive".to_owned()]));
+    let route = Route { from, when, action, sample, throttle };
+    let plan = Router::new(&[route], &["archive"]).unwrap().plan(&origin);
+    let writer = Writer::new(Encoding::Json, false);
+    let mut limited = LimitedWriter { writer, plan, now: READ_AT, at: 0 };
+    let mut scratch = Scratch::default();
+    bencher.counter(BytesCount::new(payload.len())).counter(ItemsCount::new(LINES)).bench_local(|| {
+        limited.now.0 += 1;
+        decoder.decode(&mut scratch, &origin, &payload, &mut limited);
+        limited.writer.finish()
+    });
+}
+
+/// Writes what a route with limits lets through.
+struct LimitedWriter {
+    writer: Writer,
+    plan: Plan,
+    now: Timestamp,
+    at: u64,
+}
+
+impl LimitedWriter {
+    fn decide(&self, message: &[u8], at: u64) -> Decision {
+        if !self.plan.is_limited() {
+            return self.plan.decide(message);
+        }
+        let mut buffer = [0; LONGEST_ID];
+        let id = sample_hash(PlaceId::new(1, at).text(&mut buffer).as_bytes());
+        let event = LimitedEvent { message, id, now: self.now, continues: false };
+        self.plan.decide_limited(&event, &mut |_| ())
+    }
+}
+
+impl Events for LimitedWriter {
+    fn wants(&self) -> Wants {
+        self.writer.wants()
+    }
+
+    fn keeps_lines(&self) -> bool {
+        false
+    }
+
+    fn wants_places(&self) -> bool {
+        true
+    }
+
+    fn at(&mut self, offset: u64) {
+        self.at = offset;
+    }
+
+    fn origin(&mut self, origin: &Arc<Origin>) {
+        self.plan.renew();
+        self.writer.origin(origin);
+    }
+
+    fn lines(&mut self, lines: &Bytes, _: u64) {
+        let mut at = self.at;
+        for line in lines.strip_suffix(b"\n").unwrap_or(lines).split(|byte| *byte == b'\n') {
+            if let Decision::Sinks(_) = self.decide(line, at) {
+                let message = Message::Raw(line);
+                self.writer.event(Event { message, timestamp: None, id: None, part: None });
+            }
+            at += line.len() as u64 + 1;
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        self.writer.event(event);
+    }
+
+    fn envelope(&mut self, _: &Bytes) {}
+
+    fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {
+        self.writer.undecodable(reason, payload);
+    }
 }
 
 fn lines(kind: &str) -> String {
@@ -139,6 +248,7 @@ impl Writer {
             fields: Vec::new(),
             packing: Packing::Lines,
             compression: Compression::None,
+            rate: None,
             linger: Duration::from_secs(1),
             too_long: TooLong::Split,
             max_destinations: 1,

@@ -20,6 +20,7 @@ pub mod route;
 pub mod batch;
 pub mod buffer;
 pub mod destination;
+mod tap;
 pub mod sink;
 pub mod ack;
 
@@ -34,7 +35,9 @@ pub mod connections;
 pub mod deadletter;
 pub mod health;
 pub mod limits;
+pub mod metadata;
 pub mod metrics;
 pub mod msgpack;
+pub mod overview;
 pub mod state;
 mod sync;

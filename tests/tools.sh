@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust, into this folder: moto, the AWS CLI, linters and a client in .venv, promtool in .tools, and
-# there a client of Node's, where there is npm.
+# Installs what the tests need beside Rust, into this folder: moto, the AWS CLI, linters and a client in .venv, promtool and Prometheus in
+# .tools, and there what is Node's, where there is npm.
 # Without either, the tests that need it are left out, and it is said here; in CI (CI=true) that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -43,32 +43,42 @@ install_moto() {
     echo "$wanted" >.venv/installed
 }
 
-# promtool alone: the package would start a daemon.
-install_promtool() {
-    if command -v promtool >/dev/null || [ -x .tools/bin/promtool ]; then
+# The programs alone: the package would start a daemon.
+install_prometheus() {
+    local program lacking=0
+    for program in promtool prometheus; do
+        command -v "$program" >/dev/null || [ -x ".tools/bin/$program" ] || lacking=1
+    done
+    if [ "$lacking" = 0 ]; then
         return
     fi
     command -v dpkg-deb >/dev/null || return 1
     local tools=$PWD/.tools
     mkdir -p "$tools/bin" "$tools/download"
     (cd "$tools/download" && apt_get -q download prometheus) || return 1
-    dpkg-deb --fsys-tarfile "$tools"/download/prometheus_*.deb | tar -x -C "$tools/download" ./usr/bin/promtool || return 1
-    mv "$tools/download/usr/bin/promtool" "$tools/bin/promtool"
+    dpkg-deb --fsys-tarfile "$tools"/download/prometheus_*.deb \
+        | tar -x -C "$tools/download" ./usr/bin/promtool ./usr/bin/prometheus || return 1
+    mv "$tools/download/usr/bin/promtool" "$tools/download/usr/bin/prometheus" "$tools/bin/"
     rm -rf "$tools/download"
 }
 
-# One test more where there is Node: a client that uses the whole of the Fluent Forward protocol.
-install_node_client() {
-    if [ -d .tools/node_modules/@fluent-org/logger ]; then
+# Tests more where there is Node: a client that uses the whole of the Fluent Forward protocol, servers of Kinesis and DynamoDB, and a
+# simulator of IAM to compare with.
+install_node_tools() {
+    local wanted="@fluent-org/logger@1.0.10 kinesis-local@0.6.2 dynalite@4.0.0 @cloud-copilot/iam-simulate@0.1.173"
+    if [ "$(cat .tools/node_modules/installed 2>/dev/null)" = "$wanted" ]; then
         return
     fi
-    npm install --prefix .tools --no-save --no-audit --no-fund --ignore-scripts @fluent-org/logger@1.0.10 >&2
+    # Together: what is not named is taken away.
+    # shellcheck disable=SC2086 # one argument a package
+    npm install --prefix .tools --no-save --no-audit --no-fund --ignore-scripts $wanted >&2 || return 1
+    echo "$wanted" >.tools/node_modules/installed
 }
 
 install_moto || lacks "moto and the linters could not be installed into .venv: they need python3 with venv, and PyPI"
-install_promtool || lacks "promtool could not be had: install Debian's prometheus package, or put promtool on the PATH"
+install_prometheus || lacks "promtool and prometheus could not be had: install Debian's prometheus package, or put both on the PATH"
 
-install_node_client || echo "tools: left out: @fluent-org/logger could not be had from npm" >&2
+install_node_tools || echo "tools: left out: @fluent-org/logger, kinesis-local, dynalite and @cloud-copilot/iam-simulate could not be had from npm" >&2
 
 if [ "$missing" = 1 ] && [ "${CI:-}" = true ]; then
     exit 1

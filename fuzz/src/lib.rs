@@ -337,6 +337,7 @@ impl Written {
             fields: Vec::new(),
             packing: Packing::Lines,
             compression: Compression::None,
+            rate: None,
             linger: Duration::ZERO,
             too_long: TooLong::Split,
             max_destinations: 1,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use standpipe::batch::message_bytes;
 use standpipe::config::{Decoding, Format, TooLong};
 use standpipe::decode::{Decoder, Scratch};
-use standpipe::event::{Event, Events, Message, Origin, Wants};
+use standpipe::event::{Charset, Event, Events, Message, Origin, Wants};
 
 /// One thing told of a payload.
 #[derive(Debug, Eq, PartialEq)]
@@ -30,7 +30,14 @@ pub(crate) struct Seen {
 }
 
 pub(crate) fn decoding(format: Format) -> Decoding {
-    Decoding { format, multiline: None, max_line: 1 << 20, too_long: TooLong::Split, max_inflated: 1 << 20 }
+    Decoding {
+        format,
+        charset: Charset::UTF8,
+        multiline: None,
+        max_line: 1 << 20,
+        too_long: TooLong::Split,
+        max_inflated: 1 << 20,
+    }
 }
 
 pub(crate) fn decode(format: Format, payload: &[u8]) -> Seen {

@@ -257,6 +257,19 @@ impl<P: LocalPosition> LocalAccount<P> {
         self.state().position.clone()
     }
 
+    /// Looks at what is remembered at present.
+    pub fn look<T>(&self, look: impl FnOnce(&P) -> T) -> T {
+        look(&self.state().position)
+    }
+
+    /// Whether everything that was begun is acknowledged, and that is written down.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let state = self.state();
+        let is_acknowledged = state.watermark.is_passed() && !state.watermark.is_stopped();
+        is_acknowledged && state.pending == PendingChange::Nothing
+    }
+
     /// Notes that what comes before `mark` goes into the pipeline, after what was noted before, and returns the number to
     /// acknowledge it by.
     pub fn begin(&self, mark: P::Mark, read_at: Timestamp) -> u64 {

@@ -14,6 +14,7 @@ fn position(path: &str) -> FilePosition {
         id: ContentId::default(),
         head: Fingerprint::of_start(path.as_bytes()),
         mark: Mark::default(),
+        partial: false,
         time: Timestamp(0),
     }
 }

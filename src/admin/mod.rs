@@ -1,4 +1,4 @@
-//! The endpoints of the daemon itself: /metrics, /healthz, /readyz, and a status page at /.
+//! The endpoints of the daemon itself: /metrics, /healthz, /readyz, /status.json, and a status page at /.
 
 mod page;
 
@@ -6,6 +6,7 @@ mod page;
 mod tests;
 
 use std::convert::Infallible;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +23,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-pub use self::page::Summary;
 use crate::connections::{
     BoundedListener, ConnectionSlots, ConnectionState, GuardedStream, HeadLimit, ListenerEvent, Newcomer,
     PEER_LOG, PeerLog,
 };
 use crate::health::Status;
 use crate::metrics::Metrics;
+use crate::overview::Overview;
 use crate::sync::Lock;
 
 /// The admin endpoints cannot be served.
@@ -45,13 +46,15 @@ pub enum AdminError {
 }
 
 /// What the endpoints show.
-#[derive(Debug)]
 pub struct Admin {
     metrics: Metrics,
     status: Arc<Status>,
-    /// What runs at present. The lock covers a change, or one page.
-    summary: Lock<Summary>,
+    /// Looks at what runs at present. The lock covers a change, or a look.
+    look: Lock<Option<LookAtDaemon>>,
 }
+
+/// Looks at the daemon.
+pub type LookAtDaemon = Arc<dyn Fn() -> Overview + Send + Sync>;
 
 /// Most connections at once; a scraper needs one.
 const MAX_CONNECTIONS: usize = 64;
@@ -129,16 +132,28 @@ async fn converse(newcomer: Newcomer, admin: Arc<Admin>) {
     }
 }
 
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}
+
 impl Admin {
     /// Nothing configured yet.
     #[must_use]
     pub fn new(metrics: Metrics, status: Arc<Status>) -> Arc<Self> {
-        Arc::new(Self { metrics, status, summary: Lock::default() })
+        Arc::new(Self { metrics, status, look: Lock::default() })
     }
 
-    /// This is what runs from now on.
-    pub fn show(&self, summary: Summary) {
-        *self.summary.lock() = summary;
+    /// What runs from now on is looked at by this.
+    pub fn show(&self, look: LookAtDaemon) {
+        *self.look.lock() = Some(look);
+    }
+
+    /// How the daemon is now.
+    fn overview(&self) -> Overview {
+        let look = self.look.lock().clone();
+        look.map(|look| look()).unwrap_or_default()
     }
 
     fn note(&self, log: &PeerLog, event: &ListenerEvent<'_>) {
@@ -168,18 +183,24 @@ impl Admin {
             "/metrics" => self.scrape(),
             "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
             "/readyz" => self.ready(),
-            "/" => typed(
-                StatusCode::OK,
-                "text/html; charset=utf-8",
-                page::html(&self.metrics, &self.issues(), &self.status.notes(), &self.summary.lock()),
-            ),
-            _ => text(StatusCode::NOT_FOUND, "try /metrics, /healthz, /readyz or /\n".to_owned()),
+            "/status.json" => self.status_json(),
+            "/" => html_page(page::html(&self.overview())),
+            _ => {
+                text(StatusCode::NOT_FOUND, "try /metrics, /healthz, /readyz, /status.json or /\n".to_owned())
+            }
         }
     }
 
     fn scrape(&self) -> Response<Full<Bytes>> {
         match self.metrics.render() {
             Ok(body) => typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+
+    fn status_json(&self) -> Response<Full<Bytes>> {
+        match serde_json::to_string_pretty(&self.overview()) {
+            Ok(body) => typed(StatusCode::OK, "application/json", body + "\n"),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
@@ -201,6 +222,15 @@ impl Admin {
     }
 }
 
+/// A page that loads nothing, runs nothing, and stands in no other page.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+fn html_page(body: String) -> Response<Full<Bytes>> {
+    let mut response = typed(StatusCode::OK, "text/html; charset=utf-8", body);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+    response
+}
+
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     typed(status, "text/plain; charset=utf-8", body)
 }
@@ -208,6 +238,12 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
 fn typed(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    for (name, value) in [
+        (header::CONTENT_TYPE, kind),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     response
 }

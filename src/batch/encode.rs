@@ -404,6 +404,9 @@ impl Encoder {
             out.put_slice(members.get(1..).unwrap_or_default());
             out.put_u8(b'}');
         }
+        if let Some(labels) = &origin.labels {
+            out.put_slice(labels.json().as_bytes());
+        }
         out.put_slice(&self.constants);
         out.put_u8(b'}');
         if self.packing == Packing::Lines {
@@ -450,6 +453,7 @@ mod tests {
             fields: vec![("env".into(), "prod".into())],
             packing,
             compression: Compression::None,
+            rate: None,
             linger: Duration::from_secs(1),
             too_long,
             max_destinations: 1,

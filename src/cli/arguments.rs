@@ -4,24 +4,17 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
-use crate::access::render::RenderFormat;
+use super::access_arguments::Access;
+use super::live_arguments::{DaemonAddress, StatusArguments, WantedEvents};
 use crate::config::DEFAULT_FILE;
 
 /// The command line of `standpipe`.
 #[derive(Debug, Parser)]
 #[command(
-    version = concat!(
-        env!("CARGO_PKG_VERSION"),
-        " (",
-        env!("BUILD_REVISION"),
-        ", ",
-        env!("BUILD_REVISION_DATE"),
-        ", ",
-        env!("BUILD_TARGET"),
-        ")"
-    ),
+    version = env!("BUILD_VERSION"),
     arg_required_else_help = true,
     about = "Ships logs from files, containers, subscriptions, Kinesis, S3 and log groups to Amazon Data Firehose, across accounts",
     long_about = None
@@ -44,9 +37,12 @@ pub enum CliCommand {
         /// The configuration files.
         #[command(flatten)]
         files: NamedFiles,
-        /// Deliver the data that exists, and exit
+        /// Deliver the data that exists, and exit; on a terminal, show how far it is, and what was done
         #[arg(long)]
         once: bool,
+        /// Say only what is wrong: log warnings and errors alone, unless `STANDPIPE_LOG` says otherwise
+        #[arg(short, long)]
+        quiet: bool,
     },
     /// Check a configuration and show its pipeline, without a network
     #[command(
@@ -119,99 +115,78 @@ pub enum CliCommand {
                             Exit codes: 0 all delivered, 75 some are left, 1 failed, 78 bad configuration"
     )]
     Replay(ReplayArguments),
+    /// Show how the running daemon is: each source with its files, each destination with what is wrong
+    #[command(
+        after_help = "Examples:\n  standpipe status\n  standpipe status --files\n  standpipe status --json | jq '.sinks[].destinations[] | select(.state == \"held\")'\n\nRates are those of the last 10 seconds. Exit codes: 0 all is well, 1 something needs attention, or no answer"
+    )]
+    Status(StatusArguments),
+    /// Watch the running daemon in the terminal: sources and destinations, once a second
+    #[command(
+        after_help = "Examples:\n  standpipe top\n  standpipe top --url http://10.0.0.7:9598\n\nKeys: q quit, ? help, s sort, / filter, p pause, Tab the other table. NO_COLOR=1 turns colours off.\nExit codes: 0 ended by a key or a signal, 2 there is no terminal"
+    )]
+    Top(DaemonAddress),
+    /// Show events as they pass through the running daemon: from a source, after redaction, or as written for a sink
+    #[command(
+        after_help = "Examples:\n  standpipe tap app --limit 10\n  standpipe tap app --filter 'ERROR|WARN' | jq -r .message\n  standpipe tap sink:archive --dir /var/lib/standpipe\n\nPrints one JSON object per event. Never slows the daemon: it shows what there is room for, at most some 2,000 events a second,\nand says now and then how many it did not look at. Run it as standpipe's user.\n\nExit codes: 0 done, 1 no daemon, or no such source or sink, 78 bad configuration"
+    )]
+    Tap {
+        /// Where the state is.
+        #[command(flatten)]
+        place: StatePlace,
+        /// What is wanted.
+        #[command(flatten)]
+        wanted: WantedEvents,
+    },
     /// Ask the running daemon whether it is healthy
     #[command(
-        after_help = "Example, as a container's health check:\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 unhealthy or no answer"
+        after_help = "Examples, as a container's health check:\n  standpipe health\n  standpipe health -c /etc/standpipe/standpipe.toml --ready\n  standpipe health --url http://127.0.0.1:9598\n\nExit codes: 0 healthy, 1 unhealthy or no answer, 78 bad configuration"
     )]
     Health {
-        /// The daemon's admin endpoint
-        #[arg(long, default_value = "http://127.0.0.1:9598")]
-        url: String,
+        /// The daemon's admin endpoint; by default that of 127.0.0.1:9598
+        #[arg(long, conflicts_with = "config")]
+        url: Option<String>,
+        /// The configuration that says where it is, as `server.listen`; may be repeated
+        #[arg(short = 'c', long = "config", value_name = "FILE")]
+        config: Vec<PathBuf>,
         /// Ask whether it delivers (/readyz), not only whether it answers
         #[arg(long)]
         ready: bool,
     },
-}
-
-/// What to do about access.
-#[derive(Debug, Subcommand)]
-pub enum Access {
-    /// Write every policy and call of a topology to files, in the order of creation
+    /// Test what a configuration does with events, without a network
     #[command(
-        after_help = "Examples:\n  standpipe access render topology.toml --out access/     # scripts for the AWS CLI, one per account\n  standpipe access render topology.toml --format policies --out policies/\n  standpipe access render topology.toml --format terraform --out terraform/\n\nUses no network and changes nothing. Exit codes: 0 written, 1 a file cannot be written, 78 bad topology"
+        after_help = "Examples:\n  standpipe test -c agent.toml\n  standpipe test -c agent.toml agent.tests.toml\n\nTests are `[[tests]]` of the configuration, or of a file of their own; see docs/testing.md.\nExit codes: 0 all as expected, 1 something differs, or there are no tests, 78 bad configuration"
     )]
-    Render {
-        /// The topology: accounts, and who sends logs where
-        #[arg(value_name = "TOPOLOGY")]
-        topology: PathBuf,
-        /// Scripts, templates, modules, or the policies with tables of who may do what
-        #[arg(long, value_enum, default_value_t = FormatName::Cli)]
-        format: FormatName,
-        /// Write files into this folder; without it, they are printed
-        #[arg(long, value_name = "DIR")]
-        out: Option<PathBuf>,
+    Test {
+        /// The configuration files.
+        #[command(flatten)]
+        files: Files,
+        /// A file of tests, instead of those in the configuration; it is laid over the configuration
+        #[arg(value_name = "FILE")]
+        tests: Option<PathBuf>,
     },
-    /// Create or repair what a topology needs, through AWS's APIs, after showing the changes
+    /// Print a JSON Schema of the configuration, for editors
     #[command(
-        after_help = "Examples:\n  standpipe access apply topology.toml                 # shows the changes, and asks\n  standpipe access apply topology.toml --yes --account archive\n  standpipe access apply topology.toml --destroy       # removes what it made\n\nUses each account's `profile` or `assume_role`, or the environment's credentials if they belong to that account.\nYou can stop it at any time and run it again. Without credentials for an account, it writes a script for its owner.\n\nExit codes: 0 everything is as planned, 1 something failed or could not be read, 2 wrong usage, 78 bad topology"
+        after_help = "Example:\n  standpipe schema > standpipe.schema.json\n\nA first line `#:schema ./standpipe.schema.json` in the configuration names it to editors."
     )]
-    Apply {
-        /// The topology: accounts, and who sends logs where
-        #[arg(value_name = "TOPOLOGY")]
-        topology: PathBuf,
-        /// Make the changes without asking
-        #[arg(long)]
-        yes: bool,
-        /// Remove what `apply` made: resources with the topology's tag, or, if they cannot have tags, unchanged ones
-        #[arg(long)]
-        destroy: bool,
-        /// Only in this account; may be repeated
-        #[arg(long = "account", value_name = "NAME")]
-        accounts: Vec<String>,
-        /// Print JSON for machines
-        #[arg(long)]
-        json: bool,
-        /// Write the scripts for owners of accounts without credentials into this folder; without it, they are printed
-        #[arg(long, value_name = "DIR")]
-        out: Option<PathBuf>,
-    },
-    /// Check the actual resources of a topology, and show which hop is broken and how to fix it
+    Schema,
+    /// Print what a shell needs to complete commands and options
     #[command(
-        after_help = "Examples:\n  standpipe access verify topology.toml\n  standpipe access verify topology.toml --json | jq .first_failure\n\nChanges nothing. Exit codes: 0 no failure, 1 something fails, or nothing could be seen of an account, 78 bad topology"
+        after_help = "Examples:\n  standpipe completions bash > /usr/share/bash-completion/completions/standpipe\n  standpipe completions zsh > /usr/share/zsh/vendor-completions/_standpipe\n  standpipe completions fish > ~/.config/fish/completions/standpipe.fish"
     )]
-    Verify {
-        /// The topology: accounts, and who sends logs where
-        #[arg(value_name = "TOPOLOGY")]
-        topology: PathBuf,
-        /// Print JSON for machines
-        #[arg(long)]
-        json: bool,
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
     },
-}
-
-/// The formats of `access render`, as they are named.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum FormatName {
-    /// A shell script for each account
-    Cli,
-    /// A template for each account
-    #[value(name = "cloudformation", help = "A CloudFormation template for each account")]
-    CloudFormation,
-    /// A Terraform module for each account
-    Terraform,
-    /// Every policy as JSON, and tables of who may do what
-    Policies,
-}
-
-impl From<FormatName> for RenderFormat {
-    fn from(name: FormatName) -> Self {
-        match name {
-            FormatName::Cli => Self::Cli,
-            FormatName::CloudFormation => Self::CloudFormation,
-            FormatName::Terraform => Self::Terraform,
-            FormatName::Policies => Self::Policies,
-        }
-    }
+    /// Write the man pages, one for each command
+    #[command(
+        after_help = "Examples:\n  standpipe man | man -l -\n  sudo standpipe man /usr/local/share/man/man1"
+    )]
+    Man {
+        /// Write all pages into this folder; without it, the page of standpipe itself is printed
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
 }
 
 /// The configuration files of a command.
@@ -371,4 +346,7 @@ pub struct ReplayArguments {
     /// Only letters with this reason; may be repeated
     #[arg(long)]
     pub reason: Vec<String>,
+    /// Say only what was not delivered, and why
+    #[arg(short, long)]
+    pub quiet: bool,
 }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::config::{Decoding, Format, TooLong};
 use crate::decode::{self, Decoder, Scratch};
-use crate::event::{Event, Events, Message, Origin, Timestamp, Wants};
+use crate::event::{Charset, Event, Events, Message, Origin, Timestamp, Wants};
 
 /// Decodes each file (`-` or none: `stdin`) to `out`, one JSON object a line. What cannot be decoded is said on `err`.
 ///
@@ -164,6 +164,7 @@ fn record_to<W: Write>(printer: &mut Printer<W>, data: &str) {
 fn decode_to<W: Write>(printer: &mut Printer<W>, format: Format, value: &str) {
     let decoding = Decoding {
         format,
+        charset: Charset::UTF8,
         multiline: None,
         max_line: MAX_INFLATED,
         too_long: TooLong::Split,

@@ -80,6 +80,7 @@ fn find_files(source: &FileSource) -> Result<MatchingFiles, String> {
         descriptors,
         files: found.files.into_iter().collect(),
         unread: found.failed,
+        too_old: found.too_old,
         refused: found.refused.into_iter().map(|(_, why)| why).collect(),
     })
 }

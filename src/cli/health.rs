@@ -1,23 +1,57 @@
 //! `standpipe health`: asks the running daemon, for a container's health check.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
-use http::Uri;
+use super::admin_client::{DEFAULT_URL, ask};
+use super::{configuration, exit};
 
-use super::exit;
+/// Who is asked.
+#[derive(Clone, Copy, Debug)]
+pub enum HealthTarget<'a> {
+    /// The daemon where it is by default.
+    Usual,
+    /// The daemon at this URL.
+    Url(&'a str),
+    /// The daemon of this configuration.
+    Config(&'a [PathBuf]),
+}
 
-/// How long the daemon may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
+impl<'a> HealthTarget<'a> {
+    /// What was named of the two; they exclude each other.
+    #[must_use]
+    pub fn named(url: Option<&'a str>, config: &'a [PathBuf]) -> Self {
+        match url {
+            Some(url) => Self::Url(url),
+            None if config.is_empty() => Self::Usual,
+            None => Self::Config(config),
+        }
+    }
+}
 
-/// Asks `url` for /healthz, or for /readyz, and writes the answer; returns the exit code.
+/// Asks the daemon for /healthz, or for /readyz, and writes the answer; returns the exit code.
 ///
 /// # Errors
 /// When `out` or `err` cannot be written.
-pub fn run(url: &str, ready: bool, out: &mut impl Write, err: &mut impl Write) -> io::Result<u8> {
+pub fn run(
+    target: HealthTarget<'_>,
+    environment: &BTreeMap<String, String>,
+    ready: bool,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<u8> {
     let path = if ready { "/readyz" } else { "/healthz" };
-    match ask(url, path) {
+    let url = match target {
+        HealthTarget::Usual => DEFAULT_URL.to_owned(),
+        HealthTarget::Url(url) => url.to_owned(),
+        HealthTarget::Config(files) => {
+            let Some(checked) = configuration(files, environment, err)? else { return Ok(exit::CONFIG) };
+            format!("http://{}", reached_at(checked.config.server.listen))
+        }
+    };
+    match ask(&url, path) {
         Ok((200, body)) => {
             out.write_all(body.as_bytes())?;
             Ok(exit::DONE)
@@ -33,26 +67,29 @@ pub fn run(url: &str, ready: bool, out: &mut impl Write, err: &mut impl Write) -
     }
 }
 
-/// One GET of plain HTTP/1.0: nothing more is needed for this endpoint.
-fn ask(url: &str, path: &str) -> io::Result<(u16, String)> {
-    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
-    let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let uri: Uri =
-        whole.parse().map_err(|_| invalid("`--url` is not a URL such as http://127.0.0.1:9598"))?;
-    if uri.scheme_str() != Some("http") {
-        return Err(invalid("`--url` must begin with http://"));
+/// Where this host reaches who listens there: an address that stands for all of them is reached at the loopback's.
+fn reached_at(listen: SocketAddr) -> SocketAddr {
+    let address: IpAddr = match listen.ip() {
+        address if !address.is_unspecified() => address,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(address, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_listens_everywhere_is_reached_at_the_loopback() {
+        for (listen, expected) in [
+            ("0.0.0.0:9598", "127.0.0.1:9598"),
+            ("[::]:9598", "[::1]:9598"),
+            ("10.0.0.7:1", "10.0.0.7:1"),
+            ("127.0.0.1:9598", "127.0.0.1:9598"),
+        ] {
+            assert_eq!(reached_at(listen.parse().unwrap()).to_string(), expected);
+        }
     }
-    let host = uri.host().ok_or_else(|| invalid("`--url` has no host"))?;
-    let port = uri.port_u16().unwrap_or(80);
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let address = (name, port).to_socket_addrs()?.next().ok_or_else(|| invalid("the host has no address"))?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(64 * 1024).read_to_string(&mut answer)?;
-    let not_http = || invalid("the answer is not HTTP");
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(not_http)?;
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(not_http)?;
-    Ok((status, body.to_owned()))
 }

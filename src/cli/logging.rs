@@ -3,7 +3,7 @@
 //! A sender with a wrong key, or a source full of payloads that cannot be decoded, must not fill the disk. How many lines were left
 //! out is said once a minute.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,8 @@ use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use crate::config::log_filter;
+use super::terminal::{AroundStatus, StatusLine, wants_colour};
+use crate::config::{LOG_VARIABLE, log_filter};
 use crate::connections::PEER_LOG;
 
 /// Lets each message through a few times in a while.
@@ -41,16 +42,25 @@ const WHILE: Duration = Duration::from_secs(10);
 /// How often what was left out is counted up.
 const REPORT: Duration = Duration::from_mins(1);
 
-/// Starts logging to standard error. `filter` sets the levels, such as `debug` or `standpipe::sink=trace`; the configuration was
-/// refused if it is none.
-pub fn start(filter: Option<&str>) -> LogLimit {
+/// What is logged where no level is set, and with `--quiet`.
+const USUAL: &str = "info,aws_config=error,aws_smithy_http_client=error";
+const QUIET: &str = "warn,aws_config=error,aws_smithy_http_client=error";
+
+/// Starts logging to standard error, in which the status line gives way. The environment sets the levels, such as `debug` or
+/// `standpipe::sink=trace`; the configuration was refused if it sets none.
+pub fn start(environment: &BTreeMap<String, String>, quiet: bool, status: &Arc<StatusLine>) -> LogLimit {
     let limit = LogLimit::default();
-    let filter = filter.and_then(|filter| log_filter(filter).ok());
-    let levels = EnvFilter::builder()
-        .parse_lossy(filter.as_deref().unwrap_or("info,aws_config=error,aws_smithy_http_client=error"));
-    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
-    let lines =
-        if io::stderr().is_terminal() { lines.boxed() } else { lines.json().flatten_event(true).boxed() };
+    let filter = environment.get(LOG_VARIABLE).and_then(|filter| log_filter(filter).ok());
+    let usual = if quiet { QUIET } else { USUAL };
+    let levels = EnvFilter::builder().parse_lossy(filter.as_deref().unwrap_or(usual));
+    let (status, is_terminal) = (Arc::clone(status), io::stderr().is_terminal());
+    let around = move || AroundStatus(Arc::clone(&status));
+    let lines = fmt::layer().with_writer(around).with_target(false);
+    let lines = if is_terminal {
+        lines.with_ansi(wants_colour(environment, is_terminal)).boxed()
+    } else {
+        lines.json().flatten_event(true).boxed()
+    };
     // A second start in one process keeps the first one's.
     tracing_subscriber::registry().with(lines.with_filter(limit.clone())).with(levels).try_init().ok();
     limit

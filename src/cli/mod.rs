@@ -7,16 +7,29 @@ use std::path::PathBuf;
 use crate::config::{Checked, Errors, inspect};
 
 pub mod access;
+pub mod access_arguments;
+mod admin_client;
 pub mod arguments;
 pub mod check;
+pub mod completions;
 pub mod decode;
 pub mod doctor;
+pub mod format_name;
 pub mod health;
+pub mod live_arguments;
 pub mod logging;
+pub mod man;
+pub mod progress;
 pub mod replay;
 pub mod run;
+pub mod schema;
 pub mod state;
+pub mod status;
 mod table;
+pub mod tap;
+pub mod terminal;
+pub mod test;
+pub mod top;
 
 /// Exit codes, the same for every command.
 pub mod exit {

@@ -3,6 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::arguments::ReplayArguments;
 use super::run::{runtime, signals};
@@ -41,22 +45,26 @@ pub fn run(
         }
     };
     if files.is_empty() {
+        if arguments.quiet {
+            return Ok(exit::DONE);
+        }
         writeln!(out, "no dead letters of `{}`", arguments.sink)?;
         return Ok(exit::DONE);
     }
     if arguments.dry_run {
         return dry_run(&arguments.sink, files, &reasons, out, err);
     }
-    let limit = logging::start(environment.get("STANDPIPE_LOG").map(String::as_str));
+    let limit = logging::start(environment, arguments.quiet, &Arc::default());
     let runtime = runtime(config.limits.workers)?;
     runtime.spawn(limit.report());
+    let began = Instant::now();
     let replayed = runtime.block_on(async {
         let signals = signals(Signal::Stop)?;
         Ok(daemon::replay(Replay { config, target, files, reasons, signals }).await)
     });
     runtime.shutdown_background();
     match replayed {
-        Ok(Ok(replayed)) => say(&arguments.sink, &replayed, out),
+        Ok(Ok(replayed)) => say(arguments, &replayed, began.elapsed(), out),
         Ok(Err(error)) => {
             writeln!(err, "standpipe: {}", with_causes(&error))?;
             Ok(exit::FAILED)
@@ -149,10 +157,18 @@ fn row(file: &FileSummary, now: Timestamp) -> Vec<String> {
 }
 
 /// Says what became of the letters; the exit code.
-fn say(sink: &str, replayed: &Replayed, out: &mut impl Write) -> io::Result<u8> {
+fn say(
+    arguments: &ReplayArguments,
+    replayed: &Replayed,
+    took: Duration,
+    out: &mut impl Write,
+) -> io::Result<u8> {
     let Replayed { ended, kept_anew, left, unfit, damaged, taken, broken, .. } = *replayed;
     let delivered = ended.saturating_sub(kept_anew);
-    writeln!(out, "delivered {} to `{sink}`", count(delivered, "letter"))?;
+    if !arguments.quiet {
+        let (letters, seconds) = (count(delivered, "letter"), took.as_secs_f64());
+        writeln!(out, "delivered {letters} to `{}` in {seconds:.1} s", arguments.sink)?;
+    }
     let rest = [
         (kept_anew, "letter", "failed again; kept with the new reason"),
         (left.saturating_sub(unfit), "letter", "not delivered in time; kept: the log says why"),

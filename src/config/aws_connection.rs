@@ -6,7 +6,7 @@ use super::misfit::Misfit;
 use super::section::{Section, expected};
 use super::template::{LONGEST_NAME, is_session_char};
 use super::tree::Node;
-use super::types::{AssumeRole, AwsSettings, Template, TemplateField};
+use super::types::{AssumeRole, AwsSettings, Template, TemplateField, TemplatePiece};
 use super::values::{Parsed, duration, endpoint, flag, path, string, string_that};
 use crate::arn::{Arn, ResourceType, is_account};
 use crate::event::Field;
@@ -79,7 +79,8 @@ pub(super) fn fixed_settings(section: &mut Section<'_>) -> Option<AwsSettings> {
 
 /// Names that are made once cannot depend on events.
 pub(super) fn check_names(section: &Section<'_>, settings: &AwsSettings) {
-    let of_events = settings.fields().find(|field| matches!(field, TemplateField::Origin(_)));
+    let of_events =
+        settings.fields().find(|field| matches!(field, TemplateField::Origin(_) | TemplateField::Label(_)));
     if let Some(field) = of_events {
         let problem = format!(
             "uses `{{{field}}}`, which depends on events; only `{{source}}` and `{{host}}` are known before any is read"
@@ -158,12 +159,15 @@ fn region(node: &Node) -> Parsed<Template> {
 fn role_arn(node: &Node) -> Parsed<Template> {
     let template = template(node)?;
     // A field stands for something, so that the form can be looked at as a whole.
-    let stands_for = |field: TemplateField| {
-        if field == TemplateField::Origin(Field::Owner) { "000000000000" } else { "x" }
+    let part = |piece: &TemplatePiece| match piece {
+        TemplatePiece::Text(text) => text.clone(),
+        // What a label holds is not known here: it may be an account.
+        TemplatePiece::Field {
+            field: TemplateField::Origin(Field::Owner) | TemplateField::Label(_), ..
+        } => "000000000000".to_owned(),
+        TemplatePiece::Field { .. } => "x".to_owned(),
     };
-    let text = template
-        .fields()
-        .fold(template.to_string(), |text, field| text.replace(&format!("{{{field}}}"), stands_for(field)));
+    let text: String = template.pieces.iter().map(part).collect();
     if is_role_arn(&text) {
         return Ok(template);
     }

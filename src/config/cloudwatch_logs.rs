@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::aws_connection::fixed_settings;
 use super::pull_source::{PullSource, PullStart};
 use super::section::{Section, expected};
+use super::shape::ValueShape;
 use super::tree::{Node, Written};
 use super::units::parse_duration;
 use super::values::{Parsed, duration, flag, glob, some};
@@ -13,6 +14,8 @@ use crate::event::Timestamp;
 /// Events may be so late when they come:
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>.
 const LATEST: Duration = Duration::from_hours(14 * 24);
+
+const FEWEST_CALLS: f64 = 0.1;
 
 /// The highest quota of any region:
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>.
@@ -38,6 +41,7 @@ fn start(node: &Node) -> Parsed<PullStart> {
     let start = if text == "now" { Some(PullStart::Now) } else { ago().or_else(at) };
     start.ok_or_else(|| {
         expected(node, "`now`, a duration such as `7d`, or a time such as `2026-11-22T00:00:00Z`")
+            .shaped(ValueShape::Text)
     })
 }
 
@@ -49,5 +53,8 @@ fn calls(node: &Node) -> Parsed<f64> {
         Written::Text(text) => text.value.trim().parse().ok(),
         Written::Nothing | Written::Flag(_) | Written::List(_) | Written::Table(_) | Written::Broken => None,
     };
-    number.filter(|number| (0.1..=MOST_CALLS).contains(number)).ok_or_else(|| expected(node, WHAT))
+    let shape = ValueShape::Number { least: FEWEST_CALLS, most: MOST_CALLS };
+    number
+        .filter(|number| (FEWEST_CALLS..=MOST_CALLS).contains(number))
+        .ok_or_else(|| expected(node, WHAT).shaped(shape))
 }

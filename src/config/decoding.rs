@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::section::Section;
 use super::types::{Decoding, Format, Multiline, TooLong};
 use super::values::{choice, duration, length, pattern};
+use crate::event::Charset;
 
 /// Most bytes in one Firehose record, and so in one event:
 /// <https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html>.
@@ -25,6 +26,7 @@ pub(super) fn sized(section: &mut Section<'_>, format: Format, multiline: Option
     let max_line = usize::try_from(MAX_RECORD).unwrap_or(usize::MAX);
     Decoding {
         format,
+        charset: Charset::UTF8,
         multiline,
         max_line: section.or("max_line", max_line, length(1_024..=MAX_RECORD)),
         too_long: too_long(section),

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::forward_source::RecordAs;
+use crate::event::Charset;
 
 /// How payload bytes become events.
 #[derive(Clone, Debug)]
 pub struct Decoding {
     /// The format.
     pub format: Format,
+    /// How the characters of lines are written.
+    pub charset: Charset,
     /// Joins continued lines; for `lines`, `docker` and `cri`.
     pub multiline: Option<Multiline>,
     /// Longest event in bytes.

@@ -98,6 +98,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> String {
     let kind = error.kind();
     let tip = if kind == ErrorKind::NotFound && path == Path::new(DEFAULT_FILE) {
         "; it is what is read by default, name another with `-c FILE`".to_owned()
+    } else if kind == ErrorKind::NotFound {
+        "; make it, or name another with `-c FILE`".to_owned()
     } else if kind == ErrorKind::PermissionDenied {
         let user = rustix::process::geteuid().as_raw();
         format!("; standpipe runs as the user with the id {user}, who must be allowed to read it")

@@ -133,7 +133,9 @@ fn read(path: &Path) -> Result<String, String> {
     const LARGEST: u64 = 64 * 1024;
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
-    let len = read.map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
+    let len = read.map_err(|error| {
+        format!("`{}` cannot be read: {error}; make it, or let standpipe's user read it", path.display())
+    })?;
     if len as u64 > LARGEST {
         return Err(format!("`{}` is larger than 64KiB, the limit for a value", path.display()));
     }

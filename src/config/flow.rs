@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::types::{Action, Config, Decoding, Format, Route, SourceConfig, TooLong, When};
-use crate::event::Field;
+use crate::event::{Charset, Field};
 
 /// A route as one source's events meet it.
 #[derive(Debug)]
@@ -70,6 +70,7 @@ impl Route {
 /// sink's matter.
 const PULLED: Decoding = Decoding {
     format: Format::Envelope,
+    charset: Charset::UTF8,
     multiline: None,
     max_line: usize::MAX,
     too_long: TooLong::Split,
@@ -92,7 +93,7 @@ impl SourceConfig {
     }
 
     /// The same, to be bounded by limits that are known only later.
-    pub(super) const fn decoding_mut(&mut self) -> Option<&mut Decoding> {
+    pub(crate) const fn decoding_mut(&mut self) -> Option<&mut Decoding> {
         match self {
             Self::File(file) => Some(&mut file.decoding),
             Self::Stdin(stdin) => Some(&mut stdin.decoding),
@@ -121,6 +122,11 @@ impl SourceConfig {
     /// Whether its events are those of envelopes.
     pub(crate) fn has_envelopes(&self) -> bool {
         self.decoding().format == Format::Envelope
+    }
+
+    /// Whether its events tell their time.
+    pub(crate) fn tells_times(&self) -> bool {
+        self.decoding().format != Format::Lines
     }
 
     /// Whether its events have this field.

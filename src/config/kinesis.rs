@@ -6,6 +6,7 @@ use super::aws_connection::{aws_settings, check_names, fixed_settings};
 use super::aws_types::AwsSettings;
 use super::decoding::sized;
 use super::section::{Section, expected};
+use super::shape::ValueShape;
 use super::stream_source::{LeaseSettings, StreamStart};
 use super::tree::Node;
 use super::types::{Format, KinesisSource};
@@ -88,8 +89,9 @@ fn start(node: &Node) -> Parsed<StreamStart> {
     match text {
         "beginning" => Ok(StreamStart::Beginning),
         "end" => Ok(StreamStart::End),
-        _ => Timestamp::from_any_rfc3339(text)
-            .map(StreamStart::At)
-            .ok_or_else(|| expected(node, "`beginning`, `end`, or a time such as `2026-11-22T00:00:00Z`")),
+        _ => Timestamp::from_any_rfc3339(text).map(StreamStart::At).ok_or_else(|| {
+            expected(node, "`beginning`, `end`, or a time such as `2026-11-22T00:00:00Z`")
+                .shaped(ValueShape::Text)
+        }),
     }
 }

@@ -7,9 +7,7 @@ use globset::GlobBuilder;
 
 use super::flow::reached;
 use super::problem::Notes;
-use super::types::{
-    Compression, Config, DirectorySink, FileSource, SinkConfig, SinkKind, SourceConfig, TemplatePiece,
-};
+use super::types::{Config, DirectorySink, FileSource, SinkConfig, SinkKind, SourceConfig, TemplatePiece};
 
 /// Notes directory sinks whose objects come back to a source that feeds them, by itself or by way of others.
 pub(super) fn check_loops(config: &Config, notes: &Notes) {
@@ -60,10 +58,10 @@ fn object(sink: &SinkConfig) -> Option<PathBuf> {
         .iter()
         .map(|piece| match piece {
             TemplatePiece::Text(text) => text.as_str(),
-            TemplatePiece::Field(_) => "x",
+            TemplatePiece::Field { .. } => "x",
         })
         .collect();
-    let extension = if sink.compression == Compression::None { "" } else { ".gz" };
+    let extension = sink.compression.extension();
     let path = std::path::absolute(path).ok()?;
     Some(path.join(format!("2026/11/22/01/{name}-1-2026-11-22-01-02-03-0123456789abcdef{extension}")))
 }

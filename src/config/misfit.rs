@@ -1,10 +1,11 @@
 //! What is wrong with one value.
 
 use super::key;
+use super::shape::ValueShape;
 use super::tree::{Node, ValueOrigin};
 
 /// The sentence about a value that does not fit, and where in the value that is.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Misfit {
     /// What was found, what is expected, and the fix.
     pub(super) text: String,
@@ -14,11 +15,13 @@ pub(super) struct Misfit {
     pub(super) origin: Option<ValueOrigin>,
     /// The byte at fault of a string.
     pub(super) byte: Option<usize>,
+    /// What is expected, as far as that is said in other than words.
+    pub(super) shape: Option<Box<ValueShape>>,
 }
 
 impl Misfit {
     pub(super) fn of(node: &Node, text: String) -> Self {
-        Self { text, item: String::new(), origin: Some(node.origin.clone()), byte: None }
+        Self { text, item: String::new(), origin: Some(node.origin.clone()), byte: None, shape: None }
     }
 
     /// The same, of an item of a list.
@@ -32,6 +35,11 @@ impl Misfit {
         Self { text: node.conceal(self.text), ..self }
     }
 
+    /// The same, which says of what shape the value has to be.
+    pub(super) fn shaped(self, shape: ValueShape) -> Self {
+        Self { shape: Some(Box::new(shape)), ..self }
+    }
+
     pub(super) fn at_byte(self, byte: Option<usize>) -> Self {
         Self { byte, ..self }
     }
@@ -39,7 +47,7 @@ impl Misfit {
 
 impl From<String> for Misfit {
     fn from(text: String) -> Self {
-        Self { text, item: String::new(), origin: None, byte: None }
+        Self { text, item: String::new(), origin: None, byte: None, shape: None }
     }
 }
 
@@ -47,4 +55,9 @@ impl From<&str> for Misfit {
     fn from(text: &str) -> Self {
         text.to_owned().into()
     }
+}
+
+/// What `parse` expects, as it says of a value that nothing takes.
+pub(super) fn shape_of<T>(parse: impl FnOnce(&Node) -> Result<T, Misfit>) -> Option<ValueShape> {
+    parse(&Node::broken()).err().and_then(|misfit| misfit.shape).map(|shape| *shape)
 }

@@ -191,7 +191,7 @@ fn what_is_no_json_is_said_with_its_fix() {
         ("{\"limits\": {workers: 1}}", "1:13: limits: found `workers` without quotes, expected `\"workers\"`".to_owned()),
         (
             "{\"limits\": {\"memory\": 8MiB}}",
-            "1:24: limits.memory: cannot be parsed: expected `,` or `}`".to_owned(),
+            "1:24: limits.memory: found `8MiB` without quotes, expected `\"8MiB\"`".to_owned(),
         ),
         (
             "{\"limits\": {\"workers\": 1, \"workers\": 2}}",
@@ -252,9 +252,9 @@ fn files_that_do_not_go_together_are_both_named() {
     assert_eq!(
         said.replace(&format!("{folder}/"), "").lines().collect::<Vec<_>>(),
         [
-            "a.toml:3:1: sources.app.include: unknown key for the `type` that b.toml:2 sets; known are `type`, `format`, `multiline`, `max_line`, `too_long`, `max_inflated`, `redact`, `parse` and `timestamp`",
+            "a.toml:3:1: sources.app.include: unknown key for the `type` that b.toml:2 sets; known are `type`, `ignore_older`, `format`, `multiline`, `max_line`, `too_long`, `max_inflated`, `redact`, `parse`, `timestamp`, `metadata` and `fields`",
             "a.toml:4:8: sinks.out.stream: missing for the `type` that b.toml:4 sets; give it a value such as `logs-{owner}`",
-            "a.toml:6:1: sinks.out.path: unknown key for the `type` that b.toml:4 sets; known are `type`, `stream`, `region`, `profile`, `assume_role`, `endpoint_url`, `ca_file`, `use_fips`, `use_dual_stack`, `connect_timeout`, `request_timeout`, `max_concurrency`, `encoding`, `id`, `fields`, `packing`, `compression`, `linger`, `too_long`, `max_destinations`, `idle` and `buffer`",
+            "a.toml:6:1: sinks.out.path: unknown key for the `type` that b.toml:4 sets; known are `type`, `stream`, `region`, `profile`, `assume_role`, `endpoint_url`, `ca_file`, `use_fips`, `use_dual_stack`, `connect_timeout`, `request_timeout`, `max_concurrency`, `encoding`, `id`, `fields`, `packing`, `compression`, `linger`, `rate`, `too_long`, `max_destinations`, `idle` and `buffer`",
         ],
     );
 }
@@ -265,7 +265,10 @@ fn a_file_that_cannot_be_read_says_what_to_do() {
         let errors = inspect(&[PathBuf::from(path)], &BTreeMap::new()).map(drop).unwrap_err();
         assert_eq!(errors.to_string(), expected);
     };
-    check("/nowhere.toml", "/nowhere.toml: cannot be read: No such file or directory (os error 2)");
+    check(
+        "/nowhere.toml",
+        "/nowhere.toml: cannot be read: No such file or directory (os error 2); make it, or name another with `-c FILE`",
+    );
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("c.toml");
     fs::create_dir(&folder).unwrap();
@@ -350,7 +353,7 @@ fn what_cannot_be_redacted_by_is_refused() {
     check_redact(
         "patterns = [{ name = \"a\", regex = '\\w{300}' }]",
         &[
-            "c.toml:2:35: redact.patterns[0].regex: found `\\\\w{300}`, which is too large a pattern; repeat less in it, or use `[0-9]` for `\\d` and `[A-Za-z0-9_]` for `\\w`",
+            "c.toml:2:35: redact.patterns[0].regex: found `\\w{300}`, which is too large a pattern; repeat less in it, or use `[0-9]` for `\\d` and `[A-Za-z0-9_]` for `\\w`",
         ],
     );
     check_redact(

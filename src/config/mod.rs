@@ -10,13 +10,18 @@ mod cloudwatch_logs;
 mod decoding;
 mod decoding_types;
 mod document;
+mod enrichment;
+mod enrichment_types;
 mod excerpt;
 mod expand;
 mod flow;
+mod flow_test_types;
+mod flow_tests;
 mod fluent_forward;
 mod forward_source;
 mod key;
 mod kinesis;
+mod label;
 mod layers;
 mod listing;
 mod log_filter;
@@ -26,14 +31,17 @@ mod parse;
 mod parse_types;
 mod problem;
 mod pull_source;
+mod recording;
 mod redact;
 mod redact_types;
 mod regions;
 mod relations;
 mod routes;
 mod s3;
+mod schema;
 mod secret;
 mod section;
+mod shape;
 mod sink_types;
 mod sinks;
 mod sources;
@@ -49,6 +57,7 @@ mod units;
 mod values;
 mod variables;
 mod warnings;
+mod when_words;
 
 #[cfg(test)]
 mod mistakes;
@@ -70,7 +79,7 @@ pub use types::*;
 pub use warnings::Warning;
 
 pub(crate) use flow::legs;
-pub(crate) use units::{show_duration, show_size};
+pub(crate) use units::{parse_duration, show_duration, show_size};
 
 use problem::{Notes, nearest};
 use section::Section;
@@ -103,6 +112,12 @@ pub fn inspect(files: &[PathBuf], environment: &BTreeMap<String, String>) -> Res
     }
 }
 
+/// A JSON Schema of the configuration, with the words of the documented settings.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schema::schema(&|root| drop(config(root)), include_str!("../../config/standpipe.toml"))
+}
+
 fn read(files: &[PathBuf], environment: &BTreeMap<String, String>, notes: &Notes) -> Option<Config> {
     let mut tree = layers::read(files, notes);
     if notes.has_problems() {
@@ -117,6 +132,7 @@ fn read(files: &[PathBuf], environment: &BTreeMap<String, String>, notes: &Notes
     variables::check_unmatched(environment, &named, notes);
     if let Some(config) = &config {
         relations::check_flow(config, notes);
+        enrichment::check_names(config, notes);
         loops::check_loops(config, notes);
     }
     config
@@ -148,6 +164,12 @@ fn config(mut root: Section<'_>) -> Option<Config> {
             tables.into_iter().filter_map(|table| routes::route(table, &names)).collect();
         (routes.len() == n_routes).then_some(routes)
     });
+    let tests = root.tables("tests").and_then(|tables| {
+        let n_tests = tables.len();
+        let tests: Vec<FlowTest> =
+            tables.into_iter().filter_map(|table| flow_tests::flow_test(table, &names)).collect();
+        (tests.len() == n_tests).then_some(tests)
+    });
     root.finish();
     let whole = names.sources.len() == sources.len() && names.sinks.len() == sinks.read.len();
     whole.then_some(())?;
@@ -155,8 +177,8 @@ fn config(mut root: Section<'_>) -> Option<Config> {
     for decoding in sources.values_mut().filter_map(SourceConfig::decoding_mut) {
         decoding.max_inflated = decoding.max_inflated.min(limits.most_inflated());
     }
-    let (server, state, routes, sinks) = (server?, state?, routes?, sinks.read);
-    Some(Config { server, state, limits, sources, steps, sinks, routes })
+    let (server, state, routes, sinks, tests) = (server?, state?, routes?, sinks.read, tests?);
+    Some(Config { server, state, limits, sources, steps, sinks, routes, tests })
 }
 
 fn server(root: &mut Section<'_>) -> Option<Server> {

@@ -11,6 +11,7 @@ use super::document::{Document, LineColumn, NoText};
 use super::excerpt::{Excerpt, ExcerptPart};
 use super::key::may_be_secret;
 use super::misfit::Misfit;
+use super::recording::{AskedKey, KeyForm, Recording};
 use super::spots::SyntaxFault;
 use super::tree::ValueOrigin;
 
@@ -108,9 +109,28 @@ pub(super) struct Notes {
     written: RefCell<BTreeMap<String, ValueOrigin>>,
     /// Files that hold secrets, with the key that they are for.
     secret_files: RefCell<BTreeSet<(PathBuf, String)>>,
+    /// What every key has to be, where that is to be known.
+    recording: Option<Recording>,
 }
 
 impl Notes {
+    /// Notes that tell, too, what every key has to be.
+    pub(super) fn recording() -> Self {
+        Self { recording: Some(Recording::default()), ..Self::default() }
+    }
+
+    /// Notes what a key has to be, where that is to be known.
+    pub(super) fn record(&self, key: impl FnOnce() -> (String, KeyForm)) {
+        if let Some(recording) = &self.recording {
+            let (path, form) = key();
+            recording.note(path, form);
+        }
+    }
+
+    pub(super) fn into_recorded(self) -> Vec<AskedKey> {
+        self.recording.map(Recording::into_keys).unwrap_or_default()
+    }
+
     /// Notes a problem of a value. What is shown of it is what a scalar says; of a list or a table it is the key.
     pub(super) fn problem(&self, origin: &ValueOrigin, key: &str, misfit: impl Into<Misfit>) {
         let misfit = misfit.into();

@@ -8,7 +8,7 @@ use super::aws_types::AwsSettings;
 use super::flow::reached;
 use super::problem::{Notes, quoted};
 use super::stream_source::LeaseSettings;
-use super::types::{Config, Encoding, ForwardListen, KinesisSource, MAX_SINKS, Server, SourceConfig};
+use super::types::{Action, Config, Encoding, ForwardListen, KinesisSource, MAX_SINKS, Server, SourceConfig};
 
 /// Notes addresses that two want to listen on, tables of leases that two want to have, and a second standard input.
 pub(super) fn check_sources(
@@ -51,7 +51,7 @@ pub(super) fn check_sources(
                 if let Some(first) = stdin.replace(name) {
                     notes.problem_at(
                         &format!("sources.{name}.type"),
-                        format!("source `{first}` already reads standard input"),
+                        format!("source `{first}` already reads standard input; remove one of them"),
                     );
                 }
             }
@@ -128,6 +128,24 @@ pub(super) fn check_flow(config: &Config, notes: &Notes) {
             found.entry(sink).or_default().push(name);
         }
     }
+    for (name, _) in config.steps.iter().filter(|(_, steps)| steps.ignore_older.is_some()) {
+        if let Some(sink) = reached(config, name).into_iter().find(|sink| wants_envelopes(sink)) {
+            let text = format!(
+                "leads to `sinks.{sink}`, whose `encoding` is `envelope`: envelopes are passed on as they came, whatever is in them; use `json` or `message` there, or remove this"
+            );
+            notes.problem_at(&format!("sources.{name}.ignore_older"), text);
+        }
+    }
+    for (index, route) in config.routes.iter().enumerate() {
+        let Action::To(sinks) = &route.action else { continue };
+        let limit = route.sample.map(|_| "sample").or(route.throttle.as_ref().map(|_| "throttle"));
+        if let (Some(limit), Some(sink)) = (limit, sinks.iter().find(|sink| wants_envelopes(sink))) {
+            let text = format!(
+                "leads to `sinks.{sink}`, whose `encoding` is `envelope`: envelopes are passed on whole; use `json` or `message` there, or remove this"
+            );
+            notes.problem_at(&format!("routes[{index}].{limit}"), text);
+        }
+    }
     for (sink, sources) in redacted {
         let first = sources.first().copied().unwrap_or_default();
         let text = format!(
@@ -140,7 +158,7 @@ pub(super) fn check_flow(config: &Config, notes: &Notes) {
         let sources = quoted(sources);
         notes.problem_at(
             &format!("sinks.{sink}.encoding"),
-            format!("found `envelope`, but {sources} leads here and has a `format` other than `envelope`"),
+            format!("found `envelope`, but {sources} leads here and has a `format` other than `envelope`; use `json` or `message`, or let a route lead it elsewhere"),
         );
     }
 }

@@ -1,13 +1,17 @@
 //! Reads `[[routes]]`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use super::aws_connection::template;
+use super::enrichment;
 use super::problem::suggestion;
 use super::section::{Section, expected};
+use super::shape::ValueShape;
 use super::sources::account;
-use super::tree::Node;
-use super::types::{Action, Route, When};
-use super::values::{Parsed, flag, glob, pattern, some, string};
+use super::tree::{Node, Written};
+use super::types::{Action, Route, RouteThrottle, When};
+use super::values::{Parsed, count, duration, flag, glob, pattern, some, string};
 use crate::event::{Field, FieldPlace};
 
 /// The names that a route may use: those that were written, so that a broken source is not unknown as well.
@@ -36,6 +40,17 @@ pub(super) fn route(mut section: Section<'_>, names: &Names) -> Option<Route> {
         }
         (true, false) | (false, true) => {}
     }
+    let sample = section.optional("sample", share);
+    let has_throttle = section.has("throttle");
+    let throttle = section.table("throttle").and_then(throttle);
+    for (key, is_there) in [("sample", sample.is_some()), ("throttle", has_throttle)] {
+        if is_there && drop {
+            section.problem(
+                key,
+                "limits what is given to sinks, and this route drops; give it a `to`, or remove one of them",
+            );
+        }
+    }
     for (key, list) in [("from", &from), ("to", &to)] {
         if let Some(twice) = list.as_ref().and_then(|names| repeated(names)) {
             section.problem(key, format!("`{twice}` is listed twice; list it once"));
@@ -44,7 +59,41 @@ pub(super) fn route(mut section: Section<'_>, names: &Names) -> Option<Route> {
     section.finish();
     let from = if has_from { from? } else { Vec::new() };
     let action = if drop { Action::Drop } else { Action::To(to?) };
-    Some(Route { from, when: when?, action })
+    (throttle.is_some() == has_throttle).then_some(Route { from, when: when?, action, sample, throttle })
+}
+
+/// A share of events, above none and up to all.
+fn share(node: &Node) -> Parsed<f64> {
+    let number = match &node.value {
+        Written::Float(number) => Some(*number),
+        Written::Integer(1) => Some(1.0),
+        Written::Text(_) => node.loose_text().and_then(|text| text.value.trim().parse().ok()),
+        Written::Nothing
+        | Written::Integer(_)
+        | Written::Flag(_)
+        | Written::List(_)
+        | Written::Table(_)
+        | Written::Broken => None,
+    };
+    let is_share = |number: &f64| *number > 0.0 && *number <= 1.0;
+    number.filter(is_share).ok_or_else(|| {
+        expected(node, "a number above 0 and up to 1, such as `0.1`")
+            .shaped(ValueShape::Number { least: 0.0, most: 1.0 })
+    })
+}
+
+/// As many as a counter of a period holds.
+const MOST_EVENTS: usize = 1_000_000;
+
+fn throttle(mut section: Section<'_>) -> Option<RouteThrottle> {
+    let events = section.required("events", "1000", count(1..=MOST_EVENTS));
+    let (least, most) = (Duration::from_millis(1), Duration::from_hours(24));
+    let per = section.or("per", Duration::from_secs(1), duration(least..=most));
+    let has_by = section.has("by");
+    let by = section.optional("by", template);
+    section.finish();
+    let events = u64::try_from(events?).ok()?;
+    (by.is_some() == has_by).then_some(RouteThrottle { events, per, by })
 }
 
 fn when(mut section: Section<'_>) -> Option<When> {
@@ -57,11 +106,12 @@ fn when(mut section: Section<'_>) -> Option<When> {
         None => BTreeMap::new(),
     };
     let broken_attributes = has_attributes && attributes.is_empty();
+    let labels = enrichment::conditions(&mut section);
     let has_message = section.has("message");
     let message = section.optional("message", pattern);
     section.finish();
     let fields = fields.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
-    let when = When { fields, attributes, message };
+    let when = When { fields, attributes, labels, message };
     (when.message.is_some() == has_message && !broken_attributes).then_some(when)
 }
 
@@ -77,7 +127,7 @@ impl Section<'_> {
     }
 }
 
-fn known(node: &Node, what: &str, names: &BTreeSet<String>) -> Parsed<String> {
+pub(super) fn known(node: &Node, what: &str, names: &BTreeSet<String>) -> Parsed<String> {
     let name = string(node)?;
     if names.contains(&name) {
         return Ok(name);

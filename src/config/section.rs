@@ -2,9 +2,11 @@
 
 use super::document::LineColumn;
 use super::key::{item, join};
-use super::misfit::Misfit;
+use super::misfit::{Misfit, shape_of};
 use super::problem::{Notes, nearest, suggestion};
+use super::recording::KeyForm;
 use super::secret::Secret;
+use super::shape::ValueShape;
 use super::tree::{Node, Table, ValueOrigin, Written};
 
 /// A table that is being read.
@@ -47,6 +49,7 @@ impl<'n> Section<'n> {
             Written::Broken => return Err(origin),
         };
         notes.written(path.clone(), origin.clone());
+        notes.record(|| (path.clone(), KeyForm::Read));
         Ok(Self { notes, path, origin, table, asked: Vec::new() })
     }
 
@@ -67,11 +70,13 @@ impl<'n> Section<'n> {
 
     /// Whether a key is there.
     pub(super) fn has(&self, key: &str) -> bool {
+        self.record(key, || KeyForm::Anything);
         self.table.contains_key(key)
     }
 
     /// Whether a key holds a table, or what the environment gave for one.
     pub(super) fn has_table(&self, key: &str) -> bool {
+        self.record(key, || KeyForm::Table);
         let is_table = |node: &Node| matches!(node.value, Written::Table(_)) || node.inline().is_some();
         self.table.get(key).is_some_and(is_table)
     }
@@ -95,10 +100,16 @@ impl<'n> Section<'n> {
         key: &'static str,
         parse: impl FnOnce(&Node) -> Result<T, Misfit>,
     ) -> Option<T> {
-        let node = self.take(key)?;
+        let Some(node) = self.take(key) else {
+            self.record(key, || KeyForm::Value(shape_of(parse)));
+            return None;
+        };
         match parse(&node) {
             Ok(value) => Some(value),
-            Err(_) if matches!(node.value, Written::Broken) => None,
+            Err(misfit) if matches!(node.value, Written::Broken) => {
+                self.record(key, || KeyForm::Value(misfit.shape.map(|shape| *shape)));
+                None
+            }
             Err(misfit) => {
                 self.notes.problem(&node.origin, &join(&self.path, key), misfit.concealed(&node));
                 None
@@ -123,8 +134,10 @@ impl<'n> Section<'n> {
         example: &str,
         parse: impl FnOnce(&Node) -> Result<T, Misfit>,
     ) -> Option<T> {
-        if !self.has(key) {
+        self.record(key, || KeyForm::Required);
+        if !self.table.contains_key(key) {
             self.asked(key);
+            self.record(key, || KeyForm::Value(shape_of(parse)));
             let of_type = self.type_elsewhere(&self.origin);
             self.problem(key, format!("missing{of_type}; give it a value such as `{example}`"));
             return None;
@@ -134,6 +147,10 @@ impl<'n> Section<'n> {
 
     /// A list of secrets: neither shown nor lost sight of.
     pub(super) fn secrets(&mut self, key: &'static str) -> Vec<Secret> {
+        self.record(key, || {
+            let item = Some(Box::new(ValueShape::Text));
+            KeyForm::Value(Some(ValueShape::List { item, least: 0 }))
+        });
         let Some(node) = self.take(key) else { return Vec::new() };
         let mut secrets = Vec::new();
         let Ok(items) = items(&node) else {
@@ -153,6 +170,7 @@ impl<'n> Section<'n> {
 
     /// A secret: neither shown nor lost sight of.
     pub(super) fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        self.record(key, || KeyForm::Value(Some(ValueShape::Text)));
         let node = self.take(key)?;
         let path = join(&self.path, key);
         self.secret_of((&path, &path), &node)
@@ -160,6 +178,7 @@ impl<'n> Section<'n> {
 
     /// Whatever keys the table has, each with a secret.
     pub(super) fn secret_entries(self) -> Vec<(String, Secret)> {
+        self.notes.record(|| (self.path.clone(), KeyForm::NamedValues(Some(ValueShape::Text))));
         let secret = |(key, node): (&String, &Node)| {
             let path = join(&self.path, key);
             Some((key.clone(), self.secret_of((&path, &path), node)?))
@@ -187,23 +206,27 @@ impl<'n> Section<'n> {
 
     /// A table in this one.
     pub(super) fn table(&mut self, key: &'static str) -> Option<Self> {
+        self.record(key, || KeyForm::Table);
         let node = self.take(key)?;
         Self::new(self.notes, join(&self.path, key), node).ok()
     }
 
     /// A table in this one that may be left out, in which case all its keys are.
     pub(super) fn table_or_empty(&mut self, key: &'static str) -> Option<Self> {
-        if self.has(key) {
+        self.record(key, || KeyForm::Table);
+        if self.table.contains_key(key) {
             return self.table(key);
         }
         self.asked(key);
         let path = join(&self.path, key);
+        self.record(key, || KeyForm::Read);
         let origin = self.origin.clone();
         Some(Self { notes: self.notes, path, origin, table: Table::new(), asked: Vec::new() })
     }
 
     /// A list of tables in this one; one table alone is a list of one.
     pub(super) fn tables(&mut self, key: &'static str) -> Option<Vec<Self>> {
+        self.record(key, || KeyForm::Tables);
         let Some(node) = self.take(key) else { return Some(Vec::new()) };
         let path = join(&self.path, key);
         let node = node.inline().unwrap_or(node);
@@ -219,6 +242,7 @@ impl<'n> Section<'n> {
     /// The named tables in this one.
     pub(super) fn named_tables(self) -> Vec<(String, Option<Self>)> {
         let Self { notes, path, table, .. } = self;
+        notes.record(|| (path.clone(), KeyForm::NamedTables));
         let child = |(name, node): (String, Node)| {
             let section = Self::new(notes, join(&path, &name), node).ok();
             (name, section)
@@ -228,6 +252,7 @@ impl<'n> Section<'n> {
 
     /// Whatever keys the table has, each read by `parse`.
     pub(super) fn entries<T>(self, parse: impl Fn(&Node) -> Result<T, Misfit>) -> Vec<(String, T)> {
+        self.notes.record(|| (self.path.clone(), KeyForm::NamedValues(shape_of(&parse))));
         let mut entries = Vec::new();
         for (key, node) in self.table {
             match parse(&node) {
@@ -273,6 +298,11 @@ impl<'n> Section<'n> {
         let node = self.table.remove(key)?;
         self.notes.written(join(&self.path, key), node.origin.clone());
         Some(node)
+    }
+
+    /// Tells whoever makes a schema what this key is.
+    fn record(&self, key: &str, form: impl FnOnce() -> KeyForm) {
+        self.notes.record(|| (join(&self.path, key), form()));
     }
 
     fn asked(&mut self, key: &'static str) {

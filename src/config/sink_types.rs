@@ -22,6 +22,8 @@ pub struct SinkConfig {
     pub packing: Packing,
     /// How records are compressed.
     pub compression: Compression,
+    /// Most payload bytes a second, over all destinations; none: as many as are taken.
+    pub rate: Option<u64>,
     /// Longest wait of a record for more events.
     pub linger: Duration,
     /// What becomes of an event that is too large for a record.
@@ -119,4 +121,18 @@ pub enum Compression {
     None,
     /// Each record is one gzip member of this level, 1 to 12.
     Gzip(u8),
+    /// Each record is one frame of Zstandard of this level, 1 to 6: from 7 on a thread would need many megabytes.
+    Zstd(u8),
+}
+
+impl Compression {
+    /// What the name of an object ends with.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gzip(_) => ".gz",
+            Self::Zstd(_) => ".zst",
+        }
+    }
 }

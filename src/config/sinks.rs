@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::aws_connection::{aws_settings, template};
 use super::decoding::too_long;
+use super::enrichment::{is_own, own_name};
 use super::problem::alternatives;
 use super::section::{Section, expected};
 use super::template::{LONGEST_NAME, is_stream_char};
@@ -12,8 +13,7 @@ use super::types::{
     Buffer, Compression, DirectorySink, DiskBuffer, Encoding, FirehoseSink, Packing, SinkConfig, SinkKind,
     Template, WhenFull,
 };
-use super::values::{Parsed, any_string, choice, count, duration, flag, path, size, string};
-use crate::event::Field;
+use super::values::{Parsed, any_string, choice, count, duration, flag, path, rate, size, string};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -67,6 +67,7 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<SinkConf
         section.problem("compression", "envelopes are already gzipped; use `none`");
     }
     let linger = section.or("linger", Duration::from_secs(1), duration(Duration::from_millis(1)..=HOUR / 4));
+    let rate = section.optional("rate", rate(LEAST_RATE..=MOST_RATE));
     let too_long = too_long(section);
     let max_destinations = section.or("max_destinations", 100, count(1..=10_000));
     let idle = section.or("idle", Duration::from_mins(5), duration(Duration::from_millis(100)..=24 * HOUR));
@@ -78,6 +79,7 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<SinkConf
         fields,
         packing,
         compression,
+        rate,
         linger,
         too_long,
         max_destinations,
@@ -86,19 +88,19 @@ fn written(section: &mut Section<'_>, kind: Option<SinkKind>) -> Option<SinkConf
     })
 }
 
+/// What a sink may be limited to, in bytes a second.
+const LEAST_RATE: u64 = 16 << 10;
+const MOST_RATE: u64 = 1 << 40;
+
 fn fields(section: &mut Section<'_>, encoding: Encoding) -> Vec<(String, String)> {
-    const OWN: [&str; 5] = ["timestamp", "message", "id", "source", "host"];
     let Some(table) = section.table("fields") else { return Vec::new() };
     let fields = table.entries(any_string);
     if !fields.is_empty() && encoding != Encoding::Json {
         section.problem("fields", "needs the `encoding` `json`; remove it");
     }
     for (name, _) in &fields {
-        if OWN.contains(&name.as_str()) || Field::named(name).is_some() {
-            section.problem(
-                "fields",
-                format!("`{name}` is a field that standpipe itself writes; use another name"),
-            );
+        if is_own(name) {
+            section.problem("fields", own_name(name));
         }
     }
     fields
@@ -118,24 +120,25 @@ fn packing(section: &mut Section<'_>, encoding: Encoding) -> Packing {
     }
 }
 
-/// `"none"`, `"gzip"`, or `{ type = "gzip", level = 6 }`.
+/// `"none"`, `"gzip"`, `"zstd"`, or `{ type = "gzip", level = 6 }`.
 fn compression(section: &mut Section<'_>) -> Option<Compression> {
-    const LEVEL: u8 = 6;
-    const KINDS: [(&str, Compression); 2] = [("none", Compression::None), ("gzip", Compression::Gzip(LEVEL))];
+    const KINDS: [(&str, Compression); 3] =
+        [("none", Compression::None), ("gzip", Compression::Gzip(6)), ("zstd", Compression::Zstd(1))];
     if !section.has_table("compression") {
         return Some(section.or("compression", Compression::None, choice(&KINDS)));
     }
     let mut table = section.table("compression")?;
     let kind = table.required("type", "gzip", choice(&KINDS));
-    let level = match kind {
-        Some(Compression::Gzip(level)) => table.or("level", usize::from(level), count(1..=12)),
-        Some(Compression::None) | None => 0,
+    let mut level = |usual: u8, most: usize| {
+        u8::try_from(table.or("level", usize::from(usual), count(1..=most))).unwrap_or(usual)
     };
+    let compression = kind.map(|kind| match kind {
+        Compression::None => Compression::None,
+        Compression::Gzip(usual) => Compression::Gzip(level(usual, 12)),
+        Compression::Zstd(usual) => Compression::Zstd(level(usual, 6)),
+    });
     table.finish();
-    match kind? {
-        Compression::None => Some(Compression::None),
-        Compression::Gzip(_) => Some(Compression::Gzip(u8::try_from(level).unwrap_or(LEVEL))),
-    }
+    compression
 }
 
 /// `{ type = "memory" }`, or `{ type = "disk", max = "10GiB", when_full = "block" }`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::cloudwatch_logs;
 use super::decoding::{multiline, sized};
+use super::enrichment::enrichment;
 use super::fluent_forward;
 use super::kinesis;
 use super::misfit::Misfit;
@@ -13,6 +14,7 @@ use super::parse;
 use super::redact::redaction;
 use super::s3;
 use super::section::{Section, expected};
+use super::shape::ValueShape;
 use super::tls::tls;
 use super::tree::{Node, Written};
 use super::types::{
@@ -20,6 +22,7 @@ use super::types::{
     StdinSource,
 };
 use super::values::{Parsed, address, choice, count, duration, glob, list, some, string, string_that};
+use crate::event::Charset;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -29,8 +32,9 @@ pub(super) fn source(
     redaction: Option<&Arc<Redaction>>,
 ) -> Option<(SourceConfig, SourceSteps)> {
     let kind = section.required("type", "file", kind)?;
+    let ignore_older = section.optional("ignore_older", duration(Duration::from_secs(1)..=LONGEST_AGE));
     let source = match kind {
-        SourceType::File => file(&mut section).map(SourceConfig::File),
+        SourceType::File => file(&mut section, ignore_older).map(SourceConfig::File),
         SourceType::Stdin => Some(SourceConfig::Stdin(StdinSource {
             decoding: decoding(&mut section, Format::Lines, &FORMATS)?,
         })),
@@ -45,9 +49,22 @@ pub(super) fn source(
         }
     };
     let steps = steps(&mut section, redaction);
+    if let Some(source) = &source
+        && ignore_older.is_some()
+        && !matches!(source, SourceConfig::File(_))
+        && !source.tells_times()
+    {
+        section.problem(
+            "ignore_older",
+            "needs events that tell their time, and those of the `format` `lines` do not; remove it",
+        );
+    }
     section.finish();
-    Some((source?, steps?))
+    Some((source?, SourceSteps { ignore_older, ..steps? }))
 }
+
+/// Ten years.
+const LONGEST_AGE: Duration = Duration::from_hours(24 * 3_650);
 
 /// Reads what is done to a source's events.
 fn steps(section: &mut Section<'_>, common: Option<&Arc<Redaction>>) -> Option<SourceSteps> {
@@ -56,7 +73,9 @@ fn steps(section: &mut Section<'_>, common: Option<&Arc<Redaction>>) -> Option<S
     let redact = if has_own { Some(Arc::new(own?)) } else { common.map(Arc::clone) };
     let parse = parse::parse(section);
     let timestamp = parse::timestamp(section, parse);
-    Some(SourceSteps { redact: redact.filter(|redact| !redact.is_empty()), parse, timestamp })
+    let enrichment = enrichment(section);
+    let redact = redact.filter(|redact| !redact.is_empty());
+    Some(SourceSteps { redact, parse, timestamp, enrichment, ignore_older: None })
 }
 
 #[derive(Clone, Copy)]
@@ -94,7 +113,7 @@ const FORMATS: [(&str, Format); 5] = [
 const HTTP_FORMATS: [(&str, Format); 3] =
     [("envelope", Format::Envelope), ("lines", Format::Lines), ("cloudtrail", Format::Cloudtrail)];
 
-fn file(section: &mut Section<'_>) -> Option<FileSource> {
+fn file(section: &mut Section<'_>, ignore_older: Option<Duration>) -> Option<FileSource> {
     let include = section.required("include", r#"["/var/log/app/*.log"]"#, some(include));
     let exclude = section.or("exclude", Vec::new(), list(exclude));
     let start = section.or(
@@ -102,12 +121,17 @@ fn file(section: &mut Section<'_>) -> Option<FileSource> {
         Start::Beginning,
         choice(&[("beginning", Start::Beginning), ("end", Start::End)]),
     );
-    let decoding = decoding(section, Format::Lines, &FORMATS);
+    let mut decoding = decoding(section, Format::Lines, &FORMATS);
+    let charset = charset(section, decoding.as_ref().map(|decoding| decoding.format));
+    if let Some(decoding) = &mut decoding {
+        decoding.charset = charset;
+    }
     let follow_links = section.or("follow_links", FollowLinks::SameOwner, links);
     let milli = Duration::from_millis(10);
     let rescan = section.or("rescan", Duration::from_secs(10), duration(milli..=HOUR));
     let max_open = section.or("max_open", 1_024, count(1..=1_000_000));
     let rotate_wait = section.or("rotate_wait", Duration::from_secs(5), duration(Duration::ZERO..=HOUR));
+    let remove_after = section.optional("remove_after", duration(Duration::from_secs(1)..=LONGEST_AGE));
     Some(FileSource {
         include: include?,
         exclude,
@@ -117,7 +141,24 @@ fn file(section: &mut Section<'_>) -> Option<FileSource> {
         rescan,
         max_open,
         rotate_wait,
+        remove_after,
+        ignore_older,
     })
+}
+
+/// Reads how the characters of lines are written.
+fn charset(section: &mut Section<'_>, format: Option<Format>) -> Charset {
+    let is_set = section.has("charset");
+    let charset = section.or("charset", Charset::UTF8, |node| {
+        let label = string(node)?;
+        Charset::named(&label).ok_or_else(|| {
+            expected(node, "a charset such as `utf-8`, `utf-16le`, `utf-16be`, `windows-1252` or `shift_jis`")
+        })
+    });
+    if is_set && format.is_some_and(|format| format != Format::Lines) {
+        section.problem("charset", "needs the `format` `lines`; remove it");
+    }
+    charset
 }
 
 fn links(node: &Node) -> Parsed<FollowLinks> {
@@ -127,7 +168,10 @@ fn links(node: &Node) -> Parsed<FollowLinks> {
         Some(true) => Ok(FollowLinks::Always),
         Some(false) => Ok(FollowLinks::Never),
         None if string(node).is_ok_and(|word| word == "same_owner") => Ok(FollowLinks::SameOwner),
-        None => Err(expected(node, "`\"same_owner\"`, `true` or `false`")),
+        None => {
+            let shape = ValueShape::WordsOrFlag(vec!["same_owner".to_owned()]);
+            Err(expected(node, "`\"same_owner\"`, `true` or `false`").shaped(shape))
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Strays {
     pub(super) sinks: BTreeSet<String>,
 }
 
-const ROOT: [&str; 7] = ["server", "state", "limits", "redact", "sources", "sinks", "routes"];
+const ROOT: [&str; 8] = ["server", "state", "limits", "redact", "sources", "sinks", "routes", "tests"];
 
 impl Strays {
     pub(super) fn find(root: &mut Section<'_>) -> Self {

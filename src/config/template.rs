@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::label::LabelName;
 use super::problem::{alternatives, nearest};
 use crate::event::{Field, Origin};
 
@@ -19,11 +20,16 @@ pub enum TemplatePiece {
     /// Itself.
     Text(String),
     /// What the metadata says.
-    Field(TemplateField),
+    Field {
+        /// Which of it.
+        field: TemplateField,
+        /// What stands for it where an event lacks it: `{owner:-nobody}`.
+        default: Option<String>,
+    },
 }
 
 /// Metadata that names may be made from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum TemplateField {
     /// `{source}`
     SourceConfig,
@@ -31,6 +37,8 @@ pub enum TemplateField {
     Host,
     /// `{owner}` and the like.
     Origin(Field),
+    /// `{fields.team}`, `{ec2.zone}` and the like.
+    Label(LabelName),
 }
 
 impl Template {
@@ -44,11 +52,16 @@ impl Template {
         while let Some(at) = rest.find(['{', '}']) {
             let (before, from_brace) = rest.split_at_checked(at).unwrap_or((rest, ""));
             let inside = from_brace.strip_prefix('{').ok_or("has a `}` without a `{`")?;
-            let (name, after) = inside.split_once('}').ok_or("has a `{` without a `}`")?;
+            let (name, after) =
+                inside.split_once('}').ok_or("has a `{` without a `}`; write a field such as `{owner}`")?;
             if !before.is_empty() {
                 pieces.push(TemplatePiece::Text(before.to_owned()));
             }
-            pieces.push(TemplatePiece::Field(field(name)?));
+            let (name, default) = match name.split_once(DEFAULT) {
+                Some((name, default)) => (name, Some(default.to_owned())),
+                None => (name, None),
+            };
+            pieces.push(TemplatePiece::Field { field: field(name)?, default });
             rest = after;
         }
         if !rest.is_empty() {
@@ -67,7 +80,15 @@ impl Template {
     pub fn fields(&self) -> impl Iterator<Item = TemplateField> {
         self.pieces.iter().filter_map(|piece| match piece {
             TemplatePiece::Text(_) => None,
-            TemplatePiece::Field(field) => Some(*field),
+            TemplatePiece::Field { field, .. } => Some(field.clone()),
+        })
+    }
+
+    /// Those of them that nothing stands for where an event lacks them.
+    pub fn lacking(&self) -> impl Iterator<Item = TemplateField> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            TemplatePiece::Text(_) | TemplatePiece::Field { default: Some(_), .. } => None,
+            TemplatePiece::Field { field, default: None } => Some(field.clone()),
         })
     }
 
@@ -75,7 +96,7 @@ impl Template {
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
             TemplatePiece::Text(text) => Some(text.as_str()),
-            TemplatePiece::Field(_) => None,
+            TemplatePiece::Field { .. } => None,
         })
     }
 
@@ -86,7 +107,9 @@ impl Template {
         for piece in self.pieces.iter() {
             match piece {
                 TemplatePiece::Text(text) => name.push_str(text),
-                TemplatePiece::Field(field) => name.push_str(field.of(origin)?),
+                TemplatePiece::Field { field, default } => {
+                    name.push_str(field.of(origin).or(default.as_deref())?);
+                }
             }
         }
         Some(name)
@@ -99,7 +122,10 @@ impl fmt::Display for Template {
         for piece in self.pieces.iter() {
             match piece {
                 TemplatePiece::Text(text) => f.write_str(text)?,
-                TemplatePiece::Field(field) => write!(f, "{{{field}}}")?,
+                TemplatePiece::Field { field, default: None } => write!(f, "{{{field}}}")?,
+                TemplatePiece::Field { field, default: Some(default) } => {
+                    write!(f, "{{{field}{DEFAULT}{default}}}")?;
+                }
             }
         }
         Ok(())
@@ -115,16 +141,18 @@ impl TemplateField {
 
     /// What an origin says of the field.
     #[must_use]
-    pub fn of(self, origin: &Origin) -> Option<&str> {
+    pub fn of<'o>(&self, origin: &'o Origin) -> Option<&'o str> {
         match self {
-            Self::Origin(field) => origin.get(field).map(|value| &**value),
+            Self::Label(name) => origin.label(name.as_str()),
+            Self::Origin(field) => origin.get(*field).map(|value| &**value),
             Self::SourceConfig => Some(&origin.source),
             Self::Host => Some(&origin.host),
         }
     }
 
-    const fn name(self) -> &'static str {
+    fn name(&self) -> &str {
         match self {
+            Self::Label(name) => name.as_str(),
             Self::Origin(field) => field.name(),
             Self::SourceConfig => "source",
             Self::Host => "host",
@@ -167,11 +195,18 @@ fn fitted(rendered: &str, allowed: impl Fn(char) -> bool) -> String {
     rendered.chars().take(LONGEST_NAME).map(|c| if allowed(c) { c } else { '-' }).collect()
 }
 
+/// What stands between a field and what stands for it, as in `${NAME:-default}`.
+const DEFAULT: &str = ":-";
+
 fn field(name: &str) -> Result<TemplateField, String> {
-    if let Some(field) = TemplateField::all().find(|known| known.name() == name) {
-        return Ok(field);
+    if let Some(label) = LabelName::parse(name) {
+        return label.map(TemplateField::Label);
     }
-    let names = || TemplateField::all().map(TemplateField::name);
+    let known: Vec<TemplateField> = TemplateField::all().collect();
+    if let Some(field) = known.iter().find(|known| known.name() == name) {
+        return Ok(field.clone());
+    }
+    let names = || known.iter().map(TemplateField::name);
     Err(match nearest(name, names()) {
         Some(near) => format!("names an unknown field `{{{name}}}`; did you mean `{{{near}}}`?"),
         None => format!("names an unknown field `{{{name}}}`; fields are {}", alternatives(names())),
@@ -202,8 +237,11 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_field_makes_no_name() {
+    fn a_missing_field_makes_no_name_unless_something_stands_for_it() {
         check("logs-{log_stream}", Ok(None));
+        check("logs-{ec2.zone}", Ok(None));
+        check("logs-{log_stream:-none}{ec2.zone:-}", Ok(Some("logs-none")));
+        check("logs-{owner:-none}", Ok(Some("logs-111122223333")));
     }
 
     #[test]
@@ -215,7 +253,7 @@ mod tests {
                 "names an unknown field `{xyz}`; fields are `owner`, `log_group`, `log_stream`, `region`, `bucket`, `key`, `stream`, `shard`, `partition_key`, `tag`, `container`, `source` or `host`",
             ),
         );
-        check("logs-{owner", Err("has a `{` without a `}`"));
+        check("logs-{owner", Err("has a `{` without a `}`; write a field such as `{owner}`"));
         check("logs-owner}", Err("has a `}` without a `{`"));
     }
 
@@ -235,7 +273,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_template_is_shown_as_it_was_written(text in "[a-z{}]{0,12}") {
+        fn a_template_is_shown_as_it_was_written(text in "([a-z{}]|\\{(host|ec2\\.zone)(:-)?){0,12}") {
             if let Ok(template) = Template::parse(&text) {
                 prop_assert_eq!(template.to_string(), text);
             }

@@ -246,7 +246,7 @@ fn sources_are_held_to_what_they_can_do() {
         ),
         (
             "[sources.a]\ntype = \"stdin\"\n[sources.b]\ntype = \"stdin\"\n",
-            "sources.b.type: source `a` already reads standard input",
+            "sources.b.type: source `a` already reads standard input; remove one of them",
         ),
         (
             "[sources.a]\ntype = \"firehose_http\"\ntimeout = \"180s\"\n",
@@ -332,7 +332,14 @@ fn sinks_are_held_to_the_limits_of_the_service() {
 #[test]
 fn sinks_write_what_can_be_read_again() {
     let cases = [
-        ("stream = \"s\"\ncompression = \"zstd\"", "compression: found `zstd`, expected `none` or `gzip`"),
+        (
+            "stream = \"s\"\ncompression = \"lz4\"",
+            "compression: found `lz4`, expected `none`, `gzip` or `zstd`",
+        ),
+        (
+            "stream = \"s\"\ncompression = { type = \"zstd\", level = 7 }",
+            "compression.level: found `7`, expected a whole number from 1 to 6",
+        ),
         (
             "stream = \"s\"\ncompression = { type = \"gzip\", level = 13 }",
             "compression.level: found `13`, expected a whole number from 1 to 12",
@@ -352,7 +359,7 @@ fn sinks_write_what_can_be_read_again() {
         ("stream = \"s\"\nfields = { a = 7 }", "fields.a: found `7`, expected a string; put it in quotes"),
         (
             "stream = \"s\"\nencoding = \"envelope\"",
-            "encoding: found `envelope`, but `app` leads here and has a `format` other than `envelope`",
+            "encoding: found `envelope`, but `app` leads here and has a `format` other than `envelope`; use `json` or `message`, or let a route lead it elsewhere",
         ),
     ];
     for (text, expected) in cases {
@@ -638,7 +645,7 @@ fn what_a_dollar_stands_for_must_be_there() {
             "standpipe.toml: sinks.out.idle: `${` has no `}`; write `$$` for a dollar itself",
             "standpipe.toml: sinks.out.linger: `${..}` holds neither `NAME`, `NAME:-default` nor `file:/path`; write `$$` for a dollar itself",
             "standpipe.toml: sinks.out.path: environment variable `NMAE` is not set; did you mean `NAME`?",
-            "standpipe.toml: sinks.out.stream: `/nowhere/x` cannot be read: No such file or directory (os error 2)",
+            "standpipe.toml: sinks.out.stream: `/nowhere/x` cannot be read: No such file or directory (os error 2); make it, or let standpipe's user read it",
             "standpipe.toml: limits.memory: found the value of `${NAME}`, expected a size such as `64MiB`, `1000KiB`, `5MB` or a number of bytes",
         ]
     );
@@ -696,8 +703,8 @@ fn what_is_probably_not_meant_is_warned_of() {
     check_warnings(
         "[sources.a]\ntype = \"firehose_http\"\nlisten = \"0.0.0.0:1\"\n[sources.b]\ntype = \"stdin\"\n[sinks.out]\ntype = \"firehose\"\nstream = \"{owner}\"\nca_file = \"/nowhere\"\npacking = \"event\"\ncompression = \"gzip\"\n[sinks.two]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nfrom = [\"a\"]\nto = [\"out\"]\n",
         &[
-            "sources.a.access_keys: is empty and `0.0.0.0:1` is not loopback: anyone who reaches it may send",
-            "sources.a.tls: is missing and `0.0.0.0:1` is not loopback: keys and logs arrive unencrypted",
+            "sources.a.access_keys: is empty and `0.0.0.0:1` is not loopback: anyone who reaches it may send; set one, such as `openssl rand -hex 32` makes",
+            "sources.a.tls: is missing and `0.0.0.0:1` is not loopback: keys and logs arrive unencrypted; set it, or let a load balancer end TLS",
             "sources.b: reaches no sink, so nothing it reads is delivered; add a route",
             "sinks.out.compression: compresses each event separately, which saves little; `packing = \"lines\"` packs many",
             "sinks.out.ca_file: `/nowhere` cannot be read here: No such file or directory (os error 2)",
@@ -706,7 +713,9 @@ fn what_is_probably_not_meant_is_warned_of() {
     );
     check_warnings(
         &BASE.replace("path = \"out\"", "path = \"out\"\nstream = \"{owner}\""),
-        &["sinks.out.stream: uses `{owner}`, which events of `app` lack: they go to the dead letters"],
+        &[
+            "sinks.out.stream: uses `{owner}`, which events of `app` lack: they go to the dead letters; take it out, or let a route lead those elsewhere",
+        ],
     );
 }
 
@@ -777,7 +786,9 @@ fn a_source_that_excludes_all_it_includes_is_warned_of() {
             "[sources.app]\ntype = \"file\"\ninclude = [\"{include}\"]\nexclude = [\"{exclude}\"]\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n"
         )
     };
-    let warning = ["sources.app.exclude: shuts out every file that `include` names, so that nothing is read"];
+    let warning = [
+        "sources.app.exclude: shuts out every file that `include` names, so that nothing is read; take that glob out",
+    ];
     for (include, exclude) in [
         ("/var/log/*.log", "*.log"),
         ("/var/log/*.log", "*"),
@@ -1174,4 +1185,80 @@ fn a_source_of_forward_messages_says_where_it_listens_and_who_may_send() {
     let warnings = inspect(&public.files, &BTreeMap::new()).unwrap().warnings;
     let keys: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
     assert_eq!(keys, ["sources.c.shared_key", "sources.c.tls"]);
+}
+
+/// A sink that adds a field itself.
+const ADDING_SINK: &str = "[sinks.out]\ntype = \"directory\"\npath = \"o\"\nfields = { env = \"prod\" }\n";
+
+#[test]
+fn what_a_source_adds_is_seen_to() {
+    let refused = |keys: &str, more: &str, expected: &[&str]| {
+        let text = format!("[sources.app]\ntype = \"stdin\"\n{keys}\n{ADDING_SINK}{more}\n");
+        let expected: Vec<String> = expected.iter().map(|text| format!("standpipe.toml: {text}")).collect();
+        check(&text, &expected.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    for own in ["timestamp", "message", "id", "part", "source", "host", "attributes", "log_group", "file"] {
+        let text =
+            format!("sources.app.fields: `{own}` is a field that standpipe itself writes; use another name");
+        refused(&format!("fields = {{ {own} = \"x\" }}"), "", &[&text]);
+    }
+    refused(
+        "fields = { env = \"x\" }",
+        "",
+        &[
+            "sources.app.fields: `env` is also one of the `fields` of sink `out`, which this source leads to; use another name",
+        ],
+    );
+    refused(
+        "fields = { a = \"{ec2.zone}\" }",
+        "",
+        &["sources.app.fields: `a` uses `{ec2.zone}`, which needs `metadata = [\"ec2\"]`"],
+    );
+    refused(
+        "fields = { a = \"{log_group}\" }",
+        "",
+        &[
+            "sources.app.fields: `a` uses `{log_group}`, which only an event tells, and json has it by itself; remove it",
+        ],
+    );
+    refused(
+        "fields = { a = \"{ec2.zon}\" }\nmetadata = [\"ec2\", \"gce\"]",
+        "",
+        &[
+            "sources.app.metadata[1]: found `gce`, expected `ec2`, `ecs` or `kubernetes`",
+            "sources.app.fields.a: `{ec2.zon}` names an unknown field `{ec2.zon}`; did you mean `{ec2.zone}`?",
+        ],
+    );
+    refused(
+        "fields = { team = \"x\" }",
+        "[sinks.other]\ntype = \"directory\"\npath = \"p\"\nstream = \"a-{fields.teem}-{ecs.zone}\"",
+        &[
+            "sinks.other.stream: uses `{fields.teem}`, which no source has; did you mean `{fields.team}`?",
+            "sinks.other.stream: uses `{ecs.zone}`, which no source has; add `metadata = [\"ecs\"]` to one",
+        ],
+    );
+    refused(
+        "",
+        "[[routes]]\nwhen = { fields.team = [\"x\"], kubernetes.nod = [\"x\"] }\nto = [\"out\"]",
+        &[
+            "routes[0].when.kubernetes: names an unknown field `{kubernetes.nod}`; did you mean `{kubernetes.node}`?",
+            "routes[0].when.fields.team: uses `{fields.team}`, which no source has; add it to the `fields` of one",
+        ],
+    );
+}
+
+#[test]
+fn what_some_sources_add_and_others_do_not_is_warned_of() {
+    let other = "[sources.other]\ntype = \"firehose_http\"\n";
+    let named =
+        "[sinks.named]\ntype = \"directory\"\npath = \"p\"\nstream = \"a-{fields.team}-{ec2.zone:-b}\"\n";
+    let routes = "[[routes]]\nfrom = [\"other\"]\nwhen = { ec2.tags.team = [\"x\"] }\nto = [\"out\"]\n[[routes]]\nto = [\"named\"]\n";
+    let keys = "fields = { team = \"x\" }\nmetadata = [\"ec2\"]\n";
+    check_warnings(
+        &format!("[sources.app]\ntype = \"stdin\"\n{keys}{other}{ADDING_SINK}{named}{routes}"),
+        &[
+            "sinks.named.stream: uses `{fields.team}`, which events of `other` lack: they go to the dead letters; take it out, or let a route lead those elsewhere",
+            "routes[0].when.ec2.tags.team: can never match events of `other`, which have no `ec2.tags.team`",
+        ],
+    );
 }

@@ -81,6 +81,11 @@ impl Node {
         Self { origin, value: Written::Table(Table::new()) }
     }
 
+    /// A value that nothing takes.
+    pub(super) fn broken() -> Self {
+        Self { origin: ValueOrigin::Variable("".into()), value: Written::Broken }
+    }
+
     pub(super) const fn as_table(&self) -> Option<&Table> {
         match &self.value {
             Written::Table(table) => Some(table),
@@ -262,7 +267,11 @@ impl Maker<'_> {
 }
 
 fn shortened(text: &str, longest: usize) -> String {
-    let mut shown: String = text.chars().take(longest).flat_map(char::escape_debug).collect();
+    let mut shown = String::new();
+    for c in text.chars().take(longest) {
+        // As it is written in a file, but for what would speak to a terminal.
+        if matches!(c, '\\' | '"' | '\'') { shown.push(c) } else { shown.extend(c.escape_debug()) }
+    }
     if text.chars().nth(longest).is_some() {
         shown.push_str("..");
     }

@@ -8,7 +8,12 @@ use std::time::Duration;
 
 pub use super::aws_types::{AssumeRole, AwsSettings};
 pub use super::decoding_types::{Decoding, Format, Multiline, TooLong};
+pub use super::enrichment_types::{Enrichment, MetadataNeeds};
+pub use super::flow_test_types::{
+    ExpectedDrop, ExpectedEvent, ExpectedLetter, ExpectedSink, FlowInput, FlowTest,
+};
 pub use super::forward_source::{ForwardListen, ForwardUser, RecordAs};
+pub use super::label::{LabelName, MetadataKind};
 pub use super::listing::{ListingFeed, ListingStart, ObjectLayout};
 pub use super::parse_types::{MessageParse, ParsedTime, TimeFormat};
 pub use super::pull_source::{PullSource, PullStart};
@@ -42,6 +47,8 @@ pub struct Config {
     pub sinks: BTreeMap<String, SinkConfig>,
     /// Routes in order; none: every source to every sink.
     pub routes: Vec<Route>,
+    /// What `standpipe test` tests.
+    pub tests: Vec<FlowTest>,
 }
 
 impl Config {
@@ -54,7 +61,7 @@ impl Config {
 /// `[server]`
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Address of /metrics, /healthz, /readyz and the status page.
+    /// Address of /metrics, /healthz, /readyz, /status.json and the status page.
     pub listen: SocketAddr,
 }
 
@@ -114,6 +121,10 @@ pub struct SourceSteps {
     pub parse: Option<MessageParse>,
     /// The field of a message that tells its time.
     pub timestamp: Option<ParsedTime>,
+    /// What is added to them.
+    pub enrichment: Enrichment,
+    /// Events whose own time is longer ago are left out; none: no event is too old.
+    pub ignore_older: Option<Duration>,
 }
 
 /// `type = "file"`
@@ -135,6 +146,10 @@ pub struct FileSource {
     pub max_open: usize,
     /// How long a file that is gone, and read to its end, is kept open for late writers.
     pub rotate_wait: Duration,
+    /// Files of which all was delivered for so long are removed; none: no file is.
+    pub remove_after: Option<Duration>,
+    /// Files that are new to the source, and that nothing was written to for so long, are not read; none: all are.
+    pub ignore_older: Option<Duration>,
 }
 
 /// Which symbolic links a source of files follows.
@@ -293,6 +308,21 @@ pub struct Route {
     pub when: When,
     /// What becomes of a match.
     pub action: Action,
+    /// The share of the matches that it is for, chosen by their ids; none: all.
+    pub sample: Option<f64>,
+    /// How many of these it is for in a period; none: all.
+    pub throttle: Option<RouteThrottle>,
+}
+
+/// `throttle = { events, per, by }`
+#[derive(Clone, Debug)]
+pub struct RouteThrottle {
+    /// Most events of a key in a period.
+    pub events: u64,
+    /// The period.
+    pub per: Duration,
+    /// What keys are made from; none: all events have one.
+    pub by: Option<Template>,
 }
 
 /// What a route does.
@@ -311,6 +341,8 @@ pub struct When {
     pub fields: BTreeMap<Field, Vec<String>>,
     /// Common attributes: name, and values or globs.
     pub attributes: BTreeMap<String, Vec<String>>,
+    /// Labels: each with values or globs.
+    pub labels: BTreeMap<LabelName, Vec<String>>,
     /// A pattern that the message must contain a match of.
     pub message: Option<regex::bytes::Regex>,
 }

@@ -30,7 +30,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// A duration from `500ms`, `5m` or `1h30m`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total: u64 = 0;
     loop {

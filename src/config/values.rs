@@ -6,10 +6,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::misfit::Misfit;
+use super::misfit::{Misfit, shape_of};
 use super::problem::alternatives;
 use super::section::{expected, items};
-use super::tree::{Node, Written};
+use super::shape::ValueShape;
+use super::tree::{Node, Text, Written};
 use super::units::{parse_duration, parse_size, show_duration, show_size};
 
 /// A value, or what is wrong with it.
@@ -20,10 +21,20 @@ pub(super) fn string(node: &Node) -> Parsed<String> {
     match &node.value {
         Written::Text(text) if !text.value.is_empty() => Ok(text.value.clone()),
         Written::Integer(_) | Written::Float(_) | Written::Flag(_) => {
-            Err(expected(node, "a string; put it in quotes"))
+            Err(expected(node, "a string; put it in quotes").shaped(ValueShape::Text))
         }
-        Written::Text(_) | Written::Nothing | Written::List(_) | Written::Table(_) | Written::Broken => {
-            Err(expected(node, "a string"))
+        Written::List(items) => Err(expected(
+            node,
+            &match items.as_slice() {
+                [Node { value: Written::Text(Text { value, expanded: None, .. }), .. }] => {
+                    format!("a string: `{value:?}`")
+                }
+                _ => "a string".to_owned(),
+            },
+        )
+        .shaped(ValueShape::Text)),
+        Written::Text(_) | Written::Nothing | Written::Table(_) | Written::Broken => {
+            Err(expected(node, "a string").shaped(ValueShape::Text))
         }
     }
 }
@@ -56,8 +67,9 @@ pub(super) fn flag(node: &Node) -> Parsed<bool> {
     if let Written::Flag(flag) = node.value {
         return Ok(flag);
     }
-    let text = node.loose_text().ok_or_else(|| expected(node, WHAT))?;
-    text.value.trim().parse().map_err(|_| expected(node, WHAT))
+    let wrong = || expected(node, WHAT).shaped(ValueShape::Flag);
+    let text = node.loose_text().ok_or_else(wrong)?;
+    text.value.trim().parse().map_err(|_| wrong())
 }
 
 /// A whole number in a range.
@@ -73,8 +85,11 @@ pub(super) fn count(range: RangeInclusive<usize>) -> impl Fn(&Node) -> Parsed<us
             | Written::Table(_)
             | Written::Broken => None,
         };
-        let what = || format!("a whole number from {} to {}", range.start(), range.end());
-        number.filter(|number| range.contains(number)).ok_or_else(|| expected(node, &what()))
+        number.filter(|number| range.contains(number)).ok_or_else(|| {
+            let (least, most) = (*range.start(), *range.end());
+            let what = format!("a whole number from {least} to {most}");
+            expected(node, &what).shaped(ValueShape::Count { least: least as u64, most: most as u64 })
+        })
     }
 }
 
@@ -91,9 +106,23 @@ pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<u64> 
             | Written::Table(_)
             | Written::Broken => None,
         };
-        let bytes = bytes
-            .ok_or_else(|| expected(node, "a size such as `64MiB`, `1000KiB`, `5MB` or a number of bytes"))?;
+        let bytes = bytes.ok_or_else(|| {
+            let (least, most) = (*range.start(), *range.end());
+            expected(node, "a size such as `64MiB`, `1000KiB`, `5MB` or a number of bytes")
+                .shaped(ValueShape::Size { least, most })
+        })?;
         within(bytes, &range, node, |bytes| show_size(*bytes))
+    }
+}
+
+/// A size a second in a range.
+pub(super) fn rate(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<u64> {
+    move |node| {
+        let size = node.as_text().and_then(|text| text.trim().strip_suffix("/s")).and_then(parse_size);
+        let bytes = size.ok_or_else(|| {
+            expected(node, "a size a second such as `5MiB/s` or `500KB/s`").shaped(ValueShape::Text)
+        })?;
+        within(bytes, &range, node, |bytes| format!("{}/s", show_size(*bytes)))
     }
 }
 
@@ -108,6 +137,7 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Node) -> Par
     move |node| {
         let duration = node.as_text().and_then(parse_duration).ok_or_else(|| {
             expected(node, "a duration with its unit, such as `500ms`, `1s`, `5m` or `1h30m`")
+                .shaped(ValueShape::Text)
         })?;
         within(duration, &range, node, |duration| show_duration(*duration))
     }
@@ -131,15 +161,20 @@ pub(super) fn choice<T: Copy>(choices: &[(&str, T)]) -> impl Fn(&Node) -> Parsed
     move |node| {
         let word = string(node).ok();
         let chosen = choices.iter().find(|(name, _)| Some(*name) == word.as_deref());
-        let what = || alternatives(choices.iter().map(|(name, _)| *name));
-        chosen.map(|(_, value)| *value).ok_or_else(|| expected(node, &what()))
+        chosen.map(|(_, value)| *value).ok_or_else(|| {
+            let words = || choices.iter().map(|(name, _)| *name);
+            expected(node, &alternatives(words())).shaped(ValueShape::words(words()))
+        })
     }
 }
 
 /// A list, each item read by `parse`.
 pub(super) fn list<T>(parse: impl Fn(&Node) -> Parsed<T>) -> impl Fn(&Node) -> Parsed<Vec<T>> {
     move |node| {
-        let items = items(node)?;
+        let items = items(node).map_err(|misfit| {
+            let item = shape_of(&parse).map(Box::new);
+            misfit.shaped(ValueShape::List { item, least: 0 })
+        })?;
         let item = |(index, item): (usize, &Node)| parse(item).map_err(|misfit| misfit.in_item(index, item));
         items.iter().enumerate().map(item).collect()
     }
@@ -149,7 +184,12 @@ pub(super) fn list<T>(parse: impl Fn(&Node) -> Parsed<T>) -> impl Fn(&Node) -> P
 pub(super) fn some<T>(parse: impl Fn(&Node) -> Parsed<T>) -> impl Fn(&Node) -> Parsed<Vec<T>> {
     let list = list(parse);
     move |node| {
-        let items = list(node)?;
+        let items = list(node).map_err(|mut misfit| {
+            if let Some(ValueShape::List { least, .. }) = misfit.shape.as_deref_mut() {
+                *least = 1;
+            }
+            misfit
+        })?;
         if items.is_empty() {
             Err("found an empty list, expected at least one item".into())
         } else {

@@ -80,7 +80,7 @@ impl Found {
                 {
                     self.add(
                         format!("sources.{name}.exclude"),
-                        "shuts out every file that `include` names, so that nothing is read",
+                        "shuts out every file that `include` names, so that nothing is read; take that glob out",
                     );
                 }
                 SourceConfig::File(_)
@@ -97,7 +97,7 @@ impl Found {
         if public && http.access_keys.is_empty() {
             self.add(
                 format!("sources.{name}.access_keys"),
-                format!("is empty and `{}` is not loopback: anyone who reaches it may send", http.listen),
+                format!("is empty and `{}` is not loopback: anyone who reaches it may send; set one, such as `openssl rand -hex 32` makes", http.listen),
             );
         }
         for (index, access_key) in http.access_keys.iter().enumerate() {
@@ -121,7 +121,7 @@ impl Found {
             ),
             None if !forward.listen.is_local() => self.add(
                 key,
-                format!("is missing and `{}` is not loopback: anyone who reaches it may send", forward.listen),
+                format!("is missing and `{}` is not loopback: anyone who reaches it may send; set one, such as `openssl rand -hex 32` makes", forward.listen),
             ),
             Some(_) | None => {}
         }
@@ -137,7 +137,7 @@ impl Found {
             }
             None if !listen.is_local() => self.add(
                 format!("sources.{name}.tls"),
-                format!("is missing and `{listen}` is not loopback: keys and logs arrive unencrypted"),
+                format!("is missing and `{listen}` is not loopback: keys and logs arrive unencrypted; set it, or let a load balancer end TLS"),
             ),
             None => {}
         }
@@ -191,24 +191,26 @@ impl Found {
     }
 
     fn template(&mut self, key: &str, template: &Template, config: &Config, sources: &[&str]) {
-        let fields = template.fields().filter_map(|field| match field {
-            TemplateField::Origin(field) => Some(field),
-            TemplateField::SourceConfig | TemplateField::Host => None,
-        });
-        let lacking = |field: &Field| {
-            let lacks =
-                |name: &&str| config.sources.get(*name).is_some_and(|source| !source.has_field(*field));
+        let lacking = |field: &TemplateField| {
+            let lacks = |name: &&str| match field {
+                TemplateField::Origin(field) => {
+                    config.sources.get(*name).is_some_and(|source| !source.has_field(*field))
+                }
+                TemplateField::Label(label) => !config.has_label(name, label),
+                TemplateField::SourceConfig | TemplateField::Host => false,
+            };
             sources.iter().copied().filter(lacks).collect::<Vec<&str>>()
         };
+        let fields = template.lacking();
         let Some((field, without)) =
-            fields.map(|field| (field, lacking(&field))).find(|(_, without)| !without.is_empty())
+            fields.map(|field| (field.clone(), lacking(&field))).find(|(_, without)| !without.is_empty())
         else {
             return;
         };
         let without = quoted(without);
         self.add(
             key,
-            format!("uses `{{{field}}}`, which events of {without} lack: they go to the dead letters"),
+            format!("uses `{{{field}}}`, which events of {without} lack: they go to the dead letters; take it out, or let a route lead those elsewhere"),
         );
     }
 
@@ -225,6 +227,7 @@ impl Found {
                 continue;
             }
             self.conditions(&key, route, config);
+            self.labels(&key, route, config);
         }
     }
 
@@ -259,6 +262,20 @@ impl Found {
                     format!("{key}.when.{condition}"),
                     format!("can never match events of {never}, which have no {what}"),
                 );
+            }
+        }
+    }
+
+    /// Conditions on labels that a source's events never have.
+    fn labels(&mut self, key: &str, route: &Route, config: &Config) {
+        for label in route.when.labels.keys() {
+            let covered = || config.sources.keys().filter(|name| route.covers(name));
+            let never: Vec<&str> =
+                covered().filter(|name| !config.has_label(name, label)).map(String::as_str).collect();
+            if never.len() == covered().count() || (!route.from.is_empty() && !never.is_empty()) {
+                let never = quoted(never);
+                let text = format!("can never match events of {never}, which have no `{label}`");
+                self.add(format!("{key}.when.{label}"), text);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The certificate and key that connections are served with.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +20,12 @@ pub enum TlsFilesError {
         /// What is wrong with it.
         source: rustls_pki_types::pem::Error,
     },
+    /// The key takes a passphrase.
+    #[error("the private key in `{}` is encrypted, and nobody can be asked for its passphrase: write it without, with `openssl pkey -in FILE -out NEW`", path.display())]
+    EncryptedKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// The certificate and key do not make a server.
     #[error("cannot serve TLS with the certificate and key in `tls`")]
     Unfit(#[from] rustls::Error),
@@ -36,7 +43,10 @@ pub(crate) fn acceptor(
     };
     let chain = CertificateDer::pem_file_iter(cert).map_err(pem(cert))?;
     let chain = chain.collect::<Result<Vec<_>, _>>().map_err(pem(cert))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(pem(key))?;
+    let key = match PrivateKeyDer::from_pem_file(key) {
+        Err(_) if is_encrypted(key) => return Err(TlsFilesError::EncryptedKey { path: key.to_owned() }),
+        read => read.map_err(pem(key))?,
+    };
     // The provider is named here: the process may hold another one that nobody chose.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -45,4 +55,10 @@ pub(crate) fn acceptor(
         .with_single_cert(chain, key)?;
     config.alpn_protocols = protocol.map(<[u8]>::to_vec).into_iter().collect();
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Whether a file has a key that takes a passphrase: of PKCS #8, or as OpenSSL writes older ones.
+fn is_encrypted(key: &Path) -> bool {
+    let text = fs::read_to_string(key).unwrap_or_default();
+    text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED")
 }

@@ -15,7 +15,7 @@ use crate::decode::{Decoder, Scratch};
 use crate::event::{AckGuard, Acknowledge, Buffers, CommitTurn, Origin, Outcome, Timestamp};
 use crate::health::{Status, Watchdog};
 use crate::metrics::Metrics;
-use crate::pipeline::{MessageParser, SourceDecoder, StepMemory, WorkerState};
+use crate::pipeline::{LabelledOrigins, Labeller, MessageParser, SourceDecoder, StepMemory, WorkerState};
 use crate::route::Router;
 use crate::steps::{RedactScratch, Redacting, Redactor};
 
@@ -45,9 +45,10 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
     let path = folder.path().join("standpipe.toml");
     fs::write(&path, text).unwrap();
     let config = config::load(&[path], &BTreeMap::new()).unwrap();
-    let generation =
-        Generation::build(&config, &Metrics::new(), &Arc::new(Status::default()), &Watchdog::default())
-            .unwrap();
+    let (metrics, status, taps) = (Metrics::new(), Arc::new(Status::default()), Arc::default());
+    let watchdog = Watchdog::default();
+    let built = Generation::build(&config, &metrics, &status, &watchdog, &taps, &Arc::default());
+    let generation = built.unwrap();
     let router = Arc::new(Router::new(&config.routes, &["out"]).unwrap());
     let mut state =
         WorkerState::new(router, Arc::clone(&generation.sinks), &Buffers::new(batch::BUFFER_BYTES, 4));
@@ -56,12 +57,19 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
         decoder: Decoder::new(config.sources["app"].decoding()),
         redactor: steps.redact.as_deref().and_then(|redaction| Redactor::new(redaction).unwrap()),
         parser: steps.parse.map(|parse| MessageParser { parse, time: steps.timestamp.clone() }),
+        labeller: Labeller::new(&steps.enrichment, &config, &Arc::default()),
+        ignore_older: steps.ignore_older,
         metrics: Metrics::new().source("app"),
     };
     let (mut scratch, mut redact) = (Scratch::default(), RedactScratch::default());
     let mut packer = Packer::new(Packing::Lines);
     let origin = Arc::new(Origin { source: "app".into(), host: "h".into(), ..Origin::default() });
+    let mut kept = LabelledOrigins::default();
     let mut work = || {
+        let origin = match &decoder.labeller {
+            Some(labeller) => labeller.label(Arc::clone(&origin), &mut kept),
+            None => Arc::clone(&origin),
+        };
         let (mut held, mut lacks) = (generation.budget.charge(0), 0);
         let turn = (&generation.budget, CommitTurn::Now);
         let memory = StepMemory::new(turn, u64::MAX, (&mut held, 0), &mut lacks);
@@ -116,6 +124,8 @@ async fn no_event_is_allocated_for() {
     check("lines with ids to json", "", "encoding = 'json'\nid = true", lines);
     check("messages that are objects to json", "parse = 'json'", json, docker);
     check("logfmt to json", "parse = 'logfmt'", json, logfmt);
+    let fields = "fields = { team = 'orders', where = '{source}@{host}' }";
+    check("lines with fields to json", fields, json, lines);
     let redact = "redact = { named = ['email', 'ipv4'], patterns = [{ name = 'r', regex = 'r[0-9]+' }] }";
     check("redacted lines to json", redact, json, lines);
     check("redacted lines with ids to json", redact, "encoding = 'json'\nid = true", lines);

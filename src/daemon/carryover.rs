@@ -1,24 +1,31 @@
 //! What survives a reload: positions, counters, the admin endpoints, what sources leave to their successors, and the service manager.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at};
+use tracing::warn;
 
 use super::checkpoint_task::CheckpointKeeper;
-use super::options::Environment;
+use super::options::{Environment, RunReport, TellReport};
 use super::signals::SignalQueue;
 use super::systemd::ServiceManager;
 use crate::ack::{CheckpointError, Checkpoints};
 use crate::admin::Admin;
 use crate::health::Status;
+use crate::metadata::FactsKeeper;
 use crate::metrics::Metrics;
 use crate::source::{SourceCarryover, SourceContext};
 use crate::state::StateDir;
+use crate::tap::{LiveServer, LiveSocketFile, TapHub};
 
 /// One for the life of the process.
 pub(crate) struct Carryover {
     /// What does not change with a configuration.
     pub(crate) environment: Environment,
+    /// Where live views are asked for; its file is gone before another may lock the state directory.
+    _live_socket: Option<LiveSocketFile>,
     /// The state directory, locked.
     pub(crate) state: StateDir,
     /// Positions in the state directory.
@@ -27,16 +34,22 @@ pub(crate) struct Carryover {
     keeper: CheckpointKeeper,
     /// Counters go on through a reload.
     pub(crate) metrics: Metrics,
+    /// What is known of where standpipe runs.
+    pub(crate) facts: Arc<FactsKeeper>,
     /// What is wrong.
     pub(crate) status: Arc<Status>,
     /// What the admin endpoints show.
     pub(crate) admin: Arc<Admin>,
+    /// Who looks at what passes.
+    pub(crate) taps: Arc<TapHub>,
     /// What the sources of one generation leave to those of the next.
     pub(crate) sources: Arc<SourceCarryover>,
     /// Who runs the process.
     pub(crate) systemd: Arc<ServiceManager>,
     /// Signals that are still to be acted on.
     pub(crate) signals: SignalQueue,
+    /// When the process began.
+    pub(crate) began: Instant,
     helpers: JoinSet<()>,
 }
 
@@ -57,6 +70,23 @@ impl Carryover {
         helpers.spawn(keeper.clone().record_often());
         helpers.spawn(keeper.clone().sync_often());
         helpers.spawn(Arc::clone(&systemd).run(Arc::clone(&status), metrics.clone()));
+        let began = Instant::now();
+        if let Some(report) = environment.report.as_ref().filter(|_| environment.once) {
+            helpers.spawn(report_often(Arc::clone(report), metrics.clone(), began));
+        }
+        let taps = Arc::<TapHub>::default();
+        let live_socket = match LiveServer::bind(state.path(), Arc::clone(&taps)) {
+            Ok((server, file)) => {
+                helpers.spawn(server.serve());
+                Some(file)
+            }
+            Err(error) => {
+                // Nothing of the flow needs it.
+                warn!(%error, "no live views: cannot make the socket in the state directory");
+                None
+            }
+        };
+        let facts = FactsKeeper::new(environment.metadata.clone());
         Ok(Self {
             environment,
             state,
@@ -64,11 +94,15 @@ impl Carryover {
             keeper,
             admin: Admin::new(metrics.clone(), Arc::clone(&status)),
             metrics,
+            facts,
             status,
+            taps,
             sources: Arc::default(),
             systemd,
             signals,
+            began,
             helpers,
+            _live_socket: live_socket,
         })
     }
 
@@ -92,5 +126,17 @@ impl Carryover {
     /// Writes down what is delivered; whether it is on disk.
     pub(crate) async fn save(&self) -> bool {
         self.keeper.save().await
+    }
+}
+
+/// How often whoever looks on is told how far the run is.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// Tells how far the run is, to the end of the drain.
+async fn report_often(report: TellReport, metrics: Metrics, began: Instant) {
+    let mut clock = interval_at(began + REPORT, REPORT);
+    loop {
+        clock.tick().await;
+        report(&RunReport { totals: metrics.totals(), elapsed: began.elapsed(), outcome: None });
     }
 }

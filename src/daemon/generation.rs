@@ -1,5 +1,6 @@
 //! What one configuration builds: memory, sinks, workers, and the way into them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::error::RunError;
-use crate::admin;
+use super::source_rates::SourceRates;
 use crate::batch;
 use crate::buffer;
 use crate::config::{Config, SourceConfig};
@@ -21,11 +22,15 @@ use crate::destination::registry::{RunningSink, SharedResources};
 use crate::destination::shares::MemoryShares;
 use crate::event::{Budget, Buffers, Framing};
 use crate::health::{Activity, Status, Watchdog};
+use crate::metadata::HostFacts;
 use crate::metrics::{Metrics, SourceMetrics, gauge};
-use crate::pipeline::{Enqueuer, Intake, MessageParser, Processor, SourceDecoder, WorkerState, Workers};
+use crate::pipeline::{
+    Enqueuer, Intake, Labeller, MessageParser, Processor, SourceDecoder, WorkerState, Workers,
+};
 use crate::route::Router;
 use crate::sink::{self, Digester, HashCpu, Offload, OffloadTask, SinkResources};
 use crate::steps::Redactor;
+use crate::tap::TapHub;
 
 /// Pieces of the sinks' work waiting for a worker, at the most.
 const TASKS: usize = 64;
@@ -70,6 +75,8 @@ pub(crate) struct Generation {
     pub(crate) disk_tasks: Arc<Mutex<JoinSet<()>>>,
     /// What decodes, routes and encodes.
     pub(crate) workers: Workers,
+    /// How fast its sources are read.
+    pub(crate) rates: SourceRates,
     memory_limit: u64,
 }
 
@@ -83,6 +90,8 @@ impl Generation {
         metrics: &Metrics,
         status: &Arc<Status>,
         watchdog: &Watchdog,
+        taps: &Arc<TapHub>,
+        facts: &Arc<HostFacts>,
     ) -> Result<Self, RunError> {
         let requests = config.limits.memory / 8 * REQUEST_EIGHTHS;
         let budget = Budget::new(config.limits.memory.saturating_sub(requests));
@@ -113,8 +122,10 @@ impl Generation {
             sinks: Arc::clone(&sinks),
             metrics: metrics.clone(),
             dead_letters: Arc::clone(&shared.dead_letters),
+            taps: Arc::clone(taps),
         };
-        let workers = workers(config, enqueuer, &budget, tasks, watchdog, status)?;
+        let sources = decoders(config, &enqueuer.metrics, facts)?;
+        let workers = workers(config, sources, enqueuer, &budget, tasks, watchdog, status)?;
         let memory_limit = config.limits.memory;
         Ok(Self {
             budget,
@@ -125,6 +136,7 @@ impl Generation {
             deliveries,
             disk_tasks,
             workers,
+            rates: SourceRates::new(config, metrics),
             memory_limit,
         })
     }
@@ -133,14 +145,6 @@ impl Generation {
     pub(crate) fn intake(&self, framing: Arc<dyn Framing>, metrics: SourceMetrics) -> Option<Intake> {
         let (budget, room_freed) = (Arc::clone(&self.budget), Arc::clone(&self.room_freed));
         Some(Intake::new(budget, self.workers.queue()?, room_freed, framing, metrics))
-    }
-
-    /// What is configured, by name.
-    pub(crate) fn summary(&self, config: &Config) -> admin::Summary {
-        admin::Summary {
-            sources: config.sources.keys().cloned().collect(),
-            sinks: self.sinks.iter().map(|sink| sink.name.clone()).collect(),
-        }
     }
 
     /// Keeps gauges true and closes what is idle.
@@ -158,10 +162,13 @@ impl Generation {
         loop {
             clock.tick().await;
             self.sinks.iter().for_each(|sink| sink.tick());
+            self.rates.sample(Instant::now());
             metrics.memory_bytes.set(gauge(self.memory()));
             spent_since = self.budget.is_spent().then(|| spent_since.unwrap_or_else(Instant::now));
             let issue = || "full: sources wait until sinks deliver".to_owned();
-            let is_long = spent_since.is_some_and(|since| since.elapsed() >= LONG);
+            // Who waits for a rate that the user has set waits for what is meant.
+            let is_meant = self.sinks.iter().any(|sink| sink.is_at_its_rate());
+            let is_long = !is_meant && spent_since.is_some_and(|since| since.elapsed() >= LONG);
             status.report_issue("memory", is_long.then(issue));
             activity.begin();
         }
@@ -207,33 +214,52 @@ fn for_sinks(
     }
 }
 
+/// What is done to the chunks of each source, by its name.
+type SourceDecoders = BTreeMap<Arc<str>, Arc<SourceDecoder>>;
+
+/// How the chunks of each source are decoded, and what is done to their events.
+fn decoders(config: &Config, metrics: &Metrics, facts: &Arc<HostFacts>) -> Result<SourceDecoders, RunError> {
+    let decoder = |(name, source): (&String, &SourceConfig)| {
+        let decoder = Decoder::new(source.decoding());
+        let redaction = config.steps.get(name).and_then(|steps| steps.redact.as_deref());
+        let redactor = redaction.map(Redactor::new).transpose();
+        let redactor = redactor.map_err(|source| RunError::Redaction { name: name.clone(), source })?;
+        let (redactor, metrics) = (redactor.flatten(), metrics.source(name));
+        let steps = config.steps.get(name).cloned().unwrap_or_default();
+        let labeller = Labeller::new(&steps.enrichment, config, facts);
+        let parser = steps.parse.map(|parse| MessageParser { parse, time: steps.timestamp });
+        let ignore_older = steps.ignore_older;
+        let source = SourceDecoder { decoder, redactor, parser, labeller, ignore_older, metrics };
+        Ok((Arc::from(name.as_str()), Arc::new(source)))
+    };
+    config.sources.iter().map(decoder).collect()
+}
+
 /// The threads, and what they work with.
 fn workers(
     config: &Config,
+    sources: SourceDecoders,
     enqueuer: Enqueuer,
     budget: &Arc<Budget>,
     tasks: Receiver<OffloadTask>,
     watchdog: &Watchdog,
     status: &Status,
 ) -> Result<Workers, RunError> {
+    let state = worker_state(config, &enqueuer.sinks)?;
+    let count = config.limits.workers;
+    let processor = Arc::new(Processor::new(sources, enqueuer, Arc::clone(budget), count));
+    Workers::start(count, &processor, state, tasks, watchdog, status).map_err(RunError::Thread)
+}
+
+/// What makes a worker's state.
+pub(super) fn worker_state(
+    config: &Config,
+    sinks: &Arc<[Arc<RunningSink>]>,
+) -> Result<impl Fn() -> WorkerState + use<>, RunError> {
     let names: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
     let router = Arc::new(Router::new(&config.routes, &names)?);
     let kept = (config.limits.memory / BLOCK_SHARE / batch::BUFFER_BYTES as u64).clamp(1, BLOCKS);
     let buffers = Buffers::new(batch::BUFFER_BYTES, usize::try_from(kept).unwrap_or(1));
-    let sinks = Arc::clone(&enqueuer.sinks);
-    let state = || WorkerState::new(Arc::clone(&router), Arc::clone(&sinks), &buffers);
-    let decoder = |(name, source): (&String, &SourceConfig)| {
-        let decoder = Decoder::new(source.decoding());
-        let redaction = config.steps.get(name).and_then(|steps| steps.redact.as_deref());
-        let redactor = redaction.map(Redactor::new).transpose();
-        let redactor = redactor.map_err(|source| RunError::Redaction { name: name.clone(), source })?;
-        let (redactor, metrics) = (redactor.flatten(), enqueuer.metrics.source(name));
-        let steps = config.steps.get(name).cloned().unwrap_or_default();
-        let parser = steps.parse.map(|parse| MessageParser { parse, time: steps.timestamp });
-        Ok((Arc::from(name.as_str()), Arc::new(SourceDecoder { decoder, redactor, parser, metrics })))
-    };
-    let sources = config.sources.iter().map(decoder).collect::<Result<_, RunError>>()?;
-    let count = config.limits.workers;
-    let processor = Arc::new(Processor::new(sources, enqueuer, Arc::clone(budget), count));
-    Workers::start(count, &processor, state, tasks, watchdog, status).map_err(RunError::Thread)
+    let sinks = Arc::clone(sinks);
+    Ok(move || WorkerState::new(Arc::clone(&router), Arc::clone(&sinks), &buffers))
 }

@@ -11,10 +11,13 @@ mod drain;
 mod error;
 mod generation;
 mod options;
+mod overview;
+mod rehearsal;
 mod reload;
 mod replay;
 mod running;
 mod signals;
+mod source_rates;
 mod sources;
 mod systemd;
 
@@ -34,7 +37,8 @@ use crate::state::StateDir;
 
 pub use self::drain::RunOutcome;
 pub use self::error::RunError;
-pub use self::options::{Environment, Load, Run};
+pub use self::options::{Environment, Load, Run, RunReport, TellReport};
+pub use self::rehearsal::{Rehearsal, Rehearsed, RehearsedDelivery};
 pub use self::replay::{LetterTarget, Replay, replay};
 pub use self::signals::Signal;
 
@@ -64,12 +68,18 @@ pub async fn run(run: Run) -> Result<RunOutcome, RunError> {
 fn say_goodbye(outcome: RunOutcome, carryover: &Carryover) {
     let RunTotals { read, delivered, dead_letters, filtered, dropped, billed_bytes } =
         carryover.metrics.totals();
+    let elapsed = carryover.began.elapsed();
+    let seconds = elapsed.as_secs_f64();
     if carryover.environment.once && outcome == RunOutcome::Drained && read == 0 && delivered == 0 {
         let state_dir = carryover.state.path().display();
         info!(
             %state_dir,
             "stopped: nothing new was found; what was read before is not read again, by the checkpoints in the state directory"
         );
+        return;
+    }
+    if let Some(report) = carryover.environment.report.as_ref().filter(|_| carryover.environment.once) {
+        report(&RunReport { totals: carryover.metrics.totals(), elapsed, outcome: Some(outcome) });
         return;
     }
     match outcome {
@@ -81,6 +91,7 @@ fn say_goodbye(outcome: RunOutcome, carryover: &Carryover) {
                 filtered,
                 dropped,
                 billed_bytes,
+                seconds,
                 "stopped: everything that was read was delivered"
             );
         }
@@ -92,6 +103,7 @@ fn say_goodbye(outcome: RunOutcome, carryover: &Carryover) {
                 filtered,
                 dropped,
                 billed_bytes,
+                seconds,
                 "stopped: a part of standard input is lost, which nobody can read again"
             );
         }
@@ -103,6 +115,7 @@ fn say_goodbye(outcome: RunOutcome, carryover: &Carryover) {
                 filtered,
                 dropped,
                 billed_bytes,
+                seconds,
                 "stopped: not everything was delivered; the rest is read or sent again"
             );
         }

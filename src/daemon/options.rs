@@ -1,11 +1,15 @@
 //! What the daemon is started with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::drain::RunOutcome;
 use super::signals::Signal;
 use crate::config::{Checked, Config, Errors};
+use crate::metadata::MetadataEndpoints;
+use crate::metrics::RunTotals;
 use crate::source::PrepareSource;
 
 /// Reads the configuration anew, for a reload. Blocks.
@@ -29,6 +33,24 @@ pub struct Environment {
     pub once: bool,
     /// Reads the configuration anew.
     pub load: Load,
+    /// Who tells where standpipe runs.
+    pub metadata: MetadataEndpoints,
     /// Prepares the sources.
     pub prepare: PrepareSource,
+    /// Who is told how far a run is that ends by itself; none: the log is.
+    pub report: Option<TellReport>,
+}
+
+/// Takes a report; called once a second, and at the end.
+pub type TellReport = Arc<dyn Fn(&RunReport) + Send + Sync>;
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RunReport {
+    /// What it has done.
+    pub totals: RunTotals,
+    /// For how long it has run.
+    pub elapsed: Duration,
+    /// How it ended; none: it goes on.
+    pub outcome: Option<RunOutcome>,
 }

@@ -79,7 +79,10 @@ impl Prepared {
         current: Option<&AdminSocket>,
     ) -> Result<Self, RunError> {
         let watchdog = &carryover.systemd.watchdog;
-        let generation = Generation::build(&config, &carryover.metrics, &carryover.status, watchdog)?;
+        let Carryover { metrics, status, taps, .. } = carryover;
+        carryover.facts.begin(&config.metadata_needs()).await;
+        let facts = carryover.facts.facts();
+        let generation = Generation::build(&config, metrics, status, watchdog, taps, facts)?;
         let mut sources = Vec::new();
         for (name, source) in &config.sources {
             let prepared = (carryover.environment.prepare)(source.clone(), carryover.context(name)).await;

@@ -14,10 +14,10 @@ use super::error::RunError;
 use super::generation::Generation;
 use super::signals::{Signal, SignalQueue};
 use super::sources::{ReadySource, RunningSources};
-use crate::config::{Buffer, Config};
+use crate::config::{Buffer, Config, SourceConfig};
 use crate::deadletter::DeadLetters;
 use crate::decode;
-use crate::event::Framing;
+use crate::event::{Charset, Framing};
 use crate::health::{Status, Watchdog};
 use crate::metrics::Metrics;
 use crate::source::Stopper;
@@ -59,7 +59,14 @@ pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
     narrow(&mut config, &target);
     let metrics = Metrics::new();
     let status = Arc::new(Status::default());
-    let generation = Generation::build(&config, &metrics, &status, &Watchdog::default())?;
+    let generation = Generation::build(
+        &config,
+        &metrics,
+        &status,
+        &Watchdog::default(),
+        &Arc::default(),
+        &Arc::default(),
+    )?;
     let mut helpers = JoinSet::new();
     helpers.spawn(Arc::<DeadLetters>::clone(&generation.shared.dead_letters).run(metrics.clone(), status));
     let progress = Arc::new(ReplayTotals::default());
@@ -102,7 +109,12 @@ fn narrow(config: &mut Config, target: &LetterTarget) {
             config.sources.clear();
             config.routes.clear();
         }
-        LetterTarget::Source(name) => config.sources.retain(|source, _| source == name),
+        LetterTarget::Source(name) => {
+            config.sources.retain(|source, _| source == name);
+            // What was read from another charset is kept in UTF-8.
+            let decodings = config.sources.values_mut().filter_map(SourceConfig::decoding_mut);
+            decodings.for_each(|decoding| decoding.charset = Charset::UTF8);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::carryover::Carryover;
 use super::drain::{DrainDeadline, DrainOutcome, LAST_WAIT, RunOutcome};
 use super::error::RunError;
 use super::generation::Generation;
+use super::overview::Observer;
 use super::reload::{self, AdminSocket, Prepared};
 use super::signals::Signal;
 use super::sources::RunningSources;
@@ -57,8 +58,15 @@ impl RunningGeneration {
         let (activity, every) = (carryover.systemd.watchdog.activity(), carryover.systemd.round());
         status.watch("destinations", "the loop that looks after them is stuck", &activity);
         helpers.spawn(Arc::clone(&generation).tick(metrics, status, activity, every));
+        let needs = config.metadata_needs();
+        for kind in &needs.kinds {
+            helpers.spawn(Arc::clone(&carryover.facts).keep(*kind, needs.clone()));
+        }
         carryover.metrics.announce(&config);
-        carryover.admin.show(generation.summary(&config));
+        let (metrics, status, host) = (&carryover.metrics, &carryover.status, &carryover.environment.host);
+        let observer = Observer::new(&config, &generation, metrics, status, host);
+        carryover.taps.name(config.sources.keys().cloned(), config.sinks.keys().cloned());
+        carryover.admin.show(Arc::new(move || observer.look()));
         let admin = admin.serve(carryover);
         let (stopper, stop) = Stopper::new();
         let mut sources = RunningSources::new();
@@ -95,7 +103,7 @@ impl RunningGeneration {
             let signal = tokio::select! {
                 failed = self.sources.ended() => return self.end(carryover, failed, limit).await,
                 signal = carryover.signals.pending() => signal,
-                _ = progress.tick(), if once => {
+                _ = progress.tick(), if once && carryover.environment.report.is_none() => {
                     let RunTotals { read, delivered, billed_bytes, .. } = carryover.metrics.totals();
                     info!(read, delivered, billed_bytes, "in progress");
                     continue;

@@ -9,7 +9,7 @@ use base64_simd::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{AckGuard, Origin, OriginFields, Record, RequestNames, Timestamp};
+use crate::event::{AckGuard, Origin, OriginFields, OriginLabels, Record, RequestNames, Timestamp};
 
 /// What the bytes of a letter are, which decides how they are delivered again.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -191,6 +191,8 @@ struct LetterLine<'a> {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels: Option<Cow<'a, OriginLabels>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     timestamp: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<Cow<'a, str>>,
@@ -224,6 +226,7 @@ impl<'a> LetterLine<'a> {
             fields: origin.fields.clone(),
             request: letter.request.map(Cow::Borrowed),
             attributes: attributes.map(|(name, value)| (Cow::from(&**name), Cow::from(&**value))).collect(),
+            labels: origin.labels.as_deref().map(Cow::Borrowed),
             timestamp: letter.timestamp.map(|time| time.to_rfc3339().into()),
             id: letter.id.map(Cow::from),
             ends: letter.ends.into(),
@@ -249,6 +252,7 @@ impl<'a> LetterLine<'a> {
             host: shared(self.host),
             fields: self.fields,
             attributes: attributes.map(|(name, value)| (Box::from(&*name), Box::from(&*value))).collect(),
+            labels: self.labels.map(|labels| Arc::new(labels.into_owned())),
         };
         let timestamp = match self.timestamp {
             Some(text) => Some(Timestamp::from_rfc3339(&text)?),

@@ -1,5 +1,6 @@
 //! Letters come back as they were written, whatever else is in their files.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use tokio::sync::Notify;
 use super::reader::read_all;
 use super::store::LetterStore;
 use super::*;
-use crate::event::{Acknowledge, Field, Origin, OriginFields, Outcome, RequestNames, Timestamp};
+use crate::event::{
+    Acknowledge, Field, Origin, OriginFields, OriginLabels, Outcome, RequestNames, Timestamp,
+};
 use crate::health::Status;
 use crate::metrics::Metrics;
 
@@ -45,6 +48,7 @@ prop_compose! {
         host in ".{0,10}",
         values in prop::collection::vec(any_text(), Field::ALL.len()),
         attributes in prop::collection::btree_map(".{0,5}", ".{0,5}", 0..3),
+        labels in prop::option::of(prop::collection::btree_map("(fields|ec2)\\..{0,5}", ".{0,5}", 1..3)),
     ) -> Origin {
         let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value.into()));
         let (source, host) = (source.into(), host.into());
@@ -52,7 +56,10 @@ prop_compose! {
         for (field, value) in Field::ALL.iter().zip(values) {
             fields.set(*field, value);
         }
-        Origin { source, host, fields, attributes: attributes.collect() }
+        let boxed = |(name, value): (String, String)| (Box::from(name), Box::from(value));
+        let labels = labels.map(|values| values.into_iter().map(boxed).collect::<BTreeMap<Box<str>, Box<str>>>());
+        let labels = labels.map(|values| Arc::new(OriginLabels::from(values)));
+        Origin { source, host, fields, attributes: attributes.collect(), labels }
     }
 }
 

@@ -408,8 +408,9 @@ fn scan<'a>(scanner: &mut Scanner<'a>, spans: &mut EventSpans) -> Scanned<Scanne
     })?;
     let is_control = head.message_type.is_some_and(|kind| unescape(kind) == "CONTROL_MESSAGE");
     Ok(match is_control {
+        // It ships nothing, whether it says so or not.
+        true if shaped => ScannedValue::Control,
         _ if !head.has_events || !shaped => ScannedValue::Other,
-        true => ScannedValue::Control,
-        false => ScannedValue::Data(head),
+        _ => ScannedValue::Data(head),
     })
 }

@@ -26,6 +26,7 @@ mod payload;
 mod record_json;
 mod repair;
 mod strings;
+mod transcode;
 mod zstd;
 
 #[cfg(test)]
@@ -49,14 +50,17 @@ use self::lines::LineScratch;
 use self::long::LengthLimit;
 pub(crate) use self::object::{json_object, json_string};
 use self::payload::{InflateBuffers, NotOpened};
+use self::transcode::{RawPlaces, TranscodedFraming, TranscodedLines};
 use crate::config::{Decoding, Format};
-use crate::event::{Events, Framing, Origin, Piece};
+use crate::event::{Charset, Events, Framing, Origin, Piece};
 
 /// Decodes payloads of one format. Shared by all workers.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     kind: DecoderKind,
     max_inflated: usize,
+    /// Of lines.
+    charset: Charset,
 }
 
 #[derive(Clone, Debug)]
@@ -112,7 +116,7 @@ impl Decoder {
                 DecoderKind::Forward(ForwardRecords { limit, record, max_inflated: config.max_inflated })
             }
         };
-        Self { kind, max_inflated: config.max_inflated }
+        Self { kind, max_inflated: config.max_inflated, charset: config.charset }
     }
 
     /// Tells `events` what is in a payload that came from `origin`.
@@ -160,6 +164,7 @@ impl Decoder {
             PayloadState::Lines { plain, before, piece } => {
                 self.lines(scratch, origin, (&plain, before), piece, events)
             }
+            PayloadState::Transcoded(lines) => self.transcoded(scratch, origin, lines, events),
             PayloadState::Container { plain, before, joiner } => {
                 scratch.joiner = *joiner;
                 self.lines(scratch, origin, (&plain, before), Piece::default(), events)
@@ -188,6 +193,12 @@ impl Decoder {
     ) -> Option<PayloadState> {
         if let DecoderKind::Forward(_) = &self.kind {
             return self.forward(scratch, origin, ForwardLeft::new(payload), events);
+        }
+        if !self.charset.is_utf8() {
+            return match TranscodedLines::read(self.charset, &payload, piece, origin, events) {
+                Some(lines) => self.transcoded(scratch, origin, lines, events),
+                None => Some(PayloadState::Whole { payload, piece }),
+            };
         }
         let max = self.max_inflated;
         let Scratch { buffers, envelope, cloudtrail, .. } = scratch;
@@ -232,6 +243,19 @@ impl Decoder {
         } else {
             PayloadState::Forward(left)
         })
+    }
+
+    fn transcoded<E: Events>(
+        &self,
+        scratch: &mut Scratch,
+        origin: &Arc<Origin>,
+        lines: TranscodedLines,
+        events: &mut E,
+    ) -> Option<PayloadState> {
+        let mut places = RawPlaces::new(events, self.charset, &lines);
+        let left = self.lines(scratch, origin, (&lines.plain, 0), lines.piece, &mut places)?;
+        let PayloadState::Lines { plain, piece, .. } = left else { return Some(left) };
+        Some(PayloadState::Transcoded(lines.rest(self.charset, plain, piece)))
     }
 
     fn lines<E: Events>(
@@ -291,6 +315,8 @@ enum PayloadState {
         before: u64,
         piece: Piece,
     },
+    /// Lines that were read from another charset.
+    Transcoded(TranscodedLines),
     /// Lines of a container runtime, and the events that those before them began.
     Container {
         plain: Bytes,
@@ -345,6 +371,14 @@ pub fn unpack(payload: &Bytes, max_inflated: usize) -> Result<String, &'static s
 #[must_use]
 pub fn framing(config: &Decoding) -> Arc<dyn Framing> {
     let limit = LengthLimit::new(config);
+    if !config.charset.is_utf8() {
+        let plain = framing(&Decoding { charset: Charset::UTF8, ..config.clone() });
+        return Arc::new(TranscodedFraming {
+            charset: config.charset,
+            plain,
+            joins: config.multiline.is_some(),
+        });
+    }
     match (config.format, &config.multiline) {
         (Format::Lines, None) => Arc::new(lines::LineFraming(limit)),
         (Format::Lines, Some(multiline)) => Arc::new(lines::JoinedLineFraming::new(limit, multiline)),

@@ -6,10 +6,17 @@ use bytes::Bytes;
 
 use super::{Decoder, Scratch};
 use crate::config::{Decoding, Format, TooLong};
-use crate::event::{Event, Events, Message, Origin, Part, Wants};
+use crate::event::{Charset, Event, Events, Message, Origin, Part, Wants};
 
 pub(crate) fn config(format: Format) -> Decoding {
-    Decoding { format, multiline: None, max_line: 1_000, too_long: TooLong::Split, max_inflated: 1 << 20 }
+    Decoding {
+        format,
+        charset: Charset::UTF8,
+        multiline: None,
+        max_line: 1_000,
+        too_long: TooLong::Split,
+        max_inflated: 1 << 20,
+    }
 }
 
 pub(crate) fn decode_with(config: &Decoding, payload: &[u8]) -> SeenEvents {

@@ -300,6 +300,9 @@ fn what_ships_nothing_is_acknowledged() {
     let control = r#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],"logEvents":[{"id":"","timestamp":1680683189085,"message":"CWL CONTROL MESSAGE: Checking health of destination Firehose."}]}"#;
     check(&config(Format::Envelope), control, &[]);
     check(&config(Format::Envelope), gzip::deflate(control.as_bytes()), &[]);
+    let bare = r#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs"}"#;
+    check(&config(Format::Envelope), bare, &[]);
+    check(&config(Format::Envelope), gzip::deflate(bare.as_bytes()), &[]);
     check(&config(Format::Envelope), r#"{"messageType":"DATA_MESSAGE","logEvents":[]}"#, &[]);
     check(&config(Format::Envelope), " \n", &[]);
     check(&config(Format::Envelope), "", &[]);

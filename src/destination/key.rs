@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use crate::arn::Arn;
 use crate::aws::{FirehoseClients, ResolvedRole};
 use crate::config::{DirectorySink, FirehoseSink, Template, stream_name};
 use crate::event::Origin;
+use crate::metrics::DestinationLabels;
 
 /// What tells destinations apart.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -44,6 +46,21 @@ impl DestinationKey {
         let hash = digest(&SHA256, self.identity().as_bytes());
         let short = hash.as_ref().first_chunk().copied().map_or(0, u64::from_be_bytes);
         format!("{}-{short:016x}", self.stream)
+    }
+
+    /// What tells its series apart from those of others.
+    pub(crate) fn labels(&self, sink: &str) -> DestinationLabels {
+        DestinationLabels {
+            sink: sink.to_owned(),
+            account: self.account().unwrap_or_default(),
+            region: self.region.clone().unwrap_or_default(),
+            stream: self.stream.clone(),
+        }
+    }
+
+    /// The account of the last role; none: that of the credentials, which nobody asked for.
+    pub(crate) fn account(&self) -> Option<String> {
+        self.roles.last()?.arn.parse::<Arn>().ok().map(|arn| arn.account)
     }
 
     /// A text that differs wherever keys do. Names of directories depend on it: it must stay as it is from version to version.

@@ -12,7 +12,8 @@
 //! Read in this order: `registry` finds the queue of a destination (`key` tells them apart) and starts what delivers it
 //! (`delivery`); `queue` is what pushes and takes see, and `linger` how
 //! long it waits for more; `storage` is where records wait, without any I/O; `disk` is the
-//! task that stores them, reads them back and makes room; `recovered` finds what an earlier run left.
+//! task that stores them, reads them back and makes room; `recovered` finds what an earlier run left; `overview` says how a
+//! sink's destinations are.
 
 pub(crate) mod count;
 pub(crate) mod delivery;
@@ -20,6 +21,7 @@ pub(crate) mod disk;
 pub(crate) mod key;
 mod linger;
 pub(crate) mod next;
+mod overview;
 mod progress;
 pub(crate) mod queue;
 pub(crate) mod recovered;

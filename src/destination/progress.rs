@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::queue::QueueLook;
+use crate::config::show_size;
 
 /// How a sink gets on.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub(super) struct SinkProgress {
     stuck: BTreeSet<String>,
     /// Since when it has been too slow because of its limit.
     late_since: Option<Instant>,
+    /// When it was seen last that it is late because of the user's own limit.
+    capped_at: Option<Instant>,
     /// When it was looked at last.
     looked: Option<Instant>,
     /// When a process that had been stopped went on.
@@ -45,6 +48,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// What is older than this, beyond `linger`, is late.
 const LATE: Duration = Duration::from_secs(20);
+
+/// What is older than this, beyond `linger`, is late where the user's own limit is why.
+const LATE_BY_CAP: Duration = Duration::from_secs(2);
 
 /// A sink that is too slow for so long says so: a burst is over sooner.
 const LASTS: Duration = Duration::from_secs(10);
@@ -78,6 +84,21 @@ impl SinkProgress {
             self.resumed = Some(now);
         }
         self.resumed.is_some_and(|resumed| now.duration_since(resumed) < STUCK)
+    }
+
+    /// What a person should know of a sink whose own `rate`, of so many bytes a second, keeps its sources waiting.
+    pub(super) fn capped(&mut self, looks: &[DestinationLook], rate: u64, now: Instant) -> Option<String> {
+        let is_late = |look: &DestinationLook| look.queue.is_capped && look.queue.oldest >= LATE_BY_CAP;
+        if looks.iter().any(is_late) {
+            self.capped_at = Some(now);
+        }
+        // Between two requests it waits for nothing.
+        let lasts = self.capped_at.is_some_and(|at| now.duration_since(at) < LASTS);
+        let oldest = looks.iter().map(|look| look.queue.oldest).max().unwrap_or_default();
+        lasts.then(|| {
+            let (rate, late) = (show_size(rate), oldest.as_secs());
+            format!("sends what its `rate` of {rate}/s lets through; the oldest record is {late} s late, and sources that lag wait for it")
+        })
     }
 
     /// What is to be said of a sink that limits itself to so many bytes a second; `is_memory_full`: sources wait for memory.
@@ -123,6 +144,9 @@ mod tests {
             still: Duration::from_secs(still),
             oldest: Duration::from_secs(oldest),
             keeps_sources_waiting: false,
+            is_capped: false,
+            pending: 0,
+            pending_on_disk: 0,
         };
         DestinationLook { name: name.to_owned(), queue, has_issue: false }
     }
@@ -156,6 +180,20 @@ mod tests {
         assert_eq!(progress.stuck(&[look("a (x)", 40, 90)], now).len(), 1);
         let held = DestinationLook { has_issue: true, ..look("a (x)", 41, 90) };
         assert_eq!(progress.stuck(&[held], now), [("delivery to a (x)".to_owned(), None)]);
+    }
+
+    #[test]
+    fn a_sink_that_waits_for_its_own_rate_says_so_and_is_not_stuck() {
+        let start = Instant::now();
+        let mut progress = SinkProgress::default();
+        let mut waits = look("a (x)", 0, 90);
+        waits.queue.is_capped = true;
+        assert!(progress.stuck(&[look("a (x)", 0, 90)], start).is_empty());
+        let note = progress.capped(&[waits], 64 << 10, start).unwrap();
+        assert!(note.contains("`rate` of 64KiB/s") && note.contains("90 s late"), "{note}");
+        let sends = [look("a (x)", 0, 90)];
+        assert!(progress.capped(&sends, 64 << 10, start + Duration::from_secs(9)).is_some());
+        assert!(progress.capped(&sends, 64 << 10, start + Duration::from_secs(11)).is_none());
     }
 
     #[test]

@@ -51,6 +51,12 @@ pub(crate) struct QueueLook {
     pub(crate) still: Duration,
     /// It has its share of the memory, or as much as it can take at once.
     pub(crate) keeps_sources_waiting: bool,
+    /// What waits does so for the sink's own rate alone.
+    pub(crate) is_capped: bool,
+    /// Bytes that have not ended.
+    pub(crate) pending: u64,
+    /// Of these, bytes on disk that are not in memory.
+    pub(crate) pending_on_disk: u64,
 }
 
 impl DestinationQueue {
@@ -214,11 +220,15 @@ impl DestinationQueue {
     pub(crate) fn look(&self) -> QueueLook {
         self.with(|state| {
             let oldest = state.oldest().map(|since| since.elapsed()).unwrap_or_default();
+            let (pending, pending_on_disk) = state.storage.pending();
             QueueLook {
                 age: oldest,
                 oldest: oldest.saturating_sub(state.linger.longest()),
                 still: state.still(),
                 keeps_sources_waiting: self.backpressure.is_full() || self.backpressure.is_throttled(),
+                is_capped: state.is_capped(),
+                pending,
+                pending_on_disk,
             }
         })
     }
@@ -381,6 +391,13 @@ impl RecordQueue for DestinationQueue {
             state.failing = failing;
             self.set_backpressure(state);
         });
+    }
+
+    fn set_capped(&self, capped: bool) -> bool {
+        self.with(|state| {
+            state.set_capped(capped, Instant::now());
+            !state.storage.is_drained()
+        })
     }
 
     fn release(&self, bytes: usize) {

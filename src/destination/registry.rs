@@ -24,8 +24,8 @@ use crate::aws::{AwsConnection, AwsError, FirehoseClients};
 use crate::batch::Encoder;
 use crate::config::{Buffer, Compression, SinkConfig, SinkKind};
 use crate::event::{Backpressure, Buffers, Origin};
-use crate::metrics::SinkMetrics;
-use crate::sink::{DestinationName, SinkResources};
+use crate::metrics::{DestinationTally, SinkMetrics};
+use crate::sink::{DestinationName, RateCap, SinkResources};
 
 /// One configured sink, running.
 #[derive(Debug)]
@@ -39,14 +39,16 @@ pub(crate) struct RunningSink {
     /// Shut while its dead letters cannot be written.
     pub(crate) dead_letter_backpressure: Arc<Backpressure>,
     config: SinkConfig,
-    kind: DestinationKind,
+    pub(super) kind: DestinationKind,
     resources: SharedResources,
     /// The open destinations. The lock covers look-ups and the making of an entry, never a delivery.
-    open: Mutex<OpenDestinations>,
+    pub(super) open: Mutex<OpenDestinations>,
+    /// The user's own limit on what they send together.
+    cap: Option<Arc<RateCap>>,
     /// Whether they get on. The lock covers a look at all of them.
     progress: Mutex<SinkProgress>,
     /// How much its disk buffer may hold.
-    quota: Arc<DiskQuota>,
+    pub(super) quota: Arc<DiskQuota>,
     /// The names of the fields that its destinations are made from.
     fields: Arc<[Box<str>]>,
     /// Who has which directory of the disk buffer.
@@ -56,24 +58,32 @@ pub(crate) struct RunningSink {
 }
 
 #[derive(Debug, Default)]
-struct OpenDestinations {
-    by_key: BTreeMap<DestinationKey, Arc<DestinationQueue>>,
+pub(super) struct OpenDestinations {
+    by_key: BTreeMap<DestinationKey, OpenDestination>,
     /// Those that only deliver what an earlier run left.
-    recovered: Vec<(DestinationKey, Arc<DestinationQueue>)>,
+    recovered: Vec<(DestinationKey, OpenDestination)>,
+}
+
+/// A destination that takes records, or still has some.
+#[derive(Debug)]
+pub(super) struct OpenDestination {
+    pub(super) queue: Arc<DestinationQueue>,
+    /// What it counts.
+    pub(super) tally: Arc<DestinationTally>,
 }
 
 impl OpenDestinations {
     fn queues(&self) -> impl Iterator<Item = &Arc<DestinationQueue>> {
-        self.by_key.values().chain(self.recovered.iter().map(|(_, queue)| queue))
+        self.by_name().map(|(_, open)| &open.queue)
     }
 
-    fn by_name(&self) -> impl Iterator<Item = (&DestinationKey, &Arc<DestinationQueue>)> {
-        self.by_key.iter().chain(self.recovered.iter().map(|(key, queue)| (key, queue)))
+    pub(super) fn by_name(&self) -> impl Iterator<Item = (&DestinationKey, &OpenDestination)> {
+        self.by_key.iter().chain(self.recovered.iter().map(|(key, open)| (key, open)))
     }
 
     /// What has ended and is not delivered stays, to be told when the process is about to end.
     fn close_idle(&mut self, idle: Duration) {
-        self.by_key.retain(|_, queue| !(queue.end_if_idle(idle) && queue.is_drained()));
+        self.by_key.retain(|_, open| !(open.queue.end_if_idle(idle) && open.queue.is_drained()));
     }
 }
 
@@ -147,6 +157,7 @@ impl RunningSink {
             kind,
             resources,
             open: Mutex::default(),
+            cap: config.rate.map(|rate| Arc::new(RateCap::new(rate, Instant::now()))),
             progress: Mutex::default(),
             quota: Arc::new(DiskQuota::new(config.buffer)),
             dir_locks: DirLocks::default(),
@@ -161,8 +172,8 @@ impl RunningSink {
     pub(crate) fn destination(&self, origin: &Origin) -> Result<Arc<DestinationQueue>, NoDestination> {
         let key = self.key(origin).ok_or(NoDestination::MissingField)?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = open.by_key.get(&key) {
-            return Ok(Arc::clone(queue));
+        if let Some(open) = open.by_key.get(&key) {
+            return Ok(Arc::clone(&open.queue));
         }
         if open.by_key.len() >= self.config.max_destinations {
             open.close_idle(Duration::ZERO);
@@ -174,20 +185,21 @@ impl RunningSink {
             Buffer::Memory => None,
             Buffer::Disk(_) => Some(spool_dir(&self.resources.state).join(&self.name).join(key.dir_name())),
         };
-        let queue = self.open(key.clone(), dir);
-        open.by_key.insert(key, Arc::clone(&queue));
+        let opened = self.open(key.clone(), dir);
+        let queue = Arc::clone(&opened.queue);
+        open.by_key.insert(key, opened);
         Ok(queue)
     }
 
     /// Delivers what an earlier run left in a directory; `takes_more`: and new records of the destination as well.
     pub(crate) fn resume(&self, key: DestinationKey, dir: PathBuf, takes_more: bool) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = self.open(key.clone(), Some(dir));
+        let opened = self.open(key.clone(), Some(dir));
         if takes_more && self.config.buffer != Buffer::Memory {
-            open.by_key.insert(key, queue);
+            open.by_key.insert(key, opened);
         } else {
-            queue.end();
-            open.recovered.push((key, queue));
+            opened.queue.end();
+            open.recovered.push((key, opened));
         }
     }
 
@@ -199,24 +211,31 @@ impl RunningSink {
     /// Forgets a queue that has ended, so that the next event opens another.
     pub(crate) fn forget(&self, ended: &Arc<DestinationQueue>) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.by_key.retain(|_, queue| !Arc::ptr_eq(queue, ended));
+        open.by_key.retain(|_, open| !Arc::ptr_eq(&open.queue, ended));
     }
 
     /// Closes destinations that had nothing to do for long, and reports on the others.
     pub(crate) fn tick(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.close_idle(self.config.idle);
-        open.recovered.retain(|(_, queue)| !queue.is_drained());
-        let status = &self.resources.shared.status;
-        let look = |(key, queue): (&DestinationKey, &Arc<DestinationQueue>)| {
-            let name = self.label(key).to_string();
-            DestinationLook { queue: queue.look(), has_issue: status.has_issue(&name), name }
+        open.recovered.retain(|(_, open)| !open.queue.is_drained());
+        let (status, now) = (&self.resources.shared.status, Instant::now());
+        let look = |(key, open): (&DestinationKey, &OpenDestination)| {
+            let (name, mut queue) = (self.label(key).to_string(), open.queue.look());
+            queue.age = open.tally.oldest(queue.age, now);
+            open.tally.look(now, queue.age, queue.pending);
+            DestinationLook { queue, has_issue: status.has_issue(&name), name }
         };
         let looks: Vec<DestinationLook> = open.by_name().map(look).collect();
         drop(open);
         let oldest = looks.iter().map(|look| look.queue.age).max();
         self.metrics.buffer_oldest_seconds.set(oldest.unwrap_or_default().as_secs_f64());
         self.report(&looks);
+    }
+
+    /// Whether what waits waits for the sink's own rate.
+    pub(crate) fn is_at_its_rate(&self) -> bool {
+        self.cap.as_ref().is_some_and(|cap| cap.is_reached(Instant::now()))
     }
 
     /// Says what is late.
@@ -227,7 +246,11 @@ impl RunningSink {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let limited = progress.limited(looks, limit, is_memory_full, Instant::now());
         let stuck = progress.stuck(looks, Instant::now());
+        let capped = self.cap.as_ref().and_then(|cap| progress.capped(looks, cap.rate(), Instant::now()));
         drop(progress);
+        if self.cap.is_some() {
+            status.set_note(&format!("sink {} at its rate", self.name), capped);
+        }
         status.report_issue(&format!("sink {}", self.name), limited);
         for (who, issue) in stuck {
             status.report_issue(&who, issue);
@@ -274,7 +297,7 @@ impl RunningSink {
     }
 
     /// Opens a destination: its queue, what delivers it, and with a directory what keeps its records there.
-    fn open(&self, key: DestinationKey, dir: Option<PathBuf>) -> Arc<DestinationQueue> {
+    fn open(&self, key: DestinationKey, dir: Option<PathBuf>) -> OpenDestination {
         let SharedResources { shares, room_freed, runtime, deliveries, disk_tasks, .. } = &self.resources;
         let most_in_memory = self.quota.most_in_memory();
         let options = QueueOptions {
@@ -294,9 +317,11 @@ impl RunningSink {
             spawn(disk_tasks, disk::run(context, dir_lock), runtime);
         }
         info!(sink = self.name, stream = key.stream, "destination opened");
-        let delivery = self.delivery(&key, Arc::clone(&queue));
+        let tally = self.metrics.destination(key.labels(&self.name));
+        let opened = OpenDestination { queue, tally };
+        let delivery = self.delivery(&key, &opened);
         spawn(deliveries, delivery.run(self.kind.clone(), key), runtime);
-        queue
+        opened
     }
 
     /// What keeps the queue's records in a directory.
@@ -315,12 +340,14 @@ impl RunningSink {
     }
 
     /// What delivers the queue's records.
-    fn delivery(&self, key: &DestinationKey, queue: Arc<DestinationQueue>) -> DeliveryParts {
+    fn delivery(&self, key: &DestinationKey, open: &OpenDestination) -> DeliveryParts {
         DeliveryParts {
-            queue,
+            queue: Arc::clone(&open.queue),
+            tally: Arc::clone(&open.tally),
             shared: self.resources.shared.clone(),
             metrics: self.metrics.clone(),
             compression: self.config.compression,
+            cap: self.cap.as_ref().map(Arc::clone),
             label: self.label(key),
         }
     }

@@ -11,6 +11,7 @@ use crate::batch::Packer;
 
 /// What a destination's queue has.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct QueueState {
     /// The open record.
     pub(super) packer: Packer,
@@ -24,6 +25,8 @@ pub(super) struct QueueState {
     pub(super) active: Instant,
     /// When something ended last, or came when there was nothing.
     moved: Instant,
+    /// What waits does so for the sink's own rate alone.
+    capped: bool,
 }
 
 impl QueueState {
@@ -37,6 +40,7 @@ impl QueueState {
             hands_over: false,
             active: now,
             moved: now,
+            capped: false,
         }
     }
 
@@ -60,10 +64,23 @@ impl QueueState {
         (self.active, self.moved) = (Instant::now(), Instant::now());
     }
 
+    /// Notes whether what waits does so for the sink's own rate alone. For as long, nothing can end.
+    pub(super) fn set_capped(&mut self, capped: bool, now: Instant) {
+        if self.capped {
+            self.moved = now;
+        }
+        self.capped = capped;
+    }
+
+    /// Whether what waits does so for the sink's own rate alone.
+    pub(super) fn is_capped(&self) -> bool {
+        self.capped && !self.storage.is_drained()
+    }
+
     /// For how long, beyond the longest wait, nothing has ended although there is something.
     pub(super) fn still(&self) -> Duration {
         let opens = self.storage.held() == 0 && self.storage.disk().is_some_and(|disk| !disk.is_open());
-        let is_idle = opens || self.storage.is_drained();
+        let is_idle = opens || self.capped || self.storage.is_drained();
         let still = if is_idle { Duration::ZERO } else { self.moved.elapsed() };
         still.saturating_sub(self.linger.longest())
     }

@@ -8,6 +8,8 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::labels::OriginLabels;
+
 /// Where events come from.
 ///
 /// One value serves every event of a file, or of an envelope. Two are compared by their pointers first.
@@ -21,6 +23,8 @@ pub struct Origin {
     pub fields: OriginFields,
     /// Firehose's common attributes, in the order they came.
     pub attributes: Arc<[(Box<str>, Box<str>)]>,
+    /// What the source's events are labelled with; none: with nothing.
+    pub labels: Option<Arc<OriginLabels>>,
 }
 
 impl Origin {
@@ -40,6 +44,12 @@ impl Origin {
     #[must_use]
     pub fn get(&self, field: Field) -> Option<&Arc<str>> {
         self.fields.get(field)
+    }
+
+    /// The value of a label, by its dotted name.
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.as_ref().and_then(|labels| labels.get(name))
     }
 
     /// The value of a field; empty where there is none.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::stuck::StuckWatch;
 use super::watchdog::Activity;
+use crate::overview::UnitList;
 use crate::sync::Lock;
 
 /// What is wrong at present, by who says so.
@@ -17,6 +18,8 @@ pub struct Status {
     issues: Lock<BTreeMap<String, String>>,
     /// What a person should know and no delivery waits for, by what it is about. The lock covers a change of the map.
     notes: Lock<BTreeMap<String, String>>,
+    /// What each source reads from. The lock covers a look, or the exchange of one list.
+    units: Lock<BTreeMap<String, UnitList>>,
     /// Loops that have to come round. The lock covers a look at a short list.
     loops: Lock<Vec<(String, Weak<Lock<Instant>>)>>,
     /// Who is meant to come to the end of each piece of work. The lock covers a look at a short list.
@@ -103,16 +106,38 @@ impl Status {
         self.notes.lock().insert(what.to_owned(), note);
     }
 
+    /// The same, or that there is nothing to know any more.
+    pub fn set_note(&self, what: &str, note: Option<String>) {
+        match note {
+            Some(note) => self.note(what, note),
+            None => drop(self.notes.lock().remove(what)),
+        }
+    }
+
     /// All notes.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         self.notes.lock().values().cloned().collect()
     }
 
+    /// What a source reads from, as it is now; told no more often than once a second.
+    pub fn list_units(&self, source: &str, units: UnitList) {
+        let before = self.units.lock().insert(source.to_owned(), units);
+        // It is freed without the lock.
+        drop(before);
+    }
+
+    /// What a source reads from, as far as it has told.
+    #[must_use]
+    pub fn units(&self, source: &str) -> Option<UnitList> {
+        self.units.lock().get(source).cloned()
+    }
+
     /// Forgets all that was said: who spoke is gone, and another speaks for himself.
     pub fn clear(&self) {
         self.issues.lock().clear();
         self.notes.lock().clear();
+        self.units.lock().clear();
     }
 }
 

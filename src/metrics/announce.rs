@@ -1,8 +1,8 @@
 //! What a configuration can count: label values that are known before anything happens.
 
 use crate::config::{
-    Buffer, Decoding, Format, KinesisSource, ObjectContents, ObjectFeed, S3Source, SinkConfig, SourceConfig,
-    TooLong,
+    Action, Buffer, Config, Decoding, FileSource, Format, KinesisSource, ObjectContents, ObjectFeed,
+    S3Source, SinkConfig, SourceConfig, TooLong,
 };
 
 /// Label values of one source.
@@ -17,6 +17,8 @@ pub(super) struct SourceLabels {
     pub(super) messages: &'static [&'static str],
     /// Whether it reads files, which can be behind.
     pub(super) has_files: bool,
+    /// What may become of files beside being read.
+    pub(super) files: Vec<&'static str>,
     /// Whether it pulls log groups.
     pub(super) has_log_groups: bool,
     /// Whether it reads shards; and whether their leases are shared.
@@ -34,16 +36,31 @@ pub(super) enum SharedLeases {
 #[derive(Debug)]
 pub(super) struct SinkLabels {
     pub(super) dead_letters: Vec<&'static str>,
-    pub(super) has_disk_buffer: bool,
+    /// Most bytes of the disk buffer's files, if it has one.
+    pub(super) buffer_limit: Option<u64>,
+    /// Whether the user limits it.
+    pub(super) has_rate: bool,
 }
 
 pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
     match source {
         SourceConfig::File(file) => SourceLabels {
-            errors: &["abandoned", "gzip", "look", "open", "read", "too_large", "walk"],
-            lost: &["deleted_unread", "too_large", "truncated", "truncated_unread"],
+            errors: &[
+                "abandoned",
+                "compressed",
+                "gzip",
+                "link",
+                "look",
+                "open",
+                "read",
+                "remove",
+                "too_large",
+                "walk",
+            ],
+            lost: &["deleted_unread", "nul", "too_large", "truncated", "truncated_unread"],
             undecodable: undecodable(&file.decoding),
             has_files: true,
+            files: files(file),
             ..SourceLabels::default()
         },
         SourceConfig::Stdin(stdin) => SourceLabels {
@@ -76,6 +93,12 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
         SourceConfig::Kinesis(kinesis) => of_stream(kinesis),
         SourceConfig::S3(s3) => of_objects(s3),
     }
+}
+
+/// What may become of files beside being read.
+fn files(source: &FileSource) -> Vec<&'static str> {
+    let ignored = source.ignore_older.map(|_| "ignored");
+    ignored.into_iter().chain(source.remove_after.map(|_| "removed")).collect()
 }
 
 fn of_stream(kinesis: &KinesisSource) -> SourceLabels {
@@ -138,11 +161,33 @@ fn of_objects(s3: &S3Source) -> SourceLabels {
     }
 }
 
+/// Why a route may keep events from its sinks.
+pub(super) const WITHHELD: [&str; 2] = ["sampled", "throttled"];
+
+/// Routes and reasons for which events may go to no sink.
+pub(super) fn of_routes(config: &Config) -> Vec<(String, &'static str)> {
+    let ignores_old = config.steps.values().any(|steps| steps.ignore_older.is_some());
+    let mut reasons = vec![("none".to_owned(), "unrouted")];
+    reasons.extend(ignores_old.then(|| ("none".to_owned(), "too_old")));
+    for (number, route) in config.routes.iter().enumerate() {
+        let drops = route.action == Action::Drop;
+        let [sampled, throttled] = WITHHELD;
+        let found =
+            [(drops, "dropped"), (route.sample.is_some(), sampled), (route.throttle.is_some(), throttled)];
+        reasons
+            .extend(found.into_iter().filter(|(is, _)| *is).map(|(_, reason)| (number.to_string(), reason)));
+    }
+    reasons
+}
+
 pub(super) fn of_sink(sink: &SinkConfig) -> SinkLabels {
-    let has_disk_buffer = matches!(sink.buffer, Buffer::Disk(_));
+    let buffer_limit = match sink.buffer {
+        Buffer::Disk(disk) => Some(disk.max),
+        Buffer::Memory => None,
+    };
     let mut dead_letters = vec!["missing_field", "too_large", "too_many_destinations"];
-    dead_letters.extend(has_disk_buffer.then_some("buffer_full"));
-    SinkLabels { dead_letters, has_disk_buffer }
+    dead_letters.extend(buffer_limit.map(|_| "buffer_full"));
+    SinkLabels { dead_letters, buffer_limit, has_rate: sink.rate.is_some() }
 }
 
 fn undecodable(decoding: &Decoding) -> Vec<&'static str> {

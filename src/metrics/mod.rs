@@ -4,8 +4,10 @@
 
 mod announce;
 mod barrier;
+mod destination;
 mod process;
 mod pull;
+mod reading;
 mod register;
 mod sink;
 mod source;
@@ -24,7 +26,11 @@ use self::source::SourceFamilies;
 use self::trouble::Troubles;
 use crate::config::Config;
 
+pub(crate) use self::destination::DestinationLabels;
+pub use self::destination::{DestinationTally, DestinationTrouble};
 pub use self::pull::{PullGauge, PullMetrics};
+pub(crate) use self::reading::MetricReading;
+use self::reading::whole;
 pub(crate) use self::register::gauge;
 pub use self::sink::SinkMetrics;
 pub use self::source::{ChunkCounts, LazyGauge, SourceMetrics};
@@ -39,10 +45,14 @@ pub struct Metrics {
     source: SourceFamilies,
     sink: SinkFamilies,
     filtered_events: IntCounterVec,
+    withheld_events: IntCounterVec,
     admin_errors: IntCounterVec,
     dead_letter_bytes: IntGaugeVec,
     dead_letter_files: IntGaugeVec,
     dead_letter_waiting: IntGaugeVec,
+    config_info: IntGaugeVec,
+    config_loaded: IntGauge,
+    dead_letter_limit_bytes: IntGauge,
     /// Payload bytes in memory.
     pub memory_bytes: IntGauge,
     /// The limit on them.
@@ -53,8 +63,13 @@ pub struct Metrics {
 
 const FILTERED_EVENTS: Family = Family {
     name: "filtered_events_total",
-    help: "Events that a route dropped, or that no route matched (route \"none\").",
-    labels: &["route"],
+    help: "Events that went to no sink, by the route that decided it (\"none\": no route did) and the reason.",
+    labels: &["route", "reason"],
+};
+const WITHHELD_EVENTS: Family = Family {
+    name: "withheld_events_total",
+    help: "Events that `sample` or `throttle` of a route kept from its sinks, whether or not other sinks have them.",
+    labels: &["route", "reason"],
 };
 const ADMIN_ERRORS: Family = Family {
     name: "admin_errors_total",
@@ -72,6 +87,21 @@ const DEAD_LETTER_WAITING: Family = Family {
     name: "dead_letter_waiting",
     help: "Dead letters that wait in memory until they can be written.",
     labels: &["sink"],
+};
+const CONFIG_INFO: Family = Family {
+    name: "config_info",
+    help: "The running configuration, by a hash of what it says; always 1.",
+    labels: &["hash"],
+};
+const CONFIG_LOADED: Family = Family {
+    name: "config_loaded_timestamp_seconds",
+    help: "When the running configuration took over, in seconds since 1970.",
+    labels: &[],
+};
+const DEAD_LETTER_LIMIT_BYTES: Family = Family {
+    name: "dead_letter_limit_bytes",
+    help: "Most bytes of dead letters of one sink, `state.max_dead_letters`.",
+    labels: &[],
 };
 const MEMORY_BYTES: Family = Family { name: "memory_bytes", help: "Payload bytes in memory.", labels: &[] };
 const MEMORY_LIMIT_BYTES: Family =
@@ -96,10 +126,14 @@ impl Metrics {
             source: SourceFamilies::register(&registrar),
             sink: SinkFamilies::register(&registrar),
             filtered_events: registrar.counters(&FILTERED_EVENTS),
+            withheld_events: registrar.counters(&WITHHELD_EVENTS),
             admin_errors: registrar.counters(&ADMIN_ERRORS),
             dead_letter_bytes: registrar.gauges(&DEAD_LETTER_BYTES),
             dead_letter_files: registrar.gauges(&DEAD_LETTER_FILES),
             dead_letter_waiting: registrar.gauges(&DEAD_LETTER_WAITING),
+            config_info: registrar.gauges(&CONFIG_INFO),
+            config_loaded: registrar.gauge(&CONFIG_LOADED),
+            dead_letter_limit_bytes: registrar.gauge(&DEAD_LETTER_LIMIT_BYTES),
             memory_bytes: registrar.gauge(&MEMORY_BYTES),
             memory_limit_bytes: registrar.gauge(&MEMORY_LIMIT_BYTES),
             config_last_reload_successful: registrar.gauge(&CONFIG_LAST_RELOAD_SUCCESSFUL),
@@ -117,8 +151,16 @@ impl Metrics {
         metrics
     }
 
+    /// This configuration runs from now on, `seconds` after 1970.
+    pub(crate) fn configured(&self, hash: &str, seconds: i64) {
+        self.config_info.reset();
+        self.config_info.with_label_values(&[hash]).set(1);
+        self.config_loaded.set(seconds);
+    }
+
     /// Shows at 0 what this configuration can count, so that the first of anything is seen as an increase.
     pub(crate) fn announce(&self, config: &Config) {
+        self.dead_letter_limit_bytes.set(gauge(config.state.max_dead_letters));
         for (name, source) in &config.sources {
             self.source(name).announce(&announce::of_source(source));
         }
@@ -134,9 +176,11 @@ impl Metrics {
         for (name, sink) in &config.sinks {
             self.sink(name).announce(&announce::of_sink(sink));
         }
-        let routes = (0..config.routes.len()).map(|route| route.to_string());
-        for route in routes.chain(["none".to_owned()]) {
-            self.filtered_events.with_label_values(&[route.as_str()]);
+        for (route, reason) in announce::of_routes(config) {
+            self.filtered_events.with_label_values(&[route.as_str(), reason]);
+            if announce::WITHHELD.contains(&reason) {
+                self.withheld(&route, reason, 0);
+            }
         }
     }
 
@@ -152,10 +196,20 @@ impl Metrics {
         self.sink.of(sink, &self.barrier, &self.troubles)
     }
 
-    /// The counter of events that a route dropped.
+    /// All values as they are now.
+    pub(crate) fn reading(&self) -> MetricReading {
+        MetricReading::new(self.barrier.scrape(|| self.registry.gather()))
+    }
+
+    /// The counter of events that went to no sink, by the route and the reason.
     #[must_use]
-    pub fn filtered(&self, route: &str) -> IntCounter {
-        self.filtered_events.with_label_values(&[route])
+    pub fn filtered(&self, route: &str, reason: &str) -> IntCounter {
+        self.filtered_events.with_label_values(&[route, reason])
+    }
+
+    /// Counts events that a route kept from its sinks.
+    pub(crate) fn withheld(&self, route: &str, reason: &str, events: u64) {
+        self.withheld_events.with_label_values(&[route, reason]).inc_by(events);
     }
 
     /// Events accepted and not ended, over all sinks.
@@ -231,15 +285,6 @@ pub struct RunTotals {
     pub dropped: u64,
     /// Bytes that AWS bills.
     pub billed_bytes: u64,
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counters are whole and not negative"
-)]
-const fn whole(counter: f64) -> u64 {
-    counter as u64
 }
 
 impl Default for Metrics {

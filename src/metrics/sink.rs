@@ -1,16 +1,18 @@
 //! What sinks count.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::proto::{LabelPair, Metric, MetricFamily};
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 };
 use tokio::time::Instant;
 
 use super::announce::SinkLabels;
 use super::barrier::ScrapeBarrier;
+use super::destination::{DestinationCollector, DestinationLabels, DestinationTally};
 use super::register::{Family, MetricRegistrar, gauge};
 use super::trouble::Troubles;
 
@@ -39,6 +41,7 @@ pub struct SinkMetrics {
     pub buffer_bytes: IntGauge,
     /// Age of the oldest record in the buffer.
     pub buffer_oldest_seconds: Gauge,
+    buffer_limit: IntGaugeVec,
     credentials_expiry: GaugeVec,
     requests: IntCounterVec,
     rejected: IntCounterVec,
@@ -46,12 +49,20 @@ pub struct SinkMetrics {
     dead_lettered: IntCounterVec,
     dropped: IntCounterVec,
     returned: IntCounter,
+    capped: CounterVec,
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
+    destinations: DestinationCollector,
 }
 
 impl SinkMetrics {
+    /// The counts of a destination that is opened; its series are shown for as long as they are kept.
+    #[must_use]
+    pub(crate) fn destination(&self, labels: DestinationLabels) -> Arc<DestinationTally> {
+        self.destinations.open(labels)
+    }
+
     /// The sink's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -121,6 +132,11 @@ impl SinkMetrics {
         }
     }
 
+    /// Counts time in which a destination waited for the sink's own rate alone.
+    pub fn capped(&self, waited: Duration) {
+        self.capped.with_label_values(&[self.name.as_str()]).inc_by(waited.as_secs_f64());
+    }
+
     /// Nothing of the sink runs any more: what is in flight goes back to where it came from, and there is nothing to gauge.
     pub fn retire(&self) {
         self.barrier.together(|| {
@@ -131,6 +147,8 @@ impl SinkMetrics {
             gauge.set(0);
         }
         self.buffer_oldest_seconds.set(0.0);
+        // An error says that it is not shown.
+        self.buffer_limit.remove_label_values(&[self.name.as_str()]).ok();
         for reason in self.held_reasons() {
             self.held.with_label_values(&[self.name.as_str(), &reason]).set(0);
         }
@@ -173,9 +191,11 @@ impl SinkMetrics {
         for reason in &labels.dead_letters {
             self.dead_lettered.with_label_values(&[name, *reason]);
         }
-        if !labels.has_disk_buffer {
-            return;
+        if labels.has_rate {
+            self.capped(Duration::ZERO);
         }
+        let Some(limit) = labels.buffer_limit else { return };
+        self.buffer_limit.with_label_values(&[name]).set(gauge(limit));
         self.fsync.with_label_values(&[name]);
         for (family, reasons) in
             [(&self.dropped, DROPPED_FOR), (&self.corrupt, CORRUPT_BY), (&self.buffer_errors, BUFFER_ACTIONS)]
@@ -263,7 +283,12 @@ const BUFFER_BYTES: Family = Family {
 };
 const BUFFER_OLDEST: Family = Family {
     name: "buffer_oldest_seconds",
-    help: "Age of the oldest record in the sink's buffer.",
+    help: "Age of the sink's oldest record that is not delivered.",
+    labels: SINK,
+};
+const BUFFER_LIMIT: Family = Family {
+    name: "buffer_limit_bytes",
+    help: "Most bytes of the disk buffer's files, `max`.",
     labels: SINK,
 };
 const CREDENTIALS_EXPIRY: Family = Family {
@@ -279,6 +304,11 @@ pub(super) const DROPPED: Family = Family {
 const RETURNED: Family = Family {
     name: "sink_returned_events_total",
     help: "Events undelivered at a reload: read again from the source or disk, and accepted again.",
+    labels: SINK,
+};
+const CAPPED: Family = Family {
+    name: "sink_capped_seconds_total",
+    help: "Time in which destinations of the sink waited for its own `rate` alone.",
     labels: SINK,
 };
 const FSYNC: Family = Family {
@@ -315,12 +345,15 @@ pub(super) struct SinkFamilies {
     held: IntGaugeVec,
     buffer_bytes: IntGaugeVec,
     buffer_oldest: GaugeVec,
+    buffer_limit: IntGaugeVec,
     credentials_expiry: GaugeVec,
     dropped: IntCounterVec,
     returned: IntCounterVec,
+    capped: CounterVec,
     fsync: HistogramVec,
     corrupt: IntCounterVec,
     buffer_errors: IntCounterVec,
+    destinations: DestinationCollector,
 }
 
 impl SinkFamilies {
@@ -341,12 +374,15 @@ impl SinkFamilies {
             held: registrar.gauges(&HELD),
             buffer_bytes: registrar.gauges(&BUFFER_BYTES),
             buffer_oldest: registrar.float_gauges(&BUFFER_OLDEST),
+            buffer_limit: registrar.gauges(&BUFFER_LIMIT),
             credentials_expiry: registrar.nonzero_gauges(&CREDENTIALS_EXPIRY),
             dropped: registrar.counters(&DROPPED),
             returned: registrar.counters(&RETURNED),
+            capped: registrar.float_counters(&CAPPED),
             fsync: registrar.quick_histograms(&FSYNC),
             corrupt: registrar.counters(&CORRUPT),
             buffer_errors: registrar.counters(&BUFFER_ERRORS),
+            destinations: DestinationCollector::register(registrar),
         }
     }
 
@@ -374,6 +410,7 @@ impl SinkFamilies {
             rate_limit: self.rate_limit.with_label_values(&[sink]),
             buffer_bytes: self.buffer_bytes.with_label_values(&[sink]),
             buffer_oldest_seconds: self.buffer_oldest.with_label_values(&[sink]),
+            buffer_limit: self.buffer_limit.clone(),
             credentials_expiry: self.credentials_expiry.clone(),
             requests: self.requests.clone(),
             rejected: self.rejected.clone(),
@@ -381,9 +418,11 @@ impl SinkFamilies {
             dead_lettered: self.dead_lettered.clone(),
             dropped: self.dropped.clone(),
             returned: self.returned.with_label_values(&[sink]),
+            capped: self.capped.clone(),
             fsync: self.fsync.clone(),
             corrupt: self.corrupt.clone(),
             buffer_errors: self.buffer_errors.clone(),
+            destinations: self.destinations.clone(),
         }
     }
 }

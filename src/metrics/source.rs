@@ -24,6 +24,8 @@ pub struct SourceMetrics {
     routed: IntCounter,
     /// Payload bytes read.
     pub bytes: IntCounter,
+    /// Events with bad characters, which were replaced.
+    pub repaired: IntCounter,
     /// Bytes in the files that were not read yet.
     pub behind_bytes: LazyGauge,
     /// Age of the oldest event read and not yet acknowledged.
@@ -36,6 +38,7 @@ pub struct SourceMetrics {
     pub pull: PullMetrics,
     /// What a source of a Kinesis stream shows.
     pub stream: StreamMetrics,
+    files: IntCounterVec,
     objects: IntCounterVec,
     messages: IntCounterVec,
     redacted: IntCounterVec,
@@ -47,6 +50,11 @@ impl SourceMetrics {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Events and bytes read so far.
+    pub(crate) fn read_so_far(&self) -> [u64; 2] {
+        [self.events.get(), self.bytes.get()]
     }
 
     /// Counts an error that lost nothing.
@@ -98,6 +106,11 @@ impl SourceMetrics {
         }
     }
 
+    /// Counts a file by what became of it: `ignored` or `removed`.
+    pub(crate) fn file(&self, outcome: &str) {
+        self.files.with_label_values(&[self.name.as_str(), outcome]).inc();
+    }
+
     /// Notes a file that cannot be read, again and again.
     pub(crate) fn unreadable(&self, path: &Path, why: String) {
         self.troubles.unreadable(&self.name, path, why, Instant::now());
@@ -142,6 +155,9 @@ impl SourceMetrics {
         }
         if labels.has_files {
             self.behind_bytes.show();
+        }
+        for outcome in &labels.files {
+            self.files.with_label_values(&[self.name.as_str(), *outcome]);
         }
         if labels.has_log_groups {
             self.pull.announce();
@@ -220,6 +236,11 @@ const ROUTED: Family = Family {
     labels: SOURCE,
 };
 const BYTES: Family = Family { name: "source_bytes_total", help: "Payload bytes read.", labels: SOURCE };
+const REPAIRED: Family = Family {
+    name: "repaired_events_total",
+    help: "Events with bad characters, each of which was replaced by U+FFFD.",
+    labels: SOURCE,
+};
 const ERRORS: Family =
     Family { name: "source_errors_total", help: "Errors at a source, by reason.", labels: SOURCE_AND_REASON };
 pub(super) const UNDECODABLE: Family = Family {
@@ -240,6 +261,11 @@ const LOST: Family = Family {
     labels: SOURCE_AND_REASON,
 };
 const SOURCE_AND_OUTCOME: &[&str] = &["source", "outcome"];
+const FILES: Family = Family {
+    name: "source_files_total",
+    help: "Files that were left out as too old, or removed once they were delivered, by what became of them.",
+    labels: SOURCE_AND_OUTCOME,
+};
 const OBJECTS: Family = Family {
     name: "source_objects_total",
     help: "Objects of S3 that are done, by what became of them.",
@@ -269,11 +295,13 @@ pub(super) struct SourceFamilies {
     events: IntCounterVec,
     routed: IntCounterVec,
     bytes: IntCounterVec,
+    repaired: IntCounterVec,
     errors: IntCounterVec,
     undecodable: IntCounterVec,
     lag: GaugeVec,
     behind: IntGaugeVec,
     lost: IntCounterVec,
+    files: IntCounterVec,
     objects: IntCounterVec,
     messages: IntCounterVec,
     redacted: IntCounterVec,
@@ -289,11 +317,13 @@ impl SourceFamilies {
             events: registrar.counters(&EVENTS),
             routed: registrar.counters(&ROUTED),
             bytes: registrar.counters(&BYTES),
+            repaired: registrar.counters(&REPAIRED),
             errors: registrar.counters(&ERRORS),
             undecodable: registrar.counters(&UNDECODABLE),
             lag: registrar.float_gauges(&LAG),
             behind: registrar.gauges(&BEHIND),
             lost: registrar.counters(&LOST),
+            files: registrar.counters(&FILES),
             objects: registrar.counters(&OBJECTS),
             messages: registrar.counters(&MESSAGES),
             redacted: registrar.counters(&REDACTED),
@@ -312,6 +342,7 @@ impl SourceFamilies {
             events: self.events.with_label_values(&[source]),
             routed: self.routed.with_label_values(&[source]),
             bytes: self.bytes.with_label_values(&[source]),
+            repaired: self.repaired.with_label_values(&[source]),
             behind_bytes: LazyGauge {
                 family: self.behind.clone(),
                 source: source.to_owned(),
@@ -322,6 +353,7 @@ impl SourceFamilies {
             errors: self.errors.clone(),
             undecodable: self.undecodable.clone(),
             lost: self.lost.clone(),
+            files: self.files.clone(),
             pull: self.pull.of(source),
             stream: self.stream.of(source),
             objects: self.objects.clone(),

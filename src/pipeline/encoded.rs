@@ -8,6 +8,7 @@ use crate::deadletter::{DeadLetter, LetterContent};
 use crate::decode::broken_at;
 use crate::destination::registry::NoDestination;
 use crate::event::{AckGuard, Block, Borders, Held, Origin, Timestamp};
+use crate::route::Filtered;
 
 /// What became of a chunk.
 #[derive(Debug, Default)]
@@ -16,11 +17,15 @@ pub(crate) struct EncodedChunk {
     pub(crate) segments: Vec<EncodedSegment>,
     /// Events that at least one sink takes.
     pub(crate) routed: u64,
-    /// Events that no sink takes, by the route that dropped them.
-    pub(crate) filtered: Vec<(Option<usize>, u64)>,
+    /// Events that no sink takes, by why.
+    pub(crate) filtered: Vec<(Filtered, u64)>,
+    /// Events that routes kept from their sinks, whether or not others have them, by why.
+    pub(crate) withheld: Vec<(Filtered, u64)>,
     /// Events whose messages could not be read as what they were to be, and those that lacked their time.
     pub(crate) unparsed: u64,
     pub(crate) untimed: u64,
+    /// Events with bad characters, which were replaced.
+    pub(crate) repaired: u64,
     /// What was redacted, by rule.
     pub(crate) redacted: Vec<(Arc<str>, u64)>,
     /// What goes to the dead letters.
@@ -44,6 +49,14 @@ impl EncodedChunk {
     pub(super) fn has_several_sinks(&self) -> bool {
         let first = self.segments.first().map(|segment| segment.sink);
         self.segments.iter().any(|segment| Some(segment.sink) != first)
+    }
+}
+
+/// Counts events under a reason.
+pub(super) fn count(counts: &mut Vec<(Filtered, u64)>, why: Filtered, events: u64) {
+    match counts.iter_mut().find(|(known, _)| *known == why) {
+        Some((_, count)) => *count += events,
+        None => counts.push((why, events)),
     }
 }
 

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use super::encoded::{EncodedChunk, EncodedSegment, Undeliverable};
 use super::intake::OrderedLane;
+use super::tapping::tap_segment;
 use crate::deadletter::{DeadLetters, PendingDeadLetter, folder_of_source};
 use crate::destination::queue::Ended;
 use crate::destination::registry::{NoDestination, RunningSink};
 use crate::event::AckGuard;
 use crate::metrics::{ChunkCounts, Metrics, SourceMetrics};
+use crate::route::Filtered;
+use crate::tap::{TapHub, TapTarget};
 
 /// Gives encoded chunks to their destinations.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub(crate) struct Enqueuer {
     pub(crate) metrics: Metrics,
     /// Where what cannot be delivered goes.
     pub(crate) dead_letters: Arc<DeadLetters>,
+    /// Who looks at what passes.
+    pub(crate) taps: Arc<TapHub>,
 }
 
 /// Whether a part of a chunk may be given up for want of room.
@@ -45,6 +50,9 @@ impl Enqueuer {
             return;
         }
         self.count(&encoded, source);
+        if self.taps.is_tapped() {
+            self.tap(&encoded.segments);
+        }
         let mut held = encoded.held.take();
         let mut segments = std::mem::take(&mut encoded.segments).into_iter().peekable();
         while let Some(segment) = segments.next() {
@@ -65,6 +73,18 @@ impl Enqueuer {
             self.enqueue_letter(undeliverable, lane, &ack, source);
         }
         ack.settle();
+    }
+
+    /// Offers what is enqueued to who looks at its sinks.
+    #[cold]
+    fn tap(&self, segments: &[EncodedSegment]) {
+        for segment in segments {
+            let Some(sink) = self.sinks.get(segment.sink) else { continue };
+            if let Some(taps) = self.taps.of(TapTarget::Sink, &sink.name) {
+                let stream = sink.key(&segment.origin).map(|key| key.stream).unwrap_or_default();
+                tap_segment(taps, segment, &stream);
+            }
+        }
     }
 
     /// Whether every destination of the chunk has room. It is asked before any has a part of the chunk: what is given up whole and
@@ -89,17 +109,24 @@ impl Enqueuer {
 
     fn count(&self, encoded: &EncodedChunk, source: &SourceMetrics) {
         let filtered: Vec<_> =
-            encoded.filtered.iter().map(|(route, events)| (self.route_counter(*route), *events)).collect();
+            encoded.filtered.iter().map(|(why, events)| (self.filtered(*why), *events)).collect();
         let undecodable = encoded.undeliverable.iter().filter(|undeliverable| undeliverable.sink.is_none());
         let undecodable: Vec<_> = undecodable.map(|undeliverable| (undeliverable.reason, 1)).collect();
+        for (why, events) in &encoded.withheld {
+            let route = why.route.map_or_else(String::new, |route| route.to_string());
+            self.metrics.withheld(&route, why.reason.label(), *events);
+        }
         source.redacted(&encoded.redacted);
+        source.repaired.inc_by(encoded.repaired);
         source.unparsed("parse", encoded.unparsed);
         source.unparsed("timestamp", encoded.untimed);
         source.read(&ChunkCounts { routed: encoded.routed, filtered: &filtered, undecodable: &undecodable });
     }
 
-    fn route_counter(&self, route: Option<usize>) -> prometheus::IntCounter {
-        self.metrics.filtered(&route.map_or_else(|| "none".to_owned(), |route| route.to_string()))
+    /// The counter of events that go to no sink for this reason.
+    fn filtered(&self, why: Filtered) -> prometheus::IntCounter {
+        let route = why.route.map_or_else(|| "none".to_owned(), |route| route.to_string());
+        self.metrics.filtered(&route, why.reason.label())
     }
 
     /// Queues a dead letter; its part of the chunk is done once it is on disk.

@@ -6,24 +6,32 @@
 //! Failure: what cannot be decoded, or taken by a sink, becomes a dead letter.
 //! Stop:    the workers end when the sources have, and every chunk is done.
 
+mod deciding;
 mod encoded;
 mod enqueue;
 mod ids;
 mod intake;
+mod labelling;
 mod open_job;
 mod parsing;
 mod paused;
 mod process;
+mod rehearsal;
 mod routing;
 mod scratch;
 mod step;
+mod tapping;
 mod worker;
 
 pub(crate) use self::enqueue::Enqueuer;
 pub use self::intake::{CommitSlot, Intake, IntakeQueue, Job, Jobs, OrderedLane, WhenFullDestination};
+#[cfg(test)]
+pub(crate) use self::labelling::LabelledOrigins;
+pub(crate) use self::labelling::Labeller;
 pub(crate) use self::open_job::SourceDecoder;
 pub(crate) use self::parsing::MessageParser;
 pub(crate) use self::process::Processor;
+pub(crate) use self::rehearsal::RehearsedChunk;
 pub(crate) use self::routing::WorkerState;
 #[cfg(test)]
 pub(crate) use self::step::StepMemory;

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::intake::CommitSlot;
+use super::labelling::Labeller;
 use super::parsing::MessageParser;
 use crate::decode::{Decoder, Undecoded};
 use crate::event::{AckGuard, Held, Origin, Timestamp};
@@ -19,8 +21,19 @@ pub(crate) struct SourceDecoder {
     pub(crate) redactor: Option<Redactor>,
     /// How its messages are read; none: they are text.
     pub(crate) parser: Option<MessageParser>,
+    /// What labels its origins; none: nothing does.
+    pub(crate) labeller: Option<Labeller>,
+    /// Events whose own time is longer ago are left out; none: no event is too old.
+    pub(crate) ignore_older: Option<Duration>,
     /// What it counts.
     pub(crate) metrics: SourceMetrics,
+}
+
+impl SourceDecoder {
+    /// The oldest time that an event may have which was read at `read_at`.
+    pub(super) fn oldest(&self, read_at: Timestamp) -> Timestamp {
+        self.ignore_older.map_or(Timestamp(i64::MIN), |age| read_at.before(age))
+    }
 }
 
 /// A chunk on its way, or what is left of it.

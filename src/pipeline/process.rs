@@ -15,6 +15,7 @@ use super::step::StepMemory;
 use crate::decode::Undecoded;
 use crate::event::{AckGuard, Budget, Chunk, CommitTurn, Held, Origin};
 use crate::steps::Redacting;
+use crate::tap::TapTarget;
 
 /// What the workers work with.
 #[derive(Debug)]
@@ -54,6 +55,10 @@ impl Processor {
             // The ack guard is dropped unsettled: the chunk is given up, not lost.
             return;
         };
+        let origin = match &source.labeller {
+            Some(labeller) => labeller.label(origin, &mut scratch.labelled),
+            None => origin,
+        };
         let used = payload.len() as u64;
         let undecoded = match undecodable {
             None => Undecoded::new(payload, piece),
@@ -87,7 +92,8 @@ impl Processor {
         let mut lacks = 0;
         let memory =
             StepMemory::new((&self.budget, slot.turn()), room.bytes(), (&mut held, used), &mut lacks);
-        let routing = state.begin(read_at, memory).of_chunk(&source, &origin.source, &ack);
+        let taps = self.enqueuer.taps.of(TapTarget::Source, &origin.source);
+        let routing = state.begin(read_at, memory).of_chunk(&source, &origin.source, &ack).tapped(taps);
         let (left, mut encoded) = decode(&source, &origin, undecoded, routing, scratch);
         let (enqueuer, lane, of_source) =
             (Arc::clone(&self.enqueuer), Arc::clone(slot.lane()), Arc::clone(&source));
@@ -138,14 +144,14 @@ impl Processor {
 
 /// Decodes as much as there is room for. The decoder calls back for each event that it finds: see `Redacting`, which replaces what is
 /// to be redacted, and `Routing`, which routes it, and encodes it for its sinks.
-fn decode(
+pub(super) fn decode(
     source: &SourceDecoder,
     origin: &Arc<Origin>,
     undecoded: Undecoded,
     mut routing: Routing<'_>,
     scratch: &mut WorkerScratch,
 ) -> (Option<Undecoded>, EncodedChunk) {
-    let WorkerScratch { decode, redact } = scratch;
+    let WorkerScratch { decode, redact, .. } = scratch;
     let Some(redactor) = &source.redactor else {
         let left = source.decoder.decode_some(decode, origin, undecoded, &mut routing);
         return (left, routing.finish());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::encoded::{EncodedChunk, EncodedSegment, LETTER_BYTES, SEGMENT_BYTES, Undeliverable};
+use super::encoded::{EncodedChunk, EncodedSegment, LETTER_BYTES, SEGMENT_BYTES, Undeliverable, count};
 use super::ids;
 use super::open_job::SourceDecoder;
 use super::parsing::{MessageParser, ParseScratch};
@@ -15,7 +15,8 @@ use crate::destination::registry::RunningSink;
 use crate::event::{
     AckGuard, Buffers, Event, Events, LONGEST_ID, Message, Origin, PlaceId, Timestamp, Wants,
 };
-use crate::route::{Decision, Plan, Router, SinkSet};
+use crate::route::{Decision, Filtered, Plan, Router, SinkSet};
+use crate::tap::ChunkTaps;
 
 /// What a worker keeps between chunks.
 #[derive(Debug)]
@@ -24,11 +25,11 @@ pub(crate) struct WorkerState {
     sinks: Arc<[Arc<RunningSink>]>,
     outputs: Vec<Output>,
     wants: Wants,
-    /// Whether a sink wants an id for each event.
+    /// Whether a sink wants an id for each event, or a route takes a sample by them.
     wants_ids: bool,
     /// The plan of the last origin, which most chunks share.
-    plan: Option<(Arc<Origin>, Plan)>,
-    unescaped: Vec<u8>,
+    pub(super) plan: Option<(Arc<Origin>, Plan)>,
+    pub(super) unescaped: Vec<u8>,
     parsing: ParseScratch,
 }
 
@@ -40,7 +41,7 @@ impl WorkerState {
         let events = sinks.iter().any(|sink| !sink.encoder.wants_envelopes());
         let outputs = sinks.iter().map(|_| Output::new(Arc::clone(buffers))).collect();
         let wants = Wants { events, envelopes };
-        let wants_ids = sinks.iter().any(|sink| sink.encoder.wants_ids());
+        let wants_ids = router.samples() || sinks.iter().any(|sink| sink.encoder.wants_ids());
         Self {
             router,
             sinks,
@@ -62,8 +63,10 @@ impl WorkerState {
             costs: EventCosts::default(),
             has_costs: false,
             chunk_id: None,
+            oldest: Timestamp(i64::MIN),
             at: 0,
             parser: None,
+            taps: None,
             encoded: EncodedChunk::default(),
         }
     }
@@ -72,19 +75,23 @@ impl WorkerState {
 /// A step of a chunk's way: as much of it as there is room for.
 #[derive(Debug)]
 pub(crate) struct Routing<'a> {
-    state: &'a mut WorkerState,
-    read_at: Timestamp,
+    pub(super) state: &'a mut WorkerState,
+    pub(super) read_at: Timestamp,
     memory: StepMemory<'a>,
     costs: EventCosts,
     /// Whether they are those of the present origin.
     has_costs: bool,
     /// The id of the chunk's first byte, where ids are wanted.
     chunk_id: Option<PlaceId>,
+    /// An event whose own time is before this is too old.
+    oldest: Timestamp,
     /// Where what is told next begins.
     at: u64,
     /// How messages are read.
     parser: Option<&'a MessageParser>,
-    encoded: EncodedChunk,
+    /// Who looks at the events; nobody, nearly always.
+    pub(super) taps: Option<ChunkTaps>,
+    pub(super) encoded: EncodedChunk,
 }
 
 /// What an event of the present origin takes, over all sinks.
@@ -99,11 +106,20 @@ struct EventCosts {
 }
 
 impl<'a> Routing<'a> {
-    /// The same for the chunk of this ack guard, which is of a source with this name: so that messages are read, and events have ids.
+    /// The same for the chunk of this ack guard, which is of a source with this name: so that messages are read, events have ids, and
+    /// old ones are left out.
     #[must_use]
     pub(crate) fn of_chunk(mut self, source: &'a SourceDecoder, name: &str, ack: &AckGuard) -> Self {
         self.chunk_id = self.state.wants_ids.then(|| ids::of_chunk(name, ack));
         self.parser = source.parser.as_ref();
+        self.oldest = source.oldest(self.read_at);
+        self
+    }
+
+    /// The same, looked at by these.
+    #[must_use]
+    pub(crate) fn tapped(mut self, taps: Option<ChunkTaps>) -> Self {
+        self.taps = taps;
         self
     }
 
@@ -114,7 +130,7 @@ impl<'a> Routing<'a> {
     }
 
     /// The id of what is told now.
-    fn id(&self) -> Option<PlaceId> {
+    pub(super) fn id(&self) -> Option<PlaceId> {
         self.chunk_id.map(|id| id.behind(self.at))
     }
 
@@ -167,22 +183,6 @@ impl<'a> Routing<'a> {
                 self.encoded.segments.push(EncodedSegment { sink: index, origin, blocks });
             }
         }
-    }
-
-    /// Where an event goes: by the origin alone, or by its message too.
-    fn route(&mut self, message: Message<'_>) -> Option<Decision> {
-        let (_, plan) = self.state.plan.as_ref()?;
-        plan.fixed().or_else(|| {
-            Some(match message {
-                Message::Raw(bytes) => plan.decide(bytes),
-                Message::Escaped(text) if !text.contains('\\') => plan.decide(text.as_bytes()),
-                Message::Escaped(text) => {
-                    self.state.unescaped.clear();
-                    crate::batch::unescape(text, &mut self.state.unescaped);
-                    plan.decide(&self.state.unescaped)
-                }
-            })
-        })
     }
 
     /// Where all events of the origin go, if their messages do not matter.
@@ -262,11 +262,8 @@ impl<'a> Routing<'a> {
         self.note_written();
     }
 
-    fn filter(&mut self, route: Option<usize>, events: u64) {
-        match self.encoded.filtered.iter_mut().find(|(known, _)| *known == route) {
-            Some((_, count)) => *count += events,
-            None => self.encoded.filtered.push((route, events)),
-        }
+    fn filter(&mut self, why: Filtered, events: u64) {
+        count(&mut self.encoded.filtered, why, events);
     }
 
     /// An event, or an envelope, that is too large for a sink.
@@ -284,12 +281,24 @@ impl<'a> Routing<'a> {
         self.encoded.undeliverable.push(undeliverable);
     }
 
+    /// Routes an event, and encodes it for its sinks.
+    fn take(&mut self, event: Event<'_>) {
+        if event.timestamp.is_some_and(|time| time < self.oldest) {
+            return self.filter(Filtered::TOO_OLD, 1);
+        }
+        match self.decide(&event) {
+            Some(Decision::Sinks(sinks)) => self.encode(sinks, &event),
+            Some(Decision::Filtered(why)) => self.filter(why, 1),
+            None => self.undecodable_bytes("no_origin", &crate::batch::message_bytes(event.message)),
+        }
+    }
+
     fn undecodable_bytes(&mut self, reason: &'static str, bytes: &[u8]) {
         let bytes = Bytes::copy_from_slice(bytes);
         self.give_up(Undeliverable::new(reason, self.origin_now(), bytes));
     }
 
-    fn origin_now(&self) -> Arc<Origin> {
+    pub(super) fn origin_now(&self) -> Arc<Origin> {
         self.state.plan.as_ref().map(|(origin, _)| Arc::clone(origin)).unwrap_or_default()
     }
 }
@@ -338,6 +347,7 @@ impl Events for Routing<'_> {
     fn origin(&mut self, origin: &Arc<Origin>) {
         if self.state.plan.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, origin)) {
             if !self.has_costs {
+                self.renew_keys();
                 self.learn_costs();
             }
             return;
@@ -351,30 +361,33 @@ impl Events for Routing<'_> {
             self.state.plan = Some((Arc::clone(origin), plan));
         } else if let Some((known, _)) = &mut self.state.plan {
             *known = Arc::clone(origin);
+            self.renew_keys();
         }
         self.learn_costs();
     }
 
     fn event(&mut self, event: Event<'_>) {
-        match self.route(event.message) {
-            Some(Decision::Sinks(sinks)) => self.encode(sinks, &event),
-            Some(Decision::Filtered(route)) => self.filter(route, 1),
-            None => self.undecodable_bytes("no_origin", &crate::batch::message_bytes(event.message)),
+        if self.taps.is_some() {
+            self.tap_event(&event);
         }
+        self.take(event);
     }
 
     fn lines(&mut self, lines: &Bytes, count: u64) {
+        if self.taps.is_some() {
+            self.tap_lines(lines, count);
+        }
         match self.route_all() {
             Some(Decision::Sinks(sinks)) if self.parser(sinks).is_none() => {
                 self.encode_lines(sinks, lines, count);
             }
-            Some(Decision::Filtered(route)) => self.filter(route, count),
+            Some(Decision::Filtered(why)) => self.filter(why, count),
             Some(Decision::Sinks(_)) | None => {
                 let (mut from, first) = (0, self.at);
                 for at in memchr::memchr_iter(b'\n', lines) {
                     let message = Message::Raw(lines.get(from..at).unwrap_or_default());
                     self.at = first.wrapping_add(from as u64);
-                    self.event(Event { message, timestamp: None, id: None, part: None });
+                    self.take(Event { message, timestamp: None, id: None, part: None });
                     from = at.saturating_add(1);
                 }
             }
@@ -382,12 +395,20 @@ impl Events for Routing<'_> {
     }
 
     fn envelope(&mut self, gzipped: &Bytes) {
-        match self.route(Message::Raw(b"")) {
+        if self.taps.is_some() && !self.state.wants.events {
+            self.tap_event(&Event { message: Message::Raw(gzipped), timestamp: None, id: None, part: None });
+        }
+        match self.decide(&Event { message: Message::Raw(b""), timestamp: None, id: None, part: None }) {
             Some(Decision::Sinks(sinks)) => self.encode_envelope(sinks, gzipped),
             // It is counted as events where events are wanted too.
             _ if self.state.wants.events => {}
-            Some(Decision::Filtered(_)) | None => self.filter(None, 1),
+            Some(Decision::Filtered(why)) => self.filter(why, 1),
+            None => self.filter(Filtered::UNROUTED, 1),
         }
+    }
+
+    fn repaired(&mut self, events: u64) {
+        self.encoded.repaired = self.encoded.repaired.saturating_add(events);
     }
 
     fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {

@@ -1,5 +1,6 @@
 //! One worker's buffers.
 
+use super::labelling::LabelledOrigins;
 use crate::decode::Scratch;
 use crate::steps::RedactScratch;
 
@@ -10,4 +11,6 @@ pub(crate) struct WorkerScratch {
     pub(super) decode: Scratch,
     /// Of what is redacted.
     pub(super) redact: RedactScratch,
+    /// Of origins.
+    pub(super) labelled: LabelledOrigins,
 }

@@ -80,6 +80,11 @@ impl Workers {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What they work with.
+    pub(crate) const fn processor(&self) -> &Arc<Processor> {
+        &self.processor
+    }
+
     /// Takes no more chunks, but from whom has the queue still.
     pub(crate) fn close(&self) {
         self.processor.paused.drain();

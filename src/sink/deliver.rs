@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
-use super::answer::{Answer, Hold, Rejected, THROTTLED};
+use super::answer::{Answer, Rejected, THROTTLED};
+use super::cap::RateCap;
+use super::capped_sends::CappedSends;
 use super::destination_name::DestinationName;
+use super::hold_state::HoldState;
 use super::in_flight::{Completed, InFlight, RequestTimes};
 use super::pacing::{Pacing, Room};
 use super::pending_request::{PendingRequest, RetryQueue};
@@ -20,31 +23,36 @@ use super::step::RefusedBy;
 use crate::config::Compression;
 use crate::event::{AckGuard, Record};
 use crate::limits::TARGET_RECORD_BYTES;
-use crate::metrics::{SinkMetrics, gauge};
+use crate::metrics::{DestinationTally, DestinationTrouble, SinkMetrics, gauge};
 
 /// One destination's loop.
 #[derive(Debug)]
 pub struct DeliveryLoop<S, P> {
-    service: Arc<S>,
+    pub(super) service: Arc<S>,
     pub(super) record_queue: Arc<P>,
     pub(super) resources: SinkResources,
     pub(super) metrics: SinkMetrics,
     compression: Compression,
     /// The sink's and the destination's name, for people.
     pub(super) label: DestinationName,
-    pacing: Pacing,
+    pub(super) tally: Arc<DestinationTally>,
+    pub(super) pacing: Pacing,
+    /// The user's own limit, which the sink's destinations share.
+    pub(super) cap: CappedSends,
     /// What a request carries while nothing limits it.
-    full: Room,
+    pub(super) full: Room,
     pub(super) retries: RetryQueue,
     /// The order in which requests take memory, and in which they leave.
     memory_order: SendOrder,
     departure_order: SendOrder,
-    in_flight: JoinSet<Completed>,
+    pub(super) in_flight: JoinSet<Completed>,
+    /// When the first event came of each request that is under way.
+    under_way: Vec<Instant>,
     /// Nothing is sent before this.
-    paused_until: Option<Instant>,
-    held: Option<HoldState>,
-    last_logged: Option<Instant>,
-    issue_reported: bool,
+    pub(super) paused_until: Option<Instant>,
+    pub(super) held: Option<HoldState>,
+    pub(super) last_logged: Option<Instant>,
+    pub(super) issue_reported: bool,
     /// The queue has ended.
     ended: bool,
     /// What is not under way is handed over to whoever runs next.
@@ -58,21 +66,13 @@ pub struct DeliverySettings {
     pub compression: Compression,
     /// Most requests under way.
     pub window: usize,
+    /// The user's own limit, which the sink's destinations share; none: there is none.
+    pub cap: Option<Arc<RateCap>>,
     /// The sink's and the destination's name, for people.
     pub label: DestinationName,
+    /// What the destination counts.
+    pub tally: Arc<DestinationTally>,
 }
-
-/// The state of a held destination.
-#[derive(Debug)]
-struct HoldState {
-    reason: &'static str,
-    attempts: u32,
-    /// When it was held last.
-    since: Instant,
-}
-
-/// The same issue is logged no more often than this.
-const LOG_AGAIN: Duration = Duration::from_mins(1);
 
 /// How long nothing is taken after a request of no records.
 const EMPTY_PAUSE: Duration = Duration::from_secs(1);
@@ -90,7 +90,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         metrics: SinkMetrics,
         settings: DeliverySettings,
     ) -> Self {
-        let DeliverySettings { compression, window, label } = settings;
+        let DeliverySettings { compression, window, cap, label, tally } = settings;
         let pacing = Pacing::new(window, Instant::now());
         // Records that are compressed on their way make small requests anyway.
         let smaller = service.best_request(window).filter(|_| compression == Compression::None);
@@ -103,12 +103,15 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             metrics,
             compression,
             label,
+            tally,
             pacing,
+            cap: CappedSends::new(cap),
             full,
             retries: RetryQueue::default(),
             memory_order: SendOrder::default(),
             departure_order: SendOrder::default(),
             in_flight: JoinSet::new(),
+            under_way: Vec::new(),
             paused_until: None,
             held: None,
             last_logged: None,
@@ -125,6 +128,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
                 self.retries.hand_over(&*self.record_queue);
             }
             let now = Instant::now();
+            self.note_cap(now);
             let window = self.pacing.window();
             let may_send =
                 self.in_flight.len() < window && self.blocked_until().is_none_or(|until| until <= now);
@@ -148,7 +152,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
                 () = self.record_queue.handed_over(), if !self.handed_over => (self.ended, self.handed_over) = (true, true),
                 taken = self.record_queue.take(), if may_take => match taken {
                     Some(records) if records.is_empty() => self.skip_empty(now),
-                    Some(records) => self.send(PendingRequest::new(records)),
+                    Some(records) => self.send_or_wait(PendingRequest::new(records)),
                     None => self.ended = true,
                 },
             }
@@ -162,36 +166,21 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         self.clear_issue();
     }
 
-    /// Nothing is sent before this: a pause, or the rate.
-    fn blocked_until(&self) -> Option<Instant> {
-        self.paused_until.max(self.pacing.next())
-    }
-
-    /// When something that waits may go, if anything does and nothing else would wake the loop.
-    fn wake(&self, now: Instant) -> Option<Instant> {
-        let due = self.retries.next();
-        let blocked = self.blocked_until().filter(|until| *until > now);
-        match (due, blocked) {
-            (Some(due), Some(blocked)) => Some(due.max(blocked)),
-            (None, blocked) => blocked,
-            (due, None) => due.filter(|due| *due > now),
-        }
-    }
-
-    /// What the next request may carry.
-    fn room(&self) -> Room {
-        match self.pacing.room() {
-            _ if self.held.is_some() => Pacing::one(),
-            Room::Full => self.full,
-            room @ (Room::Bytes { .. } | Room::One(_)) => room,
-        }
-    }
-
     /// A request of no records would be refused for ever, and no record of it could be found at fault. The queue gives none; were
     /// there one after all, the queue is asked again, but not at once.
     fn skip_empty(&mut self, now: Instant) {
         debug_assert!(false, "the queue gave a request of no records");
         self.paused_until = Some(now + EMPTY_PAUSE);
+    }
+
+    /// Others may have used up what the sink may send while this waited for records.
+    fn send_or_wait(&mut self, request: PendingRequest) {
+        let now = Instant::now();
+        if self.cap.must_wait(now) {
+            self.retries.push(now, request);
+        } else {
+            self.send(request);
+        }
     }
 
     fn resend(&mut self, mut request: PendingRequest) {
@@ -210,7 +199,9 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             self.retries.push(now, rest);
         }
         debug_assert!(!request.records.is_empty(), "a request of no records");
+        self.under_way.extend(request.oldest());
         self.pacing.send(request.load(), self.retries.load(), now, fastrand::f64());
+        self.cap.send(&request, now);
         let (service, resources, compression) =
             (Arc::clone(&self.service), self.resources.clone(), self.compression);
         let in_flight = InFlight {
@@ -220,6 +211,12 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             started: now,
         };
         self.in_flight.spawn(async move { in_flight.send(&*service, compression, &resources).await });
+        self.note_oldest();
+    }
+
+    /// Tells how old the oldest record is that was taken from the queue and has not ended.
+    fn note_oldest(&self) {
+        self.tally.taken_since(self.under_way.iter().copied().chain(self.retries.oldest()).min());
     }
 
     fn on_response(&mut self, completed: Result<Completed, tokio::task::JoinError>) {
@@ -229,6 +226,9 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             return;
         };
         let now = Instant::now();
+        if let Some(at) = self.under_way.iter().position(|since| Some(*since) == request.oldest()) {
+            self.under_way.swap_remove(at);
+        }
         debug!(
             sink = self.label.sink,
             stream = self.label.stream,
@@ -254,7 +254,9 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         }
         self.metrics.concurrency.add(gauge(self.pacing.window()).saturating_sub(gauge(window_before)));
         self.metrics.rate_limit.add(self.rate_limit().saturating_sub(rate_before));
+        self.tally.limited(self.rate_limit());
         self.record_queue.set_failing(self.pacing.is_failing() || self.held.is_some());
+        self.note_oldest();
     }
 
     /// For the metric.
@@ -273,7 +275,9 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         self.metrics.duration.observe(now.duration_since(times.sent).as_secs_f64());
         self.metrics.request(if rejected.is_empty() { "ok" } else { "partial" });
         let count = request.records.len();
+        self.tally.refused(rejected.len());
         if rejected.len() < count {
+            self.tally.accepted(now);
             self.pacing.accepted(now);
             self.resume();
         }
@@ -302,9 +306,11 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
     }
 
     fn delivered(&self, record: Record) {
+        let billed = self.service.billed(record.len);
+        self.tally.delivered(record.events, record.payload, billed);
         self.metrics.deliver(record.events);
         self.metrics.delivered_bytes.inc_by(record.payload as u64);
-        self.metrics.billed_bytes.inc_by(self.service.billed(record.len) as u64);
+        self.metrics.billed_bytes.inc_by(billed as u64);
         self.metrics.records.inc();
         self.record_queue.release(record.payload);
         record.acks.into_iter().for_each(AckGuard::settle);
@@ -321,12 +327,18 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         self.metrics.request(outcome);
         let load = request.load();
         match outcome {
-            THROTTLED => self.pacing.answered(times.started, now, load, load, RefusedBy::Call),
-            _broken => self.pacing.broke(times.sent, now),
+            THROTTLED => {
+                self.tally.refused(request.records.len());
+                self.pacing.answered(times.started, now, load, load, RefusedBy::Call);
+            }
+            _broken => {
+                self.tally.failed();
+                self.pacing.broke(times.sent, now);
+            }
         }
         self.pause_after_failure(times.sent, now);
         if self.pacing.failures() >= ISSUE_AFTER {
-            self.report_issue(format!("not delivering: {message}"));
+            self.report_issue(DestinationTrouble { reason: None, message: message.to_owned(), fix: None });
             if self.may_log(now) {
                 warn!(
                     sink = self.label.sink,
@@ -346,77 +358,5 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             // A request that hung has waited already.
             self.paused_until = Some(now.max(sent + delay));
         }
-    }
-
-    fn hold(&mut self, request: PendingRequest, started: Instant, now: Instant, hold: &Hold) {
-        self.metrics.request("held");
-        self.retries.push(now, request);
-        // Others that were under way at the same time say the same.
-        if self.held.as_ref().is_some_and(|held| held.reason == hold.reason && started < held.since) {
-            return;
-        }
-        let attempts = self.held.as_ref().map_or(1, |held| held.attempts.saturating_add(1));
-        self.set_held(Some(HoldState { reason: hold.reason, attempts, since: now }));
-        self.service.refresh_credentials(hold);
-        // What may fix itself at the next try, does; only what does not is worth a wait, and a person's time.
-        if attempts == 1 && hold.may_fix_itself() {
-            return;
-        }
-        self.pause(now, Pacing::hold_delay(attempts, fastrand::f64()));
-        self.report_issue(format!("held: {}; {}", hold.message, hold.fix));
-        if self.may_log(now) {
-            error!(
-                sink = self.label.sink,
-                stream = self.label.stream,
-                reason = hold.reason,
-                error = hold.message,
-                fix = hold.fix,
-                "held; data is kept, trying again every 5 to 60 seconds"
-            );
-        }
-    }
-
-    fn pause(&mut self, now: Instant, delay: Duration) {
-        self.paused_until = Some(now + delay);
-    }
-
-    /// The destination answers again.
-    pub(super) fn resume(&mut self) {
-        self.paused_until = None;
-        if let Some(held) = self.set_held(None) {
-            self.last_logged = None;
-            info!(sink = self.label.sink, stream = self.label.stream, reason = held.reason, "no longer held");
-        }
-        self.clear_issue();
-    }
-
-    /// Changes why the destination is held, and returns why it was. The metric counts a sink's held destinations.
-    fn set_held(&mut self, held: Option<HoldState>) -> Option<HoldState> {
-        let before = std::mem::replace(&mut self.held, held);
-        for (held, change) in [(&before, -1), (&self.held, 1)] {
-            if let Some(held) = held {
-                self.metrics.held(held.reason, change);
-            }
-        }
-        before
-    }
-
-    fn report_issue(&mut self, issue: String) {
-        self.issue_reported = true;
-        self.resources.status.report_issue(&self.label.to_string(), Some(issue));
-    }
-
-    fn clear_issue(&mut self) {
-        if std::mem::take(&mut self.issue_reported) {
-            self.resources.status.report_issue(&self.label.to_string(), None);
-        }
-    }
-
-    pub(super) fn may_log(&mut self, now: Instant) -> bool {
-        let due = self.last_logged.is_none_or(|logged| now.duration_since(logged) >= LOG_AGAIN);
-        if due {
-            self.last_logged = Some(now);
-        }
-        due
     }
 }

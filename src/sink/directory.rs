@@ -30,10 +30,10 @@ struct ObjectFolder {
 }
 
 impl Directory {
-    /// The folder `path`, with objects named after `stream`; `gzipped` gives them `.gz`.
+    /// The folder `path`, with objects named after `stream`, which end with `extension`.
     #[must_use]
-    pub fn new(path: PathBuf, stream: String, gzipped: bool) -> Self {
-        Self { target: Arc::new(ObjectFolder { path, stream, extension: if gzipped { ".gz" } else { "" } }) }
+    pub fn new(path: PathBuf, stream: String, extension: &'static str) -> Self {
+        Self { target: Arc::new(ObjectFolder { path, stream, extension }) }
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn an_object_holds_the_records_of_a_request() {
         let out = tempfile::tempdir().unwrap();
-        let directory = Directory::new(out.path().to_owned(), "logs".into(), false);
+        let directory = Directory::new(out.path().to_owned(), "logs".into(), "");
         let record = |text: &'static str| vec![Bytes::from_static(text.as_bytes())];
         directory.target.write(&[record("a\n"), record("b\n")], Timestamp(1_795_309_323_004)).unwrap();
         let hour = out.path().join("2026/11/22/01");

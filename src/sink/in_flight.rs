@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::gzip;
+use super::compressed::compressed;
 use super::pending_request::PendingRequest;
 use super::resources::SinkResources;
 use super::send_order::{OrderSlot, ReservedSend};
@@ -66,19 +66,21 @@ impl InFlight {
     }
 }
 
-/// Makes each record one gzip member, once.
+/// Makes each record one gzip member or one frame of Zstandard, once.
 async fn compress(
     request: &mut PendingRequest,
     resources: &SinkResources,
     compression: Compression,
 ) -> Result<(), String> {
-    let Compression::Gzip(level) = compression else { return Ok(()) };
+    if compression == Compression::None {
+        return Ok(());
+    }
     for record in request.records.iter_mut().filter(|record| !record.compressed) {
         let parts = record.parts.clone();
-        let gzipped = resources.offload.run(move || gzip::member(&parts, level)).await;
-        let gzipped = gzipped.map_err(|closed| closed.to_string())?.ok_or("gzip failed")?;
-        record.len = gzipped.len();
-        record.parts = vec![gzipped];
+        let packed = resources.offload.run(move || compressed(&parts, compression)).await;
+        let packed = packed.map_err(|closed| closed.to_string())?.ok_or("compression failed")?;
+        record.len = packed.len();
+        record.parts = vec![packed];
         record.compressed = true;
     }
     Ok(())

@@ -8,13 +8,17 @@
 
 mod answer;
 mod body_size;
+mod cap;
+mod capped_sends;
+mod compressed;
 mod deliver;
 mod destination_name;
 mod digester;
 mod directory;
 mod fault;
 mod firehose;
-mod gzip;
+mod held;
+mod hold_state;
 mod in_flight;
 mod offload;
 mod pacing;
@@ -29,9 +33,11 @@ mod service;
 mod simulation;
 mod split_record;
 mod step;
+mod waits;
 
 pub use answer::{Answer, Hold, Rejected};
 pub use body_size::BODY_BYTES;
+pub use cap::RateCap;
 pub use deliver::{DeliveryLoop, DeliverySettings};
 pub use destination_name::DestinationName;
 pub use digester::{Digester, HashCpu};

@@ -44,6 +44,16 @@ pub(super) enum Room {
 }
 
 impl Room {
+    /// The same, within another limit: so many payload bytes, in records that are not much larger than `size`.
+    pub(super) fn within(self, bytes: usize, size: usize) -> Self {
+        match self {
+            Self::Full if bytes >= TARGET_REQUEST_BYTES => Self::Full,
+            Self::Full => Self::Bytes { most: bytes, record: size },
+            Self::Bytes { most, record } => Self::Bytes { most: most.min(bytes), record: record.min(size) },
+            Self::One(record) => Self::One(record.min(size)),
+        }
+    }
+
     /// Payload bytes of the request: what else fits may be added.
     pub(super) fn bytes(self) -> usize {
         match self {

@@ -29,6 +29,11 @@ impl PendingRequest {
         self.records.iter().map(|record| record.len).sum()
     }
 
+    /// When the first event of it came.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.records.iter().map(|record| record.since).min()
+    }
+
     pub(super) fn parts(&self) -> Vec<RecordParts> {
         self.records.iter().map(|record| record.parts.clone()).collect()
     }
@@ -110,6 +115,11 @@ impl RetryQueue {
     pub(super) fn hand_over(&mut self, queue: &impl RecordQueue) {
         let records = std::mem::take(self).requests.into_iter().flat_map(|(_, request)| request.records);
         records.filter(|record| record.is_piece).for_each(|piece| queue.put_back(piece));
+    }
+
+    /// When the first event came of what is to be sent again.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.requests.iter().filter_map(|(_, request)| request.oldest()).min()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -27,6 +27,9 @@ pub trait RecordQueue: Send + Sync + 'static {
     /// Tells whether the destination fails at present. While it does, the queue may hold less of the memory.
     fn set_failing(&self, failing: bool);
 
+    /// Tells whether what waits does so for the sink's own rate alone: then it is not stuck. Whether anything waits.
+    fn set_capped(&self, capped: bool) -> bool;
+
     /// Gives back the memory of taken records that were delivered, or became dead letters.
     fn release(&self, bytes: usize);
 }

@@ -4,7 +4,7 @@
 //! left, as standard input does, or read it again, as files do.
 
 use crate::config::{Decoding, Format, TooLong};
-use crate::event::{Framing, Piece};
+use crate::event::{Charset, Framing, Piece};
 
 /// What is to come after the bytes at hand.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,6 +53,7 @@ impl FramerState {
 pub(super) struct Framer {
     longest: usize,
     too_long: TooLong,
+    charset: Charset,
     /// Whether all of the stream is one object, and how long that may grow before it is cut.
     object: Option<usize>,
     state: FramerState,
@@ -64,11 +65,13 @@ impl Framer {
         let longest = match decoding.format {
             // The limit is on the message, which JSON escapes and stamps make longer here.
             Format::Docker | Format::Cri => decoding.max_line.saturating_mul(2),
-            Format::Lines => decoding.max_line,
+            // Of what is read, which may be longer than what it says.
+            Format::Lines => decoding.max_line.saturating_mul(decoding.charset.unit()),
             Format::Envelope | Format::Cloudtrail | Format::FluentForward(_) => decoding.max_inflated,
         };
         let object = framing.is_object().then_some(decoding.max_inflated);
-        Self { longest, too_long: decoding.too_long, object, state: FramerState::default() }
+        let Decoding { too_long, charset, .. } = *decoding;
+        Self { longest, too_long, charset, object, state: FramerState::default() }
     }
 
     /// Goes on from where another framer of the stream stood.
@@ -86,8 +89,8 @@ impl Framer {
     }
 
     /// So many bytes are always enough to decide.
-    pub(super) const fn enough(&self) -> usize {
-        self.longest.saturating_add(1)
+    pub(super) fn enough(&self) -> usize {
+        self.longest.saturating_add(self.charset.unit())
     }
 
     /// Decides, and stands behind the frame from now on. `bytes` begin where the last frame ended.
@@ -101,15 +104,15 @@ impl Framer {
             return if is_whole { all } else { NextFrame::Incomplete };
         }
         if self.state.skipping {
-            return self.skip(bytes);
+            return self.skip(bytes, upcoming);
         }
-        let whole = whole_events(framing, bytes, upcoming);
+        let whole = self.whole_events(framing, bytes, upcoming);
         if whole > 0 && !self.is_to_be_truncated(bytes, whole, upcoming) {
             let (taken, rest) = bytes.split_at_checked(whole).unwrap_or((bytes, &[]));
             let goes_on = || upcoming == Upcoming::More && framing.goes_on(taken, rest);
             return NextFrame::Events { len: whole, piece: self.advance(framing, taken, goes_on) };
         }
-        if bytes.len() <= self.longest {
+        if bytes.len() < self.enough() {
             return NextFrame::Incomplete;
         }
         let (len, skipping) = self.part(bytes);
@@ -122,7 +125,7 @@ impl Framer {
     fn is_to_be_truncated(&self, bytes: &[u8], whole: usize, upcoming: Upcoming) -> bool {
         self.too_long == TooLong::Truncate
             && upcoming != Upcoming::Nothing
-            && bytes.get(..whole).is_some_and(|taken| !taken.ends_with(b"\n"))
+            && bytes.get(..whole).is_some_and(|taken| !self.ends_line(taken))
     }
 
     /// How the next chunk stands to an event that is too long.
@@ -133,66 +136,59 @@ impl Framer {
         }
         let FramerState { within, inside_line, .. } = self.state;
         // After whole lines it may not have been known whether the event goes on.
-        let is_continued = within > 0 && (inside_line || framing.goes_on(b"\n", chunk));
+        let is_continued = within > 0 && (inside_line || framing.goes_on(self.charset.newline(), chunk));
         let before = if is_continued { within } else { 0 };
         let piece = Piece { before, inside_line: is_continued && inside_line, goes_on: goes_on() };
         self.state.within = piece.next(chunk.len());
-        self.state.inside_line = piece.goes_on && !chunk.ends_with(b"\n");
+        self.state.inside_line = piece.goes_on && !self.ends_line(chunk);
         piece
     }
 
     /// Leaves out the rest of a line that was cut.
-    fn skip(&mut self, bytes: &[u8]) -> NextFrame {
-        let newline = memchr::memchr(b'\n', bytes);
-        self.state.skipping = newline.is_none();
-        let len = newline.map_or(bytes.len(), |at| at.saturating_add(1));
-        NextFrame::LeftOut { len, lost: newline.unwrap_or(len) as u64, reason: "truncated" }
+    fn skip(&mut self, bytes: &[u8], upcoming: Upcoming) -> NextFrame {
+        let unit = self.charset.unit();
+        let Some(len) = self.charset.first_line_end(bytes) else {
+            let is_over = upcoming == Upcoming::Nothing;
+            let len = if is_over { bytes.len() } else { bytes.len() - bytes.len() % unit };
+            return match len {
+                0 => NextFrame::Incomplete,
+                _ => NextFrame::LeftOut { len, lost: len as u64, reason: "truncated" },
+            };
+        };
+        self.state.skipping = false;
+        NextFrame::LeftOut { len, lost: len.saturating_sub(unit) as u64, reason: "truncated" }
     }
 
     /// How much of an event goes that is too long, and whether the rest of its line is to be left out.
     fn part(&self, bytes: &[u8]) -> (usize, bool) {
         let window = bytes.get(..self.longest).unwrap_or(bytes);
-        let lines = lines_in(window).len();
+        let lines = self.charset.last_line_end(window);
         if lines > 0 {
             return (lines, false);
         }
-        // One byte more than allowed, where the decoder has to see that it is too long.
+        // One character more than allowed, where the decoder has to see that it is too long.
         let more_than_allowed = self.enough().min(bytes.len());
         match self.too_long {
-            TooLong::Split => (characters_in(window), false),
+            TooLong::Split => (self.charset.border(window).max(1), false),
             TooLong::Truncate => (more_than_allowed, true),
             TooLong::DeadLetter => (more_than_allowed, false),
         }
     }
-}
 
-/// How many bytes at the front are whole events.
-fn whole_events(framing: &dyn Framing, bytes: &[u8], upcoming: Upcoming) -> usize {
-    let whole = framing.whole(bytes, upcoming == Upcoming::Nothing).min(bytes.len());
-    if whole > 0 || upcoming != Upcoming::Quiet {
-        return whole;
+    fn ends_line(&self, bytes: &[u8]) -> bool {
+        // Where what is read is not of whole characters, it ends no line.
+        bytes.len().is_multiple_of(self.charset.unit()) && bytes.ends_with(self.charset.newline())
     }
-    let lines = lines_in(bytes);
-    framing.whole(lines, true).min(lines.len())
-}
 
-/// The front of `bytes` up to its last newline.
-fn lines_in(bytes: &[u8]) -> &[u8] {
-    let end = memchr::memrchr(b'\n', bytes).map_or(0, |at| at.saturating_add(1));
-    bytes.get(..end).unwrap_or_default()
-}
-
-/// How many bytes at the front do not end inside a UTF-8 character; all of them when they are no UTF-8.
-fn characters_in(bytes: &[u8]) -> usize {
-    let continued = bytes.iter().rev().take(3).take_while(|byte| **byte & 0xC0 == 0x80).count();
-    let start = bytes.len().saturating_sub(continued).saturating_sub(1);
-    let needed = match bytes.get(start) {
-        Some(0xC2..=0xDF) => 2,
-        Some(0xE0..=0xEF) => 3,
-        Some(0xF0..=0xF4) => 4,
-        _ => return bytes.len().max(1),
-    };
-    if continued.saturating_add(1) < needed && start > 0 { start } else { bytes.len() }
+    /// How many bytes at the front are whole events.
+    fn whole_events(&self, framing: &dyn Framing, bytes: &[u8], upcoming: Upcoming) -> usize {
+        let whole = framing.whole(bytes, upcoming == Upcoming::Nothing).min(bytes.len());
+        if whole > 0 || upcoming != Upcoming::Quiet {
+            return whole;
+        }
+        let lines = bytes.get(..self.charset.last_line_end(bytes)).unwrap_or_default();
+        framing.whole(lines, true).min(lines.len())
+    }
 }
 
 #[cfg(test)]
@@ -210,7 +206,14 @@ mod tests {
     use crate::source::file::tests::{IndentedFraming, ObjectFraming, PlainLineFraming};
 
     fn decoding(max_line: usize, too_long: TooLong) -> Decoding {
-        Decoding { format: Format::Lines, multiline: None, max_line, too_long, max_inflated: 8 }
+        Decoding {
+            format: Format::Lines,
+            charset: Charset::UTF8,
+            multiline: None,
+            max_line,
+            too_long,
+            max_inflated: 8,
+        }
     }
 
     fn framer(framing: &dyn Framing, too_long: TooLong) -> Framer {
@@ -271,6 +274,38 @@ mod tests {
         check(&PlainLineFraming, TooLong::Truncate, b"1234567890", more, part(9, false));
         check(&PlainLineFraming, TooLong::DeadLetter, b"1234567890", more, part(9, false));
         check(&IndentedFraming, TooLong::Truncate, b"ab\n cd\n ef\n", more, part(7, false));
+    }
+
+    #[test]
+    fn lines_of_two_bytes_a_character_are_cut_between_characters() {
+        let charset = Charset::named("utf-16le").unwrap();
+        let next = |too_long, text: &str, cut: usize, upcoming| {
+            let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let decoding = Decoding { charset, ..decoding(4, too_long) };
+            let framing = framing(&decoding);
+            Framer::new(&decoding, &*framing).next(&*framing, &bytes[..bytes.len() - cut], upcoming)
+        };
+        let more = Upcoming::More;
+        assert_eq!(next(TooLong::Split, "a\nb\nc", 0, more), events(8));
+        assert_eq!(next(TooLong::Split, "a\n", 1, more), NextFrame::Incomplete);
+        assert_eq!(next(TooLong::Split, "abcd", 0, more), NextFrame::Incomplete);
+        assert_eq!(next(TooLong::Split, "abcde", 0, more), part(8, true));
+        assert_eq!(next(TooLong::Split, "abc\u{1F600}e", 0, more), part(6, true));
+        assert_eq!(next(TooLong::Split, "abc", 1, Upcoming::Nothing), events(5));
+        // What is left out of a line ends between characters, too.
+        let decoding = Decoding { charset, ..decoding(4, TooLong::Truncate) };
+        let framing = framing(&decoding);
+        let mut framer = Framer::new(&decoding, &*framing);
+        framer.resume(FramerState::resumed(true));
+        let left_out = |len: usize, lost| NextFrame::LeftOut { len, lost, reason: "truncated" };
+        assert_eq!(framer.next(&*framing, b"x\0y\0z", more), left_out(4, 4));
+        assert_eq!(framer.next(&*framing, b"z", more), NextFrame::Incomplete);
+        assert_eq!(framer.next(&*framing, b"z\0\n\0a\0", more), left_out(4, 2));
+        assert_eq!(framer.next(&*framing, b"a\0\n\0", more), events(4));
+        assert_eq!(next(TooLong::Truncate, "abcd", 0, more), NextFrame::Incomplete);
+        assert_eq!(next(TooLong::Truncate, "abcdef", 3, more), NextFrame::Incomplete);
+        assert_eq!(next(TooLong::Truncate, "abcdefgh", 0, more), part(10, false));
+        assert_eq!(next(TooLong::DeadLetter, "abcdefgh", 1, more), part(10, false));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::health::Status;
+use crate::overview::UnitList;
 use crate::sync::Lock;
 
 /// What is wrong at present.
@@ -61,6 +62,11 @@ impl Holds {
             Some(reason) => reason,
             None => std::future::pending().await,
         }
+    }
+
+    /// Tells what the source reads from.
+    pub(super) fn list_units(&self, units: UnitList) {
+        self.status.list_units(&self.source, units);
     }
 
     fn set(&self, number: u64, reason: Option<String>) {

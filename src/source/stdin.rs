@@ -447,6 +447,7 @@ mod tests {
         let (intake, jobs) = intake(&budget, framing, Arc::default());
         let decoding = Decoding {
             format: Format::Lines,
+            charset: crate::event::Charset::UTF8,
             multiline: None,
             max_line: 20,
             too_long: TooLong::Split,

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::arguments::Arguments;
+use crate::clock;
 use crate::daemon::{Daemon, Ended, Launch};
 use crate::disk::Disk;
 use crate::files::Files;
+use crate::hostile;
 use crate::input::Tap;
 use crate::ledger::Ledger;
 use crate::plan::STREAMS;
@@ -25,6 +27,8 @@ pub(crate) struct Arena {
     pub(crate) flow: Flow,
     /// Objects of S3 are shipped as well.
     pub(crate) has_objects: bool,
+    /// Others write what nobody should, and the clock jumps.
+    pub(crate) is_hostile: bool,
     pub(crate) story: Story,
     pub(crate) standin: Standin,
     pub(crate) disk: Disk,
@@ -75,6 +79,8 @@ pub(crate) const MEMORY: u64 = 16 << 20;
 pub(crate) const BESIDE: u64 = 32 << 20;
 /// The shortest line, and so the most lines in some memory.
 const LEAST_LINE: u64 = 200;
+/// For the process, where there are to be few.
+const FEW_DESCRIPTORS: u64 = 160;
 /// Longest wait for a start, or for an end after `limits.shutdown`.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -95,7 +101,13 @@ impl Arena {
         let mut env = standin.key.clone();
         env.push(("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()));
         let secret = env.iter().find(|(name, _)| name == "AWS_SECRET_ACCESS_KEY").unwrap().1.clone();
+        let is_hostile = arguments.hostile && flow != Flow::Plain;
+        if is_hostile {
+            hostile::prepare(&path(hostile::FOLDER));
+            env.extend(clock::environment(folder.path()));
+        }
         let launch = Launch {
+            descriptors: is_hostile.then_some(FEW_DESCRIPTORS),
             binary,
             home: folder.path().to_owned(),
             config: path("standpipe.toml"),
@@ -105,9 +117,10 @@ impl Arena {
         Self {
             flow,
             has_objects: arguments.objects && flow != Flow::Plain,
+            is_hostile,
             story: Story::begin(),
             standin,
-            disk: Disk::make(&path("state")),
+            disk: Disk::make(&path("state"), arguments.seconds),
             launch,
             endpoint,
             daemon: Mutex::default(),
@@ -222,6 +235,7 @@ impl Arena {
         ended.bad.iter().for_each(|line| self.trouble(format!("its log says: {line}")));
         let doubled = (ended.code != Some(0)).then(|| self.may_double());
         let mut ledger = Self::lock(&self.ledger);
+        ledger.ends += 1;
         let read = first..ledger.input_next.saturating_sub(ended.unread);
         if ended.code == Some(0) && !read.is_empty() {
             ledger.input.push(read);
@@ -298,6 +312,9 @@ fn config(arguments: &Arguments, flow: Flow) -> String {
             let visibility = if flow == Flow::Rough { "10s" } else { "1m" };
             text.push_str(&OBJECT_SOURCES.replace("@VISIBILITY", visibility));
         }
+        if arguments.hostile {
+            text.push_str(HOSTILE_SOURCE);
+        }
         text.push_str(&sink("copy", STREAMS[1], "json"));
     }
     text
@@ -359,6 +376,14 @@ bucket = "listed"
 layout = "flat"
 start = "beginning"
 every = "1s"
+"#;
+
+const HOSTILE_SOURCE: &str = r#"
+[sources.hostile]
+type = "file"
+include = ["@DIR/hostile/**/*.log"]
+follow_links = true
+rescan = "2s"
 "#;
 
 const SINK: &str = r#"

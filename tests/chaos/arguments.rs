@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// Objects of S3 are shipped as well: announced by a queue, and listed.
     #[arg(long)]
     pub(crate) objects: bool,
+    /// Odd files, slow and silent peers, a clock that jumps by hours, and few descriptors.
+    #[arg(long)]
+    pub(crate) hostile: bool,
     /// Another standpipe than the one that cargo built.
     #[arg(long)]
     pub(crate) bin: Option<PathBuf>,
@@ -117,8 +120,9 @@ impl Arguments {
         let bin = self.bin.as_ref().map(|bin| format!(" --bin {}", bin.display())).unwrap_or_default();
         let buffer = self.buffer.name();
         let objects = if self.objects { " --objects" } else { "" };
+        let hostile = if self.hostile { " --hostile" } else { "" };
         format!(
-            "cargo test --test chaos -- --mode {mode} {size} --seed {seed} --buffer {buffer}{objects}{bin}"
+            "cargo test --test chaos -- --mode {mode} {size} --seed {seed} --buffer {buffer}{objects}{hostile}{bin}"
         )
     }
 }

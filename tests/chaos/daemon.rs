@@ -18,6 +18,8 @@ pub(crate) struct Launch {
     pub(crate) home: PathBuf,
     pub(crate) config: PathBuf,
     pub(crate) env: Vec<(String, String)>,
+    /// Most descriptors that it may open; None: as many as this process.
+    pub(crate) descriptors: Option<u64>,
     /// What its log must never hold.
     pub(crate) secrets: Vec<String>,
 }
@@ -59,7 +61,14 @@ impl Daemon {
     pub(crate) fn start(launch: &Launch) -> (Self, Tap) {
         let (reader, writer) = std::io::pipe().unwrap();
         let unread = reader.try_clone().unwrap();
-        let mut command = Command::new(&launch.binary);
+        let mut command = match launch.descriptors {
+            None => Command::new(&launch.binary),
+            Some(most) => {
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={most}:{most}")).arg(&launch.binary);
+                command
+            }
+        };
         command.args(["run", "-c"]).arg(&launch.config).current_dir(&launch.home);
         command.env_clear().env("HOME", &launch.home).env("PATH", "/usr/bin:/bin");
         command.envs(launch.env.iter().map(|(name, value)| (name, value)));

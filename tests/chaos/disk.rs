@@ -12,11 +12,12 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Makes the folder, and mounts a tmpfs on it where this user may.
-    pub(crate) fn make(path: &Path) -> Self {
+    /// Makes the folder, and mounts a tmpfs on it where this user may. Dead letters stay on it: a longer run has more of them.
+    pub(crate) fn make(path: &Path, seconds: u64) -> Self {
         fs::create_dir_all(path).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=48m,mode=0700", "standpipe-chaos"]).arg(path);
+        let options = format!("size={}m,mode=0700", 48 + seconds / 2);
+        mount.args(["-t", "tmpfs", "-o", &options, "standpipe-chaos"]).arg(path);
         let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
         Self { path: path.to_owned(), mounted }
     }

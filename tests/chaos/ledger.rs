@@ -36,6 +36,8 @@ pub(crate) struct Ledger {
     pub(crate) input: Vec<Range<u64>>,
     /// The next line for standard input.
     pub(crate) input_next: u64,
+    /// How many processes have ended.
+    pub(crate) ends: u64,
     /// Most lines that kills, stops at the deadline and lost answers may have doubled.
     pub(crate) explained: u64,
     /// What the streams held when, in lines with their duplicates.

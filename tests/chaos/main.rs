@@ -13,13 +13,16 @@
 mod actors;
 mod arena;
 mod arguments;
+mod clock;
 mod daemon;
 mod disk;
 mod files;
+mod hostile;
 mod input;
 mod kills;
 mod ledger;
 mod oracle;
+mod peers;
 mod plan;
 mod run;
 mod soak;

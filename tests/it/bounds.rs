@@ -10,7 +10,7 @@ use std::thread;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::standin::Key;
+use crate::standin::{Key, stream_arn};
 use crate::world::{ACCESS_KEY, Daemon, Sender, World, progress};
 
 const MIB: u64 = 1024 * 1024;
@@ -38,7 +38,13 @@ fn world(source: &str, sink: &str) -> World {
 
 #[track_caller]
 fn stays_within_its_bound(what: &str, idle: u64, daemon: &Daemon) {
-    let bound = idle + (LIMIT + BESIDE) * MIB;
+    stays_within(LIMIT, what, idle, daemon);
+}
+
+/// The same with another limit.
+#[track_caller]
+fn stays_within(limit: u64, what: &str, idle: u64, daemon: &Daemon) {
+    let bound = idle + (limit + BESIDE) * MIB;
     let peak = daemon.memory("VmHWM");
     assert!(
         peak <= bound,
@@ -183,6 +189,48 @@ fn payloads_that_inflate_to_much_take_no_more_memory_than_the_limit() {
     // More than may be in memory at once: dead letters.
     let huge = gzip(&envelope(&event, 60_000));
     check_requests("too large", "encoding = \"json\"", 4, &huge, 4);
+}
+
+/// Shards whose records are as large as the service lets them be: the first answers have 10 MiB, whatever was expected.
+#[track_caller]
+fn check_shards(limit: u64, shards: u64, record: &[u8], records: usize) {
+    let what = format!("{shards} shards at {limit} MiB");
+    let world = World::new();
+    let source = format!(
+        "[sources.stream]\ntype = \"kinesis\"\nstream_arn = \"{}\"\nendpoint_url = \"@URL\"\nca_file = \"@DIR/ca.pem\"\nformat = \"lines\"\n",
+        stream_arn()
+    );
+    world.config(&format!("[limits]\nmemory = \"{limit}MiB\"\n{source}\n{}", sink("encoding = \"message\"")));
+    let daemon = world.start();
+    let idle = daemon.memory("VmRSS");
+    {
+        let mut kinesis = world.standin.kinesis();
+        kinesis.open(usize::try_from(shards).unwrap());
+        for number in 0..records as u64 * shards {
+            kinesis.put(number % shards, "k", record);
+        }
+    }
+    let lines = memchr::memchr_iter(b'\n', record).count() * records * usize::try_from(shards).unwrap();
+    progress(&format!("{what}: all are delivered"), || {
+        daemon.must_run();
+        let done = daemon.scrape().count("sink_delivered_events_total", &[]);
+        if done == lines as u64 {
+            Ok(())
+        } else {
+            Err((done, format!("{done} of {lines}\n{}", daemon.log_text())))
+        }
+    });
+    stays_within(limit, &what, idle, &daemon);
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
+fn answers_of_ten_megabytes_take_no_more_memory_than_the_limit() {
+    let line = [vec![b'm'; 1_023], b"\n".to_vec()].concat();
+    for limit in [LIMIT, 16] {
+        check_shards(limit, 3, &line.repeat(1_000), 12);
+    }
 }
 
 #[test]

@@ -104,7 +104,20 @@ fn wrong_usage_is_told_apart() {
     let (version, _) = check(&run(&world, &["--version"]), 0);
     let target = std::env::consts::ARCH;
     assert!(version.starts_with("standpipe ") && version.contains(target), "revision and target: {version}");
-    for command in ["run", "check", "decode", "doctor", "state", "replay", "health", "access"] {
+    for command in [
+        "run",
+        "check",
+        "decode",
+        "doctor",
+        "state",
+        "replay",
+        "health",
+        "access",
+        "completions",
+        "man",
+        "schema",
+        "test",
+    ] {
         let (help, _) = check(&run(&world, &[command, "--help"]), 0);
         assert!(help.to_lowercase().contains("example"), "`{command} --help` has an example:\n{help}");
     }

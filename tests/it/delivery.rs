@@ -141,14 +141,17 @@ fn json_lines_carry_the_messages_whole() {
 }
 
 #[test]
-fn gzipped_records_hold_the_same_lines() {
+fn compressed_records_hold_the_same_lines() {
     let lines = scale(50_000);
-    let world = World::new();
-    world.write("app.log", 0..lines);
-    let daemon = world.file_to_firehose("compression = \"gzip\"\n").start();
-    let report = world.delivered(&daemon);
-    exactly_once(&report, lines);
-    assert!(report.total.record_bytes < report.total.payload_bytes / 2, "they are smaller: {report:#?}");
-    daemon.conserved();
-    daemon.stop().drained();
+    for compression in ["\"gzip\"", "\"zstd\"", "{ type = \"zstd\", level = 6 }"] {
+        let world = World::new();
+        world.standin.faults(|faults| faults.record_failures = 0.2);
+        world.write("app.log", 0..lines);
+        let daemon = world.file_to_firehose(&format!("compression = {compression}\n")).start();
+        let report = world.delivered(&daemon);
+        exactly_once(&report, lines);
+        assert!(report.total.record_bytes < report.total.payload_bytes / 2, "they are smaller: {report:#?}");
+        daemon.conserved();
+        daemon.stop().drained();
+    }
 }

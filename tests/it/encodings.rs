@@ -15,7 +15,7 @@ use standpipe::config::{
     TooLong,
 };
 use standpipe::decode::{Decoder, Scratch};
-use standpipe::event::{Block, Borders, Buffers, Event, Events, Origin, Timestamp, Wants};
+use standpipe::event::{Block, Borders, Buffers, Charset, Event, Events, Origin, Timestamp, Wants};
 
 /// One event, and how it is written into the envelope.
 #[derive(Clone, Debug)]
@@ -185,6 +185,7 @@ fn write(encoding: Encoding, payload: &[u8]) -> Vec<Vec<u8>> {
         fields: Vec::new(),
         packing: Packing::Event,
         compression: Compression::None,
+        rate: None,
         linger: Duration::ZERO,
         too_long: TooLong::Split,
         max_destinations: 1,
@@ -195,6 +196,7 @@ fn write(encoding: Encoding, payload: &[u8]) -> Vec<Vec<u8>> {
     let mut written = Written { encoder, output, blocks: Vec::new() };
     let decoder = Decoder::new(&Decoding {
         format: Format::Envelope,
+        charset: Charset::UTF8,
         multiline: None,
         max_line: 1 << 20,
         too_long: TooLong::Split,

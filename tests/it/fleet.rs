@@ -1,14 +1,12 @@
-//! Several standpipes that share the shards of a stream by a lease table: on the stand-in, and on moto.
+//! Several standpipes that share the shards of a stream by a lease table, on the stand-in.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::moto::Moto;
 use crate::standin::{Lines, shard_id, stream_arn};
 use crate::world::{Daemon, MESSAGE_SINK, RUN, World, at_least_once, exactly_once, until};
 
@@ -16,7 +14,7 @@ const TABLE: &str = "standpipe-cwl";
 const FAILOVER: Duration = Duration::from_secs(2);
 
 /// Writes the configuration of one worker, each of which has a state directory of its own.
-fn configure(world: &World, worker: &str, url: &str, more: &str) {
+pub(crate) fn configure(world: &World, worker: &str, url: &str, more: &str) {
     let own = if url == "@URL" { "ca_file = \"@DIR/ca.pem\"\n" } else { "" };
     world.config(&format!(
         "[state]\ndir = \"@DIR/state-{worker}\"\n\n\
@@ -291,28 +289,73 @@ fn tables_that_cannot_be_shared_are_refused_with_a_sentence() {
         },
         "several streams",
     );
-    let native = json!({ "cv": { "S": "CLIENT_VERSION_3X" } });
-    let with = |key: &str| {
-        let mut row = native.clone();
-        row[key] = json!({ "S": "Migration3.0" });
-        row
-    };
-    check(
-        &|world| {
-            world.standin.dynamodb().create(TABLE, "leaseKey");
-            world.standin.dynamodb().put(TABLE, &with("leaseKey"));
-        },
-        "version 3",
-    );
+    for version in ["3X", "3X_WITH_ROLLBACK"] {
+        check(
+            &|world| {
+                world.standin.dynamodb().create(TABLE, "leaseKey");
+                world.standin.dynamodb().put(TABLE, &of_version(version, "leaseKey"));
+            },
+            "version 3",
+        );
+    }
     check(
         &|world| {
             let beside = format!("{TABLE}-CoordinatorState");
             world.standin.dynamodb().create(&beside, "key");
-            world.standin.dynamodb().put(&beside, &with("key"));
+            world.standin.dynamodb().put(&beside, &of_version("3X", "key"));
         },
         "version 3",
     );
     check(&|world| world.standin.dynamodb().is_denied = true, "dynamodb:DescribeTable");
+}
+
+#[test]
+fn who_meets_leases_of_others_leaves_the_rest_to_them() {
+    const SHARDS: u64 = 60;
+    let world = World::new();
+    world.standin.kinesis().open(usize::try_from(SHARDS).unwrap());
+    {
+        let mut dynamodb = world.standin.dynamodb();
+        dynamodb.create(TABLE, "leaseKey");
+        for number in 0..SHARDS {
+            let lease = json!({ "leaseKey": { "S": shard_id(number) }, "leaseCounter": { "N": "0" },
+                "checkpoint": { "S": "TRIM_HORIZON" }, "ownerSwitchesSinceCheckpoint": { "N": "0" } });
+            dynamodb.put(TABLE, &lease);
+        }
+        // Others have added them since.
+        dynamodb.late_scans = 1;
+    }
+    put(&world, 0..600);
+    let daemon = start(&world, "a");
+    exactly_once(&world.delivered(&daemon), 600);
+    assert_eq!(world.standin.dynamodb().calls["PutItem"], 20, "of {SHARDS}");
+    daemon.stop().drained();
+}
+
+/// What a fleet of the client library writes of its version.
+fn of_version(version: &str, key: &str) -> Value {
+    json!({ (key): { "S": "Migration3.0" }, "cv": { "S": format!("CLIENT_VERSION_{version}") } })
+}
+
+#[test]
+fn a_fleet_that_is_still_as_version_2_is_shared_and_one_that_becomes_version_3_is_told_of() {
+    let world = World::new();
+    world.standin.kinesis().open(2);
+    put(&world, 0..100);
+    world.standin.dynamodb().create(TABLE, "leaseKey");
+    world.standin.dynamodb().put(TABLE, &of_version("UPGRADE_FROM_2X", "leaseKey"));
+    let daemon = start(&world, "a");
+    exactly_once(&world.delivered(&daemon), 100);
+    world.standin.dynamodb().put(TABLE, &of_version("3X", "leaseKey"));
+    until("it is said", || {
+        daemon.must_run();
+        daemon.get("/readyz").map(|reply| reply.text()).filter(|text| text.contains("version 3"))
+    });
+    world.standin.dynamodb().put(TABLE, &of_version("2X", "leaseKey"));
+    daemon.ready();
+    put(&world, 100..200);
+    exactly_once(&world.delivered(&daemon), 200);
+    daemon.stop().drained();
 }
 
 #[test]
@@ -337,43 +380,4 @@ fn doctor_and_check_know_the_lease_table() {
     for part in ["stream (kinesis)", &stream_arn(), TABLE, "free after 2s"] {
         assert!(tree.contains(part), "`{part}`: {tree}");
     }
-}
-
-#[test]
-fn two_workers_share_a_stream_of_motos() {
-    let Some(moto) = Moto::start() else { return };
-    let world = World::new();
-    let lines = world.path("lines");
-    let put = |numbers: Range<u64>| {
-        world.standin.expect(RUN, numbers.end);
-        fs::write(&lines, Lines::of_run(RUN).text(numbers)).unwrap();
-        moto.play("stream.py", "put", &[Path::new("cwl"), &lines]);
-    };
-    put(0..1_000);
-    let start = |worker: &str| {
-        configure(&world, worker, moto.url(), "");
-        let config = fs::read_to_string(world.config_path()).unwrap();
-        fs::write(world.config_path(), config.replace(":111111111111:stream", ":123456789012:stream"))
-            .unwrap();
-        world.start()
-    };
-    let (first, second) = (start("a"), start("b"));
-    world.delivered(&first);
-    let shares = || -> Vec<usize> {
-        let rows: Value =
-            serde_json::from_slice(&moto.play("stream.py", "owners", &[Path::new(TABLE)])).unwrap();
-        rows.as_object()
-            .unwrap()
-            .values()
-            .map(|count| usize::try_from(count.as_u64().unwrap()).unwrap())
-            .collect()
-    };
-    until("both have some", || (shares() == [2, 2]).then_some(()));
-    put(1_000..2_000);
-    world.delivered(&second);
-    first.kill();
-    put(2_000..3_000);
-    at_least_once(&world.delivered(&second), 3_000);
-    second.stop().drained();
-    assert_eq!(shares(), Vec::<usize>::new(), "all are given back");
 }

@@ -68,8 +68,21 @@ fn what_a_kill_doubles_bears_the_same_id() {
     let world = world();
     world.config(&format!("[limits]\nmemory = \"16MiB\"\nshutdown = \"1s\"\n{FILE_SOURCE}{SINK}"));
     killed_again_and_again(&world);
-    let doubles = one_each(&ids(&world));
-    assert!(doubles > 0, "a kill doubles something");
+    one_each(&ids(&world));
+    // Accepted, but never answered: the next process must send it again.
+    world.standin.faults(|faults| faults.cut_after = 1.0);
+    append(&world.log("app.log"), "accepted\n");
+    let daemon = world.start();
+    progress("the line is accepted", || {
+        let ids = ids(&world);
+        if ids.contains_key("accepted") { Ok(()) } else { Err((ids.len() as u64, daemon.log_text())) }
+    });
+    daemon.kill();
+    world.standin.faults(|faults| faults.cut_after = 0.0);
+    let daemon = world.start();
+    daemon.stop().drained();
+    let ids = ids(&world);
+    assert!(one_each(&ids) > 0 && ids["accepted"].len() > 1, "a kill doubles what was not answered");
 }
 
 fn append(path: &Path, text: &str) {

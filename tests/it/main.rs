@@ -5,6 +5,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
     reason = "a test may stop at once; the allowances for tests do not reach the harness"
 )]
 
@@ -19,16 +21,20 @@ mod buffer;
 mod cli;
 mod corpus;
 mod credentials;
+mod dashboards;
 mod delivery;
 mod destinations;
 mod docs;
 mod doctor;
 mod drain;
 mod encodings;
+mod enrichment;
 mod errors;
 mod files;
 mod fixes;
 mod fleet;
+mod fleet_elsewhere;
+mod fleet_trouble;
 mod forward;
 mod full;
 mod held;
@@ -36,20 +42,34 @@ mod help;
 mod ids;
 mod kinesis;
 mod letters;
+mod limiting;
 mod limits;
+mod live;
 mod metrics;
+mod mistakes;
 mod moto;
 mod objects;
 mod once;
 mod pacing;
+mod packaging;
+mod page;
 mod parsing;
 mod pull;
 mod redaction;
 mod reload;
+mod revision;
 mod roles;
 mod rotation;
+mod scenarios;
+mod schema;
+mod shells;
+mod simulator;
 mod stalled;
 mod stand_in;
+mod status;
+mod subscribe;
 mod subscriptions;
 mod systemd;
+mod terminal;
+mod testing;
 mod tidy;

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::world::{MESSAGE_SINK, World};
+use crate::world::{MESSAGE_SINK, World, until};
 
 /// Families that are there as soon as a source and a sink are.
-const ALWAYS: [&str; 24] = [
+const ALWAYS: [&str; 32] = [
     "source_events_total",
     "source_routed_events_total",
     "source_bytes_total",
@@ -27,6 +27,14 @@ const ALWAYS: [&str; 24] = [
     "sink_rate_limit_bytes_per_second",
     "buffer_bytes",
     "buffer_oldest_seconds",
+    "sink_destinations",
+    "destination_delivered_events_total",
+    "destination_billed_bytes_total",
+    "destination_oldest_seconds",
+    "destination_held",
+    "dead_letter_limit_bytes",
+    "config_info",
+    "config_loaded_timestamp_seconds",
     "memory_bytes",
     "memory_limit_bytes",
     "config_last_reload_successful",
@@ -80,26 +88,53 @@ fn what_can_be_counted_is_there_at_zero_and_what_does_not_exist_is_absent() {
     let disk = MESSAGE_SINK.replace("archive", "durable");
     let daemon =
         world.config(&format!("{ENDPOINT}{MESSAGE_SINK}{disk}buffer = {{ type = \"disk\" }}\n")).start();
-    let text = daemon.scrape().text;
-    for series in [
+    let there = [
         "source_errors_total{reason=\"unauthorized\",source=\"subscriptions\"}",
         "undecodable_total{reason=\"not_envelope\",source=\"subscriptions\"}",
-        "filtered_events_total{route=\"none\"}",
+        "filtered_events_total{reason=\"unrouted\",route=\"none\"}",
         "sink_requests_total{outcome=\"throttled\",sink=\"archive\"}",
         "dead_letter_events_total{reason=\"too_large\",sink=\"archive\"}",
         "sink_dropped_events_total{reason=\"oldest\",sink=\"durable\"}",
         "buffer_errors_total{reason=\"sync\",sink=\"durable\"}",
         "buffer_fsync_duration_seconds_count{sink=\"durable\"}",
-    ] {
-        assert!(text.contains(&format!("\nstandpipe_{series} 0\n")), "{series} is not in\n{text}");
-    }
+    ];
+    // A source says what it can count when it begins to run.
+    let text = until("all are there", || {
+        let text = daemon.scrape().text;
+        let is_there = |series: &&str| text.contains(&format!("\nstandpipe_{series} 0\n"));
+        there.iter().all(is_there).then_some(text)
+    });
     for absent in [
         "file_behind_bytes",
         "credentials_expiry_timestamp_seconds",
         "buffer_fsync_duration_seconds_count{sink=\"archive\"}",
         "buffer_errors_total{reason=\"sync\",sink=\"archive\"}",
+        "buffer_limit_bytes{sink=\"archive\"}",
     ] {
         assert!(!text.contains(&format!("\nstandpipe_{absent}")), "{absent} is in\n{text}");
+    }
+    for (limit, bytes) in
+        [("buffer_limit_bytes{sink=\"durable\"}", 10_u64 << 30), ("dead_letter_limit_bytes", 1 << 30)]
+    {
+        assert!(text.contains(&format!("\nstandpipe_{limit} {bytes}\n")), "{limit} is not in\n{text}");
+    }
+    daemon.stop().drained();
+}
+
+#[test]
+fn what_files_can_lose_is_there_at_zero() {
+    let world = World::new();
+    let daemon = world.file_to_firehose("").start();
+    let text = daemon.scrape().text;
+    for series in [
+        "source_errors_total{reason=\"link\"",
+        "source_errors_total{reason=\"compressed\"",
+        "file_lost_bytes_total{reason=\"nul\"",
+    ] {
+        assert!(
+            text.contains(&format!("\nstandpipe_{series},source=\"app\"}} 0\n")),
+            "{series} is not in\n{text}"
+        );
     }
     daemon.stop().drained();
 }

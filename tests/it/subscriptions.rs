@@ -128,6 +128,18 @@ fn a_control_message_is_acknowledged_and_not_shipped() {
 }
 
 #[test]
+fn a_bad_character_of_an_envelope_is_counted() {
+    let world = World::new();
+    let daemon = start(&world, "json");
+    let envelope = r#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","subscriptionFilters":[],
+        "logEvents":[{"id":"1","timestamp":1,"message":"bad \ud83d"},{"id":"2","timestamp":1,"message":"good"}]}"#;
+    Sender::to(&daemon.endpoint()).deliver("bad", &[envelope.as_bytes().to_vec()]);
+    assert_eq!(daemon.scrape().count("repaired_events_total", &["source=\"subscriptions\""]), 1);
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
 fn an_event_of_centralized_logs_goes_by_the_account_and_region_it_came_from() {
     let world = World::new();
     world.config(

@@ -17,6 +17,7 @@ use super::logs::ACCOUNT as LOGS_ACCOUNT;
 use super::oracle::Oracle;
 use super::settings::{Key, Role, Stream};
 use super::state::State;
+use super::stream_writer::StreamWriting;
 use super::writer::Writing;
 
 /// Where the control endpoint begins.
@@ -93,6 +94,14 @@ pub(crate) fn answer(state: &Arc<State>, path: &str, body: &[u8]) -> Response<By
         "unsettled" => {
             return reply(StatusCode::OK, state.queue().unsettled().to_string().into_bytes());
         }
+        "owners" => {
+            return reply(StatusCode::OK, serde_json::to_vec(&state.dynamodb().owners()).unwrap());
+        }
+        "records" => {
+            return read(body).map_or_else(bad, |writing: StreamWriting| {
+                reply(StatusCode::OK, serde_json::to_vec(&writing.start(state)).unwrap())
+            });
+        }
         "numbers" => {
             return read(body).map_or_else(bad, |of: Numbers| {
                 let words = state.oracle().numbers(&of.stream, of.run);
@@ -124,7 +133,7 @@ pub(crate) fn answer(state: &Arc<State>, path: &str, body: &[u8]) -> Response<By
         _ => {
             return reply(
                 StatusCode::NOT_FOUND,
-                b"report unsettled numbers ca faults role key stream expect log object write reset".to_vec(),
+                b"report unsettled owners records numbers ca faults role key stream expect log object write reset".to_vec(),
             );
         }
     };

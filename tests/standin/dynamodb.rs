@@ -22,6 +22,17 @@ struct Table {
     items: BTreeMap<String, Item>,
 }
 
+/// An owner of a lease that is set.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaseTake {
+    pub(crate) shard: String,
+    /// Who had it; nobody, where it was given back.
+    pub(crate) from: Option<String>,
+    pub(crate) to: String,
+    /// How far it was read by then.
+    pub(crate) checkpoint: String,
+}
+
 /// All tables, and what goes wrong with them.
 #[derive(Debug, Default)]
 pub(crate) struct DynamoDb {
@@ -30,6 +41,8 @@ pub(crate) struct DynamoDb {
     pub(crate) lost_answers: u32,
     /// So many calls are throttled next.
     pub(crate) throttles: u32,
+    /// So many scans find nothing yet of what was written.
+    pub(crate) late_scans: u32,
     /// Nobody may do anything.
     pub(crate) is_denied: bool,
     /// Items a page of a scan; 0: all.
@@ -38,6 +51,8 @@ pub(crate) struct DynamoDb {
     pub(crate) failed_conditions: u64,
     /// Calls by operation.
     pub(crate) calls: BTreeMap<String, u64>,
+    /// Every take of a lease.
+    pub(crate) takes: Vec<LeaseTake>,
 }
 
 impl DynamoDb {
@@ -69,6 +84,15 @@ impl DynamoDb {
         self.tables.get_mut(table).unwrap().items.remove(key);
     }
 
+    /// How many leases each worker has, over all tables.
+    pub(crate) fn owners(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for owner in self.tables.keys().flat_map(|table| self.column(table, "leaseOwner").into_values()) {
+            *counts.entry(owner).or_default() += 1;
+        }
+        counts
+    }
+
     /// What `name` is in each item that has it, by key.
     pub(crate) fn column(&self, table: &str, name: &str) -> BTreeMap<String, String> {
         let items = self.tables.get(table).into_iter().flat_map(|table| &table.items);
@@ -86,6 +110,10 @@ impl DynamoDb {
             return Ok(json!({}));
         }
         let page = self.page;
+        if operation == "Scan" && self.late_scans > 0 {
+            self.late_scans -= 1;
+            return Ok(json!({ "Items": [] }));
+        }
         let absent = || AwsError::new(400, "ResourceNotFoundException", "Requested resource not found");
         let table = self.tables.get_mut(&name).ok_or_else(absent)?;
         match operation {
@@ -93,7 +121,9 @@ impl DynamoDb {
             "Scan" => Ok(table.scan(input, page)),
             "GetItem" => table.get(input),
             "PutItem" | "UpdateItem" | "DeleteItem" => {
+                let take = table.take(input);
                 let written = table.write(operation, input);
+                self.takes.extend(take.filter(|_| written.is_ok()));
                 if let Err(error) = &written {
                     self.failed_conditions += u64::from(error.code == "ConditionalCheckFailedException");
                 }
@@ -126,6 +156,16 @@ impl Table {
     fn key_of(&self, key: &Value) -> Result<String, AwsError> {
         let wrong = || invalid("The provided key element does not match the schema");
         key.get(&self.key).map(text).ok_or_else(wrong)
+    }
+
+    /// The take that a write will be, if it is one.
+    fn take(&self, input: &Value) -> Option<LeaseTake> {
+        input["UpdateExpression"].as_str()?.contains("leaseOwner = ").then_some(())?;
+        let key = self.key_of(&input["Key"]).ok()?;
+        let item = self.items.get(&key)?;
+        let [from, checkpoint] = ["leaseOwner", "checkpoint"].map(|name| item.get(name).map(text));
+        let to = text(&input["ExpressionAttributeValues"][":me"]);
+        Some(LeaseTake { shard: key, from, to, checkpoint: checkpoint.unwrap_or_default() })
     }
 
     fn get(&self, input: &Value) -> Result<Value, AwsError> {

@@ -24,7 +24,9 @@ struct Record {
     sequence: u64,
     time: i64,
     key: String,
-    data: Vec<u8>,
+    size: usize,
+    /// In base64, as it is read again and again.
+    data: String,
 }
 
 /// A shard.
@@ -72,6 +74,9 @@ pub(crate) struct Kinesis {
     pub(crate) violations: Vec<String>,
 }
 
+/// Of one answer. Source: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>.
+const MOST_BYTES: usize = 10 << 20;
+
 /// The name of the shard of this number.
 pub(crate) fn shard_id(number: u64) -> String {
     format!("shardId-{number:012}")
@@ -110,10 +115,22 @@ impl Kinesis {
             sequence: self.next,
             time: Timestamp::now().0,
             key: key.to_owned(),
-            data: data.to_vec(),
+            size: data.len(),
+            data: STANDARD.encode_to_string(data),
         };
         shard.records.push(record);
         sequence_text(self.next)
+    }
+
+    /// Puts a record to the open shards in turn.
+    pub(crate) fn put_in_turn(&mut self, data: &[u8]) {
+        let open = self.open_shards();
+        self.put(open[usize::try_from(self.next).unwrap() % open.len()], "k", data);
+    }
+
+    /// How many records each shard has.
+    pub(crate) fn records_by_shard(&self) -> Vec<usize> {
+        self.shards.values().map(|shard| shard.records.len()).collect()
     }
 
     /// Puts each piece of a text as a record, to the open shards in turn; a piece has so many lines.
@@ -239,6 +256,13 @@ impl Kinesis {
         let shard = self.shards.get_mut(&number).unwrap();
         let end = if is_empty { place } else { shard.records.len().min(place + most) };
         let page = shard.records.get(place..end).unwrap_or_default();
+        let mut bytes = 0;
+        let fits = page.iter().take_while(|record| {
+            bytes += record.size + record.key.len();
+            bytes <= MOST_BYTES
+        });
+        let end = place + fits.count();
+        let page = shard.records.get(place..end).unwrap_or_default();
         let records: Vec<Value> = page.iter().map(Record::shown).collect();
         let behind = shard.records.get(end).map_or(0, |next| (Timestamp::now().0 - next.time).max(1));
         let is_over = shard.is_closed && end == shard.records.len();
@@ -285,7 +309,7 @@ impl Record {
         json!({
             "SequenceNumber": sequence_text(self.sequence),
             "ApproximateArrivalTimestamp": format!("{}.{:03}", self.time / 1_000, self.time % 1_000).parse::<f64>().unwrap(),
-            "Data": STANDARD.encode_to_string(&self.data),
+            "Data": self.data,
             "PartitionKey": self.key,
         })
     }

@@ -25,13 +25,14 @@ mod server;
 mod settings;
 mod sigv4;
 mod state;
+mod stream_writer;
 mod sts;
 mod tls;
 mod traffic;
 mod writer;
 
 pub(crate) use describe::UNREADABLE;
-pub(crate) use dynamodb::DynamoDb;
+pub(crate) use dynamodb::{DynamoDb, LeaseTake};
 pub(crate) use faults::{Faults, ProxyFault, QuotaMode, Refusal};
 pub(crate) use kinesis::{Kinesis, shard_id, stream_arn};
 pub(crate) use lines::{Found, Lines, find};

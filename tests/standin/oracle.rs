@@ -135,7 +135,7 @@ impl Examined {
         self.found.len() as u64
     }
 
-    /// Looks at one record; gzip is known by its magic number.
+    /// Looks at one record; gzip and Zstandard are known by their magic numbers.
     pub(crate) fn add(&mut self, record: &[u8]) {
         let size = record.len() as u64;
         self.records += 1;
@@ -153,13 +153,16 @@ impl Examined {
 
 const BILLING_STEP: u64 = 5_120;
 
-/// The record's content, where it is gzip.
+/// The record's content, where it is compressed.
 pub(crate) fn inflate(record: &[u8]) -> Option<Vec<u8>> {
-    if !record.starts_with(&[0x1f, 0x8b]) {
-        return None;
-    }
     let mut inflated = Vec::new();
-    flate2::read::MultiGzDecoder::new(record).read_to_end(&mut inflated).ok()?;
+    match record {
+        [0x1f, 0x8b, ..] => flate2::read::MultiGzDecoder::new(record).read_to_end(&mut inflated).ok()?,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            ruzstd::decoding::StreamingDecoder::new(record).ok()?.read_to_end(&mut inflated).ok()?
+        }
+        _ => return None,
+    };
     Some(inflated)
 }
 

@@ -1,5 +1,6 @@
 //! This host: the state directory, the files of sources, and what a listener needs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access, statvfs};
 
 use crate::access::report::HopFinding;
-use crate::config::{FileSource, HttpSource, Tls};
+use crate::config::{FileSource, HttpSource, Tls, show_duration};
 
 /// Below this much room, a warning: dead letters and a disk buffer need some.
 const LITTLE_ROOM: u64 = 1024 * 1024 * 1024;
@@ -85,6 +86,8 @@ pub struct MatchingFiles {
     pub descriptors: usize,
     /// Why links are not followed, a sentence for each.
     pub refused: Vec<String>,
+    /// How many are too old to be read, unless they were before.
+    pub too_old: usize,
 }
 
 /// Whether the patterns of a source, which match what was `found`, find files, and these can be read.
@@ -117,6 +120,16 @@ pub(super) fn files(source: &FileSource, found: Result<MatchingFiles, String>) -
             .fix("write where the files really are in `include`, or set `follow_links`")
     }));
     findings.extend(few_descriptors(source, &found));
+    if let Some(age) = source.ignore_older.filter(|_| found.too_old > 0) {
+        let (n_old, age) = (found.too_old, show_duration(age));
+        let seen = format!("nothing was written to {n_old} of them for {age} (`ignore_older`)");
+        findings.push(
+            HopFinding::ok(CHECK, seen).why("those that standpipe has not begun to read are left alone"),
+        );
+    }
+    if source.remove_after.is_some() {
+        findings.extend(removable(&found.files));
+    }
     let globs = source.include.join("`, `");
     if found.files.is_empty() {
         let seen = format!("no file matches `{globs}`");
@@ -131,6 +144,46 @@ pub(super) fn files(source: &FileSource, found: Result<MatchingFiles, String>) -
     }
     findings
 }
+
+/// Whether files can be removed from the folders that they are in.
+fn removable(files: &[PathBuf]) -> Vec<HopFinding> {
+    const CHECK: &str = "removal";
+    const WHY: &str = "`remove_after` cannot remove files that were delivered";
+    let dirs: BTreeSet<&Path> = files.iter().filter_map(|path| path.parent()).collect();
+    let locked = dirs.iter().filter_map(|dir| {
+        let (error, shown) = (access(*dir, Access::WRITE_OK | Access::EXEC_OK).err()?, dir.display());
+        let seen = format!("`{shown}` cannot be written: {}; {}", io::Error::from(error), owner(dir));
+        let fix = format!(
+            "let the user that standpipe runs as write to `{shown}`; under systemd, add `ReadWritePaths={shown}` to the unit"
+        );
+        Some(HopFinding::failure(CHECK, seen).why(WHY).fix(fix))
+    });
+    let user = rustix::process::geteuid().as_raw();
+    let sticky = dirs.iter().filter_map(|dir| {
+        let metadata = fs::metadata(dir).ok()?;
+        let is_bound = metadata.mode() & STICKY != 0 && ![0, metadata.uid()].contains(&user);
+        let seen =
+            format!("`{}` is sticky: only their owners can remove files; {}", dir.display(), owner(dir));
+        let fix = "run standpipe as the files' owner, or take the sticky bit away: `chmod -t`";
+        is_bound.then(|| HopFinding::warning(CHECK, seen).why(WHY).fix(fix))
+    });
+    let mut findings: Vec<HopFinding> = locked.chain(sticky).take(MOST_NAMED).collect();
+    let is_linked = |path: &&PathBuf| fs::canonicalize(path).is_ok_and(|real| real != **path);
+    if let Some(linked) = files.iter().find(is_linked) {
+        let seen = format!("`{}` is reached over a link", linked.display());
+        let fix = "write where the files really are in `include`";
+        let why = "what is reached over a link is never removed";
+        findings.push(HopFinding::warning(CHECK, seen).why(why).fix(fix));
+    }
+    if findings.is_empty() && !dirs.is_empty() {
+        let seen = format!("files can be removed from {} folders once they were delivered", dirs.len());
+        findings.push(HopFinding::ok(CHECK, seen));
+    }
+    findings
+}
+
+/// The bit of a folder by which only owners may remove files.
+const STICKY: u32 = 0o1000;
 
 /// Says where fewer files may be open at once than there are and are configured.
 fn few_descriptors(source: &FileSource, found: &MatchingFiles) -> Option<HopFinding> {
@@ -240,6 +293,21 @@ mod tests {
         fs::write(home.path().join("file"), "").unwrap();
         let findings = state(&home.path().join("file/state"));
         assert_eq!(findings.first().map(|finding| finding.level), Some(Severity::Failure));
+    }
+
+    #[test]
+    fn a_link_on_the_way_to_files_that_are_to_be_removed_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let real = fs::canonicalize(home.path()).unwrap();
+        fs::create_dir(real.join("logs")).unwrap();
+        fs::write(real.join("logs/a.log"), "").unwrap();
+        std::os::unix::fs::symlink(real.join("logs"), real.join("linked")).unwrap();
+        let levels = |path: &str| -> Vec<Severity> {
+            removable(&[real.join(path)]).iter().map(|finding| finding.level).collect()
+        };
+        assert_eq!(levels("logs/a.log"), [Severity::Ok]);
+        assert_eq!(levels("linked/a.log"), [Severity::Warning]);
+        assert!(removable(&[]).is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which streams a sink puts to, as far as the configuration tells.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::aws::ResolvedRole;
@@ -27,6 +27,9 @@ pub(super) fn targets(
     for (source, owner) in origins(config, name) {
         let mut origin = Origin::new(source, Arc::clone(host));
         origin.fields.set(Field::Owner, owner);
+        // What metadata tells is not asked here.
+        let enrichment = config.steps.get(source).map(|steps| &steps.enrichment);
+        origin.labels = enrichment.map(|it| it.labels(&origin, BTreeMap::new(), &[]).into());
         match target(sink, &origin) {
             Some(target) => drop(targets.insert(target)),
             None => lacking.extend(fields(sink).filter(|field| field.of(&origin).is_none())),

@@ -16,7 +16,7 @@ pub use self::clients::AccountClients;
 pub use self::desired::desired;
 pub use self::fix::{CallPlanner, NOTIFICATION_ID};
 pub use self::prerequisite::{Prerequisite, prerequisites};
-pub use self::read::{held_buckets, read, read_one};
+pub use self::read::{MatchingGroups, held_buckets, matching, read, read_one};
 
 /// The aspects of a resource by their names; documents of policies are objects, not strings.
 ///

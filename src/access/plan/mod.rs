@@ -27,6 +27,7 @@ pub use resource::{
     AccessPlan, DeliveryStream, DocumentPurpose, ERROR_STREAM, KeyUse, ManualStep, PlanStage,
     PlannedResource, ResourceDocument, ResourceKind, SubscriptionFilter,
 };
+pub(crate) use streams::errors as error_log_group;
 
 use crate::config::topology::Topology;
 

@@ -39,6 +39,13 @@ pub(super) fn subscriptions(draft: &mut PlanDraft<'_>) {
                     filter(draft, &end, subscription, group, role);
                 }
             }
+            // The groups that match come as groups, once they are known; what they need is made before.
+            SubscriptionScope::Matching(patterns) => {
+                let vended = patterns.patterns.iter().find(|pattern| may_be_vended(pattern));
+                if let Some(pattern) = vended.filter(|_| !is_own) {
+                    sender(draft, &subscription.account, pattern);
+                }
+            }
             SubscriptionScope::Account { exclude } => whole(draft, &end, subscription, exclude),
         }
     }
@@ -120,11 +127,23 @@ fn towards(
 
 /// Whether an AWS service writes the group through log delivery.
 fn is_vended(topology: &Topology, account: &AwsAccount, group: &str) -> bool {
+    if may_be_vended(group) && group.contains('*') {
+        return true;
+    }
     let is_named = topology
         .vended
         .iter()
         .any(|vended| vended.account.name == account.name && vended.log_groups.iter().any(|it| it == group));
-    is_named || group.starts_with("/aws/vendedlogs/")
+    is_named || group.starts_with(VENDED)
+}
+
+/// What the names begin with of log groups that only services write.
+const VENDED: &str = "/aws/vendedlogs/";
+
+/// Whether a pattern may be the name of such a group.
+fn may_be_vended(pattern: &str) -> bool {
+    let first = pattern.split('*').next().unwrap_or_default();
+    first.starts_with(VENDED) || (pattern.contains('*') && VENDED.starts_with(first))
 }
 
 /// The role that a filter needs whose group is vended, if the destination is open to an organization; made once an account.
@@ -142,11 +161,18 @@ fn sender(draft: &mut PlanDraft<'_>, account: &Arc<AwsAccount>, group: &str) -> 
     }
     let place = &account.place;
     let own = topology.subscriptions.iter().filter(|it| it.account.name == account.name);
-    let groups = own.flat_map(|it| match &it.scope {
+    let groups = own.clone().flat_map(|it| match &it.scope {
         SubscriptionScope::Groups(groups) => groups.as_slice(),
+        SubscriptionScope::Matching(patterns) => patterns.patterns.as_slice(),
         SubscriptionScope::Account { .. } => &[],
     });
-    let vended = groups.filter(|group| is_vended(topology, account, group));
+    // What a pattern allows needs no statement of its own: the role stays as it is when groups come.
+    let is_matched = |group: &str| {
+        own.clone()
+            .any(|it| matches!(&it.scope, SubscriptionScope::Matching(patterns) if patterns.takes(group)))
+    };
+    let vended = groups
+        .filter(|group| is_vended(topology, account, group) && (group.contains('*') || !is_matched(group)));
     let resources: Vec<_> = vended.map(|group| place.log_group(group, true)).collect();
     let trust = allow("LogsOfThisAccountAlone", ["sts:AssumeRole"]).by(logs_service(place)).when(
         Comparison::StringLike,

@@ -47,7 +47,7 @@ pub(super) fn delivery_stream(draft: &mut PlanDraft<'_>) {
 }
 
 /// The log group that a stream reports errors to, as the console names it.
-pub(super) fn errors(stream: &FirehoseStream) -> String {
+pub(crate) fn errors(stream: &FirehoseStream) -> String {
     format!("/aws/kinesisfirehose/{}", stream.name)
 }
 

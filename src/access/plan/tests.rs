@@ -498,3 +498,32 @@ fn names_in_templates_are_short_enough_and_all_different() {
     let groups = resources.iter().filter(|it| matches!(it.kind, ResourceKind::LogGroup { .. })).count();
     assert_eq!(groups, 5, "four, and that of the stream's errors");
 }
+
+#[test]
+fn a_group_that_matches_gets_a_filter_and_no_role_changes_for_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/access/organization.toml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let named = "log_groups = [\"/aws/vendedlogs/states/orders\", \"/aws/lambda/orders\"]";
+    assert!(text.contains(named));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("topology.toml");
+    std::fs::write(&path, text.replace(named, "match = [\"/aws/*/orders-*\"]\nexclude = [\"*-9\"]")).unwrap();
+    let topology = load(&path, &BTreeMap::new()).unwrap();
+    let groups =
+        ["/aws/vendedlogs/orders-1", "/aws/lambda/orders-2", "/aws/lambda/orders-9", "/aws/lambda/shop"];
+    let found = BTreeMap::from([("app".to_owned(), groups.map(str::to_owned).to_vec())]);
+    let (before, after) = (plan(&topology).unwrap(), plan(&topology.with_found(&found)).unwrap());
+    let filters = |plan: &AccessPlan| -> Vec<(String, bool)> {
+        let kinds = plan.stages.iter().flat_map(|stage| &stage.resources).map(|resource| &resource.kind);
+        let of = |kind: &ResourceKind| {
+            let ResourceKind::Filter(filter) = kind else { return None };
+            Some((filter.group.clone(), filter.role.is_some()))
+        };
+        kinds.filter_map(of).collect()
+    };
+    assert!(filters(&before).is_empty());
+    let expected = [("/aws/vendedlogs/orders-1", true), ("/aws/lambda/orders-2", false)];
+    assert_eq!(filters(&after), expected.map(|(group, has_role)| (group.to_owned(), has_role)));
+    let sender = |plan: &AccessPlan| document(plan, "standpipe-sender", DocumentPurpose::Permissions);
+    assert_eq!(sender(&before), sender(&after), "the pattern allows it already");
+}

@@ -39,6 +39,8 @@ pub(super) fn hops(view: ObservedPlan<'_>) -> Vec<Hop> {
                     hops.push(Hop { name: format!("{group} of {}", account.name), findings });
                 }
             }
+            // Which groups match is not looked at here.
+            SubscriptionScope::Matching(_) => {}
             SubscriptionScope::Account { .. } => {
                 let is = |kind: &ResourceKind| matches!(kind, ResourceKind::AccountFilter { .. });
                 let Some(item) = view.find(account, is) else { continue };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Origin, OriginFields};
+use crate::event::{Origin, OriginFields, OriginLabels};
 
 /// What is stored of where a record came from and goes to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -23,6 +23,8 @@ struct StoredMeta {
     fields: OriginFields,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<(Box<str>, Box<str>)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels: Option<OriginLabels>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     shared: Vec<Box<str>>,
 }
@@ -35,6 +37,7 @@ impl RecordMeta {
             host: Box::from(&*origin.host),
             fields: origin.fields.clone(),
             attributes: origin.attributes.to_vec(),
+            labels: origin.labels.as_deref().cloned(),
             shared: shared.to_vec(),
         };
         // Strings and lists of strings are always JSON.
@@ -49,6 +52,7 @@ impl RecordMeta {
             host: stored.host.into(),
             fields: stored.fields,
             attributes: stored.attributes.into(),
+            labels: stored.labels.map(Arc::new),
         };
         Some(Self { origin: Arc::new(origin), shared: stored.shared.into() })
     }
@@ -56,6 +60,8 @@ impl RecordMeta {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::event::Field;
 
@@ -71,6 +77,8 @@ mod tests {
         check(&Origin::default());
         check(&Origin::new("app", "").with(Field::File, "/a \"b\" \u{1}.log"));
         check(&subscriptions());
+        let labels = BTreeMap::from([(Box::from("fields.team"), Box::from("a \"b\""))]);
+        check(&Origin { labels: Some(Arc::new(labels.into())), ..subscriptions() });
     }
 
     fn subscriptions() -> Origin {

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::consent::{ApplyWords, Consent};
+use super::found::{FoundPlan, with_found};
 use super::render::{show, write_all};
 use super::{ca_file, planned};
 use crate::access::apply::{
@@ -18,6 +20,7 @@ use crate::access::live::{AccountAccess, AccountClients, ObservedState, held_buc
 use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};
 use crate::access::render::{RenderFormat, RenderedFile, render};
 use crate::cli::exit;
+use crate::cli::table::count;
 use crate::config::topology::AwsAccount;
 
 /// What to apply, and how.
@@ -31,35 +34,12 @@ pub struct ApplyOptions {
     pub destroy: bool,
     /// Only these accounts; all when empty.
     pub accounts: Vec<String>,
-    /// For machines.
-    pub json: bool,
+    /// What is said.
+    pub words: ApplyWords,
     /// Where scripts for the owners of accounts without credentials go; without it they are printed.
     pub out: Option<PathBuf>,
     /// In colour.
     pub colour: bool,
-}
-
-/// Whether changes may be made.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Consent {
-    /// They may.
-    Given,
-    /// Someone is there to be asked.
-    Asked,
-    /// Nobody is: then nothing is done.
-    Lacking,
-}
-
-impl Consent {
-    /// With `--yes` it is given; else whoever sits at the terminal is asked.
-    #[must_use]
-    pub const fn new(yes: bool, is_terminal: bool) -> Self {
-        match (yes, is_terminal) {
-            (true, _) => Self::Given,
-            (false, true) => Self::Asked,
-            (false, false) => Self::Lacking,
-        }
-    }
 }
 
 /// Shows what is to be done, asks, and does it; returns the exit code, which is 1 when something failed or could not be seen.
@@ -84,6 +64,10 @@ pub fn run(
         topology.accounts.iter().filter(|account| apply.is_about(account)).map(Arc::clone).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let clients = runtime.block_on(AccountClients::connect(&accounts, ca_file(environment).as_ref()));
+    let FoundPlan { plan, faults } = match runtime.block_on(with_found(&topology, plan, &clients)) {
+        Ok(found) => found,
+        Err(why) => return writeln!(err, "{}: {why}", apply.topology.display()).map(|()| exit::CONFIG),
+    };
     let seen = runtime.block_on(read(&plan, &[], &clients));
     let tasks = if apply.destroy {
         let held = runtime.block_on(held_buckets(&plan, &clients));
@@ -91,9 +75,22 @@ pub fn run(
     } else {
         to_change(apply, &plan, &seen)
     };
-    let mut session =
-        ApplySession { apply, plan: &plan, seen: &seen, done: Vec::new(), failures: Vec::new() };
-    if !apply.json {
+    let unlisted =
+        |(account, why)| json!({ "account": account, "resource": "log groups that match", "why": why });
+    let failures = faults.iter().map(unlisted).collect();
+    let mut session = ApplySession { apply, plan: &plan, seen: &seen, done: Vec::new(), failures };
+    // Nobody agrees to what they have not seen.
+    let shows = match apply.words {
+        ApplyWords::All => true,
+        ApplyWords::Failures => apply.consent != Consent::Given,
+        ApplyWords::Json => false,
+    };
+    if apply.words != ApplyWords::Json {
+        for (account, why) in &faults {
+            writeln!(err, "account {account}: log groups could not be listed: {why}")?;
+        }
+    }
+    if shows {
         session.show(&tasks, out)?;
     }
     let is_wanted = tasks.iter().any(|task| task.is_change) && session.may(&tasks, input, out, err)?;
@@ -232,7 +229,7 @@ impl ApplySession<'_> {
         if self.apply.consent == Consent::Given {
             return Ok(true);
         }
-        if self.apply.json || self.apply.consent == Consent::Lacking {
+        if self.apply.words == ApplyWords::Json || self.apply.consent == Consent::Lacking {
             writeln!(err, "nothing was done: run it on a terminal and answer, or with --yes")?;
             return Ok(false);
         }
@@ -299,7 +296,7 @@ impl ApplySession<'_> {
                     }
                     ApplyEvent::Waits(call, why) => format!("wait    {account}: {title}: `{call}`: {why}\n"),
                 };
-                if !self.apply.json && wrote.is_ok() {
+                if self.apply.words == ApplyWords::All && wrote.is_ok() {
                     wrote = out.write_all(line.as_bytes()).and_then(|()| out.flush());
                 }
             };
@@ -321,7 +318,11 @@ impl ApplySession<'_> {
     fn fail(&mut self, task: &ApplyTask<'_>, why: &str, out: &mut impl Write) -> io::Result<()> {
         let (account, title) = (&task.act.stage.account.name, task.act.resource.title());
         self.failures.push(json!({ "account": account, "resource": title, "why": why }));
-        if self.apply.json { Ok(()) } else { writeln!(out, "failed  {account}: {title}: {why}") }
+        if self.apply.words == ApplyWords::Json {
+            Ok(())
+        } else {
+            writeln!(out, "failed  {account}: {title}: {why}")
+        }
     }
 
     /// What is left to say, with scripts for the owners of accounts without credentials; the exit code.
@@ -334,9 +335,12 @@ impl ApplySession<'_> {
     ) -> io::Result<u8> {
         let scripts = if self.apply.destroy { Vec::new() } else { self.scripts() };
         let is_ok = self.failures.is_empty() && !tasks.iter().any(|task| task.is_open);
-        if self.apply.json {
+        if self.apply.words == ApplyWords::Json {
             writeln!(out, "{:#}", self.report(tasks, is_applied, is_ok, &scripts))?;
         } else {
+            if is_applied && self.apply.words == ApplyWords::All {
+                writeln!(out, "{}", self.summary())?;
+            }
             for (name, access) in &self.seen.accounts {
                 if let AccountAccess::Denied(why) = access {
                     writeln!(err, "account {name} could not be read: {why}")?;
@@ -347,7 +351,7 @@ impl ApplySession<'_> {
             if let Some(folder) = &self.apply.out {
                 writeln!(err, "for the owners of these accounts, scripts that make it:")?;
                 write_all(&scripts, folder, err, &mut io::sink())?;
-            } else if !self.apply.json {
+            } else if self.apply.words != ApplyWords::Json {
                 writeln!(
                     err,
                     "for the owners of these accounts, scripts that make it follow; --out DIR writes them"
@@ -359,6 +363,12 @@ impl ApplySession<'_> {
         }
         out.flush()?;
         Ok(if is_ok { exit::DONE } else { exit::FAILED })
+    }
+
+    /// What was done, in one line.
+    fn summary(&self) -> String {
+        let calls = count(self.done.len() as u64, "call");
+        format!("{calls} made, {} failed or left", count(self.failures.len() as u64, "resource"))
     }
 
     /// The scripts of accounts that could not be looked at.

@@ -1,8 +1,11 @@
 //! `standpipe access`: the plumbing between accounts, from a topology.
 
 pub mod apply;
+pub mod consent;
+mod found;
 pub mod render;
 pub mod verify;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

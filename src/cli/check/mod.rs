@@ -200,6 +200,25 @@ warning: standpipe.toml:22:8: sinks.local: no route leads here; name it in a rou
     }
 
     #[test]
+    fn what_a_source_adds_is_shown_with_its_steps_and_routes() {
+        let added = "metadata = [\"ec2\", \"kubernetes\"]\nfields = { team = \"orders\", zone = \"{ec2.zone:-none}\" }\n";
+        let text =
+            CONFIG.replace("exclude = [\"*.tmp\"]\n", &format!("exclude = [\"*.tmp\"]\n{added}")).replace(
+                "[[routes]]\nto",
+                "[[routes]]\nfrom = [\"app\"]\nwhen = { ec2.tags.stage = [\"prod\"] }\nto",
+            );
+        let (code, out, err) = checked(&text, &[("KEY", "s3cret-of-16-letters")]);
+        assert_eq!(code, 0, "{err}");
+        for line in [
+            "│   ├── knows where it runs from ec2, kubernetes\n",
+            "│   ├── adds team=\"orders\", zone=\"{ec2.zone:-none}\"\n",
+            "│   └── routes[1] when ec2.tags.stage is prod → archive\n",
+        ] {
+            assert!(out.contains(line), "{line}{out}");
+        }
+    }
+
+    #[test]
     fn a_bad_configuration_exits_78_and_shows_nothing_but_its_errors() {
         let (code, out, err) = checked("[sources.app]\ntype = \"file\"\n", &[]);
         assert_eq!((code, out.as_str()), (78, ""));

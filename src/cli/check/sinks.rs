@@ -16,6 +16,9 @@ pub(super) fn of_sink(name: &str, sink: &SinkConfig) -> Branch {
         }
     };
     below.push(Branch::leaf(of_packing(sink)));
+    below.extend(
+        sink.rate.map(|rate| Branch::leaf(format!("at most {}/s, over all destinations", show_size(rate)))),
+    );
     below.extend(sink.id.then(|| Branch::leaf("each event has an id, the same whenever it is sent")));
     if !sink.fields.is_empty() {
         let fields: Vec<String> =
@@ -54,6 +57,7 @@ fn of_packing(sink: &SinkConfig) -> String {
     let compression = match sink.compression {
         Compression::None => "not compressed".to_owned(),
         Compression::Gzip(level) => format!("gzip level {level}"),
+        Compression::Zstd(level) => format!("zstd level {level}"),
     };
     let linger = show_duration(sink.linger);
     let too_long = common::of_too_long(sink.too_long);

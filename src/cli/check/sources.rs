@@ -24,6 +24,12 @@ pub(super) fn of_source(name: &str, source: &SourceConfig, config: &Config) -> B
     let is_framed = !matches!(source, SourceConfig::CloudwatchLogs(_));
     below.extend(is_framed.then(|| Branch::leaf(of_decoding(source.decoding()))));
     if let Some(steps) = config.steps.get(name) {
+        below.extend(
+            steps
+                .ignore_older
+                .filter(|_| source.tells_times())
+                .map(|age| Branch::leaf(format!("events older than {} are dropped", show_duration(age)))),
+        );
         below.extend(steps::lines(steps).map(Branch::leaf));
     }
     for leg in legs(config, name) {
@@ -44,6 +50,10 @@ fn of_files(file: &FileSource) -> Vec<Branch> {
     let mut below: Vec<Branch> =
         file.include.iter().map(|glob| Branch::leaf(format!("include {glob}"))).collect();
     below.extend(file.exclude.iter().map(|glob| Branch::leaf(format!("exclude {glob}"))));
+    let charset = file.decoding.charset;
+    if !charset.is_utf8() {
+        below.push(Branch::leaf(format!("characters in {}", charset.name())));
+    }
     match file.follow_links {
         FollowLinks::SameOwner => {}
         FollowLinks::Always => below.push(Branch::leaf("all links followed".to_owned())),
@@ -54,6 +64,13 @@ fn of_files(file: &FileSource) -> Vec<Branch> {
         show_duration(file.rescan),
         file.max_open
     )));
+    below.extend(file.remove_after.map(|after| {
+        let after = show_duration(after);
+        Branch::leaf(format!("rotated and compressed files are removed {after} after they were delivered"))
+    }));
+    below.extend(file.ignore_older.map(|age| {
+        Branch::leaf(format!("files that nothing was written to for {} are not read", show_duration(age)))
+    }));
     below
 }
 

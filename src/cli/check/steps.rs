@@ -1,11 +1,23 @@
 //! What `check` shows of what is done to a source's events.
 
-use crate::config::{MessageParse, ParsedTime, Redaction, ReplaceWith, SourceSteps};
+use crate::config::{Enrichment, MessageParse, ParsedTime, Redaction, ReplaceWith, SourceSteps};
 
 /// A line for each step.
 pub(super) fn lines(steps: &SourceSteps) -> impl Iterator<Item = String> {
     let redaction = steps.redact.iter().map(|redaction| of_redaction(redaction));
-    redaction.chain(steps.parse.iter().map(|parse| of_parse(*parse, steps.timestamp.as_ref())))
+    let parse = steps.parse.iter().map(|parse| of_parse(*parse, steps.timestamp.as_ref()));
+    redaction.chain(parse).chain(of_metadata(&steps.enrichment)).chain(of_fields(&steps.enrichment))
+}
+
+fn of_metadata(enrichment: &Enrichment) -> Option<String> {
+    let kinds: Vec<&str> = enrichment.metadata.iter().map(|kind| kind.name()).collect();
+    (!kinds.is_empty()).then(|| format!("knows where it runs from {}", kinds.join(", ")))
+}
+
+fn of_fields(enrichment: &Enrichment) -> Option<String> {
+    let fields: Vec<String> =
+        enrichment.fields.iter().map(|(name, value)| format!("{name}={:?}", value.to_string())).collect();
+    (!fields.is_empty()).then(|| format!("adds {}", fields.join(", ")))
 }
 
 fn of_redaction(redaction: &Redaction) -> String {

@@ -75,7 +75,7 @@ pub fn run(
     }
 }
 
-fn directory(
+pub(super) fn directory(
     place: &StatePlace,
     environment: &BTreeMap<String, String>,
     err: &mut impl Write,

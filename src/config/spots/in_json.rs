@@ -167,8 +167,25 @@ fn words(text: &str, at: usize, key: &str, message: &str) -> String {
         "key must be a string" | "expected value" if is_word => {
             format!("found `{word}` without quotes, expected `\"{word}\"`")
         }
+        _ if message.starts_with("expected `,`") && rest.starts_with(['"', '{', '[']) => {
+            "found no comma between two items, expected one".to_owned()
+        }
+        // Such as a size: it began as a number.
+        _ if message.starts_with("expected `,`") && is_word && may_be_secret(key) => {
+            "found a value without quotes, expected it in quotes (it is not shown)".to_owned()
+        }
+        _ if message.starts_with("expected `,`") && is_word => {
+            let word = word_at(text, word_start(text, at));
+            format!("found `{word}` without quotes, expected `\"{word}\"`")
+        }
         _ => format!("cannot be parsed: {message}"),
     }
+}
+
+/// Where the word begins that a place is in.
+fn word_start(text: &str, at: usize) -> usize {
+    let before = text.get(..at).unwrap_or_default();
+    before.trim_end_matches(|c: char| c.is_alphanumeric() || "_.+-".contains(c)).len()
 }
 
 /// The dotted key that a place in the text belongs to.

@@ -87,9 +87,31 @@ fn fault(text: &str, at: Range<usize>, message: &str, unclosed: bool) -> SyntaxF
         return twice(text, at, key, first);
     }
     let why = words(text, &at, &key, message);
+    if message.starts_with("key with no value") && !text.get(at.clone()).unwrap_or_default().starts_with(':')
+    {
+        return key_alone(text, line, why);
+    }
     // What ends too early is shown where it began.
     let at = if at.start >= text.trim_end().len() && !key_line.is_empty() { key_line } else { at };
     SyntaxFault { at, key, why }
+}
+
+/// A key that stands alone on its line.
+fn key_alone(text: &str, line: Range<usize>, why: String) -> SyntaxFault {
+    // Where the file ends, the line is the last that says something.
+    let end = text.get(..line.end).unwrap_or(text).trim_end().len();
+    let line = line_around(text, end);
+    let mut headers = (0, None);
+    for line in text.get(..line.start).unwrap_or_default().split_inclusive('\n') {
+        headers.0 += line.len();
+        if header_of(line).is_some() {
+            headers.1 = Some(headers.0);
+        }
+    }
+    let table = headers.1.map_or_else(String::new, |end| key_at(text, end).0);
+    let name = text.get(line.clone()).unwrap_or_default().trim();
+    let key = if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") };
+    SyntaxFault { at: line, key, why }
 }
 
 fn words(text: &str, at: &Range<usize>, key: &str, message: &str) -> String {

@@ -105,14 +105,19 @@ fn filters(topology: &Topology, notes: &Notes) {
     for (index, subscription) in topology.subscriptions.iter().enumerate() {
         let key = format!("subscriptions[{index}]");
         let account = subscription.account.name.as_str();
-        let SubscriptionScope::Groups(groups) = &subscription.scope else {
-            if !of_accounts.insert(account) {
-                let text = format!(
-                    "account `{account}` already has a subscription for the whole account; AWS allows one"
-                );
-                notes.problem_at(&key, text);
+        let groups = match &subscription.scope {
+            SubscriptionScope::Groups(groups) => groups,
+            // Which ones match is not known here.
+            SubscriptionScope::Matching(_) => continue,
+            SubscriptionScope::Account { .. } => {
+                if !of_accounts.insert(account) {
+                    let text = format!(
+                        "account `{account}` already has a subscription for the whole account; AWS allows one"
+                    );
+                    notes.problem_at(&key, text);
+                }
+                continue;
             }
-            continue;
         };
         for group in groups {
             let names = of_groups.entry((account, group)).or_default();

@@ -1,6 +1,8 @@
 //! The topology file of `standpipe access`: which accounts send logs where, read with the same care as the configuration.
 
 mod checks;
+mod found;
+mod match_patterns;
 mod named;
 mod names;
 mod parts;
@@ -13,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use match_patterns::MatchPatterns;
 pub use types::*;
 
 use self::named::NamedParts;

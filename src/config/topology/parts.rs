@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::match_patterns::MatchPatterns;
 use super::named::NamedParts;
 use super::names;
 use super::types::{
@@ -150,6 +151,13 @@ pub(super) fn subscriptions(
     let is_account = section.or("scope", false, choice(&[("log_groups", false), ("account", true)]));
     let scope = if is_account {
         Some(SubscriptionScope::Account { exclude: section.or("exclude", Vec::new(), groups) })
+    } else if section.has("match") {
+        if section.optional("log_groups", groups).is_some() {
+            section.problem("log_groups", "found together with `match`; make two subscriptions of them");
+        }
+        let patterns = section.optional("match", matches);
+        let exclude = section.or("exclude", Vec::new(), group_patterns);
+        patterns.map(|patterns| SubscriptionScope::Matching(MatchPatterns { patterns, exclude }))
     } else {
         section.required("log_groups", r#"["/aws/lambda/orders"]"#, groups).map(SubscriptionScope::Groups)
     };
@@ -180,7 +188,7 @@ fn groups(node: &Node) -> Parsed<Vec<String>> {
     some(|item| match string(item)? {
         text if text.contains('*') => Err(expected(
             item,
-            "the full name of a log group; a filter has no wildcards: name each, or subscribe all with `scope = \"account\"`",
+            "the full name of a log group; a filter has no wildcards: name each, write `match = [..]` with wildcards, or subscribe all with `scope = \"account\"`",
         )),
         text if names::is_log_group(&text) => Ok(text),
         _ => Err(expected(item, LOG_GROUP)),
@@ -276,6 +284,15 @@ pub(super) fn log_reader(mut section: Section<'_>, known: &NamedParts, name: &st
     let log_groups = section.required("log_groups", r#"["/aws/lambda/*"]"#, group_patterns);
     section.finish();
     Some(LogGroupReader { assumer: assumer?, logs_account: logs_account?, log_groups: log_groups? })
+}
+
+/// Patterns of a subscription. That of all log groups is none: AWS itself subscribes these.
+fn matches(node: &Node) -> Parsed<Vec<String>> {
+    let patterns = group_patterns(node)?;
+    if patterns.iter().any(|pattern| pattern.chars().all(|c| c == '*')) {
+        return Err(expected(node, "patterns of some log groups; subscribe all with `scope = \"account\"`"));
+    }
+    Ok(patterns)
 }
 
 /// Policies know `*` alone, of all that patterns of a source may have.

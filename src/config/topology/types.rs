@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::match_patterns::MatchPatterns;
 use crate::arn::AccountRegion;
 
 /// Who sends logs where, across accounts, in one region.
@@ -184,6 +185,8 @@ pub struct Subscription {
 pub enum SubscriptionScope {
     /// These.
     Groups(Vec<String>),
+    /// Those that match, those that are made later too.
+    Matching(MatchPatterns),
     /// All of the account, those that are made later too, but these.
     Account {
         /// Left out.

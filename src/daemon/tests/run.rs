@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::remote::Remote;
 use crate::config;
 use crate::daemon::{Environment, Run, RunError, RunOutcome, Signal, run};
+use crate::metadata::MetadataEndpoints;
 use crate::source::Source;
 
 /// A running daemon.
@@ -43,6 +44,7 @@ impl Daemon {
         let environment = Environment {
             host: "host".into(),
             once: false,
+            metadata: MetadataEndpoints::default(),
             load: Arc::new(move || {
                 config::inspect(std::slice::from_ref(&reread), &std::collections::BTreeMap::new())
             }),
@@ -50,6 +52,7 @@ impl Daemon {
                 let source: Box<dyn Source> = Box::new(remote.prepare(context));
                 Box::pin(async move { Ok(Some(source)) })
             }),
+            report: None,
         };
         let running = runtime.spawn(run(Run { config: checked.config, environment, signals }));
         let folder = folder.to_owned();

@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::config::{Buffer, DiskBuffer, WhenFull};
+use crate::overview::DiskUse;
 
 /// The bytes of a sink's disk buffer.
 #[derive(Debug)]
@@ -60,6 +61,13 @@ impl DiskQuota {
     #[must_use]
     pub(crate) fn most_in_memory(&self) -> usize {
         usize::try_from(self.max / 4).unwrap_or(usize::MAX)
+    }
+
+    /// How much of it is used; none: the buffer is in memory.
+    #[must_use]
+    pub(crate) fn disk_use(&self) -> Option<DiskUse> {
+        let bytes = self.used.load(Ordering::Acquire);
+        (self.max < u64::MAX).then_some(DiskUse { bytes, max_bytes: self.max })
     }
 
     /// A destination more.

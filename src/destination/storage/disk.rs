@@ -196,6 +196,13 @@ impl DiskStorage {
         records
     }
 
+    /// Bytes that have not ended; and of these, bytes that have to be read back.
+    pub(crate) fn not_ended(&self) -> (u64, u64) {
+        let unread = self.backlog.unread_bytes();
+        let in_memory = self.in_memory().saturating_add(self.unstored.get()) as u64;
+        (in_memory.saturating_add(unread), unread)
+    }
+
     /// Bytes in memory of records that are on disk.
     fn in_memory(&self) -> usize {
         self.backlog.ready_bytes().saturating_add(self.taken.get())

@@ -97,6 +97,14 @@ impl Storage {
         }
     }
 
+    /// Bytes that have not ended; and of these, bytes that are on disk and not in memory.
+    pub(crate) fn pending(&self) -> (u64, u64) {
+        match self {
+            Self::Memory(memory) => (memory.held() as u64, 0),
+            Self::Disk(disk) => disk.not_ended(),
+        }
+    }
+
     /// What the sink could take now.
     pub(crate) fn ready(&self) -> ReadyRecords {
         match self {

@@ -43,6 +43,12 @@ impl Firehose {
         let region = client.region.clone();
         Self { client, resources, target: StreamTarget { stream, region } }
     }
+
+    /// The region.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.target.region
+    }
 }
 
 impl Firehose {

@@ -104,7 +104,7 @@ impl<S: LogsService> Puller<S> {
         let result = self.read(intake, stop).await;
         // What is asked for is not waited for.
         (self.calls, self.lists) = (JoinSet::new(), JoinSet::new());
-        (self.admitted, self.admissions) = (None, JoinSet::new());
+        self.let_memory_go();
         result
     }
 
@@ -207,22 +207,26 @@ impl<S: LogsService> Puller<S> {
         if self.lists.is_empty() {
             wake = wake.min(self.list_at);
         }
-        while self.calls.len() < MOST_CALLS && self.unstorable.is_none() {
+        if self.unstorable.is_some() {
+            self.let_memory_go();
+            return wake;
+        }
+        while self.calls.len() < MOST_CALLS {
             let wall = Timestamp::now().0;
             let (group, urgency) = match self.turns.next(self.groups.readiness(), wall) {
                 Ok(turn) => turn,
                 Err(at) => {
-                    // Memory is not kept from others while there is nothing to read.
-                    (self.admitted, self.admissions) = (None, JoinSet::new());
+                    self.let_memory_go();
                     let pause = at.map_or(TELL_EVERY, |at| milliseconds(at.saturating_sub(wall)));
                     return wake.min(now + pause);
                 }
             };
-            if !self.has_memory(intake) {
-                break;
-            }
             if let Err(at) = self.budget.take(now) {
-                wake = wake.min(at);
+                self.let_memory_go();
+                return wake.min(at);
+            }
+            if !self.has_memory(intake) {
+                self.budget.give_back();
                 break;
             }
             self.turns.take(urgency);
@@ -231,6 +235,11 @@ impl<S: LogsService> Puller<S> {
             }
         }
         wake
+    }
+
+    /// Memory is not kept from others while this waits for anything but memory.
+    fn let_memory_go(&mut self) {
+        (self.admitted, self.admissions) = (None, JoinSet::new());
     }
 
     fn has_memory(&mut self, intake: &Intake) -> bool {

@@ -9,6 +9,7 @@ use super::catalog::GroupCatalog;
 use super::group::LogGroup;
 use crate::event::Timestamp;
 use crate::metrics::PullGauge;
+use crate::overview::{SourceUnit, UnitList, UnitRank, UnitState};
 use crate::pipeline::Intake;
 use crate::source::lifecycle::SourceContext;
 
@@ -84,6 +85,7 @@ impl Reports {
         }
         self.next = now + TELL_EVERY;
         self.gauges(groups, window, intake);
+        context.status.list_units(&context.name, list(groups));
         let issue = self.issue(groups, unstorable);
         context.status.report_issue(&format!("source `{}`", context.name), issue.clone());
         let is_new = |issue: &String| {
@@ -118,6 +120,21 @@ impl Reports {
         pull.set(PullGauge::Groups, count(n_groups));
         pull.set(PullGauge::Held, count(n_held));
     }
+}
+
+/// The log groups, those that cannot be read and those that were polled longest ago first.
+fn list(groups: &GroupCatalog) -> UnitList {
+    let now = Timestamp::now().0;
+    let state = |group: &LogGroup| if is_held(group) { UnitState::Unreadable } else { UnitState::Reading };
+    let age = |group: &LogGroup| Some(seconds(group.poll_age(now)));
+    let rank = |group: &&LogGroup| UnitRank::of(state(group), None, age(group));
+    let unit = |group: &&LogGroup| SourceUnit {
+        name: group.listed.name.clone(),
+        state: state(group),
+        behind_seconds: age(group),
+        ..SourceUnit::default()
+    };
+    UnitList::of("log groups", groups.all().filter(|group| !group.is_gone()).collect(), rank, unit)
 }
 
 /// Whether a log group waits for more than a moment.

@@ -35,6 +35,7 @@ impl AccountHandle {
             id,
             head: Fingerprint::default(),
             mark: Mark::default(),
+            partial: false,
             time: Timestamp::now(),
         };
         Self::open(setup, position)
@@ -70,6 +71,21 @@ impl AccountHandle {
     /// When the oldest bytes that are not acknowledged were read.
     pub(super) fn oldest_unacknowledged(&self) -> Option<Timestamp> {
         self.account.oldest_unacknowledged()
+    }
+
+    /// Whether everything up to this mark is delivered, nothing is under way, and that is written down; and nothing was left out.
+    pub(super) fn is_delivered_up_to(&self, mark: Mark) -> bool {
+        self.account.is_settled() && self.account.look(|position| position.mark == mark && !position.partial)
+    }
+
+    /// Whether so many bytes are delivered.
+    pub(super) fn has_delivered(&self, bytes: u64) -> bool {
+        self.account.look(|position| position.mark.offset >= bytes)
+    }
+
+    /// Something of the file is left out: it is not to be removed as if all of it had been delivered.
+    pub(super) fn is_partial(&self) {
+        self.account.change(|position| position.partial = true);
     }
 
     /// The file is elsewhere now.

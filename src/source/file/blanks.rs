@@ -20,28 +20,30 @@ pub(super) enum BlankRun {
     Unclear,
 }
 
-/// Looks for NULs in a block that is at `offset`, between events or within one. `next_data` tells what follows the block.
+/// Looks for NULs in a block that is at `offset`, between events or within one. `next_data` tells what follows the block. No character
+/// has less than `unit` bytes: of one that has two, either may be NUL.
 pub(super) fn blank_run(
     bytes: &[u8],
-    offset: u64,
+    (offset, unit): (u64, usize),
     is_between: bool,
     next_data: impl FnOnce(u64) -> io::Result<NextData>,
 ) -> io::Result<BlankRun> {
     let is_nul = |byte: &&u8| **byte == 0;
     let end = offset.saturating_add(bytes.len() as u64);
+    let whole = |len: u64| len - len % (unit as u64).max(1);
     let leading = bytes.iter().take_while(is_nul).count();
     // Nothing but a hole begins a file so. Elsewhere, a few NULs may be meant.
-    let least = if offset == 0 { 1 } else { LEAST };
+    let least = if offset == 0 { unit } else { LEAST };
     if leading == bytes.len() && leading >= least {
         return Ok(match next_data(end)? {
-            NextData::At(at) if is_between => BlankRun::Hole(at.saturating_sub(offset)),
+            NextData::At(at) if is_between => BlankRun::Hole(whole(at.saturating_sub(offset))),
             NextData::At(_) => BlankRun::None,
             NextData::Nowhere => BlankRun::Unwritten(0),
             NextData::Beyond(_) => BlankRun::Unclear,
         });
     }
     if leading >= least && is_between {
-        return Ok(BlankRun::Hole(leading as u64));
+        return Ok(BlankRun::Hole(whole(leading as u64)));
     }
     let trailing = bytes.iter().rev().take_while(is_nul).count();
     if trailing < LEAST {
@@ -49,7 +51,9 @@ pub(super) fn blank_run(
     }
     Ok(match next_data(end)? {
         NextData::At(_) => BlankRun::None,
-        NextData::Nowhere => BlankRun::Unwritten(bytes.len().saturating_sub(trailing)),
+        NextData::Nowhere => {
+            BlankRun::Unwritten(bytes.len().saturating_sub(trailing).next_multiple_of(unit.max(1)))
+        }
         NextData::Beyond(_) => BlankRun::Unclear,
     })
 }
@@ -65,7 +69,7 @@ mod tests {
     fn nuls_are_a_hole_before_text_and_unwritten_after_it() {
         #[track_caller]
         fn check(bytes: &[u8], offset: u64, is_between: bool, next: NextData, expected: BlankRun) {
-            assert_eq!(blank_run(bytes, offset, is_between, |_| Ok(next)).unwrap(), expected);
+            assert_eq!(blank_run(bytes, (offset, 1), is_between, |_| Ok(next)).unwrap(), expected);
         }
         let nuls = [0; 100];
         let text = |before: usize, text: &str, after: usize| {
@@ -86,5 +90,21 @@ mod tests {
         check(&nuls[..2], 1_000, true, nowhere, BlankRun::None);
         check(b"a\0b\n", 0, true, nowhere, BlankRun::None);
         check(b"", 0, true, nowhere, BlankRun::None);
+    }
+
+    #[test]
+    fn nuls_of_characters_of_two_bytes_are_no_hole() {
+        #[track_caller]
+        fn check(bytes: &[u8], offset: u64, expected: BlankRun) {
+            let nowhere = |_| Ok(NextData::Nowhere);
+            assert_eq!(blank_run(bytes, (offset, 2), true, nowhere).unwrap(), expected);
+        }
+        let nuls = [0; 100];
+        check(b"\0a\0\n", 0, BlankRun::None);
+        check(b"a\0\n\0", 0, BlankRun::None);
+        check(&[&nuls[..], b"\0a\0\n"].concat(), 0, BlankRun::Hole(100));
+        check(&[&nuls[..], b"\0a\0\n"].concat(), 500, BlankRun::Hole(100));
+        check(&[b"a\0\n\0", &nuls[..]].concat(), 500, BlankRun::Unwritten(4));
+        check(&[b"\0a\0\n", &nuls[..]].concat(), 500, BlankRun::Unwritten(4));
     }
 }

@@ -1,10 +1,10 @@
 //! A file's bytes at any offset; the plain text of gzipped ones.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::source::file::position::Fingerprint;
 
@@ -17,7 +17,7 @@ pub(super) enum FileContent {
 /// A gzipped file, decompressed from front to back.
 pub(super) struct GzipText {
     file: Arc<File>,
-    text: MultiGzDecoder<Arc<File>>,
+    text: GzipMembers,
     /// The text at hand.
     window: Vec<u8>,
     /// Where it begins in the whole text.
@@ -25,6 +25,48 @@ pub(super) struct GzipText {
     ended: bool,
     /// The file is torn or corrupt: what could be decompressed is all there is, for now.
     broken: bool,
+}
+
+/// The text of gzip's members, one after the other. Zeros that pad the last one are no member, as for `gzip` itself.
+struct GzipMembers(Option<GzDecoder<BufReader<Arc<File>>>>);
+
+impl GzipMembers {
+    fn new(file: Arc<File>) -> Self {
+        Self(Some(GzDecoder::new(BufReader::with_capacity(32 * 1024, file))))
+    }
+}
+
+impl Read for GzipMembers {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let rest = self.0.take().map(GzDecoder::into_inner);
+            self.0 = rest.map(next_member).transpose()?.flatten();
+        }
+        Ok(0)
+    }
+}
+
+/// What follows a member and the zeros behind it.
+fn next_member(mut rest: BufReader<Arc<File>>) -> io::Result<Option<GzDecoder<BufReader<Arc<File>>>>> {
+    let mut padding = 0;
+    while padding < MOST_PADDING {
+        let bytes = rest.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        let is_over = zeros < bytes.len();
+        rest.consume(zeros);
+        if is_over {
+            break;
+        }
+        padding = padding.saturating_add(zeros);
+    }
+    Ok(Some(GzDecoder::new(rest)))
 }
 
 impl FileContent {
@@ -148,16 +190,16 @@ impl FileContent {
 }
 
 impl GzipText {
-    fn rewound(file: File) -> io::Result<(Arc<File>, MultiGzDecoder<Arc<File>>)> {
+    fn rewound(file: File) -> io::Result<(Arc<File>, GzipMembers)> {
         let file = Arc::new(file);
         let text = Self::from_front(&file)?;
         Ok((file, text))
     }
 
-    fn from_front(file: &Arc<File>) -> io::Result<MultiGzDecoder<Arc<File>>> {
+    fn from_front(file: &Arc<File>) -> io::Result<GzipMembers> {
         let mut source = Arc::clone(file);
         source.seek(SeekFrom::Start(0))?;
-        Ok(MultiGzDecoder::new(source))
+        Ok(GzipMembers::new(source))
     }
 
     fn read_at(&mut self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -246,7 +288,11 @@ pub(super) fn other_compression(first: &[u8]) -> Option<&'static str> {
         _ if begins(&[0x28, 0xB5, 0x2F, 0xFD]) => Some("zstd"),
         _ if begins(&[0x04, 0x22, 0x4D, 0x18]) => Some("lz4"),
         _ if begins(&[0x1F, 0x9D]) => Some("compress"),
-        _ if begins(b"PK\x03\x04") => Some("zip"),
+        _ if begins(b"PK\x03\x04") || begins(b"PK\x05\x06") => Some("zip"),
+        _ if begins(b"7z\xBC\xAF\x27\x1C") => Some("7z"),
+        _ if begins(b"LZIP\x01") => Some("lzip"),
+        _ if begins(b"\x89LZO\0\r\n\x1A\n") => Some("lzop"),
+        _ if begins(b"\xFF\x06\0\0sNaPpY") => Some("snappy"),
         _ => None,
     }
 }
@@ -259,6 +305,9 @@ pub(super) const MAGIC: [u8; 2] = [0x1F, 0x8B];
 
 /// Decompressed at once while looking for an offset.
 const STEP: usize = 256 * 1024;
+
+/// No tape or disk pads a file with more zeros. What follows more of them is taken for damage.
+const MOST_PADDING: usize = 16 << 20;
 
 /// As much is looked through for something else than NULs in one turn.
 const LOOK_FOR_DATA: u64 = 64 << 20;
@@ -322,7 +371,12 @@ mod tests {
         check(b"\x04\x22\x4D\x18d", Some("lz4"));
         check(b"\x1F\x9D\x90", Some("compress"));
         check(b"PK\x03\x04\x14", Some("zip"));
-        for text in [b"BZh9 is a line\n".as_slice(), b"PK\n", b"", b"\x1F\x8B\x08"] {
+        check(b"7z\xBC\xAF\x27\x1C\0\x04", Some("7z"));
+        check(b"LZIP\x01\x0C", Some("lzip"));
+        check(b"\x89LZO\0\r\n\x1A\n\x10", Some("lzop"));
+        check(b"\xFF\x06\0\0sNaPpY\0", Some("snappy"));
+        for text in [b"BZh9 is a line\n".as_slice(), b"PK\n", b"7z a file\n", b"LZIP\n", b"", b"\x1F\x8B\x08"]
+        {
             check(text, None);
         }
     }
@@ -362,6 +416,21 @@ mod tests {
         assert!(content.is_broken());
         let mut content = open(&whole);
         assert_eq!(content.read_at(0, 200_000).unwrap(), text);
+        assert!(!content.is_broken());
+    }
+
+    #[test]
+    fn zeros_behind_a_gzip_file_are_no_damage_and_anything_else_is() {
+        let text = vec![7; 100_000];
+        for (behind, is_broken) in
+            [(vec![0; 1], false), (vec![0; 100_000], false), (b"x".to_vec(), true), (vec![0, 0, 1], true)]
+        {
+            let mut content = open(&[gzip(&text), behind].concat());
+            assert_eq!(content.read_at(0, 200_000).unwrap(), text);
+            assert_eq!(content.is_broken(), is_broken);
+        }
+        let mut content = open(&[gzip(b"a"), vec![0; 600], gzip(b"b")].concat());
+        assert_eq!(content.read_at(0, 10).unwrap(), b"ab");
         assert!(!content.is_broken());
     }
 }

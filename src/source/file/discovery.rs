@@ -16,6 +16,7 @@ use super::globs::{PatternWalk, Patterns};
 use super::identity::{FileKey, FileTime};
 use super::links::{PathResolver, ResolvedPath, UnresolvedPath};
 use super::listing::leads_to;
+use super::old::{OldFiles, is_too_old};
 use super::opening::{self, OpenOutcome};
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
@@ -33,6 +34,8 @@ pub(super) struct Discovery {
     /// Where symbolic links lead to, and the links.
     links: HashMap<PathBuf, PathBuf>,
     issues: FileIssues,
+    /// Files that are not read.
+    old: OldFiles,
     /// Whether what was there at the start is known.
     is_started: bool,
     /// When changes were last taken in, and the time before.
@@ -50,6 +53,7 @@ impl Discovery {
             patterns: Patterns::new(&setup.config.include, &setup.config.exclude)?,
             paths: PathResolver::new(setup.config.follow_links),
             issues: FileIssues::new(Arc::clone(&setup)),
+            old: OldFiles::default(),
             setup,
             watcher,
             links: HashMap::new(),
@@ -82,6 +86,11 @@ impl Discovery {
     /// Whether a path belongs to the source.
     pub(super) fn matches(&self, path: &Path) -> bool {
         self.patterns.matches(path)
+    }
+
+    /// Whether a file's name belongs to the source.
+    pub(super) fn is_one_of_ours(&self, files: &FileTable, no: FileNo) -> bool {
+        files.get(no).is_some_and(|file| self.matches(&file.path))
     }
 
     /// When it was last seen which names there were: a name that is lost now was there then.
@@ -125,6 +134,7 @@ impl Discovery {
         for path in known.collect::<Vec<_>>() {
             self.resolve(files, &path, now);
         }
+        self.old.walked(&self.setup);
         let done = Instant::now();
         let took = done.duration_since(now);
         self.soonest_walk = done.checked_add(took.saturating_mul(10)).unwrap_or(done);
@@ -318,6 +328,9 @@ impl Discovery {
     }
 
     fn find_new(&mut self, files: &mut FileTable, path: &Path, found: &ResolvedPath, now: Instant) {
+        if self.passes_over(files, path, &found.metadata) {
+            return;
+        }
         let (key, size) = (FileKey::of(&found.metadata), found.metadata.len());
         let mut file = TrackedFile::new(path.to_owned(), key, size, now);
         file.real.clone_from(&found.real);
@@ -341,14 +354,29 @@ impl Discovery {
         self.open_at_risk(files, no, now);
     }
 
+    /// Whether a file is not read, since nothing is known of it and it is too old.
+    fn passes_over(&mut self, files: &FileTable, path: &Path, metadata: &Metadata) -> bool {
+        let (age, key) = (self.setup.config.ignore_older, FileKey::of(metadata));
+        let is_known = || files.gone.of_key(key).next().is_some();
+        if !is_too_old(age, metadata, FileTime::now()) || is_known() {
+            return false;
+        }
+        let size_at_start = (!self.is_started).then_some(metadata.len());
+        self.old.pass_over(&self.setup, path, metadata, size_at_start);
+        true
+    }
+
     /// Where a file is read from if nothing is known of it.
-    fn start_of_new(&self, files: &FileTable, file: &TrackedFile) -> u64 {
+    fn start_of_new(&mut self, files: &FileTable, file: &TrackedFile) -> u64 {
+        let size_at_start = self.old.admit(file.key, file.born, file.size);
         // What has the name that a known file had takes its place.
         let was_known = || files.gone.knows(file.key, &file.path);
         match self.setup.config.start {
             // A file that comes into being while it is watched for, or takes another's place, is new from its first byte.
             Start::End if !self.is_started && !was_known() => file.size,
-            Start::End | Start::Beginning => 0,
+            // What was in it at the start is left out, whenever something is added.
+            Start::End => size_at_start.unwrap_or(0),
+            Start::Beginning => 0,
         }
     }
 

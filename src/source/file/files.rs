@@ -53,6 +53,7 @@ impl Source for LocalFiles {
             descriptors: DescriptorShare::new(Arc::clone(&self.descriptors), self.config.max_open),
             once: *once,
             activity: Arc::clone(&activity),
+            status: Arc::clone(status),
         };
         Box::pin(on_thread(name, watched(activity, follower::run(setup, stop))))
     }

@@ -16,6 +16,7 @@ use super::opening::{self, OpenOutcome};
 use super::outcome::ReadOutcome;
 use super::placement::Placement;
 use super::reader::{AfterBlock, BlockRead, BlockReader, ReadBlock};
+use super::removal::FileRemoval;
 use super::rotation::Rotation;
 use super::setup::FileSetup;
 use super::stored::{find_stored, seek_copies_of_rewritten};
@@ -51,6 +52,7 @@ struct Follower {
     discovery: Discovery,
     reader: BlockReader,
     gauges: FileGauges,
+    removal: FileRemoval,
     /// Files that wait for a destination.
     blocked: Vec<FileNo>,
     last_discovery: Instant,
@@ -65,6 +67,7 @@ impl Follower {
             discovery: Discovery::new(Arc::clone(&setup), watcher)?,
             reader: BlockReader::new(Arc::clone(&setup)),
             gauges: FileGauges::new(),
+            removal: FileRemoval::new(&setup),
             blocked: Vec::new(),
             last_discovery: Instant::now(),
             setup,
@@ -80,6 +83,7 @@ impl Follower {
             let room_freed = setup.intake.room_freed();
             self.discover();
             self.round().await?;
+            self.removal.run(&setup, &mut self.files, &mut self.discovery);
             self.gauges.set(&self.setup, &self.files);
             if self.files.ready() > 0 {
                 continue;
@@ -317,7 +321,11 @@ impl Follower {
         let walk =
             if self.setup.once { now.checked_add(gauges::PERIOD) } else { Some(self.discovery.next_walk()) };
         let report = self.gauges.wake(&self.setup, !self.blocked.is_empty());
-        let until = [walk, self.files.next_wake(), report].into_iter().flatten().min().unwrap_or(now);
+        let until = [walk, self.files.next_wake(), report, self.removal.next()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(now);
         let small_reads = self.reader.take_small_reads();
         let is_changed = tokio::select! {
             () = self.stop.requested() => return,
@@ -352,6 +360,9 @@ fn note_gzip_end(setup: &FileSetup, file: &mut TrackedFile, upcoming: Upcoming) 
     if content.is_broken() {
         if !file.is_broken_reported {
             file.is_broken_reported = true;
+            if let Some(progress) = file.progress() {
+                progress.account.is_partial();
+            }
             warn!(path = %file.path.display(), "gzipped file is torn or corrupt; read as far as it could be decompressed");
             setup.metrics().error("gzip");
         }

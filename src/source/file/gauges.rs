@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::account::AccountHandle;
 use super::setup::FileSetup;
+use super::shown;
 use super::table::FileTable;
 use super::tracked::TrackedFile;
 use crate::event::Timestamp;
@@ -14,24 +15,27 @@ use crate::metrics::SourceMetrics;
 /// Sets the gauges from time to time.
 pub(super) struct FileGauges {
     next: Instant,
+    /// Something may have happened since they were set.
+    is_stale: bool,
 }
 
 impl FileGauges {
     pub(super) fn new() -> Self {
-        Self { next: Instant::now() }
+        Self { next: Instant::now(), is_stale: true }
     }
 
     /// When they are to be set, whether anything happens or not; none: they do not change by themselves.
     pub(super) fn wake(&self, setup: &FileSetup, is_any_blocked: bool) -> Option<Instant> {
         let metrics = setup.metrics();
         let changes = metrics.behind_bytes.get() != 0 || metrics.lag_seconds.get() > 0.0 || is_any_blocked;
-        changes.then_some(self.next)
+        (changes || self.is_stale).then_some(self.next)
     }
 
     /// Sets them where it is time to.
     pub(super) fn set(&mut self, setup: &FileSetup, files: &FileTable) {
         let now = Instant::now();
-        if now < self.next {
+        self.is_stale = now < self.next;
+        if self.is_stale {
             return;
         }
         self.next = now.checked_add(PERIOD).unwrap_or(now);
@@ -43,6 +47,7 @@ impl FileGauges {
         let lag = Duration::from_millis(u64::try_from(age).unwrap_or(0));
         setup.metrics().lag_seconds.set(lag.as_secs_f64());
         set_behind(setup.metrics(), files);
+        shown::tell(setup, files);
     }
 }
 

@@ -62,6 +62,11 @@ impl GoneFile {
         }
     }
 
+    /// Whether something of it is not delivered, or was not read.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.unread > 0 || !self.account.has_delivered(self.mark.offset)
+    }
+
     /// What is left of a file that was followed.
     pub(super) fn of(file: &TrackedFile, progress: &ReadProgress, fate: KnownFate, unread: u64) -> Self {
         // What a file holds that was emptied is younger than what it held.

@@ -47,6 +47,12 @@ impl FileTime {
         i64::try_from(age.as_nanos()).ok().map(Self)
     }
 
+    /// When a file was last written to, by its own account.
+    pub(super) fn modified(metadata: &Metadata) -> Self {
+        let seconds = metadata.mtime().saturating_mul(1_000_000_000);
+        Self(seconds.saturating_add(metadata.mtime_nsec()))
+    }
+
     /// When a file was last written to, truncated, renamed or unlinked.
     pub(super) fn changed(metadata: &Metadata) -> Self {
         let seconds = metadata.ctime().saturating_mul(1_000_000_000);

@@ -22,6 +22,7 @@ mod compare;
 mod file_issues;
 mod content;
 mod content_id;
+mod delivered;
 mod descriptors;
 mod discovery;
 mod files;
@@ -35,14 +36,18 @@ mod inspect;
 mod job_batch;
 mod links;
 mod listing;
+mod old;
 mod opening;
 mod outcome;
 mod placement;
 mod position;
 mod progress;
 mod reader;
+mod removal;
 mod rotation;
+mod series;
 mod setup;
+mod shown;
 mod stored;
 mod table;
 #[cfg(test)]
@@ -51,6 +56,7 @@ mod tracked;
 mod watch;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -70,6 +76,8 @@ pub(crate) struct FilesFound {
     pub(crate) failed: Vec<(PathBuf, io::Error)>,
     /// Links that are not followed, and why.
     pub(crate) refused: Vec<(PathBuf, String)>,
+    /// How many of the files are not read unless something is known of them: nothing was written to them for `ignore_older`.
+    pub(crate) too_old: usize,
 }
 
 /// Walks the patterns once, and reads nothing.
@@ -88,5 +96,11 @@ pub(crate) fn find(config: &config::FileSource) -> Result<FilesFound, SourceErro
         }
     }
     let refused = walk.refused.iter().map(|(link, why)| (link.clone(), why.to_string())).collect();
-    Ok(FilesFound { files: walk.files.into_iter().collect(), failed: walk.failed, refused })
+    let now = identity::FileTime::now();
+    let is_too_old = |path: &&PathBuf| {
+        fs::metadata(path).is_ok_and(|metadata| old::is_too_old(config.ignore_older, &metadata, now))
+    };
+    let too_old =
+        if config.ignore_older.is_some() { walk.files.iter().filter(is_too_old).count() } else { 0 };
+    Ok(FilesFound { files: walk.files.into_iter().collect(), failed: walk.failed, refused, too_old })
 }

@@ -12,13 +12,14 @@ use super::compare::{FileHead, HOLD, WhichFile, agreement, agreement_in, compare
 use super::content::{FileContent, MAGIC, other_compression};
 use super::gone::{GoneFile, GoneNo};
 use super::identity::{Agreement, CopyVerdict, KnownFate};
+use super::old::is_too_old;
 use super::opening::{self, OpenOutcome};
 use super::outcome::ReadOutcome;
 use super::progress::{ReadProgress, mark_at};
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
-use super::tracked::{NameState, ReadStage};
-use crate::event::Timestamp;
+use super::tracked::{NameState, ReadStage, TrackedFile};
+use crate::event::{Charset, Timestamp};
 use crate::source::file::position::{FilePosition, Fingerprint, Mark};
 
 /// Decides for one open file.
@@ -108,8 +109,8 @@ impl Placement<'_> {
     fn resume_unread(&mut self, gone: GoneNo) {
         let Some(gone) = self.files.gone.take(gone) else { return };
         let Some(file) = self.files.get_mut(self.no) else { return };
-        // Should it have another name by now, it is read all the same.
-        (file.start, file.wanted) = (0, true);
+        // Should it have another name by now, or be old, it is read all the same.
+        (file.start, file.wanted, file.is_stranger) = (0, true, false);
         if file.path != gone.path {
             file.origin = Some(PathBuf::from(&*gone.origin));
         }
@@ -156,7 +157,9 @@ impl Placement<'_> {
             warn!(path = %file.path.display(), how, "compressed file is not read: standpipe reads gzip. exclude it, or decompress it");
         }
         self.setup.metrics().error("compressed");
-        self.cover(first)
+        let outcome = self.cover(first)?;
+        self.leave_out();
+        Ok(outcome)
     }
 
     fn content(&mut self) -> Option<&mut FileContent> {
@@ -217,25 +220,51 @@ impl Placement<'_> {
 
     fn place_new(&mut self, first: &FileHead) -> io::Result<ReadOutcome> {
         let Some(file) = self.files.get(self.no) else { return Ok(ReadOutcome::Idle) };
-        if !file.wanted {
-            self.files.remove(self.no);
+        if !file.wanted || self.is_too_old(file)? {
+            let account = self.files.remove(self.no).and_then(|file| file.unread_account);
+            if let Some(account) = account {
+                account.forget();
+            }
             return Ok(ReadOutcome::Idle);
         }
         if file.is_foreign {
             return self.pass_foreign(first);
         }
-        if !self.setup.is_object()
-            && [[0xFF, 0xFE], [0xFE, 0xFF]].iter().any(|mark| first.bytes.starts_with(mark))
+        let charset = self.setup.config.decoding.charset;
+        if let Some((marked, _)) = Charset::marked(&first.bytes)
+            && marked != charset
+            && !self.setup.is_object()
         {
-            warn!(path = %file.path.display(), "file is UTF-16 and is shipped as the bytes that it is; have it written as UTF-8, or convert it");
+            let (is, read_as) = (marked.name(), charset.name());
+            warn!(path = %file.path.display(), "file begins with the byte order mark of {is}, and is read as {read_as}: set `charset = \"{}\"` for a source of such files", is.to_lowercase());
         }
         let mark = match file.start {
             0 => Mark::default(),
             _ if !file.is_plain() => self.end_mark()?,
-            start => self.mark_of(start)?,
+            // A character may be half written.
+            start => self.mark_of(start - start % charset.unit() as u64)?,
         };
         self.begin(first, mark);
+        if mark.offset > 0 {
+            self.leave_out();
+        }
         Ok(ReadOutcome::More)
+    }
+
+    /// Whether a file that is no copy was too old when it was found: the times of a compressed one are set when it is complete.
+    fn is_too_old(&self, file: &TrackedFile) -> io::Result<bool> {
+        let age = self.setup.config.ignore_older.filter(|_| file.is_stranger);
+        match (&file.content, age) {
+            (Some(content), Some(_)) => Ok(is_too_old(age, &content.metadata()?, file.found)),
+            (_, None) | (None, _) => Ok(false),
+        }
+    }
+
+    /// What is before the present place is not read.
+    fn leave_out(&self) {
+        if let Some(progress) = self.files.get(self.no).and_then(TrackedFile::progress) {
+            progress.account.is_partial();
+        }
     }
 
     fn end_mark(&mut self) -> io::Result<Mark> {
@@ -267,6 +296,7 @@ impl Placement<'_> {
             id,
             head,
             mark: start,
+            partial: false,
             time: Timestamp::now(),
         };
         let account = match known {

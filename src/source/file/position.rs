@@ -102,6 +102,8 @@ pub struct FilePosition {
     pub head: Fingerprint,
     /// Everything before this was acknowledged.
     pub mark: Mark,
+    /// Something of it was left out, and is in the file alone.
+    pub partial: bool,
     /// When the mark last moved.
     pub time: Timestamp,
 }
@@ -130,6 +132,7 @@ impl LocalPosition for FilePosition {
             head: print(self.head),
             tail: print(self.mark.tail),
             skipping: self.mark.skipping,
+            partial: self.partial,
             time: self.time.0,
         })
     }
@@ -162,6 +165,7 @@ impl LocalPosition for FilePosition {
                 skipping: written.skipping,
                 size: written.size,
             },
+            partial: written.partial,
             time: Timestamp(written.time),
         })
     }
@@ -186,6 +190,8 @@ struct WrittenPosition {
     tail: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     skipping: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
     /// Milliseconds since 1970.
     time: i64,
 }
@@ -276,6 +282,7 @@ mod tests {
                 id: ContentId { hash, generation: u32::from(len) },
                 head: Fingerprint { len, hash },
                 mark: Mark { offset, tail: Fingerprint { len, hash: !hash }, skipping, size },
+                partial: !skipping,
                 time: Timestamp(i64::from(len)),
             };
             let json = position.to_json("app").unwrap();

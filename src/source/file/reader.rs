@@ -15,7 +15,7 @@ use super::progress::mark_at;
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
 use super::tracked::{NameState, ReadStage, TrackedFile};
-use crate::event::{Buffers, Chunk, EventPlace, Held, Piece, Timestamp};
+use crate::event::{Buffers, Charset, Chunk, EventPlace, Held, Piece, Timestamp};
 use crate::source::file::position::{Fingerprint, Mark};
 use crate::source::framer::{NextFrame, Upcoming};
 
@@ -214,6 +214,7 @@ impl BlockReader {
         });
         if let Some(progress) = file.progress_mut() {
             progress.pass(mark_at(size, size, &before.unwrap_or_default()));
+            progress.account.is_partial();
         }
         self.setup.metrics().error("too_large");
         self.setup.metrics().lost("too_large", unread);
@@ -222,9 +223,10 @@ impl BlockReader {
     /// The place after the mark that a file begins with, if it does: it is no text.
     fn after_byte_order_mark(&self, file: &TrackedFile, block: &ReadBlock) -> Option<Mark> {
         let is_first = file.progress()?.mark.offset == 0 && !self.setup.is_object();
-        let is_there = is_first && block.new_bytes().starts_with(BYTE_ORDER_MARK);
+        let (charset, mark) = Charset::marked(block.new_bytes()).filter(|_| is_first)?;
         let size = if file.is_plain() { file.size } else { 0 };
-        is_there.then(|| mark_at(BYTE_ORDER_MARK.len() as u64, size, BYTE_ORDER_MARK))
+        let is_own = charset == self.setup.config.decoding.charset;
+        is_own.then(|| mark_at(mark.len() as u64, size, mark))
     }
 
     /// How much of a block is text; or what is next where it begins with NULs that are not.
@@ -239,7 +241,8 @@ impl BlockReader {
         let (offset, is_between) = (progress.mark.offset, progress.framer.is_between());
         let mut scanned = file.scanned;
         let content = file.content.as_ref();
-        let run = blank_run(bytes, offset, is_between, |from| {
+        let unit = self.setup.config.decoding.charset.unit();
+        let run = blank_run(bytes, (offset, unit), is_between, |from| {
             let found =
                 content.map_or(Ok(NextData::At(from)), |content| content.next_data(from.max(scanned)));
             if let Ok(NextData::Beyond(at)) = found {
@@ -346,9 +349,6 @@ fn longer_read(file: &TrackedFile) -> usize {
     let enough = file.progress().map_or(0, |progress| progress.framer.enough());
     file.read_len.max(BLOCK).saturating_mul(2).min(enough.max(BLOCK))
 }
-
-/// That a file is UTF-8, as some editors say it.
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Less than this is little for one read of a file.
 const SMALL_READ: usize = 32 * 1024;

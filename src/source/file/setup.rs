@@ -7,7 +7,7 @@ use super::descriptors::DescriptorShare;
 use crate::ack::Checkpoints;
 use crate::config::FileSource;
 use crate::event::{Buffers, Field, Origin};
-use crate::health::Activity;
+use crate::health::{Activity, Status};
 use crate::metrics::SourceMetrics;
 use crate::pipeline::Intake;
 
@@ -29,6 +29,8 @@ pub(super) struct FileSetup {
     pub(super) once: bool,
     /// Told of each look at a file.
     pub(super) activity: Arc<Activity>,
+    /// Told how the files are.
+    pub(super) status: Arc<Status>,
 }
 
 impl FileSetup {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::account::AccountHandle;
 use super::content::FileContent;
+use super::delivered::DeliveredFile;
 use super::identity::{FileKey, FileTime};
 use super::position::{FileLocation, Fingerprint};
 use super::progress::ReadProgress;
@@ -30,6 +31,8 @@ pub(super) struct TrackedFile {
     pub(super) stage: ReadStage,
     /// Whether its name matches the source's patterns; otherwise it is read only if it continues a file that did.
     pub(super) wanted: bool,
+    /// Whether nothing was ever known of it, so that it is not read if it is too old.
+    pub(super) is_stranger: bool,
     /// Whether it was found after the first walk, so that it may be a copy made while standpipe runs.
     pub(super) is_late: bool,
     /// When it came into being, or began to hold what it holds now, as far as that is told.
@@ -76,6 +79,8 @@ pub(super) struct TrackedFile {
     pub(super) failures: u32,
     /// Whether a broken gzip file was reported.
     pub(super) is_broken_reported: bool,
+    /// What it was when all of it had been delivered; none: something is not, or nobody asks.
+    pub(super) delivered: Option<DeliveredFile>,
 }
 
 /// What became of the name that a file was found by.
@@ -109,6 +114,7 @@ impl TrackedFile {
             origin: None,
             stage: ReadStage::Unplaced,
             wanted: true,
+            is_stranger: true,
             is_late: true,
             born: None,
             found: FileTime::now(),
@@ -133,6 +139,7 @@ impl TrackedFile {
             wake: None,
             failures: 0,
             is_broken_reported: false,
+            delivered: None,
         }
     }
 
@@ -179,6 +186,14 @@ impl TrackedFile {
     /// Whether the file was written to since it was last looked into.
     pub(super) fn is_modified(&self, metadata: &Metadata) -> bool {
         self.modified.is_none_or(|modified| modified != (metadata.mtime(), metadata.mtime_nsec()))
+    }
+
+    /// When it was last written to, in milliseconds since 1970, as its descriptor tells, or as far as that was looked into.
+    pub(super) fn modified_millis(&self) -> Option<i64> {
+        let metadata = self.content.as_ref().and_then(|content| content.metadata().ok());
+        let now = metadata.map(|metadata| (metadata.mtime(), metadata.mtime_nsec()));
+        let (seconds, nanos) = now.or(self.modified)?;
+        Some(seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000))
     }
 
     /// Notes when the file was written to. Whether that was since the last time.

@@ -84,7 +84,8 @@ impl Admission {
             match headers.get(CONTENT_ENCODING).map(|encoding| encoding.as_bytes().to_ascii_lowercase()) {
                 None => false,
                 Some(encoding) if encoding.is_empty() || encoding == b"identity" => false,
-                Some(encoding) if encoding == b"gzip" => true,
+                // RFC 9110, 8.4.1.3: the two are the same.
+                Some(encoding) if encoding == b"gzip" || encoding == b"x-gzip" => true,
                 Some(_) => return Err(RefusalReason::Encoding),
             };
         Ok(RequestHeaders { request_id: request_id(headers), is_gzip })
@@ -174,6 +175,7 @@ mod tests {
     fn admission(keys: &[&str], arns: &[&str]) -> Admission {
         let decoding = Decoding {
             format: Format::Envelope,
+            charset: crate::event::Charset::UTF8,
             multiline: None,
             max_line: 1,
             too_long: TooLong::Split,
@@ -261,6 +263,7 @@ mod tests {
     fn a_body_is_plain_or_gzipped() {
         let admission = admission(&[], &[]);
         check(&admission, &[("content-encoding", "GZIP")], None);
+        check(&admission, &[("content-encoding", "x-gzip")], None);
         check(&admission, &[("content-encoding", "identity")], None);
         check(&admission, &[("content-encoding", "br")], Some(RefusalReason::Encoding));
     }

@@ -21,11 +21,15 @@ use super::taker::{LeaseObserver, LeaseTaking, look_every};
 use crate::config::StreamStart;
 use crate::event::Timestamp;
 use crate::metrics::ShardCounts;
+use crate::overview::{SourceUnit, UnitList, UnitRank, UnitState};
 use crate::source::holds::HoldPatience;
 use crate::source::stop::Stop;
 
 /// Shards are listed so often at least, to find those without a lease.
 const SYNC_EVERY: Duration = Duration::from_mins(1);
+
+/// Workers that are started together do not all add all leases: one that meets so many of others in a row leaves the rest to them.
+const MOST_OF_OTHERS: usize = 20;
 
 /// Gauges are set so often.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -55,6 +59,17 @@ struct HeldShard {
     reader: ReaderState,
     /// A round was made since all of it is written down as done: what came of it is known.
     is_followed: bool,
+}
+
+impl HeldShard {
+    /// For people.
+    fn state(&self) -> UnitState {
+        match self.reader {
+            _ if self.lease.is_finished() => UnitState::Finished,
+            ReaderState::Waiting => UnitState::Waiting,
+            ReaderState::At(_) | ReaderState::Ended => UnitState::Reading,
+        }
+    }
 }
 
 enum ReaderState {
@@ -127,10 +142,11 @@ impl Worker {
         loop {
             if Instant::now() >= self.look_at {
                 match self.round().await {
-                    Ok(n_leases) => {
+                    Ok(()) => {
                         patience.works();
-                        let pause = look_every(self.failover, n_leases);
-                        self.look_at = Instant::now() + pause.mul_f64(0.9 + fastrand::f64() / 5.0);
+                        // Workers that were started together do not look together for ever.
+                        let pause = look_every(self.failover).mul_f64(1.0 + fastrand::f64() / 20.0);
+                        self.look_at = Instant::now() + pause;
                     }
                     Err(fault) => self.wait_after(&fault, &mut patience).await,
                 }
@@ -168,28 +184,31 @@ impl Worker {
         }
     }
 
-    /// Looks at the leases, and does what is to be done; gives how many there are.
-    async fn round(&mut self) -> Result<usize, RoundFault> {
+    /// Looks at the leases, and does what is to be done.
+    async fn round(&mut self) -> Result<(), RoundFault> {
         let store = Arc::clone(&self.reading.store);
         if !self.is_open {
             store.open().await?;
             self.is_open = true;
         }
         let finished = self.finished();
+        let seen = Instant::now();
         let mut leases = store.leases().await?;
         if leases.is_empty() || Instant::now() >= self.sync_at {
+            store.check_versions().await?;
             let graph = self.reading.client.shards().await?;
-            let is_new = match self.beginning(&leases) {
-                Some(time) => {
-                    self.add_missing(&self.reading.client.shards_from(time).await?, &leases).await?
-                }
-                None => self.add_missing(&graph, &leases).await?,
+            let from = match self.beginning(&leases) {
+                Some(time) => Some(self.reading.client.shards_from(time).await?),
+                None => None,
             };
-            if is_new {
+            let missing = self.missing(from.as_ref().unwrap_or(&graph), &leases);
+            let is_whole = self.add(&missing, seen).await?;
+            if !missing.is_empty() {
                 leases = store.leases().await?;
             }
-            self.clean(&graph, &leases).await?;
-            self.sync_at = Instant::now() + SYNC_EVERY.min(self.failover * 6);
+            self.clean(&graph, &mut leases).await?;
+            let pause = if is_whole { SYNC_EVERY.min(self.failover * 6) } else { Duration::ZERO };
+            self.sync_at = Instant::now() + pause;
             self.note_passed_over(&graph, &leases);
         }
         // What was read of the table may be older than what was written to it.
@@ -198,14 +217,16 @@ impl Worker {
         }
         let now = Instant::now();
         self.observer.look(&leases, now);
-        for taking in self.takings(&leases, now) {
+        let is_held = |shard: &str| self.held.contains_key(shard);
+        let mut chance = |most: usize| fastrand::usize(..most.max(1));
+        for taking in self.observer.takings(&leases, now, is_held, &mut chance) {
             self.take(taking, &mut leases).await?;
         }
         self.start_readers(&leases);
         for shard in &finished {
             self.held.get_mut(shard).into_iter().for_each(|held| held.is_followed = true);
         }
-        Ok(leases.len())
+        Ok(())
     }
 
     /// Says which shards nobody reads, by a lease that cannot be theirs. A list may be older than a lease: only what is found twice is.
@@ -247,43 +268,41 @@ impl Worker {
         leases.values().all(is_unread).then(|| time.min(Timestamp::now()))
     }
 
-    /// Whether some were.
-    async fn add_missing(&self, graph: &ShardGraph, leases: &Leases) -> Result<bool, RoundFault> {
-        let missing = graph.missing(leases, self.reading.start, Timestamp::now());
-        for lease in &missing {
-            self.reading.store.create(lease).await?;
-        }
-        Ok(!missing.is_empty())
+    fn missing(&self, graph: &ShardGraph, leases: &Leases) -> Vec<ShardLease> {
+        // Reading from the stream's end began when the first worker added leases, which may be adding them still.
+        let began = leases.values().filter_map(|lease| lease.start).min();
+        let now = Timestamp::now();
+        graph.missing(leases, self.reading.start, began.map_or(now, |began| began.min(now)))
     }
 
-    /// Removes leases of ours that are needed no more.
-    async fn clean(&mut self, graph: &ShardGraph, leases: &Leases) -> Result<(), RoundFault> {
-        let is_ours = |lease: &&ShardLease| {
-            self.held
-                .get(&lease.shard)
-                .is_some_and(|held| held.lease.is_finished() && is_needless(lease, leases, graph))
-        };
-        let needless: Vec<Arc<str>> =
-            leases.values().filter(is_ours).map(|lease| Arc::clone(&lease.shard)).collect();
-        for shard in needless {
+    /// Adds leases that were seen to be missing; whether all of them. After a pause, others may have been done with some, and have
+    /// removed them; and where others have added one after the other, they are at it. Then the next round looks again.
+    async fn add(&self, missing: &[ShardLease], seen: Instant) -> Result<bool, RoundFault> {
+        let (mut awake, mut others) = (seen, 0);
+        for lease in missing {
+            if awake.elapsed() > self.failover || others >= MOST_OF_OTHERS {
+                return Ok(false);
+            }
+            awake = Instant::now();
+            others = if self.reading.store.create(lease).await? { 0 } else { others + 1 };
+        }
+        Ok(true)
+    }
+
+    /// Removes leases of ours that are needed no more: first those of shards that others came from.
+    async fn clean(&mut self, graph: &ShardGraph, leases: &mut Leases) -> Result<(), RoundFault> {
+        for shard in self.finished() {
+            if !leases.get(&shard).is_some_and(|lease| is_needless(lease, leases, graph)) {
+                continue;
+            }
             // Whoever renews it would find it lost.
             if let Some(held) = self.held.remove(&shard) {
                 held.keeper.abort();
             }
             self.reading.store.remove(&shard).await?;
+            leases.remove(&shard);
         }
         Ok(())
-    }
-
-    /// What is ours from an earlier run, and what is fair.
-    fn takings(&mut self, leases: &Leases, now: Instant) -> Vec<LeaseTaking> {
-        let of_earlier = leases.values().filter(|lease| lease.is_of(&self.name));
-        let of_earlier = of_earlier.map(|lease| LeaseTaking { lease: lease.clone(), is_steal: false });
-        let mut takings: Vec<LeaseTaking> = of_earlier.collect();
-        let fair = self.observer.take(leases, now, &mut |most| fastrand::usize(..most.max(1)));
-        takings.extend(fair.into_iter().filter(|taking| !taking.lease.is_of(&self.name)));
-        takings.retain(|taking| !self.held.contains_key(&taking.lease.shard));
-        takings
     }
 
     async fn take(&mut self, taking: LeaseTaking, leases: &mut Leases) -> Result<(), RoundFault> {
@@ -370,17 +389,26 @@ impl Worker {
         let metrics = &self.reading.intake.metrics;
         let mut counts = ShardCounts::default();
         for held in self.held.values() {
-            match held.reader {
-                _ if held.lease.is_finished() => counts.finished += 1,
-                ReaderState::Waiting => counts.waiting += 1,
-                ReaderState::At(_) | ReaderState::Ended => counts.held += 1,
-            }
+            let state = held.state();
+            counts.finished += u32::from(state == UnitState::Finished);
+            counts.waiting += u32::from(state == UnitState::Waiting);
+            counts.held += u32::from(state == UnitState::Reading);
         }
         let behind = self.held.values().map(|held| held.lease.behind()).max().unwrap_or(0);
         metrics.stream.set(counts, seconds(behind));
         let now = Timestamp::now().0;
         let oldest = self.held.values().filter_map(|held| held.lease.oldest()).min();
         metrics.lag_seconds.set(oldest.map_or(0.0, |oldest| seconds(now.saturating_sub(oldest.0).max(1))));
+        let all: Vec<(&Arc<str>, &HeldShard)> = self.held.iter().collect();
+        let behind = |held: &HeldShard| Some(seconds(held.lease.behind()));
+        let rank = |(_, held): &(&Arc<str>, &HeldShard)| UnitRank::of(held.state(), None, behind(held));
+        let unit = |(shard, held): &(&Arc<str>, &HeldShard)| SourceUnit {
+            name: shard.to_string(),
+            state: held.state(),
+            behind_seconds: behind(held),
+            ..SourceUnit::default()
+        };
+        self.reading.holds.list_units(UnitList::of("shards", all, rank, unit));
     }
 
     /// Nothing more is read; the leases are kept until everything that was handed over has ended.

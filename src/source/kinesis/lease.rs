@@ -64,6 +64,12 @@ impl ShardLease {
         self.owner.as_deref() == Some(worker)
     }
 
+    /// What the counter is by now, where a write that expected `counter` met another: an earlier write of `worker` was done, and its
+    /// answer was lost. None: the lease is another's.
+    pub(super) fn counter_after_lost_answer(&self, worker: &str, counter: u64) -> Option<u64> {
+        (self.is_of(worker) && self.counter > counter && !self.is_handed_over).then_some(self.counter)
+    }
+
     /// As a new item of the table.
     pub(super) fn item(&self) -> Value {
         let (mark, index) = self.mark.written();

@@ -94,6 +94,14 @@ impl LeaseStore {
         }
     }
 
+    /// As [`LeaseTable::check_versions`].
+    pub(super) async fn check_versions(&self) -> Result<(), LeaseFault> {
+        match self {
+            Self::Shared(table) => table.check_versions().await,
+            Self::Own(_) => Ok(()),
+        }
+    }
+
     pub(super) async fn leases(&self) -> Result<Leases, LeaseFault> {
         match self {
             Self::Shared(table) => table.leases().await,
@@ -102,12 +110,12 @@ impl LeaseStore {
     }
 
     /// As [`LeaseTable::create`].
-    pub(super) async fn create(&self, lease: &ShardLease) -> Result<(), LeaseFault> {
+    pub(super) async fn create(&self, lease: &ShardLease) -> Result<bool, LeaseFault> {
         match self {
             Self::Shared(table) => table.create(lease).await,
             Self::Own(own) => {
                 own.create(lease);
-                Ok(())
+                Ok(true)
             }
         }
     }

@@ -60,6 +60,11 @@ impl LeaseTable {
         };
         let described = described.map_err(|error| self.fault("DescribeTable", error))?;
         self.check_shape(&described)?;
+        self.check_versions().await
+    }
+
+    /// Looks whether the table can still be shared: a fleet of version 2 may become one of version 3.
+    pub(super) async fn check_versions(&self) -> Result<(), LeaseFault> {
         self.check_version(&self.table, KEY).await?;
         // Tables of versions 3.0 to 3.4 have it beside them.
         self.check_version(&format!("{}-CoordinatorState", self.table), "key").await
@@ -152,16 +157,16 @@ impl LeaseTable {
         })
     }
 
-    /// Adds a lease, unless somebody did.
-    pub(super) async fn create(&self, lease: &ShardLease) -> Result<(), LeaseFault> {
+    /// Adds a lease, unless somebody did; whether it was added.
+    pub(super) async fn create(&self, lease: &ShardLease) -> Result<bool, LeaseFault> {
         let input = json!({
             "TableName": &*self.table,
             "Item": lease.item(),
             "ConditionExpression": "attribute_not_exists(leaseKey)",
         });
         match self.ask("PutItem", input).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some(FAILED_CONDITION) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some(FAILED_CONDITION) => Ok(false),
             Err(error) => Err(self.fault("PutItem", error)),
         }
     }
@@ -205,13 +210,10 @@ impl LeaseTable {
                 return Ok(Some(counter.saturating_add(1)));
             }
             let Some(found) = self.lease(shard).await? else { return Ok(None) };
-            let is_ours = found.is_of(&self.worker) && found.counter > counter && !found.is_handed_over;
-            if !is_ours {
-                return Ok(None);
-            }
-            // An earlier write of ours was done, and its answer was lost. It may have been another than this; and others count from
-            // when it was done, which is longer ago than this one began.
-            counter = found.counter;
+            let Some(after) = found.counter_after_lost_answer(&self.worker, counter) else { return Ok(None) };
+            // The earlier write may have been another than this; and others count from when it was done, which is longer ago than this
+            // one began.
+            counter = after;
         }
         Ok(None)
     }

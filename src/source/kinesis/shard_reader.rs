@@ -310,6 +310,10 @@ impl ShardReader {
         let leases = store.leases().await.map_err(|fault| fault.message)?;
         let now = Timestamp::now();
         for lease in graph.missing_after(&self.held.shard, &leases, self.reading.start, now) {
+            // After a pause, who has the lease by now may have been done with those that are missing, and have removed them.
+            if !self.held.is_ours().await {
+                return Ok(());
+            }
             store.create(&lease).await.map_err(|fault| fault.message)?;
         }
         let children: Vec<Arc<str>> =

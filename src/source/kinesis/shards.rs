@@ -21,7 +21,7 @@ pub(super) struct ListedShard {
 }
 
 /// The shards of a stream.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ShardGraph {
     shards: BTreeMap<Arc<str>, ListedShard>,
 }
@@ -78,13 +78,14 @@ impl ShardGraph {
         let mut search =
             LeaseSearch { graph: self, leases, start, now, found: BTreeMap::new(), seen: BTreeSet::new() };
         for child in self.children(shard) {
-            // What it was merged with may be known to nobody.
+            if leases.contains_key(&child.id) {
+                continue;
+            }
+            // What it was merged with may be known to nobody, or come of a shard that is still read: the child waits for it.
             for parent in child.parents.iter().filter(|parent| ***parent != *shard) {
-                search.need(parent, MOST_GENERATIONS);
+                search.precede(parent, MOST_GENERATIONS);
             }
-            if !leases.contains_key(&child.id) {
-                search.add(&child.id, Some(ShardMark::TrimHorizon));
-            }
+            search.add(&child.id, Some(ShardMark::TrimHorizon));
         }
         search.in_order()
     }
@@ -143,6 +144,21 @@ impl LeaseSearch<'_> {
                 self.need(parent, before);
             }
         }
+    }
+
+    /// Sees to it that a shard has a lease before what came of it has one.
+    fn precede(&mut self, shard: &Arc<str>, generations: usize) {
+        let Some(before) = generations.checked_sub(1) else { return };
+        if self.leases.contains_key(shard) || self.found.contains_key(shard) {
+            return;
+        }
+        if !self.is_covered(shard, before) {
+            return self.need(shard, before);
+        }
+        for parent in self.graph.parents(shard) {
+            self.precede(parent, before);
+        }
+        self.add(shard, Some(ShardMark::TrimHorizon));
     }
 
     /// Whether the shard, or one before it, has a lease.
@@ -318,6 +334,8 @@ mod tests {
         assert_eq!(after(5, &[(5, read(1))]), [id(9), id(10)]);
         assert_eq!(after(5, &[(5, read(1)), (9, ShardMark::TrimHorizon)]), [id(10)]);
         assert_eq!(after(7, &[(7, read(1)), (6, read(1))]), [id(8)]);
+        // The other side is still before its turn: the merged shard is not to be read before it.
+        assert_eq!(after(7, &[(7, read(1)), (0, read(1)), (1, read(1))]), [id(6), id(8)]);
         assert_eq!(after(7, &[(7, read(1))]), [id(0), id(1), id(8)]);
     }
 

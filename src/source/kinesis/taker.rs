@@ -1,7 +1,7 @@
 //! Who takes which lease: each worker decides by itself, from the same table. Pure; the time is an argument.
 //!
 //! As in version 2 of the Kinesis Client Library: a lease is free when its counter stood still for longer than the failover time, by the
-//! observer's own clock; every worker takes free ones up to its fair share, and steals from who has more, a few at a time.
+//! observer's own clock; every worker takes free ones up to its fair share, and steals from who has more, a part of what it lacks at a time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,6 +54,12 @@ impl LeaseObserver {
         }
     }
 
+    /// Whether it remembers no more leases than that.
+    #[cfg(test)]
+    pub(super) fn is_bounded_by(&self, most: usize) -> bool {
+        self.seen.len() <= most
+    }
+
     /// Whether nobody has a lease.
     pub(super) fn is_free(&self, lease: &ShardLease, now: Instant) -> bool {
         lease.owner.is_none() || self.stood_still(lease, now) > self.failover
@@ -64,8 +70,23 @@ impl LeaseObserver {
         grew.map_or(Duration::MAX, |grew| now.saturating_duration_since(grew))
     }
 
-    /// The leases that this worker is to take now; `chance` gives a number below its argument.
-    pub(super) fn take(
+    /// The leases that this worker is to take now, of those that it does not hold: its own from an earlier run, and what is fair.
+    pub(super) fn takings(
+        &mut self,
+        leases: &Leases,
+        now: Instant,
+        is_held: impl Fn(&str) -> bool,
+        chance: &mut impl FnMut(usize) -> usize,
+    ) -> Vec<LeaseTaking> {
+        let fair = self.take(leases, now, chance);
+        let of_earlier = leases.values().filter(|lease| lease.is_of(&self.worker));
+        let of_earlier = of_earlier.map(|lease| LeaseTaking::of(lease, false));
+        let others = fair.into_iter().filter(|taking| !taking.lease.is_of(&self.worker));
+        of_earlier.chain(others).filter(|taking| !is_held(&taking.lease.shard)).collect()
+    }
+
+    /// The leases that are fair to be taken now; `chance` gives a number below its argument.
+    fn take(
         &mut self,
         leases: &Leases,
         now: Instant,
@@ -90,33 +111,49 @@ impl LeaseObserver {
             shuffle(&mut free, chance);
             return free.into_iter().take(need).map(|lease| LeaseTaking::of(lease, false)).collect();
         }
-        let is_due = self.steal_at.is_none_or(|at| now >= at);
-        let stolen = if is_due { self.steal(&held, &counts, Share { share, need }, chance) } else { None };
-        if stolen.is_some() {
-            self.steal_at = Some(now + steal_pause(self.failover));
+        if self.steal_at.is_some_and(|at| now < at) {
+            return Vec::new();
         }
-        stolen.into_iter().collect()
+        let stolen = self.steal(&held, Share { share, need }, chance);
+        if !stolen.is_empty() {
+            self.steal_at = Some(now + self.failover);
+        }
+        stolen
     }
 
-    /// One lease of who has most, if that is more than is fair.
+    /// Leases of those who have more than is fair, a part of what is lacking: others may be about to take the same.
     fn steal(
         &self,
         held: &[&ShardLease],
-        counts: &BTreeMap<&str, usize>,
         Share { share, need }: Share,
         chance: &mut impl FnMut(usize) -> usize,
-    ) -> Option<LeaseTaking> {
-        let others = counts.iter().filter(|(owner, _)| ***owner != *self.worker);
-        let (owner, most) = others.max_by_key(|(_, count)| **count)?;
-        let is_fair = *most > share || (*most == share && need > 1);
-        if need == 0 || !is_fair {
-            return None;
+    ) -> Vec<LeaseTaking> {
+        let mut by_owner: BTreeMap<&str, Vec<&ShardLease>> = BTreeMap::new();
+        for lease in held {
+            if let Some(owner) = lease.owner.as_deref().filter(|owner| **owner != *self.worker) {
+                by_owner.entry(owner).or_default().push(lease);
+            }
         }
-        let theirs: Vec<&&ShardLease> = held.iter().filter(|lease| lease.is_of(owner)).collect();
-        let chosen = theirs.get(chance(theirs.len()))?;
-        Some(LeaseTaking::of(chosen, true))
+        let mut others: Vec<Vec<&ShardLease>> = by_owner.into_values().collect();
+        // Workers that look at the same time do not all choose the same.
+        shuffle(&mut others, chance);
+        let mut stolen = Vec::new();
+        while stolen.len() < need.min(share.div_ceil(STEALS)) {
+            let Some(theirs) = others.iter_mut().max_by_key(|theirs| theirs.len()) else { break };
+            // Of those who have just what is fair, only by who lacks more than one.
+            let is_fair = theirs.len() > share || (theirs.len() == share && need > stolen.len() + 1);
+            if !is_fair {
+                break;
+            }
+            let chosen = theirs.swap_remove(chance(theirs.len()));
+            stolen.push(LeaseTaking::of(chosen, true));
+        }
+        stolen
     }
 }
+
+/// A fair share is stolen in so many rounds at least.
+const STEALS: usize = 3;
 
 /// What is fair, and how much of it is lacking.
 #[derive(Clone, Copy)]
@@ -131,20 +168,14 @@ impl LeaseTaking {
     }
 }
 
-/// As the client library's workers pause between two rounds.
-fn steal_pause(failover: Duration) -> Duration {
-    (failover + EPSILON) * 2
-}
-
 /// How often an owner renews its leases: three times before they are free.
 pub(super) fn renew_every(failover: Duration) -> Duration {
     (failover / 3).saturating_sub(EPSILON)
 }
 
-/// How often a worker looks at the table. A large one costs more to read.
-pub(super) fn look_every(failover: Duration, leases: usize) -> Duration {
-    const MANY: usize = 200;
-    if leases > MANY { steal_pause(failover) } else { failover }
+/// How often a worker looks at the table, at the least: a lease that was seen renewed is free by the next look, if it stands still.
+pub(super) fn look_every(failover: Duration) -> Duration {
+    failover + EPSILON
 }
 
 const EPSILON: Duration = Duration::from_millis(25);
@@ -188,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_takes_its_fair_share_and_steals_one_at_a_time() {
+    fn a_worker_takes_its_fair_share_and_steals_a_part_of_it_at_a_time() {
         let check = |owners: &[(&str, usize)], expected: &[(&str, usize)]| {
             let expected: Vec<_> =
                 expected.iter().flat_map(|(owner, count)| vec![(*owner).to_owned(); *count]).collect();
@@ -206,9 +237,14 @@ mod tests {
         check(&[("a", 1)], &[]);
         check(&[("a", 2)], &[("a", 1)]);
         check(&[("a", 2), ("b", 5), ("me", 2)], &[("b", 1)]);
-        // Of those who have just what is fair, only by who lacks more than one.
         check(&[("a", 2), ("b", 2)], &[("b", 1)]);
         check(&[("a", 2), ("b", 2), ("me", 1)], &[]);
+        check(&[("a", 30)], &[("a", 5)]);
+        check(&[("a", 12), ("b", 9)], &[("a", 3)]);
+        check(&[("a", 13), ("b", 13), ("c", 4)], &[("b", 1), ("a", 1), ("b", 1)]);
+        check(&[("a", 11), ("b", 10), ("me", 9)], &[("a", 1)]);
+        check(&[("a", 7), ("b", 7), ("me", 5)], &[("b", 1)]);
+        check(&[("a", 7), ("b", 7), ("c", 7), ("me", 4)], &[("c", 1), ("b", 1)]);
     }
 
     #[test]

@@ -64,7 +64,7 @@ const ROOTS: Duration = Duration::from_mins(15);
 /// Of so many sweeps one lists every day.
 const ALL_DAYS: u64 = 60;
 
-/// Objects beyond those that are read at once.
+/// For each object that is read at once, so many are open, of which the others wait for their first bytes; fewer, where memory is small.
 const AHEAD: usize = 2;
 
 /// Most objects that wait for delivery.
@@ -143,7 +143,7 @@ impl ListedObjects {
         let (client, feed) = (Arc::clone(&self.objects), self.feed.clone());
         let lister = BucketLister { client, feed, holds: Arc::clone(&holds) };
         let mut sweeps = Sweeps {
-            concurrency: worker.reading.concurrency(self.config.concurrency),
+            concurrency: worker.reading.concurrency(self.config.concurrency.saturating_mul(AHEAD)),
             lister,
             worker,
             exclude: self.exclude.clone(),
@@ -193,6 +193,7 @@ impl Source for ListedObjects {
 
 /// One sweep after the other.
 struct Sweeps {
+    /// Most objects that are open.
     concurrency: usize,
     lister: BucketLister,
     worker: Arc<ListedWorker>,
@@ -207,7 +208,7 @@ struct Sweeps {
 
 impl Sweeps {
     async fn run(&mut self) {
-        let slots = Arc::new(Semaphore::new(self.concurrency.saturating_mul(AHEAD)));
+        let slots = Arc::new(Semaphore::new(self.concurrency));
         for number in 0_u64.. {
             let is_whole = self.is_once || number.is_multiple_of(ALL_DAYS);
             let now = Timestamp::now().0;

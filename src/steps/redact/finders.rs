@@ -7,7 +7,7 @@ use std::ops::Range;
 use memchr::memchr_iter;
 
 use super::internet::{ipv4, ipv6};
-use super::runs::{before, run, run_back};
+use super::runs::{before, next_digit, run, run_back};
 use crate::config::NamedPattern;
 
 /// Tells `found` of each place of a pattern in a line, in order.
@@ -126,11 +126,10 @@ fn domain_len(domain: &[u8]) -> Option<usize> {
 fn cards(line: &[u8], found: &mut impl FnMut(Range<usize>)) {
     let is_digit = |at: usize| line.get(at).is_some_and(u8::is_ascii_digit);
     let mut at = 0;
-    while let Some(skipped) = line.get(at..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
-        let start = at.saturating_add(skipped);
+    while let Some(start) = next_digit(line, at) {
         at = start.saturating_add(run(line, start, |byte| byte.is_ascii_digit()));
         let is_fraction = before(line, start) == Some(b'.') && start.checked_sub(2).is_some_and(is_digit);
-        if is_fraction {
+        if is_fraction || !may_be_issued(line.get(start..at).unwrap_or_default()) {
             continue;
         }
         let (mut number, mut end) = (CardNumber::default(), start);
@@ -150,6 +149,25 @@ fn cards(line: &[u8], found: &mut impl FnMut(Range<usize>)) {
             found(start..end);
             at = end;
         }
+    }
+}
+
+/// Whether a card's number may begin with these digits. Times, dates and most other numbers do not.
+fn may_be_issued(digits: &[u8]) -> bool {
+    let first = |count: usize| {
+        let digits = digits.get(..count)?;
+        Some(digits.iter().fold(0, |value, digit| value * 10 + u32::from(digit.wrapping_sub(b'0'))))
+    };
+    match first(2) {
+        // The others are behind a separator.
+        None | Some(34..=69 | 81) => true,
+        Some(18 | 20..=27 | 30 | 97) => first(4).is_none_or(|four| {
+            matches!(
+                four,
+                1800 | 2014 | 2131 | 2149 | 2200..=2204 | 2221..=2720 | 3000..=3059 | 3090..=3099 | 9792
+            )
+        }),
+        Some(_) => false,
     }
 }
 
@@ -222,5 +240,23 @@ impl CardNumber {
         };
         let sum = if len.is_multiple_of(2) { even } else { odd };
         is_issued && sum.is_multiple_of(10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_card_begins_with_may_be_one() {
+        for four in 0..10_000 {
+            let is_issued = (13..=CardNumber::LONGEST)
+                .any(|len| CardNumber { len, prefix: four * 100, sums: [0, 0] }.is_card());
+            let digits = format!("{four:04}");
+            assert_eq!(may_be_issued(digits.as_bytes()), is_issued, "{digits}");
+            if is_issued {
+                assert!((0..4).all(|len| may_be_issued(&digits.as_bytes()[..len])), "{digits}");
+            }
+        }
     }
 }

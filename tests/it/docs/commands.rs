@@ -57,9 +57,11 @@ fn shown() -> Vec<(String, Vec<String>)> {
             add(path, &code);
         }
     }
-    let unit = fs::read_to_string(root().join("systemd/standpipe.service")).unwrap();
-    for line in found(r"(?m)^Exec\w+=(.*)$", &unit) {
-        add("systemd/standpipe.service", &line);
+    for unit in ["systemd/standpipe.service", "systemd/standpipe-subscribe.service"] {
+        let text = fs::read_to_string(root().join(unit)).unwrap();
+        for line in found(r"(?m)^Exec\w+=(.*)$", &text) {
+            add(unit, &line);
+        }
     }
     shown
 }

@@ -86,3 +86,11 @@ fn anchors(page: &Path) -> BTreeSet<String> {
     };
     found(r"(?m)^#+ (.+)$", &text).into_iter().map(heading).collect()
 }
+
+#[test]
+fn no_page_holds_the_marks_of_a_merge() {
+    for (path, text) in pages() {
+        let is_mark = |line: &&str| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ");
+        assert_eq!(text.lines().find(is_mark), None, "{}", path.display());
+    }
+}

@@ -14,9 +14,12 @@ const BORDERS: &[(&str, &[&str])] = &[
     // What travels, and what everybody knows.
     ("event", &[]),
     ("config", &["event"]),
-    ("health", &[]),
-    ("metrics", &["config"]),
+    ("overview", &[]),
+    ("health", &["overview"]),
+    ("metrics", &["config", "overview"]),
     ("state", &[]),
+    // Where standpipe runs, as services of this host tell.
+    ("metadata", &["config"]),
     // The sockets that others connect to.
     ("connections", &["health"]),
     // The stages: each knows what travels, none knows another.
@@ -32,8 +35,10 @@ const BORDERS: &[(&str, &[&str])] = &[
     // One stream of one account: what is packed waits here for its sink.
     (
         "destination",
-        &["aws", "batch", "buffer", "config", "deadletter", "event", "health", "metrics", "sink"],
+        &["aws", "batch", "buffer", "config", "deadletter", "event", "health", "metrics", "overview", "sink"],
     ),
+    // What is offered to who looks at it.
+    ("tap", &["event"]),
     // The way of the data, from a source's chunk to a destination.
     (
         "pipeline",
@@ -45,21 +50,24 @@ const BORDERS: &[(&str, &[&str])] = &[
             "destination",
             "event",
             "health",
+            "metadata",
             "metrics",
             "route",
             "sink::offload",
             "steps",
+            "tap",
         ],
     ),
-    ("source", &["ack", "config", "connections", "event", "health", "metrics", "pipeline"]),
+    ("source", &["ack", "config", "connections", "event", "health", "metrics", "overview", "pipeline"]),
     // What is read from AWS.
     ("source::cloudwatch_logs", &["aws"]),
+    ("source::fluent_forward", &["metadata"]),
     ("source::kinesis", &["aws"]),
     ("source::s3", &["aws"]),
     // A replay delivers to what the letters failed at, past decoding and routing.
     ("source::dead_letters", &["batch", "deadletter", "destination"]),
     // The life around it.
-    ("admin", &["connections", "health", "metrics"]),
+    ("admin", &["connections", "health", "metrics", "overview"]),
     (
         "daemon",
         &[
@@ -74,13 +82,16 @@ const BORDERS: &[(&str, &[&str])] = &[
             "destination",
             "event",
             "health",
+            "metadata",
             "metrics",
+            "overview",
             "pipeline",
             "route",
             "sink",
             "source",
             "state",
             "steps",
+            "tap",
         ],
     ),
     // The plumbing between accounts, of which nothing above knows.
@@ -96,8 +107,12 @@ const BORDERS: &[(&str, &[&str])] = &[
             "deadletter",
             "decode",
             "event",
+            "metadata",
+            "metrics",
+            "overview",
             "source",
             "state",
+            "tap",
         ],
     ),
     ("main", &["cli"]),

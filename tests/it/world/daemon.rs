@@ -78,6 +78,17 @@ pub(crate) fn start(arguments: &[&str], home: &Path, env: &BTreeMap<String, Stri
         .unwrap()
 }
 
+/// The same, and what it says is read.
+pub(crate) fn start_told(arguments: &[&str], home: &Path, env: &BTreeMap<String, String>) -> Child {
+    command(home, env)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
 /// A program that does not read its input is no error here.
 fn write_all(mut stdin: ChildStdin, input: &[u8]) {
     stdin.write_all(input).ok();

@@ -27,7 +27,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::standin::{Key, Lines, Report, Settings, Standin};
-pub(crate) use daemon::{Daemon, run_to_end};
+pub(crate) use daemon::{Daemon, run_to_end, start_told};
 pub(crate) use forwarder::{Forwarder, Mode, WEB, bin, docker, message as forward_message, text};
 pub(crate) use http::Connection;
 pub(crate) use scrape::Scrape;

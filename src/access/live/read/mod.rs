@@ -4,6 +4,7 @@ mod reader;
 mod counts;
 mod flow;
 mod identity;
+mod matching;
 mod stores;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+pub use self::matching::{MatchingGroups, matching};
 use self::reader::{AccountReader, KeyAliases, Unread};
 use super::{AccountClients, Observation, ObservedState, Prerequisite, ResourceState, extra};
 use crate::access::plan::{AccessPlan, PlanStage, PlannedResource, ResourceKind};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use self::world::{Fate, Running, Service, settings};
+use self::world::{Fate, MEMORY, Running, Service, settings};
 use super::service::PullFaultKind::{Credentials, Denied, Passing, Throttled, Token};
 use crate::config::PullSource;
 
@@ -201,6 +201,32 @@ async fn ids_that_cannot_be_stored_stop_the_source_until_they_can() {
     std::fs::remove_file(dir.path().join("cloudwatch_logs")).unwrap();
     running.until_delivered(&ids).await;
     ids.extend(service.put("/app/a", 20, SECOND));
+    running.until_delivered(&ids).await;
+    once(&running, &ids);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_source_that_waits_for_its_disk_keeps_no_memory_from_others() {
+    let (dir, service) = (tempfile::tempdir().unwrap(), Service::new());
+    let groups = ["/app/a", "/app/b", "/app/c", "/app/d", "/app/e", "/app/f", "/app/g", "/app/h"];
+    let mut ids = Vec::new();
+    for group in groups {
+        service.create(group);
+        ids.extend(service.put(group, 20, SECOND));
+    }
+    // So few calls that there is something to be read for seconds.
+    let running = Running::start(dir.path(), &service, PullSource { calls: 2.0, ..settings() }, false);
+    let [ids_of, aside] = ["cloudwatch_logs", "aside"].map(|name| dir.path().join(name));
+    running.until("ids are stored", |_| ids_of.exists()).await;
+    std::fs::rename(&ids_of, &aside).unwrap();
+    std::fs::write(&ids_of, "in the way").unwrap();
+    let said = || running.status.issues().iter().any(|issue| issue.contains("cannot be kept in"));
+    running.until("it is said", |_| said()).await;
+    // All of it can be had only while nobody holds any beside what is kept for good.
+    running.until("all of the memory is free", |_| running.budget.try_admit(MEMORY).is_some()).await;
+    std::fs::remove_file(&ids_of).unwrap();
+    std::fs::rename(&aside, &ids_of).unwrap();
     running.until_delivered(&ids).await;
     once(&running, &ids);
     running.stop().await.unwrap();

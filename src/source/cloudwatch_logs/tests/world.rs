@@ -144,10 +144,14 @@ pub(super) struct Running {
     sinks: JoinHandle<()>,
     stopper: Stopper,
     checkpoints: Arc<Checkpoints>,
+    pub(super) budget: Arc<Budget>,
     pub(super) status: Arc<Status>,
     pub(super) delivered: Arc<Lock<Delivered>>,
     pub(super) fate: Arc<Lock<Fate>>,
 }
+
+/// Bytes.
+pub(super) const MEMORY: u64 = 32 << 20;
 
 /// Reads quickly, so that tests do not wait.
 pub(super) fn settings() -> PullSource {
@@ -178,8 +182,9 @@ impl Running {
         let places = Arc::new(Semaphore::new(64));
         let queue = IntakeQueue { jobs, places: Arc::clone(&places) };
         let framing = framing(SourceConfig::CloudwatchLogs(Box::new(config.clone())).decoding());
+        let budget = Budget::new(MEMORY);
         let intake = Intake::new(
-            Budget::new(32 << 20),
+            Arc::clone(&budget),
             queue,
             Arc::new(Notify::new()),
             framing,
@@ -194,7 +199,7 @@ impl Running {
             let result = run(&mut puller, intake, stop).await;
             (puller, result)
         });
-        Self { run, sinks, stopper, checkpoints, status, delivered, fate }
+        Self { run, sinks, stopper, checkpoints, budget, status, delivered, fate }
     }
 
     /// Stops and drains as the daemon does; gives what the run said.

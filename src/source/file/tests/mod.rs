@@ -2,7 +2,9 @@
 
 mod growing;
 mod many;
+mod old;
 mod positions;
+mod removed;
 mod restarted;
 mod rotated;
 mod world;

@@ -41,6 +41,11 @@ impl Positions {
         Self { folder, checkpoints }
     }
 
+    /// Writes down what moved.
+    pub(super) fn record(&self) {
+        self.checkpoints.record().unwrap();
+    }
+
     /// The positions that are remembered.
     pub(super) fn all(&self) -> Vec<FilePosition> {
         self.checkpoints.save().unwrap();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use rustix::fs::{Timespec, Timestamps, futimens};
 use tokio::sync::{Notify, Semaphore};
 
 use super::super::descriptors::DescriptorShare;
@@ -19,7 +20,7 @@ use super::super::setup::FileSetup;
 use super::super::watch::DirWatcher;
 use super::positions::Positions;
 use crate::config::{self, Decoding, FollowLinks, Format, Start, TooLong};
-use crate::event::{AckGuard, Backpressure, Budget, Field, Framing};
+use crate::event::{AckGuard, Backpressure, Budget, Charset, Field, Framing, Timestamp};
 use crate::metrics::Metrics;
 use crate::pipeline::{Intake, IntakeQueue, Job, Jobs};
 use crate::source::{Stop, Stopper};
@@ -68,6 +69,7 @@ impl World {
             start: Start::Beginning,
             decoding: Decoding {
                 format: Format::Lines,
+                charset: Charset::UTF8,
                 multiline: None,
                 max_line: 1_000_000,
                 too_long: TooLong::Split,
@@ -77,6 +79,8 @@ impl World {
             rescan: Duration::from_mins(1),
             max_open: 64,
             rotate_wait: Duration::from_millis(100),
+            remove_after: None,
+            ignore_older: None,
         };
         Self {
             dir,
@@ -137,6 +141,15 @@ impl World {
     /// Expects these bytes as a line.
     pub(super) fn expect(&mut self, line: &[u8]) -> &mut Self {
         self.expected.push(line.to_vec());
+        self
+    }
+
+    /// Makes a file look as if it was written to so long ago.
+    pub(super) fn age(&mut self, name: &str, age: Duration) -> &mut Self {
+        let tv_sec = Timestamp::now().before(age).0 / 1_000;
+        let time = Timespec { tv_sec, tv_nsec: 0 };
+        let times = Timestamps { last_access: time, last_modification: time };
+        futimens(File::open(self.path(name)).unwrap(), &times).unwrap();
         self
     }
 
@@ -222,6 +235,7 @@ impl World {
             descriptors: DescriptorShare::new(Arc::default(), self.config.max_open),
             once,
             activity: Arc::default(),
+            status: Arc::default(),
         };
         let (stopper, stop) = Stopper::new();
         let inotify = self.inotify && !once;

@@ -20,7 +20,7 @@ use super::limits::EndpointLimits;
 use super::recent::ENTRY_BYTES;
 use super::{HttpEndpoint, serve};
 use crate::config::{Decoding, Format, HttpSource, Secret, Tls, TooLong};
-use crate::event::{AckGuard, Budget, Framing, Origin};
+use crate::event::{AckGuard, Budget, Charset, Framing, Origin};
 use crate::health::Status;
 use crate::metrics::Metrics;
 use crate::pipeline::{Intake, IntakeQueue, Job, Jobs};
@@ -108,6 +108,7 @@ struct Serving {
 fn config() -> HttpSource {
     let decoding = Decoding {
         format: Format::Envelope,
+        charset: Charset::UTF8,
         multiline: None,
         max_line: 1_000,
         too_long: TooLong::Split,
@@ -555,7 +556,15 @@ async fn an_endpoint_that_cannot_be_served_says_why() {
     let first = start(config()).await;
     let taken = HttpSource { listen: first.address, ..config() };
     let no_files = Tls { cert: "/nowhere/tls.crt".into(), key: "/nowhere/tls.key".into() };
+    let folder = tempfile::tempdir().unwrap();
+    let encrypted = Tls { cert: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(&encrypted.cert, made.cert.pem()).unwrap();
+    let pem = made.signing_key.serialize_pem().replace(" PRIVATE KEY", " ENCRYPTED PRIVATE KEY");
+    std::fs::write(&encrypted.key, pem).unwrap();
+    let without_passphrase = format!("the private key in `{}` is encrypted", encrypted.key.display());
     for (config, expected) in [
+        (HttpSource { tls: Some(encrypted), ..config() }, without_passphrase),
         (taken, format!("cannot listen on `{}`", first.address)),
         (HttpSource { tls: Some(no_files), ..config() }, "cannot read `/nowhere/tls.crt`".to_owned()),
         (HttpSource { source_arns: vec!["[".to_owned()], ..config() }, "cannot read a pattern".to_owned()),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{Format, TooLong};
 use crate::decode::{self, Decoder, Scratch};
-use crate::event::{Event, Events, Message, Origin, Wants};
+use crate::event::{Charset, Event, Events, Message, Origin, Wants};
 
 /// What a decoder tells.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -44,7 +44,14 @@ impl Events for Told {
 }
 
 fn decoding(format: Format) -> Decoding {
-    Decoding { format, multiline: None, max_line: 1_000, too_long: TooLong::Split, max_inflated: 1 << 20 }
+    Decoding {
+        format,
+        charset: Charset::UTF8,
+        multiline: None,
+        max_line: 1_000,
+        too_long: TooLong::Split,
+        max_inflated: 1 << 20,
+    }
 }
 
 /// Where reading can begin: a place in the contents, and how they stand there.

@@ -17,7 +17,7 @@ use crate::config::{
     AwsSettings, Decoding, Format, ListingFeed, ObjectContents, ObjectFeed, QueueFeed, S3Source, TooLong,
 };
 use crate::decode::{self, Decoder, Scratch};
-use crate::event::{Budget, Event, Events, Message, Origin, Wants};
+use crate::event::{Budget, Charset, Event, Events, Message, Origin, Wants};
 use crate::health::Status;
 use crate::metrics::Metrics;
 use crate::pipeline::{Intake, IntakeQueue, Job};
@@ -106,7 +106,14 @@ impl ObjectWorld {
 
     fn decoding(&self) -> Decoding {
         let format = self.settings.format;
-        Decoding { format, multiline: None, max_line: 1_000, too_long: TooLong::Split, max_inflated: 8 << 20 }
+        Decoding {
+            format,
+            charset: Charset::UTF8,
+            multiline: None,
+            max_line: 1_000,
+            too_long: TooLong::Split,
+            max_inflated: 8 << 20,
+        }
     }
 
     fn source(&self, checkpoints: &Arc<Checkpoints>) -> Box<dyn Source> {

@@ -1,0 +1,82 @@
+//! How a source and a route are.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::is_zero;
+use super::units::UnitList;
+
+/// One source.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct SourceOverview {
+    /// Its name.
+    pub name: String,
+    /// What kind it is, such as `file`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What is wrong with it.
+    pub issues: Vec<String>,
+    /// Events read.
+    pub events: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Events read in a second of late; absent until it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_per_second: Option<f64>,
+    /// Bytes read in a second of late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<f64>,
+    /// Bytes that are there and not read, for files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind_bytes: Option<u64>,
+    /// How far what was read is behind what there is, for shards and log groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind_seconds: Option<f64>,
+    /// When it has caught up if it goes on as it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catch_up_seconds: Option<f64>,
+    /// Age of the oldest event read and not acknowledged; 0: there is none.
+    pub oldest_unacknowledged_seconds: f64,
+    /// How long it has waited for memory, all in all.
+    pub waited_seconds: f64,
+    /// Errors that lost nothing.
+    pub errors: u64,
+    /// Bytes that were gone before they could be read, or were cut off.
+    pub lost_bytes: u64,
+    /// Payloads that could not be decoded.
+    pub undecodable: u64,
+    /// Objects of S3 that are done, by what became of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub objects: BTreeMap<String, u64>,
+    /// What it reads from, one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<UnitList>,
+}
+
+impl SourceOverview {
+    /// Whether there is something to be read, and nothing was read of late: it waits until a destination has room.
+    #[must_use]
+    pub fn stands_still(&self) -> bool {
+        self.behind_bytes.is_some_and(|bytes| bytes > 0)
+            && self.bytes_per_second.is_some_and(|rate| rate <= 0.0)
+    }
+}
+
+/// One route.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct RouteOverview {
+    /// Its number, from 0.
+    pub number: u64,
+    /// The sources; none: all.
+    pub from: Vec<String>,
+    /// What it takes, in words; empty: everything.
+    pub when: String,
+    /// The sinks; none: it drops what it takes.
+    pub to: Vec<String>,
+    /// Events that it dropped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropped: u64,
+}
