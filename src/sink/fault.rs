@@ -10,6 +10,8 @@ pub(super) struct FaultEstimate {
     /// Answers where no quota refuses anything, and how many of them were refusals.
     units: f64,
     refused: f64,
+    /// Steps in which they came.
+    steps: u32,
 }
 
 /// Refusals of less than this share are not looked into: the search for a quota's rate causes as many.
@@ -18,25 +20,33 @@ pub(super) const LITTLE: f64 = 0.1;
 /// A larger share is left to the quota.
 const MOST: f64 = 0.6;
 
-/// The share is known from so many answers, and from no more than so many.
+/// The share is known from so many answers, in so many steps, and from no more answers than so many.
 const KNOWN_FROM: f64 = 40.0;
+const KNOWN_FROM_STEPS: u32 = 2;
 const MOST_UNITS: f64 = 200.0;
 
-/// It is forgotten in about so many seconds of sending.
-const KNOWN_FOR: f64 = 120.0;
+/// It is forgotten in about so many seconds of sending at a limit.
+const KNOWN_FOR: f64 = 30.0;
 
 /// Refusals are beyond the share, or less, if they differ from it by so many standard deviations.
 const SURE: f64 = 3.0;
 
+/// Beyond it by so many, where the rate is not searched for: others who share a quota pay for what is taken for chance.
+const LIKELY: f64 = 1.0;
+
 impl FaultEstimate {
     /// Of the records, from 0 to 1.
     fn share(&self) -> f64 {
-        if self.units < KNOWN_FROM || self.refused < LITTLE * self.units { 0.0 } else { self.refused / self.units }
+        if self.has_enough() { self.refused / self.units } else { 0.0 }
+    }
+
+    fn has_enough(&self) -> bool {
+        self.units >= KNOWN_FROM && self.steps >= KNOWN_FROM_STEPS
     }
 
     /// Whether it is not known yet, and may come to be.
     pub(super) fn is_tested(&self, step: &RateStep) -> bool {
-        self.units < KNOWN_FROM && step.share() < MOST
+        !self.has_enough() && step.share() < MOST
     }
 
     /// Whether a fault's share is known.
@@ -44,29 +54,44 @@ impl FaultEstimate {
         self.share() > 0.0
     }
 
-    /// What chance explains.
+    /// Whether it is known that there is none worth a look.
+    pub(super) fn is_none(&self) -> bool {
+        let share = self.share();
+        self.has_enough() && share - (share * (1.0 - share) / self.units).sqrt() < LITTLE
+    }
+
+    /// Nothing is known.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The standard deviation of what chance makes of the share.
     fn doubt(&self, step: &RateStep) -> f64 {
         let share = self.share();
-        SURE * (share * (1.0 - share) * (1.0 / step.units() + 1.0 / (self.units + 1.0))).sqrt()
+        (share * (1.0 - share) * (1.0 / step.units() + 1.0 / (self.units + 1.0))).sqrt()
     }
 
     /// What was refused beyond the fault's share and chance, of what the fault leaves, from 0 to 1.
-    pub(super) fn excess(&self, step: &RateStep) -> f64 {
+    pub(super) fn excess(&self, step: &RateStep, is_searching: bool) -> f64 {
         let beyond = step.share() - self.share();
-        if beyond > self.doubt(step) { beyond / (1.0 - self.share()) } else { 0.0 }
+        let chance = self.doubt(step) * if is_searching { SURE } else { LIKELY };
+        if beyond > chance { beyond / (1.0 - self.share()) } else { 0.0 }
     }
 
-    /// The share follows what is refused where no quota refuses anything, and what is surely less anywhere.
-    pub(super) fn follow(&mut self, step: &RateStep, is_below_quota: bool) {
-        if !is_below_quota && self.units < KNOWN_FROM {
-            *self = Self::default();
+    /// The share follows what is refused where no quota refuses anything, and what is surely less anywhere. `is_searching`: the rate is
+    /// not at a limit, and what is known stays so.
+    pub(super) fn follow(&mut self, step: &RateStep, is_below_quota: bool, is_searching: bool) {
+        if !is_below_quota && !self.has_enough() {
+            self.forget();
         }
-        let kept = (-step.seconds() / KNOWN_FOR).exp().min(MOST_UNITS / (self.units + 1.0));
+        let forgotten = if is_searching { 1.0 } else { (-step.seconds() / KNOWN_FOR).exp() };
+        let kept = forgotten.min(MOST_UNITS / (self.units + 1.0));
         (self.units, self.refused) = (self.units * kept, self.refused * kept);
-        let is_less = step.share() + self.doubt(step) < self.share();
+        let is_less = step.share() + SURE * self.doubt(step) < self.share();
         if is_less || (is_below_quota && step.share() < MOST) {
             self.units += step.units();
             self.refused += step.units() * step.share();
+            self.steps = self.steps.saturating_add(1);
         }
     }
 }
@@ -94,13 +119,14 @@ mod tests {
     #[track_caller]
     fn check(share: f64, is_below_quota: bool, is_fault: bool) {
         let mut fault = FaultEstimate::default();
-        (0..10).for_each(|_| fault.follow(&step(share), is_below_quota));
-        assert_eq!(fault.excess(&step(share)) <= 0.0, is_fault, "{share}");
+        (0..10).for_each(|_| fault.follow(&step(share), is_below_quota, false));
+        let is_explained = !fault.is_none() && fault.excess(&step(share), false) <= 0.0;
+        assert_eq!(is_explained, is_fault, "{share}");
     }
 
     #[test]
     fn what_is_refused_far_below_what_was_accepted_is_a_faults() {
-        for share in [0.12, 0.3, 0.7] {
+        for share in [0.15, 0.3, 0.55] {
             check(share, true, true);
             check(share, false, false);
         }
@@ -113,15 +139,27 @@ mod tests {
     }
 
     #[test]
+    fn one_step_says_little() {
+        let mut fault = FaultEstimate::default();
+        fault.follow(&step(0.3), true, false);
+        assert!(!fault.is_known() && fault.is_tested(&step(0.3)));
+        fault.follow(&step(0.3), true, false);
+        assert!(fault.is_known());
+    }
+
+    #[test]
     fn a_share_that_becomes_less_or_is_not_seen_again_is_forgotten() {
+        let excess = |fault: &FaultEstimate, share| fault.excess(&step(share), true);
         let mut fault = FaultEstimate::default();
-        (0..10).for_each(|_| fault.follow(&step(0.5), true));
-        assert!(fault.excess(&step(0.5)) <= 0.0 && fault.excess(&step(0.9)) > 0.0);
-        (0..10).for_each(|_| fault.follow(&step(0.1), false));
-        assert!(fault.excess(&step(0.5)) > 0.3);
+        (0..10).for_each(|_| fault.follow(&step(0.5), true, false));
+        assert!(excess(&fault, 0.5) <= 0.0 && excess(&fault, 0.9) > 0.0);
+        (0..10).for_each(|_| fault.follow(&step(0.1), false, false));
+        assert!(excess(&fault, 0.5) > 0.3);
         let mut fault = FaultEstimate::default();
-        (0..10).for_each(|_| fault.follow(&step(0.5), true));
-        (0..120).for_each(|_| fault.follow(&step(0.8), false));
-        assert!(fault.excess(&step(0.5)) > 0.3);
+        (0..10).for_each(|_| fault.follow(&step(0.5), true, false));
+        (0..120).for_each(|_| fault.follow(&step(0.8), false, true));
+        assert!(excess(&fault, 0.5) <= 0.0, "it is not at a limit");
+        (0..120).for_each(|_| fault.follow(&step(0.8), false, false));
+        assert!(excess(&fault, 0.5) > 0.3);
     }
 }

@@ -14,9 +14,9 @@
 //! 1. Who keeps up needs no lower rate. A step in which the sender had time left, and little waited to be sent again, changes nothing
 //!    (see [`RateStep::keeps_up`]): what it sends is its input, whatever its limit. Above a quota what waits grows, and soon it no longer
 //!    keeps up.
-//! 2. What was accepted of late may be sent again. Where the rate has been far below that for a moment, a quota refuses nothing: what is
-//!    still refused is a fault's share (see [`FaultEstimate`]). Steps are judged by the refusals beyond it, and the rate multiplies until
-//!    there are some.
+//! 2. What was accepted of late may be sent again. Where the rate has been far below that for a moment, or is the least there is, a quota
+//!    refuses nothing: what is still refused is a fault's share (see [`FaultEstimate`]). Steps are judged by the refusals beyond it, and
+//!    the rate multiplies until there are some. Where nothing is refused, it was a quota that refused before.
 //! 3. A rate that multiplies goes on doing so while little is refused.
 
 use std::time::Duration;
@@ -59,8 +59,6 @@ struct TokenBucket {
     ceiling: f64,
     /// The highest rate that was accepted of late.
     accepted: f64,
-    /// What was sent a second while there was no limit, until it is known what refused it.
-    free: f64,
     /// Since when the rate is so far below that a quota refuses nothing.
     low_since: Option<Instant>,
     /// The rate multiplies with each step, until more than a little is refused.
@@ -144,8 +142,12 @@ const HURRY_STEPS: f64 = 10.0;
 const HURRY_UNITS: f64 = 200.0;
 const MOST_GROWTH: f64 = 0.25;
 
-/// Until more than a little is refused, and once a fault's share is known, a step multiplies the rate by this.
+/// Until more than a little is refused, a step multiplies the rate by this: by more where a fault's share is known.
 const DOUBLING: f64 = 1.5;
+const DOUBLING_BESIDE_FAULT: f64 = 2.5;
+
+/// So many standard deviations are chance.
+const CHANCE: f64 = 1.5;
 
 /// Growth is slower by this share for each second of latency: that it was too much is told late.
 const SLOWER: f64 = 0.5;
@@ -153,6 +155,10 @@ const SLOWER: f64 = 0.5;
 /// Below this share of what was accepted of late, for so long that others who share a quota have given way too, a quota refuses nothing.
 const LOW: f64 = 0.6;
 const LOW_FOR: Duration = Duration::from_millis(800);
+
+/// And for so many latencies. Where one is longer than [`SLOW_CALLS`] seconds, what others do is seen too late to tell.
+const LOW_FOR_LATENCIES: f64 = 4.0;
+const SLOW_CALLS: f64 = 1.0;
 
 /// After the first cut, what was sent before it is not looked at for so long.
 const SETTLED: Duration = Duration::from_millis(800);
@@ -273,33 +279,50 @@ impl RateLimit {
     /// After many refusals of whole calls something was accepted: a small request may have been why.
     pub(super) fn slow_start(&mut self, now: Instant) {
         if self.limit.is_none() && !self.kept_up {
-            self.limit = Some(TokenBucket::new(SLOW_START, 0.0, now));
+            self.limit = Some(TokenBucket::new(SLOW_START, 0.0, 0.0, now));
             self.step.next(now);
             self.last_accepted = LastAccepted { at: now, rate: Some(SLOW_START) };
         }
     }
 
     fn judge(&mut self, step: &RateStep, now: Instant) {
-        let low_for = LOW_FOR + Duration::from_secs_f64(2.0 * self.latency);
-        let is_low = self.limit.as_mut().is_some_and(|limit| limit.is_low(step, low_for, now));
-        self.fault.follow(step, is_low);
-        let excess = self.fault.excess(step);
+        let is_low = self.is_low(step, now);
+        let is_searching = self.limit.as_ref().is_none_or(|limit| limit.doubling || !limit.felt);
+        self.fault.follow(step, is_low, is_searching);
         if is_low && self.fault.is_tested(step) {
             return;
         }
-        let slower = self.slower();
-        let is_little = excess < LITTLE && self.limit.as_ref().is_some_and(|limit| limit.doubling);
+        if is_low && self.fault.is_none() {
+            self.fault.forget();
+            self.limit.iter_mut().for_each(|limit| limit.accepted = limit.rate);
+        }
+        let excess = self.fault.excess(step, is_searching);
+        let is_little = is_little(excess, step) && self.limit.as_ref().is_some_and(|limit| limit.doubling);
         if excess > 0.0 && !is_little {
             self.cut(step, excess, now);
-        } else if let Some(limit) = &mut self.limit {
-            if is_low && self.fault.is_known() {
-                limit.rate = limit.rate.max(limit.accepted).max(std::mem::take(&mut limit.free));
-                limit.doubling = true;
-            }
-            limit.grow(step, slower);
-            if limit.rate > NO_LIMIT {
-                (self.limit, self.unlimited) = (None, now);
-            }
+        } else {
+            self.grow(step, is_low, now);
+        }
+    }
+
+    /// Whether the rate is so far below what was accepted of late that a quota refuses nothing.
+    fn is_low(&mut self, step: &RateStep, now: Instant) -> bool {
+        let low_for = LOW_FOR + Duration::from_secs_f64(LOW_FOR_LATENCIES * self.latency);
+        let is_low = self.limit.as_mut().is_some_and(|limit| limit.is_low(step, low_for, now));
+        is_low && self.latency < SLOW_CALLS
+    }
+
+    fn grow(&mut self, step: &RateStep, is_low: bool, now: Instant) {
+        let (slower, is_known) = (self.slower(), self.fault.is_known());
+        let Some(limit) = &mut self.limit else { return };
+        if is_low && is_known {
+            limit.rate = limit.rate.max(limit.accepted);
+            limit.doubling = true;
+        }
+        let doubling = if is_known { DOUBLING_BESIDE_FAULT } else { DOUBLING };
+        limit.grow(step, slower, doubling);
+        if limit.rate > NO_LIMIT {
+            (self.limit, self.unlimited) = (None, now);
         }
     }
 
@@ -316,41 +339,36 @@ impl RateLimit {
 
     fn first_cut(&mut self, step: &RateStep, excess: f64, now: Instant) {
         let kept = (1.0 - excess) * (1.0 - excess.min(BELOW));
-        let sent = step.rate();
         // The quota's bucket was full at first.
         let since = step.seconds_since(self.unlimited);
-        let unfilled = sent * since.max(0.25) / (since + 1.0);
+        let unfilled = step.rate() * since.max(0.25) / (since + 1.0);
         let rate = (unfilled * kept).max(SLOW_START / 2.0);
-        self.limit = Some(TokenBucket { free: sent, ..TokenBucket::new(rate, unfilled, now) });
+        self.limit = Some(TokenBucket::new(rate, unfilled, unfilled * (1.0 - excess), now));
         // What is under way was sent without a limit, and used up the quota's second.
         self.step.next(now + SETTLED);
     }
 }
 
 impl TokenBucket {
-    fn new(rate: f64, ceiling: f64, now: Instant) -> Self {
+    /// A bucket of this rate, where `sent` bytes a second were too much, of which so many were accepted.
+    fn new(rate: f64, sent: f64, accepted: f64, now: Instant) -> Self {
         Self {
             rate,
             next: now,
             felt: false,
             clean: CleanSteps::default(),
-            ceiling,
-            accepted: 0.0,
-            free: 0.0,
+            ceiling: sent,
+            accepted,
             low_since: None,
             doubling: true,
         }
     }
 
-    /// Whether the rate is so far below what was accepted of late that a quota refuses nothing.
+    /// Whether the rate has been so far below what was accepted of late for so long.
     fn is_low(&mut self, step: &RateStep, low_for: Duration, now: Instant) -> bool {
         let lately = self.accepted * (-step.seconds() / LATELY).exp();
-        self.accepted = lately.max(self.rate * (1.0 - step.share()));
-        if self.rate < LOW * self.accepted && step.share() < LITTLE && step.units() >= 24.0 {
-            // That helped: a quota refuses what is beyond.
-            (self.accepted, self.free) = (self.rate, 0.0);
-        }
-        let is_low = self.rate < LOW * self.accepted;
+        self.accepted = lately.max(self.rate.min(step.rate()) * (1.0 - step.share()));
+        let is_low = self.rate < LOW * self.accepted || self.rate <= LEAST_RATE;
         self.low_since = is_low.then(|| self.low_since.unwrap_or(now));
         self.low_since.is_some_and(|since| now.duration_since(since) >= low_for)
     }
@@ -382,7 +400,7 @@ impl TokenBucket {
     }
 
     /// Applies a step without refusals.
-    fn grow(&mut self, step: &RateStep, slower: f64) {
+    fn grow(&mut self, step: &RateStep, slower: f64, doubling: f64) {
         if !std::mem::take(&mut self.felt) {
             return;
         }
@@ -394,8 +412,14 @@ impl TokenBucket {
         let hurry = ((steps - HURRY_STEPS) / slower).min(units / HURRY_UNITS - 1.0);
         let growth = hurried(self.growth(slower), hurry) * step.seconds().min(2.0);
         let growth = growth.min(MOST_GROWTH / slower);
-        self.rate *= if self.doubling { DOUBLING.powf(1.0 / slower) } else { 1.0 + growth };
+        self.rate *= if self.doubling { doubling.powf(1.0 / slower) } else { 1.0 + growth };
     }
+}
+
+/// Whether it may be chance that more than a little was refused.
+fn is_little(excess: f64, step: &RateStep) -> bool {
+    let chance = (excess * (1.0 - excess) / step.units()).sqrt();
+    excess - CHANCE * chance < LITTLE
 }
 
 /// Growth that doubles with each step after the first few.

@@ -79,7 +79,7 @@ fn four_senders_come_to_fair_shares() {
             let (least, most) = match case.bytes / 4.0 {
                 _ if case.latency >= Duration::from_secs(2) => (0.4, 1.8),
                 share if share < 200_000.0 => (0.3, 2.2),
-                _ => (0.7, 1.3),
+                _ => (0.65, 1.35),
             };
             assert!(outcome.shares.0 >= least && outcome.shares.1 <= most, "{case:?}: {outcome:?}");
         }
@@ -116,7 +116,7 @@ fn a_quota_is_used_in_spite_of_faults() {
             let case = SimCase { faults: (0.2, 0.1), ..SimCase::of(mib, latency, 1, SimMode::Mixed) };
             let outcome = outcome(case, 30);
             // The faults alone refuse 0.28; a part of the quota's refusals is taken for theirs.
-            assert!(outcome.goodput >= 0.90 && outcome.refused <= 0.75, "{case:?}: {outcome:?}");
+            assert!(outcome.goodput >= 0.85 && outcome.refused <= 0.55, "{case:?}: {outcome:?}");
         }
     }
 }
