@@ -142,6 +142,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
             let may_take = may_send
                 && !self.ended
                 && self.in_flight.len().saturating_add(self.retries.requests()) < window;
+            self.pacing.idle(may_take, now);
             let wake = self.wake(now);
             tokio::select! {
                 // Answers first: they free memory, and tell how the service is.
@@ -199,7 +200,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
         }
         debug_assert!(!request.records.is_empty(), "a request of no records");
         self.under_way.extend(request.oldest());
-        self.pacing.send(request.load(), now, fastrand::f64());
+        self.pacing.send(request.load(), self.retries.load(), now, fastrand::f64());
         self.cap.send(&request, now);
         let (service, resources, compression) =
             (Arc::clone(&self.service), self.resources.clone(), self.compression);

@@ -151,10 +151,15 @@ impl Pacing {
         Room::One(RateLimit::least_record())
     }
 
-    /// A request goes. `chance` is between 0 and 1.
-    pub(super) fn send(&mut self, load: RequestLoad, now: Instant, chance: f64) {
+    /// Whether there is nothing to send, although more might be sent.
+    pub(super) fn idle(&mut self, is_idle: bool, now: Instant) {
+        self.rate.idle(is_idle, now);
+    }
+
+    /// A request goes, while others wait to be sent again. `chance` is between 0 and 1.
+    pub(super) fn send(&mut self, load: RequestLoad, waiting: RequestLoad, now: Instant, chance: f64) {
         if !self.is_out() {
-            self.rate.send(load.bytes, now, chance);
+            self.rate.send(load.bytes, waiting.bytes, now, chance);
         }
     }
 

@@ -126,6 +126,11 @@ impl RetryQueue {
         self.requests.is_empty()
     }
 
+    /// What they carry.
+    pub(super) fn load(&self) -> RequestLoad {
+        RequestLoad::new(self.bytes, self.requests.iter().map(|(_, request)| request.records.len()).sum())
+    }
+
     /// How many requests it takes to send them, at least.
     pub(super) fn requests(&self) -> usize {
         self.bytes.div_ceil(TARGET_REQUEST_BYTES)

@@ -8,14 +8,22 @@
 //! a quota see the same share refused; growth is relatively less at a higher rate; so shares come to be equal, as in Kelly's
 //! proportional fairness (<https://www.jstor.org/stable/3010473>).
 //!
-//! Refusals that do not become fewer when the rate falls come from a fault, not from a quota (see [`FaultEstimate`]). They are only
-//! sent again, and steps are judged by the refusals beyond them.
+//! Refusals whatever the rate come from a fault of the service, and a lower rate would only hold data up. Three rules tell them from a
+//! quota's:
+//!
+//! 1. Who keeps up needs no lower rate. A step in which the sender had time left, and little waited to be sent again, changes nothing
+//!    (see [`RateStep::keeps_up`]): what it sends is its input, whatever its limit. Above a quota what waits grows, and soon it no longer
+//!    keeps up.
+//! 2. What was accepted of late may be sent again. Where the rate has been far below that for a moment, or is the least there is, a quota
+//!    refuses nothing: what is still refused is a fault's share (see [`FaultEstimate`]). Steps are judged by the refusals beyond it, and
+//!    the rate multiplies until there are some. Where nothing is refused, it was a quota that refused before.
+//! 3. A rate that multiplies goes on doing so while little is refused.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fault::{FaultEstimate, TrialVerdict};
+use super::fault::{FaultEstimate, LITTLE};
 use super::step::{RateStep, RefusedBy, RequestLoad};
 use crate::limits::{BILLING_STEP, TARGET_RECORD_BYTES};
 
@@ -23,7 +31,11 @@ use crate::limits::{BILLING_STEP, TARGET_RECORD_BYTES};
 #[derive(Debug)]
 pub(super) struct RateLimit {
     limit: Option<TokenBucket>,
+    /// Since when there has been none.
+    unlimited: Instant,
     step: RateStep,
+    /// The step before sent all there was.
+    kept_up: bool,
     fault: FaultEstimate,
     last_accepted: LastAccepted,
     /// Smoothed, in seconds.
@@ -45,9 +57,11 @@ struct TokenBucket {
     clean: CleanSteps,
     /// The rate before the last cut.
     ceiling: f64,
-    /// The cuts that followed each other without a step between them that grew.
-    streak: CutStreak,
-    /// The rate multiplies with each step, until the next refusal.
+    /// The highest rate that was accepted of late.
+    accepted: f64,
+    /// Since when the rate is so far below that a quota refuses nothing.
+    low_since: Option<Instant>,
+    /// The rate multiplies with each step, until more than a little is refused.
     doubling: bool,
 }
 
@@ -64,16 +78,6 @@ struct CleanSteps {
     steps: f64,
     /// Answers in them.
     units: f64,
-}
-
-/// Cuts that follow each other.
-#[derive(Debug)]
-struct CutStreak {
-    /// The rate before them.
-    rate: f64,
-    /// Answers in their steps, and how many of them were refusals.
-    units: f64,
-    refused: f64,
 }
 
 /// Seconds, beside two latencies, of nothing but refusals that make an outage: these tell nothing of a quota.
@@ -138,34 +142,39 @@ const HURRY_STEPS: f64 = 10.0;
 const HURRY_UNITS: f64 = 200.0;
 const MOST_GROWTH: f64 = 0.25;
 
-/// Until the first refusal, and after a trial, a step without refusals multiplies the rate by this.
+/// Until more than a little is refused, a step multiplies the rate by this: by more where a fault's share is known.
 const DOUBLING: f64 = 1.5;
+const DOUBLING_BESIDE_FAULT: f64 = 2.5;
+
+/// So many standard deviations are chance.
+const CHANCE: f64 = 1.5;
 
 /// Growth is slower by this share for each second of latency: that it was too much is told late.
 const SLOWER: f64 = 0.5;
 
-/// Where cuts in a row left no more than this of the rate, and at least [`TRIAL_SHARE`] of [`SUSPECT_UNITS`] answers were
-/// refusals, it may be a fault.
-const SUSPECT: f64 = 0.3;
-const SUSPECT_UNITS: f64 = 80.0;
-const TRIAL_SHARE: f64 = 0.03;
+/// Below this share of what was accepted of late, for so long that others who share a quota have given way too, a quota refuses nothing.
+const LOW: f64 = 0.6;
+const LOW_FOR: Duration = Duration::from_millis(800);
 
-/// The first cut may be due to a fault if at least this many answers led to it.
-const FIRST_UNITS: f64 = 20.0;
+/// And for so many latencies. Where one is longer than [`SLOW_CALLS`] seconds, what others do is seen too late to tell.
+const LOW_FOR_LATENCIES: f64 = 4.0;
+const SLOW_CALLS: f64 = 1.0;
 
-/// A known fault is tried again at this share of the rate.
-const TRIAL_RATE: f64 = 0.7;
+/// After the first cut, what was sent before it is not looked at for so long.
+const SETTLED: Duration = Duration::from_millis(800);
 
-/// A rate below this share of the one before the last cut is surely below the quota.
-const BELOW_QUOTA: f64 = 0.95;
+/// What was accepted is forgotten in about so many seconds: the quota may be less now.
+const LATELY: f64 = 60.0;
 
 impl RateLimit {
     /// No limit yet. `concurrency` is the most requests that the destination may have under way.
     pub(super) fn new(concurrency: f64, now: Instant) -> Self {
         Self {
             limit: None,
+            unlimited: now,
             step: RateStep::new(now),
-            fault: FaultEstimate::new(now),
+            kept_up: false,
+            fault: FaultEstimate::default(),
             last_accepted: LastAccepted { at: now, rate: None },
             latency: 0.0,
             concurrency,
@@ -210,8 +219,15 @@ impl RateLimit {
         1.0 + SLOWER * self.latency
     }
 
-    /// A request leaves. `chance`, from 0 to 1, keeps senders that share a quota from going in step.
-    pub(super) fn send(&mut self, bytes: f64, now: Instant, chance: f64) {
+    /// Whether there is nothing to send, although more might be sent.
+    pub(super) fn idle(&mut self, is_idle: bool, now: Instant) {
+        self.step.idle(is_idle, now);
+    }
+
+    /// A request leaves, while as many bytes wait to be sent again. `chance`, from 0 to 1, keeps senders that share a quota from going
+    /// in step.
+    pub(super) fn send(&mut self, bytes: f64, waiting: f64, now: Instant, chance: f64) {
+        self.step.sends(waiting, now);
         let span = self.span();
         let Some(limit) = &mut self.limit else { return };
         // What was not used of the last moments may be made up for.
@@ -235,10 +251,13 @@ impl RateLimit {
         // Without a limit, refusals alone may be an outage.
         let tells = self.limit.is_some() || by == RefusedBy::Records;
         if tells && self.step.is_over(sent) {
-            let step = std::mem::replace(&mut self.step, RateStep::new(sent));
-            self.judge(&step, now);
+            let step = self.step.next(sent);
+            self.kept_up = step.keeps_up();
+            if !self.kept_up {
+                self.judge(&step, now);
+            }
         }
-        self.step.answered(sent, load, refused, by);
+        self.step.answered(sent, now, load, refused, by);
         if refused.records < load.records {
             self.was_accepted(now);
         }
@@ -249,7 +268,7 @@ impl RateLimit {
         let LastAccepted { at, rate } = self.last_accepted;
         let out = now.duration_since(at).as_secs_f64() > OUTAGE + 2.0 * self.latency;
         if out && self.step.has_refusals() {
-            self.step = RateStep::new(now);
+            self.step.next(now);
             if let (Some(rate), Some(limit)) = (rate, &mut self.limit) {
                 limit.rate = rate;
             }
@@ -259,97 +278,99 @@ impl RateLimit {
 
     /// After many refusals of whole calls something was accepted: a small request may have been why.
     pub(super) fn slow_start(&mut self, now: Instant) {
-        if self.limit.is_none() {
-            self.limit = Some(TokenBucket::new(SLOW_START, 0.0, now));
-            self.step = RateStep::new(now);
+        if self.limit.is_none() && !self.kept_up {
+            self.limit = Some(TokenBucket::new(SLOW_START, 0.0, 0.0, now));
+            self.step.next(now);
             self.last_accepted = LastAccepted { at: now, rate: Some(SLOW_START) };
         }
     }
 
     fn judge(&mut self, step: &RateStep, now: Instant) {
-        match self.fault.judge(step, now) {
-            TrialVerdict::Open => return,
-            TrialVerdict::Fault(rate) => return self.restore(rate),
-            TrialVerdict::Quota => {}
+        let is_low = self.is_low(step, now);
+        let is_searching = self.limit.as_ref().is_none_or(|limit| limit.doubling || !limit.felt);
+        self.fault.follow(step, is_low, is_searching);
+        if is_low && self.fault.is_tested(step) {
+            return;
         }
-        let excess = self.fault.excess(step, self.limit.is_some());
-        let is_below_quota = self.limit.as_ref().is_none_or(|limit| limit.rate < BELOW_QUOTA * limit.ceiling);
-        self.fault.follow(step, is_below_quota);
-        let slower = self.slower();
-        if excess > 0.0 {
+        if is_low && self.fault.is_none() {
+            self.fault.forget();
+            self.limit.iter_mut().for_each(|limit| limit.accepted = limit.rate);
+        }
+        let excess = self.fault.excess(step, is_searching);
+        let is_little = is_little(excess, step) && self.limit.as_ref().is_some_and(|limit| limit.doubling);
+        if excess > 0.0 && !is_little {
             self.cut(step, excess, now);
-        } else if self.fault.is_due(now) {
-            self.try_again(step, now);
-        } else if let Some(limit) = &mut self.limit {
-            limit.grow(step, slower);
-            if limit.rate > NO_LIMIT {
-                self.limit = None;
-            }
+        } else {
+            self.grow(step, is_low, now);
         }
     }
 
-    /// The lower rate did not help.
-    fn restore(&mut self, rate: Option<f64>) {
-        match (rate, &mut self.limit) {
-            (Some(rate), Some(limit)) => limit.start_over(rate),
-            _ => self.limit = None,
-        }
+    /// Whether the rate is so far below what was accepted of late that a quota refuses nothing.
+    fn is_low(&mut self, step: &RateStep, now: Instant) -> bool {
+        let low_for = LOW_FOR + Duration::from_secs_f64(LOW_FOR_LATENCIES * self.latency);
+        let is_low = self.limit.as_mut().is_some_and(|limit| limit.is_low(step, low_for, now));
+        is_low && self.latency < SLOW_CALLS
     }
 
-    /// Lowers the rate to see whether the fault is one.
-    fn try_again(&mut self, step: &RateStep, now: Instant) {
-        let before = self.rate();
-        let limit = self.limit.get_or_insert_with(|| TokenBucket::new(step.rate(), step.rate(), now));
-        limit.start_over(limit.rate.min(step.rate()) * TRIAL_RATE);
-        self.fault.try_again(before);
-        self.step = RateStep::new(now);
+    fn grow(&mut self, step: &RateStep, is_low: bool, now: Instant) {
+        let (slower, is_known) = (self.slower(), self.fault.is_known());
+        let Some(limit) = &mut self.limit else { return };
+        if is_low && is_known {
+            limit.rate = limit.rate.max(limit.accepted);
+            limit.doubling = true;
+        }
+        let doubling = if is_known { DOUBLING_BESIDE_FAULT } else { DOUBLING };
+        limit.grow(step, slower, doubling);
+        if limit.rate > NO_LIMIT {
+            (self.limit, self.unlimited) = (None, now);
+        }
     }
 
     fn cut(&mut self, step: &RateStep, excess: f64, now: Instant) {
         let slower = self.slower();
         let sure = 1.0 + (CUT_SURE - 1.0) / (1.0 + CUT_CALMER * self.latency);
         let Some(limit) = &mut self.limit else { return self.first_cut(step, excess, now) };
-        if excess > TRIAL_SHARE
-            && let Some(share) = limit.streak.suspect(limit.rate)
-        {
-            self.fault.try_lower(share, Some(limit.streak.rate));
-        }
         let many = (excess * step.units() / SURE_REFUSALS).min(1.0);
         let kept = (1.0 - excess).powf(CUT_UNSURE + (sure - CUT_UNSURE) * many).max(MOST_CUT);
         if limit.change(kept, step, slower, now) {
-            self.step = RateStep::new(now);
+            self.step.next(now);
         }
     }
 
     fn first_cut(&mut self, step: &RateStep, excess: f64, now: Instant) {
         let kept = (1.0 - excess) * (1.0 - excess.min(BELOW));
-        let sent = step.rate();
-        // Before there is a limit the quota's bucket is full.
-        let unfilled = sent * step.seconds().max(0.25) / (step.seconds() + 1.0);
-        self.limit = Some(TokenBucket::new((unfilled * kept).max(SLOW_START / 2.0), unfilled, now));
-        if step.units() >= FIRST_UNITS {
-            self.fault.try_lower(step.share(), None);
-        }
-        self.step = RateStep::new(now);
+        // The quota's bucket was full at first.
+        let since = step.seconds_since(self.unlimited);
+        let unfilled = step.rate() * since.max(0.25) / (since + 1.0);
+        let rate = (unfilled * kept).max(SLOW_START / 2.0);
+        self.limit = Some(TokenBucket::new(rate, unfilled, unfilled * (1.0 - excess), now));
+        // What is under way was sent without a limit, and used up the quota's second.
+        self.step.next(now + SETTLED);
     }
 }
 
 impl TokenBucket {
-    fn new(rate: f64, ceiling: f64, now: Instant) -> Self {
+    /// A bucket of this rate, where `sent` bytes a second were too much, of which so many were accepted.
+    fn new(rate: f64, sent: f64, accepted: f64, now: Instant) -> Self {
         Self {
             rate,
             next: now,
             felt: false,
             clean: CleanSteps::default(),
-            ceiling,
-            streak: CutStreak::new(rate),
+            ceiling: sent,
+            accepted,
+            low_since: None,
             doubling: true,
         }
     }
 
-    /// Begins again at a rate, as if there had been no cuts.
-    fn start_over(&mut self, rate: f64) {
-        *self = Self { next: self.next, ..Self::new(rate, rate, self.next) };
+    /// Whether the rate has been so far below what was accepted of late for so long.
+    fn is_low(&mut self, step: &RateStep, low_for: Duration, now: Instant) -> bool {
+        let lately = self.accepted * (-step.seconds() / LATELY).exp();
+        self.accepted = lately.max(self.rate.min(step.rate()) * (1.0 - step.share()));
+        let is_low = self.rate < LOW * self.accepted || self.rate <= LEAST_RATE;
+        self.low_since = is_low.then(|| self.low_since.unwrap_or(now));
+        self.low_since.is_some_and(|since| now.duration_since(since) >= low_for)
     }
 
     /// Growth in a second.
@@ -371,22 +392,15 @@ impl TokenBucket {
         self.clean = CleanSteps::default();
         self.doubling = false;
         if change >= 1.0 {
-            self.streak = CutStreak::new(self.rate);
             return false;
         }
-        if self.streak.units <= 0.0 {
-            self.streak.rate = before;
-        }
-        self.streak.units += step.units();
-        self.streak.refused += step.units() * step.share();
         self.ceiling = before;
         self.next = self.next.max(now);
         true
     }
 
     /// Applies a step without refusals.
-    fn grow(&mut self, step: &RateStep, slower: f64) {
-        self.streak = CutStreak::new(self.rate);
+    fn grow(&mut self, step: &RateStep, slower: f64, doubling: f64) {
         if !std::mem::take(&mut self.felt) {
             return;
         }
@@ -398,19 +412,14 @@ impl TokenBucket {
         let hurry = ((steps - HURRY_STEPS) / slower).min(units / HURRY_UNITS - 1.0);
         let growth = hurried(self.growth(slower), hurry) * step.seconds().min(2.0);
         let growth = growth.min(MOST_GROWTH / slower);
-        self.rate *= if self.doubling { DOUBLING.powf(1.0 / slower) } else { 1.0 + growth };
+        self.rate *= if self.doubling { doubling.powf(1.0 / slower) } else { 1.0 + growth };
     }
 }
 
-impl CutStreak {
-    fn new(rate: f64) -> Self {
-        Self { rate, units: 0.0, refused: 0.0 }
-    }
-
-    /// The share that was refused, where the cuts down to `rate` did not help.
-    fn suspect(&self, rate: f64) -> Option<f64> {
-        (self.units >= SUSPECT_UNITS && rate < SUSPECT * self.rate).then(|| self.refused / self.units)
-    }
+/// Whether it may be chance that more than a little was refused.
+fn is_little(excess: f64, step: &RateStep) -> bool {
+    let chance = (excess * (1.0 - excess) / step.units()).sqrt();
+    excess - CHANCE * chance < LITTLE
 }
 
 /// Growth that doubles with each step after the first few.

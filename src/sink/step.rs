@@ -43,6 +43,13 @@ pub(super) struct RateStep {
     /// The most records that were refused only together.
     unit: f64,
     calls: f64,
+    /// Since when there is nothing to send, although more might be sent, and for how many seconds that was so.
+    idle_since: Option<Instant>,
+    idle: f64,
+    /// Bytes that wait to be sent again, the same times seconds, and until when.
+    waiting: f64,
+    waited: f64,
+    until: Instant,
 }
 
 /// How much sending a step judges, in seconds: the quota's second, but for the gap between two requests.
@@ -59,6 +66,12 @@ const MANY: f64 = 0.3;
 const MANY_UNITS: f64 = 24.0;
 const SHORT_STEP: f64 = 0.3;
 
+/// A sender keeps up if it had nothing to send for this share of a step, and what waited to be sent again was no more than is accepted in
+/// so many seconds, and a record in so many.
+const IDLE: f64 = 0.2;
+const SOON: f64 = 0.25;
+const RETRY: f64 = 2.5;
+
 /// A step counts as at least this many seconds.
 const BURST: f64 = 0.25;
 
@@ -72,11 +85,56 @@ impl RateStep {
             refused: RequestLoad::default(),
             unit: 1.0,
             calls: 0.0,
+            idle_since: None,
+            idle: 0.0,
+            waiting: 0.0,
+            waited: 0.0,
+            until: now,
         }
     }
 
+    /// Takes the step, and begins the next one at `start`.
+    pub(super) fn next(&mut self, start: Instant) -> Self {
+        let Self { idle_since, waiting, until, .. } = *self;
+        std::mem::replace(self, Self { idle_since, waiting, until, ..Self::new(start) })
+    }
+
+    /// Whether there is nothing to send, although more might be sent.
+    pub(super) fn idle(&mut self, is_idle: bool, now: Instant) {
+        let since = self.idle_since.map_or(now, |since| since.max(self.start));
+        self.idle += now.duration_since(since).as_secs_f64();
+        self.idle_since = is_idle.then_some(now);
+    }
+
+    /// A request leaves, while so many bytes wait to be sent again.
+    pub(super) fn sends(&mut self, waiting: f64, now: Instant) {
+        self.idle(false, now);
+        self.waits(waiting, now);
+    }
+
+    fn waits(&mut self, waiting: f64, now: Instant) {
+        self.waited += self.waiting * now.duration_since(self.until.max(self.start)).as_secs_f64();
+        (self.waiting, self.until) = (waiting, now);
+    }
+
+    /// Whether the sender sent what there was, and had time left: its rate is that of its input, whatever its limit.
+    pub(super) fn keeps_up(&self) -> bool {
+        let seconds = self.until.duration_since(self.start).as_secs_f64();
+        let accepted = self.sent.bytes - self.refused.bytes;
+        let record = self.sent.bytes / self.sent.records.max(1.0);
+        self.idle > IDLE * seconds && self.waited <= SOON * accepted + RETRY * record
+    }
+
     /// A request that was sent at `sent` has its answer. Those of an earlier rate tell nothing of this one.
-    pub(super) fn answered(&mut self, sent: Instant, load: RequestLoad, refused: RequestLoad, by: RefusedBy) {
+    pub(super) fn answered(
+        &mut self,
+        sent: Instant,
+        now: Instant,
+        load: RequestLoad,
+        refused: RequestLoad,
+        by: RefusedBy,
+    ) {
+        self.waits(self.waiting + refused.bytes, now);
         if sent < self.start {
             return;
         }
@@ -107,6 +165,11 @@ impl RateStep {
     /// Seconds of sending.
     pub(super) fn seconds(&self) -> f64 {
         self.last_sent.duration_since(self.start).as_secs_f64()
+    }
+
+    /// Seconds from `start` to its last request.
+    pub(super) fn seconds_since(&self, start: Instant) -> f64 {
+        self.last_sent.duration_since(start).as_secs_f64()
     }
 
     /// Payload bytes sent a second.

@@ -111,6 +111,55 @@ fn a_limit_below_the_input_is_named_in_readyz_with_its_rate() {
     daemon.stop().drained();
 }
 
+/// Seconds of input that may be under way: what waits to be packed, and to be sent again.
+const UNDER_WAY: u64 = 5;
+
+/// A file to which so many bytes a second are written, while this share of the records and of the calls is refused whatever the rate, is
+/// delivered as it is written. Both sides go by looks, not by time: on a slow machine less is written as well.
+fn check_steady(bytes: u64, record_failures: f64, throttles: f64) {
+    const LOOK: Duration = Duration::from_millis(100);
+    let looks = if is_full() { 1_800 } else { 250 };
+    let world = World::new();
+    world.standin.faults(|faults| {
+        faults.record_failures = record_failures;
+        faults.throttles = throttles;
+    });
+    world.write("app.log", 0..1);
+    let daemon = world.file_to_firehose("").start();
+    let (mut look, mut lines, mut next) = (0, 1, Instant::now());
+    progress("nothing waits but what was written just now", || {
+        daemon.must_run();
+        if Instant::now() < next {
+            return Err((look, String::new()));
+        }
+        let more = bytes / LINE / 10;
+        world.write("app.log", lines..lines + more);
+        (look, lines, next) = (look + 1, lines + more, Instant::now() + LOOK);
+        let report = world.standin.report();
+        assert!(look < 4 * looks, "{} of {lines} lines wait: {report:#?}", report.missing);
+        let is_delivered = look >= looks && report.missing <= UNDER_WAY * bytes / LINE;
+        if is_delivered { Ok(()) } else { Err((look, format!("{report:#?}"))) }
+    });
+    exactly_once(&world.delivered(&daemon), lines);
+    daemon.conserved();
+    daemon.stop().drained();
+}
+
+#[test]
+fn records_refused_whatever_the_rate_hold_up_no_slow_stream() {
+    check_steady(100_000, 0.2, 0.0);
+}
+
+#[test]
+fn calls_refused_whatever_the_rate_hold_up_no_stream() {
+    check_steady(300_000, 0.0, 0.1);
+}
+
+#[test]
+fn records_and_calls_refused_whatever_the_rate_hold_up_no_stream() {
+    check_steady(1_000_000, 0.2, 0.1);
+}
+
 #[test]
 fn a_quota_that_refuses_records_is_used_and_kept() {
     check(5, QuotaMode::Records, 0);

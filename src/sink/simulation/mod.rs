@@ -1,6 +1,8 @@
 //! Pacing against a model of Firehose's quota: senders, a network with latency, and a bucket that holds a second's worth. Pure, so
 //! that minutes of many quotas pass in a moment.
 
+mod input;
+mod service;
 mod tests;
 
 use std::cmp::Reverse;
@@ -9,9 +11,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::input::SimInput;
+use self::service::{SimAnswer, SimService};
 use super::pacing::{Pacing, Room};
-use super::step::{RefusedBy, RequestLoad};
-use crate::limits::{MAX_RECORD_BYTES, MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
+use super::step::RequestLoad;
+use crate::limits::{MAX_REQUEST_RECORDS, TARGET_RECORD_BYTES, TARGET_REQUEST_BYTES};
 
 /// How the service says that it is too much.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,6 +48,10 @@ struct SimCase {
     faults: (f64, f64),
     /// The seconds of an outage.
     outage: (u64, u64),
+    /// Bytes that are written for each sender in a second; none: there is ever more to send.
+    input: Option<f64>,
+    /// Seconds of it that are there at the start.
+    backlog: u64,
     seconds: u64,
     seed: u64,
 }
@@ -63,6 +71,8 @@ impl SimCase {
             leaves: u64::MAX,
             faults: (0.0, 0.0),
             outage: (0, 0),
+            input: None,
+            backlog: 0,
             seconds: 120,
             seed: 1,
         }
@@ -71,55 +81,6 @@ impl SimCase {
     /// A quota of records, of events of 2 KiB that are records by themselves.
     fn of_events(self) -> Self {
         Self { records: self.bytes / 2048.0, bytes: f64::INFINITY, event: Some(2048), ..self }
-    }
-}
-
-/// The service: two buckets.
-struct SimService {
-    case: SimCase,
-    bytes: f64,
-    records: f64,
-    filled: f64,
-    rng: fastrand::Rng,
-}
-
-impl SimService {
-    fn new(case: SimCase) -> Self {
-        let rng = fastrand::Rng::with_seed(case.seed);
-        Self { case, bytes: Self::room(case.bytes), records: case.records, filled: 0.0, rng }
-    }
-
-    /// A second's worth, but never less than a record needs.
-    fn room(rate: f64) -> f64 {
-        rate.max(RequestLoad::new(MAX_RECORD_BYTES, 1).bytes)
-    }
-
-    fn put(&mut self, now: f64, request: &[usize]) -> SimAnswer {
-        let seconds = now - self.filled;
-        self.filled = now;
-        let SimCase { bytes, records, faults, outage, mode, .. } = self.case;
-        self.bytes = (self.bytes + bytes * seconds).min(Self::room(bytes));
-        self.records = (self.records + records * seconds).min(records);
-        let total = RequestLoad::new(request.iter().sum(), request.len());
-        let whole = mode == SimMode::Calls || (mode == SimMode::Mixed && self.rng.bool());
-        let out = now >= seconds_of(outage.0) && now < seconds_of(outage.1);
-        let broken = out || self.rng.f64() < faults.1;
-        if broken || (whole && (self.bytes < total.bytes || self.records < total.records)) {
-            return SimAnswer { accepted: Vec::new(), refused: request.to_vec(), by: RefusedBy::Call };
-        }
-        let mut answer = SimAnswer { accepted: Vec::new(), refused: Vec::new(), by: RefusedBy::Records };
-        for record in request {
-            let load = RequestLoad::new(*record, 1);
-            let faulty = self.rng.f64() < faults.0;
-            if !faulty && self.bytes >= load.bytes && self.records >= 1.0 {
-                self.bytes -= load.bytes;
-                self.records -= 1.0;
-                answer.accepted.push(*record);
-            } else {
-                answer.refused.push(*record);
-            }
-        }
-        answer
     }
 }
 
@@ -144,13 +105,8 @@ struct SimSender {
     /// When it looks next what it may send.
     looks: f64,
     starts: f64,
+    input: Option<SimInput>,
     by_second: Vec<SimTally>,
-}
-
-struct SimAnswer {
-    accepted: Vec<usize>,
-    refused: Vec<usize>,
-    by: RefusedBy,
 }
 
 struct SimFlight {
@@ -206,6 +162,11 @@ impl SimWorld {
                 departure: 0.0,
                 looks: f64::INFINITY,
                 starts,
+                input: case.input.map(|rate| SimInput {
+                    rate,
+                    starts: starts - seconds_of(case.backlog),
+                    taken: 0.0,
+                }),
                 by_second: Vec::new(),
             }
         });
@@ -261,7 +222,8 @@ impl SimWorld {
         let (instant, event, chance) = (self.instant(now), self.case.event, self.rng.f64());
         let zero = self.zero;
         let sender = &mut self.senders[number];
-        if now < sender.looks {
+        // An event's time is in whole microseconds.
+        if now + 1e-6 < sender.looks {
             return;
         }
         sender.looks = f64::INFINITY;
@@ -272,11 +234,20 @@ impl SimWorld {
         let next = sender.pacing.next().map_or(0.0, |next| next.duration_since(zero).as_secs_f64());
         let blocked = next.max(sender.paused);
         if blocked > now {
+            sender.pacing.idle(false, instant);
             return self.look_at(number, blocked);
         }
         let (attempts, request) = sender.request(now, event);
+        if request.is_empty() {
+            sender.pacing.idle(sender.may_take(), instant);
+            let due = sender.waiting.iter().map(|(at, ..)| *at).fold(f64::INFINITY, f64::min);
+            let input = sender.input.filter(|_| sender.may_take());
+            let ready = input.map_or(f64::INFINITY, |input| input.ready());
+            return self.look_at(number, due.min(ready).max(now + 1e-6));
+        }
         let load = RequestLoad::new(request.iter().sum(), request.len());
-        sender.pacing.send(load, instant, chance);
+        let waiting = RequestLoad::new(sender.waiting_bytes(), sender.waiting.len());
+        sender.pacing.send(load, waiting, instant, chance);
         sender.in_flight += 1;
         sender.bytes += request.iter().sum::<usize>();
         let sent = now.max(sender.departure);
@@ -333,6 +304,16 @@ impl SimWorld {
 }
 
 impl SimSender {
+    /// Whether it takes what is new: requests that wait to be sent again have their place.
+    fn may_take(&self) -> bool {
+        self.in_flight + self.waiting_bytes().div_ceil(TARGET_REQUEST_BYTES) < self.pacing.window()
+    }
+
+    /// What waits to be sent again.
+    fn waiting_bytes(&self) -> usize {
+        self.waiting.iter().flat_map(|(.., records)| records).sum()
+    }
+
     /// What goes next: what waits to be sent again, and what is new.
     fn request(&mut self, now: f64, event: Option<usize>) -> (u32, Vec<usize>) {
         let room = self.pacing.room();
@@ -345,14 +326,19 @@ impl SimSender {
         self.waiting = later;
         let due: Vec<(f64, u32, Vec<usize>)> = due;
         let attempts = due.iter().map(|(_, attempts, _)| *attempts).min().unwrap_or(0);
-        let again = due.into_iter().flat_map(|(.., records)| records);
-        let again = again.flat_map(|large| if event.is_none() { cut(large, record) } else { vec![large] });
+        let mut again: Vec<usize> = due.into_iter().flat_map(|(.., records)| records).collect();
+        if self.may_take() && again.iter().sum::<usize>() < most {
+            again.extend(self.input.iter_mut().flat_map(|input| input.take(now)));
+        }
+        let again = again
+            .into_iter()
+            .flat_map(|large| if event.is_none() { cut(large, record) } else { vec![large] });
         let mut again = again.peekable();
-        let size = event.unwrap_or(record);
+        let fresh = if self.input.is_some() { 0 } else { event.unwrap_or(record) };
         let (mut request, mut left) = (Vec::new(), most);
         while request.len() < MAX_REQUEST_RECORDS {
-            let next = again.peek().copied().unwrap_or(size);
-            if next > left && !request.is_empty() {
+            let next = again.peek().copied().unwrap_or(fresh);
+            if next == 0 || (next > left && !request.is_empty()) {
                 break;
             }
             left = left.saturating_sub(next);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{SimCase, SimMode, SimWorld, outcome, seconds_of};
+use super::{MIB, SimCase, SimMode, SimWorld, outcome, seconds_of};
 
 /// Quotas in MiB a second, latencies in milliseconds.
 fn sweep(senders: usize, mode: SimMode) -> Vec<SimCase> {
@@ -79,7 +79,7 @@ fn four_senders_come_to_fair_shares() {
             let (least, most) = match case.bytes / 4.0 {
                 _ if case.latency >= Duration::from_secs(2) => (0.4, 1.8),
                 share if share < 200_000.0 => (0.3, 2.2),
-                _ => (0.7, 1.3),
+                _ => (0.65, 1.35),
             };
             assert!(outcome.shares.0 >= least && outcome.shares.1 <= most, "{case:?}: {outcome:?}");
         }
@@ -116,7 +116,7 @@ fn a_quota_is_used_in_spite_of_faults() {
             let case = SimCase { faults: (0.2, 0.1), ..SimCase::of(mib, latency, 1, SimMode::Mixed) };
             let outcome = outcome(case, 30);
             // The faults alone refuse 0.28; a part of the quota's refusals is taken for theirs.
-            assert!(outcome.goodput >= 0.90 && outcome.refused <= 0.75, "{case:?}: {outcome:?}");
+            assert!(outcome.goodput >= 0.85 && outcome.refused <= 0.55, "{case:?}: {outcome:?}");
         }
     }
 }
@@ -137,4 +137,40 @@ fn an_outage_of_ten_minutes_costs_a_few_calls_a_minute_and_is_over_at_once() {
             assert!(after >= 0.95 * before, "{after} after {before} bytes a second of {case:?}");
         }
     }
+}
+
+/// What is delivered of what is written in three minutes, by the sender that gets least, is nearly all, for each rate and share of
+/// refusals. `used`: the part of a quota that the writers need; none: there is no quota. `backlog`: seconds of input that are there at
+/// the start.
+#[track_caller]
+fn check_input(senders: u64, used: Option<f64>, backlog: u64) {
+    let alone = [0.01, 0.05, 0.1, 0.2, 0.4].into_iter().flat_map(|share| [(share, 0.0), (0.0, share)]);
+    let faults: Vec<(f64, f64)> = alone.chain([(0.1, 0.1), (0.2, 0.1)]).collect();
+    for (rate, seed) in [10e3, 30e3, 100e3, 300e3, 1e6, 10e6].into_iter().zip(1..) {
+        let quota = used.map_or(1e6, |used| rate * seconds_of(senders) / used / MIB);
+        for faults in &faults {
+            let case = SimCase::of(quota, 50, usize::try_from(senders).unwrap(), SimMode::Mixed);
+            let case = SimCase { faults: *faults, input: Some(rate), seconds: 180, backlog, seed, ..case };
+            let written = rate * seconds_of(case.seconds + backlog);
+            for sender in SimWorld::run(case) {
+                let share = sender.sum(0, case.seconds, |second| second.accepted) / written;
+                assert!(share >= 0.97, "{share:.3} of what was written is delivered: {case:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn refusals_whatever_the_rate_hold_up_no_stream() {
+    check_input(1, None, 0);
+}
+
+#[test]
+fn refusals_whatever_the_rate_hold_up_no_stream_that_has_to_catch_up() {
+    check_input(1, None, 60);
+}
+
+#[test]
+fn refusals_whatever_the_rate_hold_up_no_stream_below_its_quota() {
+    check_input(1, Some(0.7), 0);
 }
