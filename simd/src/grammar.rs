@@ -143,15 +143,13 @@ fn scan_with_avx512<S: JsonScan>(work: S) -> S::Output {
     };
     let each = |byte: u8| _mm512_set1_epi8(byte.cast_signed());
     let load = |front: &[u8]| -> __m512i {
-        match front.first_chunk::<BLOCK>() {
-            // SAFETY: a block has the 64 bytes that are read, and the load asks for no alignment.
-            Some(block) => unsafe { _mm512_loadu_si512(block.as_ptr().cast()) },
-            None => {
-                let there = (1_u64 << front.len()) - 1;
-                // SAFETY: only bytes are read whose bits are set, and these are in the slice.
-                unsafe { _mm512_mask_loadu_epi8(each(b' '), there, front.as_ptr().cast()) }
-            }
-        }
+        let Some(block) = front.first_chunk::<BLOCK>() else {
+            let there = (1_u64 << front.len()) - 1;
+            // SAFETY: only bytes are read whose bits are set, and these are in the slice.
+            return unsafe { _mm512_mask_loadu_epi8(each(b' '), there, front.as_ptr().cast()) };
+        };
+        // SAFETY: a block has the 64 bytes that are read, and the load asks for no alignment.
+        unsafe { _mm512_loadu_si512(block.as_ptr().cast()) }
     };
     let find = |front: &[u8]| {
         let bytes = load(front);

@@ -151,11 +151,11 @@ fn holds_colon(base64: &[u8]) -> bool {
     };
     base64.chunks(4).any(|four| {
         let known = four.iter().map_while(|byte| bits(*byte));
-        let (joined, count) = known.fold((0, 0), |(joined, count), bits| (joined << 6 | bits, count + 1));
+        let (joined, count) = known.fold((0, 0_u32), |(joined, count), bits| (joined << 6 | bits, count + 1));
         // Of six bits each, as many bytes as are whole.
         let whole = count * 6 / 8;
         let bytes: u32 = joined << (24 - count * 6);
-        bytes.to_be_bytes().iter().skip(1).take(whole as usize).any(|byte| *byte == b':')
+        bytes.to_be_bytes().iter().skip(1).zip(0..whole).any(|(byte, _)| *byte == b':')
     })
 }
 
