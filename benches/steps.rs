@@ -1,7 +1,7 @@
 //! What the steps between decoding and routing cost, in bytes of lines a second, beside the same without them.
 //!
 //! `cargo bench --bench steps` runs all of them. `quiet` lines hold nothing that the known patterns find, and much that looks like it:
-//! times, numbers, ids. Each `access` line has an address of IPv4.
+//! times, numbers, ids. Each `access` line has an address of IPv4. Each of `objects` is a JSON object of as many bytes as a quiet line.
 
 #![expect(clippy::unwrap_used, reason = "a tool")]
 
@@ -12,12 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
+use standpipe::batch::{BUFFER_BYTES, Encoder, ObjectMessage, Output};
 use standpipe::config::{
     Action, Buffer, Compression, Decoding, DirectorySink, Encoding, Format, NamedPattern, OwnPattern,
     Packing, Redaction, ReplaceWith, Route, RouteThrottle, SinkConfig, SinkKind, Template, TooLong, When,
 };
-use standpipe::decode::{Decoder, Scratch};
+use standpipe::decode::{Decoder, ObjectText, Scratch, json_object};
 use standpipe::event::{
     Buffers, Charset, Event, Events, Field, LONGEST_ID, Message, Origin, PlaceId, Timestamp, Wants,
 };
@@ -29,6 +29,8 @@ fn main() {
 }
 
 const KINDS: [&str; 2] = ["quiet", "access"];
+
+const KINDS_AND_OBJECTS: [&str; 3] = ["quiet", "access", "objects"];
 
 /// Lines of a chunk of about a mebibyte.
 const LINES: usize = 5_000;
@@ -43,7 +45,7 @@ fn message_redacted(bencher: Bencher<'_, '_>, kind: &str) {
     run(bencher, kind, Writer::new(Encoding::Message, false), Some(&named()));
 }
 
-#[divan::bench(args = KINDS)]
+#[divan::bench(args = KINDS_AND_OBJECTS)]
 fn json(bencher: Bencher<'_, '_>, kind: &str) {
     run(bencher, kind, Writer::new(Encoding::Json, false), None);
 }
@@ -63,6 +65,18 @@ fn json_redacted_by_a_pattern_of_ones_own(bencher: Bencher<'_, '_>, kind: &str) 
     };
     let redaction = Redaction { patterns: vec![pattern], ..Redaction::default() };
     run(bencher, kind, Writer::new(Encoding::Json, false), Some(&redaction));
+}
+
+/// Messages that are objects, written as such: to be compared with `json` of quiet lines, and of the same as strings.
+#[divan::bench]
+fn json_parsed(bencher: Bencher<'_, '_>) {
+    parsed(bencher, None);
+}
+
+/// The same, with a field looked for.
+#[divan::bench]
+fn json_parsed_for_a_field(bencher: Bencher<'_, '_>) {
+    parsed(bencher, Some("ts"));
 }
 
 #[divan::bench(args = KINDS)]
@@ -139,6 +153,57 @@ fn run_limited(bencher: Bencher<'_, '_>, kind: &str, sample: Option<f64>, thrott
     });
 }
 
+fn parsed(bencher: Bencher<'_, '_>, field: Option<&'static str>) {
+    let payload = Bytes::from(lines("objects"));
+    let decoder = lines_decoder();
+    let origin = Arc::new(Origin::new("app", "web-1").with(Field::File, "/var/log/app/a.log"));
+    let mut parsing = ParsingWriter { writer: Writer::new(Encoding::Json, false), field };
+    let mut scratch = Scratch::default();
+    bencher.counter(BytesCount::new(payload.len())).counter(ItemsCount::new(LINES)).bench_local(|| {
+        decoder.decode(&mut scratch, &origin, &payload, &mut parsing);
+        parsing.writer.finish()
+    });
+}
+
+/// Writes messages as the objects that they are.
+struct ParsingWriter {
+    writer: Writer,
+    field: Option<&'static str>,
+}
+
+impl Events for ParsingWriter {
+    fn wants(&self) -> Wants {
+        self.writer.wants()
+    }
+
+    fn origin(&mut self, origin: &Arc<Origin>) {
+        self.writer.origin(origin);
+    }
+
+    fn lines(&mut self, lines: &Bytes, _: u64) {
+        let mut from = 0;
+        for at in memchr::memchr_iter(b'\n', lines) {
+            let message = Message::Raw(lines.get(from..at).unwrap_or_default());
+            self.event(Event { message, timestamp: None, id: None, part: None });
+            from = at + 1;
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        let Writer { encoder, output, .. } = &mut self.writer;
+        let Message::Raw(line) = event.message else { return };
+        let ObjectText { text, has_breaks, field } = json_object(line, self.field).unwrap();
+        assert_eq!(field.is_some(), self.field.is_some());
+        encoder.object(&event, ObjectMessage { text, has_breaks }, READ_AT, output).unwrap();
+    }
+
+    fn envelope(&mut self, _: &Bytes) {}
+
+    fn undecodable(&mut self, reason: &'static str, payload: &[u8]) {
+        self.writer.undecodable(reason, payload);
+    }
+}
+
 /// Writes what a route with limits lets through.
 struct LimitedWriter {
     writer: Writer,
@@ -210,6 +275,20 @@ fn lines(kind: &str) -> String {
     for _ in 0..LINES {
         let written = if kind == "access" {
             writeln!(text, "{} trace={:032x}", sample.next().unwrap_or_default(), random.u128(..))
+        } else if kind == "objects" {
+            writeln!(
+                text,
+                r#"{{"ts":"2026-11-22T01:{:02}:{:02}.{:03}Z","level":"INFO","worker":{},"id":"{:032x}","path":"/api/v1/orders/{}","status":200,"duration_ms":{}.{},"trace":"{:032x}"}}"#,
+                random.u8(..60),
+                random.u8(..60),
+                random.u16(..1000),
+                random.u8(..),
+                random.u128(..),
+                random.u32(..1_000_000),
+                random.u16(..3000),
+                random.u16(..1000),
+                random.u128(..),
+            )
         } else {
             writeln!(
                 text,

@@ -3,11 +3,13 @@
 //! This is the one crate of standpipe with `unsafe` in it. A function that may use wide instructions must only be called on a CPU that
 //! has them; the compiler cannot see that a check was made, so each such call is `unsafe`, and says why it is right.
 
+mod grammar;
 mod heap;
 mod sha256;
 mod specials;
 mod tokens;
 
+pub use grammar::{JsonMarks, JsonScan, gather, parity, scan_json};
 pub use heap::return_large_blocks;
 pub use sha256::{EightLanes, Sha256Digest, SixteenLanes};
 pub use specials::{BLOCK, BlockScan, Specials, scan};
@@ -34,15 +36,24 @@ fn has_avx2() -> bool {
     return false;
 }
 
-/// Whether the CPU has registers of 512 bits, and what else the functions for them are compiled with.
+/// Whether the CPU has registers of 512 bits, and what else the functions for them are compiled with. Asked for each line of some logs:
+/// the answer is remembered as one.
+#[cfg(target_arch = "x86_64")]
 fn has_avx512() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return has_avx2()
-        && std::arch::is_x86_feature_detected!("avx512f")
-        && std::arch::is_x86_feature_detected!("avx512bw")
-        && std::arch::is_x86_feature_detected!("avx512cd")
-        && std::arch::is_x86_feature_detected!("avx512dq")
-        && std::arch::is_x86_feature_detected!("avx512vl");
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
+    static KNOWN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        has_avx2()
+            && std::arch::is_x86_feature_detected!("popcnt")
+            && std::arch::is_x86_feature_detected!("pclmulqdq")
+            && std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512bw")
+            && std::arch::is_x86_feature_detected!("avx512cd")
+            && std::arch::is_x86_feature_detected!("avx512dq")
+            && std::arch::is_x86_feature_detected!("avx512vl")
+    })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+const fn has_avx512() -> bool {
+    false
 }

@@ -7,9 +7,6 @@ use crate::specials::BLOCK;
 /// Bytes that are looked at together.
 const STEP: usize = 16;
 
-/// How far behind a byte a word's letters reach.
-const AHEAD: usize = 5;
-
 /// A block, and what its words reach into.
 pub const WINDOW: usize = BLOCK + STEP;
 
@@ -26,7 +23,9 @@ pub struct TokenMarks {
     pub colons: u64,
     /// `@`.
     pub ats: u64,
-    /// Where what may be `bearer` or `secret` begins, in letters of any case, and `A?IA`.
+    /// Hexadecimal digits.
+    pub hex: u64,
+    /// Where `be?r`, `basi`, `pass` or `secr` stands, in letters of any case, `A?IA` or `e?J`.
     pub words: u64,
 }
 
@@ -42,16 +41,24 @@ impl TokenMarks {
                 let bytes = window.get(at + ahead..).and_then(<[u8]>::first_chunk::<STEP>);
                 u8x16::new(*bytes.unwrap_or(&[0; STEP]))
             };
-            let (first, third, fourth, last) = (load(0), load(2), load(3), load(AHEAD));
+            let (first, second, third, fourth) = (load(0), load(1), load(2), load(3));
             let is = |bytes: u8x16, byte: u8| bytes.simd_eq(u8x16::splat(byte));
             let is_letter = |bytes: u8x16, letter: u8| is(bytes | u8x16::splat(0x20), letter);
-            let bearer = is_letter(first, b'b') & is_letter(fourth, b'r') & is_letter(last, b'r');
-            let secret = is_letter(first, b's') & is_letter(third, b'c') & is_letter(last, b't');
+            let (with_a, with_e) = (is_letter(second, b'a'), is_letter(second, b'e'));
+            let (third_s, fourth_r) = (is_letter(third, b's'), is_letter(fourth, b'r'));
+            let bearer = is_letter(first, b'b') & with_e & fourth_r;
+            let secret = is_letter(first, b's') & with_e & is_letter(third, b'c') & fourth_r;
+            let basic = is_letter(first, b'b') & with_a & third_s & is_letter(fourth, b'i');
+            let password = is_letter(first, b'p') & with_a & third_s & is_letter(fourth, b's');
             let key_id = is(first, b'A') & is(third, b'I') & is(fourth, b'A');
+            let json = is(first, b'e') & is(third, b'J');
             let digit = first - u8x16::splat(b'0');
+            let letter = (first | u8x16::splat(0x20)) - u8x16::splat(b'a');
+            let is_below = |bytes: u8x16, last: u8| bytes.min(u8x16::splat(last)).simd_eq(bytes);
             let bits = |mask: u8x16| u64::from(mask.to_bitmask()) << at;
-            found.words |= bits(bearer | secret | key_id);
-            found.digits |= bits(digit.min(u8x16::splat(9)).simd_eq(digit));
+            found.words |= bits(bearer | secret | basic | password | key_id | json);
+            found.digits |= bits(is_below(digit, 9));
+            found.hex |= bits(is_below(digit, 9) | is_below(letter, 5));
             found.separators |= bits(is(first, b' ') | is(first, b'-'));
             found.dots |= bits(is(first, b'.'));
             found.colons |= bits(is(first, b':'));
@@ -86,7 +93,7 @@ pub fn scan_tokens<S: TokenScan>(work: S) -> S::Output {
 
 /// [`scan_tokens`] for a CPU that has what [`crate::has_avx512`] looks for.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
 fn scan_with_avx512<S: TokenScan>(work: S) -> S::Output {
     use std::arch::x86_64::{
         __m512i, _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_loadu_si512, _mm512_or_si512,
@@ -100,19 +107,27 @@ fn scan_with_avx512<S: TokenScan>(work: S) -> S::Output {
             unsafe { _mm512_loadu_si512(block.as_ptr().cast()) }
         };
         let each = |byte: u8| _mm512_set1_epi8(byte.cast_signed());
-        let (first, third, fourth, last) = (load(0), load(2), load(3), load(AHEAD));
+        let (first, second, third, fourth) = (load(0), load(1), load(2), load(3));
         let is = |bytes: __m512i, byte: u8| _mm512_cmpeq_epi8_mask(bytes, each(byte));
         let is_letter = |bytes: __m512i, letter: u8| is(_mm512_or_si512(bytes, each(0x20)), letter);
-        let bearer = is_letter(first, b'b') & is_letter(fourth, b'r') & is_letter(last, b'r');
-        let secret = is_letter(first, b's') & is_letter(third, b'c') & is_letter(last, b't');
+        let (with_a, with_e) = (is_letter(second, b'a'), is_letter(second, b'e'));
+        let (third_s, fourth_r) = (is_letter(third, b's'), is_letter(fourth, b'r'));
+        let bearer = is_letter(first, b'b') & with_e & fourth_r;
+        let secret = is_letter(first, b's') & with_e & is_letter(third, b'c') & fourth_r;
+        let basic = is_letter(first, b'b') & with_a & third_s & is_letter(fourth, b'i');
+        let password = is_letter(first, b'p') & with_a & third_s & is_letter(fourth, b's');
         let key_id = is(first, b'A') & is(third, b'I') & is(fourth, b'A');
+        let json = is(first, b'e') & is(third, b'J');
+        let digits = _mm512_cmplt_epu8_mask(_mm512_sub_epi8(first, each(b'0')), each(10));
+        let letter = _mm512_sub_epi8(_mm512_or_si512(first, each(0x20)), each(b'a'));
         TokenMarks {
-            digits: _mm512_cmplt_epu8_mask(_mm512_sub_epi8(first, each(b'0')), each(10)),
+            digits,
+            hex: digits | _mm512_cmplt_epu8_mask(letter, each(6)),
             separators: is(first, b' ') | is(first, b'-'),
             dots: is(first, b'.'),
             colons: is(first, b':'),
             ats: is(first, b'@'),
-            words: bearer | secret | key_id,
+            words: bearer | secret | basic | password | key_id | json,
         }
     })
 }
@@ -134,10 +149,13 @@ mod tests {
             dots: bits(&|at| window[at] == b'.'),
             colons: bits(&|at| window[at] == b':'),
             ats: bits(&|at| window[at] == b'@'),
+            hex: bits(&|at| window[at].is_ascii_hexdigit()),
             words: bits(&|at| {
-                letter(at, b'b') && letter(at + 3, b'r') && letter(at + 5, b'r')
-                    || letter(at, b's') && letter(at + 2, b'c') && letter(at + 5, b't')
+                let word = |word: &[u8; 4]| (0..4).all(|ahead| letter(at + ahead, word[ahead]));
+                letter(at, b'b') && letter(at + 1, b'e') && letter(at + 3, b'r')
+                    || [b"basi", b"pass", b"secr"].into_iter().any(word)
                     || window[at] == b'A' && window[at + 2] == b'I' && window[at + 3] == b'A'
+                    || window[at] == b'e' && window[at + 2] == b'J'
             }),
         }
     }
@@ -156,7 +174,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 8 } else { 256 }, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
-        fn any_window_is_read_as_byte_by_byte(bytes in prop::collection::vec(any::<u8>(), WINDOW), few in prop::collection::vec(prop::sample::select(b"09/:.@ -AIKbeaRrSsecCtT\x12\xff".to_vec()), WINDOW)) {
+        fn any_window_is_read_as_byte_by_byte(bytes in prop::collection::vec(any::<u8>(), WINDOW), few in prop::collection::vec(prop::sample::select(b"09/:.@ -AIKJbeaRrSsecCtTpPi\x12\xff".to_vec()), WINDOW)) {
             for bytes in [bytes, few] {
                 let window: [u8; WINDOW] = bytes.try_into().unwrap();
                 prop_assert_eq!(TokenMarks::find(&window), model(&window));

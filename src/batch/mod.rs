@@ -18,4 +18,5 @@ mod padded_writer;
 pub use encode::{BUFFER_BYTES, Encoder, Output, TooLarge};
 pub use json::{escape, unescape};
 pub use message::message_bytes;
+pub use object::ObjectMessage;
 pub use packer::Packer;

@@ -7,6 +7,15 @@ use crate::config::Encoding;
 use crate::event::{Event, Timestamp};
 use crate::limits::MAX_RECORD_BYTES;
 
+/// A message that is a JSON object, valid to the letter.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ObjectMessage<'a> {
+    /// Its text.
+    pub text: &'a [u8],
+    /// Whether line ends stand between its tokens.
+    pub has_breaks: bool,
+}
+
 impl Encoder {
     /// Whether a message that is an object is written as one.
     #[must_use]
@@ -14,19 +23,19 @@ impl Encoder {
         self.encoding == Encoding::Json
     }
 
-    /// Adds an event whose message is the JSON object `object`. One that is too large for a record is written as text, in parts.
+    /// Adds an event whose message is an object. One that is too large for a record is written as text, in parts.
     ///
     /// # Errors
     /// As [`Encoder::event`].
     pub fn object(
         &self,
         event: &Event<'_>,
-        object: &str,
+        object: ObjectMessage<'_>,
         read_at: Timestamp,
         out: &mut Output,
     ) -> Result<(), TooLarge> {
         let around = out.after.len().saturating_add(event.id.map_or(0, str::len)).saturating_add(AROUND);
-        if object.len().saturating_add(around) > MAX_RECORD_BYTES {
+        if object.text.len().saturating_add(around) > MAX_RECORD_BYTES {
             return self.event(event, read_at, out);
         }
         out.prepare();
@@ -36,7 +45,11 @@ impl Encoder {
         out.data.extend_from_slice(time);
         let (before, _quote) = BEFORE_MESSAGE.split_at(BEFORE_MESSAGE.len().saturating_sub(1));
         out.data.extend_from_slice(before);
-        one_line(object.as_bytes(), &mut out.data);
+        if object.has_breaks {
+            one_line(object.text, &mut out.data);
+        } else {
+            out.data.extend_from_slice(object.text);
+        }
         // What ends a string has no place here.
         let mut after: &[u8] = &out.after;
         if let Some(id) = event.id {

@@ -335,7 +335,7 @@ fn what_cannot_be_redacted_by_is_refused() {
     check_redact(
         "named = [\"emails\"]",
         &[
-            "c.toml:2:10: redact.named[0]: found `emails`, expected `aws_key`, `bearer`, `card`, `email`, `ipv4` or `ipv6`",
+            "c.toml:2:10: redact.named[0]: found `emails`, expected `aws_key`, `bearer`, `card`, `email`, `ipv4`, `ipv6`, `basic`, `jwt`, `password` or `url_password`",
         ],
     );
     check_redact(

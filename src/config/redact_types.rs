@@ -46,22 +46,42 @@ pub enum NamedPattern {
     Ipv4,
     /// Addresses of IPv6.
     Ipv6,
+    /// Credentials of HTTP's Basic scheme.
+    Basic,
+    /// JSON Web Tokens.
+    Jwt,
+    /// What stands after a name that says that it is a password.
+    Password,
+    /// Passwords in URLs.
+    UrlPassword,
 }
 
 impl NamedPattern {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::AwsKey, Self::Bearer, Self::Card, Self::Email, Self::Ipv4, Self::Ipv6];
+    pub const ALL: [Self; 10] = [
+        Self::AwsKey,
+        Self::Bearer,
+        Self::Card,
+        Self::Email,
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::Basic,
+        Self::Jwt,
+        Self::Password,
+        Self::UrlPassword,
+    ];
 
-    /// The length of the shortest match, in bytes.
+    /// The length of the shortest match, in bytes; of those that need a name before them, with a part of it.
     #[must_use]
     pub const fn least(self) -> usize {
         match self {
             Self::AwsKey => 20,
-            Self::Bearer => 4,
-            Self::Card => 13,
+            Self::Bearer | Self::Basic | Self::Password => 4,
+            Self::Card | Self::Jwt => 13,
             Self::Email => 6,
             Self::Ipv4 => 7,
             Self::Ipv6 => 3,
+            Self::UrlPassword => 5,
         }
     }
 
@@ -75,6 +95,10 @@ impl NamedPattern {
             Self::Email => "email",
             Self::Ipv4 => "ipv4",
             Self::Ipv6 => "ipv6",
+            Self::Basic => "basic",
+            Self::Jwt => "jwt",
+            Self::Password => "password",
+            Self::UrlPassword => "url_password",
         }
     }
 }

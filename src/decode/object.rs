@@ -1,31 +1,42 @@
 //! Messages that are JSON objects.
 
+use standpipe_simd::Specials;
+
 use super::json::Scanner;
-use super::strings::Malformed;
+use super::object_walk::{ObjectSurvey, survey};
+use super::strings;
 
 /// The text of an object, and the value of one of its fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct ObjectText<'a> {
-    pub(crate) text: &'a str,
-    pub(crate) field: Option<&'a str>,
+pub struct ObjectText<'a> {
+    /// UTF-8.
+    pub text: &'a [u8],
+    /// Whether line ends stand between its tokens.
+    pub has_breaks: bool,
+    /// A string without its quotes, a number or a literal; empty where it is a container; none: it is missing.
+    pub field: Option<&'a str>,
 }
 
 /// Reads a text that is one JSON object, to the letter: it may stand in other JSON as it is. `field` is looked for in it, at its top.
-pub(crate) fn json_object<'a>(text: &'a str, field: Option<&str>) -> Option<ObjectText<'a>> {
+pub fn json_object<'a>(text: &'a [u8], field: Option<&str>) -> Option<ObjectText<'a>> {
     let text = text.trim_ascii();
-    let mut scanner = Scanner::new(text);
-    let mut found = None;
-    let read = scanner.object(|scanner, name| {
-        let value = scanner.value()?;
-        if field == Some(name) {
-            found = Some(value);
-        }
-        Ok(())
-    });
-    match read {
-        Ok(()) if scanner.peek().is_none() => Some(ObjectText { text, field: found }),
-        Ok(()) | Err(Malformed) => None,
+    let ObjectSurvey { has_breaks, has_beyond, field } = survey(text, field).ok()?;
+    if has_beyond && simdutf8::basic::from_utf8(text).is_err() {
+        return None;
     }
+    Some(ObjectText { text, has_breaks, field: field.and_then(|colon| scalar(text.get(colon..)?)) })
+}
+
+/// The scalar behind the colon at the front of a text that is valid.
+fn scalar(text: &[u8]) -> Option<&str> {
+    let value = text.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let scalar = if let Some(inside) = value.strip_prefix(b"\"") {
+        inside.get(..strings::end_with(inside, 0, Specials::find).ok()?)?
+    } else {
+        let end = value.iter().position(|byte| byte.is_ascii_whitespace() || b",}{[".contains(byte))?;
+        value.get(..end)?
+    };
+    str::from_utf8(scalar).ok()
 }
 
 /// The JSON string at the front of a text, with its quotes, and what follows it.
@@ -33,4 +44,32 @@ pub(crate) fn json_string(text: &str) -> Option<(&str, &str)> {
     let mut scanner = Scanner::new(text);
     scanner.string().ok()?;
     text.split_at_checked(scanner.at())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &[u8], field: Option<&str>) {
+        let found = json_object(text, Some("a")).unwrap();
+        assert_eq!((found.text, found.field), (text.trim_ascii(), field));
+    }
+
+    #[test]
+    fn a_field_is_told_as_its_value_stands() {
+        check(br#"{"a":"x\n\"y"}"#, Some(r#"x\n\"y"#));
+        check(br#" {"b":{"a":1},"a" : -1.5e3 , "c":2}"#, Some("-1.5e3"));
+        check(br#"{"a":1,"a":true}"#, Some("true"));
+        check(br#"{"a":null}"#, Some("null"));
+        check(br#"{"a":[1],"b":2}"#, Some(""));
+        check(br#"{"b":2}"#, None);
+        check(br#"{"\u0061":2}"#, None);
+    }
+
+    #[test]
+    fn an_object_that_is_no_text_is_none() {
+        assert!(json_object(b"{\"a\":\"\xff\"}", None).is_none());
+        assert!(json_object("{\"a\":\"é\"}".as_bytes(), None).is_some());
+    }
 }

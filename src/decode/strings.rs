@@ -28,7 +28,7 @@ pub(super) fn end_with(
     find: impl Fn(&[u8; BLOCK]) -> Specials + Copy,
 ) -> Scanned<usize> {
     let mut at = start;
-    let mut escapes = Escapes { begun: 0, checked: start };
+    let mut escapes = Escapes::from(start);
     while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk) {
         if let Some(end) = escapes.end_in(find(block), text, at)? {
             return Ok(end);
@@ -43,8 +43,9 @@ pub(super) fn end_with(
     escapes.end_in(find(&block), text, at)?.ok_or(Malformed)
 }
 
-/// The escapes of a string, from block to block.
-struct Escapes {
+/// The escapes of a string, or of a text with strings in it, from block to block.
+#[derive(Clone, Copy)]
+pub(super) struct Escapes {
     /// 1: the last byte of the block before was a backslash that escapes the first of this one.
     begun: u64,
     /// Before here, all escapes are known to be valid.
@@ -52,6 +53,11 @@ struct Escapes {
 }
 
 impl Escapes {
+    /// Those from `start` on.
+    pub(super) const fn from(start: usize) -> Self {
+        Self { begun: 0, checked: start }
+    }
+
     /// Where the string ends in the block that stands at `at`, if it does.
     #[inline]
     fn end_in(&mut self, found: Specials, text: &[u8], at: usize) -> Scanned<Option<usize>> {
@@ -73,7 +79,7 @@ impl Escapes {
 
     /// The bytes that a backslash escapes.
     #[inline]
-    fn escaped(&mut self, backslashes: u64) -> u64 {
+    pub(super) fn escaped(&mut self, backslashes: u64) -> u64 {
         /// Every other bit, from the second on.
         const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
         if backslashes == 0 {
@@ -90,7 +96,7 @@ impl Escapes {
 
     /// Checks the escapes whose letters are the bits of `letters`.
     #[cold]
-    fn check(&mut self, mut letters: u64, text: &[u8], at: usize) -> Option<()> {
+    pub(super) fn check(&mut self, mut letters: u64, text: &[u8], at: usize) -> Option<()> {
         while letters != 0 {
             let backslash = (at + letters.trailing_zeros() as usize).checked_sub(1)?;
             letters &= letters - 1;

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use crate::batch::{escape, unescape};
+use crate::batch::{ObjectMessage, escape, unescape};
 use crate::config::{MessageParse, ParsedTime, TimeFormat};
-use crate::decode::{json_object, json_string};
+use crate::decode::{ObjectText, json_object, json_string};
 use crate::event::{Event, Message, Timestamp};
 
 /// What a source's messages are.
@@ -30,7 +30,7 @@ const KEEP_BYTES: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct ParsedMessage<'a> {
     /// As a JSON object.
-    pub(super) object: &'a str,
+    pub(super) object: ObjectMessage<'a>,
     /// The time that it tells; none: it tells none, or none is asked for.
     pub(super) time: Option<Timestamp>,
 }
@@ -71,22 +71,19 @@ impl MessageParser {
             }
         };
         let made: &'s [u8] = match self.parse {
-            MessageParse::Json if text.trim_ascii_start().starts_with(b"{") => text,
-            MessageParse::Json => return None,
+            MessageParse::Json => text,
             MessageParse::Logfmt => logfmt(text, object).then_some(&*object)?,
             MessageParse::Clf => clf(text, object).then_some(&*object)?,
         };
-        let made = simdutf8::basic::from_utf8(made).ok()?;
         let field = self.time.as_ref().map(|time| &*time.field);
-        let found = json_object(made, field)?;
-        let time = self.time.as_ref().zip(found.field).and_then(|(time, value)| time_of(time.format, value));
-        Some(ParsedMessage { object: found.text, time })
+        let ObjectText { text, has_breaks, field } = json_object(made, field)?;
+        let time = self.time.as_ref().zip(field).and_then(|(time, value)| time_of(time.format, value));
+        Some(ParsedMessage { object: ObjectMessage { text, has_breaks }, time })
     }
 }
 
-/// The time that a JSON value tells.
-fn time_of(format: TimeFormat, value: &str) -> Option<Timestamp> {
-    let text = value.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(value);
+/// The time that a JSON scalar tells, a string without its quotes.
+fn time_of(format: TimeFormat, text: &str) -> Option<Timestamp> {
     let number = |thousands: i64| {
         let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
         let whole: i64 = whole.parse().ok()?;
@@ -255,16 +252,15 @@ mod tests {
         let parser = MessageParser { parse, time: None };
         let mut scratch = ParseScratch::default();
         let event = Event { message: Message::Raw(text.as_bytes()), timestamp: None, id: None, part: None };
-        assert_eq!(parser.parse(&event, &mut scratch).map(|parsed| parsed.object), expected, "{text}");
+        let object = |parsed: Option<ParsedMessage<'_>>| {
+            parsed.map(|parsed| String::from_utf8(parsed.object.text.to_vec()).unwrap())
+        };
+        assert_eq!(object(parser.parse(&event, &mut scratch)).as_deref(), expected, "{text}");
         let quoted = serde_json::to_string(text).unwrap();
         let inside = quoted.strip_prefix('"').and_then(|quoted| quoted.strip_suffix('"')).unwrap();
         let message = Message::Escaped(inside);
         let event = Event { message, ..event };
-        assert_eq!(
-            parser.parse(&event, &mut scratch).map(|parsed| parsed.object),
-            expected,
-            "escaped: {text}"
-        );
+        assert_eq!(object(parser.parse(&event, &mut scratch)).as_deref(), expected, "escaped: {text}");
     }
 
     #[test]

@@ -192,11 +192,23 @@ impl<'a> Routing<'a> {
 
     /// Writes an event as each of its sinks wants it.
     fn encode(&mut self, sinks: SinkSet, event: &Event<'_>) {
+        let parser = self.parser(sinks);
+        let mut parsing = std::mem::take(&mut self.state.parsing);
+        self.encode_parsed(sinks, event, parser, &mut parsing);
+        self.state.parsing = parsing;
+    }
+
+    /// The same with a parser that is known to be wanted.
+    fn encode_parsed(
+        &mut self,
+        sinks: SinkSet,
+        event: &Event<'_>,
+        parser: Option<&MessageParser>,
+        parsing: &mut ParseScratch,
+    ) {
         let mut buffer = [0; LONGEST_ID];
         let own_id = self.id().filter(|_| event.id.is_none()).map(|id| id.text(&mut buffer));
-        let mut parsing = std::mem::take(&mut self.state.parsing);
-        let parser = self.parser(sinks);
-        let parsed = parser.and_then(|parser| parser.parse(event, &mut parsing));
+        let parsed = parser.and_then(|parser| parser.parse(event, parsing));
         if let Some(parser) = parser {
             self.encoded.unparsed += u64::from(parsed.is_none());
             self.encoded.untimed += u64::from(parsed.is_some_and(|parsed| parser.lacks_time(&parsed)));
@@ -221,7 +233,6 @@ impl<'a> Routing<'a> {
                 self.too_large(index, LetterContent::Message, bytes.into(), Some(event));
             }
         }
-        self.state.parsing = parsing;
         self.encoded.routed += 1;
     }
 
@@ -290,6 +301,17 @@ impl<'a> Routing<'a> {
             Some(Decision::Sinks(sinks)) => self.encode(sinks, &event),
             Some(Decision::Filtered(why)) => self.filter(why, 1),
             None => self.undecodable_bytes("no_origin", &crate::batch::message_bytes(event.message)),
+        }
+    }
+
+    /// Takes each of whole lines by itself.
+    fn each_line(&mut self, lines: &[u8], mut take: impl FnMut(&mut Self, Event<'_>)) {
+        let (mut from, first) = (0, self.at);
+        for at in memchr::memchr_iter(b'\n', lines) {
+            let message = Message::Raw(lines.get(from..at).unwrap_or_default());
+            self.at = first.wrapping_add(from as u64);
+            take(self, Event { message, timestamp: None, id: None, part: None });
+            from = at.saturating_add(1);
         }
     }
 
@@ -378,19 +400,18 @@ impl Events for Routing<'_> {
             self.tap_lines(lines, count);
         }
         match self.route_all() {
-            Some(Decision::Sinks(sinks)) if self.parser(sinks).is_none() => {
-                self.encode_lines(sinks, lines, count);
-            }
-            Some(Decision::Filtered(why)) => self.filter(why, count),
-            Some(Decision::Sinks(_)) | None => {
-                let (mut from, first) = (0, self.at);
-                for at in memchr::memchr_iter(b'\n', lines) {
-                    let message = Message::Raw(lines.get(from..at).unwrap_or_default());
-                    self.at = first.wrapping_add(from as u64);
-                    self.take(Event { message, timestamp: None, id: None, part: None });
-                    from = at.saturating_add(1);
+            Some(Decision::Sinks(sinks)) => match self.parser(sinks) {
+                None => self.encode_lines(sinks, lines, count),
+                Some(parser) => {
+                    let mut parsing = std::mem::take(&mut self.state.parsing);
+                    self.each_line(lines, |routing, event| {
+                        routing.encode_parsed(sinks, &event, Some(parser), &mut parsing);
+                    });
+                    self.state.parsing = parsing;
                 }
-            }
+            },
+            Some(Decision::Filtered(why)) => self.filter(why, count),
+            None => self.each_line(lines, Self::take),
         }
     }
 

@@ -3,29 +3,19 @@
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
-use memchr::memchr_iter;
+use super::runs::{before, run, run_back};
 
-use super::runs::{before, run};
-
-/// Four numbers up to 255 with dots between them, which are not a part of more such numbers.
-pub(super) fn ipv4(line: &[u8], found: &mut impl FnMut(Range<usize>)) {
+/// Four numbers up to 255 with dots between them, which are not a part of more such numbers: the address at a place, and where the digits
+/// and dots around it end.
+pub(super) fn ipv4(text: &[u8], at: usize) -> (usize, Option<Range<usize>>) {
     let is_of_address = |byte: u8| byte.is_ascii_digit() || byte == b'.';
-    let mut from = 0;
-    for dot in memchr_iter(b'.', line) {
-        if dot < from {
-            continue;
-        }
-        let digits = line.get(from..dot).unwrap_or_default().iter().rev();
-        let start = dot.saturating_sub(digits.take_while(|byte| is_of_address(**byte)).count());
-        let len = run(line, start, is_of_address);
-        from = start.saturating_add(len);
-        let text = line.get(start..from).unwrap_or_default();
-        let begin = text.iter().take_while(|byte| **byte == b'.').count();
-        let end = text.iter().rposition(|byte| *byte != b'.').map_or(0, |last| last + 1);
-        if is_quad(text.get(begin..end).unwrap_or_default()) {
-            found(start.saturating_add(begin)..start.saturating_add(end));
-        }
-    }
+    let start = at.saturating_sub(run_back(text, at, is_of_address));
+    let end = start.saturating_add(run(text, start, is_of_address));
+    let part = text.get(start..end).unwrap_or_default();
+    let begin = run(part, 0, |byte| byte == b'.');
+    let len = part.len().saturating_sub(run_back(part, part.len(), |byte| byte == b'.'));
+    let is_address = part.get(begin..len).is_some_and(is_quad);
+    (end, is_address.then(|| start.saturating_add(begin)..start.saturating_add(len)))
 }
 
 fn is_quad(text: &[u8]) -> bool {
@@ -46,33 +36,54 @@ fn is_quad(text: &[u8]) -> bool {
 const LONGEST: usize = 45;
 
 /// The shortest that is looked for.
-pub(super) const SHORTEST: usize = 3;
+const SHORTEST: usize = 3;
 
-/// What can be read as an address of IPv6, with a number before it or a port behind it.
-pub(super) fn ipv6(line: &[u8], found: &mut impl FnMut(Range<usize>)) {
+/// What can be read as an address of IPv6, with a number before it or a port behind it: the address around the colon at a place, and
+/// where what was looked at ends.
+pub(super) fn ipv6(text: &[u8], at: usize) -> (usize, Option<Range<usize>>) {
     let is_of_address = |byte: u8| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let mut from = 0;
-    for colon in memchr_iter(b':', line) {
-        if colon < from {
-            continue;
-        }
-        let back = line.get(from..colon).unwrap_or_default().iter().rev();
-        let mut start = colon.saturating_sub(back.take_while(|byte| is_of_address(**byte)).count());
-        let mut end = start.saturating_add(run(line, start, is_of_address));
-        from = end;
-        // A group that is a part of a word is none.
-        if before(line, start).is_some_and(is_word) {
-            start = start.saturating_add(run(line, start, |byte| byte.is_ascii_hexdigit()));
-        }
-        if line.get(end).copied().is_some_and(is_word) {
-            let tail = line.get(start..end).unwrap_or_default().iter().rev();
-            end = end.saturating_sub(tail.take_while(|byte| byte.is_ascii_hexdigit()).count());
-        }
-        if let Some(range) = trimmed(line, start..end).and_then(|range| address(line, range)) {
-            found(range);
-        }
+    if !is_colon_of_address(text, at) {
+        return (at, None);
     }
+    let mut start = at.saturating_sub(run_back(text, at, is_of_address));
+    let until = start.saturating_add(run(text, start, is_of_address));
+    let mut end = until;
+    // A group that is a part of a word is none.
+    if before(text, start).is_some_and(is_word) {
+        start = start.saturating_add(run(text, start, |byte| byte.is_ascii_hexdigit()));
+    }
+    if text.get(end).copied().is_some_and(is_word) {
+        let tail = text.get(start..end).unwrap_or_default();
+        end = end.saturating_sub(run_back(tail, tail.len(), |byte| byte.is_ascii_hexdigit()));
+    }
+    (until, trimmed(text, start..end).and_then(|range| address(text, range)))
+}
+
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Whether an address may have this colon: of two side by side, a group stands before or behind them, which is a word of its own.
+/// The paths of most programming languages are told by it.
+fn is_colon_of_address(text: &[u8], at: usize) -> bool {
+    const LONGEST_GROUP: usize = 4;
+    let is_hex = |byte: u8| byte.is_ascii_hexdigit();
+    let is_group = |digits: usize, beside: Option<u8>| {
+        (1..=LONGEST_GROUP).contains(&digits) && !beside.is_some_and(is_word)
+    };
+    if text.get(at) != Some(&b':') {
+        return false;
+    }
+    let behind = at.saturating_add(2);
+    if text.get(behind.saturating_sub(1)) != Some(&b':') {
+        return true;
+    }
+    let digits = run(text, behind, is_hex);
+    if is_group(digits, text.get(behind.saturating_add(digits)).copied()) {
+        return true;
+    }
+    let digits = run_back(text, at, is_hex);
+    is_group(digits, at.checked_sub(digits).and_then(|start| before(text, start)))
 }
 
 /// Without dots, and without a colon that stands alone, at the ends.

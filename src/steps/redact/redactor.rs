@@ -6,10 +6,10 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use memchr::{memchr, memmem, memrchr};
 
-use super::finders;
+use super::finders::Finder;
 use super::hits::{Hit, join};
 use super::own::OwnPatterns;
-use super::scan::{BLOCK, PatternSet, scan};
+use super::scan::{PatternSet, scan};
 use super::unescaped::{UnescapedText, may_hold_strings};
 use crate::config::{NamedPattern, Redaction, ReplaceWith};
 use crate::event::Message;
@@ -222,39 +222,18 @@ impl Redactor {
         });
     }
 
-    /// Looks for each known pattern in each line where it may be, once.
+    /// Looks for the known patterns where they may be.
     fn find_named(&self, text: &[u8], hits: &mut Vec<Hit>) {
         if self.wanted.is_empty() {
             return;
         }
-        // The last line that was looked at, and what was looked for in it.
-        let (mut line, mut done) = (0..0, PatternSet::default());
-        scan(text, self.wanted, &mut |block, may| {
-            let mut start = block;
-            while start < block.saturating_add(BLOCK).min(text.len()) {
-                if start >= line.end {
-                    let known = line.end;
-                    let begin = memrchr(b'\n', text.get(known..start).unwrap_or_default());
-                    let begin = begin.map_or(known, |at| known.saturating_add(at).saturating_add(1));
-                    let len = memchr(b'\n', text.get(start..).unwrap_or_default());
-                    let end = len.map_or(text.len(), |len| start.saturating_add(len).saturating_add(1));
-                    (line, done) = (begin..end, PatternSet::default());
-                }
-                let todo = may.without(done);
-                done = done.union(todo);
-                let of_line = text.get(line.clone()).unwrap_or_default();
-                for (rule, pattern) in
-                    self.named.iter().enumerate().filter(|(_, pattern)| todo.has(**pattern))
-                {
-                    finders::find(*pattern, of_line, &mut |range: Range<usize>| {
-                        let (start, end) =
-                            (line.start.saturating_add(range.start), line.start.saturating_add(range.end));
-                        hits.push(Hit { start, end, rule });
-                    });
-                }
-                start = line.end;
+        let mut finder = Finder::new(text, self.wanted);
+        let mut tell = |pattern: NamedPattern, Range { start, end }: Range<usize>| {
+            if let Some(rule) = self.named.iter().position(|named| *named == pattern) {
+                hits.push(Hit { start, end, rule });
             }
-        });
+        };
+        scan(text, self.wanted, &mut |block, candidates| finder.look(block, candidates, &mut tell));
     }
 
     fn replace<'s>(&self, text: &[u8], scratch: &'s mut RedactScratch) -> Option<&'s [u8]> {

@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 use regex::bytes::Regex;
 
-use super::finders;
+use super::finders::Finder;
 use super::hits::Hit;
 use super::redactor::{RedactScratch, Redactor};
+use super::scan::{Candidates, PatternSet};
 use crate::config::{NamedPattern, OwnPattern, Redaction, ReplaceWith, Secret};
 use crate::event::Message;
 
@@ -113,6 +114,111 @@ fn addresses_of_the_internet_are_found() {
     check("addr:2001:db8::1: ::ffff:10.0.0.1", "addr:[ipv6]: [ipv6]");
     check("2001:db8:0:0:0:0:0:1:8443", "[ipv6]:8443");
     check("12:34:56 std::vector a:b 00:1b:44:11:3a:b7", "12:34:56 std::vector a:b 00:1b:44:11:3a:b7");
+}
+
+#[test]
+fn credentials_of_the_basic_scheme_are_found() {
+    check("Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic [basic]");
+    check("{\"h\":\"basic\tYTpi\"}", "{\"h\":\"basic\t[basic]\"}");
+    check("proxy-authorization: BASIC  YWxhZGRpbjpvcGVuc2VzYW1l==", "proxy-authorization: BASIC  [basic]");
+    check("basic functionality of basic Ym9i, basic", "basic functionality of basic Ym9i, basic");
+}
+
+#[test]
+fn web_tokens_are_found() {
+    let header = "eyJhbGciOiJIUzI1NiJ9";
+    check(&format!("t={header}.eyJzdWIiOiIxIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_w;"), "t=[jwt];");
+    check(&format!("{header}.eyJzdWIiOiIxIn0. {header}.eyJzdWIiOiIxIn0.x"), "[jwt] [jwt]");
+    check(&format!("encrypted {header}.a.b.c.d.e"), "encrypted [jwt].e");
+    check(&format!("Bearer {header}.eyJzdWIiOiIxIn0.x"), "Bearer [bearer]");
+    let others = format!("{header} {header}.a {header}..b x{header}.a.b eyJ.a.b keyJust.one.two");
+    check(&others, &others);
+}
+
+#[test]
+fn what_is_given_to_the_name_of_a_password_is_found() {
+    check("user=bob password=hunter2 x", "user=bob password=[password] x");
+    check("{\"password\":\"hun,ter 2\",\"n\":1}", "{\"password\":\"[password]\",\"n\":1}");
+    check("{\"password\":\"hun\\\"ter2\",\"n\":1}", "{\"password\":\"[password]\",\"n\":1}");
+    check("{\"password\":1234}", "{\"password\":[password]}");
+    check("DB_PASSWORD: 's3cret'; passwd = abc&d=e", "DB_PASSWORD: '[password]'; passwd = [password]&d=e");
+    check("userPassphrase => `a b c`.", "userPassphrase => `[password]`.");
+    check("?password=a%20b&passwordHash=ff", "?password=[password]&passwordHash=[password]");
+    check("password=passwd=password=x", "password=[password]");
+    check("password=\"open and no end", "password=\"[password] and no end");
+    let others = "password for bob; password: null, {\"password\":true} passwords={} the password. password=\"\" pass=x";
+    check(others, others);
+}
+
+#[test]
+fn passwords_in_urls_are_found() {
+    check("postgres://bob:hunter2@db/orders", "postgres://bob:[url_password]@db/orders");
+    check("'https://x:p:w%40@10.0.0.1:80'", "'https://x:[url_password]@[ipv4]:80'");
+    check("redis://:p4ss@cache", "redis://:[url_password]@cache");
+    let others = "https://bob@host git@host:x a:b@c https://host/a:b@c http://host:80/";
+    check(others, others);
+}
+
+#[test]
+fn a_line_full_of_what_begins_secrets_is_looked_at_once() {
+    // Looked at anew for each of them, these would be 10 to 100 GB.
+    for (part, count) in [
+        ("secret", 1 << 17),
+        ("bearer", 1 << 17),
+        ("bearer ", 1 << 17),
+        ("password", 1 << 17),
+        ("password=", 1 << 17),
+        ("password=\"", 1 << 16),
+        ("password='password=\"password=`", 1 << 15),
+        ("eyJ", 1 << 18),
+        ("eyJhbGciOiJI.", 1 << 16),
+        ("https://a:", 1 << 16),
+        ("@", 1 << 19),
+        ("1.2.", 1 << 18),
+        ("1:", 1 << 18),
+        ("::", 1 << 18),
+        ("4 ", 1 << 18),
+        ("4", 1 << 19),
+    ] {
+        let redacted = redacted(&all(ReplaceWith::Text), &part.repeat(count));
+        assert!(!redacted.is_empty());
+    }
+}
+
+#[test]
+fn what_stands_at_the_border_of_two_blocks_is_found() {
+    for (secret, name) in [
+        ("AKIAIOSFODNN7EXAMPLE", "[aws_key]"),
+        ("4111 1111 1111 1111", "[card]"),
+        ("4222222222222", "[card]"),
+        ("bob@example.com", "[email]"),
+        ("10.0.0.1", "[ipv4]"),
+        ("2001:db8::1", "[ipv6]"),
+        ("2001:db8:0:0:0:0:0:1", "[ipv6]"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x", "[jwt]"),
+    ] {
+        for before in 0..130 {
+            for after in [0, 1, 200] {
+                let (before, after) =
+                    ("x ".repeat(before / 2) + &"-".repeat(before % 2 * 3) + "|", ";y".repeat(after));
+                let redacted = redacted(&all(ReplaceWith::Text), &format!("{before}{secret}{after}"));
+                assert_eq!(redacted, format!("{before}{name}{after}"));
+            }
+        }
+    }
+    for before in 0..130 {
+        let before = "x".repeat(before);
+        for (name, secret, expected) in [
+            (" Bearer ", "abcd", "[bearer]"),
+            (" Basic ", "dXNlcjpwYXNz", "[basic]"),
+            (" secret=", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "[aws_key]"),
+            (" password=", "hunter2", "[password]"),
+            (" ftp://a:", "b@c", "[url_password]@c"),
+        ] {
+            let redacted = redacted(&all(ReplaceWith::Text), &format!("{before}{name}{secret}"));
+            assert_eq!(redacted, format!("{before}{name}{expected}"));
+        }
+    }
 }
 
 #[test]
@@ -287,17 +393,25 @@ fn texts() -> impl Strategy<Value = String> {
         Just("2001:db8::1".to_owned()),
         Just("2001:db8:0:0:0:0:0:1".to_owned()),
         Just("10.0.0.1".to_owned()),
+        Just("std::a::b".to_owned()),
+        Just("Basic YTpi".to_owned()),
+        Just("password: \"x y\"".to_owned()),
+        Just("passwd=x".to_owned()),
+        Just("ftp://a:b@c".to_owned()),
+        Just("eyJhbGciOiJIUzI1NiJ9.e30.x".to_owned()),
     ];
     prop::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
 }
 
-/// What is found without looking for marks first.
+/// What is found by looking at every place, and at each line by itself.
 fn model(text: &str) -> Vec<Hit> {
     let mut hits = Vec::new();
     let mut at = 0;
     for line in text.as_bytes().split_inclusive(|byte| *byte == b'\n') {
-        for (rule, pattern) in NamedPattern::ALL.into_iter().enumerate() {
-            finders::find(pattern, line, &mut |range| {
+        let mut finder = Finder::new(line, PatternSet::of(&NamedPattern::ALL));
+        for block in (0..line.len()).step_by(64) {
+            finder.look(block, &Candidates::EVERYWHERE, &mut |pattern, range| {
+                let rule = NamedPattern::ALL.iter().position(|named| *named == pattern).unwrap();
                 hits.push(Hit { start: at + range.start, end: at + range.end, rule });
             });
         }
