@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 shell=(.ci/run .ci/scripts.sh fuzz/run.sh packaging/build.sh packaging/verify-deb.sh packaging/deb/postinst packaging/deb/postrm
     packaging/deb/prerm systemd/verify.sh tests/tools.sh)
-python=(.ci/dependencies.py benches/*.py config/sample/make.py packaging/image.py tests/moto/flow.py tests/schema/validate.py tests/top_on_a_pty.py)
+python=(.ci/dependencies.py benches/*.py config/sample/make.py packaging/image.py tests/moto/flow.py tests/schema/validate.py tests/it/journald/journalctl.py tests/top_on_a_pty.py)
 
 for script in "${shell[@]}"; do
     bash -n "$script"

@@ -34,6 +34,7 @@ pub mod config;
 pub mod connections;
 pub mod deadletter;
 pub mod health;
+pub mod journal_export;
 pub mod limits;
 pub mod metadata;
 pub mod metrics;

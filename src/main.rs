@@ -65,8 +65,8 @@ fn access_command(what: Access, out: &mut io::StdoutLock<'_>, err: &mut io::Stde
         Access::Render { topology, format, out: folder } => {
             access::render::run(&topology, &environment(), format.into(), folder.as_deref(), out, err)
         }
-        Access::Apply { topology, watch: Some(every), accounts, json, .. } => {
-            let options = WatchOptions { topology, accounts, every, json };
+        Access::Apply { topology, watch: Some(every), accounts, json, quiet, .. } => {
+            let options = WatchOptions { topology, accounts, every, json, quiet };
             access::watch::run(&options, &environment(), out, err)
         }
         Access::Apply { topology, yes, destroy, watch: None, accounts, json, quiet, out: folder } => {

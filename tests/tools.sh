@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Rust, into this folder: moto, the AWS CLI, linters and a client in .venv, promtool and Prometheus in
-# .tools, and there what is Node's, where there is npm.
+# .tools, and there what writes journals, where there is journalctl, and what is Node's, where there is npm.
 # Without either, the tests that need it are left out, and it is said here; in CI (CI=true) that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -62,6 +62,26 @@ install_prometheus() {
     rm -rf "$tools/download"
 }
 
+# Writes journals for the tests of the journal, where the machine has `journalctl`: of its own version, and run from here.
+install_journal_writer() {
+    command -v journalctl >/dev/null || return 1
+    if [ -x .tools/bin/systemd-journal-remote ]; then
+        return
+    fi
+    command -v dpkg-deb >/dev/null || return 1
+    local tools=$PWD/.tools version
+    version=$(dpkg-query -W -f '${Version}' systemd) || return 1
+    mkdir -p "$tools/bin" "$tools/download" "$tools/journal"
+    (cd "$tools/download" && apt_get -q download "systemd-journal-remote=$version" libmicrohttpd12) || return 1
+    for package in "$tools"/download/*.deb; do
+        dpkg-deb -x "$package" "$tools/journal" || return 1
+    done
+    rm -rf "$tools/download"
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$(dirname "$(find "$tools/journal" -name 'libmicrohttpd.so.*' | head -n 1)")" \
+        "$(find "$tools/journal" -path '*/systemd/systemd-journal-remote' -type f | head -n 1)" >"$tools/bin/systemd-journal-remote"
+    chmod 755 "$tools/bin/systemd-journal-remote"
+}
+
 # Tests more where there is Node: a client that uses the whole of the Fluent Forward protocol, servers of Kinesis and DynamoDB, and a
 # simulator of IAM to compare with.
 install_node_tools() {
@@ -77,6 +97,8 @@ install_node_tools() {
 
 install_moto || lacks "moto and the linters could not be installed into .venv: they need python3 with venv, and PyPI"
 install_prometheus || lacks "promtool and prometheus could not be had: install Debian's prometheus package, or put both on the PATH"
+
+install_journal_writer || echo "tools: left out: systemd-journal-remote could not be had from Debian, or there is no journalctl" >&2
 
 install_node_tools || echo "tools: left out: @fluent-org/logger, kinesis-local, dynalite and @cloud-copilot/iam-simulate could not be had from npm" >&2
 

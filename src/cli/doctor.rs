@@ -12,7 +12,7 @@ use crate::access::report::tree;
 use crate::causes::with_causes;
 use crate::config::FileSource;
 use crate::event::Timestamp;
-use crate::source::file;
+use crate::source::{file, journald};
 
 /// How to look, and how to say it.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +55,13 @@ pub fn run(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let host = Arc::from(gethostname::gethostname().to_string_lossy());
-    let look = DoctorOptions { host, write_probe: manner.write_probe, now: Timestamp::now(), find_files };
+    let look = DoctorOptions {
+        host,
+        write_probe: manner.write_probe,
+        now: Timestamp::now(),
+        find_files,
+        look_at_journal: journald::look,
+    };
     let mut report = runtime.block_on(examine(&checked.config, &look));
     if let Some((topology, plan)) = &topology {
         report.extend(runtime.block_on(verify::look(topology, plan, environment)));

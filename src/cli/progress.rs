@@ -9,11 +9,12 @@ use crate::metrics::RunTotals;
 /// One line for a run that goes on.
 #[must_use]
 pub fn progress(report: &RunReport) -> String {
-    let RunTotals { read, delivered, dead_letters, .. } = report.totals;
+    let RunTotals { read, delivered, dead_letters, percent_read, .. } = report.totals;
+    let share = percent_read.map_or_else(String::new, |percent| format!(" ({percent} %)"));
     let seconds = report.elapsed.as_secs_f64();
     let waiting = read.saturating_sub(report.totals.filtered);
     let mut parts = vec![
-        format!("read {}", grouped(read)),
+        format!("read {}{share}", grouped(read)),
         format!("delivered {}", grouped(delivered)),
         format!("{}/s", grouped(per_second(delivered, seconds))),
     ];
@@ -30,7 +31,7 @@ pub fn progress(report: &RunReport) -> String {
 /// What a run did, at its end.
 #[must_use]
 pub fn summary(report: &RunReport, outcome: RunOutcome) -> String {
-    let RunTotals { read, delivered, dead_letters, filtered, dropped, billed_bytes } = report.totals;
+    let RunTotals { read, delivered, dead_letters, filtered, dropped, billed_bytes, .. } = report.totals;
     let ended = match outcome {
         RunOutcome::Drained => "done",
         RunOutcome::Undelivered => "stopped, and not everything was delivered",
@@ -102,6 +103,7 @@ mod tests {
             filtered: 234_566,
             dropped: 0,
             billed_bytes: 5 << 20,
+            percent_read: Some(100),
         };
         assert_eq!(
             summary(&report(totals, 400), RunOutcome::Drained),
@@ -122,6 +124,9 @@ mod tests {
             assert!(line.len() < 80, "{line}");
         };
         check(RunTotals { read: 10, ..RunTotals::default() }, "read 10, delivered 0, 20 s");
+        let totals =
+            RunTotals { read: 4_000, delivered: 2_000, percent_read: Some(7), ..RunTotals::default() };
+        check(totals, "read 4,000 (7 %), delivered 2,000, 100/s, 20 s");
         check(
             RunTotals {
                 read: 12_345_678_901,

@@ -37,6 +37,8 @@ pub enum Format {
     Cloudtrail,
     /// Messages of the Fluent Forward protocol.
     FluentForward(RecordAs),
+    /// Entries of systemd's journal, in its export format.
+    Journald,
 }
 
 /// `multiline = { start, timeout }`

@@ -89,6 +89,7 @@ impl SourceConfig {
             Self::Kinesis(kinesis) => &kinesis.decoding,
             Self::S3(s3) => &s3.decoding,
             Self::FluentForward(forward) => &forward.decoding,
+            Self::Journald(journald) => &journald.decoding,
         }
     }
 
@@ -101,7 +102,7 @@ impl SourceConfig {
             Self::Kinesis(kinesis) => Some(&mut kinesis.decoding),
             Self::S3(s3) => Some(&mut s3.decoding),
             Self::FluentForward(forward) => Some(&mut forward.decoding),
-            Self::CloudwatchLogs(_) => None,
+            Self::CloudwatchLogs(_) | Self::Journald(_) => None,
         }
     }
 
@@ -116,6 +117,7 @@ impl SourceConfig {
             Self::Kinesis(_) => "kinesis",
             Self::S3(_) => "s3",
             Self::FluentForward(_) => "fluent_forward",
+            Self::Journald(_) => "journald",
         }
     }
 
@@ -139,6 +141,7 @@ impl SourceConfig {
             }
             Self::S3(_) => matches!(field, Field::Bucket | Field::Key),
             Self::FluentForward(_) => matches!(field, Field::Tag | Field::Container | Field::Stream),
+            Self::Journald(_) => matches!(field, Field::Unit | Field::Identifier | Field::Priority),
         };
         let is_of_containers = matches!(self.decoding().format, Format::Docker | Format::Cri);
         by_itself

@@ -19,6 +19,7 @@ mod flow_test_types;
 mod flow_tests;
 mod fluent_forward;
 mod forward_source;
+mod journald;
 mod key;
 mod kinesis;
 mod label;

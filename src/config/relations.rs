@@ -58,7 +58,8 @@ pub(super) fn check_sources(
             SourceConfig::File(_)
             | SourceConfig::CloudwatchLogs(_)
             | SourceConfig::Kinesis(_)
-            | SourceConfig::S3(_) => {}
+            | SourceConfig::S3(_)
+            | SourceConfig::Journald(_) => {}
         }
     }
 }

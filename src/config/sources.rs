@@ -8,6 +8,7 @@ use super::cloudwatch_logs;
 use super::decoding::{multiline, sized};
 use super::enrichment::enrichment;
 use super::fluent_forward;
+use super::journald;
 use super::kinesis;
 use super::misfit::Misfit;
 use super::parse;
@@ -47,6 +48,7 @@ pub(super) fn source(
         SourceType::FluentForward => {
             fluent_forward::source(&mut section).map(Box::new).map(SourceConfig::FluentForward)
         }
+        SourceType::Journald => Some(SourceConfig::Journald(Box::new(journald::source(&mut section)))),
     };
     let steps = steps(&mut section, redaction);
     if let Some(source) = &source
@@ -87,10 +89,11 @@ enum SourceType {
     Kinesis,
     S3,
     FluentForward,
+    Journald,
 }
 
 fn kind(node: &Node) -> Parsed<SourceType> {
-    const KINDS: [(&str, SourceType); 7] = [
+    const KINDS: [(&str, SourceType); 8] = [
         ("file", SourceType::File),
         ("stdin", SourceType::Stdin),
         ("firehose_http", SourceType::FirehoseHttp),
@@ -98,6 +101,7 @@ fn kind(node: &Node) -> Parsed<SourceType> {
         ("kinesis", SourceType::Kinesis),
         ("s3", SourceType::S3),
         ("fluent_forward", SourceType::FluentForward),
+        ("journald", SourceType::Journald),
     ];
     choice(&KINDS)(node)
 }

@@ -28,7 +28,7 @@ impl Strays {
                 Some("sinks") => strays.sinks.extend(table.keys().cloned()),
                 Some(_) => {}
                 None => match type_of(table) {
-                    Some("file" | "stdin" | "firehose_http" | "fluent_forward")
+                    Some("file" | "stdin" | "firehose_http" | "fluent_forward" | "journald")
                         if !root.has_table("sources") =>
                     {
                         strays.sources.insert(key.clone());

@@ -250,7 +250,7 @@ mod tests {
         check(
             "{xyz}",
             Err(
-                "names an unknown field `{xyz}`; fields are `owner`, `log_group`, `log_stream`, `region`, `bucket`, `key`, `stream`, `shard`, `partition_key`, `tag`, `container`, `source` or `host`",
+                "names an unknown field `{xyz}`; fields are `owner`, `log_group`, `log_stream`, `region`, `bucket`, `key`, `stream`, `shard`, `partition_key`, `tag`, `container`, `unit`, `identifier`, `priority`, `source` or `host`",
             ),
         );
         check("logs-{owner", Err("has a `{` without a `}`; write a field such as `{owner}`"));

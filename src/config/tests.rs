@@ -123,7 +123,7 @@ max_concurrency = 0
             "standpipe.toml: sources.app.include: found `x`, expected a list: `[\"x\"]`",
             "standpipe.toml: sources.app.rescan: found `10`, expected a duration with its unit, such as `500ms`, `1s`, `5m` or `1h30m`",
             "standpipe.toml: sources.\"b d\": is not a valid name; use 1 to 64 letters, digits, `_` and `-`",
-            "standpipe.toml: sources.\"b d\".type: found `fil`, expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs`, `kinesis`, `s3` or `fluent_forward`",
+            "standpipe.toml: sources.\"b d\".type: found `fil`, expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs`, `kinesis`, `s3`, `fluent_forward` or `journald`",
             "standpipe.toml: sinks.archive.stream: missing; give it a value such as `logs-{owner}`",
             "standpipe.toml: sinks.archive.max_concurrency: found `0`, expected a whole number from 1 to 1024",
             "standpipe.toml: sinks.archive.lingr: unknown key; did you mean `linger`?",
@@ -414,7 +414,7 @@ fn a_broken_source_is_not_unknown_to_routes_as_well() {
     check(
         "[sources.app]\ntype = \"fil\"\n[sinks.out]\ntype = \"directory\"\npath = \"o\"\n[[routes]]\nfrom = [\"app\"]\nto = [\"out\"]\n",
         &[
-            "standpipe.toml: sources.app.type: found `fil`, expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs`, `kinesis`, `s3` or `fluent_forward`",
+            "standpipe.toml: sources.app.type: found `fil`, expected `file`, `stdin`, `firehose_http`, `cloudwatch_logs`, `kinesis`, `s3`, `fluent_forward` or `journald`",
         ],
     );
 }
@@ -945,6 +945,8 @@ queue_url = "https://sqs.us-east-1.amazonaws.com/222222222222/trail"
 [sources.stream]
 type = "kinesis"
 stream_arn = "arn:aws:kinesis:us-east-1:222222222222:stream/cwl"
+[sources.system]
+type = "journald"
 [sinks.archive]
 type = "firehose"
 stream = "logs"

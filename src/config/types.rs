@@ -110,6 +110,8 @@ pub enum SourceConfig {
     S3(Box<S3Source>),
     /// Messages of the Fluent Forward protocol.
     FluentForward(Box<ForwardSource>),
+    /// Entries of systemd's journal.
+    Journald(Box<JournaldSource>),
 }
 
 /// What is done to a source's events, between decoding and routing.
@@ -176,6 +178,27 @@ pub enum Start {
 #[derive(Clone, Debug)]
 pub struct StdinSource {
     /// What the bytes are, and how they are cut into events.
+    pub decoding: Decoding,
+}
+
+/// `type = "journald"`
+#[derive(Clone, Debug)]
+pub struct JournaldSource {
+    /// Units whose entries are read; none: those of all.
+    pub units: Vec<String>,
+    /// The least important priority that is read, from 0 to 7; none: all are.
+    pub priority: Option<u8>,
+    /// What fields of entries have to be, as `journalctl` takes it: `FIELD=value`, and `+`.
+    pub matches: Vec<String>,
+    /// Where a journal that was never read is read from.
+    pub start: Start,
+    /// Where the journal's files are; none: where this host has them.
+    pub directory: Option<PathBuf>,
+    /// Which of journald's namespaces is read; none: the one without a name.
+    pub namespace: Option<String>,
+    /// The program that reads the journal.
+    pub journalctl: PathBuf,
+    /// How entries become events.
     pub decoding: Decoding,
 }
 

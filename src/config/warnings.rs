@@ -87,7 +87,8 @@ impl Found {
                 | SourceConfig::Stdin(_)
                 | SourceConfig::CloudwatchLogs(_)
                 | SourceConfig::Kinesis(_)
-                | SourceConfig::S3(_) => {}
+                | SourceConfig::S3(_)
+                | SourceConfig::Journald(_) => {}
             }
         }
     }
@@ -246,7 +247,8 @@ impl Found {
                     | SourceConfig::Stdin(_)
                     | SourceConfig::CloudwatchLogs(_)
                     | SourceConfig::Kinesis(_)
-                    | SourceConfig::S3(_) => false,
+                    | SourceConfig::S3(_)
+                    | SourceConfig::Journald(_) => false,
                 },
             };
             let never: Vec<&str> =

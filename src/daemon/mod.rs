@@ -66,7 +66,7 @@ pub async fn run(run: Run) -> Result<RunOutcome, RunError> {
 
 /// The last line: what the run has done.
 fn say_goodbye(outcome: RunOutcome, carryover: &Carryover) {
-    let RunTotals { read, delivered, dead_letters, filtered, dropped, billed_bytes } =
+    let RunTotals { read, delivered, dead_letters, filtered, dropped, billed_bytes, .. } =
         carryover.metrics.totals();
     let elapsed = carryover.began.elapsed();
     let seconds = elapsed.as_secs_f64();

@@ -3,20 +3,12 @@
 use std::sync::Arc;
 
 use super::forward_record::RecordFields;
+use super::recent_origins::RecentOrigins;
 use crate::event::{Field, Origin};
 
 /// Origins that were made of late.
 #[derive(Debug, Default)]
-pub(crate) struct ForwardOrigins {
-    /// What is known of the source.
-    source: Arc<Origin>,
-    made: Vec<Arc<Origin>>,
-    /// The last one that was asked for.
-    last: usize,
-}
-
-/// Most that are kept.
-const MOST: usize = 64;
+pub(crate) struct ForwardOrigins(RecentOrigins);
 
 /// Most bytes of a tag, and of a container's name; what is longer is cut.
 const MOST_TAG: usize = 1_024;
@@ -25,9 +17,7 @@ const MOST_NAME: usize = 256;
 impl ForwardOrigins {
     /// From now on, records come from this source.
     pub(super) fn set(&mut self, source: &Arc<Origin>) {
-        if !Arc::ptr_eq(&self.source, source) {
-            *self = Self { source: Arc::clone(source), ..Self::default() };
-        }
+        self.0.set(source);
     }
 
     /// The origin of a record.
@@ -40,19 +30,6 @@ impl ForwardOrigins {
             (Field::Container, &*name),
             (Field::Stream, parts.stream.unwrap_or_default()),
         ];
-        let is_it = |origin: &Arc<Origin>| wanted.iter().all(|(field, value)| origin.text(*field) == *value);
-        if !self.made.get(self.last).is_some_and(is_it) {
-            self.last = self.made.iter().position(is_it).unwrap_or_else(|| {
-                if self.made.len() >= MOST {
-                    self.made.clear();
-                }
-                let fields = wanted.iter().filter(|(_, value)| !value.is_empty());
-                let origin = Origin::clone(&self.source);
-                let origin = fields.fold(origin, |origin, (field, value)| origin.with(*field, *value));
-                self.made.push(Arc::new(origin));
-                self.made.len() - 1
-            });
-        }
-        self.made.get(self.last).unwrap_or(&self.source)
+        self.0.of("", &wanted)
     }
 }

@@ -17,6 +17,7 @@ mod forward;
 mod forward_origins;
 mod forward_record;
 mod gzip;
+mod journald;
 mod json;
 mod lines;
 mod log_events;
@@ -24,10 +25,12 @@ mod long;
 mod object;
 mod object_walk;
 mod payload;
+mod recent_origins;
 mod record_json;
 mod repair;
 mod strings;
 mod transcode;
+mod unpack;
 mod zstd;
 
 #[cfg(test)]
@@ -47,12 +50,14 @@ use self::cloudtrail::{TrailLeft, TrailScratch};
 use self::container::{Container, ContainerRuntime, Joiner};
 use self::envelope::{EnvelopeScratch, EnvelopesLeft};
 use self::forward::{ForwardLeft, ForwardRecords, ForwardScratch};
+use self::journald::{JournaldEntries, JournaldLeft, JournaldScratch};
 use self::lines::LineScratch;
 use self::long::LengthLimit;
 pub(crate) use self::object::json_string;
 pub use self::object::{ObjectText, json_object};
 use self::payload::{InflateBuffers, NotOpened};
 use self::transcode::{RawPlaces, TranscodedFraming, TranscodedLines};
+pub use self::unpack::unpack;
 use crate::config::{Decoding, Format};
 use crate::event::{Charset, Events, Framing, Origin, Piece};
 
@@ -73,6 +78,7 @@ enum DecoderKind {
     Envelope,
     Cloudtrail,
     Forward(ForwardRecords),
+    Journald(JournaldEntries),
 }
 
 /// One worker's buffers, reused from payload to payload.
@@ -84,6 +90,7 @@ pub struct Scratch {
     lines: LineScratch,
     joiner: Joiner,
     forward: ForwardScratch,
+    journald: JournaldScratch,
 }
 
 impl std::fmt::Debug for Scratch {
@@ -99,6 +106,7 @@ impl Scratch {
         self.cloudtrail.shrink();
         self.lines.shrink();
         self.forward.record.shrink();
+        self.journald.shrink();
     }
 }
 
@@ -117,6 +125,7 @@ impl Decoder {
             (Format::FluentForward(record), _) => {
                 DecoderKind::Forward(ForwardRecords { limit, record, max_inflated: config.max_inflated })
             }
+            (Format::Journald, _) => DecoderKind::Journald(JournaldEntries { limit }),
         };
         Self { kind, max_inflated: config.max_inflated, charset: config.charset }
     }
@@ -180,6 +189,7 @@ impl Decoder {
                 left.decode(buffers, cloudtrail, origin, events).map(PayloadState::Trail)
             }
             PayloadState::Forward(left) => self.forward(scratch, origin, left, events),
+            PayloadState::Journald(left) => self.journald(scratch, origin, left, events),
         };
         scratch.shrink();
         left.map(Undecoded)
@@ -195,6 +205,9 @@ impl Decoder {
     ) -> Option<PayloadState> {
         if let DecoderKind::Forward(_) = &self.kind {
             return self.forward(scratch, origin, ForwardLeft::new(payload), events);
+        }
+        if let DecoderKind::Journald(_) = &self.kind {
+            return self.journald(scratch, origin, JournaldLeft::new(payload), events);
         }
         if !self.charset.is_utf8() {
             return match TranscodedLines::read(self.charset, &payload, piece, origin, events) {
@@ -212,7 +225,8 @@ impl Decoder {
             DecoderKind::Lines(_)
             | DecoderKind::JoinedLines(..)
             | DecoderKind::Container(_)
-            | DecoderKind::Forward(_) => {
+            | DecoderKind::Forward(_)
+            | DecoderKind::Journald(_) => {
                 let may_be_closed = !events.opens_refused();
                 let mut may_take = |bytes| events.may_take(bytes);
                 match payload::lines(&payload, max, buffers, may_be_closed, &mut may_take) {
@@ -244,6 +258,22 @@ impl Decoder {
             PayloadState::Whole { payload: left.into_payload(), piece: Piece::default() }
         } else {
             PayloadState::Forward(left)
+        })
+    }
+
+    fn journald<E: Events>(
+        &self,
+        scratch: &mut Scratch,
+        origin: &Arc<Origin>,
+        left: JournaldLeft,
+        events: &mut E,
+    ) -> Option<PayloadState> {
+        let DecoderKind::Journald(entries) = &self.kind else { return None };
+        let left = entries.decode(&mut scratch.journald, origin, left, events)?;
+        Some(if left.is_untouched() {
+            PayloadState::Whole { payload: left.into_payload(), piece: Piece::default() }
+        } else {
+            PayloadState::Journald(left)
         })
     }
 
@@ -286,7 +316,10 @@ impl Decoder {
                 let (joiner, before) = (Box::new(std::mem::take(joiner)), behind(at));
                 return Some(PayloadState::Container { plain: plain.slice(at..), before, joiner });
             }
-            DecoderKind::Envelope | DecoderKind::Cloudtrail | DecoderKind::Forward(_) => None,
+            DecoderKind::Envelope
+            | DecoderKind::Cloudtrail
+            | DecoderKind::Forward(_)
+            | DecoderKind::Journald(_) => None,
         };
         left.map(|left| {
             let (plain, before) = (plain.slice(left.at..), behind(left.at));
@@ -328,6 +361,7 @@ enum PayloadState {
     Envelopes(Box<EnvelopesLeft>),
     Trail(TrailLeft),
     Forward(ForwardLeft),
+    Journald(JournaldLeft),
 }
 
 impl Undecoded {
@@ -350,25 +384,6 @@ impl Undecoded {
     }
 }
 
-/// Takes gzip and base64 off a payload, whichever there are, and replaces bad characters in strings of JSON.
-///
-/// # Errors
-/// The reason as a metric's label, as in [`Events::undecodable`].
-pub fn unpack(payload: &Bytes, max_inflated: usize) -> Result<String, &'static str> {
-    let bare = payload::armoured(payload)?;
-    let mut buffers = InflateBuffers::default();
-    let opened =
-        payload::open(&bare, max_inflated, &mut buffers, &mut |_| true).map_err(|error| match error {
-            NotOpened::Refused(reason) => reason,
-            NotOpened::NoRoom => "too_large",
-        })?;
-    let text = opened.text();
-    match repair::repair(opened.bytes) {
-        Some(repaired) if text.is_ok() || repaired.starts_with('{') => Ok(repaired),
-        Some(_) | None => text.map(str::to_owned),
-    }
-}
-
 /// How a source cuts what it reads in the configured format.
 #[must_use]
 pub fn framing(config: &Decoding) -> Arc<dyn Framing> {
@@ -386,7 +401,9 @@ pub fn framing(config: &Decoding) -> Arc<dyn Framing> {
         (Format::Lines, Some(multiline)) => Arc::new(lines::JoinedLineFraming::new(limit, multiline)),
         (Format::Docker, _) => Arc::new(container(config, ContainerRuntime::Docker)),
         (Format::Cri, _) => Arc::new(container(config, ContainerRuntime::Cri)),
-        (Format::Envelope | Format::Cloudtrail | Format::FluentForward(_), _) => Arc::new(WholeObject),
+        (Format::Envelope | Format::Cloudtrail | Format::FluentForward(_) | Format::Journald, _) => {
+            Arc::new(WholeObject)
+        }
     }
 }
 

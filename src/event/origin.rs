@@ -236,6 +236,33 @@ origin_fields! {
         in_envelopes: false,
         is_remote: false,
     }
+    /// The unit of systemd, for entries of the journal.
+    Unit: {
+        name: "unit",
+        title: "unit",
+        in_names: true,
+        place: FieldPlace::AfterHost,
+        in_envelopes: false,
+        is_remote: false,
+    }
+    /// What the program calls itself, for entries of the journal.
+    Identifier: {
+        name: "identifier",
+        title: "identifier",
+        in_names: true,
+        place: FieldPlace::AfterHost,
+        in_envelopes: false,
+        is_remote: false,
+    }
+    /// From 0, an emergency, to 7, for debugging, for entries of the journal.
+    Priority: {
+        name: "priority",
+        title: "priority",
+        in_names: true,
+        place: FieldPlace::AfterHost,
+        in_envelopes: false,
+        is_remote: false,
+    }
 }
 
 impl Field {

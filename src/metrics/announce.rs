@@ -91,6 +91,12 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
             ..SourceLabels::default()
         },
         SourceConfig::Kinesis(kinesis) => of_stream(kinesis),
+        SourceConfig::Journald(journald) => SourceLabels {
+            errors: &["abandoned", "format", "journalctl", "unreadable", "vacuumed"],
+            lost: &["too_large"],
+            undecodable: undecodable(&journald.decoding),
+            ..SourceLabels::default()
+        },
         SourceConfig::S3(s3) => of_objects(s3),
     }
 }
@@ -198,6 +204,7 @@ fn undecodable(decoding: &Decoding) -> Vec<&'static str> {
         Format::Envelope => vec!["format", "gzip", "json", "not_envelope", "too_large", "utf8"],
         Format::Cloudtrail => vec!["format", "gzip", "json", "not_cloudtrail", "too_large", "utf8"],
         Format::FluentForward(_) => vec!["forward", "gzip", "too_large", "zstd"],
+        Format::Journald => vec!["journald"],
     };
     reasons.extend((decoding.too_long == TooLong::DeadLetter).then_some("too_long"));
     reasons

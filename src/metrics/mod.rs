@@ -251,6 +251,7 @@ impl Metrics {
             filtered: total(FILTERED_EVENTS.name),
             dropped: total(sink::DROPPED.name),
             billed_bytes: total(sink::BILLED_BYTES.name),
+            percent_read: percent_read(&families),
         }
     }
 
@@ -285,6 +286,21 @@ pub struct RunTotals {
     pub dropped: u64,
     /// Bytes that AWS bills.
     pub billed_bytes: u64,
+    /// How much of the files was read, by their bytes; none: something else is read too, whose size is not known.
+    pub percent_read: Option<u8>,
+}
+
+/// How much of the files was read; none where a source has none.
+fn percent_read(families: &[MetricFamily]) -> Option<u8> {
+    let series = |name: &str| {
+        let family = families.iter().find(|family| family.name().strip_prefix(PREFIX) == Some(name));
+        family.map(MetricFamily::get_metric).unwrap_or_default()
+    };
+    let (bytes, behind) = (series(source::BYTES.name), series(source::BEHIND.name));
+    let unread = whole(behind.iter().map(|metric| metric.get_gauge().get_value()).sum());
+    let read = whole(bytes.iter().map(|metric| metric.get_counter().get_value()).sum());
+    let all = read.checked_add(unread).filter(|all| *all > 0 && bytes.len() == behind.len())?;
+    u8::try_from(read.saturating_mul(100) / all).ok()
 }
 
 impl Default for Metrics {

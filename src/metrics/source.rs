@@ -235,7 +235,8 @@ const ROUTED: Family = Family {
     help: "Events that at least one route gave to a sink.",
     labels: SOURCE,
 };
-const BYTES: Family = Family { name: "source_bytes_total", help: "Payload bytes read.", labels: SOURCE };
+pub(super) const BYTES: Family =
+    Family { name: "source_bytes_total", help: "Payload bytes read.", labels: SOURCE };
 const REPAIRED: Family = Family {
     name: "repaired_events_total",
     help: "Events with bad characters, each of which was replaced by U+FFFD.",
@@ -253,7 +254,7 @@ const LAG: Family = Family {
     help: "Age of the oldest event read but not yet acknowledged.",
     labels: SOURCE,
 };
-const BEHIND: Family =
+pub(super) const BEHIND: Family =
     Family { name: "file_behind_bytes", help: "Bytes of the files not read yet.", labels: SOURCE };
 const LOST: Family = Family {
     name: "file_lost_bytes_total",

@@ -67,7 +67,9 @@ impl Framer {
             Format::Docker | Format::Cri => decoding.max_line.saturating_mul(2),
             // Of what is read, which may be longer than what it says.
             Format::Lines => decoding.max_line.saturating_mul(decoding.charset.unit()),
-            Format::Envelope | Format::Cloudtrail | Format::FluentForward(_) => decoding.max_inflated,
+            Format::Envelope | Format::Cloudtrail | Format::FluentForward(_) | Format::Journald => {
+                decoding.max_inflated
+            }
         };
         let object = framing.is_object().then_some(decoding.max_inflated);
         let Decoding { too_long, charset, .. } = *decoding;

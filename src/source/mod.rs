@@ -1,6 +1,7 @@
 //! Where events come from.
 //!
-//! In:      files, standard input, requests of Firehose, messages of Fluent Forward, log groups, Kinesis streams, and objects of S3.
+//! In:      files, standard input, requests of Firehose, messages of Fluent Forward, the journal, log groups, Kinesis streams, and objects
+//!          of S3.
 //! Out:     [`Chunk`](crate::event::Chunk)s of whole events, in the order of each file, by [`Intake`](crate::pipeline::Intake).
 //! Full:    waits for memory or for a place in the queue; a file that is not read is the buffer.
 //! Failure: what cannot be read is counted, said once, and tried again; the rest goes on.
@@ -14,6 +15,7 @@ pub mod firehose_http;
 mod fluent_forward;
 mod framer;
 mod holds;
+pub mod journald;
 pub mod kinesis;
 mod lifecycle;
 mod registry;

@@ -9,6 +9,7 @@ use super::cloudwatch_logs::CloudWatchPull;
 use super::file::LocalFiles;
 use super::firehose_http::FirehoseHttp;
 use super::fluent_forward::FluentForward;
+use super::journald::JournalFollower;
 use super::kinesis::KinesisShards;
 use super::lifecycle::{Source, SourceContext, SourceError};
 use super::s3;
@@ -35,6 +36,9 @@ async fn by_kind(
     Ok(match config {
         config::SourceConfig::File(files) => Some(Box::new(LocalFiles::prepare(files, context))),
         config::SourceConfig::Stdin(stdin) => Some(Box::new(StandardInput::prepare(stdin, context))),
+        config::SourceConfig::Journald(journald) => {
+            Some(Box::new(JournalFollower::prepare(*journald, context)))
+        }
         config::SourceConfig::CloudwatchLogs(pull) => {
             Some(Box::new(CloudWatchPull::prepare(*pull, context).await?))
         }

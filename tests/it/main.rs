@@ -40,6 +40,7 @@ mod full;
 mod held;
 mod help;
 mod ids;
+mod journald;
 mod kinesis;
 mod letters;
 mod limiting;

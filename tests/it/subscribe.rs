@@ -49,13 +49,16 @@ impl Watch {
 
     /// SIGTERM ends it, and that is no failure.
     fn stop(mut self) -> Vec<String> {
+        self.end();
+        self.says("stopped");
+        self.lines()
+    }
+
+    fn end(&mut self) {
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").arg("-c").arg(kill).status().unwrap().success());
         let code = self.child.wait().unwrap().code();
-        self.says("stopped");
-        let lines = self.lines();
-        assert_eq!(code, Some(0), "{lines:?}");
-        lines
+        assert_eq!(code, Some(0), "{:?}", self.lines());
     }
 }
 
@@ -169,6 +172,13 @@ fn what_fails_is_said_once_and_does_not_keep_the_others() {
         let found = lines.iter().filter(|line| line.contains(part)).count();
         assert_eq!(found, count, "{part}: {lines:#?}");
     }
+    let mut quiet = Watch::start(&topology, &world.path(""), &env, &["--quiet"]);
+    quiet.says("not subscribed: log group `/a/full`");
+    let then = lists.load(Ordering::SeqCst);
+    until("it has looked once more", || (lists.load(Ordering::SeqCst) > then).then_some(()));
+    quiet.end();
+    let lines = quiet.lines();
+    assert!(lines.iter().all(|line| line.contains("/a/full")), "only what is wrong is said: {lines:#?}");
 }
 
 #[test]

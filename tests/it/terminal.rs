@@ -52,7 +52,7 @@ fn a_run_that_takes_its_time_says_how_far_it_is_in_one_line() {
     fs::write(world.path("out"), "").unwrap();
     let (shown, code) = on_a_terminal(&world, "--once", &[]);
     assert_eq!(code, 75, "{shown}");
-    assert!(shown.contains("\r\u{1b}[Kread 50, delivered 0, "), "{shown:?}");
+    assert!(shown.contains("\r\u{1b}[Kread 50 (100 %), delivered 0, "), "{shown:?}");
     assert!(
         shown.contains("stopped, and not everything was delivered: read 50 events, delivered 0"),
         "{shown}"

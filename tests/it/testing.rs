@@ -168,6 +168,8 @@ include = ["/nowhere/*.gz"]
 format = "cloudtrail"
 [sources.containers]
 type = "fluent_forward"
+[sources.journal]
+type = "journald"
 [sources.secret]
 type = "file"
 include = ["/nowhere/*.txt"]
@@ -216,6 +218,13 @@ expect = [
     { sink = "json", events = [{ message = "a line", tag = "app.1", container = "web", stream = "stdout" }] },
 ]
 [[tests]]
+name = "the journal"
+source = "journal"
+at = "2026-11-22T01:02:03.004Z"
+origin = { unit = "nginx.service", identifier = "nginx", priority = "3" }
+lines = ["a line"]
+expect = [{ sink = "json", stream = "journal", events = [{ message = "a line", timestamp = "2026-11-22T01:02:03.004Z", unit = "nginx.service", identifier = "nginx", priority = "3" }] }]
+[[tests]]
 name = "redacted, parsed, and without a field that a name needs"
 source = "secret"
 lines = ["user=a@example.com code=7"]
@@ -232,7 +241,7 @@ dead_letters = [{ sink = "_long", reason = "too_long" }]
 #[test]
 fn a_test_sees_what_a_sink_would_be_sent() {
     let tests = OF_KINDS.replace("@LONG", &"x".repeat(2_000));
-    check(&format!("{KINDS}{tests}"), 0, &["5 tests: 0 failed"]);
+    check(&format!("{KINDS}{tests}"), 0, &["6 tests: 0 failed"]);
 }
 
 #[test]

@@ -145,6 +145,15 @@ pub(super) fn files(source: &FileSource, found: Result<MatchingFiles, String>) -
     findings
 }
 
+/// Whether the journal can be read.
+pub(super) fn journal(seen: Result<String, String>) -> HopFinding {
+    const CHECK: &str = "journal";
+    match seen {
+        Ok(seen) => HopFinding::ok(CHECK, seen),
+        Err(why) => HopFinding::failure(CHECK, why).why("nothing of the journal is read until it can be"),
+    }
+}
+
 /// Whether files can be removed from the folders that they are in.
 fn removable(files: &[PathBuf]) -> Vec<HopFinding> {
     const CHECK: &str = "removal";

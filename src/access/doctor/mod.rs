@@ -24,7 +24,7 @@ use self::stream::StreamCheck;
 use self::target::{PutTarget, targets};
 use crate::access::report::{Hop, HopFinding, HopReport, Severity};
 use crate::aws::{AwsConnection, CallError, FirehoseClients};
-use crate::config::{Config, FileSource, FirehoseSink, SinkKind, SourceConfig};
+use crate::config::{Config, FileSource, FirehoseSink, JournaldSource, SinkKind, SourceConfig};
 use crate::event::{Origin, Timestamp};
 
 /// How to look.
@@ -38,6 +38,8 @@ pub struct DoctorOptions {
     pub now: Timestamp,
     /// Finds the files of a source, or says why its patterns are none.
     pub find_files: fn(&FileSource) -> Result<MatchingFiles, String>,
+    /// Looks at the journal that a source reads, or says why it cannot be read, and what to do.
+    pub look_at_journal: fn(&JournaldSource) -> Result<String, String>,
 }
 
 /// Looks at all that `config` names.
@@ -55,6 +57,7 @@ pub async fn examine(config: &Config, look: &DoctorOptions) -> HopReport {
             SourceConfig::S3(s3) => {
                 queue::check(s3, &Origin::new(name.as_str(), Arc::clone(&look.host))).await
             }
+            SourceConfig::Journald(journald) => vec![local::journal((look.look_at_journal)(journald))],
             SourceConfig::Stdin(_) => continue,
         };
         hops.push(Hop { name: format!("sources.{name}"), findings });

@@ -29,6 +29,8 @@ pub struct WatchOptions {
     pub every: Duration,
     /// A line of JSON for each thing that is done.
     pub json: bool,
+    /// Say only what is wrong.
+    pub quiet: bool,
 }
 
 /// Between two log groups: five filters a second may be put.
@@ -310,6 +312,9 @@ impl SubscriptionWatch<'_> {
     }
 
     fn say(&self, json: &Value, text: &str, out: &mut impl Write) -> io::Result<()> {
+        if self.options.quiet {
+            return Ok(());
+        }
         if self.options.json {
             writeln!(out, "{json}")?;
         } else {

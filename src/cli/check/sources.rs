@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::branch::Branch;
 use super::{common, routes, steps};
 use crate::config::{
-    Config, Decoding, FileSource, FollowLinks, Format, ForwardSource, HttpSource, KinesisSource, ListingFeed,
-    ListingStart, ObjectContents, ObjectFeed, ObjectLayout, PullSource, PullStart, RecordAs, S3Source,
-    SourceConfig, Start, StreamStart, legs, show_duration, show_size,
+    Config, Decoding, FileSource, FollowLinks, Format, ForwardSource, HttpSource, JournaldSource,
+    KinesisSource, ListingFeed, ListingStart, ObjectContents, ObjectFeed, ObjectLayout, PullSource,
+    PullStart, RecordAs, S3Source, SourceConfig, Start, StreamStart, legs, show_duration, show_size,
 };
 
 pub(super) fn of_source(name: &str, source: &SourceConfig, config: &Config) -> Branch {
@@ -19,6 +19,7 @@ pub(super) fn of_source(name: &str, source: &SourceConfig, config: &Config) -> B
         SourceConfig::Kinesis(kinesis) => ("kinesis", of_stream(kinesis)),
         SourceConfig::S3(s3) => ("s3", of_objects(s3)),
         SourceConfig::FluentForward(forward) => ("fluent_forward", of_forward(forward)),
+        SourceConfig::Journald(journald) => ("journald", of_journal(journald)),
     };
     // What log groups hold is known.
     let is_framed = !matches!(source, SourceConfig::CloudwatchLogs(_));
@@ -108,6 +109,29 @@ fn of_forward(forward: &ForwardSource) -> Vec<Branch> {
     ];
     let metadata = forward.ecs_metadata.as_ref();
     below.extend(metadata.map(|url| Branch::leaf(format!("fields of the ECS task from {url}"))));
+    below
+}
+
+fn of_journal(journald: &JournaldSource) -> Vec<Branch> {
+    let start = match journald.start {
+        Start::Beginning => "its oldest entry",
+        Start::End => "the first start",
+    };
+    let place = match (&journald.directory, &journald.namespace) {
+        (Some(directory), _) => format!("the journal in {}", directory.display()),
+        (None, Some(namespace)) => format!("this host's journal of the namespace {namespace}"),
+        (None, None) => "this host's journal".to_owned(),
+    };
+    let program = journald.journalctl.display();
+    let mut below = vec![Branch::leaf(format!("{place}, from {start} on, by {program}"))];
+    if !journald.units.is_empty() {
+        below.push(Branch::leaf(format!("units {}", journald.units.join(", "))));
+    }
+    let priority = journald.priority;
+    below.extend(priority.map(|priority| Branch::leaf(format!("priorities 0 to {priority}"))));
+    if !journald.matches.is_empty() {
+        below.push(Branch::leaf(format!("entries with {}", journald.matches.join(" "))));
+    }
     below
 }
 
@@ -219,6 +243,7 @@ fn of_decoding(decoding: &Decoding) -> String {
         }
         Format::FluentForward(RecordAs::Message) => "forward (`log` or `message`)",
         Format::FluentForward(RecordAs::Json) => "forward (the record as JSON)",
+        Format::Journald => "journald (`MESSAGE`)",
     };
     let joined = decoding.multiline.as_ref().map_or_else(String::new, |multiline| {
         format!(", joined from `{}` within {}", multiline.start, show_duration(multiline.timeout))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::error::StateCommandError;
+use super::journals::{self, ShownJournal};
 use super::log_groups::{self, ShownGroup};
 use super::objects::ShownObjects;
 use super::rows::table_or_none;
@@ -113,14 +114,16 @@ pub(super) fn show(
 ) -> Result<(), StateCommandError> {
     let (checkpoints, groups) = (read(dir, source)?, log_groups::read(dir, source)?);
     let (objects, shards) = (ShownObjects::read(dir, source)?, shards::read(dir, source)?);
-    let is_other = !groups.is_empty() || !objects.is_empty() || !shards.is_empty();
+    let journals = journals::read(dir, source)?;
+    let is_other = !groups.is_empty() || !objects.is_empty() || !shards.is_empty() || !journals.is_empty();
     if let Some(name) = source.filter(|_| checkpoints.is_empty() && !is_other) {
         return Err(unknown(dir, name)?);
     }
     if as_json {
         let shown = checkpoints.iter().map(ShownCheckpoint::json).chain(groups.iter().map(ShownGroup::json));
         let shown = shown.chain(objects.objects_json()).chain(objects.buckets_json());
-        let mut shown = shown.chain(shards.iter().map(ShownShard::json));
+        let shown = shown.chain(shards.iter().map(ShownShard::json));
+        let mut shown = shown.chain(journals.iter().map(ShownJournal::json));
         return shown.try_for_each(|shown| {
             writeln!(out, "{shown}")?;
             Ok(())
@@ -133,7 +136,8 @@ pub(super) fn show(
         log_groups::table(&groups, out)?;
     }
     objects.tables(out)?;
-    shards::table(&shards, out)
+    shards::table(&shards, out)?;
+    journals::table(&journals, out)
 }
 
 /// The error about a source that has no checkpoints.
@@ -142,6 +146,7 @@ pub(super) fn unknown(dir: &Path, name: &str) -> Result<StateCommandError, State
     known.extend(log_groups::read(dir, None)?.iter().map(|found| found.source.to_string()));
     known.extend(ShownObjects::read(dir, None)?.sources());
     known.extend(shards::read(dir, None)?.iter().map(|found| found.source.to_string()));
+    known.extend(journals::read(dir, None)?.iter().map(|found| found.source.to_string()));
     known.dedup();
     Ok(StateCommandError::Unknown {
         what: "checkpoint of a source",

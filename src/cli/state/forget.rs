@@ -10,6 +10,7 @@ use super::printable::printable;
 use crate::ack::Checkpoints;
 use crate::source::cloudwatch_logs::{GroupPosition, ListingPosition};
 use crate::source::file::FilePosition;
+use crate::source::journald::JournaldPosition;
 use crate::source::kinesis::ShardPosition;
 use crate::source::s3::{ListedBucket, ObjectPosition};
 use crate::state::StateDir;
@@ -31,6 +32,7 @@ pub(super) fn forget(
     forgetting.objects()?;
     forgetting.buckets()?;
     forgetting.shards()?;
+    forgetting.journals()?;
     let Forgetting { known, dropped, .. } = forgetting;
     if dropped == 0 && known.is_empty() {
         return Err(checkpoints::unknown(dir, source)?);
@@ -126,6 +128,20 @@ impl<W: Write> Forgetting<'_, W> {
             if self.drops(position.shard(), &[Path::new(position.shard())]) {
                 account.forget();
                 self.say(position.shard(), &format!("delivered up to {}", position.delivered_to()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn journals(&mut self) -> Result<(), StateCommandError> {
+        for account in self.checkpoints.stored::<JournaldPosition>(self.source) {
+            const NAME: &str = "the journal";
+            if self.drops(NAME, &[]) {
+                let time = account.position().time();
+                account.forget();
+                let time = time
+                    .map_or_else(|| "nothing yet".to_owned(), |time| format!("up to {}", time.to_rfc3339()));
+                self.say(NAME, &format!("delivered: {time}"))?;
             }
         }
         Ok(())

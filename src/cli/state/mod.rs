@@ -3,6 +3,7 @@
 mod checkpoints;
 mod error;
 mod forget;
+mod journals;
 mod letters;
 mod log_groups;
 mod objects;
@@ -19,6 +20,7 @@ use serde_json::json;
 
 use self::checkpoints::ShownCheckpoint;
 use self::error::StateCommandError;
+use self::journals::ShownJournal;
 use self::letters::LetterQuery;
 use self::log_groups::ShownGroup;
 use self::objects::ShownObjects;
@@ -103,9 +105,10 @@ fn list(dir: &Path, as_json: bool, out: &mut impl Write) -> Result<(), StateComm
     let groups = or_none(log_groups::read(dir, None), &mut failures);
     let objects = or_none(ShownObjects::read(dir, None), &mut failures);
     let shards = or_none(shards::read(dir, None), &mut failures);
+    let journals = or_none(journals::read(dir, None), &mut failures);
     let spools = or_none(spools(&dir.join("spool")), &mut failures);
     let letters = or_none(letters::summaries(dir), &mut failures);
-    let all = StateListing { checkpoints, groups, objects, shards, spools, letters };
+    let all = StateListing { checkpoints, groups, objects, shards, journals, spools, letters };
     if as_json {
         all.write_json(dir, out)?;
     } else {
@@ -127,13 +130,14 @@ struct StateListing {
     groups: Vec<ShownGroup>,
     objects: ShownObjects,
     shards: Vec<ShownShard>,
+    journals: Vec<ShownJournal>,
     spools: Vec<SinkBuffer>,
     letters: Vec<FolderSummary>,
 }
 
 impl StateListing {
     fn write_json(&self, dir: &Path, out: &mut impl Write) -> Result<(), StateCommandError> {
-        let Self { checkpoints, groups, objects, shards, spools, letters } = self;
+        let Self { checkpoints, groups, objects, shards, journals, spools, letters } = self;
         let spool = |spool: &SinkBuffer| {
             let unreadable: Vec<_> = spool.unreadable.iter().map(letters::unreadable).collect();
             json!({ "sink": spool.sink, "files": spool.files, "bytes": spool.bytes, "unreadable": unreadable })
@@ -145,6 +149,7 @@ impl StateListing {
             "objects": objects.objects_json(),
             "buckets": objects.buckets_json(),
             "shards": shards.iter().map(ShownShard::json).collect::<Vec<_>>(),
+            "journals": journals.iter().map(ShownJournal::json).collect::<Vec<_>>(),
             "spool": spools.iter().map(spool).collect::<Vec<_>>(),
             "dead_letters": letters.iter().map(letters::json).collect::<Vec<_>>(),
         });
@@ -163,6 +168,7 @@ impl StateListing {
         }
         self.objects.tables(out)?;
         shards::table(&self.shards, out)?;
+        journals::table(&self.journals, out)?;
         writeln!(out, "\nbuffers on disk")?;
         let mut rows = vec![table::row(["sink", "files", "size"])];
         let row =

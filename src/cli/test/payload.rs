@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Decoding, FlowInput, FlowTest, Format};
 use crate::event::{Field, Origin};
+use crate::journal_export::{end_entry, put_field};
 use crate::msgpack::{put_array, put_map, put_str};
 
 /// What an envelope says where a test does not.
@@ -20,6 +21,7 @@ pub(super) fn payload(test: &FlowTest, decoding: &Decoding) -> (Origin, Bytes) {
         let is_told = match format {
             Format::Envelope => field.is_in_envelopes(),
             Format::FluentForward(_) => matches!(field, Field::Tag | Field::Container | Field::Stream),
+            Format::Journald => matches!(field, Field::Unit | Field::Identifier | Field::Priority),
             Format::Lines | Format::Docker | Format::Cri | Format::Cloudtrail => false,
         };
         if !is_told {
@@ -38,6 +40,7 @@ pub(super) fn payload(test: &FlowTest, decoding: &Decoding) -> (Origin, Bytes) {
             Format::Envelope => envelope(test, lines).to_string().into_bytes(),
             Format::Cloudtrail => format!("{{\"Records\":[{}]}}", lines.join(",")).into_bytes(),
             Format::FluentForward(_) => lines.iter().flat_map(|line| message(test, line)).collect(),
+            Format::Journald => lines.iter().flat_map(|line| entry(test, line)).collect(),
         },
     };
     (origin, bytes.into())
@@ -66,6 +69,27 @@ fn envelope(test: &FlowTest, lines: &[String]) -> Value {
         "subscriptionFilters": [NO_NAME],
         "logEvents": lines.iter().enumerate().map(event).collect::<Vec<_>>(),
     })
+}
+
+/// As `journalctl` prints it.
+fn entry(test: &FlowTest, line: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let microseconds = test.at.0.saturating_mul(1_000).to_string();
+    put_field(&mut out, "__CURSOR", b"s=0;i=1;b=0;m=0;t=0;x=0");
+    put_field(&mut out, "__REALTIME_TIMESTAMP", microseconds.as_bytes());
+    let told = [
+        ("_SYSTEMD_UNIT", Field::Unit),
+        ("SYSLOG_IDENTIFIER", Field::Identifier),
+        ("PRIORITY", Field::Priority),
+    ];
+    for (name, field) in told {
+        if let Some(value) = test.fields.get(&field) {
+            put_field(&mut out, name, value.as_bytes());
+        }
+    }
+    put_field(&mut out, "MESSAGE", line.as_bytes());
+    end_entry(&mut out);
+    out
 }
 
 /// As Docker's driver sends it.

@@ -20,8 +20,8 @@ pub(super) fn of_sources<'a>() -> [TopColumn<&'a SourceOverview>; 8] {
         TopColumn { title: "TYPE", width: 15, from: 100, cell: |source| printable(&source.kind) },
         TopColumn { title: "STATE", width: 15, from: 0, cell: |source| source_state(source).to_owned() },
         TopColumn { title: "EVENTS/S", width: 8, from: 80, cell: |source| count(source.events_per_second) },
-        TopColumn { title: "RATE", width: 11, from: 0, cell: |source| per_second(source.bytes_per_second) },
-        TopColumn { title: "UNREAD", width: 9, from: 50, cell: |source| unread(source) },
+        TopColumn { title: "RATE", width: 11, from: 50, cell: |source| per_second(source.bytes_per_second) },
+        TopColumn { title: "UNREAD", width: 9, from: 60, cell: |source| unread(source) },
         TopColumn { title: "CATCH UP", width: 8, from: 110, cell: |source| seconds(source.catch_up_seconds) },
         TopColumn {
             title: "OLDEST",
@@ -62,7 +62,7 @@ pub(super) fn of_destinations<'a>() -> [TopColumn<ShownDestination<'a>>; 10] {
         TopColumn {
             title: "RATE",
             width: 11,
-            from: 0,
+            from: 51,
             cell: |(_, destination)| per_second(destination.bytes_per_second),
         },
         TopColumn {

@@ -35,6 +35,9 @@ are those of the last 10 seconds.";
 
 const KEYS: &str = "q quit  ? help  s sort  / filter  p pause  Tab table";
 
+/// Those that a narrow terminal has room for.
+const FEW_KEYS: &str = "q quit  ? help  Tab table";
+
 impl TopStyles {
     pub(super) fn new(has_colour: bool) -> Self {
         let colour = |colour: Color| if has_colour { Style::new().fg(colour) } else { Style::new() };
@@ -64,7 +67,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &mut TopScreen, styles: &TopSt
         Constraint::Length(2),
         Constraint::Length(sources.min(most_sources)),
         Constraint::Min(3),
-        Constraint::Length(if area.height >= 20 { 6 } else { 0 }),
+        Constraint::Length(if area.height >= 20 { 8 } else { 0 }),
         Constraint::Length(1),
     ])
     .areas(area);
@@ -79,7 +82,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &mut TopScreen, styles: &TopSt
         let cursor = if screen.is_typing { "_" } else { "" };
         format!("filter: {}{cursor}", printable(&screen.filter))
     } else {
-        KEYS.to_owned()
+        let has_room = KEYS.len() <= usize::from(area.width);
+        if has_room { KEYS.to_owned() } else { FEW_KEYS.to_owned() }
     };
     frame.render_widget(Paragraph::new(bottom).style(styles.dim), keys);
     if screen.shows_help {
@@ -180,11 +184,12 @@ fn detail(screen: &TopScreen, styles: &TopStyles) -> Vec<Line<'static>> {
             let Some((_, found)) = shown.get(destination) else {
                 return nothing_sent(screen.overview.as_ref());
             };
+            // What to do comes first: there may be no room for all that is wrong.
             let mut lines = Vec::new();
+            lines.extend(found.fix.as_ref().map(|fix| Line::raw(format!("fix: {}", printable(fix)))));
             lines.extend(
                 found.issue.as_ref().map(|issue| Line::styled(format!("! {}", printable(issue)), styles.bad)),
             );
-            lines.extend(found.fix.as_ref().map(|fix| Line::raw(format!("fix: {}", printable(fix)))));
             lines.extend(found.rate_limit.map(|limit| {
                 Line::raw(format!("limited to {}/s, since the service refuses what is beyond", size(limit)))
             }));
@@ -222,11 +227,12 @@ fn of_source(source: &SourceOverview, styles: &TopStyles) -> Vec<Line<'static>> 
 }
 
 fn help(frame: &mut Frame<'_>, area: Rect) {
-    let (width, height) = (46_u16.min(area.width), 13_u16.min(area.height));
+    let (width, height) = (46_u16.min(area.width), 17_u16.min(area.height));
     let (left, top) = (area.width.saturating_sub(width) / 2, area.height.saturating_sub(height) / 2);
     let place = Rect { x: area.x.saturating_add(left), y: area.y.saturating_add(top), width, height };
     frame.render_widget(Clear, place);
-    frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title(" keys ")), place);
+    let words = Paragraph::new(HELP).wrap(Wrap { trim: false });
+    frame.render_widget(words.block(Block::bordered().title(" keys ")), place);
 }
 
 fn size(bytes: u64) -> String {
@@ -316,7 +322,12 @@ mod tests {
         for part in ["logs-222222222222", "222222222222", "BILLED/DAY", "203 GiB", "1.010", "4.8 MiB"] {
             assert!(wide.contains(part), "{part} is not in\n{wide}");
         }
-        for text in [narrow, wide] {
+        // A quarter of a screen still tells each state, and what to do.
+        let (narrowest, _) = drawn(&mut screen(), 40, 20, styles);
+        for part in ["! access_denied", "~ late", "66 min", "fix: allow it", "q quit  ? help"] {
+            assert!(narrowest.contains(part), "{part} is not in\n{narrowest}");
+        }
+        for text in [narrowest, narrow, wide] {
             assert!(!text.contains('\u{1b}'), "{text}");
         }
         // It is of no use, and does no harm.
@@ -353,5 +364,21 @@ mod tests {
         for part in ["sort: trouble, rate, oldest, name", "pause, go on", "quit (also Esc, Ctrl-C)"] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
+        let (text, _) = drawn(&mut screen, 40, 20, TopStyles::new(false));
+        for part in ["trouble, rate, oldest,", "name", "Esc ends it", "last 10 seconds"] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_to_do_is_seen_however_long_what_is_wrong_is() {
+        let mut screen = screen();
+        if let Some(overview) = &mut screen.overview {
+            for destination in overview.sinks.iter_mut().flat_map(|sink| &mut sink.destinations) {
+                destination.issue = destination.issue.as_ref().map(|issue| issue.repeat(20));
+            }
+        }
+        let (text, _) = drawn(&mut screen, 80, 24, TopStyles::new(false));
+        assert!(text.contains("fix: allow it") && text.contains("! firehose:PutRecordBatch"), "{text}");
     }
 }
