@@ -3,6 +3,7 @@
 //! The fuzz targets call these with what the engine makes up; the tests call them with what is stored in `corpus`.
 
 mod envelope;
+mod event_stream;
 mod seen;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use standpipe::msgpack::{PackError, PackReader, PackScan};
 use standpipe::source::firehose_http::{BodyError, BodyScanner};
 
 pub use envelope::envelope;
+pub use event_stream::event_stream;
 
 use seen::{Seen, Told, decode, decoding};
 
@@ -35,12 +37,13 @@ use seen::{Seen, Told, decode, decoding};
 pub type Check = fn(&[u8]);
 
 /// All of them, by their targets' names.
-pub const ALL: [(&str, Check); 10] = [
+pub const ALL: [(&str, Check); 11] = [
     ("envelope", envelope),
     ("firehose_http_body", firehose_http_body),
     ("cloudtrail", cloudtrail),
     ("container", container),
     ("forward", forward),
+    ("event_stream", event_stream),
     ("checkpoint", checkpoint),
     ("config", config),
     ("decode_any", decode_any),

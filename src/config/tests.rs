@@ -198,7 +198,18 @@ fn streams_are_read_as_their_keys_say() {
     wrong("stream_arn = \"arn:aws:firehose:eu-west-1:222222222222:deliverystream/cwl\"", "stream_arn");
     wrong("start = \"now\"", "expected `beginning`, `end`, or a time");
     wrong("format = \"cri\"", "format: found `cri`, expected `envelope` or `lines`");
-    wrong("fan_out = \"standpipe\"", "fan_out: enhanced fan-out is not supported");
+    wrong("fan_out = \"a b\"", "fan_out: found `a b`, expected a consumer's name");
+    wrong("fan_out = \"\"", "fan_out: found ``, expected a consumer's name");
+    let twice = |second: &str| {
+        let other = "[sources.two]\ntype = \"kinesis\"\nstream_arn = \"arn:aws:kinesis:eu-west-1:222222222222:stream/cwl\"\n";
+        World::new(&format!("{}{other}fan_out = \"{second}\"\n", source("fan_out = \"a\"")))
+    };
+    let errors = twice("a").errors();
+    let expected = "sources.two.fan_out: `a` is already used by `sources.stream.fan_out` for the same stream";
+    assert!(errors.len() == 1 && errors[0].contains(expected), "{errors:?}");
+    let config = twice("b").config();
+    let SourceConfig::Kinesis(two) = &config.sources["two"] else { panic!("{config:?}") };
+    assert_eq!(two.fan_out.as_deref(), Some("b"));
     wrong("leases = { failover = \"10s\" }", "leases.table: missing");
     wrong("leases = { table = \"a/b\" }", "leases.table: found `a/b`");
     wrong("leases = { table = \"abc\", failover = \"10ms\" }", "leases.failover");
