@@ -166,8 +166,12 @@ fn what_nobody_delivers_is_not_read() {
         world.standin.kinesis().put_lines(&text, 500);
         world.standin.kinesis().fan_out.event = 2;
         let daemon = world.spawn();
-        until("its memory is spent", || {
-            (daemon.scrape().sum("source_backpressure_seconds_total", &[]) > 1.0).then_some(())
+        // Nothing moves any more, since there is no more memory.
+        daemon.until_readyz(503);
+        until("all that there is memory for is read", || {
+            let scrape = daemon.scrape();
+            let is_spent = scrape.sum("backpressure_seconds_total", &[]) > 0.0;
+            (is_spent || scrape.count("memory_bytes", &[]) > 1 << 20).then_some(())
         });
         let sent = world.standin.kinesis().fan_out.sent;
         assert!(sent < most, "{sent} bytes were sent to who has memory for 8 MiB");
