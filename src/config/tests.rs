@@ -179,7 +179,7 @@ fn a_consumer_of_a_stream_is_of_one_source() {
     for (second, expected) in [
         ("a", used),
         ("a b", "sources.two.fan_out: found `a b`, expected a consumer's name"),
-        ("", "sources.two.fan_out: found ``, expected a consumer's name"),
+        ("a/b", "sources.two.fan_out: found `a/b`, expected a consumer's name"),
     ] {
         let errors = two(second).errors();
         assert!(errors.len() == 1 && errors[0].contains(expected), "{second}: {errors:?}");
