@@ -3,6 +3,7 @@
 //! The fuzz targets call these with what the engine makes up; the tests call them with what is stored in `corpus`.
 
 mod envelope;
+mod event_stream;
 mod journald;
 mod seen;
 
@@ -29,6 +30,7 @@ use standpipe::msgpack::{PackError, PackReader, PackScan};
 use standpipe::source::firehose_http::{BodyError, BodyScanner};
 
 pub use envelope::envelope;
+pub use event_stream::event_stream;
 pub use journald::journald;
 
 use seen::{Seen, Told, decode, decoding};
@@ -37,13 +39,14 @@ use seen::{Seen, Told, decode, decoding};
 pub type Check = fn(&[u8]);
 
 /// All of them, by their targets' names.
-pub const ALL: [(&str, Check); 11] = [
+pub const ALL: [(&str, Check); 12] = [
     ("envelope", envelope),
     ("firehose_http_body", firehose_http_body),
     ("cloudtrail", cloudtrail),
     ("container", container),
     ("forward", forward),
     ("journald", journald),
+    ("event_stream", event_stream),
     ("checkpoint", checkpoint),
     ("config", config),
     ("decode_any", decode_any),

@@ -172,6 +172,12 @@ impl AccountRegion {
         self.regional("kinesis", format!("stream/{name}"))
     }
 
+    /// A consumer of a stream of Kinesis; `registered` is when it was, or a pattern of it.
+    #[must_use]
+    pub fn stream_consumer(&self, stream: &str, name: &str, registered: &str) -> Arn {
+        self.regional("kinesis", format!("stream/{stream}/consumer/{name}:{registered}"))
+    }
+
     /// A key of KMS.
     #[must_use]
     pub fn key(&self, id: &str) -> Arn {

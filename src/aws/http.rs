@@ -111,7 +111,7 @@ impl HttpConnector for Transport {
 }
 
 /// Whether a request goes past the proxy of the environment.
-fn is_direct(uri: &Uri, proxy_use: ProxyUse) -> bool {
+pub(super) fn is_direct(uri: &Uri, proxy_use: ProxyUse) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let address: Option<IpAddr> = host.parse().ok();
     let is_link_local = match address {
@@ -141,7 +141,7 @@ pub(super) fn tls_context(ca_file: Option<&PathBuf>, whose: &str) -> Result<TlsC
 }
 
 /// Reads the certificates, and sees that there is one.
-fn read_ca(path: &Path, whose: &str) -> Result<Vec<u8>, AwsError> {
+pub(super) fn read_ca(path: &Path, whose: &str) -> Result<Vec<u8>, AwsError> {
     let (path, whose) = (path.to_path_buf(), whose.to_owned());
     let pem = match fs::read(&path) {
         Ok(pem) => pem,

@@ -10,6 +10,7 @@ mod clock;
 mod connection;
 mod credentials;
 mod error;
+mod event_stream;
 mod failure;
 mod fault;
 mod firehose;
@@ -22,6 +23,7 @@ mod probe;
 mod process;
 mod profile;
 mod role;
+mod stream_http;
 mod transport_fault;
 mod web_identity;
 
@@ -29,6 +31,7 @@ pub use self::call::{ApiCall, ApiClient, AwsService, CallOptions, ObjectBody, Ob
 pub use self::connection::AwsConnection;
 pub use self::credentials::Credentials;
 pub use self::error::AwsError;
+pub use self::event_stream::{EventStream, FrameFault, MessageBuffer, StreamMessage, StreamNext};
 pub(crate) use self::failure::call_failure;
 pub use self::fault::{CredentialsFault, principal_in};
 pub use self::firehose::{FirehoseClient, FirehoseClients};

@@ -32,14 +32,12 @@ pub(super) fn source(section: &mut Section<'_>) -> Option<KinesisSource> {
     let format = section.or("format", Format::Envelope, choice(&FORMATS));
     let decoding = sized(section, format, None);
     let start = section.or("start", StreamStart::Beginning, start);
-    section.misplaced(
-        "fan_out",
-        "enhanced fan-out is not supported by this version of standpipe; remove it: without it, shards are polled",
-    );
+    let name = string_that(is_consumer, "a consumer's name: 1 to 128 letters, digits and `_.-`");
+    let fan_out = section.optional("fan_out", name);
     let has_leases = section.has("leases");
     let table = section.table("leases");
     let leases = table.zip(aws.as_ref()).and_then(|(table, aws)| leases(table, aws));
-    let source = KinesisSource { stream_arn: stream_arn?, aws: aws?, decoding, start, leases };
+    let source = KinesisSource { stream_arn: stream_arn?, aws: aws?, decoding, start, leases, fan_out };
     (source.leases.is_some() == has_leases).then_some(source)
 }
 
@@ -65,8 +63,16 @@ fn leases(mut section: Section<'_>, of_stream: &AwsSettings) -> Option<LeaseSett
 
 /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>.
 fn is_table(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    (3..=255).contains(&name.len()) && name.chars().all(plain)
+    (3..=255).contains(&name.len()) && name.chars().all(is_plain)
+}
+
+/// Source: `ConsumerName` of <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_RegisterStreamConsumer.html>.
+fn is_consumer(name: &str) -> bool {
+    (1..=128).contains(&name.len()) && name.chars().all(is_plain)
+}
+
+const fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
 }
 
 fn stream_arn(node: &Node) -> Parsed<String> {

@@ -10,13 +10,14 @@ use super::problem::{Notes, quoted};
 use super::stream_source::LeaseSettings;
 use super::types::{Action, Config, Encoding, ForwardListen, KinesisSource, MAX_SINKS, Server, SourceConfig};
 
-/// Notes addresses that two want to listen on, tables of leases that two want to have, and a second standard input.
+/// Notes addresses that two want to listen on, tables of leases and consumers that two want to have, and a second standard input.
 pub(super) fn check_sources(
     server: Option<&Server>,
     sources: &BTreeMap<String, SourceConfig>,
     notes: &Notes,
 ) {
     check_leases(sources, notes);
+    check_consumers(sources, notes);
     let mut taken: Vec<(String, SocketAddr)> = Vec::new();
     if let Some(server) = server {
         taken.push(("server.listen".to_owned(), server.listen));
@@ -94,6 +95,21 @@ fn check_leases(sources: &BTreeMap<String, SourceConfig>, notes: &Notes) {
             );
         }
         tables.push((name, source, leases));
+    }
+}
+
+/// Notes sources that want to be the same consumer of a stream: each would end the other's subscriptions.
+fn check_consumers(sources: &BTreeMap<String, SourceConfig>, notes: &Notes) {
+    let mut consumers: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    for (name, source) in sources {
+        let SourceConfig::Kinesis(source) = source else { continue };
+        let Some(fan_out) = &source.fan_out else { continue };
+        if let Some(first) = consumers.insert((&source.stream_arn, fan_out), name) {
+            notes.problem_at(
+                &format!("sources.{name}.fan_out"),
+                format!("`{fan_out}` is already used by `sources.{first}.fan_out` for the same stream, and each would end the other's subscriptions; choose another name"),
+            );
+        }
     }
 }
 

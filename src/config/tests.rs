@@ -163,6 +163,30 @@ fn a_source_is_not_taken_for_a_sink() {
 }
 
 #[test]
+fn a_consumer_of_a_stream_is_of_one_source() {
+    let source = |name: &str, fan_out: &str| {
+        let arn = "arn:aws:kinesis:eu-west-1:222222222222:stream/cwl";
+        format!("[sources.{name}]\ntype = \"kinesis\"\nstream_arn = \"{arn}\"\nfan_out = \"{fan_out}\"\n")
+    };
+    let two = |second: &str| {
+        let sink = "[sinks.b]\ntype = \"directory\"\npath = \"x\"\n";
+        World::new(&format!("{}{}{sink}", source("one", "a"), source("two", second)))
+    };
+    let config = two("standpipe_2.b-c").config();
+    let SourceConfig::Kinesis(stream) = &config.sources["two"] else { panic!("{config:?}") };
+    assert_eq!(stream.fan_out.as_deref(), Some("standpipe_2.b-c"));
+    let used = "sources.two.fan_out: `a` is already used by `sources.one.fan_out` for the same stream";
+    for (second, expected) in [
+        ("a", used),
+        ("a b", "sources.two.fan_out: found `a b`, expected a consumer's name"),
+        ("a/b", "sources.two.fan_out: found `a/b`, expected a consumer's name"),
+    ] {
+        let errors = two(second).errors();
+        assert!(errors.len() == 1 && errors[0].contains(expected), "{second}: {errors:?}");
+    }
+}
+
+#[test]
 fn streams_are_read_as_their_keys_say() {
     let source = |keys: &str| {
         let arn = "stream_arn = \"arn:aws:kinesis:eu-west-1:222222222222:stream/cwl\"";
@@ -198,7 +222,6 @@ fn streams_are_read_as_their_keys_say() {
     wrong("stream_arn = \"arn:aws:firehose:eu-west-1:222222222222:deliverystream/cwl\"", "stream_arn");
     wrong("start = \"now\"", "expected `beginning`, `end`, or a time");
     wrong("format = \"cri\"", "format: found `cri`, expected `envelope` or `lines`");
-    wrong("fan_out = \"standpipe\"", "fan_out: enhanced fan-out is not supported");
     wrong("leases = { failover = \"10s\" }", "leases.table: missing");
     wrong("leases = { table = \"a/b\" }", "leases.table: found `a/b`");
     wrong("leases = { table = \"abc\", failover = \"10ms\" }", "leases.failover");

@@ -236,6 +236,8 @@ pub struct KinesisSource {
     pub start: StreamStart,
     /// The table that is shared with others; none: this process reads all shards.
     pub leases: Option<LeaseSettings>,
+    /// The name of the consumer that shards are subscribed to with; none: they are polled.
+    pub fan_out: Option<String>,
 }
 
 /// `type = "fluent_forward"`

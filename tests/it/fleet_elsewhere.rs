@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::fleet::configure;
 use crate::moto::{Moto, installed, root};
 use crate::standin::Lines;
-use crate::world::{Daemon, Envelope, MESSAGE_SINK, RUN, World, at_least_once, until};
+use crate::world::{Daemon, Envelope, MESSAGE_SINK, RUN, World, at_least_once, exactly_once, until};
 
 /// The two servers; they end when they are dropped.
 struct Elsewhere {
@@ -114,12 +114,12 @@ fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn start(world: &World, servers: &Elsewhere, arn: &str, worker: &str) -> Daemon {
+fn start(world: &World, servers: &Elsewhere, arn: &str, worker: &str, more: &str) -> Daemon {
     let Elsewhere { kinesis, dynamodb, .. } = servers;
     world.config(&format!(
         "[state]\ndir = \"@DIR/state-{worker}\"\n\n\
          [sources.stream]\ntype = \"kinesis\"\nstream_arn = \"{arn}\"\nendpoint_url = \"{kinesis}\"\n\
-         leases = {{ table = \"{TABLE}\", failover = \"2s\", endpoint_url = \"{dynamodb}\" }}\n{MESSAGE_SINK}"
+         leases = {{ table = \"{TABLE}\", failover = \"2s\", endpoint_url = \"{dynamodb}\" }}\n{more}{MESSAGE_SINK}"
     ));
     world.start()
 }
@@ -131,9 +131,9 @@ fn eight_shards_of_envelopes_arrive_though_a_worker_is_killed_and_shards_are_spl
     let arn = servers.stream("create", &["8"]);
     let arn = arn.trim();
     servers.put(&world, 0..2_000);
-    let first = start(&world, &servers, arn, "a");
+    let first = start(&world, &servers, arn, "a", "");
     world.delivered(&first);
-    let second = start(&world, &servers, arn, "b");
+    let second = start(&world, &servers, arn, "b", "");
     until("each has four of eight", || {
         first.must_run();
         second.must_run();
@@ -156,6 +156,23 @@ fn eight_shards_of_envelopes_arrive_though_a_worker_is_killed_and_shards_are_spl
     second.stop().drained();
     let rows = servers.leases();
     assert!(rows.values().all(|(owner, _)| owner.is_none()), "all are given back: {rows:?}");
+}
+
+/// It sends its streams of events over HTTP/1.1, which AWS does not, and lets anybody subscribe at any time.
+#[test]
+fn shards_are_subscribed_to_and_followed_when_they_are_split() {
+    let Some(servers) = Elsewhere::start() else { return };
+    let world = World::new();
+    let arn = servers.stream("create", &["4"]);
+    servers.put(&world, 0..1_000);
+    let daemon = start(&world, &servers, arn.trim(), "a", "fan_out = \"standpipe\"\n");
+    exactly_once(&world.delivered(&daemon), 1_000);
+    servers.put(&world, 1_000..2_000);
+    exactly_once(&world.delivered(&daemon), 2_000);
+    servers.stream("split", &[]);
+    servers.put(&world, 2_000..3_000);
+    exactly_once(&world.delivered(&daemon), 3_000);
+    daemon.stop().drained();
 }
 
 #[test]

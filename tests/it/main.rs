@@ -30,6 +30,7 @@ mod drain;
 mod encodings;
 mod enrichment;
 mod errors;
+mod fan_out;
 mod files;
 mod fixes;
 mod fleet;

@@ -34,6 +34,7 @@ Object.assign(process.env, {
   CREATE_STREAM_DURATION: "10ms",
   SPLIT_SHARD_DURATION: "10ms",
   MERGE_SHARDS_DURATION: "10ms",
+  REGISTER_STREAM_CONSUMER_DURATION: "10ms",
 });
 process.chdir(path.join(modules, "kinesis-local"));
 require(path.join(modules, "kinesis-local/main.js"));

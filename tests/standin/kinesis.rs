@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use standpipe::event::Timestamp;
 
 use super::errors::AwsError;
+use super::fan_out::FanOut;
 use super::settings::HOME;
 use super::sigv4;
 use super::state::State;
@@ -72,6 +73,9 @@ pub(crate) struct Kinesis {
     pub(crate) too_many: u64,
     /// What nobody should do.
     pub(crate) violations: Vec<String>,
+    /// The one operation that is refused; none: all are.
+    pub(crate) refused_operation: Option<&'static str>,
+    pub(crate) fan_out: FanOut,
 }
 
 /// Of one answer. Source: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>.
@@ -196,21 +200,34 @@ impl Kinesis {
     }
 
     fn iterator(&self, input: &Value) -> Result<Value, AwsError> {
+        let kind = input["ShardIteratorType"].as_str().unwrap_or_default();
+        let wanted = input["StartingSequenceNumber"].as_str().unwrap_or_default();
+        let (number, place) = self.place(input, kind, wanted, &input["Timestamp"])?;
+        Ok(json!({ "ShardIterator": format!("{number}/{place}") }))
+    }
+
+    /// A shard, and how many of its records are before where reading is to begin.
+    pub(super) fn place(
+        &self,
+        input: &Value,
+        kind: &str,
+        wanted: &str,
+        time: &Value,
+    ) -> Result<(u64, usize), AwsError> {
         let number = input["ShardId"].as_str().and_then(number_of).ok_or_else(no_shard)?;
         let shard = self.shards.get(&number).filter(|shard| !shard.is_trimmed).ok_or_else(no_shard)?;
-        let wanted = input["StartingSequenceNumber"].as_str().unwrap_or_default();
         let known = |text: &str| {
             let sequence = text.strip_prefix("49").and_then(|digits| digits.parse::<u64>().ok());
             sequence.ok_or_else(|| AwsError::invalid_argument("StartingSequenceNumber is not valid"))
         };
         let after = |sequence: u64| shard.records.partition_point(|record| record.sequence < sequence);
-        let place = match input["ShardIteratorType"].as_str().unwrap_or_default() {
+        let place = match kind {
             "TRIM_HORIZON" => 0,
             "LATEST" => shard.records.len(),
             "AT_SEQUENCE_NUMBER" => after(known(wanted)?),
             "AFTER_SEQUENCE_NUMBER" => after(known(wanted)? + 1),
             "AT_TIMESTAMP" => {
-                let at = milliseconds(&input["Timestamp"]);
+                let at = milliseconds(time);
                 if at > Timestamp::now().0 {
                     return Err(AwsError::invalid_argument("the timestamp is in the future"));
                 }
@@ -218,7 +235,7 @@ impl Kinesis {
             }
             other => return Err(AwsError::invalid_argument(format!("no type of iterators: {other}"))),
         };
-        Ok(json!({ "ShardIterator": format!("{number}/{place}") }))
+        Ok((number, place))
     }
 
     fn records(&mut self, input: &Value) -> Result<Value, AwsError> {
@@ -240,15 +257,7 @@ impl Kinesis {
         if takes(&mut self.expired) {
             return Err(AwsError::new(400, "ExpiredIteratorException", "Iterator expired."));
         }
-        let unread: Vec<u64> = self.shards[&number]
-            .parents
-            .iter()
-            .copied()
-            .filter(|parent| !self.shards[parent].is_read && !self.shards[parent].is_trimmed)
-            .collect();
-        if !unread.is_empty() {
-            self.violations.push(format!("shard {number} is read before {unread:?}"));
-        }
+        self.check_order(number);
         let is_empty = takes(&mut self.empty_pages);
         let most = usize::try_from(input["Limit"].as_u64().unwrap_or(10_000)).unwrap();
         let most = if self.page == 0 { most } else { most.min(self.page) };
@@ -278,6 +287,39 @@ impl Kinesis {
             answer["ChildShards"] = children;
         }
         Ok(answer)
+    }
+
+    /// Shards are read after those that they came from.
+    pub(super) fn check_order(&mut self, number: u64) {
+        let unread: Vec<u64> = self.shards[&number]
+            .parents
+            .iter()
+            .copied()
+            .filter(|parent| !self.shards[parent].is_read && !self.shards[parent].is_trimmed)
+            .collect();
+        if !unread.is_empty() {
+            self.violations.push(format!("shard {number} is read before {unread:?}"));
+        }
+    }
+
+    /// An event of up to so many records of a shard, from a place on; where it ends, and whether the shard does.
+    pub(super) fn event(&mut self, number: u64, place: usize, most: usize) -> (Value, usize, bool) {
+        let children = self.children(number);
+        let shard = self.shards.get_mut(&number).unwrap();
+        let end = shard.records.len().min(place + most);
+        let page = shard.records.get(place..end).unwrap_or_default();
+        let records: Vec<Value> = page.iter().map(Record::shown).collect();
+        let last = end.checked_sub(1).map_or(shard.first, |last| shard.records[last].sequence);
+        let behind = shard.records.get(end).map_or(0, |next| (Timestamp::now().0 - next.time).max(1));
+        let is_over = shard.is_closed && end == shard.records.len();
+        shard.is_read |= is_over;
+        let mut event = json!({ "Records": records, "MillisBehindLatest": behind });
+        if !is_over {
+            event["ContinuationSequenceNumber"] = sequence_text(last).into();
+        } else if !self.hides_children {
+            event["ChildShards"] = children;
+        }
+        (event, end, is_over)
     }
 
     fn children(&self, of: u64) -> Value {
@@ -321,7 +363,7 @@ fn milliseconds(seconds: &Value) -> i64 {
     text.replace('.', "").parse().unwrap()
 }
 
-fn takes(count: &mut u32) -> bool {
+pub(super) fn takes(count: &mut u32) -> bool {
     let some = *count > 0;
     *count -= u32::from(some);
     some
@@ -355,13 +397,15 @@ pub(crate) fn answer(state: &State, parts: &Parts, body: &[u8]) -> Response<Byte
     }
 }
 
-fn call(state: &State, parts: &Parts, body: &[u8]) -> Result<Value, AwsError> {
+/// Who asks for what, if they may.
+pub(super) fn admitted(state: &State, parts: &Parts, body: &[u8]) -> Result<(String, Value), AwsError> {
     let caller = sigv4::verify(state, parts, body, "kinesis")?;
     let input: Value =
         serde_json::from_slice(body).map_err(|_| AwsError::new(400, "SerializationException", "not JSON"))?;
     let operation = parts.headers["x-amz-target"].to_str().unwrap().strip_prefix(TARGET).unwrap();
-    let mut kinesis = state.kinesis();
-    if let Some(code) = kinesis.refused {
+    let kinesis = state.kinesis();
+    let is_refused = kinesis.refused_operation.is_none_or(|refused| refused == operation);
+    if let Some(code) = kinesis.refused.filter(|_| is_refused) {
         let message = format!(
             "User: {} is not authorized to perform: kinesis:{operation} on resource: {}",
             caller.principal,
@@ -372,10 +416,18 @@ fn call(state: &State, parts: &Parts, body: &[u8]) -> Result<Value, AwsError> {
     if input["StreamARN"].as_str().is_some_and(|arn| arn != stream_arn()) {
         return Err(AwsError::new(400, "ResourceNotFoundException", "Stream not found"));
     }
-    match operation {
+    Ok((operation.to_owned(), input))
+}
+
+fn call(state: &State, parts: &Parts, body: &[u8]) -> Result<Value, AwsError> {
+    let (operation, input) = admitted(state, parts, body)?;
+    let mut kinesis = state.kinesis();
+    match operation.as_str() {
         "ListShards" => Ok(kinesis.list(&input)),
         "GetShardIterator" => kinesis.iterator(&input),
         "GetRecords" => kinesis.records(&input),
+        "DescribeStreamConsumer" => kinesis.fan_out.describe(&input),
+        "RegisterStreamConsumer" => kinesis.fan_out.register(&input),
         _ => Err(AwsError::new(404, "UnknownOperationException", operation)),
     }
 }

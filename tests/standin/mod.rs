@@ -11,6 +11,7 @@ mod control;
 mod describe;
 mod dynamodb;
 mod errors;
+mod fan_out;
 mod faults;
 mod firehose;
 mod kinesis;

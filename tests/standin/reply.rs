@@ -1,11 +1,12 @@
 //! The body of an answer, which may break off in the middle.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::Response;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc;
 
 /// Ends the connection without an answer, or within one: on purpose, or since the client went away.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,8 @@ pub(crate) struct Reply {
     left: u64,
     /// What was sent is on its way.
     is_flushed: bool,
+    /// What comes one after another, instead of bytes that are there.
+    events: Option<mpsc::Receiver<Result<Bytes, Cut>>>,
 }
 
 impl Reply {
@@ -32,8 +35,13 @@ impl Reply {
         let promised = answer.extensions().get::<Promised>().copied();
         answer.map(|bytes| {
             let left = promised.map_or(bytes.len() as u64, |promised| promised.0);
-            Self { bytes, left, is_flushed: false }
+            Self { bytes, left, is_flushed: false, events: None }
         })
+    }
+
+    /// An answer of what comes one after another, and ends with its sender.
+    pub(crate) fn events(events: mpsc::Receiver<Result<Bytes, Cut>>) -> Self {
+        Self { bytes: Bytes::new(), left: 0, is_flushed: false, events: Some(events) }
     }
 }
 
@@ -45,6 +53,14 @@ impl Body for Reply {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Some(events) = &mut self.events {
+            match ready!(events.poll_recv(context)) {
+                Some(Ok(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                // Once what was sent is on its way.
+                Some(Err(Cut)) => (self.events, self.left) = (None, 1),
+                None => return Poll::Ready(None),
+            }
+        }
         let bytes = std::mem::take(&mut self.bytes);
         if !bytes.is_empty() {
             self.left -= bytes.len() as u64;
@@ -62,10 +78,10 @@ impl Body for Reply {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.left == 0 && self.events.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        if self.events.is_some() { SizeHint::default() } else { SizeHint::with_exact(self.left) }
     }
 }

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -26,7 +26,7 @@ use super::reply::{Cut, Reply};
 use super::settings::{Key, Role, Settings, Stream};
 use super::state::State;
 use super::tls::Identity;
-use super::{control, describe, objects, queue, sts};
+use super::{control, describe, fan_out, objects, queue, sts};
 
 /// A running stand-in; it stops when it is dropped.
 pub(crate) struct Standin {
@@ -46,7 +46,7 @@ impl Standin {
             .enable_all()
             .build()
             .unwrap();
-        let identity = settings.tls.then(Identity::make);
+        let identity = settings.tls.then(|| Identity::make(settings.http2));
         let ca = identity.as_ref().map(|identity| identity.ca.clone()).unwrap_or_default();
         let state = Arc::new(State::new(settings, ca));
         let listener = runtime.block_on(TcpListener::bind(settings.listen)).unwrap();
@@ -141,7 +141,10 @@ async fn accept(state: Arc<State>, listener: TcpListener, acceptor: Option<TlsAc
         tokio::spawn(async move {
             match acceptor {
                 Some(acceptor) if starts_tls(&socket).await => {
-                    if let Ok(socket) = acceptor.accept(socket).await {
+                    let Ok(socket) = acceptor.accept(socket).await else { return };
+                    if socket.get_ref().1.alpn_protocol() == Some(b"h2") {
+                        serve_http2(state, socket).await;
+                    } else {
                         serve(state, socket).await;
                     }
                 }
@@ -167,6 +170,18 @@ async fn serve(state: Arc<State>, socket: impl AsyncRead + AsyncWrite + Unpin) {
     connection.await.ok();
 }
 
+/// The same over HTTP/2, where a host is no header.
+async fn serve_http2(state: Arc<State>, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(host) = request.uri().authority().map(|host| host.as_str().parse().unwrap()) {
+            request.headers_mut().insert("host", host);
+        }
+        answer(Arc::clone(&state), request)
+    });
+    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    server.serve_connection(TokioIo::new(socket), service).await.ok();
+}
+
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Reply>, Cut> {
     let (parts, body) = request.into_parts();
     let body = match read(body).await {
@@ -178,6 +193,9 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
             return Ok(Reply::of(error.json()));
         }
     };
+    if fan_out::is_meant(&parts) {
+        return Ok(dated(&state, fan_out::answer(&state, &parts, &body)));
+    }
     let reply = if parts.uri.path().starts_with(control::PREFIX) {
         control::answer(&state, parts.uri.path(), &body)
     } else if describe::is_meant(&parts) {
@@ -204,7 +222,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
 }
 
 /// Says the time by the service's clock, from which senders learn how far theirs is off.
-fn dated(state: &State, mut reply: Response<Bytes>) -> Response<Bytes> {
+fn dated<B>(state: &State, mut reply: Response<B>) -> Response<B> {
     let now = aws_smithy_types::DateTime::from_secs(state.clock());
     let text = now.fmt(aws_smithy_types::date_time::Format::HttpDate).unwrap();
     reply.headers_mut().insert("date", text.parse().unwrap());

@@ -11,6 +11,8 @@ use super::faults::Faults;
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) tls: bool,
+    /// With TLS, HTTP/2 is offered, too.
+    pub(crate) http2: bool,
     pub(crate) keys: Vec<Key>,
     pub(crate) roles: Vec<Role>,
     pub(crate) streams: Vec<Stream>,
@@ -29,6 +31,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: true,
+            http2: false,
             keys: vec![Key::default()],
             roles: Vec::new(),
             streams: vec![Stream::new(HOME, "logs")],

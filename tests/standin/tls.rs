@@ -16,7 +16,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Makes new keys each time: nothing is worth stealing.
-    pub(crate) fn make() -> Self {
+    pub(crate) fn make(http2: bool) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
@@ -37,7 +37,8 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone()], private)
             .unwrap();
-        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let offered = if http2 { vec!["h2", "http/1.1"] } else { vec!["http/1.1"] };
+        server.alpn_protocols = offered.into_iter().map(|name| name.as_bytes().to_vec()).collect();
         Self { ca: ca.pem(), cert: leaf.pem(), key: key.serialize_pem(), server: Arc::new(server) }
     }
 }

@@ -14,6 +14,9 @@ use crate::event::Origin;
 /// What a reader of a stream does.
 const STREAM_ACTIONS: [&str; 3] = ["kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"];
 
+/// What a reader that is subscribed to shards does beside it, with its consumer.
+const CONSUMER_ACTIONS: [&str; 2] = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
+
 /// What a worker does with a lease table.
 const TABLE_ACTIONS: [&str; 7] = [
     "dynamodb:DescribeTable",
@@ -80,6 +83,10 @@ async fn of_stream(client: &ApiClient, source: &KinesisSource, findings: &mut Ve
     let seen = format!("`{stream}` has {} shards, {n_open} of them open", shards.len());
     findings.push(HopFinding::ok("stream", seen));
     let Some(shard) = shards.iter().find_map(|shard| shard.get("ShardId")?.as_str()) else { return };
+    if let Some(name) = &source.fan_out {
+        let reader = ConsumerCheck { client, stream, name, principal: &principal };
+        return findings.extend(reader.check(shard).await);
+    }
     let input = json!({ "StreamARN": stream, "ShardId": shard, "ShardIteratorType": "LATEST" });
     let iterator = match ask("GetShardIterator", input).await {
         Ok(iterator) => iterator.get("ShardIterator").cloned().unwrap_or_default(),
@@ -96,6 +103,68 @@ async fn of_stream(client: &ApiClient, source: &KinesisSource, findings: &mut Ve
         }
         Err(error) => refused(&error),
     });
+}
+
+/// A consumer that shards are subscribed to with.
+struct ConsumerCheck<'a> {
+    client: &'a ApiClient,
+    stream: &'a str,
+    name: &'a str,
+    principal: &'a str,
+}
+
+impl ConsumerCheck<'_> {
+    /// Whether it is registered, and may subscribe: nothing is registered, and no subscription is ended.
+    async fn check(&self, shard: &str) -> Vec<HopFinding> {
+        const CHECK: &str = "consumer";
+        let Self { stream, name, .. } = self;
+        let input = json!({ "StreamARN": stream, "ConsumerName": name });
+        let described = match self.ask("DescribeStreamConsumer", input).await {
+            Ok(described) => described,
+            Err(error) if error.code() == Some("ResourceNotFoundException") => {
+                let seen = format!("`{stream}` has no consumer `{name}`: standpipe registers it");
+                return vec![HopFinding::ok(CHECK, seen)];
+            }
+            Err(error) => return vec![self.refused(&error)],
+        };
+        let text = |key: &str| described.pointer(key).and_then(Value::as_str).unwrap_or_default();
+        let (arn, status) =
+            (text("/ConsumerDescription/ConsumerARN"), text("/ConsumerDescription/ConsumerStatus"));
+        let seen = format!("consumer `{name}` is {status}");
+        if status != "ACTIVE" {
+            let waiting = HopFinding::warning(CHECK, seen).why("it can subscribe once it is ACTIVE");
+            return vec![waiting.fix("wait until it is ACTIVE")];
+        }
+        // A dry run is answered by an error, whatever it finds, and ends nobody's subscription.
+        let position = json!({ "Type": "LATEST" });
+        let input =
+            json!({ "ConsumerARN": arn, "ShardId": shard, "StartingPosition": position, "DryRun": true });
+        let call = ApiCall::new(AwsService::Kinesis, "SubscribeToShard", input);
+        let CallOptions { deadline, .. } = CallOptions::default();
+        let subscribed = match self.client.stream(&call, deadline, deadline).await {
+            Err(error) if error.code() == Some("DryRunOperationException") => {
+                HopFinding::ok("records", format!("`{shard}` can be subscribed to"))
+            }
+            // It is subscribed to, by whoever reads it.
+            Err(error) if error.code() == Some("ResourceInUseException") => {
+                HopFinding::ok("records", format!("`{shard}` is subscribed to"))
+            }
+            Err(error) => self.refused(&error),
+            // Who knows no dry runs has begun to send; nothing of it is read.
+            Ok(_) => HopFinding::ok("records", format!("`{shard}` can be subscribed to")),
+        };
+        vec![HopFinding::ok(CHECK, seen), subscribed]
+    }
+
+    async fn ask(&self, operation: &'static str, input: Value) -> Result<Value, CallError> {
+        let call = ApiCall::new(AwsService::Kinesis, operation, input);
+        self.client.call_with(&call, CallOptions::default()).await
+    }
+
+    fn refused(&self, error: &CallError) -> HopFinding {
+        let arn = format!("{}/consumer/{}:*", self.stream, self.name);
+        of_refusal("consumer", &arn, &CONSUMER_ACTIONS, self.principal, error)
+    }
 }
 
 async fn of_leases(client: &ApiClient, leases: &LeaseSettings, findings: &mut Vec<HopFinding>) {
@@ -203,6 +272,9 @@ mod tests {
         let finding = of_refusal("stream", stream, &STREAM_ACTIONS, "arn:aws:iam::1:role/r", &denied);
         let text = finding.fix.unwrap().text;
         assert!(text.contains("`kinesis:GetRecords`") && text.contains(stream), "{text}");
+        let consumer = format!("{stream}/consumer/standpipe:*");
+        let text = of_refusal("consumer", &consumer, &CONSUMER_ACTIONS, "r", &denied).fix.unwrap().text;
+        assert!(text.contains("`kinesis:SubscribeToShard`") && text.contains(&consumer), "{text}");
         let of_table = of_refusal("leases", "cwl", &TABLE_ACTIONS, "r", &denied).fix.unwrap().text;
         assert!(of_table.contains("`dynamodb:UpdateItem`") && of_table.contains("table/cwl"), "{of_table}");
     }

@@ -56,6 +56,15 @@ pub(super) fn consumer(draft: &mut PlanDraft<'_>) {
         allow("StandpipeReadsTheStream", reads).on([place.stream(&kinesis.name)]),
         allow("StandpipeKeepsItsLeases", leases).on([place.table(&table)]),
     ];
+    if let Some(name) = &consumer.fan_out {
+        let subscribes = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
+        statements.extend([
+            allow("StandpipeRegistersItsConsumer", ["kinesis:RegisterStreamConsumer"])
+                .on([place.stream(&kinesis.name)]),
+            // When it will be registered, nobody knows.
+            allow("StandpipeSubscribes", subscribes).on([place.stream_consumer(&kinesis.name, name, "*")]),
+        ]);
+    }
     statements.extend(data_key(topology, kinesis, "StandpipeDecryptsRecords", "kms:Decrypt"));
     let role = AssumedRole {
         id: "Consumer",

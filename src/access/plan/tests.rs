@@ -383,6 +383,22 @@ fn the_consumer_reads_the_stream_and_keeps_its_leases() {
     may(&reads, "kinesis:PutRecord", &stream, &[], false);
     may(&reads, "dynamodb:UpdateItem", &table, &[], true);
     may(&reads, "dynamodb:DeleteTable", &table, &[], false);
+    may(&reads, "kinesis:RegisterStreamConsumer", &stream, &[], false);
+}
+
+#[test]
+fn a_consumer_of_enhanced_fan_out_is_registered_and_subscribes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/topology.toml");
+    let sample = plan(&load(&path, &BTreeMap::new()).unwrap()).unwrap();
+    let reads = document(&sample, "role `standpipe-consumer`", DocumentPurpose::Permissions);
+    let stream = "arn:aws:kinesis:ap-northeast-1:222222222222:stream/cwl";
+    may(&reads, "kinesis:RegisterStreamConsumer", stream, &[], true);
+    may(&reads, "kinesis:DeregisterStreamConsumer", stream, &[], false);
+    for action in ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"] {
+        may(&reads, action, &format!("{stream}/consumer/standpipe:1764499200"), &[], true);
+        may(&reads, action, &format!("{stream}/consumer/another:1764499200"), &[], false);
+        may(&reads, action, stream, &[], false);
+    }
 }
 
 /// A topology of vended log groups of these names.

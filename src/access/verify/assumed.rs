@@ -32,6 +32,7 @@ pub(super) fn consumer(view: ObservedPlan<'_>) -> Option<Hop> {
         "kinesis:GetShardIterator",
         "kinesis:GetRecords",
     ];
+    const SUBSCRIBES: [&str; 2] = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
     const LEASES: [&str; 6] = [
         "dynamodb:DescribeTable",
         "dynamodb:Scan",
@@ -53,13 +54,20 @@ pub(super) fn consumer(view: ObservedPlan<'_>) -> Option<Hop> {
         let leases: Vec<_> =
             LEASES.iter().map(|action| ask(holder, action, &table, account, of_table())).collect();
         let reads = all("read", "standpipe cannot read the stream without it", &reads);
+        let subscribes = consumer.fan_out.as_ref().map(|name| {
+            let register = ask(holder, "kinesis:RegisterStreamConsumer", &stream, account, of_stream());
+            let arn = account.place.stream_consumer(&kinesis.name, name, "1").to_string();
+            let of_consumer = SUBSCRIBES.map(|action| ask(holder, action, &arn, account, of_table()));
+            let checks: Vec<_> = std::iter::once(register).chain(of_consumer).collect();
+            all("subscribe", "standpipe cannot subscribe to shards without it", &checks)
+        });
         let leases = all("lease", "workers share the stream through leases in the table", &leases);
         let decrypts = item.and_then(|item| item.text("kmsKey")).and_then(|name| {
             let context = through(context(), account, "kinesis")
                 .with("kms:EncryptionContext:aws:kinesis:arn", [stream.as_str()]);
             decrypts(view, holder, account, name, context)
         });
-        std::iter::once(reads).chain(decrypts).chain([leases]).collect()
+        std::iter::once(reads).chain(subscribes).chain(decrypts).chain([leases]).collect()
     });
     if let Some(item) = view.find(account, |kind| matches!(kind, ResourceKind::LeaseTable { .. })) {
         findings.push(lease_table(item));

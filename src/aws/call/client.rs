@@ -33,13 +33,18 @@ use super::{rest, wire};
 use crate::aws::connection::{AwsConnection, AwsSession};
 use crate::aws::credentials::Credentials;
 use crate::aws::error::AwsError;
+use crate::aws::event_stream::EventStream;
 use crate::aws::probe::{CallError, NoAnswer, unanswered};
 use crate::aws::role::ResolvedRole;
+use crate::aws::stream_http::stream_connector;
 use crate::config::AwsSettings;
 use crate::event::{Origin, Timestamp};
 
 /// Most bytes of an answer; the longest are lists of a thousand items.
 const MOST_ANSWER: usize = 16 * 1_024 * 1_024;
+
+/// What the answer says it is that is a stream of events.
+const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
 /// The longest wait before the second try; it doubles.
 const BACKOFF: Duration = Duration::from_millis(200);
@@ -51,6 +56,8 @@ const SKEW: i64 = 240_000;
 #[derive(Debug)]
 pub struct ApiClient {
     http: SharedHttpConnector,
+    /// For answers that go on for minutes; none: as all others.
+    streams: Option<SharedHttpConnector>,
     config: SdkConfig,
     region: String,
     credentials: Arc<Credentials>,
@@ -76,7 +83,7 @@ impl ApiClient {
     ) -> Result<Self, AwsError> {
         let AwsSession { config, credentials, region } = connection.session(region, roles).await?;
         let (http, skew, buckets) = (connection.connector(), AtomicI64::new(0), BucketRegions::default());
-        Ok(Self { http, config, region, credentials, owner: None, url: None, skew, buckets })
+        Ok(Self { http, streams: None, config, region, credentials, owner: None, url: None, skew, buckets })
     }
 
     /// A caller with these settings, whose names depend on no more than `origin`; a `region` that is known otherwise comes before the
@@ -105,6 +112,15 @@ impl ApiClient {
     #[must_use]
     pub fn at(self, url: Option<String>) -> Self {
         Self { url, ..self }
+    }
+
+    /// The same, which also makes calls whose answers are event streams.
+    ///
+    /// # Errors
+    /// When the `ca_file` is of no use.
+    pub fn streaming(self, whose: &str, settings: &AwsSettings) -> Result<Self, AwsError> {
+        let streams = stream_connector(settings.ca_file.as_ref(), whose, settings.connect_timeout)?;
+        Ok(Self { streams: Some(streams), ..self })
     }
 
     /// Buckets that are another account's than this are refused.
@@ -147,7 +163,7 @@ impl ApiClient {
         let wire = wire::request(call, self.owner.as_deref()).ok_or_else(unknown)?;
         let mut tries = 1;
         loop {
-            let refused = match self.exchange(call.service, &wire, options.deadline).await {
+            let refused = match self.exchange(&self.http, call.service, &wire, options.deadline).await {
                 Ok(response) => match whole(response, options.deadline).await {
                     Ok(body) => return Ok(body),
                     Err(refused) => refused,
@@ -162,6 +178,29 @@ impl ApiClient {
         }
     }
 
+    /// Makes a call, once, whose answer is a stream of events. It has to begin within the deadline, and then may be silent for `patience`.
+    ///
+    /// # Errors
+    /// What the service refused, or why it did not answer.
+    pub async fn stream(
+        &self,
+        call: &ApiCall,
+        deadline: Duration,
+        patience: Duration,
+    ) -> Result<EventStream, CallError> {
+        let unknown = || CallError::Unusable(format!("`{call}` is not a known operation"));
+        let wire = wire::request(call, self.owner.as_deref()).ok_or_else(unknown)?;
+        // In clear text, HTTP/1.1 gives each answer a connection of its own.
+        let is_clear = self.endpoint(call.service, &wire).url.starts_with("http://");
+        let http = self.streams.as_ref().filter(|_| !is_clear).unwrap_or(&self.http);
+        let response = self.exchange(http, call.service, &wire, deadline).await?;
+        let content = response.headers().get("content-type").unwrap_or_default();
+        if !content.starts_with(EVENT_STREAM) {
+            return Err(CallError::Unreadable(format!("the answer to `{call}` is no stream of events")));
+        }
+        Ok(EventStream::new(response.into_body(), patience))
+    }
+
     /// Begins to read an object. It is asked for once: who reads knows where to go on. Each piece of it has to come within the deadline.
     ///
     /// # Errors
@@ -172,13 +211,14 @@ impl ApiClient {
         deadline: Duration,
     ) -> Result<ObjectBody, CallError> {
         let wire = rest::get_object(request, self.owner.as_deref());
-        let response = self.exchange(AwsService::S3, &wire, deadline).await?;
+        let response = self.exchange(&self.http, AwsService::S3, &wire, deadline).await?;
         Ok(ObjectBody::of(response, deadline))
     }
 
     /// Makes one request, and once more where the answer says what was wrong with it: this host's clock, or a bucket's region.
     async fn exchange(
         &self,
+        http: &SharedHttpConnector,
         service: AwsService,
         wire: &UnsignedRequest,
         deadline: Duration,
@@ -186,10 +226,11 @@ impl ApiClient {
         let (mut is_corrected, mut is_moved) = (false, false);
         loop {
             let endpoint = self.endpoint(service, wire);
-            let FailedRequest { refused, date, region } = match self.send(&endpoint, wire, deadline).await {
-                Ok(response) => return Ok(response),
-                Err(failed) => failed,
-            };
+            let FailedRequest { refused, date, region } =
+                match self.send(http, &endpoint, wire, deadline).await {
+                    Ok(response) => return Ok(response),
+                    Err(failed) => failed,
+                };
             let moved = region.filter(|region| service == AwsService::S3 && *region != endpoint.region);
             if let Some(region) = moved.filter(|_| !is_moved) {
                 self.buckets.set(wire.bucket(), region);
@@ -215,13 +256,14 @@ impl ApiClient {
     /// Makes one request; the answer is one that says yes, up to its body.
     async fn send(
         &self,
+        http: &SharedHttpConnector,
         endpoint: &ServiceEndpoint,
         wire: &UnsignedRequest,
         deadline: Duration,
     ) -> Result<HttpResponse, FailedRequest> {
         let keys = self.credentials.keys().await.map_err(|fault| CallError::of(&fault))?;
         let request = self.signed(endpoint, wire, &keys).map_err(CallError::Unusable)?;
-        let sent = time::timeout(deadline, self.http.call(request)).await;
+        let sent = time::timeout(deadline, http.call(request)).await;
         let sent = sent.map_err(|_| late(&endpoint.url, deadline))?;
         let response = sent.map_err(|error| unanswered(&error))?;
         let status = response.status();
@@ -291,6 +333,7 @@ impl ApiClient {
         let keys = Keys::new("AKIAIOSFODNN7EXAMPLE", "a-secret", Some("a-token".to_owned()), None, "test");
         Self {
             http: AwsConnection::new("a test", AwsSettings::default()).unwrap().connector(),
+            streams: None,
             config: SdkConfig::builder().endpoint_url(url).build(),
             region: "eu-west-1".to_owned(),
             credentials: Arc::new(Credentials::fixed(keys)),

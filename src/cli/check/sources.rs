@@ -169,6 +169,10 @@ fn of_stream(kinesis: &KinesisSource) -> Vec<Branch> {
         StreamStart::At(time) => time.to_rfc3339(),
     };
     let mut stream = Branch::leaf(format!("stream {}, from {start} on", kinesis.stream_arn));
+    stream.below.push(Branch::leaf(match &kinesis.fan_out {
+        Some(name) => format!("shards are subscribed to by the consumer {name} (enhanced fan-out)"),
+        None => "shards are polled".to_owned(),
+    }));
     stream.below.extend(common::of_roles(&kinesis.aws));
     stream.below.extend(kinesis.aws.endpoint_url.as_ref().map(|url| Branch::leaf(format!("endpoint {url}"))));
     let Some(leases) = &kinesis.leases else {

@@ -98,6 +98,11 @@ pub(super) fn is_table(text: &str) -> bool {
     (3..=255).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
+/// A consumer of a Kinesis stream.
+pub(super) fn is_consumer(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+}
+
 /// Source: `ExternalId` of STS's `AssumeRole`.
 pub(super) fn is_external_id(text: &str) -> bool {
     (2..=1_224).contains(&text.len())

@@ -256,8 +256,10 @@ pub(super) fn consumer(
     let assumer = assumer(&mut section, known, format!("{prefix}-consumer"));
     let what = "a table's name of 3 to 255 letters, digits, `_`, `.` and `-`";
     let lease_table = named(&mut section, "lease_table", "standpipe-leases", names::is_table, what);
+    let what = "a consumer's name of 1 to 128 letters, digits, `_`, `.` and `-`";
+    let fan_out = section.optional("fan_out", string_that(names::is_consumer, what));
     section.finish();
-    Some(KinesisConsumer { assumer: assumer?, lease_table: lease_table? })
+    Some(KinesisConsumer { assumer: assumer?, lease_table: lease_table?, fan_out })
 }
 
 pub(super) fn reader(mut section: Section<'_>, known: &NamedParts, name: &str) -> Option<BucketReader> {

@@ -240,6 +240,8 @@ pub struct KinesisConsumer {
     pub assumer: RoleAssumer,
     /// The `DynamoDB` table of its leases, in the stream's account.
     pub lease_table: String,
+    /// The consumer that it subscribes with; none: it polls.
+    pub fan_out: Option<String>,
 }
 
 /// Who reads log groups without a subscription.

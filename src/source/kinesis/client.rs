@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::lease::HashRange;
 use super::place::{RecordPlace, SequenceNumber};
 use super::shards::{ListedShard, ShardGraph};
-use crate::aws::{ApiCall, ApiClient, AwsService, CallError, CallOptions, principal_in};
+use crate::aws::{ApiCall, ApiClient, AwsService, CallError, CallOptions, EventStream, principal_in};
 use crate::event::Timestamp;
 
 /// Reads one stream.
@@ -51,6 +51,8 @@ pub(super) enum StreamFaultKind {
     Passing,
     /// The iterator is too old.
     Expired,
+    /// The consumer is subscribed to the shard elsewhere, or was a moment ago.
+    Taken,
     /// The stream or the shard does not exist.
     Gone,
     /// The service does not take what it was asked, such as a number that it does not know.
@@ -63,6 +65,33 @@ pub(super) enum StreamFaultKind {
     Credentials,
 }
 
+/// A consumer that is registered.
+#[derive(Clone, Debug)]
+pub(super) struct StreamConsumer {
+    pub(super) arn: Arc<str>,
+    /// Whether it may subscribe by now.
+    pub(super) is_active: bool,
+}
+
+/// Where reading begins, in the service's words.
+struct StartWords {
+    kind: &'static str,
+    time: Option<Value>,
+    sequence: Option<Value>,
+}
+
+impl IteratorStart {
+    fn words(&self) -> StartWords {
+        let words = |kind, time, sequence| StartWords { kind, time, sequence };
+        match self {
+            Self::TrimHorizon => words("TRIM_HORIZON", None, None),
+            Self::At(time) => words("AT_TIMESTAMP", Some(seconds(*time)), None),
+            Self::With(place) => words("AT_SEQUENCE_NUMBER", None, Some(json!(&**place.sequence.text()))),
+            Self::After(sequence) => words("AFTER_SEQUENCE_NUMBER", None, Some(json!(&**sequence.text()))),
+        }
+    }
+}
+
 impl StreamFaultKind {
     /// As metrics have it.
     pub(super) const fn reason(self) -> &'static str {
@@ -70,6 +99,7 @@ impl StreamFaultKind {
             Self::Throttled => "throttled",
             Self::Passing => "unavailable",
             Self::Expired => "expired_iterator",
+            Self::Taken => "subscription_taken",
             Self::Gone => "gone",
             Self::Refused => "refused",
             Self::Denied => "access_denied",
@@ -96,20 +126,10 @@ impl KinesisClient {
     /// An iterator, to be used within five minutes.
     pub(super) async fn iterator(&self, shard: &str, start: &IteratorStart) -> Result<String, StreamFault> {
         let mut input = json!({ "StreamARN": &*self.stream_arn, "ShardId": shard });
-        let (kind, more) = match start {
-            IteratorStart::TrimHorizon => ("TRIM_HORIZON", None),
-            IteratorStart::At(time) => ("AT_TIMESTAMP", Some(("Timestamp", seconds(*time)))),
-            IteratorStart::With(place) => {
-                ("AT_SEQUENCE_NUMBER", Some(("StartingSequenceNumber", json!(&**place.sequence.text()))))
-            }
-            IteratorStart::After(sequence) => {
-                ("AFTER_SEQUENCE_NUMBER", Some(("StartingSequenceNumber", json!(&**sequence.text()))))
-            }
-        };
-        set(&mut input, "ShardIteratorType", kind.into());
-        if let Some((name, value)) = more {
-            set(&mut input, name, value);
-        }
+        let StartWords { kind, time, sequence } = start.words();
+        set(&mut input, "ShardIteratorType", Some(kind.into()));
+        set(&mut input, "Timestamp", time);
+        set(&mut input, "StartingSequenceNumber", sequence);
         let answer = self.call("GetShardIterator", input).await?;
         let iterator = answer.get("ShardIterator").and_then(Value::as_str);
         iterator.map(str::to_owned).ok_or_else(|| self.unreadable("GetShardIterator"))
@@ -121,6 +141,57 @@ impl KinesisClient {
         let call = ApiCall::new(AwsService::Kinesis, "GetRecords", input);
         let answered = self.client.call_bytes(&call, CallOptions::once(self.deadline)).await;
         answered.map_err(|error| fault(&call, &self.stream_arn, error))
+    }
+
+    /// A consumer of the stream by its name; none: it is not registered.
+    pub(super) async fn consumer(&self, name: &str) -> Result<Option<StreamConsumer>, StreamFault> {
+        const OPERATION: &str = "DescribeStreamConsumer";
+        let input = json!({ "StreamARN": &*self.stream_arn, "ConsumerName": name });
+        let call = ApiCall::new(AwsService::Kinesis, OPERATION, input);
+        let answered = self.client.call_with(&call, CallOptions::once(self.deadline)).await;
+        match answered.map_err(|error| fault(&call, &consumer_arn(&self.stream_arn, name), error)) {
+            Ok(answer) => {
+                let text = |name: &str| answer.pointer(name).and_then(Value::as_str);
+                let consumer = text("/ConsumerDescription/ConsumerARN").map(|arn| StreamConsumer {
+                    arn: arn.into(),
+                    is_active: text("/ConsumerDescription/ConsumerStatus") == Some("ACTIVE"),
+                });
+                consumer.ok_or_else(|| self.unreadable(OPERATION)).map(Some)
+            }
+            Err(fault) if fault.kind == StreamFaultKind::Gone => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Registers a consumer; one that is registered already is not changed.
+    pub(super) async fn register_consumer(&self, name: &str) -> Result<(), StreamFault> {
+        let input = json!({ "StreamARN": &*self.stream_arn, "ConsumerName": name });
+        match self.call("RegisterStreamConsumer", input).await {
+            Err(fault) if fault.kind != StreamFaultKind::Taken => Err(fault),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Subscribes a consumer to a shard, for five minutes at most. The service sends something every few seconds, be it nothing new.
+    pub(super) async fn subscribe(
+        &self,
+        consumer: &str,
+        shard: &str,
+        start: &IteratorStart,
+    ) -> Result<EventStream, StreamFault> {
+        let StartWords { kind, time, sequence } = start.words();
+        let mut position = json!({ "Type": kind });
+        set(&mut position, "Timestamp", time);
+        set(&mut position, "SequenceNumber", sequence);
+        let input = json!({ "ConsumerARN": consumer, "ShardId": shard, "StartingPosition": position });
+        let call = ApiCall::new(AwsService::Kinesis, SUBSCRIBE, input);
+        let answered = self.client.stream(&call, self.deadline, self.deadline.max(SILENCE)).await;
+        answered.map_err(|error| fault(&call, consumer, error))
+    }
+
+    /// Why a consumer's subscription has ended.
+    pub(super) fn cut_off(consumer: &str, error: CallError) -> StreamFault {
+        fault(&ApiCall::new(AwsService::Kinesis, SUBSCRIBE, Value::Null), consumer, error)
     }
 
     /// All shards.
@@ -161,14 +232,25 @@ impl KinesisClient {
     }
 }
 
+/// What subscribes.
+const SUBSCRIBE: &str = "SubscribeToShard";
+
+/// A subscription that says nothing for so long is cut off: the library of the service takes it for one, too.
+const SILENCE: Duration = Duration::from_secs(35);
+
+/// A consumer's ARN, as policies name it: the time when it was registered follows, which nobody knows before.
+fn consumer_arn(stream_arn: &str, name: &str) -> String {
+    format!("{stream_arn}{CONSUMER}{name}:*")
+}
+
 /// Kinesis takes seconds with a fraction.
 fn seconds(time: Timestamp) -> Value {
     let (seconds, rest) = (time.0.div_euclid(1_000), time.0.rem_euclid(1_000));
     format!("{seconds}.{rest:03}").parse::<f64>().map_or(Value::Null, Value::from)
 }
 
-fn set(input: &mut Value, name: &str, value: Value) {
-    if let Some(input) = input.as_object_mut() {
+fn set(input: &mut Value, name: &str, value: Option<Value>) {
+    if let (Some(input), Some(value)) = (input.as_object_mut(), value) {
         input.insert(name.to_owned(), value);
     }
 }
@@ -213,6 +295,7 @@ fn fault(call: &ApiCall, stream: &str, error: CallError) -> StreamFault {
 fn kind(code: &str) -> StreamFaultKind {
     match code {
         "ExpiredIteratorException" => StreamFaultKind::Expired,
+        "ResourceInUseException" => StreamFaultKind::Taken,
         "ResourceNotFoundException" => StreamFaultKind::Gone,
         "AccessDeniedException" | "AccessDenied" | "OptInRequired" => StreamFaultKind::Denied,
         "KMSDisabledException"
@@ -242,8 +325,9 @@ fn fix(kind: StreamFaultKind, action: &str, stream: &str, said: &str) -> String 
     let who = || principal_in(said).map_or_else(|| "the caller".to_owned(), |who| format!("`{who}`"));
     match kind {
         StreamFaultKind::Denied => {
+            let policy = if stream.contains(CONSUMER) { "consumer's" } else { "stream's" };
             format!(
-                "; allow {} `{action}` on `{stream}`, and in another account also in the stream's policy",
+                "; allow {} `{action}` on `{stream}`, and in another account also in the {policy} policy",
                 who()
             )
         }
@@ -252,6 +336,14 @@ fn fix(kind: StreamFaultKind, action: &str, stream: &str, said: &str) -> String 
         }
         StreamFaultKind::Credentials => "; check the credentials of the source".to_owned(),
         StreamFaultKind::Gone => "; correct `stream_arn`, or create the stream".to_owned(),
+        StreamFaultKind::Taken => {
+            "; the consumer was subscribed to the shard a moment ago, or is elsewhere: give each reader of the stream a `fan_out` of its own, or `leases` that they share"
+                .to_owned()
+        }
+        StreamFaultKind::Throttled if action == "kinesis:RegisterStreamConsumer" => {
+            "; a stream has up to 20 consumers, or 50 with On-demand Advantage: deregister one, or leave `fan_out` out"
+                .to_owned()
+        }
         StreamFaultKind::Throttled
         | StreamFaultKind::Passing
         | StreamFaultKind::Expired
@@ -259,13 +351,16 @@ fn fix(kind: StreamFaultKind, action: &str, stream: &str, said: &str) -> String 
     }
 }
 
+/// Within the ARN of a consumer.
+const CONSUMER: &str = "/consumer/";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_refusal_says_what_it_means_and_what_to_do() {
-        use StreamFaultKind::{Credentials, Denied, Expired, Gone, Key, Passing, Refused, Throttled};
+        use StreamFaultKind::{Credentials, Denied, Expired, Gone, Key, Passing, Refused, Taken, Throttled};
         let said = "User: arn:aws:sts::1:assumed-role/r/s is not authorized to perform: kinesis:GetRecords";
         let check = |code: &str, message: &str, kind: StreamFaultKind, fix: &str| {
             let error = CallError::Answered { code: code.into(), message: message.into() };
@@ -292,6 +387,35 @@ mod tests {
         check("ExpiredTokenException", "old", Credentials, "credentials");
         check("InternalFailure", "later", Passing, "");
         check("500", "status 500", Passing, "");
+        check("ResourceInUseException", "in use", Taken, "`fan_out` of its own");
+    }
+
+    #[test]
+    fn a_refusal_of_a_consumer_names_its_permission_and_its_arn() {
+        let check = |operation, code: &str, fix: &str| {
+            let error = CallError::Answered { code: code.into(), message: "no".into() };
+            let call = ApiCall::new(AwsService::Kinesis, operation, json!({}));
+            let message = fault(&call, &consumer_arn("arn:aws:kinesis:r:1:stream/s", "c"), error).message;
+            assert!(message.contains(fix), "{message}");
+        };
+        let policy = "`kinesis:SubscribeToShard` on `arn:aws:kinesis:r:1:stream/s/consumer/c:*`, and in another account also in the consumer's policy";
+        check(SUBSCRIBE, "AccessDeniedException", policy);
+        check("RegisterStreamConsumer", "LimitExceededException", "20 consumers");
+    }
+
+    #[test]
+    fn reading_begins_where_it_is_told() {
+        let sequence = SequenceNumber::new("495").unwrap();
+        let place = RecordPlace { sequence: sequence.clone(), index: 3 };
+        let check = |start: IteratorStart, kind: &str, time: Value, number: Value| {
+            let words = start.words();
+            assert_eq!((words.kind, words.time.unwrap_or_default()), (kind, time));
+            assert_eq!(words.sequence.unwrap_or_default(), number);
+        };
+        check(IteratorStart::TrimHorizon, "TRIM_HORIZON", Value::Null, Value::Null);
+        check(IteratorStart::At(Timestamp(1_500)), "AT_TIMESTAMP", json!(1.5), Value::Null);
+        check(IteratorStart::With(place), "AT_SEQUENCE_NUMBER", Value::Null, json!("495"));
+        check(IteratorStart::After(sequence), "AFTER_SEQUENCE_NUMBER", Value::Null, json!("495"));
     }
 
     #[test]

@@ -6,14 +6,18 @@
 //! ```text
 //!            ┌── taker: whose is what ◀── lease_table ──▶ held_lease: renewed, written to
 //! fleet ─────┼── shards: what needs a lease ◀── client         │ position
-//!            └── shard_reader ──▶ client ──page──▶ records, aggregate ──▶ reading ──▶ intake
+//!            └── shard_reader ◀── feed: polled or subscribed ◀── client
+//!                     └──page──▶ records, aggregate ──▶ reading ──▶ intake
 //! ```
 //!
 //! A shard that was split or merged is followed by its children, which are read once it is done. A lease is ours for as long as the last
 //! write to it is younger than the failover time: then nobody else can have seen it stand still, whatever the clocks say.
 
 mod aggregate;
+mod answer;
 mod client;
+mod consumer;
+mod feed;
 mod fleet;
 mod held_lease;
 mod lease;
@@ -23,15 +27,18 @@ mod lease_table;
 mod left;
 mod md5;
 mod place;
+mod polled;
 mod position;
 mod reading;
 mod records;
+mod rival;
 mod shard_pace;
 mod shard_reader;
 mod shards;
 #[cfg(test)]
 mod simulation;
 mod source;
+mod subscribed;
 mod taker;
 
 pub use self::position::ShardPosition;

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::aggregate::Aggregate;
 use super::client::KinesisClient;
+use super::consumer::FanOutConsumer;
 use super::held_lease::HeldLease;
 use super::lease_store::LeaseStore;
 use super::place::{RecordPlace, SequenceNumber, ShardMark};
@@ -21,6 +22,8 @@ use crate::source::holds::Holds;
 pub(super) struct StreamReading {
     pub(super) intake: Intake,
     pub(super) client: KinesisClient,
+    /// Who is subscribed to shards; none: they are polled.
+    pub(super) consumer: Option<FanOutConsumer>,
     pub(super) store: Arc<LeaseStore>,
     pub(super) holds: Arc<Holds>,
     /// Of the source.

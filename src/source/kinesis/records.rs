@@ -1,4 +1,4 @@
-//! An answer of `GetRecords`: its records, decoded one by one from where they stand in it. Pure.
+//! An answer of `GetRecords`, or an event of `SubscribeToShard`: its records, decoded one by one from where they stand in it. Pure.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,6 +20,9 @@ pub(super) struct RecordsPage<'a> {
     /// Where the next page begins; none: the shard has ended.
     #[serde(borrow, default)]
     pub(super) next_shard_iterator: Option<Cow<'a, str>>,
+    /// Where a subscription goes on after this event; none: the shard has ended.
+    #[serde(borrow, default)]
+    continuation_sequence_number: Option<Cow<'a, str>>,
     /// How far the shard's newest record is ahead of this page, in milliseconds.
     #[serde(default)]
     pub(super) millis_behind_latest: Option<i64>,
@@ -62,9 +65,23 @@ struct PageHashes<'a> {
 }
 
 impl<'a> RecordsPage<'a> {
-    /// None: the bytes are no such answer.
-    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
+    }
+
+    /// None: an answer that no page is, or that has a record without a number.
+    pub(super) fn whole(bytes: &'a [u8]) -> Option<Self> {
+        Self::read(bytes).filter(|page| page.records.iter().all(|record| record.sequence().is_some()))
+    }
+
+    /// Where a subscription goes on after this event.
+    pub(super) fn continuation(&self) -> Option<SequenceNumber> {
+        self.continuation_sequence_number.as_deref().and_then(SequenceNumber::new)
+    }
+
+    /// Whether nothing is waiting to be read.
+    pub(super) fn is_at_tip(&self) -> bool {
+        self.millis_behind_latest.map_or(self.records.is_empty(), |behind| behind <= 0)
     }
 
     /// The payload bytes of all records, or a few more.
@@ -123,6 +140,19 @@ mod tests {
         assert_eq!((first.data(), first.partition_key.as_deref()), (b"one".to_vec(), Some("a\"b")));
         assert_eq!(first.sequence(), SequenceNumber::new("495"));
         assert_eq!((second.data(), second.partition_key.as_deref()), (b"two\xff".to_vec(), None));
+    }
+
+    #[test]
+    fn an_event_of_a_subscription_tells_where_to_go_on() {
+        let goes_on = |event: &str| RecordsPage::whole(event.as_bytes()).map(|event| event.continuation());
+        let open = r#"{"Records":[],"ContinuationSequenceNumber":"497","MillisBehindLatest":0}"#;
+        assert_eq!(goes_on(open), Some(SequenceNumber::new("497")));
+        for ended in
+            [r#"{"Records":[],"ContinuationSequenceNumber":null}"#, r#"{"Records":[],"ChildShards":[]}"#]
+        {
+            assert_eq!(goes_on(ended), Some(None), "{ended}");
+        }
+        assert_eq!(goes_on(r#"{"Records":[{"SequenceNumber":"x"}]}"#), None, "a record without a number");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! How fast a shard is read, and how much at a time. Pure but for the clock of its waits.
 //!
-//! A shard takes five calls and gives 2 MiB a second, for all who read it.
-//! Source: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>.
+//! A shard takes five calls and gives 2 MiB a second, for all who poll it; a consumer subscribes to it once a second at most, and no
+//! sooner than five seconds after the last time that it did.
+//! Source: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>,
+//! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html>.
 
 use std::time::Duration;
 
@@ -28,7 +30,36 @@ const FIRST_RECORD: usize = 16 << 10;
 /// Most records a page.
 const MOST_RECORDS: usize = 10_000;
 
-/// The pace of one shard.
+/// Between two calls for a subscription, at least.
+const SUBSCRIBE_EVERY: Duration = Duration::from_secs(1);
+
+/// Between two subscriptions, at least.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// When one shard may be subscribed to.
+#[derive(Debug, Default)]
+pub(super) struct SubscriptionPace {
+    due: Option<Instant>,
+}
+
+impl SubscriptionPace {
+    /// When the next call may be made.
+    pub(super) fn due(&self) -> Instant {
+        self.due.unwrap_or_else(Instant::now)
+    }
+
+    /// A call is made.
+    pub(super) fn asked(&mut self) {
+        self.due = Some(Instant::now() + SUBSCRIBE_EVERY);
+    }
+
+    /// It was successful.
+    pub(super) fn subscribed(&mut self) {
+        self.due = Some(Instant::now() + AGAIN_AFTER);
+    }
+}
+
+/// The pace of one shard that is polled.
 #[derive(Debug)]
 pub(super) struct ShardPace {
     asked: Option<Instant>,
@@ -100,6 +131,22 @@ mod tests {
         check(10, 10 << 20, true, 5_000);
         pace.asked();
         assert_eq!(pace.due() - start, Duration::from_millis(200), "a call that failed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_is_subscribed_to_no_sooner_than_it_may_be() {
+        let mut pace = SubscriptionPace::default();
+        let start = Instant::now();
+        assert_eq!(pace.due(), start, "the first call waits for nothing");
+        pace.asked();
+        assert_eq!(pace.due() - start, Duration::from_secs(1), "a call that failed");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        pace.asked();
+        tokio::time::advance(Duration::from_millis(300)).await;
+        pace.subscribed();
+        assert_eq!(pace.due() - start, Duration::from_millis(6_300), "a subscription that was cut at once");
+        tokio::time::advance(Duration::from_mins(5)).await;
+        assert!(pace.due() < Instant::now(), "one that had its time");
     }
 
     #[test]

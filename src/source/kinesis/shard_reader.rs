@@ -1,18 +1,19 @@
-//! Reads one shard, page after page, at the pace that the service allows.
+//! Reads one shard, answer after answer, whichever way they come.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::warn;
 
+use super::answer::{AnswerAtHand, FeedAnswer};
 use super::client::{IteratorStart, StreamFault, StreamFaultKind};
+use super::feed::ShardFeed;
 use super::held_lease::HeldLease;
 use super::place::{RecordPlace, ShardMark};
 use super::reading::{NotHandedOver, RecordGroups, StreamReading};
 use super::records::{PageRecord, RecordsPage};
-use super::shard_pace::ShardPace;
+use super::rival::RivalWatch;
 use super::shards::ListedShard;
 use crate::ack::PositionTracker;
 use crate::config::StreamStart;
@@ -41,9 +42,6 @@ enum AfterPage {
     Ended(Vec<ListedShard>),
 }
 
-/// A service's iterators are good for five minutes.
-const ITERATOR_AGE: Duration = Duration::from_mins(4);
-
 /// Something was given up: it is read again after so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -53,18 +51,13 @@ pub(super) struct ShardReader {
     held: Arc<HeldLease>,
     lane: Arc<OrderedLane>,
     origin: Origin,
-    pace: ShardPace,
+    feed: ShardFeed,
     patience: HoldPatience,
-    iterator: Option<ShardIterator>,
-    /// Where the next iterator begins.
+    rival: RivalWatch,
+    /// Where the feed begins when it begins anew.
     next: IteratorStart,
-    /// Up to here all is done, of what an iterator may bring again.
+    /// Up to here all is done, of what the feed may bring again.
     done: Option<RecordPlace>,
-}
-
-struct ShardIterator {
-    text: String,
-    got: Instant,
 }
 
 impl ShardReader {
@@ -74,11 +67,11 @@ impl ShardReader {
         Self {
             lane: reading.intake.lane(WhenFullDestination::Wait),
             origin: origin.with(Field::StreamArn, stream_arn),
-            pace: ShardPace::default(),
+            feed: ShardFeed::new(reading, &held.shard),
             patience: reading.holds.patience(),
+            rival: RivalWatch::default(),
             reading: Arc::clone(reading),
             held: Arc::clone(held),
-            iterator: None,
             next: IteratorStart::TrimHorizon,
             done: None,
         }
@@ -107,7 +100,7 @@ impl ShardReader {
     }
 
     fn begin(&mut self, from: &ShardMark) {
-        self.iterator = None;
+        self.feed.begin_again();
         self.done = None;
         self.next = match (from, self.held.start, self.reading.start) {
             (ShardMark::Record(place), _, _) => {
@@ -166,108 +159,89 @@ impl ShardReader {
     }
 
     async fn page(&mut self, tracker: &Arc<PositionTracker<ShardMark>>) -> Result<AfterPage, NotHandedOver> {
-        let reading = Arc::clone(&self.reading);
-        sleep_until(self.pace.due()).await;
-        let expected = self.pace.expected();
-        let permits = u32::try_from(expected >> 10).unwrap_or(u32::MAX).max(1);
-        // It is never closed.
-        let permits = permits.min(most_permits(&reading));
-        let at_hand = reading.at_hand.acquire_many(permits).await.ok();
-        let room = reading.intake.admit(expected).await;
-        let mut memory = reading.intake.standing();
-        memory.resize(expected as u64);
-        drop(room);
-        let answer = match self.ask().await {
-            AskedPage::Records(answer) => answer,
-            AskedPage::Later(fault) => {
-                // Others may have the memory meanwhile.
-                drop((at_hand, memory));
-                if let Some(fault) = fault {
-                    self.wait_after(&fault).await;
-                }
-                return Ok(AfterPage::Another);
+        match self.feed.next(&self.next).await {
+            FeedAnswer::Records(answer) => self.take(answer, tracker).await,
+            FeedAnswer::Later(None) => Ok(AfterPage::Another),
+            FeedAnswer::Later(Some(fault)) => {
+                self.wait_after(&fault).await;
+                Ok(AfterPage::Another)
             }
-            AskedPage::Trimmed(children) => return Ok(AfterPage::Ended(children)),
-        };
-        let whole = RecordsPage::read(&answer)
-            .filter(|page| page.records.iter().all(|record| record.sequence().is_some()));
-        let Some(page) = whole else {
-            drop((at_hand, memory));
-            let fault = reading.client.unreadable("GetRecords");
+            FeedAnswer::Unbegun(fault) => Ok(self.unbegun(fault).await),
+            FeedAnswer::Taken { fault, from_us } => {
+                // A new owner of the lease, which has to be known before the shard is taken back from it.
+                if !self.held.confirm().await {
+                    return Err(NotHandedOver::Lost);
+                }
+                self.wait_after(&fault).await;
+                if from_us && self.rival.took(Instant::now()) {
+                    self.patience.note(&fault.message);
+                }
+                Ok(AfterPage::Another)
+            }
+        }
+    }
+
+    async fn take(
+        &mut self,
+        answer: AnswerAtHand,
+        tracker: &Arc<PositionTracker<ShardMark>>,
+    ) -> Result<AfterPage, NotHandedOver> {
+        let AnswerAtHand { bytes, mut memory } = answer;
+        let reading = Arc::clone(&self.reading);
+        let Some(page) = RecordsPage::whole(&bytes) else {
+            drop(memory);
+            self.feed.begin_again();
+            let fault = reading.client.unreadable(self.feed.operation());
             self.wait_after(&fault).await;
             return Ok(AfterPage::Another);
         };
-        self.patience.works();
-        memory.resize((answer.len() + page.payload()) as u64);
-        self.pace.read(page.records.len(), page.payload(), Self::is_at_tip(&page));
+        if !self.rival.is_there(Instant::now()) {
+            self.patience.works();
+        }
+        memory.held.resize((bytes.len() + page.payload()) as u64);
+        let goes_on = self.feed.goes_on(&page);
         let done = self.done.clone();
         let groups = RecordGroups::new(&reading, &self.held, tracker, &self.lane, &self.origin);
-        groups.hand_over(&page, done.as_ref(), &mut memory).await?;
-        Ok(self.after(&page))
+        groups.hand_over(&page, done.as_ref(), &mut memory.held).await?;
+        Ok(self.after(&page, goes_on))
     }
 
-    fn is_at_tip(page: &RecordsPage<'_>) -> bool {
-        page.millis_behind_latest.map_or(page.records.is_empty(), |behind| behind <= 0)
-    }
-
-    fn after(&mut self, page: &RecordsPage<'_>) -> AfterPage {
-        if let Some(last) = page.records.last().and_then(PageRecord::sequence) {
-            self.next = IteratorStart::After(last);
+    fn after(&mut self, page: &RecordsPage<'_>, goes_on: bool) -> AfterPage {
+        let last = page.records.last().and_then(PageRecord::sequence);
+        if last.is_some() {
             self.done = None;
         }
+        if let Some(next) = page.continuation().or(last) {
+            self.next = IteratorStart::After(next);
+        }
         self.held.set_behind(page.millis_behind_latest.unwrap_or(0));
-        let Some(iterator) = &page.next_shard_iterator else {
+        if !goes_on {
             return AfterPage::Ended(page.children());
-        };
-        self.iterator = Some(ShardIterator { text: iterator.to_string(), got: Instant::now() });
+        }
         let since = Timestamp::now().0.saturating_sub(self.reading.began.0);
         let behind = page.millis_behind_latest.unwrap_or(if page.records.is_empty() { 0 } else { i64::MAX });
         if self.reading.is_once && behind <= since { AfterPage::CaughtUp } else { AfterPage::Another }
     }
 
-    /// Asks for a page, once.
-    async fn ask(&mut self) -> AskedPage {
-        let fresh = self.iterator.take().filter(|iterator| iterator.got.elapsed() < ITERATOR_AGE);
-        let iterator = match fresh {
-            Some(iterator) => iterator,
-            None => match self.reading.client.iterator(&self.held.shard, &self.next).await {
-                Ok(text) => ShardIterator { text, got: Instant::now() },
-                Err(fault) => return self.without_iterator(fault).await,
-            },
-        };
-        self.pace.asked();
-        match self.reading.client.records(&iterator.text, self.pace.limit()).await {
-            Ok(answer) => AskedPage::Records(answer),
-            Err(fault) => {
-                let is_good = matches!(fault.kind, StreamFaultKind::Throttled | StreamFaultKind::Passing);
-                self.iterator = Some(iterator).filter(|_| is_good);
-                if fault.kind == StreamFaultKind::Expired {
-                    // A page that had to wait: the next iterator begins where it stood.
-                    self.reading.intake.metrics.error(fault.kind.reason());
-                    return AskedPage::Later(None);
-                }
-                AskedPage::Later(Some(fault))
-            }
-        }
-    }
-
-    async fn without_iterator(&mut self, fault: StreamFault) -> AskedPage {
+    /// What follows when the feed could not begin where it should.
+    async fn unbegun(&mut self, fault: StreamFault) -> AfterPage {
         let by_number = matches!(self.next, IteratorStart::With(_) | IteratorStart::After(_));
         if fault.kind == StreamFaultKind::Refused && by_number {
             let (source, shard) = (&*self.reading.origin.source, &*self.held.shard);
             warn!(source, shard, error = %fault, "the stream does not have the shard's position any more; reading goes on with its oldest record");
             self.reading.intake.metrics.error("expired_position");
             self.next = IteratorStart::TrimHorizon;
-            return AskedPage::Later(None);
+            return AfterPage::Another;
         }
         if fault.kind == StreamFaultKind::Gone
             && let Ok(graph) = self.reading.client.shards().await
             && !graph.has(&self.held.shard)
         {
             // Its records are older than the stream keeps them.
-            return AskedPage::Trimmed(graph.children(&self.held.shard).into_iter().cloned().collect());
+            return AfterPage::Ended(graph.children(&self.held.shard).into_iter().cloned().collect());
         }
-        AskedPage::Later(Some(fault))
+        self.wait_after(&fault).await;
+        AfterPage::Another
     }
 
     async fn wait_after(&mut self, fault: &StreamFault) {
@@ -286,7 +260,7 @@ impl ShardReader {
     async fn has_ended(&mut self) -> bool {
         let fault = match self.reading.client.shards().await {
             Ok(graph) if !graph.is_open(&self.held.shard) => return true,
-            Ok(_) => self.reading.client.unreadable("GetRecords"),
+            Ok(_) => self.reading.client.unreadable(self.feed.operation()),
             Err(fault) => fault,
         };
         self.wait_after(&fault).await;
@@ -320,18 +294,4 @@ impl ShardReader {
             graph.children(&self.held.shard).into_iter().map(|child| Arc::clone(&child.id)).collect();
         store.set_children(&self.held.shard, &children).await.map_err(|fault| fault.message)
     }
-}
-
-/// What asking gave.
-enum AskedPage {
-    Records(Bytes),
-    /// Nothing yet; what is to be waited for, if anything is.
-    Later(Option<StreamFault>),
-    /// The stream does not have the shard any more; this came of it.
-    Trimmed(Vec<ListedShard>),
-}
-
-/// As many as there are.
-fn most_permits(reading: &StreamReading) -> u32 {
-    u32::try_from(reading.intake.memory() / 4 / 1024).unwrap_or(u32::MAX).max(1)
 }

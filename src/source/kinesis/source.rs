@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 use super::client::KinesisClient;
+use super::consumer::FanOutConsumer;
 use super::fleet::Worker;
 use super::lease_store::{LeaseStore, OwnLeases};
 use super::lease_table::LeaseTable;
@@ -67,6 +68,10 @@ impl KinesisShards {
         let wrong = |error: crate::aws::AwsError| SourceError::Other(Box::new(error));
         let client = ApiClient::with(&whose, &config.aws, region.clone(), &origin).await.map_err(wrong)?;
         let client = client.at(config.aws.endpoint_url.clone());
+        let client = match &config.fan_out {
+            Some(_) => client.streaming(&whose, &config.aws).map_err(wrong)?,
+            None => client,
+        };
         let stream_arn: Arc<str> = config.stream_arn.as_str().into();
         let client = KinesisClient::new(client, stream_arn, config.aws.request_timeout);
         let leases = match &config.leases {
@@ -118,6 +123,7 @@ impl KinesisShards {
             at_hand: Arc::new(Semaphore::new(kibibytes.clamp(1, Semaphore::MAX_PERMITS))),
             intake,
             client,
+            consumer: self.config.fan_out.as_deref().map(|name| FanOutConsumer::new(name.into())),
             store: Arc::new(store),
             holds: Holds::new(Arc::clone(name), Arc::clone(status), *once),
             origin: self.origin.clone(),

@@ -69,6 +69,8 @@ pub(super) fn consumers() -> Vec<Break> {
         broken("organization", "consumer may not decrypt", |it| reads(it, "kms:Decrypt", "kms:Encrypt"), (CONSUMER, "decrypt"), &["`kms:Decrypt`"]),
         broken("organization", "consumer may not keep leases", |it| reads(it, "dynamodb:UpdateItem", "dynamodb:Query"), (CONSUMER, "lease"), &["`dynamodb:UpdateItem`"]),
         broken("organization", "lease table missing", |it| it.lose("archive", "Leases"), (CONSUMER, "lease_table"), &["table `standpipe-cwl` does not exist"]),
+        broken("sample", "consumer may not subscribe", |it| reads(it, "kinesis:SubscribeToShard", "kinesis:PutRecord"), (CONSUMER, "subscribe"), &["`kinesis:SubscribeToShard`"]),
+        broken("sample", "consumer may not register", |it| reads(it, "kinesis:RegisterStreamConsumer", "kinesis:PutRecord"), (CONSUMER, "subscribe"), &["`kinesis:RegisterStreamConsumer`"]),
         broken("sample", "consumer's external id wrong", |it| it.edit("archive", "ConsumerRole", "trust", r#""example""#, r#""other""#), (CONSUMER, "assume_role"), &["sts:ExternalId"]),
     ]
 }
