@@ -66,12 +66,12 @@ fn play(seed: u64, workers: u64, shards: usize) -> Outcome {
 }
 
 impl Outcome {
-    const HEAD: &str = "| seed | workers | shards | kills | stops | pauses (longest) | splits | merges | records | lost | came again: after a kill, a pause, a steal, a stop; late from who had lost the lease | level after | leases a worker | calls/s: writes, scans; for records, lists of shards | $ a month: table, shards |";
+    const HEAD: &str = "| seed | workers | shards | kills | stops | pauses (longest) | splits | merges | records | lost | came again: after a kill, a pause, a steal; late from who had lost the lease | level after | leases a worker | calls/s: writes, scans; for records, lists of shards | $ a month: table, shards |";
 
     #[expect(clippy::cast_precision_loss, reason = "figures that are told")]
     fn row(&self, seed: u64, workers: u64, shards: usize) -> String {
         let Happened { kills, stops, pauses, longest_pause } = self.happened;
-        let again = [Reread::Killed, Reread::Hung, Reread::Stolen, Reread::Stopped, Reread::Unnoticed]
+        let again = [Reread::Killed, Reread::Hung, Reread::Stolen, Reread::Unnoticed]
             .map(|reason| self.again.get(&reason).copied().unwrap_or(0).to_string());
         let ((fewest, most), (table, stream)) = (self.spread, self.rates.bill());
         format!(
@@ -79,8 +79,8 @@ impl Outcome {
             self.splits,
             self.merges,
             self.records,
-            again[..4].join(", "),
-            again[4],
+            again[..3].join(", "),
+            again[3],
             self.level_after as f64 / FAILOVER_STEPS as f64,
             self.rates.writes(),
             self.rates.scans(),

@@ -36,8 +36,6 @@ pub(super) enum Reread {
     Hung,
     /// Another had too few.
     Stolen,
-    /// It was stopped: nothing is to be left that comes again.
-    Stopped,
     /// Who had lost the lease did not know it yet.
     Unnoticed,
 }
@@ -51,10 +49,11 @@ impl ModelShard {
         !self.is_open() && self.whole == self.records
     }
 
-    /// The lease was taken at this position: what was read after it is read again.
-    pub(super) fn taken(&mut self, from: usize, reason: Reread) {
+    /// The lease was taken at this position: what was read after it is read again. Who gives it back leaves nothing of its own to be read
+    /// again; that is no reason.
+    pub(super) fn taken(&mut self, from: usize, reason: Option<Reread>) {
         self.explain(from, self.read);
-        self.reason = Some(reason);
+        self.reason = reason.or(self.reason);
     }
 
     /// Records were read, by who has the lease or by another.

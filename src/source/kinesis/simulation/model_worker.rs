@@ -169,10 +169,10 @@ impl ModelWorker {
     fn take(&mut self, taking: &LeaseTaking, leases: &mut Leases, at: &mut Surroundings<'_>) -> bool {
         let seen = &taking.lease;
         let reason = match at.table.reader(&seen.shard) {
-            _ if seen.owner.is_none() => Reread::Stopped,
-            Some(before) if at.gone.contains(&before) => Reread::Killed,
-            _ if taking.is_steal => Reread::Stolen,
-            _ => Reread::Hung,
+            _ if seen.owner.is_none() => None,
+            Some(before) if at.gone.contains(&before) => Some(Reread::Killed),
+            _ if taking.is_steal => Some(Reread::Stolen),
+            _ => Some(Reread::Hung),
         };
         let writer = Writer { name: &self.name, process: self.process };
         let counter = match at.table.take(seen, writer, at.random) {
@@ -209,6 +209,15 @@ impl ModelWorker {
             held.deliver(writer, at);
             held.is_reading = false;
             held.tend(shard, writer, at);
+            let lease = at.table.leases.get(shard).filter(|lease| lease.is_of(&name));
+            let is_ours = at.table.reader(shard) == Some(process);
+            if let Some(lease) = lease.filter(|lease| is_ours && !lease.is_finished()) {
+                assert_eq!(
+                    read_upto(&lease.mark),
+                    held.read,
+                    "{shard} is given back before it is written down"
+                );
+            }
             at.table.give_back(shard, writer);
         }
     }
