@@ -9,6 +9,7 @@ use super::super::lease::{Leases, ShardLease};
 use super::super::place::ShardMark;
 use super::super::shards::{ShardGraph, is_needless, may_be_read};
 use super::super::taker::{LeaseObserver, LeaseTaking};
+use super::bill::scan_units;
 use super::model_stream::{ModelStream, Reread};
 use super::model_table::{ModelTable, Writer, Written, read_upto};
 use super::{FAILOVER, FAILOVER_STEPS};
@@ -135,6 +136,9 @@ impl ModelWorker {
     }
 
     fn sync(&mut self, leases: &mut Leases, seen: u64, at: &mut Surroundings<'_>) {
+        // The table is read once more, with every write: for twice the price.
+        at.table.calls.scans += 1;
+        at.table.calls.scanned += 2.0 * scan_units(leases.len());
         // A page has a thousand shards.
         let graph = at.stream.list(at.step, at.random);
         at.table.calls.lists += at.stream.shards.len().div_ceil(1_000) as u64;
