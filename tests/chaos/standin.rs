@@ -166,8 +166,8 @@ impl Standin {
     }
 
     /// What the part of it answers that is about the stream and its lease table.
-    pub(crate) fn fleet<O: DeserializeOwned>(&self, what: &str, body: impl Serialize) -> O {
-        let body = serde_json::to_string(&body).unwrap();
+    pub(crate) fn fleet<O: DeserializeOwned>(&self, what: &str, body: &impl Serialize) -> O {
+        let body = serde_json::to_string(body).unwrap();
         serde_json::from_slice(&self.ask(&format!("fleet/{what}"), &body)).unwrap()
     }
 

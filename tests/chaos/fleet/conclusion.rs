@@ -15,8 +15,8 @@ impl Fleet {
     pub(super) fn settle(&mut self) {
         self.story.tell("everything works again; waiting until all has arrived and is written down");
         self.standin.faults(STREAM, &Faults::default());
-        self.standin.fleet::<()>("stream-trouble", StreamTrouble::default());
-        self.standin.fleet::<()>("table-trouble", TableTrouble::default());
+        self.standin.fleet::<()>("stream-trouble", &StreamTrouble::default());
+        self.standin.fleet::<()>("table-trouble", &TableTrouble::default());
         for worker in &mut self.workers {
             match worker.state {
                 WorkerState::Frozen(_) => worker.state = WorkerState::Frozen(Duration::ZERO),
@@ -79,7 +79,7 @@ impl Fleet {
         let (report, view) = (self.standin.report(), self.view());
         self.look(&view);
         let doubled: Vec<(u64, u64)> =
-            self.standin.fleet("again", serde_json::json!({ "stream": STREAM, "run": RUN }));
+            self.standin.fleet("again", &serde_json::json!({ "stream": STREAM, "run": RUN }));
         let count = self.ledger.explain(&doubled);
         count.unexplained.iter().take(5).for_each(|what| self.trouble(what.clone()));
         let done: Vec<String> = self.done.iter().map(|(what, times)| format!("{times} {what}")).collect();

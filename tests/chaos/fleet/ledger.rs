@@ -109,7 +109,8 @@ impl FleetLedger {
 
     /// Notes where lines were put.
     pub(super) fn put(&mut self, lines: Range<u64>, each: u64, placed: Vec<PlacedRecord>) {
-        let starts = lines.clone().step_by(usize::try_from(each).unwrap());
+        let end = lines.end;
+        let starts = lines.step_by(usize::try_from(each).unwrap());
         for (start, PlacedRecord { shard, sequence }) in starts.zip(placed) {
             let reader = self.readers.get(&shard);
             let is_unnoticed = |((of, worker), session): &(&(String, String), &Session)| {
@@ -117,10 +118,10 @@ impl FleetLedger {
             };
             let unnoticed = self.open.iter().filter(is_unnoticed).count() as u64;
             self.shards.entry(shard.clone()).or_default().0.push(self.records.len());
-            let lines = start..lines.end.min(start + each);
+            let lines = start..end.min(start + each);
             self.records.push(PutRecord { lines, sequence, shard, takes: self.takes.len(), unnoticed });
         }
-        self.lines = lines.end;
+        self.lines = end;
     }
 
     /// The first line that has not arrived though a position is past it.

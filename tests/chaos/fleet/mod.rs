@@ -83,7 +83,7 @@ impl Fleet {
         let binary = fs::canonicalize(binary).unwrap();
         let ca = folder.path().join("ca.pem");
         let standin = Standin::start(&binary, &ca, &[STREAM], seed);
-        standin.fleet::<()>("open", SHARDS[0]);
+        standin.fleet::<()>("open", &SHARDS[0]);
         let config = CONFIG.replace("@URL", standin.url()).replace("@CA", &ca.display().to_string());
         let mut env = standin.key.clone();
         env.push(("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()));
@@ -134,14 +134,14 @@ impl Fleet {
             FleetAction::Reload { worker } => self.signal_running(worker, "HUP", |_| WorkerState::Running),
             FleetAction::Split { times, draw } => self.reshard(true, times, draw),
             FleetAction::Merge { times, draw } => self.reshard(false, times, draw),
-            FleetAction::Stream(trouble) => self.standin.fleet::<()>("stream-trouble", trouble),
-            FleetAction::Table(trouble) => self.standin.fleet::<()>("table-trouble", trouble),
+            FleetAction::Stream(trouble) => self.standin.fleet::<()>("stream-trouble", &trouble),
+            FleetAction::Table(trouble) => self.standin.fleet::<()>("table-trouble", &trouble),
             FleetAction::TableOut => {
                 let trouble = TableTrouble { throttles: u32::MAX, ..TableTrouble::default() };
-                self.standin.fleet::<()>("table-trouble", trouble);
+                self.standin.fleet::<()>("table-trouble", &trouble);
                 self.count("outages of the table", 1);
             }
-            FleetAction::TableBack => self.standin.fleet::<()>("table-trouble", TableTrouble::default()),
+            FleetAction::TableBack => self.standin.fleet::<()>("table-trouble", &TableTrouble::default()),
             FleetAction::Sink { ref faults, .. } => self.standin.faults(STREAM, faults),
             FleetAction::SinkBack => self.standin.faults(STREAM, &Faults::default()),
             FleetAction::Quiet(time) => self.quiet_until = now + time,
@@ -175,7 +175,7 @@ impl Fleet {
 
     fn reshard(&mut self, is_split: bool, times: usize, draw: usize) {
         let [_, fewest, most] = SHARDS;
-        let done = self.standin.fleet("reshard", Reshard { is_split, times, fewest, most, draw });
+        let done = self.standin.fleet("reshard", &Reshard { is_split, times, fewest, most, draw });
         self.count(if is_split { "splits" } else { "merges" }, done);
     }
 
@@ -211,7 +211,10 @@ impl Fleet {
                 self.ended(worker, end, ended);
             }
             WorkerState::Down(until) if now >= until => one.start(),
-            _ => {}
+            WorkerState::Running
+            | WorkerState::Frozen(_)
+            | WorkerState::Ending(..)
+            | WorkerState::Down(_) => {}
         }
     }
 
@@ -241,7 +244,7 @@ impl Fleet {
         }
         let lines = first..first + records * EACH;
         let new = NewRecords { run: RUN, lines: lines.clone(), each: EACH };
-        let placed = self.standin.fleet("put", new);
+        let placed = self.standin.fleet("put", &new);
         self.ledger.put(lines, EACH, placed);
     }
 }

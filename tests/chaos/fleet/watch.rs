@@ -13,7 +13,7 @@ use super::{Fleet, MEMORY, RUN, STREAM};
 impl Fleet {
     /// How the table is; the ledger learns of takes, and of losses that were noticed.
     pub(super) fn view(&mut self) -> FleetView {
-        let view: FleetView = self.standin.fleet("view", self.ledger.takes.len());
+        let view: FleetView = self.standin.fleet("view", &self.ledger.takes.len());
         let states: Vec<_> = self.workers.iter_mut().map(|worker| (worker.name(), worker.state)).collect();
         let cause = |take: &LeaseTake| match &take.from {
             None => TakeCause::Free,
@@ -21,7 +21,7 @@ impl Fleet {
             Some(from) => match states.iter().find(|(name, _)| name.as_ref() == Some(from)) {
                 Some((_, WorkerState::Running)) => TakeCause::Running,
                 Some((_, WorkerState::Frozen(_))) => TakeCause::Frozen,
-                _ => TakeCause::Down,
+                Some((_, WorkerState::Ending(..) | WorkerState::Down(_))) | None => TakeCause::Down,
             },
         };
         self.ledger.note(view.takes.clone(), cause);

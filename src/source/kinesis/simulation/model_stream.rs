@@ -67,8 +67,9 @@ impl ModelShard {
 
     fn explain(&mut self, from: usize, upto: usize) {
         self.explained.resize(self.records, 0);
-        let more = self.explained.get_mut(from..upto).unwrap_or_default();
-        more.iter_mut().for_each(|times| *times += 1);
+        for times in self.explained.get_mut(from..upto).unwrap_or_default() {
+            *times += 1;
+        }
     }
 
     /// Counts the records that are delivered again, and for which reason.

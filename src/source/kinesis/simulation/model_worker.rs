@@ -172,12 +172,13 @@ impl ModelWorker {
     /// Whether the round may go on.
     fn take(&mut self, taking: &LeaseTaking, leases: &mut Leases, at: &mut Surroundings<'_>) -> bool {
         let seen = &taking.lease;
-        let reason = match at.table.reader(&seen.shard) {
-            _ if seen.owner.is_none() => None,
-            Some(before) if at.gone.contains(&before) => Some(Reread::Killed),
-            _ if taking.is_steal => Some(Reread::Stolen),
-            _ => Some(Reread::Hung),
+        let is_gone = at.table.reader(&seen.shard).is_some_and(|before| at.gone.contains(&before));
+        let reason = match (is_gone, taking.is_steal) {
+            (true, _) => Reread::Killed,
+            (false, true) => Reread::Stolen,
+            (false, false) => Reread::Hung,
         };
+        let reason = seen.owner.as_ref().map(|_| reason);
         let writer = Writer { name: &self.name, process: self.process };
         let counter = match at.table.take(seen, writer, at.random) {
             Written::Done { counter } => counter,
