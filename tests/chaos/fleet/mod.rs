@@ -123,10 +123,10 @@ impl Fleet {
         let now = self.story.elapsed();
         match *action {
             FleetAction::Kill { worker, down } => {
-                self.signal_running(worker, "KILL", |_| WorkerState::Ending(WorkerEnd::Kill, down))
+                self.signal_running(worker, "KILL", |_| WorkerState::Ending(WorkerEnd::Kill, down));
             }
             FleetAction::Stop { worker, down } => {
-                self.signal_running(worker, "TERM", |_| WorkerState::Ending(WorkerEnd::Stop, down))
+                self.signal_running(worker, "TERM", |_| WorkerState::Ending(WorkerEnd::Stop, down));
             }
             FleetAction::Freeze { worker, time } => {
                 self.signal_running(worker, "STOP", |now| WorkerState::Frozen(now + time));
