@@ -39,17 +39,19 @@ TIME := 60
 fuzz:
 	TIME=$(TIME) fuzz/run.sh
 
-# Random faults, kills and stops for CHAOS_SECONDS, or with MODE=kills KILLS kills in a row, by the seed of the day or SEED; see
-# CONTRIBUTING.md.
+# Random faults, kills and stops for CHAOS_SECONDS, and then a fleet of three for FLEET_SECONDS, by the seed of the day or SEED; or with
+# MODE=kills KILLS kills in a row, or with MODE=fleet the fleet alone for CHAOS_SECONDS. See CONTRIBUTING.md.
 MODE ?= plan
 BUFFER ?= memory
 CHAOS_SECONDS ?= 120
+FLEET_SECONDS ?= 60
 KILLS ?= 100
 MINUTES ?= 30
 CHAOS := $(CARGO) test --locked --test chaos -- --buffer $(BUFFER) $(if $(BIN),--bin $(BIN))
 chaos:
 	$(CARGO) build --locked --example standin
 	$(CHAOS) --objects --hostile --mode $(MODE) --seconds $(CHAOS_SECONDS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	$(if $(filter plan,$(MODE)),$(CHAOS) --mode fleet --seconds $(FLEET_SECONDS) $(if $(SEED),--seed $(SEED)))
 
 # Half of full speed for MINUTES: memory and descriptors have to stay flat. BIN=target/release/standpipe soaks the release build.
 soak:

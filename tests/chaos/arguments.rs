@@ -67,6 +67,8 @@ pub(crate) enum Mode {
     Kills,
     /// Half of full speed for long.
     Soak,
+    /// Three standpipes that share a stream.
+    Fleet,
 }
 
 /// Where the sinks' records wait.

@@ -1,6 +1,6 @@
 //! The real binary as a process: its standard input, its log, its end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -40,6 +40,8 @@ struct Heard {
     admin: Option<String>,
     /// How often everything was started.
     starts: u64,
+    /// How often it said of each shard that its lease was lost.
+    lost: BTreeMap<String, u64>,
     recent: VecDeque<String>,
     bad: Vec<String>,
 }
@@ -91,6 +93,11 @@ impl Daemon {
     /// How often everything was started: once, and once for each reload that was done.
     pub(crate) fn starts(&self) -> u64 {
         self.heard().starts
+    }
+
+    /// How often it said that the lease of a shard was lost.
+    pub(crate) fn lost(&self, shard: &str) -> u64 {
+        self.heard().lost.get(shard).copied().unwrap_or(0)
     }
 
     /// Its last log lines.
@@ -166,7 +173,10 @@ fn listen(stderr: impl BufRead, mut log: File, heard: &Mutex<Heard>, secrets: &[
             heard.bad.push(line.clone());
         }
         if heard.admin.is_none() {
-            heard.admin = address(&line, "admin endpoint listening");
+            heard.admin = field(&line, "address", "admin endpoint listening");
+        }
+        if let Some(shard) = field(&line, "shard", "a lease was lost") {
+            *heard.lost.entry(shard).or_default() += 1;
         }
         heard.starts += u64::from(line.contains("\"message\":\"running\""));
         if heard.recent.len() == RECENT {
@@ -176,10 +186,13 @@ fn listen(stderr: impl BufRead, mut log: File, heard: &Mutex<Heard>, secrets: &[
     }
 }
 
-/// The field `address` of a JSON log line with this message.
-fn address(line: &str, message: &str) -> Option<String> {
+/// A field of a JSON log line whose message begins like this.
+fn field(line: &str, name: &str, message: &str) -> Option<String> {
+    if !line.contains(message) {
+        return None;
+    }
     let json: serde_json::Value = serde_json::from_str(line).ok()?;
     let fields = json.get("fields").unwrap_or(&json);
-    let says = fields.get("message")?.as_str()? == message;
-    says.then(|| fields.get("address")?.as_str().map(str::to_owned)).flatten()
+    let says = fields.get("message")?.as_str()?.starts_with(message);
+    says.then(|| fields.get(name)?.as_str().map(str::to_owned)).flatten()
 }

@@ -17,6 +17,7 @@ mod clock;
 mod daemon;
 mod disk;
 mod files;
+mod fleet;
 mod hostile;
 mod input;
 mod kills;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Some(Mode::Plan) => vec![run::run(&arguments, seed)],
         Some(Mode::Kills) => vec![kills::run(&arguments, seed)],
         Some(Mode::Soak) => vec![soak::run(&arguments)],
+        Some(Mode::Fleet) => vec![fleet::run(&arguments, seed)],
         None => tests(&arguments),
     };
     Verdict::sum_up(&verdicts)

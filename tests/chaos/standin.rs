@@ -4,6 +4,8 @@
 
 #[path = "../standin/faults.rs"]
 mod faults;
+#[path = "../standin/fleet_words.rs"]
+mod fleet_words;
 #[path = "../standin/lines.rs"]
 mod lines;
 
@@ -14,12 +16,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::world::Connection;
 
 pub(crate) use faults::{Faults, Refusal};
+pub(crate) use fleet_words::{
+    FleetView, LeaseTake, NewRecords, PlacedRecord, Reshard, StreamTrouble, TableTrouble, rank,
+};
 pub(crate) use lines::{Found, Lines, find};
 
 /// A running stand-in; it ends when its standard input is closed, with this process at the latest.
@@ -157,6 +163,12 @@ impl Standin {
         let bytes = self.ask("numbers", &json!({ "stream": stream, "run": run }).to_string());
         let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
         Numbers(bytes.chunks_exact(8).map(word).collect())
+    }
+
+    /// What the part of it answers that is about the stream and its lease table.
+    pub(crate) fn fleet<O: DeserializeOwned>(&self, what: &str, body: &impl Serialize) -> O {
+        let body = serde_json::to_string(body).unwrap();
+        serde_json::from_slice(&self.ask(&format!("fleet/{what}"), &body)).unwrap()
     }
 
     fn ask(&self, what: &str, body: &str) -> Vec<u8> {

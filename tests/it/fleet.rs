@@ -264,6 +264,42 @@ fn finished_leases_go_and_what_others_keep_in_the_table_stays() {
 }
 
 #[test]
+fn a_look_that_knows_nothing_of_the_last_writes_adds_no_lease_that_was_removed() {
+    let world = World::new();
+    world.standin.kinesis().open(2);
+    put(&world, 0..100);
+    configure(&world, "a", "@URL", "");
+    let config = fs::read_to_string(world.config_path()).unwrap();
+    // Shards are listed more often.
+    world.config(&config.replace("failover = \"2s\"", "failover = \"1s\""));
+    let daemon = world.start();
+    world.delivered(&daemon);
+    world.standin.kinesis().split(0);
+    world.standin.kinesis().merge([1, 2]);
+    put(&world, 100..300);
+    world.delivered(&daemon);
+    until("finished leases are gone", || {
+        daemon.must_run();
+        let dynamodb = world.standin.dynamodb();
+        [0, 1, 2].iter().all(|shard| dynamodb.item(TABLE, &shard_id(*shard)).is_none()).then_some(())
+    });
+    // A shard whose lease was removed would be read from its beginning.
+    let calls = |operation: &str| world.standin.dynamodb().calls[operation];
+    let (added, scans) = (calls("PutItem"), calls("Scan"));
+    world.standin.dynamodb().stale_scans = 3;
+    // Some looks later, whatever was to be done after those is done.
+    until("they were answered", || {
+        let stale = world.standin.dynamodb().stale_scans;
+        (stale == 0 && calls("Scan") > scans + 8).then_some(())
+    });
+    assert_eq!(calls("PutItem"), added);
+    world.standin.kinesis().split(4);
+    put(&world, 300..400);
+    exactly_once(&world.delivered(&daemon), 400);
+    daemon.stop().drained();
+}
+
+#[test]
 fn tables_that_cannot_be_shared_are_refused_with_a_sentence() {
     let check = |prepare: &dyn Fn(&World), part: &str| {
         let world = World::new();
@@ -323,7 +359,7 @@ fn who_meets_leases_of_others_leaves_the_rest_to_them() {
             dynamodb.put(TABLE, &lease);
         }
         // Others have added them since.
-        dynamodb.late_scans = 1;
+        dynamodb.late_scans = 2;
     }
     put(&world, 0..600);
     let daemon = start(&world, "a");

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::faults::Faults;
+use super::fleet_control;
 use super::lines::Lines;
 use super::logs::ACCOUNT as LOGS_ACCOUNT;
 use super::oracle::Oracle;
@@ -88,7 +89,12 @@ struct Numbers {
 
 /// Answers a request below [`PREFIX`].
 pub(crate) fn answer(state: &Arc<State>, path: &str, body: &[u8]) -> Response<Bytes> {
-    let done = match path.strip_prefix(PREFIX).unwrap_or_default() {
+    let what = path.strip_prefix(PREFIX).unwrap_or_default();
+    if let Some(what) = what.strip_prefix(fleet_control::PREFIX) {
+        let told = fleet_control::answer(state, what, body);
+        return told.map_or_else(bad, |told| reply(StatusCode::OK, told));
+    }
+    let done = match what {
         "report" => return reply(StatusCode::OK, serde_json::to_vec(&state.oracle().report()).unwrap()),
         "ca" => return reply(StatusCode::OK, state.ca.clone().into_bytes()),
         "unsettled" => {
@@ -133,7 +139,7 @@ pub(crate) fn answer(state: &Arc<State>, path: &str, body: &[u8]) -> Response<By
         _ => {
             return reply(
                 StatusCode::NOT_FOUND,
-                b"report unsettled owners records numbers ca faults role key stream expect log object write reset".to_vec(),
+                b"report fleet/ unsettled owners records numbers ca faults role key stream expect log object write reset".to_vec(),
             );
         }
     };

@@ -8,6 +8,7 @@ use http::request::Parts;
 use serde_json::{Map, Value, json};
 
 use super::errors::AwsError;
+use super::fleet_words::{LeaseRow, LeaseTake, rank};
 use super::sigv4;
 use super::state::State;
 
@@ -22,17 +23,6 @@ struct Table {
     items: BTreeMap<String, Item>,
 }
 
-/// An owner of a lease that is set.
-#[derive(Clone, Debug)]
-pub(crate) struct LeaseTake {
-    pub(crate) shard: String,
-    /// Who had it; nobody, where it was given back.
-    pub(crate) from: Option<String>,
-    pub(crate) to: String,
-    /// How far it was read by then.
-    pub(crate) checkpoint: String,
-}
-
 /// All tables, and what goes wrong with them.
 #[derive(Debug, Default)]
 pub(crate) struct DynamoDb {
@@ -41,8 +31,10 @@ pub(crate) struct DynamoDb {
     pub(crate) lost_answers: u32,
     /// So many calls are throttled next.
     pub(crate) throttles: u32,
-    /// So many scans find nothing yet of what was written.
+    /// So many scans come before anything was written.
     pub(crate) late_scans: u32,
+    /// So many scans that need not know the last writes find nothing of all of them.
+    pub(crate) stale_scans: u32,
     /// Nobody may do anything.
     pub(crate) is_denied: bool,
     /// Items a page of a scan; 0: all.
@@ -53,6 +45,8 @@ pub(crate) struct DynamoDb {
     pub(crate) calls: BTreeMap<String, u64>,
     /// Every take of a lease.
     pub(crate) takes: Vec<LeaseTake>,
+    /// What nobody should do.
+    pub(crate) violations: Vec<String>,
 }
 
 impl DynamoDb {
@@ -93,6 +87,16 @@ impl DynamoDb {
         counts
     }
 
+    /// Every lease, over all tables.
+    pub(crate) fn lease_rows(&self) -> Vec<LeaseRow> {
+        let items = self.tables.values().flat_map(|table| &table.items);
+        let row = |(key, item): (&String, &Item)| {
+            let [owner, checkpoint] = ["leaseOwner", "checkpoint"].map(|name| item.get(name).map(text));
+            Some(LeaseRow { shard: key.clone(), owner, checkpoint: checkpoint? })
+        };
+        items.filter_map(row).collect()
+    }
+
     /// What `name` is in each item that has it, by key.
     pub(crate) fn column(&self, table: &str, name: &str) -> BTreeMap<String, String> {
         let items = self.tables.get(table).into_iter().flat_map(|table| &table.items);
@@ -114,6 +118,10 @@ impl DynamoDb {
             self.late_scans -= 1;
             return Ok(json!({ "Items": [] }));
         }
+        if operation == "Scan" && self.stale_scans > 0 && input["ConsistentRead"] != true {
+            self.stale_scans -= 1;
+            return Ok(json!({ "Items": [] }));
+        }
         let absent = || AwsError::new(400, "ResourceNotFoundException", "Requested resource not found");
         let table = self.tables.get_mut(&name).ok_or_else(absent)?;
         match operation {
@@ -121,9 +129,10 @@ impl DynamoDb {
             "Scan" => Ok(table.scan(input, page)),
             "GetItem" => table.get(input),
             "PutItem" | "UpdateItem" | "DeleteItem" => {
-                let take = table.take(input);
+                let (take, goes_back) = (table.take(input), table.goes_back(input));
                 let written = table.write(operation, input);
                 self.takes.extend(take.filter(|_| written.is_ok()));
+                self.violations.extend(goes_back.filter(|_| written.is_ok()));
                 if let Err(error) = &written {
                     self.failed_conditions += u64::from(error.code == "ConditionalCheckFailedException");
                 }
@@ -166,6 +175,15 @@ impl Table {
         let [from, checkpoint] = ["leaseOwner", "checkpoint"].map(|name| item.get(name).map(text));
         let to = text(&input["ExpressionAttributeValues"][":me"]);
         Some(LeaseTake { shard: key, from, to, checkpoint: checkpoint.unwrap_or_default() })
+    }
+
+    /// Says so, if a write is to move a position back.
+    fn goes_back(&self, input: &Value) -> Option<String> {
+        input["UpdateExpression"].as_str()?.contains("checkpoint = ").then_some(())?;
+        let key = self.key_of(&input["Key"]).ok()?;
+        let before = text(self.items.get(&key)?.get("checkpoint")?);
+        let after = text(&input["ExpressionAttributeValues"][":mark"]);
+        (rank(&after) < rank(&before)).then(|| format!("the position of {key} goes from {before} to {after}"))
     }
 
     fn get(&self, input: &Value) -> Result<Value, AwsError> {

@@ -286,6 +286,15 @@ impl Oracle {
         let numbers = tally.and_then(|(_, tally)| tally.runs.get(&run));
         numbers.map(|numbers| numbers.bits.clone()).unwrap_or_default()
     }
+
+    /// Which lines of a run came again to the stream of this name, and how often.
+    pub(crate) fn again(&self, stream: &str, run: u32) -> Vec<(u64, u64)> {
+        let tally = self.streams.iter().find(|(key, _)| key.rsplit('/').next() == Some(stream));
+        let numbers = tally.and_then(|(_, tally)| tally.runs.get(&run));
+        numbers
+            .map(|numbers| numbers.again.iter().map(|(number, times)| (*number, *times)).collect())
+            .unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -332,6 +341,8 @@ struct Numbers {
     bits: Vec<u64>,
     seen: u64,
     duplicates: u64,
+    /// How often each of these came again.
+    again: BTreeMap<u64, u64>,
     out_of_order: u64,
     highest: u64,
 }
@@ -347,6 +358,7 @@ impl Numbers {
             self.seen += 1;
         } else {
             self.duplicates += 1;
+            *self.again.entry(number).or_default() += 1;
         }
         if number < self.highest {
             self.out_of_order += 1;

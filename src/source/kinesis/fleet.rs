@@ -194,7 +194,8 @@ impl Worker {
         let finished = self.finished();
         let seen = Instant::now();
         let mut leases = store.leases().await?;
-        if leases.is_empty() || Instant::now() >= self.sync_at {
+        if leases.is_empty() || seen >= self.sync_at {
+            leases = store.leases_by_now().await?;
             store.check_versions().await?;
             let graph = self.reading.client.shards().await?;
             let from = match self.beginning(&leases) {
@@ -204,7 +205,7 @@ impl Worker {
             let missing = self.missing(from.as_ref().unwrap_or(&graph), &leases);
             let is_whole = self.add(&missing, seen).await?;
             if !missing.is_empty() {
-                leases = store.leases().await?;
+                leases = store.leases_by_now().await?;
             }
             self.clean(&graph, &mut leases).await?;
             let pause = if is_whole { SYNC_EVERY.min(self.failover * 6) } else { Duration::ZERO };

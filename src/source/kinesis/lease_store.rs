@@ -109,6 +109,14 @@ impl LeaseStore {
         }
     }
 
+    /// As [`LeaseTable::leases_by_now`].
+    pub(super) async fn leases_by_now(&self) -> Result<Leases, LeaseFault> {
+        match self {
+            Self::Shared(table) => table.leases_by_now().await,
+            Self::Own(own) => Ok(own.leases()),
+        }
+    }
+
     /// As [`LeaseTable::create`].
     pub(super) async fn create(&self, lease: &ShardLease) -> Result<bool, LeaseFault> {
         match self {

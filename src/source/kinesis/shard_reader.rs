@@ -281,7 +281,7 @@ impl ShardReader {
     async fn add_children(&self, told: &[ListedShard]) -> Result<(), String> {
         let (client, store) = (&self.reading.client, &self.reading.store);
         let graph = client.shards().await.map_err(|fault| fault.message)?.with(told);
-        let leases = store.leases().await.map_err(|fault| fault.message)?;
+        let leases = store.leases_by_now().await.map_err(|fault| fault.message)?;
         let now = Timestamp::now();
         for lease in graph.missing_after(&self.held.shard, &leases, self.reading.start, now) {
             // After a pause, who has the lease by now may have been done with those that are missing, and have removed them.

@@ -43,15 +43,18 @@ impl LeaseObserver {
 
     /// Looks at the table.
     pub(super) fn look(&mut self, leases: &Leases, now: Instant) {
-        self.seen.retain(|shard, _| leases.contains_key(shard));
-        for lease in leases.values() {
-            let counter = lease.counter;
-            let first = SeenCounter { counter, grew: lease.owner.as_ref().map(|_| now) };
-            let seen = self.seen.entry(Arc::clone(&lease.shard)).or_insert(first);
-            if seen.counter != counter {
-                *seen = SeenCounter { counter, grew: Some(now) };
-            }
-        }
+        let mut before = std::mem::take(&mut self.seen).into_iter().peekable();
+        let look = |(shard, lease): (&Arc<str>, &ShardLease)| {
+            // Both are in the order of their shards.
+            while before.next_if(|(known, _)| known < shard).is_some() {}
+            let grew = match before.next_if(|(known, _)| known == shard) {
+                Some((_, seen)) if seen.counter == lease.counter => seen.grew,
+                Some(_) => Some(now),
+                None => lease.owner.as_ref().map(|_| now),
+            };
+            (Arc::clone(shard), SeenCounter { counter: lease.counter, grew })
+        };
+        self.seen = leases.iter().map(look).collect();
     }
 
     /// Whether it remembers no more leases than that.

@@ -1,7 +1,5 @@
 //! What a fleet's calls are, and what they cost.
 
-use std::fmt;
-
 /// Calls since the counting began.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Calls {
@@ -56,6 +54,16 @@ impl CallRates {
         self.each(self.calls.records)
     }
 
+    /// Pages of lists of shards a second.
+    pub(super) fn lists(&self) -> f64 {
+        self.each(self.calls.lists)
+    }
+
+    /// Scans of the table a second.
+    pub(super) fn scans(&self) -> f64 {
+        self.each(self.calls.scans)
+    }
+
     /// Dollars a month: the table, and the shards.
     #[expect(clippy::cast_precision_loss, reason = "a figure that is told")]
     pub(super) fn bill(&self) -> (f64, f64) {
@@ -63,20 +71,5 @@ impl CallRates {
         let read = (self.calls.scanned + self.calls.items as f64) / self.seconds * READS;
         let table = (self.writes() * WRITES + read) * a_month;
         (table, self.shards as f64 * SHARD * HOURS_A_MONTH)
-    }
-}
-
-impl fmt::Display for CallRates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (table, shards) = self.bill();
-        write!(
-            f,
-            "calls a second while records come: {:.1} scans, {:.1} writes, {:.1} lists of shards, {:.0} for records; ${table:.0} a month for the table, beside ${shards:.0} for {} shards",
-            self.each(self.calls.scans),
-            self.writes(),
-            self.each(self.calls.lists),
-            self.records(),
-            self.shards
-        )
     }
 }

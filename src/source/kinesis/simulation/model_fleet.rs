@@ -1,6 +1,6 @@
 //! The fleet of the model, and what happens to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -22,6 +22,16 @@ pub(super) enum Trouble {
     Any,
 }
 
+/// How often what has happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Happened {
+    pub(super) kills: usize,
+    pub(super) stops: usize,
+    pub(super) pauses: usize,
+    /// Of the pauses, in steps.
+    pub(super) longest_pause: u64,
+}
+
 /// See the module.
 pub(super) struct FleetModel {
     pub(super) stream: ModelStream,
@@ -31,6 +41,8 @@ pub(super) struct FleetModel {
     step: u64,
     start: Instant,
     born: u64,
+    gone: BTreeSet<u64>,
+    pub(super) happened: Happened,
     is_flowing: bool,
     /// It began with so many.
     shards: usize,
@@ -46,6 +58,8 @@ impl FleetModel {
             step: 0,
             start: Instant::now(),
             born: 0,
+            gone: BTreeSet::new(),
+            happened: Happened::default(),
             is_flowing: true,
             shards,
         };
@@ -86,6 +100,7 @@ impl FleetModel {
                 random: &mut self.random,
                 step: self.step,
                 now,
+                gone: &self.gone,
                 is_troubled: trouble != Trouble::None,
             };
             self.workers[index].work(&mut at);
@@ -98,37 +113,52 @@ impl FleetModel {
             let one = self.random.usize(..self.workers.len());
             match self.random.u32(..160) {
                 0 => {
-                    self.workers.swap_remove(one);
+                    self.kill(one);
                     self.join();
                 }
                 // It starts again, and knows its name.
                 1 => {
-                    let killed = self.workers.swap_remove(one);
-                    self.start_worker(killed.name);
+                    let name = self.kill(one);
+                    self.start_worker(name);
                 }
                 2 => {
-                    let stopped = self.workers.swap_remove(one);
-                    if stopped.hangs <= self.step {
-                        self.stop(stopped);
+                    if self.workers[one].hangs > self.step {
+                        self.kill(one);
+                    } else {
+                        self.stop(one);
                     }
                     self.join();
                 }
                 3..=5 => {
                     let longest = [2, 4, 30][self.random.usize(..3)] * FAILOVER_STEPS;
-                    self.workers[one].hangs = self.step + self.random.u64(1..longest);
+                    let pause = self.random.u64(1..longest);
+                    self.workers[one].hangs = self.step + pause;
+                    self.happened.pauses += 1;
+                    self.happened.longest_pause = self.happened.longest_pause.max(pause);
                 }
                 _ => {}
             }
         }
     }
 
-    fn stop(&mut self, worker: ModelWorker) {
+    fn kill(&mut self, index: usize) -> Arc<str> {
+        let worker = self.workers.swap_remove(index);
+        self.gone.insert(worker.process);
+        self.happened.kills += 1;
+        worker.name
+    }
+
+    fn stop(&mut self, index: usize) {
+        let worker = self.workers.swap_remove(index);
+        self.gone.insert(worker.process);
+        self.happened.stops += 1;
         let mut at = Surroundings {
             stream: &mut self.stream,
             table: &mut self.table,
             random: &mut self.random,
             step: self.step,
             now: self.start,
+            gone: &self.gone,
             is_troubled: false,
         };
         worker.stop(&mut at);
@@ -187,11 +217,19 @@ impl FleetModel {
 
     /// The fewest and the most leases that a worker has.
     pub(super) fn spread(&self) -> (usize, usize) {
-        let count = |worker: &ModelWorker| {
-            self.table.leases.values().filter(|lease| lease.is_of(&worker.name)).count()
-        };
-        let counts: BTreeSet<usize> = self.workers.iter().map(count).collect();
-        (*counts.first().unwrap(), *counts.last().unwrap())
+        let mut counts: BTreeMap<&str, usize> =
+            self.workers.iter().map(|worker| (&*worker.name, 0)).collect();
+        for owner in self.table.leases.values().filter_map(|lease| lease.owner.as_deref()) {
+            counts.entry(owner).and_modify(|count| *count += 1);
+        }
+        (*counts.values().min().unwrap(), *counts.values().max().unwrap())
+    }
+
+    /// Whether each worker has what is fair, or one more or less.
+    pub(super) fn is_level(&self) -> bool {
+        let (leases, workers) = (self.table.leases.len(), self.workers.len());
+        let (fewest, most) = self.spread();
+        most <= leases.div_ceil(workers) + 1 && fewest + 1 >= leases / workers
     }
 
     /// Lets what has come be delivered, and gives what was lost.
@@ -202,21 +240,20 @@ impl FleetModel {
         self.stream.lost()
     }
 
-    pub(super) fn doubled(&self) -> usize {
-        self.stream.doubled()
-    }
-
     pub(super) fn records(&self) -> usize {
         self.stream.shards.iter().map(|shard| shard.records).sum()
     }
 
     /// Goes on until there is a lease for each open shard, which a worker has that lives, and no other.
-    pub(super) fn until_tidy(&mut self, when: &str) {
-        let longest = self.step + 300 * FAILOVER_STEPS;
+    /// After how many steps that was.
+    pub(super) fn until_tidy(&mut self, when: &str) -> u64 {
+        let begun = self.step;
         while !self.is_tidy() {
-            assert!(self.step < longest, "{when}: there is a stale lease: {:#?}", self.table.leases);
+            let is_late = self.step - begun >= 300 * FAILOVER_STEPS;
+            assert!(!is_late, "{when}: there is a stale lease: {:#?}", self.table.leases);
             self.advance(Trouble::None);
         }
+        self.step - begun
     }
 
     fn is_tidy(&self) -> bool {

@@ -1,5 +1,6 @@
-//! The stream of the model: its shards, how many records each has, and which of them were delivered.
+//! The stream of the model: its shards, how many records each has, which of them were delivered, and why some were more than once.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,8 +17,27 @@ pub(super) struct ModelShard {
     pub(super) closed: Option<u64>,
     /// How often each record was delivered.
     delivered: Vec<u16>,
-    /// All records before this one were.
+    /// How often each record may be delivered again: once for each reason to read it again.
+    explained: Vec<u16>,
+    /// All records before this one were delivered.
     pub(super) whole: usize,
+    /// Up to here whoever had the lease has read it.
+    read: usize,
+    /// Why it was read again last.
+    reason: Option<Reread>,
+}
+
+/// Why records are read again.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Reread {
+    /// Whoever had the lease was killed.
+    Killed,
+    /// It hung until the lease was free.
+    Hung,
+    /// Another had too few.
+    Stolen,
+    /// Who had lost the lease did not know it yet.
+    Unnoticed,
 }
 
 impl ModelShard {
@@ -29,14 +49,43 @@ impl ModelShard {
         !self.is_open() && self.whole == self.records
     }
 
-    pub(super) fn deliver(&mut self, from: usize, upto: usize) {
+    /// The lease was taken at this position: what was read after it is read again. Who gives it back leaves nothing of its own to be read
+    /// again; that is no reason.
+    pub(super) fn taken(&mut self, from: usize, reason: Option<Reread>) {
+        self.explain(from, self.read);
+        self.reason = reason.or(self.reason);
+    }
+
+    /// Records were read, by who has the lease or by another.
+    pub(super) fn read(&mut self, from: usize, upto: usize, is_owner: bool) {
+        if is_owner {
+            self.read = self.read.max(upto);
+        } else {
+            self.explain(from, upto);
+        }
+    }
+
+    fn explain(&mut self, from: usize, upto: usize) {
+        self.explained.resize(self.records, 0);
+        for times in self.explained.get_mut(from..upto).unwrap_or_default() {
+            *times += 1;
+        }
+    }
+
+    /// Counts the records that are delivered again, and for which reason.
+    pub(super) fn deliver(&mut self, from: usize, upto: usize, is_owner: bool) -> (Reread, usize) {
         self.delivered.resize(self.records, 0);
-        for count in &mut self.delivered[from..upto] {
+        let mut again = 0;
+        for (number, count) in (from..).zip(&mut self.delivered[from..upto]) {
             *count += 1;
+            again += usize::from(*count > 1);
+            let explained = self.explained.get(number).copied().unwrap_or(0);
+            assert!(*count <= 1 + explained, "record {number} of {} came {count} times", self.id);
         }
         while self.delivered.get(self.whole).is_some_and(|count| *count > 0) {
             self.whole += 1;
         }
+        (self.reason.filter(|_| is_owner).unwrap_or(Reread::Unnoticed), again)
     }
 }
 
@@ -48,6 +97,10 @@ pub(super) struct ModelStream {
     /// As it is listed by now, and as it was before the last change.
     listed: [Rc<ShardGraph>; 2],
     changed: u64,
+    pub(super) splits: usize,
+    pub(super) merges: usize,
+    /// Records that were delivered again, by reason.
+    pub(super) again: BTreeMap<Reread, usize>,
 }
 
 /// A list may be as old as so many steps.
@@ -56,7 +109,15 @@ const LATE_LIST: u64 = 3;
 impl ModelStream {
     pub(super) fn new(shards: usize, keeps: Option<u64>) -> Self {
         let nothing = || Rc::new(ShardGraph::default());
-        let mut stream = Self { shards: Vec::new(), keeps, listed: [nothing(), nothing()], changed: 0 };
+        let mut stream = Self {
+            shards: Vec::new(),
+            keeps,
+            listed: [nothing(), nothing()],
+            changed: 0,
+            splits: 0,
+            merges: 0,
+            again: BTreeMap::new(),
+        };
         (0..shards).for_each(|_| stream.add(Vec::new()));
         stream.changed(0);
         stream
@@ -68,8 +129,17 @@ impl ModelStream {
 
     fn add(&mut self, parents: Vec<usize>) {
         let id = format!("shardId-{:012}", self.shards.len()).into();
-        let shard = ModelShard { id, parents, records: 0, closed: None, delivered: Vec::new(), whole: 0 };
-        self.shards.push(shard);
+        self.shards.push(ModelShard {
+            id,
+            parents,
+            records: 0,
+            closed: None,
+            delivered: Vec::new(),
+            explained: Vec::new(),
+            whole: 0,
+            read: 0,
+            reason: None,
+        });
     }
 
     pub(super) fn open(&self) -> Vec<usize> {
@@ -77,12 +147,14 @@ impl ModelStream {
     }
 
     pub(super) fn split(&mut self, number: usize, step: u64) {
+        self.splits += 1;
         self.shards[number].closed = Some(step);
         self.add(vec![number]);
         self.add(vec![number]);
     }
 
     pub(super) fn merge(&mut self, pair: [usize; 2], step: u64) {
+        self.merges += 1;
         for number in pair {
             self.shards[number].closed = Some(step);
         }
@@ -126,6 +198,14 @@ impl ModelStream {
         (parent..self.shards.len()).filter(of).map(|number| self.listed(number)).collect()
     }
 
+    /// Records of a shard are delivered.
+    pub(super) fn deliver(&mut self, number: usize, [from, upto]: [usize; 2], is_owner: bool) {
+        let (reason, again) = self.shards[number].deliver(from, upto, is_owner);
+        if again > 0 {
+            *self.again.entry(reason).or_default() += again;
+        }
+    }
+
     /// Records of a shard come.
     pub(super) fn put(&mut self, number: usize, records: usize) {
         self.shards[number].records += records;
@@ -135,7 +215,7 @@ impl ModelStream {
     pub(super) fn forget(&mut self, step: u64) {
         for number in 0..self.shards.len() {
             if !self.is_kept(number, step) && self.shards[number].is_done() {
-                self.shards[number].delivered = Vec::new();
+                (self.shards[number].delivered, self.shards[number].explained) = (Vec::new(), Vec::new());
             }
         }
     }
@@ -147,9 +227,5 @@ impl ModelStream {
         lost.map(|(number, shard)| format!("shard {number}: {} of {}", shard.whole, shard.records))
             .take(5)
             .collect()
-    }
-
-    pub(super) fn doubled(&self) -> usize {
-        self.shards.iter().flat_map(|shard| &shard.delivered).filter(|count| **count > 1).count()
     }
 }

@@ -43,6 +43,11 @@ impl ModelTable {
         Self { loses, ..Self::default() }
     }
 
+    /// The process that took a lease last.
+    pub(super) fn reader(&self, shard: &str) -> Option<u64> {
+        self.taken_by.get(shard).copied()
+    }
+
     pub(super) fn scan(&mut self) -> &Leases {
         self.calls.scans += 1;
         self.calls.scanned += scan_units(self.leases.len());

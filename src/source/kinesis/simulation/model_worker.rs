@@ -1,6 +1,6 @@
 //! A worker of the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use super::super::lease::{Leases, ShardLease};
 use super::super::place::ShardMark;
 use super::super::shards::{ShardGraph, is_needless, may_be_read};
-use super::super::taker::LeaseObserver;
-use super::model_stream::ModelStream;
+use super::super::taker::{LeaseObserver, LeaseTaking};
+use super::bill::scan_units;
+use super::model_stream::{ModelStream, Reread};
 use super::model_table::{ModelTable, Writer, Written, read_upto};
 use super::{FAILOVER, FAILOVER_STEPS};
 use crate::config::StreamStart;
@@ -46,7 +47,7 @@ struct LateLook {
 /// See the module.
 pub(super) struct ModelWorker {
     pub(super) name: Arc<str>,
-    process: u64,
+    pub(super) process: u64,
     pub(super) observer: LeaseObserver,
     pub(super) held: BTreeMap<Arc<str>, ModelLease>,
     /// It hangs until this step.
@@ -63,6 +64,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) random: &'a mut fastrand::Rng,
     pub(super) step: u64,
     pub(super) now: Instant,
+    /// The processes that were killed or stopped.
+    pub(super) gone: &'a BTreeSet<u64>,
     /// Deliveries may take long, and looks be acted on late.
     pub(super) is_troubled: bool,
 }
@@ -120,7 +123,7 @@ impl ModelWorker {
             random.usize(..most.max(1))
         });
         for taking in takings {
-            if !self.take(&taking.lease, &mut leases, at) {
+            if !self.take(&taking, &mut leases, at) {
                 // The round has failed.
                 self.look_at = at.step + 1;
                 return;
@@ -133,6 +136,9 @@ impl ModelWorker {
     }
 
     fn sync(&mut self, leases: &mut Leases, seen: u64, at: &mut Surroundings<'_>) {
+        // The table is read once more, with every write: for twice the price.
+        at.table.calls.scans += 1;
+        at.table.calls.scanned += 2.0 * scan_units(leases.len());
         // A page has a thousand shards.
         let graph = at.stream.list(at.step, at.random);
         at.table.calls.lists += at.stream.shards.len().div_ceil(1_000) as u64;
@@ -164,16 +170,27 @@ impl ModelWorker {
     }
 
     /// Whether the round may go on.
-    fn take(&mut self, seen: &ShardLease, leases: &mut Leases, at: &mut Surroundings<'_>) -> bool {
+    fn take(&mut self, taking: &LeaseTaking, leases: &mut Leases, at: &mut Surroundings<'_>) -> bool {
+        let seen = &taking.lease;
+        let is_gone = at.table.reader(&seen.shard).is_some_and(|before| at.gone.contains(&before));
+        let reason = match (is_gone, taking.is_steal) {
+            (true, _) => Reread::Killed,
+            (false, true) => Reread::Stolen,
+            (false, false) => Reread::Hung,
+        };
+        let reason = seen.owner.as_ref().map(|_| reason);
         let writer = Writer { name: &self.name, process: self.process };
         let counter = match at.table.take(seen, writer, at.random) {
             Written::Done { counter } => counter,
             Written::Unanswered => return false,
             Written::NotOurs => return true,
         };
-        let from = read_upto(&seen.mark);
+        let (number, from) = (ModelStream::number(&seen.shard), read_upto(&seen.mark));
+        if !seen.is_finished() {
+            at.stream.shards[number].taken(from, reason);
+        }
         let held = ModelLease {
-            number: ModelStream::number(&seen.shard),
+            number,
             counter,
             renewed: at.step,
             read: from,
@@ -194,9 +211,18 @@ impl ModelWorker {
         let writer = Writer { name: &name, process };
         for (shard, held) in &mut self.held {
             held.under_way.iter_mut().for_each(|(when, _, _)| *when = at.step);
-            held.deliver(at);
+            held.deliver(writer, at);
             held.is_reading = false;
             held.tend(shard, writer, at);
+            let lease = at.table.leases.get(shard).filter(|lease| lease.is_of(&name));
+            let is_ours = at.table.reader(shard) == Some(process);
+            if let Some(lease) = lease.filter(|lease| is_ours && !lease.is_finished()) {
+                assert_eq!(
+                    read_upto(&lease.mark),
+                    held.read,
+                    "{shard} is given back before it is written down"
+                );
+            }
             at.table.give_back(shard, writer);
         }
     }
@@ -215,9 +241,9 @@ impl ModelLease {
     fn tend(&mut self, shard: &Arc<str>, writer: Writer<'_>, at: &mut Surroundings<'_>) -> bool {
         let is_valid = at.step - self.renewed < FAILOVER_STEPS;
         if is_valid && self.is_reading && !self.is_finished {
-            self.read(at);
+            self.read(writer, at);
         }
-        self.deliver(at);
+        self.deliver(writer, at);
         let done = self.under_way.iter().map(|(_, from, _)| *from).min().unwrap_or(self.read);
         let is_end =
             !at.stream.shards[self.number].is_open() && done == at.stream.shards[self.number].records;
@@ -242,7 +268,7 @@ impl ModelLease {
         at.step - self.renewed < RENEW || self.write(shard, None, writer, at) != Written::NotOurs
     }
 
-    fn read(&mut self, at: &mut Surroundings<'_>) {
+    fn read(&mut self, writer: Writer<'_>, at: &mut Surroundings<'_>) {
         at.table.calls.records += 1;
         let shard = &at.stream.shards[self.number];
         let is_early =
@@ -255,15 +281,18 @@ impl ModelLease {
         let is_slow = at.is_troubled && at.random.u8(..10) == 0;
         let takes = if is_slow { at.random.u64(DELIVERY..3 * FAILOVER_STEPS) } else { DELIVERY };
         self.under_way.push((at.step + takes, self.read, upto));
+        let is_owner = at.table.reader(&shard.id) == Some(writer.process);
+        at.stream.shards[self.number].read(self.read, upto, is_owner);
         self.read = upto;
     }
 
     /// What is in flight ends, whoever has the lease.
-    fn deliver(&mut self, at: &mut Surroundings<'_>) {
-        let (step, shard) = (at.step, &mut at.stream.shards[self.number]);
+    fn deliver(&mut self, writer: Writer<'_>, at: &mut Surroundings<'_>) {
+        let (number, step) = (self.number, at.step);
         self.under_way.retain(|(when, from, upto)| {
             if *when <= step {
-                shard.deliver(*from, *upto);
+                let is_owner = at.table.reader(&at.stream.shards[number].id) == Some(writer.process);
+                at.stream.deliver(number, [*from, *upto], is_owner);
             }
             *when > step
         });
@@ -271,8 +300,14 @@ impl ModelLease {
 
     /// Sees to it that somebody reads on, and then says that all is done.
     fn end(&mut self, shard: &Arc<str>, writer: Writer<'_>, at: &mut Surroundings<'_>) -> bool {
-        let graph = at.stream.list(at.step, at.random);
-        let graph = ShardGraph::clone(&graph).with(&at.stream.told(self.number));
+        let (listed, told) = (at.stream.list(at.step, at.random), at.stream.told(self.number));
+        let late;
+        let graph = if told.iter().all(|child| listed.has(&child.id)) {
+            &*listed
+        } else {
+            late = ShardGraph::clone(&listed).with(&told);
+            &late
+        };
         let leases = at.table.scan();
         for lease in graph.missing_after(shard, leases, StreamStart::Beginning, Timestamp(0)) {
             at.table.create(lease);
