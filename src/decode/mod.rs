@@ -46,11 +46,13 @@ use self::cloudtrail::{TrailLeft, TrailScratch};
 use self::container::{Container, ContainerRuntime, Joiner};
 use self::envelope::{EnvelopeScratch, EnvelopesLeft};
 use self::forward::{ForwardLeft, ForwardRecords, ForwardScratch};
+use self::gzip::InflateError;
 use self::lines::LineScratch;
 use self::long::LengthLimit;
 pub(crate) use self::object::{json_object, json_string};
 use self::payload::{InflateBuffers, NotOpened};
 use self::transcode::{RawPlaces, TranscodedFraming, TranscodedLines};
+pub(crate) use self::zstd::is_zstd;
 use crate::config::{Decoding, Format};
 use crate::event::{Charset, Events, Framing, Origin, Piece};
 
@@ -348,12 +350,19 @@ impl Undecoded {
     }
 }
 
-/// Takes gzip and base64 off a payload, whichever there are, and replaces bad characters in strings of JSON.
+/// Takes gzip, zstd and base64 off a payload, whichever there are, and replaces bad characters in strings of JSON.
 ///
 /// # Errors
 /// The reason as a metric's label, as in [`Events::undecodable`].
 pub fn unpack(payload: &Bytes, max_inflated: usize) -> Result<String, &'static str> {
-    let bare = payload::armoured(payload)?;
+    let plain = payload::zstd_in(payload)
+        .map(|frames| match zstd::inflate(&frames, max_inflated, &mut |_| true) {
+            Ok(plain) => Ok(Bytes::from(plain)),
+            Err(InflateError::Corrupt) => Err("zstd"),
+            Err(error @ (InflateError::TooLarge | InflateError::NoRoom)) => Err(error.reason()),
+        })
+        .transpose()?;
+    let bare = payload::armoured(plain.as_ref().unwrap_or(payload))?;
     let mut buffers = InflateBuffers::default();
     let opened =
         payload::open(&bare, max_inflated, &mut buffers, &mut |_| true).map_err(|error| match error {
