@@ -390,7 +390,7 @@ mod tests {
                 all.extend(out);
                 match stepped {
                     Ok(comes_again) => {
-                        assert!(comes_again || !input.is_empty(), "it ended as if it was whole")
+                        assert!(comes_again || !input.is_empty(), "it ended as if it was whole");
                     }
                     Err(error) => break error,
                 }

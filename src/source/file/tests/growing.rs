@@ -148,8 +148,7 @@ fn a_compressed_file_whose_destination_takes_nothing_holds_up_no_other() {
         let of_b = |file: &String| file.ends_with(&format!("b.log{ending}"));
         world.until("all of the other", |arrived| {
             let of_b = arrived.chunks.iter().filter(|(file, _)| of_b(file));
-            of_b.map(|(_, bytes)| bytes.iter().filter(|byte| **byte == b'\n').count()).sum::<usize>()
-                == 50_000
+            of_b.map(|(_, bytes)| memchr::memchr_iter(b'\n', bytes).count()).sum::<usize>() == 50_000
         });
         backpressure.set_full(false);
         world.all_arrived().exactly_once();
