@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO := cargo
 
-.PHONY: test check bench fuzz chaos soak deb rpm image
+.PHONY: test check bench bench-check fuzz chaos soak deb rpm image
 
 # What the tests need beside Rust, and the tests.
 test:
@@ -29,6 +29,11 @@ bench:
 	$(CARGO) build --locked --release --example standin
 	benches/end_to_end.py plain json gzip-1 gzip-6 files-1000 destinations-100 lines-50 lines-10k latency idle-1000 start-10000 stalled
 	benches/remote.py --runs 1
+
+# Instructions of the core's stages against those in benches/instructions.toml, within 3 %; WRITE=1 writes them anew.
+bench-check:
+	$(CARGO) build --locked --release --package standpipe-instructions
+	benches/instructions.py $(if $(WRITE),--write)
 
 # What is passed on, in target/packages; `make deb rpm` needs `cargo install cargo-deb cargo-generate-rpm`.
 deb rpm image:

@@ -69,7 +69,7 @@ class Kills(measure.Run):
         writer.start()
         for _ in range(self.options.kills):
             daemon = self.start()
-            self.said("running")
+            self.running()
             time.sleep(self.random.uniform(0.7, 1.7))
             measure.kill(daemon)
         daemon = self.start()

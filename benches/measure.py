@@ -254,11 +254,18 @@ class Run:
         passed = {name: value for name, value in os.environ.items() if name.startswith(("MALLOC", "GLIBC", "LD_PRELOAD", "OPENSSL"))}
         fixed = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(self.folder), "STANDPIPE_LOG": "info"}
         command = ["taskset", "-c", self.options.cores] if self.options.cores else []
-        command += [self.options.binary, "run", "-c", self.folder / "bench.toml", *more]
+        command += self.command(*more)
         with self.log.open("w") as log:
             daemon = subprocess.Popen(command, env={**fixed, **passed, **self.keys}, stderr=log)
         threading.Thread(target=self.watch, args=(daemon.pid,), daemon=True).start()
         return daemon
+
+    def command(self, *more):
+        return [self.options.binary, "run", "-c", self.folder / "bench.toml", *more]
+
+    def running(self):
+        """Waits until the daemon runs."""
+        self.said("running")
 
     def watch(self, pid):
         """Keeps the peak of the daemon's memory; ru_maxrss would begin at the size of this process."""

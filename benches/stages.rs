@@ -6,32 +6,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a tool")]
 
-use std::fmt::Write;
-use std::sync::Arc;
-use std::time::Duration;
+#[path = "instructions/src/workload.rs"]
+mod workload;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::BytesCount;
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
-use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
-use standpipe::config::{
-    Buffer, Compression, Decoding, DirectorySink, Encoding, Format, Packing, SinkConfig, SinkKind, Template,
-    TooLong,
-};
-use standpipe::decode::{Decoder, Scratch};
-use standpipe::event::{Buffers, Charset, Event, Events, Field, Origin, Timestamp, Wants};
+use standpipe::config::{Encoding, Format};
+use standpipe::event::Events;
 use standpipe_simd::{EightLanes, SixteenLanes};
+
+use self::workload::{Counter, Finish, Stage, Writer, envelope, lines, messages, trail};
 
 fn main() {
     divan::main();
 }
 
 const KINDS: [&str; 4] = ["plain", "access", "json", "accents"];
-
-/// Events of one envelope.
-const EVENTS: usize = 1_000;
 
 #[divan::bench(args = KINDS)]
 fn inflate(bencher: Bencher<'_, '_>, kind: &str) {
@@ -46,38 +38,37 @@ fn inflate(bencher: Bencher<'_, '_>, kind: &str) {
 #[divan::bench(args = KINDS)]
 fn envelope_scan(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Envelope, &envelope(&messages).into(), Counter::default());
+    decode(bencher, &messages, Format::Envelope, envelope(&messages), Counter::default());
 }
 
 #[divan::bench(args = KINDS)]
 fn envelope_to_json(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Envelope, &envelope(&messages).into(), Writer::new(Encoding::Json));
+    decode(bencher, &messages, Format::Envelope, envelope(&messages), Writer::new(Encoding::Json));
 }
 
 #[divan::bench(args = KINDS)]
 fn envelope_to_message(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Envelope, &envelope(&messages).into(), Writer::new(Encoding::Message));
+    decode(bencher, &messages, Format::Envelope, envelope(&messages), Writer::new(Encoding::Message));
 }
 
 #[divan::bench(args = KINDS)]
 fn lines_to_json(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Lines, &lines(&messages).into(), Writer::new(Encoding::Json));
+    decode(bencher, &messages, Format::Lines, lines(&messages), Writer::new(Encoding::Json));
 }
 
 #[divan::bench(args = KINDS)]
 fn lines_to_message(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Lines, &lines(&messages).into(), Writer::new(Encoding::Message));
+    decode(bencher, &messages, Format::Lines, lines(&messages), Writer::new(Encoding::Message));
 }
 
 #[divan::bench]
 fn cloudtrail_to_json(bencher: Bencher<'_, '_>) {
-    let records: Vec<String> = (0..EVENTS).map(cloudtrail).collect();
-    let file = format!("{{\"Records\":[{}]}}", records.join(","));
-    decode(bencher, &records, Format::Cloudtrail, &file.into(), Writer::new(Encoding::Json));
+    let (records, file) = trail();
+    decode(bencher, &records, Format::Cloudtrail, file, Writer::new(Encoding::Json));
 }
 
 /// SHA-256 of bodies of 256 KiB: one by one with what the CPU has for it, and as many side by side as it has lanes for.
@@ -103,199 +94,18 @@ fn decode<E: Events + Finish>(
     bencher: Bencher<'_, '_>,
     messages: &[String],
     format: Format,
-    payload: &Bytes,
+    payload: String,
     mut events: E,
 ) {
-    let decoder = Decoder::new(&Decoding {
-        format,
-        charset: Charset::UTF8,
-        multiline: None,
-        max_line: 1_000 * 1_024,
-        too_long: TooLong::Split,
-        max_inflated: 64 << 20,
-    });
-    let mut scratch = Scratch::default();
-    let mut origin = Origin::new("app", "collector-7");
-    if format == Format::Lines {
-        origin.fields.set(Field::File, Some("/var/log/app/worker.log".into()));
-    }
-    let origin = Arc::new(origin);
+    let mut stage = Stage::new(format, payload);
     bencher.counter(size(messages)).bench_local(|| {
-        decoder.decode(&mut scratch, &origin, payload, &mut events);
+        stage.run(&mut events);
         events.finish()
     });
 }
 
-/// Ends a payload; how much was made of it.
-trait Finish {
-    fn finish(&mut self) -> usize;
-}
-
-/// Counts events.
-#[derive(Default)]
-struct Counter(usize);
-
-impl Finish for Counter {
-    fn finish(&mut self) -> usize {
-        std::mem::take(&mut self.0)
-    }
-}
-
-impl Events for Counter {
-    fn wants(&self) -> Wants {
-        Wants { events: true, envelopes: false }
-    }
-
-    fn origin(&mut self, _: &Arc<Origin>) {}
-
-    fn lines(&mut self, lines: &Bytes, _: u64) {
-        self.0 += lines.len();
-    }
-
-    fn event(&mut self, event: Event<'_>) {
-        self.0 += usize::from(event.timestamp.is_some() && event.id.is_some());
-    }
-
-    fn envelope(&mut self, _: &Bytes) {}
-
-    fn undecodable(&mut self, reason: &'static str, _: &[u8]) {
-        assert_eq!(reason, "", "the payload is decodable");
-    }
-}
-
-/// Writes events as one sink wants them.
-struct Writer {
-    encoder: Encoder,
-    output: Output,
-}
-
-impl Writer {
-    fn new(encoding: Encoding) -> Self {
-        let kind =
-            SinkKind::Directory(DirectorySink { path: "out".into(), stream: Template { pieces: [].into() } });
-        let encoder = Encoder::new(&SinkConfig {
-            kind,
-            encoding,
-            id: false,
-            fields: Vec::new(),
-            packing: Packing::Lines,
-            compression: Compression::None,
-            rate: None,
-            linger: Duration::from_secs(1),
-            too_long: TooLong::Split,
-            max_destinations: 1,
-            idle: Duration::from_secs(1),
-            buffer: Buffer::Memory,
-        });
-        Self { encoder, output: Output::new(Buffers::new(BUFFER_BYTES, 8)) }
-    }
-}
-
-impl Finish for Writer {
-    fn finish(&mut self) -> usize {
-        self.output.take(&self.encoder).iter().map(|block| block.data.len()).sum()
-    }
-}
-
-const READ_AT: Timestamp = Timestamp(1_795_309_323_004);
-
-impl Events for Writer {
-    fn wants(&self) -> Wants {
-        Wants { events: true, envelopes: false }
-    }
-
-    fn origin(&mut self, origin: &Arc<Origin>) {
-        self.output.origin(&self.encoder, origin);
-    }
-
-    fn lines(&mut self, lines: &Bytes, count: u64) {
-        self.encoder.lines((lines, count), READ_AT, &mut self.output, &mut |_, _| ());
-    }
-
-    fn event(&mut self, event: Event<'_>) {
-        self.encoder.event(&event, READ_AT, &mut self.output).unwrap();
-    }
-
-    fn envelope(&mut self, _: &Bytes) {}
-
-    fn undecodable(&mut self, reason: &'static str, _: &[u8]) {
-        assert_eq!(reason, "", "the payload is decodable");
-    }
-}
-
 fn size(messages: &[String]) -> BytesCount {
     BytesCount::new(messages.iter().map(String::len).sum::<usize>())
-}
-
-/// What an application would log.
-fn messages(kind: &str) -> Vec<String> {
-    let mut random = fastrand::Rng::with_seed(1);
-    let sample = include_str!("../config/sample/access.log").lines().cycle();
-    let message = |access: &str| match kind {
-        "access" => format!("{access} trace={:032x}{:032x}", random.u128(..), random.u128(..)),
-        "json" => format!(
-            r#"{{"level":"INFO","time":"2026-11-22T01:02:03.{:03}Z","logger":"orders.worker","requestId":"{:032x}","order":{},"customer":"{:08x}","message":"reminder done","durationMs":{}}}"#,
-            random.u16(..1000),
-            random.u128(..),
-            random.u32(..1_000_000),
-            random.u32(..),
-            random.u16(..3000),
-        ),
-        "accents" => format!(
-            "État de la commande {} : payée par « Zoë Müller », 日本語の記録 {:032x}, durée {} ms",
-            random.u32(..),
-            random.u128(..),
-            random.u16(..)
-        ),
-        _ => format!(
-            "2026-11-22T01:{:02}:{:02}.{:03}Z INFO worker id={:032x} client=10.{}.{}.{} method=GET path=/api/v1/orders/{} status=200 duration_ms={} trace={:032x}",
-            random.u8(..60),
-            random.u8(..60),
-            random.u16(..1000),
-            random.u128(..),
-            random.u8(..),
-            random.u8(..),
-            random.u8(..),
-            random.u32(..1_000_000),
-            random.u16(..3000),
-            random.u128(..),
-        ),
-    };
-    sample.map(message).take(EVENTS).collect()
-}
-
-fn lines(messages: &[String]) -> String {
-    messages.join("\n") + "\n"
-}
-
-/// An envelope as `CloudWatch` Logs writes it.
-fn envelope(messages: &[String]) -> String {
-    let mut random = fastrand::Rng::with_seed(2);
-    let mut text = String::from(
-        r#"{"messageType":"DATA_MESSAGE","owner":"111122223333","logGroup":"/aws/lambda/orders","logStream":"2026/09/21/[$LATEST]5d0c","subscriptionFilters":["to-standpipe"],"logEvents":["#,
-    );
-    let mut time = 1_795_309_323_004_u64;
-    for (index, message) in messages.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        let message = serde_json::to_string(message).unwrap();
-        time += random.u64(..40);
-        write!(
-            text,
-            r#"{comma}{{"id":"3912893329762066998060556{:031}","timestamp":{time},"message":{message}}}"#,
-            random.u64(..)
-        )
-        .unwrap();
-    }
-    text + "]}"
-}
-
-/// A record such as `CloudTrail` writes, of about 1,100 bytes.
-fn cloudtrail(index: usize) -> String {
-    format!(
-        r#"{{"eventVersion":"1.08","userIdentity":{{"type":"AssumedRole","principalId":"AROAEXAMPLE:session-{index}","arn":"arn:aws:sts::111122223333:assumed-role/worker/session-{index}","accountId":"111122223333","sessionContext":{{"sessionIssuer":{{"type":"Role","principalId":"AROAEXAMPLE","arn":"arn:aws:iam::111122223333:role/worker","accountId":"111122223333","userName":"worker"}},"attributes":{{"creationDate":"2023-07-10T11:40:00Z","mfaAuthenticated":"false"}}}}}},"eventTime":"2023-07-10T11:42:{:02}Z","eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"us-east-1","sourceIPAddress":"192.0.2.{}","userAgent":"[aws-sdk-java/2.20]","requestParameters":{{"bucketName":"orders","Host":"orders.s3.amazonaws.com","key":"2023/07/10/{index}.json"}},"responseElements":null,"additionalEventData":{{"bytesTransferredIn":0,"bytesTransferredOut":{index}}},"requestID":"RQ{index:014}","eventID":"4f1c0f5e-0000-4000-8000-{index:012}","readOnly":true,"eventType":"AwsApiCall","managementEvent":false,"recipientAccountId":"111122223333","eventCategory":"Data"}}"#,
-        index % 60,
-        index % 250,
-    )
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust, into this folder: moto, the AWS CLI, linters and a client in .venv, promtool and Prometheus in
-# .tools, and there what writes journals, where there is journalctl, and what is Node's, where there is npm.
+# Installs what the tests need beside Rust, into this folder: moto, the AWS CLI, linters and a client in .venv, promtool, Prometheus and
+# valgrind in .tools, and there what writes journals, where there is journalctl, and what is Node's, where there is npm.
 # Without either, the tests that need it are left out, and it is said here; in CI (CI=true) that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -82,6 +82,21 @@ install_journal_writer() {
     chmod 755 "$tools/bin/systemd-journal-remote"
 }
 
+# Counts instructions for `make bench-check`.
+install_valgrind() {
+    if command -v valgrind >/dev/null || [ -x .tools/bin/valgrind ]; then
+        return
+    fi
+    command -v dpkg-deb >/dev/null || return 1
+    local tools=$PWD/.tools
+    mkdir -p "$tools/bin" "$tools/download"
+    (cd "$tools/download" && apt_get -q download valgrind) || return 1
+    dpkg-deb -x "$tools"/download/valgrind_*.deb "$tools/valgrind" || return 1
+    rm -rf "$tools/download"
+    printf '#!/bin/sh\nVALGRIND_LIB=%s/valgrind/usr/libexec/valgrind exec %s/valgrind/usr/bin/valgrind.bin "$@"\n' "$tools" "$tools" >"$tools/bin/valgrind"
+    chmod +x "$tools/bin/valgrind"
+}
+
 # Tests more where there is Node: a client that uses the whole of the Fluent Forward protocol, servers of Kinesis and DynamoDB, and a
 # simulator of IAM to compare with.
 install_node_tools() {
@@ -100,6 +115,7 @@ install_prometheus || lacks "promtool and prometheus could not be had: install D
 
 install_journal_writer || echo "tools: left out: systemd-journal-remote could not be had from Debian, or there is no journalctl" >&2
 
+install_valgrind || echo "tools: left out: valgrind could not be had from Debian, so that \`make bench-check\` counts nothing" >&2
 install_node_tools || echo "tools: left out: @fluent-org/logger, kinesis-local, dynalite and @cloud-copilot/iam-simulate could not be had from npm" >&2
 
 if [ "$missing" = 1 ] && [ "${CI:-}" = true ]; then

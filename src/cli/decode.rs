@@ -1,6 +1,6 @@
 //! `standpipe decode`: any payload to NDJSON.
 //!
-//! A payload may be gzipped or in base64 or both. It may be subscription envelopes, a `CloudTrail` log file, an object of
+//! A payload may be compressed by gzip or zstd, or in base64, or both. It may be subscription envelopes, a `CloudTrail` log file, an object of
 //! Firehose's backup, the body of a Firehose HTTP request, or a Lambda event; each may hold the others.
 
 use std::fs::File;
@@ -145,7 +145,9 @@ fn record_to<W: Write>(printer: &mut Printer<W>, data: &str) {
     let Ok(record) = base64_simd::forgiving_decode_to_vec(data.as_bytes()) else {
         return printer.fail("base64");
     };
-    let is_payload = record.starts_with(&[0x1f, 0x8b]) || record.trim_ascii_start().starts_with(b"{");
+    let is_payload = record.starts_with(&[0x1f, 0x8b])
+        || decode::is_zstd(&record)
+        || record.trim_ascii_start().starts_with(b"{");
     if !is_payload {
         let text = String::from_utf8_lossy(&record);
         let text = text.strip_suffix('\n').unwrap_or(&text);
@@ -201,12 +203,15 @@ impl<W: Write> Printer<W> {
     fn fail(&mut self, reason: &'static str) {
         let words = match reason {
             "gzip" => "cannot be decoded: its gzip is damaged",
+            "zstd" => {
+                "cannot be decoded: its zstd is damaged, needs a dictionary, or looks back further than 8 MiB"
+            }
             "too_large" => "cannot be decoded: it inflates to more than 128 MiB",
             "utf8" => "cannot be decoded: it is not UTF-8",
             "json" => "cannot be decoded: its JSON is broken",
             "name_too_long" => "is not delivered: a name in it is longer than 512 characters",
             "base64" => "cannot be decoded: a record is not base64",
-            "format" => "cannot be decoded: it is neither gzip nor base64 nor JSON",
+            "format" => "cannot be decoded: it is neither gzip nor zstd nor base64 nor JSON",
             _ => {
                 "cannot be decoded: its JSON is neither an envelope, nor CloudTrail's, nor a Firehose backup or request"
             }
@@ -296,6 +301,10 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn zstd(plain: &str) -> Vec<u8> {
+        zstd::bulk::compress(plain.as_bytes(), 1).unwrap()
+    }
+
     #[track_caller]
     fn check(payload: &[u8], expected_code: u8, expected: &[&str]) -> String {
         let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -320,6 +329,14 @@ mod tests {
         check(armoured.as_bytes(), 0, &[EVENT]);
         check(&[gz.clone(), gz].concat(), 0, &[EVENT, EVENT]);
         check(format!("{armoured}\n{armoured}\n").as_bytes(), 0, &[EVENT, EVENT]);
+        let frames = [zstd(ENVELOPE), zstd(TRAIL)].concat();
+        check(&frames, 0, &[EVENT, RECORDS[0], RECORDS[1]]);
+        check(STANDARD.encode_to_string(&frames).as_bytes(), 0, &[EVENT, RECORDS[0], RECORDS[1]]);
+        check(
+            &[&[0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9][..], &frames].concat(),
+            0,
+            &[EVENT, RECORDS[0], RECORDS[1]],
+        );
         check(TRAIL.as_bytes(), 0, &RECORDS);
         check(&gzip(TRAIL), 0, &RECORDS);
         check(format!("{ENVELOPE}{TRAIL}").as_bytes(), 0, &[EVENT, RECORDS[0], RECORDS[1]]);
@@ -329,15 +346,18 @@ mod tests {
     fn records_of_firehose_are_decoded_in_turn() {
         let data = STANDARD.encode_to_string(gzip(ENVELOPE));
         let words = STANDARD.encode_to_string("plain words\n");
+        let frame = STANDARD.encode_to_string(zstd("{\"z\":1}\n{\"z\":2}\n"));
         let object = STANDARD.encode_to_string("{\"a\":1}\n{\"b\":2}");
         let backup =
             format!("{}\n{}\n", json!({"attemptsMade": 1, "rawData": data}), json!({"rawData": words}));
         check(backup.as_bytes(), 0, &[EVENT, r#"{"message":"plain words"}"#]);
         let request =
-            json!({"requestId": "r", "timestamp": 1, "records": [{"data": data}, {"data": object}]})
+            json!({"requestId": "r", "timestamp": 1, "records": [{"data": data}, {"data": object}, {"data": frame}]})
                 .to_string();
-        check(request.as_bytes(), 0, &[EVENT, r#"{"a":1}"#, r#"{"b":2}"#]);
-        check(&gzip(&request), 0, &[EVENT, r#"{"a":1}"#, r#"{"b":2}"#]);
+        let expected = [EVENT, r#"{"a":1}"#, r#"{"b":2}"#, r#"{"z":1}"#, r#"{"z":2}"#];
+        check(request.as_bytes(), 0, &expected);
+        check(&gzip(&request), 0, &expected);
+        check(&zstd(&request), 0, &expected);
         check(json!({"awslogs": {"data": data}}).to_string().as_bytes(), 0, &[EVENT]);
     }
 
@@ -346,6 +366,7 @@ mod tests {
         assert!(check(b"plain words", 1, &[]).contains("`standard input` cannot be decoded: it is neither"));
         assert!(check(br#"{"logFiles":[]}"#, 1, &[]).contains("neither an envelope"));
         assert!(check(&gzip(ENVELOPE)[..50], 1, &[]).contains("gzip is damaged"));
+        assert!(check(&zstd(ENVELOPE)[..50], 1, &[]).contains("zstd is damaged"));
         assert!(
             check(format!("{ENVELOPE}{{").as_bytes(), 1, &[EVENT])
                 .contains("its JSON ends too early, at line 1, column")

@@ -58,6 +58,7 @@ pub use self::object::{ObjectText, json_object};
 use self::payload::{InflateBuffers, NotOpened};
 use self::transcode::{RawPlaces, TranscodedFraming, TranscodedLines};
 pub use self::unpack::unpack;
+pub(crate) use self::zstd::is_zstd;
 use crate::config::{Decoding, Format};
 use crate::event::{Charset, Events, Framing, Origin, Piece};
 

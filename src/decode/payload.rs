@@ -101,6 +101,19 @@ pub(crate) fn armoured(payload: &Bytes) -> Result<Bytes, &'static str> {
     }
 }
 
+/// The frames of Zstandard that a payload is, or holds in base64.
+pub(crate) fn zstd_in(payload: &Bytes) -> Option<Bytes> {
+    if zstd::is_zstd(payload) {
+        return Some(payload.clone());
+    }
+    let text = payload.trim_ascii();
+    let frames = if text.starts_with(ZSTD_IN_BASE64) { base64(text)? } else { return None };
+    zstd::is_zstd(&frames).then(|| Bytes::from(frames))
+}
+
+/// How the first bytes of a frame of Zstandard look in base64.
+const ZSTD_IN_BASE64: &[u8] = b"KLUv/";
+
 /// The bytes without a byte order mark before them.
 fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK.as_bytes()).map_or(bytes, <[u8]>::trim_ascii_start)

@@ -2,15 +2,24 @@
 
 use bytes::Bytes;
 
+use super::gzip::InflateError;
 use super::payload::{self, InflateBuffers, NotOpened};
 use super::repair;
+use super::zstd;
 
-/// Takes gzip and base64 off a payload, whichever there are, and replaces bad characters in strings of JSON.
+/// Takes gzip, zstd and base64 off a payload, whichever there are, and replaces bad characters in strings of JSON.
 ///
 /// # Errors
 /// The reason as a metric's label, as in [`Events::undecodable`](crate::event::Events::undecodable).
 pub fn unpack(payload: &Bytes, max_inflated: usize) -> Result<String, &'static str> {
-    let bare = payload::armoured(payload)?;
+    let plain = payload::zstd_in(payload)
+        .map(|frames| match zstd::inflate(&frames, max_inflated, &mut |_| true) {
+            Ok(plain) => Ok(Bytes::from(plain)),
+            Err(InflateError::Corrupt) => Err("zstd"),
+            Err(error @ (InflateError::TooLarge | InflateError::NoRoom)) => Err(error.reason()),
+        })
+        .transpose()?;
+    let bare = payload::armoured(plain.as_ref().unwrap_or(payload))?;
     let mut buffers = InflateBuffers::default();
     let opened =
         payload::open(&bare, max_inflated, &mut buffers, &mut |_| true).map_err(|error| match error {

@@ -14,9 +14,9 @@ const MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// A frame that looks further back than this is refused: the format recommends to support so much.
 const MOST_WINDOW: usize = 8 << 20;
 
-/// Whether the bytes begin as Zstandard does.
+/// Whether the bytes begin as Zstandard does; a frame that holds none of the contents may come first.
 pub(crate) fn is_zstd(bytes: &[u8]) -> bool {
-    bytes.starts_with(MAGIC)
+    bytes.starts_with(MAGIC) || skipped(bytes).is_some()
 }
 
 /// Unpacks every frame of `packed`. `may_take` is asked before it takes so many bytes more.

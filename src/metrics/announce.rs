@@ -56,6 +56,7 @@ pub(super) fn of_source(source: &SourceConfig) -> SourceLabels {
                 "remove",
                 "too_large",
                 "walk",
+                "zstd",
             ],
             lost: &["deleted_unread", "nul", "too_large", "truncated", "truncated_unread"],
             undecodable: undecodable(&file.decoding),

@@ -24,6 +24,7 @@ pub mod stdin;
 mod stdin_carryover;
 mod stop;
 mod thread;
+mod zstd;
 
 pub use self::carryover::{Carried, SourceCarryover};
 pub use self::lifecycle::{Source, SourceContext, SourceError, SourceFuture};

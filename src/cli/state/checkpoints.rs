@@ -17,7 +17,7 @@ use super::shards::{self, ShownShard};
 use crate::ack::{CheckpointEntry, Checkpoints};
 use crate::cli::table;
 use crate::event::Timestamp;
-use crate::source::file::FilePosition;
+use crate::source::file::{FilePosition, is_compressed_name};
 
 /// One file's checkpoint, and the file as it is now.
 pub(super) struct ShownCheckpoint {
@@ -30,8 +30,8 @@ pub(super) struct ShownCheckpoint {
 enum FileNow {
     /// It has so many bytes.
     There(u64),
-    /// Offsets of a gzipped file are of its plain text: what is left cannot be told without inflating it.
-    Gzipped,
+    /// Offsets of a compressed file are of its plain text: what is left cannot be told without decompressing it.
+    Compressed,
     /// No file of that inode is at the path; it may have been renamed since.
     Elsewhere,
 }
@@ -43,7 +43,7 @@ impl ShownCheckpoint {
             Ok(metadata) if (metadata.dev(), metadata.ino()) != (place.device, place.inode) => {
                 FileNow::Elsewhere
             }
-            Ok(_) if place.path.extension().is_some_and(|extension| extension == "gz") => FileNow::Gzipped,
+            Ok(_) if is_compressed_name(&place.path) => FileNow::Compressed,
             Ok(metadata) => FileNow::There(metadata.len()),
             Err(_) => FileNow::Elsewhere,
         };
@@ -53,7 +53,7 @@ impl ShownCheckpoint {
     fn left(&self) -> Option<u64> {
         match self.now {
             FileNow::There(size) => Some(size.saturating_sub(self.position.mark.offset)),
-            FileNow::Gzipped | FileNow::Elsewhere => None,
+            FileNow::Compressed | FileNow::Elsewhere => None,
         }
     }
 
@@ -75,7 +75,7 @@ impl ShownCheckpoint {
         let position = &self.position;
         let left = match self.now {
             FileNow::There(_) => table::size(self.left().unwrap_or_default()),
-            FileNow::Gzipped => "gzipped".to_owned(),
+            FileNow::Compressed => "compressed".to_owned(),
             FileNow::Elsewhere => "moved or gone".to_owned(),
         };
         vec![

@@ -203,7 +203,7 @@ pub(super) fn compare(
         same_name: new.real_path().file_name() == known.real.file_name(),
         remounted: new.path == known.path && new.key.device != known.key.device,
         strong: known.mark.offset >= STRONG,
-        gzipped: !new.is_plain(),
+        compressed: !new.is_plain(),
         coexisted: known.coexisted(new, related),
         settled,
     };

@@ -321,7 +321,7 @@ impl Discovery {
         let Some(file) = files.get(no) else { return };
         let has_bytes = file.unread() > 0 || file.progress().is_none();
         let is_at_risk = has_bytes && file.content.is_none() && file.failures == 0;
-        if is_at_risk && !file.is_named_gzip() && files.open() < self.setup.descriptors.most() {
+        if is_at_risk && !file.is_named_compressed() && files.open() < self.setup.descriptors.most() {
             // Should its path lead elsewhere by now, that is found out at its turn.
             opening::open(&self.setup, files, no, now);
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
-use tracing::warn;
 
+use super::decompression::{self, DecompressionTurn};
 use super::discovery::Discovery;
 use super::gauges::{self, FileGauges};
 use super::gone::GoneFiles;
@@ -26,7 +26,6 @@ use super::watch::DirWatcher;
 use crate::event::{Closed, Held};
 use crate::source::SourceError;
 use crate::source::Stop;
-use crate::source::file::position::Mark;
 use crate::source::framer::Upcoming;
 
 /// Reads until a stop is asked for, or until everything was handed over.
@@ -53,6 +52,7 @@ struct Follower {
     reader: BlockReader,
     gauges: FileGauges,
     removal: FileRemoval,
+    turn: DecompressionTurn,
     /// Files that wait for a destination.
     blocked: Vec<FileNo>,
     last_discovery: Instant,
@@ -68,6 +68,7 @@ impl Follower {
             reader: BlockReader::new(Arc::clone(&setup)),
             gauges: FileGauges::new(),
             removal: FileRemoval::new(&setup),
+            turn: DecompressionTurn::new(&setup),
             blocked: Vec::new(),
             last_discovery: Instant::now(),
             setup,
@@ -139,6 +140,7 @@ impl Follower {
                 ReadOutcome::Idle => {}
                 ReadOutcome::Blocked => self.blocked.push(no),
             }
+            self.turn.charge(&mut self.files);
         }
         self.hand_in().await?;
         seek_copies_of_rewritten(&self.setup, &mut self.files, &self.discovery);
@@ -158,8 +160,15 @@ impl Follower {
                 return Ok(ReadOutcome::Idle);
             }
         }
+        if !self.turn.may_read(&mut self.files, no) {
+            return Ok(ReadOutcome::More);
+        }
         if !self.open(no, now) {
             return Ok(ReadOutcome::Idle);
+        }
+        // That it is compressed may have shown only now.
+        if !self.turn.may_read(&mut self.files, no) {
+            return Ok(ReadOutcome::More);
         }
         if let Some(block) = self.reader.quick_read(&mut self.files, no, now) {
             return self.take(no, now, block).await;
@@ -232,7 +241,7 @@ impl Follower {
     /// Nothing is to be read of a file now: sees to when it is read again, or ends it.
     fn park(&mut self, no: FileNo, now: Instant, upcoming: Upcoming) -> ReadOutcome {
         let Some(file) = self.files.get_mut(no) else { return ReadOutcome::Idle };
-        note_gzip_end(&self.setup, file, upcoming);
+        decompression::rest(&self.setup, file, upcoming);
         let next = file.next_read(now, &self.setup.timeouts());
         if upcoming == Upcoming::Nothing && file.unread() == 0 && file.name != NameState::Present {
             self.rotation().finish(no);
@@ -351,29 +360,6 @@ impl Follower {
                 () = tokio::time::sleep(left.min(GATHER)) => {}
             }
         }
-    }
-}
-
-/// A gzipped file is read as far as it goes: says so if that is not to its end, and notes its size if it is.
-fn note_gzip_end(setup: &FileSetup, file: &mut TrackedFile, upcoming: Upcoming) {
-    let Some(content) = file.content.as_ref().filter(|content| content.is_gzip()) else { return };
-    if content.is_broken() {
-        if !file.is_broken_reported {
-            file.is_broken_reported = true;
-            if let Some(progress) = file.progress() {
-                progress.account.is_partial();
-            }
-            warn!(path = %file.path.display(), "gzipped file is torn or corrupt; read as far as it could be decompressed");
-            setup.metrics().error("gzip");
-        }
-        return;
-    }
-    let size = file.size;
-    if let Some(progress) = file.progress_mut()
-        && upcoming == Upcoming::Nothing
-        && progress.mark.size != size
-    {
-        progress.pass(Mark { size, ..progress.mark });
     }
 }
 

@@ -11,7 +11,7 @@ use tracing::warn;
 use super::account::AccountHandle;
 use super::content_id::ContentId;
 use super::heads::{Bounds, HeadIndex};
-use super::identity::{FileKey, FileTime, KnownFate};
+use super::identity::{FileKey, FileTime, KnownFate, is_compressed_name};
 use super::progress::{ReadProgress, RecentMarks};
 use super::setup::FileSetup;
 use super::tracked::TrackedFile;
@@ -45,7 +45,7 @@ impl GoneFile {
         let position = account.position();
         let place = position.location;
         let real = place.real.unwrap_or_else(|| place.path.clone());
-        let is_gzip = real.extension().is_some_and(|extension| extension == "gz");
+        let is_compressed = is_compressed_name(&real);
         Self {
             account,
             key: FileKey { device: place.device, inode: place.inode },
@@ -58,7 +58,7 @@ impl GoneFile {
             fate: KnownFate::Missing,
             lost: FileTime::now(),
             since: now,
-            unread: if is_gzip { 0 } else { position.mark.size.saturating_sub(position.mark.offset) },
+            unread: if is_compressed { 0 } else { position.mark.size.saturating_sub(position.mark.offset) },
         }
     }
 

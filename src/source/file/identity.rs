@@ -1,6 +1,6 @@
 //! Which file a file is: whether one that was not seen before is a copy of one that was. Pure.
 //!
-//! A rename keeps device and inode. `copytruncate` and `gzip` do not: they leave a new inode with the old content. Such a
+//! A rename keeps device and inode. `copytruncate`, `gzip` and `zstd` do not: they leave a new inode with the old content. Such a
 //! file is read on from where the old one was read to, if its content agrees there as well as at its beginning. Two files
 //! that only begin alike, such as with the same banner, are both read: a line twice is better than a line never.
 //!
@@ -98,8 +98,8 @@ pub(super) struct Likeness {
     pub(super) remounted: bool,
     /// So much agrees that names do not matter.
     pub(super) strong: bool,
-    /// The new one is gzipped, so that nobody writes lines to it.
-    pub(super) gzipped: bool,
+    /// The new one is compressed, so that nobody writes lines to it.
+    pub(super) compressed: bool,
     /// The new one was there before the old one lost its name or its content.
     pub(super) coexisted: bool,
     /// The new one has not grown for a while.
@@ -122,7 +122,7 @@ pub(super) enum CopyVerdict {
 impl Likeness {
     pub(super) fn verdict(self) -> CopyVerdict {
         let likely = self.related || self.strong;
-        let may_be_copy = self.gzipped || self.coexisted;
+        let may_be_copy = self.compressed || self.coexisted;
         // What takes the old one's place, or has the name of what is made of it, is waited for until the old one was read to its end.
         let succeeds = self.related || self.same_name && self.strong;
         match (self.fate, self.agreement) {
@@ -134,7 +134,7 @@ impl Likeness {
             (KnownFate::Alive, Agreement::Agrees | Agreement::Shorter) if !self.settled => {
                 CopyVerdict::Unclear
             }
-            (KnownFate::Alive, Agreement::Agrees) if self.gzipped && likely => CopyVerdict::Covered,
+            (KnownFate::Alive, Agreement::Agrees) if self.compressed && likely => CopyVerdict::Covered,
             (KnownFate::Missing, Agreement::Agrees) if likely || self.remounted => CopyVerdict::Continues,
             (KnownFate::Rewritten | KnownFate::Gone, Agreement::Agrees) if likely => CopyVerdict::Continues,
             (KnownFate::Rewritten, Agreement::Shorter) if self.related && !self.settled => {
@@ -156,7 +156,7 @@ impl Likeness {
 /// Whether a rotation may have made `new` of a file that was first called `origin` and last `last`.
 pub(super) fn is_rotated_name(new: &Path, origin: &Path, last: &Path) -> bool {
     let Some(new) = name(new) else { return false };
-    let plain = new.strip_suffix(".gz").unwrap_or(new);
+    let plain = without_compression(new);
     let is_of = |old: &Path| {
         name(old).is_some_and(|old| plain != old && is_made_of(plain, old) || plain == old && plain != new)
     };
@@ -181,7 +181,7 @@ pub(super) fn rotated_prefixes(origin: &Path, last: &Path) -> Vec<String> {
 /// The paths in the same folder of which a rotation makes this one.
 pub(super) fn originals(new: &Path) -> Vec<PathBuf> {
     let Some(name) = name(new) else { return Vec::new() };
-    let plain = name.strip_suffix(".gz").unwrap_or(name);
+    let plain = without_compression(name);
     let mut names: Vec<String> = Vec::new();
     if plain != name {
         names.push(plain.to_owned());
@@ -200,6 +200,18 @@ pub(super) fn originals(new: &Path) -> Vec<PathBuf> {
     names.extend(number.and_then(|number| Some(format!("{base}.{}", number.checked_sub(1)?))));
     names.into_iter().map(|name| new.with_file_name(name)).collect()
 }
+
+/// Whether a file is named as compressed ones are that standpipe reads.
+pub(crate) fn is_compressed_name(path: &Path) -> bool {
+    name(path).is_some_and(|name| without_compression(name) != name)
+}
+
+fn without_compression(name: &str) -> &str {
+    COMPRESSED.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
+}
+
+/// What names of compressed files end in.
+const COMPRESSED: [&str; 2] = [".gz", ".zst"];
 
 fn name(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()
@@ -248,6 +260,7 @@ mod tests {
             "a.1.log",
             "a-20260101.log",
             "a.log.1.gz",
+            "a.log.1.zst",
             "a.log.gz",
             "a.log.old",
         ] {
@@ -257,6 +270,7 @@ mod tests {
             check(new, "a.log", false);
         }
         check("a.log.2.gz", "a.log.1", true);
+        check("a.log.2.zst", "a.log.1", true);
         check("a.log.2", "a.log.1", true);
         check("a.log", "a.log.1", false);
         check("job-2.log", "job-1.log", false);
@@ -271,6 +285,7 @@ mod tests {
             ("/d/a.1.log", "/d/a.log"),
             ("/d/a-20260101.log", "/d/a.log"),
             ("/d/a.log.1.gz", "/d/a.log"),
+            ("/d/a.log.1.zst", "/d/a.log"),
             ("/d/a.log.gz", "/d/a.log"),
             ("/d/a.log.old", "/d/a.log"),
             ("/d/a.log.2", "/d/a.log.1"),
@@ -291,7 +306,7 @@ mod tests {
         same_name: false,
         remounted: false,
         strong: false,
-        gzipped: false,
+        compressed: false,
         coexisted: true,
         settled: true,
     };
@@ -320,8 +335,8 @@ mod tests {
         let alive = Likeness { fate: KnownFate::Alive, ..SAME };
         check(Likeness { settled: false, ..alive }, CopyVerdict::Unclear);
         check(alive, CopyVerdict::Unrelated);
-        check(Likeness { gzipped: true, ..alive }, CopyVerdict::Covered);
-        check(Likeness { gzipped: true, related: false, ..alive }, CopyVerdict::Unrelated);
+        check(Likeness { compressed: true, ..alive }, CopyVerdict::Covered);
+        check(Likeness { compressed: true, related: false, ..alive }, CopyVerdict::Unrelated);
         check(Likeness { agreement: Agreement::Differs, settled: false, ..alive }, CopyVerdict::Unrelated);
     }
 
@@ -336,7 +351,7 @@ mod tests {
         }
         let gone = Likeness { fate: KnownFate::Gone, ..SAME };
         check(gone, CopyVerdict::Continues);
-        check(Likeness { gzipped: true, coexisted: false, ..gone }, CopyVerdict::Continues);
+        check(Likeness { compressed: true, coexisted: false, ..gone }, CopyVerdict::Continues);
     }
 
     #[test]

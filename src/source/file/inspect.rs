@@ -105,14 +105,14 @@ fn refresh(setup: &FileSetup, files: &mut FileTable, no: FileNo, now: Instant) -
     let Some(content) = &file.content else { return Ok(None) };
     let metadata = content.metadata()?;
     let at_risk = file.unread();
-    let is_gzip = content.is_gzip();
+    let is_compressed = content.is_compressed();
     file.seen(metadata.len(), now);
-    let is_changed_gzip = file.learn_modified(&metadata) && is_gzip;
-    if is_changed_gzip {
+    let has_changed = file.learn_modified(&metadata) && is_compressed;
+    if has_changed {
         file.changed = now;
     }
     let settled_at = file.changed.checked_add(SETTLED);
-    if is_changed_gzip && !setup.once {
+    if has_changed && !setup.once {
         // It is decompressed from the front again when it is complete.
         files.close(no);
         files.wake_at(no, settled_at);

@@ -68,7 +68,7 @@ fn open_path(setup: &FileSetup, files: &mut FileTable, no: FileNo) -> OpenOutcom
                 if file.failures > 0 {
                     setup.metrics().readable(&file.path);
                 }
-                file.is_gzip = Some(content.is_gzip());
+                file.is_compressed = Some(content.is_compressed());
                 (file.content, file.failures) = (Some(content), 0);
                 return OpenOutcome::Open;
             }

@@ -9,7 +9,8 @@ use tracing::warn;
 
 use super::account::AccountHandle;
 use super::compare::{FileHead, HOLD, WhichFile, agreement, agreement_in, compare, copied_files, unresumed};
-use super::content::{FileContent, MAGIC, other_compression};
+use super::compressed_text::TextCompression;
+use super::content::{FileContent, other_compression};
 use super::gone::{GoneFile, GoneNo};
 use super::identity::{Agreement, CopyVerdict, KnownFate};
 use super::old::is_too_old;
@@ -37,7 +38,7 @@ impl Placement<'_> {
         if first.bytes.is_empty() {
             return Ok(ReadOutcome::Idle);
         }
-        if self.is_gzip_after_all(&first)? {
+        if self.is_compressed_after_all(&first)? {
             return Ok(ReadOutcome::More);
         }
         if self.resume(&mut first)? {
@@ -136,17 +137,17 @@ impl Placement<'_> {
         Ok(first)
     }
 
-    /// Whether a file that was opened while it was empty turned out to be gzipped.
-    fn is_gzip_after_all(&mut self, first: &FileHead) -> io::Result<bool> {
+    /// Whether a file that was opened while it was empty turned out to be compressed.
+    fn is_compressed_after_all(&mut self, first: &FileHead) -> io::Result<bool> {
         let is_object = self.setup.is_object();
         let Some(file) = self.files.get_mut(self.no) else { return Ok(false) };
-        if is_object || !file.is_plain() || !first.bytes.starts_with(&MAGIC) {
+        if is_object || !file.is_plain() || TextCompression::told(&first.bytes).is_none() {
             return Ok(false);
         }
-        let Some(content) = file.content.as_ref().map_or(Ok(None), FileContent::as_gzip)? else {
+        let Some(content) = file.content.as_ref().map_or(Ok(None), FileContent::as_compressed)? else {
             return Ok(false);
         };
-        (file.is_gzip, file.content) = (Some(true), Some(content));
+        (file.is_compressed, file.content) = (Some(true), Some(content));
         Ok(true)
     }
 
@@ -154,7 +155,7 @@ impl Placement<'_> {
     fn pass_foreign(&mut self, first: &FileHead) -> io::Result<ReadOutcome> {
         if let Some(file) = self.files.get(self.no) {
             let how = other_compression(&first.bytes).unwrap_or_default();
-            warn!(path = %file.path.display(), how, "compressed file is not read: standpipe reads gzip. exclude it, or decompress it");
+            warn!(path = %file.path.display(), how, "compressed file is not read: standpipe reads gzip and zstd. exclude it, or decompress it");
         }
         self.setup.metrics().error("compressed");
         let outcome = self.cover(first)?;

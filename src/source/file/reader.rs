@@ -140,17 +140,17 @@ impl BlockReader {
         }
         let wanted = back.saturating_add(plan.len);
         let bytes = content.read_into(self.setup.buffers.take(wanted), from, wanted)?;
-        let (is_gzip, is_broken) = (content.is_gzip(), content.is_broken());
+        let (is_compressed, is_broken) = (content.is_compressed(), content.is_broken());
         let follows = match bytes.get(..back) {
             Some(before) => progress.follows_on(before),
             // A compressed copy may lack what was read of the plain file last.
-            None => is_gzip && progress.head.begins(&first_bytes(content)?),
+            None => is_compressed && progress.head.begins(&first_bytes(content)?),
         };
         if !follows {
             return Ok(BlockRead::Emptied);
         }
         let new = bytes.len().saturating_sub(back);
-        let is_all = if is_gzip { bytes.len() < wanted } else { new as u64 == plan.unread };
+        let is_all = if is_compressed { bytes.len() < wanted } else { new as u64 == plan.unread };
         let upcoming = if is_all && !is_broken { plan.upcoming } else { Upcoming::More };
         Ok(BlockRead::Block(ReadBlock { bytes, back, upcoming, is_all, held }))
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::account::AccountHandle;
 use super::content::FileContent;
 use super::delivered::DeliveredFile;
-use super::identity::{FileKey, FileTime};
+use super::identity::{FileKey, FileTime, is_compressed_name};
 use super::position::{FileLocation, Fingerprint};
 use super::progress::ReadProgress;
 use super::setup::FileTimeouts;
@@ -64,8 +64,8 @@ pub(super) struct TrackedFile {
     /// Whether little was read of it the last time, so that a quick read may do.
     pub(super) is_slow: bool,
     pub(super) content: Option<FileContent>,
-    /// Whether its first bytes said that it is gzipped, when it was last opened.
-    pub(super) is_gzip: Option<bool>,
+    /// Whether its first bytes said that it is compressed, when it was last opened.
+    pub(super) is_compressed: Option<bool>,
     /// Whether it is compressed in a way that is not read.
     pub(super) is_foreign: bool,
     /// How it begins, as far as others are compared with it.
@@ -77,7 +77,7 @@ pub(super) struct TrackedFile {
     pub(super) wake: Option<Instant>,
     /// How often in a row it could not be opened.
     pub(super) failures: u32,
-    /// Whether a broken gzip file was reported.
+    /// Whether a broken compressed file was reported.
     pub(super) is_broken_reported: bool,
     /// What it was when all of it had been delivered; none: something is not, or nobody asks.
     pub(super) delivered: Option<DeliveredFile>,
@@ -131,7 +131,7 @@ impl TrackedFile {
             read_len: 0,
             is_slow: false,
             content: None,
-            is_gzip: None,
+            is_compressed: None,
             is_foreign: false,
             indexed: None,
             used: 0,
@@ -230,7 +230,7 @@ impl TrackedFile {
         let metadata = self.content.as_ref().and_then(|content| content.metadata().ok());
         self.born = Some(metadata.map_or_else(FileTime::now, |metadata| FileTime::changed(&metadata)));
         (self.start, self.is_late, self.no_event_at, self.read_len) = (0, true, None, 0);
-        (self.is_foreign, self.is_gzip) = (false, None);
+        (self.is_foreign, self.is_compressed) = (false, None);
         if self.wanted && self.name == NameState::Rotated {
             self.name = NameState::Present;
         }
@@ -253,8 +253,8 @@ impl TrackedFile {
 
     /// Whether the file's size counts plain bytes, as its mark does.
     pub(super) fn is_plain(&self) -> bool {
-        let is_gzip = self.content.as_ref().map(FileContent::is_gzip).or(self.is_gzip);
-        !is_gzip.unwrap_or_else(|| self.is_named_gzip())
+        let is_compressed = self.content.as_ref().map(FileContent::is_compressed).or(self.is_compressed);
+        !is_compressed.unwrap_or_else(|| self.is_named_compressed())
     }
 
     /// Whether it is a plain file that is read on through its descriptor, under the name that it has, as soon as it grows.
@@ -279,8 +279,8 @@ impl TrackedFile {
         self.unread().saturating_sub(unwritten)
     }
 
-    pub(super) fn is_named_gzip(&self) -> bool {
-        self.real_path().extension().is_some_and(|extension| extension == "gz")
+    pub(super) fn is_named_compressed(&self) -> bool {
+        is_compressed_name(self.real_path())
     }
 
     /// Whether the file can be opened again by its path.

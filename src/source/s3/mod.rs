@@ -22,7 +22,6 @@ mod seen;
 mod stream;
 mod sweep;
 mod unpack;
-mod zstd;
 
 use std::sync::Arc;
 

@@ -3,15 +3,17 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::zstd::{self, CorruptZstd, ZstdFrames};
+use crate::source::zstd::{self, BrokenZstd, ZstdFrames};
 
 /// Why an object cannot be read: the label of a metric, and what is wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum UnpackError {
-    #[error("its {0} is corrupt")]
-    Corrupt(&'static str),
-    #[error("its {0} ends too early")]
-    Torn(&'static str),
+    #[error("its gzip is corrupt")]
+    Corrupt,
+    #[error("its gzip ends too early")]
+    Torn,
+    #[error(transparent)]
+    Zstd(#[from] BrokenZstd),
     #[error("it inflates to more than a thousand times its size")]
     Bomb,
     #[error("it is compressed with {0}, which standpipe does not read")]
@@ -161,6 +163,9 @@ impl Unpacker {
                 if is_end && input.is_empty() {
                     self.outer.finish()?;
                     self.inner.step(&mut &[][..], true, out)?;
+                    if is_full(out) {
+                        return Ok(true);
+                    }
                     self.inner.finish()?;
                 }
                 return Ok(false);
@@ -188,13 +193,19 @@ impl UnpackStage {
             // So few bytes give next to nothing.
             self.kind.step(&mut &*head, out)?;
         }
+        if let StageKind::Zstd(frames) = &mut self.kind
+            && is_end
+            && input.is_empty()
+        {
+            frames.end();
+        }
         self.kind.step(input, out)
     }
 
     fn finish(&self) -> Result<(), UnpackError> {
         match self.kind {
-            StageKind::Gzip { is_within: true, .. } => Err(UnpackError::Torn("gzip")),
-            StageKind::Zstd(ref frames) if !frames.is_whole() => Err(UnpackError::Torn("zstd")),
+            StageKind::Gzip { is_within: true, .. } => Err(UnpackError::Torn),
+            StageKind::Zstd(ref frames) if !frames.is_whole() => Err(BrokenZstd::Torn.into()),
             StageKind::Gzip { .. } | StageKind::Zstd(_) | StageKind::New | StageKind::Plain => Ok(()),
         }
     }
@@ -206,7 +217,7 @@ impl StageKind {
             let stream = Box::new(Decompress::new_gzip(WINDOW_BITS));
             return Ok(Self::Gzip { stream, is_within: true });
         }
-        if head.starts_with(zstd::MAGIC) {
+        if zstd::is_zstd(head) {
             return Ok(Self::Zstd(Box::new(ZstdFrames::new())));
         }
         let unknown = UNKNOWN.iter().find(|(magic, _)| head.starts_with(magic));
@@ -215,7 +226,7 @@ impl StageKind {
 
     fn step(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), UnpackError> {
         if let Self::Zstd(frames) = self {
-            return frames.step(input, out).map_err(|CorruptZstd| UnpackError::Corrupt("zstd"));
+            return Ok(frames.step(input, out)?);
         }
         loop {
             let Self::Gzip { stream, is_within } = self else {
@@ -244,7 +255,7 @@ impl StageKind {
             }
             let before = (stream.total_in(), stream.total_out());
             let status = stream.decompress_vec(input, out, FlushDecompress::None);
-            let status = status.map_err(|_| UnpackError::Corrupt("gzip"))?;
+            let status = status.map_err(|_| UnpackError::Corrupt)?;
             let used = usize::try_from(stream.total_in() - before.0).unwrap_or(usize::MAX);
             *input = input.get(used..).unwrap_or_default();
             if status == Status::StreamEnd {
@@ -347,14 +358,14 @@ mod tests {
     #[test]
     fn what_cannot_be_unpacked_is_said() {
         let mut corrupt = gz(&b"a line of text\n".repeat(500));
-        check(&corrupt[..corrupt.len() - 3], Err(UnpackError::Torn("gzip")));
+        check(&corrupt[..corrupt.len() - 3], Err(UnpackError::Torn));
         corrupt[20] ^= 0xff;
         assert!(unpack(&corrupt, 7, 1_000).is_err());
         let large = zstd(&(0..300_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
-        check(&large[..large.len() - 9], Err(UnpackError::Torn("zstd")));
+        check(&large[..large.len() - 9], Err(UnpackError::Zstd(BrokenZstd::Torn)));
         let mut corrupt = large;
         corrupt.extend_from_slice(b"no frame");
-        check(&corrupt, Err(UnpackError::Corrupt("zstd")));
+        check(&corrupt, Err(UnpackError::Zstd(BrokenZstd::Corrupt)));
         check(b"PAR1....PAR1", Err(UnpackError::Unknown("Parquet")));
         check(b"BZh91AY&SY", Err(UnpackError::Unknown("bzip2")));
         let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
@@ -363,6 +374,30 @@ mod tests {
             unpack(&bomb.finish().unwrap(), 1 << 10, 1 << 20).map(|all| all.len()),
             Err(UnpackError::Bomb)
         );
+    }
+
+    #[test]
+    fn what_came_before_a_tear_is_given() {
+        let long: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        // The frame keeps back what it may yet look back at, which is all of it.
+        let torn = zstd(&long);
+        let torn = &torn[..torn.len() - 9];
+        for (bytes, room) in [(torn.to_vec(), 1_000), (torn.to_vec(), 1 << 20), (gz(torn), 1 << 20)] {
+            let (mut unpacker, mut all, mut input) = (Unpacker::new(), Vec::new(), &*bytes);
+            let error = loop {
+                let mut out = Vec::with_capacity(room);
+                let stepped = unpacker.step(&mut input, true, &mut out);
+                all.extend(out);
+                match stepped {
+                    Ok(comes_again) => {
+                        assert!(comes_again || !input.is_empty(), "it ended as if it was whole");
+                    }
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error, UnpackError::Zstd(BrokenZstd::Torn));
+            assert!(long.starts_with(&all) && all.len() >= long.len() - (128 << 10), "{} came", all.len());
+        }
     }
 
     proptest! {

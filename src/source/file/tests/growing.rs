@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::world::World;
+use super::world::{COMPRESSIONS, World};
 use super::{IndentedFraming, ObjectFraming};
 use crate::config::{FollowLinks, Start, TooLong};
 use crate::event::Backpressure;
@@ -92,20 +92,67 @@ fn a_byte_order_mark_is_no_part_of_the_first_line() {
 
 #[test]
 fn how_a_file_is_compressed_is_told_by_its_first_bytes() {
-    let mut world = World::new();
-    world.append("xz.log", b"\xFD7zXZ\0\0\n more of it\n").append("zst.log", b"\x28\xB5\x2F\xFD\n");
-    // Gzipped under a plain name; there at the start, and later; and large.
-    world.write("a", 40_000).gzip("a").rename("a.gz", "a.log").start().all_arrived();
-    world.append("b.log", b"");
-    world.eventually("the empty file is open", |world| world.open_files() == 4);
-    world.write("b", 40_000).gzip("b");
-    let bytes = fs::read(world.path("b.gz")).unwrap();
-    world.append("b.log", &bytes).write("c.log", 1).all_arrived();
-    world.append("xz.log", b"and more\n").write("c.log", 1).all_arrived();
-    let counter = "standpipe_source_errors_total{reason=\"compressed\",source=\"test\"}";
-    assert_eq!(world.metric(counter), 2);
-    world.stop();
-    world.append("xz.log", b"and more\n").write("c.log", 1).exactly_once();
+    for ending in COMPRESSIONS {
+        let mut world = World::new();
+        world.append("xz.log", b"\xFD7zXZ\0\0\n more of it\n").append("lz4.log", b"\x04\x22\x4D\x18\n");
+        // Compressed under a plain name; there at the start, and later; and large.
+        world.write("a", 40_000).compress("a", ending);
+        world.rename(&format!("a{ending}"), "a.log").start().all_arrived();
+        world.append("b.log", b"");
+        world.eventually("the empty file is open", |world| world.open_files() == 4);
+        world.write("b", 40_000).compress("b", ending);
+        let bytes = fs::read(world.path(&format!("b{ending}"))).unwrap();
+        world.append("b.log", &bytes).write("c.log", 1).all_arrived();
+        world.append("xz.log", b"and more\n").write("c.log", 1).all_arrived();
+        let counter = "standpipe_source_errors_total{reason=\"compressed\",source=\"test\"}";
+        assert_eq!(world.metric(counter), 2);
+        world.stop();
+        world.append("xz.log", b"and more\n").write("c.log", 1).exactly_once();
+    }
+}
+
+#[test]
+fn compressed_files_are_decompressed_one_after_another() {
+    for ending in COMPRESSIONS {
+        let mut world = World::new().including("*.log*");
+        for number in 0..4 {
+            let name = format!("{number}.log");
+            // Several blocks each.
+            world.write(&name, 60_000).compress(&name, ending);
+        }
+        world.write("plain.log", 60_000).once();
+        let files = world.with(|arrived| {
+            let mut files: Vec<String> = arrived.chunks.iter().map(|(file, _)| file.clone()).collect();
+            files.retain(|file| file.ends_with(ending));
+            files
+        });
+        assert!(files.len() >= 8, "{} chunks came", files.len());
+        let changes = files.windows(2).filter(|two| two[0] != two[1]).count();
+        assert_eq!(changes, 3, "{files:?}");
+        world.exactly_once();
+    }
+}
+
+#[test]
+fn a_compressed_file_whose_destination_takes_nothing_holds_up_no_other() {
+    for ending in COMPRESSIONS {
+        let mut world = World::new().including("*.log*");
+        let backpressure = Backpressure::new(Arc::new(Notify::new()));
+        let blocked = format!("a.log{ending}");
+        world.with(|arrived| arrived.backpressure = Some((blocked.clone(), Arc::clone(&backpressure))));
+        backpressure.set_full(true);
+        // More than can be on its way before it is known that it is blocked.
+        world.write("a.log", 250_000).compress("a.log", ending).start();
+        world.until("the first of it", |arrived| !arrived.chunks.is_empty());
+        world.write("b.log", 50_000).compress("b.log", ending);
+        let of_b = |file: &String| file.ends_with(&format!("b.log{ending}"));
+        world.until("all of the other", |arrived| {
+            let of_b = arrived.chunks.iter().filter(|(file, _)| of_b(file));
+            of_b.map(|(_, bytes)| memchr::memchr_iter(b'\n', bytes).count()).sum::<usize>() == 50_000
+        });
+        backpressure.set_full(false);
+        world.all_arrived().exactly_once();
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::world::World;
+use super::world::{COMPRESSIONS, World};
 use crate::config::Start;
 
 /// Reads a file, stops, does something, starts again.
@@ -33,7 +33,12 @@ fn rotations_in_between_are_seen() {
     check(|world| world.write("a.log", 10).rename("a.log", "a.log.1"));
     check(|world| world.write("a.log", 10).rename("a.log", "a.log.1").write("a.log", 10));
     check(|world| world.write("a.log", 10).rename("a.log", "a.log.1").gzip("a.log.1").write("a.log", 10));
-    check(|world| world.rename("a.log", "a.log.1").gzip("a.log.1"));
+    for ending in COMPRESSIONS {
+        check(|world| world.rename("a.log", "a.log.1").compress("a.log.1", ending));
+    }
+    check(|world| {
+        world.write("a.log", 10).rename("a.log", "a.log.1").compress("a.log.1", ".zst").write("a.log", 10)
+    });
     check(|world| world.write("a.log", 10).copytruncate("a.log", "a.log.1").write("a.log", 10));
     check(|world| world.write("a.log", 10).copytruncate("a.log", "a.log.1").write("a.log", 500));
     check(|world| {

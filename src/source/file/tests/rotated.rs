@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::sync::Arc;
 
-use super::world::World;
+use super::world::{COMPRESSIONS, World};
 
 /// With what a rotated file is called included or not, and with inotify or not.
 fn worlds() -> [World; 4] {
@@ -250,21 +250,26 @@ fn a_file_replaced_by_a_longer_copy_of_itself_is_read_on() {
 
 #[test]
 fn a_compressed_file_goes_on_where_the_plain_one_was_read_to() {
-    for include in ["*.log", "a.log*"] {
+    for (include, ending) in
+        COMPRESSIONS.into_iter().flat_map(|ending| [("*.log", ending), ("a.log*", ending)])
+    {
         let mut world = World::new().including(include);
+        let (first, second) = (format!("a.log.1{ending}"), format!("a.log.2{ending}"));
         world.write("a.log", 500).start().all_arrived();
         world.write("a.log", 5).rename("a.log", "a.log.1").write("a.log", 5).all_arrived();
-        world.gzip("a.log.1").write("a.log", 5).all_arrived();
-        world.rename("a.log.1.gz", "a.log.2.gz").rename("a.log", "a.log.1").write("a.log", 5).all_arrived();
-        world.gzip("a.log.1").write("a.log", 1).all_arrived().exactly_once();
+        world.compress("a.log.1", ending).write("a.log", 5).all_arrived();
+        world.rename(&first, &second).rename("a.log", "a.log.1").write("a.log", 5).all_arrived();
+        world.compress("a.log.1", ending).write("a.log", 1).all_arrived().exactly_once();
     }
 }
 
 #[test]
 fn a_compressed_file_of_which_nothing_is_known_is_read() {
-    let mut world = World::new().including("*.gz");
-    world.write("a.log", 5_000).gzip("a.log").start().all_arrived();
-    world.write("b.log", 5_000).gzip("b.log").all_arrived().exactly_once();
+    for ending in COMPRESSIONS {
+        let mut world = World::new().including(&format!("*{ending}"));
+        world.write("a.log", 5_000).compress("a.log", ending).start().all_arrived();
+        world.write("b.log", 5_000).compress("b.log", ending).all_arrived().exactly_once();
+    }
 }
 
 #[test]
@@ -382,7 +387,7 @@ fn a_storm_of_rotations_under_writing_load_loses_nothing() {
             world.all_arrived();
             world.write("a.log", 20).rename("a.log", "a.log.1").write("a.log", 5);
             world.write("b.log", 20).copytruncate("b.log", "b.log.1");
-            world.write("c.log", 20).rename("c.log", "c.log.1").gzip("c.log.1");
+            world.write("c.log", 20).rename("c.log", "c.log.1").compress("c.log.1", COMPRESSIONS[round % 2]);
             if round % 3 == 0 {
                 // Of a deleted file only what was seen can be read.
                 world.remove("d.log");

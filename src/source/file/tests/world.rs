@@ -25,6 +25,9 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Intake, IntakeQueue, Job, Jobs};
 use crate::source::{Stop, Stopper};
 
+/// What files are compressed by, as the endings of their names say.
+pub(super) const COMPRESSIONS: [&str; 2] = [".gz", ".zst"];
+
 /// A directory with log files, and what became of their lines.
 pub(super) struct World {
     dir: tempfile::TempDir,
@@ -173,11 +176,21 @@ impl World {
         self
     }
 
-    /// As the tool does: the compressed file stands complete before the plain one goes.
     pub(super) fn gzip(&mut self, name: &str) -> &mut Self {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&fs::read(self.path(name)).unwrap()).unwrap();
-        fs::write(self.path(&format!("{name}.gz")), encoder.finish().unwrap()).unwrap();
+        self.compress(name, ".gz")
+    }
+
+    /// As the tool does whose files have this ending: the compressed file stands complete before the plain one goes.
+    pub(super) fn compress(&mut self, name: &str, ending: &str) -> &mut Self {
+        let plain = fs::read(self.path(name)).unwrap();
+        let compressed = if ending == ".gz" {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(&plain).unwrap();
+            encoder.finish().unwrap()
+        } else {
+            zstd::bulk::compress(&plain, 1).unwrap()
+        };
+        fs::write(self.path(&format!("{name}{ending}")), compressed).unwrap();
         self.remove(name)
     }
 

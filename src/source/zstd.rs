@@ -4,10 +4,17 @@
 
 use std::io::Read;
 
+use ruzstd::decoding::errors::FrameDecoderError;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 /// How a frame begins.
 pub(super) const MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// How a frame begins that holds none of the contents, but for its first four bits.
+const SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
+
+/// An empty block that is the last one, and room for a checksum.
+const EMPTY_END: &[u8] = &[1, 0, 0, 0, 0, 0, 0];
 
 /// A frame that looks further back than this is refused: the format recommends to support so much.
 pub(super) const MOST_WINDOW: usize = 8 << 20;
@@ -15,9 +22,27 @@ pub(super) const MOST_WINDOW: usize = 8 << 20;
 /// Most bytes of a block.
 const MOST_BLOCK: usize = 128 << 10;
 
-/// The data are not as the format has them, or need more memory than there is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CorruptZstd;
+/// Why frames cannot be unpacked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum BrokenZstd {
+    #[error("its zstd is corrupt")]
+    Corrupt,
+    #[error("its zstd ends too early")]
+    Torn,
+    #[error("its zstd looks back further than 8 MiB: compress it without `--long` or `--ultra`")]
+    Window,
+    #[error("its zstd needs a dictionary: compress it without one")]
+    Dictionary,
+}
+
+/// Whether the bytes begin as Zstandard does; a frame that holds none of the contents may come first.
+pub(super) fn is_zstd(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC) || is_skippable(bytes)
+}
+
+fn is_skippable(bytes: &[u8]) -> bool {
+    bytes.get(1..4) == Some(SKIPPABLE) && bytes.first().is_some_and(|byte| byte & 0xf0 == 0x50)
+}
 
 /// Frames, one after the other.
 pub(super) struct ZstdFrames {
@@ -35,6 +60,8 @@ enum ZstdState {
     Within { has_checksum: bool },
     /// Within so many bytes that are none of the contents.
     Skipping(usize),
+    /// No more can be unpacked. What was unpacked before is still to be taken.
+    Broken(BrokenZstd),
 }
 
 impl ZstdFrames {
@@ -46,28 +73,55 @@ impl ZstdFrames {
 
     /// Whether nothing is missing.
     pub(super) fn is_whole(&self) -> bool {
-        self.state == ZstdState::Between && self.pending.is_empty()
+        let is_between = match self.state {
+            ZstdState::Between => true,
+            ZstdState::Within { .. } => self.decoder.is_finished(),
+            ZstdState::Skipping(_) | ZstdState::Broken(_) => false,
+        };
+        is_between && self.pending.is_empty()
     }
 
-    /// Unpacks until `out` has no room, or all of `input` is used.
-    pub(super) fn step(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), CorruptZstd> {
+    /// Unpacks until `out` has no room, or all of `input` is used. An error comes once all that could be unpacked was taken.
+    pub(super) fn step(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), BrokenZstd> {
+        let held = out.len();
         loop {
-            if !self.drain(out)? {
+            if !self.drain(out) {
                 return Ok(());
             }
             let is_done = match self.state {
-                ZstdState::Skipping(left) => self.skip(left, input),
-                ZstdState::Between => self.header(input)?,
-                ZstdState::Within { has_checksum } => self.block(has_checksum, input)?,
+                ZstdState::Broken(_) if out.len() > held => return Ok(()),
+                ZstdState::Broken(error) => return Err(error),
+                ZstdState::Skipping(left) => Ok(self.skip(left, input)),
+                ZstdState::Between => self.header(input),
+                ZstdState::Within { has_checksum } => self.block(has_checksum, input),
             };
-            if !is_done {
-                return Ok(());
+            match is_done {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => self.give_up(error),
             }
         }
     }
 
+    /// Notes that no input follows: what is not whole never will be.
+    pub(super) fn end(&mut self) {
+        if !self.is_whole() && !matches!(self.state, ZstdState::Broken(_)) {
+            self.give_up(BrokenZstd::Torn);
+        }
+    }
+
+    /// Ends a frame before its time. What was unpacked of it is kept back no longer, since nothing will look back at it.
+    fn give_up(&mut self, error: BrokenZstd) {
+        if matches!(self.state, ZstdState::Within { .. }) && !self.decoder.is_finished() {
+            // Whatever is wrong with the frame was said.
+            self.decoder.decode_blocks(EMPTY_END, BlockDecodingStrategy::UptoBlocks(1)).ok();
+        }
+        self.pending = Vec::new();
+        self.state = ZstdState::Broken(error);
+    }
+
     /// Takes what is unpacked; whether all of it was taken.
-    fn drain(&mut self, out: &mut Vec<u8>) -> Result<bool, CorruptZstd> {
+    fn drain(&mut self, out: &mut Vec<u8>) -> bool {
         loop {
             let (len, waiting) = (out.len(), self.decoder.can_collect());
             if waiting == 0 {
@@ -75,26 +129,22 @@ impl ZstdFrames {
             }
             let room = out.capacity().saturating_sub(len);
             if room == 0 {
-                return Ok(false);
+                return false;
             }
             out.resize(len.saturating_add(room.min(waiting)), 0);
-            let taken = self.decoder.read(out.get_mut(len..).unwrap_or_default()).map_err(|_| CorruptZstd)?;
+            let taken = self.decoder.read(out.get_mut(len..).unwrap_or_default()).unwrap_or_default();
             out.truncate(len.saturating_add(taken));
             if taken == 0 {
-                return Err(CorruptZstd);
+                self.state = ZstdState::Broken(BrokenZstd::Corrupt);
+                break;
             }
         }
         if matches!(self.state, ZstdState::Within { .. }) && self.decoder.is_finished() {
-            if self
-                .decoder
-                .get_checksum_from_data()
-                .is_some_and(|sum| self.decoder.get_calculated_checksum() != Some(sum))
-            {
-                return Err(CorruptZstd);
-            }
-            self.state = ZstdState::Between;
+            let told = self.decoder.get_checksum_from_data();
+            let is_intact = told.is_none() || told == self.decoder.get_calculated_checksum();
+            self.state = if is_intact { ZstdState::Between } else { ZstdState::Broken(BrokenZstd::Corrupt) };
         }
-        Ok(true)
+        true
     }
 
     fn skip(&mut self, left: usize, input: &mut &[u8]) -> bool {
@@ -105,7 +155,7 @@ impl ZstdFrames {
     }
 
     /// Begins a frame; whether all of its header was there.
-    fn header(&mut self, input: &mut &[u8]) -> Result<bool, CorruptZstd> {
+    fn header(&mut self, input: &mut &[u8]) -> Result<bool, BrokenZstd> {
         if !self.fill(4, input) {
             return Ok(false);
         }
@@ -119,46 +169,44 @@ impl ZstdFrames {
         if !self.fill(header_len(descriptor), input) {
             return Ok(false);
         }
-        self.decoder.reset(&*self.pending).map_err(|_| CorruptZstd)?;
+        self.decoder.reset(&*self.pending).map_err(|error| refusal(&error))?;
         self.pending.clear();
         self.state = ZstdState::Within { has_checksum: descriptor & 4 != 0 };
         Ok(true)
     }
 
     /// Frames that hold none of the contents are passed over.
-    fn other_frame(&mut self, input: &mut &[u8]) -> Result<bool, CorruptZstd> {
-        let is_skippable = self.pending.get(1..4) == Some(&[0x2a, 0x4d, 0x18])
-            && self.pending.first().is_some_and(|byte| byte & 0xf0 == 0x50);
-        if !is_skippable {
-            return Err(CorruptZstd);
+    fn other_frame(&mut self, input: &mut &[u8]) -> Result<bool, BrokenZstd> {
+        if !is_skippable(&self.pending) {
+            return Err(BrokenZstd::Corrupt);
         }
         if !self.fill(8, input) {
             return Ok(false);
         }
         let len = self.pending.last_chunk().map_or(0, |len| u32::from_le_bytes(*len));
         self.pending.clear();
-        self.state = ZstdState::Skipping(usize::try_from(len).map_err(|_| CorruptZstd)?);
+        self.state = ZstdState::Skipping(usize::try_from(len).map_err(|_| BrokenZstd::Corrupt)?);
         Ok(true)
     }
 
     /// Unpacks a block; whether all of it was there.
-    fn block(&mut self, has_checksum: bool, input: &mut &[u8]) -> Result<bool, CorruptZstd> {
+    fn block(&mut self, has_checksum: bool, input: &mut &[u8]) -> Result<bool, BrokenZstd> {
         if !self.fill(3, input) {
             return Ok(false);
         }
         let [low, middle, high] = self.pending.first_chunk::<3>().copied().unwrap_or_default();
         let header = u32::from_le_bytes([low, middle, high, 0]);
         let (is_last, is_repeated) = (header & 1 != 0, (header >> 1) & 3 == 1);
-        let size = usize::try_from(header >> 3).map_err(|_| CorruptZstd)?;
+        let size = usize::try_from(header >> 3).map_err(|_| BrokenZstd::Corrupt)?;
         if size > MOST_BLOCK {
-            return Err(CorruptZstd);
+            return Err(BrokenZstd::Corrupt);
         }
         let sum = if is_last && has_checksum { 4 } else { 0 };
         if !self.fill(3 + if is_repeated { 1 } else { size } + sum, input) {
             return Ok(false);
         }
         let decoded = self.decoder.decode_blocks(&*self.pending, BlockDecodingStrategy::UptoBlocks(1));
-        decoded.map_err(|_| CorruptZstd)?;
+        decoded.map_err(|_| BrokenZstd::Corrupt)?;
         self.pending.clear();
         Ok(true)
     }
@@ -170,6 +218,17 @@ impl ZstdFrames {
         self.pending.extend_from_slice(more);
         *input = rest;
         self.pending.len() >= wanted
+    }
+}
+
+/// Why a frame is not begun.
+const fn refusal(error: &FrameDecoderError) -> BrokenZstd {
+    if matches!(error, FrameDecoderError::WindowSizeTooBig { .. }) {
+        BrokenZstd::Window
+    } else if matches!(error, FrameDecoderError::DictNotProvided { .. }) {
+        BrokenZstd::Dictionary
+    } else {
+        BrokenZstd::Corrupt
     }
 }
 
