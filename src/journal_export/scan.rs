@@ -92,13 +92,13 @@ impl ExportScan {
         let rest = bytes.get(self.at..).unwrap_or_default();
         match self.inside {
             InsideEntry::Name => self.name(rest),
-            InsideEntry::Text => Ok(match memchr::memchr(b'\n', rest) {
-                Some(end) => self.enter(end + 1, InsideEntry::Name),
-                None => {
-                    self.at = self.at.saturating_add(rest.len());
-                    ExportStep::Lacks
+            InsideEntry::Text => {
+                if let Some(end) = memchr::memchr(b'\n', rest) {
+                    return Ok(self.enter(end + 1, InsideEntry::Name));
                 }
-            }),
+                self.at = self.at.saturating_add(rest.len());
+                Ok(ExportStep::Lacks)
+            }
             InsideEntry::Length => {
                 let Some(len) = rest.first_chunk() else { return Ok(ExportStep::Lacks) };
                 let len = u64::from_le_bytes(*len);
@@ -127,7 +127,8 @@ impl ExportScan {
             return if line.len() > LONGEST_NAME { Err(ExportError::Name) } else { Ok(ExportStep::Lacks) };
         };
         let (name, is_text) = (line.get(..end).unwrap_or_default(), line.get(end) == Some(&b'='));
-        if !self.has_begun && !(is_text && name == CURSOR) {
+        let is_first = !self.has_begun;
+        if is_first && (!is_text || name != CURSOR) {
             return Err(ExportError::NoCursor);
         }
         self.has_begun = true;

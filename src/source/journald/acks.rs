@@ -30,7 +30,9 @@ impl JournaldAcks {
         let mut stored = checkpoints.stored::<JournaldPosition>(source);
         // The last one is the newest: a kill may have come between two moves.
         let account = stored.pop()?;
-        stored.iter().for_each(|older| older.forget());
+        for older in stored {
+            older.forget();
+        }
         Some(Self::of(account, metrics.clone()))
     }
 

@@ -38,7 +38,7 @@ const REPORT: Duration = Duration::from_secs(1);
 const WORKS: Duration = Duration::from_secs(5);
 
 /// `journalctl` tells one entry within so long, even where there are many files.
-const ONE_ENTRY: Duration = Duration::from_secs(60);
+const ONE_ENTRY: Duration = Duration::from_mins(1);
 
 /// One run.
 pub(super) struct JournalRun<'a> {
