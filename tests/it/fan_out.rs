@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::fleet::configure;
-use crate::standin::{Faults, Lines, Settings, stream_arn};
+use crate::standin::{Faults, HttpOffer, Lines, Settings, stream_arn};
 use crate::world::{Daemon, MESSAGE_SINK, RUN, World, at_least_once, exactly_once, until};
 
 const CONSUMER: &str = "standpipe";
@@ -48,8 +48,8 @@ fn held_with(daemon: &Daemon, part: &str) -> String {
 
 #[test]
 fn records_arrive_once_wherever_subscriptions_are_cut() {
-    for http2 in [false, true] {
-        let world = configured(&Settings { http2, ..Settings::default() }, "");
+    for http in [HttpOffer::One, HttpOffer::Two] {
+        let world = configured(&Settings { http, ..Settings::default() }, "");
         world.standin.kinesis().open(3);
         {
             let fan_out = &mut world.standin.kinesis().fan_out;
@@ -71,7 +71,7 @@ fn records_arrive_once_wherever_subscriptions_are_cut() {
         daemon.stop().drained();
         no_violations(&world);
         let over_http2 = world.standin.kinesis().fan_out.over_http2;
-        assert_eq!(over_http2, if http2 { subscribed(&world) } else { 0 });
+        assert_eq!(over_http2, if http == HttpOffer::Two { subscribed(&world) } else { 0 });
     }
 }
 
@@ -157,8 +157,8 @@ fn what_nobody_delivers_is_not_read() {
     let text = Lines::of_run(RUN).text(0..lines);
     assert!(text.len() > 38 << 20, "{}", text.len());
     // In clear text and over HTTP/1.1, the system's own buffers hold some megabytes more.
-    for (http2, most) in [(false, 32 << 20), (true, 16 << 20)] {
-        let settings = Settings { http2, ..Settings::default() };
+    for (http, most) in [(HttpOffer::One, 32 << 20), (HttpOffer::Two, 16 << 20)] {
+        let settings = Settings { http, ..Settings::default() };
         let world = configured(&settings, "[limits]\nmemory = \"8MiB\"\n\n");
         world.standin.kinesis().open(1);
         world.standin.faults(|faults| faults.hang = true);

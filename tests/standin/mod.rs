@@ -43,5 +43,5 @@ pub(crate) use lines::{Found, Lines, find};
 pub(crate) use logs::{ACCOUNT as LOGS_ACCOUNT, Logs};
 pub(crate) use oracle::{Kept, Report, StreamReport};
 pub(crate) use server::Standin;
-pub(crate) use settings::{Key, Role, Scrutiny, Settings, Stream};
+pub(crate) use settings::{HttpOffer, Key, Role, Scrutiny, Settings, Stream};
 pub(crate) use traffic::Traffic;

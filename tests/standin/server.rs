@@ -46,7 +46,7 @@ impl Standin {
             .enable_all()
             .build()
             .unwrap();
-        let identity = settings.tls.then(|| Identity::make(settings.http2));
+        let identity = settings.tls.then(|| Identity::make(settings.http));
         let ca = identity.as_ref().map(|identity| identity.ca.clone()).unwrap_or_default();
         let state = Arc::new(State::new(settings, ca));
         let listener = runtime.block_on(TcpListener::bind(settings.listen)).unwrap();

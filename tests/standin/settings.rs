@@ -11,8 +11,8 @@ use super::faults::Faults;
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) tls: bool,
-    /// With TLS, HTTP/2 is offered, too.
-    pub(crate) http2: bool,
+    /// Spoken with who asks for it by TLS.
+    pub(crate) http: HttpOffer,
     pub(crate) keys: Vec<Key>,
     pub(crate) roles: Vec<Role>,
     pub(crate) streams: Vec<Stream>,
@@ -31,7 +31,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: true,
-            http2: false,
+            http: HttpOffer::One,
             keys: vec![Key::default()],
             roles: Vec::new(),
             streams: vec![Stream::new(HOME, "logs")],
@@ -42,6 +42,13 @@ impl Default for Settings {
             scrutiny: Scrutiny::Full,
         }
     }
+}
+
+/// The highest version of HTTP that is offered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum HttpOffer {
+    One,
+    Two,
 }
 
 /// How closely requests are looked at.

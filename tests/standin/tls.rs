@@ -6,6 +6,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::ServerConfig;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use super::settings::HttpOffer;
+
 /// PEM texts of a chain made for one stand-in.
 pub(crate) struct Identity {
     pub(crate) ca: String,
@@ -16,7 +18,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Makes new keys each time: nothing is worth stealing.
-    pub(crate) fn make(http2: bool) -> Self {
+    pub(crate) fn make(http: HttpOffer) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
@@ -37,8 +39,10 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone()], private)
             .unwrap();
-        let offered = if http2 { vec!["h2", "http/1.1"] } else { vec!["http/1.1"] };
-        server.alpn_protocols = offered.into_iter().map(|name| name.as_bytes().to_vec()).collect();
+        server.alpn_protocols = match http {
+            HttpOffer::One => vec![b"http/1.1".to_vec()],
+            HttpOffer::Two => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        };
         Self { ca: ca.pem(), cert: leaf.pem(), key: key.serialize_pem(), server: Arc::new(server) }
     }
 }

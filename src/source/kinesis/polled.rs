@@ -58,12 +58,11 @@ impl PolledShard {
     /// Asks for a page, once.
     async fn ask(&mut self, start: &IteratorStart) -> Result<Bytes, FeedAnswer> {
         let fresh = self.iterator.take().filter(|iterator| iterator.got.elapsed() < ITERATOR_AGE);
-        let iterator = match fresh {
-            Some(iterator) => iterator,
-            None => {
-                let text = self.reading.client.iterator(&self.shard, start).await;
-                ShardIterator { text: text.map_err(FeedAnswer::Unbegun)?, got: Instant::now() }
-            }
+        let iterator = if let Some(iterator) = fresh {
+            iterator
+        } else {
+            let text = self.reading.client.iterator(&self.shard, start).await;
+            ShardIterator { text: text.map_err(FeedAnswer::Unbegun)?, got: Instant::now() }
         };
         self.pace.asked();
         self.reading.client.records(&iterator.text, self.pace.limit()).await.map_err(|fault| {
