@@ -16,7 +16,7 @@ pub fn event_stream(bytes: &[u8]) {
     match buffer.take() {
         Ok(None) => panic!("a whole message is one"),
         Ok(Some(StreamMessage::Event { payload, .. })) => {
-            assert!(rest.ends_with(&payload), "it is the end of it")
+            assert!(rest.ends_with(&payload), "it is the end of it");
         }
         Ok(Some(StreamMessage::Refusal { .. })) => {}
         Err(fault) => assert!(matches!(fault, FrameFault::Headers | FrameFault::Length), "{fault}"),
