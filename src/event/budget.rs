@@ -273,6 +273,12 @@ impl Held {
         self.bytes
     }
 
+    /// Whether some of it is more than there was.
+    #[must_use]
+    pub fn is_overdrawn(&self) -> bool {
+        self.overdraft.is_some()
+    }
+
     /// Corrects the amount to what is really held. Never waits: what goes beyond the limit delays the next admission.
     pub fn resize(&mut self, bytes: u64) {
         self.note_standing(bytes);

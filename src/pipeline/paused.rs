@@ -108,8 +108,8 @@ impl PausedJobs {
         let mut at = 0;
         let mut given_up = Vec::new();
         let mut found = None;
-        // There is no memory for jobs whose turn comes later.
-        let mut is_low = false;
+        // There is no memory for jobs whose turn comes later, or but for the one that has overdrawn.
+        let (mut is_low, mut is_spent) = (false, false);
         while let Some(entry) = jobs.get_mut(at) {
             // A request of which a part is enqueued is taken whole: sent again, that part would be doubled.
             let may_wait = !is_draining && !entry.job.is_rest_of_request();
@@ -120,7 +120,8 @@ impl PausedJobs {
             }
             entry.waits_for(if is_full { JobWait::Turn } else { JobWait::Memory }, &self.budget);
             let turn = entry.job.slot().turn();
-            let must_wait = is_full || (is_low && turn == CommitTurn::Later);
+            let has_none = is_low && turn == CommitTurn::Later || is_spent && !entry.job.held.is_overdrawn();
+            let must_wait = is_full || has_none;
             if !must_wait {
                 if let Some(room) =
                     self.budget.reserve(entry.job.needs(self.step), turn, Some(&entry.job.held))
@@ -129,10 +130,7 @@ impl PausedJobs {
                     break;
                 }
                 is_low = true;
-                if turn == CommitTurn::Now {
-                    // Nobody behind it fares better.
-                    break;
-                }
+                is_spent |= turn == CommitTurn::Now;
             }
             at = at.saturating_add(1);
         }

@@ -33,8 +33,14 @@ fn check(mib: u64, mode: QuotaMode, delay_ms: u64) {
     let (report, limits) = watched(&world, &daemon);
     exactly_once(&report, lines);
     let traffic = &report.traffic[&Key::default().id];
-    steady(traffic, started, mib, delay_ms);
+    let refused = steady(traffic, started, mib, delay_ms);
     learned(&limits, (mib * MIB) as f64, delay_ms);
+    // Who keeps up needs none; where answers are late, a short test ends before it is known who does not.
+    let is_short = delay_ms >= 1_000 && !is_full();
+    assert!(
+        is_short || refused <= 0.1 || limits.iter().any(|limit| *limit > 0.0),
+        "the limit is a metric: {limits:?}"
+    );
     daemon.conserved();
     daemon.stop().drained();
 }
@@ -66,11 +72,11 @@ fn learned(limits: &[f64], quota: f64, delay_ms: u64) {
     // Where answers are late the rate is found later.
     let least = if delay_ms >= 1_000 { 0.5 } else { 0.85 };
     assert!(median >= least, "its own limit was {median:.2} of the quota: {limits:?}");
-    assert!(limits.iter().any(|limit| *limit > 0.0), "the limit is a metric: {limits:?}");
 }
 
+/// The share of the records that is refused once the rate is steady.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a ratio")]
-fn steady(traffic: &Traffic, started: usize, mib: u64, delay_ms: u64) {
+fn steady(traffic: &Traffic, started: usize, mib: u64, delay_ms: u64) -> f64 {
     let (warm, _) = seconds();
     let from = started + warm as usize;
     let to = traffic.seconds.len() - 2;
@@ -87,6 +93,7 @@ fn steady(traffic: &Traffic, started: usize, mib: u64, delay_ms: u64) {
     if is_full() {
         assert!(goodput >= 0.97, "goodput {goodput:.3} of the quota");
     }
+    sum.refused()
 }
 
 #[test]

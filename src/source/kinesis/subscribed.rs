@@ -61,7 +61,9 @@ impl SubscribedShard {
     }
 
     pub(super) fn goes_on(&mut self, page: &RecordsPage<'_>) -> bool {
-        let goes_on = page.continuation().is_some();
+        // Children are told at the end alone
+        // (<https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShardEvent.html>).
+        let goes_on = page.continuation().is_some() && page.children().is_empty();
         if !goes_on {
             self.subscription = None;
         }
