@@ -133,7 +133,7 @@ impl Budget {
     /// Takes `bytes` for what a worker is about to write, if there are so many; a job whose lane waits for it may overdraw once
     /// everything else that is out stays until paused jobs go on, and no other job has overdrawn. `held` is what the job has already.
     #[must_use]
-    pub fn reserve(self: &Arc<Self>, bytes: u64, turn: CommitTurn, held: Option<&Held>) -> Option<Held> {
+    pub fn reserve(self: &Arc<Self>, bytes: u64, turn: CommitTurn, held: &Held) -> Option<Held> {
         match turn {
             CommitTurn::Now => self.fit(bytes).or_else(|| self.overdraw(bytes, held)),
             CommitTurn::Later => self.take_up_to(bytes, self.eighths(AHEAD_EIGHTHS), 0),
@@ -146,8 +146,8 @@ impl Budget {
         self.take_up_to(bytes, self.limit, 0)
     }
 
-    fn overdraw(self: &Arc<Self>, bytes: u64, held: Option<&Held>) -> Option<Held> {
-        let overdraft = match held.and_then(|held| held.overdraft.clone()) {
+    fn overdraw(self: &Arc<Self>, bytes: u64, held: &Held) -> Option<Held> {
+        let overdraft = match held.overdraft.clone() {
             Some(overdraft) => overdraft,
             None => Overdraft::begin(self)?,
         };
@@ -407,41 +407,39 @@ mod tests {
     #[test]
     fn workers_have_a_part_that_sources_cannot_take() {
         let budget = Budget::new(80);
+        let none = budget.charge(0);
         let _sources = budget.try_admit(60).unwrap();
         assert!(budget.try_admit(1).is_none());
-        let _ahead = budget.reserve(10, CommitTurn::Later, None).unwrap();
+        let _ahead = budget.reserve(10, CommitTurn::Later, &none).unwrap();
         assert!(
-            budget.reserve(1, CommitTurn::Later, None).is_none(),
+            budget.reserve(1, CommitTurn::Later, &none).is_none(),
             "the last part is for who others wait for"
         );
-        let _next = budget.reserve(10, CommitTurn::Now, None).unwrap();
-        assert!(budget.reserve(1, CommitTurn::Now, None).is_none());
+        let _next = budget.reserve(10, CommitTurn::Now, &none).unwrap();
+        assert!(budget.reserve(1, CommitTurn::Now, &none).is_none());
     }
 
     #[test]
     fn a_paused_job_may_overdraw_once_only_paused_jobs_hold_anything() {
         let budget = Budget::new(80);
-        let (first, delivered) = (budget.charge(70), budget.charge(10));
+        let none = budget.charge(0);
+        let (mut first, delivered) = (budget.charge(70), budget.charge(10));
         let paused = budget.pause(70, true);
-        assert!(budget.reserve(50, CommitTurn::Now, None).is_none(), "what is delivered comes back");
+        assert!(budget.reserve(50, CommitTurn::Now, &none).is_none(), "what is delivered comes back");
         drop(delivered);
         assert!(budget.try_admit(1).is_none(), "sources wait for who is paused");
-        assert!(budget.reserve(50, CommitTurn::Later, None).is_none());
-        let more = budget.reserve(50, CommitTurn::Now, None).unwrap();
-        assert!(budget.reserve(1, CommitTurn::Now, None).is_none(), "one at a time");
-        let first = {
-            let mut first = first;
-            first.merge(more);
-            first
-        };
+        assert!(budget.reserve(50, CommitTurn::Later, &none).is_none());
+        let more = budget.reserve(50, CommitTurn::Now, &none).unwrap();
+        assert!(budget.reserve(1, CommitTurn::Now, &none).is_none(), "one at a time");
+        first.merge(more);
         drop(paused);
         let paused = budget.pause(first.bytes(), true);
-        assert!(budget.reserve(1, CommitTurn::Now, None).is_none(), "also while it is paused");
-        let more = budget.reserve(1, CommitTurn::Now, Some(&first)).unwrap();
+        assert!(budget.reserve(1, CommitTurn::Now, &none).is_none(), "also while it is paused");
+        let more = budget.reserve(1, CommitTurn::Now, &first).unwrap();
         drop((paused, first));
-        assert!(budget.reserve(100, CommitTurn::Now, None).is_none(), "until all of it is back");
+        assert!(budget.reserve(100, CommitTurn::Now, &none).is_none(), "until all of it is back");
         drop(more);
-        assert!(budget.reserve(100, CommitTurn::Now, None).is_some());
+        assert!(budget.reserve(100, CommitTurn::Now, &none).is_some());
         assert_eq!(budget.used(), 0);
         assert!(budget.try_admit(60).is_some());
     }

@@ -123,9 +123,7 @@ impl PausedJobs {
             let has_none = is_low && turn == CommitTurn::Later || is_spent && !entry.job.held.is_overdrawn();
             let must_wait = is_full || has_none;
             if !must_wait {
-                if let Some(room) =
-                    self.budget.reserve(entry.job.needs(self.step), turn, Some(&entry.job.held))
-                {
+                if let Some(room) = self.budget.reserve(entry.job.needs(self.step), turn, &entry.job.held) {
                     found = jobs.remove(at).map(|entry| (entry, room));
                     break;
                 }

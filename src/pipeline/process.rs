@@ -71,7 +71,7 @@ impl Processor {
         let room = if self.budget.is_wanted() {
             None
         } else {
-            self.budget.reserve(self.step, job.slot.turn(), Some(&job.held))
+            self.budget.reserve(self.step, job.slot.turn(), &job.held)
         };
         match room {
             Some(room) => self.step(job, room, state, scratch),

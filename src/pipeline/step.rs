@@ -35,7 +35,7 @@ impl<'a> StepMemory<'a> {
     pub(super) fn may_take(&mut self, bytes: u64) -> bool {
         let used = self.used.saturating_add(bytes);
         if let Some(lacking) = used.checked_sub(self.held.bytes()).filter(|lacking| *lacking > 0) {
-            let Some(more) = self.budget.reserve(lacking, self.turn, Some(&*self.held)) else {
+            let Some(more) = self.budget.reserve(lacking, self.turn, &*self.held) else {
                 *self.lacks = lacking;
                 return false;
             };
