@@ -109,8 +109,7 @@ fn entries_are_delivered_once_over_stops_and_reloads() {
     exactly_once(&world.delivered(&daemon), 1_500);
     daemon.stop().drained();
     assert!(journal.calls().contains("--unit=app.service"), "{}", journal.calls());
-    let listed = world.run(&["state", "list", "--dir", world.path("state").to_str().unwrap()], b"");
-    let listed = String::from_utf8(listed.stdout).unwrap();
+    let listed = world.state_list();
     assert!(listed.contains("journals") && listed.contains(&cursor(1_499)), "{listed}");
 }
 
@@ -138,7 +137,7 @@ fn what_was_there_before_the_first_start_can_be_left_out_and_nothing_after_it() 
     let from_end = source("").replace("beginning", "end");
     let daemon = world.config(&format!("{from_end}{MESSAGE_SINK}")).start();
     // Where it begins is known before the first entry comes.
-    until("the position is kept", || world.state_holds(cursor(900_000).as_bytes()).then_some(()));
+    until("the position is kept", || world.state_list().contains(&cursor(900_000)).then_some(()));
     daemon.kill();
     journal.append(&world, 0..100);
     let daemon = world.start();

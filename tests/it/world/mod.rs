@@ -193,7 +193,13 @@ impl World {
         digits.max().unwrap_or(0)
     }
 
-    /// Whether a file below the state folder holds these bytes.
+    /// What `state list` tells of the state folder: what a next process would begin with, whatever is being written.
+    pub(crate) fn state_list(&self) -> String {
+        let listed = self.run(&["state", "list", "--dir", self.path("state").to_str().unwrap()], b"");
+        String::from_utf8(listed.stdout).unwrap()
+    }
+
+    /// Whether a file below the state folder holds these bytes, even one that is being written.
     pub(crate) fn state_holds(&self, bytes: &[u8]) -> bool {
         holds(&self.path("state"), bytes)
     }
