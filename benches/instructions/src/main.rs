@@ -5,6 +5,7 @@
 //! inflated, and nothing is compressed, hashed or encrypted.
 
 mod workload;
+mod writer;
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -13,7 +14,8 @@ use bytes::Bytes;
 use standpipe::config::{Encoding, Format, NamedPattern, RecordAs, Redaction};
 use standpipe::steps::{RedactScratch, Redacting, Redactor};
 
-use self::workload::{Counter, Finish, Stage, Writer, envelope, lines, messages, trail};
+use self::workload::{Counter, Finish, Stage, envelope, lines, messages, trail};
+use self::writer::Writer;
 
 /// Does a stage's work once; how much came of it.
 type Work = Box<dyn FnMut() -> usize>;
@@ -57,11 +59,11 @@ fn main() {
 }
 
 fn to_json(format: Format, payload: impl Into<Bytes>) -> Work {
-    decode(format, payload, Writer::new(Encoding::Json))
+    decode(format, payload, Writer::new(Encoding::Json, false))
 }
 
 fn to_message(format: Format, payload: impl Into<Bytes>) -> Work {
-    decode(format, payload, Writer::new(Encoding::Message))
+    decode(format, payload, Writer::new(Encoding::Message, false))
 }
 
 fn decode(
@@ -80,7 +82,7 @@ fn redacted(messages: &[String]) -> Work {
     let redaction = Redaction { named: NamedPattern::ALL.to_vec(), ..Redaction::default() };
     let redactor = Redactor::new(&redaction).ok().flatten().expect("the named patterns are patterns");
     let mut stage = Stage::new(Format::Lines, lines(messages));
-    let (mut writer, mut scratch) = (Writer::new(Encoding::Json), RedactScratch::default());
+    let (mut writer, mut scratch) = (Writer::new(Encoding::Json, false), RedactScratch::default());
     Box::new(move || {
         stage.run(&mut Redacting::new(&mut writer, &redactor, &mut scratch));
         writer.finish()
