@@ -351,6 +351,26 @@ mod tests {
         check(br#"{"Records":[{"a":1}]}{"Records":[{"a":2}]}"#, &[r#"{"a":1}"#, r#"{"a":2}"#]);
     }
 
+    /// A record in the usual form is checked by its bits; these are of other forms, or nearly.
+    #[test]
+    fn a_record_of_any_form_is_told_with_its_own_id_and_time() {
+        let time = "2023-07-10T11:42:36Z";
+        let told = |record: &str, before: &str| {
+            let file = format!(r#"{{"Records":[{{"a":"b,\"}}]"}},{record},[1]]}}"#);
+            let told = [r#"{"a":"b,\"}]"}"#.to_owned(), format!("{before}{record}"), "[1]".to_owned()];
+            check(file.as_bytes(), &told.each_ref().map(String::as_str));
+        };
+        told(r#"{"eventID":"a","eventID":"b"}"#, "b ");
+        told(r#"{"eventID":"a","eventID":5}"#, "a ");
+        told(r#"{"eventID":null,"x":{"eventID":"a"}}"#, "");
+        told(r#"{"eventI\u0044":"a"}"#, "");
+        told(r#"{"eventID" : "a" }"#, "a ");
+        told(&format!(r#"{{"eventTime":"{time}","eventTime":"never"}}"#), "");
+        told(&format!(r#"{{"eventTime":"{time}","eventTime":[]}}"#), "1688989356000 ");
+        told("17", "");
+        told(&format!("{}{}", r#"{"a":"#.repeat(125), "1".to_owned() + &"}".repeat(125)), "");
+    }
+
     #[test]
     fn a_pretty_printed_record_becomes_one_line() {
         check(

@@ -101,10 +101,11 @@ mod tests {
             r#"{"b":"x","c":{"a":"y"}},{"a":"z"}]}"#,
             Some((r#"{"b":"x","c":{"a":"y"}}"#, [None, Some("x")])),
         );
-        check(r#"{"a":"1\""}x"#, Some((r#"{"a":"1\""}"#, [Some(r#"1\""#), None])));
+        check(r#"{"a":"1\""},{"#, Some((r#"{"a":"1\""}"#, [Some(r#"1\""#), None])));
         check("{\"a\" : \"1\", \"b\":\"2\"} \n", Some((r#"{"a" : "1", "b":"2"}"#, [Some("1"), Some("2")])));
         check(r#"{"a":1,"b":"2"}"#, None);
         check("[1]", None);
+        check(r#"{"a":"1"}x"#, None);
     }
 
     #[test]

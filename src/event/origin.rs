@@ -469,6 +469,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn origins_are_alike_whose_difference_only_dead_letters_tell() {
+        let shard = Origin::new("app", "h").with(Field::Shard, "s").with(Field::StreamArn, "arn");
+        let record = |sequence: &str, key: Option<&str>| {
+            let fields =
+                [(Field::SequenceNumber, Some(sequence.into())), (Field::PartitionKey, key.map(Arc::from))];
+            shard.with_all(fields)
+        };
+        let first = record("1", Some("a"));
+        assert_eq!(first, shard.clone().with(Field::PartitionKey, "a").with(Field::SequenceNumber, "1"));
+        assert_eq!(first.with_all([(Field::PartitionKey, None)]), record("1", None));
+        for (other, is_like) in [
+            (record("2", Some("a")), true),
+            (record("1", Some("b")), false),
+            (record("1", None), false),
+            (Origin { host: "i".into(), ..first.clone() }, false),
+            (Origin { source: "other".into(), ..first.clone() }, false),
+            (Origin { attributes: [("a".into(), "b".into())].into(), ..first.clone() }, false),
+            (Origin { labels: Some(Arc::default()), ..first.clone() }, false),
+        ] {
+            assert_ne!(first, other);
+            assert_eq!((first.is_like(&other), other.is_like(&first)), (is_like, is_like), "{other:?}");
+        }
+        assert!(first.is_like(&first));
+    }
+
+    #[test]
     fn every_field_has_a_name_of_its_own() {
         for field in Field::ALL {
             assert_eq!(Field::named(field.name()), Some(*field));
