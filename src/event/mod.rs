@@ -14,6 +14,7 @@ mod framing;
 mod labels;
 mod origin;
 mod place;
+mod stored_fields;
 mod time;
 
 use std::sync::Arc;

@@ -172,6 +172,19 @@ fn a_run_with_once_reads_what_is_there_and_ends() {
 }
 
 #[test]
+fn a_run_with_once_that_may_not_list_the_shards_at_first_has_not_read_them_all() {
+    let world = World::new();
+    world.config(&format!("{}{MESSAGE_SINK}", lines_source("")));
+    world.standin.kinesis().open(2);
+    put(&world, 0..1_000);
+    world.standin.kinesis().list_throttles = 2;
+    let output = world.run(&["run", "--once", "-c", world.config_path().to_str().unwrap()], b"");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    exactly_once(&world.standin.report(), 1_000);
+    assert_eq!(world.standin.kinesis().list_throttles, 0, "they were throttled");
+}
+
+#[test]
 fn envelopes_arrive_and_what_cannot_be_decoded_is_named_in_the_dead_letters() {
     let world = World::with(&Settings { keep_records: true, ..Settings::default() });
     world.config(&format!(

@@ -53,6 +53,8 @@ pub(crate) struct Kinesis {
     next: u64,
     /// So many calls for records are throttled next.
     pub(crate) throttles: u32,
+    /// So many lists of shards are throttled next.
+    pub(crate) list_throttles: u32,
     /// So many iterators have expired next.
     pub(crate) expired: u32,
     /// So many pages without records come next.
@@ -423,6 +425,9 @@ fn call(state: &State, parts: &Parts, body: &[u8]) -> Result<Value, AwsError> {
     let (operation, input) = admitted(state, parts, body)?;
     let mut kinesis = state.kinesis();
     match operation.as_str() {
+        "ListShards" if takes(&mut kinesis.list_throttles) => {
+            Err(AwsError::new(400, "LimitExceededException", "Rate exceeded"))
+        }
         "ListShards" => Ok(kinesis.list(&input)),
         "GetShardIterator" => kinesis.iterator(&input),
         "GetRecords" => kinesis.records(&input),

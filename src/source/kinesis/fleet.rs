@@ -46,6 +46,8 @@ pub(super) struct Worker {
     keepers: JoinSet<Arc<str>>,
     readers: JoinSet<EndedRead>,
     is_open: bool,
+    /// What there is to read was found out once.
+    has_looked: bool,
     /// Open shards whose leases said at the last list that all of them is done.
     passed_over: BTreeSet<Arc<str>>,
     passed_over_said: HoldPatience,
@@ -116,6 +118,7 @@ impl Worker {
             keepers: JoinSet::new(),
             readers: JoinSet::new(),
             is_open: false,
+            has_looked: false,
             passed_over: BTreeSet::new(),
             passed_over_said,
             sync_at: now,
@@ -143,6 +146,7 @@ impl Worker {
             if Instant::now() >= self.look_at {
                 match self.round().await {
                     Ok(()) => {
+                        self.has_looked = true;
                         patience.works();
                         // Workers that were started together do not look together for ever.
                         let pause = look_every(self.failover).mul_f64(1.0 + fastrand::f64() / 20.0);
@@ -383,7 +387,7 @@ impl Worker {
             ReaderState::Waiting => self.reading.store.is_shared(),
         };
         let is_awaited = |held: &HeldShard| held.lease.is_at_end() && !held.is_followed;
-        self.is_open && self.held.values().all(is_read) && !self.held.values().any(is_awaited)
+        self.has_looked && self.held.values().all(is_read) && !self.held.values().any(is_awaited)
     }
 
     fn tell(&self) {
