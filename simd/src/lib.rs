@@ -36,6 +36,12 @@ fn has_avx2() -> bool {
     return false;
 }
 
+/// Whether [`scan_json`] has registers of 512 bits: without them it is slower than to look at each string by itself where strings are short.
+#[must_use]
+pub fn scans_json_widely() -> bool {
+    has_avx512()
+}
+
 /// Whether the CPU has registers of 512 bits, and what else the functions for them are compiled with. Asked for each line of some logs:
 /// the answer is remembered as one.
 #[cfg(target_arch = "x86_64")]

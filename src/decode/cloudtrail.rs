@@ -272,7 +272,9 @@ const TIME: &str = "eventTime";
 fn record(scanner: &mut Scanner<'_>) -> Scanned<TrailRecord> {
     scanner.peek();
     let start = scanner.at();
-    if let Some((len, [id, time])) = object_front(scanner.rest(), [ID, TIME]) {
+    if standpipe_simd::scans_json_widely()
+        && let Some((len, [id, time])) = object_front(scanner.rest(), [ID, TIME])
+    {
         let at = |part: Range<usize>| start.saturating_add(part.start)..start.saturating_add(part.end);
         let timestamp = time.and_then(|time| Timestamp::from_any_rfc3339(scanner.rest().get(time)?));
         scanner.pass(len);

@@ -92,9 +92,9 @@ mod tests {
     #[test]
     fn an_object_is_told_from_what_stands_behind_it() {
         let check = |text: &str, expected: Option<(&str, [Option<&str>; 2])>| {
+            let inside = |part: Range<usize>| text.get(part).unwrap();
             let found = object_front(text, ["a", "b"]);
-            let found =
-                found.map(|(end, parts)| (&text[..end], parts.map(|part| part.map(|part| &text[part]))));
+            let found = found.map(|(end, parts)| (inside(0..end), parts.map(|part| part.map(inside))));
             assert_eq!(found, expected, "{text}");
         };
         check(

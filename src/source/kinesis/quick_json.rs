@@ -63,13 +63,11 @@ impl<'a> QuickReader<'a> {
         }
     }
 
-    /// Reads a string, or that there is none.
-    pub(super) fn string_or_null(&mut self) -> Option<Option<&'a str>> {
-        if self.bytes().get(self.at..)?.starts_with(b"null") {
-            self.at = self.at.checked_add(4)?;
-            return Some(None);
-        }
-        self.string().map(Some)
+    /// Reads that there is no value, if that is next.
+    pub(super) fn null(&mut self) -> bool {
+        let is_next = self.bytes().get(self.at..).is_some_and(|rest| rest.starts_with(b"null"));
+        self.at += if is_next { 4 } else { 0 };
+        is_next
     }
 
     /// Reads a string that has nothing to be unescaped.
@@ -112,14 +110,13 @@ fn plain_end(text: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     loop {
         let rest = text.get(at..)?;
-        let found = match rest.first_chunk::<BLOCK>() {
-            Some(block) => Specials::find(block),
-            None => {
-                // Zeros are control characters.
-                let mut block = [0; BLOCK];
-                block.get_mut(..rest.len())?.copy_from_slice(rest);
-                Specials::find(&block)
-            }
+        let found = if let Some(block) = rest.first_chunk::<BLOCK>() {
+            Specials::find(block)
+        } else {
+            // Zeros are control characters.
+            let mut block = [0; BLOCK];
+            block.get_mut(..rest.len())?.copy_from_slice(rest);
+            Specials::find(&block)
         };
         let Specials { quotes, backslashes, controls } = found;
         let special = quotes | backslashes | controls;

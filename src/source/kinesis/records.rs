@@ -79,22 +79,30 @@ impl<'a> RecordsPage<'a> {
     fn quick(text: &'a str) -> Option<Self> {
         let mut reader = QuickReader::new(text);
         let (mut records, mut next, mut continuation, mut behind) = (None, None, None, None);
+        let (mut has_next, mut has_continuation) = (false, false);
         reader.object(|reader, name| {
             match name {
                 "Records" if records.is_none() => {
                     let list = records.insert(Vec::new());
-                    reader.array(|reader| Some(list.push(PageRecord::quick(reader)?)))?;
+                    reader.array(|reader| {
+                        list.push(PageRecord::quick(reader)?);
+                        Some(())
+                    })?;
                 }
-                "NextShardIterator" if next.is_none() => next = Some(reader.string_or_null()?),
-                "ContinuationSequenceNumber" if continuation.is_none() => {
-                    continuation = Some(reader.string_or_null()?);
+                "NextShardIterator" if !has_next => {
+                    has_next = true;
+                    next = if reader.null() { None } else { Some(reader.string()?) };
+                }
+                "ContinuationSequenceNumber" if !has_continuation => {
+                    has_continuation = true;
+                    continuation = if reader.null() { None } else { Some(reader.string()?) };
                 }
                 "MillisBehindLatest" if behind.is_none() => behind = Some(reader.number()?.parse().ok()?),
                 _ => return None,
             }
             Some(())
         })?;
-        let text = |text: Option<Option<&'a str>>| text.flatten().map(|text| PageText(Cow::Borrowed(text)));
+        let text = |text: Option<&'a str>| text.map(|text| PageText(Cow::Borrowed(text)));
         reader.is_at_end().then(|| Self {
             records: records.unwrap_or_default(),
             next_shard_iterator: text(next),
