@@ -2,13 +2,14 @@
 # Builds what is passed on, in target/packages: `packaging/build.sh deb rpm image`. Needs `cargo install cargo-deb cargo-generate-rpm` for
 # the first two, and python3 for the image.
 #
-# Without BINARY it builds the profile `dist` first; BINARY=target/release/standpipe packs that one. QUICK=1 compresses less.
+# Without BINARY it builds the profile `dist` first; BINARY=target/release/standpipe packs that one. QUICK=1 compresses less. OUT=FOLDER
+# takes the results instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 [ "$#" -gt 0 ] || { echo "packaging/build.sh: say what to build: deb, rpm, image" >&2; exit 2; }
 target=${CARGO_TARGET_DIR:-target}
-out=$target/packages
+out=${OUT:-$target/packages}
 mkdir -p "$out"
 
 if [ -z "${BINARY:-}" ]; then
@@ -42,7 +43,7 @@ for what in "$@"; do
     rpm)
         needs cargo-generate-rpm
         stage
-        cargo generate-rpm --output "$out/"
+        cargo generate-rpm ${QUICK:+--payload-compress none} --output "$out/"
         ;;
     image)
         packaging/image.py --binary "$BINARY" --archive "$out/standpipe-image.tar" --most 40

@@ -2,6 +2,7 @@
 # Installs what the tests need beside Rust, into this folder: moto, the AWS CLI, linters and a client in .venv, promtool, Prometheus and
 # valgrind in .tools, and there what writes journals, where there is journalctl, and what is Node's, where there is npm.
 # Without either, the tests that need it are left out, and it is said here; in CI (CI=true) that is a failure.
+# PACKERS=1 builds in .tools what makes packages, too, for the tests that install them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -110,12 +111,42 @@ install_node_tools() {
     echo "$wanted" >.tools/node_modules/installed
 }
 
+# Makes systems that packages are installed in. It is a script.
+install_debootstrap() {
+    if command -v debootstrap >/dev/null || [ -x .tools/bin/debootstrap ]; then
+        return
+    fi
+    command -v dpkg-deb >/dev/null && command -v wget >/dev/null || return 1
+    local tools=$PWD/.tools
+    mkdir -p "$tools/bin" "$tools/download"
+    (cd "$tools/download" && apt_get -q download debootstrap) || return 1
+    dpkg-deb -x "$tools"/download/debootstrap_*.deb "$tools/debootstrap" || return 1
+    rm -rf "$tools/download"
+    printf '#!/bin/sh\nDEBOOTSTRAP_DIR=%s/debootstrap/usr/share/debootstrap exec %s/debootstrap/usr/sbin/debootstrap "$@"\n' "$tools" "$tools" >"$tools/bin/debootstrap"
+    chmod +x "$tools/bin/debootstrap"
+}
+
+# Make packages. They are built here, which takes minutes: so only where PACKERS=1 asks for it.
+install_packers() {
+    local packer
+    for packer in cargo-deb@3.8.0 cargo-generate-rpm@0.21.1; do
+        if command -v "${packer%@*}" >/dev/null || [ -x ".tools/bin/${packer%@*}" ]; then
+            continue
+        fi
+        [ "${PACKERS:-}" = 1 ] || return 1
+        cargo install --quiet --locked --debug --root "$PWD/.tools" --target-dir .tools/packers "$packer" >&2 || return 1
+    done
+    rm -rf .tools/packers
+}
+
 install_moto || lacks "moto and the linters could not be installed into .venv: they need python3 with venv, and PyPI"
 install_prometheus || lacks "promtool and prometheus could not be had: install Debian's prometheus package, or put both on the PATH"
 
 install_journal_writer || echo "tools: left out: systemd-journal-remote could not be had from Debian, or there is no journalctl" >&2
 
 install_valgrind || echo "tools: left out: valgrind could not be had from Debian, so that \`make bench-check\` counts nothing" >&2
+install_debootstrap || echo "tools: left out: debootstrap could not be had from Debian, or there is no wget, so that no test installs a package" >&2
+install_packers || echo "tools: left out: cargo-deb and cargo-generate-rpm are not here, so that no test installs a package: PACKERS=1 tests/tools.sh builds both" >&2
 install_node_tools || echo "tools: left out: @fluent-org/logger, kinesis-local, dynalite and @cloud-copilot/iam-simulate could not be had from npm" >&2
 
 if [ "$missing" = 1 ] && [ "${CI:-}" = true ]; then

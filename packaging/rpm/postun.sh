@@ -5,3 +5,9 @@ if [ -d /run/systemd/system ]; then
         systemctl --system try-restart standpipe.service || :
     fi
 fi
+if [ "$1" = 0 ]; then
+    # The package names files alone: these are its folders.
+    for folder in /usr/share/doc/standpipe /usr/share/licenses/standpipe /etc/standpipe; do
+        find "$folder" -depth -type d -empty -delete 2>/dev/null || :
+    done
+fi

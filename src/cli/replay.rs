@@ -1,7 +1,7 @@
 //! `standpipe replay`: dead letters back through the sink that could not deliver them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::arguments::ReplayArguments;
-use super::run::{runtime, signals};
+use super::run::{report_to, runtime, signals};
 use super::state::printable;
 use super::table::{self, count};
+use super::terminal::{StatusLine, can_rewrite};
 use super::{configuration, exit, logging};
 use crate::causes::with_causes;
 use crate::config::Config;
@@ -54,15 +55,20 @@ pub fn run(
     if arguments.dry_run {
         return dry_run(&arguments.sink, files, &reasons, out, err);
     }
-    let limit = logging::start(environment, arguments.quiet, &Arc::default());
+    let status = Arc::<StatusLine>::default();
+    let limit = logging::start(environment, arguments.quiet, &status);
+    let looks_on = can_rewrite(environment, io::stderr().is_terminal());
+    let report = looks_on.then(|| report_to(&status, arguments.quiet));
     let runtime = runtime(config.limits.workers)?;
     runtime.spawn(limit.report());
     let began = Instant::now();
     let replayed = runtime.block_on(async {
         let signals = signals(Signal::Stop)?;
-        Ok(daemon::replay(Replay { config, target, files, reasons, signals }).await)
+        Ok(daemon::replay(Replay { config, target, files, reasons, signals, report }).await)
     });
     runtime.shutdown_background();
+    // Nobody is left to tell when the terminal is gone.
+    status.instead(b"").ok();
     match replayed {
         Ok(Ok(replayed)) => say(arguments, &replayed, began.elapsed(), out),
         Ok(Err(error)) => {
@@ -163,11 +169,17 @@ fn say(
     took: Duration,
     out: &mut impl Write,
 ) -> io::Result<u8> {
-    let Replayed { ended, kept_anew, left, unfit, damaged, taken, broken, .. } = *replayed;
+    let Replayed { ended, kept_anew, left, unfit, damaged, taken, broken, events, billed_bytes, .. } =
+        *replayed;
     let delivered = ended.saturating_sub(kept_anew);
     if !arguments.quiet {
-        let (letters, seconds) = (count(delivered, "letter"), took.as_secs_f64());
-        writeln!(out, "delivered {letters} to `{}` in {seconds:.1} s", arguments.sink)?;
+        let (letters, events) = (count(delivered, "letter"), count(events, "event"));
+        let (billed, seconds) = (table::size(billed_bytes), took.as_secs_f64());
+        writeln!(
+            out,
+            "delivered {letters} to `{}`: {events}, {billed} billed, in {seconds:.1} s",
+            arguments.sink
+        )?;
     }
     let rest = [
         (kept_anew, "letter", "failed again; kept with the new reason"),

@@ -71,7 +71,7 @@ pub fn run(
 }
 
 /// Tells whoever sits at the terminal how far the run is, in a line that is rewritten, and at its end what it did.
-fn report_to(status: &Arc<StatusLine>, quiet: bool) -> TellReport {
+pub(super) fn report_to(status: &Arc<StatusLine>, quiet: bool) -> TellReport {
     let status = Arc::clone(status);
     Arc::new(move |report: &RunReport| match report.outcome.filter(|_| !quiet) {
         None if quiet => {}

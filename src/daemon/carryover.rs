@@ -1,14 +1,14 @@
 //! What survives a reload: positions, counters, the admin endpoints, what sources leave to their successors, and the service manager.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval_at};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::checkpoint_task::CheckpointKeeper;
-use super::options::{Environment, RunReport, TellReport};
+use super::options::Environment;
+use super::reporting::report_often;
 use super::signals::SignalQueue;
 use super::systemd::ServiceManager;
 use crate::ack::{CheckpointError, Checkpoints};
@@ -72,7 +72,8 @@ impl Carryover {
         helpers.spawn(Arc::clone(&systemd).run(Arc::clone(&status), metrics.clone()));
         let began = Instant::now();
         if let Some(report) = environment.report.as_ref().filter(|_| environment.once) {
-            helpers.spawn(report_often(Arc::clone(report), metrics.clone(), began));
+            let metrics = metrics.clone();
+            helpers.spawn(report_often(Arc::clone(report), began, move || metrics.totals()));
         }
         let taps = Arc::<TapHub>::default();
         let live_socket = match LiveServer::bind(state.path(), Arc::clone(&taps)) {
@@ -127,17 +128,5 @@ impl Carryover {
     /// Writes down what is delivered; whether it is on disk.
     pub(crate) async fn save(&self) -> bool {
         self.keeper.save().await
-    }
-}
-
-/// How often whoever looks on is told how far the run is.
-const REPORT: Duration = Duration::from_secs(1);
-
-/// Tells how far the run is, to the end of the drain.
-async fn report_often(report: TellReport, metrics: Metrics, began: Instant) {
-    let mut clock = interval_at(began + REPORT, REPORT);
-    loop {
-        clock.tick().await;
-        report(&RunReport { totals: metrics.totals(), elapsed: began.elapsed(), outcome: None });
     }
 }

@@ -15,6 +15,7 @@ mod overview;
 mod rehearsal;
 mod reload;
 mod replay;
+mod reporting;
 mod running;
 mod signals;
 mod source_rates;

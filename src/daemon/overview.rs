@@ -10,7 +10,9 @@ use crate::config::{Action, Config};
 use crate::event::Timestamp;
 use crate::health::Status;
 use crate::metrics::{MetricReading, Metrics};
-use crate::overview::{Overview, RATE_SECONDS, RouteOverview, SourceOverview, UnitList, bounded};
+use crate::overview::{
+    Overview, RATE_SECONDS, RouteOverview, SinkOverview, SourceOverview, UnitList, bounded, hold_of, sinks_of,
+};
 
 /// What is looked at, for one generation.
 #[derive(Debug)]
@@ -72,9 +74,12 @@ impl Observer {
         issues.extend(self.metrics.troubles());
         let more_issues = issues.len().saturating_sub(MOST_ISSUES) as u64;
         let units = (MOST_IN_ALL / self.sources.len().max(1)).clamp(5, 50);
+        let rates = |name: &str| generation.as_ref().and_then(|generation| generation.rates.of(name));
+        let sinks =
+            generation.as_ref().map(|generation| generation.sink_overviews(&reading)).unwrap_or_default();
         let source = |(name, kind): &(String, &'static str)| {
-            let rates = generation.as_ref().and_then(|generation| generation.rates.of(name));
-            self.source((name, kind), rates, &reading, &issues, units)
+            let source = self.source((name, kind), rates(name), &reading, &issues, units);
+            self.with_sinks(source, &sinks)
         };
         let sources = self.sources.iter().take(MOST_SOURCES).map(source).collect();
         let dropped = |route: &RouteOverview| {
@@ -99,7 +104,7 @@ impl Observer {
             more_sources: self.sources.len().saturating_sub(MOST_SOURCES) as u64,
             routes: self.routes.iter().take(MOST_ROUTES).map(route).collect(),
             more_routes: self.routes.len().saturating_sub(MOST_ROUTES) as u64,
-            sinks: generation.map(|generation| generation.sink_overviews(&reading)).unwrap_or_default(),
+            sinks,
             issues: issues.into_iter().take(MOST_ISSUES).map(bounded).collect(),
         }
     }
@@ -134,6 +139,8 @@ impl Observer {
             behind_seconds: sum("source_behind_seconds").or_else(|| sum("source_poll_age_seconds")),
             catch_up_seconds: catch_up(behind_bytes, bytes_per_second),
             oldest_unacknowledged_seconds: sum("source_lag_seconds").unwrap_or(0.0),
+            held_by: None,
+            buffered_bytes: 0,
             waited_seconds: sum("backpressure_seconds_total").unwrap_or(0.0),
             errors: count("source_errors_total"),
             lost_bytes: count("file_lost_bytes_total"),
@@ -142,10 +149,18 @@ impl Observer {
             units: self.status.units(name).map(|units| cut(units, most_units)),
         }
     }
+
+    /// The source with what its sinks tell of it.
+    fn with_sinks(&self, source: SourceOverview, sinks: &[SinkOverview]) -> SourceOverview {
+        let own = sinks_of(&source.name, &self.routes, sinks);
+        let with_disk = own.iter().filter(|sink| sink.disk.is_some());
+        let buffered = with_disk.flat_map(|sink| &sink.destinations).map(|found| found.pending_bytes).sum();
+        SourceOverview { held_by: hold_of(&source, &own), buffered_bytes: buffered, ..source }
+    }
 }
 
 impl Generation {
-    fn sink_overviews(&self, reading: &MetricReading) -> Vec<crate::overview::SinkOverview> {
+    fn sink_overviews(&self, reading: &MetricReading) -> Vec<SinkOverview> {
         let most = (MOST_IN_ALL / self.sinks.len().max(1)).clamp(10, 100);
         let now = Instant::now();
         self.sinks.iter().map(|sink| sink.overview(reading, most, now)).collect()

@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::drain::{DrainDeadline, LAST_WAIT};
 use super::error::RunError;
 use super::generation::Generation;
+use super::options::TellReport;
+use super::reporting::report_often;
 use super::signals::{Signal, SignalQueue};
 use super::sources::{ReadySource, RunningSources};
 use crate::config::{Buffer, Config, SourceConfig};
@@ -19,14 +22,13 @@ use crate::deadletter::DeadLetters;
 use crate::decode;
 use crate::event::{Charset, Framing};
 use crate::health::{Status, Watchdog};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RunTotals};
 use crate::source::Stopper;
 use crate::source::dead_letters::{
     DeadLetterSource, ReplayFile, ReplayTarget, ReplayTotals, Replayed, WholeLetters,
 };
 
 /// Which letters are to be delivered again, and how.
-#[derive(Debug)]
 pub struct Replay {
     /// The configuration.
     pub config: Config,
@@ -38,6 +40,8 @@ pub struct Replay {
     pub reasons: BTreeSet<String>,
     /// Signals as they come; the second stop makes it stop at once.
     pub signals: mpsc::Receiver<Signal>,
+    /// Who is told how far the replay is, in letters.
+    pub report: Option<TellReport>,
 }
 
 /// Where letters go.
@@ -54,7 +58,7 @@ pub enum LetterTarget {
 /// # Errors
 /// When something cannot be started.
 pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
-    let Replay { mut config, target, files, reasons, signals } = replay;
+    let Replay { mut config, target, files, reasons, signals, report } = replay;
     let mut signals = SignalQueue::new(signals);
     narrow(&mut config, &target);
     let metrics = Metrics::new();
@@ -70,6 +74,12 @@ pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
     let mut helpers = JoinSet::new();
     helpers.spawn(Arc::<DeadLetters>::clone(&generation.shared.dead_letters).run(metrics.clone(), status));
     let progress = Arc::new(ReplayTotals::default());
+    // Cut short by its end.
+    let mut reports = JoinSet::new();
+    if let Some(report) = report {
+        let (progress, letters) = (Arc::clone(&progress), Arc::clone(&generation.shared.dead_letters));
+        reports.spawn(report_often(report, Instant::now(), move || totals(&progress, letters.kept())));
+    }
     let (stopper, stop) = Stopper::new();
     let mut sources = RunningSources::new();
     let (to, framing) = replay_target(&generation, &config, &target);
@@ -93,9 +103,24 @@ pub async fn replay(replay: Replay) -> Result<Replayed, RunError> {
     sources.cut_short().await;
     sources.finish(budget).await;
     let replayed = progress.replayed(generation.shared.dead_letters.kept());
+    let RunTotals { delivered: events, billed_bytes, .. } = metrics.totals();
     let left = tokio::task::spawn_blocking(move || progress.left_in(&files, &reasons)).await;
     // An error is the end of the runtime.
-    Ok(Replayed { left: left.unwrap_or_default(), ..replayed })
+    let replayed = Replayed { left: left.unwrap_or_default(), events, billed_bytes, ..replayed };
+    reports.shutdown().await;
+    Ok(replayed)
+}
+
+/// How far a replay is, in letters.
+fn totals(progress: &ReplayTotals, kept_anew: u64) -> RunTotals {
+    let Replayed { sent, unfit, .. } = progress.replayed(kept_anew);
+    RunTotals {
+        read: sent.saturating_add(unfit),
+        delivered: progress.moved().saturating_sub(kept_anew),
+        dead_letters: kept_anew,
+        percent_read: progress.percent_read(),
+        ..RunTotals::default()
+    }
 }
 
 /// Leaves only what the letters need. They move within the dead letters, which is to work when those are full.

@@ -102,6 +102,12 @@ impl ReplayProgress {
         &self.path
     }
 
+    /// How large the file is, in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Reads the file from its beginning.
     ///
     /// # Errors

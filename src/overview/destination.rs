@@ -123,6 +123,12 @@ pub enum DestinationState {
 }
 
 impl DestinationState {
+    /// Whether nothing is accepted at present.
+    #[must_use]
+    pub fn accepts_nothing(self) -> bool {
+        matches!(self, Self::Held | Self::Failing)
+    }
+
     /// In a word, as it is written in JSON.
     #[must_use]
     pub fn word(self) -> &'static str {

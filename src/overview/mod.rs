@@ -3,17 +3,21 @@
 //! It holds names, numbers and what is wrong; no payload and no secret. Every list is bounded, and says how many it leaves out.
 
 mod destination;
+mod hold;
 mod rate;
 mod source;
 mod units;
+mod waiting;
 pub mod words;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::destination::{DestinationOverview, DestinationState, DiskUse, SinkOverview};
+pub use self::hold::SourceHold;
 pub use self::rate::{RATE_SECONDS, RateWindow};
-pub use self::source::{RouteOverview, SourceOverview};
+pub use self::source::{RouteOverview, SourceOverview, SourceState};
 pub use self::units::{SourceUnit, UnitList, UnitRank, UnitState};
+pub use self::waiting::{hold_of, sinks_of};
 
 /// The daemon at a moment.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

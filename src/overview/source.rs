@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::hold::SourceHold;
 use super::is_zero;
 use super::units::UnitList;
 
@@ -39,6 +40,12 @@ pub struct SourceOverview {
     pub catch_up_seconds: Option<f64>,
     /// Age of the oldest event read and not acknowledged; 0: there is none.
     pub oldest_unacknowledged_seconds: f64,
+    /// Which destination holds it up, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<SourceHold>,
+    /// Bytes in disk buffers that its events go to, of all their sources.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub buffered_bytes: u64,
     /// How long it has waited for memory, all in all.
     pub waited_seconds: f64,
     /// Errors that lost nothing.
@@ -55,7 +62,51 @@ pub struct SourceOverview {
     pub units: Option<UnitList>,
 }
 
+/// How a source is. What is worse stands first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SourceState<'a> {
+    /// Something is wrong with it.
+    InTrouble(&'a str),
+    /// A destination accepts nothing.
+    HeldUp(&'a SourceHold),
+    /// There is something to be read, and no destination has room.
+    Waiting,
+    /// What it read is not delivered for long.
+    Late,
+    /// What it read is under way.
+    Delivering,
+    /// What it read is in disk buffers, which keep so many bytes.
+    Buffered(u64),
+    /// Everything that it read is delivered.
+    Delivered,
+}
+
+/// What is undelivered for so many seconds stands out.
+const LATE: f64 = 60.0;
+
 impl SourceOverview {
+    /// How it is.
+    #[must_use]
+    pub fn state(&self) -> SourceState<'_> {
+        match (self.issues.first(), &self.held_by) {
+            (Some(issue), _) => SourceState::InTrouble(issue),
+            (None, Some(hold)) => SourceState::HeldUp(hold),
+            (None, None) if self.stands_still() => SourceState::Waiting,
+            (None, None) if self.is_late() => SourceState::Late,
+            (None, None) if self.oldest_unacknowledged_seconds > 0.0 => SourceState::Delivering,
+            (None, None) if self.buffered_bytes > 0 && self.events > 0 => {
+                SourceState::Buffered(self.buffered_bytes)
+            }
+            (None, None) => SourceState::Delivered,
+        }
+    }
+
+    /// Whether something that it read is not delivered for long.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.oldest_unacknowledged_seconds >= LATE
+    }
+
     /// Whether there is something to be read, and nothing was read of late: it waits until a destination has room.
     #[must_use]
     pub fn stands_still(&self) -> bool {

@@ -169,7 +169,11 @@ fn troubled(world: &World) -> crate::world::Daemon {
         let is_behind = status["sources"][0]["behind_bytes"].as_u64()? > 0;
         let has_rates = status["sources"][0]["bytes_per_second"].is_number();
         let page = daemon.get("/").unwrap().text();
-        (is_held && page.contains("waits for a destination") && is_open && is_behind && has_rates)
+        (is_held
+            && page.contains("held by archive (logs): access_denied")
+            && is_open
+            && is_behind
+            && has_rates)
             .then_some(())
     });
     daemon

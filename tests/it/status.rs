@@ -45,9 +45,22 @@ fn status_names_the_destination_that_is_held_what_waits_for_it_and_the_fix() {
     until_status(&daemon, "/sinks/0/destinations/0/pending_bytes", |pending| pending.as_u64() > Some(0));
     until_status(&daemon, "/sinks/0/destinations/0/oldest_seconds", |oldest| oldest.as_f64() > Some(0.0));
     until_status(&daemon, "/sources/0/oldest_unacknowledged_seconds", |oldest| oldest.as_f64() > Some(0.0));
+    let source = until_status(&daemon, "/sources/0/held_by/reason", |reason| reason == "access_denied");
+    let hold = &source["sources"][0]["held_by"];
+    assert_eq!(
+        (&hold["sink"], &hold["stream"], &hold["fix"]),
+        (&"archive".into(), &"logs".into(), &held["fix"])
+    );
     let (code, text) = run(&world, &daemon, &[]);
     assert_eq!(code, Some(1), "{text}");
-    for part in ["needs attention", "held: access_denied", "fix: ", "us-east-1"] {
+    let parts = [
+        "needs attention",
+        "held: access_denied",
+        "held by archive (logs): access_denied",
+        "fix: ",
+        "us-east-1",
+    ];
+    for part in parts {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     let page = daemon.get("/").unwrap();
@@ -55,6 +68,7 @@ fn status_names_the_destination_that_is_held_what_waits_for_it_and_the_fix() {
         page.text().contains("held: access_denied") && page.text().contains("<strong>Fix:</strong>"),
         "{page:?}"
     );
+    assert!(page.text().contains("held by archive (logs): access_denied"), "{page:?}");
     let policy = page.header("content-security-policy").unwrap_or_default();
     assert!(policy.contains("default-src 'none'") && !page.text().contains("<script"), "{policy}");
     // By its own series, as well.
@@ -66,12 +80,37 @@ fn status_names_the_destination_that_is_held_what_waits_for_it_and_the_fix() {
     world.standin.faults(|faults| faults.refusal = None);
     exactly_once(&world.delivered(&daemon), 1_000);
     let well = until_status(&daemon, "/ready", |ready| ready == true);
+    assert!(well["sources"][0]["held_by"].is_null(), "{well}");
     let well = &well["sinks"][0]["destinations"][0];
     assert!(well["reason"].is_null() && well["fix"].is_null(), "{well}");
     until("the command says that all is well", || (run(&world, &daemon, &[]).0 == Some(0)).then_some(()));
     let scrape = daemon.conserved();
     assert!(scrape.sum("destination_held", &labels) < 0.5);
     assert_eq!(scrape.count("destination_delivered_events_total", &labels), 1_000);
+    daemon.stop().drained();
+}
+
+#[test]
+fn what_a_disk_buffer_keeps_is_not_told_as_delivered() {
+    let world = World::new();
+    world.standin.faults(|faults| faults.refusal = Some(Refusal::AccessDenied));
+    world.write("app.log", 0..1_000);
+    let daemon = world.file_to_firehose("buffer = { type = \"disk\" }\n").spawn();
+    until("the source has given away what it read, and says what holds it up", || {
+        daemon.must_run();
+        let source = status(&daemon)["sources"][0].clone();
+        let is_read = source["events"] == 1_000 && source["oldest_unacknowledged_seconds"] == 0.0;
+        (is_read
+            && source["held_by"]["reason"] == "access_denied"
+            && source["buffered_bytes"].as_u64() > Some(0))
+        .then_some(())
+    });
+    assert!(run(&world, &daemon, &[]).1.contains("held by archive (logs): access_denied"));
+    world.standin.faults(|faults| faults.refusal = None);
+    exactly_once(&world.delivered(&daemon), 1_000);
+    until_status(&daemon, "/sources/0", |source| {
+        source["held_by"].is_null() && source["buffered_bytes"].is_null()
+    });
     daemon.stop().drained();
 }
 

@@ -24,9 +24,9 @@ fn world(lines: u64) -> World {
 }
 
 /// Runs the program on a terminal, which `script` makes; what it shows, and its exit code.
-fn on_a_terminal(world: &World, options: &str, environment: &[(&str, &str)]) -> (String, i32) {
+fn on_a_terminal(world: &World, command: &str, environment: &[(&str, &str)]) -> (String, i32) {
     let program = env!("CARGO_BIN_EXE_standpipe");
-    let command = format!("{program} run {options} -c {}", world.config_path().display());
+    let command = format!("{program} {command} -c {}", world.config_path().display());
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", &command, "/dev/null"]).env_clear();
     script.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "xterm");
@@ -36,12 +36,12 @@ fn on_a_terminal(world: &World, options: &str, environment: &[(&str, &str)]) -> 
 
 #[test]
 fn a_run_that_ends_by_itself_sums_up_what_it_did() {
-    let (shown, code) = on_a_terminal(&world(5_000), "--once", &[]);
+    let (shown, code) = on_a_terminal(&world(5_000), "run --once", &[]);
     assert_eq!(code, 0, "{shown}");
     let summary = "done: read 5,000 events, delivered 5,000, 0 filtered, 0 dead letters, ";
     let last = shown.trim_end().lines().last().unwrap();
     assert!(last.contains(summary) && last.contains(" billed, in "), "{shown}");
-    let (shown, code) = on_a_terminal(&world(5), "--once --quiet", &[]);
+    let (shown, code) = on_a_terminal(&world(5), "run --once --quiet", &[]);
     assert_eq!((shown.as_str(), code), ("", 0), "nothing is wrong, and nothing is said");
 }
 
@@ -50,7 +50,7 @@ fn a_run_that_takes_its_time_says_how_far_it_is_in_one_line() {
     let world = world(50);
     // A file where the folder has to be: nothing can be delivered, and the run gives up after `limits.shutdown`.
     fs::write(world.path("out"), "").unwrap();
-    let (shown, code) = on_a_terminal(&world, "--once", &[]);
+    let (shown, code) = on_a_terminal(&world, "run --once", &[]);
     assert_eq!(code, 75, "{shown}");
     assert!(shown.contains("\r\u{1b}[Kread 50 (100 %), delivered 0, "), "{shown:?}");
     assert!(
@@ -63,11 +63,11 @@ fn a_run_that_takes_its_time_says_how_far_it_is_in_one_line() {
             "a log line has its own: {line:?}"
         );
     }
-    let (shown, _) = on_a_terminal(&world, "--once", &[("TERM", "dumb")]);
+    let (shown, _) = on_a_terminal(&world, "run --once", &[("TERM", "dumb")]);
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
-    let (shown, _) = on_a_terminal(&world, "--once", &[("NO_COLOR", "1")]);
+    let (shown, _) = on_a_terminal(&world, "run --once", &[("NO_COLOR", "1")]);
     assert!(!shown.replace("\u{1b}[K", "").contains('\u{1b}') && shown.contains("WARN"), "{shown:?}");
-    let (shown, code) = on_a_terminal(&world, "--once -q", &[]);
+    let (shown, code) = on_a_terminal(&world, "run --once -q", &[]);
     assert!(
         shown.contains("stopped with events undelivered") && !shown.contains("delivered 0, ") && code == 75,
         "{shown}"
@@ -116,6 +116,39 @@ fn a_quiet_replay_says_only_what_was_not_delivered() {
     let (said, _) = replay(&[]);
     assert!(said.contains("no dead letters"), "{said}");
     exactly_once(&world.standin.report(), 1);
+}
+
+#[test]
+fn a_replay_says_how_far_it_is_and_what_it_did() {
+    let world = world(0);
+    let letter = |number: u64| {
+        let data = base64_simd::STANDARD.encode_to_string(format!("line {number}\n"));
+        serde_json::json!({
+            "attemptsMade": 4, "arrivalTimestamp": 1_795_309_323_004_u64, "errorCode": "Lambda.FunctionError",
+            "errorMessage": "it failed", "attemptEndingTimestamp": 1_795_309_423_004_u64, "rawData": data,
+        })
+    };
+    let letters = world.path("failed");
+    fs::write(&letters, (0..5).map(|number| format!("{}\n", letter(number))).collect::<String>()).unwrap();
+    // A file where the folder has to be: nothing can be delivered, and the replay gives up after `limits.shutdown`.
+    fs::write(world.path("out"), "").unwrap();
+    let replay = format!("replay out {}", letters.display());
+    let (shown, code) = on_a_terminal(&world, &replay, &[]);
+    assert_eq!(code, 75, "{shown}");
+    assert!(shown.contains("\r\u{1b}[Kread 5 (100 %), delivered 0, "), "{shown:?}");
+    let last = shown.split("\u{1b}[K").last().unwrap();
+    assert!(last.contains("delivered 0 letters to `out`: 0 events, 0 B billed, in "), "{shown:?}");
+    assert!(last.contains("5 letters: not delivered in time"), "{shown:?}");
+    let (shown, _) = on_a_terminal(&world, &replay, &[("TERM", "dumb")]);
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    let (shown, _) = on_a_terminal(&world, &replay, &[("NO_COLOR", "1")]);
+    assert!(!shown.replace("\u{1b}[K", "").contains('\u{1b}') && shown.contains("WARN"), "{shown:?}");
+    let (shown, code) = on_a_terminal(&world, &format!("{replay} --quiet"), &[]);
+    assert!(!shown.contains("delivered 0") && shown.contains("5 letters: not delivered"), "{shown}");
+    assert_eq!(code, 75, "{shown}");
+    fs::remove_file(world.path("out")).unwrap();
+    let (shown, code) = on_a_terminal(&world, &replay, &[]);
+    assert!(shown.contains("delivered 5 letters to `out`: 5 events, ") && code == 0, "{shown}");
 }
 
 #[test]

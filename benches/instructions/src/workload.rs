@@ -22,7 +22,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(format: Format, payload: String) -> Self {
+    pub(crate) fn new(format: Format, payload: impl Into<Bytes>) -> Self {
         let decoder = Decoder::new(&Decoding {
             format,
             charset: Charset::UTF8,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::text::{StateLevel, each, escape, mark, rates};
 use crate::overview::{
-    DestinationOverview, DestinationState, Overview, RouteOverview, SinkOverview, SourceOverview, words,
+    DestinationOverview, DestinationState, Overview, RouteOverview, SinkOverview, SourceOverview,
+    SourceState, words,
 };
 
 /// Most cards of a column; the rest is counted.
@@ -135,9 +136,7 @@ fn shown_destinations(overview: &Overview) -> Vec<ShownCard<'_>> {
 }
 
 fn is_broken(destination: Option<&DestinationOverview>) -> bool {
-    destination.is_some_and(|destination| {
-        matches!(destination.state, DestinationState::Held | DestinationState::Failing)
-    })
+    destination.is_some_and(|destination| destination.state.accepts_nothing())
 }
 
 fn column(heading: &str, column: &FlowColumn) -> String {
@@ -186,18 +185,22 @@ fn of_source(source: &SourceOverview) -> String {
 /// How a source is: by its issues, and by how far it is behind.
 pub(super) fn source_state(source: &SourceOverview) -> (StateLevel, String) {
     let oldest = source.oldest_unacknowledged_seconds;
-    if let Some(issue) = source.issues.first() {
-        return (StateLevel::Bad, mark(StateLevel::Bad, issue));
-    }
-    if source.stands_still() {
-        let words = format!("waits for a destination, oldest {}", words::duration(oldest));
-        return (StateLevel::Warning, mark(StateLevel::Warning, &words));
-    }
-    if oldest >= LATE {
-        let words = format!("oldest undelivered {}", words::duration(oldest));
-        return (StateLevel::Warning, mark(StateLevel::Warning, &words));
-    }
-    (StateLevel::Good, mark(StateLevel::Good, if oldest > 0.0 { "delivering" } else { "all delivered" }))
+    let oldest = words::duration(oldest);
+    let (level, words) = match source.state() {
+        SourceState::InTrouble(issue) => (StateLevel::Bad, issue.to_owned()),
+        SourceState::HeldUp(hold) => {
+            let level = if hold.is_everywhere { StateLevel::Bad } else { StateLevel::Warning };
+            (level, format!("{}, oldest {oldest}", hold.words()))
+        }
+        SourceState::Waiting => (StateLevel::Warning, format!("waits for a destination, oldest {oldest}")),
+        SourceState::Late => (StateLevel::Warning, format!("oldest undelivered {oldest}")),
+        SourceState::Delivering => (StateLevel::Good, "delivering".to_owned()),
+        SourceState::Buffered(bytes) => {
+            (StateLevel::Good, format!("all read; {} on disk", words::size(float(bytes))))
+        }
+        SourceState::Delivered => (StateLevel::Good, "all delivered".to_owned()),
+    };
+    (level, mark(level, &words))
 }
 
 fn of_route(route: &RouteOverview) -> String {

@@ -99,6 +99,8 @@ fn source(source: &SourceOverview) -> String {
     let counts: String = each(counts, |(what, count)| format!(", {} {what}", words::count(float(*count))));
     let (open, name) = (if level == StateLevel::Good { "" } else { " open" }, escape(&source.name));
     let issues = each(&source.issues, |issue| format!("<p>{}</p>", escape(issue)));
+    let fix = source.held_by.as_ref().and_then(|hold| hold.fix.as_ref());
+    let fix = each(fix, |fix| format!("<p><strong>Fix:</strong> {}</p>", escape(fix)));
     let kind = escape(&source.kind);
     let units = source.units.as_ref().map_or_else(String::new, |units| {
         let rows = each(&units.listed, unit);
@@ -111,7 +113,7 @@ fn source(source: &SourceOverview) -> String {
         format!("<table class=wide><thead><tr>{heads}<tbody>{rows}</table>{more}")
     });
     format!(
-        "<details{open}><summary>{name} <small>{kind}</small> {state} <small>{read}{counts}</small></summary>{issues}{units}</details>"
+        "<details{open}><summary>{name} <small>{kind}</small> {state} <small>{read}{counts}</small></summary>{issues}{fix}{units}</details>"
     )
 }
 

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use crate::cli::state::printable;
 use crate::cli::table::{self, row};
 use crate::overview::{
-    DestinationOverview, DestinationState, Overview, SinkOverview, SourceOverview, SourceUnit, UnitState,
-    words,
+    DestinationOverview, DestinationState, Overview, SinkOverview, SourceOverview, SourceState, SourceUnit,
+    UnitState, words,
 };
 
 /// Units of a source that are shown unless all are asked for: those in trouble, and of the others so many that are behind.
@@ -79,12 +79,16 @@ fn source(source: &SourceOverview) -> Vec<String> {
         (None, Some(behind)) => words::duration(behind),
         (None, None) => "-".to_owned(),
     };
-    let state = match (source.issues.is_empty(), source.catch_up_seconds) {
-        (false, _) => "needs attention".to_owned(),
-        (true, None) if source.stands_still() => "waits for a destination".to_owned(),
-        (true, Some(seconds)) => format!("caught up in {}", words::duration(seconds)),
-        (true, None) if source.oldest_unacknowledged_seconds > 0.0 => "delivering".to_owned(),
-        (true, None) => "all delivered".to_owned(),
+    let caught_up =
+        source.catch_up_seconds.map(|seconds| format!("caught up in {}", words::duration(seconds)));
+    let state = match source.state() {
+        SourceState::InTrouble(_) => "needs attention".to_owned(),
+        SourceState::HeldUp(hold) => printable(&hold.words()),
+        SourceState::Waiting => "waits for a destination".to_owned(),
+        SourceState::Late => caught_up.unwrap_or_else(|| "late".to_owned()),
+        SourceState::Delivering => caught_up.unwrap_or_else(|| "delivering".to_owned()),
+        SourceState::Buffered(bytes) => format!("read; {} on disk", size(bytes)),
+        SourceState::Delivered => caught_up.unwrap_or_else(|| "all delivered".to_owned()),
     };
     vec![
         printable(&source.name),

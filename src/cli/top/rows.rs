@@ -2,7 +2,7 @@
 
 use super::screen::ShownDestination;
 use crate::cli::state::printable;
-use crate::overview::{DestinationOverview, DestinationState, SourceOverview, words};
+use crate::overview::{DestinationOverview, DestinationState, SourceOverview, SourceState, words};
 
 /// A column of a table of `T`.
 pub(super) struct TopColumn<T> {
@@ -18,7 +18,7 @@ pub(super) fn of_sources<'a>() -> [TopColumn<&'a SourceOverview>; 8] {
     [
         TopColumn { title: "SOURCE", width: 12, from: 0, cell: |source| printable(&source.name) },
         TopColumn { title: "TYPE", width: 15, from: 100, cell: |source| printable(&source.kind) },
-        TopColumn { title: "STATE", width: 15, from: 0, cell: |source| source_state(source).to_owned() },
+        TopColumn { title: "STATE", width: 15, from: 0, cell: |source| source_state(source) },
         TopColumn { title: "EVENTS/S", width: 8, from: 80, cell: |source| count(source.events_per_second) },
         TopColumn { title: "RATE", width: 11, from: 50, cell: |source| per_second(source.bytes_per_second) },
         TopColumn { title: "UNREAD", width: 9, from: 60, cell: |source| unread(source) },
@@ -96,15 +96,20 @@ pub(super) fn of_destinations<'a>() -> [TopColumn<ShownDestination<'a>>; 10] {
 /// What is older than this stands out.
 const LATE: f64 = 60.0;
 
-/// In a word.
-pub(super) fn source_state(source: &SourceOverview) -> &'static str {
-    match source.oldest_unacknowledged_seconds {
-        _ if !source.issues.is_empty() => "! attention",
-        _ if source.stands_still() => "~ waits",
-        oldest if oldest >= LATE => "~ late",
-        oldest if oldest > 0.0 => "delivering",
-        _ => "delivered",
-    }
+/// In a word, and for one that is held up the sink that does it.
+pub(super) fn source_state(source: &SourceOverview) -> String {
+    let word = match source.state() {
+        SourceState::InTrouble(_) => "! attention",
+        SourceState::HeldUp(hold) if hold.is_everywhere => {
+            return format!("! {}: {}", hold.state.word(), printable(&hold.sink));
+        }
+        SourceState::HeldUp(_) | SourceState::Waiting => "~ waits",
+        SourceState::Late => "~ late",
+        SourceState::Delivering => "delivering",
+        SourceState::Buffered(_) => "on disk",
+        SourceState::Delivered => "delivered",
+    };
+    word.to_owned()
 }
 
 /// In a word, and for a held one the reason; with a sign, for those who see no colour.

@@ -175,7 +175,7 @@ impl TopScreen {
     pub(super) fn sources(&self) -> Vec<&SourceOverview> {
         let all = self.overview.iter().flat_map(|overview| &overview.sources);
         let mut shown: Vec<_> = all.filter(|source| self.matches(&[&source.name])).collect();
-        let trouble = |source: &SourceOverview| source.issues.is_empty();
+        let trouble = |source: &SourceOverview| (source.issues.is_empty(), source.held_by.is_none());
         let oldest = |source: &SourceOverview| source.oldest_unacknowledged_seconds;
         let rate = |source: &SourceOverview| source.bytes_per_second.unwrap_or(0.0);
         shown.sort_by(|a, b| {

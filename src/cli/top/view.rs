@@ -214,6 +214,14 @@ fn of_source(source: &SourceOverview, styles: &TopStyles) -> Vec<Line<'static>> 
     lines.extend(
         source.issues.iter().map(|issue| Line::styled(format!("! {}", printable(issue)), styles.bad)),
     );
+    // As of a destination, what to do comes first.
+    let hold = source.held_by.iter();
+    lines.extend(
+        hold.clone()
+            .filter_map(|hold| hold.fix.as_ref())
+            .map(|fix| Line::raw(format!("fix: {}", printable(fix)))),
+    );
+    lines.extend(hold.map(|hold| Line::styled(format!("! {}", printable(&hold.words())), styles.bad)));
     let units = source.units.iter().flat_map(|units| &units.listed);
     lines.extend(units.take(5).map(|unit| {
         let behind = match (unit.behind_bytes, unit.behind_seconds) {
@@ -249,7 +257,7 @@ mod tests {
     use ratatui::style::Color;
 
     use super::*;
-    use crate::overview::{DestinationOverview, DestinationState, SinkOverview};
+    use crate::overview::{DestinationOverview, DestinationState, SinkOverview, SourceHold};
 
     fn screen() -> TopScreen {
         let held = DestinationOverview {
@@ -333,6 +341,30 @@ mod tests {
         // It is of no use, and does no harm.
         for (width, height) in [(1, 1), (10, 3), (20, 5)] {
             drawn(&mut screen(), width, height, styles);
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_held_up_names_the_sink_and_when_it_is_chosen_the_fix() {
+        let mut screen = screen();
+        let hold = SourceHold {
+            sink: "archive".to_owned(),
+            stream: "logs".to_owned(),
+            state: DestinationState::Held,
+            reason: Some("access_denied".to_owned()),
+            fix: Some("allow this".to_owned()),
+            is_everywhere: true,
+            ..SourceHold::default()
+        };
+        screen.overview.iter_mut().flat_map(|all| &mut all.sources).for_each(|source| {
+            source.held_by = Some(hold.clone());
+        });
+        let (text, _) = drawn(&mut screen, 40, 20, TopStyles::new(false));
+        assert!(text.contains("! held: archive") && !text.contains("allow this"), "{text}");
+        screen.pane = TopPane::Sources;
+        let (text, _) = drawn(&mut screen, 60, 24, TopStyles::new(false));
+        for part in ["fix: allow this", "! held by archive (logs): access_denied"] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
         }
     }
 

@@ -6,6 +6,7 @@
 mod totals;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -131,40 +132,51 @@ impl LetterSender {
 
     /// Sends the letters of every file, until a stop is asked for.
     async fn run(mut self, files: Vec<ReplayFile>) -> io::Result<()> {
-        for ReplayFile { path, own } in files {
+        let size = |file: &ReplayFile| fs::metadata(&file.path).map_or(0, |metadata| metadata.len());
+        let sizes: Vec<u64> = files.iter().map(size).collect();
+        self.totals.bytes.store(sizes.iter().sum(), Ordering::Release);
+        let mut before: u64 = 0;
+        for (file, size) in files.into_iter().zip(sizes) {
             let totals = Arc::clone(&self.totals);
             self.until(|| totals.n_open() < MOST_OPEN).await;
             if self.stop.is_requested() {
                 break;
             }
-            let began = ReplayProgress::begin(&path, own);
-            let file = match began {
-                Ok(Some(file)) => Arc::new(file),
-                Ok(None) => {
-                    self.totals.set_taken(path);
-                    continue;
-                }
-                Err(failed) => {
-                    add(&self.totals.broken);
-                    error!(error = with_causes(&failed), "a file of dead letters was skipped");
-                    continue;
-                }
-            };
-            self.totals.open(Arc::clone(&file));
-            if let Err(error) = self.send_file(&file).await {
-                add(&self.totals.broken);
-                file.set_unreadable();
-                error!(path = %path.display(), %error, "a file of dead letters cannot be read completely");
-            }
-            file.set_read();
+            self.replay_file(file, before).await;
+            before = before.saturating_add(size);
+            self.totals.read_bytes.store(before, Ordering::Release);
         }
         Ok(())
     }
 
-    async fn send_file(&mut self, file: &Arc<ReplayProgress>) -> io::Result<()> {
+    /// Sends the letters of one file, which stands behind so many bytes of others.
+    async fn replay_file(&mut self, ReplayFile { path, own }: ReplayFile, before: u64) {
+        let file = match ReplayProgress::begin(&path, own) {
+            Ok(Some(file)) => Arc::new(file),
+            Ok(None) => return self.totals.set_taken(path),
+            Err(failed) => {
+                add(&self.totals.broken);
+                error!(error = with_causes(&failed), "a file of dead letters was skipped");
+                return;
+            }
+        };
+        self.totals.open(Arc::clone(&file));
+        if let Err(error) = self.send_file(&file, before).await {
+            add(&self.totals.broken);
+            file.set_unreadable();
+            error!(path = %path.display(), %error, "a file of dead letters cannot be read completely");
+        }
+        file.set_read();
+    }
+
+    async fn send_file(&mut self, file: &Arc<ReplayProgress>, before: u64) -> io::Result<()> {
         let mut reader = file.reader()?;
+        let mut read: u64 = 0;
         while !self.stop.is_requested() {
-            let Some(LetterEntry { number, letter, .. }) = reader.next_entry()? else { break };
+            let Some(LetterEntry { number, raw, letter }) = reader.next_entry()? else { break };
+            // A compressed file is smaller than its letters.
+            read = read.saturating_add(raw.len() as u64).saturating_add(1).min(file.size());
+            self.totals.read_bytes.store(before.saturating_add(read), Ordering::Release);
             let Some(letter) = letter else {
                 add(&self.totals.damaged);
                 continue;

@@ -41,6 +41,10 @@ pub struct Replayed {
     pub taken: u64,
     /// Files that could not be read or cleared; the log says why.
     pub broken: u64,
+    /// Events that destinations accepted; of several sinks, each counts.
+    pub events: u64,
+    /// Bytes that AWS bills for them.
+    pub billed_bytes: u64,
 }
 
 impl Replayed {
@@ -63,6 +67,9 @@ pub struct ReplayTotals {
     taken: Mutex<BTreeSet<PathBuf>>,
     pub(super) broken: AtomicU64,
     ended: AtomicU64,
+    /// Bytes of the files, and of these, bytes that were read.
+    pub(super) bytes: AtomicU64,
+    pub(super) read_bytes: AtomicU64,
     /// The lock covers a push, or taking what has ended.
     open: Mutex<Vec<Arc<ReplayProgress>>>,
 }
@@ -109,7 +116,15 @@ impl ReplayTotals {
             taken: self.taken().len() as u64,
             left: 0,
             broken: count(&self.broken),
+            events: 0,
+            billed_bytes: 0,
         }
+    }
+
+    /// How much of the files was read, by their bytes; none while that is not known.
+    pub(crate) fn percent_read(&self) -> Option<u8> {
+        let (read, all) = (self.read_bytes.load(Ordering::Acquire), self.bytes.load(Ordering::Acquire));
+        u8::try_from(read.saturating_mul(100).checked_div(all)?.min(100)).ok()
     }
 
     /// Resolves when nothing ended for so long.
@@ -124,22 +139,31 @@ impl ReplayTotals {
         }
     }
 
-    fn moved(&self) -> u64 {
+    /// How many letters were delivered, or kept anew, so far.
+    pub(crate) fn moved(&self) -> u64 {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let open: u64 = open.iter().map(|file| file.ended_well()).sum();
         open.saturating_add(self.ended.load(Ordering::Acquire))
     }
 
+    /// Takes out those files, with what they have come to.
+    fn close(&self, is_done: impl Fn(&ReplayProgress) -> bool) -> Vec<Arc<ReplayProgress>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed: Vec<_> = open.extract_if(.., |file| is_done(file)).collect();
+        let ended = closed.iter().map(|file| file.ended_well()).sum();
+        self.ended.fetch_add(ended, Ordering::AcqRel);
+        closed
+    }
+
     /// The end: what was delivered is taken out of its file, what was not stays.
     pub(super) async fn finish(self: &Arc<Self>) {
         let progress = Arc::clone(self);
-        let left = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        let left = self.close(|_| true);
         let work = move || left.iter().for_each(|file| progress.clear(file));
         tokio::task::spawn_blocking(work).await.ok();
     }
 
     fn clear(&self, file: &ReplayProgress) {
-        self.ended.fetch_add(file.ended_well(), Ordering::AcqRel);
         if let Err(failed) = file.finish() {
             self.broken.fetch_add(1, Ordering::AcqRel);
             error!(error = with_causes(&failed), "cannot remove delivered letters from their file");
@@ -165,11 +189,8 @@ pub(super) async fn note_often(progress: Arc<ReplayTotals>, mut end: oneshot::Re
             _ = clock.tick() => {}
             _ended = &mut end => return,
         }
-        let (ended, open): (Vec<_>, Vec<_>) = {
-            let mut open = progress.open.lock().unwrap_or_else(PoisonError::into_inner);
-            let ended = open.extract_if(.., |file| file.has_ended()).collect();
-            (ended, open.clone())
-        };
+        let ended = progress.close(ReplayProgress::has_ended);
+        let open = progress.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let noted = Arc::clone(&progress);
         let work = move || {
             for file in open {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -95,28 +96,53 @@ fn an_upgrade_keeps_the_configuration() {
 /// As Debian's own tools, from the binary of the tests. Takes minutes, and what few machines have: so it runs where that is installed.
 #[test]
 fn a_package_is_installed_run_upgraded_and_removed() {
-    for (program, from) in [("cargo-deb", "cargo install cargo-deb"), ("debootstrap", "Debian's debootstrap")]
-    {
+    check_package("deb", "cargo-deb");
+}
+
+/// By rpm, which replaces a default, sets a new one beside what was changed, and keeps that at the end.
+#[test]
+fn an_rpm_is_installed_run_upgraded_and_removed() {
+    check_package("rpm", "cargo-generate-rpm");
+}
+
+/// Packs the binary of the tests, and lets `packaging/verify-KIND.sh` look at the package.
+#[track_caller]
+fn check_package(kind: &str, packer: &str) {
+    let needs = [
+        (packer, "PACKERS=1 tests/tools.sh builds it, which takes minutes"),
+        ("debootstrap", "tests/tools.sh has it from Debian"),
+    ];
+    for (program, from) in needs {
         if !is_installed(program) {
             return left_out(&format!("`{program}` is missing: {from}"));
         }
     }
-    let binary = env!("CARGO_BIN_EXE_standpipe");
-    let built = Command::new(root().join("packaging/build.sh"))
-        .arg("deb")
-        .envs([("BINARY", binary), ("QUICK", "1")])
-        .output()
-        .unwrap();
-    let words = String::from_utf8_lossy(&[built.stdout, built.stderr].concat()).into_owned();
-    assert!(built.status.success(), "{words}");
-    let packages = fs::read_dir(root().join("target/packages")).unwrap().map(|entry| entry.unwrap().path());
-    let package = packages.filter(|path| path.extension().is_some_and(|is| is == "deb")).max().unwrap();
-    let verified = Command::new(root().join("packaging/verify-deb.sh")).arg(&package).output().unwrap();
-    let words = String::from_utf8_lossy(&[verified.stdout, verified.stderr].concat()).into_owned();
-    if verified.status.code() == Some(77) {
+    // What goes into a package is staged in one folder.
+    let _staged = STAGING.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let mut build = Command::new(root().join("packaging/build.sh"));
+    build
+        .arg(kind)
+        .envs([("BINARY", env!("CARGO_BIN_EXE_standpipe")), ("QUICK", "1")])
+        .env("OUT", folder.path());
+    let (code, words) = outcome(&mut build);
+    assert_eq!(code, Some(0), "{words}");
+    let packages = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let package = packages.filter(|path| path.extension().is_some_and(|is| is == kind)).max().unwrap();
+    let script = root().join("packaging").join(format!("verify-{kind}.sh"));
+    let (code, words) = outcome(Command::new(script).arg(&package));
+    if code == Some(77) {
         return left_out(&words);
     }
-    assert!(verified.status.success(), "{words}");
+    assert_eq!(code, Some(0), "{words}");
+}
+
+static STAGING: Mutex<()> = Mutex::new(());
+
+/// The exit code of a command, and what it said.
+fn outcome(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
 }
 
 fn is_installed(program: &str) -> bool {
