@@ -107,14 +107,15 @@ impl Carryover {
         })
     }
 
-    /// What a source of this name is prepared with.
-    pub(crate) fn context(&self, name: &str) -> SourceContext {
+    /// What a source of this name is prepared with, for sinks that let events wait for `linger` at the least.
+    pub(crate) fn context(&self, name: &str, linger: Duration) -> SourceContext {
         SourceContext {
             name: name.into(),
             host: Arc::clone(&self.environment.host),
             once: self.environment.once,
             checkpoints: Arc::clone(&self.checkpoints),
             status: Arc::clone(&self.status),
+            linger,
             carryover: Arc::clone(&self.sources),
         }
     }

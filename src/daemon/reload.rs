@@ -83,9 +83,11 @@ impl Prepared {
         carryover.facts.begin(&config.metadata_needs()).await;
         let facts = carryover.facts.facts();
         let generation = Generation::build(&config, metrics, status, watchdog, taps, facts)?;
+        let linger = config.sinks.values().map(|sink| sink.linger).min().unwrap_or_default();
         let mut sources = Vec::new();
         for (name, source) in &config.sources {
-            let prepared = (carryover.environment.prepare)(source.clone(), carryover.context(name)).await;
+            let context = carryover.context(name, linger);
+            let prepared = (carryover.environment.prepare)(source.clone(), context).await;
             let prepared = prepared.map_err(|source| RunError::Source { name: name.clone(), source })?;
             sources.extend(prepared.map(|source| ReadySource { name: name.as_str().into(), source }));
         }

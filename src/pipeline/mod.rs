@@ -8,6 +8,7 @@
 
 mod deciding;
 mod encoded;
+mod encoding;
 mod enqueue;
 mod ids;
 mod intake;

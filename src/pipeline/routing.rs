@@ -30,7 +30,7 @@ pub(crate) struct WorkerState {
     /// The plan of the last origin, which most chunks share.
     pub(super) plan: Option<(Arc<Origin>, Plan)>,
     pub(super) unescaped: Vec<u8>,
-    parsing: ParseScratch,
+    pub(super) parsing: ParseScratch,
 }
 
 impl WorkerState {
@@ -124,7 +124,7 @@ impl<'a> Routing<'a> {
     }
 
     /// How messages are read for these sinks; none: no sink wants more than the text.
-    fn parser(&self, sinks: SinkSet) -> Option<&'a MessageParser> {
+    pub(super) fn parser(&self, sinks: SinkSet) -> Option<&'a MessageParser> {
         let takes = |sink: &Arc<RunningSink>| sink.encoder.takes_objects();
         self.parser.filter(|_| sinks.iter().filter_map(|index| self.state.sinks.get(index)).any(takes))
     }
@@ -190,52 +190,6 @@ impl<'a> Routing<'a> {
         self.state.plan.as_ref().and_then(|(_, plan)| plan.fixed())
     }
 
-    /// Writes an event as each of its sinks wants it.
-    fn encode(&mut self, sinks: SinkSet, event: &Event<'_>) {
-        let parser = self.parser(sinks);
-        let mut parsing = std::mem::take(&mut self.state.parsing);
-        self.encode_parsed(sinks, event, parser, &mut parsing);
-        self.state.parsing = parsing;
-    }
-
-    /// The same with a parser that is known to be wanted.
-    fn encode_parsed(
-        &mut self,
-        sinks: SinkSet,
-        event: &Event<'_>,
-        parser: Option<&MessageParser>,
-        parsing: &mut ParseScratch,
-    ) {
-        let mut buffer = [0; LONGEST_ID];
-        let own_id = self.id().filter(|_| event.id.is_none()).map(|id| id.text(&mut buffer));
-        let parsed = parser.and_then(|parser| parser.parse(event, parsing));
-        if let Some(parser) = parser {
-            self.encoded.unparsed += u64::from(parsed.is_none());
-            self.encoded.untimed += u64::from(parsed.is_some_and(|parsed| parser.lacks_time(&parsed)));
-        }
-        let event = &Event { timestamp: parsed.and_then(|parsed| parsed.time).or(event.timestamp), ..*event };
-        let with_id = Event { id: event.id.or(own_id), ..*event };
-        for index in sinks.iter() {
-            let Some((sink, output)) = self.state.output(index) else { continue };
-            if sink.encoder.wants_envelopes() {
-                continue;
-            }
-            let event = if sink.encoder.wants_ids() { &with_id } else { event };
-            let done = match parsed {
-                Some(parsed) if sink.encoder.takes_objects() => {
-                    sink.encoder.object(event, parsed.object, self.read_at, output)
-                }
-                Some(_) | None => sink.encoder.event(event, self.read_at, output),
-            };
-            self.encoded.memory = self.encoded.memory.saturating_add(output.take_taken());
-            if done == Err(TooLarge) {
-                let bytes = crate::batch::message_bytes(event.message);
-                self.too_large(index, LetterContent::Message, bytes.into(), Some(event));
-            }
-        }
-        self.encoded.routed += 1;
-    }
-
     /// Writes a run of lines as each of its sinks wants it.
     fn encode_lines(&mut self, sinks: SinkSet, lines: &Bytes, count: u64) {
         let first_id = self.id();
@@ -278,7 +232,13 @@ impl<'a> Routing<'a> {
     }
 
     /// An event, or an envelope, that is too large for a sink.
-    fn too_large(&mut self, sink: usize, content: LetterContent, bytes: Bytes, event: Option<&Event<'_>>) {
+    pub(super) fn too_large(
+        &mut self,
+        sink: usize,
+        content: LetterContent,
+        bytes: Bytes,
+        event: Option<&Event<'_>>,
+    ) {
         let timestamp = event.map(|event| event.timestamp.unwrap_or(self.read_at));
         let id = event.and_then(|event| event.id.map(str::to_owned));
         let undeliverable = Undeliverable::new(TOO_LARGE, self.origin_now(), bytes);
@@ -328,7 +288,7 @@ impl<'a> Routing<'a> {
 const TOO_LARGE: &str = "too_large";
 
 impl WorkerState {
-    fn output(&mut self, sink: usize) -> Option<(&RunningSink, &mut Output)> {
+    pub(super) fn output(&mut self, sink: usize) -> Option<(&RunningSink, &mut Output)> {
         Some((self.sinks.get(sink)?, self.outputs.get_mut(sink)?))
     }
 }

@@ -4,6 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::carryover::SourceCarryover;
 use super::stop::Stop;
@@ -41,6 +42,8 @@ pub struct SourceContext {
     pub checkpoints: Arc<Checkpoints>,
     /// Where issues are shown.
     pub status: Arc<Status>,
+    /// The shortest time for which a sink lets events wait for others.
+    pub linger: Duration,
     /// What the generation before left, and what this one leaves.
     pub carryover: Arc<SourceCarryover>,
 }

@@ -40,7 +40,7 @@ impl LocalFiles {
 
 impl Source for LocalFiles {
     fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
-        let SourceContext { name, host, once, checkpoints, status, .. } = &self.context;
+        let SourceContext { name, host, once, checkpoints, status, linger, .. } = &self.context;
         let activity = Arc::<Activity>::default();
         status.watch(&format!("source {name}"), "its thread hangs in a call of the file system", &activity);
         let setup = FileSetup {
@@ -52,6 +52,7 @@ impl Source for LocalFiles {
             buffers: Arc::clone(&self.buffers.0),
             descriptors: DescriptorShare::new(Arc::clone(&self.descriptors), self.config.max_open),
             once: *once,
+            linger: *linger,
             activity: Arc::clone(&activity),
             status: Arc::clone(status),
         };

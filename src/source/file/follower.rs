@@ -1,6 +1,7 @@
 //! The loop over all files of a source.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -343,7 +344,7 @@ impl Follower {
             () = self.discovery.watcher.changed() => true,
         };
         if is_changed {
-            self.gather(gathering(small_reads)).await;
+            self.gather(gathering(small_reads, self.setup.linger)).await;
         }
     }
 
@@ -363,14 +364,40 @@ impl Follower {
     }
 }
 
-/// How long to gather changes after the first one, at the least and at the most.
+/// How long to gather changes after the first one, at the least.
 const GATHER: Duration = Duration::from_millis(20);
-const GATHER_AT_MOST: Duration = Duration::from_millis(150);
 
 /// Where many files give a little each, a longer wait lets them give more: a look at a file costs some 10 µs of CPU, whatever it
 /// gives.
-const GATHER_FOR_EACH: Duration = Duration::from_micros(150);
+const GATHER_FOR_EACH: Duration = Duration::from_micros(300);
 
-fn gathering(small_reads: u32) -> Duration {
-    GATHER.saturating_add(GATHER_FOR_EACH.saturating_mul(small_reads)).min(GATHER_AT_MOST)
+/// The longest wait is a quarter of what events wait for at a sink, between these.
+const LONGEST_GATHER: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_millis(300);
+
+/// How long to gather after so many reads that gave little, where sinks let events wait for `linger`.
+fn gathering(small_reads: u32, linger: Duration) -> Duration {
+    let longest = (linger / 4).clamp(*LONGEST_GATHER.start(), *LONGEST_GATHER.end());
+    GATHER.saturating_add(GATHER_FOR_EACH.saturating_mul(small_reads)).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_files_give_little_the_longer_changes_are_gathered_as_far_as_sinks_wait_anyway() {
+        #[track_caller]
+        fn check(small_reads: u32, linger_ms: u64, expected_ms: u64) {
+            let gathered = gathering(small_reads, Duration::from_millis(linger_ms));
+            assert_eq!(gathered, Duration::from_millis(expected_ms), "{small_reads} reads, {linger_ms} ms");
+        }
+        check(0, 1_000, 20);
+        check(100, 1_000, 50);
+        check(500, 1_000, 170);
+        check(1_000, 1_000, 250);
+        check(5_000, 60_000, 300);
+        check(5_000, 100, 50);
+        check(0, 1, 20);
+        check(u32::MAX, 0, 50);
+    }
 }

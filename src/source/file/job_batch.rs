@@ -29,6 +29,6 @@ impl JobBatch {
     }
 }
 
-/// Work for a worker is at least so much, where there is more.
-const ENOUGH_BYTES: usize = 128 * 1024;
+/// Work for a worker is at least so much, where there is more: waking one costs as much as a look at a file.
+const ENOUGH_BYTES: usize = 512 * 1024;
 const ENOUGH_CHUNKS: usize = 64;

@@ -27,6 +27,8 @@ pub(super) struct FileSetup {
     pub(super) descriptors: DescriptorShare,
     /// Whether to read what is there, and to wait for nothing.
     pub(super) once: bool,
+    /// The shortest time for which a sink lets events wait for others.
+    pub(super) linger: Duration,
     /// Told of each look at a file.
     pub(super) activity: Arc<Activity>,
     /// Told how the files are.

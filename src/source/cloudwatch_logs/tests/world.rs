@@ -176,6 +176,7 @@ impl Running {
             once,
             checkpoints: Arc::clone(&checkpoints),
             status: Arc::clone(&status),
+            linger: Duration::ZERO,
             carryover: Arc::default(),
         };
         let (jobs, taken) = crossbeam_channel::bounded::<Jobs>(64);

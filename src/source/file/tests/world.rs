@@ -247,6 +247,7 @@ impl World {
             buffers: read_buffers(),
             descriptors: DescriptorShare::new(Arc::default(), self.config.max_open),
             once,
+            linger: Duration::ZERO,
             activity: Arc::default(),
             status: Arc::default(),
         };

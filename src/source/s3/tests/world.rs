@@ -140,6 +140,7 @@ impl ObjectWorld {
             once,
             checkpoints: Arc::clone(checkpoints),
             status: Arc::clone(&self.status),
+            linger: Duration::ZERO,
             carryover: Arc::default(),
         };
         let client = || ApiClient::of_nobody(&self.aws.url);
