@@ -102,7 +102,9 @@ impl Processor {
             (Arc::clone(&self.enqueuer), Arc::clone(slot.lane()), Arc::clone(&source));
         // The rest of what was given up is not needed; what is parked before it may still be given up.
         let check = if has_begun { RoomCheck::Begun } else { RoomCheck::First };
-        let whole = has_begun.then(|| ack.split());
+        // A guard of what is not committed would give the chunk up.
+        let is_committed = left.is_none() || !encoded.is_empty();
+        let whole = (has_begun && is_committed).then(|| ack.split());
         // What is parked behind other jobs of its lane stays until they go on, as what is paused does.
         let is_parked = slot.turn() == CommitTurn::Later;
         let parked = is_parked.then(|| self.budget.pause(encoded.memory, false));
