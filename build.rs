@@ -1,4 +1,5 @@
-//! Tells the program which revision it is built from, when that is of, and for which target.
+//! Tells the program which revision it is built from, when that is of, and for which target; and the linker, in which order functions
+//! are to stand.
 //!
 //! The same sources and the same target give the same words: no clock is read, and nothing is asked of a repository that the package
 //! only happens to lie in.
@@ -24,6 +25,11 @@ struct Revision {
     day: Option<String>,
 }
 
+/// Functions that run when logs are shipped. They are put side by side: the kernel maps code in pieces of 64 KiB and more, and so the process
+/// has half as much of its code in memory as where they stand anywhere. A name that is not there any more is passed over, and a function that
+/// is not named stands behind those that are: an old list costs memory, and nothing else. `benches/layout.py` makes it.
+const LAYOUT: &str = "benches/layout.txt";
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     if Path::new(ARCHIVED).exists() {
@@ -43,6 +49,7 @@ fn main() {
         [&revision.name, &revision.day, &target].into_iter().flatten().map(String::as_str).collect();
     set("BUILD_VERSION", &format!("{package} ({})", parts.join(", ")));
     set("BUILD_REVISION", revision.name.as_deref().unwrap_or("unknown"));
+    lay_out(target.as_deref().unwrap_or_default());
     // What is built while it is written is not built anew for each commit.
     if env::var("PROFILE").is_ok_and(|profile| profile == "release")
         && let Some(log) =
@@ -50,6 +57,31 @@ fn main() {
     {
         println!("cargo::rerun-if-changed={log}");
     }
+}
+
+/// Where the linker is LLD, as the one that comes with Rust is on this target, and nobody has named another.
+fn lay_out(target: &str) {
+    println!("cargo::rerun-if-changed={LAYOUT}");
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let is_own_linker = env::var_os("RUSTC_LINKER").is_none() && !flags.contains("link");
+    let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    let Some(list) = env::current_dir().ok().map(|here| here.join(LAYOUT)).filter(|list| list.exists())
+    else {
+        return;
+    };
+    if target == "x86_64-unknown-linux-gnu" && is_own_linker && is_release && has_lld(target) {
+        let argument = |argument: &str| println!("cargo::rustc-link-arg-bin=standpipe=-Wl,{argument}");
+        argument(&format!("--symbol-ordering-file={}", list.display()));
+        argument("--no-warn-symbol-ordering");
+    }
+}
+
+/// Whether the compiler came with LLD: one that a distribution built may have another linker, which does not know the argument.
+fn has_lld(target: &str) -> bool {
+    let compiler = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let Ok(output) = Command::new(compiler).args(["--print", "sysroot"]).output() else { return false };
+    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Path::new(&folder).join("lib/rustlib").join(target).join("bin/gcc-ld/ld.lld").exists()
 }
 
 /// For the compiler; cargo gives it to what it runs as well, so that no name may begin as a key of the configuration does.

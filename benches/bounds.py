@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import ssl
@@ -107,6 +108,13 @@ def packed(text):
     return gzip.compress(text, 6)
 
 
+def bulky(mib, kib):
+    """An envelope of so many MiB, which is still so many KiB when it is compressed."""
+    chance = random.Random(1)
+    odd = [json.dumps({"message": "".join(chance.choices("0123456789abcdef", k=2048))}) for _ in range(kib)]
+    return packed(envelope(odd + [EVENT_900] * ((mib - kib // 512) * MIB // len(EVENT_900))))
+
+
 DEEP = "/".join(["d" * 200] * 13) + "/a.log"
 EVENT_900 = json.dumps({"id": "1" * 56, "timestamp": 1763773200000, "message": "m" * 830})
 
@@ -125,6 +133,7 @@ CASES = {
     "250 bytes": (FILE, JSON, lines(b"a" * 249 + b"\n", 256 * MIB)),
     "control characters": (FILE, JSON, lines(b"\x01" * 200 + b"\n", 32 * MIB)),
     "lines of 1 MB of control characters": (FILE, JSON, lines(b"\x01" * 1_000_000 + b"\n", 32_000_032)),
+    "lines of 900 kB that are no UTF-8": (FILE, JSON, lines(b"\xff" * 900_000 + b"\n", 27_000_030)),
     "empty lines, long path": (FILE, JSON, at_path(DEEP, b"\n", 128 << 10)),
     "empty lines, two sinks": (FILE, JSON + '\n[sinks.two]\ntype = "directory"\npath = "{dir}/out"\nencoding = "json"', lines(b"\n", 4 * MIB)),
     "joined lines of one letter": (FILE + "multiline = { start = '^a' }\n", JSON, lines(b"a\n", 8 * MIB)),
@@ -141,6 +150,7 @@ CASES = {
     "bombs, gzip twice": (HTTP, JSON, repeated(8, 1, packed(packed(envelope([EVENT_900] * 16_000))), 16_000)),
     "bombs, many members": (HTTP, JSON, repeated(8, 1, packed(envelope([EVENT_900] * 1_000)) * 16, 16_000)),
     "bombs, envelopes passed on": (HTTP, 'encoding = "envelope"', repeated(8, 2, packed(envelope([EVENT_900] * 16_000)), 1)),
+    "bombs that are large before": (HTTP, JSON, lambda _: [([bulky(40, 450)], 1)] * 24),
     "many records": (HTTP, JSON, repeated(8, 9_000, packed(envelope(['{"message":"a"}'])), 1)),
     "many owners": (HTTP, JSON, owners(20_000)),
     "lone surrogates": (HTTP, JSON, repeated(8, 1, packed(envelope(['{"message":"\\ud800"}'] * 100_000)), 100_000)),

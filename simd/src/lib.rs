@@ -1,14 +1,17 @@
-//! Wide instructions behind safe functions, chosen by what the CPU has; and one setting of the allocator.
+//! Wide instructions behind safe functions, chosen by what the CPU has; and what the memory of a program is made of: a setting of the
+//! allocator, and the pages of the code.
 //!
 //! This is the one crate of standpipe with `unsafe` in it. A function that may use wide instructions must only be called on a CPU that
 //! has them; the compiler cannot see that a check was made, so each such call is `unsafe`, and says why it is right.
 
+mod code;
 mod grammar;
 mod heap;
 mod sha256;
 mod specials;
 mod tokens;
 
+pub use code::give_back_code;
 pub use grammar::{JsonMarks, JsonScan, gather, parity, scan_json};
 pub use heap::return_large_blocks;
 pub use sha256::{EightLanes, Sha256Digest, SixteenLanes};

@@ -13,6 +13,9 @@ const WINDOW: usize = 2 * STEP;
 /// What stands for a byte inside a JSON string, and how much of that counts.
 type Escape = ([u8; 8], u8);
 
+/// As many bytes as one may become inside a JSON string.
+pub const LONGEST_ESCAPE: usize = 6;
+
 /// The escapes of the control characters, the quote and the backslash.
 const ESCAPES: [Escape; 93] = {
     const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -65,7 +68,7 @@ fn escape_text(mut text: &[u8], writer: &mut PaddedWriter<'_>) {
 }
 
 /// How many bytes [`escape`] writes of these, counted in little memory.
-pub(super) fn escaped_len(bytes: &[u8]) -> usize {
+pub fn escaped_len(bytes: &[u8]) -> usize {
     const PIECE: usize = 4 * 1024;
     let (mut rest, mut len) = (bytes, 0_usize);
     let mut out = Vec::new();

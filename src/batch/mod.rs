@@ -16,7 +16,7 @@ mod packer;
 mod padded_writer;
 
 pub use encode::{BUFFER_BYTES, Encoder, Output, TooLarge};
-pub use json::{escape, unescape};
+pub use json::{LONGEST_ESCAPE, escape, escaped_len, unescape};
 pub use message::message_bytes;
 pub use object::ObjectMessage;
 pub use packer::Packer;

@@ -15,10 +15,8 @@ const LEAST_ROOM: usize = MAX_RECORD_BYTES / 2;
 impl Encoder {
     /// Whether the message alone is too large: what is written only to be taken back is memory too.
     pub(super) fn is_surely_too_large(&self, event: &Event<'_>) -> bool {
-        /// As many bytes as one may become.
-        const LONGEST_ESCAPE: usize = 6;
         match event.message {
-            Message::Raw(bytes) if bytes.len() <= MAX_RECORD_BYTES / LONGEST_ESCAPE => false,
+            Message::Raw(bytes) if bytes.len() <= MAX_RECORD_BYTES / json::LONGEST_ESCAPE => false,
             Message::Raw(bytes) if self.encoding == Encoding::Json => {
                 bytes.len() > MAX_RECORD_BYTES || json::escaped_len(bytes) > MAX_RECORD_BYTES
             }

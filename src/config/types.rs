@@ -88,7 +88,7 @@ pub struct Limits {
 impl Limits {
     /// The most that a payload may inflate to, or a file that is read whole may have: it is in memory at once, with little else.
     pub(super) fn most_inflated(&self) -> usize {
-        const BESIDE: u64 = 12 << 20;
+        const BESIDE: u64 = 8 << 20;
         usize::try_from(self.memory.saturating_mul(13) / 16 + BESIDE).unwrap_or(usize::MAX)
     }
 }

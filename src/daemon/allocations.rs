@@ -15,7 +15,9 @@ use crate::decode::{Decoder, Scratch};
 use crate::event::{AckGuard, Acknowledge, Buffers, CommitTurn, Origin, Outcome, Timestamp};
 use crate::health::{Status, Watchdog};
 use crate::metrics::Metrics;
-use crate::pipeline::{LabelledOrigins, Labeller, MessageParser, SourceDecoder, StepMemory, WorkerState};
+use crate::pipeline::{
+    LabelledOrigins, Labeller, MessageParser, SourceDecoder, StepMemory, StepNeeds, WorkerState,
+};
 use crate::route::Router;
 use crate::steps::{RedactScratch, Redacting, Redactor};
 
@@ -70,9 +72,9 @@ fn allocations(source: &str, rest: &str, payload: &Bytes) -> u64 {
             Some(labeller) => labeller.label(Arc::clone(&origin), &mut kept),
             None => Arc::clone(&origin),
         };
-        let (mut held, mut lacks) = (generation.budget.charge(0), 0);
+        let (mut held, mut needs) = (generation.budget.charge(0), StepNeeds::default());
         let turn = (&generation.budget, CommitTurn::Now);
-        let memory = StepMemory::new(turn, u64::MAX, (&mut held, 0), &mut lacks);
+        let memory = StepMemory::new(turn, u64::MAX, (&mut held, 0), &mut needs);
         let ack = AckGuard::open(Arc::new(Nobody), 0);
         let mut process = state.begin(Timestamp(0), memory).of_chunk(&decoder, "app", &ack);
         if let Some(redactor) = &decoder.redactor {

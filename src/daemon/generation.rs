@@ -103,6 +103,8 @@ impl Generation {
         let shared = for_sinks(requests, offload, dead_letters, Arc::clone(status));
         let memory = MemoryShares::new(Arc::clone(&budget));
         let (deliveries, disk_tasks) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
+        let read_buffers = Buffers::new(buffer::disk::BUFFER_BYTES, READ_BUFFERS);
+        read_buffers.keep_at_most(usize::try_from(budget.limit() / 4).unwrap_or(usize::MAX));
         let resources = SharedResources {
             shared: shared.clone(),
             shares: Arc::clone(&memory),
@@ -111,7 +113,7 @@ impl Generation {
             deliveries: Arc::clone(&deliveries),
             disk_tasks: Arc::clone(&disk_tasks),
             state: config.state.dir.as_path().into(),
-            read_buffers: Buffers::new(buffer::disk::BUFFER_BYTES, READ_BUFFERS),
+            read_buffers,
         };
         let sink = |(name, sink): (&String, _)| {
             let sink = RunningSink::new(name, sink, metrics.sink(name), resources.clone());
@@ -203,11 +205,13 @@ fn for_sinks(
     status: Arc<Status>,
 ) -> SinkResources {
     let request_memory_kib = u32::try_from(requests / 1024).unwrap_or(u32::MAX);
+    let bodies = Buffers::new(sink::BODY_BYTES, BODIES);
+    bodies.keep_at_most(usize::try_from(requests).unwrap_or(usize::MAX));
     SinkResources {
         offload,
         request_memory: Arc::new(Semaphore::new(request_memory_kib as usize)),
         request_memory_kib,
-        bodies: Buffers::new(sink::BODY_BYTES, BODIES),
+        bodies,
         digester: Arc::new(Digester::new(usize::try_from(requests).unwrap_or(usize::MAX), HashCpu::detect())),
         dead_letters,
         status,

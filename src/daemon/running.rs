@@ -68,6 +68,8 @@ impl RunningGeneration {
         carryover.taps.name(config.sources.keys().cloned(), config.sinks.keys().cloned());
         carryover.admin.show(Arc::new(move || observer.look()));
         let admin = admin.serve(carryover);
+        // What was used to make the configuration ready is not used again.
+        standpipe_simd::give_back_code();
         let (stopper, stop) = Stopper::new();
         let mut sources = RunningSources::new();
         for source in ready {

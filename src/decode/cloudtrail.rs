@@ -213,7 +213,7 @@ fn tell_more<E: Events>(
 /// Tells a record, if there is room for it.
 fn tell_one<E: Events>(text: &str, record: &TrailRecord, compact: &mut Vec<u8>, events: &mut E) -> bool {
     let raw = text.get(record.text.clone()).unwrap_or_default();
-    if !events.fits(raw.len(), 1) {
+    if !events.fits_message(Message::Raw(raw.as_bytes())) {
         return false;
     }
     let id = text.get(record.id.clone()).filter(|id| !id.is_empty());

@@ -111,7 +111,13 @@ impl Container {
         joiner.origins.set(origin);
         let mut at = 0;
         for line in lines::each(payload) {
-            if !events.fits(line.len().saturating_add(joiner.bytes()), 1) {
+            let is_joined = joiner.bytes() > 0;
+            let fits = if is_joined {
+                events.fits(line.len().saturating_add(joiner.bytes()), 1)
+            } else {
+                events.fits_message(Message::Raw(line))
+            };
+            if !fits {
                 return Some(at);
             }
             let begin = before.saturating_add(at as u64);

@@ -329,7 +329,9 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
         let mut is_own = false;
         for span in self.spans.iter() {
             let message = text.get(span.message.clone()).unwrap_or_default();
-            if !self.events.fits(message.len(), 1) {
+            let message =
+                if span.is_string { Message::Escaped(message) } else { Message::Raw(message.as_bytes()) };
+            if !self.events.fits_message(message) {
                 return Some(span.start);
             }
             if let Some(at) = span.extracted_at {
@@ -339,8 +341,6 @@ impl<'a, E: Events> EnvelopeWalk<'a, E> {
             } else if std::mem::take(&mut is_own) {
                 self.events.origin(envelope);
             }
-            let message =
-                if span.is_string { Message::Escaped(message) } else { Message::Raw(message.as_bytes()) };
             let id = text.get(span.id.clone()).filter(|id| !id.is_empty());
             self.events.at(self.text_at.saturating_add(span.start) as u64);
             self.events.event(Event { message, timestamp: span.timestamp, id, part: None });

@@ -247,7 +247,7 @@ impl ForwardRecords {
             Some(parts) => match parts.message(self.record, entry.record, &mut buffers.json) {
                 None => "too_large",
                 Some(message) => {
-                    if !events.fits(message.len(), 1) {
+                    if !events.fits_message(Message::Raw(message)) {
                         return false;
                     }
                     events.origin(origins.of(tag, &parts));

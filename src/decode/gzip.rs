@@ -113,9 +113,13 @@ impl Inflater {
         let mut taken = 0;
         loop {
             if *filled >= space.taken {
-                space.grow(space.taken.saturating_mul(2).max(64 << 10).min(max.saturating_add(1)))?;
+                space.take(space.taken.saturating_mul(2).max(64 << 10).min(max.saturating_add(1)))?;
             }
-            let room = space.out.get_mut(*filled..space.taken).unwrap_or_default();
+            if *filled >= space.out.len() {
+                space.make(filled.saturating_add(PIECE).min(space.taken));
+            }
+            let end = space.out.len().min(space.taken);
+            let room = space.out.get_mut(*filled..end).unwrap_or_default();
             let input = gz.get(taken..).unwrap_or_default();
             let before = (self.stream.total_in(), self.stream.total_out());
             let status = self.stream.decompress(input, room, FlushDecompress::None);
@@ -162,6 +166,9 @@ fn difference(after: u64, before: u64) -> usize {
     usize::try_from(after.saturating_sub(before)).unwrap_or(usize::MAX)
 }
 
+/// So much more is made at a time, of what was taken for members whose size nobody tells.
+const PIECE: usize = 512 << 10;
+
 /// What is inflated into.
 struct Space<'a> {
     out: &'a mut Vec<u8>,
@@ -172,17 +179,28 @@ struct Space<'a> {
 
 impl Space<'_> {
     fn grow(&mut self, len: usize) -> Result<(), InflateError> {
+        self.take(len)?;
+        self.make(len);
+        Ok(())
+    }
+
+    /// Takes memory, without using it yet.
+    fn take(&mut self, len: usize) -> Result<(), InflateError> {
         if len > self.taken {
             if !(self.may_take)(len - self.taken) {
                 return Err(InflateError::NoRoom);
             }
             self.taken = len;
         }
+        Ok(())
+    }
+
+    /// Uses as much of what was taken: a large block grows in place.
+    fn make(&mut self, len: usize) {
         if self.out.len() < len {
             self.out.reserve_exact(len - self.out.len());
             self.out.resize(len, 0);
         }
-        Ok(())
     }
 }
 
@@ -230,6 +248,20 @@ mod tests {
         check(&join(&[&bomb, &bomb]), 1_500_000, Err(InflateError::TooLarge));
         check(&bomb, 1_000_000, Ok(&vec![b'x'; 1_000_000]));
         check(&join(&[&bomb, &bomb]), 2_000_000, Ok(&vec![b'x'; 2_000_000]));
+    }
+
+    #[test]
+    fn members_take_little_more_memory_than_they_fill() {
+        let members = deflate(&vec![b'x'; 1_000_000]).repeat(9);
+        let (mut out, mut taken) = (Vec::new(), 0);
+        let mut may_take = |bytes| {
+            taken += bytes;
+            true
+        };
+        let len = Inflater::default().inflate(&members, 64 << 20, &mut out, &mut may_take).unwrap();
+        assert_eq!(len, 9_000_000);
+        assert!(out.capacity() < len + PIECE, "{}", out.capacity());
+        assert!(taken >= out.capacity(), "{taken} taken before {} are used", out.capacity());
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl JournaldEntries {
                 events.undecodable(UNDECODABLE, rest);
                 return None;
             };
-            if !events.fits(entry.message.len(), 1) {
+            if !events.fits_message(Message::Raw(entry.message)) {
                 return Some(left);
             }
             self.entry(scratch, &entry, rest, events);

@@ -102,18 +102,16 @@ fn first_lines(bytes: &[u8], most: usize) -> &[u8] {
 }
 
 /// As many of these lines as there is room for, and how many they are.
-fn fitting<'l, E: Events>(mut lines: &'l [u8], mut newlines: u64, events: &E) -> Option<(&'l [u8], u64)> {
+fn fitting<'l, E: Events>(mut lines: &'l [u8], mut newlines: u64, events: &mut E) -> Option<(&'l [u8], u64)> {
     if events.keeps_lines() {
         return Some((lines, newlines));
     }
-    while !events.fits(lines.len(), newlines) {
-        if newlines <= 1 {
-            return None;
-        }
+    while newlines > 1 && !events.fits(lines.len(), newlines) {
         lines = first_lines(lines, lines.len() / 2);
         newlines = memchr_iter(b'\n', lines).count() as u64;
     }
-    Some((lines, newlines))
+    let fits = newlines > 1 || events.fits_message(Message::Raw(lines));
+    fits.then_some((lines, newlines))
 }
 
 /// Decodes those lines of a payload that stand at `range`, each by itself.
@@ -127,7 +125,7 @@ fn one_by_one<E: Events>(
 ) -> Option<LinesLeft> {
     let mut at = range.start;
     for line in each(payload.get(range).unwrap_or_default()) {
-        if !events.fits(line.len(), 1) {
+        if !events.fits_message(Message::Raw(line)) {
             return Some(LinesLeft::from(at, piece));
         }
         let is_first = at == 0;
@@ -155,7 +153,7 @@ pub(crate) fn decode_joined<E: Events>(
         if event.is_empty() {
             return true;
         }
-        let fits = events.fits(event.len(), 1);
+        let fits = events.fits_message(Message::Raw(event));
         if fits {
             let at = before.saturating_add(begin as u64);
             events.at(at.wrapping_sub(part.map_or(0, |part| part.offset)));

@@ -108,6 +108,10 @@ impl<E: Events> Events for RawPlaces<'_, E> {
         self.inner.fits(bytes, events)
     }
 
+    fn fits_message(&mut self, message: Message<'_>) -> bool {
+        self.inner.fits_message(message)
+    }
+
     fn may_take(&mut self, bytes: usize) -> bool {
         self.inner.may_take(bytes)
     }

@@ -10,6 +10,8 @@ use bytes::Bytes;
 pub struct Buffers {
     /// How many bytes the largest has room for.
     size: usize,
+    /// How many bytes at rest it is made for.
+    keep: usize,
     /// The lock covers a push or a pop.
     rest: Mutex<Rest>,
 }
@@ -59,8 +61,14 @@ impl Buffers {
     /// Buffers of `size` bytes and less; at rest are kept as many bytes as `keep` of them have.
     #[must_use]
     pub fn new(size: usize, keep: usize) -> Arc<Self> {
-        let rest = Rest { free: Default::default(), bytes: 0, keep: size.saturating_mul(keep) };
-        Arc::new(Self { size, rest: Mutex::new(rest) })
+        let keep = size.saturating_mul(keep);
+        let rest = Rest { free: Default::default(), bytes: 0, keep };
+        Arc::new(Self { size, keep, rest: Mutex::new(rest) })
+    }
+
+    /// Keeps no more than so many bytes at rest from now on, nor more than it was made for.
+    pub fn keep_at_most(&self, bytes: usize) {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner).keep = bytes.min(self.keep);
     }
 
     /// Empty memory with room for `wanted` bytes: a buffer of the least size that has it, or exactly as much as is wanted where
@@ -170,6 +178,19 @@ mod tests {
         let shared: Vec<Bytes> = (0..3).map(|_| buffers.share(buffers.take(1000))).collect();
         drop(shared);
         assert_eq!(buffers.at_rest(), [2, 0, 0]);
+    }
+
+    #[test]
+    fn fewer_are_kept_where_there_is_less_memory() {
+        let buffers = Buffers::new(1000, 3);
+        let check = |most, expected| {
+            buffers.keep_at_most(most);
+            let shared: Vec<Bytes> = (0..4).map(|_| buffers.share(buffers.take(1000))).collect();
+            drop(shared);
+            assert_eq!(buffers.at_rest(), [expected, 0, 0]);
+        };
+        check(2_500, 2);
+        check(5_000, 3);
     }
 
     #[test]

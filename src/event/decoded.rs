@@ -79,6 +79,17 @@ pub enum Message<'a> {
     Escaped(&'a str),
 }
 
+impl<'a> Message<'a> {
+    /// The bytes, as they stood in the payload.
+    #[must_use]
+    pub const fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::Raw(bytes) => bytes,
+            Self::Escaped(inside) => inside.as_bytes(),
+        }
+    }
+}
+
 /// What the receiver of decoded events needs; lets a decoder leave out work.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Wants {
@@ -102,6 +113,12 @@ pub trait Events {
     /// the rest for later. A first event alone always finds room.
     fn fits(&self, _bytes: usize, _events: u64) -> bool {
         true
+    }
+
+    /// The same of one event, which may be written longer than it is: asked before it is told. One that is the first finds room too,
+    /// once there is memory for all that is written of it.
+    fn fits_message(&mut self, message: Message<'_>) -> bool {
+        self.fits(message.bytes().len(), 1)
     }
 
     /// Whether `bytes` more may be taken for the payload itself, such as to inflate it; where not, it is left for later.

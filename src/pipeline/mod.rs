@@ -6,6 +6,7 @@
 //! Failure: what cannot be decoded, or taken by a sink, becomes a dead letter.
 //! Stop:    the workers end when the sources have, and every chunk is done.
 
+mod costs;
 mod deciding;
 mod encoded;
 mod encoding;
@@ -36,4 +37,6 @@ pub(crate) use self::rehearsal::RehearsedChunk;
 pub(crate) use self::routing::WorkerState;
 #[cfg(test)]
 pub(crate) use self::step::StepMemory;
+#[cfg(test)]
+pub(crate) use self::step::StepNeeds;
 pub(crate) use self::worker::Workers;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::intake::CommitSlot;
 use super::labelling::Labeller;
 use super::parsing::MessageParser;
+use super::step::StepNeeds;
 use crate::decode::{Decoder, Undecoded};
 use crate::event::{AckGuard, Held, Origin, Timestamp};
 use crate::metrics::SourceMetrics;
@@ -50,8 +51,8 @@ pub(super) struct OpenJob {
     pub(super) slot: CommitSlot,
     /// Some of it is enqueued.
     pub(super) has_begun: bool,
-    /// Memory that it lacks to be opened, in bytes.
-    pub(super) lacks: u64,
+    /// Memory that its next step needs beside the room of any.
+    pub(super) needs: StepNeeds,
     pub(super) mark: JobMark,
 }
 
@@ -83,7 +84,7 @@ impl OpenJob {
 
     /// The memory that its next step needs, where a step is of so many bytes.
     pub(super) fn needs(&self, step: u64) -> u64 {
-        step.saturating_add(self.lacks)
+        step.saturating_add(self.needs.for_payload).saturating_add(self.needs.for_writing)
     }
 }
 

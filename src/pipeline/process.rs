@@ -11,7 +11,7 @@ use super::open_job::{OpenJob, SourceDecoder};
 use super::paused::{JobWait, PausedJob, PausedJobs};
 use super::routing::{Routing, WorkerState};
 use super::scratch::WorkerScratch;
-use super::step::StepMemory;
+use super::step::{StepMemory, StepNeeds};
 use crate::decode::Undecoded;
 use crate::event::{AckGuard, Budget, Chunk, CommitTurn, Held, Origin};
 use crate::steps::Redacting;
@@ -64,9 +64,9 @@ impl Processor {
             None => Undecoded::new(payload, piece),
             Some(reason) => Undecoded::refused(payload, reason),
         };
-        let (mark, has_begun, lacks) = (self.paused.mark(), false, 0);
+        let (mark, has_begun, needs) = (self.paused.mark(), false, StepNeeds::default());
         let job =
-            OpenJob { source, origin, undecoded, read_at, ack, held, used, slot, has_begun, lacks, mark };
+            OpenJob { source, origin, undecoded, read_at, ack, held, used, slot, has_begun, needs, mark };
         // Who waits for memory is not overtaken.
         let room = if self.budget.is_wanted() {
             None
@@ -82,8 +82,7 @@ impl Processor {
     /// Goes on with a job that was paused.
     pub(super) fn go_on(&self, paused: PausedJob, state: &mut WorkerState, scratch: &mut WorkerScratch) {
         let PausedJob { mut job, mut room } = paused;
-        let lacked = room.bytes().saturating_sub(self.step);
-        job.held.merge(room.split(lacked));
+        job.held.merge(room.split(job.needs.for_payload));
         self.step(job, room, state, scratch);
     }
 
@@ -92,17 +91,20 @@ impl Processor {
         let OpenJob {
             source, origin, undecoded, read_at, ack, mut held, used, slot, has_begun, mark, ..
         } = job;
-        let mut lacks = 0;
+        let mut needs = StepNeeds::default();
         let memory =
-            StepMemory::new((&self.budget, slot.turn()), room.bytes(), (&mut held, used), &mut lacks);
+            StepMemory::new((&self.budget, slot.turn()), room.bytes(), (&mut held, used), &mut needs);
         let taps = self.enqueuer.taps.of(TapTarget::Source, &origin.source);
         let routing = state.begin(read_at, memory).of_chunk(&source, &origin.source, &ack).tapped(taps);
         let (left, mut encoded) = decode(&source, &origin, undecoded, routing, scratch);
+        needs.add_to(&mut room);
         let (enqueuer, lane, of_source) =
             (Arc::clone(&self.enqueuer), Arc::clone(slot.lane()), Arc::clone(&source));
         // The rest of what was given up is not needed; what is parked before it may still be given up.
         let check = if has_begun { RoomCheck::Begun } else { RoomCheck::First };
-        let whole = has_begun.then(|| ack.split());
+        // A guard of what is not committed would give the chunk up.
+        let is_committed = left.is_none() || !encoded.is_empty();
+        let whole = (has_begun && is_committed).then(|| ack.split());
         // What is parked behind other jobs of its lane stays until they go on, as what is paused does.
         let is_parked = slot.turn() == CommitTurn::Later;
         let parked = is_parked.then(|| self.budget.pause(encoded.memory, false));
@@ -140,7 +142,7 @@ impl Processor {
         }
         let has_begun = has_begun || wrote;
         let job =
-            OpenJob { source, origin, undecoded, read_at, ack, held, used, slot, has_begun, lacks, mark };
+            OpenJob { source, origin, undecoded, read_at, ack, held, used, slot, has_begun, needs, mark };
         self.paused.add(job, if wrote { JobWait::Turn } else { JobWait::Memory });
     }
 }

@@ -4,7 +4,7 @@ use super::encoded::{EncodedChunk, Undeliverable};
 use super::process::{Processor, decode};
 use super::routing::WorkerState;
 use super::scratch::WorkerScratch;
-use super::step::StepMemory;
+use super::step::{StepMemory, StepNeeds};
 use crate::decode::Undecoded;
 use crate::destination::key::DestinationKey;
 use crate::destination::registry::NoDestination;
@@ -45,13 +45,13 @@ impl Processor {
         };
         let (mut rehearsed, mut left) = (RehearsedChunk::default(), Some(Undecoded::new(payload, piece)));
         while let Some(undecoded) = left.take() {
-            let mut lacks = 0;
+            let mut needs = StepNeeds::default();
             let used = held.bytes();
             let turn = (&self.budget, CommitTurn::Now);
-            let memory = StepMemory::new(turn, u64::MAX, (&mut held, used), &mut lacks);
+            let memory = StepMemory::new(turn, u64::MAX, (&mut held, used), &mut needs);
             let routing = state.begin(read_at, memory).of_chunk(source, &origin.source, &ack);
             let (rest, encoded) = decode(source, &origin, undecoded, routing, &mut scratch);
-            if lacks > 0 {
+            if needs.lacks() {
                 return None;
             }
             left = rest;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::costs::EventCosts;
 use super::encoded::{EncodedChunk, EncodedSegment, LETTER_BYTES, SEGMENT_BYTES, Undeliverable, count};
 use super::ids;
 use super::open_job::SourceDecoder;
@@ -94,17 +95,6 @@ pub(crate) struct Routing<'a> {
     pub(super) encoded: EncodedChunk,
 }
 
-/// What an event of the present origin takes, over all sinks.
-#[derive(Clone, Copy, Debug, Default)]
-struct EventCosts {
-    /// Sinks that write it.
-    copies: u64,
-    /// Bytes beside the message.
-    around: u64,
-    /// Whether runs of lines stay where they were read.
-    keeps_lines: bool,
-}
-
 impl<'a> Routing<'a> {
     /// The same for the chunk of this ack guard, which is of a source with this name: so that messages are read, events have ids, and
     /// old ones are left out.
@@ -161,12 +151,13 @@ impl<'a> Routing<'a> {
                 None => true,
             }
         };
-        let mut costs = EventCosts { copies: 0, around: 0, keeps_lines: self.route_all().is_some() };
+        let mut costs = EventCosts { keeps_lines: self.route_all().is_some(), ..EventCosts::default() };
         for (index, (sink, output)) in self.state.sinks.iter().zip(&self.state.outputs).enumerate() {
             if sink.encoder.wants_envelopes() || !writes(index) {
                 continue;
             }
             costs.copies = costs.copies.saturating_add(1);
+            costs.escaped = costs.escaped.saturating_add(u64::from(sink.encoder.takes_objects()));
             costs.around = costs.around.saturating_add(sink.encoder.overhead(output));
             costs.keeps_lines &= sink.encoder.keeps_lines();
         }
@@ -308,6 +299,15 @@ impl Events for Routing<'_> {
         let bytes = bytes.saturating_mul(self.parser.map_or(1, MessageParser::growth));
         let more = (bytes as u64).saturating_mul(copies).saturating_add(events.saturating_mul(around));
         written == 0 && events <= 1 || written.saturating_add(more) <= self.memory.room
+    }
+
+    fn fits_message(&mut self, message: Message<'_>) -> bool {
+        if self.encoded.memory > 0 {
+            return self.fits(message.bytes().len(), 1);
+        }
+        let costs = if self.has_costs { self.costs } else { self.costs() };
+        let growth = self.parser.map_or(1, MessageParser::growth);
+        costs.most(message, growth) <= self.memory.room || self.memory.may_write(costs.of(message, growth))
     }
 
     fn may_take(&mut self, bytes: usize) -> bool {

@@ -92,8 +92,7 @@ impl<S: SinkService, P: RecordQueue> DeliveryLoop<S, P> {
     ) -> Self {
         let DeliverySettings { compression, window, cap, label, tally } = settings;
         let pacing = Pacing::new(window, Instant::now());
-        // Records that are compressed on their way make small requests anyway.
-        let smaller = service.best_request(window).filter(|_| compression == Compression::None);
+        let smaller = service.best_request(window, compression != Compression::None);
         let full = smaller.map_or(Room::Full, |most| Room::Bytes { most, record: TARGET_RECORD_BYTES });
         metrics.concurrency.add(gauge(pacing.window()));
         Self {

@@ -199,6 +199,12 @@ impl Digester {
         self.grouped.is_some()
     }
 
+    /// The payload bytes that requests may be filled to, if there is no memory for the body of one that carries as much as it may.
+    pub(super) fn most_request(&self) -> Option<usize> {
+        let [_, RequestSize { payload, .. }] = SIZES;
+        (self.memory < BODY_BYTES).then_some(payload)
+    }
+
     /// The payload bytes that requests are best filled to, if that is less than they may carry. `concurrency` is the most requests
     /// under way.
     pub(super) fn best_request(&self, concurrency: usize) -> Option<usize> {
@@ -326,6 +332,13 @@ mod tests {
         let digester = Digester::new(24 * MIB, cpu(false));
         let smaller = digester.grouped.map(|size| size.payload);
         assert_eq!([1, 4, 16].map(|concurrency| digester.best_request(concurrency)), [None, None, smaller]);
+    }
+
+    #[test]
+    fn no_request_has_a_body_that_is_larger_than_their_memory() {
+        let smaller = Some(2 * TARGET_RECORD_BYTES);
+        let most = |mib: usize| Digester::new(mib * MIB, cpu(true)).most_request();
+        assert_eq!([3, 5, 6, 24].map(most), [smaller, smaller, None, None]);
     }
 
     #[test]

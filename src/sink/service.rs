@@ -27,8 +27,8 @@ pub trait SinkService: Send + Sync + 'static {
     fn request_bytes(&self, payload: usize) -> usize;
 
     /// The payload bytes that a request is best filled to, if that is less than it may carry. `concurrency` is the most requests under
-    /// way.
-    fn best_request(&self, _concurrency: usize) -> Option<usize> {
+    /// way; `is_compressed`: its records are compressed on their way.
+    fn best_request(&self, _concurrency: usize, _is_compressed: bool) -> Option<usize> {
         None
     }
 

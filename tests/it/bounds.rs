@@ -123,6 +123,9 @@ fn control_characters_take_no_more_memory_than_the_limit() {
     let line = [vec![1; 200_000], b"\n".to_vec()].concat();
     // As `\u0001` each is larger than a record, and becomes two parts.
     check_file("control characters", JSON, "a.log", &line, 40, 80);
+    // Six megabytes each: more than a step, and more than all that waits may take.
+    let line = [vec![1; 1_000_000], b"\n".to_vec()].concat();
+    check_file("a megabyte of control characters", JSON, "a.log", &line, 16, 128);
 }
 
 #[test]

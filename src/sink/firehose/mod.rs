@@ -122,8 +122,10 @@ impl SinkService for Firehose {
         most_bytes(payload, 0)
     }
 
-    fn best_request(&self, concurrency: usize) -> Option<usize> {
-        self.resources.digester.best_request(concurrency)
+    fn best_request(&self, concurrency: usize, is_compressed: bool) -> Option<usize> {
+        let digester = &self.resources.digester;
+        // Records that are compressed on their way make small requests anyway.
+        digester.most_request().or_else(|| digester.best_request(concurrency).filter(|_| !is_compressed))
     }
 
     fn billed(&self, record: usize) -> usize {

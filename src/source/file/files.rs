@@ -40,6 +40,7 @@ impl LocalFiles {
 
 impl Source for LocalFiles {
     fn run(&mut self, intake: Intake, stop: Stop) -> SourceFuture<'_> {
+        self.buffers.0.keep_at_most(usize::try_from(intake.memory() / 4).unwrap_or(usize::MAX));
         let SourceContext { name, host, once, checkpoints, status, linger, .. } = &self.context;
         let activity = Arc::<Activity>::default();
         status.watch(&format!("source {name}"), "its thread hangs in a call of the file system", &activity);

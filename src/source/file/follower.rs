@@ -57,6 +57,8 @@ struct Follower {
     /// Files that wait for a destination.
     blocked: Vec<FileNo>,
     last_discovery: Instant,
+    /// What is known of the files takes this much.
+    kept: Held,
 }
 
 impl Follower {
@@ -72,8 +74,18 @@ impl Follower {
             turn: DecompressionTurn::new(&setup),
             blocked: Vec::new(),
             last_discovery: Instant::now(),
+            kept: setup.intake.standing(),
             setup,
         })
+    }
+
+    /// Charges what is known of the files: as far as something is left for what they hold.
+    fn charge(&mut self) {
+        let known = self.files.len().saturating_mul(FILE_BYTES) as u64;
+        let kept = known.min(self.setup.intake.memory() / 4);
+        if kept != self.kept.bytes() {
+            self.kept.resize(kept);
+        }
     }
 
     /// Reads until a stop, or with `once` until nothing is left.
@@ -87,6 +99,7 @@ impl Follower {
             self.round().await?;
             self.removal.run(&setup, &mut self.files, &mut self.discovery);
             self.gauges.set(&self.setup, &self.files);
+            self.charge();
             if self.files.ready() > 0 {
                 continue;
             }
@@ -107,6 +120,7 @@ impl Follower {
         find_stored(&self.setup, &mut self.files, &mut self.discovery);
         self.discovery.set_started(&mut self.files);
         self.files.queue_unhurried();
+        self.charge();
     }
 
     /// Takes in what changed since the last time.
@@ -363,6 +377,9 @@ impl Follower {
         }
     }
 }
+
+/// What is known of a file takes about so much, with its position, its lane, and its place in every index.
+const FILE_BYTES: usize = 2_560;
 
 /// How long to gather changes after the first one, at the least.
 const GATHER: Duration = Duration::from_millis(20);

@@ -111,6 +111,11 @@ impl FileTable {
         }
     }
 
+    /// How many files are known.
+    pub(super) fn len(&self) -> usize {
+        self.tracked.len()
+    }
+
     pub(super) fn get(&self, no: FileNo) -> Option<&TrackedFile> {
         self.tracked.get(&no).map(AsRef::as_ref)
     }

@@ -43,6 +43,10 @@ impl<E: Events> Events for Redacting<'_, E> {
         self.inner.fits(bytes.saturating_mul(copies), events)
     }
 
+    fn fits_message(&mut self, message: Message<'_>) -> bool {
+        self.fits(message.bytes().len(), 1) && self.inner.fits_message(message)
+    }
+
     fn may_take(&mut self, bytes: usize) -> bool {
         self.inner.may_take(bytes)
     }
