@@ -85,7 +85,7 @@ mod tests {
             sink.disk = Some(DiskUse { bytes: 10, max_bytes: 100 });
             sink
         };
-        let held = || sink("archive", vec![destination("logs", Held)]);
+        let denied = || sink("archive", vec![destination("logs", Held)]);
         let well = || sink("copy", vec![destination("copies", Working)]);
         let check = |oldest: f64, sinks: &[SinkOverview], expected: Option<&str>| {
             let sinks: Vec<_> = sinks.iter().collect();
@@ -95,9 +95,9 @@ mod tests {
                 assert_eq!(hold.fix.as_deref(), Some("allow it"));
             }
         };
-        check(3.0, &[held()], Some("held by archive (logs): access_denied"));
+        check(3.0, &[denied()], Some("held by archive (logs): access_denied"));
         // Nothing of it waits there.
-        check(0.0, &[held()], None);
+        check(0.0, &[denied()], None);
         check(3.0, &[well()], None);
         check(
             3.0,
@@ -107,12 +107,12 @@ mod tests {
         let two = || sink("archive", vec![destination("a", Failing), destination("b", Held)]);
         check(3.0, &[two()], Some("held by archive (b) and 1 more: access_denied"));
         // What goes on elsewhere may be all that this source has, until it is late.
-        check(3.0, &[held(), well()], None);
-        check(70.0, &[held(), well()], Some("archive (logs) is held: access_denied"));
-        let many = SinkOverview { more_destinations: 5, ..held() };
+        check(3.0, &[denied(), well()], None);
+        check(70.0, &[denied(), well()], Some("archive (logs) is held: access_denied"));
+        let many = SinkOverview { more_destinations: 5, ..denied() };
         check(3.0, &[many], None);
         // A disk buffer has acknowledged what it keeps.
-        check(0.0, &[on_disk(held())], Some("held by archive (logs): access_denied"));
+        check(0.0, &[on_disk(denied())], Some("held by archive (logs): access_denied"));
         check(0.0, &[on_disk(well())], None);
         check(3.0, &[], None);
     }
