@@ -228,7 +228,9 @@ class RemoteRun(measure.Run):
 
     def least(self, record_bytes):
         parts = measure.floor_parts(self, None)
-        decoded = self.gzipped * parts["base64 decoding of gzip"] + self.inflated * parts["inflate"]
+        is_small = self.gzipped and self.scenario.requests[1] == 10
+        inflate = parts.get("inflate, 10 events", 0.0) if is_small else parts["inflate"]
+        decoded = self.gzipped * parts["base64 decoding of gzip"] + self.inflated * inflate
         return (record_bytes * parts["records"] + decoded) / 1e9
 
 

@@ -240,6 +240,8 @@ class Cell:
     peak: float = math.nan
     bill: float = math.nan
     lost: int = 0
+    # That came with other bytes than were written.
+    changed: int = 0
     doubled: float = 0
     violations: int = 0
     delay: tuple = ()
@@ -277,7 +279,8 @@ class Beside:
         """Waits until all is there, or nothing comes any more."""
         seen, since = 0, time.monotonic()
         while time.monotonic() - since < QUIET:
-            now = self.ask("report")["total"]["seen"]
+            total = self.ask("report")["total"]
+            now = total["seen"] + total["damaged"]
             if now >= self.lines:
                 break
             if now > seen:
@@ -319,7 +322,8 @@ class BesideRun(Beside, measure.Run):
 
     def stopped(self, before):
         """Without the wait for what does not come."""
-        everything = self.ask("report")["total"]["seen"] >= self.lines
+        total = self.ask("report")["total"]
+        everything = total["seen"] + total["damaged"] >= self.lines
         return (time.monotonic() if everything else self.last_arrival) - before
 
     def envelopes(self, seconds=15):
@@ -354,7 +358,8 @@ class BesideRun(Beside, measure.Run):
         total = report["total"]
         delay = report["delay"]
         # Requests that were posted and not answered may have arrived or not.
-        lost = max(0, report["missing"] - self.unsent)
+        changed = total["damaged"]
+        lost = max(0, report["missing"] - changed - self.unsent)
         arrived = self.lines - self.unsent - lost
         return Cell(
             cpu=result.cpu,
@@ -365,6 +370,7 @@ class BesideRun(Beside, measure.Run):
             peak=self.peak,
             bill=result.bill,
             lost=lost,
+            changed=changed,
             doubled=total["duplicates"],
             violations=report["limit_violations"],
             delay=(delay["p50"], delay["p99"]) if delay else getattr(self, "times", ()),
@@ -481,8 +487,12 @@ def delays(some, _):
 
 def fate(some, _):
     """The worst run's."""
-    lost, doubled, violations = (max(getattr(cell, what) for cell in some) for what in ("lost", "doubled", "violations"))
-    return f"{lost:,} lost, {doubled:,.0f} doubled" + (f", {violations} limits broken" if violations else "")
+    lost, changed, doubled, violations = (
+        max(getattr(cell, what) for cell in some) for what in ("lost", "changed", "doubled", "violations")
+    )
+    told = [f"{lost:,} lost", f"{doubled:,.0f} doubled"]
+    told += [f"{changed:,} changed"] if changed else []
+    return ", ".join(told + ([f"{violations} limits broken"] if violations else []))
 
 
 BILL = figures("{:.4f}", lambda cell: cell.bill)

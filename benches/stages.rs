@@ -8,6 +8,8 @@
 
 #[path = "instructions/src/workload.rs"]
 mod workload;
+#[path = "instructions/src/writer.rs"]
+mod writer;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use divan::Bencher;
@@ -17,7 +19,8 @@ use standpipe::config::{Encoding, Format};
 use standpipe::event::Events;
 use standpipe_simd::{EightLanes, SixteenLanes};
 
-use self::workload::{Counter, Finish, Stage, Writer, envelope, lines, messages, trail};
+use self::workload::{Counter, Finish, Stage, envelope, lines, messages, trail};
+use self::writer::Writer;
 
 fn main() {
     divan::main();
@@ -44,31 +47,31 @@ fn envelope_scan(bencher: Bencher<'_, '_>, kind: &str) {
 #[divan::bench(args = KINDS)]
 fn envelope_to_json(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Envelope, envelope(&messages), Writer::new(Encoding::Json));
+    decode(bencher, &messages, Format::Envelope, envelope(&messages), Writer::new(Encoding::Json, false));
 }
 
 #[divan::bench(args = KINDS)]
 fn envelope_to_message(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Envelope, envelope(&messages), Writer::new(Encoding::Message));
+    decode(bencher, &messages, Format::Envelope, envelope(&messages), Writer::new(Encoding::Message, false));
 }
 
 #[divan::bench(args = KINDS)]
 fn lines_to_json(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Lines, lines(&messages), Writer::new(Encoding::Json));
+    decode(bencher, &messages, Format::Lines, lines(&messages), Writer::new(Encoding::Json, false));
 }
 
 #[divan::bench(args = KINDS)]
 fn lines_to_message(bencher: Bencher<'_, '_>, kind: &str) {
     let messages = messages(kind);
-    decode(bencher, &messages, Format::Lines, lines(&messages), Writer::new(Encoding::Message));
+    decode(bencher, &messages, Format::Lines, lines(&messages), Writer::new(Encoding::Message, false));
 }
 
 #[divan::bench]
 fn cloudtrail_to_json(bencher: Bencher<'_, '_>) {
     let (records, file) = trail();
-    decode(bencher, &records, Format::Cloudtrail, file, Writer::new(Encoding::Json));
+    decode(bencher, &records, Format::Cloudtrail, file, Writer::new(Encoding::Json, false));
 }
 
 /// SHA-256 of bodies of 256 KiB: one by one with what the CPU has for it, and as many side by side as it has lanes for.

@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a tool")]
 
+#[path = "instructions/src/writer.rs"]
+mod writer;
+
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +15,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use standpipe::batch::{BUFFER_BYTES, Encoder, ObjectMessage, Output};
+use standpipe::batch::ObjectMessage;
 use standpipe::config::{
-    Action, Buffer, Compression, Decoding, DirectorySink, Encoding, Format, NamedPattern, OwnPattern,
-    Packing, Redaction, ReplaceWith, Route, RouteThrottle, SinkConfig, SinkKind, Template, TooLong, When,
+    Action, Decoding, Encoding, Format, NamedPattern, OwnPattern, Redaction, ReplaceWith, Route,
+    RouteThrottle, Template, TooLong, When,
 };
 use standpipe::decode::{Decoder, ObjectText, Scratch, json_object};
 use standpipe::event::{
-    Buffers, Charset, Event, Events, Field, LONGEST_ID, Message, Origin, PlaceId, Timestamp, Wants,
+    Charset, Event, Events, Field, LONGEST_ID, Message, Origin, PlaceId, Timestamp, Wants,
 };
 use standpipe::route::{Decision, LimitedEvent, Plan, Router, sample_hash};
 use standpipe::steps::{RedactScratch, Redacting, Redactor};
+
+use self::writer::{READ_AT, Writer};
 
 fn main() {
     divan::main();
@@ -307,69 +312,4 @@ fn lines(kind: &str) -> String {
         written.unwrap();
     }
     text
-}
-
-/// Writes as a sink wants it.
-struct Writer {
-    encoder: Encoder,
-    output: Output,
-    id: Option<PlaceId>,
-}
-
-impl Writer {
-    fn new(encoding: Encoding, id: bool) -> Self {
-        let kind =
-            SinkKind::Directory(DirectorySink { path: "out".into(), stream: Template { pieces: [].into() } });
-        let encoder = Encoder::new(&SinkConfig {
-            kind,
-            encoding,
-            id,
-            fields: Vec::new(),
-            packing: Packing::Lines,
-            compression: Compression::None,
-            rate: None,
-            linger: Duration::from_secs(1),
-            too_long: TooLong::Split,
-            max_destinations: 1,
-            idle: Duration::from_secs(1),
-            buffer: Buffer::Memory,
-        });
-        let output = Output::new(Buffers::new(BUFFER_BYTES, 8));
-        Self { encoder, output, id: id.then(|| PlaceId::new(1, 0)) }
-    }
-
-    fn finish(&mut self) -> usize {
-        self.output.take(&self.encoder).iter().map(|block| block.data.len()).sum()
-    }
-}
-
-const READ_AT: Timestamp = Timestamp(1_795_309_323_004);
-
-impl Events for Writer {
-    fn wants(&self) -> Wants {
-        Wants { events: true, envelopes: false }
-    }
-
-    fn keeps_lines(&self) -> bool {
-        self.encoder.keeps_lines()
-    }
-
-    fn origin(&mut self, origin: &Arc<Origin>) {
-        self.output.origin(&self.encoder, origin);
-    }
-
-    fn lines(&mut self, lines: &Bytes, count: u64) {
-        self.output.begin_lines(self.id);
-        self.encoder.lines((lines, count), READ_AT, &mut self.output, &mut |_, _| ());
-    }
-
-    fn event(&mut self, event: Event<'_>) {
-        self.encoder.event(&event, READ_AT, &mut self.output).unwrap();
-    }
-
-    fn envelope(&mut self, _: &Bytes) {}
-
-    fn undecodable(&mut self, reason: &'static str, _: &[u8]) {
-        assert_eq!(reason, "", "the payload is decodable");
-    }
 }

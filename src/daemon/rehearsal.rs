@@ -106,7 +106,7 @@ impl Rehearsal {
         let source = Arc::clone(&origin.source);
         let held = self.generation.budget.charge(payload.len() as u64);
         // The ids of events, by which routes take samples, are the same each time.
-        let place = EventPlace { unit: "test".into(), offset: 0 };
+        let place = EventPlace::new("test".into(), 0);
         let ack = AckGuard::open(Arc::new(Unasked), 0).placed(place);
         let (origin, piece) = (Arc::new(origin), Piece::default());
         let chunk = Chunk { origin, payload, piece, read_at: at, ack, held };

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::escapes::unescape;
 use super::json::Scanner;
+use super::object::object_front;
 use super::payload::{self, InflateBuffers, NotOpened};
 use super::repair;
 use super::strings::{Malformed, Scanned};
@@ -264,21 +265,31 @@ fn log_file(scanner: &mut Scanner<'_>, records: &mut TrailRecords) -> Scanned<bo
     Ok(found)
 }
 
+/// What a record is called by, and when it was.
+const ID: &str = "eventID";
+const TIME: &str = "eventTime";
+
 fn record(scanner: &mut Scanner<'_>) -> Scanned<TrailRecord> {
     scanner.peek();
     let start = scanner.at();
+    if let Some((len, [id, time])) = object_front(scanner.rest(), [ID, TIME]) {
+        let at = |part: Range<usize>| start.saturating_add(part.start)..start.saturating_add(part.end);
+        let timestamp = time.and_then(|time| Timestamp::from_any_rfc3339(scanner.rest().get(time)?));
+        scanner.pass(len);
+        return Ok(TrailRecord { text: start..scanner.at(), id: id.map(at).unwrap_or_default(), timestamp });
+    }
     let (mut id, mut timestamp) = (0..0, None);
     if scanner.peek() != Some(b'{') {
         scanner.value()?;
         return Ok(TrailRecord { text: start..scanner.at(), id, timestamp });
     }
     scanner.object(|scanner, name| {
-        let wanted = matches!(name, "eventID" | "eventTime") && scanner.peek() == Some(b'"');
+        let wanted = matches!(name, ID | TIME) && scanner.peek() == Some(b'"');
         if !wanted {
             return scanner.value().map(drop);
         }
         let inside = scanner.string()?;
-        if name == "eventID" {
+        if name == ID {
             id = scanner.range(inside);
         } else {
             timestamp = Timestamp::from_any_rfc3339(inside);

@@ -118,12 +118,20 @@ impl<'a> EnvelopeHead<'a> {
                 return Arc::clone(&last.origin);
             }
         }
-        let mut origin = Origin::clone(base);
-        for (field, value) in [(Field::Owner, &owner), (Field::LogGroup, &group), (Field::LogStream, &stream)]
-        {
-            origin.fields.set(field, (!value.is_empty()).then(|| Arc::from(&**value)));
-        }
-        let origin = Arc::new(origin);
+        // Records of a stream have an origin each, and names in common.
+        let named = |field, value: &str| {
+            let known = last.as_ref().and_then(|last| last.origin.get(field));
+            let value = match known.filter(|known| ***known == *value) {
+                Some(known) => Some(Arc::clone(known)),
+                None => (!value.is_empty()).then(|| Arc::from(value)),
+            };
+            (field, value)
+        };
+        let origin = Arc::new(base.with_all([
+            named(Field::Owner, &owner),
+            named(Field::LogGroup, &group),
+            named(Field::LogStream, &stream),
+        ]));
         *last = Some(LastOrigin { base: Arc::clone(base), origin: Arc::clone(&origin) });
         origin
     }

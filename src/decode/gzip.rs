@@ -1,8 +1,11 @@
 //! Inflating, with a cap: libdeflate where the payload is one member, a stream where it is several.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
+use memchr::memmem::Finder;
 
 /// Why a payload cannot be inflated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -144,8 +147,9 @@ impl Inflater {
 }
 
 fn is_single(gz: &[u8]) -> bool {
-    let after = gz.get(MAGIC.len()..).unwrap_or_default();
-    memchr::memmem::find(after, MAGIC).is_none()
+    /// Made once: for a small payload, that takes longer than the search.
+    static NEXT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MAGIC));
+    NEXT.find(gz.get(MAGIC.len()..).unwrap_or_default()).is_none()
 }
 
 /// What the trailer says the member inflates to.

@@ -35,6 +35,11 @@ impl<'a> Scanner<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
+    /// Goes past so many bytes, which were looked at otherwise.
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.at = self.at.saturating_add(bytes);
+    }
+
     /// Where a part of the text stands in it.
     pub(crate) fn range(&self, part: &str) -> Range<usize> {
         if part.is_empty() {

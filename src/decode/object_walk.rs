@@ -18,16 +18,27 @@ pub(super) struct ObjectSurvey {
     pub(super) has_breaks: bool,
     /// Whether there are bytes beyond ASCII: they may not be UTF-8.
     pub(super) has_beyond: bool,
-    /// Where the value of the field begins that is looked for, with the colon before it.
-    pub(super) field: Option<usize>,
+    /// Where the values of the fields begin that are looked for, each with the colon before it.
+    pub(super) fields: [Option<usize>; 2],
+    /// Where the object ends.
+    pub(super) end: usize,
 }
 
 /// Reads a text that is to be one object, and looks for a field at its top.
 pub(super) fn survey(text: &[u8], field: Option<&str>) -> Scanned<ObjectSurvey> {
+    walk(text, [field, None], false)
+}
+
+/// Reads the object at the front of a text, and looks for fields at its top. An error may be one of what stands behind it.
+pub(super) fn survey_front(text: &[u8], fields: [&str; 2]) -> Scanned<ObjectSurvey> {
+    walk(text, fields.map(Some), true)
+}
+
+fn walk(text: &[u8], fields: [Option<&str>; 2], is_front: bool) -> Scanned<ObjectSurvey> {
     if text.first() != Some(&b'{') {
         return Err(Malformed);
     }
-    standpipe_simd::scan_json(ObjectWalk::new(text, field))
+    standpipe_simd::scan_json(ObjectWalk::new(text, fields, is_front))
 }
 
 /// The number of a block's last bit.
@@ -38,7 +49,10 @@ const MAX_DEPTH: u32 = 127;
 
 struct ObjectWalk<'a> {
     text: &'a [u8],
-    field: Option<&'a str>,
+    /// What is looked for; without a first one, nothing is.
+    fields: [Option<&'a str>; 2],
+    /// It ends where the object does, whatever stands behind it.
+    is_front: bool,
     found: ObjectSurvey,
     /// Bits that break a rule.
     wrong: u64,
@@ -104,6 +118,9 @@ impl JsonScan for ObjectWalk<'_> {
             let block = rest.get(..BLOCK).unwrap_or(rest);
             let (tokens, brackets) = self.block(at, find(block), parity)?;
             self.containers(brackets, &tokens, at, gather)?;
+            if self.is_front && self.found.end > 0 {
+                return if self.wrong == 0 { Ok(self.found) } else { Err(Malformed) };
+            }
             at = at.saturating_add(BLOCK);
         }
         let is_whole = self.depth == 0 && self.in_string == 0 && self.wrong == 0;
@@ -115,10 +132,11 @@ impl JsonScan for ObjectWalk<'_> {
 #[expect(clippy::inline_always, reason = "as in `JsonScan::run`")]
 impl<'a> ObjectWalk<'a> {
     #[inline(always)]
-    fn new(text: &'a [u8], field: Option<&'a str>) -> Self {
+    fn new(text: &'a [u8], fields: [Option<&'a str>; 2], is_front: bool) -> Self {
         Self {
             text,
-            field,
+            fields,
+            is_front,
             found: ObjectSurvey::default(),
             wrong: 0,
             escapes: Escapes::from(0),
@@ -192,6 +210,9 @@ impl<'a> ObjectWalk<'a> {
             let bit = brackets & brackets.wrapping_neg();
             self.between(part & (bit - 1), tokens, at, gather);
             self.bracket(at.saturating_add(bit.trailing_zeros() as usize))?;
+            if self.is_front && self.found.end > 0 {
+                return Ok(());
+            }
             part = !(bit | (bit - 1));
             brackets ^= bit;
         }
@@ -217,10 +238,13 @@ impl<'a> ObjectWalk<'a> {
         self.wrong |= gather(tokens.scalars, all) & names;
         // Outside of everything nothing may stand.
         self.wrong |= u64::from(self.depth == 0);
-        if let Some(field) = self.field
-            && self.depth == 1
+        if self.depth == 1
+            && let [Some(first), second] = self.fields
         {
-            self.found.field = value_of(field, self.text, (all, names), at).or(self.found.field);
+            let [of_first, of_second] = self.found.fields;
+            let first = value_of(first, self.text, (all, names), at).or(of_first);
+            let second = second.and_then(|field| value_of(field, self.text, (all, names), at)).or(of_second);
+            self.found.fields = [first, second];
         }
         self.turn = self.turn.wrapping_add(count) % 4;
     }
@@ -248,6 +272,9 @@ impl<'a> ObjectWalk<'a> {
         }
         self.depth -= 1;
         self.objects >>= 1;
+        if self.depth == 0 {
+            self.found.end = at.saturating_add(1);
+        }
         // It was a value.
         (self.turn, self.is_empty) = (BEHIND, false);
         Ok(())
@@ -549,11 +576,34 @@ mod tests {
         }
 
         #[test]
+        fn an_object_is_read_whatever_stands_behind_it(text in objects(), behind in "[ \\]},:\"\\\\0-9a-z{\\[\x01é]{0,80}") {
+            let all = format!("{text}{behind}");
+            if let Ok(found) = survey_front(all.as_bytes(), ["a", "b"]) {
+                prop_assert_eq!(found.end, text.len());
+                let [of_a, of_b] = ["a", "b"].map(|name| survey(text.as_bytes(), Some(name)).unwrap().fields[0]);
+                prop_assert_eq!(found.fields, [of_a, of_b]);
+            }
+            let known = format!("{text}, {{\"a\":1}}, {text}]}}");
+            prop_assert_eq!(survey_front(known.as_bytes(), ["a", "b"]).unwrap().end, text.len());
+        }
+
+        #[test]
+        fn what_is_no_object_is_none_whatever_stands_behind_it(text in objects(), at: prop::sample::Index, to in prop::sample::select("{}[]:,\"\\ 0\n1-.t".chars().collect::<Vec<_>>())) {
+            let mut chars: Vec<char> = text.chars().collect();
+            *at.get_mut(&mut chars) = to;
+            let damaged: String = chars.into_iter().collect();
+            if let Ok(found) = survey_front(damaged.as_bytes(), ["a", "b"]) {
+                let front = &damaged[..found.end];
+                prop_assert!(is_too_large(front) || serde_json::from_str::<Value>(front).is_ok_and(|front| front.is_object()), "{}", front);
+            }
+        }
+
+        #[test]
         fn a_field_is_found_at_the_top_alone(text in objects(), name in "[a-z\"\\\\]{0,2}") {
             let value: Value = serde_json::from_str(&text).unwrap();
             let quoted = serde_json::to_string(&name).unwrap();
             let inside = quoted.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap();
-            let found = survey(text.as_bytes(), Some(inside)).unwrap().field;
+            let found = survey(text.as_bytes(), Some(inside)).unwrap().fields[0];
             let read = found.map(|at| {
                 let rest = text.get(at..).unwrap().trim_start().strip_prefix(':').unwrap();
                 serde_json::Deserializer::from_str(rest).into_iter::<Value>().next().unwrap().unwrap()

@@ -40,6 +40,8 @@ pub(crate) struct RunningSink {
     pub(crate) dead_letter_backpressure: Arc<Backpressure>,
     config: SinkConfig,
     pub(super) kind: DestinationKind,
+    /// What its only destination is told by, where no field of an origin tells more.
+    fixed: Option<DestinationKey>,
     resources: SharedResources,
     /// The open destinations. The lock covers look-ups and the making of an entry, never a delivery.
     pub(super) open: Mutex<OpenDestinations>,
@@ -147,13 +149,15 @@ impl RunningSink {
             }
             SinkKind::Directory(directory) => DestinationKind::Directory(directory.clone()),
         };
+        let fields = kind.fields();
         Ok(Self {
             name: name.to_owned(),
             encoder: Encoder::new(config),
             metrics,
             dead_letter_backpressure: resources.shared.dead_letters.backpressure(&name.into()),
             config: config.clone(),
-            fields: kind.fields(),
+            fixed: if fields.is_empty() { kind.key(&Origin::default()) } else { None },
+            fields,
             kind,
             resources,
             open: Mutex::default(),
@@ -170,9 +174,10 @@ impl RunningSink {
     /// # Errors
     /// When there is no such place, and none can be made.
     pub(crate) fn destination(&self, origin: &Origin) -> Result<Arc<DestinationQueue>, NoDestination> {
-        let key = self.key(origin).ok_or(NoDestination::MissingField)?;
+        let made = if self.fixed.is_some() { None } else { self.key(origin) };
+        let key = self.fixed.as_ref().or(made.as_ref()).ok_or(NoDestination::MissingField)?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = open.by_key.get(&key) {
+        if let Some(open) = open.by_key.get(key) {
             return Ok(Arc::clone(&open.queue));
         }
         if open.by_key.len() >= self.config.max_destinations {
@@ -187,7 +192,7 @@ impl RunningSink {
         };
         let opened = self.open(key.clone(), dir);
         let queue = Arc::clone(&opened.queue);
-        open.by_key.insert(key, opened);
+        open.by_key.insert(key.clone(), opened);
         Ok(queue)
     }
 

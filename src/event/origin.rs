@@ -40,6 +40,38 @@ impl Origin {
         self
     }
 
+    /// The same with all of these, and without those that have none.
+    #[must_use]
+    pub fn with_all<const N: usize>(&self, fields: [(Field, Option<Arc<str>>); N]) -> Self {
+        let mut made = Self { fields: self.fields.with_room(N), ..Self::bare(self) };
+        for (field, value) in fields {
+            made.fields.set(field, value);
+        }
+        made
+    }
+
+    /// The same without fields.
+    fn bare(&self) -> Self {
+        Self {
+            source: Arc::clone(&self.source),
+            host: Arc::clone(&self.host),
+            fields: OriginFields::default(),
+            attributes: Arc::clone(&self.attributes),
+            labels: self.labels.clone(),
+        }
+    }
+
+    /// Whether routes, names and encodings find the same in both: all but what only dead letters tell.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let Self { source, host, fields, attributes, labels } = self;
+        *source == other.source
+            && *host == other.host
+            && *attributes == other.attributes
+            && *labels == other.labels
+            && fields.told().eq(other.fields.told())
+    }
+
     /// The value of a field.
     #[must_use]
     pub fn get(&self, field: Field) -> Option<&Arc<str>> {
@@ -341,6 +373,18 @@ impl OriginFields {
             self.0.reserve_exact(1);
             self.0.insert(at, (field, value));
         }
+    }
+
+    /// The same, with room for so many more.
+    fn with_room(&self, more: usize) -> Self {
+        let mut fields = Vec::with_capacity(self.0.len().saturating_add(more));
+        fields.extend_from_slice(&self.0);
+        Self(fields)
+    }
+
+    /// All but those that only dead letters tell.
+    fn told(&self) -> impl Iterator<Item = (Field, &Arc<str>)> {
+        self.iter().filter(|(field, _)| field.place() != FieldPlace::Aside)
     }
 
     /// Whether there are none.

@@ -7,8 +7,19 @@ use std::sync::Arc;
 pub struct EventPlace {
     /// What it is a part of, such as a file or an object: of two units of one source, no two are named alike.
     pub unit: Arc<str>,
+    /// What of that, where it has parts with a name each, such as a shard's records. The unit is then named after both, with a space
+    /// between them; that is done only for whom it matters.
+    pub part: Option<Arc<str>>,
     /// Bytes of that before it.
     pub offset: u64,
+}
+
+impl EventPlace {
+    /// In a unit without parts.
+    #[must_use]
+    pub const fn new(unit: Arc<str>, offset: u64) -> Self {
+        Self { unit, part: None, offset }
+    }
 }
 
 /// The id of an event that has none of its own: a hash of its unit, and its offset in that.

@@ -53,14 +53,16 @@ impl PackScan {
                 self.begun = self.begun.saturating_add(1);
                 self.outer = open - 1;
             }
-            let token = match reader.token() {
-                Ok(token) => token,
+            let taken = match self.open {
+                None => reader.token().map(|token| self.begin(token)),
+                Some(open) => reader.pass().map(|below| open.saturating_sub(1).saturating_add(below)),
+            };
+            let open = match taken {
+                Ok(open) => open,
                 Err(PackError::Truncated) => return self.is_possible(bytes, most).map(|()| None),
                 Err(error) => return Err(error),
             };
-            self.at = reader.at();
-            self.take(token);
-            let open = self.open.unwrap_or_default();
+            (self.at, self.open) = (reader.at(), Some(open));
             if open == 0 {
                 let Self { at, elements, starts, .. } = std::mem::take(self);
                 if at > most {
@@ -76,17 +78,14 @@ impl PackScan {
         }
     }
 
-    fn take(&mut self, token: PackToken<'_>) {
+    /// How many values are to come behind the first token.
+    fn begin(&mut self, token: PackToken<'_>) -> u64 {
         let below = below(token);
-        let Some(open) = self.open else {
-            if let PackToken::Array(count) = token {
-                self.outer = below;
-                self.elements = usize::try_from(count).ok().filter(|count| *count <= ELEMENTS);
-            }
-            self.open = Some(below);
-            return;
-        };
-        self.open = Some(open.saturating_sub(1).saturating_add(below));
+        if let PackToken::Array(count) = token {
+            self.outer = below;
+            self.elements = usize::try_from(count).ok().filter(|count| *count <= ELEMENTS);
+        }
+        below
     }
 
     /// Whether the token that is cut off may still come to its end.

@@ -86,6 +86,14 @@ fn a_length_that_cannot_be_is_refused_at_once() {
 
 proptest! {
     #[test]
+    fn a_token_is_passed_over_as_it_is_read(bytes in prop::collection::vec(any::<u8>(), 0..40), first: u8) {
+        let bytes = [vec![first], bytes].concat();
+        let (mut reader, mut passer) = (PackReader::new(&bytes), PackReader::new(&bytes));
+        prop_assert_eq!(passer.pass(), reader.token().map(token::below));
+        prop_assert_eq!(passer.at(), reader.at());
+    }
+
+    #[test]
     fn any_bytes_are_scanned_alike_in_pieces(bytes in prop::collection::vec(any::<u8>(), 0..200), size in 1_usize..40) {
         let whole = PackScan::default().step(&bytes, MOST);
         let mut scan = PackScan::default();

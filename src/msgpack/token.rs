@@ -86,11 +86,54 @@ impl<'a> PackReader<'a> {
     ///
     /// # Errors
     /// When there is none.
+    #[inline]
     pub fn token(&mut self) -> Result<PackToken<'a>, PackError> {
+        // Short texts are most of what there is.
+        if let Some((end, 0)) = self.short()
+            && let Some([0xa0..=0xbf, text @ ..]) = self.bytes.get(self.at..end)
+        {
+            self.at = end;
+            return Ok(PackToken::Str(text));
+        }
+        self.any_token()
+    }
+
+    fn any_token(&mut self) -> Result<PackToken<'a>, PackError> {
         let mut ahead = *self;
         let token = ahead.next_token()?;
         *self = ahead;
         Ok(token)
+    }
+
+    /// Where the next token ends, and how many values stand below it, where its first two bytes tell; it may be cut off.
+    #[inline]
+    fn short(&self) -> Option<(usize, u64)> {
+        let (behind, below) = match *self.bytes.get(self.at)? {
+            0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0.. => (1, 0),
+            pairs @ 0x80..=0x8f => (1, u64::from(pairs & 0x0f) * 2),
+            count @ 0x90..=0x9f => (1, u64::from(count & 0x0f)),
+            text @ 0xa0..=0xbf => (1 + usize::from(text & 0x1f), 0),
+            0xd9 | 0xc4 => (2 + usize::from(*self.bytes.get(self.at.checked_add(1)?)?), 0),
+            // A time with nanoseconds.
+            0xd7 => (10, 0),
+            _ => return None,
+        };
+        Some((self.at.checked_add(behind)?, below))
+    }
+
+    /// Passes over the next token, and tells how many values stand below it. After an error it stands where it stood.
+    ///
+    /// # Errors
+    /// When there is none.
+    #[inline]
+    pub(super) fn pass(&mut self) -> Result<u64, PackError> {
+        match self.short() {
+            Some((end, below)) if end <= self.bytes.len() => {
+                self.at = end;
+                Ok(below)
+            }
+            Some(_) | None => self.any_token().map(below),
+        }
     }
 
     /// Passes over one value, however it is nested.
@@ -108,7 +151,7 @@ impl<'a> PackReader<'a> {
     pub fn skip_many(&mut self, values: u64) -> Result<(), PackError> {
         let mut open = values;
         while open > 0 {
-            open = (open - 1).saturating_add(below(self.token()?));
+            open = (open - 1).saturating_add(self.pass()?);
         }
         Ok(())
     }

@@ -253,11 +253,11 @@ impl OrderedLane {
     }
 
     /// Commits for a slot, and for those after it whose turn has come.
-    fn commit(&self, number: u64, commit: Option<Commit>, has_ended: bool) {
+    fn commit(&self, number: u64, commit: Option<impl FnOnce() + Send + 'static>, has_ended: bool) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         if order.next != number {
             let slot = order.parked.entry(number).or_default();
-            slot.commits.extend(commit);
+            slot.commits.extend(commit.map(|commit| Box::new(commit) as Commit));
             slot.has_ended = has_ended;
             return;
         }
@@ -302,20 +302,20 @@ impl CommitSlot {
     /// Runs `commit` once everything before it in the lane was committed: here, or in the thread that closes the gap. More is to
     /// come through this slot.
     pub fn commit_part(&self, commit: impl FnOnce() + Send + 'static) {
-        self.lane.commit(self.number, Some(Box::new(commit)), false);
+        self.lane.commit(self.number, Some(commit), false);
     }
 
     /// The same for the last of it.
     pub fn commit(mut self, commit: impl FnOnce() + Send + 'static) {
         self.taken = true;
-        self.lane.commit(self.number, Some(Box::new(commit)), true);
+        self.lane.commit(self.number, Some(commit), true);
     }
 }
 
 impl Drop for CommitSlot {
     fn drop(&mut self) {
         if !self.taken {
-            self.lane.commit(self.number, None, true);
+            self.lane.commit(self.number, None::<fn()>, true);
         }
     }
 }

@@ -375,7 +375,7 @@ impl Events for Routing<'_> {
             return;
         }
         self.end_segment();
-        if self.state.plan.as_ref().is_none_or(|(known, _)| known != origin) {
+        if self.state.plan.as_ref().is_none_or(|(known, _)| !known.is_like(origin)) {
             let plan = self.state.router.plan(origin);
             for (sink, output) in self.state.sinks.iter().zip(&mut self.state.outputs) {
                 output.origin(&sink.encoder, origin);

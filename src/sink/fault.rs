@@ -14,8 +14,9 @@ pub(super) struct FaultEstimate {
     steps: u32,
 }
 
-/// Refusals of less than this share are not looked into: the search for a quota's rate causes as many.
-pub(super) const LITTLE: f64 = 0.1;
+/// Where a quota refuses nothing, refusals of a larger share are a fault's. With less there is none worth a look: those who share a quota
+/// cause as many for each other.
+const NEXT_TO_NONE: f64 = 0.07;
 
 /// A larger share is left to the quota.
 const MOST: f64 = 0.6;
@@ -57,7 +58,7 @@ impl FaultEstimate {
     /// Whether it is known that there is none worth a look.
     pub(super) fn is_none(&self) -> bool {
         let share = self.share();
-        self.has_enough() && share - (share * (1.0 - share) / self.units).sqrt() < LITTLE
+        self.has_enough() && share - (share * (1.0 - share) / self.units).sqrt() < NEXT_TO_NONE
     }
 
     /// Nothing is known.

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fault::{FaultEstimate, LITTLE};
+use super::fault::FaultEstimate;
 use super::step::{RateStep, RefusedBy, RequestLoad};
 use crate::limits::{BILLING_STEP, TARGET_RECORD_BYTES};
 
@@ -141,6 +141,9 @@ const FAR_BELOW: f64 = 0.7;
 const HURRY_STEPS: f64 = 10.0;
 const HURRY_UNITS: f64 = 200.0;
 const MOST_GROWTH: f64 = 0.25;
+
+/// Refusals of less than this share are little: the search for a quota's rate causes as many.
+const LITTLE: f64 = 0.1;
 
 /// Until more than a little is refused, a step multiplies the rate by this: by more where a fault's share is known.
 const DOUBLING: f64 = 1.5;

@@ -342,7 +342,7 @@ impl StdinAcks {
         let copy = InFlightInput { offset, payload: payload.clone(), piece, held: kept };
         carried.in_flight.insert(number, copy);
         drop(carried);
-        AckGuard::open(Arc::clone(self) as Arc<dyn Acknowledge>, number).placed(EventPlace { unit, offset })
+        AckGuard::open(Arc::clone(self) as Arc<dyn Acknowledge>, number).placed(EventPlace::new(unit, offset))
     }
 }
 

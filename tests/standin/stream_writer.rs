@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::Value;
 
 use super::lines::Lines;
 use super::state::State;
@@ -82,16 +82,16 @@ fn put(state: &State, numbers: Range<u64>, written: &mut StreamWritten) {
     let first = numbers.start;
     let lines = |number| String::from_utf8(Lines::of_run(1).line(number)).unwrap();
     let messages: Vec<String> = numbers.map(lines).collect();
-    let event = |(index, message): (usize, &String)| json!({ "id": format!("{:056}", first + index as u64), "timestamp": 1_795_311_516_505_u64, "message": message });
-    let envelope = json!({
-        "messageType": "DATA_MESSAGE",
-        "owner": "111111111111",
-        "logGroup": "/aws/bench",
-        "logStream": "one",
-        "subscriptionFilters": ["all"],
-        "logEvents": messages.iter().enumerate().map(event).collect::<Vec<_>>(),
-    });
-    let envelope = envelope.to_string();
+    let event = |(index, message): (usize, &String)| {
+        let message = Value::from(&**message);
+        format!(r#"{{"id":"{:056}","timestamp":1795311516505,"message":{message}}}"#, first + index as u64)
+    };
+    let events: Vec<String> = messages.iter().enumerate().map(event).collect();
+    // In the order that the service writes.
+    let envelope = format!(
+        r#"{{"messageType":"DATA_MESSAGE","owner":"111111111111","logGroup":"/aws/bench","logStream":"one","subscriptionFilters":["all"],"logEvents":[{}]}}"#,
+        events.join(",")
+    );
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(envelope.as_bytes()).unwrap();
     let gzipped = gzip.finish().unwrap();

@@ -5,14 +5,17 @@
 //! inflated, and nothing is compressed, hashed or encrypted.
 
 mod workload;
+mod writer;
 
 use std::fmt::Write;
 use std::hint::black_box;
 
-use standpipe::config::{Encoding, Format, NamedPattern, Redaction};
+use bytes::Bytes;
+use standpipe::config::{Encoding, Format, NamedPattern, RecordAs, Redaction};
 use standpipe::steps::{RedactScratch, Redacting, Redactor};
 
-use self::workload::{Counter, Finish, Stage, Writer, envelope, lines, messages, trail};
+use self::workload::{Counter, Finish, Stage, envelope, lines, messages, trail};
+use self::writer::Writer;
 
 /// Does a stage's work once; how much came of it.
 type Work = Box<dyn FnMut() -> usize>;
@@ -20,7 +23,7 @@ type Work = Box<dyn FnMut() -> usize>;
 /// What a stage is called, and how its work begins.
 type NamedStage = (&'static str, fn() -> Work);
 
-const STAGES: [NamedStage; 12] = [
+const STAGES: [NamedStage; 13] = [
     ("envelope: events found", || decode(Format::Envelope, envelope(&messages("plain")), Counter::default())),
     ("envelope to json, plain", || to_json(Format::Envelope, envelope(&messages("plain")))),
     ("envelope to json, json", || to_json(Format::Envelope, envelope(&messages("json")))),
@@ -33,6 +36,7 @@ const STAGES: [NamedStage; 12] = [
     ("docker to json", || to_json(Format::Docker, docker(&messages("access")))),
     ("cri to json", || to_json(Format::Cri, cri(&messages("access")))),
     ("cloudtrail to json", || to_json(Format::Cloudtrail, trail().1)),
+    ("forward to message", || to_message(Format::FluentForward(RecordAs::Auto), forward(&messages("plain")))),
 ];
 
 fn main() {
@@ -54,17 +58,17 @@ fn main() {
     }
 }
 
-fn to_json(format: Format, payload: String) -> Work {
-    decode(format, payload, Writer::new(Encoding::Json))
+fn to_json(format: Format, payload: impl Into<Bytes>) -> Work {
+    decode(format, payload, Writer::new(Encoding::Json, false))
 }
 
-fn to_message(format: Format, payload: String) -> Work {
-    decode(format, payload, Writer::new(Encoding::Message))
+fn to_message(format: Format, payload: impl Into<Bytes>) -> Work {
+    decode(format, payload, Writer::new(Encoding::Message, false))
 }
 
 fn decode(
     format: Format,
-    payload: String,
+    payload: impl Into<Bytes>,
     mut events: impl standpipe::event::Events + Finish + 'static,
 ) -> Work {
     let mut stage = Stage::new(format, payload);
@@ -78,7 +82,7 @@ fn redacted(messages: &[String]) -> Work {
     let redaction = Redaction { named: NamedPattern::ALL.to_vec(), ..Redaction::default() };
     let redactor = Redactor::new(&redaction).ok().flatten().expect("the named patterns are patterns");
     let mut stage = Stage::new(Format::Lines, lines(messages));
-    let (mut writer, mut scratch) = (Writer::new(Encoding::Json), RedactScratch::default());
+    let (mut writer, mut scratch) = (Writer::new(Encoding::Json, false), RedactScratch::default());
     Box::new(move || {
         stage.run(&mut Redacting::new(&mut writer, &redactor, &mut scratch));
         writer.finish()
@@ -93,6 +97,37 @@ fn docker(messages: &[String]) -> String {
         writeln!(text, r#"{{"log":{log},"stream":"stdout","time":"2026-11-22T01:02:03.004005006Z"}}"#).ok();
     }
     text
+}
+
+/// Messages as Docker's fluentd driver sends them, one for each line.
+fn forward(messages: &[String]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let text = |out: &mut Vec<u8>, text: &str| {
+        let len = u16::try_from(text.len()).expect("texts are short");
+        match text.len() {
+            0..32 => out.push(0xa0 | len.to_be_bytes()[1]),
+            32..256 => out.extend_from_slice(&[0xd9, len.to_be_bytes()[1]]),
+            _ => out.extend_from_slice(&[&[0xda][..], &len.to_be_bytes()].concat()),
+        }
+        out.extend_from_slice(text.as_bytes());
+    };
+    for message in messages {
+        out.push(0x94);
+        text(&mut out, "0123456789ab");
+        // A time, and no nanoseconds.
+        out.extend_from_slice(&[0xd7, 0x00, 0x69, 0x21, 0x08, 0x50, 0, 0, 0, 0, 0x84]);
+        for (name, value) in [
+            ("container_id", &*"0123456789abcdef".repeat(4)),
+            ("container_name", "/orders"),
+            ("source", "stdout"),
+            ("log", message),
+        ] {
+            text(&mut out, name);
+            text(&mut out, value);
+        }
+        out.push(0x80);
+    }
+    out
 }
 
 /// A file as the container runtimes of Kubernetes write it.

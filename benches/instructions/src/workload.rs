@@ -2,16 +2,13 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use standpipe::batch::{BUFFER_BYTES, Encoder, Output};
-use standpipe::config::{
-    Buffer, Compression, Decoding, DirectorySink, Encoding, Format, Packing, SinkConfig, SinkKind, Template,
-    TooLong,
-};
+use standpipe::config::{Decoding, Format, TooLong};
 use standpipe::decode::{Decoder, Scratch};
-use standpipe::event::{Buffers, Charset, Event, Events, Field, Origin, Timestamp, Wants};
+use standpipe::event::{Charset, Event, Events, Field, Origin, Wants};
+
+use crate::writer::Writer;
 
 /// Events of one payload.
 pub(crate) const EVENTS: usize = 1_000;
@@ -25,7 +22,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(format: Format, payload: String) -> Self {
+    pub(crate) fn new(format: Format, payload: impl Into<Bytes>) -> Self {
         let decoder = Decoder::new(&Decoding {
             format,
             charset: Charset::UTF8,
@@ -84,63 +81,9 @@ impl Events for Counter {
     }
 }
 
-/// Writes events as one sink wants them.
-pub(crate) struct Writer {
-    encoder: Encoder,
-    output: Output,
-}
-
-impl Writer {
-    pub(crate) fn new(encoding: Encoding) -> Self {
-        let kind =
-            SinkKind::Directory(DirectorySink { path: "out".into(), stream: Template { pieces: [].into() } });
-        let encoder = Encoder::new(&SinkConfig {
-            kind,
-            encoding,
-            id: false,
-            fields: Vec::new(),
-            packing: Packing::Lines,
-            compression: Compression::None,
-            rate: None,
-            linger: Duration::from_secs(1),
-            too_long: TooLong::Split,
-            max_destinations: 1,
-            idle: Duration::from_secs(1),
-            buffer: Buffer::Memory,
-        });
-        Self { encoder, output: Output::new(Buffers::new(BUFFER_BYTES, 8)) }
-    }
-}
-
 impl Finish for Writer {
     fn finish(&mut self) -> usize {
-        self.output.take(&self.encoder).iter().map(|block| block.data.len()).sum()
-    }
-}
-
-const READ_AT: Timestamp = Timestamp(1_795_309_323_004);
-
-impl Events for Writer {
-    fn wants(&self) -> Wants {
-        Wants { events: true, envelopes: false }
-    }
-
-    fn origin(&mut self, origin: &Arc<Origin>) {
-        self.output.origin(&self.encoder, origin);
-    }
-
-    fn lines(&mut self, lines: &Bytes, count: u64) {
-        self.encoder.lines((lines, count), READ_AT, &mut self.output, &mut |_, _| ());
-    }
-
-    fn event(&mut self, event: Event<'_>) {
-        self.encoder.event(&event, READ_AT, &mut self.output).unwrap();
-    }
-
-    fn envelope(&mut self, _: &Bytes) {}
-
-    fn undecodable(&mut self, reason: &'static str, _: &[u8]) {
-        assert_eq!(reason, "", "the payload is decodable");
+        Self::finish(self)
     }
 }
 

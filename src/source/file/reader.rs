@@ -311,7 +311,7 @@ impl BlockReader {
         if progress.mark.offset <= block.back as u64 {
             progress.learn_head(block.up_to(taken));
         }
-        let place = EventPlace { unit: Arc::clone(&progress.unit), offset: progress.mark.offset };
+        let place = EventPlace::new(Arc::clone(&progress.unit), progress.mark.offset);
         progress.advance(taken, block.up_to(taken), size);
         let read_at = Timestamp::now();
         let ack = progress.account.begin(progress.mark, read_at).placed(place);

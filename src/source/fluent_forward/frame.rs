@@ -1,5 +1,9 @@
 //! What a whole message says beside its entries: whether it is one, its chunk's id, and how it is to be taken.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use crate::msgpack::{PackReader, PackSpan, PackToken, put_map, put_str};
 
 /// A whole message, as the source sees it.
@@ -41,7 +45,7 @@ const MOST_CHUNK_ID: usize = 512;
 const COMPRESSED: [&[u8]; 2] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd]];
 
 /// In the records of parts of lines.
-const PART_MARK: &[u8] = b"partial_message";
+static PART_MARK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"partial_message"));
 
 impl<'a> ForwardFrame<'a> {
     /// Looks at a whole value.
@@ -75,7 +79,7 @@ impl<'a> ForwardFrame<'a> {
             ForwardKind::OtherSignal
         } else if second.text().is_some_and(is_compressed) {
             ForwardKind::Compressed
-        } else if !is_list && memchr::memmem::find(bytes, PART_MARK).is_some() {
+        } else if !is_list && PART_MARK.find(bytes).is_some() {
             ForwardKind::Part
         } else {
             ForwardKind::Entries

@@ -66,7 +66,7 @@ impl JournaldAcks {
     /// A chunk up to the entry with this cursor goes into the pipeline, after those before.
     pub(super) fn open(self: &Arc<Self>, cursor: Box<str>, read_at: Timestamp) -> AckGuard {
         let number = self.account.begin(cursor, read_at);
-        let place = EventPlace { unit: UNIT.into(), offset: 0 };
+        let place = EventPlace::new(UNIT.into(), 0);
         AckGuard::open(Arc::clone(self) as Arc<dyn Acknowledge>, number).placed(place)
     }
 

@@ -29,6 +29,7 @@ mod md5;
 mod place;
 mod polled;
 mod position;
+mod quick_json;
 mod reading;
 mod records;
 mod rival;

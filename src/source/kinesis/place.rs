@@ -10,11 +10,15 @@ pub(super) struct SequenceNumber(Arc<str>);
 impl SequenceNumber {
     /// None where it is no number.
     pub(super) fn new(text: &str) -> Option<Self> {
-        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| {
+        Self::is_one(text).then(|| {
             let plain = text.trim_start_matches('0');
             Self(if plain.is_empty() { "0".into() } else { plain.into() })
         })
+    }
+
+    /// Whether the text is a number.
+    pub(super) fn is_one(text: &str) -> bool {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
     }
 
     /// Before every record.

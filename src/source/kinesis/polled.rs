@@ -50,7 +50,7 @@ impl PolledShard {
 
     pub(super) fn goes_on(&mut self, page: &RecordsPage<'_>) -> bool {
         self.pace.read(page.records.len(), page.payload(), page.is_at_tip());
-        let next = page.next_shard_iterator.as_deref();
+        let next = page.next_iterator();
         self.iterator = next.map(|text| ShardIterator { text: text.to_owned(), got: Instant::now() });
         self.iterator.is_some()
     }

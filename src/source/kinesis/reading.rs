@@ -69,19 +69,22 @@ pub(super) struct RecordGroups<'r> {
     lane: &'r Arc<OrderedLane>,
     /// Of the shard.
     origin: &'r Origin,
+    /// The shard, as a unit that events stand in.
+    unit: Arc<str>,
     group: Vec<GroupRecord>,
     bytes: usize,
 }
 
 impl<'r> RecordGroups<'r> {
-    pub(super) const fn new(
+    pub(super) fn new(
         reading: &'r StreamReading,
         held: &'r HeldLease,
         tracker: &'r Arc<PositionTracker<ShardMark>>,
         lane: &'r Arc<OrderedLane>,
         origin: &'r Origin,
     ) -> Self {
-        Self { reading, held, tracker, lane, origin, group: Vec::new(), bytes: 0 }
+        let unit = unit_of(origin);
+        Self { reading, held, tracker, lane, origin, unit, group: Vec::new(), bytes: 0 }
     }
 
     /// Hands the records of a page over, but for those up to `done`; `memory` is given back as they go.
@@ -99,7 +102,7 @@ impl<'r> RecordGroups<'r> {
             if let Some(aggregate) = Aggregate::open(&data) {
                 self.of_aggregate(&sequence, &aggregate, done).await?;
             } else {
-                let partition_key = record.partition_key.as_deref().map(Arc::from);
+                let partition_key = record.partition_key().map(Arc::from);
                 let place = RecordPlace { sequence, index: 0 };
                 self.push(GroupRecord { place, payload: Bytes::from(data), partition_key }, done).await?;
             }
@@ -158,10 +161,11 @@ impl<'r> RecordGroups<'r> {
     /// None: there is nothing in it.
     fn chunk(&self, record: GroupRecord, read_at: Timestamp, memory: &mut Held) -> Option<Chunk> {
         let GroupRecord { place, payload, partition_key } = record;
-        let mut origin = self.origin.clone().with(Field::SequenceNumber, Arc::clone(place.sequence.text()));
-        origin.fields.set(Field::PartitionKey, partition_key);
+        let sequence = Some(Arc::clone(place.sequence.text()));
+        let origin =
+            self.origin.with_all([(Field::SequenceNumber, sequence), (Field::PartitionKey, partition_key)]);
         let held = memory.split((payload.len() + PER_RECORD) as u64);
-        let event_place = event_place(self.origin, &place);
+        let event_place = event_place(&self.unit, &place);
         let ack = self.tracker.begin(ShardMark::Record(place), read_at).placed(event_place);
         if payload.is_empty() {
             ack.settle();
@@ -174,11 +178,17 @@ impl<'r> RecordGroups<'r> {
 /// Records of an aggregate are so far apart, as an exponent: further than any is long.
 const INDEX_BITS: u32 = 32;
 
+/// A shard, which no other of any stream is named like.
+fn unit_of(shard: &Origin) -> Arc<str> {
+    format!("{} {}", shard.text(Field::StreamArn), shard.text(Field::Shard)).into()
+}
+
 /// Where a record's first byte stands, the same however often it is read.
-fn event_place(shard: &Origin, place: &RecordPlace) -> EventPlace {
-    let (stream, id) = (shard.text(Field::StreamArn), shard.text(Field::Shard));
-    let unit = format!("{stream} {id} {}", place.sequence.text());
-    EventPlace { unit: unit.into(), offset: place.index << INDEX_BITS }
+fn event_place(shard: &Arc<str>, place: &RecordPlace) -> EventPlace {
+    EventPlace {
+        part: Some(Arc::clone(place.sequence.text())),
+        ..EventPlace::new(Arc::clone(shard), place.index << INDEX_BITS)
+    }
 }
 
 #[cfg(test)]
@@ -193,8 +203,9 @@ mod tests {
         };
         let place = |id: &str, sequence: &str, index| {
             let sequence = SequenceNumber::new(sequence).unwrap();
-            let EventPlace { unit, offset } = event_place(&shard(id), &RecordPlace { sequence, index });
-            (unit.to_string(), offset)
+            let EventPlace { unit, part, offset } =
+                event_place(&unit_of(&shard(id)), &RecordPlace { sequence, index });
+            (format!("{unit} {}", part.unwrap()), offset)
         };
         let arn = "arn:aws:kinesis:eu-central-1:111122223333:stream/s";
         assert_eq!(place("shard-0", "495", 0), (format!("{arn} shard-0 495"), 0));

@@ -260,7 +260,7 @@ impl<'r> ObjectStream<'r> {
         let mark = plan.state.map(|state| ObjectMark { offset: self.offset, state, is_plain });
         let read_at = Timestamp::now();
         let before = self.offset.saturating_sub(plan.taken.saturating_sub(plan.span.start) as u64);
-        let place = EventPlace { unit: Arc::clone(&self.unit), offset: before };
+        let place = EventPlace::new(Arc::clone(&self.unit), before);
         let ack = self.progress.begin(mark, read_at).placed(place);
         let chunk =
             Chunk { origin: Arc::clone(&self.origin), payload, piece: plan.piece, read_at, ack, held };

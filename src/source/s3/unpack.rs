@@ -155,6 +155,21 @@ impl Unpacker {
                 copy(input, out);
                 return Ok(!input.is_empty());
             }
+            if matches!(self.inner.kind, StageKind::Plain) {
+                // What the outer one gives is as it is.
+                let held = out.len();
+                self.outer.step(input, is_end, out)?;
+                if is_full(out) {
+                    return Ok(true);
+                }
+                if out.len() == held {
+                    if is_end && input.is_empty() {
+                        self.outer.finish()?;
+                    }
+                    return Ok(false);
+                }
+                continue;
+            }
             self.between.clear();
             self.between.reserve_exact(BETWEEN);
             self.used = 0;

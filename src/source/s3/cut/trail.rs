@@ -35,7 +35,9 @@ impl TrailFramer {
         if self.is_strange {
             return piece(contents, is_end);
         }
-        while let Some(mark) = self.scan.next(contents) {
+        loop {
+            self.scan.pass_nested(contents, AROUND_RECORD);
+            let Some(mark) = self.scan.next(contents) else { break };
             if let Some(plan) = self.at(mark, contents) {
                 return Some(plan);
             }
