@@ -71,17 +71,25 @@ takes_the_new_default() {
     [ "$(mode /etc/standpipe/standpipe.toml)" = "root:standpipe 640" ] || fail "an upgrade makes it $(mode /etc/standpipe/standpipe.toml)"
 }
 
-# Delivers what is in /var/log to a folder, once it is configured.
+# The program of a line of the unit, such as ExecStart, with its arguments.
+of_unit() { sed -n "s/^$1=//p" "$root/usr/lib/systemd/system/standpipe.service"; }
+
+# Delivers what is in /var/log to a folder, once it is configured: the commands of docs/install.md, with the unit's own in place of
+# `systemctl enable --now`.
 delivers_the_first_lines() {
+    local check run
     say "the first lines"
-    as_user standpipe check >/dev/null
+    read -ra check < <(of_unit ExecStartPre)
+    read -ra run < <(of_unit ExecStart)
+    as_user "${check[@]}" >/dev/null
     printf '[server]\nlisten = "127.0.0.1:0"\n' >"$root/etc/standpipe/standpipe.toml"
     printf '[sinks.archive]\ntype = "directory"\npath = "/var/lib/standpipe/out"\n' >>"$root/etc/standpipe/standpipe.toml"
     printf '[sources.files]\ntype = "file"\ninclude = ["/var/log/*.log"]\n' >>"$root/etc/standpipe/standpipe.toml"
     configured=$(sha256sum <"$root/etc/standpipe/standpipe.toml")
     echo 'a line for the package' >"$root/var/log/app.log"
     as_user standpipe doctor >/dev/null || fail "doctor finds something"
-    as_user standpipe run --once
+    as_user "${check[@]}" >/dev/null
+    as_user "${run[@]}" --once
     grep -rq 'a line for the package' "$root/var/lib/standpipe/out" || fail "the line did not arrive"
 }
 

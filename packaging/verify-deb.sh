@@ -17,8 +17,8 @@ dpkg-deb --root-owner-group -b "$folder/older" "$root/older.deb" >/dev/null
 cp "$package" "$root/newer.deb"
 
 say "install"
-# What it depends on is there, or this fails.
-inside dpkg -i /older.deb
+# As a user does it. What it depends on is there, or this fails.
+inside apt-get install -q -y --no-install-recommends /older.deb
 is_installed /usr/share/zsh/vendor-completions/_standpipe
 
 say "upgrade where the configuration is the default"

@@ -141,6 +141,7 @@ impl Observer {
             oldest_unacknowledged_seconds: sum("source_lag_seconds").unwrap_or(0.0),
             held_by: None,
             buffered_bytes: 0,
+            waits_for_memory: false,
             waited_seconds: sum("backpressure_seconds_total").unwrap_or(0.0),
             errors: count("source_errors_total"),
             lost_bytes: count("file_lost_bytes_total"),
@@ -155,7 +156,17 @@ impl Observer {
         let own = sinks_of(&source.name, &self.routes, sinks);
         let with_disk = own.iter().filter(|sink| sink.disk.is_some());
         let buffered = with_disk.flat_map(|sink| &sink.destinations).map(|found| found.pending_bytes).sum();
-        SourceOverview { held_by: hold_of(&source, &own), buffered_bytes: buffered, ..source }
+        let starves = source.stands_still() && source.is_blocked() == Some(false);
+        let held_by = hold_of(&source, &own);
+        // Nothing is caught up by going on as it did.
+        let catches_up = held_by.as_ref().is_none_or(|hold| !hold.is_everywhere);
+        SourceOverview {
+            catch_up_seconds: source.catch_up_seconds.filter(|_| catches_up),
+            held_by,
+            buffered_bytes: buffered,
+            waits_for_memory: starves && self.status.has_issue("memory"),
+            ..source
+        }
     }
 }
 

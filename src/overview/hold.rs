@@ -33,7 +33,8 @@ impl SourceHold {
     #[must_use]
     pub fn words(&self) -> String {
         let Self { sink, stream, more, .. } = self;
-        let more = if *more > 0 { format!(" and {more} more") } else { String::new() };
+        let (more, are) =
+            if *more > 0 { (format!(" and {more} more"), "are") } else { (String::new(), "is") };
         let why = match &self.reason {
             Some(reason) => format!(": {reason}"),
             None => String::new(),
@@ -41,7 +42,7 @@ impl SourceHold {
         match (self.state, self.is_everywhere) {
             (DestinationState::Held, true) => format!("held by {sink} ({stream}){more}{why}"),
             (state, true) => format!("waits for {sink} ({stream}){more}: {}", state.word()),
-            (state, false) => format!("waits; {} is {sink} ({stream}){more}{why}", state.word()),
+            (state, false) => format!("{sink} ({stream}){more} {are} {}{why}", state.word()),
         }
     }
 }

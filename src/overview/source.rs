@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hold::SourceHold;
 use super::is_zero;
-use super::units::UnitList;
+use super::units::{UnitList, UnitState};
 
 /// One source.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -46,6 +46,9 @@ pub struct SourceOverview {
     /// Bytes in disk buffers that its events go to, of all their sources.
     #[serde(skip_serializing_if = "is_zero")]
     pub buffered_bytes: u64,
+    /// Whether it waits for memory at present: data of whatever destination takes it up.
+    #[serde(skip_serializing_if = "is_false")]
+    pub waits_for_memory: bool,
     /// How long it has waited for memory, all in all.
     pub waited_seconds: f64,
     /// Errors that lost nothing.
@@ -69,8 +72,10 @@ pub enum SourceState<'a> {
     InTrouble(&'a str),
     /// A destination accepts nothing.
     HeldUp(&'a SourceHold),
-    /// There is something to be read, and no destination has room.
+    /// There is something to be read, and a destination has no room.
     Waiting,
+    /// There is something to be read, and no memory for it.
+    Starved,
     /// What it read is not delivered for long.
     Late,
     /// What it read is under way.
@@ -85,12 +90,20 @@ pub enum SourceState<'a> {
 const LATE: f64 = 60.0;
 
 impl SourceOverview {
+    /// Whether what it reads from waits for a destination: none where it does not tell.
+    #[must_use]
+    pub fn is_blocked(&self) -> Option<bool> {
+        let units = self.units.as_ref()?;
+        Some(units.listed.iter().any(|unit| unit.state == UnitState::Blocked))
+    }
+
     /// How it is.
     #[must_use]
     pub fn state(&self) -> SourceState<'_> {
         match (self.issues.first(), &self.held_by) {
             (Some(issue), _) => SourceState::InTrouble(issue),
             (None, Some(hold)) => SourceState::HeldUp(hold),
+            (None, None) if self.waits_for_memory => SourceState::Starved,
             (None, None) if self.stands_still() => SourceState::Waiting,
             (None, None) if self.is_late() => SourceState::Late,
             (None, None) if self.oldest_unacknowledged_seconds > 0.0 => SourceState::Delivering,
@@ -113,6 +126,11 @@ impl SourceOverview {
         self.behind_bytes.is_some_and(|bytes| bytes > 0)
             && self.bytes_per_second.is_some_and(|rate| rate <= 0.0)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// One route.

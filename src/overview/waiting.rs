@@ -38,12 +38,13 @@ pub fn sinks_of<'a>(
     routes: &[RouteOverview],
     sinks: &'a [SinkOverview],
 ) -> Vec<&'a SinkOverview> {
-    let is_of_route = |sink: &SinkOverview| {
-        let takes =
-            |route: &RouteOverview| route.from.is_empty() || route.from.iter().any(|from| from == source);
-        routes.iter().any(|route| takes(route) && route.to.contains(&sink.name))
-    };
-    sinks.iter().filter(|sink| routes.is_empty() || is_of_route(sink)).collect()
+    let takes =
+        |route: &&RouteOverview| route.from.is_empty() || route.from.iter().any(|from| from == source);
+    // What a route drops goes to none of those behind it.
+    let goes_on = |route: &&RouteOverview| !(route.to.is_empty() && route.when.is_empty());
+    let own: Vec<&RouteOverview> = routes.iter().filter(takes).take_while(goes_on).collect();
+    let is_named = |sink: &SinkOverview| own.iter().any(|route| route.to.contains(&sink.name));
+    sinks.iter().filter(|sink| routes.is_empty() || is_named(sink)).collect()
 }
 
 #[cfg(test)]
@@ -84,7 +85,7 @@ mod tests {
             sink.disk = Some(DiskUse { bytes: 10, max_bytes: 100 });
             sink
         };
-        let held = || sink("archive", vec![destination("logs", Held)]);
+        let denied = || sink("archive", vec![destination("logs", Held)]);
         let well = || sink("copy", vec![destination("copies", Working)]);
         let check = |oldest: f64, sinks: &[SinkOverview], expected: Option<&str>| {
             let sinks: Vec<_> = sinks.iter().collect();
@@ -94,9 +95,9 @@ mod tests {
                 assert_eq!(hold.fix.as_deref(), Some("allow it"));
             }
         };
-        check(3.0, &[held()], Some("held by archive (logs): access_denied"));
+        check(3.0, &[denied()], Some("held by archive (logs): access_denied"));
         // Nothing of it waits there.
-        check(0.0, &[held()], None);
+        check(0.0, &[denied()], None);
         check(3.0, &[well()], None);
         check(
             3.0,
@@ -106,12 +107,12 @@ mod tests {
         let two = || sink("archive", vec![destination("a", Failing), destination("b", Held)]);
         check(3.0, &[two()], Some("held by archive (b) and 1 more: access_denied"));
         // What goes on elsewhere may be all that this source has, until it is late.
-        check(3.0, &[held(), well()], None);
-        check(70.0, &[held(), well()], Some("waits; held is archive (logs): access_denied"));
-        let many = SinkOverview { more_destinations: 5, ..held() };
+        check(3.0, &[denied(), well()], None);
+        check(70.0, &[denied(), well()], Some("archive (logs) is held: access_denied"));
+        let many = SinkOverview { more_destinations: 5, ..denied() };
         check(3.0, &[many], None);
         // A disk buffer has acknowledged what it keeps.
-        check(0.0, &[on_disk(held())], Some("held by archive (logs): access_denied"));
+        check(0.0, &[on_disk(denied())], Some("held by archive (logs): access_denied"));
         check(0.0, &[on_disk(well())], None);
         check(3.0, &[], None);
     }
@@ -132,7 +133,10 @@ mod tests {
         check(&[], "ab");
         check(&[route(&["app"], &["b"])], "b");
         check(&[route(&["other"], &["a"]), route(&[], &["b"])], "b");
-        check(&[route(&["app"], &[])], "");
+        check(&[route(&["app"], &[]), route(&[], &["b"])], "");
+        check(&[route(&["other"], &[]), route(&[], &["b"])], "b");
+        let debug = RouteOverview { when: "message matches `DEBUG`".to_owned(), ..route(&[], &[]) };
+        check(&[debug, route(&[], &["b"])], "b");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod holds;
 pub mod journald;
 pub mod kinesis;
 mod lifecycle;
+mod peers;
 mod registry;
 pub mod s3;
 pub mod stdin;

@@ -46,9 +46,9 @@ fn status_names_the_destination_that_is_held_what_waits_for_it_and_the_fix() {
     until_status(&daemon, "/sinks/0/destinations/0/oldest_seconds", |oldest| oldest.as_f64() > Some(0.0));
     until_status(&daemon, "/sources/0/oldest_unacknowledged_seconds", |oldest| oldest.as_f64() > Some(0.0));
     let source = until_status(&daemon, "/sources/0/held_by/reason", |reason| reason == "access_denied");
-    let hold = &source["sources"][0]["held_by"];
+    let cause = &source["sources"][0]["held_by"];
     assert_eq!(
-        (&hold["sink"], &hold["stream"], &hold["fix"]),
+        (&cause["sink"], &cause["stream"], &cause["fix"]),
         (&"archive".into(), &"logs".into(), &held["fix"])
     );
     let (code, text) = run(&world, &daemon, &[]);

@@ -129,7 +129,8 @@ fn a_replay_says_how_far_it_is_and_what_it_did() {
         })
     };
     let letters = world.path("failed");
-    fs::write(&letters, (0..5).map(|number| format!("{}\n", letter(number))).collect::<String>()).unwrap();
+    let lines: Vec<String> = (0..5).map(|number| format!("{}\n", letter(number))).collect();
+    fs::write(&letters, lines.concat()).unwrap();
     // A file where the folder has to be: nothing can be delivered, and the replay gives up after `limits.shutdown`.
     fs::write(world.path("out"), "").unwrap();
     let replay = format!("replay out {}", letters.display());

@@ -190,9 +190,10 @@ pub(super) fn source_state(source: &SourceOverview) -> (StateLevel, String) {
         SourceState::InTrouble(issue) => (StateLevel::Bad, issue.to_owned()),
         SourceState::HeldUp(hold) => {
             let level = if hold.is_everywhere { StateLevel::Bad } else { StateLevel::Warning };
-            (level, format!("{}, oldest {oldest}", hold.words()))
+            (level, hold.words())
         }
         SourceState::Waiting => (StateLevel::Warning, format!("waits for a destination, oldest {oldest}")),
+        SourceState::Starved => (StateLevel::Warning, format!("waits for memory, oldest {oldest}")),
         SourceState::Late => (StateLevel::Warning, format!("oldest undelivered {oldest}")),
         SourceState::Delivering => (StateLevel::Good, "delivering".to_owned()),
         SourceState::Buffered(bytes) => {

@@ -85,6 +85,7 @@ fn source(source: &SourceOverview) -> Vec<String> {
         SourceState::InTrouble(_) => "needs attention".to_owned(),
         SourceState::HeldUp(hold) => printable(&hold.words()),
         SourceState::Waiting => "waits for a destination".to_owned(),
+        SourceState::Starved => "waits for memory".to_owned(),
         SourceState::Late => caught_up.unwrap_or_else(|| "late".to_owned()),
         SourceState::Delivering => caught_up.unwrap_or_else(|| "delivering".to_owned()),
         SourceState::Buffered(bytes) => format!("read; {} on disk", size(bytes)),

@@ -104,6 +104,7 @@ pub(super) fn source_state(source: &SourceOverview) -> String {
             return format!("! {}: {}", hold.state.word(), printable(&hold.sink));
         }
         SourceState::HeldUp(_) | SourceState::Waiting => "~ waits",
+        SourceState::Starved => "~ no memory",
         SourceState::Late => "~ late",
         SourceState::Delivering => "delivering",
         SourceState::Buffered(_) => "on disk",

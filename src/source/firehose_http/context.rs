@@ -1,9 +1,11 @@
 //! What all requests of one endpoint share.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::admission::Admission;
 use super::large_records::LargeRecords;
@@ -11,6 +13,7 @@ use super::limits::EndpointLimits;
 use super::recent::RecentRequests;
 use crate::connections::PeerLog;
 use crate::pipeline::Intake;
+use crate::source::peers::PeerSource;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -27,4 +30,22 @@ pub(super) struct HttpContext {
     pub(super) max_inflated: usize,
     pub(super) limits: EndpointLimits,
     pub(super) log: PeerLog,
+}
+
+impl PeerSource for HttpContext {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    fn lag(&self, now: Instant) -> Duration {
+        self.recent.lag(now)
+    }
+
+    fn cut_peer(&self, peer: SocketAddr, reason: &'static str, message: &str) {
+        self.cut(peer, reason, message);
+    }
 }

@@ -30,12 +30,9 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::interval;
 use tokio_rustls::TlsAcceptor;
 
 pub use self::body::{BodyError, BodyScanner};
@@ -49,13 +46,11 @@ use self::large_records::LargeRecords;
 use self::limits::{EndpointLimits, LARGE_HEADS, LARGE_RECORDS};
 use self::recent::RecentRequests;
 use crate::config::HttpSource;
-use crate::connections::{BoundedListener, ConnectionSlots, ListenerEvent, PeerLog, acceptor};
+use crate::connections::{PeerLog, acceptor};
 use crate::health::Status;
 use crate::pipeline::Intake;
 use crate::source::Stop;
-
-/// How often the lag is reported.
-const REPORT: Duration = Duration::from_secs(1);
+use crate::source::peers::serve_peers;
 
 /// What `source_errors_total` counts of an endpoint, by reason.
 const ERRORS: [&str; 17] = [
@@ -128,7 +123,7 @@ pub async fn serve(
     host: Arc<str>,
     intake: Intake,
     status: Arc<Status>,
-    mut stop: Stop,
+    stop: Stop,
 ) {
     let HttpEndpoint { config, listener, acceptor, admission, limits, .. } = endpoint;
     intake.metrics.announce_errors(ERRORS);
@@ -146,41 +141,6 @@ pub async fn serve(
         limits,
         log: PeerLog::default(),
     });
-    let mut connections = JoinSet::new();
-    let slots = ConnectionSlots::new(config.max_connections);
-    let who = format!("source {}", context.name);
-    let mut listener = BoundedListener::new(listener, slots, None, Arc::clone(&status), who.clone());
-    let mut clock = interval(REPORT);
-    loop {
-        let newcomer = tokio::select! {
-            now = clock.tick() => {
-                context.intake.metrics.lag_seconds.set(context.recent.lag(now).as_secs_f64());
-                continue;
-            }
-            () = stop.requested() => break,
-            Some(_) = connections.join_next() => continue,
-            newcomer = listener.next(|event| context.note(&event)) => newcomer,
-        };
-        connections.spawn(connection(Arc::clone(&context), acceptor.clone(), newcomer, stop.clone()));
-    }
-    drop(listener);
-    status.report_issue(&who, None);
-    while connections.join_next().await.is_some() {}
-}
-
-impl HttpContext {
-    fn note(&self, event: &ListenerEvent<'_>) {
-        match event {
-            ListenerEvent::Dropped(peer) => {
-                self.cut(*peer, "connections_full", "all connections are taken, and it was idle for longest");
-            }
-            ListenerEvent::Refused(peer) => {
-                self.cut(*peer, "connections_full", "all connections are taken, and at work");
-            }
-            ListenerEvent::Failed(error) => {
-                self.intake.metrics.error("accept");
-                tracing::warn!(source = &*self.name, %error, "cannot accept a connection");
-            }
-        }
-    }
+    let talk = |newcomer, stop: Stop| connection(Arc::clone(&context), acceptor.clone(), newcomer, stop);
+    serve_peers(&*context, listener, config.max_connections, status, stop, talk).await;
 }

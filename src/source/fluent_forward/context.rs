@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -10,9 +11,10 @@ use super::large::LargeMemory;
 use super::ledger::ChunkLedger;
 use super::parts::PartsMemory;
 use super::socket::shown;
-use crate::connections::{ListenerEvent, PEER_LOG, PeerLog};
+use crate::connections::{PEER_LOG, PeerLog};
 use crate::event::Origin;
 use crate::pipeline::Intake;
+use crate::source::peers::PeerSource;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -40,19 +42,22 @@ impl ForwardContext {
         let source = &*self.name;
         tracing::warn!(target: PEER_LOG, source, peer = name, reason, message, left_out, "a connection was ended");
     }
+}
 
-    pub(super) fn note(&self, event: &ListenerEvent<'_>) {
-        let full =
-            |peer: SocketAddr, message: &str| self.cut((peer, &shown(peer)), "connections_full", message);
-        match event {
-            ListenerEvent::Dropped(peer) => {
-                full(*peer, "all connections are taken, and it was idle for longest");
-            }
-            ListenerEvent::Refused(peer) => full(*peer, "all connections are taken, and at work"),
-            ListenerEvent::Failed(error) => {
-                self.intake.metrics.error("accept");
-                tracing::warn!(source = &*self.name, %error, "cannot accept a connection");
-            }
-        }
+impl PeerSource for ForwardContext {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    fn lag(&self, now: Instant) -> Duration {
+        self.ledger.lag(now)
+    }
+
+    fn cut_peer(&self, peer: SocketAddr, reason: &'static str, message: &str) {
+        self.cut((peer, &shown(peer)), reason, message);
     }
 }

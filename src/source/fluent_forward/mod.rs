@@ -26,10 +26,7 @@ mod socket;
 mod source;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tokio::time::interval;
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) use self::source::FluentForward;
@@ -43,14 +40,12 @@ use self::ledger::ChunkLedger;
 use self::parts::PartsMemory;
 use self::socket::ForwardSocket;
 use crate::config::{Decoding, ForwardSource, TooLong};
-use crate::connections::{BoundedListener, ConnectionSlots, PeerLog, acceptor};
+use crate::connections::{PeerLog, acceptor};
 use crate::event::Origin;
 use crate::health::Status;
 use crate::pipeline::Intake;
 use crate::source::Stop;
-
-/// How often the lag is reported.
-const REPORT: Duration = Duration::from_secs(1);
+use crate::source::peers::serve_peers;
 
 /// What `source_errors_total` counts of a source, by reason.
 const ERRORS: [&str; 12] = [
@@ -106,30 +101,12 @@ impl ForwardEndpoint {
 }
 
 /// Serves the source until `stop`, and then until what is under way is answered. Nothing that a sender does ends it.
-async fn serve(endpoint: ForwardEndpoint, intake: Intake, status: Arc<Status>, mut stop: Stop) {
+async fn serve(endpoint: ForwardEndpoint, intake: Intake, status: Arc<Status>, stop: Stop) {
     let ForwardEndpoint { config, socket, acceptor, origin } = endpoint;
     intake.metrics.announce_errors(ERRORS);
     let context = Arc::new(context(&config, origin, intake));
-    let mut connections = JoinSet::new();
-    let slots = ConnectionSlots::new(config.max_connections);
-    let who = format!("source {}", context.name);
-    let mut listener = BoundedListener::new(socket, slots, None, Arc::clone(&status), who.clone());
-    let mut clock = interval(REPORT);
-    loop {
-        let newcomer = tokio::select! {
-            now = clock.tick() => {
-                context.intake.metrics.lag_seconds.set(context.ledger.lag(now).as_secs_f64());
-                continue;
-            }
-            () = stop.requested() => break,
-            Some(_) = connections.join_next() => continue,
-            newcomer = listener.next(|event| context.note(&event)) => newcomer,
-        };
-        connections.spawn(connection(Arc::clone(&context), acceptor.clone(), newcomer, stop.clone()));
-    }
-    drop(listener);
-    status.report_issue(&who, None);
-    while connections.join_next().await.is_some() {}
+    let talk = |newcomer, stop: Stop| connection(Arc::clone(&context), acceptor.clone(), newcomer, stop);
+    serve_peers(&*context, socket, config.max_connections, status, stop, talk).await;
 }
 
 fn context(config: &ForwardSource, origin: Origin, intake: Intake) -> ForwardContext {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod reasons;
+mod running;
 mod settings;
 
 use std::collections::BTreeSet;

@@ -80,6 +80,11 @@ impl World {
         self.env.borrow_mut().insert(name.to_owned(), value.to_owned());
     }
 
+    /// The daemon's environment.
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
+        self.env.borrow().clone()
+    }
+
     /// Writes the configuration. `@DIR` is the world's folder, `@URL` the stand-in, and `@FIREHOSE` what every sink
     /// needs to find it. Tables that the text does not have itself are added.
     pub(crate) fn config(&self, text: &str) -> &Self {
