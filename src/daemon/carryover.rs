@@ -1,6 +1,7 @@
 //! What survives a reload: positions, counters, the admin endpoints, what sources leave to their successors, and the service manager.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
