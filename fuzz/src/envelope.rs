@@ -15,9 +15,18 @@ pub fn envelope(bytes: &[u8]) {
     if !text.starts_with('{') {
         return;
     }
-    let mut told = told.iter();
+    let is_json = Deserializer::from_str(text).into_iter::<Value>().all(|value| value.is_ok());
+    let mut told = told.iter().peekable();
     for value in Deserializer::from_str(text).into_iter::<Value>() {
         match value {
+            // What is no envelope is refused together with what stands behind it and is no JSON.
+            Ok(value)
+                if !is_json
+                    && events(&value).is_none()
+                    && told.peek() == Some(&&Told::Undecodable("json")) =>
+            {
+                return;
+            }
             Ok(value) => check(&value, &mut told),
             Err(error) => {
                 // As text the first two are JSON, and they are passed on as text. The others are replaced.
