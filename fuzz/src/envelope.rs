@@ -62,12 +62,13 @@ fn check<'a>(value: &Value, told: &mut impl Iterator<Item = &'a Told>) {
 
 /// The events to be told; none: it is no envelope.
 fn events(value: &Value) -> Option<Vec<&Map<String, Value>>> {
-    let events = value.get("logEvents")?.as_array()?;
-    let events: Vec<_> = events.iter().map(Value::as_object).collect::<Option<_>>()?;
+    let control = value.get("messageType").and_then(Value::as_str) == Some("CONTROL_MESSAGE");
+    // A control message ships nothing, whether it says so or not.
+    let Some(events) = value.get("logEvents") else { return control.then(Vec::new) };
+    let events: Vec<_> = events.as_array()?.iter().map(Value::as_object).collect::<Option<_>>()?;
     if !events.iter().all(|event| event.contains_key("message")) {
         return None;
     }
-    let control = value.get("messageType").and_then(Value::as_str) == Some("CONTROL_MESSAGE");
     Some(if control { Vec::new() } else { events })
 }
 
