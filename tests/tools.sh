@@ -44,6 +44,20 @@ install_moto() {
     echo "$wanted" >.venv/installed
 }
 
+# Unpacks Debian packages below .tools/FOLDER, and installs none: `unpack FOLDER PACKAGE...`.
+unpack() {
+    command -v dpkg-deb >/dev/null || return 1
+    local folder=$PWD/.tools/$1 download=$PWD/.tools/download package
+    shift
+    rm -rf "$download"
+    mkdir -p "$PWD/.tools/bin" "$folder" "$download"
+    (cd "$download" && apt_get -q download "$@") || return 1
+    for package in "$download"/*.deb; do
+        dpkg-deb -x "$package" "$folder" || return 1
+    done
+    rm -rf "$download"
+}
+
 # The programs alone: the package would start a daemon.
 install_prometheus() {
     local program lacking=0
@@ -69,15 +83,9 @@ install_journal_writer() {
     if [ -x .tools/bin/systemd-journal-remote ]; then
         return
     fi
-    command -v dpkg-deb >/dev/null || return 1
     local tools=$PWD/.tools version
     version=$(dpkg-query -W -f '${Version}' systemd) || return 1
-    mkdir -p "$tools/bin" "$tools/download" "$tools/journal"
-    (cd "$tools/download" && apt_get -q download "systemd-journal-remote=$version" libmicrohttpd12) || return 1
-    for package in "$tools"/download/*.deb; do
-        dpkg-deb -x "$package" "$tools/journal" || return 1
-    done
-    rm -rf "$tools/download"
+    unpack journal "systemd-journal-remote=$version" libmicrohttpd12 || return 1
     printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$(dirname "$(find "$tools/journal" -name 'libmicrohttpd.so.*' | head -n 1)")" \
         "$(find "$tools/journal" -path '*/systemd/systemd-journal-remote' -type f | head -n 1)" >"$tools/bin/systemd-journal-remote"
     chmod 755 "$tools/bin/systemd-journal-remote"
@@ -88,12 +96,8 @@ install_valgrind() {
     if command -v valgrind >/dev/null || [ -x .tools/bin/valgrind ]; then
         return
     fi
-    command -v dpkg-deb >/dev/null || return 1
     local tools=$PWD/.tools
-    mkdir -p "$tools/bin" "$tools/download"
-    (cd "$tools/download" && apt_get -q download valgrind) || return 1
-    dpkg-deb -x "$tools"/download/valgrind_*.deb "$tools/valgrind" || return 1
-    rm -rf "$tools/download"
+    unpack valgrind valgrind || return 1
     printf '#!/bin/sh\nVALGRIND_LIB=%s/valgrind/usr/libexec/valgrind exec %s/valgrind/usr/bin/valgrind.bin "$@"\n' "$tools" "$tools" >"$tools/bin/valgrind"
     chmod +x "$tools/bin/valgrind"
 }
@@ -116,12 +120,9 @@ install_debootstrap() {
     if command -v debootstrap >/dev/null || [ -x .tools/bin/debootstrap ]; then
         return
     fi
-    command -v dpkg-deb >/dev/null && command -v wget >/dev/null || return 1
+    command -v wget >/dev/null || return 1
     local tools=$PWD/.tools
-    mkdir -p "$tools/bin" "$tools/download"
-    (cd "$tools/download" && apt_get -q download debootstrap) || return 1
-    dpkg-deb -x "$tools"/download/debootstrap_*.deb "$tools/debootstrap" || return 1
-    rm -rf "$tools/download"
+    unpack debootstrap debootstrap || return 1
     printf '#!/bin/sh\nDEBOOTSTRAP_DIR=%s/debootstrap/usr/share/debootstrap exec %s/debootstrap/usr/sbin/debootstrap "$@"\n' "$tools" "$tools" >"$tools/bin/debootstrap"
     chmod +x "$tools/bin/debootstrap"
 }
