@@ -149,8 +149,9 @@ impl DestinationQueue {
                 });
             }
             is_news |= state.due().is_some_and(|due| before.is_none_or(|before| due < before));
+            let was_full = self.backpressure.is_full();
             self.set_backpressure(state);
-            Ok(is_news)
+            Ok(is_news || self.backpressure.is_full() && !was_full)
         })?;
         if is_news {
             self.wake();
@@ -264,7 +265,9 @@ impl DestinationQueue {
 
     /// Whether to wait for fuller records is of no use: in a drain, or when sources wait for memory that only this can free.
     fn hurries(&self, state: &QueueState) -> bool {
-        self.shares.is_flushing() || (state.storage.nothing_under_way() && self.shares.budget().is_spent())
+        // Nothing comes to what is full, or what there is no memory for.
+        let is_all = || self.backpressure.is_full() || self.shares.budget().is_spent();
+        self.shares.is_flushing() || (state.storage.nothing_under_way() && is_all())
     }
 
     /// What was taken makes room for what is read from disk.

@@ -150,6 +150,7 @@ impl RunningSink {
             SinkKind::Directory(directory) => DestinationKind::Directory(directory.clone()),
         };
         let fields = kind.fields();
+        resources.shares.announce(fields.is_empty());
         Ok(Self {
             name: name.to_owned(),
             encoder: Encoder::new(config),

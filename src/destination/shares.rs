@@ -10,6 +10,8 @@ use crate::event::Budget;
 pub(crate) struct MemoryShares {
     budget: Arc<Budget>,
     destinations: AtomicUsize,
+    /// How many there may come to be, up to what is known: a sink whose names depend on events may have any number.
+    possible: AtomicUsize,
     /// Drain: nothing lingers any more.
     flushing: AtomicBool,
     /// The process is about to end: what is on disk stays there.
@@ -26,6 +28,7 @@ impl MemoryShares {
         Arc::new(Self {
             budget,
             destinations: AtomicUsize::new(0),
+            possible: AtomicUsize::new(0),
             flushing: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         })
@@ -57,6 +60,14 @@ impl MemoryShares {
         &self.budget
     }
 
+    /// A sink more, which may have one destination, or any number of them.
+    pub(super) fn announce(&self, has_one: bool) {
+        let more = if has_one { 1 } else { 2 };
+        if self.possible.fetch_add(more, Ordering::AcqRel).saturating_add(more) > 1 {
+            self.budget.is_for_several();
+        }
+    }
+
     /// A destination more.
     pub(super) fn join(&self) {
         self.destinations.fetch_add(1, Ordering::AcqRel);
@@ -67,10 +78,11 @@ impl MemoryShares {
         self.destinations.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// The most bytes that a destination may hold before its sources wait. A single one may hold everything; several leave room
-    /// for one more, and failing ones for twice as many.
+    /// The most bytes that a destination may hold before its sources wait. A single one may hold everything if there cannot be another;
+    /// several leave room for one more, and failing ones for twice as many.
     pub(super) fn most_held(&self, failing: bool) -> usize {
-        let destinations = self.destinations.load(Ordering::Acquire);
+        let to_come = self.possible.load(Ordering::Acquire).min(2);
+        let destinations = self.destinations.load(Ordering::Acquire).max(to_come);
         if destinations <= 1 {
             return self.total();
         }
@@ -88,5 +100,31 @@ impl MemoryShares {
     /// What sources may have out: a destination that holds more of it keeps them from the others.
     fn total(&self) -> usize {
         usize::try_from(self.budget.for_sources()).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// What a destination may hold of 60 MiB that sources may have out, working and failing.
+    #[track_caller]
+    fn check(sinks: &[bool], destinations: usize, expected: (usize, usize)) {
+        let shares = MemoryShares::new(Budget::new(80 << 20));
+        sinks.iter().for_each(|has_one| shares.announce(*has_one));
+        (0..destinations).for_each(|_| shares.join());
+        assert_eq!((shares.most_held(false) / MIB, shares.most_held(true) / MIB), expected);
+    }
+
+    #[test]
+    fn a_destination_leaves_room_for_those_that_are_to_come() {
+        check(&[true], 1, (60, 60));
+        check(&[true, true], 1, (20, 10));
+        check(&[false], 1, (20, 10));
+        check(&[false], 5, (10, 5));
+        check(&[true, true], 2, (20, 10));
+        check(&[false], 1_000, (1, 1));
     }
 }

@@ -3,7 +3,8 @@
 //! A source asks before it reads, and waits while its part of the budget is spent. A worker asks before it writes
 //! ([`Budget::reserve`]); where there is nothing left, it pauses its job and goes on later from where it stood. Workers have a part
 //! that sources cannot take, and a paused job may overdraw once only paused jobs hold anything: none can deadlock. One job does so at a
-//! time, until what it overdrew is back: what many hold beyond the limit would have no bound.
+//! time, until what it overdrew is back: what many hold beyond the limit would have no bound. Where there are several sources, what one
+//! of them has under way is bounded by what is free ([`SourceMemory`](super::SourceMemory)).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,11 +24,19 @@ pub struct Budget {
     paused: AtomicU64,
     /// Paused jobs that wait for memory.
     waiting: AtomicU64,
+    /// Sources that share the budget.
+    sources: AtomicU64,
+    /// What is read goes to more than one place, or may.
+    is_for_several: AtomicBool,
+    /// Of their admissions, those that wait for they have their share.
+    over_share: AtomicU64,
     /// A job holds more than there was.
     is_overdrawn: AtomicBool,
     /// One permit, with the one who waits at the head of the queue, so that a large request is not overtaken for ever.
     turn: Semaphore,
     freed: Notify,
+    /// Told when a source's share may have grown.
+    share_grown: Notify,
     /// Told when somebody begins to wait.
     spent: Notify,
     /// The highest `used` so far.
@@ -44,9 +53,13 @@ impl Budget {
             standing: AtomicU64::new(0),
             paused: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
+            sources: AtomicU64::new(0),
+            is_for_several: AtomicBool::new(false),
+            over_share: AtomicU64::new(0),
             is_overdrawn: AtomicBool::new(false),
             turn: Semaphore::new(1),
             freed: Notify::new(),
+            share_grown: Notify::new(),
             spent: Notify::new(),
             peak: AtomicU64::new(0),
         })
@@ -79,6 +92,11 @@ impl Budget {
     /// Whether somebody waits for memory.
     #[must_use]
     pub fn is_spent(&self) -> bool {
+        self.is_queued_for() || self.over_share.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether somebody waits in the queue for memory, or a paused job does.
+    fn is_queued_for(&self) -> bool {
         self.turn.available_permits() == 0 || self.is_wanted()
     }
 
@@ -95,22 +113,81 @@ impl Budget {
 
     /// Waits until `bytes` fit into the sources' part. More than that is admitted alone, once everything else is back.
     pub async fn admit(self: &Arc<Self>, bytes: u64) -> Held {
+        loop {
+            if let Some(held) = self.admit_while(bytes, || true).await {
+                return held;
+            }
+        }
+    }
+
+    /// The same as long as `may` says so; none once it does not.
+    pub(super) async fn admit_while(self: &Arc<Self>, bytes: u64, may: impl Fn() -> bool) -> Option<Held> {
         // A closed semaphore would only mean no queue; it is never closed.
         let _turn = self.turn.acquire().await.ok();
         loop {
             let freed = self.freed.notified();
+            if !may() {
+                return None;
+            }
             if let Some(held) = self.take(bytes) {
-                return held;
+                return Some(held);
             }
             self.spent.notify_waiters();
             freed.await;
         }
     }
 
+    /// A source more shares the budget.
+    pub(super) fn join(&self) {
+        self.sources.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A source less.
+    pub(super) fn leave(&self) {
+        self.sources.fetch_sub(1, Ordering::AcqRel);
+        self.share_grown.notify_waiters();
+    }
+
+    /// What is read may go to several places, of which one may take nothing.
+    pub fn is_for_several(&self) {
+        self.is_for_several.store(true, Ordering::Release);
+    }
+
+    /// One of so many parts of what is free for sources, in bytes; none where nothing has to be left: there is one source, and one
+    /// place for what it reads.
+    #[must_use]
+    pub fn part_of_free(&self, parts: u64) -> Option<u64> {
+        let is_shared =
+            self.is_for_several.load(Ordering::Acquire) || self.sources.load(Ordering::Acquire) > 1;
+        is_shared.then(|| self.for_sources().saturating_sub(self.used()) / parts.max(1))
+    }
+
+    /// What one source may have under way, in bytes, with `more` of it: all if there is no other, and else twice what is free then.
+    /// So there is always something left for one that comes: a third beside one that takes what it can, a fifth beside two of them.
+    pub(super) fn source_share(&self, more: u64) -> u64 {
+        if self.sources.load(Ordering::Acquire) <= 1 {
+            return u64::MAX;
+        }
+        let used = self.used().saturating_add(more);
+        self.for_sources().saturating_sub(used).saturating_mul(FREE_SHARE)
+    }
+
+    /// Notes that an admission waits, until it is dropped, for its source has its share.
+    pub(super) fn wait_for_share(&self) -> ShareWait<'_> {
+        self.over_share.fetch_add(1, Ordering::AcqRel);
+        self.spent.notify_waiters();
+        ShareWait(self)
+    }
+
+    /// Resolves when a source's share may have grown since the call.
+    pub(super) fn share_grown(&self) -> Notified<'_> {
+        self.share_grown.notified()
+    }
+
     /// Admits `bytes` if they fit now and nobody waits: what comes later does not overtake.
     #[must_use]
     pub fn try_admit(self: &Arc<Self>, bytes: u64) -> Option<Held> {
-        if self.is_spent() { None } else { self.take(bytes) }
+        if self.is_queued_for() { None } else { self.take(bytes) }
     }
 
     /// Charges `bytes` without waiting, for what its holder bounds by itself: what goes beyond the limit delays the next
@@ -201,8 +278,22 @@ impl Budget {
     fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::AcqRel);
         self.freed.notify_one();
+        self.share_grown.notify_waiters();
     }
 }
+
+/// See [`Budget::wait_for_share`].
+#[derive(Debug)]
+pub(super) struct ShareWait<'a>(&'a Budget);
+
+impl Drop for ShareWait<'_> {
+    fn drop(&mut self) {
+        self.0.over_share.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A source may have under way so many times what is free.
+const FREE_SHARE: u64 = 2;
 
 /// Of eight parts of the limit, so many are for what sources admit: the rest is for what is written of it.
 const SOURCE_EIGHTHS: u64 = 6;
@@ -258,13 +349,15 @@ pub struct Held {
     budget: Arc<Budget>,
     bytes: u64,
     is_standing: bool,
+    /// What the source has under way that handed it over; none: it is under way for none.
+    under_way: Option<Arc<AtomicU64>>,
     /// Some of it is more than there was.
     overdraft: Option<Arc<Overdraft>>,
 }
 
 impl Held {
     fn new(budget: &Arc<Budget>, bytes: u64) -> Self {
-        Self { budget: Arc::clone(budget), bytes, is_standing: false, overdraft: None }
+        Self { budget: Arc::clone(budget), bytes, is_standing: false, under_way: None, overdraft: None }
     }
 
     /// How many bytes are held.
@@ -279,9 +372,17 @@ impl Held {
         self.overdraft.is_some()
     }
 
+    /// From now on it is under way for a source, until it is given back.
+    pub(super) fn count_in(&mut self, under_way: &Arc<AtomicU64>) {
+        self.note_under_way(0);
+        under_way.fetch_add(self.bytes, Ordering::AcqRel);
+        self.under_way = Some(Arc::clone(under_way));
+    }
+
     /// Corrects the amount to what is really held. Never waits: what goes beyond the limit delays the next admission.
     pub fn resize(&mut self, bytes: u64) {
         self.note_standing(bytes);
+        self.note_under_way(bytes);
         if bytes > self.bytes {
             let more = bytes.saturating_sub(self.bytes);
             let before = self.budget.used.fetch_add(more, Ordering::AcqRel);
@@ -299,6 +400,7 @@ impl Held {
         self.bytes = self.bytes.saturating_sub(bytes);
         let mut part = Self::new(&self.budget, bytes);
         part.is_standing = self.is_standing;
+        part.under_way.clone_from(&self.under_way);
         part.overdraft.clone_from(&self.overdraft);
         part
     }
@@ -307,8 +409,18 @@ impl Held {
     pub fn merge(&mut self, mut other: Self) {
         debug_assert!(Arc::ptr_eq(&self.budget, &other.budget), "memory of two budgets");
         debug_assert!(!self.is_standing && !other.is_standing, "memory that is kept is resized");
-        self.bytes = self.bytes.saturating_add(std::mem::take(&mut other.bytes));
+        other.note_under_way(0);
+        let bytes = self.bytes.saturating_add(std::mem::take(&mut other.bytes));
+        self.note_under_way(bytes);
+        self.bytes = bytes;
         self.overdraft = self.overdraft.take().or_else(|| other.overdraft.take());
+    }
+
+    fn note_under_way(&self, bytes: u64) {
+        if let Some(under_way) = &self.under_way {
+            under_way.fetch_add(bytes, Ordering::AcqRel);
+            under_way.fetch_sub(self.bytes, Ordering::AcqRel);
+        }
     }
 
     fn note_standing(&self, bytes: u64) {
@@ -322,6 +434,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.note_standing(0);
+        self.note_under_way(0);
         self.budget.give_back(self.bytes);
     }
 }

@@ -14,6 +14,7 @@ mod framing;
 mod labels;
 mod origin;
 mod place;
+mod source_memory;
 mod stored_fields;
 mod time;
 
@@ -32,6 +33,7 @@ pub use framing::Framing;
 pub use labels::OriginLabels;
 pub use origin::{Field, FieldPlace, Origin, OriginFields};
 pub use place::{EventPlace, LONGEST_ID, PlaceId};
+pub use source_memory::SourceMemory;
 pub use time::{Clockface, Timestamp};
 
 /// Raw bytes of one origin, as a source read them: whole events, as its [`Framing`] cuts them, but for one that is too long.

@@ -1,6 +1,7 @@
 //! What a source sees of everything after it: admission of memory, ordered lanes, and the queue to the workers.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::event::{Backpressure, Budget, Chunk, Closed, CommitTurn, Framing, Held};
+use crate::event::{Backpressure, Budget, Chunk, Closed, CommitTurn, Framing, Held, SourceMemory};
 use crate::metrics::SourceMetrics;
 
 /// What a worker receives: one chunk, or several small ones that are not worth waking it for each.
@@ -40,7 +41,7 @@ pub struct IntakeQueue {
 /// A source's way into the pipeline.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    budget: Arc<Budget>,
+    memory: Arc<SourceMemory>,
     queue: IntakeQueue,
     room_freed: Arc<Notify>,
     framing: Arc<dyn Framing>,
@@ -58,7 +59,7 @@ impl Intake {
         framing: Arc<dyn Framing>,
         metrics: SourceMetrics,
     ) -> Self {
-        Self { budget, queue, room_freed, framing, metrics }
+        Self { memory: Arc::new(SourceMemory::new(budget)), queue, room_freed, framing, metrics }
     }
 
     /// How the source's format cuts events.
@@ -70,21 +71,35 @@ impl Intake {
     /// All memory that sources may take, in bytes.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        self.budget.limit()
+        self.budget().limit()
     }
 
-    /// Takes `bytes` of memory if they are free and nobody waits for them.
+    fn budget(&self) -> &Arc<Budget> {
+        self.memory.budget()
+    }
+
+    /// How many bytes to read of a lane at once, where `most` would do: less as less memory is free, so that what goes to where nothing
+    /// is taken leaves something for others. Of a lane that is new, little tells where its events go.
+    #[must_use]
+    pub fn block(&self, lane: Option<&OrderedLane>, most: usize) -> usize {
+        let is_new = lane.is_some_and(OrderedLane::is_new);
+        let Some(part) = self.budget().part_of_free(if is_new { 32 } else { 8 }) else { return most };
+        let (least, most) = if is_new { (LEAST_OF_LANE, FIRST_OF_LANE) } else { (FIRST_OF_LANE, most) };
+        usize::try_from(part).unwrap_or(usize::MAX).clamp(least, most.max(least))
+    }
+
+    /// Takes `bytes` of memory if they are free, nobody waits for them, and the source leaves enough for others.
     #[must_use]
     pub fn try_admit(&self, bytes: usize) -> Option<Held> {
-        self.budget.try_admit(bytes as u64)
+        self.memory.try_admit(bytes as u64)
     }
 
-    /// Waits until `bytes` of memory are free, and counts the wait as backpressure.
+    /// Waits until `bytes` of memory are free, and the source leaves enough for others, and counts the wait as backpressure.
     pub async fn admit(&self, bytes: usize) -> Held {
         if let Some(held) = self.try_admit(bytes) {
             return held;
         }
-        let admitted = self.budget.admit(bytes as u64);
+        let admitted = self.memory.admit(bytes as u64);
         tokio::pin!(admitted);
         loop {
             let since = Instant::now();
@@ -99,13 +114,13 @@ impl Intake {
     /// Charges what is in memory already, without waiting.
     #[must_use]
     pub fn charge(&self, bytes: usize) -> Held {
-        self.budget.charge(bytes as u64)
+        self.budget().charge(bytes as u64)
     }
 
     /// Memory that is kept for long beside what flows, to be resized; without waiting.
     #[must_use]
     pub fn standing(&self) -> Held {
-        self.budget.keep()
+        self.budget().keep()
     }
 
     /// Opens an ordered lane: chunks of one lane reach each destination in the order they were submitted.
@@ -113,6 +128,10 @@ impl Intake {
     pub fn lane(&self, when_full: WhenFullDestination) -> Arc<OrderedLane> {
         Arc::new(OrderedLane {
             when_full,
+            window: self.budget().for_sources() / LANE_SHARE,
+            room_freed: Arc::clone(&self.room_freed),
+            on_its_way: AtomicU64::new(0),
+            has_arrived: AtomicBool::new(false),
             order: Mutex::new(Order::default()),
             backpressures: Mutex::new(Vec::new()),
         })
@@ -157,12 +176,15 @@ impl Intake {
     ) -> Result<(), Closed> {
         let place = self.queue.places.acquire().await.map_err(|_| Closed)?;
         place.forget();
-        let job =
-            |(lane, chunk): (Arc<OrderedLane>, Chunk)| Job { chunk, slot: lane.next_slot(), undecodable };
+        let job = |(lane, mut chunk): (Arc<OrderedLane>, Chunk)| {
+            self.memory.hand_over(&mut chunk.held);
+            let slot = lane.next_slot(chunk.payload.len() as u64);
+            Job { chunk, slot, undecodable }
+        };
         self.queue.jobs.send(chunks.map(job).collect()).map_err(|_| Closed)
     }
 
-    /// Resolves when some destination's backpressure has opened since the call. Call it before looking whether a lane is blocked:
+    /// Resolves when some destination's backpressure, or a lane, has opened since the call. Call it before looking whether a lane is blocked:
     /// what opens between the look and the wait is not missed.
     pub fn room_freed(&self) -> Notified<'_> {
         self.room_freed.notified()
@@ -182,6 +204,15 @@ pub enum WhenFullDestination {
 #[derive(Debug)]
 pub struct OrderedLane {
     when_full: WhenFullDestination,
+    /// Once so many bytes are on their way to where the lane's events go, nothing more is to be read of it: where they go may take
+    /// nothing, which shows only when they are there.
+    window: u64,
+    /// Told when the lane opens.
+    room_freed: Arc<Notify>,
+    /// Bytes of chunks whose slots have not ended.
+    on_its_way: AtomicU64,
+    /// The slot of a chunk has ended.
+    has_arrived: AtomicBool,
     /// Who may commit next. The lock covers the commits themselves, which only append to queues.
     order: Mutex<Order>,
     /// The destinations that the lane's events went to, for as long as they live. The lock covers a look at a short list.
@@ -199,8 +230,8 @@ struct Order {
 #[derive(Default)]
 struct ParkedSlot {
     commits: Vec<Commit>,
-    /// Nothing more is to come.
-    has_ended: bool,
+    /// Nothing more is to come of a chunk of so many bytes.
+    ended: Option<u64>,
 }
 
 type Commit = Box<dyn FnOnce() + Send>;
@@ -215,9 +246,32 @@ impl std::fmt::Debug for Order {
 }
 
 impl OrderedLane {
-    /// Whether a destination that this lane feeds has no room, or enough to do.
+    /// Whether nothing more is to be read of the lane now: enough of it is on its way, or waits for a destination.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
+        self.has_enough(self.on_its_way.load(Ordering::Acquire)) || self.waits_for_destination()
+    }
+
+    /// Whether nothing more is to be read of the lane only for enough of it is on its way, which will have arrived soon.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.has_enough(self.on_its_way.load(Ordering::Acquire)) && !self.waits_for_destination()
+    }
+
+    /// Whether nothing of the lane is known: what is read of it first tells where its events go, and had better be little.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner).issued == 0
+    }
+
+    fn has_enough(&self, on_its_way: u64) -> bool {
+        let has_arrived = self.has_arrived.load(Ordering::Acquire);
+        on_its_way >= if has_arrived { self.window } else { self.window.min(LEAST_OF_LANE as u64) }
+    }
+
+    /// Whether a destination that this lane feeds has no room, or enough to do.
+    #[must_use]
+    pub fn waits_for_destination(&self) -> bool {
         let backpressures = self.backpressures.lock().unwrap_or_else(PoisonError::into_inner);
         let mut living = backpressures.iter().filter_map(Weak::upgrade);
         living.any(|backpressure| backpressure.is_full() || backpressure.is_throttled())
@@ -245,35 +299,64 @@ impl OrderedLane {
         self.when_full == WhenFullDestination::Reject
     }
 
-    fn next_slot(self: &Arc<Self>) -> CommitSlot {
+    fn next_slot(self: &Arc<Self>, bytes: u64) -> CommitSlot {
+        self.on_its_way.fetch_add(bytes, Ordering::AcqRel);
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let number = order.issued;
         order.issued = number.saturating_add(1);
-        CommitSlot { lane: Arc::clone(self), number, taken: false }
+        CommitSlot { lane: Arc::clone(self), number, bytes, taken: false }
     }
 
-    /// Commits for a slot, and for those after it whose turn has come.
-    fn commit(&self, number: u64, commit: Option<impl FnOnce() + Send + 'static>, has_ended: bool) {
+    /// Commits for a slot, and for those after it whose turn has come. `ended`: nothing more is to come of the slot's so many bytes.
+    fn commit(&self, number: u64, commit: Option<impl FnOnce() + Send + 'static>, ended: Option<u64>) {
+        let Some(arrived) = self.commit_in_order(number, commit, ended) else { return };
+        let before = self.on_its_way.load(Ordering::Acquire);
+        let had_enough = self.has_enough(before);
+        self.has_arrived.store(true, Ordering::Release);
+        let before = self.on_its_way.fetch_sub(arrived, Ordering::AcqRel);
+        if (had_enough || self.has_enough(before)) && !self.has_enough(before.saturating_sub(arrived)) {
+            self.room_freed.notify_waiters();
+        }
+    }
+
+    /// Returns the bytes of the slots that have ended by it; none: no slot has.
+    fn commit_in_order(
+        &self,
+        number: u64,
+        commit: Option<impl FnOnce() + Send + 'static>,
+        mut ended: Option<u64>,
+    ) -> Option<u64> {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         if order.next != number {
             let slot = order.parked.entry(number).or_default();
             slot.commits.extend(commit.map(|commit| Box::new(commit) as Commit));
-            slot.has_ended = has_ended;
-            return;
+            slot.ended = ended;
+            return None;
         }
         if let Some(commit) = commit {
             commit();
         }
-        let mut goes_on = has_ended;
-        while goes_on {
+        let mut arrived: Option<u64> = None;
+        while let Some(bytes) = ended {
+            arrived = Some(arrived.unwrap_or_default().saturating_add(bytes));
             order.next = order.next.saturating_add(1);
             let next = order.next;
-            let Some(slot) = order.parked.remove(&next) else { return };
+            let Some(slot) = order.parked.remove(&next) else { break };
             slot.commits.into_iter().for_each(|commit| commit());
-            goes_on = slot.has_ended;
+            ended = slot.ended;
         }
+        arrived
     }
 }
+
+/// A lane may have one of so many parts of the sources' memory on its way.
+const LANE_SHARE: u64 = 4;
+
+/// Of a lane of which nothing was read, so many bytes are read at the most, or with little memory at least so many.
+const FIRST_OF_LANE: usize = 64 << 10;
+
+/// Nothing more is read of a lane of which so much is on its way, and nothing has arrived.
+const LEAST_OF_LANE: usize = 16 << 10;
 
 /// A chunk's place in its lane: what is committed through it waits for the chunks before it.
 ///
@@ -282,6 +365,8 @@ impl OrderedLane {
 pub struct CommitSlot {
     lane: Arc<OrderedLane>,
     number: u64,
+    /// Of the chunk.
+    bytes: u64,
     taken: bool,
 }
 
@@ -302,20 +387,20 @@ impl CommitSlot {
     /// Runs `commit` once everything before it in the lane was committed: here, or in the thread that closes the gap. More is to
     /// come through this slot.
     pub fn commit_part(&self, commit: impl FnOnce() + Send + 'static) {
-        self.lane.commit(self.number, Some(commit), false);
+        self.lane.commit(self.number, Some(commit), None);
     }
 
     /// The same for the last of it.
     pub fn commit(mut self, commit: impl FnOnce() + Send + 'static) {
         self.taken = true;
-        self.lane.commit(self.number, Some(commit), true);
+        self.lane.commit(self.number, Some(commit), Some(self.bytes));
     }
 }
 
 impl Drop for CommitSlot {
     fn drop(&mut self) {
         if !self.taken {
-            self.lane.commit(self.number, None::<fn()>, true);
+            self.lane.commit(self.number, None::<fn()>, Some(self.bytes));
         }
     }
 }
@@ -327,6 +412,10 @@ mod tests {
     fn lane() -> OrderedLane {
         OrderedLane {
             when_full: WhenFullDestination::Wait,
+            window: 20,
+            room_freed: Arc::default(),
+            on_its_way: AtomicU64::default(),
+            has_arrived: AtomicBool::new(true),
             order: Mutex::default(),
             backpressures: Mutex::default(),
         }
@@ -367,7 +456,7 @@ mod tests {
             let seen = Arc::clone(&seen);
             move || seen.lock().unwrap().push(text)
         };
-        let (first, second, third) = (lane.next_slot(), lane.next_slot(), lane.next_slot());
+        let (first, second, third) = (lane.next_slot(1), lane.next_slot(1), lane.next_slot(1));
         assert_eq!((first.turn(), second.turn()), (CommitTurn::Now, CommitTurn::Later));
         second.commit_part(note("2a"));
         third.commit(note("3"));
@@ -379,5 +468,38 @@ mod tests {
         second.commit_part(note("2b"));
         drop(second);
         assert_eq!(*seen.lock().unwrap(), ["1a", "1b", "2a", "2b", "3"]);
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_has_enough_on_its_way_is_blocked_until_less_is() {
+        let lane = Arc::new(lane());
+        assert!(lane.is_new());
+        let (first, second) = (lane.next_slot(15), lane.next_slot(15));
+        assert!(lane.is_blocked() && !lane.waits_for_destination());
+        let opened = lane.room_freed.notified();
+        second.commit(|| ());
+        assert!(lane.is_blocked(), "the second waits for the first");
+        first.commit_part(|| ());
+        assert!(lane.is_blocked(), "more of it is to come");
+        drop(first);
+        assert!(!lane.is_blocked());
+        opened.await;
+        let large = lane.next_slot(100);
+        assert!(lane.is_blocked(), "one chunk may be larger");
+        drop(large);
+        assert_eq!(lane.on_its_way.load(Ordering::Acquire), 0);
+    }
+
+    #[tokio::test]
+    async fn of_a_lane_that_is_new_little_is_read_until_it_is_known_where_it_goes() {
+        let lane = OrderedLane { window: 1 << 20, has_arrived: AtomicBool::new(false), ..lane() };
+        let lane = Arc::new(lane);
+        let first = lane.next_slot(FIRST_OF_LANE as u64);
+        assert!(!lane.is_new() && lane.is_blocked());
+        let opened = lane.room_freed.notified();
+        first.commit(|| ());
+        opened.await;
+        let _next = lane.next_slot(FIRST_OF_LANE as u64);
+        assert!(!lane.is_blocked());
     }
 }

@@ -1,8 +1,9 @@
 //! One stream for each owner: a dead one does not stop the others.
 
+use std::fs;
 use std::thread;
 
-use crate::standin::{Settings, Standin};
+use crate::standin::{Refusal, Settings, Standin};
 use crate::world::{Envelope, Sender, World, progress};
 
 const CONFIG: &str = "
@@ -67,4 +68,61 @@ fn arrived(standin: &Standin, owner: &str) {
         let seen = report.stream(&stream).seen;
         if seen == LINES { Ok(()) } else { Err((seen, format!("{report:#?}"))) }
     });
+}
+
+/// What the files of `dead/` hold, and who reads them.
+struct Waiting {
+    files: usize,
+    bytes: usize,
+    /// A source of their own; otherwise, the one that reads the files of `live/` as well.
+    is_apart: bool,
+    memory: &'static str,
+}
+
+const SINK: &str = "\n@FIREHOSE\nencoding = \"message\"\nlinger = \"100ms\"\n";
+
+/// Logs are written to `live/` while the destination of those in `dead/` is held: they arrive.
+fn check_beside_held(waiting: Waiting) {
+    let Waiting { files, bytes, is_apart, memory } = waiting;
+    let case = format!("{files} files of {bytes} bytes wait, apart: {is_apart}, memory: {memory}");
+    let world = World::with(&Settings { any_stream: true, ..Settings::default() });
+    world.standin.stream_faults("dead", |faults| faults.refusal = Some(Refusal::AccessDenied));
+    let source =
+        |name: &str, include: &str| format!("[sources.{name}]\ntype = \"file\"\ninclude = [{include}]\n");
+    let sources = if is_apart {
+        source("one", "\"@DIR/logs/dead-*\"") + &source("two", "\"@DIR/logs/live-*\"")
+    } else {
+        source("one", "\"@DIR/logs/dead-*\", \"@DIR/logs/live-*\"")
+    };
+    let route = |name: &str| format!("[[routes]]\nwhen = {{ file = [\"*/{name}-*\"] }}\nto = [\"{name}\"]\n");
+    let sink = |name: &str| format!("[sinks.{name}]{SINK}stream = \"{name}\"\n");
+    let limits = format!("[limits]\nmemory = \"{memory}\"\n");
+    let (sinks, routes) = (sink("dead") + &sink("live"), route("dead") + &route("live"));
+    world.config(&[limits, sources, sinks, routes].concat());
+    let line = "nobody takes this line, which waits and waits and waits and waits and waits and waits\n";
+    for file in 0..files {
+        fs::write(world.log(&format!("dead-{file}.log")), line.repeat(bytes / line.len())).unwrap();
+    }
+    let daemon = world.spawn();
+    progress("the destination is held", || {
+        let held = daemon.scrape().sum("sink_held", &["sink=\"dead\""]) > 0.5;
+        if held { Ok(()) } else { Err((0, case.clone())) }
+    });
+    for start in (0..LINES).step_by(1_000) {
+        world.write("live-1.log", start..start + 1_000);
+    }
+    let report = world.delivered(&daemon);
+    assert_eq!((report.stream("live").seen, report.total.duplicates), (LINES, 0), "{case}: {report:#?}");
+    assert_eq!(report.stream("dead").seen, 0, "{case}");
+    daemon.kill();
+}
+
+#[test]
+fn what_waits_for_a_held_destination_leaves_memory_to_others() {
+    for memory in ["8MiB", "16MiB", "64MiB"] {
+        for is_apart in [false, true] {
+            check_beside_held(Waiting { files: 1, bytes: 80 << 20, is_apart, memory });
+            check_beside_held(Waiting { files: 60, bytes: 1 << 20, is_apart, memory });
+        }
+    }
 }

@@ -4,6 +4,7 @@ use tracing::warn;
 
 use super::compressed_text::CompressedText;
 use super::content::FileContent;
+use super::outcome::ReadOutcome;
 use super::setup::FileSetup;
 use super::table::{FileNo, FileTable};
 use super::tracked::TrackedFile;
@@ -29,7 +30,7 @@ impl DecompressionTurn {
             return true;
         }
         if let Some(other) = self.file.and_then(|other| files.get_mut(other)) {
-            let goes_on = other.is_queued;
+            let goes_on = other.is_queued || is_busy(other);
             if let Some(text) = text_of(other)
                 && text.is_halfway()
             {
@@ -42,6 +43,18 @@ impl DecompressionTurn {
         }
         self.file = Some(no);
         true
+    }
+
+    /// Whether a file may not be read until what was read of another one has arrived.
+    pub(super) fn waits(&self, files: &FileTable, no: FileNo) -> bool {
+        let is_compressed = files.get(no).is_some_and(|file| !file.is_plain());
+        let other = self.file.filter(|other| *other != no).and_then(|other| files.get(other));
+        is_compressed && other.is_some_and(|other| !other.is_queued && is_busy(other))
+    }
+
+    /// When a file that may not be read is looked at again.
+    pub(super) fn later(&self, files: &FileTable, no: FileNo) -> ReadOutcome {
+        if self.waits(files, no) { ReadOutcome::Blocked } else { ReadOutcome::More }
     }
 
     /// Charges the memory that decompressing takes.
@@ -85,6 +98,10 @@ fn report(setup: &FileSetup, file: &mut TrackedFile, why: &str, label: &str) {
     }
     warn!(path = %file.path.display(), why, "compressed file is damaged; read as far as it could be decompressed");
     setup.metrics().error(label);
+}
+
+fn is_busy(file: &TrackedFile) -> bool {
+    file.progress().is_some_and(|progress| progress.lane.is_busy())
 }
 
 fn text_of(file: &mut TrackedFile) -> Option<&mut CompressedText> {

@@ -54,7 +54,7 @@ struct Follower {
     gauges: FileGauges,
     removal: FileRemoval,
     turn: DecompressionTurn,
-    /// Files that wait for a destination.
+    /// Files that wait for a destination, or for what was read before to arrive.
     blocked: Vec<FileNo>,
     last_discovery: Instant,
     /// What is known of the files takes this much.
@@ -176,14 +176,14 @@ impl Follower {
             }
         }
         if !self.turn.may_read(&mut self.files, no) {
-            return Ok(ReadOutcome::More);
+            return Ok(self.turn.later(&self.files, no));
         }
         if !self.open(no, now) {
             return Ok(ReadOutcome::Idle);
         }
         // That it is compressed may have shown only now.
         if !self.turn.may_read(&mut self.files, no) {
-            return Ok(ReadOutcome::More);
+            return Ok(self.turn.later(&self.files, no));
         }
         if let Some(block) = self.reader.quick_read(&mut self.files, no, now) {
             return self.take(no, now, block).await;
@@ -330,7 +330,8 @@ impl Follower {
     fn unblock(&mut self) {
         for no in std::mem::take(&mut self.blocked) {
             let progress = self.files.get(no).and_then(TrackedFile::progress);
-            if progress.is_some_and(|progress| progress.lane.is_blocked()) {
+            let is_blocked = progress.is_some_and(|progress| progress.lane.is_blocked());
+            if is_blocked || self.turn.waits(&self.files, no) {
                 self.blocked.push(no);
             } else {
                 self.files.queue(no);
@@ -381,8 +382,11 @@ impl Follower {
 /// What is known of a file takes about so much, with its position, its lane, and its place in every index.
 const FILE_BYTES: usize = 2_560;
 
-/// How long to gather changes after the first one, at the least.
+/// How long to gather changes after the first one; a tenth of what events wait for at a sink, if that is less.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// Changes are gathered for so long, however little events wait for at a sink.
+const LEAST_GATHER: Duration = Duration::from_millis(5);
 
 /// Where many files give a little each, a longer wait lets them give more: a look at a file costs some 10 µs of CPU, whatever it
 /// gives.
@@ -394,7 +398,8 @@ const LONGEST_GATHER: RangeInclusive<Duration> = Duration::from_millis(50)..=Dur
 /// How long to gather after so many reads that gave little, where sinks let events wait for `linger`.
 fn gathering(small_reads: u32, linger: Duration) -> Duration {
     let longest = (linger / 4).clamp(*LONGEST_GATHER.start(), *LONGEST_GATHER.end());
-    GATHER.saturating_add(GATHER_FOR_EACH.saturating_mul(small_reads)).min(longest)
+    let least = (linger / 10).clamp(LEAST_GATHER, GATHER);
+    least.saturating_add(GATHER_FOR_EACH.saturating_mul(small_reads)).min(longest)
 }
 
 #[cfg(test)]
@@ -414,7 +419,9 @@ mod tests {
         check(1_000, 1_000, 250);
         check(5_000, 60_000, 300);
         check(5_000, 100, 50);
-        check(0, 1, 20);
+        check(0, 100, 10);
+        check(0, 200, 20);
+        check(0, 1, 5);
         check(u32::MAX, 0, 50);
     }
 }

@@ -141,7 +141,8 @@ fn plan(setup: &FileSetup, file: &TrackedFile, now: Instant, mark: Mark, at_risk
     if file.is_foreign {
         return NextStep::Park(upcoming);
     }
-    let usual = BLOCK.max(file.read_len);
+    let lane = file.progress().map(|progress| &*progress.lane);
+    let usual = setup.intake.block(lane, BLOCK).max(file.read_len);
     if !file.is_plain() {
         if mark.size == file.size {
             return NextStep::Park(upcoming);

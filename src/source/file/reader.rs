@@ -192,7 +192,7 @@ impl BlockReader {
         };
         file.is_slow = is_all && len < SMALL_READ;
         self.small_reads = self.small_reads.saturating_add(u32::from(file.is_slow));
-        file.read_len = if taken > 0 || is_all { 0 } else { longer_read(file) };
+        file.read_len = if taken > 0 || is_all { 0 } else { longer_read(file, len) };
         if text < len && taken == 0 {
             return AfterBlock::Park(upcoming);
         }
@@ -344,10 +344,10 @@ pub(super) fn read_buffers() -> Arc<Buffers> {
     Buffers::new(FULL_BLOCK, BUFFERS)
 }
 
-/// How much is to be read of a file of which a block does not hold an event.
-fn longer_read(file: &TrackedFile) -> usize {
+/// How much is to be read of a file of which a block of so many bytes does not hold an event.
+fn longer_read(file: &TrackedFile, len: usize) -> usize {
     let enough = file.progress().map_or(0, |progress| progress.framer.enough());
-    file.read_len.max(BLOCK).saturating_mul(2).min(enough.max(BLOCK))
+    file.read_len.max(len).saturating_mul(2).min(enough.max(BLOCK))
 }
 
 /// Less than this is little for one read of a file.

@@ -33,7 +33,7 @@ fn state(file: &TrackedFile) -> UnitState {
         _ if file.is_foreign => UnitState::Foreign,
         ReadStage::Held => UnitState::Held,
         ReadStage::Unplaced => UnitState::New,
-        ReadStage::Followed(progress) if file.unread() > 0 && progress.lane.is_blocked() => {
+        ReadStage::Followed(progress) if file.unread() > 0 && progress.lane.waits_for_destination() => {
             UnitState::Blocked
         }
         ReadStage::Followed(_) if file.name == NameState::Present => UnitState::Reading,
