@@ -95,6 +95,9 @@ impl Generation {
     ) -> Result<Self, RunError> {
         let requests = config.limits.memory / 8 * REQUEST_EIGHTHS;
         let budget = Budget::new(config.limits.memory.saturating_sub(requests));
+        if config.sources.len() > 1 {
+            budget.is_for_several();
+        }
         let (offload, tasks) = Offload::new(TASKS);
         let room_freed = Arc::new(Notify::new());
         let share = usize::try_from(budget.limit() / DEAD_LETTER_SHARES).unwrap_or(usize::MAX);

@@ -245,7 +245,9 @@ impl DestinationQueue {
                 let due = if hurries || state.ended { Some(now) } else { state.due() };
                 state.close_due(due, now);
             }
-            let linger = if hurries { Duration::ZERO } else { state.linger.longest() };
+            // To what is full, nothing comes that a request could be filled with.
+            let is_all = hurries || self.backpressure.is_full() && state.storage.nothing_under_way();
+            let linger = if is_all { Duration::ZERO } else { state.linger.longest() };
             if state.has_request(now, linger) {
                 state.active = now;
                 return NextRequest::Take(state.storage.take_request(RequestRoom::WHOLE));
@@ -265,9 +267,7 @@ impl DestinationQueue {
 
     /// Whether to wait for fuller records is of no use: in a drain, or when sources wait for memory that only this can free.
     fn hurries(&self, state: &QueueState) -> bool {
-        // Nothing comes to what is full, or what there is no memory for.
-        let is_all = || self.backpressure.is_full() || self.shares.budget().is_spent();
-        self.shares.is_flushing() || (state.storage.nothing_under_way() && is_all())
+        self.shares.is_flushing() || (state.storage.nothing_under_way() && self.shares.budget().is_spent())
     }
 
     /// What was taken makes room for what is read from disk.

@@ -3,8 +3,10 @@
 //! A source asks before it reads, and waits while its part of the budget is spent. A worker asks before it writes
 //! ([`Budget::reserve`]); where there is nothing left, it pauses its job and goes on later from where it stood. Workers have a part
 //! that sources cannot take, and a paused job may overdraw once only paused jobs hold anything: none can deadlock. One job does so at a
-//! time, until what it overdrew is back: what many hold beyond the limit would have no bound. Where there are several sources, what one
-//! of them has under way is bounded by what is free ([`SourceMemory`](super::SourceMemory)).
+//! time, until what it overdrew is back: what many hold beyond the limit would have no bound.
+//!
+//! What is on its way may turn out to go where nothing is taken, and then stays. So where several sources or destinations share the
+//! budget, sources wait as well while much is on its way, and read less at once as there is less memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,19 +26,17 @@ pub struct Budget {
     paused: AtomicU64,
     /// Paused jobs that wait for memory.
     waiting: AtomicU64,
-    /// Sources that share the budget.
-    sources: AtomicU64,
-    /// What is read goes to more than one place, or may.
+    /// Bytes of chunks that workers have, or are to have.
+    on_their_way: AtomicU64,
+    /// There are several sources or destinations, or may be.
     is_for_several: AtomicBool,
-    /// Of their admissions, those that wait for they have their share.
-    over_share: AtomicU64,
+    /// Who stands at the head of the queue waits for memory.
+    is_short: AtomicBool,
     /// A job holds more than there was.
     is_overdrawn: AtomicBool,
     /// One permit, with the one who waits at the head of the queue, so that a large request is not overtaken for ever.
     turn: Semaphore,
     freed: Notify,
-    /// Told when a source's share may have grown.
-    share_grown: Notify,
     /// Told when somebody begins to wait.
     spent: Notify,
     /// The highest `used` so far.
@@ -53,13 +53,12 @@ impl Budget {
             standing: AtomicU64::new(0),
             paused: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
-            sources: AtomicU64::new(0),
+            on_their_way: AtomicU64::new(0),
             is_for_several: AtomicBool::new(false),
-            over_share: AtomicU64::new(0),
+            is_short: AtomicBool::new(false),
             is_overdrawn: AtomicBool::new(false),
             turn: Semaphore::new(1),
             freed: Notify::new(),
-            share_grown: Notify::new(),
             spent: Notify::new(),
             peak: AtomicU64::new(0),
         })
@@ -92,12 +91,32 @@ impl Budget {
     /// Whether somebody waits for memory.
     #[must_use]
     pub fn is_spent(&self) -> bool {
-        self.is_queued_for() || self.over_share.load(Ordering::Acquire) > 0
+        self.is_short.load(Ordering::Acquire) || self.is_wanted()
     }
 
-    /// Whether somebody waits in the queue for memory, or a paused job does.
-    fn is_queued_for(&self) -> bool {
-        self.turn.available_permits() == 0 || self.is_wanted()
+    /// From now on, something is left for others: there are several sources or destinations, or may be.
+    pub fn is_for_several(&self) {
+        self.is_for_several.store(true, Ordering::Release);
+    }
+
+    /// One of so many parts of what is for sources, in bytes, or of what of it is free; none where nothing has to be left for others.
+    #[must_use]
+    pub fn part(&self, parts: u64, is_of_free: bool) -> Option<u64> {
+        let used = if is_of_free { self.used() } else { 0 };
+        let whole = self.for_sources().saturating_sub(used);
+        self.is_for_several.load(Ordering::Acquire).then(|| whole / parts.max(1))
+    }
+
+    /// Counts a chunk of so many bytes as on its way, until the result is dropped.
+    #[must_use]
+    pub fn on_its_way(self: &Arc<Self>, bytes: u64) -> OnItsWay {
+        self.on_their_way.fetch_add(bytes, Ordering::AcqRel);
+        OnItsWay { budget: Arc::clone(self), bytes }
+    }
+
+    fn is_crowded(&self) -> bool {
+        let half = self.part(2, false);
+        half.is_some_and(|half| self.on_their_way.load(Ordering::Acquire) >= half)
     }
 
     /// Whether a paused job waits for memory.
@@ -113,81 +132,24 @@ impl Budget {
 
     /// Waits until `bytes` fit into the sources' part. More than that is admitted alone, once everything else is back.
     pub async fn admit(self: &Arc<Self>, bytes: u64) -> Held {
-        loop {
-            if let Some(held) = self.admit_while(bytes, || true).await {
-                return held;
-            }
-        }
-    }
-
-    /// The same as long as `may` says so; none once it does not.
-    pub(super) async fn admit_while(self: &Arc<Self>, bytes: u64, may: impl Fn() -> bool) -> Option<Held> {
         // A closed semaphore would only mean no queue; it is never closed.
         let _turn = self.turn.acquire().await.ok();
+        let shortage = Shortage(self);
         loop {
             let freed = self.freed.notified();
-            if !may() {
-                return None;
-            }
             if let Some(held) = self.take(bytes) {
-                return Some(held);
+                return held;
             }
-            self.spent.notify_waiters();
+            shortage.set(!self.is_crowded());
             freed.await;
         }
-    }
-
-    /// A source more shares the budget.
-    pub(super) fn join(&self) {
-        self.sources.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// A source less.
-    pub(super) fn leave(&self) {
-        self.sources.fetch_sub(1, Ordering::AcqRel);
-        self.share_grown.notify_waiters();
-    }
-
-    /// What is read may go to several places, of which one may take nothing.
-    pub fn is_for_several(&self) {
-        self.is_for_several.store(true, Ordering::Release);
-    }
-
-    /// One of so many parts of what is free for sources, in bytes; none where nothing has to be left: there is one source, and one
-    /// place for what it reads.
-    #[must_use]
-    pub fn part_of_free(&self, parts: u64) -> Option<u64> {
-        let is_shared =
-            self.is_for_several.load(Ordering::Acquire) || self.sources.load(Ordering::Acquire) > 1;
-        is_shared.then(|| self.for_sources().saturating_sub(self.used()) / parts.max(1))
-    }
-
-    /// What one source may have under way, in bytes, with `more` of it: all if there is no other, and else twice what is free then.
-    /// So there is always something left for one that comes: a third beside one that takes what it can, a fifth beside two of them.
-    pub(super) fn source_share(&self, more: u64) -> u64 {
-        if self.sources.load(Ordering::Acquire) <= 1 {
-            return u64::MAX;
-        }
-        let used = self.used().saturating_add(more);
-        self.for_sources().saturating_sub(used).saturating_mul(FREE_SHARE)
-    }
-
-    /// Notes that an admission waits, until it is dropped, for its source has its share.
-    pub(super) fn wait_for_share(&self) -> ShareWait<'_> {
-        self.over_share.fetch_add(1, Ordering::AcqRel);
-        self.spent.notify_waiters();
-        ShareWait(self)
-    }
-
-    /// Resolves when a source's share may have grown since the call.
-    pub(super) fn share_grown(&self) -> Notified<'_> {
-        self.share_grown.notified()
     }
 
     /// Admits `bytes` if they fit now and nobody waits: what comes later does not overtake.
     #[must_use]
     pub fn try_admit(self: &Arc<Self>, bytes: u64) -> Option<Held> {
-        if self.is_queued_for() { None } else { self.take(bytes) }
+        let is_next = self.turn.available_permits() > 0 && !self.is_wanted();
+        if is_next { self.take(bytes) } else { None }
     }
 
     /// Charges `bytes` without waiting, for what its holder bounds by itself: what goes beyond the limit delays the next
@@ -246,7 +208,7 @@ impl Budget {
     }
 
     fn take(self: &Arc<Self>, bytes: u64) -> Option<Held> {
-        if self.is_wanted() {
+        if self.is_wanted() || self.is_crowded() {
             return None;
         }
         self.take_up_to(bytes, self.for_sources(), self.standing())
@@ -278,22 +240,40 @@ impl Budget {
     fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::AcqRel);
         self.freed.notify_one();
-        self.share_grown.notify_waiters();
     }
 }
 
-/// See [`Budget::wait_for_share`].
-#[derive(Debug)]
-pub(super) struct ShareWait<'a>(&'a Budget);
+/// Says that memory is waited for, until it is dropped.
+struct Shortage<'a>(&'a Budget);
 
-impl Drop for ShareWait<'_> {
+impl Shortage<'_> {
+    fn set(&self, is_short: bool) {
+        self.0.is_short.store(is_short, Ordering::Release);
+        if is_short {
+            self.0.spent.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Shortage<'_> {
     fn drop(&mut self) {
-        self.0.over_share.fetch_sub(1, Ordering::AcqRel);
+        self.0.is_short.store(false, Ordering::Release);
     }
 }
 
-/// A source may have under way so many times what is free.
-const FREE_SHARE: u64 = 2;
+/// A chunk that workers have, or are to have.
+#[derive(Debug)]
+pub struct OnItsWay {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.budget.on_their_way.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.budget.freed.notify_one();
+    }
+}
 
 /// Of eight parts of the limit, so many are for what sources admit: the rest is for what is written of it.
 const SOURCE_EIGHTHS: u64 = 6;
@@ -349,15 +329,13 @@ pub struct Held {
     budget: Arc<Budget>,
     bytes: u64,
     is_standing: bool,
-    /// What the source has under way that handed it over; none: it is under way for none.
-    under_way: Option<Arc<AtomicU64>>,
     /// Some of it is more than there was.
     overdraft: Option<Arc<Overdraft>>,
 }
 
 impl Held {
     fn new(budget: &Arc<Budget>, bytes: u64) -> Self {
-        Self { budget: Arc::clone(budget), bytes, is_standing: false, under_way: None, overdraft: None }
+        Self { budget: Arc::clone(budget), bytes, is_standing: false, overdraft: None }
     }
 
     /// How many bytes are held.
@@ -372,17 +350,9 @@ impl Held {
         self.overdraft.is_some()
     }
 
-    /// From now on it is under way for a source, until it is given back.
-    pub(super) fn count_in(&mut self, under_way: &Arc<AtomicU64>) {
-        self.note_under_way(0);
-        under_way.fetch_add(self.bytes, Ordering::AcqRel);
-        self.under_way = Some(Arc::clone(under_way));
-    }
-
     /// Corrects the amount to what is really held. Never waits: what goes beyond the limit delays the next admission.
     pub fn resize(&mut self, bytes: u64) {
         self.note_standing(bytes);
-        self.note_under_way(bytes);
         if bytes > self.bytes {
             let more = bytes.saturating_sub(self.bytes);
             let before = self.budget.used.fetch_add(more, Ordering::AcqRel);
@@ -400,7 +370,6 @@ impl Held {
         self.bytes = self.bytes.saturating_sub(bytes);
         let mut part = Self::new(&self.budget, bytes);
         part.is_standing = self.is_standing;
-        part.under_way.clone_from(&self.under_way);
         part.overdraft.clone_from(&self.overdraft);
         part
     }
@@ -409,18 +378,8 @@ impl Held {
     pub fn merge(&mut self, mut other: Self) {
         debug_assert!(Arc::ptr_eq(&self.budget, &other.budget), "memory of two budgets");
         debug_assert!(!self.is_standing && !other.is_standing, "memory that is kept is resized");
-        other.note_under_way(0);
-        let bytes = self.bytes.saturating_add(std::mem::take(&mut other.bytes));
-        self.note_under_way(bytes);
-        self.bytes = bytes;
+        self.bytes = self.bytes.saturating_add(std::mem::take(&mut other.bytes));
         self.overdraft = self.overdraft.take().or_else(|| other.overdraft.take());
-    }
-
-    fn note_under_way(&self, bytes: u64) {
-        if let Some(under_way) = &self.under_way {
-            under_way.fetch_add(bytes, Ordering::AcqRel);
-            under_way.fetch_sub(self.bytes, Ordering::AcqRel);
-        }
     }
 
     fn note_standing(&self, bytes: u64) {
@@ -434,7 +393,6 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.note_standing(0);
-        self.note_under_way(0);
         self.budget.give_back(self.bytes);
     }
 }
@@ -555,5 +513,30 @@ mod tests {
         assert!(budget.reserve(100, CommitTurn::Now, &none).is_some());
         assert_eq!(budget.used(), 0);
         assert!(budget.try_admit(60).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sources_wait_while_much_is_on_its_way_and_nothing_is_sent_sooner_for_that() {
+        let budget = Budget::new(80);
+        let way = budget.on_its_way(30);
+        assert!(budget.try_admit(1).is_some(), "a single way may be full");
+        budget.is_for_several();
+        assert!(budget.try_admit(1).is_none());
+        let next = budget.admit(1);
+        tokio::pin!(next);
+        assert!(tokio::time::timeout(Duration::from_secs(1), next.as_mut()).await.is_err());
+        assert!(!budget.is_spent());
+        drop(way);
+        let held = next.await;
+        assert_eq!((budget.part(4, false), budget.part(4, true)), (Some(15), Some(14)));
+        drop(held);
+        let all = budget.try_admit(60).unwrap();
+        let next = budget.admit(1);
+        tokio::pin!(next);
+        assert!(tokio::time::timeout(Duration::from_secs(1), next.as_mut()).await.is_err());
+        assert!(budget.is_spent());
+        drop(all);
+        drop(next.await);
+        assert!(!budget.is_spent());
     }
 }

@@ -14,7 +14,6 @@ mod framing;
 mod labels;
 mod origin;
 mod place;
-mod source_memory;
 mod stored_fields;
 mod time;
 
@@ -25,7 +24,7 @@ use tokio::time::Instant;
 
 pub use ack::{AckGuard, Acknowledge, Outcome, RequestNames};
 pub use backpressure::Backpressure;
-pub use budget::{Budget, CommitTurn, Held, PausedBytes};
+pub use budget::{Budget, CommitTurn, Held, OnItsWay, PausedBytes};
 pub use buffers::Buffers;
 pub use charset::Charset;
 pub use decoded::{Event, Events, Message, Part, Piece, Wants};
@@ -33,7 +32,6 @@ pub use framing::Framing;
 pub use labels::OriginLabels;
 pub use origin::{Field, FieldPlace, Origin, OriginFields};
 pub use place::{EventPlace, LONGEST_ID, PlaceId};
-pub use source_memory::SourceMemory;
 pub use time::{Clockface, Timestamp};
 
 /// Raw bytes of one origin, as a source read them: whole events, as its [`Framing`] cuts them, but for one that is too long.

@@ -9,7 +9,7 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::event::{Backpressure, Budget, Chunk, Closed, CommitTurn, Framing, Held, SourceMemory};
+use crate::event::{Backpressure, Budget, Chunk, Closed, CommitTurn, Framing, Held, OnItsWay};
 use crate::metrics::SourceMetrics;
 
 /// What a worker receives: one chunk, or several small ones that are not worth waking it for each.
@@ -41,7 +41,7 @@ pub struct IntakeQueue {
 /// A source's way into the pipeline.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    memory: Arc<SourceMemory>,
+    budget: Arc<Budget>,
     queue: IntakeQueue,
     room_freed: Arc<Notify>,
     framing: Arc<dyn Framing>,
@@ -59,7 +59,7 @@ impl Intake {
         framing: Arc<dyn Framing>,
         metrics: SourceMetrics,
     ) -> Self {
-        Self { memory: Arc::new(SourceMemory::new(budget)), queue, room_freed, framing, metrics }
+        Self { budget, queue, room_freed, framing, metrics }
     }
 
     /// How the source's format cuts events.
@@ -71,35 +71,34 @@ impl Intake {
     /// All memory that sources may take, in bytes.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        self.budget().limit()
+        self.budget.limit()
     }
 
-    fn budget(&self) -> &Arc<Budget> {
-        self.memory.budget()
-    }
-
-    /// How many bytes to read of a lane at once, where `most` would do: less as less memory is free, so that what goes to where nothing
-    /// is taken leaves something for others. Of a lane that is new, little tells where its events go.
+    /// How many bytes to read of a lane at once, where `most` would do. Where others share the memory, it is less with little memory, and
+    /// with less of it free; and of a lane that is new, a little tells where its events go.
     #[must_use]
     pub fn block(&self, lane: Option<&OrderedLane>, most: usize) -> usize {
         let is_new = lane.is_some_and(OrderedLane::is_new);
-        let Some(part) = self.budget().part_of_free(if is_new { 32 } else { 8 }) else { return most };
-        let (least, most) = if is_new { (LEAST_OF_LANE, FIRST_OF_LANE) } else { (FIRST_OF_LANE, most) };
-        usize::try_from(part).unwrap_or(usize::MAX).clamp(least, most.max(least))
+        let free = self.budget.part(if is_new { NEW_SHARE } else { FREE_SHARE }, true);
+        let (Some(free), Some(share)) = (free, self.budget.part(BLOCK_SHARE, false)) else { return most };
+        let (free, share) = [free, share].map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)).into();
+        let least = if is_new { LEAST_OF_LANE } else { (share / 8).clamp(LEAST_OF_LANE, most / 4) };
+        let most = if is_new { FIRST_OF_LANE } else { share.min(most) };
+        free.clamp(least, most.max(least))
     }
 
-    /// Takes `bytes` of memory if they are free, nobody waits for them, and the source leaves enough for others.
+    /// Takes `bytes` of memory if they are free and nobody waits for them.
     #[must_use]
     pub fn try_admit(&self, bytes: usize) -> Option<Held> {
-        self.memory.try_admit(bytes as u64)
+        self.budget.try_admit(bytes as u64)
     }
 
-    /// Waits until `bytes` of memory are free, and the source leaves enough for others, and counts the wait as backpressure.
+    /// Waits until `bytes` of memory are free, and counts the wait as backpressure.
     pub async fn admit(&self, bytes: usize) -> Held {
         if let Some(held) = self.try_admit(bytes) {
             return held;
         }
-        let admitted = self.memory.admit(bytes as u64);
+        let admitted = self.budget.admit(bytes as u64);
         tokio::pin!(admitted);
         loop {
             let since = Instant::now();
@@ -114,13 +113,13 @@ impl Intake {
     /// Charges what is in memory already, without waiting.
     #[must_use]
     pub fn charge(&self, bytes: usize) -> Held {
-        self.budget().charge(bytes as u64)
+        self.budget.charge(bytes as u64)
     }
 
     /// Memory that is kept for long beside what flows, to be resized; without waiting.
     #[must_use]
     pub fn standing(&self) -> Held {
-        self.budget().keep()
+        self.budget.keep()
     }
 
     /// Opens an ordered lane: chunks of one lane reach each destination in the order they were submitted.
@@ -128,7 +127,7 @@ impl Intake {
     pub fn lane(&self, when_full: WhenFullDestination) -> Arc<OrderedLane> {
         Arc::new(OrderedLane {
             when_full,
-            window: self.budget().for_sources() / LANE_SHARE,
+            window: self.budget.part(LANE_SHARE, false).unwrap_or(u64::MAX),
             room_freed: Arc::clone(&self.room_freed),
             on_its_way: AtomicU64::new(0),
             has_arrived: AtomicBool::new(false),
@@ -176,9 +175,9 @@ impl Intake {
     ) -> Result<(), Closed> {
         let place = self.queue.places.acquire().await.map_err(|_| Closed)?;
         place.forget();
-        let job = |(lane, mut chunk): (Arc<OrderedLane>, Chunk)| {
-            self.memory.hand_over(&mut chunk.held);
-            let slot = lane.next_slot(chunk.payload.len() as u64);
+        let job = |(lane, chunk): (Arc<OrderedLane>, Chunk)| {
+            let bytes = chunk.payload.len() as u64;
+            let slot = lane.next_slot(bytes, Some(self.budget.on_its_way(bytes)));
             Job { chunk, slot, undecodable }
         };
         self.queue.jobs.send(chunks.map(job).collect()).map_err(|_| Closed)
@@ -299,12 +298,12 @@ impl OrderedLane {
         self.when_full == WhenFullDestination::Reject
     }
 
-    fn next_slot(self: &Arc<Self>, bytes: u64) -> CommitSlot {
+    fn next_slot(self: &Arc<Self>, bytes: u64, way: Option<OnItsWay>) -> CommitSlot {
         self.on_its_way.fetch_add(bytes, Ordering::AcqRel);
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let number = order.issued;
         order.issued = number.saturating_add(1);
-        CommitSlot { lane: Arc::clone(self), number, bytes, taken: false }
+        CommitSlot { lane: Arc::clone(self), number, bytes, way, taken: false }
     }
 
     /// Commits for a slot, and for those after it whose turn has come. `ended`: nothing more is to come of the slot's so many bytes.
@@ -350,7 +349,16 @@ impl OrderedLane {
 }
 
 /// A lane may have one of so many parts of the sources' memory on its way.
-const LANE_SHARE: u64 = 4;
+const LANE_SHARE: u64 = 8;
+
+/// And be read by blocks of one of so many parts.
+const BLOCK_SHARE: u64 = 16;
+
+/// And of no more than one of so many parts of what is free.
+const FREE_SHARE: u64 = 8;
+
+/// The first block of a lane is one of so many parts of it.
+const NEW_SHARE: u64 = 64;
 
 /// Of a lane of which nothing was read, so many bytes are read at the most, or with little memory at least so many.
 const FIRST_OF_LANE: usize = 64 << 10;
@@ -367,6 +375,8 @@ pub struct CommitSlot {
     number: u64,
     /// Of the chunk.
     bytes: u64,
+    /// Until it is known that the chunk has to wait.
+    way: Option<OnItsWay>,
     taken: bool,
 }
 
@@ -375,6 +385,11 @@ impl CommitSlot {
     #[must_use]
     pub fn lane(&self) -> &Arc<OrderedLane> {
         &self.lane
+    }
+
+    /// The chunk waits for a destination: it is not on its way for now, so that others may be.
+    pub fn waits(&mut self) {
+        self.way = None;
     }
 
     /// Whether everything before it in the lane was committed.
@@ -456,7 +471,8 @@ mod tests {
             let seen = Arc::clone(&seen);
             move || seen.lock().unwrap().push(text)
         };
-        let (first, second, third) = (lane.next_slot(1), lane.next_slot(1), lane.next_slot(1));
+        let (first, second, third) =
+            (lane.next_slot(1, None), lane.next_slot(1, None), lane.next_slot(1, None));
         assert_eq!((first.turn(), second.turn()), (CommitTurn::Now, CommitTurn::Later));
         second.commit_part(note("2a"));
         third.commit(note("3"));
@@ -474,7 +490,7 @@ mod tests {
     async fn a_lane_that_has_enough_on_its_way_is_blocked_until_less_is() {
         let lane = Arc::new(lane());
         assert!(lane.is_new());
-        let (first, second) = (lane.next_slot(15), lane.next_slot(15));
+        let (first, second) = (lane.next_slot(15, None), lane.next_slot(15, None));
         assert!(lane.is_blocked() && !lane.waits_for_destination());
         let opened = lane.room_freed.notified();
         second.commit(|| ());
@@ -484,7 +500,7 @@ mod tests {
         drop(first);
         assert!(!lane.is_blocked());
         opened.await;
-        let large = lane.next_slot(100);
+        let large = lane.next_slot(100, None);
         assert!(lane.is_blocked(), "one chunk may be larger");
         drop(large);
         assert_eq!(lane.on_its_way.load(Ordering::Acquire), 0);
@@ -494,12 +510,12 @@ mod tests {
     async fn of_a_lane_that_is_new_little_is_read_until_it_is_known_where_it_goes() {
         let lane = OrderedLane { window: 1 << 20, has_arrived: AtomicBool::new(false), ..lane() };
         let lane = Arc::new(lane);
-        let first = lane.next_slot(FIRST_OF_LANE as u64);
+        let first = lane.next_slot(FIRST_OF_LANE as u64, None);
         assert!(!lane.is_new() && lane.is_blocked());
         let opened = lane.room_freed.notified();
         first.commit(|| ());
         opened.await;
-        let _next = lane.next_slot(FIRST_OF_LANE as u64);
+        let _next = lane.next_slot(FIRST_OF_LANE as u64, None);
         assert!(!lane.is_blocked());
     }
 }

@@ -62,6 +62,11 @@ impl OpenJob {
         &self.slot
     }
 
+    /// It waits for a destination.
+    pub(super) fn waits(&mut self) {
+        self.slot.waits();
+    }
+
     /// The memory that it holds, in bytes.
     pub(super) fn held(&self) -> u64 {
         self.held.bytes()

@@ -118,6 +118,9 @@ impl PausedJobs {
                 given_up.extend(jobs.remove(at));
                 continue;
             }
+            if is_full {
+                entry.job.waits();
+            }
             entry.waits_for(if is_full { JobWait::Turn } else { JobWait::Memory }, &self.budget);
             let turn = entry.job.slot().turn();
             let has_none = is_low && turn == CommitTurn::Later || is_spent && !entry.job.held.is_overdrawn();

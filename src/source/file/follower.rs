@@ -82,7 +82,7 @@ impl Follower {
     /// Charges what is known of the files: as far as something is left for what they hold.
     fn charge(&mut self) {
         let known = self.files.len().saturating_mul(FILE_BYTES) as u64;
-        let kept = known.min(self.setup.intake.memory() / 4);
+        let kept = known.min(self.setup.intake.memory() / 2);
         if kept != self.kept.bytes() {
             self.kept.resize(kept);
         }
