@@ -113,8 +113,12 @@ mod tests {
     #[track_caller]
     fn check(sinks: &[bool], destinations: usize, expected: (usize, usize)) {
         let shares = MemoryShares::new(Budget::new(80 << 20));
-        sinks.iter().for_each(|has_one| shares.announce(*has_one));
-        (0..destinations).for_each(|_| shares.join());
+        for has_one in sinks {
+            shares.announce(*has_one);
+        }
+        for _ in 0..destinations {
+            shares.join();
+        }
         assert_eq!((shares.most_held(false) / MIB, shares.most_held(true) / MIB), expected);
     }
 

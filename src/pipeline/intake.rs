@@ -127,7 +127,7 @@ impl Intake {
     pub fn lane(&self, when_full: WhenFullDestination) -> Arc<OrderedLane> {
         Arc::new(OrderedLane {
             when_full,
-            window: self.budget.part(LANE_SHARE, false).unwrap_or(u64::MAX),
+            window: self.budget.part(LANE_SHARE, false),
             room_freed: Arc::clone(&self.room_freed),
             on_its_way: AtomicU64::new(0),
             has_arrived: AtomicBool::new(false),
@@ -183,8 +183,8 @@ impl Intake {
         self.queue.jobs.send(chunks.map(job).collect()).map_err(|_| Closed)
     }
 
-    /// Resolves when some destination's backpressure, or a lane, has opened since the call. Call it before looking whether a lane is blocked:
-    /// what opens between the look and the wait is not missed.
+    /// Resolves when some destination's backpressure, or a lane, has opened since the call. Call it before looking whether a lane is
+    /// blocked: what opens between the look and the wait is not missed.
     pub fn room_freed(&self) -> Notified<'_> {
         self.room_freed.notified()
     }
@@ -204,8 +204,8 @@ pub enum WhenFullDestination {
 pub struct OrderedLane {
     when_full: WhenFullDestination,
     /// Once so many bytes are on their way to where the lane's events go, nothing more is to be read of it: where they go may take
-    /// nothing, which shows only when they are there.
-    window: u64,
+    /// nothing, which shows only when they are there. None: nothing else needs the memory.
+    window: Option<u64>,
     /// Told when the lane opens.
     room_freed: Arc<Notify>,
     /// Bytes of chunks whose slots have not ended.
@@ -265,7 +265,9 @@ impl OrderedLane {
 
     fn has_enough(&self, on_its_way: u64) -> bool {
         let has_arrived = self.has_arrived.load(Ordering::Acquire);
-        on_its_way >= if has_arrived { self.window } else { self.window.min(LEAST_OF_LANE as u64) }
+        self.window.is_some_and(|window| {
+            on_its_way >= if has_arrived { window } else { window.min(LEAST_OF_LANE as u64) }
+        })
     }
 
     /// Whether a destination that this lane feeds has no room, or enough to do.
@@ -427,7 +429,7 @@ mod tests {
     fn lane() -> OrderedLane {
         OrderedLane {
             when_full: WhenFullDestination::Wait,
-            window: 20,
+            window: Some(20),
             room_freed: Arc::default(),
             on_its_way: AtomicU64::default(),
             has_arrived: AtomicBool::new(true),
@@ -508,7 +510,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_a_lane_that_is_new_little_is_read_until_it_is_known_where_it_goes() {
-        let lane = OrderedLane { window: 1 << 20, has_arrived: AtomicBool::new(false), ..lane() };
+        let lane = OrderedLane { window: Some(1 << 20), has_arrived: AtomicBool::new(false), ..lane() };
         let lane = Arc::new(lane);
         let first = lane.next_slot(FIRST_OF_LANE as u64, None);
         assert!(!lane.is_new() && lane.is_blocked());

@@ -82,8 +82,8 @@ struct Waiting {
 const SINK: &str = "\n@FIREHOSE\nencoding = \"message\"\nlinger = \"100ms\"\n";
 
 /// Logs are written to `live/` while the destination of those in `dead/` is held: they arrive.
-fn check_beside_held(waiting: Waiting) {
-    let Waiting { files, bytes, is_apart, memory } = waiting;
+fn check_beside_held(waiting: &Waiting) {
+    let Waiting { files, bytes, is_apart, memory } = *waiting;
     let case = format!("{files} files of {bytes} bytes wait, apart: {is_apart}, memory: {memory}");
     let world = World::with(&Settings { any_stream: true, ..Settings::default() });
     world.standin.stream_faults("dead", |faults| faults.refusal = Some(Refusal::AccessDenied));
@@ -121,8 +121,8 @@ fn check_beside_held(waiting: Waiting) {
 fn what_waits_for_a_held_destination_leaves_memory_to_others() {
     for memory in ["8MiB", "16MiB", "64MiB"] {
         for is_apart in [false, true] {
-            check_beside_held(Waiting { files: 1, bytes: 80 << 20, is_apart, memory });
-            check_beside_held(Waiting { files: 60, bytes: 1 << 20, is_apart, memory });
+            check_beside_held(&Waiting { files: 1, bytes: 80 << 20, is_apart, memory });
+            check_beside_held(&Waiting { files: 60, bytes: 1 << 20, is_apart, memory });
         }
     }
 }
