@@ -184,6 +184,23 @@ impl LocalUnits {
         changes.inspect_err(|_| self.put_back(&numbers))
     }
 
+    /// What changed is written down otherwise; returns the numbers of the units. None of it is kept: it may be all there is.
+    ///
+    /// # Errors
+    /// Never in practice; everything is still to be written down then.
+    pub(super) fn drop_changes(&self) -> serde_json::Result<BTreeSet<u64>> {
+        let (numbers, found) = self.take_changed(BTreeSet::new());
+        let mut taken =
+            found.into_iter().filter_map(|(_, unit)| unit).map(|unit| unit.take_change().map(drop));
+        match taken.find(Result::is_err) {
+            Some(Err(error)) => {
+                self.put_back(&numbers);
+                Err(error)
+            }
+            _ => Ok(numbers),
+        }
+    }
+
     /// It is not known what is written down of these units.
     pub(super) fn put_back(&self, numbers: &BTreeSet<u64>) {
         self.are_unwritten(numbers);

@@ -223,16 +223,17 @@ impl Checkpoints {
 
     fn write_generation(&self, generation: u64) -> io::Result<()> {
         let unsynced = self.journal().take_unsynced()?;
-        let entries = self.units.all().into_iter().map(|(number, unit)| Ok((number, unit.entry()?)));
-        let text = snapshot::text(generation, entries)?;
         unsynced.map_or(Ok(()), |journal| journal.sync(&self.dir))?;
-        snapshot::prepare(&self.dir, &text)?;
+        let units = self.units.all();
+        let numbers = units.iter().map(|(number, _)| *number);
+        let entries = units.iter().map(|(_, unit)| Ok(unit.entry()?));
+        let bytes = snapshot::prepare(&self.dir, generation, numbers, entries)?;
         let unsynced = self.begin_generation(generation)?;
         unsynced.map_or(Ok(()), |journal| journal.sync(&self.dir))?;
         snapshot::put_in_place(&self.dir)?;
         let mut journal = self.journal();
         (journal.has_base, journal.is_begun, journal.is_due) = (true, false, false);
-        journal.snapshot_bytes = text.len() as u64;
+        journal.snapshot_bytes = bytes;
         journal::remove_others(&self.dir, generation, journal.open.is_some());
         Ok(())
     }
@@ -245,7 +246,7 @@ impl Checkpoints {
             // Where it cannot be appended, it comes with the new journal.
             self.append(&mut journal, BTreeSet::new()).ok();
         } else {
-            drained = numbers(&self.units.take_changes(BTreeSet::new())?);
+            drained = self.units.drop_changes()?;
         }
         journal.since.clear();
         let later = u64::from(!journal.is_begun);

@@ -195,10 +195,12 @@ fn a_kill_while_the_file_is_written_anew_takes_nothing_back() {
         let (generation, drained) = checkpoints.begin_snapshot().unwrap();
         assert_eq!(drained, BTreeSet::new());
         step("begun");
-        let entries = checkpoints.units.all().into_iter().map(|(number, unit)| Ok((number, unit.entry()?)));
-        let text = snapshot::text(generation, entries).unwrap();
-        step("collected");
-        snapshot::prepare(dir.path(), &text).unwrap();
+        let units = checkpoints.units.all();
+        let entries = units.iter().map(|(_, unit)| {
+            step("begun");
+            Ok(unit.entry()?)
+        });
+        snapshot::prepare(dir.path(), generation, units.iter().map(|(number, _)| *number), entries).unwrap();
         step("prepared");
         checkpoints.begin_generation(generation).unwrap();
         step("a new journal begun");

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -150,35 +150,46 @@ fn later_version(line: &str) -> Option<u64> {
     (version > VERSION && behind.trim_start().starts_with([',', '}'])).then_some(version)
 }
 
-/// The document with these entries.
-pub(super) fn text<'e>(
+/// Makes the file that is to take the old one's place, durably, with the units of these numbers, in ascending order. Returns its size.
+///
+/// An entry is made when it is written: all at once would take as much memory as the file has.
+pub(super) fn prepare(
+    dir: &Path,
     generation: u64,
-    entries: impl Iterator<Item = io::Result<(u64, CheckpointEntry)>> + 'e,
-) -> io::Result<Vec<u8>> {
-    let (mut lines, mut units) = (Vec::new(), Vec::<(u64, u64)>::new());
+    numbers: impl Iterator<Item = u64>,
+    entries: impl Iterator<Item = io::Result<CheckpointEntry>>,
+) -> io::Result<u64> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(dir.join(TEMPORARY))?;
+    let mut text = BufWriter::with_capacity(WRITTEN_AT_ONCE, file);
+    let units = serde_json::to_string(&runs(numbers))?;
+    write!(text, r#"{{"version":{VERSION},"generation":{generation},"units":{units},"files":["#)?;
+    let mut separator = "\n";
     for entry in entries {
-        let (number, entry) = entry?;
-        match units.last_mut() {
+        write!(text, "{separator}{}", entry?.to_line())?;
+        separator = ",\n";
+    }
+    writeln!(text, "\n{FOOTER}")?;
+    let file = text.into_inner().map_err(IntoInnerError::into_error)?;
+    file.sync_all()?;
+    Ok(file.metadata()?.len())
+}
+
+/// Ascending numbers as runs: the first, and how many.
+fn runs(numbers: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
+    let mut runs = Vec::<(u64, u64)>::new();
+    for number in numbers {
+        match runs.last_mut() {
             Some((first, count)) if first.saturating_add(*count) == number => {
                 *count = count.saturating_add(1);
             }
-            _ => units.push((number, 1)),
+            _ => runs.push((number, 1)),
         }
-        lines.extend_from_slice(if lines.is_empty() { b"\n" } else { b",\n" });
-        lines.extend_from_slice(entry.to_line().as_bytes());
     }
-    let units = serde_json::to_string(&units)?;
-    let head = format!(r#"{{"version":{VERSION},"generation":{generation},"units":{units},"files":["#);
-    Ok([head.as_bytes(), &lines, b"\n", FOOTER.as_bytes(), b"\n"].concat())
+    runs
 }
 
-/// Makes the file that is to take the old one's place, durably.
-pub(super) fn prepare(dir: &Path, text: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(dir.join(TEMPORARY))?;
-    file.write_all(text)?;
-    file.sync_all()
-}
+const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
 /// Puts it there, durably: either is whole after a crash.
 pub(super) fn put_in_place(dir: &Path) -> io::Result<()> {
