@@ -1,7 +1,8 @@
 //! All files of a source: those that are there, and those that were.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -29,7 +30,7 @@ pub(super) struct FileTable {
     /// Boxed: half of what a tree holds in itself is room.
     tracked: BTreeMap<FileNo, Box<TrackedFile>>,
     by_key: HashMap<FileKey, FileNo>,
-    by_path: HashMap<PathBuf, FileNo>,
+    by_path: HashMap<Arc<Path>, FileNo>,
     /// Files to be looked at now, each once, in fair order.
     ready: VecDeque<FileNo>,
     /// Files to be looked at later.
@@ -54,7 +55,7 @@ impl FileTable {
         let no = FileNo(self.next);
         self.next = self.next.saturating_add(1);
         self.by_key.insert(file.key, no);
-        self.by_path.insert(file.path.clone(), no);
+        self.by_path.insert(Arc::clone(&file.path), no);
         self.tracked.insert(no, Box::new(file));
         no
     }
@@ -141,13 +142,13 @@ impl FileTable {
         self.by_path.get(path).copied().filter(|no| self.tracked.contains_key(no))
     }
 
-    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.by_path.keys()
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.by_path.keys().map(AsRef::as_ref)
     }
 
     /// Makes a path lead to a file.
     pub(super) fn name(&mut self, path: &Path, no: FileNo) {
-        self.by_path.insert(path.to_owned(), no);
+        self.by_path.insert(path.into(), no);
     }
 
     /// Makes a path lead nowhere.
