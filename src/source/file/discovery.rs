@@ -130,7 +130,7 @@ impl Discovery {
         for path in &walk.files {
             self.resolve(files, path, now);
         }
-        let known = files.paths().filter(|path| !walk.has_file(path)).map(Path::to_path_buf);
+        let known = files.paths().filter(|path| !walk.has_file(path)).cloned();
         for path in known.collect::<Vec<_>>() {
             self.resolve(files, &path, now);
         }
@@ -161,7 +161,7 @@ impl Discovery {
     pub(super) fn rename(&self, files: &mut FileTable, no: FileNo, path: &Path, now: Instant) {
         let wanted = self.matches(path);
         let Some(file) = files.get_mut(no) else { return };
-        let old = std::mem::replace(&mut file.path, path.into());
+        let old = std::mem::replace(&mut file.path, path.to_owned());
         file.real = self.real_path(path);
         file.renamed(NameState::Rotated, now);
         file.wanted |= wanted;
@@ -191,7 +191,7 @@ impl Discovery {
             let known = files.by_path(path);
             match known.and_then(|no| Some((no, files.get(no)?))) {
                 // Whatever befell its name would have been told as well; whoever reads it looks at the file itself.
-                Some((no, file)) if file.is_at_hand() && *file.path == *path => files.queue(no),
+                Some((no, file)) if file.is_at_hand() && file.path == *path => files.queue(no),
                 None if !self.matches(path) && !self.links.contains_key(path) => {}
                 Some(_) | None => self.resolve_with_link(files, path, now),
             }
@@ -332,7 +332,7 @@ impl Discovery {
             return;
         }
         let (key, size) = (FileKey::of(&found.metadata), found.metadata.len());
-        let mut file = TrackedFile::new(path.into(), key, size, now);
+        let mut file = TrackedFile::new(path.to_owned(), key, size, now);
         file.real.clone_from(&found.real);
         file.born = FileTime::born(&found.metadata);
         file.start = self.start_of_new(files, &file);
@@ -386,7 +386,7 @@ impl Discovery {
             files.name(path, no);
         }
         let Some(file) = files.get_mut(no) else { return };
-        if *file.path == *path && file.name != NameState::Gone {
+        if file.path == path && file.name != NameState::Gone {
             if file.real != found.real {
                 file.real.clone_from(&found.real);
             }
@@ -411,7 +411,7 @@ fn lose_name(files: &mut FileTable, path: &Path) {
     files.unname(path);
     let Some(no) = before else { return };
     let Some(file) = files.get(no) else { return };
-    let is_named = *file.path != *path && leads_to(&file.path, file.key);
+    let is_named = file.path != path && leads_to(&file.path, file.key);
     if !is_named && file.name != NameState::Gone {
         files.set_nameless(no);
     }

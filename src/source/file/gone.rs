@@ -74,7 +74,7 @@ impl GoneFile {
         Self {
             account: Arc::clone(&progress.account),
             key: file.key,
-            path: file.path.to_path_buf(),
+            path: file.path.clone(),
             real: file.real_path().to_owned(),
             origin: progress.origin.get(Field::File).cloned().unwrap_or_default(),
             head: progress.head,

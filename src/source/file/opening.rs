@@ -75,9 +75,9 @@ fn open_path(setup: &FileSetup, files: &mut FileTable, no: FileNo) -> OpenOutcom
             Err(error) => fail(setup, files, no, "open", &error),
         },
         // Something else has its name now.
-        Ok(_) => return OpenOutcome::NameLost(file.path.to_path_buf()),
+        Ok(_) => return OpenOutcome::NameLost(file.path.clone()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return OpenOutcome::NameLost(file.path.to_path_buf());
+            return OpenOutcome::NameLost(file.path.clone());
         }
         Err(error) => fail(setup, files, no, "open", &error),
     }

@@ -112,7 +112,7 @@ impl Placement<'_> {
         let Some(file) = self.files.get_mut(self.no) else { return };
         // Should it have another name by now, or be old, it is read all the same.
         (file.start, file.wanted, file.is_stranger) = (0, true, false);
-        if *file.path != *gone.path {
+        if file.path != gone.path {
             file.origin = Some(PathBuf::from(&*gone.origin));
         }
         gone.account.moved(file.location());

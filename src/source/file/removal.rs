@@ -9,7 +9,6 @@ use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, openat2, unlinkat};
@@ -87,7 +86,7 @@ impl FileRemoval {
         if !matches!(discovery.open(files, no, Instant::now()), OpenOutcome::Open) {
             return true;
         }
-        let Some(path) = files.get(no).map(|file| Arc::clone(&file.path)) else { return true };
+        let Some(path) = files.get(no).map(|file| file.path.clone()) else { return true };
         let dir = dir_of(&path);
         let unlinked = unlink(files, no, &path);
         match &unlinked {

@@ -111,7 +111,7 @@ impl Rotation<'_> {
             let Ok(metadata) = fs::symlink_metadata(path) else { continue };
             let key = FileKey::of(&metadata);
             if metadata.is_file() && self.files.by_key(key).is_none() {
-                let mut file = TrackedFile::new(path.as_path().into(), key, metadata.len(), Instant::now());
+                let mut file = TrackedFile::new(path.clone(), key, metadata.len(), Instant::now());
                 file.wanted = self.discovery.matches(path);
                 file.born = FileTime::born(&metadata);
                 let no = self.files.insert(file);

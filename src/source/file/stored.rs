@@ -65,7 +65,7 @@ fn find_renamed(files: &mut FileTable, discovery: &Discovery, path: PathBuf, key
         return;
     }
     let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-    let mut file = TrackedFile::new(path.into(), key, size, Instant::now());
+    let mut file = TrackedFile::new(path, key, size, Instant::now());
     file.wanted = discovery.matches(&file.path);
     file.name = NameState::Rotated;
     let no = files.insert(file);

@@ -1,8 +1,7 @@
 //! All files of a source: those that are there, and those that were.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
 
@@ -30,7 +29,7 @@ pub(super) struct FileTable {
     /// Boxed: half of what a tree holds in itself is room.
     tracked: BTreeMap<FileNo, Box<TrackedFile>>,
     by_key: HashMap<FileKey, FileNo>,
-    by_path: HashMap<Arc<Path>, FileNo>,
+    by_path: HashMap<PathBuf, FileNo>,
     /// Files to be looked at now, each once, in fair order.
     ready: VecDeque<FileNo>,
     /// Files to be looked at later.
@@ -55,7 +54,7 @@ impl FileTable {
         let no = FileNo(self.next);
         self.next = self.next.saturating_add(1);
         self.by_key.insert(file.key, no);
-        self.by_path.insert(Arc::clone(&file.path), no);
+        self.by_path.insert(file.path.clone(), no);
         self.tracked.insert(no, Box::new(file));
         no
     }
@@ -142,13 +141,13 @@ impl FileTable {
         self.by_path.get(path).copied().filter(|no| self.tracked.contains_key(no))
     }
 
-    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.by_path.keys().map(AsRef::as_ref)
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.by_path.keys()
     }
 
     /// Makes a path lead to a file.
     pub(super) fn name(&mut self, path: &Path, no: FileNo) {
-        self.by_path.insert(path.into(), no);
+        self.by_path.insert(path.to_owned(), no);
     }
 
     /// Makes a path lead nowhere.

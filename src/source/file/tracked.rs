@@ -22,7 +22,7 @@ use crate::source::framer::Upcoming;
 pub(super) struct TrackedFile {
     pub(super) key: FileKey,
     /// The path it was found at.
-    pub(super) path: Arc<Path>,
+    pub(super) path: PathBuf,
     /// The same without links, where that is another one.
     pub(super) real: Option<PathBuf>,
     pub(super) name: NameState,
@@ -105,7 +105,7 @@ pub(super) enum ReadStage {
 }
 
 impl TrackedFile {
-    pub(super) fn new(path: Arc<Path>, key: FileKey, size: u64, now: Instant) -> Self {
+    pub(super) fn new(path: PathBuf, key: FileKey, size: u64, now: Instant) -> Self {
         Self {
             key,
             path,
@@ -145,13 +145,13 @@ impl TrackedFile {
 
     /// Where it is.
     pub(super) fn location(&self) -> FileLocation {
-        let (path, real) = (self.path.to_path_buf(), self.real.clone());
+        let (path, real) = (self.path.clone(), self.real.clone());
         FileLocation { path, real, device: self.key.device, inode: self.key.inode }
     }
 
     /// The path that its events carry.
     pub(super) fn origin(&self) -> Arc<str> {
-        self.origin.as_deref().unwrap_or(&self.path).to_string_lossy().into()
+        self.origin.as_ref().unwrap_or(&self.path).to_string_lossy().into()
     }
 
     /// What is remembered of it.
