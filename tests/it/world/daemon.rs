@@ -242,7 +242,8 @@ impl Daemon {
 
     /// SIGHUP, and waits until the new configuration runs.
     pub(crate) fn reload(&self) {
-        let before = self.starts();
+        // It is ready before it says so in its log.
+        let before = until("the configuration runs", || Some(self.starts()).filter(|starts| *starts > 0));
         self.signal("HUP");
         until("the new configuration runs", || {
             self.must_run();
